@@ -1,0 +1,214 @@
+"""Runs to and from the other forms of a mask: crops, label maps, dense stacks, polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core import _topology
+from apiece.core._runs import Int, Keys, owners, paint
+from apiece.errors import InvalidInstancesError
+
+if TYPE_CHECKING:
+    from apiece.core.masks import Masks
+
+__all__ = [
+    "checked_boxes", "clip_runs", "coco_size", "crop_runs", "crops", "dense", "flatten_polygons", "label_map",
+    "polygons", "transposed_runs",
+]  # fmt: skip
+
+Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+
+
+def checked_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Boxes as float64 of shape (N, 4), refused if they are anything else."""
+    array = np.asarray(boxes, np.float64)
+    if not array.size:
+        return np.zeros((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
+        raise InvalidInstancesError(f"boxes must be finite x0, y0, x1, y1 of shape (N, 4); got shape {array.shape}")
+    return array
+
+
+def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int, int]) -> Runs:
+    """The runs' parts inside the half-open window x0, y0, x1, y1; order stays."""
+    left, top, right, bottom = (int(v) for v in window)
+    if right < left or bottom < top:
+        raise InvalidInstancesError(
+            f"the window x0, y0, x1, y1 = {left}, {top}, {right}, {bottom} is turned inside out"
+        )
+    kept = np.flatnonzero((x >= left) & (x < right) & (y1 > top) & (y0 < bottom))
+    y0 = np.maximum(y0[kept].astype(np.int64), top)
+    y1 = np.minimum(y1[kept].astype(np.int64), bottom)
+    return owner[kept], x[kept].astype(np.int64), y0, y1
+
+
+def crop_runs(crops: Sequence[npt.NDArray[Any]], corners: npt.NDArray[Any]) -> Runs:
+    """Runs of small arrays that lie at ``corners`` (N, 2)."""
+    corners = corners.reshape(-1, 2) if corners.size == 0 else corners
+    if corners.shape != (len(crops), 2) or corners.dtype.kind not in "iu" * bool(len(crops)) + "iuf" * (not len(crops)):
+        raise InvalidInstancesError(
+            f"corners must be {len(crops)} integer pairs x, y; got shape {corners.shape}, dtype {corners.dtype}"
+        )
+    bad = next((i for i, c in enumerate(crops) if c.ndim != 2), None)
+    if bad is not None:
+        raise InvalidInstancesError(f"crop {bad} must be 2-D, got shape {crops[bad].shape}")
+    # columns one after the other, each closed by one pixel outside
+    tall = np.array([c.shape[0] + 1 for c in crops], np.int64)
+    wide = np.array([c.shape[1] for c in crops], np.int64)
+    inside = np.zeros(int((tall * wide).sum()) + 1, bool)
+    starts = np.cumsum(tall * wide) - tall * wide
+    for crop, start, h, w in zip(crops, starts.tolist(), tall.tolist(), wide.tolist(), strict=True):
+        inside[start : start + h * w].reshape(w, h)[:, :-1] = (crop != 0).T
+    change = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    if inside[0]:
+        change = np.append(0, change)
+    begin, end = change[0::2], change[1::2]
+    filled = np.flatnonzero(wide)
+    owner = filled[np.searchsorted(starts[filled], begin, "right") - 1] if len(begin) else begin
+    column, row = np.divmod(begin - starts[owner], np.maximum(tall[owner], 1))
+    y0 = row + corners[owner, 1].astype(np.int64)
+    return owner, column + corners[owner, 0].astype(np.int64), y0, y0 + (end - begin)
+
+
+def coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -> tuple[int, int]:
+    """The one (height, width) that all RLEs state."""
+    sizes = set()
+    for i, rle in enumerate(rles):
+        if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
+            raise InvalidInstancesError(
+                f"mask {i}: a COCO RLE is a mapping with 'size' and 'counts', got {type(rle).__name__}"
+            )
+        try:
+            height, width = rle["size"]
+            sizes.add((int(height), int(width)))
+        except (TypeError, ValueError):
+            raise InvalidInstancesError(f"mask {i}: 'size' must be [height, width], got {rle['size']!r}") from None
+        wanted = tuple(size) if size is not None else next(iter(sizes))
+        if (int(height), int(width)) != wanted:
+            raise InvalidInstancesError(f"mask {i}: its RLE is of size {[height, width]}, expected {list(wanted)}")
+    if size is None and not sizes:
+        raise InvalidInstancesError("an empty list of RLEs needs the image's size")
+    return (int(size[0]), int(size[1])) if size is not None else sizes.pop()
+
+
+def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.NDArray[np.float64], Int, Int]:
+    """(points (P, 2), where each ring begins (K + 1,), owner of each ring (K,)), checked."""
+    rings = [np.asarray(part, np.float64).reshape(-1) for parts in polygons for part in parts]
+    owner = np.repeat(np.arange(len(polygons)), [len(parts) for parts in polygons])
+    sizes = np.array([len(r) for r in rings], np.int64)
+    flat = np.concatenate([np.zeros(0), *rings])
+    bad = (sizes % 2 != 0) | (sizes < 6)
+    if not np.isfinite(flat).all():
+        bad[np.searchsorted(np.cumsum(sizes), np.flatnonzero(~np.isfinite(flat)), "right")] = True
+    if bad.any():
+        k = int(np.argmax(bad))
+        part = k - int(np.searchsorted(owner, owner[k]))
+        raise InvalidInstancesError(
+            f"instance {int(owner[k])}, part {part}: a polygon needs at least 3 points, as finite x, y pairs; got {int(sizes[k])} numbers"
+            + ("" if np.isfinite(rings[k]).all() else ", not all finite")
+        )
+    offsets = np.zeros(len(rings) + 1, np.int64)
+    np.cumsum(sizes // 2, out=offsets[1:])
+    return flat.reshape(-1, 2), offsets, owner
+
+
+def transposed_runs(x: Any, y0: Any, y1: Any, offsets: Int, size: tuple[int, int]) -> Runs:
+    """Ordered runs of the transposed masks: along rows, a stretch begins at each left edge and ends at each right edge."""
+    keys = Keys(size[1], size[0])
+    begins, ends = (np.sort(paint_rows(keys, *edges)) for edges in _topology.side_edges(x, y0, y1, offsets, size))
+    owner, row, start = keys.unpack(begins)
+    return owner, row, start, keys.unpack(ends)[2]
+
+
+def paint_rows(keys: Keys, owner: Int, x: Int, y0: Int, y1: Int) -> Int:
+    """Key (owner, row, x) of every pixel row along vertical edges."""
+    count = y1 - y0
+    ends = np.cumsum(count)
+    row = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - y0, count)
+    return keys.pack(np.repeat(owner, count), row, np.repeat(x, count))
+
+
+def label_map(
+    masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike | None, overlap: str
+) -> npt.NDArray[Any]:
+    """See `Masks.to_label_map`."""
+    count = len(masks)
+    numbers = np.arange(1, count + 1) if values is None else np.asarray(values)
+    if numbers.shape != (count,) or (count and numbers.dtype.kind not in "iu"):
+        raise InvalidInstancesError(
+            f"values must be {count} integers; got shape {numbers.shape}, dtype {numbers.dtype}"
+        )
+    low, high = (int(numbers.min()), int(numbers.max())) if count else (0, 0)
+    kind = (
+        np.dtype(dtype)
+        if dtype is not None
+        else np.result_type(np.min_scalar_type(high), np.min_scalar_type(min(low, 0)))
+    )
+    if kind.kind not in "iu" or not (np.iinfo(kind).min <= low and high <= np.iinfo(kind).max):
+        raise InvalidInstancesError(
+            f"label values from {low} to {high} do not fit {kind}; ask for a wider integer type"
+        )
+    if overlap == "raise":
+        shared = int(masks.area.sum()) - int(masks.union().area[0])
+        if shared:
+            raise InvalidInstancesError(
+                f"masks overlap on {shared} pixels, and a label map holds one per pixel; "
+                "choose overlap='first', 'last' or 'smallest', or use to_layers()"
+            )
+    orders = {"raise": slice(None), "last": slice(None), "first": slice(None, None, -1)}
+    if overlap == "smallest":
+        order: Any = np.argsort(-masks.area, kind="stable")
+    elif overlap in orders:
+        order = orders[overlap]
+    else:
+        raise ValueError(f"overlap must be 'raise', 'first', 'last' or 'smallest', got {overlap!r}")
+    plain = overlap in ("raise", "last")
+    source, numbers = (masks, numbers) if plain else (masks[order], numbers[order])
+    out = np.zeros(masks.size, kind)
+    base = source.y0.astype(np.int64) * masks.size[1] + source.x
+    paint(out.reshape(-1), base, masks.size[1], source.y1 - source.y0, numbers.astype(kind)[owners(source.offsets)])
+    return out
+
+
+def dense(masks: Masks) -> npt.NDArray[np.bool_]:
+    """See `Masks.to_dense`."""
+    height, width = masks.size
+    out = np.zeros((len(masks), height, width), bool)
+    base = (owners(masks.offsets) * height + masks.y0) * width + masks.x
+    paint(out.reshape(-1), base, width, masks.y1 - masks.y0, True)
+    return out
+
+
+def crops(masks: Masks) -> tuple[list[npt.NDArray[np.bool_]], Int]:
+    """See `Masks.to_crops`."""
+    box = masks.boxes.astype(np.int64)
+    wide, tall = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
+    starts = np.append(0, np.cumsum(wide * tall))
+    out = np.zeros(int(starts[-1]), bool)
+    owner = owners(masks.offsets)
+    base = starts[owner] + (masks.y0 - box[owner, 1]) * wide[owner] + masks.x - box[owner, 0]
+    paint(out, base, wide[owner], masks.y1 - masks.y0, True)
+    cuts = starts.tolist()
+    pieces = [
+        out[a:b].reshape(h, w) for a, b, h, w in zip(cuts[:-1], cuts[1:], tall.tolist(), wide.tolist(), strict=True)
+    ]
+    return pieces, box[:, :2]
+
+
+def polygons(masks: Masks) -> list[list[list[npt.NDArray[np.float64]]]]:
+    """See `Masks.to_polygons`."""
+    rings = _topology.trace(masks.x, masks.y0, masks.y1, masks.offsets, masks.size)
+    points, cuts = rings.points.astype(np.float64), rings.offsets.tolist()
+    out: list[list[list[npt.NDArray[np.float64]]]] = [[] for _ in range(len(masks))]
+    for k, (owner, hole) in enumerate(zip(rings.owner.tolist(), rings.hole.tolist(), strict=True)):
+        ring = points[cuts[k] : cuts[k + 1]]
+        # rings come ordered by part, its outline first
+        if hole:
+            out[owner][-1].append(ring)
+        else:
+            out[owner].append([ring])
+    return out

@@ -1,0 +1,144 @@
+"""Low-resolution logits to run-lengths at image size, without ever drawing the pixels.
+
+Between neighbouring grid rows a bilinear map is linear down each image column, so it crosses the threshold at most once
+there, and where is the root of a line. Each column of each box is therefore read off as a few crossings, and the first
+pixel centre beyond each crossing is where a run begins or ends. The result equals upsampling the whole map to the
+image (bilinear, pixel centres at halves, edges repeated: ``align_corners=False``) and thresholding inside the
+box; time grows with boxes' columns times grid rows, memory is bounded whatever the number of masks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core._runs import Int, expand
+
+__all__ = ["Grid", "decode_runs", "pixel_window"]
+
+Float = npt.NDArray[np.float32]
+_CELLS = 1 << 17  # grid cells read at once
+
+
+class Grid:
+    """Where grids lie on the image: image coordinate ``x`` is grid coordinate ``x * scale + shift`` (continuous, edges at integers).
+
+    ``scale`` and ``shift`` have shape (N, 2), x then y.
+    """
+
+    def __init__(self, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> None:
+        self.scale, self.shift = scale, shift
+
+    @classmethod
+    def of_image(cls, count: int, shape: tuple[int, int], size: tuple[int, int]) -> Grid:
+        """Each grid of ``shape`` (h, w) spans the whole image."""
+        scale = np.tile([shape[1] / size[1], shape[0] / size[0]], (count, 1))
+        return cls(scale, np.zeros((count, 2)))
+
+    @classmethod
+    def of_boxes(cls, boxes: npt.NDArray[np.float64], shape: tuple[int, int]) -> Grid:
+        """Each grid of ``shape`` (h, w) spans its own box."""
+        sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9)
+        scale = np.array([shape[1], shape[0]]) / sides
+        return cls(scale, -boxes[:, :2] * scale)
+
+
+def pixel_window(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> Int:
+    """Pixels whose centres lie in each box: (N, 4) integer x0, y0, x1, y1, half-open, inside the image."""
+    height, width = size
+    window = np.ceil(np.asarray(boxes, np.float64) - 0.5)
+    limits = np.array([width, height, width, height])
+    return np.clip(np.nan_to_num(window), 0, limits).astype(np.int64)
+
+
+def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> tuple[Int, Int, Int, Int]:
+    """Runs where the upsampled ``values`` exceed ``threshold``.
+
+    Parameters
+    ----------
+    values : (N, h, w) float32.
+    grid : where they lie.
+    window : (N, 4) pixels that may be inside, from `pixel_window`.
+
+    Returns
+    -------
+    (owner, x, y0, y1), ordered; runs may be empty or touch.
+    """
+    rows = values.shape[1]
+    wide = np.maximum(window[:, 2] - window[:, 0], 0) * (window[:, 3] > window[:, 1])
+    # the grid rows that the window's first and last pixel centres lie between
+    row0 = np.clip(np.floor(_to_grid(grid, window[:, 1], 1)), 0, rows - 1).astype(np.int64)
+    row1 = np.clip(np.floor(_to_grid(grid, window[:, 3] - 1, 1)) + 1, 0, rows - 1).astype(np.int64)
+    cells = wide * (row1 - row0 + 1)
+    ends = np.cumsum(cells)
+    parts, lo = [], 0
+    while lo < len(cells):
+        done = int(ends[lo - 1]) if lo else 0
+        hi = max(int(np.searchsorted(ends, done + _CELLS, "right")), lo + 1)
+        if ends[hi - 1] > done:
+            parts.append(_decode_part(values, grid, window, threshold, lo + np.flatnonzero(cells[lo:hi]), row0, row1))
+        lo = hi
+    if not parts:
+        none = np.zeros(0, np.int64)
+        return none, none, none, none
+    owner, x, y0, y1 = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return owner, x, y0, y1
+
+
+def _to_grid(grid: Grid, pixel: Int, axis: int, of: Int | slice = slice(None)) -> npt.NDArray[np.float64]:
+    """Grid index (node centres at integers) of pixel centres."""
+    where: npt.NDArray[np.float64] = (pixel + 0.5) * grid.scale[of, axis] + grid.shift[of, axis] - 0.5
+    return where
+
+
+def _decode_part(
+    values: Float, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int
+) -> tuple[Int, Int, Int, Int]:
+    _, rows, columns = values.shape
+    # every pixel column of every window, and the two grid columns it lies between
+    count = window[some, 2] - window[some, 0]
+    owner = np.repeat(some, count)
+    x = expand(window[some, 0], count)
+    u = np.clip(_to_grid(grid, x, 0, owner), 0, columns - 1)
+    left = u.astype(np.int64)
+    weight = (u - left).astype(np.float32)
+    step = (left < columns - 1).astype(np.int64)
+    # its profile down the grid rows, all columns' cells one after the other
+    tall = (row1 - row0 + 1)[owner]
+    k = expand(np.zeros(len(tall)), tall)
+    cell = np.repeat((owner * rows + row0[owner]) * columns + left, tall) + k * columns
+    flat = values.reshape(-1)
+    profile = flat[cell]
+    cell += np.repeat(step, tall)
+    profile += np.repeat(weight, tall) * (flat[cell] - profile)
+    profile -= np.float32(threshold)
+    # one cell that is outside before, between and after the columns, so that begins and ends alternate
+    place = np.cumsum(tall + 1) - tall
+    inside = np.zeros(int(place[-1] + tall[-1] + 1), bool)
+    inside[np.repeat(place, tall) + k] = profile > 0
+    change = np.flatnonzero(inside[1:] != inside[:-1]) + 1
+    column = np.searchsorted(place, change, "right") - 1
+    y = _crossings(profile, change, column, place, tall, owner, row0, grid, window)
+    o = owner[column[0::2]]
+    return o, x[column[0::2]], y[0::2], y[1::2]
+
+
+def _crossings(
+    profile: Float, change: Int, column: Int, place: Int, tall: Int, owner: Int, row0: Int, grid: Grid, window: Int
+) -> Int:
+    """The pixel row where each change of sign takes effect."""
+    who = owner[column]
+    node = change - place[column]  # the profile node at or after the change
+    low, high = window[who, 1], window[who, 3]
+    inner = (node > 0) & (node < tall[column])
+    # `profile` has no cells between columns; the crossing line runs from the cell before the change to the cell at it
+    at = np.where(inner, change - column - 1, 0)
+    before, after = profile[at - 1].astype(np.float64), profile[at].astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        root = node - 1 + row0[who] + before / (before - after)
+        pixel = (root + 0.5 - grid.shift[who, 1]) / grid.scale[who, 1] - 0.5
+    begins = np.arange(len(change)) % 2 == 0
+    # a run begins at the first centre strictly beyond the root, and ends at the first at or beyond it
+    y = np.where(begins, np.floor(np.nan_to_num(pixel)) + 1, np.ceil(np.nan_to_num(pixel)))
+    y = np.where(inner, np.clip(y, low, high), np.where(begins, low, high))
+    return y.astype(np.int64)

@@ -1,0 +1,207 @@
+"""COCO's run-length encoding, both kinds, for a whole set of masks at once.
+
+The counts are lengths of alternating background and object stretches down the columns, background first.
+Compressed, each count beyond the third is stored as its difference from the one before the last, in groups of five bits with
+a continuation bit, as printable characters (the scheme of pycocotools' ``maskApi.c``). Counts are
+64-bit here, so images beyond 65535 x 65535 pixels hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core._runs import Int, expand, offsets_of, owners, segment_sum
+from apiece.errors import InvalidInstancesError
+
+__all__ = ["counts_of", "counts_to_runs", "compress", "decode"]  # noqa: RUF022
+
+
+def counts_of(
+    x: npt.NDArray[Any], y0: npt.NDArray[Any], y1: npt.NDArray[Any], offsets: Int, size: tuple[int, int]
+) -> tuple[Int, Int]:
+    """Counts of every mask in one flat array, and where each mask's begin: (counts, offsets)."""
+    height, width = size
+    start = x.astype(np.int64) * height + y0
+    end = start + (y1 - y0)
+    owner = owners(offsets)
+    # a run that reaches the last row goes on in the next column
+    first = np.ones(len(start), bool)
+    if len(start):
+        first[1:] = (start[1:] != end[:-1]) | (owner[1:] != owner[:-1])
+    heads = np.flatnonzero(first)
+    start, end, owner = start[heads], end[np.append(heads[1:], len(end))[: len(heads)] - 1], owner[heads]
+    lines = offsets_of(owner, len(offsets) - 1)
+    total = height * width
+    reach = np.zeros(len(offsets) - 1, np.int64)
+    some = np.diff(lines) > 0
+    reach[some] = end[lines[1:][some] - 1]
+    # every mask's boundaries, then the image's end unless the mask reaches it; an empty mask has that end alone
+    length = 2 * np.diff(lines) + ((reach < total) | ~some)
+    out = np.zeros(len(length) + 1, np.int64)
+    np.cumsum(length, out=out[1:])
+    bounds = np.full(int(out[-1]), total, np.int64)
+    place = expand(out[:-1], 2 * np.diff(lines))
+    bounds[place[0::2]] = start
+    bounds[place[1::2]] = end
+    counts = bounds.copy()
+    counts[1:] -= bounds[:-1]
+    counts[out[:-1]] = bounds[out[:-1]]
+    return counts, out
+
+
+def compress(counts: Int, offsets: Int) -> list[str]:
+    """The compressed string of each mask's counts."""
+    position = np.arange(len(counts)) - np.repeat(offsets[:-1], np.diff(offsets))
+    value = counts.copy()
+    later = np.flatnonzero(position > 2)
+    value[later] -= counts[later - 2]
+    size = np.ones(len(value), np.int64)
+    limit = 16
+    magnitude = np.where(value < 0, ~value, value)
+    peak = int(magnitude.max()) if len(magnitude) else 0
+    while limit <= peak:
+        size += magnitude >= limit
+        limit <<= 5
+    ends = np.cumsum(size)
+    text = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+    place, left = ends - size, size
+    while len(value):
+        text[place] = ((value & 31) | ((left > 1) << 5)) + 48
+        on = np.flatnonzero(left > 1)
+        value, place, left = value[on] >> 5, place[on] + 1, left[on] - 1
+    cuts = np.append(0, ends)[offsets].tolist()
+    joined = text.tobytes().decode("ascii")
+    return [joined[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+
+
+def decode(rles: Sequence[Any]) -> tuple[Int, Int]:
+    """``counts`` of each mask, compressed (str or bytes) or a list of integers: flat (counts, offsets).
+
+    Raises
+    ------
+    InvalidInstancesError
+        naming the mask's index, for counts that are no valid encoding.
+    """
+    packed = [i for i, c in enumerate(rles) if isinstance(c, str | bytes)]
+    if len(packed) == len(rles):
+        return _decompress(rles, range(len(rles)))
+    plain: list[Int] = [np.zeros(0, np.int64)] * len(rles)
+    for i, c in enumerate(rles):
+        if not isinstance(c, str | bytes):
+            plain[i] = _plain(c, i)
+    if packed:
+        counts, cuts = _decompress([rles[i] for i in packed], packed)
+        for k, i in enumerate(packed):
+            plain[i] = counts[cuts[k] : cuts[k + 1]]
+    offsets = np.zeros(len(rles) + 1, np.int64)
+    np.cumsum([len(c) for c in plain], out=offsets[1:])
+    return np.concatenate(plain), offsets
+
+
+def _plain(counts: Any, index: int) -> Int:
+    try:
+        array = np.asarray(counts)
+        exact = array.astype(np.int64)
+        if array.ndim != 1 or not np.array_equal(array, exact):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInstancesError(f"mask {index}: RLE counts must be a string or a flat list of integers") from None
+    return exact
+
+
+def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int, Int]:
+    try:
+        data = [t if isinstance(t, bytes) else t.encode("ascii") for t in texts]
+    except UnicodeEncodeError:
+        bad = next(i for i, t in zip(index, texts, strict=True) if isinstance(t, str) and not t.isascii())
+        raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has") from None
+    code = np.frombuffer(b"".join(data), np.uint8).astype(np.int64) - 48
+    cuts = np.zeros(len(data) + 1, np.int64)
+    np.cumsum([len(d) for d in data], out=cuts[1:])
+    owner = owners(cuts)
+    wrong = (code < 0) | (code > 63)
+    if wrong.any():
+        raise InvalidInstancesError(
+            f"mask {index[int(owner[np.argmax(wrong)])]}: RLE counts hold a character that no RLE has"
+        )
+    last = (code & 32) == 0
+    some = np.diff(cuts) > 0
+    open_end = ~last[cuts[1:][some] - 1]
+    if open_end.any():
+        raise InvalidInstancesError(
+            f"mask {index[int(np.flatnonzero(some)[np.argmax(open_end)])]}: RLE counts are cut short"
+        )
+    ends = np.flatnonzero(last)
+    begins = np.append(0, ends[:-1] + 1)[: len(ends)]
+    groups = ends - begins + 1
+    if len(groups) and groups.max() > 12:
+        raise InvalidInstancesError(
+            f"mask {index[int(owner[begins[np.argmax(groups)]])]}: an RLE count does not fit 63 bits"
+        )
+    value = np.zeros(len(ends), np.int64)
+    for k in range(int(groups.max()) if len(groups) else 0):
+        on = np.flatnonzero(groups > k)
+        value[on] |= (code[begins[on] + k] & 31) << (5 * k)
+    negative = (code[ends] & 16) != 0
+    value[negative] -= np.int64(1) << (5 * groups[negative])
+    offsets = offsets_of(owner[ends], len(data))
+    return _undo_differences(value, offsets), offsets
+
+
+def _undo_differences(value: Int, offsets: Int) -> Int:
+    """Counts from differences: from the fourth on, each adds the one before the last."""
+    position = np.arange(len(value)) - np.repeat(offsets[:-1], np.diff(offsets))
+    counts = value.copy()
+    for parity in (1, 2):
+        # the chains 1, 3, 5, ... and 2, 4, 6, ... of each mask; the very first count stands alone
+        chain = np.flatnonzero((position >= parity) & ((position - parity) % 2 == 0))
+        total = np.cumsum(value[chain])
+        heads = np.flatnonzero(position[chain] == parity)
+        before = np.where(heads > 0, total[heads - 1], 0)
+        counts[chain] = total - np.repeat(before, np.diff(np.append(heads, len(chain))))
+    return counts
+
+
+def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
+    """Column runs (owner, x, y0, y1) of flat counts; they may touch where a count in between is 0.
+
+    Raises
+    ------
+    InvalidInstancesError
+        naming the mask whose counts are negative or do not add up to height x width.
+    """
+    height, width = size
+    owner = owners(offsets)
+    negative = (counts < 0) | (counts > height * width)
+    if negative.any():
+        raise InvalidInstancesError(
+            f"mask {int(owner[np.argmax(negative)])}: an RLE count is negative or larger than the image of {height} x {width} pixels"
+        )
+    total = segment_sum(counts, offsets)
+    wrong = total != height * width
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise InvalidInstancesError(
+            f"mask {i}: RLE counts add up to {int(total[i])} pixels, but the image of {height} x {width} has {height * width}"
+        )
+    end = np.cumsum(counts)
+    end -= np.repeat(height * width * np.arange(len(offsets) - 1), np.diff(offsets))
+    position = np.arange(len(counts)) - np.repeat(offsets[:-1], np.diff(offsets))
+    inside = np.flatnonzero((position % 2 == 1) & (counts > 0))
+    end, owner = end[inside], owner[inside]
+    start = end - counts[inside]
+    # one stretch down the columns to one run per column
+    first, y0 = np.divmod(start, max(height, 1))
+    last, y1 = np.divmod(end - 1, max(height, 1))
+    columns = last - first + 1
+    x = expand(first, columns)
+    owner = np.repeat(owner, columns)
+    ends = np.cumsum(columns)
+    top, bottom = np.zeros(len(x), np.int64), np.full(len(x), height, np.int64)
+    top[ends - columns] = y0
+    bottom[ends - 1] = y1 + 1
+    return owner, x, top, bottom

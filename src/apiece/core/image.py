@@ -1,0 +1,141 @@
+"""`Image`: pixels as they were stored, with their physical size; `ImageRef`: where an image is, unread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import ConfigError, InvalidInstancesError
+
+__all__ = ["Image", "ImageRef", "PixelSize"]
+
+# every spelling that occurs in TIFF, OME and on command lines, to the one we print
+_UNITS = {
+    "nm": "nm", "nanometer": "nm", "nanometre": "nm",
+    "um": "um", "µm": "um", "μm": "um", "micron": "um", "microns": "um", "micrometer": "um", "micrometre": "um",
+    "mm": "mm", "millimeter": "mm", "millimetre": "mm",
+    "cm": "cm", "centimeter": "cm", "centimetre": "cm",
+    "m": "m", "meter": "m", "metre": "m",
+    "in": "in", "inch": "in",
+}  # fmt: skip
+_METRES = {"nm": 1e-9, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "in": 0.0254}
+_PIXEL_SIZE = re.compile(r"\s*([0-9.eE+-]+)\s*(?:[x×,]\s*([0-9.eE+-]+)\s*)?([A-Za-zµμ]+)(?:\s*/\s*(?:px|pixel))?\s*")
+
+
+@dataclass(frozen=True)
+class PixelSize:
+    """Physical width and height of one pixel.
+
+    Attributes
+    ----------
+    x, y : width and height of a pixel, in ``unit``; finite and greater than 0.
+    unit : ``nm``, ``um``, ``mm``, ``cm``, ``m`` or ``in`` (other spellings are accepted and normalised).
+    """
+
+    x: float
+    y: float
+    unit: str = "um"
+
+    def __post_init__(self) -> None:
+        unit = _UNITS.get(self.unit.strip().lower())
+        if unit is None:
+            raise ConfigError(f"unknown unit of length {self.unit!r}; use one of {', '.join(sorted(_METRES))}")
+        object.__setattr__(self, "unit", unit)
+        if not (np.isfinite([self.x, self.y]).all() and self.x > 0 and self.y > 0):
+            raise ConfigError(f"pixel size must be finite and greater than 0, got {self.x} x {self.y} {self.unit}")
+
+    @classmethod
+    def parse(cls, text: str) -> PixelSize:
+        """Read ``"0.5 um"``, ``"0.5um/px"`` or ``"0.5 x 0.4 um"`` (width first).
+
+        Raises
+        ------
+        ConfigError
+            if the text is none of these.
+        """
+        match = _PIXEL_SIZE.fullmatch(text)
+        try:
+            if match is None:
+                raise ValueError
+            x = float(match[1])
+            y = float(match[2]) if match[2] else x
+        except ValueError:
+            raise ConfigError(f"cannot read pixel size {text!r}; write it as '0.5 um' or '0.5 x 0.4 um'") from None
+        return cls(x, y, match[3])
+
+    def to(self, unit: str) -> PixelSize:
+        """The same size in another unit."""
+        target = PixelSize(1.0, 1.0, unit).unit
+        factor = _METRES[self.unit] / _METRES[target]
+        return PixelSize(self.x * factor, self.y * factor, target)
+
+    def __str__(self) -> str:
+        value = f"{self.x:g}" if self.x == self.y else f"{self.x:g} x {self.y:g}"
+        return f"{value} {self.unit}"
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """Pixels exactly as stored: no rescaling, no conversion, no dropped channel.
+
+    Attributes
+    ----------
+    pixels : array of shape (height, width, channels), any integer, float or bool dtype; a 2-D array gets one channel.
+    pixel_size : physical size of a pixel, if known.
+    path : the file it came from, if any.
+    """
+
+    pixels: npt.NDArray[Any]
+    pixel_size: PixelSize | None = None
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        pixels = np.asarray(self.pixels)
+        if pixels.ndim == 2:
+            pixels = pixels[:, :, None]
+        if pixels.ndim != 3 or pixels.dtype.kind not in "buif":
+            raise InvalidInstancesError(
+                f"an image is a number array of shape (height, width) or (height, width, channels); "
+                f"got shape {pixels.shape}, dtype {pixels.dtype}"
+            )
+        object.__setattr__(self, "pixels", pixels)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.pixels.shape[2])
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.pixels, dtype=dtype, copy=copy)
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image that a label file speaks of, not opened.
+
+    Attributes
+    ----------
+    path : where the pixels are (may not exist: labels can be used without them).
+    name : as the label file spells it; the key that joins truth and predictions.
+    size : (height, width) the labels were drawn on, if stated.
+    id : the label file's own id, if it has one.
+    attributes : whatever else the file says of the image (``modality``, ``license`` ...).
+    """
+
+    path: Path
+    name: str
+    size: tuple[int, int] | None = None
+    id: int | str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)

@@ -1,0 +1,204 @@
+"""`Instances`: the objects of one image, each with mask, class, score and id. The only thing that crosses between rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.masks import Index, Masks, label_map_values, resolve_index
+from apiece.errors import InvalidInstancesError, UnknownNameError
+
+__all__ = ["Instances"]
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """Objects of one image, validated when made; index with an integer array, a bool array or a slice.
+
+    Attributes
+    ----------
+    masks : `Masks` of N instances.
+    labels : int64 of shape (N,), index into ``classes``; may be left out when there is one class.
+    classes : class names.
+    scores : float64 of shape (N,), or None for truth.
+    ids : int64 of shape (N,): what the label file, the label map or a tracker calls each; or None.
+    crowd : bool of shape (N,): the mask covers a group, not one object (COCO's ``iscrowd``); default all False.
+    attributes : further values, each an array with first axis N.
+
+    Raises
+    ------
+    InvalidInstancesError
+        saying what was expected and what came.
+    """
+
+    masks: Masks
+    labels: npt.NDArray[np.int64] = None  # type: ignore[assignment]  # filled when made
+    classes: tuple[str, ...] = ("object",)
+    scores: npt.NDArray[np.float64] | None = None
+    ids: npt.NDArray[np.int64] | None = None
+    crowd: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # filled when made
+    attributes: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.masks, Masks):
+            raise InvalidInstancesError(
+                f"masks must be apiece.Masks, got {type(self.masks).__name__}; make them with Masks.from_..."
+            )
+        count, classes = len(self.masks), tuple(self.classes)
+        if len(set(classes)) != len(classes) or not all(isinstance(c, str) for c in classes):
+            raise InvalidInstancesError(f"classes must be distinct names, got {classes}")
+        if self.labels is None and count and len(classes) != 1:
+            raise InvalidInstancesError(f"labels are needed when there are {len(classes)} classes: {count} integers")
+        labels = _column(
+            "labels", np.zeros(count, np.int64) if self.labels is None else self.labels, count, "iu", np.int64
+        )
+        if count and not (labels.min() >= 0 and labels.max() < len(classes)):
+            raise InvalidInstancesError(
+                f"labels index into the {len(classes)} classes, so they lie in 0 to {len(classes) - 1}; got {labels.min()} to {labels.max()}"
+            )
+        scores = None if self.scores is None else _column("scores", self.scores, count, "fiu", np.float64)
+        if scores is not None and np.isnan(scores).any():
+            raise InvalidInstancesError(
+                f"scores must be numbers; NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}"
+            )
+        ids = None if self.ids is None else _column("ids", self.ids, count, "iu", np.int64)
+        crowd = _column("crowd", np.zeros(count, bool) if self.crowd is None else self.crowd, count, "b", np.bool_)
+        attributes = {}
+        for name, values in (self.attributes or {}).items():
+            array = np.asarray(values)
+            if array.ndim < 1 or len(array) != count:
+                raise InvalidInstancesError(
+                    f"attribute {name!r} needs one entry per instance ({count}), got shape {array.shape}"
+                )
+            attributes[name] = _frozen(array)
+        made = (self.masks, labels, classes, scores, ids, crowd, MappingProxyType(attributes))
+        for item, value in zip(fields(self), made, strict=True):
+            object.__setattr__(self, item.name, value)
+
+    @classmethod
+    def empty(cls, size: tuple[int, int], classes: Sequence[str] = ("object",), *, scored: bool = False) -> Instances:
+        """No instance on an image of ``size``; ``scored`` for a prediction that found nothing."""
+        return cls(Masks.empty(size), np.zeros(0, np.int64), tuple(classes), np.zeros(0) if scored else None)
+
+    @classmethod
+    def from_label_map(
+        cls, a: npt.NDArray[Any], label: int = 0, classes: Sequence[str] = ("object",), background: int = 0
+    ) -> Instances:
+        """One instance for each distinct value but ``background``, ascending; the values become the ids."""
+        masks = Masks.from_label_map(a, background)
+        return cls(masks, np.full(len(masks), label), tuple(classes), ids=label_map_values(a, background))
+
+    @classmethod
+    def concatenate(cls, sets: Sequence[Instances]) -> Instances:
+        """All instances of several sets on images of one size with the same classes.
+
+        Scores, ids and attributes are kept if every set has them.
+        """
+        if not sets:
+            raise InvalidInstancesError("concatenate needs at least one set of instances")
+        if len({s.classes for s in sets}) > 1:
+            raise InvalidInstancesError(
+                f"instances with different classes cannot be joined: {sorted({s.classes for s in sets})}"
+            )
+        names = set.intersection(*(set(s.attributes) for s in sets))
+        joined: dict[str, Any] = {}
+        for name in ("labels", "scores", "ids", "crowd"):
+            columns = [getattr(s, name) for s in sets]
+            joined[name] = None if any(c is None for c in columns) else np.concatenate(columns)
+        attributes = {
+            name: np.concatenate([s.attributes[name] for s in sets]) for name in sets[0].attributes if name in names
+        }
+        return cls(Masks.concatenate([s.masks for s in sets]), classes=sets[0].classes, attributes=attributes, **joined)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the image."""
+        return self.masks.size
+
+    @property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """Tight half-open xyxy boxes of the masks: float32 of shape (N, 4)."""
+        return self.masks.boxes
+
+    @property
+    def names(self) -> list[str]:
+        """Class name of each instance."""
+        return [self.classes[i] for i in self.labels]
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def __getitem__(self, index: Index | int) -> Instances:
+        """The chosen instances; an integer gives a set of one."""
+        chosen = resolve_index(index, len(self))
+        return Instances(
+            self.masks[chosen],
+            self.labels[chosen],
+            self.classes,
+            None if self.scores is None else self.scores[chosen],
+            None if self.ids is None else self.ids[chosen],
+            self.crowd[chosen],
+            {name: values[chosen] for name, values in self.attributes.items()},
+        )
+
+    def of_class(self, name: str) -> Instances:
+        """The instances of one class."""
+        if name not in self.classes:
+            raise UnknownNameError("class", name, self.classes)
+        return self[self.labels == self.classes.index(name)]
+
+    def replace(self, **changes: Any) -> Instances:
+        """The same instances with other fields, validated again."""
+        unknown = set(changes) - {f.name for f in fields(self)}
+        if unknown:
+            raise UnknownNameError("field of Instances", unknown.pop(), (f.name for f in fields(self)))
+        return Instances(**({f.name: getattr(self, f.name) for f in fields(self)} | changes))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Instances):
+            return NotImplemented
+        return (
+            self.classes == other.classes
+            and self.masks == other.masks
+            and all(_same(getattr(self, n), getattr(other, n)) for n in ("labels", "scores", "ids", "crowd"))
+            and set(self.attributes) == set(other.attributes)
+            and all(_same(values, other.attributes[name]) for name, values in self.attributes.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equality is by value over large arrays
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a mapping proxy does not travel between data-loader processes
+        values = [getattr(self, f.name) for f in fields(self)]
+        return Instances, (*values[:-1], dict(self.attributes))
+
+    def __repr__(self) -> str:
+        per_class = np.bincount(self.labels, minlength=len(self.classes))
+        counts = ", ".join(f"{n} {c}" for c, n in zip(self.classes, per_class.tolist(), strict=True) if n)
+        return f"Instances({len(self)} on {self.size[0]} x {self.size[1]}{': ' + counts if counts else ''})"
+
+
+def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise InvalidInstancesError(f"{name} must have shape ({count},), one per mask; got {array.shape}")
+    if array.dtype.kind not in kinds and count:
+        raise InvalidInstancesError(f"{name} must be {np.dtype(dtype)}, got {array.dtype}")
+    return _frozen(array.astype(dtype))
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _same(a: npt.NDArray[Any] | None, b: npt.NDArray[Any] | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f"))

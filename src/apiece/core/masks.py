@@ -1,0 +1,492 @@
+"""`Masks`: the masks of a set of instances as column runs, exact and small, with array operations over all at once.
+
+Pixel (row i, column j) covers [j, j + 1) x [i, i + 1). Sizes are (height, width). Holes, several parts, overlaps between masks,
+single pixels and empty masks are ordinary. Dense pixels exist only when asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core import _convert, _decode, _labelmap, _layers, _overlap, _polygons, _rle, _topology
+from apiece.core._runs import Int, Keys, expand, offsets_of, owners, segment_sum, union
+from apiece.errors import InvalidInstancesError
+
+__all__ = ["Masks", "label_map_values"]
+
+Index = npt.NDArray[Any] | slice | Sequence[int] | Sequence[bool]
+Overlap = Literal["raise", "first", "last", "smallest"]
+_MAX_SIDE = 2**31 - 2
+
+
+class Masks:
+    """The masks of N instances on one image, immutable.
+
+    Make one with a ``from_`` constructor. The stored form is public, to be read by adapters and by fast code of your own:
+
+    Attributes
+    ----------
+    size : (height, width) in pixels.
+    x, y0, y1 : int32 of shape (R,): run r is column ``x[r]``, rows ``y0[r]`` to ``y1[r] - 1``. Runs are ordered
+        by (mask, column, row); runs of one mask in one column never touch.
+    offsets : int64 of shape (N + 1,): mask i has the runs ``offsets[i]`` to ``offsets[i + 1] - 1``.
+
+    Raises
+    ------
+    InvalidInstancesError
+        if the arrays are not of this form.
+    """
+
+    size: tuple[int, int]
+    x: npt.NDArray[np.int32]
+    y0: npt.NDArray[np.int32]
+    y1: npt.NDArray[np.int32]
+    offsets: Int
+
+    def __init__(
+        self, size: tuple[int, int], x: npt.ArrayLike, y0: npt.ArrayLike, y1: npt.ArrayLike, offsets: npt.ArrayLike
+    ) -> None:
+        self._set(size, np.asarray(x), np.asarray(y0), np.asarray(y1), np.asarray(offsets))
+        self._validate()
+
+    def _set(self, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> None:
+        self.__dict__["size"] = checked_size(size)
+        for name, array, dtype in (
+            ("x", x, np.int32),
+            ("y0", y0, np.int32),
+            ("y1", y1, np.int32),
+            ("offsets", offsets, np.int64),
+        ):
+            fixed = np.ascontiguousarray(array, dtype).view()
+            fixed.flags.writeable = False
+            self.__dict__[name] = fixed
+
+    def _validate(self) -> None:
+        x, y0, y1, offsets = self.x, self.y0, self.y1, self.offsets
+        if not (x.ndim == y0.ndim == y1.ndim == offsets.ndim == 1 and len(x) == len(y0) == len(y1)):
+            raise InvalidInstancesError(f"x, y0, y1 must be 1-D of one length; got {x.shape}, {y0.shape}, {y1.shape}")
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(x) or (np.diff(offsets) < 0).any():
+            raise InvalidInstancesError(f"offsets must rise from 0 to the number of runs ({len(x)})")
+        height, width = self.size
+        if len(x) and (x.min() < 0 or x.max() >= width or y0.min() < 0 or y1.max() > height or (y0 >= y1).any()):
+            raise InvalidInstancesError(f"a run lies outside the image of {height} x {width} pixels or has no pixel")
+        keys, owner = Keys(height, width), owners(offsets)
+        keys.check(len(self))
+        if (keys.pack(owner, x, y0)[1:] <= keys.pack(owner, x, y1)[:-1]).any():
+            raise InvalidInstancesError(
+                "runs must be ordered by (mask, x, y0), and runs of one mask in one column must not touch"
+            )
+
+    @classmethod
+    def _trusted(cls, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> Masks:
+        """From arrays that are of the stored form by construction."""
+        masks = cls.__new__(cls)
+        masks._set(size, x, y0, y1, offsets)
+        return masks
+
+    @classmethod
+    def _pack(cls, size: tuple[int, int], count: int, owner: Any, x: Any, y0: Any, y1: Any) -> Masks:
+        """From runs in any order that may overlap, touch or be empty."""
+        keys = Keys(*checked_size(size))
+        keys.check(count)
+        owner, x, y0, y1 = union(keys, owner, x, y0, y1)
+        return cls._trusted(size, x, y0, y1, offsets_of(owner, count))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Masks are immutable; make new ones instead of setting {name!r}")
+
+    # --- constructors -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def empty(cls, size: tuple[int, int], count: int = 0) -> Masks:
+        """``count`` masks without a pixel."""
+        none = np.zeros(0, np.int32)
+        return cls._trusted(size, none, none, none, np.zeros(count + 1, np.int64))
+
+    @classmethod
+    def concatenate(cls, sets: Sequence[Masks]) -> Masks:
+        """All masks of several sets of one size, in order."""
+        if not sets:
+            raise InvalidInstancesError("concatenate needs at least one set of masks")
+        if len({m.size for m in sets}) > 1:
+            raise InvalidInstancesError(f"masks of different sizes cannot be joined: {sorted({m.size for m in sets})}")
+        offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(m.offsets) for m in sets]))])
+        x, y0, y1 = (np.concatenate([getattr(m, name) for m in sets]) for name in ("x", "y0", "y1"))
+        return cls._trusted(sets[0].size, x, y0, y1, offsets)
+
+    @classmethod
+    def from_label_map(cls, a: npt.NDArray[Any], background: int = 0) -> Masks:
+        """One mask for each distinct value but ``background``, in ascending order of value.
+
+        ``a`` is an integer or bool array of shape (height, width). `label_map_values` gives the values.
+        """
+        values, owner, x, y0, y1 = _labelmap.label_map_runs(a, background)
+        return cls._trusted(np.shape(a), x, y0, y1, offsets_of(owner, len(values)))
+
+    @classmethod
+    def from_dense(cls, stack: npt.ArrayLike) -> Masks:
+        """From an array of shape (N, height, width); nonzero is inside."""
+        stack = np.asarray(stack)
+        if stack.ndim != 3 or stack.dtype.kind not in "buif":
+            raise InvalidInstancesError(
+                f"dense masks are a number array of shape (N, height, width); got shape {stack.shape}, dtype {stack.dtype}"
+            )
+        owner, x, y0, y1 = _labelmap.dense_runs(stack)
+        return cls._trusted(stack.shape[1:], x, y0, y1, offsets_of(owner, len(stack)))
+
+    @classmethod
+    def from_crops(cls, crops: Sequence[npt.ArrayLike], corners: npt.ArrayLike, size: tuple[int, int]) -> Masks:
+        """From one small 2-D array per mask and the (x, y) of its upper left pixel; what lies outside the image is cut.
+
+        ``corners`` is an integer array of shape (N, 2).
+        """
+        owner, x, y0, y1 = _convert.crop_runs([np.asarray(c) for c in crops], np.asarray(corners))
+        owner, x, y0, y1 = _convert.clip_runs(owner, x, y0, y1, (0, 0, size[1], size[0]))
+        return cls._pack(size, len(crops), owner, x, y0, y1)
+
+    @classmethod
+    def from_coco(cls, rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None = None) -> Masks:
+        """From COCO RLE: ``{"size": [height, width], "counts": str, bytes or list of int}``, compressed or not, also mixed.
+
+        ``size`` is needed only for an empty sequence; if given, every mask must have it.
+
+        Raises
+        ------
+        InvalidInstancesError
+            naming the index of a mask whose counts are no valid encoding of its size.
+        """
+        size = _convert.coco_size(rles, size)
+        counts, offsets = _rle.decode([r["counts"] for r in rles])
+        return cls._pack(size, len(rles), *_rle.counts_to_runs(counts, offsets, size))
+
+    @classmethod
+    def from_polygons(cls, polygons: Sequence[Sequence[npt.ArrayLike]], size: tuple[int, int]) -> Masks:
+        """From polygons by COCO's own rasterisation rule, pixel-exact with pycocotools.
+
+        Parameters
+        ----------
+        polygons : for each instance its parts; a part is ``[x, y, x, y, ...]`` or an array of shape (K, 2), K >= 3.
+            Parts are united, as COCO unites them: a ring inside another is no hole.
+        size : (height, width); what lies outside is clipped.
+
+        Raises
+        ------
+        InvalidInstancesError
+            naming instance and part, for fewer than 3 points, an odd number of coordinates, or NaN.
+        """
+        points, rings, owner = _convert.flatten_polygons(polygons)
+        return cls._pack(size, len(polygons), *_polygons.polygon_runs(points, rings, owner, checked_size(size)))
+
+    @classmethod
+    def from_boxes(cls, boxes: npt.ArrayLike, size: tuple[int, int]) -> Masks:
+        """Filled boxes: the pixels whose centres lie in each half-open box (x0, y0, x1, y1), inside the image."""
+        window = _decode.pixel_window(_convert.checked_boxes(boxes), checked_size(size))
+        count = np.maximum(window[:, 2] - window[:, 0], 0)
+        owner = np.repeat(np.arange(len(window)), count)
+        return cls._pack(size, len(window), owner, expand(window[:, 0], count), window[owner, 1], window[owner, 3])
+
+    @classmethod
+    def from_logits(
+        cls,
+        logits: npt.NDArray[Any],
+        boxes: npt.ArrayLike,
+        size: tuple[int, int],
+        *,
+        threshold: float = 0.0,
+        whole: bool = False,
+    ) -> Masks:
+        """From low-resolution maps: bilinear to image resolution inside each box, where the value exceeds ``threshold``.
+
+        Equal to upsampling each whole map (pixel centres at halves, edges repeated: ``align_corners=False``) and thresholding inside the
+        box, but computed as run-lengths directly: no N x H x W array, memory independent of N beyond the result.
+
+        Parameters
+        ----------
+        logits : (N, h, w) float: logits, or probabilities with a ``threshold`` such as 0.5.
+        boxes : (N, 4) half-open xyxy in image pixels; a pixel belongs to a box if its centre does.
+        size : (height, width) of the image.
+        whole : False: each map spans its own box (Mask R-CNN). True: each map spans the whole image, and the box only limits.
+        """
+        maps, corners, size = np.asarray(logits), _convert.checked_boxes(boxes), checked_size(size)
+        if maps.ndim != 3 or len(maps) != len(corners) or maps.dtype.kind != "f":
+            raise InvalidInstancesError(
+                f"logits must be float of shape ({len(corners)}, h, w), one map per box; got shape {maps.shape}, dtype {maps.dtype}"
+            )
+        shape = (maps.shape[1], maps.shape[2])
+        grid = _decode.Grid.of_image(len(maps), shape, size) if whole else _decode.Grid.of_boxes(corners, shape)
+        window = _decode.pixel_window(corners, size)
+        return cls._pack(
+            size, len(maps), *_decode.decode_runs(maps.astype(np.float32, copy=False), grid, window, threshold)
+        )
+
+    @classmethod
+    def from_prototypes(
+        cls,
+        prototypes: npt.NDArray[Any],
+        coefficients: npt.NDArray[Any],
+        boxes: npt.ArrayLike,
+        size: tuple[int, int],
+        *,
+        threshold: float = 0.0,
+    ) -> Masks:
+        """As `from_logits` with ``whole=True`` for maps that are weighted sums of prototypes, a few masks at a time.
+
+        ``prototypes`` is (K, h, w), ``coefficients`` (N, K), both float; memory is bounded whatever N.
+        """
+        basis, weights, corners = (
+            np.asarray(prototypes, np.float32),
+            np.asarray(coefficients, np.float32),
+            _convert.checked_boxes(boxes),
+        )
+        if basis.ndim != 3 or weights.shape != (len(corners), len(basis)):
+            raise InvalidInstancesError(
+                f"prototypes must be (K, h, w) and coefficients (N, K) for N boxes; got {basis.shape}, {weights.shape} for {len(corners)} boxes"
+            )
+        size = checked_size(size)
+        at_once = max((1 << 19) // max(basis[0].size if len(basis) else 1, 1), 1)
+        parts = [
+            cls.from_logits(
+                np.tensordot(weights[i : i + at_once], basis, 1),
+                corners[i : i + at_once],
+                size,
+                threshold=threshold,
+                whole=True,
+            )
+            for i in range(0, len(corners), at_once)
+        ]
+        return cls.concatenate(parts) if parts else cls.empty(size)
+
+    # --- a sequence of masks ------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: Index | int) -> Masks:
+        """The chosen masks: an integer array, a bool array of length N, or a slice. An integer gives one mask, still a set."""
+        chosen = resolve_index(index, len(self))
+        counts = np.diff(self.offsets)[chosen]
+        offsets = np.zeros(len(chosen) + 1, np.int64)
+        np.cumsum(counts, out=offsets[1:])
+        runs = expand(self.offsets[:-1][chosen], counts)
+        return Masks._trusted(self.size, self.x[runs], self.y0[runs], self.y1[runs], offsets)
+
+    def __iter__(self) -> Iterator[Masks]:
+        return (self[i] for i in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Masks):
+            return NotImplemented
+        return self.size == other.size and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("offsets", "x", "y0", "y1")
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equality is by value over large arrays
+
+    def __repr__(self) -> str:
+        return f"Masks({len(self)} of {self.size[0]} x {self.size[1]}, {len(self.x)} runs, {self.nbytes / 1e6:.1f} MB)"
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the stored form, in bytes."""
+        return self.x.nbytes + self.y0.nbytes + self.y1.nbytes + self.offsets.nbytes
+
+    # --- what can be read off -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def area(self) -> Int:
+        """Pixels of each mask: int64 of shape (N,)."""
+        return segment_sum(self.y1 - self.y0, self.offsets)
+
+    @cached_property
+    def boxes(self) -> npt.NDArray[np.float32]:
+        """Tight boxes, half-open x0, y0, x1, y1: float32 of shape (N, 4); zeros for an empty mask."""
+        boxes = np.zeros((len(self), 4), np.float32)
+        some = np.flatnonzero(np.diff(self.offsets))
+        starts = self.offsets[some]
+        if len(some):
+            boxes[some, 0] = self.x[starts]
+            boxes[some, 1] = np.minimum.reduceat(self.y0, starts)
+            boxes[some, 2] = self.x[self.offsets[some + 1] - 1] + 1
+            boxes[some, 3] = np.maximum.reduceat(self.y1, starts)
+        return boxes
+
+    @cached_property
+    def centroids(self) -> npt.NDArray[np.float64]:
+        """Mean x and y of each mask's pixels, whose centres lie at halves: float64 of shape (N, 2); NaN for an empty mask."""
+        y0, y1 = self.y0.astype(np.int64), self.y1.astype(np.int64)
+        twice = np.stack(
+            [segment_sum((y1 - y0) * (2 * self.x + 1), self.offsets), segment_sum(y1 * y1 - y0 * y0, self.offsets)], 1
+        )
+        with np.errstate(invalid="ignore"):
+            centre: npt.NDArray[np.float64] = twice / (2.0 * self.area)[:, None]
+        return centre
+
+    @property
+    def parts(self) -> Int:
+        """4-connected parts of each mask: int64 of shape (N,)."""
+        return _topology.run_parts(self.x, self.y0, self.y1, self.offsets, self.size)[0]
+
+    @property
+    def holes(self) -> Int:
+        """Holes of each mask (8-connected background that does not reach the outside): int64 of shape (N,)."""
+        return _topology.count_holes(self.x, self.y0, self.y1, self.offsets, self.size)
+
+    @property
+    def columns(self) -> _overlap.Columns:
+        """The runs by image column, which is how sets are compared; see `apiece.iou`."""
+        return _overlap.Columns(self.x, self.y0, self.y1, self.offsets, self.size)
+
+    # --- moved and joined ---------------------------------------------------------------------------------------------
+
+    def crop(self, x0: int, y0: int, x1: int, y1: int) -> Masks:
+        """What lies in the half-open window, as masks of its size; the window may reach beyond the image."""
+        owner, x, top, bottom = _convert.clip_runs(owners(self.offsets), self.x, self.y0, self.y1, (x0, y0, x1, y1))
+        size = (int(y1) - int(y0), int(x1) - int(x0))
+        return Masks._trusted(size, x - x0, top - y0, bottom - y0, offsets_of(owner, len(self)))
+
+    def shift(self, dx: int, dy: int, size: tuple[int, int] | None = None) -> Masks:
+        """Moved by whole pixels onto an image of ``size`` (by default the same); what falls outside is cut."""
+        height, width = self.size if size is None else checked_size(size)
+        return self.crop(-int(dx), -int(dy), width - int(dx), height - int(dy))
+
+    def flip(self, axis: Literal["horizontal", "vertical"]) -> Masks:
+        """Mirrored: ``"horizontal"`` exchanges left and right, ``"vertical"`` top and bottom."""
+        owner = owners(self.offsets)
+        if axis == "horizontal":
+            return Masks._pack(self.size, len(self), owner, self.size[1] - 1 - self.x, self.y0, self.y1)
+        if axis == "vertical":
+            return Masks._pack(self.size, len(self), owner, self.x, self.size[0] - self.y1, self.size[0] - self.y0)
+        raise ValueError(f"axis must be 'horizontal' or 'vertical', got {axis!r}")
+
+    def transpose(self) -> Masks:
+        """Rows and columns exchanged."""
+        size = (self.size[1], self.size[0])
+        owner, x, y0, y1 = _convert.transposed_runs(self.x, self.y0, self.y1, self.offsets, self.size)
+        return Masks._trusted(size, x, y0, y1, offsets_of(owner, len(self)))
+
+    def union(self) -> Masks:
+        """One mask that covers every pixel that any mask covers."""
+        return self.merge(np.zeros(len(self), np.int64), 1)
+
+    def merge(self, groups: npt.ArrayLike, count: int) -> Masks:
+        """``count`` masks, each the union of the masks whose entry in ``groups`` (N,) is its index."""
+        groups = np.asarray(groups)
+        if groups.shape != (len(self),) or (len(groups) and not (groups.min() >= 0 and groups.max() < count)):
+            raise InvalidInstancesError(f"groups must be {len(self)} integers from 0 to {count - 1}")
+        return Masks._pack(self.size, count, groups.astype(np.int64)[owners(self.offsets)], self.x, self.y0, self.y1)
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def to_label_map(
+        self, values: npt.ArrayLike | None = None, dtype: npt.DTypeLike | None = None, overlap: Overlap = "raise"
+    ) -> npt.NDArray[Any]:
+        """(height, width) integers: ``values[i]`` where mask i is, 0 elsewhere.
+
+        Parameters
+        ----------
+        values : one integer per mask, default 1 to N.
+        dtype : default the smallest unsigned type that holds the values.
+        overlap : who gets a pixel that several masks claim: ``"first"``, ``"last"`` or ``"smallest"`` mask. By default that is refused.
+
+        Raises
+        ------
+        InvalidInstancesError
+            if masks overlap and ``overlap`` is ``"raise"``, or a value does not fit ``dtype``.
+        """
+        return _convert.label_map(self, values, dtype, overlap)
+
+    def to_semantic(self, labels: npt.ArrayLike, overlap: Overlap = "raise", background: int = 0) -> npt.NDArray[Any]:
+        """(height, width) class map: ``labels[i] + 1`` where mask i is, ``background`` elsewhere; see `to_label_map`.
+
+        Overlap between masks of one label is no conflict.
+        """
+        labels = np.asarray(labels, np.int64)
+        distinct, group = np.unique(labels, return_inverse=True)
+        source, values = (self.merge(group, len(distinct)), distinct) if overlap == "raise" else (self, labels)
+        painted = source.to_label_map(values + 1, overlap=overlap)
+        return np.where(painted == 0, background, painted) if background else painted
+
+    def to_dense(self) -> npt.NDArray[np.bool_]:
+        """(N, height, width) bool. For small sets only: this is the array that `Masks` exist to avoid."""
+        return _convert.dense(self)
+
+    def to_crops(self) -> tuple[list[npt.NDArray[np.bool_]], Int]:
+        """Each mask inside its own box, and the (x, y) of the box's upper left pixel: N bool arrays, int64 of shape (N, 2)."""
+        return _convert.crops(self)
+
+    def to_coco(self, compressed: bool = True) -> list[dict[str, Any]]:
+        """COCO RLE of each mask: ``{"size": [height, width], "counts": ...}``, counts a str, or a list of int if not compressed."""
+        counts, offsets = _rle.counts_of(self.x, self.y0, self.y1, self.offsets, self.size)
+        if compressed:
+            texts: Sequence[str | list[int]] = _rle.compress(counts, offsets)
+        else:
+            flat, cuts = counts.tolist(), offsets.tolist()
+            texts = [flat[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [{"size": list(self.size), "counts": text} for text in texts]
+
+    def to_polygons(self) -> list[list[list[npt.NDArray[np.float64]]]]:
+        """Exact outlines along pixel edges: for each mask its parts, for each part its rings, the outline first, then its holes.
+
+        A ring is float64 of shape (K, 2), corners x, y, not closed; outlines run clockwise as seen, holes counter-clockwise. Rasterising
+        them by COCO's rule gives the same pixels back (COCO itself cannot say holes).
+        """
+        return _convert.polygons(self)
+
+    def to_layers(self) -> list[npt.NDArray[np.int32]]:
+        """Few label maps (height, width) that together hold every mask whole: value i + 1 for mask i.
+
+        No two masks of one layer overlap. Fewest for two layers, near the fewest beyond (see `_layers.colour`).
+        """
+        layer = self.layer_of()
+        chosen = (np.flatnonzero(layer == k) for k in range(int(layer.max()) + 1 if len(layer) else 0))
+        return [self[i].to_label_map(i + 1, np.int32, "last") for i in chosen]
+
+    def layer_of(self) -> Int:
+        """Layer of each mask, from 0, so that masks of one layer are disjoint: int64 of shape (N,)."""
+        columns = self.columns
+        return _layers.colour(_overlap.intersections(columns, columns, (len(self), len(self))))
+
+
+def label_map_values(a: npt.NDArray[Any], background: int = 0) -> npt.NDArray[Any]:
+    """The distinct values of a label map but ``background``, ascending: what `Masks.from_label_map` makes masks of."""
+    return _labelmap.label_map_runs(a, background)[0]
+
+
+def checked_size(size: Any) -> tuple[int, int]:
+    """(height, width) as two Python integers that 32-bit coordinates hold."""
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError):
+        raise InvalidInstancesError(f"size must be (height, width), got {size!r}") from None
+    if not (0 <= height <= _MAX_SIDE and 0 <= width <= _MAX_SIDE):
+        raise InvalidInstancesError(f"size must be (height, width) from 0 to {_MAX_SIDE}, got {size!r}")
+    return height, width
+
+
+def resolve_index(index: Any, count: int) -> Int:
+    """Positions that an integer, integer array, bool array or slice chooses among ``count``."""
+    if isinstance(index, slice):
+        return np.arange(count)[index]
+    chosen = np.atleast_1d(np.asarray(index))
+    if not chosen.size and chosen.dtype.kind != "b":
+        return np.zeros(0, np.int64)
+    if chosen.dtype.kind == "b":
+        if chosen.shape != (count,):
+            raise InvalidInstancesError(
+                f"a bool index needs one entry per instance: shape ({count},), got {chosen.shape}"
+            )
+        return np.flatnonzero(chosen)
+    if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+        raise InvalidInstancesError(
+            f"index with a 1-D integer array, a bool array or a slice; got {chosen.dtype} of shape {chosen.shape}"
+        )
+    if chosen.min() < -count or chosen.max() >= count:
+        raise IndexError(
+            f"index {chosen.min() if chosen.min() < -count else chosen.max()} is out of range for {count} instances"
+        )
+    return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)

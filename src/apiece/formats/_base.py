@@ -1,0 +1,80 @@
+"""What a label format is: one file in this package that defines ``FORMAT = LabelFormat(...)``.
+
+The file's name is the format's name. `apiece.formats.read` and `write` find it by themselves, and so do
+the shared tests. See ``CONTRIBUTING.md`` for a whole short one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+
+__all__ = ["Holds", "LabelFormat", "LabelSet", "Record"]
+
+Record = tuple[ImageRef, Instances]
+
+
+class LabelSet(Protocol):
+    """Labels of many images, opened but not yet decoded: masks are made when an item is asked for.
+
+    Iterating yields ``(ImageRef, Instances)``, one image at a time, in constant memory.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; ``Instances.labels`` index into them."""
+        ...
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image, with no mask decoded."""
+        ...
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> Record: ...
+    def __iter__(self) -> Iterator[Record]: ...
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What a format can keep. What is False is refused by `write` with `LossyFormatError` unless asked otherwise."""
+
+    overlap: bool = False
+    """Two instances of one image may cover the same pixel."""
+    holes: bool = False
+    """A mask may have holes."""
+    parts: bool = False
+    """A mask may have several parts."""
+    empty: bool = False
+    """A mask may have no pixel."""
+    classes: bool = False
+    """Each instance has a class."""
+    ids: bool = False
+    """Each instance has an id of its own."""
+    scores: bool = False
+    """Each instance has a score."""
+    crowd: bool = False
+    """An instance may be a crowd region."""
+    attributes: bool = False
+    """Each instance may have further named values."""
+
+
+@dataclass(frozen=True)
+class LabelFormat:
+    """A label format: how to know it, read it, write it, and what it holds."""
+
+    summary: str
+    """One line for ``apiece convert --help``."""
+    detect: Callable[[Path], bool]
+    """Whether the file or folder at this path is of this format, by its content. Cheap; never raises."""
+    read: Callable[[Path, Path | None], LabelSet]
+    """Open ``(labels, folder of images or None)``. Raises `FormatError`."""
+    write: Callable[[Iterable[Record], Path, tuple[str, ...]], None]
+    """Write ``(records, path, classes)``, atomically, streaming. What it cannot hold was removed or refused before."""
+    holds: Holds
+    """What survives a round trip."""

@@ -1,0 +1,66 @@
+"""Overlap of two sets of instances: shared pixels and intersection over union, sparse, all pairs at once."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from apiece.core._overlap import intersections as _intersections
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import InvalidInstancesError
+
+__all__ = ["box_iou", "intersections", "iou"]
+
+
+def intersections(a: Masks | Instances, b: Masks | Instances) -> sp.csr_array:
+    """Pixels that each mask of ``a`` shares with each mask of ``b``.
+
+    Returns an int64 ``scipy.sparse.csr_array`` of shape (len(a), len(b)) that holds the overlapping pairs only; memory grows with
+    these, not with len(a) x len(b).
+    """
+    first, second = _masks(a), _masks(b)
+    if first.size != second.size:
+        raise InvalidInstancesError(
+            f"masks on images of different sizes do not compare: {first.size} and {second.size}"
+        )
+    columns = first.columns
+    return _intersections(columns, columns if second is first else second.columns, (len(first), len(second)))
+
+
+def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None = None) -> sp.csr_array:
+    """Intersection over union of every overlapping pair: float64 ``csr_array`` of shape (len(a), len(b)).
+
+    Parameters
+    ----------
+    crowd : bool of shape (len(b),); against a crowd region the intersection is divided by the area of ``a``'s mask alone,
+        as COCO does.
+    """
+    first, second = _masks(a), _masks(b)
+    shared = intersections(first, second)
+    row = np.repeat(np.arange(len(first)), np.diff(shared.indptr))
+    area = first.area[row]
+    whole = area + second.area[shared.indices] - shared.data
+    if crowd is not None:
+        whole = np.where(np.asarray(crowd, bool)[shared.indices], area, whole)
+    return sp.csr_array((shared.data / whole, shared.indices, shared.indptr), shape=shared.shape)
+
+
+def box_iou(a: npt.ArrayLike, b: npt.ArrayLike, crowd: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
+    """Intersection over union of all pairs of half-open xyxy boxes: float64 of shape (len(a), len(b)); 0 where both are empty.
+
+    ``crowd`` as for `iou`.
+    """
+    first, second = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    shared = np.maximum(sides, 0).prod(-1)
+    area_a, area_b = ((box[..., 2:] - box[..., :2]).prod(-1) for box in (first, second))
+    whole = area_a + area_b - shared
+    if crowd is not None:
+        whole = np.where(np.asarray(crowd, bool)[None, :], area_a, whole)
+    return np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0)
+
+
+def _masks(a: Masks | Instances) -> Masks:
+    return a.masks if isinstance(a, Instances) else a

@@ -108,8 +108,8 @@ def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.N
         k = int(np.argmax(bad))
         part = k - int(np.searchsorted(owner, owner[k]))
         raise InvalidInstancesError(
-            f"instance {int(owner[k])}, part {part}: a polygon needs at least 3 points, as finite x, y pairs; got {int(sizes[k])} numbers"
-            + ("" if np.isfinite(rings[k]).all() else ", not all finite")
+            f"instance {int(owner[k])}, part {part}: a polygon needs at least 3 points, as finite x, y pairs; "
+            f"got {int(sizes[k])} numbers" + ("" if np.isfinite(rings[k]).all() else ", not all finite")
         )
     offsets = np.zeros(len(rings) + 1, np.int64)
     np.cumsum(sizes // 2, out=offsets[1:])
@@ -117,7 +117,7 @@ def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.N
 
 
 def transposed_runs(x: Any, y0: Any, y1: Any, offsets: Int, size: tuple[int, int]) -> Runs:
-    """Ordered runs of the transposed masks: along rows, a stretch begins at each left edge and ends at each right edge."""
+    """Ordered runs of the transposed masks: along rows, a stretch goes from a left edge to a right edge."""
     keys = Keys(size[1], size[0])
     begins, ends = (np.sort(paint_rows(keys, *edges)) for edges in _topology.side_edges(x, y0, y1, offsets, size))
     owner, row, start = keys.unpack(begins)

@@ -21,8 +21,9 @@ _CELLS = 1 << 17  # grid cells read at once
 
 
 class Grid:
-    """Where grids lie on the image: image coordinate ``x`` is grid coordinate ``x * scale + shift`` (continuous, edges at integers).
+    """Where grids lie on the image.
 
+    Image coordinate ``x`` is grid coordinate ``x * scale + shift`` (continuous, pixel edges at integers).
     ``scale`` and ``shift`` have shape (N, 2), x then y.
     """
 

@@ -15,8 +15,8 @@ __all__ = ["colour"]
 def colour(overlaps: sp.csr_array) -> Int:
     """A layer for each mask so that no two overlapping masks share one.
 
-    DSATUR (Brélaz 1979): the mask whose neighbours already fill most layers goes next, into the lowest free one. Exact for
-    graphs of two layers, near the fewest in general; finding the fewest is NP-hard.
+    DSATUR (Brélaz 1979): the mask whose neighbours already fill most layers goes next, into the lowest free one.
+    Exact for graphs of two layers, near the fewest in general; finding the fewest is NP-hard.
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ def _pairs(a: Columns, b: Columns) -> Iterator[tuple[Int, Int, Int]]:
 
 
 def _begins_inside(outer: Columns, inner: Columns, side: str) -> Iterator[tuple[Int, Int]]:
-    """(index into outer, index into inner) where inner begins inside outer; ``side="right"`` leaves equal beginnings out."""
+    """(index into outer, index into inner) where inner begins inside outer; ``"right"`` leaves equal beginnings out."""
     low = np.searchsorted(inner.start, outer.start, side)  # type: ignore[call-overload]
     count = np.searchsorted(inner.start, outer.end, "left") - low
     ends = np.cumsum(count)

@@ -1,8 +1,8 @@
 """Polygons to runs by COCO's own rule, pixel for pixel, for all polygons at once.
 
-The rule (``rleFrPoly`` in pycocotools' ``maskApi.c``): vertices are rounded on a grid five times finer, edges are walked on it
-one step at a time along their longer side, and a column's boundary is noted where the walk passes the column's
-middle, from fine column 5c + 2 to 5c + 3. Only these passages matter, so they are computed directly, one per
+The rule (``rleFrPoly`` in pycocotools' ``maskApi.c``): vertices are rounded on a grid five times finer, edges are
+walked on it one step at a time along their longer side, and a column's boundary is noted where the walk passes the
+column's middle, from fine column 5c + 2 to 5c + 3. Only these passages matter, so they are computed directly, one per
 edge and column, instead of walking.
 """
 
@@ -84,7 +84,8 @@ def _passages(a: Int, b: Int, width: int) -> tuple[Int, Int, Int]:
 def _step_before(x: Int, slope: npt.NDArray[np.float64], target: Int, steps: Int) -> Int:
     """Largest step t after which ``int(x + slope * t + 0.5)`` comes to the other side of ``target`` - 0.5.
 
-    The real solution is rounded, then set right by at most a step or two, so that float rounding agrees with the walk's.
+    The real solution is rounded, then set right by at most a step or two, so that float rounding agrees with the
+    walk's.
     """
     rising = slope > 0
 

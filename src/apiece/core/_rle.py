@@ -1,13 +1,14 @@
 """COCO's run-length encoding, both kinds, for a whole set of masks at once.
 
 The counts are lengths of alternating background and object stretches down the columns, background first.
-Compressed, each count beyond the third is stored as its difference from the one before the last, in groups of five bits with
-a continuation bit, as printable characters (the scheme of pycocotools' ``maskApi.c``). Counts are
+Compressed, each count beyond the third is stored as its difference from the one before the last, in groups of five
+bits with a continuation bit, as printable characters (the scheme of pycocotools' ``maskApi.c``). Counts are
 64-bit here, so images beyond 65535 x 65535 pixels hold.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,7 @@ def compress(counts: Int, offsets: Int) -> list[str]:
         value, place, left = value[on] >> 5, place[on] + 1, left[on] - 1
     cuts = np.append(0, ends)[offsets].tolist()
     joined = text.tobytes().decode("ascii")
-    return [joined[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [joined[a:b] for a, b in itertools.pairwise(cuts)]
 
 
 def decode(rles: Sequence[Any]) -> tuple[Int, Int]:
@@ -179,14 +180,16 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
     negative = (counts < 0) | (counts > height * width)
     if negative.any():
         raise InvalidInstancesError(
-            f"mask {int(owner[np.argmax(negative)])}: an RLE count is negative or larger than the image of {height} x {width} pixels"
+            f"mask {int(owner[np.argmax(negative)])}: an RLE count is negative or larger than the image "
+            f"of {height} x {width} pixels"
         )
     total = segment_sum(counts, offsets)
     wrong = total != height * width
     if wrong.any():
         i = int(np.argmax(wrong))
         raise InvalidInstancesError(
-            f"mask {i}: RLE counts add up to {int(total[i])} pixels, but the image of {height} x {width} has {height * width}"
+            f"mask {i}: RLE counts add up to {int(total[i])} pixels, "
+            f"but the image of {height} x {width} has {height * width}"
         )
     end = np.cumsum(counts)
     end -= np.repeat(height * width * np.arange(len(offsets) - 1), np.diff(offsets))

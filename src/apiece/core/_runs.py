@@ -1,7 +1,7 @@
 """Column runs in flat arrays: the primitives that every operation on masks is made of.
 
-A run is one vertical stretch of pixels of one instance: column ``x``, rows ``y0`` to ``y1 - 1``. The runs of a whole set lie in
-flat arrays, ordered by (instance, column, row), and two runs of one column never touch. Order and
+A run is one vertical stretch of pixels of one instance: column ``x``, rows ``y0`` to ``y1 - 1``. The runs of a whole
+set lie in flat arrays, ordered by (instance, column, row), and two runs of one column never touch. Order and
 equality of (instance, column, row) triples are decided on packed 63-bit keys, so that one ``np.sort`` or
 ``np.searchsorted`` serves all instances at once.
 """
@@ -123,7 +123,7 @@ def union(
 
 
 def paint(out: npt.NDArray[Any], base: Int, stride: int | Int, length: npt.NDArray[Any], values: Any) -> None:
-    """Write each run into the flat array ``out``: at ``base + k * stride`` for k below ``length``, in order (the last wins).
+    """Write each run into the flat array ``out``: at ``base + k * stride`` for k below ``length``; the last wins.
 
     ``values`` is one scalar or one value per run; memory is bounded by `CHUNK` pixels.
     """

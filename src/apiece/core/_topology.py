@@ -1,6 +1,7 @@
 """Parts, holes and outlines of all masks at once, from their runs.
 
-Foreground is 4-connected and background 8-connected, so an outline never crosses itself and every hole belongs to one part.
+Foreground is 4-connected and background 8-connected, so an outline never crosses itself and every hole belongs to one
+part.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def _link(begin: Int, end: Int, direction: Int) -> Int:
 
 
 def _positions(following: Int, ring: npt.NDArray[np.int32], count: int) -> Int:
-    """Steps from each edge to the end of its ring, negated: ascending order follows the ring (list ranking by doubling)."""
+    """Steps from each edge to the end of its ring, negated, so that ascending order follows it (list ranking)."""
     head = np.full(count, len(following), np.int64)
     np.minimum.at(head, ring, np.arange(len(following)))
     stop = head[ring]
@@ -168,5 +169,4 @@ def _positions(following: Int, ring: npt.NDArray[np.int32], count: int) -> Int:
 
 def _twice_area(px: Int, py: Int, following: Int, ring: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:
     cross = px * py[following] - px[following] * py
-    area: npt.NDArray[np.float64] = np.bincount(ring, weights=cross, minlength=count)
-    return area
+    return np.bincount(ring, weights=cross, minlength=count).astype(np.float64)

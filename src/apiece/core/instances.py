@@ -1,9 +1,12 @@
-"""`Instances`: the objects of one image, each with mask, class, score and id. The only thing that crosses between rooms."""
+"""`Instances`: the objects of one image, each with mask, class, score and id.
+
+The only thing that crosses between rooms.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +19,7 @@ from apiece.errors import InvalidInstancesError, UnknownNameError
 __all__ = ["Instances"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Instances:
     """Objects of one image, validated when made; index with an integer array, a bool array or a slice.
 
@@ -37,48 +40,62 @@ class Instances:
     """
 
     masks: Masks
-    labels: npt.NDArray[np.int64] = None  # type: ignore[assignment]  # filled when made
-    classes: tuple[str, ...] = ("object",)
-    scores: npt.NDArray[np.float64] | None = None
-    ids: npt.NDArray[np.int64] | None = None
-    crowd: npt.NDArray[np.bool_] = None  # type: ignore[assignment]  # filled when made
-    attributes: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    scores: npt.NDArray[np.float64] | None
+    ids: npt.NDArray[np.int64] | None
+    crowd: npt.NDArray[np.bool_]
+    attributes: Mapping[str, npt.NDArray[Any]]
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.masks, Masks):
+    def __init__(
+        self,
+        masks: Masks,
+        labels: npt.ArrayLike | None = None,
+        classes: Sequence[str] = ("object",),
+        scores: npt.ArrayLike | None = None,
+        ids: npt.ArrayLike | None = None,
+        crowd: npt.ArrayLike | None = None,
+        attributes: Mapping[str, npt.ArrayLike] | None = None,
+    ) -> None:
+        if type(masks) is not Masks:
             raise InvalidInstancesError(
-                f"masks must be apiece.Masks, got {type(self.masks).__name__}; make them with Masks.from_..."
+                f"masks must be apiece.Masks, got {type(masks).__name__}; make them with Masks.from_..."
             )
-        count, classes = len(self.masks), tuple(self.classes)
-        if len(set(classes)) != len(classes) or not all(isinstance(c, str) for c in classes):
-            raise InvalidInstancesError(f"classes must be distinct names, got {classes}")
-        if self.labels is None and count and len(classes) != 1:
-            raise InvalidInstancesError(f"labels are needed when there are {len(classes)} classes: {count} integers")
-        labels = _column(
-            "labels", np.zeros(count, np.int64) if self.labels is None else self.labels, count, "iu", np.int64
-        )
-        if count and not (labels.min() >= 0 and labels.max() < len(classes)):
+        count, names = len(masks), tuple(classes)
+        if len(set(names)) != len(names) or not {type(c) for c in names} <= {str}:
+            raise InvalidInstancesError(f"classes must be distinct names, got {names}")
+        if labels is None and count and len(names) != 1:
+            raise InvalidInstancesError(f"labels are needed when there are {len(names)} classes: {count} integers")
+        label = _column("labels", np.zeros(count, np.int64) if labels is None else labels, count, "iu", np.int64)
+        if count and not (label.min() >= 0 and label.max() < len(names)):
             raise InvalidInstancesError(
-                f"labels index into the {len(classes)} classes, so they lie in 0 to {len(classes) - 1}; got {labels.min()} to {labels.max()}"
+                f"labels index into the {len(names)} classes, so they lie in 0 to {len(names) - 1}; "
+                f"got {label.min()} to {label.max()}"
             )
-        scores = None if self.scores is None else _column("scores", self.scores, count, "fiu", np.float64)
-        if scores is not None and np.isnan(scores).any():
+        score = None if scores is None else _column("scores", scores, count, "fiu", np.float64)
+        if score is not None and np.isnan(score).any():
             raise InvalidInstancesError(
-                f"scores must be numbers; NaN at {np.flatnonzero(np.isnan(scores))[:5].tolist()}"
+                f"scores must be numbers; NaN at {np.flatnonzero(np.isnan(score))[:5].tolist()}"
             )
-        ids = None if self.ids is None else _column("ids", self.ids, count, "iu", np.int64)
-        crowd = _column("crowd", np.zeros(count, bool) if self.crowd is None else self.crowd, count, "b", np.bool_)
-        attributes = {}
-        for name, values in (self.attributes or {}).items():
+        extra = {}
+        for name, values in (attributes or {}).items():
             array = np.asarray(values)
             if array.ndim < 1 or len(array) != count:
                 raise InvalidInstancesError(
                     f"attribute {name!r} needs one entry per instance ({count}), got shape {array.shape}"
                 )
-            attributes[name] = _frozen(array)
-        made = (self.masks, labels, classes, scores, ids, crowd, MappingProxyType(attributes))
-        for item, value in zip(fields(self), made, strict=True):
-            object.__setattr__(self, item.name, value)
+            extra[name] = _frozen(array)
+        made = {
+            "masks": masks,
+            "labels": label,
+            "classes": names,
+            "scores": score,
+            "ids": None if ids is None else _column("ids", ids, count, "iu", np.int64),
+            "crowd": _column("crowd", np.zeros(count, bool) if crowd is None else crowd, count, "b", np.bool_),
+            "attributes": MappingProxyType(extra),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
 
     @classmethod
     def empty(cls, size: tuple[int, int], classes: Sequence[str] = ("object",), *, scored: bool = False) -> Instances:

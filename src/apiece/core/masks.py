@@ -1,11 +1,12 @@
 """`Masks`: the masks of a set of instances as column runs, exact and small, with array operations over all at once.
 
-Pixel (row i, column j) covers [j, j + 1) x [i, i + 1). Sizes are (height, width). Holes, several parts, overlaps between masks,
-single pixels and empty masks are ordinary. Dense pixels exist only when asked for.
+Pixel (row i, column j) covers [j, j + 1) x [i, i + 1). Sizes are (height, width). Holes, several parts, overlaps
+between masks, single pixels and empty masks are ordinary. Dense pixels exist only when asked for.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -27,7 +28,8 @@ _MAX_SIDE = 2**31 - 2
 class Masks:
     """The masks of N instances on one image, immutable.
 
-    Make one with a ``from_`` constructor. The stored form is public, to be read by adapters and by fast code of your own:
+    Make one with a ``from_`` constructor. The stored form is public, to be read by adapters and by fast code of your
+    own:
 
     Attributes
     ----------
@@ -134,7 +136,8 @@ class Masks:
         stack = np.asarray(stack)
         if stack.ndim != 3 or stack.dtype.kind not in "buif":
             raise InvalidInstancesError(
-                f"dense masks are a number array of shape (N, height, width); got shape {stack.shape}, dtype {stack.dtype}"
+                "dense masks are a number array of shape (N, height, width); "
+                f"got shape {stack.shape}, dtype {stack.dtype}"
             )
         owner, x, y0, y1 = _labelmap.dense_runs(stack)
         return cls._trusted(stack.shape[1:], x, y0, y1, offsets_of(owner, len(stack)))
@@ -151,7 +154,7 @@ class Masks:
 
     @classmethod
     def from_coco(cls, rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None = None) -> Masks:
-        """From COCO RLE: ``{"size": [height, width], "counts": str, bytes or list of int}``, compressed or not, also mixed.
+        """From COCO RLE ``{"size": [height, width], "counts": str, bytes or list of int}``, compressed or not.
 
         ``size`` is needed only for an empty sequence; if given, every mask must have it.
 
@@ -200,22 +203,25 @@ class Masks:
         threshold: float = 0.0,
         whole: bool = False,
     ) -> Masks:
-        """From low-resolution maps: bilinear to image resolution inside each box, where the value exceeds ``threshold``.
+        """From low-resolution maps, bilinear to image resolution inside each box, where above ``threshold``.
 
-        Equal to upsampling each whole map (pixel centres at halves, edges repeated: ``align_corners=False``) and thresholding inside the
-        box, but computed as run-lengths directly: no N x H x W array, memory independent of N beyond the result.
+        Equal to upsampling each whole map (pixel centres at halves, edges repeated: ``align_corners=False``) and
+        thresholding inside the box, but computed as run-lengths directly: no N x H x W array, memory independent of N
+        beyond the result.
 
         Parameters
         ----------
         logits : (N, h, w) float: logits, or probabilities with a ``threshold`` such as 0.5.
         boxes : (N, 4) half-open xyxy in image pixels; a pixel belongs to a box if its centre does.
         size : (height, width) of the image.
-        whole : False: each map spans its own box (Mask R-CNN). True: each map spans the whole image, and the box only limits.
+        whole : False: each map spans its own box (Mask R-CNN). True: each map spans the whole image, and the box only
+            limits.
         """
         maps, corners, size = np.asarray(logits), _convert.checked_boxes(boxes), checked_size(size)
         if maps.ndim != 3 or len(maps) != len(corners) or maps.dtype.kind != "f":
             raise InvalidInstancesError(
-                f"logits must be float of shape ({len(corners)}, h, w), one map per box; got shape {maps.shape}, dtype {maps.dtype}"
+                f"logits must be float of shape ({len(corners)}, h, w), one map per box; "
+                f"got shape {maps.shape}, dtype {maps.dtype}"
             )
         shape = (maps.shape[1], maps.shape[2])
         grid = _decode.Grid.of_image(len(maps), shape, size) if whole else _decode.Grid.of_boxes(corners, shape)
@@ -245,7 +251,8 @@ class Masks:
         )
         if basis.ndim != 3 or weights.shape != (len(corners), len(basis)):
             raise InvalidInstancesError(
-                f"prototypes must be (K, h, w) and coefficients (N, K) for N boxes; got {basis.shape}, {weights.shape} for {len(corners)} boxes"
+                "prototypes must be (K, h, w) and coefficients (N, K) for N boxes; "
+                f"got {basis.shape}, {weights.shape} for {len(corners)} boxes"
             )
         size = checked_size(size)
         at_once = max((1 << 19) // max(basis[0].size if len(basis) else 1, 1), 1)
@@ -267,7 +274,7 @@ class Masks:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: Index | int) -> Masks:
-        """The chosen masks: an integer array, a bool array of length N, or a slice. An integer gives one mask, still a set."""
+        """The chosen masks: an integer array, a bool array of length N, or a slice; an integer gives a set of one."""
         chosen = resolve_index(index, len(self))
         counts = np.diff(self.offsets)[chosen]
         offsets = np.zeros(len(chosen) + 1, np.int64)
@@ -317,7 +324,7 @@ class Masks:
 
     @cached_property
     def centroids(self) -> npt.NDArray[np.float64]:
-        """Mean x and y of each mask's pixels, whose centres lie at halves: float64 of shape (N, 2); NaN for an empty mask."""
+        """Mean x, y of each mask's pixels, whose centres lie at halves: float64 (N, 2); NaN for an empty mask."""
         y0, y1 = self.y0.astype(np.int64), self.y1.astype(np.int64)
         twice = np.stack(
             [segment_sum((y1 - y0) * (2 * self.x + 1), self.offsets), segment_sum(y1 * y1 - y0 * y0, self.offsets)], 1
@@ -391,7 +398,8 @@ class Masks:
         ----------
         values : one integer per mask, default 1 to N.
         dtype : default the smallest unsigned type that holds the values.
-        overlap : who gets a pixel that several masks claim: ``"first"``, ``"last"`` or ``"smallest"`` mask. By default that is refused.
+        overlap : who gets a pixel that several masks claim: ``"first"``, ``"last"`` or ``"smallest"`` mask. By
+            default that is refused.
 
         Raises
         ------
@@ -416,24 +424,24 @@ class Masks:
         return _convert.dense(self)
 
     def to_crops(self) -> tuple[list[npt.NDArray[np.bool_]], Int]:
-        """Each mask inside its own box, and the (x, y) of the box's upper left pixel: N bool arrays, int64 of shape (N, 2)."""
+        """Each mask inside its own box, N bool arrays, and the x, y of the boxes' upper left pixels, int64 (N, 2)."""
         return _convert.crops(self)
 
     def to_coco(self, compressed: bool = True) -> list[dict[str, Any]]:
-        """COCO RLE of each mask: ``{"size": [height, width], "counts": ...}``, counts a str, or a list of int if not compressed."""
+        """COCO RLE of each mask: ``{"size": [height, width], "counts": ...}``, a str, or ints if not compressed."""
         counts, offsets = _rle.counts_of(self.x, self.y0, self.y1, self.offsets, self.size)
         if compressed:
             texts: Sequence[str | list[int]] = _rle.compress(counts, offsets)
         else:
             flat, cuts = counts.tolist(), offsets.tolist()
-            texts = [flat[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+            texts = [flat[a:b] for a, b in itertools.pairwise(cuts)]
         return [{"size": list(self.size), "counts": text} for text in texts]
 
     def to_polygons(self) -> list[list[list[npt.NDArray[np.float64]]]]:
-        """Exact outlines along pixel edges: for each mask its parts, for each part its rings, the outline first, then its holes.
+        """Exact outlines along pixel edges: for each mask its parts, for each part its outline, then its holes.
 
-        A ring is float64 of shape (K, 2), corners x, y, not closed; outlines run clockwise as seen, holes counter-clockwise. Rasterising
-        them by COCO's rule gives the same pixels back (COCO itself cannot say holes).
+        A ring is float64 of shape (K, 2), corners x, y, not closed; outlines run clockwise as seen, holes
+        counter-clockwise. Rasterising them by COCO's rule gives the same pixels back (COCO itself cannot say holes).
         """
         return _convert.polygons(self)
 

@@ -38,8 +38,9 @@ class ModelInput:
     ----------
     channels : channels of the network's input, 1 to 12. A grey image given to a 3-channel model is repeated; any other
         mismatch is an error.
-    normalise : ``"percentile"``: each image is scaled so that its 1st and 99.8th percentile (over all channels together) become
-        0 and 1; ``"range"``: integers are divided by their dtype's maximum, floats are taken as they are. Then ``(x - mean) / std``.
+    normalise : ``"percentile"``: each image is scaled so that its 1st and 99.8th percentile (over all channels
+        together) become 0 and 1; ``"range"``: integers are divided by their dtype's maximum, floats are taken as they
+        are. Then ``(x - mean) / std``.
     mean, std : one per channel, applied after that.
     imgsz : the longer side, in pixels, that an image is resized to; None keeps the image's own pixels.
     """

@@ -16,7 +16,8 @@ def nms(
 ) -> npt.NDArray[np.int64]:
     """Indices of the masks kept, best score first; ties keep the earlier one.
 
-    A mask goes if its mask IoU with a kept, better-scored one of the same label exceeds ``iou``. Only overlapping pairs are looked at.
+    A mask goes if its mask IoU with a kept, better-scored one of the same label exceeds ``iou``. Only overlapping
+    pairs are looked at.
 
     Parameters
     ----------

@@ -17,8 +17,8 @@ __all__ = ["box_iou", "intersections", "iou"]
 def intersections(a: Masks | Instances, b: Masks | Instances) -> sp.csr_array:
     """Pixels that each mask of ``a`` shares with each mask of ``b``.
 
-    Returns an int64 ``scipy.sparse.csr_array`` of shape (len(a), len(b)) that holds the overlapping pairs only; memory grows with
-    these, not with len(a) x len(b).
+    Returns an int64 ``scipy.sparse.csr_array`` of shape (len(a), len(b)) that holds the overlapping pairs only;
+    memory grows with these, not with len(a) x len(b).
     """
     first, second = _masks(a), _masks(b)
     if first.size != second.size:
@@ -34,8 +34,8 @@ def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None 
 
     Parameters
     ----------
-    crowd : bool of shape (len(b),); against a crowd region the intersection is divided by the area of ``a``'s mask alone,
-        as COCO does.
+    crowd : bool of shape (len(b),); against a crowd region the intersection is divided by the area of ``a``'s mask
+        alone, as COCO does.
     """
     first, second = _masks(a), _masks(b)
     shared = intersections(first, second)
@@ -48,9 +48,9 @@ def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None 
 
 
 def box_iou(a: npt.ArrayLike, b: npt.ArrayLike, crowd: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
-    """Intersection over union of all pairs of half-open xyxy boxes: float64 of shape (len(a), len(b)); 0 where both are empty.
+    """Intersection over union of all pairs of half-open xyxy boxes: dense float64 (len(a), len(b)).
 
-    ``crowd`` as for `iou`.
+    Two empty boxes give 0; ``crowd`` as for `iou`.
     """
     first, second = np.asarray(a, np.float64).reshape(-1, 1, 4), np.asarray(b, np.float64).reshape(1, -1, 4)
     sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])

@@ -1,0 +1,110 @@
+"""What an image reader is: one file in this package that defines ``READER = ImageReader(...)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import PixelSize
+from apiece.errors import ImageError
+
+__all__ = ["MAX_PIXELS", "Decoded", "ImageReader", "check_page", "check_size", "oriented", "oriented_size"]
+
+MAX_PIXELS = 2**30
+"""Default of ``max_pixels``: 32768 × 32768, about 3 GB as 8-bit RGB."""
+
+_VALUES_PER_PIXEL = 16
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What a reader hands back: pixels as they lie in the file, and what is still to be done with them.
+
+    Attributes
+    ----------
+    pixels : array (height, width) or (height, width, channels), before orientation.
+    orientation : EXIF / TIFF tag 274, 1 to 8.
+    pixel_size : of the oriented image, if the file states one.
+    """
+
+    pixels: npt.NDArray[Any]
+    orientation: int = 1
+    pixel_size: PixelSize | None = None
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """A kind of image file: how to know it, how to learn its size, how to read it.
+
+    ``read`` and ``size`` may raise anything; `apiece.images` turns it into `ImageError` with the path.
+    """
+
+    kind: str
+    """What a person calls it: ``"PNG"``."""
+    detect: Callable[[bytes], bool]
+    """Whether a file that begins with these bytes (up to 64) is of this kind."""
+    size: Callable[[Path, int | None], tuple[int, int]]
+    """``(path, page)`` to (height, width) after orientation, from the header alone."""
+    read: Callable[[Path, int | None, int], Decoded]
+    """``(path, page, max_pixels)`` to the pixels; calls `check_size` before it makes room for them."""
+
+
+def check_size(path: Path, size: tuple[int, int], channels: int, max_pixels: int) -> None:
+    """Refuse what a header claims if it is empty or larger than ``max_pixels``.
+
+    Raises
+    ------
+    ImageError
+        if a side is 0, if height × width exceeds ``max_pixels``, or if there are more than 16 × ``max_pixels`` values.
+    """
+    height, width = size
+    if height < 1 or width < 1 or channels < 1:
+        raise ImageError(path, f"has no pixels: its header says {height} x {width} with {channels} channels")
+    if height * width > max_pixels or height * width * channels > max_pixels * _VALUES_PER_PIXEL:
+        raise ImageError(
+            path,
+            f"is too large: its header says {height} x {width} pixels with {channels} channels, above the limit "
+            f"max_pixels={max_pixels}; pass a higher max_pixels if the file is to be trusted",
+        )
+
+
+def check_page(path: Path, page: int | None, pages: int, what: str = "pages") -> int:
+    """The page to read, from what was asked for and how many there are.
+
+    Raises
+    ------
+    ImageError
+        if there are several and none was named, or the one named does not exist.
+    """
+    if page is None:
+        if pages != 1:
+            raise ImageError(path, f"holds {pages} {what}; say which with page=0 to page={pages - 1}")
+        return 0
+    if not 0 <= page < pages:
+        raise ImageError(path, f"has no page {page}; it holds {pages} {what}, counted from 0")
+    return page
+
+
+def oriented(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn stored pixels the way the EXIF tag says they are to be seen (Exif 2.32, tag 274)."""
+    if orientation in (2, 3):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4):
+        pixels = pixels[::-1]
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+        if orientation in (6, 7):
+            pixels = pixels[:, ::-1]
+        if orientation in (7, 8):
+            pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def oriented_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """(height, width) after `oriented`."""
+    return (size[1], size[0]) if orientation >= 5 else size

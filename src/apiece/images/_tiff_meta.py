@@ -1,0 +1,103 @@
+"""What a TIFF says beside its pixels: whether its directories are whole, and how large a pixel is."""
+
+from __future__ import annotations
+
+import html
+import re
+import struct
+from pathlib import Path
+
+import tifffile
+
+from apiece.core.image import PixelSize
+from apiece.errors import ConfigError, ImageError
+
+__all__ = ["check_directories", "pixel_size"]
+
+_PIXELS_ELEMENT = re.compile(r"<(?:\w+:)?Pixels\b([^>]*)>")
+_ATTRIBUTE = re.compile(r'\b(PhysicalSize[XY](?:Unit)?)\s*=\s*"([^"]*)"')
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
+_UNITS = {2: "in", 3: "cm", 4: "mm", 5: "um"}
+_SCREEN = (72.0, 96.0)
+
+
+def check_directories(path: Path) -> None:
+    """Follow the chain of directories to its end: a cut chain would read as a file of fewer pages.
+
+    Raises
+    ------
+    ImageError
+        if a directory lies outside the file, or the chain runs in a circle.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2 if order == ">" else 3 : 4 if order == ">" else 3] == b"\0+" or head[2:3] == b"+"
+        count_format, entry, next_format = (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
+        (at,) = struct.unpack_from(next_format, head, 8 if big else 4)
+        seen: set[int] = set()
+        while at:
+            if at in seen:
+                raise ImageError(path, "is damaged: its chain of pages runs in a circle")
+            seen.add(at)
+            file.seek(at)
+            raw = file.read(struct.calcsize(count_format))
+            if len(raw) == struct.calcsize(count_format):
+                end = at + len(raw) + struct.unpack(count_format, raw)[0] * entry
+                if end + struct.calcsize(next_format) <= size:
+                    file.seek(end)
+                    (at,) = struct.unpack(next_format, file.read(struct.calcsize(next_format)))
+                    continue
+            raise ImageError(path, f"is truncated: a TIFF of {size} bytes with a page directory at byte {at}")
+
+
+def pixel_size(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, oriented: int = 1) -> PixelSize | None:
+    """Physical pixel size: from OME metadata, else ImageJ's unit, else the resolution tags; None where none says it.
+
+    72 and 96 per inch are what programs write that know nothing of size, so they are not taken for one.
+    """
+    size = _from_ome(tif, series) if tif.is_ome else _from_tags(tif, series)
+    if size is not None and oriented >= 5:
+        return PixelSize(size.y, size.x, size.unit)
+    return size
+
+
+def _made(x: float, y: float, unit: str) -> PixelSize | None:
+    try:
+        return PixelSize(x, y, unit)
+    except ConfigError:  # a unit that is no length, such as "pixel", or a size of 0: the file states no size
+        return None
+
+
+def _from_ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> PixelSize | None:
+    elements = _PIXELS_ELEMENT.findall(tif.ome_metadata or "")
+    index = tif.series.index(series)
+    if index >= len(elements):
+        return None
+    stated = {name: html.unescape(value) for name, value in _ATTRIBUTE.findall(elements[index])}
+    x = _made(_number(stated.get("PhysicalSizeX")), 1, stated.get("PhysicalSizeXUnit", "um"))
+    y = _made(1, _number(stated.get("PhysicalSizeY")), stated.get("PhysicalSizeYUnit", "um"))
+    return PixelSize(x.x, y.to(x.unit).y, x.unit) if x is not None and y is not None else None
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
+
+
+def _from_tags(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> PixelSize | None:
+    tags = series.keyframe.tags
+    rationals = [tags.get(_X_RESOLUTION), tags.get(_Y_RESOLUTION)]
+    if any(tag is None or not isinstance(tag.value, tuple) or 0 in tag.value for tag in rationals):
+        return None
+    x, y = (tag.value[0] / tag.value[1] for tag in rationals if tag is not None)
+    if tif.is_imagej and (unit := (tif.imagej_metadata or {}).get("unit")):
+        return _made(1 / x, 1 / y, str(unit).replace("\\u00B5", "µ"))
+    tag = tags.get(_RESOLUTION_UNIT)
+    unit = _UNITS.get(int(tag.value) if tag is not None else 2)
+    if unit is None or (unit == "in" and x in _SCREEN and y in _SCREEN):
+        return None
+    return _made(1 / x, 1 / y, unit)

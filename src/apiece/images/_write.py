@@ -1,0 +1,98 @@
+"""Lossless writing: PNG and TIFF, atomic."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image as PillowImage
+
+from apiece._atomic import atomic
+from apiece.core.image import Image, PixelSize
+from apiece.errors import ConfigError, ImageError
+
+__all__ = ["write_image"]
+
+
+def write_image(path: Path | str, image: Image | npt.NDArray[Any], *, pixel_size: PixelSize | None = None) -> None:
+    """Write pixels so that `read_image` gives back the same array; whole, or not at all.
+
+    Parameters
+    ----------
+    path : ends in ``.png`` (bool, uint8, uint16; 1 to 4 channels) or ``.tif``/``.tiff`` (any dtype and channels).
+    image : an `Image`, or an array (height, width) or (height, width, channels).
+    pixel_size : written into a TIFF's resolution tags; default the image's own. PNG has no place for it.
+
+    Raises
+    ------
+    ConfigError
+        for another suffix.
+    ImageError
+        if the kind of file cannot hold these pixels without loss, or cannot be written.
+    """
+    path = Path(path)
+    image = image if isinstance(image, Image) else Image(np.asarray(image))
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".tif", ".tiff"):
+        raise ConfigError(f"cannot write {path.name!r}: lossless images are written as .png, .tif or .tiff")
+    if image.pixels.size == 0:
+        raise ImageError(path, f"cannot be written: there are no pixels in an array of shape {image.pixels.shape}")
+    if suffix == ".png":
+        _check_png(path, image.pixels)
+    try:
+        with atomic(path) as temporary:
+            if suffix == ".png":
+                temporary.write_bytes(_png(image.pixels))
+            else:
+                _write_tiff(temporary, image.pixels, pixel_size or image.pixel_size)
+    except OSError as error:
+        raise ImageError(path, f"cannot be written: {error}") from error
+
+
+def _check_png(path: Path, pixels: npt.NDArray[Any]) -> None:
+    if pixels.dtype not in (np.bool_, np.uint8, np.uint16) or pixels.shape[2] > 4:
+        raise ImageError(
+            path, f"a PNG cannot hold {pixels.dtype} with {pixels.shape[2]} channels without loss; write a .tif instead"
+        )
+    if pixels.dtype == np.bool_ and pixels.shape[2] > 1:
+        raise ImageError(path, "a PNG holds one channel of bool at most; write a .tif instead")
+
+
+def _png(pixels: npt.NDArray[Any]) -> bytes:
+    if pixels.dtype == np.bool_:
+        return _bilevel_png(pixels[:, :, 0])
+    array = np.ascontiguousarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0])
+    return bytes(imagecodecs.png_encode(array.astype(array.dtype.newbyteorder("="), copy=False), level=6))
+
+
+def _bilevel_png(pixels: npt.NDArray[np.bool_]) -> bytes:
+    buffer = io.BytesIO()
+    PillowImage.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: PixelSize | None) -> None:
+    channels = pixels.shape[2]
+    rgb = channels in (3, 4) and pixels.dtype in (np.uint8, np.uint16)
+    resolution: dict[str, Any] = {}
+    if pixel_size is not None:
+        centimetres = pixel_size.to("cm")
+        resolution = {"resolution": (1 / centimetres.x, 1 / centimetres.y), "resolutionunit": "CENTIMETER"}
+    planar = channels > 1 and pixels.dtype == np.bool_  # tifffile cannot read interleaved single bits back
+    array = pixels[:, :, 0] if channels == 1 else np.moveaxis(pixels, 2, 0) if planar else pixels
+    tifffile.imwrite(
+        path,
+        np.ascontiguousarray(array),
+        photometric="rgb" if rgb else "minisblack",
+        extrasamples=["unassalpha"] if rgb and channels == 4 else None,
+        planarconfig=None if channels == 1 else "separate" if planar else "contig",
+        compression=None if pixels.dtype == np.bool_ else "zlib",
+        metadata={"axes": "YX" if channels == 1 else "SYX" if planar else "YXS"},
+        bigtiff=pixels.nbytes > 2**31,
+        **resolution,
+    )

@@ -1,0 +1,196 @@
+"""TIFF and BigTIFF (TIFF 6.0), with what ImageJ, OME and tifffile add: any depth, planar or contiguous, tiled or not.
+
+- Channels are found by the axes the file states (``C``), by samples per pixel, planar or contiguous.
+- A file of several pages, slices or frames is read one at a time, by ``page``. A Z-stack without ``page`` is refused.
+- White-is-zero images are turned so that larger is brighter; palettes expand to their colours (8-bit if exact).
+- 1-bit becomes bool; 2- to 15-bit integers keep their values in the next larger dtype.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from apiece.errors import ImageError
+from apiece.images import _tiff_meta
+from apiece.images._base import Decoded, ImageReader, check_page, check_size, oriented_size
+
+__all__ = ["READER"]
+
+_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
+_NO_COMPRESSION, _JPEG, _ORIENTATION, _GDAL_NODATA = 1, 7, 274, 42113
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """One image among those of a file: the pages that hold its channels, in order."""
+
+    series: tifffile.TiffPageSeries
+    pages: tuple[int, ...]
+    axes: str
+
+    @property
+    def key(self) -> tifffile.TiffPage:
+        return self.series.keyframe
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return int(self.key.imagelength), int(self.key.imagewidth)
+
+    @property
+    def channels(self) -> int:
+        return len(self.pages) * int(self.key.samplesperpixel)
+
+    @property
+    def orientation(self) -> int:
+        tag = self.key.tags.get(_ORIENTATION)
+        return int(tag.value) if tag is not None and tag.value in range(1, 9) else 1
+
+
+def _planes(tif: tifffile.TiffFile, path: Path) -> list[_Plane]:
+    """Every image of the file, without the reduced copies and masks that belong to one of them."""
+    series = [s for s in tif.series if s.keyframe is not None]
+    full = [s for s in series if not (s.keyframe.is_reduced or s.keyframe.is_mask)] or series
+    return [plane for s in full for plane in _planes_of(s, path)]
+
+
+def _planes_of(series: tifffile.TiffPageSeries, path: Path) -> list[_Plane]:
+    axes, shape = str(series.axes), tuple(int(n) for n in series.shape)
+    within = str(series.keyframe.axes)
+    if not axes.endswith(within) or set(within) - set("YXS") or "Y" not in within or "X" not in within:
+        raise ImageError(path, f"holds an array of axes {axes} and shape {shape}, which is not a plane with channels")
+    lead, lead_shape = axes[: len(axes) - len(within)], shape[: len(shape) - len(within)]
+    numbers = np.arange(int(np.prod(lead_shape, dtype=np.int64))).reshape(lead_shape)
+    if "C" in lead:
+        numbers = np.moveaxis(numbers, lead.index("C"), -1).reshape(-1, numbers.shape[lead.index("C")])
+    else:
+        numbers = numbers.reshape(-1, 1)
+    return [_Plane(series, tuple(int(n) for n in row), lead.replace("C", "")) for row in numbers]
+
+
+def _choose(planes: list[_Plane], page: int | None, path: Path) -> _Plane:
+    if not planes:
+        raise ImageError(path, "is damaged: a TIFF without an image")
+    what = "pages"
+    if page is None and "Z" in planes[0].axes:
+        what = f"images (a stack of axes {planes[0].axes}; apiece works on single planes)"
+    elif page is None and len(planes) > 1:
+        what = "pages (if they are channels of one image, save them with axes CYX)"
+    return planes[check_page(path, page, len(planes), what)]
+
+
+def _check_kind(plane: _Plane, path: Path) -> None:
+    key = plane.key
+    photometric, compression = int(key.photometric), int(key.compression)
+    allowed = {_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK}
+    if photometric not in allowed and not (photometric == _YCBCR and compression == _JPEG):
+        name = getattr(key.photometric, "name", photometric)
+        raise ImageError(path, f"stores its colours as {name}, which is not read; convert it to grey or RGB")
+    if key.dtype is None or key.dtype.kind not in "buif":
+        raise ImageError(path, f"stores its samples as {key.dtype or 'an unknown type'}; integers and floats are read")
+    if int(key.bitspersample) % 8 and int(key.samplesperpixel) > 1 and int(key.planarconfig) == 1:
+        raise ImageError(path, f"interleaves channels of {key.bitspersample} bits; save them as 8 or 16 bits")
+    if plane.series.is_multifile:
+        raise ImageError(path, "keeps its planes in other files; join them into one file first")
+
+
+def _check_segments(page: Any, key: tifffile.TiffPage, file_size: int, path: Path) -> None:
+    """Every strip or tile must lie whole in the file: the decoder fills what is missing with zeros, silently."""
+    offsets, counts = np.asarray(page.dataoffsets, np.int64), np.asarray(page.databytecounts, np.int64)
+    expected = int(np.prod(key.chunked))
+    if len(offsets) < expected or len(counts) < expected:
+        found = min(len(offsets), len(counts))
+        raise ImageError(path, f"is damaged: {found} strips or tiles of pixels where {expected} are needed")
+    absent = (offsets == 0) | (counts == 0)
+    if absent.any() and _GDAL_NODATA not in key.tags:
+        raise ImageError(path, f"is damaged: {absent.sum()} of {len(offsets)} strips or tiles hold no data")
+    if (offsets < 0).any() or (counts < 0).any() or (offsets + counts).max(initial=0) > file_size:
+        raise ImageError(path, f"is truncated: its pixels go on past the end of the file at byte {file_size}")
+    if int(key.compression) == _NO_COMPRESSION and not absent.any():
+        bits = int(key.bitspersample) * (1 if int(key.planarconfig) == 2 else int(key.samplesperpixel))
+        rows = int(key.imagelength) * (int(key.samplesperpixel) if int(key.planarconfig) == 2 else 1)
+        if int(counts.sum()) < rows * ((int(key.imagewidth) * bits + 7) // 8):
+            raise ImageError(path, f"is damaged: {int(counts.sum())} bytes of pixels where more are needed")
+
+
+def _pixels(plane: _Plane, tif: tifffile.TiffFile, path: Path) -> npt.NDArray[Any]:
+    pages, key, file_size = plane.series.pages, plane.key, int(tif.filehandle.size)
+    parts = []
+    for number in plane.pages:
+        if len(pages) == 1 and number > 0:  # ImageJ writes one directory for the whole stack
+            array = _contiguous(plane, number, tif, path)
+        else:
+            page = pages[number]
+            if page is None:
+                raise ImageError(path, f"is damaged: page {number} of its series is not in the file")
+            _check_segments(page, key, file_size, path)
+            array = page.asarray()
+        parts.append(np.moveaxis(array, 0, -1) if str(key.axes) == "SYX" else array)
+    first = parts[0] if parts[0].ndim == 3 else parts[0][:, :, None]
+    if len(parts) == 1:
+        return np.asarray(first)
+    return np.concatenate([part if part.ndim == 3 else part[:, :, None] for part in parts], axis=2)
+
+
+def _contiguous(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) -> npt.NDArray[Any]:
+    key, handle = plane.key, tif.filehandle
+    values = int(np.prod(key.shape))
+    start = plane.series.dataoffset
+    if start is None or int(key.compression) != _NO_COMPRESSION:
+        raise ImageError(path, f"is damaged: page {number} of its series is not in the file")
+    at = int(start) + number * values * key.dtype.itemsize
+    if at + values * key.dtype.itemsize > handle.size:
+        raise ImageError(path, f"is truncated: its pixels go on past the end of the file at byte {handle.size}")
+    handle.seek(at)
+    array = handle.read_array(np.dtype(key.dtype).newbyteorder(tif.byteorder), values)
+    return np.asarray(array).reshape(key.shape)
+
+
+def _seen(pixels: npt.NDArray[Any], plane: _Plane, path: Path) -> npt.NDArray[Any]:
+    """Apply what the file says its numbers mean."""
+    key = plane.key
+    if int(key.photometric) == _WHITE_IS_ZERO:
+        if pixels.dtype.kind == "b":
+            return ~pixels
+        if pixels.dtype.kind != "u":
+            raise ImageError(path, f"is white-is-zero with {pixels.dtype} samples, which has no defined brightness")
+        return np.subtract(2 ** int(key.bitspersample) - 1, pixels, dtype=pixels.dtype)
+    if int(key.photometric) != _PALETTE:
+        return pixels
+    colours = key.colormap
+    if colours is None or pixels.shape[2] != 1 or pixels.dtype.kind not in "bu" or pixels.max() >= colours.shape[1]:
+        raise ImageError(path, "is damaged: its palette does not fit its pixels")
+    # tables are 16-bit by definition; most hold 8-bit colours, spelt v * 257, v * 256 or plainly v
+    for fits, divisor in ((colours % 257 == 0, 257), (colours % 256 == 0, 256), (colours < 256, 1)):
+        if fits.all():
+            colours = (colours // divisor).astype(np.uint8)
+            break
+    return np.asarray(colours.T[pixels[:, :, 0].astype(np.intp)])
+
+
+def _size(path: Path, page: int | None) -> tuple[int, int]:
+    _tiff_meta.check_directories(path)
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        plane = _choose(_planes(tif, path), page, path)
+        return oriented_size(plane.size, plane.orientation)
+
+
+def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
+    _tiff_meta.check_directories(path)
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        planes = _planes(tif, path)
+        plane = _choose(planes, page, path)
+        check_size(path, plane.size, plane.channels, max_pixels)
+        _check_kind(plane, path)
+        pixels = _seen(_pixels(plane, tif, path), plane, path)
+        pixel_size = _tiff_meta.pixel_size(tif, plane.series, oriented=plane.orientation)
+    return Decoded(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), plane.orientation, pixel_size)
+
+
+READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read)

@@ -1,0 +1,37 @@
+"""Image and instances changed together: ``transform(sample, rng) -> Sample``.
+
+Each transform is a small frozen dataclass; the random generator is passed in, so the same seed gives the same
+result. Masks are changed as runs where that is exact and as layers where they must be resampled, never as an
+N x H x W stack.
+"""
+
+from __future__ import annotations
+
+from apiece.transforms._sample import Compose, Sample, Transform
+from apiece.transforms.colour import Blur, ColourJitter, Invert, Noise
+from apiece.transforms.crop import AffineCrop, Crop
+from apiece.transforms.geometric import Flip, QuarterTurn, Rotate, Scale, Translate
+from apiece.transforms.mix import CopyPaste, Mosaic
+from apiece.transforms.recipe import default_colour, default_geometry, default_transforms
+
+__all__ = [
+    "AffineCrop",
+    "Blur",
+    "ColourJitter",
+    "Compose",
+    "CopyPaste",
+    "Crop",
+    "Flip",
+    "Invert",
+    "Mosaic",
+    "Noise",
+    "QuarterTurn",
+    "Rotate",
+    "Sample",
+    "Scale",
+    "Transform",
+    "Translate",
+    "default_colour",
+    "default_geometry",
+    "default_transforms",
+]

@@ -33,7 +33,7 @@ def check_directories(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(16)
         order = "<" if head[:2] == b"II" else ">"
-        big = head[2 if order == ">" else 3 : 4 if order == ">" else 3] == b"\0+" or head[2:3] == b"+"
+        big = struct.unpack_from(order + "H", head, 2)[0] == 43
         count_format, entry, next_format = (order + "Q", 20, order + "Q") if big else (order + "H", 12, order + "I")
         (at,) = struct.unpack_from(next_format, head, 8 if big else 4)
         seen: set[int] = set()

@@ -55,7 +55,7 @@ def write_image(path: Path | str, image: Image | npt.NDArray[Any], *, pixel_size
 
 
 def _check_png(path: Path, pixels: npt.NDArray[Any]) -> None:
-    if pixels.dtype not in (np.bool_, np.uint8, np.uint16) or pixels.shape[2] > 4:
+    if pixels.dtype.newbyteorder("=") not in (np.bool_, np.uint8, np.uint16) or pixels.shape[2] > 4:
         raise ImageError(
             path, f"a PNG cannot hold {pixels.dtype} with {pixels.shape[2]} channels without loss; write a .tif instead"
         )

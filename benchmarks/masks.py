@@ -1,6 +1,6 @@
 """The core beside its peers in one run: 4096 x 4096, 5,000 ellipses of radius 15 to 30; medians of 5.
 
-python benchmarks/masks.py            # needs: pip install --group benchmark
+python benchmarks/masks.py            # needs: pip install 'apiece[benchmark]'
 """
 
 from __future__ import annotations

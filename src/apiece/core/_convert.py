@@ -16,21 +16,11 @@ if TYPE_CHECKING:
     from apiece.core.masks import Masks
 
 __all__ = [
-    "checked_boxes", "clip_runs", "coco_size", "crop_runs", "crops", "dense", "flatten_polygons", "label_map",
+    "clip_runs", "coco_size", "crop_runs", "crops", "dense", "flatten_polygons", "label_map",
     "polygons", "transposed_runs",
 ]  # fmt: skip
 
 Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
-
-
-def checked_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Boxes as float64 of shape (N, 4), refused if they are anything else."""
-    array = np.asarray(boxes, np.float64)
-    if not array.size:
-        return np.zeros((0, 4))
-    if array.ndim != 2 or array.shape[1] != 4 or not np.isfinite(array).all():
-        raise InvalidInstancesError(f"boxes must be finite x0, y0, x1, y1 of shape (N, 4); got shape {array.shape}")
-    return array
 
 
 def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int, int]) -> Runs:

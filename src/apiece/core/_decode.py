@@ -9,15 +9,20 @@ box; time grows with boxes' columns times grid rows, memory is bounded whatever 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from apiece.core._runs import Int, expand
+from apiece.errors import InvalidInstancesError
 
-__all__ = ["Grid", "decode_runs", "pixel_window"]
+__all__ = ["Grid", "decode_runs", "logit_runs", "pixel_window", "prototype_runs"]
 
 Float = npt.NDArray[np.float32]
+Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 _CELLS = 1 << 17  # grid cells read at once
+_SUMS = 1 << 19  # values of weighted prototypes held at once
 
 
 class Grid:
@@ -52,7 +57,46 @@ def pixel_window(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> Int:
     return np.clip(np.nan_to_num(window), 0, limits).astype(np.int64)
 
 
-def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> tuple[Int, Int, Int, Int]:
+def logit_runs(
+    logits: npt.NDArray[Any], boxes: npt.NDArray[np.float64], size: tuple[int, int], threshold: float, whole: bool
+) -> Runs:
+    """See `Masks.from_logits`."""
+    maps = np.asarray(logits)
+    if maps.ndim != 3 or len(maps) != len(boxes) or maps.dtype.kind != "f":
+        raise InvalidInstancesError(
+            f"logits must be float of shape ({len(boxes)}, h, w), one map per box; "
+            f"got shape {maps.shape}, dtype {maps.dtype}"
+        )
+    shape = (maps.shape[1], maps.shape[2])
+    grid = Grid.of_image(len(maps), shape, size) if whole else Grid.of_boxes(boxes, shape)
+    return decode_runs(maps.astype(np.float32, copy=False), grid, pixel_window(boxes, size), threshold)
+
+
+def prototype_runs(
+    prototypes: npt.NDArray[Any],
+    coefficients: npt.NDArray[Any],
+    boxes: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    threshold: float,
+) -> Runs:
+    """See `Masks.from_prototypes`."""
+    basis, weights = np.asarray(prototypes, np.float32), np.asarray(coefficients, np.float32)
+    if basis.ndim != 3 or weights.shape != (len(boxes), len(basis)):
+        raise InvalidInstancesError(
+            "prototypes must be (K, h, w) and coefficients (N, K) for N boxes; "
+            f"got {basis.shape}, {weights.shape} for {len(boxes)} boxes"
+        )
+    at_once = max(_SUMS // max(basis.shape[1] * basis.shape[2], 1), 1)
+    parts = []
+    for i in range(0, max(len(boxes), 1), at_once):
+        maps = np.tensordot(weights[i : i + at_once], basis, 1)
+        owner, *columns = logit_runs(maps, boxes[i : i + at_once], size, threshold, True)
+        parts.append((owner + i, *columns))
+    owner, x, y0, y1 = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return owner, x, y0, y1
+
+
+def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> Runs:
     """Runs where the upsampled ``values`` exceed ``threshold``.
 
     Parameters
@@ -77,7 +121,9 @@ def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> tup
         done = int(ends[lo - 1]) if lo else 0
         hi = max(int(np.searchsorted(ends, done + _CELLS, "right")), lo + 1)
         if ends[hi - 1] > done:
-            parts.append(_decode_part(values, grid, window, threshold, lo + np.flatnonzero(cells[lo:hi]), row0, row1))
+            some = lo + np.flatnonzero(cells[lo:hi])
+            runs = _decode_part(values, grid, window, threshold, some, row0, row1)
+            parts.append([column.astype(np.int32) for column in runs])
         lo = hi
     if not parts:
         none = np.zeros(0, np.int64)
@@ -92,9 +138,7 @@ def _to_grid(grid: Grid, pixel: Int, axis: int, of: Int | slice = slice(None)) -
     return where
 
 
-def _decode_part(
-    values: Float, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int
-) -> tuple[Int, Int, Int, Int]:
+def _decode_part(values: Float, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int) -> Runs:
     _, rows, columns = values.shape
     # every pixel column of every window, and the two grid columns it lies between
     count = window[some, 2] - window[some, 0]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core.masks import Index, Masks, label_map_values, resolve_index
+from apiece.core._check import resolve_index
+from apiece.core.masks import Index, Masks, label_map_values
 from apiece.errors import InvalidInstancesError, UnknownNameError
 
 __all__ = ["Instances"]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core import _convert, _decode, _labelmap, _layers, _overlap, _polygons, _rle, _topology
+from apiece.core._check import checked_boxes, checked_size, resolve_index
 from apiece.core._runs import Int, Keys, expand, offsets_of, owners, segment_sum, union
 from apiece.errors import InvalidInstancesError
 
@@ -22,7 +23,6 @@ __all__ = ["Masks", "label_map_values"]
 
 Index = npt.NDArray[Any] | slice | Sequence[int] | Sequence[bool]
 Overlap = Literal["raise", "first", "last", "smallest"]
-_MAX_SIDE = 2**31 - 2
 
 
 class Masks:
@@ -188,7 +188,7 @@ class Masks:
     @classmethod
     def from_boxes(cls, boxes: npt.ArrayLike, size: tuple[int, int]) -> Masks:
         """Filled boxes: the pixels whose centres lie in each half-open box (x0, y0, x1, y1), inside the image."""
-        window = _decode.pixel_window(_convert.checked_boxes(boxes), checked_size(size))
+        window = _decode.pixel_window(checked_boxes(boxes), checked_size(size))
         count = np.maximum(window[:, 2] - window[:, 0], 0)
         owner = np.repeat(np.arange(len(window)), count)
         return cls._pack(size, len(window), owner, expand(window[:, 0], count), window[owner, 1], window[owner, 3])
@@ -217,18 +217,8 @@ class Masks:
         whole : False: each map spans its own box (Mask R-CNN). True: each map spans the whole image, and the box only
             limits.
         """
-        maps, corners, size = np.asarray(logits), _convert.checked_boxes(boxes), checked_size(size)
-        if maps.ndim != 3 or len(maps) != len(corners) or maps.dtype.kind != "f":
-            raise InvalidInstancesError(
-                f"logits must be float of shape ({len(corners)}, h, w), one map per box; "
-                f"got shape {maps.shape}, dtype {maps.dtype}"
-            )
-        shape = (maps.shape[1], maps.shape[2])
-        grid = _decode.Grid.of_image(len(maps), shape, size) if whole else _decode.Grid.of_boxes(corners, shape)
-        window = _decode.pixel_window(corners, size)
-        return cls._pack(
-            size, len(maps), *_decode.decode_runs(maps.astype(np.float32, copy=False), grid, window, threshold)
-        )
+        size = checked_size(size)
+        return cls._pack(size, len(logits), *_decode.logit_runs(logits, checked_boxes(boxes), size, threshold, whole))
 
     @classmethod
     def from_prototypes(
@@ -244,29 +234,9 @@ class Masks:
 
         ``prototypes`` is (K, h, w), ``coefficients`` (N, K), both float; memory is bounded whatever N.
         """
-        basis, weights, corners = (
-            np.asarray(prototypes, np.float32),
-            np.asarray(coefficients, np.float32),
-            _convert.checked_boxes(boxes),
-        )
-        if basis.ndim != 3 or weights.shape != (len(corners), len(basis)):
-            raise InvalidInstancesError(
-                "prototypes must be (K, h, w) and coefficients (N, K) for N boxes; "
-                f"got {basis.shape}, {weights.shape} for {len(corners)} boxes"
-            )
         size = checked_size(size)
-        at_once = max((1 << 19) // max(basis[0].size if len(basis) else 1, 1), 1)
-        parts = [
-            cls.from_logits(
-                np.tensordot(weights[i : i + at_once], basis, 1),
-                corners[i : i + at_once],
-                size,
-                threshold=threshold,
-                whole=True,
-            )
-            for i in range(0, len(corners), at_once)
-        ]
-        return cls.concatenate(parts) if parts else cls.empty(size)
+        runs = _decode.prototype_runs(prototypes, coefficients, checked_boxes(boxes), size, threshold)
+        return cls._pack(size, len(coefficients), *runs)
 
     # --- a sequence of masks ------------------------------------------------------------------------------------------
 
@@ -463,38 +433,3 @@ class Masks:
 def label_map_values(a: npt.NDArray[Any], background: int = 0) -> npt.NDArray[Any]:
     """The distinct values of a label map but ``background``, ascending: what `Masks.from_label_map` makes masks of."""
     return _labelmap.label_map_runs(a, background)[0]
-
-
-def checked_size(size: Any) -> tuple[int, int]:
-    """(height, width) as two Python integers that 32-bit coordinates hold."""
-    try:
-        height, width = (int(side) for side in size)
-    except (TypeError, ValueError):
-        raise InvalidInstancesError(f"size must be (height, width), got {size!r}") from None
-    if not (0 <= height <= _MAX_SIDE and 0 <= width <= _MAX_SIDE):
-        raise InvalidInstancesError(f"size must be (height, width) from 0 to {_MAX_SIDE}, got {size!r}")
-    return height, width
-
-
-def resolve_index(index: Any, count: int) -> Int:
-    """Positions that an integer, integer array, bool array or slice chooses among ``count``."""
-    if isinstance(index, slice):
-        return np.arange(count)[index]
-    chosen = np.atleast_1d(np.asarray(index))
-    if not chosen.size and chosen.dtype.kind != "b":
-        return np.zeros(0, np.int64)
-    if chosen.dtype.kind == "b":
-        if chosen.shape != (count,):
-            raise InvalidInstancesError(
-                f"a bool index needs one entry per instance: shape ({count},), got {chosen.shape}"
-            )
-        return np.flatnonzero(chosen)
-    if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
-        raise InvalidInstancesError(
-            f"index with a 1-D integer array, a bool array or a slice; got {chosen.dtype} of shape {chosen.shape}"
-        )
-    if chosen.min() < -count or chosen.max() >= count:
-        raise IndexError(
-            f"index {chosen.min() if chosen.min() < -count else chosen.max()} is out of range for {count} instances"
-        )
-    return np.where(chosen < 0, chosen + count, chosen).astype(np.int64)

@@ -1,0 +1,52 @@
+"""The command line: one command per file, imported only when it is the one that was asked for.
+
+A file ``foo.py`` holds a function ``foo``, whose signature is the command's options and whose docstring is its help.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from apiece import __version__, _plugins
+from apiece.errors import ApieceError
+
+__all__ = ["main"]
+
+_HELP = """Every object in an image, apiece: mask, class, box, score, id.
+
+A first look, without data: `apiece demo`. Help with examples: `apiece COMMAND --help`.
+"""
+
+
+def _app() -> App:
+    app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown", default_parameter=None)
+    for name in _plugins.names("apiece.cli"):
+        app.command(f"apiece.cli.{name}:{name}", name=name)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and leave with its exit code.
+
+    0: done. 1: the input or the work failed, for a reason that is printed. 2: the command line itself is wrong.
+    130: interrupted.
+    """
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _app()(tokens, exit_on_error=False, print_error=True, result_action="return_value")
+    except CycloptsError:
+        code = 2
+    except ApieceError as error:
+        print(f"apiece: {error}", file=sys.stderr)  # noqa: T201  # the one place where errors become text
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:
+        # the reader of our output, such as head, has gone; say nothing more, not even when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
+    sys.exit(code if isinstance(code, int) else 0)

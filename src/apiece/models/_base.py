@@ -15,70 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError
+from apiece.transforms._input import Frame, ModelInput
 
 __all__ = ["Architecture", "DecodeOptions", "Frame", "ModelInput", "Targets"]
 
-Targets = dict[str, Tensor]
+Targets: TypeAlias = "dict[str, Tensor]"
 """Training targets of one image; what they are is the architecture's own business."""
-
-
-@dataclass(frozen=True)
-class ModelInput:
-    """What a model takes; saved in ``model.json``.
-
-    Attributes
-    ----------
-    channels : channels of the network's input, 1 to 12. A grey image given to a 3-channel model is repeated; any other
-        mismatch is an error.
-    normalise : ``"percentile"``: each image is scaled so that its 1st and 99.8th percentile (over all channels
-        together) become 0 and 1; ``"range"``: integers are divided by their dtype's maximum, floats are taken as they
-        are. Then ``(x - mean) / std``.
-    mean, std : one per channel, applied after that.
-    imgsz : the longer side, in pixels, that an image is resized to; None keeps the image's own pixels.
-    """
-
-    channels: int = 3
-    normalise: str = "percentile"
-    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
-    std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    imgsz: int | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
-        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
-        if not 1 <= self.channels <= 12:
-            raise ConfigError(f"channels must be 1 to 12, got {self.channels}")
-        if self.normalise not in ("percentile", "range"):
-            raise ConfigError(f"normalise must be 'percentile' or 'range', got {self.normalise!r}")
-        if len(self.mean) != self.channels or len(self.std) != self.channels or min(self.std) <= 0:
-            raise ConfigError(f"mean and std need {self.channels} values each, std above 0; got {self.mean} and {self.std}")
-        if self.imgsz is not None and self.imgsz < 32:
-            raise ConfigError(f"imgsz must be at least 32, got {self.imgsz}")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Where one network input lies on its image.
-
-    The image is resized to ``input_size`` and padded at the bottom and on the right, so image coordinate ``x`` is
-    network coordinate ``x * input_size[1] / size[1]`` (continuous, pixel edges at integers).
-
-    Attributes
-    ----------
-    size : (height, width) of the image: masks come out at this size.
-    input_size : (height, width) of the part of the network input that the image fills.
-    """
-
-    size: tuple[int, int]
-    input_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -98,7 +47,8 @@ class DecodeOptions:
 
     def threshold(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The lowest score kept, for each label of an array."""
-        return np.broadcast_to(np.float64(self.conf), labels.shape) if np.isscalar(self.conf) else np.asarray(self.conf)[labels]
+        values = np.asarray(self.conf, np.float64)
+        return np.broadcast_to(values, labels.shape) if values.ndim == 0 else values[labels]
 
 
 @dataclass(frozen=True)
@@ -110,7 +60,7 @@ class Architecture:
     config: type[Any]
     """Frozen dataclass of its settings; every field documented, all with defaults, JSON-able."""
     build: Callable[[Any, ModelInput, int], nn.Module]
-    """``(config, input, number of classes)`` to a module, randomly initialised; ``module(images)`` gives raw outputs."""
+    """``(config, input, number of classes)`` to a module, random weights; ``module(images)`` gives raw outputs."""
     encode: Callable[[Instances, Any], Targets]
     """``(instances on the network's grid, config)`` to targets; runs in data-loader workers."""
     loss: Callable[[nn.Module, Tensor, Sequence[Targets]], dict[str, Tensor]]

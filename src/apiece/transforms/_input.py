@@ -1,0 +1,240 @@
+"""From an image to what a network takes: the one road, shared by training and prediction.
+
+``match_channels → normalise → resize → pad``, each a pure function on an array (height, width, channels); training
+puts its random transforms between them. All of it is deterministic. No torch here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import Image
+from apiece.errors import ConfigError, DataError, ImageError
+
+__all__ = [
+    "Frame",
+    "ModelInput",
+    "fit_to_input",
+    "input_size",
+    "match_channels",
+    "normalise",
+    "pad",
+    "percentile_range",
+    "prepare",
+    "resize",
+]
+
+Pixels = npt.NDArray[Any]
+
+PERCENTILES = (1.0, 99.8)
+_SAMPLE = 1 << 20  # values that percentiles of 32-bit and float images are taken from
+_BLOCK = 1 << 24  # counts up to this are exact in the float32 that OpenCV counts in
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What a model takes; saved in ``model.json``.
+
+    Attributes
+    ----------
+    channels : channels of the network's input, 1 to 12. A grey image given to a 3-channel model is repeated; see
+        `match_channels` for the rest.
+    normalise : ``"percentile"``: each image is scaled so that its 1st and 99.8th percentile (over all channels
+        together) become 0 and 1; ``"range"``: integers are divided by their dtype's maximum, floats are taken as they
+        are. Then ``(x - mean) / std``.
+    mean, std : one per channel, applied after that.
+    imgsz : the longer side, in pixels, that an image is resized to; None keeps the image's own pixels.
+    """
+
+    channels: int = 3
+    normalise: str = "percentile"
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    imgsz: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        if not 1 <= self.channels <= 12:
+            raise ConfigError(f"channels must be 1 to 12, got {self.channels}")
+        if self.normalise not in ("percentile", "range"):
+            raise ConfigError(f"normalise must be 'percentile' or 'range', got {self.normalise!r}")
+        if len(self.mean) != self.channels or len(self.std) != self.channels or not min(self.std) > 0:
+            raise ConfigError(f"mean and std need {self.channels} values, std above 0; got {self.mean} and {self.std}")
+        if not np.isfinite([*self.mean, *self.std]).all():
+            raise ConfigError(f"mean and std must be finite, got {self.mean} and {self.std}")
+        if self.imgsz is not None and self.imgsz < 32:
+            raise ConfigError(f"imgsz must be at least 32, got {self.imgsz}")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where one network input lies on its image.
+
+    The image is resized to ``input_size`` and padded at the bottom and on the right, so image coordinate ``x`` is
+    network coordinate ``x * input_size[1] / size[1]`` (continuous, pixel edges at integers).
+
+    Attributes
+    ----------
+    size : (height, width) of the image: masks come out at this size.
+    input_size : (height, width) of the part of the network input that the image fills.
+    """
+
+    size: tuple[int, int]
+    input_size: tuple[int, int]
+
+
+def match_channels(pixels: Pixels, channels: int) -> Pixels:
+    """The image with as many channels as the model takes, where that loses nothing.
+
+    A grey image is repeated for a 3-channel model; an alpha channel that is opaque everywhere is left out; three equal
+    channels become one for a 1-channel model.
+
+    Parameters
+    ----------
+    pixels : (height, width, any number of channels).
+    channels : how many the model takes.
+
+    Raises
+    ------
+    DataError
+        for every other mismatch; it names both numbers.
+    """
+    found = pixels.shape[2]
+    if found == channels:
+        return pixels
+    given = pixels
+    if found in (2, 4) and channels in (1, 3) and (pixels[:, :, -1] == _full(pixels.dtype)).all():
+        given = pixels[:, :, :-1]
+    if given.shape[2] == channels:
+        return given
+    if channels == 3 and given.shape[2] == 1:
+        return np.repeat(given, 3, axis=2)
+    if channels == 1 and given.shape[2] == 3:
+        first = given[:, :, :1]
+        if (given[:, :, 1:] == first).all():
+            return first
+    why = " that differ from each other" if (found, channels) == (3, 1) else ""
+    if found in (2, 4) and given is pixels and channels in (1, 3):
+        why = " (the last of them not opaque everywhere, as an alpha channel that may be left out would be)"
+    raise DataError(
+        f"the image has {found} channels{why}, the model takes {channels}; convert the image, or train a model on "
+        f"images of {found} channels"
+    )
+
+
+def _full(dtype: np.dtype[Any]) -> float | int | bool:
+    """What "all of it" is in a dtype."""
+    return np.iinfo(dtype).max if dtype.kind in "ui" else 1
+
+
+def normalise(pixels: Pixels, spec: ModelInput) -> npt.NDArray[np.float32]:
+    """Scale an image's values for the network, as `ModelInput` says; a new float32 array of the same shape.
+
+    Raises
+    ------
+    DataError
+        if a float image holds NaN or infinity.
+    """
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise DataError("the image holds NaN or infinite values; fill them before it is given to a model")
+    if spec.normalise == "percentile":
+        low, high = percentile_range(pixels)
+    else:
+        low, high = 0.0, float(_full(pixels.dtype))
+    # beyond 16 bits, float32 could not hold the difference of two large values
+    exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
+    scaled = np.subtract(pixels, exact(low), dtype=exact)
+    mean, std = np.array(spec.mean), np.array(spec.std)
+    scaled *= (1 / ((high - low) * std)).astype(exact)
+    if mean.any():
+        scaled -= (mean / std).astype(exact)
+    return scaled.astype(np.float32, copy=False)
+
+
+def percentile_range(pixels: Pixels) -> tuple[float, float]:
+    """The 1st and 99.8th percentile over all channels, as `numpy.percentile` defines them; the second is the larger.
+
+    Exact for 8- and 16-bit integers (by histogram) and up to about a million values; beyond, every ``n``-th row and
+    column is looked at. An image where both fall together gets its maximum as the second, and one above the first if
+    it is constant.
+    """
+    if pixels.size == 0:
+        raise DataError(f"an image of shape {pixels.shape} has no pixels")
+    if pixels.dtype in (np.bool_, np.uint8, np.uint16):
+        low, high = _counted_percentiles(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels)
+    else:
+        step = int(np.ceil(np.sqrt(pixels.size / _SAMPLE)))
+        low, high = (float(v) for v in np.percentile(pixels[::step, ::step].astype(np.float64), PERCENTILES))
+    if high <= low:
+        high = float(pixels.max())
+    return low, high if high > low else low + 1.0
+
+
+def _counted_percentiles(pixels: Pixels) -> tuple[float, float]:
+    values = np.ascontiguousarray(pixels).reshape(-1)
+    bins = int(np.iinfo(pixels.dtype).max) + 1
+    counts = np.zeros(bins, np.int64)
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK].reshape(-1, 1)
+        counts += cv2.calcHist([block], [0], None, [bins], [0, bins]).reshape(-1).astype(np.int64)
+    ranks = np.array(PERCENTILES) / 100 * (len(values) - 1)
+    below = np.cumsum(counts)
+    floor = np.searchsorted(below, np.floor(ranks), side="right")
+    ceil = np.searchsorted(below, np.ceil(ranks), side="right")
+    low, high = floor + (ceil - floor) * (ranks - np.floor(ranks))
+    return float(low), float(high)
+
+
+def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
+    """(height, width) after the longer side became ``imgsz``; neither side falls below 1."""
+    if imgsz is None:
+        return size
+    scale = imgsz / max(size)
+    return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
+
+
+def resize(array: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """Resize (height, width, channels) to ``size``: area means when it shrinks, bilinear when it grows."""
+    if array.shape[:2] == tuple(size):
+        return array
+    shrinks = size[0] * size[1] < array.shape[0] * array.shape[1]
+    out = cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return out if out.ndim == 3 else out[:, :, None]
+
+
+def pad(array: npt.NDArray[np.float32], stride: int) -> npt.NDArray[np.float32]:
+    """Pad (height, width, channels) with zeros at the bottom and on the right to multiples of ``stride``."""
+    bottom, right = -array.shape[0] % stride, -array.shape[1] % stride
+    return np.pad(array, ((0, bottom), (0, right), (0, 0))) if bottom or right else array
+
+
+def fit_to_input(
+    array: npt.NDArray[np.float32], spec: ModelInput, stride: int = 1
+) -> tuple[npt.NDArray[np.float32], Frame]:
+    """Resize and pad normalised values (height, width, channels); channels come first in the result, contiguous."""
+    size = (array.shape[0], array.shape[1])
+    fitted = resize(array, input_size(size, spec.imgsz))
+    frame = Frame(size, (fitted.shape[0], fitted.shape[1]))
+    return np.ascontiguousarray(pad(fitted, stride).transpose(2, 0, 1)), frame
+
+
+def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[npt.NDArray[np.float32], Frame]:
+    """An image as the network takes it: float32 (channels, height, width), sides multiples of ``stride``.
+
+    Raises
+    ------
+    ImageError, DataError
+        if its channels do not fit or it holds NaN; the first where the image has a path.
+    """
+    try:
+        return fit_to_input(normalise(match_channels(image.pixels, spec.channels), spec), spec, stride)
+    except DataError as error:
+        if image.path is None:
+            raise
+        raise ImageError(image.path, str(error)) from error

@@ -1,0 +1,174 @@
+"""From pixels to network input: by hand, and against NumPy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from apiece.core.image import Image
+from apiece.errors import ConfigError, DataError, ImageError
+from apiece.transforms import _input
+from apiece.transforms._input import (
+    Frame,
+    ModelInput,
+    input_size,
+    match_channels,
+    normalise,
+    pad,
+    percentile_range,
+    prepare,
+    resize,
+)
+
+RNG = np.random.default_rng(5)
+GREY = ModelInput(1, mean=(0,), std=(1,))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "?"])
+def test_channels_that_match_without_loss(dtype: str) -> None:
+    full = 1 if dtype in ("f4", "?") else np.iinfo(dtype).max
+    grey = (RNG.random((4, 5, 1)) * full).astype(dtype)
+    rgb = (RNG.random((4, 5, 3)) * full).astype(dtype)
+    alpha = np.full((4, 5, 1), full, dtype)
+    assert match_channels(rgb, 3) is rgb
+    np.testing.assert_array_equal(match_channels(grey, 3), np.concatenate([grey] * 3, 2))
+    np.testing.assert_array_equal(match_channels(np.concatenate([rgb, alpha], 2), 3), rgb)
+    np.testing.assert_array_equal(match_channels(np.concatenate([grey, alpha], 2), 1), grey)
+    np.testing.assert_array_equal(match_channels(np.concatenate([grey, alpha], 2), 3), np.concatenate([grey] * 3, 2))
+    np.testing.assert_array_equal(match_channels(np.concatenate([grey] * 3, 2), 1), grey)
+    np.testing.assert_array_equal(match_channels(np.concatenate([grey, grey, grey, alpha], 2), 1), grey)
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted"), [(3, 1), (4, 3), (2, 3), (2, 1), (5, 3), (1, 2), (3, 4), (1, 12), (12, 1)]
+)
+def test_channels_that_do_not_match(found: int, wanted: int) -> None:
+    pixels = np.arange(2 * 2 * found, dtype=np.uint8).reshape(2, 2, found)
+    with pytest.raises(DataError, match=f"has {found} channels.* takes {wanted}"):
+        match_channels(pixels, wanted)
+
+
+def test_prepare_names_the_file() -> None:
+    image = Image(np.zeros((4, 4, 5), np.uint8), path=Path("a/b.tif"))
+    with pytest.raises(ImageError, match=r"b\.tif: the image has 5 channels"):
+        prepare(image, ModelInput())
+    with pytest.raises(DataError, match="NaN"):
+        prepare(Image(np.array([[0.0, np.nan]], np.float32)), GREY)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]), hnp.array_shapes(min_dims=3, max_dims=3))
+    .filter(lambda a: bool(np.isfinite(a).all() and np.abs(a.astype(np.float64)).max() < 1e30))
+)  # fmt: skip
+def test_percentiles_are_numpys(pixels: np.ndarray) -> None:
+    low, high = np.percentile(pixels.astype(np.float64), (1, 99.8))
+    found = percentile_range(pixels)
+    assert found[0] == pytest.approx(low)
+    if high > low:
+        assert found[1] == pytest.approx(high)
+    else:
+        assert found[1] == (pixels.max() if pixels.max() > low else low + 1)
+
+
+def test_percentiles_count_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = RNG.integers(0, 65536, (40, 50, 2), np.uint16)
+    whole = percentile_range(pixels)
+    monkeypatch.setattr(_input, "_BLOCK", 700)
+    assert percentile_range(pixels) == whole == pytest.approx(tuple(np.percentile(pixels, (1, 99.8))))
+
+
+def test_percentiles_of_a_large_float_image_are_sampled_the_same_each_time() -> None:
+    pixels = RNG.normal(size=(1500, 1500, 1)).astype(np.float32)
+    assert percentile_range(pixels) == percentile_range(pixels)
+    assert percentile_range(pixels) == pytest.approx(tuple(np.percentile(pixels, (1, 99.8))), abs=0.05)
+
+
+def test_normalise_by_percentile() -> None:
+    pixels = np.arange(1001, dtype=np.uint16).reshape(7, 143, 1) * 10
+    found = normalise(pixels, GREY)
+    np.testing.assert_allclose(found, (pixels - 100.0) / (9980 - 100), rtol=1e-6, atol=1e-7)
+    assert found.dtype == np.float32
+    shifted = normalise(pixels, ModelInput(1, mean=(0.5,), std=(0.25,)))
+    np.testing.assert_allclose(shifted, (found - 0.5) / 0.25, atol=1e-5)
+
+
+@pytest.mark.parametrize(("dtype", "value", "expected"), [
+    ("u1", 255, 1), ("u2", 65535, 1), ("i2", -32767, -1), ("?", 1, 1), ("f4", 0.25, 0.25), ("f8", 3, 3),
+    ("u4", 2**32 - 1, 1),
+])  # fmt: skip
+def test_normalise_by_range(dtype: str, value: float, expected: float) -> None:
+    spec = ModelInput(1, "range", mean=(0,), std=(1,))
+    assert normalise(np.full((2, 2, 1), value, dtype), spec) == pytest.approx(expected)
+
+
+def test_normalise_keeps_small_steps_on_a_large_offset() -> None:
+    pixels = (4_000_000_000 + np.arange(100)).astype(np.uint32).reshape(10, 10, 1)
+    np.testing.assert_allclose(normalise(pixels, GREY).ravel(), (np.arange(100) - 0.99) / (98.802 - 0.99), atol=1e-5)
+
+
+def test_constant_and_almost_constant_images() -> None:
+    pixels = np.full((100, 100, 1), 7, np.uint8)
+    assert not normalise(pixels, GREY).any()
+    pixels[3, 4] = 9
+    found = normalise(pixels, GREY)
+    assert (found[3, 4], found.sum()) == (1, 1)
+
+
+def test_normalise_leaves_its_argument_alone() -> None:
+    pixels = RNG.random((5, 5, 1)).astype(np.float32)
+    before = pixels.copy()
+    normalise(pixels, GREY)
+    np.testing.assert_array_equal(pixels, before)
+
+
+@pytest.mark.parametrize(("size", "imgsz", "expected"), [
+    ((480, 640), None, (480, 640)), ((480, 640), 320, (240, 320)), ((10, 20), 64, (32, 64)), ((1, 5000), 100, (1, 100)),
+    ((333, 1000), 100, (33, 100)),
+])  # fmt: skip
+def test_input_size(size: tuple[int, int], imgsz: int | None, expected: tuple[int, int]) -> None:
+    assert input_size(size, imgsz) == expected
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5, 12])
+def test_resize_keeps_the_mean_and_lines_up(channels: int) -> None:
+    array = RNG.random((40, 60, channels), np.float32)
+    half = resize(array, (20, 30))
+    np.testing.assert_allclose(half, array.reshape(20, 2, 30, 2, channels).mean((1, 3)), atol=1e-6)
+    ramp = np.repeat(np.repeat((np.arange(8, dtype=np.float32) + 0.5)[None, :, None], 8, 0), channels, 2)
+    # a ramp of x stays a ramp of x where coordinates are measured from pixel edges
+    np.testing.assert_allclose(resize(ramp, (16, 16))[5, 1:-1, 0], ((np.arange(16) + 0.5) / 2)[1:-1], atol=1e-5)
+
+
+def test_pad() -> None:
+    array = np.ones((5, 8, 2), np.float32)
+    found = pad(array, 4)
+    assert found.shape == (8, 8, 2)
+    assert found.sum() == array.sum() == found[:5].sum()
+    assert pad(found, 4) is found
+
+
+def test_prepare_gives_channels_first_and_the_frame() -> None:
+    pixels = RNG.integers(0, 255, (50, 100, 3), np.uint8)
+    array, frame = prepare(Image(pixels), ModelInput(imgsz=64), stride=32)
+    assert (array.shape, array.dtype, array.flags.c_contiguous) == ((3, 32, 64), np.float32, True)
+    assert frame == Frame((50, 100), (32, 64))
+    array, frame = prepare(Image(pixels), ModelInput(), stride=32)
+    assert (array.shape, frame) == ((3, 64, 128), Frame((50, 100), (50, 100)))
+    np.testing.assert_array_equal(array[:, :50, :100], normalise(pixels, ModelInput()).transpose(2, 0, 1))
+    assert not array[:, 50:].any()
+    assert not array[:, :, 100:].any()
+
+
+@pytest.mark.parametrize("wrong", [
+    {"channels": 0}, {"channels": 13}, {"normalise": "none"}, {"mean": (0,)}, {"std": (1, 1, 0)}, {"imgsz": 31},
+    {"std": (1, 1, float("nan"))}, {"mean": (0, 0, float("inf"))},
+])  # fmt: skip
+def test_model_input_refuses(wrong: dict[str, object]) -> None:
+    with pytest.raises(ConfigError):
+        ModelInput(**wrong)

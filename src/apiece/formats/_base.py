@@ -6,10 +6,10 @@ the shared tests. See ``CONTRIBUTING.md`` for a whole short one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -35,6 +35,14 @@ class LabelSet(Protocol):
         """Every image, with no mask decoded."""
         ...
 
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What the file says of the set as a whole, under the format's name: ``{"coco": {"info": ...}}``.
+
+        A writer takes from it what its own reader put there (category ids with gaps, supercategories) and nothing else.
+        """
+        ...
+
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Record: ...
     def __iter__(self) -> Iterator[Record]: ...
@@ -56,6 +64,8 @@ class Holds:
     """Each instance has a class."""
     ids: bool = False
     """Each instance has an id of its own."""
+    id_range: tuple[int, int] | None = None
+    """Lowest and highest id it can hold; None for any 64-bit integer. With a range, ids are unique within an image."""
     scores: bool = False
     """Each instance has a score."""
     crowd: bool = False
@@ -74,7 +84,11 @@ class LabelFormat:
     """Whether the file or folder at this path is of this format, by its content. Cheap; never raises."""
     read: Callable[[Path, Path | None], LabelSet]
     """Open ``(labels, folder of images or None)``. Raises `FormatError`."""
-    write: Callable[[Iterable[Record], Path, tuple[str, ...]], None]
-    """Write ``(records, path, classes)``, atomically, streaming. What it cannot hold was removed or refused before."""
+    write: Callable[[Iterable[Record], Path, tuple[str, ...], Mapping[str, Any]], None]
+    """Write ``(records, path, classes, metadata)``, atomically, streaming. Every record's classes are ``classes``. What
+    `holds` denies was refused or removed before; what else cannot be kept raises `LossyFormatError`. Whatever is
+    raised, by the records too, leaves nothing at ``path`` that was not there."""
     holds: Holds
     """What survives a round trip."""
+    suffixes: tuple[str, ...] = ()
+    """Endings (``".json"``) that mean this format when a file is written and no format is named."""

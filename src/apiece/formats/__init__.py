@@ -1,0 +1,182 @@
+"""Label formats, one file each: `read` labels, `write` them without loss, `detect` what a file is.
+
+>>> for ref, instances in apiece.read("data/train.json"): ...
+>>> apiece.write(records, "out.json")
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece import _plugins
+from apiece.core.image import Image, ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, DataError, FormatError
+from apiece.formats._base import Holds, LabelFormat, LabelSet, Record
+from apiece.formats._guard import guarded
+
+__all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "load", "names", "read", "write"]
+
+Labelled = tuple[ImageRef | Image | str | os.PathLike[str], Instances]
+
+
+def names() -> tuple[str, ...]:
+    """Names of all formats."""
+    return _plugins.names(__name__)
+
+
+def load(name: str) -> LabelFormat:
+    """The format of this name.
+
+    Raises
+    ------
+    UnknownNameError
+        naming the nearest right one.
+    """
+    found: LabelFormat = _plugins.load(__name__, name).FORMAT
+    return found
+
+
+def detect(path: str | os.PathLike[str]) -> str:
+    """Name of the format that the file or folder at ``path`` is of, by its content.
+
+    Raises
+    ------
+    FormatError
+        if there is nothing, or it is of no format or of several.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FormatError(path, "there is no such file or folder")
+    if path.is_file() and not path.stat().st_size:
+        raise FormatError(path, "is empty")
+    found = [name for name in names() if load(name).detect(path)]
+    if not found:
+        looked = "; ".join(f"{name} ({load(name).summary})" for name in names())
+        raise FormatError(
+            path, f"is of no known label format; looked for {looked}. If it is one, say format=..."
+        )
+    if len(found) > 1:
+        raise FormatError(path, f"could be {' or '.join(found)}; say which: format=...")
+    return found[0]
+
+
+def read(
+    path: str | os.PathLike[str], format: str | None = None, images: str | os.PathLike[str] | None = None
+) -> LabelSet:
+    """Open labels: classes and image references at once, masks when an item is asked for.
+
+    Parameters
+    ----------
+    path : label file or folder.
+    format : its format; found by content if left out.
+    images : folder that image names are relative to; found beside the labels if left out.
+
+    Raises
+    ------
+    FormatError
+        naming file, line or key, and reason.
+    UnknownNameError
+        for a format that does not exist.
+    """
+    chosen = load(detect(path) if format is None else format)
+    path = Path(path)
+    if not path.exists():
+        raise FormatError(path, "there is no such file or folder")
+    if images is not None and not Path(images).is_dir():
+        raise FormatError(Path(images), "there is no such folder of images")
+    return chosen.read(path, None if images is None else Path(images))
+
+
+def write(
+    records: Iterable[Labelled],
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    classes: Iterable[str] | None = None,
+    allow_lossy: bool = False,
+    metadata: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """Write labels, streaming and whole: on any error nothing is left at ``path`` that was not there before.
+
+    Parameters
+    ----------
+    records : ``(image, Instances)`` pairs, such as a `LabelSet`; the image as `ImageRef`, `Image`, path or name.
+    path : file or folder to write.
+    format : by the ending of ``path`` if left out.
+    classes : class names in the order wanted; by default those of ``records``, or of the first set of instances.
+    allow_lossy : write what the format can hold instead of refusing.
+    metadata : what a file says of the set as a whole (``LabelSet.metadata``); by default that of ``records``.
+
+    Returns
+    -------
+    What was lost, a line per image and kind of loss; empty unless ``allow_lossy``.
+
+    Raises
+    ------
+    LossyFormatError
+        naming image and instances that the format cannot hold.
+    DataError
+        if instances have a class that is not among ``classes``.
+    """
+    path = Path(path)
+    chosen = load(_format_for(path) if format is None else format)
+    wanted = getattr(records, "classes", None) if classes is None else classes
+    metadata = getattr(records, "metadata", {}) if metadata is None else metadata
+    stream = ((_ref(image), instances) for image, instances in records)
+    if wanted is None:
+        first = next(stream, None)
+        stream = itertools.chain([] if first is None else [first], stream)  # type: ignore[assignment]
+        wanted = () if first is None else first[1].classes
+    order = tuple(wanted)
+    lost: list[str] = []
+    whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
+    kept = whole if _holds_all(chosen.holds) else guarded(whole, path, chosen.holds, allow_lossy, lost)
+    chosen.write(kept, path, order, metadata)
+    return lost
+
+
+def _format_for(path: Path) -> str:
+    suffix = path.suffix.lower()
+    endings = {ending: name for name in names() for ending in load(name).suffixes}
+    if suffix not in endings:
+        known = ", ".join(f"{ending} ({name})" for ending, name in sorted(endings.items()))
+        raise ConfigError(
+            f"cannot tell from {path.name!r} which format to write; say format=... ({', '.join(names())}), "
+            f"or end it in {known}"
+        )
+    return endings[suffix]
+
+
+def _ref(image: ImageRef | Image | str | os.PathLike[str]) -> ImageRef:
+    if isinstance(image, ImageRef):
+        return image
+    if isinstance(image, Image):
+        if image.path is None:
+            raise DataError("an image without a path has no name to write; give an ImageRef or a name instead")
+        return ImageRef(image.path, image.path.name, image.size)
+    return ImageRef(Path(image), Path(image).name if Path(image).is_absolute() else Path(image).as_posix())
+
+
+def _with_classes(record: Record, classes: tuple[str, ...]) -> Record:
+    """The same instances with labels that index into ``classes``."""
+    ref, instances = record
+    places = [classes.index(name) if name in classes else -1 for name in instances.classes]
+    labels = np.array(places, np.int64)[instances.labels] if places else instances.labels
+    if (labels < 0).any():
+        name = instances.classes[int(instances.labels[np.argmin(labels)])]
+        raise DataError(
+            f"image {ref.name!r} has instances of class {name!r}, which is not among the classes to write: "
+            f"{', '.join(classes)}"
+        )
+    return ref, instances.replace(labels=labels, classes=classes)
+
+
+def _holds_all(holds: Holds) -> bool:
+    flags = ("overlap", "holes", "parts", "empty", "classes", "ids", "scores", "crowd", "attributes")
+    return holds.id_range is None and all(getattr(holds, flag) for flag in flags)

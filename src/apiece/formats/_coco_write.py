@@ -1,0 +1,209 @@
+"""Write COCO instances: annotations stream through a temporary file, masks are encoded many at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._base import Record
+from apiece.formats._files import atomic_file, inside
+
+__all__ = ["write"]
+
+_AT_ONCE = 2048  # instances encoded together
+_WINDOW = 512
+_OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
+_IMAGE = frozenset(["id", "file_name", "height", "width"])
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one COCO file; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images with one id, or a name that leaves the folder.
+    LossyFormatError
+        for attribute values that JSON cannot hold.
+    """
+    header = {k: v for k, v in metadata.get("coco", {}).items() if k != "categories"}
+    categories = _categories(classes, metadata.get("coco", {}).get("categories", ()))
+    ids = dict(zip(classes, (c["id"] for c in categories), strict=True))
+    writer = _Writer(path, [ids[name] for name in classes])
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write("{")
+        for name, value in (header | {"categories": categories}).items():
+            out.write(f"{json.dumps(name)}: {_dumps(path, value, name)},\n")
+        out.write('"annotations": [')
+        for batch in _batches(records):
+            writer.annotations(out, batch)
+        out.write('\n],\n"images": [')
+        for i, line in enumerate(writer.images):
+            out.write(("\n" if i == 0 else ",\n") + line)
+        out.write("\n]}\n")
+
+
+def _dumps(path: Path, value: Any, where: str) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
+
+
+def _categories(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One category per class: the entry it had in the file it came from, or the next free id."""
+    by_name = {c["name"]: dict(c) for c in known}
+    used = {by_name[name]["id"] for name in classes if name in by_name}
+    free = (i for i in itertools.count(1) if i not in used)
+    return [by_name.get(name) or {"id": next(free), "name": name} for name in classes]
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    count = 0
+    for record in records:
+        batch.append(record)
+        count += len(record[1])
+        if count >= _AT_ONCE or len(batch) >= _WINDOW:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass
+class _Ids:
+    """Hands out numbers that are not in use."""
+
+    used: set[Any] = field(default_factory=set)
+    last: int = 0
+
+    def free(self, count: int) -> list[int]:
+        found: list[int] = []
+        while len(found) < count:
+            self.last += 1
+            if self.last not in self.used:
+                found.append(self.last)
+        self.used.update(found)
+        return found
+
+    def claim(self, wanted: list[int]) -> bool:
+        """Take all of them, or none if one is taken or occurs twice."""
+        distinct = set(wanted)
+        if len(distinct) < len(wanted) or not self.used.isdisjoint(distinct):
+            return False
+        self.used |= distinct
+        return True
+
+
+class _Writer:
+    def __init__(self, path: Path, category_ids: list[int]) -> None:
+        self.path, self.category_ids = path, category_ids
+        self.images: list[str] = []
+        self.image_ids, self.ids = _Ids(), _Ids()
+        self.begun = False
+
+    def annotations(self, out: IO[str], batch: list[Record]) -> None:
+        image_ids = [self._image(ref, instances) for ref, instances in batch]
+        encoded = _encode([instances.masks for _, instances in batch])
+        for (ref, instances), image_id, texts in zip(batch, image_ids, encoded, strict=True):
+            if len(instances):
+                lines = self._lines(ref, instances, image_id, texts)
+                out.write(("," if self.begun else "") + "\n" + ",\n".join(lines))
+                self.begun = True
+
+    def _image(self, ref: ImageRef, instances: Instances) -> str:
+        """Note the image; its id as JSON."""
+        if ref.size is not None and tuple(ref.size) != instances.size:
+            raise FormatError(self.path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
+        reason = inside(ref.name)
+        if reason:
+            raise FormatError(self.path, f"image name {reason}")
+        if ref.id is None:
+            number: int | str = self.image_ids.free(1)[0]
+        else:
+            number = ref.id
+            if number in self.image_ids.used:
+                raise FormatError(self.path, f"image {ref.name!r}: id {number!r} is another image's already")
+            self.image_ids.used.add(number)
+        height, width = instances.size
+        extras = {k: v for k, v in ref.attributes.items() if k not in _IMAGE}
+        entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
+        self.images.append(_dumps(self.path, entry, f"image {ref.name!r}"))
+        return json.dumps(number)
+
+    def _lines(self, ref: ImageRef, instances: Instances, image_id: str, texts: list[str]) -> Iterator[str]:
+        height, width = instances.size
+        head = f'"image_id": {image_id}, "category_id": '
+        shape = f', "segmentation": {{"size": [{height}, {width}], "counts": "'
+        numbers, own = self._numbers(instances)
+        categories = [self.category_ids[i] for i in instances.labels.tolist()]
+        areas, boxes = self._measures(ref, instances)
+        tails = [f', "iscrowd": {c}' for c in instances.crowd.astype(int).tolist()]
+        if instances.scores is not None:
+            if not np.isfinite(instances.scores).all():
+                raise LossyFormatError(self.path, f"image {ref.name!r}: JSON cannot hold an infinite score")
+            tails = [f'{t}, "score": {s!r}' for t, s in zip(tails, instances.scores.tolist(), strict=True)]
+        for name, values in itertools.chain(own, self._extras(ref, instances)):
+            key = json.dumps(name)
+            tails = [t if v is None else f"{t}, {key}: {v}" for t, v in zip(tails, values, strict=True)]
+        rows = zip(numbers, categories, texts, areas, boxes, tails, strict=True)
+        for number, category, text, area, box, tail in rows:
+            text = text.replace("\\", "\\\\")
+            yield f'{{"id": {number}, {head}{category}{shape}{text}"}}, "area": {area}, "bbox": {box}{tail}}}'
+
+    def _numbers(self, instances: Instances) -> tuple[list[int], list[tuple[str, list[Any]]]]:
+        """Annotation ids, and the instances' own ids where those could not serve."""
+        if instances.ids is None:
+            return self.ids.free(len(instances)), []
+        wanted = instances.ids.tolist()
+        if self.ids.claim(wanted):
+            return wanted, []
+        return self.ids.free(len(instances)), [("apiece_id", wanted)]
+
+    def _measures(self, ref: ImageRef, instances: Instances) -> tuple[list[Any], list[Any]]:
+        """``area`` and ``bbox`` of each: as stated where they were kept, else of the mask."""
+        boxes = instances.masks.boxes.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        area = instances.attributes.get("area", instances.masks.area)
+        bbox = instances.attributes.get("bbox", boxes)
+        for name, values, shape in (("area", area, (len(instances),)), ("bbox", bbox, (len(instances), 4))):
+            if values.shape != shape or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+                where = f"image {ref.name!r}: attribute {name!r}"
+                raise FormatError(self.path, f"{where} must be finite numbers of shape {shape}")
+        return area.tolist(), bbox.tolist()
+
+    def _extras(self, ref: ImageRef, instances: Instances) -> Iterator[tuple[str, list[Any]]]:
+        """Every further attribute as JSON texts; None where it is absent."""
+        for name, values in instances.attributes.items():
+            if name in ("area", "bbox"):
+                continue
+            where = f"image {ref.name!r}, attribute {name!r}"
+            if name in _OWN:
+                raise LossyFormatError(self.path, f"{where} is a key of COCO's own; rename it")
+            yield name, [None if v is None else _dumps(self.path, v, where) for v in values.tolist()]
+
+
+def _encode(masks: list[Masks]) -> list[list[str]]:
+    """Compressed RLE strings of each set; sets of one size are encoded together."""
+    found: list[list[str]] = [[] for _ in masks]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for k, m in enumerate(masks):
+        groups.setdefault(m.size, []).append(k)
+    for members in groups.values():
+        joined = Masks.concatenate([masks[k] for k in members])
+        texts = [rle["counts"] for rle in joined.to_coco()]
+        ends = itertools.accumulate(len(masks[k]) for k in members)
+        for k, end in zip(members, ends, strict=True):
+            found[k] = texts[end - len(masks[k]) : end]
+    return found

@@ -1,0 +1,68 @@
+"""Lists of JSON values to compact typed arrays and back: how per-image and per-annotation values are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["column", "plain", "table", "take"]
+
+Column = npt.NDArray[Any]
+_TEXT = np.dtypes.StringDType()  # strings of any length, no Python objects: forked workers share them
+
+
+def column(values: Sequence[Any]) -> Column:
+    """One array for values that are all integers, numbers, booleans, strings, or lists of numbers of one length.
+
+    Anything else stays as it is, in an object array; None stands for a value that is absent.
+    """
+    types = set(map(type, values))
+    try:
+        if types == {int}:
+            return np.array(values, np.int64)
+        if types and types <= {int, float}:
+            return np.array(values, np.float64)
+        if types == {bool}:
+            return np.array(values, bool)
+        if types == {str}:
+            return np.array(values, _TEXT)
+        if types == {list}:
+            array = np.array(values)
+            inner = {type(v) for row in values for v in row}
+            if array.ndim == 2 and (inner <= {int, float} or inner == {bool}) and array.dtype.kind in "ifb":
+                return array
+    except (OverflowError, ValueError, UnicodeEncodeError):
+        pass  # integers beyond 64 bits, ragged lists, lone surrogates: kept as objects below
+    out = np.empty(len(values), object)
+    out[:] = values
+    return out
+
+
+def take(values: Column, rows: npt.NDArray[np.int64]) -> Column | None:
+    """The chosen values as an array a person would expect; None if all of them are absent."""
+    chosen = values[rows]
+    if chosen.dtype == object:
+        if len(rows) and any(v is not None for v in chosen):
+            chosen = column(chosen.tolist())
+        else:
+            return None
+    if chosen.dtype == _TEXT:
+        return np.array(chosen.tolist(), np.str_)
+    return chosen
+
+
+def plain(values: Column, row: int) -> Any:
+    """One value as a Python object; None if absent."""
+    value = values[row]
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def table(rows: Sequence[Mapping[str, Any]], without: Iterable[str]) -> dict[str, Column]:
+    """A column for every key that occurs in ``rows``, but those ``without``."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    for key in without:
+        keys.pop(key, None)
+    return {key: column([row.get(key) for row in rows]) for key in keys}

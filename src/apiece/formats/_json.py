@@ -1,0 +1,91 @@
+"""JSON, read strictly: UTF-8, exact numbers, no NaN, every failure a `FormatError`; and a look at the first keys."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+from pathlib import Path
+from typing import Any, NoReturn
+
+from apiece.errors import FormatError
+
+__all__ = ["kind_of", "load_json", "peek_json"]
+
+_PEEK = 1 << 18
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]|:')
+
+
+def kind_of(value: object) -> str:
+    """What JSON calls a value."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def load_json(path: Path) -> Any:
+    """The parsed file.
+
+    Raises
+    ------
+    FormatError
+        if it cannot be read, is not UTF-8, is cut short or otherwise no JSON, holds NaN or Infinity, or is nested
+        thousands deep.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    if not text.strip():
+        raise FormatError(path, "is empty")
+
+    def refuse(word: str) -> NoReturn:
+        raise FormatError(path, f"holds {word}, which is no number in JSON")
+
+    # JSON makes no cycles, so the collector would only slow a large file down
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
+        raise FormatError(path, f"line {error.lineno}, column {error.colno}: {error.msg}{cut}") from None
+    except RecursionError:
+        raise FormatError(path, "is nested too deep to be a label file") from None
+    except ValueError as error:
+        raise FormatError(path, f"holds a number that cannot be read: {error}") from None
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def peek_json(path: Path) -> tuple[str, frozenset[str]] | None:
+    """``"{"`` or ``"["`` and the keys of the outermost object, or of the objects in the outermost list, near the start.
+
+    Reads the first 256 kB only. None if that is no JSON object or list; never raises.
+    """
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as f:
+            text = f.read(_PEEK).decode("utf-8-sig", errors="replace").lstrip()
+    except OSError:
+        return None
+    if text[:1] not in ("{", "["):
+        return None
+    level = 1 if text[0] == "{" else 2
+    depth, last, keys = 0, "", set()
+    for match in _TOKEN.finditer(text):
+        token = match.group()
+        if token in "[{":
+            depth += 1
+        elif token in "]}":
+            depth -= 1
+        elif token == ":":
+            if depth == level and last:
+                keys.add(last[1:-1])
+            last = ""
+        else:
+            last = token
+    return text[0], frozenset(keys)

@@ -1,0 +1,256 @@
+"""COCO instances: one JSON file of images, annotations and categories (https://cocodataset.org/#format-data).
+
+Read: polygons, RLE compressed or not, crowd regions, predictions written as annotations with a ``score``, and bare
+result lists (`read_results`). Everything else the file says is kept: image values in ``ImageRef.attributes``,
+annotation values in ``Instances.attributes``, the rest (categories with their ids, info, licenses) in
+``LabelSet.metadata["coco"]``. Opening parses and checks the file but decodes no mask; iterating decodes a bounded
+number at a time.
+
+Instances have ``attributes["area"]`` (N,) and ``attributes["bbox"]`` (N, 4: x, y, width, height) only on images where
+the file states other values than the masks give; pycocotools measures by those.
+
+Written: masks as compressed RLE, which loses nothing. Annotation ids must be unique in a file: where several images use
+the same ids, new ones are given and the instance's own is kept beside them as ``apiece_id``.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError
+from apiece.formats._base import Holds, LabelFormat, LabelSet, Record
+from apiece.formats._coco_table import Images, Table, read_annotations, read_table
+from apiece.formats._coco_write import write
+from apiece.formats._columns import plain, table, take
+from apiece.formats._files import pick_folder
+from apiece.formats._json import kind_of, load_json, peek_json
+
+__all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
+
+Int = npt.NDArray[np.int64]
+_AT_ONCE = 2048  # instances decoded together while iterating
+_WINDOW = 512  # images looked at together while iterating
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a JSON object with images or annotations, or a list of COCO results."""
+    seen = peek_json(path)
+    if seen is None:
+        return False
+    kind, keys = seen
+    if kind == "[":
+        return {"image_id", "category_id"} <= keys
+    return bool({"images", "annotations"} & keys) and not {"shapes", "items", "features"} & keys
+
+
+def is_results(path: Path | str) -> bool:
+    """Whether a file is a bare list of COCO results, which `read_results` reads."""
+    seen = peek_json(Path(path))
+    return seen is not None and seen[0] == "[" and "image_id" in seen[1]
+
+
+@dataclass(frozen=True)
+class CocoSet:
+    """A COCO file, opened: a `LabelSet`. Small, picklable, and shared by forked workers without copies."""
+
+    table: Table
+    folder: Path
+    """What image names are relative to."""
+    images: Images
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Category names in file order."""
+        return self.table.classes
+
+    @cached_property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image in file order."""
+        return tuple(self._ref(i) for i in range(len(self)))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """``{"coco": ...}`` with every top-level key but images and annotations."""
+        return {"coco": self.table.header}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "refs"}
+
+    def __len__(self) -> int:
+        return len(self.images.ids)
+
+    def __getitem__(self, index: int) -> Record:
+        return next(self._decode([range(len(self))[index]]))
+
+    def __iter__(self) -> Iterator[Record]:
+        offsets, i = self.table.annotations.offsets, 0
+        while i < len(self):
+            last = int(np.searchsorted(offsets, offsets[i] + _AT_ONCE, "right")) - 1
+            last = min(max(last, i + 1), i + _WINDOW, len(self))
+            yield from self._decode(list(range(i, last)))
+            i = last
+
+    def _ref(self, i: int) -> ImageRef:
+        name, (height, width) = str(self.images.names[i]), self.images.sizes[i].tolist()
+        said = {k: plain(v, i) for k, v in self.images.extras.items()}
+        attributes = {k: v for k, v in said.items() if v is not None}
+        return ImageRef(self.folder / name, name, (height, width), self.images.ids[i], attributes)
+
+    def _decode(self, chosen: list[int]) -> Iterator[Record]:
+        """The chosen images' records; masks on images of one size are decoded together."""
+        notes = self.table.annotations
+        rows = [notes.order[notes.offsets[i] : notes.offsets[i + 1]] for i in chosen]
+        sizes = [(h, w) for h, w in self.images.sizes[chosen].tolist()]
+        found: list[Masks | None] = [None] * len(chosen)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for k, size in enumerate(sizes):
+            groups.setdefault(size, []).append(k)
+        for size, members in groups.items():
+            if len(members) == 1:
+                continue
+            try:
+                masks = notes.segments.masks(np.concatenate([rows[k] for k in members]), size, self._fail)
+            except FormatError:
+                continue  # decoded again below, image by image, so that the error comes at the image it is about
+            ends = list(itertools.accumulate(len(rows[k]) for k in members))
+            for k, end in zip(members, ends, strict=True):
+                found[k] = masks[end - len(rows[k]) : end]
+        for k, i in enumerate(chosen):
+            some = found[k]
+            masks = notes.segments.masks(rows[k], sizes[k], self._fail) if some is None else some
+            found[k] = None
+            yield self._ref(i), self._instances(rows[k], masks)
+
+    def _instances(self, rows: Int, masks: Masks) -> Instances:
+        notes = self.table.annotations
+        ids = notes.ids[rows]
+        if notes.kept is not None and notes.instance_ids is not None:
+            ids = np.where(notes.kept[rows], notes.instance_ids[rows], ids)
+        return Instances(
+            masks,
+            notes.labels[rows],
+            self.classes,
+            None if notes.scores is None else notes.scores[rows],
+            ids,
+            notes.crowd[rows],
+            self._attributes(rows, masks),
+        )
+
+    def _attributes(self, rows: Int, masks: Masks) -> dict[str, npt.NDArray[Any]]:
+        notes, out = self.table.annotations, {}
+        if len(rows):
+            for name, stated, own in (("area", notes.area, masks.area), ("bbox", notes.bbox, xywh(masks))):
+                if stated is not None:
+                    values = stated[rows]
+                    values = np.where(np.isnan(values), own, values)
+                    if not np.array_equal(values, own):
+                        out[name] = values
+        for name, column in notes.extras.items():
+            values_or_none = take(column, rows)
+            if values_or_none is not None:
+                out[name] = values_or_none
+        return out
+
+    def _fail(self, row: int, reason: str) -> NoReturn:
+        raise FormatError(self.table.path, f"{self.table.key}[{row}].segmentation: {reason}")
+
+
+def xywh(masks: Masks) -> npt.NDArray[np.float64]:
+    """Tight boxes as COCO writes them: x, y, width, height."""
+    boxes = masks.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
+
+
+def read(path: Path, images: Path | None) -> CocoSet:
+    """Open a COCO file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    found = read_table(path)
+    return CocoSet(found, _folder(path, images, found.images), found.images)
+
+
+def _folder(path: Path, images: Path | None, found: Images) -> Path:
+    if images is not None:
+        return images
+    names = (str(name) for name in found.names)
+    return pick_folder(names, [path.parent, path.parent / "images"])
+
+
+def read_results(path: Path | str, truth: LabelSet) -> CocoSet:
+    """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
+
+    Category ids are those of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
+    pycocotools does, results that state a ``bbox`` have its area as their area.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    path = Path(path)
+    rows = load_json(path)
+    if type(rows) is not list:
+        raise FormatError(path, f"a file of results is a list, got {kind_of(rows)}")
+    header = dict(truth.metadata.get("coco", {}))
+    categories = header.get("categories") or [{"id": i + 1, "name": n} for i, n in enumerate(truth.classes)]
+    header["categories"] = categories
+    ids = {c["id"]: truth.classes.index(c["name"]) for c in categories if c["name"] in truth.classes}
+    images = truth.images if isinstance(truth, CocoSet) else _images_of(path, truth)
+    folder = truth.folder if isinstance(truth, CocoSet) else path.parent
+    if any(type(row) is dict and "score" not in row for row in rows):
+        index = next(i for i, row in enumerate(rows) if type(row) is dict and "score" not in row)
+        raise FormatError(path, f"[{index}].score: is missing")
+    found = read_annotations(path, "", rows, images, ids)
+    if found.bbox is not None:
+        area = np.where(np.isnan(found.bbox[:, 2]), np.nan, found.bbox[:, 2] * found.bbox[:, 3])
+        object.__setattr__(found, "area", area)
+    if found.scores is None:
+        object.__setattr__(found, "scores", np.zeros(0))
+    return CocoSet(Table(path, "", truth.classes, images, found, header), folder, images)
+
+
+def _images_of(path: Path, truth: LabelSet) -> Images:
+    refs = truth.refs
+    lacking = next((r.name for r in refs if r.size is None), None)
+    if lacking is not None:
+        raise FormatError(path, f"the size of image {lacking!r} is unknown, so its results cannot be read")
+    ids = tuple(i + 1 if r.id is None else r.id for i, r in enumerate(refs))
+    sizes = np.array([r.size for r in refs], np.int64).reshape(-1, 2)
+    extras = table([r.attributes for r in refs], ())
+    return Images(ids, np.array([r.name for r in refs], np.dtypes.StringDType()), sizes, extras)
+
+
+FORMAT = LabelFormat(
+    summary="COCO instances JSON: polygons and RLE, crowd, scores; loses nothing",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        overlap=True,
+        holes=True,
+        parts=True,
+        empty=True,
+        classes=True,
+        ids=True,
+        scores=True,
+        crowd=True,
+        attributes=True,
+    ),
+    suffixes=(".json",),
+)

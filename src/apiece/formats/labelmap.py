@@ -1,0 +1,254 @@
+"""Label maps: one integer image per image, whose value is the object's number; PNG (8, 16 bit) or TIFF (8, 16, 32 bit).
+
+Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named
+``*_mask``, ``*_masks``, ``*_label`` or ``*_labels``, or a folder of label maps alone. Label map and image share their
+path without ending.
+Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
+
+Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
+inside each file says which image it belongs to.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._base import Holds, LabelFormat, Record
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, rasters, stem_key
+from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, write_raster
+
+__all__ = ["FORMAT", "LabelMapSet"]
+
+_log = logging.getLogger("apiece")
+_FOLDERS = ("masks", "labels", "labelmaps", "label_maps")
+_ENDINGS = ("_masks", "_mask", "_labels", "_label")
+_HIGHEST = 2**32 - 1
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a label map by its place, name or note, or a folder laid out as such."""
+    try:
+        if path.is_file():
+            return is_label_raster(path) and (_in_label_folder(path) or _marked(path))
+        if not path.is_dir():
+            return False
+        root, files = _label_files(path)
+        if not files or not is_label_raster(files[0]):
+            return False
+        return root != path or root.name in _FOLDERS or _marked(files[0])
+    except OSError:
+        return False
+
+
+def _bare(stem: str) -> str:
+    """The stem without what marks a label map."""
+    return next((stem.removesuffix(e) for e in _ENDINGS if stem.lower().endswith(e) and len(stem) > len(e)), stem)
+
+
+def _marked(path: Path) -> bool:
+    """Whether the name, or the note inside, says that this is a label map."""
+    return _bare(path.stem) != path.stem or note_of(path) is not None
+
+
+def _in_label_folder(path: Path) -> bool:
+    return path.resolve().parent.name in _FOLDERS
+
+
+def _label_files(folder: Path) -> tuple[Path, list[Path]]:
+    """(the folder that label maps' paths are relative to, the label maps)."""
+    for name in _FOLDERS:
+        if (folder / name).is_dir():
+            return folder / name, rasters(folder / name, RASTER_SUFFIXES)
+    found = rasters(folder, RASTER_SUFFIXES)
+    marked = [p for p in found if _bare(p.stem) != p.stem]
+    return folder, found if not marked or note_of(marked[0]) is not None else marked
+
+
+@dataclass(frozen=True)
+class LabelMapSet:
+    """Label maps, found but not read: a `LabelSet`."""
+
+    files: tuple[Path, ...]
+    """Label maps, one per image."""
+    images: tuple[Path | None, ...]
+    """The image of each, if there is one."""
+    names: tuple[str, ...]
+    """What each image is called."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Always ``("object",)``."""
+        return ("object",)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    @cached_property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image, ordered by path; sizes are known only when read."""
+        return tuple(self._ref(i) for i in range(len(self)))
+
+    def _ref(self, i: int) -> ImageRef:
+        return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], attributes={})
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Record:
+        i = range(len(self))[index]
+        return self._ref(i), _instances(self.files[i])
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self[i] for i in range(len(self)))
+
+
+def _instances(path: Path) -> Instances:
+    array = read_raster(path)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and int(array.max()) >= 2**63:
+        raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
+    return Instances.from_label_map(array)
+
+
+def read(path: Path, images: Path | None) -> LabelMapSet:
+    """Open one label map or a folder of them.
+
+    Raises
+    ------
+    FormatError
+        if there is none, or an image is named twice. A broken label map is named when it is read.
+    """
+    if path.is_file():
+        root, files = path.parent, [path]
+    else:
+        root, files = _label_files(path)
+        if not files:
+            raise FormatError(path, f"holds no label maps ({', '.join(RASTER_SUFFIXES)})")
+    beside = [root.parent / "images", path] if _in_label_folder(files[0]) else [path / "images", root]
+    folder = images or next((f for f in beside if f.is_dir()), root)
+    keys = [_key(file, root) for file in files]
+    pictures = _pictures(folder, set(files), only=keys[0] if path.is_file() else None)
+    found = [pictures.get(key) for key in keys]
+    names = [_name(file, root, image, folder) for file, image in zip(files, found, strict=True)]
+    seen: dict[str, Path] = {}
+    for file, key in zip(files, keys, strict=True):
+        if key in seen:
+            raise FormatError(file, f"and {seen[key].name} are label maps of the same image; remove one")
+        seen[key] = file
+    unlabelled = sorted(set(pictures) - set(keys)) if any(found) and not path.is_file() else []
+    if unlabelled:
+        example = pictures[unlabelled[0]].name
+        _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
+    return LabelMapSet(tuple(files), tuple(found), tuple(names))
+
+
+def _key(file: Path, root: Path) -> str:
+    key = stem_key(file, root)
+    if _bare(file.stem) == file.stem or note_of(file) is not None:
+        return key  # `write` names label maps as their images, whatever those are called
+    return _bare(key)
+
+
+def _pictures(folder: Path, labels: set[Path], only: str | None) -> dict[str, Path]:
+    """Every image below ``folder`` by its path without ending, label maps left out."""
+    found: dict[str, Path] = {}
+    files = rasters(folder) if only is None else sorted(folder.glob("*"))
+    for file in files:
+        key = stem_key(file, folder)
+        if file in labels or file.is_dir() or file.suffix.lower() not in IMAGE_SUFFIXES or only not in (None, key):
+            continue
+        # label folders inside the folder of images are no images
+        if any(part in _FOLDERS for part in file.relative_to(folder).parts[:-1]):
+            continue
+        if key in found:
+            raise FormatError(
+                file, f"and {found[key].name} share the name {key!r}, so its label map is of either"
+            )
+        found[key] = file
+    return found
+
+
+def _name(file: Path, root: Path, image: Path | None, folder: Path) -> str:
+    if image is not None:
+        return image.relative_to(folder).as_posix()
+    said = (note_of(file) or {}).get("image")
+    if isinstance(said, str) and inside(said) is None:
+        return said
+    return file.relative_to(root).as_posix()
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one file for one image, if ``path`` ends in .png, .tif or .tiff, or else a folder.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, two images of one name, or several images into one file.
+    LossyFormatError
+        if an id does not fit: PNG holds 65535, TIFF 4294967295.
+    """
+    if path.suffix.lower() in RASTER_SUFFIXES:
+        _write_one(records, path)
+        return
+    with atomic_folder(path) as folder:
+        seen: dict[str, str] = {}
+        for ref, instances in records:
+            reason = inside(ref.name)
+            if reason:
+                raise FormatError(path, f"image name {reason}")
+            name = ref.name.replace("\\", "/")
+            if any(part.startswith(".") for part in name.split("/")):
+                raise FormatError(
+                    path, f"{ref.name!r} would be a hidden file, never read back; rename the image"
+                )
+            array = _paint(instances)
+            target = Path(name).with_suffix(".tif" if array.dtype.itemsize > 2 else ".png")
+            key = target.with_suffix("").as_posix()
+            if key in seen:
+                raise FormatError(path, f"images {seen[key]!r} and {ref.name!r} would share a label map; rename one")
+            seen[key] = ref.name
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            write_raster(array, folder / target, target.suffix, {"image": ref.name})
+
+
+def _write_one(records: Iterable[Record], path: Path) -> None:
+    stream = iter(records)
+    record = next(stream, None)
+    if record is None or next(stream, None) is not None:
+        many = "no image" if record is None else "several images"
+        raise FormatError(path, f"one label map cannot hold {many}; name a folder instead of a file")
+    ref, instances = record
+    array = _paint(instances)
+    if array.dtype.itemsize > 2 and path.suffix.lower() == ".png":
+        raise LossyFormatError(path, f"PNG holds numbers up to 65535, but an id is {int(array.max())}; name it .tif")
+    with atomic_file(path) as temporary:
+        write_raster(array, temporary, path.suffix, {"image": ref.name})
+
+
+def _paint(instances: Instances) -> npt.NDArray[Any]:
+    values = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
+    highest = int(values.max()) if len(values) else 0
+    dtype = np.uint8 if highest <= 0xFF else np.uint16 if highest <= 0xFFFF else np.uint32
+    return instances.masks.to_label_map(values, dtype)
+
+
+FORMAT = LabelFormat(
+    summary="label maps: one PNG or TIFF per image, its values are ids; no overlap, no classes, no scores",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(holes=True, parts=True, ids=True, id_range=(1, _HIGHEST)),
+    suffixes=RASTER_SUFFIXES,
+)

@@ -1,0 +1,9 @@
+"""How good predictions are: one sparse matching per batch of images, and one metric per file on top of it."""
+
+from apiece.metrics._base import Metric, MetricResult, Settings
+from apiece.metrics._batch import Batch
+from apiece.metrics._curves import Curves
+from apiece.metrics._evaluate import Evaluation, evaluate
+from apiece.metrics._match import Matches
+
+__all__ = ["Batch", "Curves", "Evaluation", "Matches", "Metric", "MetricResult", "Settings", "evaluate"]

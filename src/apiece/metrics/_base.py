@@ -1,0 +1,92 @@
+"""What a metric is: one file in this package that defines ``METRIC``, a class with `update`, `compute` and `reset`.
+
+The file's name is the metric's name. `apiece.metrics.evaluate` finds it by itself, makes ``METRIC(classes, settings)``
+and gives it one `Batch` of images after another; every metric of one run shares the overlaps the batch computes once.
+Files whose name starts with an underscore are helpers, not metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import ConfigError
+from apiece.metrics._batch import Batch
+
+__all__ = ["Metric", "MetricResult", "Settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to evaluate; every metric takes what concerns it.
+
+    Attributes
+    ----------
+    max_dets : COCO only: most detections counted per image and class, best scores first; average recall is given for
+        each number, everything else for the largest.
+    conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, one number or one per class.
+    """
+
+    max_dets: tuple[int, ...] = (1, 10, 100)
+    conf: float | tuple[float, ...] = 0.0
+
+    def __post_init__(self) -> None:
+        limits = tuple(sorted(int(m) for m in self.max_dets))
+        if not limits or limits[0] < 1 or len(set(limits)) != len(limits):
+            raise ConfigError(f"max_dets must be distinct numbers of 1 or more, got {tuple(self.max_dets)}")
+        object.__setattr__(self, "max_dets", limits)
+        single = isinstance(self.conf, int | float)
+        object.__setattr__(self, "conf", float(self.conf) if single else tuple(map(float, self.conf)))  # type: ignore[arg-type]
+
+    def thresholds(self, classes: Sequence[str]) -> npt.NDArray[np.float64]:
+        """``conf`` as one number per class.
+
+        Raises
+        ------
+        ConfigError
+            if ``conf`` has neither one number nor one per class.
+        """
+        if isinstance(self.conf, tuple) and len(self.conf) != len(classes):
+            raise ConfigError(f"conf needs one number or {len(classes)}, one per class; got {len(self.conf)}")
+        return np.broadcast_to(np.asarray(self.conf, np.float64), (len(classes),))
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """What one metric found.
+
+    Attributes
+    ----------
+    numbers : headline numbers by key.
+    per_class : the same keys, for each class name.
+    extras : named further objects (curves, matches).
+    notes : sentences a person should read beside the numbers.
+    """
+
+    numbers: Mapping[str, float]
+    per_class: Mapping[str, Mapping[str, float]]
+    extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+
+
+class Metric(Protocol):
+    """One metric over a stream of batches."""
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings = ...) -> None: ...
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        ...
+
+    def compute(self) -> MetricResult:
+        """The result over everything taken in so far; does not change the state."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...

@@ -1,0 +1,204 @@
+"""`Batch`: truth and predictions of several images in flat arrays; their overlaps, computed once for all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import DataError, UnknownNameError
+from apiece.metrics._pairs import Pairs, box_pairs, mask_pairs
+
+__all__ = ["Batch", "Side"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Truth or predictions of several images, one row per instance.
+
+    Truth rows keep the order of the images and of the instances in each. Prediction rows are ordered by (image, class,
+    descending score), equal scores in the order given: a row's number is its priority.
+
+    Attributes
+    ----------
+    masks : one `Masks` per image.
+    image : int64 (N,), which image of the batch.
+    index : int64 (N,), which instance of that image.
+    label : int64 (N,), class.
+    group : int64 (N,), one number per (image, class).
+    area : float64 (N,), pixels squared; what decides small, medium, large. Truth: attribute ``area`` if there is one,
+        else pixels of the mask. Predictions: width x height of attribute ``bbox`` if there is one, else pixels of the
+        mask. (So does pycocotools: it reads the file's ``area`` for truth, and never for results.)
+    box : float64 (N, 4), x, y, width, height: attribute ``bbox`` if there is one, else the mask's own box.
+    crowd : bool (N,).
+    score : float64 (N,); zeros for truth, NaN for predictions without scores.
+    """
+
+    masks: tuple[Masks, ...]
+    image: Int
+    index: Int
+    label: Int
+    group: Int
+    area: Float
+    box: Float
+    crowd: Bool
+    score: Float
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @cached_property
+    def rank(self) -> Int:
+        """Place of each prediction among those of its image and class, the best score 0: int64 (N,)."""
+        position = np.arange(len(self))
+        first = np.empty(len(self), bool)
+        first[:1] = True
+        np.not_equal(self.group[1:], self.group[:-1], out=first[1:])
+        return position - np.maximum.accumulate(np.where(first, position, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Several images with truth and predictions.
+
+    Attributes
+    ----------
+    first : number of the batch's first image among all that are evaluated.
+    count : images in the batch.
+    classes : class names; labels index into them.
+    truth, predicted : the two `Side`s.
+    """
+
+    first: int
+    count: int
+    classes: tuple[str, ...]
+    truth: Side
+    predicted: Side
+
+    @classmethod
+    def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:
+        """From ``(truth, predicted)`` of consecutive images, the first of which is number ``first``.
+
+        Raises
+        ------
+        DataError
+            if truth and predictions of an image lie on different sizes.
+        UnknownNameError
+            if an instance has a class that is not among ``classes``.
+        """
+        for i, (truth, predicted) in enumerate(pairs, first):
+            if truth.size != predicted.size:
+                raise DataError(
+                    f"image {i}: truth lies on {truth.size} (height, width), predictions on {predicted.size}; "
+                    "predict at the image's own size"
+                )
+        return cls(
+            first,
+            len(pairs),
+            classes,
+            _side([truth for truth, _ in pairs], classes, predicted=False),
+            _side([found for _, found in pairs], classes, predicted=True),
+        )
+
+    @cached_property
+    def mask_pairs(self) -> Pairs:
+        """Every prediction and truth of one image and class whose masks overlap, with mask IoU."""
+        truth, predicted = self.truth, self.predicted
+        return mask_pairs(predicted.masks, predicted.image, predicted.index, predicted.group,
+                          truth.masks, truth.image, truth.index, truth.group, truth.crowd)  # fmt: skip
+
+    @cached_property
+    def box_pairs(self) -> Pairs:
+        """Every prediction and truth of one image and class whose boxes overlap, with box IoU."""
+        truth, predicted = self.truth, self.predicted
+        return box_pairs(predicted.box, predicted.group, truth.box, truth.group, truth.crowd)
+
+
+def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) -> Side:
+    counts = [len(s) for s in sets]
+    image = np.repeat(np.arange(len(sets)), counts)
+    label = _joined([_labels(s, classes) for s in sets], np.int64)
+    mask_area = _joined([s.masks.area for s in sets], np.float64)
+    box = np.concatenate([_stated(s, "bbox", (4,)) for s in sets] or [np.zeros((0, 4))])
+    stated = np.isfinite(box).all(1)
+    if predicted:
+        area = np.where(stated, box[:, 2] * box[:, 3], mask_area)
+        score = _joined([np.full(len(s), np.nan) if s.scores is None else s.scores for s in sets], np.float64)
+    else:
+        area = _joined([_stated(s, "area", ()) for s in sets], np.float64)
+        area = np.where(np.isfinite(area), area, mask_area)
+        score = np.zeros(len(area))
+    if not stated.all():
+        own = np.concatenate([s.masks.boxes for s in sets]).astype(np.float64)
+        own[:, 2:] -= own[:, :2]
+        box = np.where(stated[:, None], box, own)
+    group = image * len(classes) + label
+    # lexsort is stable: equal scores stay in the order given
+    order = np.lexsort((-score, group)) if predicted else np.arange(len(group))
+    return Side(
+        masks=tuple(s.masks for s in sets),
+        image=image[order],
+        index=(np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts))[order],
+        label=label[order],
+        group=group[order],
+        area=area[order],
+        box=box[order],
+        crowd=_joined([s.crowd for s in sets], np.bool_)[order],
+        score=score[order],
+    )
+
+
+def _joined(columns: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *columns]).astype(dtype, copy=False)
+
+
+def _labels(instances: Instances, classes: tuple[str, ...]) -> Int:
+    """Labels as indices into ``classes``, joined by name."""
+    if instances.classes == classes:
+        return instances.labels
+    place = {name: i for i, name in enumerate(classes)}
+    table = np.array([place.get(name, -1) for name in instances.classes], np.int64)
+    label = table[instances.labels]
+    if (label < 0).any():
+        raise UnknownNameError("class", instances.names[int(np.argmin(label))], classes)
+    return label
+
+
+def _stated(instances: Instances, name: str, shape: tuple[int, ...]) -> Float:
+    """An attribute as float64 of shape (N, *shape); NaN where there is none."""
+    values = instances.attributes.get(name)
+    if values is None:
+        return np.full((len(instances), *shape), np.nan)
+    if values.shape[1:] != shape or values.dtype.kind not in "iuf":
+        raise DataError(
+            f"attribute {name!r} must be numbers of shape {(len(instances), *shape)}; "
+            f"got {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.float64)
+
+
+def batches(
+    pairs: Iterator[tuple[Instances, Instances]], classes: tuple[str, ...], max_runs: int, max_images: int
+) -> Iterator[Batch]:
+    """Group a stream of images into batches of at most ``max_runs`` mask runs (or one image) and ``max_images``."""
+    held: list[tuple[Instances, Instances]] = []
+    first = runs = 0
+    for truth, predicted in pairs:
+        new = len(truth.masks.x) + len(predicted.masks.x)
+        if held and (runs + new > max_runs or len(held) == max_images):
+            yield Batch.of(first, held, classes)
+            first, runs, held = first + len(held), 0, []
+        held.append((truth, predicted))
+        runs += new
+    if held:
+        yield Batch.of(first, held, classes)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -138,4 +137,4 @@ class ImageRef:
     name: str
     size: tuple[int, int] | None = None
     id: int | str | None = None
-    attributes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}), hash=False)
+    attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -85,6 +85,13 @@ class Segments:
         points, rings, parts = _polygons([given[i] for i in np.flatnonzero(~is_rle)], np.flatnonzero(~is_rle), fail)
         return cls(kind, place, text, _offsets(map(len, texts), len(texts)), flat, count_offsets, points, rings, parts)
 
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """Everything that is kept."""
+        text = np.frombuffer(self.text, np.uint8)
+        offsets = (self.text_offsets, self.count_offsets, self.ring_offsets, self.part_offsets)
+        return (self.kind, text, self.counts, self.points, *offsets)
+
     def masks(self, rows: Int, size: tuple[int, int], fail: Fail) -> Masks:
         """The masks of the chosen annotations, all on an image of ``size``, decoded in one go."""
         try:

@@ -15,7 +15,9 @@ the same ids, new ones are given and the instance's own is kept beside them as `
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +26,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -100,6 +103,24 @@ class CocoSet:
             last = min(max(last, i + 1), i + _WINDOW, len(self))
             yield from self._decode(list(range(i, last)))
             i = last
+
+    def fingerprint(self) -> str:
+        """SHA-256 of classes, image names and sizes, and every annotation's mask as stored, class and crowd flag."""
+        digest, notes = hashlib.sha256(), self.table.annotations
+        digest.update(json.dumps([self.classes, self.images.names.tolist()]).encode())
+        own = (notes.labels, notes.crowd, notes.order, notes.offsets, self.images.sizes)
+        for array in (*own, *notes.segments.arrays):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def class_counts(self) -> scipy.sparse.csr_array:
+        """Instances of each class on each image: int64 (images, classes)."""
+        notes = self.table.annotations
+        image = np.repeat(np.arange(len(self)), np.diff(notes.offsets))
+        labels = notes.labels[notes.order]
+        return scipy.sparse.csr_array(
+            (np.ones(len(labels), np.int64), (image, labels)), shape=(len(self), len(self.classes))
+        )
 
     def _ref(self, i: int) -> ImageRef:
         name, (height, width) = str(self.images.names[i]), self.images.sizes[i].tolist()

@@ -11,6 +11,7 @@ inside each file says which image it belongs to.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ def detect(path: Path) -> bool:
     """Whether this is a label map by its place, name or note, or a folder laid out as such."""
     try:
         if path.is_file():
-            return is_label_raster(path) and (_in_label_folder(path) or _marked(path))
+            return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
         if not path.is_dir():
             return False
         root, files = _label_files(path)
@@ -59,10 +60,6 @@ def _bare(stem: str) -> str:
 def _marked(path: Path) -> bool:
     """Whether the name, or the note inside, says that this is a label map."""
     return _bare(path.stem) != path.stem or note_of(path) is not None
-
-
-def _in_label_folder(path: Path) -> bool:
-    return path.resolve().parent.name in _FOLDERS
 
 
 def _label_files(folder: Path) -> tuple[Path, list[Path]]:
@@ -101,6 +98,14 @@ class LabelMapSet:
         """Every image, ordered by path; sizes are known only when read."""
         return tuple(self._ref(i) for i in range(len(self)))
 
+    def fingerprint(self) -> str:
+        """SHA-256 of names and label files' bytes."""
+        digest = hashlib.sha256()
+        for name, file in zip(self.names, self.files, strict=True):
+            digest.update(name.encode() + b"\0")
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.hexdigest()
+
     def _ref(self, i: int) -> ImageRef:
         return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], attributes={})
 
@@ -136,7 +141,7 @@ def read(path: Path, images: Path | None) -> LabelMapSet:
         root, files = _label_files(path)
         if not files:
             raise FormatError(path, f"holds no label maps ({', '.join(RASTER_SUFFIXES)})")
-    beside = [root.parent / "images", path] if _in_label_folder(files[0]) else [path / "images", root]
+    beside = [root.parent / "images", path] if root.resolve().name in _FOLDERS else [path / "images", root]
     folder = images or next((f for f in beside if f.is_dir()), root)
     keys = [_key(file, root) for file in files]
     pictures = _pictures(folder, set(files), only=keys[0] if path.is_file() else None)
@@ -173,9 +178,7 @@ def _pictures(folder: Path, labels: set[Path], only: str | None) -> dict[str, Pa
         if any(part in _FOLDERS for part in file.relative_to(folder).parts[:-1]):
             continue
         if key in found:
-            raise FormatError(
-                file, f"and {found[key].name} share the name {key!r}, so its label map is of either"
-            )
+            raise FormatError(file, f"and {found[key].name} share the name {key!r}, so its label map is of either")
         found[key] = file
     return found
 
@@ -210,9 +213,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
                 raise FormatError(path, f"image name {reason}")
             name = ref.name.replace("\\", "/")
             if any(part.startswith(".") for part in name.split("/")):
-                raise FormatError(
-                    path, f"{ref.name!r} would be a hidden file, never read back; rename the image"
-                )
+                raise FormatError(path, f"{ref.name!r} would be a hidden file, never read back; rename the image")
             array = _paint(instances)
             target = Path(name).with_suffix(".tif" if array.dtype.itemsize > 2 else ".png")
             key = target.with_suffix("").as_posix()

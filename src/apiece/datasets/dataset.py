@@ -1,0 +1,236 @@
+"""`Dataset`: labelled images read one at a time; `open_data`: a file or folder to its train and validation sets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece import formats
+from apiece.core.image import Image, ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import DataError, FormatError
+from apiece.formats import LabelSet, Record
+from apiece.images import read_image
+
+__all__ = ["Dataset", "Subset", "fingerprint", "open_data"]
+
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""Splits, and the names that files and folders of each may have."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Some images of a `LabelSet`, in the order of ``indices``: a `LabelSet` itself."""
+
+    labels: LabelSet
+    """The whole set."""
+    indices: tuple[int, ...]
+    """Positions in it."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the whole set."""
+        return self.labels.classes
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """The chosen images."""
+        refs = self.labels.refs
+        return tuple(refs[i] for i in self.indices)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """That of the whole set."""
+        return self.labels.metadata
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.labels[self.indices[index]]
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self.labels[i] for i in self.indices)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Labelled images: ``dataset[i]`` reads one image and decodes its masks, and keeps neither.
+
+    Picklable, and small in forked or spawned data-loader workers, however many labels there are.
+    """
+
+    labels: LabelSet
+    """Where instances and image references come from."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names."""
+        return self.labels.classes
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image, unread."""
+        return self.labels.refs
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Image, Instances]:
+        """Image and instances number ``index``.
+
+        Raises
+        ------
+        ImageError
+            if the image cannot be read.
+        DataError
+            if it does not have the size that the labels were drawn on.
+        """
+        ref, instances = self.labels[index]
+        return _read(ref, instances), instances
+
+    def __iter__(self) -> Iterator[tuple[Image, Instances]]:
+        return ((_read(ref, instances), instances) for ref, instances in self.labels)
+
+    def subset(self, indices: Iterator[int] | range | list[int] | tuple[int, ...]) -> Dataset:
+        """The chosen images, in the order given."""
+        return Dataset(Subset(self.labels, tuple(int(i) for i in indices)))
+
+
+def _read(ref: ImageRef, instances: Instances) -> Image:
+    image = read_image(ref.path)
+    if image.size == instances.size:
+        return image
+    (height, width), (drawn_height, drawn_width) = image.size, instances.size
+    hint = "these labels belong to another or a resized image"
+    if image.size == (drawn_width, drawn_height):
+        hint = (
+            "its sides are exchanged: the labels were drawn on the pixels as stored, before the rotation that the "
+            "photo's EXIF entry asks for; rotate the labels, or remove the entry from the photo"
+        )
+    raise DataError(
+        f"{ref.path}: the image is {height} x {width} pixels (height x width), "
+        f"but its labels were drawn on {drawn_height} x {drawn_width}; {hint}"
+    )
+
+
+def open_data(path: Path | str, images: Path | str | None = None) -> dict[str, Dataset]:
+    """Open the data at ``path``; the keys are those found of ``"train"``, ``"val"`` and ``"test"``.
+
+    A label file is ``train``. In a folder, each split is looked for in this order: ``train.json``;
+    ``annotations/train.json`` or ``annotations/instances_train*.json``; a folder ``train`` that holds one label file
+    or is laid out as a label format (``valid``, ``validation`` ... are understood too). A folder without splits that is
+    itself labels, or holds one label file, is ``train``.
+
+    Parameters
+    ----------
+    images : folder that image names are relative to; found beside the labels if left out.
+
+    Raises
+    ------
+    DataError
+        if there is nothing, or two candidates for one split, or the splits' classes differ.
+    FormatError
+        if a label file breaks its format.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
+    if path.is_file():
+        return {"train": Dataset(formats.read(path, images=images))}
+    found = {split: source for split in SPLITS if (source := _find_split(path, split)) is not None}
+    if not found:
+        source = _labels_in(path)
+        if source is None:
+            raise DataError(
+                f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
+                f"labels, one label file, and these formats: {', '.join(formats.names())}"
+            )
+        found = {"train": source}
+    sets = {split: Dataset(formats.read(source, images=images)) for split, source in found.items()}
+    _same_classes(sets, found)
+    return sets
+
+
+def _find_split(folder: Path, split: str) -> Path | None:
+    words = SPLITS[split]
+    files = [folder / f"{word}.json" for word in words]
+    files += [folder / "annotations" / f"{word}.json" for word in words]
+    here = [f for f in files if f.is_file()]
+    if not here and (folder / "annotations").is_dir():
+        name = re.compile(rf"instances[_-](?:{'|'.join(words)})[^a-z]*\.json", re.IGNORECASE)
+        here = sorted(f for f in (folder / "annotations").iterdir() if name.fullmatch(f.name))
+    if not here:
+        inside = [found for word in words if (found := _labels_in(folder / word)) is not None]
+        here = inside
+    if len(here) > 1:
+        raise DataError(
+            f"{folder}: {' and '.join(str(f.relative_to(folder)) for f in here)} could both be {split!r}; keep one"
+        )
+    return here[0] if here else None
+
+
+def _labels_in(folder: Path) -> Path | None:
+    """The one label file in a folder, or the folder itself where it is laid out as a format; None if neither."""
+    if not folder.is_dir():
+        return None
+    files = [f for f in sorted(folder.glob("*.json")) if _is_labels(f)]
+    if len(files) > 1:
+        raise DataError(f"{folder}: holds several label files ({', '.join(f.name for f in files)}); name one of them")
+    if files:
+        return files[0]
+    return folder if _is_labels(folder) else None
+
+
+def _is_labels(path: Path) -> bool:
+    try:
+        formats.detect(path)
+    except FormatError:
+        return False
+    return True
+
+
+def _same_classes(sets: Mapping[str, Dataset], sources: Mapping[str, Path]) -> None:
+    first, *others = sets
+    classes = sets[first].classes
+    for other in others:
+        theirs = sets[other].classes
+        if theirs == classes:
+            continue
+        parts = [
+            f"only in {name}: {', '.join(sorted(set(a) - set(b)))}"
+            for name, a, b in ((sources[first].name, classes, theirs), (sources[other].name, theirs, classes))
+            if set(a) - set(b)
+        ] or [f"the same names in another order: {', '.join(classes)} and {', '.join(theirs)}"]
+        raise DataError(f"{sources[first]} and {sources[other]} have different classes; {'; '.join(parts)}")
+
+
+def fingerprint(data: Dataset | LabelSet) -> str:
+    """SHA-256 (hex) of classes, image names and labels: the same for the same labels, wherever the files lie.
+
+    Formats that can tell without decoding masks do (method ``fingerprint``); otherwise every mask is decoded once.
+    Image pixels do not enter.
+    """
+    labels = data.labels if isinstance(data, Dataset) else data
+    digest = hashlib.sha256()
+    if isinstance(labels, Subset):
+        digest.update(fingerprint(labels.labels).encode())
+        digest.update(np.array(labels.indices, np.int64).data)
+        return digest.hexdigest()
+    quick = getattr(labels, "fingerprint", None)
+    if quick is not None:
+        return str(quick())
+    digest.update(json.dumps(labels.classes).encode())
+    for ref, instances in labels:
+        digest.update(json.dumps([ref.name, instances.size]).encode())
+        masks = instances.masks
+        for array in (instances.labels, instances.crowd, masks.offsets, masks.x, masks.y0, masks.y1):
+            digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

@@ -1,0 +1,164 @@
+"""What is in a data set, in numbers: `summarise`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.masks import Masks
+from apiece.datasets.dataset import Dataset
+from apiece.formats import LabelSet
+from apiece.ops.overlap import intersections
+
+__all__ = ["ClassSummary", "Summary", "summarise"]
+
+PERCENTILES = (0, 5, 25, 50, 75, 95, 100)
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """One class in a data set."""
+
+    name: str
+    """The class."""
+    instances: int
+    """How many instances it has."""
+    images: int
+    """How many images hold one."""
+    median_area: float | None
+    """Median of their areas, in pixels; None without instances."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A data set in numbers."""
+
+    images: int
+    """Images."""
+    missing_images: int
+    """Images whose file is not there."""
+    empty_images: int
+    """Images without an instance."""
+    instances: int
+    """Instances."""
+    classes: tuple[ClassSummary, ...]
+    """Each class, in order."""
+    image_sizes: tuple[tuple[int, int, int], ...]
+    """(height, width, number of images), most frequent first."""
+    per_image: dict[str, float]
+    """Instances per image: ``min``, ``median``, ``mean``, ``max``."""
+    areas: dict[str, float]
+    """Percentiles of mask areas in pixels, ``p0`` to ``p100``; empty without instances."""
+    overlapping_images: int
+    """Images on which instances overlap."""
+    overlapping_instances: int
+    """Instances that share a pixel with another."""
+    with_holes: int
+    """Instances with a hole."""
+    several_parts: int
+    """Instances in several parts (4-connected)."""
+    crowd: int
+    """Crowd regions."""
+    empty_masks: int
+    """Instances without a pixel."""
+    scored: bool
+    """Whether instances have scores, as predictions do."""
+
+    @property
+    def overlapping_images_share(self) -> float:
+        """Share of images on which instances overlap, 0 to 1."""
+        return self.overlapping_images / self.images if self.images else 0.0
+
+    @property
+    def overlapping_instances_share(self) -> float:
+        """Share of instances that overlap another, 0 to 1."""
+        return self.overlapping_instances / self.instances if self.instances else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: every field and the two shares."""
+        out = dataclasses.asdict(self)
+        out["classes"] = [dataclasses.asdict(c) for c in self.classes]
+        out["image_sizes"] = [list(s) for s in self.image_sizes]
+        out["overlapping_images_share"] = self.overlapping_images_share
+        out["overlapping_instances_share"] = self.overlapping_instances_share
+        return out
+
+
+def summarise(data: Dataset | LabelSet) -> Summary:
+    """Go through all labels once, decoding one image's masks at a time; image files are not opened."""
+    labels = data.labels if isinstance(data, Dataset) else data
+    sizes: Counter[tuple[int, int]] = Counter()
+    totals: Counter[str] = Counter()
+    areas, kinds, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
+    images_with = np.zeros(len(labels.classes), np.int64)
+    for ref, instances in labels:
+        masks = instances.masks
+        sizes[instances.size] += 1
+        counts.append(len(instances))
+        areas.append(masks.area)
+        kinds.append(instances.labels)
+        images_with[np.unique(instances.labels)] += 1
+        overlapping = _overlapping(masks)
+        totals["missing"] += not ref.path.is_file()
+        totals["overlapping images"] += overlapping > 0
+        totals["overlapping"] += overlapping
+        totals["holes"] += int(np.count_nonzero(masks.holes))
+        totals["parts"] += int(np.count_nonzero(masks.parts > 1))
+        totals["crowd"] += int(np.count_nonzero(instances.crowd))
+        totals["scored"] += instances.scores is not None
+    area, kind = np.concatenate(areas), np.concatenate(kinds)
+    return Summary(
+        images=len(counts),
+        missing_images=totals["missing"],
+        empty_images=counts.count(0),
+        instances=len(area),
+        classes=_classes(labels.classes, area, kind, images_with),
+        image_sizes=tuple((h, w, n) for (h, w), n in sizes.most_common()),
+        per_image=_spread(np.array(counts)),
+        areas={f"p{p}": float(v) for p, v in zip(PERCENTILES, np.percentile(area, PERCENTILES), strict=True)}
+        if len(area)
+        else {},
+        overlapping_images=totals["overlapping images"],
+        overlapping_instances=totals["overlapping"],
+        with_holes=totals["holes"],
+        several_parts=totals["parts"],
+        crowd=totals["crowd"],
+        empty_masks=int(np.count_nonzero(area == 0)),
+        scored=totals["scored"] > 0,
+    )
+
+
+def _overlapping(masks: Masks) -> int:
+    """How many masks share a pixel with another."""
+    if len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
+        return 0
+    pairs = intersections(masks, masks).tocoo()
+    return len(np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]))
+
+
+def _spread(counts: npt.NDArray[np.int64]) -> dict[str, float]:
+    if not len(counts):
+        return {}
+    return {
+        "min": float(counts.min()),
+        "median": float(np.median(counts)),
+        "mean": float(counts.mean()),
+        "max": float(counts.max()),
+    }
+
+
+def _classes(
+    names: tuple[str, ...], area: npt.NDArray[np.int64], kind: npt.NDArray[np.int64], images: npt.NDArray[np.int64]
+) -> tuple[ClassSummary, ...]:
+    order = np.argsort(kind, kind="stable")
+    ends = np.cumsum(np.bincount(kind, minlength=len(names)))
+    pieces = np.split(area[order], ends[:-1]) if len(names) else []
+    return tuple(
+        ClassSummary(name, len(piece), int(n), float(np.median(piece)) if len(piece) else None)
+        for name, piece, n in zip(names, pieces, images, strict=True)
+    )

@@ -1,0 +1,374 @@
+"""Photo-like scenes of small parts on a table, with exact masks: for the demo, for tests and for pretraining.
+
+Washers, pills, screws, hex nuts and irregular particles lie on paper, felt, steel, wood, rubber, concrete or a
+cutting mat; they touch, overlap, hide each other, reach over the border, cast shadows and shine. Every scene
+is a function of the configuration and its index alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece import formats
+from apiece.core.image import Image, ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.datasets._light import Light, View
+from apiece.datasets._parts import PARTS, Part
+from apiece.datasets._textures import BACKDROPS, Array, backdrop
+from apiece.errors import ConfigError, UnknownNameError
+from apiece.images import write_image
+
+__all__ = ["Scene", "SceneConfig", "SyntheticSet", "scene", "write_dataset"]
+
+_VAL_START = 1_000_000_000
+"""First scene of the validation split: the same scenes however many there are to train on."""
+_TRIES = 14
+"""Places tried for a part before it is given up."""
+
+
+@dataclass(frozen=True)
+class SceneConfig:
+    """What a scene may hold.
+
+    Attributes
+    ----------
+    size : (height, width) of the image in pixels, each at least 32.
+    objects : fewest and most parts tried; a crowded table may hold fewer.
+    classes : which parts, among ``washer``, ``pill``, ``screw``, ``nut`` and ``particle``; labels index into them.
+    radius : smallest and largest radius of a part, in pixels, at least 6; screws are up to 1.5 times as long.
+    overlap : largest share of a part that others may hide, 0 (nothing overlaps) to 1 (some vanish, and are dropped).
+    touching : share of the parts that are pushed against another one, 0..1.
+    blur : smallest and largest standard deviation of the lens blur, in pixels.
+    noise : smallest and largest standard deviation of the sensor noise, as a share of full scale.
+    backdrops : which tables, among ``paper``, ``felt``, ``steel``, ``wood``, ``rubber``, ``concrete`` and ``mat``.
+    seed : scenes of different seeds have nothing in common; 0 or more.
+    """
+
+    size: tuple[int, int] = (256, 256)
+    objects: tuple[int, int] = (4, 18)
+    classes: tuple[str, ...] = tuple(PARTS)
+    radius: tuple[float, float] = (11.0, 32.0)
+    overlap: float = 0.4
+    touching: float = 0.6
+    blur: tuple[float, float] = (0.35, 1.0)
+    noise: tuple[float, float] = (0.004, 0.022)
+    backdrops: tuple[str, ...] = tuple(BACKDROPS)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for kind, given, known in (("part", self.classes, PARTS), ("backdrop", self.backdrops, BACKDROPS)):
+            object.__setattr__(self, "classes" if kind == "part" else "backdrops", tuple(given))
+            for name in given:
+                if name not in known:
+                    raise UnknownNameError(kind, name, known)
+            if not given or len(set(given)) != len(given):
+                raise ConfigError(f"a scene needs at least one {kind}, each named once; got {given}")
+        if min(self.size) < 32:
+            raise ConfigError(f"size must be at least 32 x 32 pixels, got {self.size}")
+        for name, low, (least, most) in (
+            ("objects", 0, self.objects),
+            ("radius", 6, self.radius),
+            ("blur", 0, self.blur),
+            ("noise", 0, self.noise),
+        ):
+            if not low <= least <= most:
+                raise ConfigError(f"{name} must be (least, most) with {low} <= least <= most, got ({least}, {most})")
+        if not (0 <= self.overlap <= 1 and 0 <= self.touching <= 1):
+            raise ConfigError(f"overlap and touching are shares, 0 to 1; got {self.overlap} and {self.touching}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One scene and its exact labels. Both sets hold the same parts in the same order, the lowest one first.
+
+    Attributes
+    ----------
+    image : uint8 RGB, (H, W, 3).
+    visible : what can be seen of each part: disjoint masks. Attribute ``occluded`` is the hidden share, 0..1.
+    full : the whole of each part, seen or not (amodal masks), cut only by the image's border.
+    """
+
+    image: Image
+    visible: Instances
+    full: Instances
+
+
+# ---------------------------------------------------------------- laying the parts
+
+
+@dataclass
+class _Table:
+    """A scene in the making: pixels, who owns them, and what has been laid so far."""
+
+    canvas: Array
+    owner: npt.NDArray[np.int32]
+    crops: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    corners: list[tuple[int, int]] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    middles: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, reach
+    whole: list[int] = field(default_factory=list)  # pixels of each part, and of what is seen of it
+    seen: list[int] = field(default_factory=list)
+
+    def accepts(self, x: int, y: int, mask: npt.NDArray[np.bool_], area: int, limit: float, hidden: float) -> bool:
+        """Whether a part may lie here: enough in the frame, ``limit`` of a part hidden by it, ``hidden`` in all."""
+        y0, x0, y1, x1 = self.window(x, y, mask.shape)
+        if y1 <= y0 or x1 <= x0:
+            return False
+        inside = mask[y0 - y : y1 - y, x0 - x : x1 - x]
+        if (y1 - y0, x1 - x0) != mask.shape and np.count_nonzero(inside) < 0.4 * area:
+            return False
+        under = self.owner[y0:y1, x0:x1] * inside
+        if not under.any():
+            return True
+        if limit <= 0:
+            return False
+        taken = np.bincount(under.ravel())
+        return all(
+            taken[k] <= limit * self.whole[k - 1] and self.seen[k - 1] - taken[k] >= (1 - hidden) * self.whole[k - 1]
+            for k in np.flatnonzero(taken[1:]) + 1
+        )
+
+    def window(self, x: int, y: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+        height, width = self.owner.shape
+        return max(y, 0), max(x, 0), min(y + shape[0], height), min(x + shape[1], width)
+
+    def lay(self, x: int, y: int, coverage: Array, colour: Array, label: int) -> None:
+        """Paint a patch whose corner is at (x, y) and note its mask."""
+        y0, x0, y1, x1 = self.window(x, y, coverage.shape)
+        alpha = coverage[y0 - y : y1 - y, x0 - x : x1 - x]
+        below = self.canvas[y0:y1, x0:x1]
+        below += (colour[y0 - y : y1 - y, x0 - x : x1 - x] - below) * alpha[:, :, None]
+        crop = alpha >= 0.5
+        self.crops.append(crop)
+        self.corners.append((x0, y0))
+        self.labels.append(label)
+        owner = self.owner[y0:y1, x0:x1]
+        for k, taken in enumerate(np.bincount(owner[crop])[1:].tolist()):
+            self.seen[k] -= taken
+        owner[crop] = len(self.crops)
+        self.whole.append(int(np.count_nonzero(crop)))
+        self.seen.append(self.whole[-1])
+
+    def shade(self, x: int, y: int, coverage: Array, thickness: float, light: Light) -> None:
+        """Darken the table and the parts that the shadow of a patch at (x, y) falls on."""
+        lx, ly, lz = light.direction
+        dx, dy = -lx / lz * thickness * 0.5, -ly / lz * thickness * 0.5  # from the middle of its height
+        soft = 0.7 + thickness * (0.12 + 0.5 * light.size)
+        pad = int(np.ceil(max(abs(dx), abs(dy)) + 2.2 * soft)) + 1
+        area = (coverage.shape[1] + 2 * pad, coverage.shape[0] + 2 * pad)
+        move = np.array([[1, 0, pad + dx], [0, 1, pad + dy]], np.float32)
+        cast = cv2.GaussianBlur(cv2.warpAffine(coverage, move, area), (0, 0), soft)
+        move[:, 2] = pad + 0.15 * dx, pad + 0.15 * dy
+        touch = cv2.GaussianBlur(cv2.warpAffine(coverage, move, area), (0, 0), 0.6 + 0.22 * thickness)
+        dark = (1.0 - (0.92 * (1.0 - light.ambient)) * cast) * (1.0 - 0.48 * touch)
+        y0, x0, y1, x1 = self.window(x - pad, y - pad, dark.shape)
+        if y1 > y0 and x1 > x0:
+            part = dark[y0 - y + pad : y1 - y + pad, x0 - x + pad : x1 - x + pad]
+            self.canvas[y0:y1, x0:x1] *= part[:, :, None]
+
+
+def _places(
+    rng: np.random.Generator, table: _Table, reach: float, config: SceneConfig
+) -> Iterator[tuple[float, float, float]]:
+    """Places to try, (x, y, share of a part that may be hidden there): the first that is accepted is taken."""
+    height, width = config.size
+    limit = config.overlap * rng.random() if rng.random() < 0.5 else 0.0
+    if table.middles and rng.random() < config.touching:
+        # from inside another part outwards, step by step: the first place that fits touches it
+        x, y, other = table.middles[rng.integers(len(table.middles))]
+        turn = rng.uniform(0, 2 * np.pi)
+        for step in np.linspace(0.25, 1.06, _TRIES):
+            far = step * (other + reach)
+            yield x + far * np.cos(turn), y + far * np.sin(turn), limit
+    out = 0.35 * reach if rng.random() < 0.3 else -min(0.9 * reach, 0.4 * min(config.size))
+    for _ in range(_TRIES):
+        x, y = rng.uniform(-out, width + out), rng.uniform(-out, height + out)
+        yield float(np.clip(x, 0, width)), float(np.clip(y, 0, height)), limit
+
+
+def _add(rng: np.random.Generator, table: _Table, label: int, light: Light, config: SceneConfig) -> None:
+    """Draw a part by lot, find it a place, cast its shadow and paint it; no place, no part."""
+    low, high = config.radius
+    part: Part = PARTS[config.classes[label]](rng, float(low * (high / low) ** rng.random()))
+    angle = float(rng.uniform(0, 2 * np.pi))
+    half = int(np.ceil(part.reach)) + 3
+    shift = rng.random(2).astype(np.float32)
+    x = np.arange(-half, half + 1, dtype=np.float32)[None, :] - shift[0]
+    y = np.arange(-half, half + 1, dtype=np.float32)[:, None] - shift[1]
+    c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    u, v = x * c + y * s, y * c - x * s
+    distance = part.distance(u, v)
+    coverage = np.clip(np.float32(0.5) - distance, 0, 1)
+    mask = coverage >= 0.5
+    area = int(np.count_nonzero(mask))
+    for cx, cy, limit in _places(rng, table, part.reach, config):
+        left, top = int(cx) - half, int(cy) - half
+        if table.accepts(left, top, mask, area, limit, config.overlap):
+            break
+    else:
+        return
+    table.shade(left, top, coverage, part.thickness, light)
+    table.lay(left, top, coverage, part.paint(View(u, v, distance, angle, light), rng), label)
+    table.middles.append((cx, cy, part.reach))
+
+
+# ---------------------------------------------------------------- the photograph
+
+
+def _light(rng: np.random.Generator) -> Light:
+    azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.70, 1.22)
+    flat = np.cos(elevation)
+    direction = (float(flat * np.cos(azimuth)), float(flat * np.sin(azimuth)), float(np.sin(elevation)))
+    return Light(direction, ambient=float(rng.uniform(0.25, 0.52)), size=float(rng.uniform(0.08, 0.40)))
+
+
+def _expose(rng: np.random.Generator, table: _Table, light: Light, config: SceneConfig) -> npt.NDArray[np.uint8]:
+    """Uneven light, colour temperature, lens blur, film curve, shot and read noise: the canvas to uint8 RGB."""
+    height, width = config.size
+    y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+    lx, ly, _ = light.direction
+    fall = float(rng.uniform(0.05, 0.38))
+    corner = float(rng.uniform(0.0, 0.16))
+    lit = np.maximum(1.0 + fall * (x * np.float32(lx) + y * np.float32(ly)) - corner * (x * x + y * y), 0.2)
+    warm = float(rng.normal(0, 0.07))
+    gain = float(np.exp(rng.normal(0.62, 0.20)))
+    canvas = cv2.multiply(table.canvas, cv2.merge([lit * (gain * (1 + warm * k)) for k in (1.0, 0.1, -1.0)]))
+    sigma = float(rng.uniform(*config.blur))
+    if sigma > 0:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), sigma)
+    # 1 - exp(-x) rolls highlights off as film does, the root is the display's gamma, the last step is its contrast
+    shown = cv2.sqrt(1.0 - cv2.exp(canvas * np.float32(-1.15)))
+    shown *= 0.60 + 0.40 * shown
+    strength = float(rng.uniform(*config.noise))
+    if strength > 0:
+        # the sum of three bytes is near enough to normal, and ten times cheaper; its standard deviation is 128
+        one, two, three = rng.integers(0, 256, (3, *shown.shape), dtype=np.uint8)
+        noise = cv2.add(cv2.add(one, two, dtype=cv2.CV_32F), three, dtype=cv2.CV_32F)
+        shown = cv2.scaleAdd(noise, strength / 128.0, shown) - np.float32(strength * 382.5 / 128.0)
+    return np.asarray(cv2.convertScaleAbs(cv2.max(shown, 0.0), alpha=255.0), np.uint8)
+
+
+def scene(config: SceneConfig, index: int) -> Scene:
+    """Scene ``index`` of a configuration: a function of these two alone, whatever was drawn before.
+
+    Parts that nothing can be seen of are dropped from both sets of masks.
+
+    Raises
+    ------
+    ConfigError
+        if ``index`` is negative.
+    """
+    if index < 0:
+        raise ConfigError(f"scenes are numbered from 0, got {index}")
+    rng = np.random.default_rng([config.seed, index])
+    light = _light(rng)
+    kind = config.backdrops[rng.integers(len(config.backdrops))]
+    table = _Table(backdrop(kind, rng, config.size), np.zeros(config.size, np.int32))
+    # a photograph seldom holds every part in equal shares
+    shares = rng.dirichlet(np.full(len(config.classes), 1.2))
+    for label in rng.choice(len(config.classes), rng.integers(config.objects[0], config.objects[1] + 1), p=shares):
+        _add(rng, table, int(label), light, config)
+    return _label(Image(_expose(rng, table, light, config)), table, config)
+
+
+def _label(image: Image, table: _Table, config: SceneConfig) -> Scene:
+    """The scene's two sets of masks; a part's id is its place in the pile, from 1 at the bottom."""
+    ids = np.flatnonzero(table.seen) + 1
+    labels = np.asarray(table.labels, np.int64)[ids - 1]
+    full = Masks.from_crops([table.crops[i - 1] for i in ids], [table.corners[i - 1] for i in ids], config.size)
+    visible = Masks.from_label_map(table.owner)
+    hidden = {"occluded": 1.0 - visible.area / np.maximum(full.area, 1)}
+    return Scene(
+        image,
+        Instances(visible, labels, config.classes, ids=ids, attributes=hidden),
+        Instances(full, labels, config.classes, ids=ids, attributes=hidden),
+    )
+
+
+# ---------------------------------------------------------------- many scenes
+
+
+class SyntheticSet:
+    """A data set of scenes that are drawn when asked for: ``set[i]`` is ``(Image, Instances)``, visible masks.
+
+    Parameters
+    ----------
+    config : what the scenes hold.
+    count : how many there are.
+    start : index of the first one; sets that share no index share no scene.
+    """
+
+    def __init__(self, config: SceneConfig | None = None, count: int = 100, start: int = 0) -> None:
+        if count < 0 or start < 0:
+            raise ConfigError(f"count and start must be 0 or more, got {count} and {start}")
+        self.config = config or SceneConfig()
+        self.count, self.start = count, start
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; labels index into them."""
+        return self.config.classes
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image by name and size; nothing lies at the paths."""
+        names = (f"{self.start + i:010d}.png" for i in range(self.count))
+        return tuple(ImageRef(Path("synthetic") / n, n, self.config.size, id=i + 1) for i, n in enumerate(names))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Image, Instances]:
+        drawn = self.scene(index)
+        return drawn.image, drawn.visible
+
+    def __iter__(self) -> Iterator[tuple[Image, Instances]]:
+        return (self[i] for i in range(self.count))
+
+    def scene(self, index: int) -> Scene:
+        """Image, visible and full masks of one item; negative indices count from the end."""
+        where = index + self.count if index < 0 else index
+        if not 0 <= where < self.count:
+            raise IndexError(f"index {index} of {self.count} scenes")
+        return scene(self.config, self.start + where)
+
+
+def write_dataset(
+    folder: Path | str, *, train: int = 240, val: int = 60, config: SceneConfig | None = None
+) -> tuple[Path, Path]:
+    """Write ``folder/images/*.png`` with ``train.json`` and ``val.json`` (COCO, visible masks) beside them.
+
+    The validation scenes do not depend on ``train``. Existing files of the same names are replaced.
+
+    Returns
+    -------
+    paths of ``train.json`` and ``val.json``.
+    """
+    folder = Path(folder)
+    images = folder / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for split, count, start in (("train", train, 0), ("val", val, _VAL_START)):
+        drawn = SyntheticSet(config, count, start)
+
+        def records(split: str = split, drawn: SyntheticSet = drawn) -> Iterator[tuple[ImageRef, Instances]]:
+            for i, ref in enumerate(drawn.refs):
+                image, instances = drawn[i]
+                path = images / f"{split}_{i:05d}.png"
+                write_image(path, image)
+                # ids are places in the pile; in a file they would have to be distinct over all images
+                yield replace(ref, path=path, name=path.name), instances.replace(ids=None)
+
+        paths.append(folder / f"{split}.json")
+        formats.write(records(), paths[-1], format="coco", classes=drawn.classes)
+    return paths[0], paths[1]

@@ -63,7 +63,7 @@ def report(name: str, call: Callable[[], Any], runs: int) -> float:
     peak = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
     print(
-        f"{name:22} median {median(seconds):7.3f} s   min {min(seconds):7.3f} s   memory {peak:5.1f} MB   ({runs} runs)",
+        f"{name:22} median {median(seconds):7.3f} s   min {min(seconds):7.3f} s   memory {peak:5.1f} MB  ({runs} runs)",
         flush=True,
     )
     return median(seconds)

@@ -1,0 +1,58 @@
+"""Convolution blocks that every neck and head here is made of, and the choice of normalisation."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from apiece.errors import UnknownNameError
+
+__all__ = ["NORMS", "ConvNorm", "ResidualBlock", "norm_layer"]
+
+NORMS = ("batch", "group")
+
+
+def norm_layer(name: str, channels: int) -> nn.Module:
+    """A normalisation that learns from scratch.
+
+    Parameters
+    ----------
+    name : ``"batch"`` (fastest, needs some pixels per batch) or ``"group"`` (independent of the batch).
+    channels : channels it normalises. Group norm takes groups of 8 channels, or one group where 8 does not divide.
+
+    Raises
+    ------
+    UnknownNameError
+        for any other name.
+    """
+    if name == "batch":
+        return nn.BatchNorm2d(channels)
+    if name == "group":
+        return nn.GroupNorm(channels // 8 if channels % 8 == 0 else 1, channels)
+    raise UnknownNameError("norm", name, NORMS)
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution without bias, normalisation, ReLU: ``(B, in, H, W)`` to ``(B, out, H / stride, W / stride)``."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, norm: str = "batch") -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
+            norm_layer(norm, outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut (He et al., CVPR 2016): ``(B, in, H, W)`` to ``(B, out, H, W)``."""
+
+    def __init__(self, inputs: int, outputs: int, norm: str = "batch", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.first = ConvNorm(inputs, outputs, norm=norm)
+        self.second = nn.Sequential(nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), norm_layer(norm, outputs))
+        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.drop = nn.Dropout2d(dropout)
+        self.activate = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.activate(self.second(self.drop(self.first(x))) + self.shortcut(x))
+        return out

@@ -1,0 +1,150 @@
+"""Pixels vote, seeds collect: from dense embeddings to a label map, for thousands of objects at once.
+
+Each pixel votes for a point of the image; each seed owns an ellipse around its own vote. A pixel belongs to the
+seed that it lies nearest to, measured in the seed's bandwidths, if its own reach exceeds the squared distance. Votes are looked up
+through a grid of cells, so the cost grows with the pixels of objects and not with pixels times seeds, and an object may
+be of any size and shape. Coordinates are continuous: pixel (row i, column j) has its centre at (j + 0.5, i + 0.5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["SeedIndex", "Seeds", "local_maxima", "suppress"]
+
+Float = npt.NDArray[np.float32]
+Int = npt.NDArray[np.int64]
+_MOST_CELLS = 4_000_000
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Candidate objects.
+
+    Attributes
+    ----------
+    x, y : float32[S], where each seed's own vote lies.
+    sx, sy : float32[S], its bandwidths in pixels.
+    reach : float32[S], the seed pixel's own reach.
+    """
+
+    x: Float
+    y: Float
+    sx: Float
+    sy: Float
+    reach: Float
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Seeds:
+        return Seeds(self.x[index], self.y[index], self.sx[index], self.sy[index], self.reach[index])
+
+
+def local_maxima(score: Float, threshold: float, size: int = 3) -> Int:
+    """Flat indices of the pixels of ``score`` (H, W) that exceed ``threshold`` and none of their ``size`` x ``size``
+    neighbours exceeds; best first, ties in reading order."""
+    peak = cv2.dilate(score, np.ones((size, size), np.uint8))
+    flat = np.flatnonzero((score >= peak) & (score > threshold))
+    return flat[np.argsort(-score.ravel()[flat], kind="stable")]
+
+
+class SeedIndex:
+    """Which seeds' ellipses may hold a vote: cells of the plane, each with its list of seeds.
+
+    Parameters
+    ----------
+    seeds : the seeds.
+    reach : the largest reach any pixel has; an ellipse has half axes ``sqrt(reach) * bandwidth``.
+    """
+
+    def __init__(self, seeds: Seeds, reach: float) -> None:
+        self.seeds = seeds
+        rx, ry = np.sqrt(reach) * seeds.sx, np.sqrt(reach) * seeds.sy
+        sides = [seeds.x - rx, seeds.y - ry, seeds.x + rx, seeds.y + ry]
+        self.left, self.top = (float(s.min(initial=0.0)) for s in sides[:2])
+        self.cell = 2.0
+        while True:  # a few seeds with huge bandwidths must not cost memory: larger cells only cost a little time
+            x0, y0, x1, y1 = (
+                ((s - o) / self.cell).astype(np.int64) for s, o in zip(sides, [self.left, self.top] * 2, strict=True)
+            )
+            counts = (x1 - x0 + 1) * (y1 - y0 + 1)
+            if counts.sum() <= max(_MOST_CELLS, 4 * len(seeds)):
+                break
+            self.cell *= 2
+        self.columns, self.rows = int(x1.max(initial=0)) + 1, int(y1.max(initial=0)) + 1
+        seed = np.repeat(np.arange(len(seeds)), counts)
+        place = np.arange(len(seed)) - np.repeat(np.cumsum(counts) - counts, counts)
+        width = (x1 - x0 + 1)[seed]
+        row = place // width
+        cell = (y0[seed] + row) * self.columns + x0[seed] + place - row * width
+        self.order = seed[np.argsort(cell, kind="stable")].astype(np.int32)
+        self.ends = np.cumsum(np.bincount(cell, minlength=self.rows * self.columns))
+
+    def _lists(self, x: Float, y: Float) -> tuple[Int, Int]:
+        """Start and length of each vote's list of seeds."""
+        column = np.floor((x - self.left) / self.cell)
+        row = np.floor((y - self.top) / self.cell)
+        inside = (column >= 0) & (row >= 0) & (column < self.columns) & (row < self.rows)
+        cell = np.where(inside, row * self.columns + column, 0).astype(np.int64)
+        start = np.where(cell > 0, self.ends[cell - 1], 0)
+        return start, np.where(inside, self.ends[cell] - start, 0)
+
+    def _distance(self, x: Float, y: Float, seed: npt.NDArray[np.int32]) -> Float:
+        s = self.seeds
+        near: Float = ((x - s.x[seed]) / s.sx[seed]) ** 2 + ((y - s.y[seed]) / s.sy[seed]) ** 2
+        return near
+
+    def assign(self, x: Float, y: Float, reach: Float) -> npt.NDArray[np.int32]:
+        """The seed that each vote falls to, -1 for none: int32[P].
+
+        Parameters
+        ----------
+        x, y : float32[P], the votes.
+        reach : float32[P], the squared distance in bandwidths below which a pixel joins.
+        """
+        best = np.full(len(x), -1, np.int32)
+        nearest = np.array(reach, np.float32)
+        start, count = self._lists(x, y)
+        votes = np.flatnonzero(count)
+        k = 0
+        while len(votes):  # over the k-th candidate of every vote; a cell lists few
+            seed = self.order[start[votes] + k]
+            distance = self._distance(x[votes], y[votes], seed)
+            closer = distance < nearest[votes]
+            won = votes[closer]
+            nearest[won], best[won] = distance[closer], seed[closer]
+            k += 1
+            votes = votes[count[votes] > k]
+        return best
+
+    def pairs(self, x: Float, y: Float, reach: Float) -> tuple[Int, Int]:
+        """All (vote, seed) pairs where the vote lies within its reach of the seed, not only the nearest."""
+        start, count = self._lists(x, y)
+        vote = np.repeat(np.arange(len(x)), count)
+        place = np.arange(len(vote)) - np.repeat(np.cumsum(count) - count, count)
+        seed = self.order[start[vote] + place]
+        held = self._distance(x[vote], y[vote], seed) < reach[vote]
+        return vote[held], seed[held].astype(np.int64)
+
+
+def suppress(loser: Int, winner: Int, count: int) -> npt.NDArray[np.bool_]:
+    """Greedy non-maximum suppression on a sparse graph: which of ``count`` candidates, best first, stay.
+
+    ``loser[i]`` goes if ``winner[i]``, which must come before it, stays. Exact, in as many rounds as the longest chain.
+    """
+    state = np.zeros(count, np.int8)  # 0 open, 1 stays, -1 goes
+    while True:
+        open_ = state == 0
+        if not open_.any():
+            return state == 1
+        active = (state[winner] >= 0) & open_[loser]
+        loser, winner = loser[active], winner[active]
+        waits = np.zeros(count, np.bool_)
+        waits[loser] = True
+        state[open_ & ~waits] = 1
+        state[loser[state[winner] == 1]] = -1

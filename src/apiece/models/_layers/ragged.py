@@ -1,0 +1,60 @@
+"""Windows of many sizes as one flat list of pixels, so that nothing is padded to the largest instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Pixels", "segment_sum", "window_pixels"]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels of all windows, window by window.
+
+    Attributes
+    ----------
+    window : int64[P], which window a pixel belongs to; ascending.
+    y, x : int64[P], row and column of the pixel.
+    counts : int64[N], pixels per window.
+    """
+
+    window: Tensor
+    y: Tensor
+    x: Tensor
+    counts: Tensor
+
+
+def window_pixels(windows: Tensor, most: int | None = None) -> Pixels:
+    """All pixels of windows, or an even grid of at most about ``most`` pixels in each larger one.
+
+    Parameters
+    ----------
+    windows : int64[N, 4], half-open ``x0, y0, x1, y1``; an empty window has no pixels.
+    most : pixels per window above which a grid with a larger step is taken. Its phase is random (torch's generator), so
+        that every pixel gets its turn.
+    """
+    width = (windows[:, 2] - windows[:, 0]).clamp(min=0)
+    height = (windows[:, 3] - windows[:, 1]).clamp(min=0)
+    step = torch.ones_like(width)
+    if most is not None:
+        step = (width * height / most).sqrt().ceil().long().clamp(min=1)
+    phase = (torch.rand(2, len(windows), device=windows.device) * step).long()
+    phase = torch.minimum(phase, torch.stack([width, height]).sub(1).clamp(min=0))
+    columns = (width - phase[0] + step - 1) // step
+    rows = (height - phase[1] + step - 1) // step
+    counts = columns * rows
+    window = torch.repeat_interleave(torch.arange(len(windows), device=windows.device), counts)
+    place = torch.arange(len(window), device=windows.device) - (counts.cumsum(0) - counts)[window]
+    row = torch.div(place, columns[window], rounding_mode="floor")
+    column = place - row * columns[window]
+    y = (windows[:, 1] + phase[1])[window] + row * step[window]
+    x = (windows[:, 0] + phase[0])[window] + column * step[window]
+    return Pixels(window, y, x, counts)
+
+
+def segment_sum(values: Tensor, segment: Tensor, count: int) -> Tensor:
+    """Sum of ``values`` (shape (P,)) per segment: shape (count,)."""
+    return values.new_zeros(count).index_add(0, segment, values)

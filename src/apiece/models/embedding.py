@@ -1,0 +1,356 @@
+"""Embedding: every pixel votes for its object's centre, then votes are clustered; for thousands of small touching objects.
+
+Papers: D. Neven et al., "Instance Segmentation by Jointly Optimizing Spatial Embeddings and Clustering Bandwidth",
+CVPR 2019 (arXiv 1906.11109); T. Goldsborough et al., "InstanSeg", arXiv 2408.15954. Written from the papers; there are
+no weights to load but timm's for the encoder (each with its own licence, named by timm).
+
+As in Neven et al.: an offset and a bandwidth at every pixel, a seed map per class, the Lovász hinge on each instance.
+As in InstanSeg: the seed map learns the normalised distance to the object's edge, so it has one peak per object
+and valleys where objects touch; in training the cluster's centre and bandwidth are those of one pixel drawn by
+the predicted seed map, which is what prediction uses, and not a mean over the true object.
+What differs from both: each pixel has a reach of its own (logit = reach - log(1 + squared distance in bandwidths)), which plays
+the part of InstanSeg's small network per seed yet keeps the clustering in closed form; the loss runs over a flat list of the
+pixels near each instance, not over an N x H x W stack; clustering looks votes up in the plane where they land, so no
+window limits an object's size; votes are interpolated to the image's own resolution before they are counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError
+from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._layers import losses
+from apiece.models._layers.backbone import build_backbone
+from apiece.models._layers.blocks import NORMS
+from apiece.models._layers.clustering import SeedIndex, Seeds, local_maxima, suppress
+from apiece.models._layers.ragged import Pixels, segment_sum, window_pixels
+from apiece.models._layers.unet import UNetDecoder
+
+__all__ = ["ARCHITECTURE", "Embedding", "EmbeddingConfig"]
+
+_REACH = 2.0  # bound of a pixel's reach
+_LARGEST = float(np.expm1(_REACH))  # squared distance in bandwidths that it stands for: ellipses are bounded
+_OFFSET = 16.0  # pixels per unit of the offset head, so that its outputs are near 1
+_STRIPE = 4_000_000  # pixels clustered at once
+
+
+@dataclass(frozen=True)
+class EmbeddingConfig:
+    """Settings of the architecture.
+
+    Attributes
+    ----------
+    backbone : ``"unet"``: a compact encoder of its own; else a timm model that gives a pyramid of features.
+    widths : channels of each level of the ``unet`` encoder, from stride 2 on; each level doubles the stride.
+    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
+    norm : ``"batch"`` or ``"group"``, in all layers that are not timm's.
+    dropout : chance of dropping a feature map in the encoder's two coarsest levels (``unet`` only).
+    window : pixels near one instance that its loss looks at; larger instances are sampled on a grid.
+    """
+
+    backbone: str = "unet"
+    widths: tuple[int, ...] = (32, 64, 128, 192, 192)
+    weights: str = "none"
+    norm: str = "batch"
+    dropout: float = 0.0
+    window: int = 2304
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
+        if self.norm not in NORMS:
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
+        if len(self.widths) < 2 or min(self.widths) < 8:
+            raise ConfigError(f"widths needs two levels or more of at least 8 channels each, got {self.widths}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        if self.window < 64:
+            raise ConfigError(f"window must be at least 64 pixels, got {self.window}")
+
+
+class Embedding(nn.Module):
+    """Images ``(B, C, H, W)`` to maps at the same resolution, in a dictionary:
+
+    ``seed`` (B, classes, H, W), logits; ``offset`` (B, 2, H, W), x and y in pixels; ``bandwidth`` (B, 2, H, W), in
+    pixels; ``reach`` (B, 1, H, W), below 2: a pixel
+    joins a seed if its squared distance in bandwidths is below ``exp(reach) - 1``.
+    """
+
+    def __init__(self, config: EmbeddingConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
+        self.encoder = build_backbone(
+            config.backbone, channels, config.weights, widths=config.widths, norm=config.norm, dropout=config.dropout
+        )
+        self.decoder = UNetDecoder(self.encoder.channels, config.norm)
+        self.shuffle = self.encoder.strides[0]
+        self.head = nn.Conv2d(self.decoder.out_channels, (classes + 5) * self.shuffle**2, 1)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        with torch.no_grad():  # objects are rare: start from a low seed map
+            self.head.bias[: classes * self.shuffle**2] = -2.0  # type: ignore[index]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.decoder(self.encoder(images))
+        # votes carry fractions of a pixel over tens of pixels: too fine for half precision
+        with torch.autocast(images.device.type, enabled=False):
+            raw = functional.pixel_shuffle(self.head(features.float()), self.shuffle)
+        seed, offset, bandwidth, reach = raw.split([self.classes, 2, 2, 1], 1)
+        return {
+            "seed": seed,
+            "offset": offset * _OFFSET,
+            "bandwidth": 4.0 * bandwidth.clamp(-4, 4).exp(),
+            "reach": _REACH - functional.softplus(_REACH - reach),
+        }
+
+
+def build(config: EmbeddingConfig, input: ModelInput, classes: int) -> Embedding:
+    """The network, randomly initialised from torch's generator."""
+    return Embedding(config, input.channels, classes)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def encode(instances: Instances, config: EmbeddingConfig) -> Targets:
+    """Targets of one image.
+
+    ``map`` int32 (H, W): index of the smallest instance at each pixel plus 1, 0 for background, -1 where only a crowd
+    lies; ``distance`` float32 (H, W): distance to the object's edge, 1 at its deepest pixel; ``labels`` int64 (N,);
+    ``windows`` int64 (N, 4): half-open xyxy of each instance's visible part with a margin, empty if nothing of it shows;
+    ``area`` int64 (N,): visible pixels.
+    """
+    single = instances[~instances.crowd]
+    count = len(single)
+    label_map = single.masks.to_label_map(np.arange(1, count + 1), np.int32, overlap="smallest")
+    if instances.crowd.any():
+        crowd = instances[instances.crowd].masks.union().to_dense()[0]
+        label_map = np.where((label_map == 0) & crowd, np.int32(-1), label_map)
+    visible = Masks.from_label_map(np.maximum(label_map, 0))
+    present = np.unique(label_map[label_map > 0]) - 1
+    boxes = np.zeros((count, 4), np.int64)
+    boxes[present] = visible.boxes
+    margin = np.maximum(4, (boxes[:, 2:] - boxes[:, :2]) // 3)
+    height, width = instances.size
+    windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1).clip(0, [width, height] * 2)
+    windows[boxes[:, 2] == boxes[:, 0]] = 0
+    area = np.zeros(count, np.int64)
+    area[present] = visible.area
+    return {
+        "map": torch.from_numpy(label_map),
+        "distance": torch.from_numpy(edge_distance(label_map)),
+        "labels": torch.from_numpy(np.array(single.labels)),
+        "windows": torch.from_numpy(windows),
+        "area": torch.from_numpy(area),
+    }
+
+
+def edge_distance(label_map: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+    """Distance of each labelled pixel to the nearest pixel of another value, over the largest within its object.
+
+    Outside the image counts as the same object, so that a cut object has its peak where its whole would.
+    """
+    padded = np.pad(label_map, 1, mode="edge")
+    inner = np.ones(label_map.shape, bool)
+    height, width = label_map.shape
+    for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        inner &= padded[dy : dy + height, dx : dx + width] == label_map
+    inner &= label_map > 0
+    distance = cv2.distanceTransform(inner.astype(np.uint8), cv2.DIST_L2, 3) + 1
+    distance = np.where(label_map > 0, distance, 0).astype(np.float32)
+    deepest = np.ones(int(label_map.max(initial=0)) + 1, np.float32)
+    owner = np.maximum(label_map, 0)
+    np.maximum.at(deepest, owner.ravel(), distance.ravel())
+    scaled: npt.NDArray[np.float32] = distance / deepest[owner]
+    return scaled
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Targets of a batch, flat: instances numbered through, pixels numbered through."""
+
+    owner: Tensor  # int64[B, H, W]: instance + 1 over the whole batch, 0 background, -1 ignored
+    distance: Tensor  # float32[B, H, W]
+    labels: Tensor
+    area: Tensor
+    windows: Tensor
+    image: Tensor  # int64[N]: image of each instance
+
+
+def _batch(targets: Sequence[Targets], size: tuple[int, int], device: torch.device) -> _Batch:
+    owners, distances, first = [], [], 0
+    for t in targets:
+        pad = (0, size[1] - t["map"].shape[1], 0, size[0] - t["map"].shape[0])
+        owner = functional.pad(t["map"].to(device).long(), pad)
+        owners.append(torch.where(owner > 0, owner + first, owner))
+        distances.append(functional.pad(t["distance"].to(device), pad))
+        first += len(t["labels"])
+    counts = torch.tensor([len(t["labels"]) for t in targets], device=device)
+    joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in ("labels", "area", "windows")}
+    image = torch.repeat_interleave(torch.arange(len(targets), device=device), counts)
+    return _Batch(torch.stack(owners), torch.stack(distances), image=image, **joined)
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """``box_offset``, ``class_seed``, ``mask_instance`` and ``mask_foreground``, each a scalar."""
+    out: dict[str, Tensor] = module(images)
+    batch = _batch(targets, (images.shape[2], images.shape[3]), images.device)
+    seed, foreground = _dense_losses(out, batch)
+    keep = batch.area > 0
+    near = window_pixels(torch.where(keep[:, None], batch.windows, 0), module.config.window)
+    if not len(near.window):
+        nothing = sum(v.sum() for v in out.values()) * 0.0
+        return {"box_offset": nothing, "class_seed": seed, "mask_instance": nothing, "mask_foreground": foreground}
+    offset, instance = _instance_losses(out, batch, near, module.classes)
+    return {"box_offset": offset, "class_seed": seed, "mask_instance": instance, "mask_foreground": foreground}
+
+
+def _dense_losses(out: dict[str, Tensor], batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Of the seed map and of foreground against background, over every pixel that no crowd covers."""
+    seen = batch.owner >= 0
+    index = batch.owner.clamp(min=0)
+    # a small object has few pixels but counts as one object: its pixels weigh up to four times as much
+    lift = (400.0 / batch.area.clamp(min=1)).sqrt().clamp(1.0, 4.0)
+    weight = torch.cat([lift.new_ones(1), lift])[index] * seen
+    label = torch.cat([batch.labels.new_zeros(1), batch.labels])[index]
+    target = torch.zeros_like(out["seed"]).scatter_(1, label[:, None], batch.distance[:, None])
+    seed = losses.focal(out["seed"], target, gamma=1.0).sum(1) * weight
+    inside = (batch.owner > 0).float()
+    ground = functional.binary_cross_entropy_with_logits(2 * out["reach"][:, 0], inside, reduction="none") * weight
+    total = seen.sum().clamp(min=1)
+    return 4.0 * seed.sum() / total, ground.sum() / total
+
+
+def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, classes: int) -> tuple[Tensor, Tensor]:
+    """Offsets to the centre of mass, and each instance's cluster against its mask."""
+    height, width = batch.owner.shape[1:]
+    count = len(batch.labels)
+    flat = (batch.image[near.window] * height + near.y) * width + near.x
+    owner = batch.owner.view(-1)[flat]
+    used = owner >= 0
+    window, flat, owner = near.window[used], flat[used], owner[used]
+    x, y = near.x[used] + 0.5, near.y[used] + 0.5
+    inside = owner == window + 1
+    channels = {k: v.permute(1, 0, 2, 3).reshape(v.shape[1], -1) for k, v in out.items()}
+    offset = channels["offset"][:, flat]
+    votes = torch.stack([x, y]) + offset
+
+    mine, size = window[inside], segment_sum(inside.float(), window, count)
+    centre = torch.stack([segment_sum(v[inside], mine, count) for v in (x, y)]) / size.clamp(min=1)
+    scale = batch.area.clamp(min=1).float().sqrt()[mine]
+    misses = functional.smooth_l1_loss(votes[:, inside] / scale, centre[:, mine] / scale, beta=0.1, reduction="none")
+    per_instance = segment_sum(misses.sum(0), mine, count) / size.clamp(min=1)
+
+    shown = size > 0
+    label = batch.labels[window]
+    peak = _draw_seeds(channels["seed"].detach()[label, flat], inside, window, count)
+    chosen = flat[peak.clamp(min=0)]
+    spread = channels["bandwidth"][:, chosen]
+    distance = (((votes - votes[:, peak.clamp(min=0)][:, window]) / spread[:, window]) ** 2).sum(0)
+    logits = channels["reach"][0, flat] - torch.log1p(distance)
+    hinge = losses.lovasz_hinge(logits, inside.float(), window, count)
+    n = shown.sum().clamp(min=1)
+    return (per_instance * shown).sum() / n, (hinge * shown).sum() / n
+
+
+def _draw_seeds(logits: Tensor, inside: Tensor, window: Tensor, count: int) -> Tensor:
+    """One pixel of each instance, drawn with the odds of its seed logit: index into the list of pixels, -1 for none."""
+    noise = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)))
+    key = torch.where(inside, 2.0 * logits.float() + noise, -torch.inf)
+    best = torch.full((count,), -torch.inf, device=logits.device).scatter_reduce(0, window, key, "amax")
+    at_best = inside & (key == best[window])
+    index = torch.where(at_best, torch.arange(len(window), device=logits.device), -1)
+    return torch.full((count,), -1, device=logits.device).scatter_reduce(0, window, index, "amax")
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+def decode(
+    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+) -> list[Instances]:
+    """Cluster the votes of each image; masks never overlap."""
+    found = []
+    for i, frame in enumerate(frames):
+        h, w = frame.input_size
+        maps = {k: np.ascontiguousarray(v[i, :, :h, :w].detach().float().cpu().numpy()) for k, v in outputs.items()}
+        found.append(_decode_one(maps, frame, classes, options))
+    return found
+
+
+def _decode_one(
+    maps: dict[str, npt.NDArray[np.float32]], frame: Frame, classes: tuple[str, ...], options: DecodeOptions
+) -> Instances:
+    seed = maps["seed"].max(0)
+    label = maps["seed"].argmax(0).ravel()
+    lowest = min(float(np.min(options.conf)), 1 - 1e-6)
+    peaks = local_maxima(seed, float(np.log(max(lowest, 1e-6) / (1 - lowest))))
+    score = 1 / (1 + np.exp(-seed.ravel()[peaks].astype(np.float64)))
+    keep = score >= options.threshold(label[peaks])
+    peaks, score = peaks[keep], score[keep]
+    if not len(peaks):
+        return Instances.empty(frame.size, classes, scored=True)
+    h, w = frame.input_size
+    x, y = (peaks % w + 0.5).astype(np.float32), (peaks // w + 0.5).astype(np.float32)
+    flat = {k: v.reshape(len(v), -1)[:, peaks] for k, v in maps.items() if k != "seed"}
+    seeds = Seeds(x + flat["offset"][0], y + flat["offset"][1], *flat["bandwidth"], np.expm1(flat["reach"][0]))
+    loser, winner = SeedIndex(seeds, _LARGEST).pairs(seeds.x, seeds.y, seeds.reach)
+    worse = loser > winner
+    stay = suppress(loser[worse], winner[worse], len(seeds))
+    seeds, peaks, score = seeds[stay], peaks[stay], score[stay]
+    label_map = cluster(maps, seeds, frame)
+    masks = Masks.from_label_map(label_map, background=-1)
+    present = np.flatnonzero(np.bincount(label_map.ravel() + 1, minlength=len(seeds) + 1)[1:])
+    order = np.argsort(-score[present], kind="stable")
+    return Instances(masks[order], label[peaks][present][order], classes, score[present][order])
+
+
+def cluster(maps: dict[str, npt.NDArray[np.float32]], seeds: Seeds, frame: Frame) -> npt.NDArray[np.int32]:
+    """Label map at the image's size: index of the seed that each pixel falls to, -1 for background.
+
+    The maps are interpolated to the image's resolution first, so outlines are smooth at any scale.
+    """
+    height, width = frame.size
+    h, w = frame.input_size
+    label_map = np.full((height, width), -1, np.int32)
+    index = SeedIndex(seeds, _LARGEST)
+    fields = np.ascontiguousarray(np.concatenate([maps["offset"], maps["reach"]]).transpose(1, 2, 0))
+    step = max(1, _STRIPE // width)
+    for top in range(0, height, step):
+        rows = np.arange(top, min(top + step, height))
+        ny = ((rows + 0.5) * h / height).astype(np.float32)
+        nx = ((np.arange(width) + 0.5) * w / width).astype(np.float32)
+        if frame.size == frame.input_size:
+            part = fields[rows[0] : rows[-1] + 1]
+        else:
+            grid = np.meshgrid(nx - 0.5, ny - 0.5)
+            part = cv2.remap(fields, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        inside = part[..., 2] > 0
+        r, c = np.nonzero(inside)
+        dx, dy, reach = part[inside].T
+        label_map[rows[0] + r, c] = index.assign(nx[c] + dx, ny[r] + dy, np.expm1(reach))
+    return label_map
+
+
+ARCHITECTURE = Architecture(
+    summary="bottom-up: pixels vote for their object's centre; thousands of small touching objects, no overlaps",
+    config=EmbeddingConfig,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    dropout=True,
+    defaults={"lr": 2e-3, "batch": 8, "crop": 256, "weight_decay": 1e-2},
+)

@@ -1,0 +1,309 @@
+"""A trained model at work: images in, `Instances` out."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, DataError, ImageError, UnknownNameError
+from apiece.images import MAX_PIXELS
+from apiece.models._base import DecodeOptions, Frame
+from apiece.models._folder import LoadedModel, load_model
+from apiece.predict.sources import Source, Sources, iter_sources
+from apiece.transforms._input import prepare
+
+__all__ = ["Conf", "Model", "load", "resolve_device"]
+
+_log = logging.getLogger("apiece")
+
+Conf: TypeAlias = "float | Mapping[str, float] | None"
+"""Lowest score kept: one for all classes, some classes' own, or None for those in the model folder."""
+One: TypeAlias = "Image | npt.NDArray[Any] | str | os.PathLike[str]"
+
+
+def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
+    """Load a model folder for prediction; runs no code from it.
+
+    Parameters
+    ----------
+    folder : holds ``model.json`` and ``model.safetensors``.
+    device : ``"auto"`` (a CUDA device if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
+
+    Raises
+    ------
+    ModelFileError
+        if the folder is missing, damaged or unsafe.
+    ConfigError
+        if the device cannot be used.
+    """
+    return Model(load_model(Path(folder)), device)
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """The device of this name, tried out.
+
+    Raises
+    ------
+    ConfigError
+        if there is no such device, or it cannot be used here.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"device {str(device)!r} cannot be used here ({reason}); use 'cpu' or 'auto'") from error
+    if found.type == "meta":
+        raise ConfigError("device 'meta' holds no numbers; use 'cpu' or 'auto'")
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """An image on its way: prepared in the background."""
+
+    source: Source
+    image: Image
+    array: npt.NDArray[np.float32]
+    frame: Frame
+
+
+class Model:
+    """A trained model. The same images in the same batches give the same instances, each time.
+
+    Attributes
+    ----------
+    loaded : what the model folder holds: architecture, settings, provenance, metrics.
+    device : where the network runs.
+    """
+
+    def __init__(self, loaded: LoadedModel, device: str | torch.device = "auto") -> None:
+        self.loaded = loaded
+        self.device = resolve_device(device)
+        self._module = loaded.module.to(self.device).eval()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; labels index into them."""
+        return self.loaded.classes
+
+    @property
+    def thresholds(self) -> tuple[float, ...] | None:
+        """Lowest score kept, one per class, as chosen when the model was trained; None if none were."""
+        return self.loaded.thresholds
+
+    def __repr__(self) -> str:
+        return f"Model({self.loaded.name}, classes={self.classes}, device={str(self.device)!r})"
+
+    @overload  # a str is a sequence of str to a type checker; here it is a path
+    def predict(  # type: ignore[overload-overlap]
+        self, image: One, *, conf: Conf = ..., iou: float | None = ..., max_instances: int | None = ...
+    ) -> Instances: ...
+    @overload
+    def predict(
+        self, image: Sequence[One], *, conf: Conf = ..., iou: float | None = ..., max_instances: int | None = ...
+    ) -> list[Instances]: ...
+    def predict(
+        self,
+        image: One | Sequence[One],
+        *,
+        conf: Conf = None,
+        iou: float | None = None,
+        max_instances: int | None = None,
+    ) -> Instances | list[Instances]:
+        """Instances of one image, or a list of them for a list of images; best scores first.
+
+        Parameters
+        ----------
+        image : an `Image`, an array (height, width) or (height, width, channels), a path, or a sequence of these. For
+            folders, globs and more images than fit in memory there is `stream`.
+        conf : lowest score kept, 0 to 1; a mapping sets it for the classes it names. Default: the model folder's.
+        iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
+        max_instances : most instances per image; by default there is no limit.
+
+        Raises
+        ------
+        ImageError
+            if a file cannot be read, or its channels do not fit the model.
+        DataError
+            the same for an array.
+        """
+        options = self.options(conf, iou, max_instances)
+        if isinstance(image, str | os.PathLike | Image | np.ndarray):
+            return self._run([self._ready(_source(image))], options)[0]
+        return [self._run([self._ready(_source(item))], options)[0] for item in image]
+
+    def stream(
+        self,
+        sources: Sources,
+        *,
+        batch: int = 1,
+        skip_bad: bool = False,
+        on_bad: Callable[[ImageError | DataError], None] | None = None,
+        conf: Conf = None,
+        iou: float | None = None,
+        max_instances: int | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Iterator[tuple[Image, Instances]]:
+        """Instances of many images, in order, in constant memory; the next images are read while the network runs.
+
+        Parameters
+        ----------
+        sources : a file, folder, glob, array, `Image`, several of these, or an iterator of them that may never end.
+        batch : images of one size that go through the network together.
+        skip_bad : leave out images that cannot be read, with a warning that names each; otherwise the first of them
+            raises.
+        on_bad : called with the error of each image left out, in place of the warning.
+        conf, iou, max_instances : as for `predict`.
+        max_pixels : as for `apiece.images.read_image`.
+
+        Yields
+        ------
+        ``(image, instances)``; the image has its path.
+
+        Raises
+        ------
+        ImageError, DataError
+            for a bad image, or a folder without any.
+        """
+        options = self.options(conf, iou, max_instances)
+        bad = on_bad if on_bad is not None else _warn
+        found = self.results(iter_sources(sources), batch, options, max_pixels, bad if skip_bad else None)
+        return ((image, instances) for _, image, instances in found)
+
+    def results(
+        self,
+        sources: Iterable[Source],
+        batch: int,
+        options: DecodeOptions,
+        max_pixels: int,
+        on_bad: Callable[[ImageError | DataError], None] | None,
+    ) -> Generator[tuple[Source, Image, Instances]]:
+        """What `stream` is made of: each source with its image and instances. Without ``on_bad``, a bad one raises."""
+        if batch < 1:
+            raise ConfigError(f"batch must be at least 1, got {batch}")
+        return self._batched(self._prefetched(sources, batch, max_pixels, on_bad), batch, options)
+
+    def _batched(
+        self, images: Iterable[_Ready], batch: int, options: DecodeOptions
+    ) -> Generator[tuple[Source, Image, Instances]]:
+        group: list[_Ready] = []
+        for ready in images:
+            if group and ready.array.shape != group[0].array.shape:
+                yield from self._finished(group, options)
+                group = []
+            group.append(ready)
+            if len(group) == batch:
+                yield from self._finished(group, options)
+                group = []
+        if group:
+            yield from self._finished(group, options)
+
+    def _finished(self, group: list[_Ready], options: DecodeOptions) -> Iterator[tuple[Source, Image, Instances]]:
+        for ready, instances in zip(group, self._run(group, options), strict=True):
+            yield ready.source, ready.image, instances
+
+    def _prefetched(
+        self,
+        sources: Iterable[Source],
+        batch: int,
+        max_pixels: int,
+        on_bad: Callable[[ImageError | DataError], None] | None,
+    ) -> Iterator[_Ready]:
+        """Prepared images in order, with a batch of them being read ahead in a thread of its own."""
+        with ThreadPoolExecutor(1, thread_name_prefix="apiece-read") as pool:
+            waiting: deque[Future[_Ready]] = deque()
+            try:
+                for source in itertools.chain(sources, itertools.repeat(None, batch)):
+                    if source is not None:
+                        waiting.append(pool.submit(self._ready, source, max_pixels))
+                    if len(waiting) > batch or (source is None and waiting):
+                        try:
+                            ready = waiting.popleft().result()
+                        except (ImageError, DataError) as error:
+                            if on_bad is None:
+                                raise
+                            on_bad(error)
+                        else:
+                            yield ready
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _ready(self, source: Source, max_pixels: int = MAX_PIXELS) -> _Ready:
+        image = source.read(max_pixels)
+        array, frame = prepare(image, self.loaded.input, self.loaded.architecture.stride)
+        return _Ready(source, image, array, frame)
+
+    def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
+        """Network and decoder on images of one size."""
+        images = torch.from_numpy(np.stack([ready.array for ready in group]))
+        try:
+            # the fastest convolution is chosen by measuring: by the clock, not by the input
+            flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+            with torch.inference_mode(), flags:
+                outputs = self._module(images.to(self.device))
+                frames = [ready.frame for ready in group]
+                return self.loaded.architecture.decode(outputs, frames, self.classes, options)
+        except torch.OutOfMemoryError as error:
+            if len(group) > 1:
+                _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
+                torch.cuda.empty_cache()
+                return [found for ready in group for found in self._run([ready], options)]
+            size = group[0].image.size
+            raise DataError(
+                f"an image of {size[0]} x {size[1]} pixels does not fit in the memory of {self.device}; "
+                f"use device='cpu', or cut it into smaller images"
+            ) from error
+
+    def options(self, conf: Conf = None, iou: float | None = None, max_instances: int | None = None) -> DecodeOptions:
+        """What decides which instances are kept; what is None comes from the model folder.
+
+        Raises
+        ------
+        ConfigError, UnknownNameError
+            for a value outside its range, or a class that the model does not know.
+        """
+        default = DecodeOptions()
+        own = self.loaded.thresholds or (float(np.asarray(default.conf).flat[0]),) * len(self.classes)
+        if isinstance(conf, Mapping):
+            for name in conf:
+                if name not in self.classes:
+                    raise UnknownNameError("class", name, self.classes)
+            own = tuple(float(conf.get(name, value)) for name, value in zip(self.classes, own, strict=True))
+        elif conf is not None:
+            own = (float(conf),) * len(self.classes)
+        if not all(0 <= value <= 1 for value in own):
+            raise ConfigError(f"conf must be from 0 to 1, got {conf}")
+        if iou is not None and not 0 < iou <= 1:
+            raise ConfigError(f"iou must be above 0 and at most 1, got {iou}")
+        if max_instances is not None and max_instances < 1:
+            raise ConfigError(f"max_instances must be at least 1, got {max_instances}")
+        return DecodeOptions(own, default.iou if iou is None else float(iou), max_instances)
+
+
+def _warn(error: ImageError | DataError) -> None:
+    _log.warning("left out: %s", error)
+
+
+def _source(image: One) -> Source:
+    if isinstance(image, str | os.PathLike):
+        return Source(Path(image).name, Path(image))
+    if isinstance(image, Image | np.ndarray):
+        return next(iter_sources(image))
+    raise DataError(f"cannot predict on {type(image).__name__}; give a path, an array or an Image")

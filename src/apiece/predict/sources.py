@@ -1,0 +1,192 @@
+"""What to predict on: files, folders, globs and arrays, in one list with a name for each image."""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import Image
+from apiece.errors import DataError, ImageError
+from apiece.images import MAX_PIXELS, read_image
+
+__all__ = ["IMAGE_SUFFIXES", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
+
+_log = logging.getLogger("apiece")
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What is taken for an image in a folder or glob; a file named by itself may be called anything."""
+
+_One: TypeAlias = "str | os.PathLike[str] | Image | npt.NDArray[Any] | Source"
+Sources: TypeAlias = "_One | Iterable[_One]"
+_WILD = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One image that is to be looked at, not opened.
+
+    Attributes
+    ----------
+    name : its key in results: the path below the folder that was named, with ``/``.
+    path : the file; None for an array.
+    image : the pixels, if they were given.
+    root : the folder that ``name`` is relative to.
+    """
+
+    name: str
+    path: Path | None = None
+    image: Image | None = None
+    root: Path | None = None
+
+    def read(self, max_pixels: int = MAX_PIXELS) -> Image:
+        """The pixels.
+
+        Raises
+        ------
+        ImageError
+            as `apiece.images.read_image`.
+        """
+        if self.image is not None:
+            return self.image
+        if self.path is None:
+            raise DataError(f"source {self.name!r} has neither pixels nor a path")
+        return read_image(self.path, max_pixels=max_pixels)
+
+
+def find_sources(sources: Sources, *, exclude: Sequence[Path] = ()) -> list[Source]:
+    """Every image that ``sources`` means, each with a name of its own, folders and globs in natural order.
+
+    Parameters
+    ----------
+    sources : a file, a folder (searched with its subfolders), a glob, an array, an `Image`, or several of these.
+    exclude : folders whose files are not taken: where results go.
+
+    Raises
+    ------
+    DataError
+        if a folder or glob has no image in it, or there is nothing at all; it names the folder.
+    """
+    found: dict[str, Source] = {}
+    without = {Path(os.path.abspath(folder)) for folder in exclude}
+    for i, source in enumerate(iter_sources(sources)):
+        if source.path is not None and not without.isdisjoint(Path(os.path.abspath(source.path)).parents):
+            continue
+        key = os.path.abspath(source.path) if source.path is not None else f"array {i}"
+        if key in found:
+            _log.info("%s is named more than once; it is taken once", source.path)
+        found.setdefault(key, source)
+    if not found:
+        raise DataError("there are no images: name a file, a folder, a glob such as 'photos/*.png', or give an array")
+    return _with_own_names(list(found.values()))
+
+
+def iter_sources(sources: Sources) -> Iterator[Source]:
+    """As `find_sources`, one at a time: an iterator of arrays, such as a camera, is never gathered into a list."""
+    if isinstance(sources, Source):
+        yield sources
+    elif isinstance(sources, Image):
+        yield _given(sources, 0)
+    elif isinstance(sources, np.ndarray):
+        yield _given(Image(sources), 0)
+    elif isinstance(sources, str | os.PathLike):
+        yield from _named(Path(sources))
+    elif isinstance(sources, Iterable):
+        for i, item in enumerate(sources):
+            if isinstance(item, np.ndarray | Image):
+                yield _given(item if isinstance(item, Image) else Image(item), i)
+            elif isinstance(item, Source | str | os.PathLike):
+                yield from iter_sources(item)
+            else:
+                raise DataError(f"item {i} of the sources is {type(item).__name__}; give paths, arrays or Images")
+    else:
+        raise DataError(f"cannot predict on {type(sources).__name__}; give paths, arrays or Images")
+
+
+def _given(image: Image, index: int) -> Source:
+    if image.path is not None:
+        return Source(image.path.name, image.path, image, image.path.parent)
+    return Source(f"image_{index:06d}", None, image)
+
+
+def _named(path: Path) -> Iterator[Source]:
+    if path.is_dir():
+        files = sorted(_below(path), key=lambda p: _natural(p.relative_to(path).as_posix()))
+        if not files:
+            raise DataError(f"folder {path} has no image in it ({', '.join(IMAGE_SUFFIXES)})")
+        yield from (Source(f.relative_to(path).as_posix(), f, root=path) for f in files)
+    elif _WILD.search(str(path)) and not path.exists():
+        yield from _matching(path)
+    else:  # a missing file is an ImageError when it is read, like any other bad image
+        yield Source(path.name, path, root=path.parent)
+
+
+def _matching(pattern: Path) -> Iterator[Source]:
+    parts = pattern.parts
+    fixed = next(i for i, part in enumerate(parts) if _WILD.search(part))
+    root = Path(*parts[:fixed])
+    matches = [Path(m) for m in glob.glob(str(pattern), recursive=True)]
+    files = [f for m in matches for f in (_below(m) if m.is_dir() and "**" not in parts else [m])]
+    images = {f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.is_dir()}
+    if not images:
+        what = f"matches {len(matches)} paths, none of them an image" if matches else "matches nothing"
+        raise DataError(f"glob {str(pattern)!r} {what} ({', '.join(IMAGE_SUFFIXES)})")
+    names = {f: f.relative_to(root).as_posix() for f in images}
+    yield from (Source(names[f], f, root=root) for f in sorted(images, key=lambda f: _natural(names[f])))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Image files in a folder and its subfolders, hidden ones left out; links are followed, circles are not."""
+    seen: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted((f for f in folders if not f.startswith(".")), key=_natural)
+        for name in files:
+            if not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES):
+                yield Path(root, name)
+
+
+def _natural(text: str) -> tuple[list[Any], str]:
+    """``img2`` before ``img10``; the text itself decides between equals."""
+    parts = re.split(r"([0-9]+)", text.casefold())
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
+
+
+def _with_own_names(sources: Sequence[Source]) -> list[Source]:
+    """Names made longer until no two are the same: two folders may hold files of one name."""
+    if len({s.name for s in sources}) == len(sources):
+        return list(sources)
+    paths = [os.path.abspath(s.path) for s in sources if s.path is not None]
+    root = Path(os.path.commonpath([os.path.dirname(p) for p in paths])) if paths else Path()
+    named = [
+        s
+        if s.path is None
+        else Source(Path(os.path.abspath(s.path)).relative_to(root).as_posix(), s.path, s.image, root)
+        for s in sources
+    ]
+    names = [s.name for s in named]
+    twice = next((n for n in names if names.count(n) > 1), None)
+    if twice is not None:
+        raise DataError(f"two images are both called {twice!r}; rename one")
+    return named
+
+
+def unreadable(errors: Sequence[ImageError | DataError], total: int) -> ImageError:
+    """One error that names every bad image."""
+    first = errors[0]
+    path = first.path if isinstance(first, ImageError) else Path("image")
+    reason = first.reason if isinstance(first, ImageError) else str(first)
+    more = "".join(f"\n{error}" for error in errors[1:])
+    return ImageError(path, f"{reason}{more}\n{len(errors)} of {total} images cannot be used; skip_bad leaves them out")

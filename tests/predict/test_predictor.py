@@ -1,0 +1,180 @@
+"""Prediction: what goes in, what comes out, in what order, and what goes wrong."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import apiece.predict.predictor as predictor
+from apiece.core.image import Image
+from apiece.errors import ConfigError, DataError, ImageError, ModelFileError, UnknownNameError
+from apiece.images import write_image
+from apiece.predict import Model, load, resolve_device
+
+
+def test_one_image_in_each_form(model: Model, picture: np.ndarray, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", picture)
+    forms = (picture, picture[:, :, None], Image(picture), tmp_path / "a.png", str(tmp_path / "a.png"))
+    for form in forms:
+        found = model.predict(form)
+        assert found.size == (12, 20)
+        assert found.masks.area.tolist() == [12, 16, 10][: len(found)]
+    both = model.predict([picture, tmp_path / "a.png"])
+    assert [len(f) for f in both] == [2, 2]
+    assert model.predict([]) == []
+
+
+def test_thresholds_of_the_folder_and_of_the_call(model: Model, picture: np.ndarray) -> None:
+    # scores 0.9 bolt, 0.8 nut, 0.7 bolt; the folder keeps bolts from 0.75, nuts from 0.1
+    assert model.thresholds == (0.75, 0.1)
+    assert model.predict(picture).scores.tolist() == pytest.approx([0.9, 0.8])
+    assert len(model.predict(picture, conf=0)) == 3
+    assert model.predict(picture, conf={"nut": 0.85}).scores.tolist() == pytest.approx([0.9])
+    assert len(model.predict(picture, conf={"bolt": 0.5})) == 3
+    assert len(model.predict(picture, conf=0, max_instances=1)) == 1
+
+
+@pytest.mark.parametrize(("options", "error", "reason"), [
+    ({"conf": 1.5}, ConfigError, "conf must be from 0 to 1"),
+    ({"conf": float("nan")}, ConfigError, "conf"),
+    ({"conf": {"bolts": 0.5}}, UnknownNameError, "Did you mean 'bolt'"),
+    ({"iou": 0}, ConfigError, "iou"),
+    ({"max_instances": 0}, ConfigError, "max_instances"),
+])  # fmt: skip
+def test_options_outside_their_range(
+    model: Model, picture: np.ndarray, options: dict, error: type, reason: str
+) -> None:
+    with pytest.raises(error, match=reason):
+        model.predict(picture, **options)
+    with pytest.raises(error, match=reason):
+        model.stream(picture, **options)
+
+
+def test_input_that_does_not_fit(model: Model, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="5 channels"):
+        model.predict(np.zeros((4, 4, 5), np.uint8))
+    with pytest.raises(DataError, match="cannot predict on int"):
+        model.predict([3])  # type: ignore[list-item]
+    with pytest.raises(ImageError, match="does not exist"):
+        model.predict(tmp_path / "none.png")
+    with pytest.raises(ImageError, match="folder"):
+        model.predict(tmp_path)
+
+
+def test_devices() -> None:
+    assert resolve_device("cpu") == torch.device("cpu")
+    assert resolve_device("auto").type in ("cpu", "cuda")
+    for name in ("gpu", "meta", "cuda:99"):
+        with pytest.raises(ConfigError, match=f"{name}"):
+            resolve_device(name)
+
+
+def test_load_names_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="does not exist"):
+        load(tmp_path / "none")
+
+
+def test_a_model_tells_what_it_is(model: Model) -> None:
+    assert model.classes == ("bolt", "nut")
+    assert repr(model) == "Model(blobs, classes=('bolt', 'nut'), device='cpu')"
+
+
+def pictures(folder: Path, count: int, picture: np.ndarray) -> None:
+    for i in range(count):
+        write_image(folder / f"{i}.png", np.roll(picture, i, axis=1) if i % 3 else picture[:, :15])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4, 50])
+def test_stream_keeps_order_and_batches_equal_sizes(
+    model: Model, picture: np.ndarray, tmp_path: Path, batch: int
+) -> None:
+    pictures(tmp_path, 11, picture)
+    expected = [model.predict(tmp_path / f"{i}.png") for i in range(11)]
+    shapes = model.loaded.module.shapes
+    shapes.clear()
+    found = list(model.stream(tmp_path, batch=batch))
+    assert [image.path.name for image, _ in found] == [f"{i}.png" for i in range(11)]
+    for (image, instances), wanted in zip(found, expected, strict=True):
+        assert instances.size == image.size
+        assert instances.masks == wanted.masks
+    # network inputs are 16 x 16, 16 x 24, 16 x 24, 16 x 16 ...
+    assert sum(s[0] for s in shapes) == 11
+    assert max(s[0] for s in shapes) == min(batch, 2)
+
+
+def test_stream_takes_an_endless_iterator_and_reads_only_so_far_ahead(model: Model, picture: np.ndarray) -> None:
+    given, before = 0, set(threading.enumerate())
+
+    def camera() -> Iterator[np.ndarray]:
+        nonlocal given
+        for _ in itertools.count():
+            given += 1
+            yield picture
+
+    stream = model.stream(camera(), batch=2)
+    for _ in range(6):
+        next(stream)
+    assert given <= 6 + 2 * 2
+    stream.close()
+    assert set(threading.enumerate()) <= before
+
+
+def test_bad_images_raise_or_are_named(
+    model: Model, picture: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pictures(tmp_path, 4, picture)
+    (tmp_path / "2.png").write_text("no image")
+    (tmp_path / "3.png").write_bytes((tmp_path / "0.png").read_bytes()[:-5])
+    stream = model.stream(tmp_path)
+    assert [next(stream)[0].path.name, next(stream)[0].path.name] == ["0.png", "1.png"]
+    with pytest.raises(ImageError, match=r"2\.png"):
+        next(stream)
+    with caplog.at_level(logging.WARNING, "apiece"):
+        assert len(list(model.stream(tmp_path, skip_bad=True, batch=3))) == 2
+    assert "2.png" in caplog.text
+    assert "truncated" in caplog.text
+    bad: list[Exception] = []
+    assert len(list(model.stream(tmp_path, skip_bad=True, on_bad=bad.append))) == 2
+    assert [e.path.name for e in bad] == ["2.png", "3.png"]
+    with pytest.raises(ConfigError, match="batch"):
+        model.stream(tmp_path, batch=0)
+
+
+def test_max_pixels_is_passed_on(model: Model, picture: np.ndarray, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", picture)
+    with pytest.raises(ImageError, match="max_pixels=100"):
+        list(model.stream(tmp_path, max_pixels=100))
+
+
+def test_out_of_memory_splits_the_batch_then_says_what_to_do(
+    model: Model, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = type(model.loaded.module).forward
+
+    def limited(most: int):
+        def forward(self: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+            if len(images) > most:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return whole(self, images)
+
+        return forward
+
+    monkeypatch.setattr(type(model.loaded.module), "forward", limited(1))
+    assert len(list(model.stream([picture] * 3, batch=3))) == 3
+    monkeypatch.setattr(type(model.loaded.module), "forward", limited(0))
+    with pytest.raises(DataError, match=r"12 x 20 pixels does not fit .* device='cpu'"):
+        model.predict(picture)
+
+
+def test_prediction_leaves_no_trace(model: Model, picture: np.ndarray) -> None:
+    before = (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, torch.get_rng_state().tolist())
+    model.predict(picture)
+    assert before == (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, torch.get_rng_state().tolist())
+    assert not predictor.torch.is_inference_mode_enabled()

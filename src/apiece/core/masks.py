@@ -245,6 +245,13 @@ class Masks:
 
     def __getitem__(self, index: Index | int) -> Masks:
         """The chosen masks: an integer array, a bool array of length N, or a slice; an integer gives a set of one."""
+        if isinstance(index, slice) and index.step in (None, 1):
+            first, last, _ = index.indices(len(self))
+            offsets = self.offsets[first : max(first, last) + 1]
+            a, b = int(offsets[0]), int(offsets[-1])
+            # copied, so that a few masks do not keep the whole set in memory
+            x, y0, y1 = self.x[a:b].copy(), self.y0[a:b].copy(), self.y1[a:b].copy()
+            return Masks._trusted(self.size, x, y0, y1, offsets - a)
         chosen = resolve_index(index, len(self))
         counts = np.diff(self.offsets)[chosen]
         offsets = np.zeros(len(chosen) + 1, np.int64)

@@ -20,8 +20,8 @@ from apiece.formats._files import atomic_file, inside
 
 __all__ = ["write"]
 
-_AT_ONCE = 2048  # instances encoded together
-_WINDOW = 512
+_AT_ONCE = 512  # instances encoded together
+_WINDOW = 256
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
 _IMAGE = frozenset(["id", "file_name", "height", "width"])
 
@@ -116,9 +116,9 @@ class _Writer:
     def annotations(self, out: IO[str], batch: list[Record]) -> None:
         image_ids = [self._image(ref, instances) for ref, instances in batch]
         encoded = _encode([instances.masks for _, instances in batch])
-        for (ref, instances), image_id, texts in zip(batch, image_ids, encoded, strict=True):
+        for (ref, instances), image_id, masks in zip(batch, image_ids, encoded, strict=True):
             if len(instances):
-                lines = self._lines(ref, instances, image_id, texts)
+                lines = self._lines(ref, instances, image_id, masks)
                 out.write(("," if self.begun else "") + "\n" + ",\n".join(lines))
                 self.begun = True
 
@@ -142,13 +142,13 @@ class _Writer:
         self.images.append(_dumps(self.path, entry, f"image {ref.name!r}"))
         return json.dumps(number)
 
-    def _lines(self, ref: ImageRef, instances: Instances, image_id: str, texts: list[str]) -> Iterator[str]:
+    def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:
         height, width = instances.size
         head = f'"image_id": {image_id}, "category_id": '
         shape = f', "segmentation": {{"size": [{height}, {width}], "counts": "'
         numbers, own = self._numbers(instances)
         categories = [self.category_ids[i] for i in instances.labels.tolist()]
-        areas, boxes = self._measures(ref, instances)
+        areas, boxes = self._stated(ref, instances, "area", ()), self._stated(ref, instances, "bbox", (4,))
         tails = [f', "iscrowd": {c}' for c in instances.crowd.astype(int).tolist()]
         if instances.scores is not None:
             if not np.isfinite(instances.scores).all():
@@ -157,7 +157,7 @@ class _Writer:
         for name, values in itertools.chain(own, self._extras(ref, instances)):
             key = json.dumps(name)
             tails = [t if v is None else f"{t}, {key}: {v}" for t, v in zip(tails, values, strict=True)]
-        rows = zip(numbers, categories, texts, areas, boxes, tails, strict=True)
+        rows = zip(numbers, categories, masks.texts, areas or masks.areas, boxes or masks.boxes, tails, strict=True)
         for number, category, text, area, box, tail in rows:
             text = text.replace("\\", "\\\\")
             yield f'{{"id": {number}, {head}{category}{shape}{text}"}}, "area": {area}, "bbox": {box}{tail}}}'
@@ -171,17 +171,15 @@ class _Writer:
             return wanted, []
         return self.ids.free(len(instances)), [("apiece_id", wanted)]
 
-    def _measures(self, ref: ImageRef, instances: Instances) -> tuple[list[Any], list[Any]]:
-        """``area`` and ``bbox`` of each: as stated where they were kept, else of the mask."""
-        boxes = instances.masks.boxes.astype(np.float64)
-        boxes[:, 2:] -= boxes[:, :2]
-        area = instances.attributes.get("area", instances.masks.area)
-        bbox = instances.attributes.get("bbox", boxes)
-        for name, values, shape in (("area", area, (len(instances),)), ("bbox", bbox, (len(instances), 4))):
-            if values.shape != shape or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-                where = f"image {ref.name!r}: attribute {name!r}"
-                raise FormatError(self.path, f"{where} must be finite numbers of shape {shape}")
-        return area.tolist(), bbox.tolist()
+    def _stated(self, ref: ImageRef, instances: Instances, name: str, shape: tuple[int, ...]) -> list[Any] | None:
+        """The area or box that was kept beside the masks because a file said other than they do."""
+        values = instances.attributes.get(name)
+        if values is None:
+            return None
+        if values.shape != (len(instances), *shape) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+            where, expected = f"image {ref.name!r}: attribute {name!r}", (len(instances), *shape)
+            raise FormatError(self.path, f"{where} must be finite numbers of shape {expected}")
+        return list(values.tolist())
 
     def _extras(self, ref: ImageRef, instances: Instances) -> Iterator[tuple[str, list[Any]]]:
         """Every further attribute as JSON texts; None where it is absent."""
@@ -194,16 +192,31 @@ class _Writer:
             yield name, [None if v is None else _dumps(self.path, v, where) for v in values.tolist()]
 
 
-def _encode(masks: list[Masks]) -> list[list[str]]:
-    """Compressed RLE strings of each set; sets of one size are encoded together."""
-    found: list[list[str]] = [[] for _ in masks]
+@dataclass(frozen=True)
+class _Encoded:
+    """What is written of each mask of one image."""
+
+    texts: list[str]
+    """Compressed RLE."""
+    areas: list[int]
+    boxes: list[list[float]]
+    """x, y, width, height."""
+
+
+def _encode(masks: list[Masks]) -> list[_Encoded]:
+    """Masks of one size are encoded together."""
+    found = [_Encoded([], [], []) for _ in masks]
     groups: dict[tuple[int, int], list[int]] = {}
     for k, m in enumerate(masks):
         groups.setdefault(m.size, []).append(k)
     for members in groups.values():
         joined = Masks.concatenate([masks[k] for k in members])
         texts = [rle["counts"] for rle in joined.to_coco()]
+        boxes = joined.boxes.astype(np.float64)
+        boxes[:, 2:] -= boxes[:, :2]
+        areas, rows = joined.area.tolist(), boxes.tolist()
         ends = itertools.accumulate(len(masks[k]) for k in members)
         for k, end in zip(members, ends, strict=True):
-            found[k] = texts[end - len(masks[k]) : end]
+            part = slice(end - len(masks[k]), end)
+            found[k] = _Encoded(texts[part], areas[part], rows[part])
     return found

@@ -15,6 +15,7 @@ the same ids, new ones are given and the instance's own is kept beside them as `
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import json
@@ -42,8 +43,9 @@ from apiece.formats._json import kind_of, load_json, peek_json
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
 Int = npt.NDArray[np.int64]
-_AT_ONCE = 2048  # instances decoded together while iterating
-_WINDOW = 512  # images looked at together while iterating
+Stated = list[tuple[str, npt.NDArray[Any], npt.NDArray[np.bool_]]]
+_AT_ONCE = 512  # instances decoded together while iterating
+_WINDOW = 256  # images looked at together while iterating
 
 
 def detect(path: Path) -> bool:
@@ -133,28 +135,50 @@ class CocoSet:
         notes = self.table.annotations
         rows = [notes.order[notes.offsets[i] : notes.offsets[i + 1]] for i in chosen]
         sizes = [(h, w) for h, w in self.images.sizes[chosen].tolist()]
-        found: list[Masks | None] = [None] * len(chosen)
+        found: list[tuple[Masks, Stated] | None] = [None] * len(chosen)
         groups: dict[tuple[int, int], list[int]] = {}
         for k, size in enumerate(sizes):
             groups.setdefault(size, []).append(k)
         for size, members in groups.items():
             if len(members) == 1:
                 continue
+            together = np.concatenate([rows[k] for k in members])
             try:
-                masks = notes.segments.masks(np.concatenate([rows[k] for k in members]), size, self._fail)
+                masks = notes.segments.masks(together, size, self._fail)
             except FormatError:
                 continue  # decoded again below, image by image, so that the error comes at the image it is about
-            ends = list(itertools.accumulate(len(rows[k]) for k in members))
+            stated = self._stated(together, masks)
+            ends = itertools.accumulate(len(rows[k]) for k in members)
             for k, end in zip(members, ends, strict=True):
-                found[k] = masks[end - len(rows[k]) : end]
+                part = slice(end - len(rows[k]), end)
+                found[k] = masks[part], [(name, values[part], other[part]) for name, values, other in stated]
         for k, i in enumerate(chosen):
             some = found[k]
-            masks = notes.segments.masks(rows[k], sizes[k], self._fail) if some is None else some
+            if some is None:
+                masks = notes.segments.masks(rows[k], sizes[k], self._fail)
+                some = masks, self._stated(rows[k], masks)
             found[k] = None
-            yield self._ref(i), self._instances(rows[k], masks)
+            yield self._ref(i), self._instances(rows[k], *some)
 
-    def _instances(self, rows: Int, masks: Masks) -> Instances:
+    def _stated(self, rows: Int, masks: Masks) -> Stated:
+        """The file's own areas and boxes, and for which masks they differ from the masks'."""
+        notes, found = self.table.annotations, []
+        if notes.area is not None:
+            values = np.where(np.isnan(notes.area[rows]), masks.area, notes.area[rows])
+            found.append(("area", values, values != masks.area))
+        if notes.bbox is not None:
+            boxes = xywh(masks)
+            values = np.where(np.isnan(notes.bbox[rows]), boxes, notes.bbox[rows])
+            found.append(("bbox", values, (values != boxes).any(axis=1)))
+        return found
+
+    def _instances(self, rows: Int, masks: Masks, stated: Stated) -> Instances:
         notes = self.table.annotations
+        attributes = {name: values for name, values, other in stated if other.any()}
+        for name, column in notes.extras.items():
+            taken = take(column, rows)
+            if taken is not None:
+                attributes[name] = taken
         ids = notes.ids[rows]
         if notes.kept is not None and notes.instance_ids is not None:
             ids = np.where(notes.kept[rows], notes.instance_ids[rows], ids)
@@ -165,23 +189,8 @@ class CocoSet:
             None if notes.scores is None else notes.scores[rows],
             ids,
             notes.crowd[rows],
-            self._attributes(rows, masks),
+            attributes,
         )
-
-    def _attributes(self, rows: Int, masks: Masks) -> dict[str, npt.NDArray[Any]]:
-        notes, out = self.table.annotations, {}
-        if len(rows):
-            for name, stated, own in (("area", notes.area, masks.area), ("bbox", notes.bbox, xywh(masks))):
-                if stated is not None:
-                    values = stated[rows]
-                    values = np.where(np.isnan(values), own, values)
-                    if not np.array_equal(values, own):
-                        out[name] = values
-        for name, column in notes.extras.items():
-            values_or_none = take(column, rows)
-            if values_or_none is not None:
-                out[name] = values_or_none
-        return out
 
     def _fail(self, row: int, reason: str) -> NoReturn:
         raise FormatError(self.table.path, f"{self.table.key}[{row}].segmentation: {reason}")
@@ -217,7 +226,7 @@ def read_results(path: Path | str, truth: LabelSet) -> CocoSet:
     """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
 
     Category ids are those of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
-    pycocotools does, results that state a ``bbox`` have its area as their area.
+    pycocotools does, results have the area of their ``bbox`` as their area if the first of them states one.
 
     Raises
     ------
@@ -238,11 +247,13 @@ def read_results(path: Path | str, truth: LabelSet) -> CocoSet:
         index = next(i for i, row in enumerate(rows) if type(row) is dict and "score" not in row)
         raise FormatError(path, f"[{index}].score: is missing")
     found = read_annotations(path, "", rows, images, ids)
-    if found.bbox is not None:
-        area = np.where(np.isnan(found.bbox[:, 2]), np.nan, found.bbox[:, 2] * found.bbox[:, 3])
-        object.__setattr__(found, "area", area)
-    if found.scores is None:
-        object.__setattr__(found, "scores", np.zeros(0))
+    boxes = found.bbox
+    stated = boxes is not None and not np.isnan(boxes[0]).any()
+    found = dataclasses.replace(
+        found,
+        area=boxes[:, 2] * boxes[:, 3] if boxes is not None and stated else found.area,
+        scores=np.zeros(0) if found.scores is None else found.scores,
+    )
     return CocoSet(Table(path, "", truth.classes, images, found, header), folder, images)
 
 

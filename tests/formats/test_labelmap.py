@@ -1,0 +1,232 @@
+"""Label maps: layouts, depths, and files that are none."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from label_scenes import plain_instances, ref
+from PIL import Image as Pillow
+
+from apiece import Instances, Masks, formats
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._raster import read_raster, write_raster
+
+A = np.array([[0, 1, 1, 0], [0, 3, 3, 0], [0, 0, 0, 200]], np.uint8)
+
+
+def save(path: Path, array: np.ndarray = A) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, array)
+    else:
+        Pillow.fromarray(array).save(path)
+    return path
+
+
+def grey(path: Path) -> Path:
+    return save(path, np.arange(12, dtype=np.uint8).reshape(3, 4) * 20)
+
+
+def test_values_become_ids(tmp_path: Path) -> None:
+    labels = formats.read(save(tmp_path / "a_mask.png"))
+    found_ref, found = labels[0]
+    assert found.ids is not None
+    assert found.ids.tolist() == [1, 3, 200]
+    assert found.classes == labels.classes == ("object",)
+    assert found.masks.area.tolist() == [2, 2, 1]
+    assert found_ref.name == "a_mask.png"
+
+
+@pytest.mark.parametrize("folder", ["masks", "labels"])
+@pytest.mark.parametrize("name", ["a.png", "a_mask.png", "sub/a_label.tif"])
+def test_layout_beside_images(tmp_path: Path, folder: str, name: str) -> None:
+    image = Path(name).with_name("a.png")
+    grey(tmp_path / "images" / image)
+    grey(tmp_path / "images" / "unlabelled.png")
+    save(tmp_path / folder / name)
+    assert formats.detect(tmp_path) == "labelmap"
+    labels = formats.read(tmp_path)
+    assert [(r.name, r.path) for r in labels.refs] == [(image.as_posix(), tmp_path / "images" / image)]
+    assert len(labels[0][1]) == 3
+    again = formats.read(tmp_path / folder)
+    assert again.refs[0].path == labels.refs[0].path
+
+
+@pytest.mark.parametrize("ending", ["_mask", "_masks", "_label", "_labels"])
+def test_layout_in_one_folder(tmp_path: Path, ending: str) -> None:
+    grey(tmp_path / "b.png")
+    save(tmp_path / f"b{ending}.png")
+    grey(tmp_path / "a.png")
+    save(tmp_path / f"a{ending}.png")
+    assert formats.detect(tmp_path) == "labelmap"
+    labels = formats.read(tmp_path)
+    assert [r.name for r in labels.refs] == ["a.png", "b.png"]
+    assert formats.read(tmp_path / f"a{ending}.png").refs[0].path == tmp_path / "a.png"
+
+
+def test_images_in_a_folder_of_their_own(tmp_path: Path) -> None:
+    save(tmp_path / "x" / "masks" / "a.png")
+    grey(tmp_path / "photos" / "a.tif")
+    labels = formats.read(tmp_path / "x", images=tmp_path / "photos")
+    assert labels.refs[0].path == tmp_path / "photos" / "a.tif"
+
+
+def test_photos_are_not_taken_for_label_maps(tmp_path: Path) -> None:
+    grey(tmp_path / "a.png")
+    with pytest.raises(FormatError, match="no known label format"):
+        formats.detect(tmp_path)
+    assert len(formats.read(tmp_path, "labelmap")) == 1
+
+
+def test_two_label_maps_or_images_of_one_name(tmp_path: Path) -> None:
+    save(tmp_path / "masks" / "a.png")
+    save(tmp_path / "masks" / "a.tif")
+    with pytest.raises(FormatError, match="label maps of the same image"):
+        formats.read(tmp_path)
+    (tmp_path / "masks" / "a.tif").unlink()
+    grey(tmp_path / "images" / "a.png")
+    grey(tmp_path / "images" / "a.tif")
+    with pytest.raises(FormatError, match="share the name 'a'"):
+        formats.read(tmp_path)
+
+
+@pytest.mark.parametrize("ids", [[1, 2], [1, 255], [1, 256], [7, 65535], [7, 65536], [1, 2**32 - 1]])
+def test_smallest_depth_that_fits(tmp_path: Path, ids: list[int]) -> None:
+    instances = Instances(Masks.from_boxes([[0, 0, 2, 2], [3, 3, 5, 6]], (6, 8)), ids=np.array(ids))
+    formats.write([(ref("sub/ä.jpg"), instances)], tmp_path / "out", "labelmap")
+    files = [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+    assert [p.relative_to(tmp_path / "out").as_posix() for p in files] == [
+        "sub/ä.png" if ids[1] < 65536 else "sub/ä.tif"
+    ]
+    assert read_raster(files[0]).dtype.itemsize == (1 if ids[1] < 256 else 2 if ids[1] < 65536 else 4)
+    found_ref, found = formats.read(tmp_path / "out")[0]
+    assert found == instances
+    assert found_ref.name == "sub/ä.jpg"
+
+
+def test_one_file(tmp_path: Path) -> None:
+    instances = plain_instances()
+    formats.write([(ref(), instances)], tmp_path / "a.png")
+    assert formats.detect(tmp_path / "a.png") == "labelmap"
+    assert formats.read(tmp_path / "a.png")[0][1] == instances
+    large = instances.replace(ids=np.array([1, 2, 3, 65536]))
+    with pytest.raises(LossyFormatError, match=r"an id is 65536; name it \.tif"):
+        formats.write([(ref(), large)], tmp_path / "b.png")
+    formats.write([(ref(), large)], tmp_path / "b.tif")
+    assert formats.read(tmp_path / "b.tif")[0][1] == large
+    for records in ([], [(ref("a"), instances), (ref("b"), instances)]):
+        with pytest.raises(FormatError, match="name a folder"):
+            formats.write(records, tmp_path / "c.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.tif"]
+
+
+def test_names_that_would_mix(tmp_path: Path) -> None:
+    instances = plain_instances()
+    names = ["x.png", "x_mask.png", "y_labels.png"]
+    formats.write([(ref(n), instances) for n in names], tmp_path / "out", "labelmap")
+    assert [r.name for r, _ in formats.read(tmp_path / "out")] == names
+    with pytest.raises(FormatError, match="would share a label map"):
+        formats.write([(ref("x.png"), instances), (ref("x.jpg"), instances)], tmp_path / "o2", "labelmap")
+    with pytest.raises(FormatError, match="hidden"):
+        formats.write([(ref(".x.png"), instances)], tmp_path / "o2", "labelmap")
+    with pytest.raises(FormatError, match="leaves the folder"):
+        formats.write([(ref("../x.png"), instances)], tmp_path / "o2", "labelmap")
+    with pytest.raises(FormatError, match="not an empty folder"):
+        formats.write([(ref("x.png"), instances)], tmp_path / "out", "labelmap")
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_palette_and_binary_images(tmp_path: Path) -> None:
+    palette = Pillow.fromarray(A)
+    palette.putpalette([i for k in range(256) for i in (k, 0, 255 - k)])
+    palette.save(tmp_path / "a_mask.png")
+    assert palette.mode == "P"
+    assert formats.read(tmp_path / "a_mask.png")[0][1].ids.tolist() == [1, 3, 200]  # type: ignore[union-attr]
+    Pillow.fromarray(A > 0).save(tmp_path / "b_mask.png")
+    assert formats.read(tmp_path / "b_mask.png")[0][1].ids.tolist() == [1]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32, np.int16, np.int32, np.uint64])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_tiff_depths(tmp_path: Path, dtype: type, byteorder: str) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", A.astype(dtype), byteorder=byteorder)
+    np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), A)
+
+
+def test_not_label_maps(tmp_path: Path) -> None:
+    colour = np.zeros((3, 4, 3), np.uint8)
+    cases = {
+        "colour.png": (colour, "is a colour image"),
+        "colour.tif": (colour, "is a colour image"),
+        "float.tif": (A.astype(np.float32), "holds floats"),
+        "negative.tif": (-A.astype(np.int16), "negative value -200"),
+        "stack.tif": (np.zeros((5, 30, 40), np.uint16), "has 5 pages"),
+        "huge.tif": (np.full((3, 4), 2**63, np.uint64), "fit 63 bits"),
+    }
+    for name, (array, message) in cases.items():
+        if name.endswith(".tif"):
+            tifffile.imwrite(
+                tmp_path / name, array, photometric="rgb" if array.ndim == 3 and array.shape[2] == 3 else None
+            )
+        else:
+            save(tmp_path / name, array)
+        with pytest.raises(FormatError, match=message) as caught:
+            list(formats.read(tmp_path / name, "labelmap"))
+        assert caught.value.path == tmp_path / name
+    Pillow.fromarray(A).save(tmp_path / "a.bmp")
+    (tmp_path / "a.bmp").rename(tmp_path / "bmp.png")
+    with pytest.raises(FormatError, match="is a BMP file"):
+        list(formats.read(tmp_path / "bmp.png", "labelmap"))
+
+
+def claim(width: int, height: int) -> bytes:
+    """A PNG whose header claims more than it holds."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("size", [(20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_a_header_that_claims_gigabytes(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "a.png").write_bytes(claim(*size))
+    with pytest.raises(FormatError, match=r"claims|damaged|bomb"):
+        list(formats.read(tmp_path / "a.png", "labelmap"))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_every_truncation_is_an_error(tmp_path: Path, suffix: str) -> None:
+    rng = np.random.default_rng(0)
+    array = rng.integers(0, 60000, (40, 50)).astype(np.uint16)
+    write_raster(array, tmp_path / "a", suffix, {})
+    data = (tmp_path / "a").read_bytes()
+    path = tmp_path / f"b{suffix}"
+    for length in [*range(0, 200, 13), *range(200, len(data) - 8, 397)]:
+        path.write_bytes(data[:length])
+        with pytest.raises(FormatError):
+            list(formats.read(path, "labelmap"))
+
+
+def test_damage_is_an_error_or_harmless(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for suffix in (".png", ".tif"):
+        write_raster(A, tmp_path / "a", suffix, {"image": "a.png"})
+        data = np.frombuffer((tmp_path / "a").read_bytes(), np.uint8)
+        for _ in range(60):
+            hurt = data.copy()
+            hurt[rng.integers(0, len(hurt), 3)] = rng.integers(0, 256, 3)
+            path = tmp_path / f"b{suffix}"
+            path.write_bytes(hurt.tobytes())
+            try:
+                list(formats.read(path, "labelmap"))
+            except FormatError as error:
+                assert error.path == path  # noqa: PT017

@@ -120,16 +120,14 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
     except UnicodeEncodeError:
         bad = next(i for i, t in zip(index, texts, strict=True) if isinstance(t, str) and not t.isascii())
         raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has") from None
-    code = np.frombuffer(b"".join(data), np.uint8).astype(np.int64) - 48
+    code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)  # wraps below "0", so that one comparison finds all
     cuts = np.zeros(len(data) + 1, np.int64)
     np.cumsum([len(d) for d in data], out=cuts[1:])
-    owner = owners(cuts)
-    wrong = (code < 0) | (code > 63)
+    wrong = code > 63
     if wrong.any():
-        raise InvalidInstancesError(
-            f"mask {index[int(owner[np.argmax(wrong)])]}: RLE counts hold a character that no RLE has"
-        )
-    last = (code & 32) == 0
+        bad = index[int(np.searchsorted(cuts, int(np.argmax(wrong)), "right")) - 1]
+        raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has")
+    last = code < 32
     some = np.diff(cuts) > 0
     open_end = ~last[cuts[1:][some] - 1]
     if open_end.any():
@@ -139,17 +137,19 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
     ends = np.flatnonzero(last)
     begins = np.append(0, ends[:-1] + 1)[: len(ends)]
     groups = ends - begins + 1
-    if len(groups) and groups.max() > 12:
-        raise InvalidInstancesError(
-            f"mask {index[int(owner[begins[np.argmax(groups)]])]}: an RLE count does not fit 63 bits"
-        )
-    value = np.zeros(len(ends), np.int64)
-    for k in range(int(groups.max()) if len(groups) else 0):
-        on = np.flatnonzero(groups > k)
-        value[on] |= (code[begins[on] + k] & 31) << (5 * k)
-    negative = (code[ends] & 16) != 0
+    longest = int(groups.max()) if len(groups) else 0
+    if longest > 12:
+        bad = index[int(np.searchsorted(cuts, int(begins[np.argmax(groups)]), "right")) - 1]
+        raise InvalidInstancesError(f"mask {bad}: an RLE count does not fit 63 bits")
+    bits = code & np.uint8(31)
+    value = bits[begins].astype(np.int64)
+    on = np.arange(len(value))
+    for k in range(1, longest):
+        on = on[groups[on] > k]
+        value[on] |= bits[begins[on] + k].astype(np.int64) << (5 * k)
+    negative = np.flatnonzero(code[ends] & 16)
     value[negative] -= np.int64(1) << (5 * groups[negative])
-    offsets = offsets_of(owner[ends], len(data))
+    offsets = np.searchsorted(ends, cuts)
     return _undo_differences(value, offsets), offsets
 
 

@@ -1,0 +1,89 @@
+"""Short labels drawn onto pixels: any script that DejaVu Sans has, white with a dark halo, thousands at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PillowImage
+from PIL import ImageDraw, ImageFont
+
+__all__ = ["draw_texts", "text_height"]
+
+_SQUARE = np.ones((3, 3), np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    import matplotlib
+
+    # matplotlib brings DejaVu Sans, which has Greek, Cyrillic, arrows and units; Pillow's own font has Latin only
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), size)
+
+
+@lru_cache(maxsize=4096)
+def _glyph(character: str, size: int) -> npt.NDArray[np.uint8]:
+    """Coverage of one character on the line, as wide as it moves the pen."""
+    font = _font(size)
+    width = max(round(font.getlength(character)), 1)
+    cell = PillowImage.new("L", (width, text_height(size)))
+    ImageDraw.Draw(cell).text((0, 0), character, fill=255, font=font)
+    return np.asarray(cell)
+
+
+def text_height(size: int) -> int:
+    """Height in pixels of a line of text of this size."""
+    return size + (size + 3) // 4
+
+
+@lru_cache(maxsize=256)
+def _word(word: str, size: int) -> npt.NDArray[np.uint8]:
+    return np.concatenate([_glyph(c, size) for c in word], axis=1)
+
+
+@lru_cache(maxsize=1024)
+def _line(text: str, size: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
+    """A line of white text with its halo, padded by 2 pixels: (what is kept of the ground, of 255; what is added)."""
+    # names repeat, numbers do not: words are kept, digits are put together
+    parts = [_word(w, size) if w.isalpha() else _glyph(w, size) for w in _pieces(text)]
+    width = sum(p.shape[1] for p in parts)
+    ink = np.zeros((text_height(size) + 4, width + 4), np.uint8)
+    np.concatenate(parts, axis=1, out=ink[2:-2, 2:-2])
+    halo = cv2.blur(cv2.dilate(ink, _SQUARE), (3, 3)).astype(np.uint16)
+    keep = (255 - ink) * (255 - (halo * 217) // 255) // 255
+    return keep[:, :, None], (ink.astype(np.uint16) * 255 + 128)[:, :, None]
+
+
+def _pieces(text: str) -> list[str]:
+    pieces: list[str] = []
+    for c in text:
+        if c.isalpha() and pieces and pieces[-1].isalpha():
+            pieces[-1] += c
+        else:
+            pieces.append(c)
+    return pieces
+
+
+def draw_texts(canvas: npt.NDArray[np.uint8], texts: Sequence[str], corners: npt.NDArray[np.int64], size: int) -> None:
+    """Draw each text with its upper left corner at (x, y), moved as needed to lie inside the canvas, in place.
+
+    Parameters
+    ----------
+    canvas : uint8 (H, W, 3).
+    texts : N lines; an empty one draws nothing.
+    corners : int64 (N, 2).
+    size : of the font, in pixels.
+    """
+    height, width = canvas.shape[:2]
+    for text, (x, y) in zip(texts, corners.tolist(), strict=True):
+        if not text:
+            continue
+        keep, add = _line(text, size)
+        x, y = max(min(x, width - keep.shape[1]), 0), max(min(y, height - keep.shape[0]), 0)
+        spot = canvas[y : y + keep.shape[0], x : x + keep.shape[1]]
+        rows, columns = spot.shape[:2]
+        spot[:] = (spot * keep[:rows, :columns] + add[:rows, :columns]) // 255

@@ -1,0 +1,209 @@
+"""Instances over their image: fill, outlines, boxes, names, scores and ids, thousands at once."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.draw import _strokes, palette
+from apiece.draw._text import draw_texts, text_height
+from apiece.errors import ConfigError, InvalidInstancesError
+
+__all__ = ["overlay", "to_display"]
+
+_RGB = npt.NDArray[np.uint8]
+
+
+def to_display(image: Image) -> _RGB:
+    """An image as a screen can show it: uint8 (H, W, 3), always a new array.
+
+    Three or more channels show the first three as red, green and blue; one or two show the first as grey. 8-bit
+    values are kept, booleans become 0 and 255, and everything else (16-bit, 32-bit, float) is stretched so that
+    the 0.5th and the 99.8th percentile of what is shown become black and white; NaN and minus infinity are black,
+    infinity is white. For display only: nothing is measured on this.
+    """
+    pixels = image.pixels[:, :, : 3 if image.channels >= 3 else 1]
+    if pixels.dtype == np.bool_:
+        shown = pixels.astype(np.uint8) * np.uint8(255)
+    elif pixels.dtype == np.uint8:
+        shown = pixels
+    else:
+        shown = _stretched(pixels)
+    return np.ascontiguousarray(np.broadcast_to(shown, (*image.size, 3))).copy()
+
+
+def _stretched(pixels: npt.NDArray[Any]) -> _RGB:
+    step = max(int(np.sqrt(pixels.shape[0] * pixels.shape[1] / 1e6)), 1)  # a million pixels tell the percentiles
+    sample = np.asarray(pixels[::step, ::step], np.float64)
+    sample = sample[np.isfinite(sample)]
+    low, high = np.percentile(sample, (0.5, 99.8)) if sample.size else (0.0, 1.0)
+    if high <= low:
+        high = low + 1.0
+    if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
+        bounds = np.iinfo(pixels.dtype)
+        table = _scaled(np.arange(bounds.min, bounds.max + 1), low, high)
+        return np.asarray(table[pixels.astype(np.int32) - bounds.min])
+    shown = np.empty(pixels.shape, np.uint8)
+    for top in range(0, len(pixels), 512):  # in strips: a float copy of a huge image would be eight times as large
+        shown[top : top + 512] = _scaled(pixels[top : top + 512], low, high)
+    return shown
+
+
+def _scaled(values: npt.NDArray[Any], low: float, high: float) -> _RGB:
+    scaled = (np.asarray(values, np.float64) - low) * (255.0 / (high - low))
+    np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
+    return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
+
+
+def overlay(
+    image: Image,
+    instances: Instances,
+    *,
+    fill: bool = True,
+    outlines: bool = True,
+    boxes: bool = False,
+    names: bool = True,
+    scores: bool = False,
+    ids: bool = False,
+    alpha: float = 0.45,
+    colour_by: Literal["instance", "class"] = "instance",
+    colours: npt.ArrayLike | None = None,
+    thickness: int | None = None,
+    text_size: int | None = None,
+) -> _RGB:
+    """Draw instances over their image.
+
+    Where masks overlap, the smaller one is drawn on top. An outline lies inside its mask, so that its outer edge is
+    exact; a darker line outside it keeps it readable on any ground.
+
+    Parameters
+    ----------
+    image : any dtype, 1 to 12 channels; shown as `to_display` says.
+    instances : of an image of this size.
+    fill, outlines, boxes : what to draw of the mask and of its box.
+    names, scores, ids : what to write at the top of each box. Scores and ids are skipped where there are none.
+    alpha : how much the fill covers, 0..1.
+    colour_by : ``"instance"``: by id, or by index where there are no ids; ``"class"``: by label. See `palette.colours`.
+    colours : uint8 (N, 3) RGB instead.
+    thickness : of outlines and boxes, in pixels; by default 1, or 2 for images above 800 pixels.
+    text_size : in pixels; by default it grows with the image, from 10 to 24.
+
+    Returns
+    -------
+    uint8 RGB, (H, W, 3).
+
+    Raises
+    ------
+    InvalidInstancesError
+        if the sizes differ or ``colours`` has another shape.
+    ConfigError
+        if ``alpha`` is not 0..1, ``thickness`` or ``text_size`` not positive, ``colour_by`` neither of its values.
+    """
+    if image.size != instances.size:
+        raise InvalidInstancesError(f"the image is {image.size} (height, width), the instances are of {instances.size}")
+    if not 0 <= alpha <= 1 or (thickness is not None and thickness < 1) or (text_size is not None and text_size < 1):
+        raise ConfigError(
+            f"alpha must be 0 to 1, thickness and text_size at least 1; got {alpha}, {thickness}, {text_size}"
+        )
+    canvas = to_display(image)
+    if not len(instances):
+        return canvas
+    colour = _colours(instances, colour_by, colours)
+    order = np.argsort(-instances.masks.area, kind="stable")
+    side = float(np.sqrt(image.size[0] * image.size[1]))
+    width = thickness or (1 if side < 800 else 2)
+    if fill and alpha > 0:
+        _fill(canvas, instances, order, colour, alpha)
+    if outlines:
+        _outlines(canvas, instances, order, colour, width)
+    if boxes:
+        _boxes(canvas, instances, order, colour, width)
+    if names or scores or ids:
+        _texts(canvas, instances, order, text_size or int(np.clip(side / 42, 10, 24)), names, scores, ids)
+    return canvas
+
+
+def _colours(instances: Instances, colour_by: str, given: npt.ArrayLike | None) -> _RGB:
+    if given is not None:
+        colour = np.asarray(given)
+        if colour.shape != (len(instances), 3) or colour.dtype != np.uint8:
+            raise InvalidInstancesError(
+                f"colours must be uint8 of shape ({len(instances)}, 3), got {colour.dtype} of shape {colour.shape}"
+            )
+        return colour
+    if colour_by == "class":
+        return palette.colours(instances.labels)
+    if colour_by != "instance":
+        raise ConfigError(f"colour_by must be 'instance' or 'class', got {colour_by!r}")
+    return palette.colours(np.arange(len(instances)) if instances.ids is None else instances.ids)
+
+
+def _fill(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB, alpha: float) -> None:
+    """Blend with the image itself, not with what was painted: where masks overlap the last colour stands alone."""
+    # four bytes a pixel move as one word: a third of the time of three bytes
+    painted = cv2.cvtColor(canvas, cv2.COLOR_RGB2RGBA)
+    words, ground = _words(painted), _words(painted.copy())
+    tint = _words(np.pad(colour, ((0, 0), (0, 1))))
+    for at, owner in _strokes.fill(instances.masks, order):
+        under, over = ground[at].view(np.uint8), tint[owner].view(np.uint8)
+        mixed = cv2.addWeighted(under.reshape(-1, 4), 1.0 - alpha, over.reshape(-1, 4), alpha, 0.0)
+        words[at] = _words(mixed)
+    cv2.cvtColor(painted, cv2.COLOR_RGBA2RGB, dst=canvas)
+
+
+def _words(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+    return np.ascontiguousarray(rgba).reshape(-1).view(np.uint32)
+
+
+def _outlines(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB, width: int) -> None:
+    at, owner = _strokes.outline(instances.masks, order, width)
+    free = np.ones(canvas.shape[:2], bool)
+    free.reshape(-1)[at] = False
+    _darken_around(canvas, free, at)
+    canvas.reshape(-1, 3)[at] = colour[owner]
+
+
+def _darken_around(canvas: _RGB, free: npt.NDArray[np.bool_], at: _strokes.Int) -> None:
+    """Halve the brightness of the pixels beside an outline that are not outline themselves."""
+    height, width = free.shape
+    row, column = np.divmod(at, width)
+    flat, open_ = canvas.reshape(-1, 3), free.reshape(-1)
+    for inside, step in ((row > 0, -width), (row < height - 1, width), (column > 0, -1), (column < width - 1, 1)):
+        beside = at[inside] + step
+        beside = beside[open_[beside]]
+        flat[beside] = flat[beside] // 2  # read before written: an index that comes twice is halved once
+        open_[beside] = False
+
+
+def _boxes(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB, width: int) -> None:
+    box = instances.boxes.astype(np.int64)
+    for i in order[instances.masks.area[order] > 0].tolist():
+        x0, y0, x1, y1 = box[i].tolist()
+        rgb = colour[i].tolist()
+        # half-open boxes: the last pixel row and column are inside
+        canvas[y0 : y0 + width, x0:x1] = canvas[max(y1 - width, y0) : y1, x0:x1] = rgb
+        canvas[y0:y1, x0 : x0 + width] = canvas[y0:y1, max(x1 - width, x0) : x1] = rgb
+
+
+def _texts(
+    canvas: _RGB, instances: Instances, order: _strokes.Int, size: int, names: bool, scores: bool, ids: bool
+) -> None:
+    order = order[instances.masks.area[order] > 0]
+    parts: list[list[str]] = []
+    if names:
+        parts.append([instances.classes[k] for k in instances.labels[order].tolist()])
+    if ids and instances.ids is not None:
+        parts.append([f"#{k}" for k in instances.ids[order].tolist()])
+    if scores and instances.scores is not None:
+        parts.append([f"{s:.2f}" for s in instances.scores[order].tolist()])
+    if not parts:
+        return
+    corners = instances.boxes[order, :2].astype(np.int64)
+    # above the box, so that the object itself stays in view
+    corners[:, 1] -= text_height(size) + 2
+    draw_texts(canvas, [" ".join(words) for words in zip(*parts, strict=True)], corners, size)

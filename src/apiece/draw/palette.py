@@ -1,0 +1,66 @@
+"""One stable colour per object, distinct from its neighbours in number and readable on light and dark.
+
+Hues step by the golden ratio, so that any run of consecutive ids spreads evenly over the circle; lightness and
+chroma step by another irrational, so that equal hues come back at another lightness. Colours are laid out in OKLCH
+(Ottosson 2020, "A perceptual color space for image processing"), where equal steps look equal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["colours", "from_oklch", "is_light"]
+
+# floor(2**64 / golden ratio), and the same of the plastic number: multiplication modulo 2**64 is the exact
+# fractional part for every integer, negative and huge ones too
+_GOLDEN = np.uint64(11400714819323198485)
+_PLASTIC = np.uint64(13925305203486898176)
+
+
+def from_oklch(
+    lightness: npt.NDArray[np.float64], chroma: npt.NDArray[np.float64], hue: npt.NDArray[np.float64]
+) -> npt.NDArray[np.uint8]:
+    """OKLCH to sRGB: (N, 3) uint8. Lightness 0..1, chroma about 0..0.37, hue in turns; what is too vivid is dulled."""
+    a, b = np.cos(2 * np.pi * hue), np.sin(2 * np.pi * hue)
+    linear = np.zeros((len(lightness), 3))
+    done = np.zeros(len(lightness), bool)
+    for dull in (1.0, 0.85, 0.7, 0.55, 0.4, 0.2, 0.0):
+        c = chroma * dull
+        root = np.stack(
+            [
+                lightness + c * (0.3963377774 * a + 0.2158037573 * b),
+                lightness - c * (0.1055613458 * a + 0.0638541728 * b),
+                lightness - c * (0.0894841775 * a + 1.2914855480 * b),
+            ],
+            axis=1,
+        )
+        trial = root**3 @ np.array(
+            [
+                [4.0767416621, -1.2684380046, -0.0041960863],
+                [-3.3077115913, 2.6097574011, -0.7034186147],
+                [0.2309699292, -0.3413193965, 1.7076147010],
+            ]
+        )
+        fits = ~done & (trial >= -1e-4).all(axis=1) & (trial <= 1 + 1e-4).all(axis=1)
+        linear[fits] = trial[fits]
+        done |= fits
+    linear = np.clip(linear, 0, 1)
+    shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.asarray(np.rint(shown * 255), np.uint8)
+
+
+def colours(keys: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """RGB of each key (an id, a label, an index): uint8 (N, 3). The same key has the same colour everywhere, always."""
+    key = np.atleast_1d(np.asarray(keys)).astype(np.int64).view(np.uint64)
+    # wrapping is the point; the first 53 bits are all that a float holds
+    hue = ((key * _GOLDEN) >> np.uint64(11)) / 2.0**53
+    level = ((key * _PLASTIC) >> np.uint64(11)) / 2.0**53
+    return from_oklch(0.62 + 0.20 * level, 0.21 - 0.05 * level, hue + 0.02)
+
+
+def is_light(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Whether black text reads better than white on each colour of an (..., 3) array (relative luminance of WCAG 2)."""
+    value = rgb / 255.0
+    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]) > 0.179)

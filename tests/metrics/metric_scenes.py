@@ -47,7 +47,7 @@ def instances(rng: np.random.Generator, size: tuple[int, int], classes: tuple[st
 
 def pairs(seed: int, images: int = 4, most: int = 8, classes: tuple[str, ...] = ("a", "b"), big: bool = False,
           stated: bool = False) -> list[tuple[Instances, Instances]]:  # fmt: skip
-    """Truth and predictions of a few small images; ``big`` reaches COCO's three sizes; ``stated`` adds area and bbox."""
+    """Truth and predictions of a few images; ``big`` reaches COCO's three sizes; ``stated`` adds area and bbox."""
     rng = np.random.default_rng(seed)
     out = []
     for _ in range(images):

@@ -5,5 +5,16 @@ from apiece.metrics._batch import Batch
 from apiece.metrics._curves import Curves
 from apiece.metrics._evaluate import Evaluation, evaluate
 from apiece.metrics._match import Matches
+from apiece.metrics._threshold import f1_thresholds
 
-__all__ = ["Batch", "Curves", "Evaluation", "Matches", "Metric", "MetricResult", "Settings", "evaluate"]
+__all__ = [
+    "Batch",
+    "Curves",
+    "Evaluation",
+    "Matches",
+    "Metric",
+    "MetricResult",
+    "Settings",
+    "evaluate",
+    "f1_thresholds",
+]

@@ -29,10 +29,12 @@ class Settings:
     ----------
     max_dets : COCO only: most detections counted per image and class, best scores first; average recall is given for
         each number, everything else for the largest.
+    kinds : COCO only: ``"mask"``, ``"box"`` or both; leaving one out saves its time.
     conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, one number or one per class.
     """
 
     max_dets: tuple[int, ...] = (1, 10, 100)
+    kinds: tuple[str, ...] = ("mask", "box")
     conf: float | tuple[float, ...] = 0.0
 
     def __post_init__(self) -> None:
@@ -40,6 +42,10 @@ class Settings:
         if not limits or limits[0] < 1 or len(set(limits)) != len(limits):
             raise ConfigError(f"max_dets must be distinct numbers of 1 or more, got {tuple(self.max_dets)}")
         object.__setattr__(self, "max_dets", limits)
+        kinds = tuple(kind for kind in ("mask", "box") if kind in self.kinds)
+        if not kinds or len(kinds) != len(self.kinds):
+            raise ConfigError(f"kinds must be 'mask', 'box' or both, got {self.kinds!r}")
+        object.__setattr__(self, "kinds", kinds)
         single = isinstance(self.conf, int | float)
         object.__setattr__(self, "conf", float(self.conf) if single else tuple(map(float, self.conf)))  # type: ignore[arg-type]
 

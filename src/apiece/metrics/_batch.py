@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import DataError, UnknownNameError
-from apiece.metrics._pairs import Pairs, box_pairs, mask_pairs
+from apiece.metrics._pairs import Pairs, Runs, box_pairs, mask_pairs
 
 __all__ = ["Batch", "Side"]
 
@@ -31,7 +30,9 @@ class Side:
 
     Attributes
     ----------
-    masks : one `Masks` per image.
+    runs : the masks, in the order given.
+    mask : int64 (N,), which mask of ``runs`` each row has.
+    sizes : int64 (images, 2), height and width of each image.
     image : int64 (N,), which image of the batch.
     index : int64 (N,), which instance of that image.
     label : int64 (N,), class.
@@ -39,23 +40,31 @@ class Side:
     area : float64 (N,), pixels squared; what decides small, medium, large. Truth: attribute ``area`` if there is one,
         else pixels of the mask. Predictions: width x height of attribute ``bbox`` if there is one, else pixels of the
         mask. (So does pycocotools: it reads the file's ``area`` for truth, and never for results.)
-    box : float64 (N, 4), x, y, width, height: attribute ``bbox`` if there is one, else the mask's own box.
+    stated : float64 (N, 4), attribute ``bbox``, NaN where there is none.
     crowd : bool (N,).
     score : float64 (N,); zeros for truth, NaN for predictions without scores.
     """
 
-    masks: tuple[Masks, ...]
+    runs: Runs
+    mask: Int
+    sizes: Int
     image: Int
     index: Int
     label: Int
     group: Int
     area: Float
-    box: Float
+    stated: Float
     crowd: Bool
     score: Float
 
     def __len__(self) -> int:
         return len(self.image)
+
+    @cached_property
+    def box(self) -> Float:
+        """X, y, width, height: attribute ``bbox`` if there is one, else the mask's own box; float64 (N, 4)."""
+        there = np.isfinite(self.stated).all(1, keepdims=True)
+        return self.stated if np.all(there) else np.where(there, self.stated, self.runs.boxes()[self.mask])
 
     @cached_property
     def rank(self) -> Int:
@@ -114,8 +123,16 @@ class Batch:
     def mask_pairs(self) -> Pairs:
         """Every prediction and truth of one image and class whose masks overlap, with mask IoU."""
         truth, predicted = self.truth, self.predicted
-        return mask_pairs(predicted.masks, predicted.image, predicted.index, predicted.group,
-                          truth.masks, truth.image, truth.index, truth.group, truth.crowd)  # fmt: skip
+        return mask_pairs(
+            predicted.runs,
+            predicted.mask,
+            predicted.group,
+            truth.runs,
+            truth.mask,
+            truth.group,
+            truth.crowd,
+            truth.sizes[truth.image],
+        )
 
     @cached_property
     def box_pairs(self) -> Pairs:
@@ -128,31 +145,30 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
     counts = [len(s) for s in sets]
     image = np.repeat(np.arange(len(sets)), counts)
     label = _joined([_labels(s, classes) for s in sets], np.int64)
-    mask_area = _joined([s.masks.area for s in sets], np.float64)
-    box = np.concatenate([_stated(s, "bbox", (4,)) for s in sets] or [np.zeros((0, 4))])
-    stated = np.isfinite(box).all(1)
+    runs = Runs.of([s.masks for s in sets])
+    area = runs.area().astype(np.float64)
+    stated = np.concatenate([_stated(s, "bbox", (4,)) for s in sets])
     if predicted:
-        area = np.where(stated, box[:, 2] * box[:, 3], mask_area)
+        there = np.isfinite(stated).all(1)
+        area[there] = stated[there, 2] * stated[there, 3]
         score = _joined([np.full(len(s), np.nan) if s.scores is None else s.scores for s in sets], np.float64)
     else:
-        area = _joined([_stated(s, "area", ()) for s in sets], np.float64)
-        area = np.where(np.isfinite(area), area, mask_area)
+        own = _joined([_stated(s, "area", ()) for s in sets], np.float64)
+        area = np.where(np.isfinite(own), own, area)
         score = np.zeros(len(area))
-    if not stated.all():
-        own = np.concatenate([s.masks.boxes for s in sets]).astype(np.float64)
-        own[:, 2:] -= own[:, :2]
-        box = np.where(stated[:, None], box, own)
     group = image * len(classes) + label
     # lexsort is stable: equal scores stay in the order given
     order = np.lexsort((-score, group)) if predicted else np.arange(len(group))
     return Side(
-        masks=tuple(s.masks for s in sets),
+        runs=runs,
+        mask=order,
+        sizes=np.array([s.size for s in sets], np.int64),
         image=image[order],
         index=(np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts))[order],
         label=label[order],
         group=group[order],
         area=area[order],
-        box=box[order],
+        stated=stated[order],
         crowd=_joined([s.crowd for s in sets], np.bool_)[order],
         score=score[order],
     )

@@ -18,8 +18,8 @@ from apiece.metrics._match import Matches
 
 __all__ = ["Evaluation", "evaluate"]
 
-_MAX_RUNS = 400_000
-"""Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 60 MB."""
+_MAX_RUNS = 200_000
+"""Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
 _MAX_IMAGES = 256
 
 _log = logging.getLogger("apiece")
@@ -74,11 +74,12 @@ class Evaluation:
         Raises
         ------
         UnknownNameError
-            if the metric ``coco`` was not among those asked for.
+            if the metric ``coco`` was not among those asked for, or not for masks.
         """
-        if "coco" not in self.extras:
-            raise UnknownNameError("metric in this evaluation", "coco", self.extras)
-        matches: Matches = self.extras["coco"]["matches"]
+        found = self.extras.get("coco", {})
+        if "matches" not in found:
+            raise UnknownNameError("table of this evaluation", "matches", found)
+        matches: Matches = found["matches"]
         return matches
 
 
@@ -88,6 +89,7 @@ def evaluate(
     *,
     metrics: Sequence[str] = ("coco",),
     max_dets: Sequence[int] = (1, 10, 100),
+    kinds: Sequence[str] = ("mask", "box"),
     conf: float | Sequence[float] = 0.0,
 ) -> Evaluation:
     """Hold predictions against truth.
@@ -99,6 +101,7 @@ def evaluate(
     classes : class names, in the order of the result; default those of the first truth. Labels are joined by name.
     metrics : names of metrics, the files of ``apiece.metrics``; all share one matching.
     max_dets : see `Settings`: COCO's limits on predictions per image and class. No other metric has a limit.
+    kinds : COCO of masks, of boxes, or both.
     conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
 
     Raises
@@ -108,7 +111,7 @@ def evaluate(
     UnknownNameError
         if an instance has a class that is not among ``classes``, or a metric does not exist.
     """
-    settings = Settings(tuple(max_dets), conf if isinstance(conf, int | float) else tuple(conf))
+    settings = Settings(tuple(max_dets), tuple(kinds), conf if isinstance(conf, int | float) else tuple(conf))
     stream = iter(pairs)
     head = list(itertools.islice(stream, 1))
     if classes is None:

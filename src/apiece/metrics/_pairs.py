@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ import numpy.typing as npt
 from apiece.core.masks import Masks
 from apiece.ops.overlap import iou
 
-__all__ = ["Pairs", "box_pairs", "mask_pairs"]
+__all__ = ["Pairs", "Runs", "box_pairs", "mask_pairs"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -50,17 +49,67 @@ class Pairs:
         return Pairs(self.predicted[keep], self.truth[keep], self.iou[keep])
 
 
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The mask runs of several images in one array each.
+
+    Attributes
+    ----------
+    x, y0, y1 : int32 (R,), as in `Masks`.
+    offsets : int64 (N + 1,), where the runs of each mask begin and end.
+    """
+
+    x: npt.NDArray[np.int32]
+    y0: npt.NDArray[np.int32]
+    y1: npt.NDArray[np.int32]
+    offsets: Int
+
+    @classmethod
+    def of(cls, sets: Sequence[Masks]) -> Runs:
+        """All masks of several images, in order."""
+        none = np.zeros(0, np.int32)
+        x, y0, y1 = (np.concatenate([none, *(getattr(m, name) for m in sets)]) for name in ("x", "y0", "y1"))
+        before = np.cumsum([0, *(len(m.x) for m in sets)])
+        begin = [m.offsets[:-1] + base for m, base in zip(sets, before[:-1], strict=True)]
+        return cls(x, y0, y1, np.concatenate([*begin, before[-1:]]))
+
+    def area(self) -> Int:
+        """Pixels of each mask: int64 (N,)."""
+        pixels = np.concatenate([[0], np.cumsum(self.y1 - self.y0, dtype=np.int64)])
+        return np.diff(pixels[self.offsets])
+
+    def boxes(self) -> Float:
+        """Tight boxes x, y, width, height: float64 (N, 4); zeros for an empty mask."""
+        box = np.zeros((len(self.offsets) - 1, 4))
+        some = np.flatnonzero(np.diff(self.offsets))
+        begin = self.offsets[some]
+        if len(some):
+            left, top = self.x[begin], np.minimum.reduceat(self.y0, begin)
+            right, bottom = self.x[self.offsets[some + 1] - 1] + 1, np.maximum.reduceat(self.y1, begin)
+            box[some] = np.stack([left, top, right - left, bottom - top], 1)
+        return box
+
+    def strip(self, mask: Int, shift: Int, size: tuple[int, int]) -> Masks:
+        """The chosen masks, each moved right by ``shift``, on one image of ``size``."""
+        begin = self.offsets[mask]
+        count = self.offsets[mask + 1] - begin
+        offsets = np.concatenate([[0], np.cumsum(count)])
+        run = np.repeat(begin - offsets[:-1], count) + np.arange(offsets[-1])
+        return Masks(size, self.x[run] + np.repeat(shift, count), self.y0[run], self.y1[run], offsets)
+
+
 def mask_pairs(
-    masks_p: Sequence[Masks], image_p: Int, index_p: Int, group_p: Int,
-    masks_t: Sequence[Masks], image_t: Int, index_t: Int, group_t: Int, crowd: Bool,
-) -> Pairs:  # fmt: skip
+    runs_p: Runs, mask_p: Int, group_p: Int, runs_t: Runs, mask_t: Int, group_t: Int, crowd: Bool, sizes_t: Int
+) -> Pairs:
     """Mask IoU of all overlapping pairs within each group.
 
     Parameters
     ----------
-    masks_p, masks_t : one `Masks` per image, predictions and truth.
-    image, index, group : int64 (N,) of each side, as in `Side`.
-    crowd : bool of the truth side.
+    runs_p, runs_t : masks of predictions and of truth.
+    mask_p, mask_t : int64 (N,), which mask each row has.
+    group_p, group_t : int64 (N,), group of each row.
+    crowd : bool of the truth's rows.
+    sizes_t : int64 (N, 2), height and width of the image of each row of truth.
     """
     # a group without truth, or without predictions, needs no place on the strip
     shared = np.intersect1d(group_p, group_t)
@@ -69,10 +118,9 @@ def mask_pairs(
     rows_p, rows_t = (np.flatnonzero(np.isin(g, shared)) for g in (group_p, group_t))
     place_p, place_t = np.searchsorted(shared, group_p[rows_p]), np.searchsorted(shared, group_t[rows_t])
     width = np.zeros(len(shared), np.int64)
-    width[place_t] = np.array([m.size[1] for m in masks_t], np.int64)[image_t[rows_t]]
+    width[place_t] = sizes_t[rows_t, 1]
     left = np.cumsum(width) - width
-    height = max(m.size[0] for m in masks_t)
-    flat_p, flat_t = _Flat.of(masks_p), _Flat.of(masks_t)
+    height = int(sizes_t[:, 0].max())
     found = []
     start = 0
     while start < len(shared):
@@ -80,10 +128,10 @@ def mask_pairs(
         size = (height, int(left[stop - 1] + width[stop - 1] - left[start]))
         here_p, here_t = ((p >= start) & (p < stop) for p in (place_p, place_t))
         chosen_p, chosen_t = rows_p[here_p], rows_t[here_t]
-        shift = left - left[start]
+        shift = (left - left[start]).astype(np.int32)
         overlap = iou(
-            flat_p.strip(image_p[chosen_p], index_p[chosen_p], shift[place_p[here_p]], size),
-            flat_t.strip(image_t[chosen_t], index_t[chosen_t], shift[place_t[here_t]], size),
+            runs_p.strip(mask_p[chosen_p], shift[place_p[here_p]], size),
+            runs_t.strip(mask_t[chosen_t], shift[place_t[here_t]], size),
             crowd[chosen_t],
         )
         overlap.sort_indices()
@@ -91,34 +139,6 @@ def mask_pairs(
         found.append(Pairs(chosen_p[row], chosen_t[overlap.indices], overlap.data))
         start = stop
     return _ordered(found)
-
-
-@dataclass(frozen=True, eq=False)
-class _Flat:
-    """The runs of several images' masks in one array each."""
-
-    x: npt.NDArray[np.int32]
-    y0: npt.NDArray[np.int32]
-    y1: npt.NDArray[np.int32]
-    begin: Int
-    count: Int
-    first: Int
-
-    @classmethod
-    def of(cls, sets: Sequence[Masks]) -> _Flat:
-        x, y0, y1 = (np.concatenate([getattr(m, name) for m in sets]) for name in ("x", "y0", "y1"))
-        before = np.cumsum([0, *(len(m.x) for m in sets)])[:-1]
-        begin = np.concatenate([m.offsets[:-1] + base for m, base in zip(sets, before, strict=True)])
-        count = np.concatenate([np.diff(m.offsets) for m in sets])
-        return cls(x, y0, y1, begin, count, np.cumsum([0, *(len(m) for m in sets)]))
-
-    def strip(self, image: Int, index: Int, shift: Int, size: tuple[int, int]) -> Masks:
-        """The masks ``index`` of the images ``image``, each moved right by ``shift``, on one image of ``size``."""
-        mask = self.first[image] + index
-        count = self.count[mask]
-        offsets = np.concatenate([[0], np.cumsum(count)])
-        run = np.repeat(self.begin[mask] - offsets[:-1], count) + np.arange(offsets[-1])
-        return Masks(size, self.x[run] + np.repeat(shift, count), self.y0[run], self.y1[run], offsets)
 
 
 def box_pairs(box_p: Float, group_p: Int, box_t: Float, group_t: Int, crowd: Bool) -> Pairs:
@@ -186,7 +206,7 @@ def _ordered(found: Sequence[Pairs]) -> Pairs:
     if not found:
         return _no_pairs()
     p, t, values = (np.concatenate([getattr(f, name) for f in found]) for name in ("predicted", "truth", "iou"))
-    order: Any = np.lexsort((t, p))
+    order: Int = np.lexsort((t, p))
     return Pairs(p[order], t[order], values[order])
 
 

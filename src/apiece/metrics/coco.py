@@ -36,8 +36,6 @@ __all__ = ["METRIC", "Coco", "Tally", "tally"]
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 
-_KINDS = ("mask", "box")
-
 
 @dataclass(frozen=True, eq=False)
 class Tally:
@@ -105,13 +103,15 @@ class Coco:
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)
-        self.max_dets = (settings or Settings()).max_dets
+        settings = settings or Settings()
+        self.max_dets, self.kinds = settings.max_dets, settings.kinds
         self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._tallies: dict[str, list[Tally]] = {kind: [] for kind in _KINDS}
+        self._tallies: dict[str, list[Tally]] = {kind: [] for kind in self.kinds}
         self._matches: list[Matches] = []
+        self._given = 0
 
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch.
@@ -125,7 +125,8 @@ class Coco:
         if np.isnan(predicted.score).any():
             image = batch.first + int(predicted.image[np.argmax(np.isnan(predicted.score))])
             raise DataError(f"image {image}: predictions have no scores, and average precision ranks by score")
-        for kind in _KINDS:
+        self._given += len(predicted)
+        for kind in self.kinds:
             pairs = batch.mask_pairs if kind == "mask" else batch.box_pairs
             made, first = tally(batch, pairs, self.max_dets[-1])
             self._tallies[kind].append(made)
@@ -133,23 +134,24 @@ class Coco:
                 self._matches.append(_matches(batch, pairs, first))
 
     def compute(self) -> MetricResult:
-        """All numbers, per class too; extras ``"mask"`` and ``"box"`` are `Curves`, ``"matches"`` is `Matches`."""
+        """All numbers, per class too; extras: ``"mask"`` and ``"box"``, `Curves`; ``"matches"``, `Matches` of masks."""
         numbers: dict[str, float] = {}
         per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes}
         extras: dict[str, object] = {}
-        for kind in _KINDS:
+        for kind in self.kinds:
             whole = _joined(self._tallies[kind], len(self.classes))
             values, extras[kind] = _summary(whole, self.classes, self.max_dets)
             for key, by_class in values.items():
                 numbers[f"{kind}_{key}"] = _mean(by_class)
                 for name, column in zip(self.classes, by_class, strict=True):
                     per_class[name][f"{kind}_{key}"] = _mean(column)
-        extras["matches"] = matches = _joined_matches(self._matches, self.classes)
-        return MetricResult(numbers, per_class, extras, self._notes(matches))
+        if "mask" in self.kinds:
+            extras["matches"] = _joined_matches(self._matches, self.classes)
+        return MetricResult(numbers, per_class, extras, self._notes())
 
-    def _notes(self, matches: Matches) -> tuple[str, ...]:
+    def _notes(self) -> tuple[str, ...]:
         """What the limit left out: a cap that bites says so."""
-        given, counted = len(matches.label), sum(len(t.label) for t in self._tallies["mask"])
+        given, counted = self._given, sum(len(t.label) for t in self._tallies[self.kinds[0]])
         if given == counted:
             return ()
         return (

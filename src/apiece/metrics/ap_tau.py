@@ -1,0 +1,116 @@
+"""AP-tau, the nuclei papers' score: TP / (TP + FP + FN) at IoU tau from 0.5 to 0.95.
+
+Used by the 2018 Data Science Bowl, StarDist (``matching(...).accuracy``) and Cellpose (``average_precision``); in spite
+of its name no ranking enters it, so it judges a final answer: predictions below ``Settings.conf`` are left out, all
+others count alike.
+
+- **Headline, pooled**: ``ap_tau50`` ... ``ap_tau95`` sum TP, FP and FN over all images and classes before the quotient,
+  as StarDist's ``matching_dataset`` does by default (``by_image=False``); ``ap_tau`` is their mean.
+- **Mean over images**: ``ap_tau50_image`` ... and ``ap_tau_image``, as the Data Science Bowl ranked. An image without
+  truth and without predictions has nothing to judge and is left out. (StarDist's ``by_image=True`` scores it 0.)
+- Only truth and predictions of one class match. TP is the most one-to-one matches of IoU of at least tau, which is what
+  StarDist's assignment finds; where masks of one image do not overlap and tau > 0.5, no other matching exists.
+- Crowds are not truth; a prediction left unmatched whose area lies in a crowd to a share of at least tau is no FP.
+  Where it is open which prediction is left unmatched, it is one of these.
+- NaN means undefined: no truth and no prediction.
+
+References: Caicedo et al. 2019, doi 10.1038/s41592-019-0612-7; Schmidt et al. 2018, arXiv 1806.03535.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.metrics._base import MetricResult, Settings
+from apiece.metrics._batch import Batch
+from apiece.metrics._match import IOU_THRESHOLDS, most
+from apiece.metrics._pairs import Pairs
+
+__all__ = ["METRIC", "ApTau", "accuracy", "count"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+
+
+def accuracy(counts: npt.NDArray[np.number]) -> Float:
+    """TP / (TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where all three are 0.
+
+    >>> accuracy(np.array([[3, 1, 2], [0, 0, 0]])).tolist()
+    [0.5, nan]
+    """
+    total = counts.sum(-1)
+    return np.divide(counts[..., 0], total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:
+    """TP, FP and FN at each threshold: int64 of shape (thresholds, images, classes, 3).
+
+    Parameters
+    ----------
+    batch : the images.
+    pairs : their mask overlaps.
+    conf : float64 (classes,), lowest score that counts; predictions without scores all count.
+    """
+    truth, predicted = batch.truth, batch.predicted
+    cells = batch.count * len(batch.classes)
+    # not >=: a missing score is NaN and counts
+    kept = ~(predicted.score < conf[predicted.label])
+    pairs = pairs.where(kept[pairs.predicted])
+    in_crowd = truth.crowd[pairs.truth]
+    single, crowded = pairs.where(~in_crowd), pairs.where(in_crowd)
+    truths = np.bincount(truth.group[~truth.crowd], minlength=cells)
+    out = np.empty((len(IOU_THRESHOLDS), cells, 3), np.int64)
+    for level, threshold in enumerate(IOU_THRESHOLDS):
+        matched = most(single, float(threshold), len(predicted), len(truth)) >= 0
+        right = np.bincount(predicted.group[matched], minlength=cells)
+        judged = kept.copy()
+        judged[crowded.predicted[crowded.iou >= threshold]] = False
+        if not judged[kept].all():
+            # of all largest matchings one matches as many of the judged as can be (a matroid): it counts
+            matched = most(single.where(judged[single.predicted]), float(threshold), len(predicted), len(truth)) >= 0
+        wrong = np.bincount(predicted.group[judged & ~matched], minlength=cells)
+        out[level] = np.stack([right, wrong, truths - right], -1)
+    return out.reshape(len(IOU_THRESHOLDS), batch.count, len(batch.classes), 3)
+
+
+class ApTau:
+    """AP-tau over a stream of batches; keeps three counts per image, class summed, and threshold."""
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self.classes = tuple(classes)
+        self.conf = (settings or Settings()).thresholds(self.classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        levels = len(IOU_THRESHOLDS)
+        self._per_class = np.zeros((levels, len(self.classes), 3), np.int64)
+        self._per_image = [np.zeros((levels, 0, 3), np.int32)]
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        counts = count(batch, batch.mask_pairs, self.conf)
+        self._per_class += counts.sum(1)
+        self._per_image.append(counts.sum(2).astype(np.int32))
+
+    def compute(self) -> MetricResult:
+        """All numbers; per class pooled only. Extra ``"counts"``: int32 (thresholds, images, 3) of TP, FP, FN."""
+        counts = np.concatenate(self._per_image, 1)
+        by_image = accuracy(counts)
+        judged = ~np.isnan(by_image)
+        mean = np.divide(
+            np.where(judged, by_image, 0).sum(1), judged.sum(1), out=np.full(len(counts), np.nan), where=judged.any(1)
+        )
+        numbers = _keyed(accuracy(self._per_class.sum(1)), "") | _keyed(mean, "_image")
+        pooled = accuracy(self._per_class)
+        per_class = {name: _keyed(pooled[:, k], "") for k, name in enumerate(self.classes)}
+        return MetricResult(numbers, per_class, {"counts": counts})
+
+
+METRIC = ApTau
+
+
+def _keyed(values: Float, suffix: str) -> dict[str, float]:
+    keys = [f"ap_tau{round(100 * t)}{suffix}" for t in IOU_THRESHOLDS]
+    return {f"ap_tau{suffix}": float(values.mean())} | dict(zip(keys, values.tolist(), strict=True))

@@ -3,8 +3,8 @@
     python benchmarks/formats.py [--images 100000] [--instances 900000] [--repeats 3]
 
 Makes a COCO file of that size (compressed RLE, 640 x 480, ellipses), then measures, each in a process of its own:
-opening against ``json.load`` (time, also of the processor alone, and memory), iterating (time, memory added), and COCO to COCO conversion.
-Prints minimum and median over the repeats.
+opening against ``json.load`` (time, also of the processor alone, and memory), iterating (time, memory added), and COCO
+to COCO conversion. Prints minimum and median over the repeats.
 """
 
 from __future__ import annotations

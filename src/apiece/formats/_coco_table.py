@@ -21,7 +21,7 @@ from apiece.formats._json import kind_of, load_json
 __all__ = ["Annotations", "Images", "Table", "read_annotations", "read_table"]
 
 Int = npt.NDArray[np.int64]
-_MAX_SIDE = 1 << 24
+_MAX_SIDE = 1 << 18
 _ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")
 
 
@@ -192,8 +192,8 @@ def read_annotations(path: Path, key: str, rows: Any, images: Images, categories
         check.distinct(values, "id")
         ids = _int64(check, values, "id")
     crowd = [row.get("iscrowd", 0) for row in rows]
-    if set(crowd) - {0, 1}:
-        index = next(i for i, v in enumerate(crowd) if v not in (0, 1))
+    if set(map(type, crowd)) - {int, bool} or set(crowd) - {0, 1}:
+        index = next(i for i, v in enumerate(crowd) if type(v) not in (int, bool) or v not in (0, 1))
         check.fail(index, "iscrowd", f"must be 0 or 1, got {crowd[index]!r}")
     kept, instance_ids = _kept_ids(check, rows)
     area = _numbers(check, rows, "area", 1)

@@ -22,6 +22,7 @@ __all__ = ["write"]
 
 _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
 _IMAGE = frozenset(["id", "file_name", "height", "width"])
 
@@ -55,7 +56,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 def _dumps(path: Path, value: Any, where: str) -> str:
     try:
-        return json.dumps(value, allow_nan=False)
+        return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 

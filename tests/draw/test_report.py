@@ -1,0 +1,205 @@
+"""The report: whole, self-contained, escaped, and nothing shown that is not there."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.draw import report
+from apiece.draw._charts import ticks
+from apiece.draw.report import Bars, Chart, Example, Line, ReportData, Table, write_report
+from apiece.errors import ConfigError
+
+NASTY = "<script>alert(\"x\")</script> & 'co'"
+VOID = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order; keeps tags, attributes and text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "srcset", "data", "action"):
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def instances(classes: tuple[str, ...] = ("nut",)) -> Instances:
+    a = np.zeros((30, 40), np.uint8)
+    a[4:14, 4:14] = 1
+    a[20:28, 25:39] = 2
+    return Instances.from_label_map(a, classes=classes)
+
+
+def example(title: str = "one.png") -> Example:
+    found = instances()
+    return Example(
+        title, Image(np.full((30, 40), 900, np.uint16)), found, found[[0]], np.array([True, False]), np.array([True])
+    )
+
+
+def full(name: str = "nut") -> ReportData:
+    scores = {f"{kind}_{key}": 0.25 for kind in ("mask", "box") for key, *_ in report._COCO}
+    return ReportData(
+        title=f"Report on {name}",
+        subtitle=name,
+        headline=[("0.861", name)],
+        facts=[("model", name)],
+        scores=scores | {"mask_ap_large": -1.0, "box_ap_large": float("nan"), "mask_ap50": 0.875},
+        extra_scores=[(name, 0.5)],
+        per_class=[(name, {"mask AP": 0.123, "box AP": 0.5})],
+        precision_recall=[Line(name, [0, 0.5, 1], [1, 0.8, 0.1])],
+        training=[Chart(name, "epoch", "loss", [Line(name, [1, 2, 3], [2, float("nan"), 1]), Line("b", [1], [1])])],
+        counts=[(name, 12, 11)],
+        sizes=Bars(name, "area", "instances", [(name, [3, 0])], edges=[0, 10, 20]),
+        best=[example(name)],
+        worst=[example(name)],
+        measurements=Table(name, ("class", "area"), [(name, 1234.5), ("b", None)], note=name),
+        notes=[name],
+    )
+
+
+def page(tmp_path: Path, data: ReportData, **options: int) -> tuple[str, Page]:
+    path = tmp_path / "report.html"
+    write_report(path, data, **options)
+    html = path.read_text(encoding="utf-8")
+    parsed = Page()
+    parsed.feed(html)
+    parsed.close()
+    assert parsed.open == []
+    return html, parsed
+
+
+def test_every_section_is_there_and_every_number(tmp_path: Path) -> None:
+    html, parsed = page(tmp_path, full())
+    assert {"run", "accuracy", "curves", "counts", "images", "measurements", "notes"} <= set(parsed.ids)
+    assert len(parsed.ids) == len(set(parsed.ids))
+    assert all(link[1:] in parsed.ids for link in parsed.links if link.startswith("#"))
+    for number in ("0.875", "0.250", "0.123", "0.861", "1,234"):
+        assert number in parsed.text
+    assert parsed.tags.count("svg") == 4
+    assert parsed.tags.count("img") == 4
+    for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
+        ElementTree.fromstring(svg)
+        assert "nan" not in svg
+
+
+def test_nothing_is_loaded_from_outside(tmp_path: Path) -> None:
+    html, parsed = page(tmp_path, full())
+    assert all(link.startswith(("#", "data:image/jpeg;base64,")) for link in parsed.links)
+    assert not re.search(r"https?://|@import|url\(|<script|<link", html)
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    html, parsed = page(tmp_path, full(NASTY))
+    assert "<script" not in html
+    assert "script" not in parsed.tags
+    assert NASTY in parsed.text
+
+
+def test_what_is_empty_is_left_out(tmp_path: Path) -> None:
+    _, parsed = page(tmp_path, ReportData("Nothing yet"))
+    assert "section" not in parsed.tags
+    assert "Nothing yet" in parsed.text
+    _, parsed = page(tmp_path, ReportData("Per class only", per_class=[("a", {"AP": 0.5})]))
+    assert parsed.tags.count("table") == 1
+
+
+def test_scores_that_do_not_exist_are_dashes(tmp_path: Path) -> None:
+    _, parsed = page(tmp_path, ReportData("t", scores={"mask_ap": 0.5, "mask_ap_large": -1.0}))
+    assert "-1" not in parsed.text
+    assert parsed.text.count("–") == 23 + len(re.findall("–", report._SIZES_NOTE))
+
+
+def test_examples_show_matches_misses_and_false_alarms(tmp_path: Path) -> None:
+    a = np.zeros((64, 64), np.uint8)
+    a[8:24, 8:24] = 1
+    a[40:56, 40:56] = 2
+    found = Instances.from_label_map(a)
+    image = Image(np.full((64, 64, 3), 90, np.uint8))
+    flags = np.array([True, False])
+    html, _ = page(tmp_path, ReportData("t", best=[Example("e", image, found, found, flags, flags)]), image_side=128)
+    pictures = re.findall(r"base64,([^\"]+)", html)
+    assert len(pictures) == 2
+    for picture, wrong in zip(pictures, (report.MISSED, report.FALSE_ALARM), strict=True):
+        pixels = cv2.imdecode(np.frombuffer(base64.b64decode(picture), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+        assert pixels.shape == (128, 128, 3)
+        for colour, corner in ((report.FOUND, 16), (wrong, 80)):
+            edge = pixels[corner + 10 : corner + 20, corner : corner + 2].reshape(-1, 3).mean(axis=0)
+            assert np.abs(edge - colour).max() < 60
+            middle = pixels[corner + 16, corner + 16].astype(float)
+            assert np.abs(middle - (0.78 * 90 + 0.22 * np.array(colour))).max() < 12
+    assert "2, 1 missed" in html
+    assert "2, 1 false" in html
+
+
+@pytest.mark.parametrize("factor", [2.0, 3.0, 0.5])
+def test_scaled_masks_keep_their_place_and_area(factor: float) -> None:
+    stack = np.zeros((3, 48, 60), bool)
+    stack[0, 10:30, 12:40] = True
+    stack[0, 16:24, 20:30] = False
+    stack[1, :8, 50:] = True
+    shown, scaled = report._scaled(Image(np.zeros((48, 60), np.uint8)), Instances(Masks.from_dense(stack)), factor)
+    assert shown.size == scaled.size == (48 * factor, 60 * factor)
+    np.testing.assert_allclose(scaled.masks.area, stack.sum((1, 2)) * factor**2, rtol=0.08)
+    np.testing.assert_allclose(scaled.masks.boxes[:2], Masks.from_dense(stack).boxes[:2] * factor, atol=1)
+    assert scaled.masks.holes.tolist() == [1, 0, 0]
+
+
+def test_it_is_the_same_every_time_and_replaces_the_old_one(tmp_path: Path) -> None:
+    first, _ = page(tmp_path, full())
+    second, _ = page(tmp_path, full())
+    assert first == second
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_wrong_input_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="row 1 has 1 cells"):
+        Table("t", ("a", "b"), [(1, 2), (1,)])
+    with pytest.raises(ConfigError, match="truth_matched of example 'e' needs one flag for each of 2"):
+        Example("e", Image(np.zeros((30, 40))), instances(), instances(), np.array([True]), np.array([True, True]))
+    with pytest.raises(ConfigError, match="image_side"):
+        write_report(tmp_path / "r.html", ReportData("t"), image_side=5)
+
+
+def test_ticks_are_round() -> None:
+    assert ticks(0, 1) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+    assert ticks(0, 30, 6) == pytest.approx([0, 5, 10, 15, 20, 25, 30])
+    assert ticks(3, 3) == [3]
+    assert ticks(0, float("inf")) == [0]
+    for low, high in ((0.0, 1e-7), (-5.0, 12345.0), (0.93, 0.94)):
+        found = ticks(low, high)
+        assert 2 <= len(found) <= 7
+        assert all(low - 1e-12 <= t <= high + 1e-9 for t in found)

@@ -255,7 +255,7 @@ def _write_all(
                     )
                 if "overlay" in save:
                     path = _beside(stage / OUTPUTS["overlay"], names[source.name], ".png")
-                    write_image(path, overlay(image, instances))
+                    write_image(path, overlay(image, instances, names=len(instances.classes) > 1))
                 yield ref, instances
 
         if "coco" in save:

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from apiece.core.image import Image, ImageRef, PixelSize
     from apiece.core.instances import Instances
     from apiece.core.masks import Masks
+    from apiece.formats import read, write
+    from apiece.images import read_image
+    from apiece.measure import measure
     from apiece.ops.overlap import iou
+    from apiece.predict.evaluation import evaluate
+    from apiece.predict.predictor import load
+    from apiece.train import train
 
 __version__ = "0.1.0"
 
@@ -28,13 +34,36 @@ _HOMES = {
     "Instances": "apiece.core.instances",
     "Masks": "apiece.core.masks",
     "PixelSize": "apiece.core.image",
+    "evaluate": "apiece.predict.evaluation",
     "iou": "apiece.ops.overlap",
+    "load": "apiece.predict.predictor",
+    "read": "apiece.formats",
+    "read_image": "apiece.images",
+    "write": "apiece.formats",
 }
+# these are packages that can be called: `apiece.measure(found)`, `apiece.measure.measure_many(...)`
+_CALLABLE = ("measure", "train")
 
-__all__ = ["Image", "ImageRef", "Instances", "Masks", "PixelSize", "iou"]
+__all__ = [
+    "Image",
+    "ImageRef",
+    "Instances",
+    "Masks",
+    "PixelSize",
+    "evaluate",
+    "iou",
+    "load",
+    "measure",
+    "read",
+    "read_image",
+    "train",
+    "write",
+]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _CALLABLE:
+        return importlib.import_module(f"apiece.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'apiece' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)
@@ -43,4 +72,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *_HOMES, *_CALLABLE})

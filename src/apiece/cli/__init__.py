@@ -5,9 +5,12 @@ A file ``foo.py`` holds a function ``foo``, whose signature is the command's opt
 
 from __future__ import annotations
 
+import ast
+import logging
 import os
 import sys
 from collections.abc import Sequence
+from importlib import resources
 
 from cyclopts import App, CycloptsError
 
@@ -22,11 +25,20 @@ A first look, without data: `apiece demo`. Help with examples: `apiece COMMAND -
 """
 
 
-def _app() -> App:
-    app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown", default_parameter=None)
+def _app(asked: str) -> App:
+    app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown")
     for name in _plugins.names("apiece.cli"):
-        app.command(f"apiece.cli.{name}:{name}", name=name)
+        # a line given here would stand in place of the command's own help, examples and all
+        line = {} if name == asked else {"help": _summary(name)}
+        app.command(f"apiece.cli.{name}:{name}", name=name, **line)
     return app
+
+
+def _summary(name: str) -> str:
+    """First line of a command's help, read from its source so that listing the commands imports none."""
+    tree = ast.parse((resources.files(__name__) / f"{name}.py").read_text(encoding="utf-8"))
+    command = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    return (ast.get_docstring(command) or "").partition("\n")[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,8 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     130: interrupted.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    log = logging.getLogger("apiece")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())  # standard error
+        log.setLevel(logging.INFO)
     try:
-        code = _app()(tokens, exit_on_error=False, print_error=True, result_action="return_value")
+        app = _app(tokens[0] if tokens else "")
+        code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         code = 2
     except ApieceError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,8 +90,11 @@ class Summary:
         return out
 
 
-def summarise(data: Dataset | LabelSet) -> Summary:
-    """Go through all labels once, decoding one image's masks at a time; image files are not opened."""
+def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None) -> Summary:
+    """Go through all labels once, decoding one image's masks at a time; image files are not opened.
+
+    ``step`` is called after each image.
+    """
     labels = data.labels if isinstance(data, Dataset) else data
     sizes: Counter[tuple[int, int]] = Counter()
     totals: Counter[str] = Counter()
@@ -111,6 +115,7 @@ def summarise(data: Dataset | LabelSet) -> Summary:
         totals["parts"] += int(np.count_nonzero(masks.parts > 1))
         totals["crowd"] += int(np.count_nonzero(instances.crowd))
         totals["scored"] += instances.scores is not None
+        step()
     area, kind = np.concatenate(areas), np.concatenate(kinds)
     return Summary(
         images=len(counts),

@@ -15,14 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor, nn
 
 from apiece.core.instances import Instances
 from apiece.transforms._input import Frame, ModelInput
+
+if TYPE_CHECKING:  # settings and `--help` need no torch
+    from torch import Tensor, nn
 
 __all__ = ["Architecture", "DecodeOptions", "Frame", "ModelInput", "Targets"]
 

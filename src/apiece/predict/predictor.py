@@ -148,6 +148,12 @@ class Model:
             return self._run([self._ready(_source(image))], options)[0]
         return [self._run([self._ready(_source(item))], options)[0] for item in image]
 
+    def predict_at(self, image: One, confs: Sequence[Conf]) -> list[Instances]:
+        """What `predict` gives at each of several ``conf``, for one pass through the network."""
+        ready = self._ready(_source(image))
+        outputs = self._network([ready])
+        return [self._decode(outputs, [ready], self.options(conf))[0] for conf in confs]
+
     def stream(
         self,
         sources: Sources,
@@ -252,14 +258,8 @@ class Model:
 
     def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
         """Network and decoder on images of one size."""
-        images = torch.from_numpy(np.stack([ready.array for ready in group]))
         try:
-            # the fastest convolution is chosen by measuring: by the clock, not by the input
-            flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-            with torch.inference_mode(), flags:
-                outputs = self._module(images.to(self.device))
-                frames = [ready.frame for ready in group]
-                return self.loaded.architecture.decode(outputs, frames, self.classes, options)
+            return self._decode(self._network(group), group, options)
         except torch.OutOfMemoryError as error:
             if len(group) > 1:
                 _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
@@ -270,6 +270,19 @@ class Model:
                 f"an image of {size[0]} x {size[1]} pixels does not fit in the memory of {self.device}; "
                 f"use device='cpu', or cut it into smaller images"
             ) from error
+
+    def _network(self, group: Sequence[_Ready]) -> Any:
+        """Raw outputs."""
+        images = torch.from_numpy(np.stack([ready.array for ready in group]))
+        # the fastest convolution is chosen by measuring: by the clock, not by the input
+        flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+        with torch.inference_mode(), flags:
+            return self._module(images.to(self.device))
+
+    def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
+        with torch.inference_mode():
+            frames = [ready.frame for ready in group]
+            return self.loaded.architecture.decode(outputs, frames, self.classes, options)
 
     def options(self, conf: Conf = None, iou: float | None = None, max_instances: int | None = None) -> DecodeOptions:
         """What decides which instances are kept; what is None comes from the model folder.

@@ -1,0 +1,95 @@
+"""``apiece demo``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apiece.cli._output import note, print_json, print_table
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError
+
+__all__ = ["demo"]
+
+_PIXEL_SIZE = "0.1 mm"
+_TRAIN, _VAL = 240, 48
+
+
+def demo(
+    *,
+    out: Path = Path("demo"),
+    model: str = "embedding",
+    max_time: str = "3m",
+    seed: int = 0,
+    overwrite: bool = False,
+    json: bool = False,
+) -> None:
+    """Make a data set, train, evaluate, predict, measure and report: the whole road, on a CPU, without network.
+
+    ```
+    apiece demo
+    apiece demo --out /tmp/demo --model mask_rcnn --max-time 10m
+    ```
+
+    Parameters
+    ----------
+    out
+        Folder for data, model, predictions and report.html.
+    model
+        Architecture to train.
+    max_time
+        Time to train for.
+    seed
+        The same seed gives the same scenes and, for the same number of steps, the same model.
+    overwrite
+        Replace what is in the folder.
+    json
+        One JSON object with the scores instead of tables.
+    """
+    from apiece.cli._report import write_evaluation_report
+    from apiece.cli.evaluate import print_scores
+    from apiece.datasets.dataset import open_data
+    from apiece.datasets.synthetic import SceneConfig, write_dataset
+    from apiece.formats import read
+    from apiece.measure import Table, measure_many
+    from apiece.predict import load, predict_to
+    from apiece.predict.evaluation import evaluate
+    from apiece.train.trainer import train
+
+    if out.exists() and any(out.iterdir()) and not overwrite:
+        raise ConfigError(f"{out} is not empty; choose another --out, or --overwrite")
+    data, run, results = out / "data", out / "model", out / "predictions"
+    note("1/5 drawing scenes of small parts")
+    write_dataset(data, train=_TRAIN, val=_VAL, config=SceneConfig(size=(256, 256), seed=seed))
+    note(f"2/5 training {model} for {max_time}")
+    made = train(data=data, model=model, out=run, max_time=max_time, seed=seed, overwrite=overwrite)
+    note("3/5 evaluating on scenes it has not seen")
+    trained, truth = load(run), open_data(data)["val"]
+    answers: list[Instances] = []
+    scores = evaluate(trained, truth, answers=answers)
+    note("4/5 predicting and measuring")
+    images = [str(ref.path) for ref in truth.refs]
+    predict_to(trained, images, results, ("coco", "overlay", "csv"), overwrite=overwrite)
+    tables = measure_many(read(results / "predictions.json"), pixel_size=_PIXEL_SIZE)
+    measured = Table.concatenate(tables)
+    measured.to_csv(out / "measurements.csv")
+    note("5/5 writing the report")
+    facts = [
+        ("model", f"{model}, {made.steps:,} steps in {made.seconds / 60:.1f} minutes from random weights"),
+        (
+            "data",
+            f"{len(open_data(data)['train'])} synthetic scenes to learn from, {len(truth)} others to be judged by",
+        ),
+        ("seed", str(seed)),
+        ("pixel size", _PIXEL_SIZE),
+    ]
+    write_evaluation_report(
+        out / "report.html", truth, answers, scores, run, title="apiece demo", facts=facts, measured=measured
+    )
+    if json:
+        print_json({**scores, "per_class": scores.per_class, "folder": out, "report": out / "report.html"})
+        return
+    print_scores(scores)
+    summary = measured.summary()
+    print_table(f"measured, {_PIXEL_SIZE} per pixel", summary.header(), [list(row.values()) for row in summary.rows()])
+    note(f"open {out / 'report.html'}")
+    note(f"next: apiece predict --model {run} YOUR_PHOTOS/ --save coco,overlay")

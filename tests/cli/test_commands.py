@@ -1,0 +1,167 @@
+"""Commands as a person types them, on small data; exit codes, standard output and standard error kept apart."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from apiece import formats
+from apiece.cli import main
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.images import write_image
+
+CLASSES = ("bolt", "nut")
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    return int(end.value.code or 0)
+
+
+def squares(rng: np.random.Generator, count: int, jitter: np.ndarray | None = None) -> np.ndarray:
+    corner = rng.integers(0, 50, (count, 2)) if jitter is None else jitter
+    return np.concatenate([corner, corner + 12], 1)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Eight images, squares of two classes, and predictions that are mostly a pixel or two off."""
+    rng = np.random.default_rng(0)
+    truth, found = [], []
+    (tmp_path / "images").mkdir()
+    for i in range(8):
+        name = f"{i}.png"
+        boxes = squares(rng, 6)
+        labels = rng.integers(0, 2, 6)
+        instances = Instances(Masks.from_boxes(boxes, (64, 64)), labels, CLASSES)
+        pixels = np.full((64, 64), 20, np.uint8)
+        pixels[instances.masks.union().to_dense()[0]] = 200
+        write_image(tmp_path / "images" / name, pixels)
+        ref = ImageRef(tmp_path / "images" / name, name, (64, 64), i + 1)
+        truth.append((ref, instances))
+        moved = Masks.from_boxes(boxes + np.tile(rng.integers(-2, 3, (6, 2)), 2), (64, 64))
+        found.append((ref, Instances(moved, labels, CLASSES, rng.random(6).round(1))))
+    formats.write(truth, tmp_path / "truth.json", classes=CLASSES)
+    formats.write(found, tmp_path / "found.json", classes=CLASSES)
+    return tmp_path
+
+
+def test_info(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("info", data / "truth.json", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)["train"]
+    assert shown["images"] == 8
+    assert shown["instances"] == 48
+    assert [c["name"] for c in shown["classes"]] == list(CLASSES)
+    assert run("info", data / "truth.json") == 0
+    out = capsys.readouterr().out
+    assert "bolt" in out
+    assert "overlapping" in out
+
+
+def test_evaluate_is_pycocotools(data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert run("evaluate", "--predictions", data / "found.json", "--data", data / "truth.json", "--json") == 0
+    ours = json.loads(capsys.readouterr().out)
+    results = [
+        {k: a[k] for k in ("image_id", "category_id", "segmentation", "score")}
+        for a in json.loads((data / "found.json").read_text())["annotations"]
+    ]
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    assert run("evaluate", "--predictions", tmp_path / "results.json", "--data", data / "truth.json", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == ours
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(data / "truth.json"))
+        for kind, prefix in (("segm", "mask_"), ("bbox", "box_")):
+            judge = COCOeval(truth, truth.loadRes(str(tmp_path / "results.json")), kind)
+            judge.evaluate()
+            judge.accumulate()
+            judge.summarize()
+            names = ["ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"]
+            names += ["ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large"]
+            for name, value in zip(names, judge.stats, strict=True):
+                assert ours[prefix + name] == pytest.approx(value, abs=1e-9)
+
+
+def test_evaluate_writes_a_report(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = data / "report.html"
+    assert run("evaluate", "--predictions", data / "found.json", "--data", data / "truth.json", "--report", page) == 0
+    out, err = capsys.readouterr()
+    assert "AP-tau" in out
+    assert str(page) in err
+    assert page.read_text(encoding="utf-8").count("<svg") >= 2
+
+
+def test_evaluate_says_what_is_wrong(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("evaluate", "--data", data / "truth.json") == 1
+    assert "--predictions FILE or --model FOLDER" in capsys.readouterr().err
+    assert run("evaluate", "--predictions", data / "none.json", "--data", data / "truth.json") == 1
+    assert "none.json" in capsys.readouterr().err
+    broken = data / "broken.json"
+    broken.write_text((data / "found.json").read_text()[:-200])
+    assert run("evaluate", "--predictions", broken, "--data", data / "truth.json", "--json") == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "broken.json" in err
+    assert run("evaluate", "--prediction", broken) == 2
+
+
+def test_measure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("measure", data / "found.json", "--pixel-size", "0.5 um", "--conf", "0.5") == 0
+    out, err = capsys.readouterr()
+    assert "bolt" in out
+    assert "measurements.csv" in err
+    with (data / "measurements.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert all(float(row["score"]) >= 0.5 for row in rows)
+    assert {float(row["area_um2"]) for row in rows} <= {h * w / 4 for h in range(13) for w in range(13)}
+    assert all(float(row["intensity_max_0"]) in (20, 200) for row in rows)
+    assert run("measure", data / "found.json", "--json", "--no-intensities") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert len(shown["rows"]) == 48
+    assert shown["units"]["area"] == "px"
+
+
+def test_split(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("split", data / "truth.json", "--fractions", "train=0.5,val=0.25,test=0.25", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {name: part["images"] for name, part in shown.items()} == {"train": 4, "val": 2, "test": 2}
+    assert run("info", data, "--json") == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["train", "val", "test"]
+    assert run("split", data / "truth.json", "--fractions", "train=0.5,val=0.5") == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_road(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Train for some seconds, then predict on good and bad files, and evaluate."""
+    run_folder, out = data / "run", data / "out"
+    options = ("--model", "embedding", "--max-time", "20s", "--crop", "64", "--batch", "4", "--workers", "0")
+    assert run("train", "--data", data / "truth.json", "--out", run_folder, *options, "--json") == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["folder"] == str(run_folder)
+    assert {"model.json", "model.safetensors", "config.yaml", "log.csv"} <= {p.name for p in run_folder.iterdir()}
+    bad = data / "images" / "bad.png"
+    bad.write_bytes((data / "images" / "0.png").read_bytes()[:40])
+    assert run("predict", "--model", run_folder, data / "images", "--out", out) == 1
+    assert "bad.png" in capsys.readouterr().err
+    assert not out.exists()
+    saved = ("--save", "coco,labelmap,overlay,csv")
+    assert run("predict", "--model", run_folder, data / "images", "--out", out, *saved, "--skip-bad", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["images"] == 8
+    assert "bad.png" in shown["bad"][0]
+    assert run("evaluate", "--model", run_folder, "--data", data / "truth.json", "--json") == 0
+    assert 0 <= json.loads(capsys.readouterr().out)["mask_ap"] <= 1
+    # the predictions' names are relative to the folder of photos, the truth's to the label file
+    assert run("evaluate", "--predictions", out / "predictions.json", "--data", data / "truth.json", "--json") == 0

@@ -1,0 +1,75 @@
+"""The public names, what importing them loads, and the plugin rule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import apiece
+from apiece import _plugins
+from apiece.errors import ApieceError, MissingExtraError, UnknownNameError
+
+PUBLIC = [
+    "Image",
+    "ImageRef",
+    "Instances",
+    "Masks",
+    "PixelSize",
+    "evaluate",
+    "iou",
+    "load",
+    "measure",
+    "read",
+    "read_image",
+    "train",
+    "write",
+]
+
+
+def test_public_names_are_these_and_all_load() -> None:
+    assert apiece.__all__ == PUBLIC
+    for name in PUBLIC:
+        assert callable(getattr(apiece, name))
+        assert name in dir(apiece)
+    with pytest.raises(AttributeError, match="no attribute 'masks'"):
+        _ = apiece.masks
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(out.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import apiece; apiece.Masks, apiece.Instances, apiece.iou",
+        "import apiece; apiece.read, apiece.write, apiece.read_image, apiece.measure",
+        "import apiece.cli",
+    ],
+)
+def test_torch_is_loaded_only_where_it_is_needed(code: str) -> None:
+    assert not {"torch", "torchvision", "lightning", "timm", "matplotlib"} & loaded_by(code)
+
+
+def test_a_plugin_is_a_file_and_only_the_one_asked_for_is_imported() -> None:
+    assert "coco" in _plugins.names("apiece.formats")
+    assert not [n for n in _plugins.names("apiece.formats") if n.startswith("_")]
+    loaded = loaded_by("from apiece import _plugins; _plugins.load('apiece.formats', 'labelmap')")
+    assert "apiece.formats.labelmap" in loaded
+    assert "apiece.formats.coco" not in loaded
+
+
+def test_an_unknown_plugin_names_the_nearest_right_one() -> None:
+    with pytest.raises(UnknownNameError, match=r"no format named 'cocoo'. Did you mean 'coco'\? There are: .*labelmap"):
+        _plugins.load("apiece.formats", "cocoo")
+
+
+def test_a_missing_extra_names_its_install_command() -> None:
+    error = MissingExtraError("av", "video")
+    assert "pip install 'apiece[video]'" in str(error)
+    assert isinstance(error, ApieceError)
+    assert isinstance(error, ImportError)

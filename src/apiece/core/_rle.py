@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, expand, offsets_of, owners, segment_sum
+from apiece.core._runs import Int, expand, offsets_of, owners
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["counts_of", "counts_to_runs", "compress", "decode"]  # noqa: RUF022
@@ -120,13 +120,13 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
     except UnicodeEncodeError:
         bad = next(i for i, t in zip(index, texts, strict=True) if isinstance(t, str) and not t.isascii())
         raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has") from None
-    code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)  # wraps below "0", so that one comparison finds all
+    # what lies below 48 wraps round to above 63
+    code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)
     cuts = np.zeros(len(data) + 1, np.int64)
     np.cumsum([len(d) for d in data], out=cuts[1:])
-    wrong = code > 63
-    if wrong.any():
-        bad = index[int(np.searchsorted(cuts, int(np.argmax(wrong)), "right")) - 1]
-        raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has")
+    if code.max(initial=0) > 63:
+        bad = int(np.searchsorted(cuts, np.argmax(code > 63), "right")) - 1
+        raise InvalidInstancesError(f"mask {index[bad]}: RLE counts hold a character that no RLE has")
     last = code < 32
     some = np.diff(cuts) > 0
     open_end = ~last[cuts[1:][some] - 1]
@@ -135,35 +135,35 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
             f"mask {index[int(np.flatnonzero(some)[np.argmax(open_end)])]}: RLE counts are cut short"
         )
     ends = np.flatnonzero(last)
-    begins = np.append(0, ends[:-1] + 1)[: len(ends)]
-    groups = ends - begins + 1
-    longest = int(groups.max()) if len(groups) else 0
-    if longest > 12:
-        bad = index[int(np.searchsorted(cuts, int(begins[np.argmax(groups)]), "right")) - 1]
-        raise InvalidInstancesError(f"mask {bad}: an RLE count does not fit 63 bits")
-    bits = code & np.uint8(31)
-    value = bits[begins].astype(np.int64)
-    on = np.arange(len(value))
-    for k in range(1, longest):
-        on = on[groups[on] > k]
-        value[on] |= bits[begins[on] + k].astype(np.int64) << (5 * k)
-    negative = np.flatnonzero(code[ends] & 16)
-    value[negative] -= np.int64(1) << (5 * groups[negative])
-    offsets = np.searchsorted(ends, cuts)
+    groups = np.diff(ends, prepend=-1)
+    if groups.max(initial=0) > 12:
+        bad = int(np.searchsorted(cuts, ends[np.argmax(groups > 12)], "right")) - 1
+        raise InvalidInstancesError(f"mask {index[bad]}: an RLE count does not fit 63 bits")
+    # most counts are one character; its fifth bit is the sign
+    final = code[ends]
+    value = (final & 31).astype(np.int64)
+    value -= (final & 16).astype(np.int64) << 1
+    long = np.flatnonzero(groups > 1)
+    size, end, whole = groups[long], ends[long], value[long]
+    for k in range(1, int(size.max(initial=1))):
+        on = np.flatnonzero(size > k)
+        whole[on] = (whole[on] << 5) | (code[end[on] - k] & 31)
+    value[long] = whole
+    offsets = np.searchsorted(ends, cuts, "left")
     return _undo_differences(value, offsets), offsets
 
 
 def _undo_differences(value: Int, offsets: Int) -> Int:
     """Counts from differences: from the fourth on, each adds the one before the last."""
-    position = np.arange(len(value)) - np.repeat(offsets[:-1], np.diff(offsets))
-    counts = value.copy()
-    for parity in (1, 2):
-        # the chains 1, 3, 5, ... and 2, 4, 6, ... of each mask; the very first count stands alone
-        chain = np.flatnonzero((position >= parity) & ((position - parity) % 2 == 0))
-        total = np.cumsum(value[chain])
-        heads = np.flatnonzero(position[chain] == parity)
-        before = np.where(heads > 0, total[heads - 1], 0)
-        counts[chain] = total - np.repeat(before, np.diff(np.append(heads, len(chain))))
+    counts = np.empty_like(value)
+    for parity in (0, 1):
+        # every second value is one running sum, from which each mask takes off what lies before its own share;
+        # the very first count of a mask stands alone and does not enter
+        total = np.append(0, np.cumsum(value[parity::2]))
+        low, high, begin = ((at - parity + 1) >> 1 for at in (offsets[:-1], offsets[1:], offsets[:-1] + 1))
+        counts[parity::2] = total[1:] - np.repeat(total[np.minimum(begin, len(total) - 1)], high - low)
+    first = offsets[:-1][np.diff(offsets) > 0]
+    counts[first] = value[first]
     return counts
 
 
@@ -176,14 +176,13 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
         naming the mask whose counts are negative or do not add up to height x width.
     """
     height, width = size
-    owner = owners(offsets)
-    negative = (counts < 0) | (counts > height * width)
-    if negative.any():
+    if len(counts) and (counts.min() < 0 or counts.max() > height * width):
+        bad = int(np.searchsorted(offsets, np.argmax((counts < 0) | (counts > height * width)), "right")) - 1
         raise InvalidInstancesError(
-            f"mask {int(owner[np.argmax(negative)])}: an RLE count is negative or larger than the image "
-            f"of {height} x {width} pixels"
+            f"mask {bad}: an RLE count is negative or larger than the image of {height} x {width} pixels"
         )
-    total = segment_sum(counts, offsets)
+    edges = np.append(0, np.cumsum(counts))
+    total = np.diff(edges[offsets])
     wrong = total != height * width
     if wrong.any():
         i = int(np.argmax(wrong))
@@ -191,20 +190,25 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
             f"mask {i}: RLE counts add up to {int(total[i])} pixels, "
             f"but the image of {height} x {width} has {height * width}"
         )
-    end = np.cumsum(counts)
-    end -= np.repeat(height * width * np.arange(len(offsets) - 1), np.diff(offsets))
-    position = np.arange(len(counts)) - np.repeat(offsets[:-1], np.diff(offsets))
-    inside = np.flatnonzero((position % 2 == 1) & (counts > 0))
-    end, owner = end[inside], owner[inside]
-    start = end - counts[inside]
-    # one stretch down the columns to one run per column
+    # every second count is inside
+    some = np.diff(offsets) // 2
+    owner = np.repeat(np.arange(len(some)), some)
+    inside = np.repeat(offsets[:-1] + 1 - 2 * (np.cumsum(some) - some), some) + 2 * np.arange(len(owner))
+    length = counts[inside]
+    start = edges[inside] - np.repeat(edges[offsets[:-1]], some)
+    if len(length) and not length.all():
+        filled = length > 0
+        owner, length, start = owner[filled], length[filled], start[filled]
     first, y0 = np.divmod(start, max(height, 1))
-    last, y1 = np.divmod(end - 1, max(height, 1))
-    columns = last - first + 1
+    y1 = y0 + length
+    if not len(y1) or y1.max() <= height:
+        return owner, first, y0, y1
+    # one stretch down the columns to one run per column
+    columns = -(-y1 // height)
     x = expand(first, columns)
     owner = np.repeat(owner, columns)
     ends = np.cumsum(columns)
     top, bottom = np.zeros(len(x), np.int64), np.full(len(x), height, np.int64)
     top[ends - columns] = y0
-    bottom[ends - 1] = y1 + 1
+    bottom[ends - 1] = y1 - (columns - 1) * height
     return owner, x, top, bottom

@@ -1,24 +1,24 @@
-"""Embedding: every pixel votes for its object's centre, then votes are clustered; for thousands of small touching objects.
+"""Embedding: every pixel votes for its object's centre, then votes are clustered; for thousands of touching objects.
 
 Papers: D. Neven et al., "Instance Segmentation by Jointly Optimizing Spatial Embeddings and Clustering Bandwidth",
 CVPR 2019 (arXiv 1906.11109); T. Goldsborough et al., "InstanSeg", arXiv 2408.15954. Written from the papers; there are
 no weights to load but timm's for the encoder (each with its own licence, named by timm).
 
 As in Neven et al.: an offset and a bandwidth at every pixel, a seed map per class, the Lovász hinge on each instance.
-As in InstanSeg: the seed map learns the normalised distance to the object's edge, so it has one peak per object
-and valleys where objects touch; in training the cluster's centre and bandwidth are those of one pixel drawn by
-the predicted seed map, which is what prediction uses, and not a mean over the true object.
-What differs from both: each pixel has a reach of its own (logit = reach - log(1 + squared distance in bandwidths)), which plays
-the part of InstanSeg's small network per seed yet keeps the clustering in closed form; the loss runs over a flat list of the
-pixels near each instance, not over an N x H x W stack; clustering looks votes up in the plane where they land, so no
-window limits an object's size; votes are interpolated to the image's own resolution before they are counted.
+As in InstanSeg: the seed map learns the normalised distance to the object's edge, so it has one peak per object and
+valleys where objects touch; in training the cluster's centre and bandwidth are those of one pixel drawn by the
+predicted seed map, which is what prediction uses, and not a mean over the true object.
+What differs from both: each pixel has a reach of its own (logit = reach - log(1 + squared distance in bandwidths)),
+which plays the part of InstanSeg's small network per seed yet keeps the clustering in closed form; the loss runs over a
+flat list of the pixels near each instance, not over an N x H x W stack; clustering looks votes up in the plane where
+they land, so no window limits an object's size; votes are interpolated to the image's own resolution before they are
+counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -43,7 +43,7 @@ __all__ = ["ARCHITECTURE", "Embedding", "EmbeddingConfig"]
 _REACH = 2.0  # bound of a pixel's reach
 _LARGEST = float(np.expm1(_REACH))  # squared distance in bandwidths that it stands for: ellipses are bounded
 _OFFSET = 16.0  # pixels per unit of the offset head, so that its outputs are near 1
-_STRIPE = 4_000_000  # pixels clustered at once
+_TILE = 2048  # side of the square of pixels clustered at once
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class EmbeddingConfig:
     norm : ``"batch"`` or ``"group"``, in all layers that are not timm's.
     dropout : chance of dropping a feature map in the encoder's two coarsest levels (``unet`` only).
     window : pixels near one instance that its loss looks at; larger instances are sampled on a grid.
+    class_weights : weight of each class in the losses; empty: all 1.
     """
 
     backbone: str = "unet"
@@ -66,9 +67,11 @@ class EmbeddingConfig:
     norm: str = "batch"
     dropout: float = 0.0
     window: int = 2304
+    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
+        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
         if self.norm not in NORMS:
             raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
         if len(self.widths) < 2 or min(self.widths) < 8:
@@ -90,6 +93,8 @@ class Embedding(nn.Module):
     def __init__(self, config: EmbeddingConfig, channels: int, classes: int) -> None:
         super().__init__()
         self.config, self.classes = config, classes
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
         self.encoder = build_backbone(
             config.backbone, channels, config.weights, widths=config.widths, norm=config.norm, dropout=config.dropout
         )
@@ -106,7 +111,7 @@ class Embedding(nn.Module):
         # votes carry fractions of a pixel over tens of pixels: too fine for half precision
         with torch.autocast(images.device.type, enabled=False):
             raw = functional.pixel_shuffle(self.head(features.float()), self.shuffle)
-        seed, offset, bandwidth, reach = raw.split([self.classes, 2, 2, 1], 1)
+        seed, offset, bandwidth, reach = torch.split(raw, [self.classes, 2, 2, 1], 1)
         return {
             "seed": seed,
             "offset": offset * _OFFSET,
@@ -128,7 +133,7 @@ def encode(instances: Instances, config: EmbeddingConfig) -> Targets:
 
     ``map`` int32 (H, W): index of the smallest instance at each pixel plus 1, 0 for background, -1 where only a crowd
     lies; ``distance`` float32 (H, W): distance to the object's edge, 1 at its deepest pixel; ``labels`` int64 (N,);
-    ``windows`` int64 (N, 4): half-open xyxy of each instance's visible part with a margin, empty if nothing of it shows;
+    ``windows`` int64 (N, 4): half-open xyxy of each instance's visible part with a margin, empty if none shows;
     ``area`` int64 (N,): visible pixels.
     """
     single = instances[~instances.crowd]
@@ -167,8 +172,8 @@ def edge_distance(label_map: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
         inner &= padded[dy : dy + height, dx : dx + width] == label_map
     inner &= label_map > 0
-    distance = cv2.distanceTransform(inner.astype(np.uint8), cv2.DIST_L2, 3) + 1
-    distance = np.where(label_map > 0, distance, 0).astype(np.float32)
+    depth = cv2.distanceTransform(inner.astype(np.uint8), cv2.DIST_L2, 3) + 1
+    distance = np.where(label_map > 0, depth, 0).astype(np.float32)
     deepest = np.ones(int(label_map.max(initial=0)) + 1, np.float32)
     owner = np.maximum(label_map, 0)
     np.maximum.at(deepest, owner.ravel(), distance.ravel())
@@ -204,24 +209,25 @@ def _batch(targets: Sequence[Targets], size: tuple[int, int], device: torch.devi
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """``box_offset``, ``class_seed``, ``mask_instance`` and ``mask_foreground``, each a scalar."""
+    assert isinstance(module, Embedding)
     out: dict[str, Tensor] = module(images)
     batch = _batch(targets, (images.shape[2], images.shape[3]), images.device)
-    seed, foreground = _dense_losses(out, batch)
+    seed, foreground = _dense_losses(out, batch, module.class_weights)
     keep = batch.area > 0
     near = window_pixels(torch.where(keep[:, None], batch.windows, 0), module.config.window)
     if not len(near.window):
-        nothing = sum(v.sum() for v in out.values()) * 0.0
+        nothing = out["offset"].sum() * 0.0
         return {"box_offset": nothing, "class_seed": seed, "mask_instance": nothing, "mask_foreground": foreground}
-    offset, instance = _instance_losses(out, batch, near, module.classes)
+    offset, instance = _instance_losses(out, batch, near, module.class_weights)
     return {"box_offset": offset, "class_seed": seed, "mask_instance": instance, "mask_foreground": foreground}
 
 
-def _dense_losses(out: dict[str, Tensor], batch: _Batch) -> tuple[Tensor, Tensor]:
+def _dense_losses(out: dict[str, Tensor], batch: _Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Of the seed map and of foreground against background, over every pixel that no crowd covers."""
     seen = batch.owner >= 0
     index = batch.owner.clamp(min=0)
     # a small object has few pixels but counts as one object: its pixels weigh up to four times as much
-    lift = (400.0 / batch.area.clamp(min=1)).sqrt().clamp(1.0, 4.0)
+    lift = (400.0 / batch.area.clamp(min=1)).sqrt().clamp(1.0, 4.0) * weights[batch.labels]
     weight = torch.cat([lift.new_ones(1), lift])[index] * seen
     label = torch.cat([batch.labels.new_zeros(1), batch.labels])[index]
     target = torch.zeros_like(out["seed"]).scatter_(1, label[:, None], batch.distance[:, None])
@@ -232,7 +238,7 @@ def _dense_losses(out: dict[str, Tensor], batch: _Batch) -> tuple[Tensor, Tensor
     return 4.0 * seed.sum() / total, ground.sum() / total
 
 
-def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, classes: int) -> tuple[Tensor, Tensor]:
+def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Offsets to the centre of mass, and each instance's cluster against its mask."""
     height, width = batch.owner.shape[1:]
     count = len(batch.labels)
@@ -260,8 +266,9 @@ def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, classe
     distance = (((votes - votes[:, peak.clamp(min=0)][:, window]) / spread[:, window]) ** 2).sum(0)
     logits = channels["reach"][0, flat] - torch.log1p(distance)
     hinge = losses.lovasz_hinge(logits, inside.float(), window, count)
-    n = shown.sum().clamp(min=1)
-    return (per_instance * shown).sum() / n, (hinge * shown).sum() / n
+    share = shown * weights[batch.labels]
+    share = share / shown.sum().clamp(min=1)
+    return (per_instance * share).sum(), (hinge * share).sum()
 
 
 def _draw_seeds(logits: Tensor, inside: Tensor, window: Tensor, count: int) -> Tensor:
@@ -301,10 +308,11 @@ def _decode_one(
     peaks, score = peaks[keep], score[keep]
     if not len(peaks):
         return Instances.empty(frame.size, classes, scored=True)
-    h, w = frame.input_size
+    w = frame.input_size[1]
     x, y = (peaks % w + 0.5).astype(np.float32), (peaks // w + 0.5).astype(np.float32)
     flat = {k: v.reshape(len(v), -1)[:, peaks] for k, v in maps.items() if k != "seed"}
-    seeds = Seeds(x + flat["offset"][0], y + flat["offset"][1], *flat["bandwidth"], np.expm1(flat["reach"][0]))
+    sx, sy = flat["bandwidth"]
+    seeds = Seeds(x + flat["offset"][0], y + flat["offset"][1], sx, sy, np.expm1(flat["reach"][0]))
     loser, winner = SeedIndex(seeds, _LARGEST).pairs(seeds.x, seeds.y, seeds.reach)
     worse = loser > winner
     stay = suppress(loser[worse], winner[worse], len(seeds))
@@ -321,25 +329,25 @@ def cluster(maps: dict[str, npt.NDArray[np.float32]], seeds: Seeds, frame: Frame
 
     The maps are interpolated to the image's resolution first, so outlines are smooth at any scale.
     """
-    height, width = frame.size
-    h, w = frame.input_size
-    label_map = np.full((height, width), -1, np.int32)
+    label_map = np.full(frame.size, -1, np.int32)
     index = SeedIndex(seeds, _LARGEST)
     fields = np.ascontiguousarray(np.concatenate([maps["offset"], maps["reach"]]).transpose(1, 2, 0))
-    step = max(1, _STRIPE // width)
-    for top in range(0, height, step):
-        rows = np.arange(top, min(top + step, height))
-        ny = ((rows + 0.5) * h / height).astype(np.float32)
-        nx = ((np.arange(width) + 0.5) * w / width).astype(np.float32)
-        if frame.size == frame.input_size:
-            part = fields[rows[0] : rows[-1] + 1]
-        else:
-            grid = np.meshgrid(nx - 0.5, ny - 0.5)
-            part = cv2.remap(fields, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        inside = part[..., 2] > 0
-        r, c = np.nonzero(inside)
-        dx, dy, reach = part[inside].T
-        label_map[rows[0] + r, c] = index.assign(nx[c] + dx, ny[r] + dy, np.expm1(reach))
+    scale = [n / o for n, o in zip(frame.input_size, frame.size, strict=True)]
+    for top in range(0, frame.size[0], _TILE):
+        for left in range(0, frame.size[1], _TILE):
+            tile = label_map[top : top + _TILE, left : left + _TILE]
+            # where the tile's pixel centres lie on the network's grid
+            ny = ((np.arange(top, top + tile.shape[0]) + 0.5) * scale[0]).astype(np.float32)
+            nx = ((np.arange(left, left + tile.shape[1]) + 0.5) * scale[1]).astype(np.float32)
+            if frame.size == frame.input_size:
+                part = fields[top : top + _TILE, left : left + _TILE]
+            else:
+                gx, gy = np.meshgrid(nx - 0.5, ny - 0.5)
+                part = cv2.remap(fields, gx, gy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            inside = part[..., 2] > 0
+            r, c = np.nonzero(inside)
+            dx, dy, reach = part[inside].T
+            tile[r, c] = index.assign(nx[c] + dx, ny[r] + dy, np.expm1(reach))
     return label_map
 
 

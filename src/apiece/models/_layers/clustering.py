@@ -1,9 +1,10 @@
 """Pixels vote, seeds collect: from dense embeddings to a label map, for thousands of objects at once.
 
-Each pixel votes for a point of the image; each seed owns an ellipse around its own vote. A pixel belongs to the
-seed that it lies nearest to, measured in the seed's bandwidths, if its own reach exceeds the squared distance. Votes are looked up
-through a grid of cells, so the cost grows with the pixels of objects and not with pixels times seeds, and an object may
-be of any size and shape. Coordinates are continuous: pixel (row i, column j) has its centre at (j + 0.5, i + 0.5).
+Each pixel votes for a point of the image; each seed owns an ellipse around its own vote. A pixel belongs to the seed
+that its vote lies nearest to, measured in the seed's bandwidths, if its own reach exceeds the squared distance. Votes
+are looked up through a grid of cells, so the cost grows with the pixels of objects and not with pixels times seeds, and
+an object may be of any size and shape. Coordinates are continuous: pixel (row i, column j) has its centre at (j + 0.5,
+i + 0.5).
 """
 
 from __future__ import annotations

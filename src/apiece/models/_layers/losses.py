@@ -6,13 +6,16 @@ one value per segment, so that a small object weighs as much as a large one when
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apiece.errors import ConfigError
 from apiece.models._layers.ragged import segment_sum
 
-__all__ = ["bce", "dice", "focal", "lovasz_hinge"]
+__all__ = ["bce", "class_weights", "dice", "focal", "lovasz_hinge"]
 
 
 def bce(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
@@ -68,3 +71,16 @@ def focal(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
     """
     loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     return loss * (target - logits.sigmoid()).abs().pow(gamma)
+
+
+def class_weights(weights: Sequence[float], classes: int) -> Tensor:
+    """One weight per class, float32 (classes,); all 1 where none are given.
+
+    Raises
+    ------
+    ConfigError
+        if their number is not that of the classes, or one is negative.
+    """
+    if weights and (len(weights) != classes or min(weights) < 0):
+        raise ConfigError(f"class_weights needs {classes} values of 0 or more, one per class, got {tuple(weights)}")
+    return torch.tensor(weights or [1.0] * classes, dtype=torch.float32)

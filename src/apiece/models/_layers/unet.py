@@ -35,9 +35,7 @@ class UNetEncoder(nn.Module):
         self.stem = ConvNorm(channels, widths[0], kernel=4 + 1, stride=2, norm=norm)
         inputs = (widths[0], *widths[:-1])
         drops = [dropout if k >= len(widths) - 2 else 0.0 for k in range(len(widths))]
-        self.levels = nn.ModuleList(
-            ResidualBlock(i, o, norm, d) for i, o, d in zip(inputs, widths, drops, strict=True)
-        )
+        self.levels = nn.ModuleList(ResidualBlock(i, o, norm, d) for i, o, d in zip(inputs, widths, drops, strict=True))
 
     def forward(self, images: Tensor) -> list[Tensor]:
         x = self.stem(images)

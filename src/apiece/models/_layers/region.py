@@ -1,0 +1,186 @@
+"""What a two-stage detector needs beyond torchvision: matching and mask targets whose memory stays small.
+
+torchvision compares all anchors with all true boxes in one dense table and turns all true masks into float images; with
+thousands of instances both take gigabytes. Here matching goes through the anchors in parts, and a mask target is read
+from the crop of its own instance only.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.models.detection.roi_heads import RoIHeads
+from torchvision.models.detection.rpn import RegionProposalNetwork
+from torchvision.ops import box_iou
+
+from apiece.core.masks import Masks
+
+__all__ = ["CROWD_SHARE", "Proposer", "Regions", "crop_targets", "match_boxes", "pack_crops"]
+
+CROWD_SHARE = 0.5
+"""A box with more than this share of its area in a crowd's box is neither object nor background."""
+_PART = 4_000_000  # entries of the table of overlaps held at once
+
+
+def match_boxes(
+    truth: Tensor, crowd: Tensor, boxes: Tensor, low: float, high: float, rescue: bool
+) -> tuple[Tensor, Tensor]:
+    """The true box that each box stands for.
+
+    Parameters
+    ----------
+    truth : float32[N, 4], true boxes.
+    crowd : float32[K, 4], boxes of crowds.
+    boxes : float32[A, 4].
+    low, high : IoU below which a box is background, and from which on it is an object.
+    rescue : give each true box the boxes that overlap it best, even below ``high``.
+
+    Returns
+    -------
+    int64[A] index of the true box (0 where none), and int64[A] state: 1 object, 0 background, -1 neither.
+    """
+    index = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
+    state = torch.zeros_like(index)
+    step = max(1, _PART // max(1, len(truth)))
+    parts = range(0, len(boxes), step)
+    if len(truth):
+        best_of_truth = torch.zeros(len(truth), device=boxes.device)
+        for a in parts:
+            overlap = box_iou(truth, boxes[a : a + step])
+            best, index[a : a + step] = overlap.max(0)
+            state[a : a + step] = (best >= high).long() - ((best >= low) & (best < high)).long()
+            best_of_truth = torch.maximum(best_of_truth, overlap.amax(1))
+        for a in parts if rescue else ():
+            overlap = box_iou(truth, boxes[a : a + step])
+            saved = ((overlap == best_of_truth[:, None]) & (overlap > 0)).any(0)
+            state[a : a + step][saved] = 1
+    if len(crowd):
+        area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6)
+        for box in crowd:
+            side = torch.minimum(boxes[:, 2:], box[2:]) - torch.maximum(boxes[:, :2], box[:2])
+            state[(side.clamp(min=0).prod(1) > CROWD_SHARE * area) & (state != 1)] = -1
+    return index, state
+
+
+class Proposer(RegionProposalNetwork):  # type: ignore[misc]
+    """torchvision's region proposal network with `match_boxes`; losses are asked for, not a matter of mode."""
+
+    def forward(
+        self, features: list[Tensor], size: tuple[int, int], targets: list[dict[str, Tensor]] | None = None
+    ) -> tuple[list[Tensor], dict[str, Tensor]]:
+        """Proposals of each image (best first, float32[K, 4]) and, with targets, the two losses."""
+        objectness, deltas = self.head(features)
+        count = len(objectness[0])
+        per_level = [o[0].numel() for o in objectness]
+        # every level: (B, A * k, H, W) to (B, H * W * A, k), the order of the anchors
+        flat = torch.cat([_flatten(o.float(), 1) for o in objectness], 1)
+        moves = torch.cat([_flatten(d.float(), 4) for d in deltas], 1)
+        anchors = self._anchors(features, size)
+        decoded = self.box_coder.decode(moves.detach().reshape(-1, 4), [anchors] * count).view(count, -1, 4)
+        proposals, _ = self.filter_proposals(decoded, flat.reshape(-1, 1), [size] * count, per_level)
+        if targets is None:
+            return proposals, {}
+        index, state = zip(
+            *(match_boxes(t["boxes"], t["crowd"], anchors, 0.3, 0.6, rescue=True) for t in targets), strict=True
+        )
+        nothing = anchors.new_zeros(1, 4)
+        matched = [t["boxes"][i] if len(t["boxes"]) else nothing[i] for t, i in zip(targets, index, strict=True)]
+        wanted = self.box_coder.encode(matched, [anchors] * count)
+        if not any((s >= 0).any() for s in state):  # nothing but crowd
+            return proposals, {"class_objectness": flat.sum() * 0.0, "box_proposal": moves.sum() * 0.0}
+        loss = self.compute_loss(flat.reshape(-1, 1), moves.reshape(-1, 4), [s.float() for s in state], list(wanted))
+        return proposals, {"class_objectness": loss[0], "box_proposal": loss[1]}
+
+    def _anchors(self, features: list[Tensor], size: tuple[int, int]) -> Tensor:
+        generator, device = self.anchor_generator, features[0].device
+        generator.set_cell_anchors(torch.float32, device)
+        grids = [list(f.shape[-2:]) for f in features]
+        strides = [[torch.tensor(s // g, device=device) for s, g in zip(size, grid, strict=True)] for grid in grids]
+        return torch.cat(generator.grid_anchors(grids, strides))
+
+
+def _flatten(level: Tensor, values: int) -> Tensor:
+    batch, _, height, width = level.shape
+    return level.view(batch, -1, values, height, width).permute(0, 3, 4, 1, 2).reshape(batch, -1, values)
+
+
+class Regions(RoIHeads):  # type: ignore[misc]
+    """torchvision's second stage with `match_boxes`; the masks are the model's own business."""
+
+    crowds: list[Tensor]
+
+    def choose(self, proposals: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], ...]:
+        """Proposals to learn from: ``(boxes, index of the true box, label with 0 for background, box targets)``."""
+        self.crowds = [t["crowd"] for t in targets]
+        named = [{"boxes": t["boxes"], "labels": t["labels"] + 1, "masks": t["crops"]} for t in targets]
+        chosen: tuple[list[Tensor], ...] = self.select_training_samples(proposals, named)
+        return chosen
+
+    def assign_targets_to_proposals(
+        self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """As torchvision's, which calls it, in bounded memory and with crowds left out."""
+        indices, labels = [], []
+        for boxes, truth, names, crowd in zip(proposals, gt_boxes, gt_labels, self.crowds, strict=True):
+            index, state = match_boxes(truth, crowd, boxes, 0.5, 0.5, rescue=False)
+            label = names[index] if len(names) else torch.zeros_like(index)
+            indices.append(index)
+            labels.append(torch.where(state == 1, label, state))
+        return indices, labels
+
+
+def pack_crops(masks: Masks) -> tuple[Tensor, Tensor]:
+    """All masks, each inside its own box, as one flat array.
+
+    Returns
+    -------
+    uint8[P]: crop after crop, column by column, 1 inside the mask; and int64[N, 5]: start in that array, x, y, width,
+    height.
+    """
+    boxes = torch.from_numpy(masks.boxes.copy()).long()
+    side = boxes[:, 2:] - boxes[:, :2]
+    area = side.prod(1)
+    layout = torch.cat([(area.cumsum(0) - area)[:, None], boxes[:, :2], side], 1)
+    offsets = torch.from_numpy(masks.offsets.copy())
+    owner = torch.repeat_interleave(torch.arange(len(masks)), offsets.diff())
+    start, x, y, _, height = layout[owner].T
+    column = start + (torch.from_numpy(masks.x.copy()) - x) * height - y
+    change = torch.zeros(int(area.sum()) + 1, dtype=torch.int8)
+    one = torch.ones(len(owner), dtype=torch.int8)
+    # a run may begin where another, one column earlier, ends: both add up to no change
+    change.index_add_(0, column + torch.from_numpy(masks.y0.copy()), one)
+    change.index_add_(0, column + torch.from_numpy(masks.y1.copy()), -one)
+    return change.cumsum(0)[:-1].to(torch.uint8), layout
+
+
+def crop_targets(crops: Tensor, layout: Tensor, index: Tensor, boxes: Tensor, size: int) -> Tensor:
+    """What a mask head should answer: the masks ``index`` seen through ``boxes``.
+
+    Parameters
+    ----------
+    crops, layout : see `pack_crops`.
+    index : int64[K], the mask that each box looks at.
+    boxes : float32[K, 4], half-open xyxy.
+    size : samples along each side.
+
+    Returns
+    -------
+    float32[K, size, size] in [0, 1]: bilinear between pixel centres, 0 outside the mask's own box.
+    """
+    steps = (torch.arange(size, device=boxes.device) + 0.5) / size
+    grid = boxes[:, None, :2] + steps[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]  # (K, size, xy)
+    local = grid - layout[index][:, None, 1:3] - 0.5
+    floor = local.floor()
+    share = local - floor
+    start, width, height = (layout[index, i][:, None, None] for i in (0, 3, 4))
+    total = boxes.new_zeros(len(boxes), size, size)
+    for dx in (0, 1):
+        x = (floor[..., 0].long() + dx)[:, None, :]
+        wx = (share[..., 0] if dx else 1 - share[..., 0])[:, None, :]
+        for dy in (0, 1):
+            y = (floor[..., 1].long() + dy)[:, :, None]
+            wy = (share[..., 1] if dy else 1 - share[..., 1])[:, :, None]
+            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            place = torch.where(inside, start + x * height + y, 0)
+            total += torch.where(inside, crops[place].float(), 0.0) * wx * wy
+    return total

@@ -148,7 +148,7 @@ def test_the_config_is_frozen_and_refuses_what_it_does_not_know(architecture: Ar
         config.norm = "group"
     with pytest.raises(ConfigError, match="norm"):
         architecture.config(norm="layer")
-    with pytest.raises(ConfigError, match="3 values|class_weights"):
+    with pytest.raises(ConfigError, match="class_weights"):
         make(architecture, class_weights=(1.0, 2.0, 3.0))
 
 

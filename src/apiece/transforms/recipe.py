@@ -6,6 +6,7 @@ import numpy as np
 
 from apiece.errors import ConfigError
 from apiece.transforms._sample import Compose, Transform
+from apiece.transforms._warp import Fill
 from apiece.transforms.colour import Blur, ColourJitter, Invert, Noise
 from apiece.transforms.crop import AffineCrop
 
@@ -38,9 +39,14 @@ def default_transforms(
 
 
 def default_geometry(
-    crop: tuple[int, int] = (256, 256), strength: float = 1.0, *, any_angle: bool = True, centred: float = 0.5
+    crop: tuple[int, int] = (256, 256),
+    strength: float = 1.0,
+    *,
+    any_angle: bool = True,
+    centred: float = 0.5,
+    fill: Fill = "median",
 ) -> Compose:
-    """The geometric half of `default_transforms`: one warp, whatever the strength."""
+    """The geometric half of `default_transforms`: one warp, whatever the strength; ``fill`` lies outside the image."""
     _check(strength)
     reach = min(180.0, 180.0 * strength) if any_angle else 10.0 * strength
     zoom = 1.0 + 0.4 * strength
@@ -51,6 +57,7 @@ def default_geometry(
         stretch=1.0 + 0.15 * strength,
         flip=strength > 0,
         centred=centred,
+        fill=fill,
     )
     return Compose((affine,))
 
@@ -67,8 +74,8 @@ def default_colour(
             brightness=0.1 * strength,
             contrast=0.25 * strength,
             gamma=0.5 * strength,
-            saturation=0.5 * strength,
-            cast=0.15 * strength,
+            saturation=0.3 * strength,
+            cast=0.1 * strength,
             p=0.8,
             value_range=value_range,
         ),

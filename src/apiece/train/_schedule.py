@@ -1,0 +1,97 @@
+"""How far training is, the learning rate that follows from it, and the moving average of the weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Average", "Clock", "Plan", "learning_rate", "parameter_groups", "step_seed"]
+
+_FLOOR = 0.01  # the cosine ends at this share of the highest learning rate
+
+
+class Clock:
+    """Seconds that a run has taken, those before it was resumed included."""
+
+    def __init__(self, used: float = 0.0) -> None:
+        self._start = time.monotonic() - used
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self._start
+
+    def add(self, used: float) -> None:
+        """Count time that an earlier run of this training took."""
+        self._start -= used
+
+
+@dataclass(frozen=True)
+class Plan:
+    """When training ends.
+
+    Attributes
+    ----------
+    steps : after so many steps, if any.
+    seconds : or when so much time has passed, if any.
+    """
+
+    steps: int | None
+    seconds: float | None
+
+    def progress(self, step: int, seconds: float, reserve: float) -> float:
+        """How far training is, 0 to 1; ``reserve`` seconds of the time are kept for what follows the last step."""
+        by_step = 0.0 if self.steps is None else step / self.steps
+        by_time = 0.0 if self.seconds is None else seconds / max(self.seconds - reserve, 1e-3)
+        return min(1.0, max(by_step, by_time))
+
+
+def learning_rate(highest: float, step: int, warmup: int, progress: float) -> float:
+    """Linear over the first ``warmup`` steps, or a tenth of a shorter run; then a cosine over ``progress``.
+
+    (Loshchilov and Hutter 2017, arXiv 1608.03983.)
+    """
+    rise = min(1.0, max((step + 1) / (warmup + 1), progress / 0.1))
+    return highest * rise * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for torch's generators for each step, so that a resumed run draws what it would have drawn."""
+    return (seed * 1_000_003 + step * 7_919 + 17) % (2**63)
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weights decay; biases, norms and other vectors do not."""
+    used = [p for p in module.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in used if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in used if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+class Average:
+    """Exponential moving average of a module's weights and of its norms' statistics.
+
+    The decay rises from 0 to ``decay`` as ``(1 + step) / (10 + step)`` (as TensorFlow's moving average does), so that
+    the first weights are soon forgotten.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Take in the weights after ``step`` steps."""
+        keep = min(self.decay, (1 + step) / (10 + step))
+        mine, theirs = self.module.state_dict(), module.state_dict()
+        floating = [k for k, v in mine.items() if v.is_floating_point()]
+        averages: list[Tensor] = [mine[k] for k in floating]
+        torch._foreach_lerp_(averages, [theirs[k] for k in floating], 1.0 - keep)
+        for k in mine.keys() - set(floating):
+            mine[k].copy_(theirs[k])

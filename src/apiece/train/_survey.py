@@ -1,0 +1,100 @@
+"""What training finds out about the images before it begins: channels, size, crop."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.datasets.dataset import Dataset
+from apiece.errors import DataError
+from apiece.train.config import TrainConfig
+
+__all__ = ["Survey", "survey"]
+
+log = logging.getLogger("apiece")
+
+_NATIVE = 640  # images up to this side are trained at their own resolution
+_CROPS = (256, 640)  # smallest and largest crop chosen by itself
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the images are like.
+
+    Attributes
+    ----------
+    channels : of the network's input: the most that an image has; 3 where grey and colour are mixed.
+    imgsz : longer side that images are resized to; None: not at all.
+    crop : side of the training crops.
+    """
+
+    channels: int
+    imgsz: int | None
+    crop: int
+
+
+def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
+    """Look at up to ``most`` images, evenly spaced, and settle what ``config`` leaves open.
+
+    Raises
+    ------
+    DataError
+        if there is no image, no instance, or more than 12 channels.
+    """
+    if not len(data):
+        raise DataError(f"{config.data}: there are no training images")
+    counts: set[int] = set()
+    sides, objects, instances = [], [], 0
+    for i in range(0, len(data), max(1, -(-len(data) // most))):
+        image, found = data[i]
+        counts.add(_channels(image.pixels))
+        sides.append(max(image.size))
+        instances += len(found)
+        boxes = found.boxes[~found.crowd]
+        objects.append((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) / max(image.size))
+    if not instances:
+        raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
+    channels = max(counts)
+    if channels > 12:
+        raise DataError(f"{config.data}: images have up to {channels} channels; a model takes 1 to 12")
+    if len(counts) > 1:
+        log.info("images have %s channels; the model takes %d", " or ".join(map(str, sorted(counts))), channels)
+    imgsz = _imgsz(np.array(sides), config)
+    longest = float(np.percentile(sides, 95)) if imgsz is None else float(imgsz)
+    crop = config.crop or _crop(np.concatenate(objects), longest)
+    return Survey(channels, imgsz, crop)
+
+
+def _channels(pixels: npt.NDArray[Any]) -> int:
+    count = int(pixels.shape[2])
+    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+    # an alpha channel that says nothing is left out, as `match_channels` does
+    return count - 1 if count in (2, 4) and bool((pixels[:, :, -1] == full).all()) else count
+
+
+def _imgsz(sides: npt.NDArray[np.int64], config: TrainConfig) -> int | None:
+    if config.imgsz == "native":
+        return None
+    if config.imgsz is not None:
+        return int(config.imgsz)
+    # sets of mixed sizes, as from microscopes, share a magnification that resizing would spoil: the median decides
+    typical = float(np.median(sides))
+    if typical <= _NATIVE:
+        log.info("imgsz: native, as half of the images are at most %.0f px long (set imgsz to resize them)", typical)
+        return None
+    log.info("imgsz: %d, as half of the images are %.0f px or longer (imgsz='native' keeps them)", _NATIVE, typical)
+    return _NATIVE
+
+
+def _crop(objects: npt.NDArray[np.float32], longest: float) -> int:
+    """Room for most objects with some surroundings, within what the images offer."""
+    wanted = 2.5 * float(np.percentile(objects, 90)) * longest if len(objects) else 0.0
+    low, high = _CROPS
+    offered = max(64, int(np.ceil(longest / 32)) * 32)
+    side = min(max(int(np.ceil(wanted / 32)) * 32, low), high, offered)
+    log.info("crop: %d px (set crop to change it)", side)
+    return side

@@ -1,0 +1,115 @@
+"""The state that a killed run resumes from: one safetensors file, what is not a tensor as JSON in its header.
+
+Written beside itself and renamed, so that a kill at any moment leaves a whole file. Reading runs no code from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from apiece._atomic import atomic
+from apiece.errors import ModelFileError
+
+__all__ = ["RunState", "read_state", "restore", "write_state"]
+
+_KEY = "apiece_train_state"
+_VERSION = 1
+
+
+@dataclass
+class RunState:
+    """Where a run is, apart from its tensors.
+
+    Attributes
+    ----------
+    step : steps taken.
+    seconds : time used.
+    micro : crops that go through the network at once; shrinks when memory runs out.
+    best : best validation mask AP so far, -1 before the first validation.
+    best_step : the step it was reached at.
+    stale : validations since then.
+    validated : seconds at the end of the last validation.
+    cost : seconds that the last validation took.
+    skipped : steps in a row whose gradient was not finite.
+    config : effective settings of the run.
+    fingerprint : of the data.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    micro: int = 1
+    best: float = -1.0
+    best_step: int = 0
+    stale: int = 0
+    validated: float = 0.0
+    cost: float = 0.0
+    skipped: int = 0
+    config: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+
+
+def write_state(
+    path: Path, state: RunState, module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Write everything that `restore` needs to ``path``, atomically."""
+    tensors = {f"model.{k}": v for k, v in module.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in average.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{k}": v for k, v in values.items() if isinstance(v, Tensor)}
+    # weights that share memory would be refused, and channels-last ones too: each is written as a plain copy
+    plain = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in tensors.items()}
+    with atomic(path) as scratch:
+        save_file(plain, scratch, metadata={_KEY: json.dumps({"version": _VERSION, **asdict(state)})})
+
+
+def read_state(path: Path) -> tuple[RunState, dict[str, Tensor]]:
+    """The state and its tensors.
+
+    Raises
+    ------
+    ModelFileError
+        if the file is absent, damaged or of another version.
+    """
+    if not path.is_file():
+        raise ModelFileError(path, "there is no saved state to resume from; start without resume")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})[_KEY])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
+        if header.pop("version") != _VERSION or set(header) != {f.name for f in fields(RunState)}:
+            raise ModelFileError(path, "this state was written by another version of apiece; start anew with overwrite")
+        return RunState(**header), tensors
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(path, f"cannot resume from this file ({error}); start anew with overwrite") from error
+
+
+def restore(
+    path: Path, tensors: Mapping[str, Tensor], module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
+    """Put the tensors of `read_state` back where they were.
+
+    Raises
+    ------
+    ModelFileError
+        if they do not fit the module.
+    """
+    try:
+        for name, target in (("model.", module), ("average.", average)):
+            target.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})
+        saved: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith("optimizer."):
+                _, index, name = key.split(".", 2)
+                saved.setdefault(int(index), {})[name] = value
+        optimizer.load_state_dict({"state": saved, "param_groups": optimizer.state_dict()["param_groups"]})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise ModelFileError(path, f"this state does not fit the model: {error}") from error

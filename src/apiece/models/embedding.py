@@ -4,15 +4,16 @@ Papers: D. Neven et al., "Instance Segmentation by Jointly Optimizing Spatial Em
 CVPR 2019 (arXiv 1906.11109); T. Goldsborough et al., "InstanSeg", arXiv 2408.15954. Written from the papers; there are
 no weights to load but timm's for the encoder (each with its own licence, named by timm).
 
-As in Neven et al.: an offset and a bandwidth at every pixel, a seed map per class, the Lovász hinge on each instance.
+As in Neven et al.: an offset and a bandwidth at every pixel, a seed map per class, a loss on each instance's mask.
 As in InstanSeg: the seed map learns the normalised distance to the object's edge, so it has one peak per object and
 valleys where objects touch; in training the cluster's centre and bandwidth are those of one pixel drawn by the
 predicted seed map, which is what prediction uses, and not a mean over the true object.
 What differs from both: each pixel has a reach of its own (logit = reach - log(1 + squared distance in bandwidths)),
-which plays the part of InstanSeg's small network per seed yet keeps the clustering in closed form; the loss runs over a
-flat list of the pixels near each instance, not over an N x H x W stack; clustering looks votes up in the plane where
-they land, so no window limits an object's size; votes are interpolated to the image's own resolution before they are
-counted.
+which plays the part of InstanSeg's small network per seed yet keeps the clustering in closed form; a mask's loss is
+Dice and cross-entropy, where both papers use the Lovász hinge; a small loss draws offsets to the centre of mass; the
+losses run over a flat list of the pixels near each instance, not over an N x H x W stack; clustering looks votes up in
+the plane where they land, so no window limits an object's size; votes are interpolated to the image's own resolution
+before they are counted.
 """
 
 from __future__ import annotations
@@ -265,10 +266,12 @@ def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, weight
     spread = channels["bandwidth"][:, chosen]
     distance = (((votes - votes[:, peak.clamp(min=0)][:, window]) / spread[:, window]) ** 2).sum(0)
     logits = channels["reach"][0, flat] - torch.log1p(distance)
-    hinge = losses.lovasz_hinge(logits, inside.float(), window, count)
+    # steeper logits: their sigmoid, not only their sign, is to be the mask
+    target, steep = inside.float(), 2 * logits
+    mask = 1.5 * losses.dice(steep, target, window, count) + losses.bce(steep, target, window, count)
     share = shown * weights[batch.labels]
     share = share / shown.sum().clamp(min=1)
-    return (per_instance * share).sum(), (hinge * share).sum()
+    return (per_instance * share).sum(), (mask * share).sum()
 
 
 def _draw_seeds(logits: Tensor, inside: Tensor, window: Tensor, count: int) -> Tensor:
@@ -360,5 +363,5 @@ ARCHITECTURE = Architecture(
     decode=decode,
     stride=32,
     dropout=True,
-    defaults={"lr": 2e-3, "batch": 8, "crop": 256, "weight_decay": 1e-2},
+    defaults={"lr": 3e-3, "batch": 8, "crop": 192, "weight_decay": 1e-2},
 )

@@ -168,7 +168,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         return {name: float(value) for name, value in sums.items()}
 
     def _not_a_number(self, losses: Mapping[str, Tensor], names: list[str]) -> TrainingError:
-        values = ", ".join(f"{name} {float(v):.3g}" for name, v in losses.items())
+        values = ", ".join(f"{name} {float(v.detach()):.3g}" for name, v in losses.items())
         lower, longer = (self.config.lr or 0.0) / 4, 2 * (self.config.warmup or 0) + 200
         return TrainingError(
             f"the loss is not a finite number at step {self.state.step} ({values}) on crops of {', '.join(names)}. "

@@ -168,7 +168,7 @@ def test_memory_that_runs_out_halves_the_batch(
     assert read_state(result.folder / "last" / "state.safetensors")[0].micro == 1
 
 
-def test_parts_of_a_batch_sum_to_the_batch(tiny: Settings, tmp_path: Path) -> None:
+def test_accumulation_sees_as_many_crops_a_step(tiny: Settings, tmp_path: Path) -> None:
     group = {"model_settings": {"widths": [8, 16], "norm": "group"}}  # batch norm sees parts apart
     losses = []
     for name, batch, accumulate in (("a", 4, 1), ("b", 2, 2)):
@@ -278,7 +278,15 @@ def test_killed_and_resumed_is_bit_identical(tiny: Settings, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_it_learns(tiny: Settings) -> None:
-    result = train(**{**tiny, "epochs": 80, "augment": 0.3, "model_settings": {"widths": [16, 32, 64]}})
+    result = train(**{**tiny, "epochs": 120, "augment": 0.3, "model_settings": {"widths": [16, 32, 64]}})
     losses = [float(r["loss"]) for r in csv.DictReader((result.folder / "log.csv").open()) if r["loss"]]
     assert losses[-1] < 0.6 * losses[0]
     assert result.metrics["mask_ap50"] > 0.2
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_mixed_precision(tiny: Settings, precision: str) -> None:
+    result = train(**{**tiny, "precision": precision, "epochs": 0.8})
+    assert result.steps == 2
+    # weights stay float32, whatever was computed in
+    assert {v.dtype for v in load_model(result.folder).module.state_dict().values()} <= {torch.float32, torch.int64}

@@ -95,6 +95,7 @@ def test_architecture_fills_what_is_left_open() -> None:
     assert (mine.lr, mine.batch) == (0.25, 3)
     assert TrainConfig(max_time="1m").with_defaults(model).epochs is None  # the time decides
     assert filled.with_defaults(model) == filled
+    assert TrainConfig(model="embedding", imgsz=128).with_defaults(model).crop == 128  # a default crop gives way
 
 
 def test_settings_that_the_architecture_lacks() -> None:

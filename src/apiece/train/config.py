@@ -186,7 +186,11 @@ class TrainConfig:
             raise ConfigError("resume goes on with a run and overwrite throws it away; give one of them")
         if self.dropout is not None and "dropout" in self.model_settings:
             raise ConfigError("dropout is given twice, as dropout and in model_settings; give it once")
-        if isinstance(self.imgsz, int) and self.crop is not None and self.crop > math.ceil(self.imgsz / 32) * 32:
+        if (
+            isinstance(self.imgsz, int)
+            and self.crop is not None
+            and self.crop > max(64, math.ceil(self.imgsz / 32) * 32)
+        ):
             raise ConfigError(
                 f"crop {self.crop} is larger than the resized images (imgsz {self.imgsz}); lower crop or raise imgsz"
             )
@@ -214,6 +218,9 @@ class TrainConfig:
         if unknown:
             raise ConfigError(f"the defaults of {self.model} name unknown training settings: {sorted(unknown)}")
         filled = {**_COMMON, **architecture.defaults}
+        if isinstance(self.imgsz, int) and filled.get("crop"):
+            # a default gives way to what was asked for
+            filled["crop"] = min(filled["crop"], max(64, math.ceil(self.imgsz / 32) * 32))
         if self.max_time is None:
             filled.setdefault("epochs", _COMMON_EPOCHS)
         else:

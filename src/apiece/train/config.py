@@ -115,7 +115,7 @@ class TrainConfig:
     ema: float | None = None
     """Decay of the moving average of the weights that is validated and saved; 0 turns it off."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """``"bf16"``: mixed precision. ``"auto"``: that on GPUs and CPUs (AMX) that are fast at it, else ``"32"``."""
+    """``"bf16"``: mixed precision. ``"auto"``: that on GPUs and CPUs (AMX) fast at it, else ``"32"``."""
     balance: Literal["none", "sampling", "loss", "both"] = "none"
     """Rare classes: draw their images more often (``"sampling"``), weigh their loss more (``"loss"``), or both."""
     clip: float | None = None

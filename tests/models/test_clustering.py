@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiece.models._layers import clustering
-from apiece.models._layers.clustering import SeedIndex, Seeds, local_maxima, suppress
+from apiece.models._layers.clustering import SeedIndex, Seeds, distinct, local_maxima, suppress
 
 RNG = np.random.default_rng(0)
 
@@ -77,3 +79,29 @@ def test_suppress_of_nothing() -> None:
     none = np.zeros(0, np.int64)
     assert suppress(none, none, 0).tolist() == []
     assert suppress(none, none, 2).tolist() == [True, True]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(1, 20))
+def test_distinct_is_greedy_whatever_the_block(seed: int, count: int, block: int) -> None:
+    made = _scene(np.random.default_rng(seed), count, 0)[0]
+    table = _distances(made, made.x, made.y)
+    stays: list[bool] = []
+    for i in range(count):
+        stays.append(not any(stays[j] and table[i, j] < made.reach[i] for j in range(i)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clustering, "_BLOCK", block)
+        assert distinct(made, 6.4).tolist() == stays
+
+
+def test_peaks_everywhere_with_wide_ellipses_take_little_memory() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0, 300, (2, 20_000)).astype(np.float32)
+    wide = np.full(20_000, 60, np.float32)
+    seeds = Seeds(x, y, wide, wide, np.full(20_000, 3, np.float32))  # all pairs would be 60 million
+    tracemalloc.start()
+    stays = distinct(seeds, 6.4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0 < stays.sum() < 50
+    assert peak < 300e6

@@ -35,7 +35,7 @@ from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, 
 from apiece.models._layers import losses
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.clustering import SeedIndex, Seeds, local_maxima, suppress
+from apiece.models._layers.clustering import SeedIndex, Seeds, distinct, local_maxima
 from apiece.models._layers.ragged import Pixels, segment_sum, window_pixels
 from apiece.models._layers.unet import UNetDecoder
 
@@ -316,9 +316,7 @@ def _decode_one(
     flat = {k: v.reshape(len(v), -1)[:, peaks] for k, v in maps.items() if k != "seed"}
     sx, sy = flat["bandwidth"]
     seeds = Seeds(x + flat["offset"][0], y + flat["offset"][1], sx, sy, np.expm1(flat["reach"][0]))
-    loser, winner = SeedIndex(seeds, _LARGEST).pairs(seeds.x, seeds.y, seeds.reach)
-    worse = loser > winner
-    stay = suppress(loser[worse], winner[worse], len(seeds))
+    stay = distinct(seeds, _LARGEST)
     seeds, peaks, score = seeds[stay], peaks[stay], score[stay]
     label_map = cluster(maps, seeds, frame)
     masks = Masks.from_label_map(label_map, background=-1)

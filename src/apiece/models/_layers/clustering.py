@@ -15,11 +15,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SeedIndex", "Seeds", "local_maxima", "suppress"]
+__all__ = ["SeedIndex", "Seeds", "distinct", "local_maxima", "suppress"]
 
 Float = npt.NDArray[np.float32]
 Int = npt.NDArray[np.int64]
 _MOST_CELLS = 4_000_000
+_BLOCK = 1024  # seeds compared with each other at once
 
 
 @dataclass(frozen=True)
@@ -149,3 +150,29 @@ def suppress(loser: Int, winner: Int, count: int) -> npt.NDArray[np.bool_]:
         waits[loser] = True
         state[open_ & ~waits] = 1
         state[loser[state[winner] == 1]] = -1
+
+
+def distinct(seeds: Seeds, reach: float) -> npt.NDArray[np.bool_]:
+    """Which seeds stay as objects: a seed whose vote falls to a better one (seeds come best first) is a part of it.
+
+    Greedy and exact, block by block: what stays of a block takes its parts out of everything after it. A network that
+    has not learned yet has peaks everywhere and wide ellipses; so memory must not grow with the pairs of seeds.
+
+    Parameters
+    ----------
+    seeds : the candidates, best first.
+    reach : the largest reach any pixel has.
+    """
+    stays = np.zeros(len(seeds), np.bool_)
+    rest = np.arange(len(seeds))
+    while len(rest):
+        block, rest = rest[:_BLOCK], rest[_BLOCK:]
+        some = seeds[block]
+        loser, winner = SeedIndex(some, reach).pairs(some.x, some.y, some.reach)
+        worse = loser > winner
+        kept = block[suppress(loser[worse], winner[worse], len(block))]
+        stays[kept] = True
+        if len(rest):
+            later = seeds[rest]
+            rest = rest[SeedIndex(seeds[kept], reach).assign(later.x, later.y, later.reach) < 0]
+    return stays

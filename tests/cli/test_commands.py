@@ -165,3 +165,25 @@ def test_the_whole_road(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 <= json.loads(capsys.readouterr().out)["mask_ap"] <= 1
     # the predictions' names are relative to the folder of photos, the truth's to the label file
     assert run("evaluate", "--predictions", out / "predictions.json", "--data", data / "truth.json", "--json") == 0
+
+
+def test_models_lists_every_architecture(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "--json") == 0
+    assert {"embedding", "mask_rcnn"} <= set(json.loads(capsys.readouterr().out))
+    assert run("models", "mask_rcnn", "--json") == 0
+    assert "anchors" in json.loads(capsys.readouterr().out)["settings"]
+    assert run("models", "mask_rnn") == 1
+    assert "Did you mean 'mask_rcnn'" in capsys.readouterr().err
+
+
+def test_train_refuses_what_cannot_be(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("train", "--data", data / "truth.json", "--out", data / "run", "--set", "widht=3") == 1
+    assert "widht" in capsys.readouterr().err
+    assert run("train", "--data", data / "none", "--out", data / "run") == 1
+    assert "none" in capsys.readouterr().err
+    assert run("train", "--data", data / "truth.json", "--crop", "100") == 1
+    assert "multiple of 32" in capsys.readouterr().err
+    config = data / "c.yaml"
+    config.write_text("lr: -1\n")
+    assert run("train", "--config", config) == 1
+    assert "lr must be above 0" in capsys.readouterr().err

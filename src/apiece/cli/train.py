@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal  # noqa: F401  # cyclopts reads the inherited annotations from here
 
 from cyclopts import Parameter
 
@@ -14,9 +15,16 @@ from apiece.train.config import TrainConfig, parse_settings
 __all__ = ["train"]
 
 
+@dataclass(frozen=True)
+class _Settings(TrainConfig):
+    """`TrainConfig`, whose architecture settings come as ``--set key=value``."""
+
+    model_settings: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+
+
 def train(
     *,
-    settings: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008  # frozen
+    settings: Annotated[_Settings, Parameter(name="*")] = _Settings(),  # frozen
     config: Path | None = None,
     set: tuple[str, ...] = (),
     json: bool = False,
@@ -35,21 +43,18 @@ def train(
     config
         YAML file of settings, such as the config.yaml of an earlier run; options given beside it win.
     set
-        A setting of the architecture itself, key=value; may be repeated. `apiece models` lists them.
+        A setting of the architecture itself, key=value; may be repeated. `apiece models NAME` lists them.
     json
         One JSON object with the result on standard output.
     """
     from apiece.train.trainer import train as run
 
-    plain = TrainConfig()
-    changes = {f.name: v for f in fields(settings) if (v := getattr(settings, f.name)) != getattr(plain, f.name)}
+    plain = _Settings()
+    given = {f.name: v for f in fields(settings) if (v := getattr(settings, f.name)) != getattr(plain, f.name)}
     if set:
-        changes["model_settings"] = parse_settings(set)
-    if config is not None:
-        settings = TrainConfig.from_yaml(config, **changes)
-    elif set:
-        settings = TrainConfig.from_dict({**settings.to_dict(), **changes})
-    result = run(settings)
+        given["model_settings"] = parse_settings(set)
+    chosen = TrainConfig.from_dict(given) if config is None else TrainConfig.from_yaml(config, **given)
+    result = run(chosen)
     if json:
         print_json(result)
         return
@@ -58,4 +63,4 @@ def train(
         ("", ""),
         [(k, v) for k, v in result.metrics.items() if k.startswith(("mask_ap", "box_ap"))],
     )
-    note(f"next: apiece evaluate --model {result.folder} --data {settings.data}")
+    note(f"next: apiece evaluate --model {result.folder} --data {chosen.data}")

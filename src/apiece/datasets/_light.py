@@ -92,7 +92,7 @@ def metal(height: Array, colour: Colour, light: Light, *, gloss: float, shade: A
     lit = np.maximum(room * shade, 0.02)
     lamp *= gloss
     white = 0.35 if max(colour) < 0.3 else 0.0
-    return cv2.merge([lit * np.float32(c) + lamp * np.float32(c + white) for c in colour])  # type: ignore[no-any-return]
+    return cv2.merge([lit * np.float32(c) + lamp * np.float32(c + white) for c in colour])
 
 
 def matte(height: Array, albedo: list[Array] | Colour, light: Light, *, gloss: float, sharp: float = 40.0) -> Array:
@@ -105,7 +105,7 @@ def matte(height: Array, albedo: list[Array] | Colour, light: Light, *, gloss: f
     half = float(np.sqrt(2.0 + 2.0 * lz))
     mirror = np.maximum((nx * lx + ny * ly + nz * (lz + 1.0)) * (1.0 / half), 1e-3)
     shine = gloss * np.exp(np.log(mirror) * (sharp / (0.5 + 4.0 * light.size)))
-    return cv2.merge([np.asarray(lit * c + shine, np.float32) for c in albedo])  # type: ignore[no-any-return]
+    return cv2.merge([np.asarray(lit * c + shine, np.float32) for c in albedo])
 
 
 def scratches(view: View, rng: np.random.Generator, strength: float) -> Array:

@@ -138,7 +138,8 @@ class _Screw:
     def _thread(self, u: Array, v: Array) -> Array:
         """Saw of the thread, -1..1; it climbs half a turn from one side to the other."""
         phase = (u + v * (0.5 * self.pitch / self.shaft)) * (1.0 / self.pitch)
-        return np.abs((phase - np.floor(phase)) * 4.0 - 2.0) - 1.0
+        saw: Array = np.abs((phase - np.floor(phase)) * np.float32(4.0) - np.float32(2.0)) - np.float32(1.0)
+        return saw
 
     def _half_width(self, u: Array) -> Array:
         """Half width of the shaft: full, then a point or a chamfer."""
@@ -200,7 +201,8 @@ def _screw(rng: np.random.Generator, radius: float) -> Part:
     length = shaft * (1.25, 1.3, 1.15)[kind] * rng.uniform(0.9, 1.15)
     pitch = max(2.6, shaft * rng.uniform(0.55, 0.75))
     colour = pick(rng, METALS)
-    return _Screw(*map(float, (end, shaft, head, length, pitch)), kind, bool(rng.random() < 0.4), colour)
+    pointed = bool(rng.random() < 0.4)
+    return _Screw(float(end), float(shaft), float(head), float(length), float(pitch), kind, pointed, colour)
 
 
 _COATS: tuple[Colour, ...] = (

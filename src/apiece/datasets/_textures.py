@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,7 @@ Array = npt.NDArray[np.float32]
 
 _SIDE = 512
 # how each tile's amplitude falls with spatial frequency (across, along): the spectrum is the texture
-_SPECTRA: dict[str, Callable[[Array, Array], Array]] = {
+_SPECTRA: dict[str, Callable[[Array, Array], npt.NDArray[Any]]] = {
     "cloud": lambda fx, fy: 1.0 / (2.0 + np.hypot(fx, fy)) ** 1.7,
     "mottle": lambda fx, fy: np.exp(-(((np.hypot(fx, fy) - 26.0) / 16.0) ** 2)),
     "grain": lambda fx, fy: np.exp(-((np.hypot(fx, fy) / 130.0) ** 2)),
@@ -149,4 +150,4 @@ def backdrop(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Arra
         specks = np.zeros(size, np.float32)
         specks[at[:, 0], at[:, 1]] = rng.uniform(-1.2, 1.6, count)
         field = field + cv2.GaussianBlur(specks, (5, 5), 0.8) * 1.3
-    return cv2.merge([np.maximum(field, 0.05).astype(np.float32) * np.float32(c) for c in colour])  # type: ignore[no-any-return]
+    return cv2.merge([np.maximum(field, 0.05).astype(np.float32) * np.float32(c) for c in colour])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # predictions in a file need no torch
 
 __all__ = ["evaluate", "open_truth"]
 
-LOWEST = 0.01
+LOWEST = 0.05
 """Lowest score of a prediction that enters average precision."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from apiece.cli._output import note, print_json, print_table
 from apiece.core.instances import Instances
@@ -11,7 +12,17 @@ from apiece.errors import ConfigError
 __all__ = ["demo"]
 
 _PIXEL_SIZE = "0.1 mm"
-_TRAIN, _VAL = 240, 48
+_TRAIN, _VAL = 500, 48
+# what three minutes on two cores can learn: three kinds of parts, most of them whole
+_SCENES: dict[str, Any] = {
+    "classes": ("washer", "pill", "screw"),
+    "objects": (3, 9),
+    "radius": (20.0, 40.0),
+    "overlap": 0.15,
+    "touching": 0.4,
+    "backdrops": ("paper", "felt", "mat", "rubber"),
+}
+_SIDE = 128  # the network's input; masks come out at the scenes' own 256 pixels
 
 
 def demo(
@@ -59,9 +70,11 @@ def demo(
         raise ConfigError(f"{out} is not empty; choose another --out, or --overwrite")
     data, run, results = out / "data", out / "model", out / "predictions"
     note("1/5 drawing scenes of small parts")
-    write_dataset(data, train=_TRAIN, val=_VAL, config=SceneConfig(size=(256, 256), seed=seed))
+    write_dataset(data, train=_TRAIN, val=_VAL, config=SceneConfig(seed=seed, **_SCENES))
     note(f"2/5 training {model} for {max_time}")
-    made = train(data=data, model=model, out=run, max_time=max_time, seed=seed, overwrite=overwrite)
+    made = train(
+        data=data, model=model, out=run, max_time=max_time, imgsz=_SIDE, crop=_SIDE, seed=seed, overwrite=overwrite
+    )
     note("3/5 evaluating on scenes it has not seen")
     trained, truth = load(run), open_data(data)["val"]
     answers: list[Instances] = []

@@ -50,9 +50,8 @@ def main() -> None:
     score = counts[:, 0] / np.maximum(counts.sum(1), 1)
     for kind in sorted(set(kinds)):
         own = counts[kinds == kind]
-        print(
-            f"  {kind:<24} {len(own):3d} images  {(own[:, 0] / own.sum(1)).mean():.3f}  TP, FP, FN {own.sum(0).tolist()}"
-        )
+        mean = (own[:, 0] / own.sum(1)).mean()
+        print(f"  {kind:<24} {len(own):3d} images  {mean:.3f}  TP, FP, FN {own.sum(0).tolist()}")
     for rank, i in enumerate(np.argsort(score, kind="stable")[:10].tolist()):
         print(f"  worst {rank}: {truth.refs[i].name[:12]} {kinds[i]} {score[i]:.2f} TP, FP, FN {counts[i].tolist()}")
         if options.worst is not None:

@@ -136,7 +136,7 @@ def _sizes(wanted: Sequence[Instances], answers: Sequence[Instances]) -> Bars | 
     both = both[both > 0]
     if not len(both):
         return None
-    edges = np.geomspace(both.min(), both.max() + 1, 25)
+    edges = np.linspace(0, both.max() + 1, 31)
     series = [(name, np.histogram(a, edges)[0].tolist()) for name, a in zip(("truth", "found"), areas, strict=True)]
     return Bars("Sizes", "area in pixels", "objects", series, edges=edges.tolist())
 

@@ -86,7 +86,8 @@ def evaluate(
     if report is not None:
         from apiece.cli._report import write_evaluation_report
 
-        write_evaluation_report(report, truth, answers, result, model)
+        facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]
+        write_evaluation_report(report, truth, answers, result, model, facts=facts)
         note(f"report: {report}")
     if json:
         print_json({**result, "per_class": result.per_class, "images": result.images, "notes": result.notes})

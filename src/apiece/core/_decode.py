@@ -9,6 +9,7 @@ box; time grows with boxes' columns times grid rows, memory is bounded whatever 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,8 @@ def prototype_runs(
     boxes: npt.NDArray[np.float64],
     size: tuple[int, int],
     threshold: float,
-) -> Runs:
-    """See `Masks.from_prototypes`."""
+) -> Iterator[tuple[int, Runs]]:
+    """See `Masks.from_prototypes`: (number of masks, their runs), a few masks at a time."""
     basis, weights = np.asarray(prototypes, np.float32), np.asarray(coefficients, np.float32)
     if basis.ndim != 3 or weights.shape != (len(boxes), len(basis)):
         raise InvalidInstancesError(
@@ -87,13 +88,10 @@ def prototype_runs(
             f"got {basis.shape}, {weights.shape} for {len(boxes)} boxes"
         )
     at_once = max(_SUMS // max(basis.shape[1] * basis.shape[2], 1), 1)
-    parts = []
-    for i in range(0, max(len(boxes), 1), at_once):
+    for i in range(0, len(boxes), at_once):
+        some = boxes[i : i + at_once]
         maps = np.tensordot(weights[i : i + at_once], basis, 1)
-        owner, *columns = logit_runs(maps, boxes[i : i + at_once], size, threshold, True)
-        parts.append((owner + i, *columns))
-    owner, x, y0, y1 = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return owner, x, y0, y1
+        yield len(some), logit_runs(maps, some, size, threshold, True)
 
 
 def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> Runs:

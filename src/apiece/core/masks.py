@@ -235,8 +235,8 @@ class Masks:
         ``prototypes`` is (K, h, w), ``coefficients`` (N, K), both float; memory is bounded whatever N.
         """
         size = checked_size(size)
-        runs = _decode.prototype_runs(prototypes, coefficients, checked_boxes(boxes), size, threshold)
-        return cls._pack(size, len(coefficients), *runs)
+        parts = _decode.prototype_runs(prototypes, coefficients, checked_boxes(boxes), size, threshold)
+        return cls.concatenate([cls.empty(size), *(cls._pack(size, count, *runs) for count, runs in parts)])
 
     # --- a sequence of masks ------------------------------------------------------------------------------------------
 

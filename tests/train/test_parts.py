@@ -12,14 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import ModelFileError
-from apiece.metrics import evaluate
 from apiece.train._data import Order, repeat_factors
 from apiece.train._report import grouped
 from apiece.train._schedule import Average, Plan, learning_rate, parameter_groups, step_seed
-from apiece.train._validate import fit_thresholds
 from apiece.train.checkpoint import RunState, read_state, restore, write_state
 
 
@@ -97,45 +93,6 @@ def test_rare_classes_are_drawn_more_often() -> None:
 def test_losses_are_grouped() -> None:
     sums = grouped({"box_a": 1.0, "box_b": 2.0, "mask": 4.0})
     assert sums == {"loss": 7.0, "box": 3.0, "class": 0.0, "mask": 4.0}
-
-
-def _pair(right: list[float], wrong: list[float], missed: int, label: int = 0) -> tuple[Instances, Instances]:
-    """An image with found, invented and missed instances."""
-    count = len(right) + missed
-    truth = Masks.from_boxes(np.array([[4 * i, 0, 4 * i + 2, 2] for i in range(count)], np.float32), (10, 200))
-    invented = Masks.from_boxes(np.array([[4 * i, 6, 4 * i + 2, 8] for i in range(len(wrong))], np.float32), (10, 200))
-    found = Masks.concatenate([truth[: len(right)], invented])
-    labels = [np.full(n, label) for n in (count, len(found))]
-    classes = ("a", "b")
-    return (
-        Instances(truth, labels[0], classes),
-        Instances(found, labels[1], classes, np.array([*right, *wrong])),
-    )
-
-
-def test_threshold_is_where_f1_is_best() -> None:
-    # keeping 0.9, 0.8, 0.6 (two right, one wrong) is worse than keeping 0.9 and 0.8
-    matches = evaluate([_pair([0.9, 0.8, 0.3], [0.6, 0.5, 0.4], missed=0)]).matches
-    assert fit_thresholds(matches) == (pytest.approx(0.7), 0.5)
-    everything_right = evaluate([_pair([0.9, 0.2], [], missed=1, label=1)]).matches
-    assert fit_thresholds(everything_right) == (0.5, pytest.approx(0.1))
-
-
-@given(
-    right=st.lists(st.sampled_from([0.1, 0.2, 0.5, 0.7]), min_size=1, max_size=6),
-    wrong=st.lists(st.sampled_from([0.1, 0.2, 0.5, 0.7]), max_size=6),
-    missed=st.integers(0, 3),
-)
-@settings(max_examples=40, deadline=None)
-def test_no_threshold_beats_the_fitted_one(right: list[float], wrong: list[float], missed: int) -> None:
-    matches = evaluate([_pair(right, wrong, missed)]).matches
-    best = fit_thresholds(matches)[0]
-
-    def f1(threshold: float) -> float:
-        tp, fp = sum(s >= threshold for s in right), sum(s >= threshold for s in wrong)
-        return 2 * tp / (tp + fp + len(right) + missed)
-
-    assert f1(best) == pytest.approx(max(f1(t) for t in (0.05, 0.15, 0.35, 0.6)))
 
 
 def _run(seed: int) -> tuple[nn.Module, Average, torch.optim.Optimizer]:

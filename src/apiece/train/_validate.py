@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
-from apiece.metrics import Evaluation, Matches, evaluate
+from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models._base import Architecture, DecodeOptions, ModelInput
 from apiece.predict.evaluation import LOWEST
 from apiece.transforms._input import prepare
 
-__all__ = ["Validation", "Validator", "fit_thresholds"]
+__all__ = ["Validation", "Validator"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Validator:
             found: Evaluation = evaluate(self._pairs(module, limit), self.data.classes)
         except _OutOfTime:
             return None
-        return Validation(dict(found), fit_thresholds(found.matches))
+        return Validation(dict(found), tuple(f1_thresholds(found.matches).tolist()))
 
     def _pairs(self, module: nn.Module, limit: float | None) -> Iterator[tuple[Instances, Instances]]:
         options = DecodeOptions(conf=LOWEST)  # as `apiece.evaluate` does, so that its numbers are these
@@ -93,29 +92,3 @@ class Validator:
             self._kept[index] = (image, truth)
             self._used += image.pixels.nbytes + truth.masks.x.nbytes * 3
         return image, truth
-
-
-def fit_thresholds(matches: Matches, default: float = 0.5) -> tuple[float, ...]:
-    """Per class, the lowest score to keep for the best F1 = 2 TP / (2 TP + FP + FN) at mask IoU 0.5.
-
-    Half way between the last score kept and the next lower one, so that it does not hang on one instance's score;
-    ``default`` for a class of which nothing right was found.
-    """
-    return tuple(_fit_one(matches, label, default) for label in range(len(matches.classes)))
-
-
-def _fit_one(matches: Matches, label: int, default: float) -> float:
-    of_class = (matches.label == label) & ~matches.ignored
-    score: npt.NDArray[np.float64] = matches.score[of_class]
-    right = matches.hits[of_class]
-    if not right.any():
-        return default
-    order = np.argsort(-score, kind="stable")
-    score, hits = score[order], np.cumsum(right[order])
-    kept = np.arange(1, len(score) + 1)
-    # TP + FP is what is kept, TP + FN is the truth
-    f1 = 2 * hits / (kept + int(matches.truths[:, label].sum()))
-    last = np.append(score[1:] < score[:-1], True)  # equal scores stay or go together
-    best = int(np.argmax(np.where(last, f1, -1.0)))
-    below = score[best + 1] if best + 1 < len(score) else 0.0
-    return float((score[best] + below) / 2)

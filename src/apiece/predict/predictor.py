@@ -150,9 +150,8 @@ class Model:
 
     def predict_at(self, image: One, confs: Sequence[Conf]) -> list[Instances]:
         """What `predict` gives at each of several ``conf``, for one pass through the network."""
-        ready = self._ready(_source(image))
-        outputs = self._network([ready])
-        return [self._decode(outputs, [ready], self.options(conf))[0] for conf in confs]
+        several = [self.options(conf) for conf in confs]
+        return [found for (found,) in self._run_at([self._ready(_source(image))], several)]
 
     def stream(
         self,
@@ -258,13 +257,19 @@ class Model:
 
     def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
         """Network and decoder on images of one size."""
+        return self._run_at(group, [options])[0]
+
+    def _run_at(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
+        """The same, decoded once for each of several options: a list of images for each."""
         try:
-            return self._decode(self._network(group), group, options)
+            outputs = self._network(group)
+            return [self._decode(outputs, group, options) for options in several]
         except torch.OutOfMemoryError as error:
             if len(group) > 1:
                 _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
                 torch.cuda.empty_cache()
-                return [found for ready in group for found in self._run([ready], options)]
+                each = [self._run_at([ready], several) for ready in group]
+                return [[found[k][0] for found in each] for k in range(len(several))]
             size = group[0].image.size
             raise DataError(
                 f"an image of {size[0]} x {size[1]} pixels does not fit in the memory of {self.device}; "

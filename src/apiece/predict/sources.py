@@ -189,4 +189,6 @@ def unreadable(errors: Sequence[ImageError | DataError], total: int) -> ImageErr
     path = first.path if isinstance(first, ImageError) else Path("image")
     reason = first.reason if isinstance(first, ImageError) else str(first)
     more = "".join(f"\n{error}" for error in errors[1:])
-    return ImageError(path, f"{reason}{more}\n{len(errors)} of {total} images cannot be used; skip_bad leaves them out")
+    return ImageError(
+        path, f"{reason}{more}\n{len(errors)} of {total} images cannot be used; skip_bad (--skip-bad) leaves them out"
+    )

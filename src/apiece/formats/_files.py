@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from apiece._atomic import atomic
 from apiece.errors import FormatError
 
 __all__ = ["IMAGE_SUFFIXES", "atomic_file", "atomic_folder", "inside", "pick_folder", "rasters", "stem_key"]
@@ -22,16 +23,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary file beside ``path`` that takes its place when the block ends, and vanishes when it fails."""
     if path.is_dir():
         raise FormatError(path, "is a folder; name a file")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=_parent(path))
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    _parent(path)
+    with atomic(path) as temporary:
         yield temporary
-        _usual_rights(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
@@ -65,7 +59,7 @@ def _parent(path: Path) -> Path:
     return path.parent
 
 
-def _usual_rights(path: Path, rights: int = 0o666) -> None:
+def _usual_rights(path: Path, rights: int) -> None:
     # temporary files are made for their owner alone; the finished one is like any other
     mask = os.umask(0)
     os.umask(mask)

@@ -26,7 +26,7 @@ from apiece.transforms._input import Frame, ModelInput
 if TYPE_CHECKING:  # settings and `--help` need no torch
     from torch import Tensor, nn
 
-__all__ = ["Architecture", "DecodeOptions", "Frame", "ModelInput", "Targets"]
+__all__ = ["Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets", "Weights"]
 
 Targets: TypeAlias = "dict[str, Tensor]"
 """Training targets of one image; what they are is the architecture's own business."""
@@ -54,13 +54,50 @@ class DecodeOptions:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Pretrained weights that an architecture can start from, as ``apiece models`` lists them.
+
+    Attributes
+    ----------
+    name : what ``--weights`` takes, such as ``"timm"`` or ``"hf:facebook/mask2former-swin-tiny-coco-instance"``.
+    licence : SPDX name of the licence they are published under; of the data they learned from, where that is stricter.
+    summary : what they were trained on, in a few words.
+    """
+
+    name: str
+    licence: str
+    summary: str
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Weights of another library, read and not yet understood.
+
+    Attributes
+    ----------
+    tensors : name to tensor, on the CPU.
+    settings : its ``config.json``; empty where it has none.
+    source : where it was read from, for messages.
+    licence : what it may be used for, as far as it says; empty where it does not.
+    """
+
+    tensors: Mapping[str, Tensor]
+    settings: Mapping[str, Any]
+    source: str
+    licence: str = ""
+
+
+@dataclass(frozen=True)
 class Architecture:
     """One architecture: everything that training, prediction and the shared tests need to know."""
 
     summary: str
     """One line for ``apiece models``: what it is good and bad at."""
+    kind: str
+    """``"two-stage"``, ``"single-stage"``, ``"query"``, ``"bottom-up"`` or ``"semantic"``."""
     config: type[Any]
-    """Frozen dataclass of its settings; every field documented, all with defaults, JSON-able."""
+    """Frozen dataclass of its settings; every field documented, all with defaults, JSON-able. ``dropout`` and
+    ``class_weights`` are among them."""
     build: Callable[[Any, ModelInput, int], nn.Module]
     """``(config, input, number of classes)`` to a module, random weights; ``module(images)`` gives raw outputs."""
     encode: Callable[[Instances, Any], Targets]
@@ -72,7 +109,15 @@ class Architecture:
     """``(raw outputs, frames, classes, options)`` to scored instances at each image's own size, best first."""
     stride: int = 32
     """Input sides are padded to a multiple of this."""
-    dropout: bool = False
-    """Whether the config has a ``dropout`` field."""
+    overlap: bool = True
+    """Whether the masks it finds may overlap; if not, it learns and finds the visible part of each object."""
+    slots: str = ""
+    """Setting that bounds how many objects one image may hold, such as ``"queries"``; empty: nothing does. Training
+    raises it to what the data needs; more objects than that are refused, never left out."""
+    weights: tuple[Weights, ...] = ()
+    """Pretrained weights that `adopt` understands, and timm's where the config has a ``backbone``."""
+    adopt: Callable[[Checkpoint, Any], tuple[Any, dict[str, Tensor]]] | None = None
+    """``(checkpoint of another library, config)`` to the config that gives a network of the checkpoint's shape, and
+    its tensors under this module's names. None: there are none but timm's."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that suit it (``lr``, ``batch`` ...), where they differ from the common ones."""

@@ -354,12 +354,13 @@ def cluster(maps: dict[str, npt.NDArray[np.float32]], seeds: Seeds, frame: Frame
 
 ARCHITECTURE = Architecture(
     summary="bottom-up: pixels vote for their object's centre; thousands of small touching objects, no overlaps",
+    kind="bottom-up",
     config=EmbeddingConfig,
     build=build,
     encode=encode,
     loss=loss,
     decode=decode,
     stride=32,
-    dropout=True,
+    overlap=False,
     defaults={"lr": 3e-3, "batch": 8, "crop": 192, "weight_decay": 1e-2},
 )

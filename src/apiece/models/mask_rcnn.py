@@ -58,6 +58,7 @@ class MaskRCNNConfig:
     anchors : sides of the anchors in pixels, at strides 4, 8, 16 and 32.
     aspects : heights of the anchors over their widths.
     proposals : boxes that go on to the second stage, per image; it bounds how many objects can be found.
+    dropout : chance of dropping a value after the box head's layers, and a feature map before the mask head.
     samples : proposals of each image that the second stage learns from in one step; a quarter of them objects.
     conf : lowest score that leaves the network; prediction may ask for a higher one, not for a lower one.
     iou : overlap of boxes of one class above which the lower-scoring leaves; prediction may ask for a lower one.
@@ -73,6 +74,7 @@ class MaskRCNNConfig:
     aspects: tuple[float, ...] = (0.5, 1.0, 2.0)
     proposals: int = 2000
     samples: int = 128
+    dropout: float = 0.0
     conf: float = 0.05
     iou: float = 0.6
     class_weights: tuple[float, ...] = ()
@@ -91,6 +93,8 @@ class MaskRCNNConfig:
             raise ConfigError(f"aspects must be above 0, got {self.aspects}")
         if min(self.width, self.hidden, self.proposals, self.samples) < 8:
             raise ConfigError("width, hidden, proposals and samples must be at least 8")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
         if not (0 <= self.conf < 1 and 0 < self.iou <= 1):
             raise ConfigError(f"conf and iou lie between 0 and 1, got {self.conf} and {self.iou}")
 
@@ -125,13 +129,14 @@ class MaskRCNN(nn.Module):
         names = ["0", "1", "2", "3"]
         self.regions = Regions(
             MultiScaleRoIAlign(names, 7, 1, canonical_scale=64, canonical_level=3),
-            TwoMLPHead(width * 49, config.hidden),
+            nn.Sequential(TwoMLPHead(width * 49, config.hidden), nn.Dropout(config.dropout)),
             FastRCNNPredictor(config.hidden, classes + 1),
             0.5, 0.5, config.samples, 0.25, None, config.conf, config.iou, config.proposals,
         )  # fmt: skip
         with torch.no_grad():  # nearly all boxes are background: without this the first losses are all about that
             self.regions.box_predictor.cls_score.bias[0] = 4.0
         self.mask_pool = MultiScaleRoIAlign(names, _MASK // 2, 1, canonical_scale=64, canonical_level=3)
+        self.mask_drop = nn.Dropout2d(config.dropout)
         self.mask_head = MaskRCNNHeads(width, (width,) * 3, 1, norm_layer=norm)
         self.mask_predictor = MaskRCNNPredictor(width, width, classes)
 
@@ -146,7 +151,7 @@ class MaskRCNN(nn.Module):
         if not len(labels):  # batch norm cannot learn from nothing
             return features["0"].new_zeros(0, _MASK, _MASK)
         pooled = self.mask_pool(features, boxes, [size] * len(boxes))
-        logits: Tensor = self.mask_predictor(self.mask_head(pooled)).float()
+        logits: Tensor = self.mask_predictor(self.mask_head(self.mask_drop(pooled))).float()
         return logits[torch.arange(len(labels), device=labels.device), labels]
 
     def forward(self, images: Tensor) -> dict[str, list[Tensor]]:
@@ -264,6 +269,7 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
 
 ARCHITECTURE = Architecture(
     summary="two-stage: boxes, then a mask in each; safe from scratch with few images, objects may overlap",
+    kind="two-stage",
     config=MaskRCNNConfig,
     build=build,
     encode=encode,

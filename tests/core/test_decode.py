@@ -65,6 +65,33 @@ def test_prototypes_are_weighted_sums() -> None:
     assert len(Masks.from_prototypes(prototypes, weights[:0], boxes[:0], (120, 180))) == 0
 
 
+@given(shapes, st.integers(1, 40))
+def test_prototypes_near_boxes_of_any_size(shape: tuple[int, ...], side: int) -> None:
+    height, width, h, w, seed = shape
+    rng = np.random.default_rng(seed)
+    # small integers: sums are exact in any order
+    prototypes = rng.integers(-9, 9, (3, 4 * h, 4 * w)).astype(np.float32)
+    weights = rng.integers(-9, 9, (12, 3)).astype(np.float32)
+    boxes = rng.uniform(-5, 95, (12, 4))
+    boxes[:, 2:] = boxes[:, :2] + rng.uniform(0, side, (12, 2))
+    masks = Masks.from_prototypes(prototypes, weights, boxes, (height, width), threshold=0.25)
+    wanted = Masks.from_logits(np.tensordot(weights, prototypes, 1), boxes, (height, width), threshold=0.25, whole=True)
+    assert masks == wanted
+
+
+def test_a_part_of_a_cell_may_lie_on_padding() -> None:
+    # 5 x 7 pixels resized to 10 x 14 and padded to 16 x 16; a grid cell is 4 x 4 of these
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(3, 4, 4)).astype(np.float32)
+    boxes = np.tile([0.0, 0, 7, 5], (3, 1))
+    wanted = upsampled(maps, (8, 8))[:, :5, :7] > 0  # the padded input at half its size
+    for found in (
+        Masks.from_logits(maps, boxes, (5, 7), whole=True, span=(2.5, 3.5)),
+        Masks.from_prototypes(maps, np.eye(3, dtype=np.float32), boxes, (5, 7), span=(2.5, 3.5)),
+    ):
+        assert np.array_equal(found.to_dense(), wanted)
+
+
 def test_a_map_that_is_zero_is_outside() -> None:
     assert Masks.from_logits(np.zeros((1, 4, 4), np.float32), [[0, 0, 9, 9]], (9, 9)).area.tolist() == [0]
     assert Masks.from_logits(np.ones((1, 4, 4), np.float32), [[0, 0, 9, 9]], (9, 9)).area.tolist() == [81]

@@ -9,6 +9,7 @@ box; time grows with boxes' columns times grid rows, memory is bounded whatever 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,7 @@ Float = npt.NDArray[np.float32]
 Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 _CELLS = 1 << 17  # grid cells read at once
 _SUMS = 1 << 19  # values of weighted prototypes held at once
+_TILE = 8  # smallest side, in cells, of the tiles in which weighted prototypes are computed
 
 
 class Grid:
@@ -37,9 +39,9 @@ class Grid:
         self.scale, self.shift = scale, shift
 
     @classmethod
-    def of_image(cls, count: int, shape: tuple[int, int], size: tuple[int, int]) -> Grid:
-        """Each grid of ``shape`` (h, w) spans the whole image."""
-        scale = np.tile([shape[1] / size[1], shape[0] / size[0]], (count, 1))
+    def of_image(cls, count: int, span: tuple[float, float], size: tuple[int, int]) -> Grid:
+        """The first ``span`` (height, width) cells of each grid lie on the whole image; the rest on padding."""
+        scale = np.tile([span[1] / size[1], span[0] / size[0]], (count, 1))
         return cls(scale, np.zeros((count, 2)))
 
     @classmethod
@@ -59,9 +61,13 @@ def pixel_window(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> Int:
 
 
 def logit_runs(
-    logits: npt.NDArray[Any], boxes: npt.NDArray[np.float64], size: tuple[int, int], threshold: float, whole: bool
+    logits: npt.NDArray[Any],
+    boxes: npt.NDArray[np.float64],
+    size: tuple[int, int],
+    threshold: float,
+    span: tuple[float, float] | None,
 ) -> Runs:
-    """See `Masks.from_logits`."""
+    """See `Masks.from_logits`; without ``span`` each grid spans its own box."""
     maps = np.asarray(logits)
     if maps.ndim != 3 or len(maps) != len(boxes) or maps.dtype.kind != "f":
         raise InvalidInstancesError(
@@ -69,7 +75,7 @@ def logit_runs(
             f"got shape {maps.shape}, dtype {maps.dtype}"
         )
     shape = (maps.shape[1], maps.shape[2])
-    grid = Grid.of_image(len(maps), shape, size) if whole else Grid.of_boxes(boxes, shape)
+    grid = Grid.of_boxes(boxes, shape) if span is None else Grid.of_image(len(maps), span, size)
     return decode_runs(maps.astype(np.float32, copy=False), grid, pixel_window(boxes, size), threshold)
 
 
@@ -79,19 +85,48 @@ def prototype_runs(
     boxes: npt.NDArray[np.float64],
     size: tuple[int, int],
     threshold: float,
-) -> Iterator[tuple[int, Runs]]:
-    """See `Masks.from_prototypes`: (number of masks, their runs), a few masks at a time."""
+    span: tuple[float, float],
+) -> Iterator[tuple[Int, Runs]]:
+    """See `Masks.from_prototypes`: (which masks, their runs), a few masks at a time.
+
+    A weighted sum is computed near its box only: the prototypes are cut into tiles whose side is the box's, rounded up
+    to a power of two; the two tiles each way from the box's corner hold it.
+    """
     basis, weights = np.asarray(prototypes, np.float32), np.asarray(coefficients, np.float32)
     if basis.ndim != 3 or weights.shape != (len(boxes), len(basis)):
         raise InvalidInstancesError(
             "prototypes must be (K, h, w) and coefficients (N, K) for N boxes; "
             f"got {basis.shape}, {weights.shape} for {len(boxes)} boxes"
         )
-    at_once = max(_SUMS // max(basis.shape[1] * basis.shape[2], 1), 1)
-    for i in range(0, len(boxes), at_once):
-        some = boxes[i : i + at_once]
-        maps = np.tensordot(weights[i : i + at_once], basis, 1)
-        yield len(some), logit_runs(maps, some, size, threshold, True)
+    shape = np.array([basis.shape[2], basis.shape[1]])
+    grid = Grid.of_image(len(boxes), span, size)
+    window = pixel_window(boxes, size)
+    lie = np.stack([np.floor(_to_grid(grid, window[:, a] - (a > 1), a % 2)) for a in range(4)], 1).astype(np.int64)
+    low, high = lie[:, :2].clip(0, shape - 1), (lie[:, 2:] + 2).clip(1, shape)
+    side = np.left_shift(1, np.ceil(np.log2((high - low).max(axis=1, initial=_TILE))).astype(np.int64))
+    filled = (window[:, 2:] > window[:, :2]).all(axis=1)
+    for tile in np.unique(side[filled]).tolist():
+        extent = np.minimum(2 * tile, shape)
+        corner = np.minimum(low // tile * tile, shape - extent)
+        some = np.flatnonzero(filled & (side == tile))
+        some = some[np.lexsort((corner[some, 0], corner[some, 1]))]
+        at_once = max(_SUMS // int(extent.prod()), 1)
+        for i in range(0, len(some), at_once):
+            part = some[i : i + at_once]
+            near = Grid(grid.scale[part], grid.shift[part] - corner[part])
+            sums = _tile_sums(basis, weights[part], corner[part], (int(extent[1]), int(extent[0])))
+            yield part, decode_runs(sums, near, window[part], threshold)
+
+
+def _tile_sums(basis: Float, weights: Float, corner: Int, extent: tuple[int, int]) -> Float:
+    """Weighted sums of ``basis`` in a rectangle each, (n, *extent); masks of one rectangle lie one after the other."""
+    sums = np.empty((len(weights), *extent), np.float32)
+    change = np.flatnonzero((np.diff(corner, axis=0) != 0).any(axis=1)) + 1
+    for a, b in itertools.pairwise([0, *change.tolist(), len(weights)]):
+        x, y = corner[a].tolist()
+        rectangle = basis[:, y : y + extent[0], x : x + extent[1]].reshape(len(basis), -1)
+        np.matmul(weights[a:b], rectangle, out=sums[a:b].reshape(b - a, -1))
+    return sums
 
 
 def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> Runs:

@@ -202,6 +202,7 @@ class Masks:
         *,
         threshold: float = 0.0,
         whole: bool = False,
+        span: tuple[float, float] | None = None,
     ) -> Masks:
         """From low-resolution maps, bilinear to image resolution inside each box, where above ``threshold``.
 
@@ -216,9 +217,12 @@ class Masks:
         size : (height, width) of the image.
         whole : False: each map spans its own box (Mask R-CNN). True: each map spans the whole image, and the box only
             limits.
+        span : (height, width) in cells of the part of each map that spans the image, where the rest lies on padding,
+            as of a network's input; cells may be cut. None: all of it. With ``whole`` only.
         """
         size = checked_size(size)
-        return cls._pack(size, len(logits), *_decode.logit_runs(logits, checked_boxes(boxes), size, threshold, whole))
+        covered = (span or np.shape(logits)[1:]) if whole else None
+        return cls._pack(size, len(logits), *_decode.logit_runs(logits, checked_boxes(boxes), size, threshold, covered))
 
     @classmethod
     def from_prototypes(
@@ -229,14 +233,23 @@ class Masks:
         size: tuple[int, int],
         *,
         threshold: float = 0.0,
+        span: tuple[float, float] | None = None,
     ) -> Masks:
-        """As `from_logits` with ``whole=True`` for maps that are weighted sums of prototypes, a few masks at a time.
+        """As `from_logits` with ``whole=True`` for maps that are weighted sums of prototypes.
 
-        ``prototypes`` is (K, h, w), ``coefficients`` (N, K), both float; memory is bounded whatever N.
+        ``prototypes`` is (K, h, w), ``coefficients`` (N, K), both float. Sums are computed near each box only and a few
+        masks at a time: time grows with the boxes' areas, memory is bounded whatever N.
         """
         size = checked_size(size)
-        parts = _decode.prototype_runs(prototypes, coefficients, checked_boxes(boxes), size, threshold)
-        return cls.concatenate([cls.empty(size), *(cls._pack(size, count, *runs) for count, runs in parts)])
+        covered = span or np.shape(prototypes)[1:]
+        limits = checked_boxes(boxes)
+        parts = _decode.prototype_runs(prototypes, coefficients, limits, size, threshold, covered)
+        found, place, done = [cls.empty(size, 1)], np.zeros(len(limits), np.int64), 1
+        for which, runs in parts:
+            found.append(cls._pack(size, len(which), *runs))
+            place[which] = np.arange(done, done + len(which))
+            done += len(which)
+        return cls.concatenate(found)[place]
 
     # --- a sequence of masks ------------------------------------------------------------------------------------------
 

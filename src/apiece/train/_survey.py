@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.datasets.dataset import Dataset
+from apiece.datasets.split import class_counts
 from apiece.errors import DataError
 from apiece.train.config import TrainConfig
 
@@ -18,6 +19,7 @@ __all__ = ["Survey", "survey"]
 log = logging.getLogger("apiece")
 
 _NATIVE = 640  # images up to this side are trained at their own resolution
+_LEAN = 0.1  # mean log of width over height from which a class has an upright
 _CROPS = (256, 640)  # smallest and largest crop chosen by itself
 
 
@@ -30,11 +32,15 @@ class Survey:
     channels : of the network's input: the most that an image has; 3 where grey and colour are mixed.
     imgsz : longer side that images are resized to; None: not at all.
     crop : side of the training crops.
+    upright : the objects have an up and a down, so crops are turned by a few degrees only.
+    most : most instances in one image, crowds not counted.
     """
 
     channels: int
     imgsz: int | None
     crop: int
+    upright: bool
+    most: int
 
 
 def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
@@ -48,7 +54,7 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     if not len(data):
         raise DataError(f"{config.data}: there are no training images")
     counts: set[int] = set()
-    sides, objects, instances = [], [], 0
+    sides, objects, boxes_of, labels_of, instances = [], [], [], [], 0
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
         counts.add(_channels(image.pixels))
@@ -56,6 +62,8 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         instances += len(found)
         boxes = found.boxes[~found.crowd]
         objects.append((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) / max(image.size))
+        boxes_of.append(boxes)
+        labels_of.append(found.labels[~found.crowd])
     if not instances:
         raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
     channels = max(counts)
@@ -66,7 +74,33 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     imgsz = _imgsz(np.array(sides), config)
     longest = float(np.percentile(sides, 95)) if imgsz is None else float(imgsz)
     crop = config.crop or _crop(np.concatenate(objects), longest)
-    return Survey(channels, imgsz, crop)
+    upright = config.upright
+    if upright is None:
+        upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
+        kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
+        log.info("upright: objects seem to %s (set upright to change it)", kind)
+    return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()))
+
+
+def has_upright(boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> bool:
+    """Whether most objects are of classes that are wider than tall, or taller than wide, on the whole.
+
+    Under a microscope, or seen from above, objects lie at any angle: width over height is as often above 1 as below,
+    and its logarithm's mean is 0. Street photos have tall doors and wide cars.
+
+    Parameters
+    ----------
+    boxes : half-open xyxy (N, 4); labels : (N,).
+    """
+    side = boxes[:, 2:] - boxes[:, :2]
+    shown = (side > 4).all(axis=1)  # of a few pixels the shape is chance
+    lean, labels = np.log(side[shown, 0] / side[shown, 1]), labels[shown]
+    votes = 0
+    for label in np.unique(labels):
+        own = lean[labels == label]
+        error = own.std() / np.sqrt(len(own)) + 0.02
+        votes += len(own) if len(own) >= 20 and abs(own.mean()) > max(_LEAN, 4 * error) else 0
+    return bool(votes > 0.5 * len(labels))
 
 
 def _channels(pixels: npt.NDArray[Any]) -> int:

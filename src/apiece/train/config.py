@@ -29,7 +29,6 @@ _COMMON: dict[str, Any] = {
     "warmup": 100,
     "weight_decay": 0.02,
     "augment": 1.0,
-    "upright": False,
 }
 _COMMON_EPOCHS = 100.0
 
@@ -133,7 +132,8 @@ class TrainConfig:
     augment: float | None = None
     """Strength of augmentation: 0 only crops, 1 is usual, 2 is strong."""
     upright: bool | None = None
-    """Objects have an up and a down (street photos): turn by 10 degrees at most and mirror left and right only."""
+    """Objects have an up and a down (street photos): turn by 10 degrees at most and mirror left and right only. None:
+    from the objects' shapes."""
     val_every: float | None = None
     """Epochs between validations. None: about 20 in all; under ``max_time`` so that they take a tenth of the time."""
     save_every: float | str = 120.0

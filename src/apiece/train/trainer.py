@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
+import math
 import platform
 import warnings
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
 
     # what learns
     torch.manual_seed(config.seed)
-    model_config = _model_config(config, architecture, counts)
+    model_config = _model_config(config, architecture, counts, found.most)
     module = architecture.build(model_config, spec, len(training.classes))
     module = module.to(hardware.device).to(memory_format=torch.channels_last)
     average = Average(module, config.ema or 0.0)
@@ -150,7 +151,7 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
         model_config,
         crop=found.crop,
         strength=config.augment or 0.0,
-        upright=bool(config.upright),
+        upright=found.upright,
         seed=config.seed,
     )
     validator = Validator(validation, architecture, spec, hardware.device, max(0.0, config.cache * 1e9 - store.used))
@@ -247,9 +248,15 @@ def _forget_broken_best(folder: Path, state: RunState) -> None:
         state.best = -1.0
 
 
-def _model_config(config: TrainConfig, architecture: Architecture, counts: npt.NDArray[np.int64] | None) -> Any:
-    """The architecture's own settings, with dropout and class weights filled in."""
+def _model_config(
+    config: TrainConfig, architecture: Architecture, counts: npt.NDArray[np.int64] | None, most: int
+) -> Any:
+    """The architecture's own settings, with dropout, class weights and room for all objects filled in."""
     settings = dict(config.model_settings)
+    slots = architecture.slots
+    if slots and slots not in settings and most > getattr(architecture.config(), slots):
+        settings[slots] = 32 * math.ceil(1.25 * most / 32)  # other images may hold more
+        log.info("%s: %d, as one image has %d objects (set it to change it)", slots, settings[slots], most)
     if config.dropout is not None:
         settings["dropout"] = config.dropout
     if counts is not None and config.balance in ("loss", "both"):

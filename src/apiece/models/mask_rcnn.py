@@ -38,7 +38,7 @@ from apiece.models._layers.blocks import NORMS, norm_layer
 from apiece.models._layers.losses import class_weights
 from apiece.models._layers.region import Proposer, Regions, crop_targets, pack_crops
 
-__all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig"]
+__all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig", "detection_losses"]
 
 _MASK = 28  # samples along a side of a box
 _LOG = logging.getLogger("apiece")
@@ -155,8 +155,10 @@ class MaskRCNN(nn.Module):
         return logits[torch.arange(len(labels), device=labels.device), labels]
 
     def forward(self, images: Tensor) -> dict[str, list[Tensor]]:
-        size = (int(images.shape[2]), int(images.shape[3]))
-        features = self.features(images)
+        return self.detect(self.features(images), (int(images.shape[2]), int(images.shape[3])))
+
+    def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> dict[str, list[Tensor]]:
+        """What `forward` gives, from the features of images of ``size`` (height, width)."""
         proposals, _ = self.proposer(list(features.values()), size)
         pooled = self.regions.box_roi_pool(features, proposals, [size] * len(proposals))
         logits, moves = self.regions.box_predictor(self.regions.box_head(pooled))
@@ -204,9 +206,15 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     """``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region``, ``mask_region``
     of the second; each a scalar."""
     assert isinstance(module, MaskRCNN)
-    moved: list[dict[str, Tensor]] = [{k: v.to(images.device) for k, v in t.items()} for t in targets]
-    size = (int(images.shape[2]), int(images.shape[3]))
-    features = module.features(images)
+    return detection_losses(module, module.features(images), (int(images.shape[2]), int(images.shape[3])), targets)
+
+
+def detection_losses(
+    module: MaskRCNN, features: dict[str, Tensor], size: tuple[int, int], targets: Sequence[Targets]
+) -> dict[str, Tensor]:
+    """What `loss` gives, from the features of images of ``size`` (height, width)."""
+    device = features["0"].device
+    moved: list[dict[str, Tensor]] = [{k: v.to(device) for k, v in t.items()} for t in targets]
     proposals, first = module.proposer(list(features.values()), size, moved)
     regions = module.regions
     boxes, index, labels, wanted = regions.choose(proposals, moved)

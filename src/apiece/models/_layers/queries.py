@@ -1,0 +1,200 @@
+"""What models with a fixed set of queries share: targets, room for objects, one-to-one matching, and the way from a
+map of mask logits per query to instances.
+
+A query answers with chances of each class and a grid of mask logits over the whole network input. On the way to masks
+each grid is cut to where it is above the threshold, so a query costs what its object covers, and it is placed on the
+image by exact scaling: no part of the padding is stretched onto it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError
+from apiece.models._base import DecodeOptions, Frame, Targets
+from apiece.models._layers.clustering import suppress
+from apiece.models._layers.region import pack_crops
+
+__all__ = ["assign", "check_room", "chosen_classes", "decode_queries", "encode_masks", "grid_masks"]
+
+_LOG = logging.getLogger("apiece")
+_VALUES = 1 << 20  # grid values copied, or compared, at once
+_FAR = 1e9  # the cost of a pair that is no number: matched only where nothing else is left
+
+
+def encode_masks(instances: Instances) -> Targets:
+    """Targets of one image on the network's grid; memory grows with the objects' boxes, not with the image.
+
+    Returns
+    -------
+    dict with ``labels`` int64 (N,); ``boxes`` float32 (N, 4), half-open xyxy in pixels; ``crops`` and ``layout`` of the
+    N masks as `pack_crops` gives them; ``crowd_crops`` and ``crowd_layout`` of the union of all crowds (one mask, or
+    none). Crowds and masks without a pixel are no objects.
+    """
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    crowd = instances.masks[instances.crowd & (instances.masks.area > 0)]
+    crops, layout = pack_crops(shown.masks)
+    crowd_crops, crowd_layout = pack_crops(crowd.union() if len(crowd) else crowd)
+    return {
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "crops": crops,
+        "layout": layout,
+        "crowd_crops": crowd_crops,
+        "crowd_layout": crowd_layout,
+    }
+
+
+def check_room(targets: Sequence[Targets], queries: int, setting: str = "queries") -> None:
+    """Refuse an image with more objects than there are queries, which would leave some out of training unseen.
+
+    Raises
+    ------
+    ConfigError
+        naming the setting and both numbers.
+    """
+    most = max((len(t["labels"]) for t in targets), default=0)
+    if most > queries:
+        raise ConfigError(
+            f"an image has {most} objects, but {setting} is {queries}: each object needs a query of its own; "
+            f"raise {setting} to {most} or more, or train on smaller crops"
+        )
+
+
+def assign(cost: Tensor) -> tuple[Tensor, Tensor]:
+    """The cheapest one-to-one matching (Kuhn 1955) of queries to objects.
+
+    Parameters
+    ----------
+    cost : (Q, N) of a query taking an object, N at most Q.
+
+    Returns
+    -------
+    int64 (N,) queries and int64 (N,) objects, pair by pair, on the device of ``cost``.
+    """
+    table = np.nan_to_num(cost.detach().float().cpu().numpy(), nan=_FAR, posinf=_FAR, neginf=-_FAR)
+    query, target = linear_sum_assignment(table)
+    return torch.from_numpy(query).to(cost.device), torch.from_numpy(target).to(cost.device)
+
+
+def chosen_classes(logits: Tensor, none: bool = True) -> Tensor:
+    """Chances of each class, (..., C): a softmax that has "no object" as its last class, which is left out; with
+    ``none=False`` each class has a sigmoid of its own."""
+    return logits.float().softmax(-1)[..., :-1] if none else logits.float().sigmoid()
+
+
+def decode_queries(
+    chances: Tensor,
+    maps: Tensor,
+    frame: Frame,
+    classes: tuple[str, ...],
+    options: DecodeOptions,
+    *,
+    cell: float | tuple[float, float],
+    filled: bool = True,
+) -> Instances:
+    """The answers of one image's queries as instances at the image's size, best first.
+
+    Each query stands for its likeliest class. Of two of one class whose masks overlap by more than ``options.iou`` (on
+    the grid), the better one stays.
+
+    Parameters
+    ----------
+    chances : (Q, C) in [0, 1], see `chosen_classes`.
+    maps : (Q, h, w) mask logits; the grid begins at the upper left corner of the network input.
+    cell : network pixels that a cell of the grid covers: one number, or (vertical, horizontal).
+    filled : multiply a score by the mean chance of the mask's own cells, so that a vague mask counts less.
+    """
+    high, wide = (float(c) for c in (cell if isinstance(cell, tuple) else (cell, cell)))
+    rows, columns = -int(-frame.input_size[0] // high), -int(-frame.input_size[1] // wide)
+    best, label = chances.detach().double().max(1)
+    least = torch.from_numpy(np.array(options.threshold(label.cpu().numpy()))).to(best.device)
+    likely = torch.nonzero(best >= least).flatten()  # the mask can only lower a score
+    grids = maps.detach()[likely, :rows, :columns].float()  # beyond lies padding
+    inside = grids > 0
+    count = inside.sum((1, 2))
+    score = best[likely]
+    if filled:
+        score = score * (grids.sigmoid() * inside).sum((1, 2)) / count.clamp(min=1)
+    kept = torch.nonzero((count > 0) & (score >= least[likely])).flatten()
+    kept = kept[torch.argsort(score[kept], descending=True, stable=True)]
+    label = label[likely[kept]]
+    kept_of = _distinct(inside[kept].flatten(1), label, options.iou)
+    kept, label = kept[kept_of], label[kept_of]
+    most = options.max_instances
+    if most is not None and len(kept) > most:
+        _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", len(kept), most)
+        kept, label = kept[:most], label[:most]
+    masks = grid_masks(grids[kept].cpu().numpy(), frame, (high, wide))
+    found = Instances(masks, label.cpu().numpy(), classes, score[kept].cpu().numpy())
+    return found[masks.area > 0]
+
+
+def _distinct(inside: Tensor, label: Tensor, iou: float) -> Tensor:
+    """Which of the masks (bool (K, cells), best first) stay, as bool (K,)."""
+    both = torch.zeros(len(inside), len(inside), device=inside.device)
+    step = max(1, _VALUES // max(1, len(inside)))
+    for a in range(0, inside.shape[1], step):
+        part = inside[:, a : a + step].float()
+        both += part @ part.T
+    area = both.diagonal()
+    clash = (both > iou * (area[:, None] + area - both)) & (label[:, None] == label)
+    winner, loser = (i.cpu().numpy() for i in torch.nonzero(clash.triu(1), as_tuple=True))
+    return torch.from_numpy(suppress(loser, winner, len(inside))).to(inside.device)
+
+
+def grid_masks(maps: npt.NDArray[np.float32], frame: Frame, cell: tuple[float, float]) -> Masks:
+    """Masks at the image's size where the upsampled maps exceed 0.
+
+    Equal to upsampling each whole map bilinearly to the image (pixel centres at halves, edges repeated) and
+    thresholding, but only the window of each map that holds its cells above 0 is looked at. Windows of one size, a
+    power of two, go together; memory is bounded beyond the result.
+
+    Parameters
+    ----------
+    maps : (N, h, w) float32 over the network input from its upper left corner.
+    cell : (vertical, horizontal) network pixels per cell; the grid may reach beyond the image.
+    """
+    step = np.array([cell[1] * frame.size[1] / frame.input_size[1], cell[0] * frame.size[0] / frame.input_size[0]])
+    window = _windows(maps)  # (N, 4): x, y, width, height in cells
+    shapes, group = np.unique(window[:, 2:], axis=0, return_inverse=True)
+    parts, order = [Masks.empty(frame.size)], []
+    for k, (width, height) in enumerate(shapes):
+        members = np.flatnonzero(group.reshape(-1) == k)
+        size = max(1, _VALUES // int(width * height))
+        for a in range(0, len(members), size):
+            some = members[a : a + size]
+            x, y = (window[some, i][:, None] + np.arange(n) for i, n in ((0, width), (1, height)))
+            crops = maps[some[:, None, None], y[:, :, None], x[:, None, :]]
+            corner = window[some, :2]
+            boxes = np.concatenate([corner * step, (corner + window[some, 2:]) * step], 1)
+            parts.append(Masks.from_logits(crops, boxes, frame.size))
+            order.append(some)
+    place = np.argsort(np.concatenate([np.zeros(0, np.int64), *order]), kind="stable")
+    return Masks.concatenate(parts)[place]
+
+
+def _windows(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """The part of each map that decides: its cells above 0 and one around them; int64 (N, 4) x, y, width, height.
+
+    Beyond that margin no interpolated value is above 0. Sides are powers of two, or the whole side of the map.
+    """
+    sides = []
+    for axis in (1, 2):  # over rows: which columns; over columns: which rows
+        some = (maps > 0).any(axis)
+        length = some.shape[1]
+        first = np.maximum(some.argmax(1) - 1, 0)
+        last = np.minimum(length - some[:, ::-1].argmax(1) + 1, length)
+        side = np.minimum(2 ** np.ceil(np.log2(np.maximum(last - first, 1))).astype(np.int64), length)
+        sides.append((np.minimum(first, length - side), side))
+    (x, width), (y, height) = sides
+    return np.stack([x, y, width, height], 1).astype(np.int64)

@@ -1,0 +1,153 @@
+"""Which points of a dense detector learn which object: the few that already answer it best, of those near its centre.
+
+Task-aligned assignment (Feng et al., TOOD, ICCV 2021, arXiv 2108.07755) with the number of points per object of SimOTA
+(Ge et al., YOLOX, arXiv 2107.08430). What differs: only points near an object's centre are compared (as in ATSS, Zhang
+et al., CVPR 2020), so the tables have one row per object, not one entry per object and point of the image; and an
+object that loses all its points to others gets its next best free one, so that none goes unlearned in a crowd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Assigned", "Points", "assign", "pair_iou"]
+
+_REACH = 2  # points on each side of the centre's, per level
+_MOST = 10  # points per object, at most
+_ROUNDS = 8  # in which objects without a point look for a free one
+_POWER = 6.0  # of the overlap in how well a point answers
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where the points of a dense detector lie: level by level, row by row.
+
+    Attributes
+    ----------
+    sizes : (rows, columns) of each level.
+    strides : pixels from point to point; the first lies at half of that.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    strides: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """Points of one image."""
+        return sum(h * w for h, w in self.sizes)
+
+    def places(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """float32[A, 2], x and y in pixels of the input, and float32[A], the stride of each."""
+        places, strides = [], []
+        for (rows, columns), stride in zip(self.sizes, self.strides, strict=True):
+            y = (torch.arange(rows, device=device) + 0.5) * stride
+            x = (torch.arange(columns, device=device) + 0.5) * stride
+            places.append(torch.stack([x.repeat(rows), y.repeat_interleave(columns)], 1))
+            strides.append(torch.full((rows * columns,), float(stride), device=device))
+        return torch.cat(places), torch.cat(strides)
+
+    def near(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        """The points around each box's centre: index int64[G, K], and whether it may answer the box: inside the box, or
+        the nearest of its level."""
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        offsets = torch.arange(-_REACH, _REACH + 1, device=boxes.device)
+        dy, dx = (d.flatten() for d in torch.meshgrid(offsets, offsets, indexing="ij"))
+        index, allowed, first = [], [], 0
+        for (rows, columns), stride in zip(self.sizes, self.strides, strict=True):
+            x = (centre[:, :1] / stride).long().clamp(0, columns - 1) + dx
+            y = (centre[:, 1:] / stride).long().clamp(0, rows - 1) + dy
+            px, py = (x + 0.5) * stride, (y + 0.5) * stride
+            inside = (px > boxes[:, :1]) & (px < boxes[:, 2:3]) & (py > boxes[:, 1:2]) & (py < boxes[:, 3:])
+            inside |= (dx == 0) & (dy == 0)
+            exists = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+            index.append(torch.where(exists, first + y * columns + x, first))
+            allowed.append(inside & exists)
+            first += rows * columns
+        return torch.cat(index, 1), torch.cat(allowed, 1)
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The pairs of points and objects, ordered by object, its best point first.
+
+    Attributes
+    ----------
+    point : int64[P], index into the points of all images, one image after the other.
+    truth : int64[P], the object.
+    target : float32[P] from 0 to 1, the score that the point should give.
+    rank : int64[P], 0 for the best point of its object, and so on.
+    """
+
+    point: Tensor
+    truth: Tensor
+    target: Tensor
+    rank: Tensor
+
+
+def pair_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes (..., 4), half-open xyxy, pair by pair."""
+    side = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    both = side.prod(-1)
+    areas = [(x[..., 2:] - x[..., :2]).clamp(min=0).prod(-1) for x in (a, b)]
+    return both / (areas[0] + areas[1] - both).clamp(min=1e-6)
+
+
+@torch.no_grad()
+def assign(points: Points, boxes: Tensor, logits: Tensor, truth: Tensor, labels: Tensor, image: Tensor) -> Assigned:
+    """Give each object its points.
+
+    Parameters
+    ----------
+    boxes : float32[B * A, 4], the box that each point of each image predicts.
+    logits : float32[B * A, classes].
+    truth : float32[G, 4], true boxes of all images; labels : int64[G]; image : int64[G], the image of each.
+    """
+    count = len(truth)
+    near, allowed = points.near(truth)
+    near = near + (image * points.count)[:, None]
+    overlap = pair_iou(boxes[near], truth[:, None]) * allowed
+    score = logits[near, labels[:, None]].sigmoid()
+    metric = torch.where(allowed, score * overlap**_POWER + 1e-12 * (1 + overlap), -1.0)
+    wanted = overlap.topk(min(_MOST, overlap.shape[1]), 1).values.sum(1).long().clamp(1, _MOST)
+    order = torch.argsort(metric, dim=1, descending=True, stable=True)
+    place = torch.empty_like(order).scatter_(
+        1, order, torch.arange(order.shape[1], device=order.device).expand_as(order)
+    )
+    claim = (place < wanted[:, None]) & allowed
+    owner = _settle(near, metric, claim, torch.full((len(boxes),), -1, device=boxes.device))
+    for _ in range(_ROUNDS):
+        has = torch.zeros(count, dtype=torch.bool, device=boxes.device)
+        has[owner[owner >= 0]] = True
+        free = allowed & ~has[:, None] & (owner[near] < 0)
+        best = torch.where(free, metric, -1.0).max(1)
+        if not (best.values >= 0).any():
+            break
+        claim = torch.zeros_like(free).scatter_(1, best.indices[:, None], (best.values >= 0)[:, None])
+        owner = _settle(near, metric, claim, owner)
+    return _pairs(owner, near, metric, overlap)
+
+
+def _settle(near: Tensor, metric: Tensor, claim: Tensor, owner: Tensor) -> Tensor:
+    """Points that several objects claim go to the one that they answer best; of equals, to the first."""
+    truth, column = claim.nonzero(as_tuple=True)
+    point, worth = near[truth, column], metric[truth, column]
+    best = torch.full(owner.shape, -1.0, device=owner.device).scatter_reduce(0, point, worth, "amax")
+    wins = worth == best[point]
+    none = owner.new_full(owner.shape, torch.iinfo(torch.int64).max)
+    first = none.scatter_reduce(0, point[wins], truth[wins], "amin")
+    return torch.where((owner < 0) & (first < none), first, owner)
+
+
+def _pairs(owner: Tensor, near: Tensor, metric: Tensor, overlap: Tensor) -> Assigned:
+    mine = owner[near] == torch.arange(len(near), device=near.device)[:, None]
+    mine &= metric >= 0
+    worth = torch.where(mine, metric, -1.0)
+    worth, column = torch.sort(worth, dim=1, descending=True, stable=True)
+    truth, rank = (worth >= 0).nonzero(as_tuple=True)
+    column = column[truth, rank]
+    reached = torch.where(mine, overlap, 0.0).amax(1)
+    target = worth[truth, rank] / worth[truth, 0] * reached[truth]
+    return Assigned(near[truth, column], truth, target, rank)

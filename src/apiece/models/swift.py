@@ -1,0 +1,438 @@
+"""Swift: one look at the image, a box, a class and a mask at every point; the real-time model of this house.
+
+In the line of YOLACT (Bolya et al., ICCV 2019), CondInst (Tian et al., ECCV 2020, arXiv 2003.05664), SOLOv2 (Wang et
+al., NeurIPS 2020) and RTMDet-Ins (Lyu et al., arXiv 2212.07784). Written here from the papers; there are no weights to
+load but timm's for a timm encoder (each with its own licence, named by timm).
+
+As in those: a feature pyramid, shared heads over its levels, mask features at high resolution, and a kernel per point
+that turns them into that point's mask; boxes and classes by task-aligned assignment.
+What differs: the kernel is linear, as in SOLOv2, plus a quadratic form in the coordinates of the point's own box, an
+ellipse when training begins. So a mask is sensible from the first step and never leaks to a like object elsewhere, as
+CondInst's relative coordinates see to with three layers; yet a mask stays a weighted sum of maps (the quadratic form of
+any box is a sum of 1, x, y, x^2, xy and y^2), which the shared decoder turns into run-lengths near its box only,
+exactly and in bounded memory. There is a level at stride 4 for small objects. The mask losses run over a flat list
+of the cells near each object; how much of a cell an object covers is known exactly, so outlines are finer than the
+cells. Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import batched_nms, generalized_box_iou_loss
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError, UnknownNameError
+from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._layers import losses
+from apiece.models._layers.assign import Assigned, Points, assign
+from apiece.models._layers.backbone import build_backbone
+from apiece.models._layers.blocks import NORMS, ConvNorm, norm_layer
+from apiece.models._layers.cells import cell_targets, pack_cells
+from apiece.models._layers.ragged import segment_sum, window_pixels
+from apiece.models._layers.residual import ResidualEncoder
+from apiece.ops.nms import nms
+
+__all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
+
+_SHAPE = 6  # numbers of a quadratic form
+_ELLIPSE = (2.0, 0.0, 0.0, -2.0, 0.0, -2.0)  # of 1, u, v, uu, uv, vv: the ellipse inscribed in the box
+_PRIOR = 1.5  # half a side of the first boxes, in strides
+_SAME = 0.75  # overlap from which on two boxes of a class are the same
+
+
+@dataclass(frozen=True)
+class _Size:
+    stem: int
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    neck: int
+    head: int
+
+
+_SIZES = {
+    "s": _Size(24, (48, 64, 112, 160), (1, 1, 1, 1), 48, 1),
+    "m": _Size(32, (64, 112, 192, 256), (1, 1, 2, 1), 96, 1),
+    "l": _Size(48, (96, 192, 320, 448), (2, 2, 2, 2), 160, 2),
+}
+
+
+@dataclass(frozen=True)
+class SwiftConfig:
+    """Settings of the architecture.
+
+    Attributes
+    ----------
+    size : ``"s"`` (1.5 million parameters), ``"m"`` (5) or ``"l"`` (15).
+    backbone : ``"plain"``: an encoder of its own; else a timm model that gives features at strides 4 to 32.
+    weights : ``"none"``, or timm's weights of ``backbone``.
+    norm : ``"batch"`` or ``"group"``, in all layers that are not timm's.
+    dropout : chance of dropping a feature map in the encoder's two coarsest stages and before the heads.
+    mask_stride : 2 or 4: pixels of the input per cell of the mask features.
+    prototypes : mask features.
+    learn : points per object whose masks are learned from in one step, the best ones.
+    window : cells near one object that its mask's loss looks at; larger objects are sampled on a grid.
+    class_weights : weight of each class in the losses; empty: all 1.
+    """
+
+    size: str = "m"
+    backbone: str = "plain"
+    weights: str = "none"
+    norm: str = "batch"
+    dropout: float = 0.0
+    mask_stride: int = 4
+    prototypes: int = 32
+    learn: int = 3
+    window: int = 784
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+        if self.size not in _SIZES:
+            raise UnknownNameError("size of swift", self.size, _SIZES)
+        if self.norm not in NORMS:
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        if self.mask_stride not in (2, 4):
+            raise ConfigError(f"mask_stride must be 2 or 4, got {self.mask_stride}")
+        if min(self.prototypes, self.learn) < 1 or self.window < 64:
+            raise ConfigError("prototypes and learn must be at least 1, window at least 64")
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+class Neck(nn.Module):
+    """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees the whole image at a glance."""
+
+    def __init__(self, channels: Sequence[int], width: int, norm: str) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(ConvNorm(c, width, 1, norm=norm) for c in channels)
+        self.glance = nn.Conv2d(width, width, 1)
+        self.smooth = nn.ModuleList(ConvNorm(width, width, norm=norm) for _ in channels)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        levels = [lateral(f) for lateral, f in zip(self.lateral, features, strict=True)]
+        x = levels[-1] + self.glance(levels[-1].mean((2, 3), keepdim=True))
+        out = [self.smooth[-1](x)]
+        for k in range(len(levels) - 2, -1, -1):
+            x = levels[k] + functional.interpolate(out[-1], size=levels[k].shape[-2:], mode="nearest")
+            out.append(self.smooth[k](x))
+        return out[::-1]
+
+
+class Tower(nn.Module):
+    """Convolutions shared by all levels, each level with norms of its own (as in RTMDet)."""
+
+    def __init__(self, width: int, depth: int, levels: int, norm: str) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.ModuleList(norm_layer(norm, width) for _ in range(depth)) for _ in range(levels))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        for conv, norm in zip(self.convs, self.norms[level], strict=True):  # type: ignore[arg-type]
+            x = functional.relu(norm(conv(x)))
+        return x
+
+
+class Swift(nn.Module):
+    """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
+
+    ``logits`` (B, A, classes) of the A points of all levels; ``boxes`` (B, A, 4), half-open xyxy in pixels of the
+    input; ``kernels`` (B, A, K + 6): weights of the K mask features, then of 1, u, v, uu, uv, vv, where u and v
+    run from -1 to 1 across the point's box; ``features`` (B, K, H / mask_stride, W / mask_stride).
+    """
+
+    def __init__(self, config: SwiftConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
+        size, norm = _SIZES[config.size], config.norm
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
+        if config.backbone == "plain":
+            if config.weights != "none":
+                raise ConfigError("the plain encoder has no pretrained weights; use weights 'none' or a timm backbone")
+            self.encoder: nn.Module = ResidualEncoder(
+                channels, size.stem, size.widths, size.depths, norm, config.dropout
+            )
+        else:
+            self.encoder = build_backbone(config.backbone, channels, config.weights, norm=norm)
+        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
+        if len(self.levels) != 4:
+            raise ConfigError(
+                f"swift needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
+            )
+        self.neck = Neck([self.encoder.channels[i] for i in self.levels], size.neck, norm)
+        self.drop = nn.Dropout2d(config.dropout)
+        self.class_tower = Tower(size.neck, size.head, 4, norm)
+        self.shape_tower = Tower(size.neck, size.head, 4, norm)
+        self.to_logits = nn.Conv2d(size.neck, classes, 1)
+        self.to_shape = nn.Conv2d(size.neck, 4 + config.prototypes + _SHAPE, 1)
+        self.scales = nn.Parameter(torch.zeros(4))
+        self.finer = 4 // config.mask_stride
+        self.mask_branch = nn.Sequential(*(ConvNorm(size.neck, size.neck, norm=norm) for _ in range(2)))
+        self.to_features = nn.Conv2d(size.neck, config.prototypes * self.finer**2, 1)
+        self.to_regions = nn.Conv2d(config.prototypes, classes, 1)  # in training only
+        for conv in (self.to_logits, self.to_shape):
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        with torch.no_grad():
+            self.to_logits.bias.fill_(-4.6)  # type: ignore[union-attr]  # objects are rare: a score of 0.01
+            self.to_shape.bias[-_SHAPE:] = torch.tensor(_ELLIPSE)  # type: ignore[index]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        found = self.encoder(images)
+        pyramid = [self.drop(level) for level in self.neck([found[i] for i in self.levels])]
+        logits, shapes = [], []
+        for k, level in enumerate(pyramid):
+            classes, shape = self.class_tower(level, k), self.shape_tower(level, k)
+            with torch.autocast(images.device.type, enabled=False):  # coordinates are too fine for half precision
+                logits.append(_rows(self.to_logits(classes.float())))
+                scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + _SHAPE)])
+                shapes.append(_rows(self.to_shape(shape.float())) + scale)
+        features = self.mask_branch(pyramid[0])
+        with torch.autocast(images.device.type, enabled=False):
+            maps = functional.pixel_shuffle(self.to_features(features.float()), self.finer)
+        shape = torch.cat(shapes, 1)
+        place, stride = self.points((images.shape[2], images.shape[3])).places(images.device)
+        reach = shape[..., :4].clamp(-6, 6).exp() * (_PRIOR * stride)[:, None]
+        boxes = torch.cat([place - reach[..., :2], place + reach[..., 2:]], -1)
+        return {"logits": torch.cat(logits, 1), "boxes": boxes, "kernels": shape[..., 4:], "features": maps}
+
+    @staticmethod
+    def points(size: tuple[int, int]) -> Points:
+        """Where the points lie on an input of ``size``."""
+        strides = (4, 8, 16, 32)
+        return Points(tuple((size[0] // s, size[1] // s) for s in strides), strides)
+
+
+def _rows(level: Tensor) -> Tensor:
+    """(B, n, H, W) to (B, H * W, n)."""
+    return level.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def build(config: SwiftConfig, input: ModelInput, classes: int) -> Swift:
+    """The network, randomly initialised from torch's generator."""
+    return Swift(config, input.channels, classes)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def encode(instances: Instances, config: SwiftConfig) -> Targets:
+    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
+    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    cells, layout = pack_cells(shown.masks, config.mask_stride)
+    return {
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "cells": cells,
+        "layout": layout,
+        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
+    }
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """Objects of a batch, one image after the other."""
+
+    boxes: Tensor
+    labels: Tensor
+    image: Tensor
+    cells: Tensor
+    layout: Tensor
+
+    @classmethod
+    def join(cls, targets: Sequence[Targets], device: torch.device) -> _Truth:
+        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in ("boxes", "labels", "cells", "layout")}
+        counts = torch.tensor([len(t["labels"]) for t in targets], device=device)
+        image = torch.repeat_interleave(torch.arange(len(targets), device=device), counts)
+        sizes = torch.tensor([len(t["cells"]) for t in targets], device=device)
+        joined["layout"][:, 0] += (sizes.cumsum(0) - sizes)[image]
+        return cls(joined["boxes"], joined["labels"], image, joined["cells"], joined["layout"])
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """``class_points``, ``box_points``, ``mask_points`` and ``mask_regions``, each a scalar."""
+    assert isinstance(module, Swift)
+    out: dict[str, Tensor] = module(images)
+    truth = _Truth.join(targets, images.device)
+    points = module.points((images.shape[2], images.shape[3]))
+    boxes, logits = out["boxes"].flatten(0, 1), out["logits"].flatten(0, 1)
+    pairs = assign(points, boxes.detach(), logits.detach(), truth.boxes, truth.labels, truth.image)
+    weight = pairs.target * module.class_weights[truth.labels[pairs.truth]]
+    total = pairs.target.sum().clamp(min=1.0)
+
+    wanted = torch.zeros_like(logits)
+    wanted[pairs.point, truth.labels[pairs.truth]] = pairs.target
+    heavy = torch.ones_like(logits[:, 0])
+    heavy[pairs.point] = module.class_weights[truth.labels[pairs.truth]]
+    heavy[_ignored(points, targets, pairs)] = 0.0
+    classes = (losses.focal(logits, wanted) * heavy[:, None]).sum() / total
+
+    apart = generalized_box_iou_loss(boxes[pairs.point], truth.boxes[pairs.truth], reduction="none")
+    box = (apart * weight).sum() / total
+    return {
+        "class_points": classes,
+        "box_points": 2.0 * box,
+        "mask_points": _mask_loss(module, out, truth, pairs),
+        "mask_regions": 0.5 * _region_loss(module, out, truth),
+    }
+
+
+def _ignored(points: Points, targets: Sequence[Targets], pairs: Assigned) -> Tensor:
+    """bool[B * A]: points in a crowd's box that no object claims."""
+    inside = torch.zeros(len(targets), points.count, dtype=torch.bool, device=pairs.point.device)
+    place, _ = points.places(inside.device)
+    for row, target in zip(inside, targets, strict=True):
+        for box in target["crowd"].to(inside.device):
+            row |= ((place > box[:2]) & (place < box[2:])).all(1)
+    flat = inside.flatten()
+    flat[pairs.point] = False
+    return flat
+
+
+def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assigned) -> Tensor:
+    """Dice and cross-entropy of the masks of each object's best points, near the object."""
+    some = pairs.rank < module.config.learn
+    point, index = pairs.point[some], pairs.truth[some]
+    stride = module.config.mask_stride
+    if not len(point):
+        return (out["kernels"].sum() + out["features"].sum()) * 0.0
+    maps = out["features"]
+    height, width = maps.shape[2:]
+    true = truth.boxes[index]
+    margin = 0.2 * (true[:, 2:] - true[:, :2]) + stride
+    low = ((true[:, :2] - margin) / stride).floor().long().clamp(min=0)
+    high = ((true[:, 2:] + margin) / stride).ceil().long()
+    high = torch.minimum(high, high.new_tensor([width, height]))
+    near = window_pixels(torch.cat([low, high], 1), module.config.window)
+    target = cell_targets(truth.cells, truth.layout, index, near, stride)
+
+    flat = (truth.image[index][near.window] * height + near.y) * width + near.x
+    kernels = out["kernels"].flatten(0, 1)[point]
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[flat]
+    box = out["boxes"].flatten(0, 1).detach()[point][near.window]
+    u = 2 * ((near.x + 0.5) * stride - box[:, 0]) / (box[:, 2] - box[:, 0]) - 1
+    v = 2 * ((near.y + 0.5) * stride - box[:, 1]) / (box[:, 3] - box[:, 1]) - 1
+    form = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], 1).clamp(-9, 9)
+    logits = (torch.cat([rows, form], 1) * kernels[near.window]).sum(1)
+    count = len(point)
+    each = losses.dice(logits, target, near.window, count) + losses.bce(logits, target, near.window, count)
+    weight = module.class_weights[truth.labels[index]]
+    # every object counts alike, however many points learn it
+    weight = weight / segment_sum(torch.ones_like(weight), index, len(truth.labels))[index]
+    return (each * weight).sum() / max(len(truth.labels), 1)
+
+
+def _region_loss(module: Swift, out: dict[str, Tensor], truth: _Truth) -> Tensor:
+    """Which classes lie where, from the mask features alone: a signal at every cell (as in YOLACT)."""
+    maps = out["features"]
+    logits = module.to_regions(maps).float()
+    height, width = maps.shape[2:]
+    x0, y0, w, h = truth.layout[:, 1:].unbind(1)
+    cells = window_pixels(torch.stack([x0, y0, x0 + w, y0 + h], 1))
+    share = cell_targets(truth.cells, truth.layout, torch.arange(len(truth.labels), device=maps.device), cells,
+                         module.config.mask_stride)  # fmt: skip
+    image, label = truth.image[cells.window], truth.labels[cells.window]
+    flat = ((image * module.classes + label) * height + cells.y) * width + cells.x
+    target = torch.zeros(logits.numel(), device=maps.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (each.mean((0, 2, 3)) * module.class_weights).sum()
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+def decode(
+    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+) -> list[Instances]:
+    """The best points' masks at the image's size; masks may overlap, as objects do."""
+    return [
+        _decode_one({k: v[i].detach().float().cpu() for k, v in outputs.items()}, frame, classes, options)
+        for i, frame in enumerate(frames)
+    ]
+
+
+def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    best, label = out["logits"].max(1)
+    scores, labels = best.double().sigmoid().numpy(), label.numpy()
+    keep = np.flatnonzero(scores >= options.threshold(labels))
+    # nearly the same box twice is one object; what overlaps less is judged by its mask
+    keep = keep[batched_nms(out["boxes"][keep], best[keep], label[keep], _SAME).numpy()]
+    boxes = out["boxes"][keep].double().numpy()
+    maps, kernels = out["features"].numpy(), out["kernels"][keep].numpy()
+    stride = 4 * round((len(best) * 64 / 85 / maps[0].size) ** 0.5)
+    planes, weights = quadratic_planes(kernels[:, -_SHAPE:], boxes, maps.shape[1:], stride)
+    margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
+    scale = np.array([frame.size[1] / frame.input_size[1], frame.size[0] / frame.input_size[0]] * 2)
+    masks = Masks.from_prototypes(
+        np.concatenate([maps, planes]),
+        np.concatenate([kernels[:, :-_SHAPE], weights], 1),
+        np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1) * scale,
+        frame.size,
+        span=(frame.input_size[0] / stride, frame.input_size[1] / stride),
+    )
+    found = Instances(masks, labels[keep], classes, scores[keep])
+    found = found[masks.area > 0]
+    assert found.scores is not None
+    return found[nms(found.masks, found.scores, found.labels, options.iou)]
+
+
+def quadratic_planes(
+    forms: npt.NDArray[np.float32], boxes: npt.NDArray[np.float64], shape: tuple[int, ...], stride: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Quadratic forms in the coordinates of boxes, as weighted sums of the same six maps.
+
+    Parameters
+    ----------
+    forms : (N, 6) weights of 1, u, v, uu, uv, vv, where u and v run from -1 to 1 across the box.
+    boxes : (N, 4) half-open xyxy in pixels.
+    shape : (h, w) of the maps; each cell is ``stride`` pixels wide.
+
+    Returns
+    -------
+    float32 (6, h, w) maps and float32 (N, 6) weights.
+    """
+    unit = stride * max(shape) / 2
+    x, y = (((np.arange(n) + 0.5) * stride - n * stride / 2) / unit for n in (shape[1], shape[0]))
+    x, y = np.broadcast_to(x, shape), np.broadcast_to(y[:, None], shape)
+    planes = np.stack([np.ones(shape), x, y, x * x, x * y, y * y]).astype(np.float32)
+    # u = a x + b
+    side = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    a = 2 * unit / side
+    middle = np.array([shape[1], shape[0]]) * stride / 2
+    b = 2 * (middle - boxes[:, :2]) / side - 1
+    (ax, ay), (bx, by) = a.T, b.T
+    one, u, v, uu, uv, vv = forms.astype(np.float64).T
+    weights = [
+        one + u * bx + v * by + uu * bx * bx + uv * bx * by + vv * by * by,
+        ax * (u + 2 * uu * bx + uv * by),
+        ay * (v + 2 * vv * by + uv * bx),
+        uu * ax * ax,
+        uv * ax * ay,
+        vv * ay * ay,
+    ]
+    return planes, np.stack(weights, 1).astype(np.float32)
+
+
+ARCHITECTURE = Architecture(
+    summary="real-time, single-stage: a box, a class and a mask at every point; good from scratch, objects may overlap",
+    kind="single-stage",
+    config=SwiftConfig,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    defaults={"lr": 2e-3, "batch": 8, "weight_decay": 2e-2},
+)

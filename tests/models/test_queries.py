@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,19 +46,28 @@ def test_masks_equal_upsampling_the_whole_grid_whatever_the_padding(seed: int, z
     assert ((got == (want > 0)) | ~sure).all()
 
 
-def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    maps = np.random.default_rng(0).normal(-1, 1, (20, 16, 16)).astype(np.float32)
-    frame = Frame((100, 90), (64, 57))
-    whole = grid_masks(maps, frame, (4.0, 4.0))
-    monkeypatch.setattr(queries, "_VALUES", 300)
-    assert grid_masks(maps, frame, (4.0, 4.0)) == whole
-    assert len(grid_masks(maps[:0], frame, (4.0, 4.0))) == 0
+def test_a_cell_at_the_edge_reaches_it() -> None:
+    maps = np.full((1, 4, 4), -1, np.float32)
+    maps[0, 0, 0] = maps[0, 3, 3] = 1
+    dense = grid_masks(maps, Frame((16, 16), (16, 16)), (4.0, 4.0)).to_dense()[0]
+    assert dense[0, 0]
+    assert dense[15, 15]
+    assert len(grid_masks(maps[:0], Frame((16, 16), (16, 16)), (4.0, 4.0))) == 0
 
 
-def _decoded(chances: list[list[float]], maps: torch.Tensor, **options: object) -> Instances:
-    return decode_queries(
-        torch.tensor(chances), maps, Frame((8, 8), (8, 8)), ("a", "b"), DecodeOptions(**options), cell=1.0
-    )  # type: ignore[arg-type]
+def test_comparing_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    maps, chances = torch.from_numpy(rng.normal(0, 1, (30, 8, 8))).float(), rng.random((30, 2)).tolist()
+    whole = _decoded(chances, maps, iou=0.34)
+    monkeypatch.setattr(queries, "_VALUES", 100)
+    part = _decoded(chances, maps, iou=0.34)
+    assert 0 < len(whole) < 30
+    assert part.masks == whole.masks
+
+
+def _decoded(chances: list[list[float]], maps: torch.Tensor, **options: Any) -> Instances:
+    options_ = DecodeOptions(**options)
+    return decode_queries(torch.tensor(chances), maps, Frame((8, 8), (8, 8)), ("a", "b"), options_, cell=1.0)
 
 
 def _blocks(*corners: tuple[int, int]) -> torch.Tensor:

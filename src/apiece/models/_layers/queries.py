@@ -2,8 +2,8 @@
 map of mask logits per query to instances.
 
 A query answers with chances of each class and a grid of mask logits over the whole network input. On the way to masks
-each grid is cut to where it is above the threshold, so a query costs what its object covers, and it is placed on the
-image by exact scaling: no part of the padding is stretched onto it.
+each grid is looked at only where it is above the threshold, so a query costs what its object covers, and it is placed
+on the image by exact scaling: no part of the padding is stretched onto it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from apiece.models._layers.region import pack_crops
 __all__ = ["assign", "check_room", "chosen_classes", "decode_queries", "encode_masks", "grid_masks"]
 
 _LOG = logging.getLogger("apiece")
-_VALUES = 1 << 20  # grid values copied, or compared, at once
+_VALUES = 1 << 20  # grid values compared at once
 _FAR = 1e9  # the cost of a pair that is no number: matched only where nothing else is left
 
 
@@ -155,46 +155,17 @@ def _distinct(inside: Tensor, label: Tensor, iou: float) -> Tensor:
 def grid_masks(maps: npt.NDArray[np.float32], frame: Frame, cell: tuple[float, float]) -> Masks:
     """Masks at the image's size where the upsampled maps exceed 0.
 
-    Equal to upsampling each whole map bilinearly to the image (pixel centres at halves, edges repeated) and
-    thresholding, but only the window of each map that holds its cells above 0 is looked at. Windows of one size, a
-    power of two, go together; memory is bounded beyond the result.
-
     Parameters
     ----------
     maps : (N, h, w) float32 over the network input from its upper left corner.
     cell : (vertical, horizontal) network pixels per cell; the grid may reach beyond the image.
     """
-    step = np.array([cell[1] * frame.size[1] / frame.input_size[1], cell[0] * frame.size[0] / frame.input_size[0]])
-    window = _windows(maps)  # (N, 4): x, y, width, height in cells
-    shapes, group = np.unique(window[:, 2:], axis=0, return_inverse=True)
-    parts, order = [Masks.empty(frame.size)], []
-    for k, (width, height) in enumerate(shapes):
-        members = np.flatnonzero(group.reshape(-1) == k)
-        size = max(1, _VALUES // int(width * height))
-        for a in range(0, len(members), size):
-            some = members[a : a + size]
-            x, y = (window[some, i][:, None] + np.arange(n) for i, n in ((0, width), (1, height)))
-            crops = maps[some[:, None, None], y[:, :, None], x[:, None, :]]
-            corner = window[some, :2]
-            boxes = np.concatenate([corner * step, (corner + window[some, 2:]) * step], 1)
-            parts.append(Masks.from_logits(crops, boxes, frame.size))
-            order.append(some)
-    place = np.argsort(np.concatenate([np.zeros(0, np.int64), *order]), kind="stable")
-    return Masks.concatenate(parts)[place]
-
-
-def _windows(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """The part of each map that decides: its cells above 0 and one around them; int64 (N, 4) x, y, width, height.
-
-    Beyond that margin no interpolated value is above 0. Sides are powers of two, or the whole side of the map.
-    """
-    sides = []
-    for axis in (1, 2):  # over rows: which columns; over columns: which rows
-        some = (maps > 0).any(axis)
-        length = some.shape[1]
-        first = np.maximum(some.argmax(1) - 1, 0)
-        last = np.minimum(length - some[:, ::-1].argmax(1) + 1, length)
-        side = np.minimum(2 ** np.ceil(np.log2(np.maximum(last - first, 1))).astype(np.int64), length)
-        sides.append((np.minimum(first, length - side), side))
-    (x, width), (y, height) = sides
-    return np.stack([x, y, width, height], 1).astype(np.int64)
+    span = (frame.input_size[0] / cell[0], frame.input_size[1] / cell[1])
+    boxes = np.zeros((len(maps), 4))
+    for axis in (0, 1):  # over rows: which columns; over columns: which rows
+        some: npt.NDArray[np.bool_] = np.any(maps > 0, axis=axis + 1)
+        scale = frame.size[1 - axis] / span[1 - axis]
+        # a cell reaches half a cell beyond itself in what is interpolated
+        boxes[:, axis] = (some.argmax(1) - 0.5) * scale
+        boxes[:, axis + 2] = (some.shape[1] - some[:, ::-1].argmax(1) + 0.5) * scale
+    return Masks.from_logits(maps, boxes, frame.size, whole=True, span=span)

@@ -79,12 +79,14 @@ class Checkpoint:
     settings : its ``config.json``; empty where it has none.
     source : where it was read from, for messages.
     licence : what it may be used for, as far as it says; empty where it does not.
+    preprocess : its ``preprocessor_config.json``; empty where it has none.
     """
 
     tensors: Mapping[str, Tensor]
     settings: Mapping[str, Any]
     source: str
     licence: str = ""
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,13 @@
 
 Papers: K. He et al., "Mask R-CNN", ICCV 2017 (arXiv 1703.06870); T.-Y. Lin et al., "Feature Pyramid Networks for
 Object Detection", CVPR 2017. Built of torchvision's region proposal network, RoI heads and feature pyramid
-(BSD-3-Clause) on a timm encoder (Apache-2.0). There are no weights to load but timm's for the encoder (each with its
-own licence, named by timm).
+(BSD-3-Clause) on a timm encoder (Apache-2.0). Weights: timm's for the encoder (each with its own licence), and
+torchvision's ``maskrcnn_resnet50_fpn`` (BSD-3-Clause, learned from COCO), which sets the settings to its own.
 
-What differs: the encoder is small and its normalisation learns from scratch (torchvision freezes it); anchors start at
-8 pixels; pooling reads one sample per cell; no image is resized in here, and masks stay logits of 28 x 28 per box until
-the shared decoder turns them into run-lengths; true masks are read from crops, never made a float image each; matching
-runs in bounded memory.
+What differs by default: the encoder is small and its normalisation learns from scratch (torchvision freezes it);
+anchors start at 8 pixels; pooling reads one sample per cell; no image is resized in here, and masks stay logits of
+28 x 28 per box until the shared decoder turns them into run-lengths; true masks are read from crops, never made a float
+image each; matching runs in bounded memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -28,15 +28,17 @@ from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHe
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS, norm_layer
 from apiece.models._layers.losses import class_weights
 from apiece.models._layers.region import Proposer, Regions, crop_targets, pack_crops
+from apiece.models._torchvision import MASK_RCNN, mask_rcnn_tensors
 
 __all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig", "detection_losses"]
 
@@ -52,11 +54,15 @@ class MaskRCNNConfig:
     ----------
     backbone : a timm model that gives features down to stride 32, or ``"unet"``.
     weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and mask head.
+    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and mask head; ``"frozen"``: the encoder keeps its batch
+        norms as its weights have them, and nothing else is normalised (for pretrained weights, not from scratch).
     width : channels of the feature pyramid and of the mask head.
     hidden : width of the box head's two layers.
-    anchors : sides of the anchors in pixels, at strides 4, 8, 16 and 32.
+    mask_layers : convolutions of the mask head.
+    anchors : sides of the anchors in pixels, at strides 4, 8, 16 and 32, and 64 if there are five.
     aspects : heights of the anchors over their widths.
+    scale : side in pixels of a box that is pooled at stride 8; from twice that on at stride 16, and so on.
+    pool_samples : samples along each side of a pooled cell.
     proposals : boxes that go on to the second stage, per image; it bounds how many objects can be found.
     dropout : chance of dropping a value after the box head's layers, and a feature map before the mask head.
     samples : proposals of each image that the second stage learns from in one step; a quarter of them objects.
@@ -70,8 +76,11 @@ class MaskRCNNConfig:
     norm: str = "batch"
     width: int = 96
     hidden: int = 512
+    mask_layers: int = 3
     anchors: tuple[tuple[float, ...], ...] = ((8, 14), (24, 40), (64, 104), (168, 280))
     aspects: tuple[float, ...] = (0.5, 1.0, 2.0)
+    scale: float = 64.0
+    pool_samples: int = 1
     proposals: int = 2000
     samples: int = 128
     dropout: float = 0.0
@@ -83,16 +92,18 @@ class MaskRCNNConfig:
         object.__setattr__(self, "anchors", tuple(tuple(float(s) for s in level) for level in self.anchors))
         object.__setattr__(self, "aspects", tuple(float(a) for a in self.aspects))
         object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if len(self.anchors) != 4 or any(not level or min(level) <= 0 for level in self.anchors):
-            raise ConfigError(f"anchors needs the sides for 4 strides, each above 0, got {self.anchors}")
+        if self.norm not in (*NORMS, "frozen"):
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, frozen, got {self.norm!r}")
+        if len(self.anchors) not in (4, 5) or any(not level or min(level) <= 0 for level in self.anchors):
+            raise ConfigError(f"anchors needs the sides for 4 or 5 strides, each above 0, got {self.anchors}")
         if len({len(level) for level in self.anchors}) > 1:
             raise ConfigError(f"anchors needs as many sides at each stride, got {self.anchors}")
         if not self.aspects or min(self.aspects) <= 0:
             raise ConfigError(f"aspects must be above 0, got {self.aspects}")
         if min(self.width, self.hidden, self.proposals, self.samples) < 8:
             raise ConfigError("width, hidden, proposals and samples must be at least 8")
+        if min(self.scale, self.mask_layers, self.pool_samples) < 1:
+            raise ConfigError("scale, mask_layers and pool_samples must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
         if not (0 <= self.conf < 1 and 0 < self.iou <= 1):
@@ -117,27 +128,32 @@ class MaskRCNN(nn.Module):
             raise ConfigError(
                 f"mask_rcnn needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
             )
-        norm = partial(norm_layer, config.norm)
+        norm = None if config.norm == "frozen" else partial(norm_layer, config.norm)
         width = config.width
-        self.pyramid = FeaturePyramidNetwork([self.encoder.channels[i] for i in self.levels], width, norm_layer=norm)
-        aspects = (config.aspects,) * 4
+        more = LastLevelMaxPool() if len(config.anchors) == 5 else None
+        inputs = [self.encoder.channels[i] for i in self.levels]
+        self.pyramid = FeaturePyramidNetwork(inputs, width, more, norm)
+        aspects = (config.aspects,) * len(config.anchors)
         per_cell = len(config.anchors[0]) * len(config.aspects)
         limit = {"training": config.proposals, "testing": config.proposals}
         self.proposer = Proposer(
             AnchorGenerator(config.anchors, aspects), RPNHead(width, per_cell), 0.6, 0.3, 256, 0.5, limit, limit, 0.7
         )
-        names = ["0", "1", "2", "3"]
+        pool = partial(
+            MultiScaleRoIAlign, ["0", "1", "2", "3"], sampling_ratio=config.pool_samples,
+            canonical_scale=config.scale, canonical_level=3,
+        )  # fmt: skip
         self.regions = Regions(
-            MultiScaleRoIAlign(names, 7, 1, canonical_scale=64, canonical_level=3),
+            pool(7),
             nn.Sequential(TwoMLPHead(width * 49, config.hidden), nn.Dropout(config.dropout)),
             FastRCNNPredictor(config.hidden, classes + 1),
             0.5, 0.5, config.samples, 0.25, None, config.conf, config.iou, config.proposals,
         )  # fmt: skip
         with torch.no_grad():  # nearly all boxes are background: without this the first losses are all about that
             self.regions.box_predictor.cls_score.bias[0] = 4.0
-        self.mask_pool = MultiScaleRoIAlign(names, _MASK // 2, 1, canonical_scale=64, canonical_level=3)
+        self.mask_pool = pool(_MASK // 2)
         self.mask_drop = nn.Dropout2d(config.dropout)
-        self.mask_head = MaskRCNNHeads(width, (width,) * 3, 1, norm_layer=norm)
+        self.mask_head = MaskRCNNHeads(width, (width,) * config.mask_layers, 1, norm_layer=norm)
         self.mask_predictor = MaskRCNNPredictor(width, width, classes)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
@@ -186,6 +202,17 @@ class MaskRCNN(nn.Module):
 def build(config: MaskRCNNConfig, input: ModelInput, classes: int) -> MaskRCNN:
     """The network, randomly initialised from torch's generator."""
     return MaskRCNN(config, input.channels, classes)
+
+
+def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfig, dict[str, Tensor]]:
+    """torchvision's ``maskrcnn_resnet50_fpn``: ``config`` with its shape, and its tensors under this module's names.
+
+    Raises
+    ------
+    ModelFileError
+        if the checkpoint is another model's.
+    """
+    return replace(config, weights="none", **MASK_RCNN), mask_rcnn_tensors(checkpoint)
 
 
 def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
@@ -284,5 +311,13 @@ ARCHITECTURE = Architecture(
     loss=loss,
     decode=decode,
     stride=32,
+    weights=(
+        Weights(
+            "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+            "BSD-3-Clause",
+            "a file of torchvision's, from https://download.pytorch.org/models/; whole model, learned from COCO",
+        ),
+    ),
+    adopt=adopt,
     defaults={"lr": 1e-3, "batch": 4, "crop": 256, "weight_decay": 1e-2},
 )

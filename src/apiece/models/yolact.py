@@ -1,0 +1,390 @@
+"""YOLACT: a box, a class and a few coefficients at every anchor; masks are weighted sums of prototypes.
+
+Paper: D. Bolya et al., "YOLACT: Real-time Instance Segmentation", ICCV 2019 (arXiv 1904.02689). Written here from the
+paper on a timm encoder (Apache-2.0) and torchvision's feature pyramid and box coding (BSD-3-Clause). There are no
+weights to load but timm's for the encoder (each with its own licence, named by timm).
+
+As there: prototypes at stride 4 behind a ReLU, coefficients behind a tanh, anchors of fixed shapes, smooth L1 for
+boxes, cross-entropy of masks cropped to the true box, semantic segmentation as an extra task, Fast NMS on boxes.
+What differs: the pyramid has a level at stride 4 (P2 to P7) and anchors begin at 8 pixels, so that small objects have
+anchors; prototypes are made of that level and need no upsampling. Two sides of anchors per level halve the steps
+between them. Classes are learned by focal loss, not by mining three hard negatives per positive: in an image full of
+small objects the hardest negatives are mostly the rims of objects, and an image without objects would teach nothing;
+it takes no weight that balances classes. Heads have group norm, since they are shared by levels whose statistics
+differ and trained from scratch. True masks are shares of cells, read from crops, never full images. Fast NMS goes
+through the boxes in rounds, best first, so that it needs no limit on their number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection._utils import BoxCoder
+from torchvision.ops import FeaturePyramidNetwork
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError
+from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._layers import losses
+from apiece.models._layers.backbone import build_backbone
+from apiece.models._layers.blocks import NORMS, ConvNorm
+from apiece.models._layers.cells import cell_targets, pack_cells
+from apiece.models._layers.fast_nms import fast_nms
+from apiece.models._layers.ragged import window_pixels
+from apiece.models._layers.region import match_boxes
+
+__all__ = ["ARCHITECTURE", "Yolact", "YolactConfig"]
+
+_STRIDES = (4, 8, 16, 32, 64, 128)
+_STRIDE = 4  # of the prototypes
+_CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))  # SSD's variances of 0.1 and 0.2
+
+
+@dataclass(frozen=True)
+class YolactConfig:
+    """Settings of the architecture.
+
+    Attributes
+    ----------
+    backbone : a timm model that gives features down to stride 32, or ``"unet"``.
+    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
+    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and prototype branch.
+    width : channels of the feature pyramid, the heads and the prototype branch.
+    prototypes : masks that each object's mask is a weighted sum of.
+    anchors : sides of the anchors in pixels, at strides 4, 8, 16, 32, 64 and 128.
+    aspects : heights of the anchors over their widths.
+    background, foreground : IoU of an anchor with an object below which it is background, and from which on it is the
+        object's.
+    learn : anchors per object whose masks are learned from in one step, drawn at random.
+    window : cells of one object that its mask's loss looks at; larger objects are sampled on a grid.
+    dropout : chance of dropping a feature map of the pyramid before the heads.
+    class_weights : weight of each class in the losses; empty: all 1.
+    """
+
+    backbone: str = "resnet10t"
+    weights: str = "none"
+    norm: str = "batch"
+    width: int = 96
+    prototypes: int = 32
+    anchors: tuple[tuple[float, ...], ...] = ((8, 12), (16, 24), (32, 48), (64, 96), (128, 192), (256, 400))
+    aspects: tuple[float, ...] = (0.5, 1.0, 2.0)
+    background: float = 0.4
+    foreground: float = 0.5
+    learn: int = 4
+    window: int = 784
+    dropout: float = 0.0
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchors", tuple(tuple(float(s) for s in level) for level in self.anchors))
+        object.__setattr__(self, "aspects", tuple(float(a) for a in self.aspects))
+        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+        if self.norm not in NORMS:
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
+        if len(self.anchors) != len(_STRIDES) or any(not level or min(level) <= 0 for level in self.anchors):
+            raise ConfigError(f"anchors needs the sides for {len(_STRIDES)} strides, each above 0, got {self.anchors}")
+        if len({len(level) for level in self.anchors}) > 1:
+            raise ConfigError(f"anchors needs as many sides at each stride, got {self.anchors}")
+        if not self.aspects or min(self.aspects) <= 0:
+            raise ConfigError(f"aspects must be above 0, got {self.aspects}")
+        if not 0 < self.background <= self.foreground < 1:
+            raise ConfigError(
+                f"background and foreground must rise within (0, 1), got {self.background} and {self.foreground}"
+            )
+        if self.width < 8 or self.width % 8 or min(self.prototypes, self.learn) < 1 or self.window < 64:
+            raise ConfigError(
+                "width must be a multiple of 8, prototypes and learn at least 1, window at least 64; got "
+                f"{self.width}, {self.prototypes}, {self.learn} and {self.window}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+
+
+class Yolact(nn.Module):
+    """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
+
+    ``logits`` (B, A, classes) of the A anchors of all levels; ``moves`` (B, A, 4), from each anchor to its box;
+    ``boxes`` (B, A, 4), half-open xyxy in pixels of the input; ``coefficients`` (B, A, K) in (-1, 1); ``prototypes``
+    (B, K, H / 4, W / 4), 0 or more. All float32.
+    """
+
+    def __init__(self, config: YolactConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
+        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
+        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
+        if len(self.levels) != 4:
+            raise ConfigError(
+                f"yolact needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
+            )
+        width, per_cell = config.width, len(config.anchors[0]) * len(config.aspects)
+        norm = partial(ConvNorm, width, width, norm=config.norm)
+        self.pyramid = FeaturePyramidNetwork([self.encoder.channels[i] for i in self.levels], width)
+        self.coarser = nn.ModuleList(nn.Conv2d(width, width, 3, 2, 1) for _ in range(2))
+        self.drop = nn.Dropout2d(config.dropout)
+        self.head = nn.Sequential(*(ConvNorm(width, width, norm="group") for _ in range(2)))
+        self.to_logits = nn.Conv2d(width, per_cell * classes, 1)
+        self.to_moves = nn.Conv2d(width, per_cell * 4, 1)
+        self.to_coefficients = nn.Conv2d(width, per_cell * config.prototypes, 1)
+        self.branch = nn.Sequential(*(norm() for _ in range(3)))
+        self.to_prototypes = nn.Conv2d(width, config.prototypes, 1)
+        self.to_regions = nn.Conv2d(width, classes, 1)  # in training only
+        for conv in (self.to_logits, self.to_moves):
+            nn.init.normal_(conv.weight, std=0.01)
+            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.constant_(self.to_logits.bias, -math.log(99))  # type: ignore[arg-type]  # objects are rare: 0.01
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The pyramid P2 to P7, finest first."""
+        found = self.encoder(images)
+        named = self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels)))
+        levels: list[Tensor] = list(named.values())
+        for conv in self.coarser:
+            levels.append(conv(functional.relu(levels[-1])))
+        return [self.drop(level) for level in levels]
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        return self.answers(self.features(images))
+
+    def answers(self, features: list[Tensor]) -> dict[str, Tensor]:
+        """What `forward` gives, from the pyramid."""
+        outputs: dict[str, list[Tensor]] = {"logits": [], "moves": [], "coefficients": []}
+        for level in features:
+            shared = self.head(level)
+            with torch.autocast(shared.device.type, enabled=False):  # boxes and masks are too fine for half precision
+                outputs["logits"].append(_rows(self.to_logits(shared.float()), self.classes))
+                outputs["moves"].append(_rows(self.to_moves(shared.float()), 4))
+                coefficients = _rows(self.to_coefficients(shared.float()), self.config.prototypes)
+                outputs["coefficients"].append(coefficients.tanh())
+        joined = {k: torch.cat(v, 1) for k, v in outputs.items()}
+        maps = self.branch(features[0])
+        with torch.autocast(maps.device.type, enabled=False):
+            joined["prototypes"] = functional.relu(self.to_prototypes(maps.float()))
+        anchors = self.anchors([(int(f.shape[2]), int(f.shape[3])) for f in features], maps.device)
+        moves = joined["moves"].flatten(0, 1)
+        joined["boxes"] = _CODER.decode_single(moves, anchors.repeat(len(maps), 1)).view_as(joined["moves"])
+        return joined
+
+    def anchors(self, sizes: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
+        """Boxes float32[A, 4] around the cells' centres, by level, row, column, side and aspect.
+
+        ``sizes`` are (rows, columns) of each level.
+        """
+        found = []
+        for (rows, columns), stride, sides in zip(sizes, _STRIDES, self.config.anchors, strict=True):
+            shapes = [(side / a**0.5, side * a**0.5) for side in sides for a in self.config.aspects]
+            half = torch.tensor(shapes, device=device) / 2
+            y = (torch.arange(rows, device=device) + 0.5) * stride
+            x = (torch.arange(columns, device=device) + 0.5) * stride
+            centre = torch.stack([x.repeat(rows), y.repeat_interleave(columns)], 1)[:, None]
+            found.append(torch.cat([centre - half, centre + half], -1).flatten(0, 1))
+        return torch.cat(found)
+
+
+def _rows(level: Tensor, values: int) -> Tensor:
+    """(B, n * values, H, W) to (B, H * W * n, values)."""
+    return level.permute(0, 2, 3, 1).reshape(len(level), -1, values)
+
+
+def build(config: YolactConfig, input: ModelInput, classes: int) -> Yolact:
+    """The network, randomly initialised from torch's generator."""
+    return Yolact(config, input.channels, classes)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def encode(instances: Instances, config: YolactConfig) -> Targets:
+    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
+    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    cells, layout = pack_cells(shown.masks, _STRIDE)
+    return {
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "cells": cells,
+        "layout": layout,
+        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
+    }
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """Objects and crowds of a batch, one image after the other; ``image`` and ``crowd_image`` say whose they are."""
+
+    boxes: Tensor
+    labels: Tensor
+    image: Tensor
+    cells: Tensor
+    layout: Tensor
+    crowd: Tensor
+    crowd_image: Tensor
+
+    @classmethod
+    def join(cls, targets: Sequence[Targets], device: torch.device) -> _Truth:
+        names = ("boxes", "labels", "cells", "layout", "crowd")
+        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in names}
+        counts = {k: torch.tensor([len(t[k]) for t in targets], device=device) for k in names}
+        images = torch.arange(len(targets), device=device)
+        image = torch.repeat_interleave(images, counts["labels"])
+        joined["layout"][:, 0] += (counts["cells"].cumsum(0) - counts["cells"])[image]
+        crowd_image = torch.repeat_interleave(images, counts["crowd"])
+        return cls(image=image, crowd_image=crowd_image, **joined)
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """``class_anchors``, ``box_anchors``, ``mask_anchors`` and ``mask_regions``, each a scalar, weighted as in the
+    paper."""
+    assert isinstance(module, Yolact)
+    features = module.features(images)
+    out = module.answers(features)
+    anchors = module.anchors([(int(f.shape[2]), int(f.shape[3])) for f in features], images.device)
+    truth = _Truth.join(targets, images.device)
+    anchor, owner, ignored = _match(module.config, anchors, targets, out["logits"])
+    label = truth.labels[owner]
+    total = max(len(anchor), 1)
+
+    logits = out["logits"].flatten(0, 1)
+    wanted = torch.zeros_like(logits)
+    wanted[anchor, label] = 1.0
+    heavy = (~ignored).float()
+    heavy[anchor] = module.class_weights[label]
+    classes = (losses.focal(logits, wanted) * heavy[:, None]).sum() / total
+
+    target = _CODER.encode_single(truth.boxes[owner], anchors[anchor % len(anchors)])
+    moves = out["moves"].flatten(0, 1)[anchor]
+    apart = functional.smooth_l1_loss(moves, target, reduction="none").sum(1)
+    return {
+        "class_anchors": classes,
+        "box_anchors": 1.5 * (apart * module.class_weights[label]).sum() / total,
+        "mask_anchors": 6.125 * _mask_loss(module, out, truth, anchor, owner),
+        "mask_regions": _region_loss(module, features[0], truth),
+    }
+
+
+def _match(
+    config: YolactConfig, anchors: Tensor, targets: Sequence[Targets], logits: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Anchors of objects, int64[P] into those of all images; the object of each, int64[P] into those of all images;
+    bool[B * A], anchors that learn nothing."""
+    positive, owner, ignored, first = [], [], [], 0
+    for i, t in enumerate(targets):
+        truth, crowd = t["boxes"].to(logits.device), t["crowd"].to(logits.device)
+        index, state = match_boxes(truth, crowd, anchors, config.background, config.foreground, rescue=True)
+        mine = torch.nonzero(state == 1).flatten()
+        positive.append(mine + i * len(anchors))
+        owner.append(index[mine] + first)
+        ignored.append(state == -1)
+        first += len(truth)
+    return torch.cat(positive), torch.cat(owner), torch.cat(ignored)
+
+
+def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: _Truth, anchor: Tensor, owner: Tensor) -> Tensor:
+    """Cross-entropy of masks inside the true boxes, and a cell around, as a mean over each box."""
+    some = _few_of_each(owner, module.config.learn)
+    anchor, owner = anchor[some], owner[some]
+    maps = out["prototypes"]
+    if not len(anchor):
+        return (out["coefficients"].sum() + maps.sum()) * 0.0
+    height, width = maps.shape[2:]
+    boxes = truth.boxes[owner] / _STRIDE
+    low = (boxes[:, :2].floor().long() - 1).clamp(min=0)
+    high = torch.minimum(boxes[:, 2:].ceil().long() + 1, low.new_tensor([width, height]))
+    near = window_pixels(torch.cat([low, high], 1), module.config.window)
+    target = cell_targets(truth.cells, truth.layout, owner, near, _STRIDE)
+    flat = (truth.image[owner][near.window] * height + near.y) * width + near.x
+    values = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[flat]
+    weights = out["coefficients"].flatten(0, 1)[anchor]
+    logits = (values * weights[near.window]).sum(1)
+    each = losses.bce(logits, target, near.window, len(anchor))
+    return (each * module.class_weights[truth.labels[owner]]).mean()
+
+
+def _few_of_each(owner: Tensor, most: int) -> Tensor:
+    """At most ``most`` places of each value of ``owner``, drawn at random with torch's generator."""
+    shuffled = torch.randperm(len(owner), device=owner.device)
+    order = shuffled[torch.argsort(owner[shuffled], stable=True)]
+    size = torch.bincount(owner)
+    rank = torch.arange(len(owner), device=owner.device) - (size.cumsum(0) - size)[owner[order]]
+    return order[rank < most]
+
+
+def _region_loss(module: Yolact, finest: Tensor, truth: _Truth) -> Tensor:
+    """Which classes lie where, at every cell outside of crowds."""
+    logits = module.to_regions(finest).float()
+    height, width = logits.shape[2:]
+    x0, y0, w, h = truth.layout[:, 1:].unbind(1)
+    cells = window_pixels(torch.stack([x0, y0, x0 + w, y0 + h], 1))
+    index = torch.arange(len(truth.labels), device=logits.device)
+    share = cell_targets(truth.cells, truth.layout, index, cells, _STRIDE)
+    image, label = truth.image[cells.window], truth.labels[cells.window]
+    flat = ((image * module.classes + label) * height + cells.y) * width + cells.x
+    target = torch.zeros(logits.numel(), device=logits.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
+    low, high = (truth.crowd[:, :2] / _STRIDE).floor().long(), (truth.crowd[:, 2:] / _STRIDE).ceil().long()
+    crowd = window_pixels(torch.cat([low, high], 1))
+    heard = torch.ones(len(logits) * height * width, device=logits.device)
+    heard[(truth.crowd_image[crowd.window] * height + crowd.y) * width + crowd.x] = 0.0
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    each = each * torch.maximum(heard.view(-1, 1, height, width), (target > 0).float())
+    return (each.mean((0, 2, 3)) * module.class_weights).sum()
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+def decode(
+    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+) -> list[Instances]:
+    """Masks of the anchors that Fast NMS leaves, at the image's size; masks may overlap, as objects do."""
+    return [
+        _decode_one({k: v[i].detach().float().cpu() for k, v in outputs.items()}, frame, classes, options)
+        for i, frame in enumerate(frames)
+    ]
+
+
+def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    best, label = out["logits"].max(1)
+    scores, labels = best.double().sigmoid().numpy(), label.numpy()
+    keep = torch.from_numpy(np.flatnonzero(scores >= options.threshold(labels)))
+    keep = keep[fast_nms(out["boxes"][keep], best[keep], label[keep], options.iou)]
+    chosen = keep.numpy()
+    height, width = frame.input_size
+    scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
+    # a cell around each box, as in training: a box that is a little small cuts nothing off
+    boxes = out["boxes"][keep].double().numpy() + np.array([-_STRIDE, -_STRIDE, _STRIDE, _STRIDE])
+    masks = Masks.from_prototypes(
+        out["prototypes"].numpy(),
+        out["coefficients"][keep].numpy(),
+        boxes * scale,
+        frame.size,
+        span=(height / _STRIDE, width / _STRIDE),
+    )
+    found = Instances(masks, labels[chosen], classes, scores[chosen])
+    return found[masks.area > 0]
+
+
+ARCHITECTURE = Architecture(
+    summary="fast, single-stage: masks are sums of prototypes; crossing objects of one class may share a box and go",
+    kind="single-stage",
+    config=YolactConfig,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    defaults={"lr": 1e-3, "batch": 8, "crop": 256, "weight_decay": 1e-2},
+)

@@ -11,6 +11,7 @@ import logging
 import re
 import zipfile
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from apiece.models._base import Architecture, Checkpoint, ModelInput
 from apiece.models._folder import JSON_NAME, load_model
 from apiece.models._strict import StrictError
 
-__all__ = ["OWN", "UNKNOWN_LICENCE", "dependent", "fill", "licence_of", "open_checkpoint", "timm_name"]
+__all__ = ["OWN", "UNKNOWN_LICENCE", "Dependent", "dependent", "fill", "licence_of", "open_checkpoint", "timm_name"]
 
 log = logging.getLogger("apiece")
 
@@ -143,8 +144,12 @@ def _from_hub(repository: str, revision: str | None, source: str) -> Checkpoint:
 
 
 def _cached(repository: str, name: str, revision: str | None) -> Path | None:
-    found = huggingface_hub.try_to_load_from_cache(repository, name, revision=revision)
+    found = huggingface_hub.try_to_load_from_cache(repository, name, constants.HF_HUB_CACHE, revision)
     return Path(found) if isinstance(found, str) else None
+
+
+def _download(repository: str, name: str, revision: str | None) -> Path:
+    return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision, cache_dir=constants.HF_HUB_CACHE))
 
 
 def _optional(repository: str, name: str, revision: str | None, online: bool) -> Path | None:
@@ -152,7 +157,7 @@ def _optional(repository: str, name: str, revision: str | None, online: bool) ->
     if found is not None or not online:
         return found
     try:
-        return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision))
+        return _download(repository, name, revision)
     except (OSError, errors.EntryNotFoundError):
         return None
 
@@ -165,7 +170,7 @@ def _fetch(repository: str, name: str, revision: str | None) -> tuple[Path, bool
     where = f"{repository}@{revision}" if revision else repository
     try:
         log.info("weights: fetching %s of %s from the Hugging Face hub", name, where)
-        return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision)), True
+        return _download(repository, name, revision), True
     except (OSError, ValueError, errors.EntryNotFoundError) as error:
         cause = " ".join(str(error).split())[:200]
         raise ModelFileError(
@@ -269,37 +274,51 @@ def licence_of(checkpoint: Checkpoint, architecture: Architecture) -> str:
 # --- into the module -------------------------------------------------------------------------------------------------
 
 
-def dependent(architecture: Architecture, config: Any, input: ModelInput, classes: int) -> tuple[set[str], set[str]]:
-    """Names of the tensors whose shape depends on the number of classes, and of those on the input's channels."""
+@dataclass(frozen=True)
+class Dependent:
+    """Names of the tensors whose shape depends on something that differs between data sets.
+
+    Attributes
+    ----------
+    classes : on the number of classes.
+    channels : on the input's channels.
+    slots : on `Architecture.slots`, how many objects an image may hold.
+    """
+
+    classes: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
+    slots: frozenset[str] = frozenset()
+
+
+def dependent(architecture: Architecture, config: Any, input: ModelInput, classes: int) -> Dependent:
+    """Find those names by building the network a few times, without memory."""
     plain = {f.name: f.default for f in dataclasses.fields(config) if f.name in ("weights", "class_weights")}
     config = dataclasses.replace(config, **plain)
 
-    def shapes(channels: int, count: int) -> dict[str, torch.Size]:
+    def shapes(channels: int, count: int, config: Any = config) -> dict[str, torch.Size]:
         spec = ModelInput(channels, mean=(0.0,) * channels, std=(1.0,) * channels)
         with torch.device("meta"):
             return {k: v.shape for k, v in architecture.build(config, spec, count).state_dict().items()}
 
     here = shapes(input.channels, classes)
-    other, wider = shapes(input.channels, classes + 1), shapes(input.channels % 12 + 1, classes)
-    return {k for k in here if here[k] != other.get(k)}, {k for k in here if here[k] != wider.get(k)}
+    others = [shapes(input.channels, classes + 1), shapes(input.channels % 12 + 1, classes)]
+    if architecture.slots:
+        more = {architecture.slots: getattr(config, architecture.slots) + 1}
+        others.append(shapes(input.channels, classes, dataclasses.replace(config, **more)))
+    return Dependent(*(frozenset(k for k in here if here[k] != other.get(k)) for other in others))
 
 
 def fill(
-    module: nn.Module,
-    tensors: Mapping[str, Tensor],
-    source: str,
-    *,
-    classes: Collection[str] = (),
-    channels: Collection[str] = (),
+    module: nn.Module, tensors: Mapping[str, Tensor], source: str, varying: Dependent = Dependent()
 ) -> tuple[str, ...]:
     """Put ``tensors`` into ``module``, each into the one of its name.
 
     Parameters
     ----------
     source : where they come from, for messages.
-    classes : names that depend on the number of classes; where the shape differs, they stay random.
-    channels : names that depend on the input's channels; where only those differ, they are fitted: summed for one
-        channel, else repeated and scaled so that the sum over the channels stays.
+    varying : what may differ. A tensor that depends on the classes stays random where its shape differs. The channels
+        of one that depends on the input's are summed for a single channel, else repeated and scaled so that their sum
+        stays. Of one that depends on the slots, as many rows as both have are taken.
 
     Returns
     -------
@@ -317,15 +336,13 @@ def fill(
             wrong.append(f"{what} {_some(names)}")
     chosen, left, misfits = {}, [], []
     for name in own.keys() & tensors.keys():
-        wanted, given = own[name], tensors[name]
-        if name in channels and given.ndim == wanted.ndim > 1 and given.shape[1] != wanted.shape[1]:
-            given = _fit_channels(given, wanted.shape[1])
-        if given.shape == wanted.shape:
+        given = _fitted(name, tensors[name], own[name], varying)
+        if given.shape == own[name].shape:
             chosen[name] = given
-        elif name in classes:
+        elif name in varying.classes:
             left.append(name)
         else:
-            misfits.append(f"{name} (is {list(given.shape)}, should be {list(wanted.shape)})")
+            misfits.append(f"{name} (is {list(given.shape)}, should be {list(own[name].shape)})")
     if misfits:
         wrong.append(f"has other shapes of {_some(misfits)}")
     if wrong:
@@ -337,6 +354,17 @@ def fill(
     if left:
         log.info("weights: made for other classes, so these begin at random: %s", ", ".join(sorted(left)))
     return tuple(sorted(left))
+
+
+def _fitted(name: str, given: Tensor, own: Tensor, varying: Dependent) -> Tensor:
+    if given.ndim != own.ndim:
+        return given
+    if name in varying.channels and given.ndim > 1 and given.shape[1] != own.shape[1]:
+        return _fit_channels(given, own.shape[1])
+    if name in varying.slots and given.shape[0] != own.shape[0] and given.shape[1:] == own.shape[1:]:
+        rows = min(len(given), len(own))
+        return torch.cat([given[:rows].to(own), own[rows:]])
+    return given
 
 
 def _fit_channels(weight: Tensor, channels: int) -> Tensor:

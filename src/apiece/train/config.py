@@ -86,6 +86,10 @@ class TrainConfig:
     """Label file, or folder with ``train`` and ``val``. Without ``val``, ``seed`` splits a fifth of the images off."""
     model: str = "mask_rcnn"
     """Name of the architecture; ``apiece models`` lists them."""
+    weights: str | None = None
+    """Pretrained weights to begin with: ``timm`` or ``timm:<model.tag>`` (of the backbone only),
+    ``hf:org/name[@revision]``, a ``.safetensors`` or ``.pth`` file, a folder in transformers' layout, or a model folder
+    of apiece's own. Their licence is shown. None begins from scratch; ``apiece models NAME`` lists what there is."""
     out: Path | None = None
     """Folder for the best model, the logs and the plots; None: ``runs/`` and the model's name."""
     epochs: float | None = None
@@ -186,6 +190,12 @@ class TrainConfig:
             raise ConfigError("resume goes on with a run and overwrite throws it away; give one of them")
         if self.dropout is not None and "dropout" in self.model_settings:
             raise ConfigError("dropout is given twice, as dropout and in model_settings; give it once")
+        if self.weights is not None and "weights" in self.model_settings:
+            raise ConfigError("weights are given twice, as weights and in model_settings; give them once")
+        if self.weights is not None and Path(self.weights).resolve() == self.folder.resolve():
+            raise ConfigError(
+                f"{self.folder}: a run cannot overwrite the weights that it begins with; give another out"
+            )
         if (
             isinstance(self.imgsz, int)
             and self.crop is not None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import math
 import platform
 import warnings
 from collections.abc import Iterator, Mapping
@@ -29,7 +28,7 @@ from apiece._atomic import atomic
 from apiece.datasets.dataset import Dataset, fingerprint, open_data
 from apiece.datasets.split import class_counts, split
 from apiece.errors import ConfigError, DataError, ModelFileError
-from apiece.models._base import Architecture, ModelInput
+from apiece.models._base import Architecture
 from apiece.models._folder import load_model, save_model
 from apiece.train._data import (
     CropSet,
@@ -41,6 +40,7 @@ from apiece.train._data import (
 )
 from apiece.train._device import Hardware
 from apiece.train._loop import Actions, Loop
+from apiece.train._pretrained import Start, begin, room
 from apiece.train._report import Report
 from apiece.train._schedule import Average, Clock, Plan, parameter_groups
 from apiece.train._survey import survey
@@ -112,14 +112,21 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
     found = survey(training, config)
     print_of_data = fingerprint(training)
     counts = class_counts(training.labels).toarray() if config.balance != "none" else None
-    spec = ModelInput(found.channels, mean=(0.0,) * found.channels, std=(1.0,) * found.channels, imgsz=found.imgsz)
+    start = begin(
+        config,
+        architecture,
+        _model_config(config, architecture, counts, found.most),
+        found.most,
+        training[0][0].pixels.dtype,
+    )
+    model_config = start.config
+    spec = start.input(found.channels, found.imgsz)
     store = Store(training, spec, config.cache * 1e9)
     store.preload()
 
     # what learns
     torch.manual_seed(config.seed)
-    model_config = _model_config(config, architecture, counts, found.most)
-    module = architecture.build(model_config, spec, len(training.classes))
+    module = start.build(architecture, spec, len(training.classes))
     module = module.to(hardware.device).to(memory_format=torch.channels_last)
     average = Average(module, config.ema or 0.0)
     optimizer = torch.optim.AdamW(parameter_groups(module, config.weight_decay or 0.0), lr=config.lr or 0.0)
@@ -165,7 +172,7 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
             input=spec,
             classes=training.classes,
             thresholds=result.thresholds,
-            provenance=_provenance(config, state, clock),
+            provenance=_provenance(config, state, clock, start),
             metrics=result.numbers,
         )
 
@@ -255,7 +262,7 @@ def _model_config(
     settings = dict(config.model_settings)
     slots = architecture.slots
     if slots and slots not in settings and most > getattr(architecture.config(), slots):
-        settings[slots] = 32 * math.ceil(1.25 * most / 32)  # other images may hold more
+        settings[slots] = room(most)
         log.info("%s: %d, as one image has %d objects (set it to change it)", slots, settings[slots], most)
     if config.dropout is not None:
         settings["dropout"] = config.dropout
@@ -265,7 +272,7 @@ def _model_config(
     return build_model_config(architecture, config.model, settings)
 
 
-def _provenance(config: TrainConfig, state: RunState, clock: Clock) -> dict[str, Any]:
+def _provenance(config: TrainConfig, state: RunState, clock: Clock, start: Start) -> dict[str, Any]:
     packages = ("apiece", "torch", "torchvision", "timm", "lightning", "numpy")
     versions = {name: importlib.metadata.version(name) for name in packages}
     return {
@@ -274,6 +281,7 @@ def _provenance(config: TrainConfig, state: RunState, clock: Clock) -> dict[str,
         "seed": config.seed,
         "step": state.step,
         "seconds": round(clock.seconds, 1),
+        **({"weights": dict(start.origin)} if start.origin else {}),
         "versions": {**versions, "python": platform.python_version()},
         "settings": {k: v for k, v in config.to_dict().items() if k not in ("data", "out", "resume", "overwrite")},
     }

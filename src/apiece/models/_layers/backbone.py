@@ -18,7 +18,7 @@ from apiece.models._base import Checkpoint
 from apiece.models._layers.unet import UNetEncoder
 from apiece.models._weights import open_checkpoint, timm_name
 
-__all__ = ["TimmBackbone", "backbone_checkpoint", "build_backbone"]
+__all__ = ["TimmBackbone", "backbone_checkpoint", "build_backbone", "is_backbone"]
 
 _SEED = 0x5EED  # of the values that pretrained ones must have replaced
 
@@ -52,6 +52,14 @@ def backbone_checkpoint(name: str, weights: str) -> Checkpoint:
     found = open_checkpoint(f"timm:{tagged}")
     own = get_pretrained_cfg(tagged)
     return found if found.licence or own is None else dataclasses.replace(found, licence=own.license or "")
+
+
+def is_backbone(checkpoint: Checkpoint, name: str) -> bool:
+    """Whether these are weights of timm's model ``name``, with or without its classifier."""
+    if not timm.is_model(name):
+        return False
+    with torch.random.fork_rng(devices=[]):
+        return timm.create_model(name, pretrained=False, num_classes=0).state_dict().keys() <= checkpoint.tensors.keys()
 
 
 class TimmBackbone(nn.Module):

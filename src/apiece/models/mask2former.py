@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import Mask2FormerConfig as LibraryConfig
 from transformers import Mask2FormerForUniversalSegmentation
@@ -140,7 +141,10 @@ class _Head(Mask2FormerPreTrainedModel):  # type: ignore[misc]
         self.post_init()
 
     def forward(self, features: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        pixels = self.pixel_decoder(features)
+        # group norm under autocast gives bfloat16 on a CPU, and points to look at would be as coarse
+        kind = features[0].device.type
+        with torch.autocast(kind, enabled=torch.is_autocast_enabled(kind) and kind != "cpu"):
+            pixels = self.pixel_decoder(features)
         found = self.transformer(pixels.multi_scale_features, pixels.mask_features)
         return [
             (self.class_predictor(self.drop(state.transpose(0, 1))), maps)
@@ -173,7 +177,7 @@ class Mask2Former(nn.Module):
     def answers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Class and mask logits before the first layer and after each, the last one's being the model's answer."""
         features = self.encoder(images)
-        found: list[tuple[Tensor, Tensor]] = self.head([features[i].contiguous() for i in self.levels])
+        found: list[tuple[Tensor, Tensor]] = self.head([features[i].float().contiguous() for i in self.levels])
         return found
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

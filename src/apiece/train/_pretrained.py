@@ -152,8 +152,8 @@ def _agreed(config: TrainConfig, architecture: Architecture, asked: Any, adopted
     for name in set(config.model_settings) - {slots}:
         if getattr(adopted, name) != getattr(asked, name):
             raise ConfigError(
-                f"{config.weights}: {name} is {getattr(adopted, name)!r} in these weights, not {getattr(asked, name)!r} as "
-                "was asked for; leave it out of the settings"
+                f"{config.weights}: {name} is {getattr(adopted, name)!r} in these weights, and "
+                f"{getattr(asked, name)!r} was asked for; leave it out of the settings"
             )
     if not slots:
         return adopted

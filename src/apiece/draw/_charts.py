@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["Bars", "Chart", "Line", "bars_svg", "lines_svg", "ticks"]
+__all__ = ["Bars", "Chart", "Frame", "Line", "bars_svg", "lines_svg", "log_ticks", "number", "ticks"]
 
 _WIDTH, _HEIGHT = 430.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 44.0
@@ -86,39 +86,79 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [i * step for i in range(first, last + 1)]
 
 
-def _number(value: float) -> str:
+def log_ticks(low: float, high: float) -> list[float]:
+    """Round numbers within [low, high] for a logarithmic axis: 1, 2 and 5 times powers of ten, or more in a short span.
+
+    Raises
+    ------
+    ValueError
+        unless 0 < low < high.
+    """
+    if not 0 < low < high < np.inf:
+        raise ValueError(f"a logarithmic axis needs 0 < low < high, got {low} and {high}")
+    powers = range(int(np.floor(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    coarse = [m * 10.0**p for p in powers for m in (1, 2, 5)]
+    found = [t for t in coarse if low <= t <= high]
+    return found if len(found) > 2 else [t for t in ticks(low, high, about=6) if t > 0]
+
+
+def number(value: float) -> str:
+    """As axes and hints say it."""
     return f"{value:,.10g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
-class _Frame:
-    """Maps values to places on the drawing, and draws the axes."""
+class Frame:
+    """Maps values to places on the drawing, and draws the axes.
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self.x, self.y = _spread(x), _spread(y)
-        self.wide, self.high = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+    Parameters
+    ----------
+    x, y : least and most value shown.
+    size : (width, height) of the drawing.
+    top : height above the axes.
+    log : whether x is logarithmic; then it must be above 0.
+    """
+
+    def __init__(
+        self,
+        x: tuple[float, float],
+        y: tuple[float, float],
+        size: tuple[float, float] = (_WIDTH, _HEIGHT),
+        top: float = _TOP,
+        log: bool = False,
+    ) -> None:
+        self.x, self.y = x if log else _spread(x), _spread(y)
+        self.width, self.height, self.top, self.log = *size, top, log
+        self.left, self.right, self.floor = _LEFT, self.width - _RIGHT, self.height - _BOTTOM
+        self.wide, self.high = self.right - self.left, self.floor - top
 
     def px(self, value: float) -> float:
-        return _LEFT + (value - self.x[0]) / (self.x[1] - self.x[0]) * self.wide
+        """Where ``value`` lies across."""
+        low, high = self.x
+        if self.log:
+            return float(self.left + np.log(value / low) / np.log(high / low) * self.wide)
+        return self.left + (value - low) / (high - low) * self.wide
 
     def py(self, value: float) -> float:
-        return _TOP + (self.y[1] - value) / (self.y[1] - self.y[0]) * self.high
+        """Where ``value`` lies from the top."""
+        return self.top + (self.y[1] - value) / (self.y[1] - self.y[0]) * self.high
 
     def grid(self, x_label: str, y_label: str, x_ticks: bool = True) -> list[str]:
+        """Lines, ticks and labels of both axes."""
         out = []
         for t in ticks(*self.y):
             y = self.py(t)
-            out.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            out.append(f'<text class="tick" x="{_LEFT - 7}" y="{y + 3.5:.1f}" text-anchor="end">{_number(t)}</text>')
-        floor = _HEIGHT - _BOTTOM
+            out.append(f'<line class="grid" x1="{self.left}" x2="{self.right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+            out.append(f'<text class="tick" x="{self.left - 7}" y="{y + 3.5:.1f}" text-anchor="end">{number(t)}</text>')
+        floor = self.floor
         if x_ticks:
-            for t in ticks(*self.x, about=6):
+            for t in log_ticks(*self.x) if self.log else ticks(*self.x, about=6):
                 x = self.px(t)
                 out.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{floor}" y2="{floor + 4}"/>')
-                out.append(f'<text class="tick" x="{x:.1f}" y="{floor + 17}" text-anchor="middle">{_number(t)}</text>')
-        out.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{floor}" y2="{floor}"/>')
-        middle = _LEFT + self.wide / 2
-        out.append(f'<text class="label" x="{middle}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(x_label)}</text>')
-        y = _TOP + self.high / 2
+                out.append(f'<text class="tick" x="{x:.1f}" y="{floor + 17}" text-anchor="middle">{number(t)}</text>')
+        out.append(f'<line class="axis" x1="{self.left}" x2="{self.right}" y1="{floor}" y2="{floor}"/>')
+        x, y = self.left + self.wide / 2, self.height - 6
+        out.append(f'<text class="label" x="{x}" y="{y}" text-anchor="middle">{escape(x_label)}</text>')
+        y = self.top + self.high / 2
         turn = f'transform="translate(12 {y}) rotate(-90)"'
         out.append(f'<text class="label" {turn} text-anchor="middle">{escape(y_label)}</text>')
         return out
@@ -156,7 +196,7 @@ def _wrap(parts: Sequence[str], title: str, summary: str, names: Sequence[str]) 
 
 def lines_svg(chart: Chart) -> str:
     """A line chart as an HTML figure with its SVG."""
-    frame = _Frame(
+    frame = Frame(
         _range([line.x for line in chart.lines], chart.x_range, zero=False),
         _range([line.y for line in chart.lines], chart.y_range, zero=True),
     )
@@ -184,7 +224,7 @@ def bars_svg(bars: Bars) -> str:
     histogram = len(bars.edges) > 0
     count = len(bars.edges) - 1 if histogram else len(bars.groups)
     across = (float(bars.edges[0]), float(bars.edges[-1])) if histogram else (0.0, float(max(count, 1)))
-    frame = _Frame(across, _range([v for _, v in bars.series], None, zero=True))
+    frame = Frame(across, _range([v for _, v in bars.series], None, zero=True))
     parts = frame.grid(bars.x_label, bars.y_label, x_ticks=histogram)
     for i, (name, values) in enumerate(bars.series):
         for k, value in enumerate(values):
@@ -193,10 +233,10 @@ def bars_svg(bars: Bars) -> str:
             margin = (right - left) * (0.04 if histogram else 0.16)
             wide = (right - left - 2 * margin) / len(bars.series)
             top, floor = frame.py(max(value, 0.0)), frame.py(min(value, 0.0))
-            where = f"{_number(bars.edges[k])} to {_number(bars.edges[k + 1])}" if histogram else bars.groups[k]
+            where = f"{number(bars.edges[k])} to {number(bars.edges[k + 1])}" if histogram else bars.groups[k]
             place = f'x="{left + margin + i * wide:.1f}" y="{top:.1f}"'
             extent = f'width="{max(wide - 1, 0.6):.1f}" height="{max(floor - top, 0):.1f}"'
-            words = escape(f"{where}, {name}: {_number(value)}")
+            words = escape(f"{where}, {name}: {number(value)}")
             parts.append(f'<rect class="s{i % _SERIES + 1}" {place} {extent} rx="1.5"><title>{words}</title></rect>')
     if not histogram:
         parts.extend(_group_names(frame, bars.groups))
@@ -205,7 +245,7 @@ def bars_svg(bars: Bars) -> str:
     return _wrap(parts, bars.title, summary, names)
 
 
-def _group_names(frame: _Frame, groups: Sequence[str]) -> list[str]:
+def _group_names(frame: Frame, groups: Sequence[str]) -> list[str]:
     """Names under the groups, as long as fits; every k-th where there are very many."""
     step = max(1, int(np.ceil(len(groups) / 18)))
     room = max(3, int(frame.wide / max(len(groups), 1) * step / 6.8))

@@ -22,10 +22,11 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.draw._charts import Bars, Chart, Line, bars_svg, lines_svg
+from apiece.draw._scatter import Dot, Scatter, scatter_svg
 from apiece.draw.overlay import overlay, to_display
 from apiece.errors import ConfigError
 
-__all__ = ["Bars", "Chart", "Example", "Line", "ReportData", "Table", "write_report"]
+__all__ = ["Bars", "Chart", "Dot", "Example", "Line", "ReportData", "Scatter", "Table", "write_report"]
 
 Cell = str | int | float | None
 
@@ -102,6 +103,7 @@ class ReportData:
     subtitle : a sentence below it.
     headline : the few numbers that matter most, (value, what it is).
     facts : what was run, (name, value): model, data, seed, hardware, time ...
+    comparison : plots and tables of several models, in the order given.
     scores : the twelve COCO numbers of masks and of boxes by key: ``mask_ap``, ``mask_ap50`` ... ``box_ar_large``.
     extra_scores : further metrics, (name, value).
     per_class : for each class its scores, (class, {column: value}).
@@ -118,6 +120,7 @@ class ReportData:
     subtitle: str = ""
     headline: Sequence[tuple[str, str]] = ()
     facts: Sequence[tuple[str, str]] = ()
+    comparison: Sequence[Scatter | Table] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     extra_scores: Sequence[tuple[str, float]] = ()
     per_class: Sequence[tuple[str, Mapping[str, float]]] = ()
@@ -303,8 +306,10 @@ def _sections(data: ReportData, side: int) -> list[tuple[str, str, str]]:
         curves.insert(0, lines_svg(chart))
     sizes = bars_svg(data.sizes) if data.sizes else ""
     measured = _table(data.measurements) if data.measurements else ""
+    compared = "".join(scatter_svg(c) if isinstance(c, Scatter) else f"<div>{_table(c)}</div>" for c in data.comparison)
     facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in data.facts)
     sections = [
+        ("comparison", "Side by side", f'<div class="comparison">{compared}</div>' if compared else ""),
         ("run", "What was run", f'<dl class="facts">{facts}</dl>' if facts else ""),
         ("accuracy", "Accuracy", f'<div class="columns">{s}</div>' if (s := _scores(data)) else ""),
         ("curves", "Curves", f'<div class="charts">{"".join(curves)}</div>' if curves else ""),

@@ -1,0 +1,171 @@
+"""The process that one model is trained or measured in: ``python -m apiece.benchmark._child TASK``.
+
+``TASK`` is a JSON object: ``stage``, ``file`` for the result, ``key`` that goes into it, and the stage's own settings.
+The process ends when its standard input does, so that it does not outlive a benchmark that was killed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece._atomic import atomic
+from apiece.benchmark._memory import Gauge
+from apiece.errors import ApieceError
+
+__all__ = ["main", "throughput"]
+
+_WARM_UP = 3  # images before the clock runs, at least
+_TIMES = 20  # timings, at least: few images are gone through several times
+
+
+def main(task: Mapping[str, Any]) -> None:
+    """Do one stage and write what came of it: ``{"key", "result"}``, or ``{"key", "error"}``."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    stages = {"train": _train, "judge": _judge}
+    try:
+        _set_threads(task["threads"])
+        outcome: dict[str, Any] = {"result": stages[task["stage"]](task)}
+    except ApieceError as error:
+        outcome = {"error": str(error)}
+    except Exception as error:  # a row of the table says why, whatever it was
+        traceback.print_exc()
+        outcome = {"error": f"{type(error).__name__}: {error}"}
+    with atomic(Path(task["file"])) as path:
+        path.write_text(json.dumps({"key": task["key"], **outcome}, indent=2), encoding="utf-8")
+
+
+def _end_with_parent() -> None:
+    # the descriptor itself: a data-loader process forked meanwhile would inherit the lock of sys.stdin
+    while os.read(0, 1):
+        pass
+    os._exit(3)
+
+
+def _set_threads(threads: int) -> None:
+    import cv2
+    import torch
+
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(threads)
+
+
+def _gpu_peak() -> float | None:
+    """Most memory that tensors took on the GPU, in MB; None without one."""
+    import torch
+
+    used = float(torch.cuda.max_memory_allocated())  # 0 where CUDA was never touched
+    return used / 1e6 if used else None
+
+
+# ---------------------------------------------------------------- training
+
+
+def _train(task: Mapping[str, Any]) -> dict[str, Any]:
+    from apiece import _plugins
+    from apiece.models._folder import load_model
+    from apiece.train._device import Hardware
+    from apiece.train.config import TrainConfig
+    from apiece.train.trainer import train
+
+    config = TrainConfig.from_dict(task["config"])
+    architecture = _plugins.load("apiece.models", config.model).ARCHITECTURE
+    goes_on = (config.folder / "last" / "state.safetensors").is_file()
+    config = TrainConfig.from_dict({**config.to_dict(), "resume": goes_on, "overwrite": not goes_on})
+    gauge = Gauge()
+    made = train(config)
+    hardware, effective = Hardware.choose(config), config.with_defaults(architecture)
+    batch = (hardware.batch if effective.batch == "auto" else int(effective.batch or 1)) * (effective.accumulate or 1)
+    rate = throughput(made.folder / "log.csv")
+    return {
+        "steps": made.steps,
+        "best_step": made.best_step,
+        "seconds": made.seconds,
+        "batch": batch,
+        "images_per_second": None if rate is None else rate * batch,
+        "mask_ap": made.metrics.get("mask_ap"),
+        "memory_mb": gauge.peak,
+        "gpu_memory_mb": _gpu_peak(),
+        "imgsz": load_model(made.folder).input.imgsz,
+        "precision": hardware.precision,
+    }
+
+
+def throughput(log: Path) -> float | None:
+    """Steps per second between the first and the last row of ``log.csv``, validation left out; None if it has one."""
+    with log.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    steps = [i for i, row in enumerate(rows) if row["loss"]]
+    if len(steps) < 2:
+        return None
+    first, last = steps[0], steps[-1]
+    validating = sum(float(row["val_seconds"]) for row in rows[first:last] if row["val_seconds"])
+    seconds = float(rows[last]["seconds"]) - float(rows[first]["seconds"]) - validating
+    taken = int(rows[last]["step"]) - int(rows[first]["step"])
+    return taken / seconds if seconds > 0 and taken > 0 else None
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Latency and memory of prediction first, while nothing else is in memory; then accuracy."""
+    from apiece.benchmark._data import validation_images
+    from apiece.predict import load
+    from apiece.predict.evaluation import evaluate
+
+    truth = validation_images(Path(task["data"]), task["seed"], task["trains"])
+    every = max(1, -(-len(truth) // task["timed"]))
+    paths = [ref.path for ref in truth.refs[::every]]
+    gauge = Gauge()
+    model = load(task["model"], device=task["device"])
+    milliseconds = _latency(model, paths)
+    memory, on_gpu = gauge.peak, _gpu_peak()
+    result = evaluate(model, truth)
+    loaded = model.loaded
+    return {
+        "architecture": loaded.name,
+        "kind": loaded.architecture.kind,
+        "parameters": sum(p.numel() for p in loaded.module.parameters()),
+        "imgsz": loaded.input.imgsz,
+        "latency_ms": float(np.median(milliseconds)),
+        "latency_p90_ms": float(np.percentile(milliseconds, 90)),
+        "timings": len(milliseconds),
+        "memory_mb": memory,
+        "gpu_memory_mb": on_gpu,
+        # COCO's -1 means that there was nothing to score
+        "scores": {k: v if np.isfinite(v) and v >= 0 else None for k, v in result.numbers.items()},
+        "per_class": {
+            name: {k: v if np.isfinite(v) and v >= 0 else None for k, v in scores.items() if k.startswith("mask_ap")}
+            for name, scores in result.per_class.items()
+        },
+    }
+
+
+def _latency(model: Any, paths: list[Path]) -> list[float]:
+    """Milliseconds from the image file to instances at its own size, one image at a time."""
+    for path in (paths * _WARM_UP)[:_WARM_UP]:
+        model.predict(path)
+    times = []
+    for path in paths * -(-_TIMES // len(paths)):
+        begin = time.perf_counter()
+        model.predict(path)
+        times.append(1e3 * (time.perf_counter() - begin))
+    return times
+
+
+if __name__ == "__main__":
+    import logging
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    main(json.loads(sys.argv[1]))

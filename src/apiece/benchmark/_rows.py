@@ -1,0 +1,133 @@
+"""One row per model, the Pareto line, and the files for other programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from apiece._atomic import atomic
+from apiece.benchmark._processes import Outcome
+from apiece.benchmark.config import Entry
+
+__all__ = ["Row", "pareto", "row", "write_csv", "write_json"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one model. None: not measured, or nothing there to score.
+
+    Attributes
+    ----------
+    model : name in this benchmark.
+    architecture, kind : what it is.
+    status : ``"done"``, ``"failed"`` or ``"waiting"``.
+    error : why it failed.
+    mask_ap, mask_ap50, mask_ap75, mask_ap_small, mask_ap_medium, mask_ap_large, box_ap : by COCO's rule.
+    ap_tau50, ap_tau : TP / (TP + FP + FN) of the final answer, pooled over all images: at IoU 0.5, and the mean of
+        0.5 to 0.95.
+    latency_ms, latency_p90_ms : from image file to instances at the image's own size, one image at a time: median and
+        90th percentile.
+    predict_memory_mb : most resident memory (10^6 bytes) of the model and prediction, beyond that of the libraries.
+    train_memory_mb : the same of the training process, without its data-loader processes.
+    predict_gpu_memory_mb, train_gpu_memory_mb : most memory that tensors took on a GPU.
+    parameters : of the network.
+    train_images_per_second : crops that training takes in, validation left out.
+    steps, best_step : of training, and of the model that was kept.
+    train_seconds : time used.
+    batch, imgsz, precision : of training; ``imgsz`` None: the images' own size.
+    pareto : no other model is both faster and better.
+    folder : of the model.
+    per_class : for each class its mask APs.
+    """
+
+    model: str
+    architecture: str = ""
+    kind: str = ""
+    status: str = "waiting"
+    error: str = ""
+    mask_ap: float | None = None
+    mask_ap50: float | None = None
+    mask_ap75: float | None = None
+    mask_ap_small: float | None = None
+    mask_ap_medium: float | None = None
+    mask_ap_large: float | None = None
+    box_ap: float | None = None
+    ap_tau50: float | None = None
+    ap_tau: float | None = None
+    latency_ms: float | None = None
+    latency_p90_ms: float | None = None
+    predict_memory_mb: float | None = None
+    train_memory_mb: float | None = None
+    predict_gpu_memory_mb: float | None = None
+    train_gpu_memory_mb: float | None = None
+    parameters: int | None = None
+    train_images_per_second: float | None = None
+    steps: int | None = None
+    best_step: int | None = None
+    train_seconds: float | None = None
+    batch: int | None = None
+    imgsz: int | None = None
+    precision: str = ""
+    pareto: bool = False
+    folder: str = ""
+    per_class: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+
+
+_SCORES = (
+    "mask_ap", "mask_ap50", "mask_ap75", "mask_ap_small", "mask_ap_medium", "mask_ap_large", "box_ap", "ap_tau50",
+    "ap_tau",
+)  # fmt: skip
+
+
+def row(entry: Entry, folder: Path, trained: Outcome | None, judged: Outcome | None) -> Row:
+    """The row of ``entry`` from the outcomes of its stages; None is a stage that has not ended or is not needed."""
+    values: dict[str, Any] = {"model": entry.name, "architecture": entry.architecture, "folder": str(folder)}
+    if trained is not None and trained.result is not None:
+        values |= {k: trained.result[k] for k in ("steps", "best_step", "batch", "imgsz", "precision")}
+        values["train_seconds"] = trained.result["seconds"]
+        values["train_images_per_second"] = trained.result["images_per_second"]
+        values["train_memory_mb"] = trained.result["memory_mb"]
+        values["train_gpu_memory_mb"] = trained.result["gpu_memory_mb"]
+    if judged is not None and judged.result is not None:
+        found = judged.result
+        values |= {k: found[k] for k in ("architecture", "kind", "parameters", "imgsz", "per_class")}
+        values |= {k: found[k] for k in ("latency_ms", "latency_p90_ms")}
+        values |= {"predict_memory_mb": found["memory_mb"], "predict_gpu_memory_mb": found["gpu_memory_mb"]}
+        values |= {k: found["scores"].get(k) for k in _SCORES}
+        values["status"] = "done"
+    errors = [o.error for o in (trained, judged) if o is not None and o.error]
+    if errors:
+        values |= {"status": "failed", "error": errors[0]}
+    return Row(**values)
+
+
+def pareto(rows: Sequence[Row]) -> list[Row]:
+    """Those that no other is better than at the same latency or less, from the fastest to the best."""
+    measured = [r for r in rows if r.mask_ap is not None and r.latency_ms is not None]
+    line: list[Row] = []
+    for candidate in sorted(measured, key=lambda r: (r.latency_ms or 0.0, -(r.mask_ap or 0.0))):
+        if not line or (candidate.mask_ap or 0.0) > (line[-1].mask_ap or 0.0):
+            line.append(candidate)
+    return line
+
+
+def write_json(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -> None:
+    """``benchmark.json``: the conditions and every row."""
+    content = {"version": _VERSION, "conditions": conditions, "models": [asdict(r) for r in rows]}
+    with atomic(path) as scratch:
+        scratch.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """``benchmark.csv``: every row, without scores per class; what is not known is left empty."""
+    columns = [f.name for f in fields(Row) if f.name != "per_class"]
+    with atomic(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(asdict(r) for r in rows)

@@ -1,0 +1,218 @@
+"""`BenchmarkConfig`: what is compared, and under which conditions."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from apiece import _plugins
+from apiece.errors import ConfigError, UnknownNameError
+from apiece.train.config import TrainConfig, parse_settings, parse_time
+
+__all__ = ["BenchmarkConfig", "Entry"]
+
+_ALL, _NONE = "all", "none"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of a benchmark.
+
+    Attributes
+    ----------
+    name : what its row is called.
+    architecture : to be trained; empty: the model is there already.
+    trained : its model folder; None: it is to be trained.
+    settings : of the architecture.
+    imgsz : longer side that images are resized to; None: as training chooses it.
+    """
+
+    name: str
+    architecture: str = ""
+    trained: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    imgsz: int | Literal["native"] | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder within the benchmark's."""
+        return self.name.replace(":", "-").replace("/", "-").replace("\\", "-")
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """What is compared, and under which conditions.
+
+    Raises
+    ------
+    ConfigError, UnknownNameError
+        if a value lies outside its range, or names something that does not exist.
+    """
+
+    data: Path = field(default_factory=lambda: Path("data"))
+    """Label file, or folder with ``train`` and ``val``. Without ``val``, ``seed`` splits a fifth of the images off."""
+    models: str | None = None
+    """Architectures to train, separated by commas: ``all`` for every one there is, or ``none``. A word behind a colon
+    tells several of one architecture apart (``mask_rcnn:big``). None: all, or none where trained models are given."""
+    trained: tuple[Path, ...] = ()
+    """Model folders that are measured as they are."""
+    budget: float | str = "20m"
+    """Time to train each model for, everything included: ``"20m"``, ``"1h30m"``, or seconds."""
+    jobs: int = 1
+    """Models trained at the same time; the cores are shared out among them. Measuring is always one at a time."""
+    threads: int | None = None
+    """Threads of each process. None: the cores divided by ``jobs`` for training, all cores for measuring."""
+    out: Path = field(default_factory=lambda: Path("runs/benchmark"))
+    """Folder for the models and the results."""
+    set: tuple[str, ...] = ()
+    """Settings of architectures, ``MODEL.key=value``."""
+    imgsz: tuple[str, ...] = ()
+    """Longer side that images are resized to, ``MODEL=512`` or ``512`` for all; ``native``: as they are."""
+    seed: int = 0
+    """Every model begins from it."""
+    device: str = "auto"
+    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """Of training, as for ``apiece train``; prediction is in float32."""
+    timed: int = 100
+    """Most validation images that latency is measured on, evenly spaced."""
+    overtime: float | str = "30m"
+    """Time beyond its budget, or for being measured, after which a model is given up."""
+    overwrite: bool = False
+    """Begin anew; otherwise what was finished in ``out`` is kept, and what was not goes on."""
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)  # frozen
+
+        put("data", Path(self.data))
+        put("out", Path(self.out))
+        put("trained", tuple(Path(p) for p in self.trained))
+        put("budget", parse_time(self.budget))
+        put("overtime", parse_time(self.overtime))
+        for name in ("jobs", "timed", "threads"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name} must be an integer of 1 or more, got {value!r}")
+        TrainConfig(seed=self.seed, device=self.device, precision=self.precision)  # whose rules hold for these
+        _ = self.entries
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The models, those to be trained first."""
+        return self._find_entries()
+
+    @property
+    def seconds(self) -> float:
+        """``budget`` in seconds."""
+        return float(self.budget)
+
+    @property
+    def train_threads(self) -> int:
+        """Threads of each training process."""
+        return self.threads or max(1, cores() // self.jobs)
+
+    @property
+    def predict_threads(self) -> int:
+        """Threads of the process that measures latency."""
+        return self.threads or cores()
+
+    @property
+    def workers(self) -> int:
+        """Data-loader processes of each training: one thread's worth of cores is left to the training itself."""
+        return min(12, self.train_threads - 1)
+
+    def training(self, entry: Entry) -> TrainConfig:
+        """Settings of the training of ``entry``."""
+        return TrainConfig(
+            data=self.data,
+            model=entry.architecture,
+            out=self.out / entry.folder / "model",
+            max_time=self.seconds,
+            imgsz=entry.imgsz,
+            precision=self.precision,
+            seed=self.seed,
+            workers=self.workers,
+            device=self.device,
+            # a killed run loses a twentieth of its time at most
+            save_every=min(120.0, max(5.0, self.seconds / 20)),
+            model_settings=entry.settings,
+        )
+
+    def _find_entries(self) -> tuple[Entry, ...]:
+        names = self._architectures()
+        settings, sizes = _by_model(self.set, names), _sizes(self.imgsz, names)
+        entries = [Entry(n, n.partition(":")[0], None, settings.get(n, {}), sizes.get(n)) for n in names]
+        taken = Counter([p.resolve().name for p in self.trained] + [n.partition(":")[0] for n in names])
+        for path in self.trained:
+            own = path.resolve()
+            entries.append(Entry(own.name if taken[own.name] == 1 else f"{own.parent.name}/{own.name}", trained=path))
+        if not entries:
+            raise ConfigError("there is nothing to compare: give models, trained model folders, or both")
+        folders = Counter(e.folder for e in entries)
+        twice = [e.name for e in entries if folders[e.folder] > 1]
+        if twice:
+            raise ConfigError(
+                f"each model needs a name of its own, but several are called {', '.join(sorted({*twice}))}"
+            )
+        return tuple(entries)
+
+    def _architectures(self) -> list[str]:
+        models = self.models if self.models is not None else (_NONE if self.trained else _ALL)
+        known = _plugins.names("apiece.models")
+        if models.strip() == _NONE:
+            return []
+        if models.strip() == _ALL:
+            return list(known)
+        names = [n for part in models.split(",") if (n := part.strip())]
+        for name in names:
+            architecture, _, label = name.partition(":")
+            if architecture not in known:
+                raise UnknownNameError("model", architecture, (*known, _ALL, _NONE))
+            if not label.replace("-", "").replace("_", "").replace(".", "").isalnum() and name != architecture:
+                raise ConfigError(f"{name!r}: the word behind the colon takes letters, digits, '-', '_' and '.'")
+        return names
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _by_model(pairs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """``["mask_rcnn.norm=group"]`` to settings by model."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, value in parse_settings(pairs).items():
+        # a label may have a dot, a setting has none
+        model, dot, setting = key.rpartition(".")
+        if not dot:
+            raise ConfigError(f"cannot read the setting {key!r}; write it as MODEL.key=value")
+        found.setdefault(_known(model, names), {})[setting] = value
+    return found
+
+
+def _sizes(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """``["640", "mask_rcnn=512"]`` to the size of each model; what names a model wins."""
+    common: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for pair in pairs:
+        model, sign, text = pair.rpartition("=")
+        value = "native" if text == "native" else int(text) if text.isdigit() else None
+        if value is None or (not model and sign):
+            raise ConfigError(f"cannot read imgsz {pair!r}; write it as MODEL=512, MODEL=native, or 512 for all")
+        if model:
+            own[_known(model, names)] = value
+        else:
+            common = dict.fromkeys(names, value)
+    return {**common, **own}
+
+
+def _known(model: str, names: Sequence[str]) -> str:
+    if model not in names:
+        raise UnknownNameError("model to be trained in this benchmark", model, names)
+    return model

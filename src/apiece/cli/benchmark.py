@@ -1,0 +1,136 @@
+"""``apiece benchmark``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal  # noqa: F401  # cyclopts reads inherited annotations from here
+
+from cyclopts import Parameter
+
+from apiece.benchmark.config import BenchmarkConfig
+from apiece.cli._output import note, print_json, print_table
+
+if TYPE_CHECKING:
+    from apiece.benchmark._rows import Row
+    from apiece.benchmark.run import Plan, Watch
+
+__all__ = ["benchmark"]
+
+_LEFT_OUT = ("p90 ms", "train MB", "train GPU MB", "steps", "input px")
+
+
+@dataclass(frozen=True)
+class _Settings(BenchmarkConfig):
+    """`BenchmarkConfig`, where one flag takes several values."""
+
+    trained: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = ()
+    set: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
+    imgsz: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
+
+
+def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings(), json: bool = False) -> int:
+    """Which model for my data: train each within the same time, measure all alike, and show speed against accuracy.
+
+    Each model is trained and measured in a process of its own; one that fails has a row that says why. Killed and
+    started again, it goes on.
+
+    ```
+    apiece benchmark --data data/ --models all --budget 20m
+    apiece benchmark --data data/ --models embedding,mask_rcnn --imgsz mask_rcnn=512 --jobs 2
+    apiece benchmark --data data/val.json --trained runs/a runs/b
+    apiece benchmark --data data/ --models mask_rcnn:plain,mask_rcnn:group --set mask_rcnn:group.norm=group
+    ```
+
+    Parameters
+    ----------
+    json
+        One JSON object, as in benchmark.json, on standard output.
+    """
+    from apiece.benchmark.run import run
+
+    with _watch() as watch:
+        result = run(settings, watch)
+    if json:
+        print_json({"conditions": result.conditions, "models": [asdict(r) for r in result.rows]})
+    else:
+        _print(result.rows)
+    for row in result.rows:
+        if row.error:
+            note(f"{row.model} failed: {row.error}")
+    note(f"wrote {', '.join(str(f) for f in result.files)}")
+    return 0 if any(row.status == "done" for row in result.rows) else 1
+
+
+def _print(rows: Sequence[Row]) -> None:
+    """What decides, and what fits a terminal; the page has it all."""
+    from apiece.benchmark._page import table_of_scores, table_of_sizes
+
+    columns, cells = table_of_scores(rows)
+    shown = [k for k, name in enumerate(columns) if name not in _LEFT_OUT]
+    for title, names, table in (
+        ("Models", [columns[k] for k in shown], [[line[k] for k in shown] for line in cells]),
+        ("Mask AP by size, and of boxes", *table_of_sizes(rows)),
+    ):
+        print_table(title, names, [[_plain(cell) for cell in line] for line in table])
+
+
+def _plain(cell: Any) -> Any:
+    """A number as a number, so that it stands on the right."""
+    if cell is None or cell == "–":
+        return "-"
+    try:
+        return float(cell) if isinstance(cell, str) else cell
+    except ValueError:
+        return cell
+
+
+@contextmanager
+def _watch() -> Iterator[Watch]:
+    """The plan and a line per model on standard error, and for people a bar for each model at work."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    from apiece.benchmark.run import Watch
+
+    live = sys.stderr.isatty()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not live)
+    bars: dict[str, TaskID] = {}
+
+    def tick(what: str, shares: Mapping[str, float]) -> None:
+        for name, share in shares.items():
+            if name not in bars:
+                bars[name] = bar.add_task(f"{what} {name}", total=1.0)
+            bar.update(bars[name], completed=share)
+        for name in [n for n in bars if n not in shares]:
+            bar.remove_task(bars.pop(name))
+
+    def line(text: str) -> None:
+        if live:
+            bar.console.print(text, highlight=False, markup=False)
+        else:
+            note(text)
+
+    with bar:
+        yield Watch(lambda plan: line(_plan_words(plan)), tick, line)
+
+
+def _plan_words(plan: Plan) -> str:
+    from apiece.benchmark._page import words_of_time
+
+    data = plan.conditions["data"]
+    lines = [f"{len(plan.train) + len(plan.kept)} models on {data['name']}, {data['val_images']:,} validation images"]
+    if plan.train:
+        alone = f"{words_of_time(plan.budget)} each"
+        together = f", {plan.jobs} at a time" if plan.jobs > 1 else ""
+        threads = f", {plan.conditions['training']['threads']} threads"
+        lines.append(f"to train: {', '.join(plan.train)}")
+        lines.append(f"  {alone}{together}{threads}: {words_of_time(plan.seconds)} in all, then measuring one by one")
+    if plan.kept:
+        lines.append(f"trained already: {', '.join(plan.kept)}; of these {plan.measured} are measured")
+    return "\n".join(lines)

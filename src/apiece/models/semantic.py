@@ -1,0 +1,204 @@
+"""Semantic: a class for every pixel, then connected regions as objects; the baseline that shows what instances buy.
+
+Papers: O. Ronneberger et al., "U-Net", MICCAI 2015 (arXiv 1505.04597); J. Long et al., "Fully Convolutional Networks
+for Semantic Segmentation", CVPR 2015 (arXiv 1411.4038); L.-C. Chen et al., "Rethinking Atrous Convolution for Semantic
+Image Segmentation" (DeepLabV3), arXiv 1706.05587. The U-Net is written here; the other two heads are torchvision's
+(BSD-3-Clause); encoders are timm's (Apache-2.0) or the compact one here. There are no weights to load but timm's for
+the encoder (each with its own licence, named by timm).
+
+One class per pixel by softmax, and not a sigmoid per class: a pixel then belongs to one region at most, so that regions
+never overlap and nobody has to decide between classes afterwards. No map of edges, distances or centres is learned:
+touching objects of one class merge into one, and an object that another cuts in two becomes two. That is what this
+model is there to show.
+
+What differs: cross-entropy and Dice together; the U-Net's last layer shuffles channels to full resolution; the FCN and
+DeepLabV3 heads read all levels from stride 8 on, joined at stride 8, where the papers widen the encoder's steps
+(dilation) to keep that stride; their dropout is a setting; classes are decided at the image's own resolution.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.segmentation.deeplabv3 import ASPPPooling, DeepLabHead
+from torchvision.models.segmentation.fcn import FCNHead
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks, label_map_values
+from apiece.errors import ConfigError
+from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._layers import dense, losses
+from apiece.models._layers.backbone import build_backbone
+from apiece.models._layers.blocks import NORMS, norm_layer
+from apiece.models._layers.unet import UNetDecoder
+
+__all__ = ["ARCHITECTURE", "Semantic", "SemanticConfig"]
+
+HEADS = ("unet", "fcn", "deeplab")
+
+
+@dataclass(frozen=True)
+class SemanticConfig:
+    """Settings of the architecture.
+
+    Attributes
+    ----------
+    backbone : a timm model that gives a pyramid of features, or ``"unet"``.
+    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
+    norm : ``"batch"`` or ``"group"``, in all layers.
+    head : ``"unet"``: sharp outlines; ``"fcn"``: smallest; ``"deeplab"``: DeepLabV3, sees furthest.
+    smallest : fewest pixels of the image that a region needs to be an object.
+    dropout : chance of dropping a feature map before the last layer, and wherever torchvision's heads drop values.
+    class_weights : weight of each class in the losses; empty: all 1. Background weighs 1.
+    """
+
+    backbone: str = "resnet10t"
+    weights: str = "none"
+    norm: str = "batch"
+    head: str = "unet"
+    smallest: int = 16
+    dropout: float = 0.0
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+        if self.norm not in NORMS:
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
+        if self.head not in HEADS:
+            raise ConfigError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
+        if self.smallest < 1:
+            raise ConfigError(f"smallest must be at least 1 pixel, got {self.smallest}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+
+
+class Semantic(nn.Module):
+    """Images ``(B, C, H, W)`` to a dictionary:
+
+    ``classes`` (B, 1 + classes, H, W), logits, background first; ``smallest`` int64 (B,), the setting.
+    """
+
+    def __init__(self, config: SemanticConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.class_weights: Tensor
+        weights = losses.class_weights(config.class_weights, classes)
+        self.register_buffer("class_weights", torch.cat([torch.ones(1), weights]), persistent=False)
+        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
+        build_head = {"unet": UNetHead, "fcn": JoinedHead, "deeplab": JoinedHead}[config.head]
+        self.head = build_head(config, self.encoder.channels, self.encoder.strides, classes + 1)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        logits = self.head(self.encoder(images)).float()
+        if logits.shape[-2:] != images.shape[-2:]:
+            logits = functional.interpolate(logits, size=images.shape[-2:], mode="bilinear")
+        smallest = torch.full((len(images),), self.config.smallest, dtype=torch.int64, device=images.device)
+        return {"classes": logits, "smallest": smallest}
+
+
+class UNetHead(nn.Module):
+    """The U-Net's way up, and logits whose channels are shuffled to the input's resolution."""
+
+    def __init__(self, config: SemanticConfig, channels: Sequence[int], strides: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.shuffle = strides[0]
+        self.decoder = UNetDecoder(channels, config.norm)
+        self.drop = nn.Dropout2d(config.dropout)
+        self.last = nn.Conv2d(self.decoder.out_channels, outputs * self.shuffle**2, 1)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        return functional.pixel_shuffle(self.last(self.drop(self.decoder(features))), self.shuffle)
+
+
+class JoinedHead(nn.Module):
+    """torchvision's FCN or DeepLabV3 head on every level from stride 8 on, joined at the finest of them."""
+
+    def __init__(self, config: SemanticConfig, channels: Sequence[int], strides: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        self.levels = [i for i, stride in enumerate(strides) if stride >= 8] or [len(strides) - 1]
+        inputs = sum(channels[i] for i in self.levels)
+        self.drop = nn.Dropout2d(config.dropout)
+        self.head = FCNHead(inputs, outputs) if config.head == "fcn" else DeepLabHead(inputs, outputs)
+        _adapt(self.head, config.norm, config.dropout)
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        size = features[self.levels[0]].shape[-2:]
+        joined = [functional.interpolate(features[i], size=size, mode="bilinear") for i in self.levels]
+        out: Tensor = self.head(self.drop(torch.cat(joined, 1)))
+        return out
+
+
+def _adapt(head: nn.Module, norm: str, dropout: float) -> None:
+    """Normalisation and dropout of torchvision's layers as the settings say."""
+    for module in head.modules():
+        if isinstance(module, ASPPPooling):  # one value per channel: batch norm cannot learn from a batch of one
+            module[2] = norm_layer("group", module[2].num_features)
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, norm_layer(norm, child.num_features))
+            elif isinstance(child, nn.Dropout):
+                child.p = dropout
+
+
+def build(config: SemanticConfig, input: ModelInput, classes: int) -> Semantic:
+    """The network, randomly initialised from torch's generator."""
+    return Semantic(config, input.channels, classes)
+
+
+def encode(instances: Instances, config: SemanticConfig) -> Targets:
+    """Targets of one image: ``classes`` int16 (H, W): class of the smallest instance at each pixel plus 1, 0 for
+    background, -1 where only a crowd lies."""
+    return {"classes": dense.paint_classes(instances, instances.labels + 1)}
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """``class_pixel`` (cross-entropy) and ``mask_dice``, each a scalar."""
+    assert isinstance(module, Semantic)
+    logits = module(images)["classes"]
+    size = (int(images.shape[2]), int(images.shape[3]))
+    target = dense.stack_maps([t["classes"] for t in targets], size, images.device)
+    return {
+        "class_pixel": dense.cross_entropy(logits, target, module.class_weights),
+        "mask_dice": dense.class_dice(logits, target, module.class_weights),
+    }
+
+
+def decode(
+    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+) -> list[Instances]:
+    """Connected regions of one class, scored by their mean probability; masks never overlap."""
+    return [
+        _decode_one(outputs["classes"][i].detach().float().cpu(), int(outputs["smallest"][i]), frame, classes, options)
+        for i, frame in enumerate(frames)
+    ]
+
+
+def _decode_one(
+    logits: Tensor, smallest: int, frame: Frame, classes: tuple[str, ...], options: DecodeOptions
+) -> Instances:
+    best, probability = dense.class_pixels(logits.numpy(), frame)
+    regions, source = dense.components(Masks.from_label_map(best))
+    labels = (label_map_values(best).astype(np.int64) - 1)[source]
+    scores = dense.mean_inside(probability, regions)
+    keep = np.flatnonzero((regions.area >= smallest) & (scores >= options.threshold(labels)))
+    keep = keep[np.argsort(-scores[keep], kind="stable")]
+    return Instances(regions[keep], labels[keep], classes, scores[keep])
+
+
+ARCHITECTURE = Architecture(
+    summary="a class per pixel, connected regions as objects: the baseline; touching objects of a class merge",
+    kind="semantic",
+    config=SemanticConfig,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    overlap=False,
+    defaults={"lr": 2e-3, "batch": 8, "crop": 256, "weight_decay": 1e-2},
+)

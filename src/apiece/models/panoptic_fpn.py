@@ -1,0 +1,278 @@
+"""Panoptic FPN: Mask R-CNN and a semantic branch on one feature pyramid; things and stuff merged without overlap.
+
+Papers: A. Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019 (arXiv 1901.02446); the merge is that of
+A. Kirillov et al., "Panoptic Segmentation", CVPR 2019 (arXiv 1801.00868). The half for things is `mask_rcnn` here, of
+torchvision's parts (BSD-3-Clause) on a timm encoder (Apache-2.0); branch and merge are written from the papers. There
+are no weights to load but timm's for the encoder (each with its own licence, named by timm).
+
+As in the papers: every level of the pyramid climbs to stride 4 by steps of convolution, normalisation, ReLU and twofold
+upsampling, levels are added, and one more layer gives a class per pixel, among them "no stuff"; its loss is added with
+a weight. Things by falling score take the pixels that nothing before them took, and one of which too little is left is
+dropped and takes none; stuff fills the rest, but for classes with too few pixels.
+What differs: stuff is a setting, none by default: the branch then learns where each class of things is, which helps
+the pyramid, and is not run in prediction. What no label covers is background and learned as "no stuff", not ignored.
+Where labels overlap, things learn what shows of them (the smallest lies on top). A segment of stuff is scored by its
+mean probability. The merge goes through all things at once in a few rounds, with the result of one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks, label_map_values
+from apiece.errors import ConfigError
+from apiece.models import mask_rcnn
+from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._layers import dense, losses
+from apiece.models._layers.blocks import ConvNorm
+from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
+from apiece.ops import intersections
+
+__all__ = ["ARCHITECTURE", "PanopticFPN", "PanopticFPNConfig", "merge", "without_overlap"]
+
+
+@dataclass(frozen=True)
+class PanopticFPNConfig(MaskRCNNConfig):
+    """Settings of the architecture: those of `MaskRCNNConfig` for the things, and of the semantic branch.
+
+    Attributes
+    ----------
+    stuff : indices of the classes that are stuff: one segment per image each, without objects. The rest are things.
+    semantic_width : channels of the semantic branch.
+    semantic_weight : weight of the semantic branch's loss beside Mask R-CNN's.
+    remain : share of its pixels that a thing needs to keep beside those with higher scores, or it is dropped.
+    smallest : fewest pixels of the image that a segment of stuff needs.
+    """
+
+    stuff: tuple[int, ...] = ()
+    semantic_width: int = 64
+    semantic_weight: float = 0.5
+    remain: float = 0.5
+    smallest: int = 4096
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "stuff", tuple(sorted(int(c) for c in self.stuff)))
+        if len(set(self.stuff)) < len(self.stuff) or min(self.stuff, default=0) < 0:
+            raise ConfigError(f"stuff needs distinct indices of classes, from 0 on, got {self.stuff}")
+        if self.semantic_width < 8:
+            raise ConfigError(f"semantic_width must be at least 8, got {self.semantic_width}")
+        if self.semantic_weight < 0:
+            raise ConfigError(f"semantic_weight must be 0 or more, got {self.semantic_weight}")
+        if not 0 <= self.remain <= 1:
+            raise ConfigError(f"remain must be from 0 to 1, got {self.remain}")
+        if self.smallest < 1:
+            raise ConfigError(f"smallest must be at least 1 pixel, got {self.smallest}")
+
+
+class SemanticBranch(nn.Module):
+    """The pyramid, stride 4 first, to logits ``(B, outputs, H / 4, W / 4)`` in single precision."""
+
+    def __init__(self, config: PanopticFPNConfig, outputs: int) -> None:
+        super().__init__()
+        width = config.semantic_width
+        norm = "group" if config.norm == "frozen" else config.norm  # nothing to freeze: the branch is always new
+        self.climbs = nn.ModuleList()
+        for level in range(4):
+            inputs = [config.width] + [width] * max(0, level - 1)
+            self.climbs.append(nn.ModuleList(ConvNorm(i, width, norm=norm) for i in inputs))
+        self.drop = nn.Dropout2d(config.dropout)
+        self.last = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, features: dict[str, Tensor]) -> Tensor:
+        total: Tensor | None = None
+        for level, steps in enumerate(self.climbs):
+            assert isinstance(steps, nn.ModuleList)
+            x = features[str(level)]
+            for step in steps:
+                x = step(x)
+                if level:
+                    x = functional.interpolate(x, scale_factor=2.0, mode="bilinear")
+            total = x if total is None else total + x
+        logits: Tensor = self.last(self.drop(total)).float()
+        return logits
+
+
+class PanopticFPN(nn.Module):
+    """Images ``(B, C, H, W)`` to what `MaskRCNN` gives for things, ``labels`` among all classes, and ``remain`` float64
+    (B,).
+
+    With stuff also ``semantic`` (B, 1 + S, H, W), logits, "no stuff" first; ``stuff`` int64 (B, S), its classes;
+    ``smallest`` int64 (B,).
+    """
+
+    def __init__(self, config: PanopticFPNConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        things = [c for c in range(classes) if c not in config.stuff]
+        if max(config.stuff, default=0) >= classes or not things:
+            raise ConfigError(
+                f"stuff needs indices below {classes}, the number of classes, and leaves one or more things; "
+                f"got {config.stuff} (with stuff alone, use the architecture 'semantic')"
+            )
+        weights = losses.class_weights(config.class_weights, classes)
+        painted = list(config.stuff) or things
+        self.thing_classes: Tensor
+        self.semantic_weights: Tensor
+        self.register_buffer("thing_classes", torch.tensor(things), persistent=False)
+        self.register_buffer("semantic_weights", torch.cat([torch.ones(1), weights[painted]]), persistent=False)
+        detector = replace(config, class_weights=tuple(weights[things].tolist()))
+        self.things = MaskRCNN(detector, channels, len(things))
+        self.branch = SemanticBranch(config, 1 + len(painted))
+
+    def semantic(self, features: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """Logits of each pixel of the input, (B, 1 + classes of the branch, H, W)."""
+        return functional.interpolate(self.branch(features), size=size, mode="bilinear")
+
+    def forward(self, images: Tensor) -> dict[str, list[Tensor] | Tensor]:
+        size = (int(images.shape[2]), int(images.shape[3]))
+        features = self.things.features(images)
+        found: dict[str, list[Tensor] | Tensor] = dict(self.things.detect(features, size))
+        found["labels"] = [self.thing_classes[label] for label in found["labels"]]
+        one = torch.ones(len(images), dtype=torch.float64, device=images.device)
+        found["remain"] = one * self.config.remain
+        if self.config.stuff:
+            found["semantic"] = self.semantic(features, size)
+            found["stuff"] = torch.tensor([self.config.stuff] * len(images), device=images.device)
+            found["smallest"] = (one * self.config.smallest).long()
+        return found
+
+
+def build(config: PanopticFPNConfig, input: ModelInput, classes: int) -> PanopticFPN:
+    """The network, randomly initialised from torch's generator."""
+    return PanopticFPN(config, input.channels, classes)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
+    """Targets of one image: those of `mask_rcnn.encode` for what shows of the things, numbered without stuff; and
+    ``semantic`` int16 (H, W): 1 + place in ``stuff`` (without stuff: 1 + class) where it shows, 0 elsewhere, -1 where
+    only a crowd lies."""
+    stuff = np.array(config.stuff, np.int64)
+    is_stuff = np.isin(instances.labels, stuff)
+    painted = (
+        np.where(is_stuff, np.searchsorted(stuff, instances.labels) + 1, 0) if len(stuff) else instances.labels + 1
+    )
+    single = np.flatnonzero(~instances.crowd)
+    label_map = instances.masks[single].to_label_map(dtype=np.int32, overlap="smallest")
+    shown = single[label_map_values(label_map) - 1]
+    visible = Instances(Masks.from_label_map(label_map), instances.labels[shown], instances.classes)
+    crowd = instances[instances.crowd]
+    seen = Instances.concatenate([visible, Instances(crowd.masks, crowd.labels, crowd.classes, crowd=crowd.crowd)])
+    things = seen[~np.isin(seen.labels, stuff)]
+    numbered = things.replace(labels=things.labels - np.searchsorted(stuff, things.labels))
+    return {**mask_rcnn.encode(numbered, config), "semantic": dense.paint_classes(instances, painted)}
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """The five losses of `mask_rcnn.loss`, and ``class_semantic``, cross-entropy of the branch; each a scalar."""
+    assert isinstance(module, PanopticFPN)
+    size = (int(images.shape[2]), int(images.shape[3]))
+    features = module.things.features(images)
+    found = mask_rcnn.detection_losses(module.things, features, size, targets)
+    target = dense.stack_maps([t["semantic"] for t in targets], size, images.device)
+    pixels = dense.cross_entropy(module.semantic(features, size), target, module.semantic_weights)
+    return {**found, "class_semantic": module.config.semantic_weight * pixels}
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+def decode(
+    outputs: dict[str, list[Tensor] | Tensor],
+    frames: Sequence[Frame],
+    classes: tuple[str, ...],
+    options: DecodeOptions,
+) -> list[Instances]:
+    """Things without overlap, and one segment per class of stuff in what they leave."""
+    detected = {k: list(outputs[k]) for k in ("boxes", "scores", "labels", "masks")}
+    found = []
+    for i, things in enumerate(mask_rcnn.decode(detected, frames, classes, options)):
+        visible, kept = without_overlap(things.masks, float(outputs["remain"][i]))
+        segments = things[kept].replace(masks=visible)
+        if "semantic" in outputs:
+            logits = outputs["semantic"][i].detach().float().cpu().numpy()
+            stuff = outputs["stuff"][i].cpu().numpy()
+            segments = merge(segments, logits, stuff, int(outputs["smallest"][i]), frames[i], options)
+        found.append(segments)
+    return found
+
+
+def without_overlap(masks: Masks, remain: float) -> tuple[Masks, npt.NDArray[np.int64]]:
+    """Each mask less what the masks before it took; one that keeps less than ``remain`` of itself is dropped.
+
+    A mask that is dropped takes nothing. As going through the masks one by one, yet in few rounds: each paints all
+    masks that may still stay, so that what a mask keeps can only be too little. Where it is enough, the mask stays;
+    where it is not, and no mask before it that shares a pixel is still open, the mask is dropped. The first open mask
+    is always decided, and long chains of masks that wait for each other are rare.
+
+    Returns
+    -------
+    disjoint masks, none empty, and their indices in ``masks``, ascending.
+    """
+    shared = sp.tril(intersections(masks, masks), -1, format="csr")
+    area = masks.area
+    stay = area > 0
+    undecided = stay.copy()
+    while True:
+        index = np.flatnonzero(stay)
+        label_map = masks[index].to_label_map(dtype=np.int32, overlap="first")
+        visible = Masks.from_label_map(label_map)
+        present = index[label_map_values(label_map) - 1]
+        if not undecided.any():
+            return visible, present
+        left = np.zeros(len(masks), np.int64)
+        left[present] = visible.area
+        undecided &= (left < remain * area) | (left == 0)
+        waits = (shared @ undecided.astype(np.int64)) > 0
+        stay &= ~undecided | waits
+        undecided &= waits
+
+
+def merge(
+    things: Instances,
+    logits: npt.NDArray[np.float32],
+    stuff: npt.NDArray[np.int64],
+    smallest: int,
+    frame: Frame,
+    options: DecodeOptions,
+) -> Instances:
+    """Things and, in the pixels that they leave, one segment per class of stuff with ``smallest`` pixels or more.
+
+    ``logits`` is (1 + S, H, W) on the network's input, "no stuff" first; ``stuff`` (S,) names the classes. Best first.
+    """
+    best, probability = dense.class_pixels(logits, frame)
+    best[things.masks.union().to_label_map() > 0] = 0
+    masks = Masks.from_label_map(best)
+    labels = stuff[label_map_values(best).astype(np.int64) - 1]
+    scores = dense.mean_inside(probability, masks)
+    keep = (masks.area >= smallest) & (scores >= options.threshold(labels))
+    segments = Instances(masks, labels, things.classes, scores)[keep]
+    both = Instances.concatenate([things, segments])
+    assert both.scores is not None
+    return both[np.argsort(-both.scores, kind="stable")]
+
+
+ARCHITECTURE = Architecture(
+    summary="two-stage: Mask R-CNN with a semantic branch; things and stuff share the image without overlap",
+    kind="two-stage",
+    config=PanopticFPNConfig,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    overlap=False,
+    defaults=mask_rcnn.ARCHITECTURE.defaults,
+)

@@ -19,10 +19,8 @@ from apiece.transforms._input import (
     input_size,
     match_channels,
     normalise,
-    pad,
     percentile_range,
     prepare,
-    resize,
 )
 
 RNG = np.random.default_rng(5)
@@ -136,21 +134,25 @@ def test_input_size(size: tuple[int, int], imgsz: int | None, expected: tuple[in
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 12])
-def test_resize_keeps_the_mean_and_lines_up(channels: int) -> None:
-    array = RNG.random((40, 60, channels), np.float32)
-    half = resize(array, (20, 30))
-    np.testing.assert_allclose(half, array.reshape(20, 2, 30, 2, channels).mean((1, 3)), atol=1e-6)
-    ramp = np.repeat(np.repeat((np.arange(8, dtype=np.float32) + 0.5)[None, :, None], 8, 0), channels, 2)
+def test_prepare_keeps_the_mean_and_lines_up(channels: int) -> None:
+    spec = ModelInput(channels, "range", (0.0,) * channels, (1.0,) * channels, imgsz=30 + 2)
+    pixels = RNG.random((40, 64, channels), np.float32)
+    array, _ = prepare(Image(pixels), spec)
+    wanted = pixels.reshape(20, 2, 32, 2, channels).mean((1, 3)).transpose(2, 0, 1)
+    np.testing.assert_allclose(array, wanted, atol=1e-6)
+    ramp = np.repeat(np.repeat((np.arange(16, dtype=np.float32) + 0.5)[None, :, None], 16, 0), channels, 2)
     # a ramp of x stays a ramp of x where coordinates are measured from pixel edges
-    np.testing.assert_allclose(resize(ramp, (16, 16))[5, 1:-1, 0], ((np.arange(16) + 0.5) / 2)[1:-1], atol=1e-5)
+    larger, _ = prepare(Image(ramp), spec)
+    np.testing.assert_allclose(larger[0, 5, 1:-1], ((np.arange(32) + 0.5) / 2)[1:-1], atol=1e-5)
 
 
-def test_pad() -> None:
-    array = np.ones((5, 8, 2), np.float32)
-    found = pad(array, 4)
-    assert found.shape == (8, 8, 2)
-    assert found.sum() == array.sum() == found[:5].sum()
-    assert pad(found, 4) is found
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "u2", "i2", "u4", "f4", "f8"])
+def test_every_dtype_is_resized_within_a_step_of_its_own(dtype: str) -> None:
+    pixels = (RNG.random((40, 60, 1)) * (1 if dtype[0] in "?f" else np.iinfo(dtype).max)).astype(dtype)
+    spec = ModelInput(1, "range", (0.0,), (1.0,), imgsz=32)
+    array, frame = prepare(Image(pixels), spec)
+    assert (array.dtype, frame.input_size) == (np.float32, (21, 32))
+    assert 0 <= array.min() <= array.max() <= 1
 
 
 def test_prepare_gives_channels_first_and_the_frame() -> None:

@@ -22,7 +22,7 @@ from apiece.datasets.dataset import Dataset
 from apiece.errors import ApieceError, DataError
 from apiece.models._base import ModelInput, Targets
 from apiece.transforms import Compose, Sample, default_colour, default_geometry
-from apiece.transforms._input import input_size, match_channels, percentile_range
+from apiece.transforms._input import input_size, match_channels, value_limits
 from apiece.transforms.geometric import scaled
 
 __all__ = [
@@ -99,12 +99,9 @@ class Store:
         image, instances = self.data[index]
         try:
             pixels = match_channels(image.pixels, self.spec.channels)
+            limits = value_limits(pixels, self.spec)
         except DataError as error:
             raise DataError(f"{self.data.refs[index].path}: {error}") from error
-        if self.spec.normalise == "percentile":
-            limits = percentile_range(pixels)
-        else:
-            limits = (0.0, float(np.iinfo(pixels.dtype).max) if pixels.dtype.kind in "iu" else 1.0)
         size = input_size(image.size, self.spec.imgsz)
         return Loaded(scaled(Sample(np.ascontiguousarray(pixels), instances), size), limits)
 

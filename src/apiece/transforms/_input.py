@@ -1,7 +1,7 @@
 """From an image to what a network takes: the one road, shared by training and prediction.
 
-``match_channels → normalise → resize → pad``, each a pure function on an array (height, width, channels); training
-puts its random transforms between them. All of it is deterministic. No torch here.
+``match_channels → value_limits → resize → normalise → pad``, each a pure function on an array (height, width, channels);
+training puts its random transforms between the last two. All of it is deterministic. No torch here.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import numpy.typing as npt
 
 from apiece.core.image import Image
 from apiece.errors import ConfigError, DataError, ImageError
+from apiece.transforms._warp import resize
 
 __all__ = [
     "Frame",
     "ModelInput",
-    "fit_to_input",
     "input_size",
     "match_channels",
     "normalise",
-    "pad",
     "percentile_range",
     "prepare",
-    "resize",
+    "value_limits",
 ]
 
 Pixels = npt.NDArray[Any]
@@ -133,8 +132,8 @@ def _full(dtype: np.dtype[Any]) -> float | int | bool:
     return np.iinfo(dtype).max if dtype.kind in "ui" else 1
 
 
-def normalise(pixels: Pixels, spec: ModelInput) -> npt.NDArray[np.float32]:
-    """Scale an image's values for the network, as `ModelInput` says; a new float32 array of the same shape.
+def value_limits(pixels: Pixels, spec: ModelInput) -> tuple[float, float]:
+    """The values of an image that become 0 and 1, as `ModelInput.normalise` says.
 
     Raises
     ------
@@ -144,9 +143,18 @@ def normalise(pixels: Pixels, spec: ModelInput) -> npt.NDArray[np.float32]:
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise DataError("the image holds NaN or infinite values; fill them before it is given to a model")
     if spec.normalise == "percentile":
-        low, high = percentile_range(pixels)
-    else:
-        low, high = 0.0, float(_full(pixels.dtype))
+        return percentile_range(pixels)
+    return 0.0, float(_full(pixels.dtype))
+
+
+def normalise(
+    pixels: Pixels, spec: ModelInput, limits: tuple[float, float] | None = None
+) -> npt.NDArray[np.float32]:
+    """Scale an image's values for the network, as `ModelInput` says; a new float32 array of the same shape.
+
+    ``limits`` become 0 and 1; None takes them from these pixels, see `value_limits`.
+    """
+    low, high = value_limits(pixels, spec) if limits is None else limits
     # beyond 16 bits, float32 could not hold the difference of two large values
     exact = np.float32 if pixels.dtype.itemsize <= 2 or pixels.dtype == np.float32 else np.float64
     scaled = np.subtract(pixels, exact(low), dtype=exact)
@@ -199,33 +207,9 @@ def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
-def resize(array: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
-    """Resize (height, width, channels) to ``size``: area means when it shrinks, bilinear when it grows."""
-    if array.shape[:2] == tuple(size):
-        return array
-    shrinks = size[0] * size[1] < array.shape[0] * array.shape[1]
-    out = cv2.resize(array, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return out if out.ndim == 3 else out[:, :, None]
-
-
-def pad(array: npt.NDArray[np.float32], stride: int) -> npt.NDArray[np.float32]:
-    """Pad (height, width, channels) with zeros at the bottom and on the right to multiples of ``stride``."""
-    bottom, right = -array.shape[0] % stride, -array.shape[1] % stride
-    return np.pad(array, ((0, bottom), (0, right), (0, 0))) if bottom or right else array
-
-
-def fit_to_input(
-    array: npt.NDArray[np.float32], spec: ModelInput, stride: int = 1
-) -> tuple[npt.NDArray[np.float32], Frame]:
-    """Resize and pad normalised values (height, width, channels); channels come first in the result, contiguous."""
-    size = (array.shape[0], array.shape[1])
-    fitted = resize(array, input_size(size, spec.imgsz))
-    frame = Frame(size, (fitted.shape[0], fitted.shape[1]))
-    return np.ascontiguousarray(pad(fitted, stride).transpose(2, 0, 1)), frame
-
-
 def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[npt.NDArray[np.float32], Frame]:
-    """An image as the network takes it: float32 (channels, height, width), sides multiples of ``stride``.
+    """An image as the network takes it: float32 (channels, height, width), sides padded with zeros at the bottom and on
+    the right to multiples of ``stride``.
 
     Raises
     ------
@@ -233,8 +217,15 @@ def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[npt.NDArra
         if its channels do not fit or it holds NaN; the first where the image has a path.
     """
     try:
-        return fit_to_input(normalise(match_channels(image.pixels, spec.channels), spec), spec, stride)
+        pixels = match_channels(image.pixels, spec.channels)
+        limits = value_limits(pixels, spec)
     except DataError as error:
         if image.path is None:
             raise
         raise ImageError(image.path, str(error)) from error
+    height, width = size = input_size(image.size, spec.imgsz)
+    # the image keeps its dtype here, as in training: 8 bits are resized many times faster than floats
+    values = normalise(pixels if size == image.size else resize(pixels, size), spec, limits)
+    array = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
+    array[:, :height, :width] = values.transpose(2, 0, 1)
+    return array, Frame(image.size, size)

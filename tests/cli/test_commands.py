@@ -13,12 +13,13 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from apiece import formats
+from apiece import _plugins, formats
 from apiece.cli import main
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.images import write_image
+from apiece.models._base import ModelInput
 
 CLASSES = ("bolt", "nut")
 
@@ -169,9 +170,30 @@ def test_the_whole_road(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_models_lists_every_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models", "--json") == 0
-    assert {"embedding", "mask_rcnn"} <= set(json.loads(capsys.readouterr().out))
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == set(_plugins.names("apiece.models"))
+    for name, about in found.items():
+        architecture = _plugins.load("apiece.models", name).ARCHITECTURE
+        built = architecture.build(architecture.config(), ModelInput(), 2)
+        assert about["parameters"] == sum(p.numel() for p in built.parameters())
+        assert (about["kind"], about["summary"]) == (architecture.kind, architecture.summary)
+        assert all(w["name"] and w["licence"] and w["summary"] for w in about["weights"])
+    assert run("models") == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in found)
+    assert "licence" in out
+
+
+def test_models_describes_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models", "mask_rcnn", "--json") == 0
-    assert "anchors" in json.loads(capsys.readouterr().out)["settings"]
+    about = json.loads(capsys.readouterr().out)
+    assert "anchors" in about["settings"]
+    assert about["training"]["lr"] > 0
+    assert [w["name"] for w in about["weights"]] == ["timm", "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"]
+    assert run("models", "mask_rcnn") == 0
+    out = capsys.readouterr().out
+    for part in ("two-stage", "8,399,783", "anchors", "weight_decay", "BSD-3-Clause", "timm"):
+        assert part in out
     assert run("models", "mask_rnn") == 1
     assert "Did you mean 'mask_rcnn'" in capsys.readouterr().err
 
@@ -179,6 +201,9 @@ def test_models_lists_every_architecture(capsys: pytest.CaptureFixture[str]) -> 
 def test_train_refuses_what_cannot_be(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("train", "--data", data / "truth.json", "--out", data / "run", "--set", "widht=3") == 1
     assert "widht" in capsys.readouterr().err
+    twice = ("--weights", "timm", "--set", "weights=timm")
+    assert run("train", "--data", data / "truth.json", "--out", data / "run", *twice) == 1
+    assert "weights are given twice" in capsys.readouterr().err
     assert run("train", "--data", data / "none", "--out", data / "run") == 1
     assert "none" in capsys.readouterr().err
     assert run("train", "--data", data / "truth.json", "--crop", "100") == 1

@@ -85,7 +85,7 @@ class _Code:
 
 def test_a_file_with_code_is_refused_and_runs_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"a": torch.ones(1), "b": _Code()}, tmp_path / "a.pth")
-    (tmp_path / "b.pth").write_bytes(pickle.dumps(_Code()))
+    (tmp_path / "b.pth").write_bytes(pickle.dumps(_Code(), 2))
     for name in ("a.pth", "b.pth"):
         with pytest.raises(ModelFileError, match=r"more than tensors.*state_dict"):
             open_checkpoint(tmp_path / name)
@@ -171,6 +171,7 @@ def test_licences(tmp_path: Path) -> None:
     cards = {
         "---\nlicense: other\nlicense_name: research-only\n---\n": "research-only",
         "---\nlicense: [mit, cc-by-4.0]\n---\n": "mit, cc-by-4.0",
+        "---\nlicense: other\n---\n": "other, check before use",
         "# no front matter": UNKNOWN_LICENCE,
         "---\n: [\n---\n": UNKNOWN_LICENCE,
     }

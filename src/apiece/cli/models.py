@@ -3,43 +3,95 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING, Any
 
 from apiece.cli._output import print_json, print_table
+
+if TYPE_CHECKING:
+    from apiece.models._base import Architecture
 
 __all__ = ["models"]
 
 
 def models(name: str | None = None, /, *, json: bool = False) -> None:
-    """What architectures there are and what each is good and bad at; with a name, its settings.
+    """What architectures there are, what each is good and bad at, and what pretrained weights it can begin from.
 
     ```
     apiece models
-    apiece models embedding
+    apiece models mask_rcnn
     apiece train --data data/ --model embedding --set norm=group
+    apiece train --data data/ --model mask_rcnn --weights timm
     ```
 
     Parameters
     ----------
     name
-        Show the settings of this architecture, for --set.
+        Show this architecture's settings (for --set), its defaults for training and its weights (for --weights).
     json
-        One JSON object instead of a table.
+        One JSON object instead of tables.
     """
     from apiece import _plugins
 
-    if name is not None:
-        architecture = _plugins.load("apiece.models", name).ARCHITECTURE
-        defaults = architecture.config()
-        settings = {field.name: getattr(defaults, field.name) for field in fields(architecture.config)}
-        if json:
-            print_json({"name": name, "summary": architecture.summary, "settings": settings})
-            return
-        print_table(
-            f"{name}: {architecture.summary}", ("setting", "default"), [(k, str(v)) for k, v in settings.items()]
-        )
-        return
-    found = {n: _plugins.load("apiece.models", n).ARCHITECTURE.summary for n in _plugins.names("apiece.models")}
+    wanted = _plugins.names("apiece.models") if name is None else (name,)
+    found = {n: _described(_plugins.load("apiece.models", n).ARCHITECTURE) for n in wanted}
     if json:
-        print_json(found)
+        print_json(found if name is None else {"name": name, **found[name]})
+    elif name is None:
+        _print_all(found)
     else:
-        print_table("", ("name", "what it is"), list(found.items()))
+        _print_one(name, found[name])
+
+
+def _described(architecture: Architecture) -> dict[str, Any]:
+    defaults = architecture.config()
+    names = [field.name for field in fields(architecture.config)]
+    weights = [{"name": w.name, "licence": w.licence, "summary": w.summary} for w in architecture.weights]
+    if "backbone" in names and not any(w["name"] == "timm" for w in weights):
+        summary = "encoder only; any of timm's for its backbone: timm, or timm:<model.tag>"
+        weights.insert(0, {"name": "timm", "licence": "its own; shown when it loads", "summary": summary})
+    return {
+        "kind": architecture.kind,
+        "parameters": _parameters(architecture),
+        "summary": architecture.summary,
+        "overlap": architecture.overlap,
+        "weights": weights,
+        "training": dict(architecture.defaults),
+        "settings": {n: getattr(defaults, n) for n in names},
+    }
+
+
+def _parameters(architecture: Architecture) -> int:
+    """How many numbers it learns, with default settings, 3 channels and 2 classes; counted without memory for them."""
+    import torch
+
+    from apiece.models._base import ModelInput
+
+    with torch.device("meta"):
+        module = architecture.build(architecture.config(), ModelInput(), 2)
+    return sum(p.numel() for p in module.parameters())
+
+
+def _print_all(found: dict[str, dict[str, Any]]) -> None:
+    rows = [(n, d["kind"], f"{d['parameters'] / 1e6:.1f} M", d["summary"]) for n, d in found.items()]
+    print_table("", ("name", "kind", "parameters", "what it is"), rows)
+    held = [(n, w["name"], w["licence"], w["summary"]) for n, d in found.items() for w in d["weights"]]
+    if held:
+        print_table("\npretrained weights, for --weights", ("model", "weights", "licence", "what they are"), held)
+
+
+def _print_one(name: str, about: dict[str, Any]) -> None:
+    print_table(
+        f"{name}: {about['summary']}",
+        ("", ""),
+        [
+            ("kind", about["kind"]),
+            ("parameters", f"{about['parameters']:,} (default settings, 3 channels, 2 classes)"),
+            ("masks may overlap", about["overlap"]),
+        ],
+    )
+    print_table("\nsettings, for --set", ("setting", "default"), [(k, str(v)) for k, v in about["settings"].items()])
+    if about["training"]:
+        print_table("\ntraining defaults", ("setting", "default"), [(k, str(v)) for k, v in about["training"].items()])
+    rows = [(w["name"], w["licence"], w["summary"]) for w in about["weights"]]
+    rows.append((f"a folder with a trained {name}", "your own", "all but what depends on the classes"))
+    print_table("\npretrained weights, for --weights", ("weights", "licence", "what they are"), rows)

@@ -268,7 +268,10 @@ def licence_of(checkpoint: Checkpoint, architecture: Architecture) -> str:
     """What the weights may be used for: as they say, else as ``architecture`` knows them, else `UNKNOWN_LICENCE`."""
     plain = checkpoint.source.partition("@")[0]
     known = {w.name: w.licence for w in architecture.weights}
-    return checkpoint.licence or known.get(plain) or known.get(Path(plain).name) or UNKNOWN_LICENCE
+    here = known.get(plain) or known.get(Path(plain).name)
+    if checkpoint.licence == "other":  # a card that does not say which
+        return here or f"other, {UNKNOWN_LICENCE.partition(': ')[2]}"
+    return checkpoint.licence or here or UNKNOWN_LICENCE
 
 
 # --- into the module -------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ class PanopticFPN(nn.Module):
         self.semantic_weights: Tensor
         self.register_buffer("thing_classes", torch.tensor(things), persistent=False)
         self.register_buffer("semantic_weights", torch.cat([torch.ones(1), weights[painted]]), persistent=False)
-        detector = replace(config, class_weights=tuple(weights[things].tolist()))
+        detector = replace(config, class_weights=tuple(config.class_weights[c] for c in things if config.class_weights))
         self.things = MaskRCNN(detector, channels, len(things))
         self.branch = SemanticBranch(config, 1 + len(painted))
 

@@ -135,7 +135,7 @@ def _own(config: TrainConfig, architecture: Architecture, settings: Any, most: i
     own = found.settings[OWN]
     if own["architecture"] != config.model:
         raise ConfigError(
-            f"{found.source} is a {own['architecture']}, not a {config.model}; give the model {own['architecture']!r}"
+            f"{found.source} holds a model of {own['architecture']!r}, not of {config.model!r}; give that as the model"
         )
     before = _strict.dataclass_from(architecture.config, own["config"], "config")
     today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}

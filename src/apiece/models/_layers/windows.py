@@ -1,0 +1,61 @@
+"""A vision transformer whose attention looks at windows, on inputs of any shape.
+
+The encoder is transformers' RfDetrDinov2Backbone (Apache-2.0): DINOv2 (M. Oquab et al., arXiv 2304.07193), most of
+whose layers look at windows only. The library cuts windows as if rows and columns were as many; here they are cut
+right, which is the same for square inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["into_windows", "out_of_windows", "windowed_features"]
+
+
+def windowed_features(backbone: Any, images: Tensor, taps: Sequence[int]) -> list[Tensor]:
+    """What layers of the encoder give, normalised: one (B, C, H / patch, W / patch) for each of ``taps``.
+
+    Parameters
+    ----------
+    backbone : the library's module.
+    images : (B, channels, H, W), sides multiples of patch times windows.
+    taps : layers, counted from 1, in ascending order.
+    """
+    embed, count = backbone.embeddings, backbone.config.num_windows
+    batch, _, height, width = images.shape
+    grid = (height // embed.patch_size, width // embed.patch_size)
+    tokens = embed.patch_embeddings(images)
+    tokens = torch.cat([embed.cls_token.expand(batch, -1, -1).to(tokens.dtype), tokens], 1)
+    tokens = tokens + embed.interpolate_pos_encoding(tokens, height, width)
+    tokens = embed.dropout(into_windows(tokens, grid, count))
+    found = []
+    for number, layer in enumerate(backbone.encoder.layer, 1):
+        tokens = layer(tokens)
+        if number in taps:
+            found.append(out_of_windows(backbone.layernorm(tokens), grid, count))
+    return found
+
+
+def into_windows(tokens: Tensor, grid: tuple[int, int], count: int) -> Tensor:
+    """(B, 1 + cells, C) to (B * count * count, 1 + cells of a window, C).
+
+    Parameters
+    ----------
+    tokens : a class token, which goes into each window, and the cells of ``grid`` (rows, columns) in reading order.
+    count : windows along each side.
+    """
+    channels = tokens.shape[-1]
+    cells = tokens[:, 1:].view(-1, count, grid[0] // count, count, grid[1] // count, channels).transpose(2, 3)
+    cells = cells.reshape(len(tokens) * count * count, -1, channels)
+    return torch.cat([tokens[:, :1].repeat_interleave(count * count, 0), cells], 1)
+
+
+def out_of_windows(tokens: Tensor, grid: tuple[int, int], count: int) -> Tensor:
+    """The inverse, without the class tokens: (B, C, rows, columns)."""
+    channels = tokens.shape[-1]
+    cells = tokens[:, 1:].reshape(-1, count, count, grid[0] // count, grid[1] // count, channels).transpose(2, 3)
+    return cells.reshape(-1, *grid, channels).permute(0, 3, 1, 2).contiguous()

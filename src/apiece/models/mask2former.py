@@ -59,7 +59,7 @@ class Mask2FormerConfig:
 
     Attributes
     ----------
-    backbone : a timm model that gives features at strides 4 to 32.
+    backbone : a timm model that gives features at strides 4 to 32, or ``"unet"``.
     weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
     norm : ``"batch"`` or ``"group"``, in ``backbone``; the rest has group and layer norms.
     encoder : settings of a transformers backbone (``model_type`` "swin" or "resnet", and what its ``config.json`` may
@@ -84,16 +84,16 @@ class Mask2FormerConfig:
     norm: str = "batch"
     encoder: Mapping[str, Any] = field(default_factory=dict)
     queries: int = 100
-    width: int = 128
-    mask_width: int = 128
+    width: int = 64
+    mask_width: int = 64
     hidden: int = 128
-    heads: int = 8
+    heads: int = 4
     pixel_layers: int = 2
     pixel_feedforward: int = 256
     layers: int = 3
     feedforward: int = 512
     dropout: float = 0.0
-    points: int = 1024
+    points: int = 512
     none_weight: float = 0.1
     class_weights: tuple[float, ...] = ()
 

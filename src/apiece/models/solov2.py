@@ -1,0 +1,384 @@
+"""SOLOv2: each cell of a grid names the class of the object at it and the 1 x 1 kernel that draws its mask; no boxes.
+
+Paper: X. Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation", NeurIPS 2020 (arXiv 2003.10152). Written from
+the paper, on a timm encoder (Apache-2.0) and torchvision's feature pyramid (BSD-3-Clause). There are no weights to load
+but timm's for the encoder (each with its own licence, named by timm).
+
+What differs, and why:
+
+- *Grids follow the pixels.* The paper lays 40, 36, 24, 16 and 12 cells along any image, so 1,600 cells at most on the
+  finest. Here a cell has a fixed side (4, 8, 16, 32, 64 pixels): a crop of 256 pixels has room for thousands of small
+  objects, and a crop and a whole image of any size are the same to the weights. Each level runs on features of twice
+  its cells' side, and its last convolutions answer for the four cells in each of their pixels.
+- *Coordinates are the cell's own.* The paper feeds x and y over the whole image to kernel and mask branch; a network
+  trained on crops would find other coordinates on a larger image. Here the coordinates come as the last channels of the
+  unified mask feature (1, x, y, x squared, y squared, x y) and a kernel weighs them in the frame of its cell, concave,
+  so that a mask begins as a blob at its cell. It is still one 1 x 1 convolution of one map for all objects.
+- *No object is lost.* Of two that want one cell, the paper leaves one out; see `assign_cells`.
+- *Masks are learned at sampled pixels* of stride 2 (interpolated, as prediction does) in a window about the object, by
+  Dice; at these and some elsewhere, among them other objects' centres, by cross-entropy, as Dice alone starts slowly.
+- Each cell answers for its best class; the heads are narrow; Matrix NMS runs on bit-packed masks of stride 4, and what
+  then still overlaps a better one of its class by more than the asked IoU leaves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import FeaturePyramidNetwork
+
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError
+from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._layers import losses
+from apiece.models._layers.backbone import build_backbone
+from apiece.models._layers.blocks import NORMS, ConvNorm, norm_layer
+from apiece.models._layers.cells import CellBatch, cell_places, covered_share, crowd_cells, draw_cells, join_targets
+from apiece.models._layers.grids import assign_cells
+from apiece.models._layers.kernel_masks import COORDINATES, kernel_masks, low_resolution
+from apiece.models._layers.matrix_nms import decay, distinct_masks, mask_pairs
+from apiece.models._layers.ragged import window_pixels
+from apiece.models._layers.region import pack_crops
+
+__all__ = ["ARCHITECTURE", "SOLOv2", "SOLOv2Config"]
+
+_STRIDES = (8, 16, 32, 64, 128)  # of the features that the grids are answered from
+_MASK_STRIDE = 4
+_CELLS = (2, 4, 8)
+_CHOSEN = 3000  # cells of a batch whose masks are learned in one step, if each object has one
+_LOG = logging.getLogger("apiece")
+
+
+@dataclass(frozen=True)
+class SOLOv2Config:
+    """Settings of the architecture.
+
+    Attributes
+    ----------
+    backbone : a timm model that gives features at strides 4, 8, 16 and 32, or ``"unet"``.
+    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
+    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and mask branch; the heads, shared by all levels, have group
+        norm always, as in the paper.
+    width : channels of the feature pyramid and of the heads.
+    depth : convolutions in each head before the last.
+    mask_width : channels of the mask branch.
+    features : channels of the unified mask feature, coordinates not counted.
+    cell : side in pixels of the finest grid's cells, 2, 4 or 8; each further grid's are twice as large. A cell holds
+        one object.
+    dropout : chance of dropping a feature map before the heads' last convolutions and the mask branch's.
+    cells : cells of each object, drawn at random in each step, whose masks are learned.
+    samples : pixels of stride 2 in one object's window that its mask learns from; larger windows get a sparser grid.
+    outside : pixels anywhere else that it learns from; half of them other objects' centres.
+    candidates : cells with the best scores that prediction looks at, per image; it says so when that leaves some out.
+    class_weights : weight of each class in the losses; empty: all 1.
+    """
+
+    backbone: str = "resnet10t"
+    weights: str = "none"
+    norm: str = "batch"
+    width: int = 96
+    depth: int = 2
+    mask_width: int = 64
+    features: int = 32
+    cell: int = 4
+    dropout: float = 0.0
+    cells: int = 3
+    samples: int = 324
+    outside: int = 32
+    candidates: int = 2000
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+        if self.norm not in NORMS:
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
+        if min(self.width, self.mask_width, self.features) < 8 or self.width % 8 or self.mask_width % 8:
+            raise ConfigError("width, mask_width and features must be at least 8, the first two multiples of 8")
+        if self.cell not in _CELLS:
+            raise ConfigError(f"cell must be 2, 4 or 8 pixels, got {self.cell}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        if min(self.depth, self.cells, self.outside, self.candidates) < 1 or self.samples < 16:
+            raise ConfigError("depth, cells, outside and candidates must be at least 1, and samples at least 16")
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Side of the cells of each grid, finest first, in pixels."""
+        return tuple(self.cell * s // _STRIDES[0] for s in _STRIDES)
+
+
+class MaskBranch(nn.Module):
+    """The unified mask feature: pyramid levels at strides 4 to 32, finest first, to (B, features, H / 4, W / 4).
+
+    As in the paper: each level is brought to stride 4 by convolutions and bilinear upsampling by 2 in turn, all are
+    added, and a 1 x 1 convolution follows.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int, norm: str, dropout: float) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            nn.ModuleList(ConvNorm(inputs if i == 0 else width, width, norm=norm) for i in range(max(1, k)))
+            for k in range(4)
+        )
+        self.drop = nn.Dropout2d(dropout)
+        self.last = ConvNorm(width, outputs, kernel=1, norm=norm)
+
+    def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        total = torch.zeros((), device=pyramid[0].device)
+        for k, (level, x) in enumerate(zip(self.levels, pyramid, strict=True)):
+            for convolution in level:  # type: ignore[attr-defined]
+                x = convolution(x)
+                x = functional.interpolate(x, scale_factor=2, mode="bilinear") if k else x
+            total = total + x
+        out: Tensor = self.last(self.drop(total))
+        return out
+
+
+class SOLOv2(nn.Module):
+    """Images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
+
+    ``scores`` (B, T), best first; ``labels`` (B, T); ``kernels`` (B, T, E + 6): weights of the mask feature's channels
+    and of the coordinates, see `kernel_logits`; ``places`` (B, T, 3): see `cell_places`;
+    ``features`` (B, E, H / 4, W / 4); ``left_out`` (B,): best score of a cell that is not among the ``T``.
+    """
+
+    def __init__(self, config: SOLOv2Config, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
+        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
+        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
+        if len(self.levels) != 4:
+            raise ConfigError(
+                f"solov2 needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
+            )
+        width, inputs = config.width, [self.encoder.channels[i] for i in self.levels]
+        self.pyramid = FeaturePyramidNetwork(inputs, width, norm_layer=partial(norm_layer, config.norm))
+        self.mask_branch = MaskBranch(width, config.mask_width, config.features, config.norm, config.dropout)
+        self.shuffle = _STRIDES[0] // config.cell
+        self.category = self._head(torch.full((classes,), -4.6))  # objects are rare: 1 cell in 100
+        blob = torch.zeros(config.features + COORDINATES)
+        blob[config.features] = 1.5  # a mask begins as a disc three cells wide
+        self.kernel = self._head(blob)
+
+    def _head(self, bias: Tensor) -> nn.Sequential:
+        """Convolutions that all levels share; ``bias`` is what each cell's outputs begin with."""
+        width, per_cell = self.config.width, self.shuffle**2
+        tower = [ConvNorm(width, width, norm="group") for _ in range(self.config.depth)]
+        last = nn.Conv2d(width, len(bias) * per_cell, 3, padding=1)
+        nn.init.normal_(last.weight, std=0.01)
+        last.bias = nn.Parameter(bias.repeat_interleave(per_cell))
+        return nn.Sequential(*tower, nn.Dropout2d(self.config.dropout), last)
+
+    def grids(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]]]:
+        """All cells, level by level, row by row: class logits (B, M, classes), kernels (B, M, E + 6), the mask feature,
+        and each grid's rows and columns."""
+        found = self.encoder(images)
+        pyramid = list(self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels))).values())
+        features = self.mask_branch(pyramid).float()
+        answers: list[list[Tensor]] = [[], []]
+        levels, shapes = pyramid[1:], []
+        while len(levels) < len(_STRIDES):
+            levels.append(functional.max_pool2d(levels[-1], 1, 2))
+        for level in levels:
+            for head, answer in zip((self.category, self.kernel), answers, strict=True):
+                cells = functional.pixel_shuffle(head(level).float(), self.shuffle)
+                answer.append(cells.flatten(2).transpose(1, 2))
+            shapes.append((int(cells.shape[2]), int(cells.shape[3])))
+        return torch.cat(answers[0], 1), _concave(torch.cat(answers[1], 1)), features, shapes
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        category, kernels, features, shapes = self.grids(images)
+        scores, labels = category.sigmoid().max(2)
+        count = min(self.config.candidates, scores.shape[1])
+        best, index = scores.topk(min(count + 1, scores.shape[1]), dim=1)
+        left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
+        index = index[:, :count]
+        return {
+            "scores": best[:, :count],
+            "labels": labels.gather(1, index),
+            "kernels": kernels.gather(1, index[..., None].expand(-1, -1, kernels.shape[2])),
+            "places": cell_places(shapes, self.config.sides, images.device)[index],
+            "features": features,
+            "left_out": left_out,
+        }
+
+
+def _concave(raw: Tensor) -> Tensor:
+    """Kernels (..., E + 6) whose quadratic part falls off in every direction, so that a mask ends somewhere."""
+    weights, squares, mixed = raw[..., :-3], functional.softplus(raw[..., -3:-1]) + 1e-4, raw[..., -1:]
+    bound = 1.8 * squares.prod(-1, keepdim=True).sqrt()
+    return torch.cat([weights, squares, bound * mixed.tanh()], -1)
+
+
+def build(config: SOLOv2Config, input: ModelInput, classes: int) -> SOLOv2:
+    """The network, randomly initialised from torch's generator."""
+    return SOLOv2(config, input.channels, classes)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def encode(instances: Instances, config: SOLOv2Config) -> Targets:
+    """Targets of one image.
+
+    ``boxes`` float32 (N, 4); ``centres`` float32 (N, 2), centres of mass; ``labels`` int64 (N,); ``crops`` and
+    ``layout`` as `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them;
+    ``crowd`` float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
+    """
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    boxes, centres = shown.boxes.astype(np.float64), shown.masks.centroids
+    cells, owner = assign_cells(boxes, centres, config.sides, instances.size)
+    rows, columns = (-(-n // config.cell) for n in instances.size)
+    crowd = np.zeros((rows, columns), np.float32)
+    if instances.crowd.any():
+        covered = np.zeros((rows * config.cell, columns * config.cell), bool)
+        covered[: instances.size[0], : instances.size[1]] = instances[instances.crowd].masks.union().to_dense()[0]
+        crowd[:] = covered.reshape(rows, config.cell, columns, config.cell).any((1, 3))
+    crops, layout = pack_crops(shown.masks)
+    return {
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "centres": torch.from_numpy(centres.astype(np.float32)),
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "crops": crops,
+        "layout": layout,
+        "cells": torch.from_numpy(cells),
+        "owner": torch.from_numpy(owner),
+        "crowd": torch.from_numpy(crowd),
+    }
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """``class_focal``, ``mask_dice`` and ``mask_bce``, each a scalar."""
+    assert isinstance(module, SOLOv2)
+    category, kernels, features, shapes = module.grids(images)
+    batch = join_targets(targets, shapes, images.device)
+    crowd = torch.stack([crowd_cells(t["crowd"].to(images.device), shapes) for t in targets])
+    focal = _category_loss(category, batch, crowd, module.class_weights)
+    if not len(batch.labels):
+        return {"class_focal": focal, "mask_dice": kernels.sum() * 0.0, "mask_bce": features.sum() * 0.0}
+    chosen = draw_cells(batch.owner, min(module.config.cells, max(1, _CHOSEN // len(batch.labels))))
+    owner, cell = batch.owner[chosen], batch.cell[chosen]
+    kernel, place = kernels[batch.image[owner], cell], cell_places(shapes, module.config.sides, images.device)[cell]
+    dice, bce = _mask_losses(features, kernel, place, owner, batch, module.config)
+    share = module.class_weights[batch.labels] / len(batch.labels)
+    share = (share / torch.bincount(owner, minlength=len(batch.labels)).clamp(min=1))[owner]
+    return {"class_focal": focal, "mask_dice": 3.0 * (dice * share).sum(), "mask_bce": (bce * share).sum()}
+
+
+def _category_loss(category: Tensor, batch: CellBatch, crowd: Tensor, weights: Tensor) -> Tensor:
+    """Focal loss over all cells but those where only a crowd lies, per cell that stands for an object."""
+    image, label = batch.image[batch.owner], batch.labels[batch.owner]
+    target = torch.zeros_like(category)
+    target[image, batch.cell, label] = 1.0
+    weight = 1 - crowd
+    weight[image, batch.cell] = weights[label]
+    balance = 0.75 - 0.5 * target
+    each = losses.focal(category, target) * balance * weight[..., None]
+    return each.sum() / max(1, len(batch.cell))
+
+
+def _mask_losses(
+    features: Tensor, kernel: Tensor, place: Tensor, owner: Tensor, batch: CellBatch, config: SOLOv2Config
+) -> tuple[Tensor, Tensor]:
+    """Dice and cross-entropy of each chosen cell's mask (K,), at pixels of stride 2."""
+    count, device = len(owner), features.device
+    fine = functional.interpolate(features, scale_factor=2, mode="bilinear")
+    height, width = fine.shape[2:]
+    boxes = batch.boxes[owner]
+    margin = 4 + (boxes[:, 2:] - boxes[:, :2]) / 4
+    corners = torch.cat([(boxes[:, :2] - margin) / 2, (boxes[:, 2:] + margin) / 2 + 1], 1).long()
+    limits = torch.tensor([width, height] * 2, device=device)
+    near = window_pixels(torch.minimum(corners.clamp(min=0), limits), config.samples)
+    # elsewhere: anywhere in the image, and where another object of it lies, which may look the same
+    size = torch.bincount(batch.image)
+    other = (torch.rand(count, config.outside // 2, device=device) * size[batch.image[owner]][:, None]).long()
+    other = batch.centres[other + (size.cumsum(0) - size)[batch.image[owner]][:, None]] / 2
+    free = torch.rand(count, config.outside - other.shape[1], 2, device=device) * limits[:2]
+    far = torch.minimum(torch.cat([other, free], 1).view(-1, 2).long(), limits[:2] - 1)
+    segment = torch.cat([near.window, torch.arange(count, device=device).repeat_interleave(config.outside)])
+    x, y = torch.cat([near.x, far[:, 0]]), torch.cat([near.y, far[:, 1]])
+
+    # a gather of rows is several times as fast as one of columns
+    rows = fine.permute(0, 2, 3, 1).reshape(-1, fine.shape[1])
+    values = rows[(batch.image[owner][segment] * height + y) * width + x]
+    weights = kernel[segment]
+    u, v = ((2 * torch.stack([x, y]) + 1 - place[segment, :2].T) / place[segment, 2]).unbind()
+    shape = torch.stack([torch.ones_like(u), u, v, -u * u, -v * v, -u * v], 1)
+    logits = (torch.cat([values, shape], 1) * weights).sum(1)
+    target = covered_share(batch, owner[segment], x, y)
+    inner = len(near.window)
+    dice = losses.dice(logits[:inner], target[:inner], near.window, count)
+    return dice, losses.bce(logits, target, segment, count)
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+def decode(
+    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+) -> list[Instances]:
+    """Candidates' masks at stride 4, Matrix NMS among them, then what stays at the image's size; masks may overlap."""
+    return [
+        _decode_one({k: v[i].detach().float().cpu().numpy() for k, v in outputs.items()}, frame, classes, options)
+        for i, frame in enumerate(frames)
+    ]
+
+
+def _decode_one(
+    out: dict[str, npt.NDArray[np.float32]], frame: Frame, classes: tuple[str, ...], options: DecodeOptions
+) -> Instances:
+    scores, labels, places = out["scores"].astype(np.float64), out["labels"].astype(np.int64), out["places"]
+    lowest = float(np.min(options.conf))
+    if out["left_out"] > 0 and out["left_out"] >= lowest:
+        _LOG.warning(
+            "the %d best cells of an image do not hold all that score %.3f or more: some objects may be missing; raise "
+            "candidates in the settings of solov2", len(scores), lowest,
+        )  # fmt: skip
+    begins = places[:, :2] - places[:, 2:] / 2
+    inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
+    keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)
+    rows, columns = (-(-n // _MASK_STRIDE) for n in frame.input_size)
+    maps = np.ascontiguousarray(out["features"][:, :rows, :columns].transpose(1, 2, 0))
+    maskness, boxes, bits = low_resolution(maps, out["kernels"][keep], places[keep], _MASK_STRIDE)
+    # the paper's score: class probability times the mean probability inside the mask
+    score, label = scores[keep] * maskness, labels[keep]
+    order = np.argsort(-score, kind="stable")
+    order = order[(score[order] >= options.threshold(label[order])) & (maskness[order] > 0)]
+    pairs = mask_pairs(bits[order], boxes[order], label[order])
+    final = score[order] * decay(pairs, len(order))
+    stays = distinct_masks(pairs, final, options.iou)
+    stays = stays[final[stays] >= options.threshold(label[order[stays]])]
+    if options.max_instances is not None and len(stays) > options.max_instances:
+        _LOG.warning(
+            "%d objects found in one image, the best %d kept: raise max_instances", len(stays), options.max_instances
+        )
+        stays = stays[: options.max_instances]
+    chosen = order[stays]
+    cells = keep[chosen]
+    masks = kernel_masks(maps, out["kernels"][cells], places[cells], boxes[chosen], frame, _MASK_STRIDE)
+    found = Instances(masks, label[chosen], classes, final[stays])
+    return found[masks.area > 0]
+
+
+ARCHITECTURE = Architecture(
+    summary="single-stage without boxes: grid cells predict classes and mask kernels; fast, overlaps allowed",
+    kind="single-stage",
+    config=SOLOv2Config,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    defaults={"lr": 1e-3, "batch": 8, "weight_decay": 1e-2},
+)

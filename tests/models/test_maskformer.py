@@ -31,7 +31,6 @@ def _library(backbone: Any) -> MaskFormerForInstanceSegmentation:
     )  # fmt: skip
     config = LibraryConfig(
         backbone_config=backbone, decoder_config=decoder, fpn_feature_size=64, mask_feature_size=32, num_labels=3,
-
     )  # fmt: skip
     torch.manual_seed(1)
     return MaskFormerForInstanceSegmentation(config).eval()

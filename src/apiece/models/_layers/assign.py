@@ -17,7 +17,6 @@ __all__ = ["Assigned", "Points", "assign", "pair_iou"]
 
 _REACH = 2  # points on each side of the centre's, per level
 _MOST = 10  # points per object, at most
-_ROUNDS = 8  # in which objects without a point look for a free one
 _POWER = 6.0  # of the overlap in how well a point answers
 
 
@@ -118,7 +117,7 @@ def assign(points: Points, boxes: Tensor, logits: Tensor, truth: Tensor, labels:
     )
     claim = (place < wanted[:, None]) & allowed
     owner = _settle(near, metric, claim, torch.full((len(boxes),), -1, device=boxes.device))
-    for _ in range(_ROUNDS):
+    while True:  # ends: each round gives away a point or more, and there are no more than so many
         has = torch.zeros(count, dtype=torch.bool, device=boxes.device)
         has[owner[owner >= 0]] = True
         free = allowed & ~has[:, None] & (owner[near] < 0)

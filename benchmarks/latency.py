@@ -1,0 +1,191 @@
+"""From an image file to run-lengths at the image's own size: where the time goes, in PyTorch and with an exported graph.
+
+apiece train --data SHAPES --model swift --set size=s --max-time 5m --out runs/shapes
+python benchmarks/latency.py --model runs/shapes
+
+Scenes of 1920 x 1080 pixels with at least 100 objects are written as JPEG; the score threshold is set for each so that
+100 instances come out. Peer in the same run: torchvision's Mask R-CNN (ResNet-50, random weights), its masks pasted as
+it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from apiece.core.image import Image
+from apiece.datasets.synthetic import SceneConfig, scene
+from apiece.images import read_image
+from apiece.models._base import DecodeOptions
+from apiece.models._folder import LoadedModel, load_model
+from apiece.transforms._input import prepare
+
+SIZE = (1080, 1920)
+OBJECTS = 100
+
+
+def photos(folder: Path, count: int) -> list[Path]:
+    config = SceneConfig(size=SIZE, objects=(150, 170), radius=(24.0, 60.0), classes=("washer", "pill", "nut"))
+    paths = []
+    for i in range(count):
+        paths.append(folder / f"{i}.jpg")
+        cv2.imwrite(str(paths[-1]), scene(config, i).image.pixels[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return paths
+
+
+def in_torch(model: LoadedModel, dtype: torch.dtype) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
+    module = model.module.to(memory_format=torch.channels_last)
+
+    def run(array: np.ndarray) -> dict[str, torch.Tensor]:
+        images = torch.from_numpy(array)[None].contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            return module(images)
+
+    return run
+
+
+def exported(model: LoadedModel, folder: Path, shape: tuple[int, ...]) -> Path:
+    path = folder / "model.onnx"
+    example = torch.zeros(1, *shape)
+    names = list(model.module(example))
+    torch.onnx.export(model.module, (example,), str(path), dynamo=True, output_names=names, verbose=False)
+    return path
+
+
+def in_onnxruntime(path: Path, threads: int) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    feed, names = session.get_inputs()[0].name, [o.name for o in session.get_outputs()]
+
+    def run(array: np.ndarray) -> dict[str, torch.Tensor]:
+        found = session.run(names, {feed: array[None]})
+        return {n: torch.from_numpy(v) for n, v in zip(names, found, strict=True)}
+
+    return run
+
+
+def in_openvino(path: Path, threads: int, precision: str) -> Callable[[np.ndarray], dict[str, torch.Tensor]]:
+    import openvino
+
+    core = openvino.Core()
+    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
+    names = [o.get_any_name() for o in compiled.outputs]
+    request = compiled.create_infer_request()
+
+    def run(array: np.ndarray) -> dict[str, torch.Tensor]:
+        request.infer([array[None]], share_inputs=True)
+        return {n: torch.from_numpy(request.get_tensor(o).data) for n, o in zip(names, compiled.outputs, strict=True)}
+
+    return run
+
+
+def measure(
+    model: LoadedModel, network: Callable[[np.ndarray], dict[str, torch.Tensor]], paths: list[Path], repeats: int
+) -> tuple[np.ndarray, list[int]]:
+    """Seconds of reading, preparing, network and decoding for each image, (N, 4); instances found."""
+    rows, found = [], []
+    thresholds: dict[Path, float] = {}
+    for round_ in range(repeats + 1):
+        for path in paths:
+            t0 = time.perf_counter()
+            image = read_image(path)
+            t1 = time.perf_counter()
+            array, frame = prepare(image, model.input, model.architecture.stride)
+            t2 = time.perf_counter()
+            outputs = network(array)
+            t3 = time.perf_counter()
+            if path not in thresholds:
+                thresholds[path] = threshold_for(model, outputs, frame)
+            t4 = time.perf_counter()
+            options = DecodeOptions(conf=thresholds[path])
+            (instances,) = model.architecture.decode(outputs, [frame], model.classes, options)
+            t5 = time.perf_counter()
+            if round_:
+                rows.append((t1 - t0, t2 - t1, t3 - t2, t5 - t4))
+                found.append(len(instances))
+    return np.array(rows), found
+
+
+def threshold_for(model: LoadedModel, outputs: dict[str, Any], frame: Any) -> float:
+    """The score above which `OBJECTS` instances come out."""
+    (every,) = model.architecture.decode(outputs, [frame], model.classes, DecodeOptions(conf=0.02))
+    if len(every) < OBJECTS:
+        raise SystemExit(f"only {len(every)} instances found: the model was not trained on such scenes")
+    return float(every.scores[OBJECTS - 1])
+
+
+def peer(paths: list[Path]) -> float:
+    """Seconds that torchvision's Mask R-CNN takes for one image with 100 detections, masks at the image's size."""
+    from torchvision.models.detection import maskrcnn_resnet50_fpn
+
+    torch.manual_seed(0)
+    module = maskrcnn_resnet50_fpn(
+        weights=None, weights_backbone=None, box_score_thresh=0.0, box_detections_per_img=OBJECTS, min_size=360,
+        max_size=640,
+    ).eval()  # fmt: skip
+    times = []
+    for path in [*paths[:1], *paths[:3]]:
+        start = time.perf_counter()
+        image = torch.from_numpy(read_image(path).pixels).permute(2, 0, 1).float() / 255
+        with torch.inference_mode():
+            masks = module([image])[0]["masks"] > 0.5
+        assert masks.shape[-2:] == SIZE
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--imgsz", type=int, default=640)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--images", type=int, default=4)
+    parser.add_argument("--no-peer", action="store_true")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    model = load_model(options.model)
+    model = type(model)(**{**vars(model), "input": type(model.input)(**{**vars(model.input), "imgsz": options.imgsz})})
+    count = sum(p.numel() for p in model.module.parameters()) / 1e6
+    print(f"{model.name}, {count:.1f} million parameters, {options.threads} threads, longer side {options.imgsz}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        paths = photos(folder, options.images)
+        shape = prepare(Image(np.zeros((*SIZE, 3), np.uint8)), model.input, model.architecture.stride)[0].shape
+        onnx = exported(model, folder, shape)
+        ways = {
+            "PyTorch float32": in_torch(model, torch.float32),
+            "PyTorch bf16": in_torch(model, torch.bfloat16),
+            "ONNX Runtime float32": in_onnxruntime(onnx, options.threads),
+            "OpenVINO float32": in_openvino(onnx, options.threads, "f32"),
+            "OpenVINO bf16": in_openvino(onnx, options.threads, "bf16"),
+        }
+        print(
+            f"{'milliseconds, medians':<24} {'read':>6} {'prepare':>8} {'network':>8} {'decode':>7} {'all':>7} {'p90':>7}"
+        )
+        for way, network in ways.items():
+            rows, found = measure(model, network, paths, options.repeats)
+            parts, whole = np.median(rows, 0) * 1e3, rows.sum(1) * 1e3
+            print(
+                f"{way:<24} {parts[0]:6.1f} {parts[1]:8.1f} {parts[2]:8.1f} {parts[3]:7.1f} {np.median(whole):7.1f} "
+                f"{np.percentile(whole, 90):7.1f}   {min(found)} to {max(found)} instances",
+                flush=True,
+            )
+        if not options.no_peer:
+            print(f"torchvision Mask R-CNN, longer side 640, masks pasted: {peer(paths) * 1e3:.0f}")
+
+
+if __name__ == "__main__":
+    main()

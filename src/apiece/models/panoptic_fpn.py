@@ -22,7 +22,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -212,32 +211,38 @@ def decode(
 def without_overlap(masks: Masks, remain: float) -> tuple[Masks, npt.NDArray[np.int64]]:
     """Each mask less what the masks before it took; one that keeps less than ``remain`` of itself is dropped.
 
-    A mask that is dropped takes nothing. As going through the masks one by one, yet in few rounds: each paints all
-    masks that may still stay, so that what a mask keeps can only be too little. Where it is enough, the mask stays;
-    where it is not, and no mask before it that shares a pixel is still open, the mask is dropped. The first open mask
-    is always decided, and long chains of masks that wait for each other are rare.
+    A mask that is dropped takes nothing. The result is that of going through the masks one by one, but reached in a few
+    rounds, each of which bounds what every open mask keeps. It keeps at least what is left if all open masks before it
+    stay: where that is enough, it stays. It keeps at most what is left by those that stay for certain: where that is
+    too little, it is dropped. For the first open mask both are the same, so each round decides some.
 
     Returns
     -------
     disjoint masks, none empty, and their indices in ``masks``, ascending.
     """
-    shared = sp.tril(intersections(masks, masks), -1, format="csr")
     area = masks.area
+    enough = np.maximum(np.ceil(remain * area), 1)
     stay = area > 0
     undecided = stay.copy()
-    while True:
-        index = np.flatnonzero(stay)
-        label_map = masks[index].to_label_map(dtype=np.int32, overlap="first")
-        visible = Masks.from_label_map(label_map)
-        present = index[label_map_values(label_map) - 1]
-        if not undecided.any():
-            return visible, present
+    while undecided.any():
+        visible, index = _first_on_top(masks, np.flatnonzero(stay))
         left = np.zeros(len(masks), np.int64)
-        left[present] = visible.area
-        undecided &= (left < remain * area) | (left == 0)
-        waits = (shared @ undecided.astype(np.int64)) > 0
-        stay &= ~undecided | waits
-        undecided &= waits
+        left[index] = visible.area
+        undecided &= left < enough
+        taken, by = _first_on_top(masks, np.flatnonzero(stay & ~undecided))
+        index = np.flatnonzero(undecided)
+        shared = intersections(masks[index], taken).tocoo()
+        before = by[shared.col] < index[shared.row]
+        covered = np.bincount(shared.row[before], shared.data[before], minlength=len(index))
+        dropped = index[area[index] - covered < enough[index]]
+        stay[dropped] = undecided[dropped] = False
+    return _first_on_top(masks, np.flatnonzero(stay))
+
+
+def _first_on_top(masks: Masks, index: npt.NDArray[np.int64]) -> tuple[Masks, npt.NDArray[np.int64]]:
+    """What shows of the masks ``index`` with earlier ones on top, and which of them show at all."""
+    label_map = masks[index].to_label_map(index + 1, np.int32, overlap="first")
+    return Masks.from_label_map(label_map), label_map_values(label_map).astype(np.int64) - 1
 
 
 def merge(

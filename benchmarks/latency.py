@@ -1,4 +1,4 @@
-"""From an image file to run-lengths at the image's own size: where the time goes, in PyTorch and with an exported graph.
+"""From an image file to run-lengths at the image's own size: where the time goes, in PyTorch and exported.
 
 apiece train --data SHAPES --model swift --set size=s --max-time 5m --out runs/shapes
 python benchmarks/latency.py --model runs/shapes
@@ -172,9 +172,7 @@ def main() -> None:
             "OpenVINO float32": in_openvino(onnx, options.threads, "f32"),
             "OpenVINO bf16": in_openvino(onnx, options.threads, "bf16"),
         }
-        print(
-            f"{'milliseconds, medians':<24} {'read':>6} {'prepare':>8} {'network':>8} {'decode':>7} {'all':>7} {'p90':>7}"
-        )
+        print("milliseconds, medians      read  prepare  network  decode     all     p90")
         for way, network in ways.items():
             rows, found = measure(model, network, paths, options.repeats)
             parts, whole = np.median(rows, 0) * 1e3, rows.sum(1) * 1e3

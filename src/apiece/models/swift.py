@@ -174,19 +174,19 @@ class Swift(nn.Module):
         self.drop = nn.Dropout2d(config.dropout)
         self.class_tower = Tower(size.neck, size.head, 4, norm)
         self.shape_tower = Tower(size.neck, size.head, 4, norm)
-        self.to_logits = nn.Conv2d(size.neck, classes, 1)
-        self.to_shape = nn.Conv2d(size.neck, 4 + config.prototypes + _SHAPE, 1)
+        self.to_logits = nn.Linear(size.neck, classes)
+        self.to_shape = nn.Linear(size.neck, 4 + config.prototypes + _SHAPE)
         self.scales = nn.Parameter(torch.zeros(4))
         self.finer = 4 // config.mask_stride
         self.mask_branch = nn.Sequential(*(ConvNorm(size.neck, size.neck, norm=norm) for _ in range(2)))
         self.to_features = nn.Conv2d(size.neck, config.prototypes * self.finer**2, 1)
         self.to_regions = nn.Conv2d(config.prototypes, classes, 1)  # in training only
-        for conv in (self.to_logits, self.to_shape):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        for layer in (self.to_logits, self.to_shape):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
         with torch.no_grad():
-            self.to_logits.bias.fill_(-4.6)  # type: ignore[union-attr]  # objects are rare: a score of 0.01
-            self.to_shape.bias[-_SHAPE:] = torch.tensor(_ELLIPSE)  # type: ignore[index]
+            self.to_logits.bias.fill_(-4.6)  # objects are rare: a score of 0.01
+            self.to_shape.bias[-_SHAPE:] = torch.tensor(_ELLIPSE)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         found = self.encoder(images)
@@ -194,13 +194,11 @@ class Swift(nn.Module):
         logits, shapes = [], []
         for k, level in enumerate(pyramid):
             classes, shape = self.class_tower(level, k), self.shape_tower(level, k)
+            logits.append(self.to_logits(_rows(classes)).float())
             with torch.autocast(images.device.type, enabled=False):  # coordinates are too fine for half precision
-                logits.append(_rows(self.to_logits(classes.float())))
                 scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + _SHAPE)])
-                shapes.append(_rows(self.to_shape(shape.float())) + scale)
-        features = self.mask_branch(pyramid[0])
-        with torch.autocast(images.device.type, enabled=False):
-            maps = functional.pixel_shuffle(self.to_features(features.float()), self.finer)
+                shapes.append(self.to_shape(_rows(shape).float()) + scale)
+        maps = functional.pixel_shuffle(self.to_features(self.mask_branch(pyramid[0])), self.finer).float()
         shape = torch.cat(shapes, 1)
         place, stride = self.points((images.shape[2], images.shape[3])).places(images.device)
         reach = shape[..., :4].clamp(-6, 6).exp() * (_PRIOR * stride)[:, None]

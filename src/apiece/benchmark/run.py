@@ -18,7 +18,7 @@ from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
 from apiece.benchmark._rows import Row, pareto, row, write_csv, write_json
 from apiece.benchmark.config import BenchmarkConfig, Entry, cores
 from apiece.datasets.dataset import fingerprint
-from apiece.errors import ApieceError, ConfigError, MissingExtraError, ModelFileError
+from apiece.errors import ApieceError, ConfigError, ModelFileError
 
 __all__ = ["Plan", "Result", "Watch", "run"]
 
@@ -236,8 +236,8 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
         architecture = _plugins.load("apiece.models", entry.architecture).ARCHITECTURE
         config.training(entry).with_defaults(architecture)
         build_model_config(architecture, entry.architecture, entry.settings)
-    except MissingExtraError:
-        return  # its row says what to install
+    except ImportError:
+        return  # such as a missing extra: its row says what to install
     except ApieceError as error:
         raise ConfigError(f"{entry.name}: {error}") from error
 

@@ -121,7 +121,7 @@ def _frame(dots: Sequence[Dot]) -> Frame:
     if y.min() >= 0 and low < 0.3 * span:
         low = min(0.0, y.min() - 0.12 * span)
     return Frame(
-        (float(x.min() / margin), float(x.max() * margin)), (float(low), float(y.max() + 0.18 * span)),
+        (float(x.min() / margin), float(x.max() * margin)), (float(low), float(y.max() + (0.18 if y.any() else 1.0) * span)),
         _SIZE, _TOP, log=True,
     )  # fmt: skip
 

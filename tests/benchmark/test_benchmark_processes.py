@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apiece.benchmark._memory import Gauge
+from apiece.benchmark._gauges import Memory, Others
 from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
 
 # does what it is told: sleep, end with a code, kill itself, or write a result
@@ -112,10 +112,22 @@ def test_what_a_child_is_told_is_json(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the high-water mark cannot be set back")
-def test_the_gauge_sees_a_rise_and_its_peak() -> None:
-    gauge = Gauge()
+def test_memory_sees_a_rise_and_its_peak() -> None:
+    gauge = Memory()
     block = np.ones(8_000_000)
     del block
     peak = gauge.peak
     assert peak is not None
     assert 60 < peak < 120
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell")
+def test_others_are_seen_at_work() -> None:
+    others = Others()
+    code = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass"
+    begin = time.monotonic()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    seconds = time.monotonic() - begin
+    cores = others.cores
+    assert cores is not None
+    assert cores >= 0.4 / (seconds + 0.5)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from apiece.benchmark._child import throughput
-from apiece.benchmark._page import table_of_scores, words_of_time, write_page
+from apiece.benchmark._page import disturbance, table_of_scores, words_of_time, write_page
 from apiece.benchmark._processes import Outcome
 from apiece.benchmark._rows import Row, pareto, row, write_csv, write_json
 from apiece.benchmark.config import Entry
@@ -23,7 +23,7 @@ TRAINED: dict[str, Any] = {
 }  # fmt: skip
 JUDGED: dict[str, Any] = {
     "architecture": "embedding", "kind": "bottom-up", "parameters": 2_500_000, "imgsz": 320, "latency_ms": 12.5,
-    "latency_p90_ms": 20.0, "timings": 24, "memory_mb": 80.0, "gpu_memory_mb": None,
+    "latency_p90_ms": 20.0, "timings": 24, "others_cores": 1.25, "memory_mb": 80.0, "gpu_memory_mb": None,
     "scores": {"mask_ap": 0.25, "mask_ap50": 0.5, "mask_ap_large": None, "ap_tau50": 0.4, "ap_tau": 0.3},
     "per_class": {"nut": {"mask_ap": 0.25}},
 }  # fmt: skip
@@ -127,6 +127,11 @@ def test_memory_on_a_gpu_has_columns_of_its_own() -> None:
     assert not any("GPU" in c for c in table_of_scores([Row("a")])[0])
     columns, ((*cells,),) = table_of_scores([Row("a", predict_gpu_memory_mb=512.4)])
     assert cells[columns.index("GPU MB")] == 512
+
+
+def test_a_busy_machine_is_told_of() -> None:
+    assert disturbance([Row("a"), Row("b", others_cores=0.1)]) == ""
+    assert "(cores in use): c (1.2)." in disturbance([Row("a"), Row("c", others_cores=1.2)])
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from apiece._atomic import atomic
-from apiece.benchmark._memory import Gauge
+from apiece.benchmark._gauges import Memory, Others
 from apiece.errors import ApieceError
 
 __all__ = ["main", "throughput"]
@@ -82,7 +82,7 @@ def _train(task: Mapping[str, Any]) -> dict[str, Any]:
     architecture = _plugins.load("apiece.models", config.model).ARCHITECTURE
     goes_on = (config.folder / "last" / "state.safetensors").is_file()
     config = TrainConfig.from_dict({**config.to_dict(), "resume": goes_on, "overwrite": not goes_on})
-    gauge = Gauge()
+    gauge = Memory()
     made = train(config)
     hardware, effective = Hardware.choose(config), config.with_defaults(architecture)
     batch = (hardware.batch if effective.batch == "auto" else int(effective.batch or 1)) * (effective.accumulate or 1)
@@ -127,9 +127,9 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     truth = validation_images(Path(task["data"]), task["seed"], task["trains"])
     every = max(1, -(-len(truth) // task["timed"]))
     paths = [ref.path for ref in truth.refs[::every]]
-    gauge = Gauge()
+    gauge = Memory()
     model = load(task["model"], device=task["device"])
-    milliseconds = _latency(model, paths)
+    milliseconds, others = _latency(model, paths)
     memory, on_gpu = gauge.peak, _gpu_peak()
     result = evaluate(model, truth)
     loaded = model.loaded
@@ -141,6 +141,7 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
         "latency_ms": float(np.median(milliseconds)),
         "latency_p90_ms": float(np.percentile(milliseconds, 90)),
         "timings": len(milliseconds),
+        "others_cores": others,
         "memory_mb": memory,
         "gpu_memory_mb": on_gpu,
         # COCO's -1 means that there was nothing to score
@@ -152,16 +153,16 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _latency(model: Any, paths: list[Path]) -> list[float]:
-    """Milliseconds from the image file to instances at its own size, one image at a time."""
+def _latency(model: Any, paths: list[Path]) -> tuple[list[float], float | None]:
+    """Milliseconds from the image file to instances at its own size, one image at a time; cores others used."""
     for path in (paths * _WARM_UP)[:_WARM_UP]:
         model.predict(path)
-    times = []
+    times, others = [], Others()
     for path in paths * -(-_TIMES // len(paths)):
         begin = time.perf_counter()
         model.predict(path)
         times.append(1e3 * (time.perf_counter() - begin))
-    return times
+    return times, others.cores
 
 
 if __name__ == "__main__":

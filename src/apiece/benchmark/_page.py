@@ -10,9 +10,10 @@ from typing import Any
 from apiece.benchmark._rows import Row, pareto
 from apiece.draw.report import Chart, Dot, Line, ReportData, Scatter, Table, write_report
 
-__all__ = ["table_of_scores", "table_of_sizes", "write_page"]
+__all__ = ["disturbance", "table_of_scores", "table_of_sizes", "words_of_time", "write_page"]
 
 _CURVES = 8  # as many as there are colours
+_DISTURBED = 0.25  # cores in use by other programs
 _NOTE = (
     "Latency: from the image file to instances at the image's own size, one image at a time, median and 90th "
     "percentile. Memory: most resident memory beyond that of the loaded libraries, in MB (10⁶ bytes). AP-tau: "
@@ -32,8 +33,11 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
         Table("Mask AP by size, and of boxes", *table_of_sizes(rows), note=_SIZES_NOTE),
     ]
     failed = [f"{r.model} failed: {r.error}" for r in rows if r.error]
+    disturbed = disturbance(rows)
     waiting = [r.model for r in rows if r.status == "waiting"]
-    notes = failed + ([f"Not measured yet: {', '.join(waiting)}."] if waiting else [])
+    notes = (
+        failed + ([disturbed] if disturbed else []) + ([f"Not measured yet: {', '.join(waiting)}."] if waiting else [])
+    )
     if conditions["training"] is None:
         notes.append("The models were trained before, each in its own way: compare them as they are.")
     data = ReportData(
@@ -46,6 +50,15 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
         notes=notes,
     )
     write_report(path, data)
+
+
+def disturbance(rows: Sequence[Row]) -> str:
+    """A warning if other programs were at work while latency was measured; empty if not."""
+    busy = [r for r in rows if (r.others_cores or 0.0) > _DISTURBED]
+    if not busy:
+        return ""
+    told = ", ".join(f"{r.model} ({r.others_cores:.1f})" for r in busy)
+    return f"Other programs were at work while latency was measured, so that it is too long (cores in use): {told}."
 
 
 def table_of_scores(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:

@@ -33,6 +33,7 @@ class Row:
         0.5 to 0.95.
     latency_ms, latency_p90_ms : from image file to instances at the image's own size, one image at a time: median and
         90th percentile.
+    others_cores : cores that other programs kept busy meanwhile: they make latency longer.
     predict_memory_mb : most resident memory (10^6 bytes) of the model and prediction, beyond that of the libraries.
     train_memory_mb : the same of the training process, without its data-loader processes.
     predict_gpu_memory_mb, train_gpu_memory_mb : most memory that tensors took on a GPU.
@@ -62,6 +63,7 @@ class Row:
     ap_tau: float | None = None
     latency_ms: float | None = None
     latency_p90_ms: float | None = None
+    others_cores: float | None = None
     predict_memory_mb: float | None = None
     train_memory_mb: float | None = None
     predict_gpu_memory_mb: float | None = None
@@ -97,7 +99,7 @@ def row(entry: Entry, folder: Path, trained: Outcome | None, judged: Outcome | N
     if judged is not None and judged.result is not None:
         found = judged.result
         values |= {k: found[k] for k in ("architecture", "kind", "parameters", "imgsz", "per_class")}
-        values |= {k: found[k] for k in ("latency_ms", "latency_p90_ms")}
+        values |= {k: found[k] for k in ("latency_ms", "latency_p90_ms", "others_cores")}
         values |= {"predict_memory_mb": found["memory_mb"], "predict_gpu_memory_mb": found["gpu_memory_mb"]}
         values |= {k: found["scores"].get(k) for k in _SCORES}
         values["status"] = "done"

@@ -49,6 +49,7 @@ def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings
     json
         One JSON object, as in benchmark.json, on standard output.
     """
+    from apiece.benchmark._page import disturbance
     from apiece.benchmark.run import run
 
     with _watch() as watch:
@@ -57,6 +58,8 @@ def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings
         print_json({"conditions": result.conditions, "models": [asdict(r) for r in result.rows]})
     else:
         _print(result.rows)
+    if disturbed := disturbance(result.rows):
+        note(disturbed)
     for row in result.rows:
         if row.error:
             note(f"{row.model} failed: {row.error}")

@@ -120,10 +120,9 @@ def _frame(dots: Sequence[Dot]) -> Frame:
     low = y.min() - 0.18 * span
     if y.min() >= 0 and low < 0.3 * span:
         low = min(0.0, y.min() - 0.12 * span)
-    return Frame(
-        (float(x.min() / margin), float(x.max() * margin)), (float(low), float(y.max() + (0.18 if y.any() else 1.0) * span)),
-        _SIZE, _TOP, log=True,
-    )  # fmt: skip
+    high = y.max() + (0.18 if y.any() else 1.0) * span
+    across = (float(x.min() / margin), float(x.max() * margin))
+    return Frame(across, (float(low), float(high)), _SIZE, _TOP, log=True)
 
 
 def _radius(area: float, largest: float) -> float:

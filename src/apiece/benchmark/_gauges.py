@@ -1,18 +1,21 @@
-"""Memory of this process, as the operating system counts it."""
+"""Memory of this process, and the work of others beside it, as the operating system counts them."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
+import time
 from pathlib import Path
 
-__all__ = ["Gauge"]
+__all__ = ["Memory", "Others"]
 
 _STATUS = Path("/proc/self/status")
 _RESET = Path("/proc/self/clear_refs")
+_STAT = Path("/proc/stat")
 
 
-class Gauge:
+class Memory:
     """How far the resident memory of this process rises above what it was when the gauge was made, in MB (10^6 bytes).
 
     On Linux the high-water mark is the kernel's own and is set back first; elsewhere it is that of the process so far.
@@ -29,6 +32,33 @@ class Gauge:
         """The highest rise so far; None where the system does not tell."""
         now = _read("VmHWM")
         return None if now is None or self.base is None else max(0.0, now - self.base)
+
+
+class Others:
+    """How many cores other programs kept busy, on average, since this was made: they make times too long."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic(), _busy(), time.process_time()
+
+    @property
+    def cores(self) -> float | None:
+        """Busy cores but for this process; None where the system does not tell."""
+        began, busy, own = self._begin
+        now, seconds = _busy(), time.monotonic() - began
+        if now is None or busy is None or seconds <= 0:
+            return None
+        return max(0.0, (now - busy - (time.process_time() - own)) / seconds)
+
+
+def _busy() -> float | None:
+    """Seconds that all cores together have worked since the machine was started."""
+    try:
+        fields = _STAT.read_text(encoding="ascii").splitlines()[0].split()
+    except OSError:
+        return None
+    # cpu user nice system idle iowait irq softirq ...; guests are counted in user and nice
+    user, nice, system, _, _, irq, softirq = map(int, fields[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 def _read(key: str) -> float | None:

@@ -13,6 +13,7 @@ which leaves a mask of the wrong size for the next layer, is off.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,7 +33,7 @@ from apiece.errors import ConfigError
 from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import LibraryBackbone, backbone_settings, check_encoder, library_tensors
+from apiece.models._layers.library import LibraryBackbone, backbone_settings, check_encoder, initialise, library_tensors
 from apiece.models._layers.losses import class_weights
 from apiece.models._layers.points import SetLoss, set_losses
 from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
@@ -129,7 +130,7 @@ class Mask2FormerConfig:
 
 
 class _Head(Mask2FormerPreTrainedModel):  # type: ignore[misc]
-    """The library's parts beyond the encoder, initialised as the library does it."""
+    """The library's parts beyond the encoder."""
 
     def __init__(self, config: LibraryConfig, channels: Sequence[int]) -> None:
         super().__init__(config)
@@ -139,6 +140,22 @@ class _Head(Mask2FormerPreTrainedModel):  # type: ignore[misc]
         self.drop = nn.Dropout(config.dropout)
         self.class_predictor = nn.Linear(config.hidden_dim, config.num_labels + 1)
         self.post_init()
+        initialise(self)
+        self._spread()
+
+    @torch.no_grad()
+    def _spread(self) -> None:
+        """Deformable attention begins by looking along one direction per head, a step further with each point."""
+        for layer in self.pixel_decoder.encoder.layers:
+            attention = layer.self_attn
+            angle = torch.arange(attention.n_heads) * (2 * math.pi / attention.n_heads)
+            towards = torch.stack([angle.cos(), angle.sin()], 1)
+            towards = towards / towards.abs().amax(1, keepdim=True)  # to the side of a square
+            steps = torch.arange(1, attention.n_points + 1)[:, None]
+            offsets = (towards[:, None, None] * steps).expand(-1, attention.n_levels, -1, -1)
+            nn.init.zeros_(attention.sampling_offsets.weight)
+            attention.sampling_offsets.bias.copy_(offsets.flatten())
+            nn.init.zeros_(attention.attention_weights.weight)
 
     def forward(self, features: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         # group norm under autocast gives bfloat16 on a CPU, and points to look at would be as coarse

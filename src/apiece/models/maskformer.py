@@ -33,7 +33,7 @@ from apiece.errors import ConfigError
 from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import LibraryBackbone, backbone_settings, check_encoder, library_tensors
+from apiece.models._layers.library import LibraryBackbone, backbone_settings, check_encoder, initialise, library_tensors
 from apiece.models._layers.losses import class_weights
 from apiece.models._layers.points import SetLoss, set_losses
 from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
@@ -131,7 +131,7 @@ class MaskFormerConfig:
 
 
 class _Head(MaskFormerPreTrainedModel):  # type: ignore[misc]
-    """The library's parts beyond the encoder, initialised as the library does it."""
+    """The library's parts beyond the encoder."""
 
     def __init__(self, config: LibraryConfig, channels: Sequence[int]) -> None:
         super().__init__(config)
@@ -147,6 +147,7 @@ class _Head(MaskFormerPreTrainedModel):  # type: ignore[misc]
         self.class_predictor = nn.Linear(hidden, config.num_labels + 1)
         self.mask_embedder = MaskformerMLPPredictionHead(hidden, hidden, config.mask_feature_size)
         self.post_init()
+        initialise(self)
 
     def forward(self, features: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         pixels = self.pixel_decoder(features).last_hidden_state

@@ -8,7 +8,8 @@ the authors trained may not be used commercially (CC-BY-NC-4.0, as their model z
 What differs: all is smaller by default, to learn from scratch on a CPU; losses are computed here, from crops and with
 fewer points (see `points`), never from a dense mask per object; a query stands for its likeliest class only, and of two
 answers for one object the worse one goes; dropping whole layers, which the library does at the rate of ``dropout`` and
-which leaves a mask of the wrong size for the next layer, is off.
+which leaves a mask of the wrong size for the next layer, is off; weights begin as in the authors' code (see
+`initialise`).
 """
 
 from __future__ import annotations
@@ -31,20 +32,25 @@ from transformers.models.mask2former.modeling_mask2former import (
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
-from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import LibraryBackbone, backbone_settings, check_encoder, initialise, library_tensors
+from apiece.models._layers.library import (
+    STRIDES,
+    backbone_settings,
+    check_encoder,
+    four_stages,
+    initialise,
+    library_tensors,
+)
 from apiece.models._layers.losses import class_weights
 from apiece.models._layers.points import SetLoss, set_losses
 from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
 
 __all__ = ["ARCHITECTURE", "Mask2Former", "Mask2FormerConfig"]
 
-_STRIDES = (4, 8, 16, 32)
 # settings of the library that no published checkpoint changes, and that nothing here can express
 _FIXED: Mapping[str, Any] = {
     "activation_function": "relu", "common_stride": 4, "enforce_input_projection": False,
-    "feature_strides": list(_STRIDES), "pre_norm": False,
+    "feature_strides": list(STRIDES), "pre_norm": False,
 }  # fmt: skip
 _NAMES = {  # the library's modules, and ours
     "model.pixel_level_module.encoder.": "encoder.body.",
@@ -125,7 +131,7 @@ class Mask2FormerConfig:
             num_labels=classes, feature_size=self.width, mask_feature_size=self.mask_width, hidden_dim=self.hidden,
             num_attention_heads=self.heads, encoder_layers=self.pixel_layers, decoder_layers=self.layers + 1,
             encoder_feedforward_dim=self.pixel_feedforward, dim_feedforward=self.feedforward, dropout=self.dropout,
-            num_queries=self.queries, feature_strides=list(_STRIDES),
+            num_queries=self.queries, feature_strides=list(STRIDES),
         )  # fmt: skip
 
 
@@ -178,18 +184,10 @@ class Mask2Former(nn.Module):
         self.config = config
         self.class_weights: Tensor
         self.register_buffer("class_weights", class_weights(config.class_weights, classes), persistent=False)
-        self.encoder: nn.Module
-        if config.encoder:
-            self.encoder = encoder = LibraryBackbone(config.encoder, channels)
-            self.levels = list(range(4))
-        else:
-            self.encoder = encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
-            self.levels = [i for i, s in enumerate(encoder.strides) if s in _STRIDES]
-        if len(self.levels) != 4:
-            raise ConfigError(
-                f"mask2former needs features at strides 4 to 32; {config.backbone!r} has {encoder.strides}"
-            )
-        self.head = _Head(config.library(classes), [encoder.channels[i] for i in self.levels])
+        self.encoder, self.levels, widths = four_stages(
+            config.encoder, config.backbone, channels, config.weights, config.norm
+        )
+        self.head = _Head(config.library(classes), widths)
 
     def answers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Class and mask logits before the first layer and after each, the last one's being the model's answer."""
@@ -235,7 +233,7 @@ def decode(
     """Masks at the image's size, which may overlap; a score is the class's chance times the mask's mean chance."""
     chances = chosen_classes(outputs["classes"])
     return [
-        decode_queries(chances[i], outputs["masks"][i], frame, classes, options, cell=_STRIDES[0])
+        decode_queries(chances[i], outputs["masks"][i], frame, classes, options, cell=STRIDES[0])
         for i, frame in enumerate(frames)
     ]
 

@@ -8,7 +8,8 @@ that the authors trained may not be used commercially (CC-BY-NC-4.0, as their mo
 What differs: all is smaller by default, to learn from scratch on a CPU; masks are compared at sampled points, from
 crops, as Mask2Former does it (see `points`), with this paper's focal and Dice terms; every layer of the decoder
 answers and is matched by itself; a score is the class's chance times the mask's mean chance, a query stands for its
-likeliest class only, and of two answers for one object the worse one goes.
+likeliest class only, and of two answers for one object the worse one goes; weights begin as in the authors' code, see
+`initialise`.
 """
 
 from __future__ import annotations
@@ -31,16 +32,21 @@ from transformers.models.maskformer.modeling_maskformer import (
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
-from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import LibraryBackbone, backbone_settings, check_encoder, initialise, library_tensors
+from apiece.models._layers.library import (
+    STRIDES,
+    backbone_settings,
+    check_encoder,
+    four_stages,
+    initialise,
+    library_tensors,
+)
 from apiece.models._layers.losses import class_weights
 from apiece.models._layers.points import SetLoss, set_losses
 from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
 
 __all__ = ["ARCHITECTURE", "MaskFormer", "MaskFormerConfig"]
 
-_STRIDES = (4, 8, 16, 32)
 _NAMES = {  # the library's modules, and ours
     "model.pixel_level_module.encoder.": "encoder.body.",
     "model.pixel_level_module.decoder.": "head.pixel_decoder.",
@@ -170,18 +176,10 @@ class MaskFormer(nn.Module):
         self.config = config
         self.class_weights: Tensor
         self.register_buffer("class_weights", class_weights(config.class_weights, classes), persistent=False)
-        self.encoder: nn.Module
-        if config.encoder:
-            self.encoder = encoder = LibraryBackbone(config.encoder, channels)
-            self.levels = list(range(4))
-        else:
-            self.encoder = encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
-            self.levels = [i for i, s in enumerate(encoder.strides) if s in _STRIDES]
-        if len(self.levels) != 4:
-            raise ConfigError(
-                f"maskformer needs features at strides 4 to 32; {config.backbone!r} has {encoder.strides}"
-            )
-        self.head = _Head(config.library(classes), [encoder.channels[i] for i in self.levels])
+        self.encoder, self.levels, widths = four_stages(
+            config.encoder, config.backbone, channels, config.weights, config.norm
+        )
+        self.head = _Head(config.library(classes), widths)
 
     def answers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Class and mask logits after each layer, the last one's being the model's answer."""
@@ -227,7 +225,7 @@ def decode(
     """Masks at the image's size, which may overlap; a score is the class's chance times the mask's mean chance."""
     chances = chosen_classes(outputs["classes"])
     return [
-        decode_queries(chances[i], outputs["masks"][i], frame, classes, options, cell=_STRIDES[0])
+        decode_queries(chances[i], outputs["masks"][i], frame, classes, options, cell=STRIDES[0])
         for i, frame in enumerate(frames)
     ]
 

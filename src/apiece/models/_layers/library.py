@@ -17,11 +17,23 @@ from transformers.utils import logging
 
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models._base import Checkpoint
+from apiece.models._layers.backbone import build_backbone
 
-__all__ = ["ENCODERS", "LibraryBackbone", "backbone_settings", "check_encoder", "initialise", "library_tensors"]
+__all__ = [
+    "ENCODERS",
+    "STRIDES",
+    "LibraryBackbone",
+    "backbone_settings",
+    "check_encoder",
+    "four_stages",
+    "initialise",
+    "library_tensors",
+]
 
 ENCODERS = ("resnet", "swin", "maskformer-swin")
 """Kinds of the library's backbones that can be encoders."""
+STRIDES = (4, 8, 16, 32)
+"""Of the features that the models here take."""
 # what the library writes that says nothing of the shape
 _IDLE = {"architectures", "dtype", "id2label", "label2id", "torch_dtype", "transformers_version", "_name_or_path"}
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
@@ -71,10 +83,31 @@ class LibraryBackbone(nn.Module):
         except (AttributeError, TypeError, ValueError) as error:
             raise ConfigError(f"encoder: transformers cannot build this backbone: {error}") from error
         self.channels = tuple(int(c) for c in self.body.channels)
-        self.strides = (4, 8, 16, 32)
+        self.strides = STRIDES
 
     def forward(self, images: Tensor) -> list[Tensor]:
         return list(self.body(images).feature_maps)
+
+
+def four_stages(
+    encoder: Mapping[str, Any], backbone: str, channels: int, weights: str, norm: str
+) -> tuple[nn.Module, list[int], list[int]]:
+    """The encoder of a model that may have one of the library's: of ``encoder`` if it says anything, else `backbone`'s.
+
+    Returns
+    -------
+    the encoder; which of its features lie at strides 4, 8, 16 and 32; and their channels.
+
+    Raises
+    ------
+    ConfigError
+        if it has not all of them.
+    """
+    built = LibraryBackbone(encoder, channels) if encoder else build_backbone(backbone, channels, weights, norm=norm)
+    levels = [i for i, s in enumerate(built.strides) if s in STRIDES]
+    if len(levels) != len(STRIDES):
+        raise ConfigError(f"features at strides 4 to 32 are needed; backbone {backbone!r} has {built.strides}")
+    return built, levels, [built.channels[i] for i in levels]
 
 
 @torch.no_grad()
@@ -91,8 +124,9 @@ def initialise(module: nn.Module) -> None:
             nn.init.normal_(part.weight)
         else:
             continue
-        if getattr(part, "bias", None) is not None:
-            nn.init.zeros_(part.bias)
+        bias = getattr(part, "bias", None)
+        if isinstance(bias, Tensor):
+            nn.init.zeros_(bias)
 
 
 def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, checkpoint: Checkpoint) -> dict[str, Tensor]:

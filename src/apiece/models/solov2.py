@@ -380,5 +380,5 @@ ARCHITECTURE = Architecture(
     loss=loss,
     decode=decode,
     stride=32,
-    defaults={"lr": 1e-3, "batch": 8, "weight_decay": 1e-2},
+    defaults={"lr": 2e-3, "batch": 8, "weight_decay": 1e-2},
 )

@@ -16,7 +16,7 @@ What differs, and why:
   so that a mask begins as a blob at its cell. It is still one 1 x 1 convolution of one map for all objects.
 - *No object is lost.* Of two that want one cell, the paper leaves one out; see `assign_cells`.
 - *Masks are learned at sampled pixels* of stride 2 (interpolated, as prediction does) in a window about the object, by
-  Dice; at these and some elsewhere, among them other objects' centres, by cross-entropy, as Dice alone starts slowly.
+  Dice; at these and some elsewhere, among them other objects' centres, by cross-entropy, where the mask must be off.
 - Each cell answers for its best class; the heads are narrow; Matrix NMS runs on bit-packed masks of stride 4, and what
   then still overlaps a better one of its class by more than the asked IoU leaves.
 """

@@ -21,6 +21,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
 from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput
+from apiece.models._layers.dense import components
 from apiece.train._schedule import parameter_groups
 
 NAMES = _plugins.names("apiece.models")
@@ -281,7 +282,7 @@ def test_decoding_never_builds_instances_times_pixels(architecture: Architecture
 
 
 def overlapping(seed: int, overlap: bool) -> tuple[np.ndarray, Instances]:
-    """A disc, two bars that cross each other and a disc that a bar covers in part; whole masks, or what shows."""
+    """Two discs and two bars; a bar lies across a disc. Whole masks, or what shows."""
     rng = np.random.default_rng(seed)
     pixels, shapes, labels = np.zeros((96, 96), np.float32), [], [0, 0, 1, 1]
     x, y = (int(v) for v in rng.integers(0, 12, 2))
@@ -306,8 +307,14 @@ def overlapping(seed: int, overlap: bool) -> tuple[np.ndarray, Instances]:
 
 @pytest.mark.slow
 def test_overfits_four_images_to_mask_ap_09(architecture: Architecture) -> None:
-    """With the model's own learning rate; objects overlap where it says that it can find such."""
+    """With the model's own learning rate; objects overlap where it says that it can find such.
+
+    A bar cuts a disc in two: a semantic model has no way to know that the halves are one object (a perfect map of
+    classes scores 0.86 at best), so for it each connected part counts as an object.
+    """
     scenes = [overlapping(seed, architecture.overlap) for seed in range(4)]
+    if architecture.kind == "semantic":
+        scenes = [(pixels, in_parts(truth)) for pixels, truth in scenes]
     module = make(architecture).train()
     images, targets = batch_of(architecture, architecture.config(), scenes)
     highest = float(architecture.defaults.get("lr", 5e-4))
@@ -326,6 +333,12 @@ def test_overfits_four_images_to_mask_ap_09(architecture: Architecture) -> None:
             if found >= 0.9:
                 break
     assert found >= 0.9
+
+
+def in_parts(instances: Instances) -> Instances:
+    """Each connected part as an object of its own."""
+    parts, source = components(instances.masks)
+    return Instances(parts, instances.labels[source], instances.classes)
 
 
 def mask_ap(architecture: Architecture, module: nn.Module, images: Tensor, scenes: list[Any]) -> float:

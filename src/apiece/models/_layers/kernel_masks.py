@@ -68,7 +68,8 @@ def low_resolution(maps: Float, kernels: Float, places: Float, stride: int) -> L
         area = np.bincount(owner, minlength=len(on))
         maskness[some] = np.bincount(owner, inside, minlength=len(on)) / np.maximum(area, 1)
         bits[some] = pack_bits(on)
-        for k, axis in enumerate((on.any(axis=1), on.any(axis=2))):
+        for k in (0, 1):
+            axis: npt.NDArray[np.bool_] = np.any(on, axis=k + 1)
             boxes[some, k] = axis.argmax(axis=1)
             boxes[some, k + 2] = axis.shape[1] - axis[:, ::-1].argmax(axis=1)
     return maskness, boxes, bits

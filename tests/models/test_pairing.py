@@ -41,19 +41,22 @@ def test_masks_at_points_by_hand() -> None:
     dense[0, 1:3, 1:3] = True
     dense[1, 0, 0] = True
     crops, layout = pack_crops(Masks.from_dense(dense))
-    points = torch.tensor([[2.0, 2.0], [1.0, 1.0], [4.0, 4.0], [0.0, 0.0], [2.0, 1.0]])
-    assert pairing.at_points(crops, layout, points).tolist() == [[1, 0.25, 0, 0, 0.5], [0, 0.25, 0, 0.25, 0]]
+    points = torch.tensor([[2.0, 2.0], [0.9, 1.0], [1.0, 2.9], [0.0, 0.0], [3.0, 1.0], [9.0, 1.0]])
+    assert pairing.at_points(crops, layout, points).tolist() == [[1, 0, 1, 0, 0, 0], [0, 0, 0, 1, 0, 0]]
 
 
-def test_masks_at_points_are_means_of_pixels() -> None:
-    rng = np.random.default_rng(3)
-    dense = rng.random((6, 12, 16)) < 0.4
+def test_masks_at_all_pixel_centres_are_the_dense_masks() -> None:
+    dense = np.random.default_rng(3).random((6, 12, 16)) < 0.4
     crops, layout = pack_crops(Masks.from_dense(dense))
-    y, x = np.meshgrid(np.arange(2, 12, 4), np.arange(2, 16, 4), indexing="ij")
-    points = torch.from_numpy(np.stack([x.ravel(), y.ravel()], 1)).float()
-    found = pairing.at_points(crops, layout, points).numpy()
-    wanted = [dense[:, j - 1 : j + 1, i - 1 : i + 1].mean((1, 2)) for j, i in zip(y.ravel(), x.ravel(), strict=True)]
-    np.testing.assert_allclose(found, np.stack(wanted, 1))
+    points = pairing.draw_points((12, 16), torch.zeros(0, 4), 192)
+    np.testing.assert_array_equal(pairing.at_points(crops, layout, points).numpy(), dense.reshape(6, -1))
+
+
+def test_sampling_is_upsampling() -> None:
+    maps = torch.randn(3, 5, 4)
+    points = pairing.draw_points((20, 16), torch.zeros(0, 4), 320)
+    wanted = functional.interpolate(maps[None], size=(20, 16), mode="bilinear", align_corners=False)[0]
+    torch.testing.assert_close(pairing.sample(maps, points, (20, 16)), wanted.flatten(1), rtol=1e-4, atol=1e-5)
 
 
 def test_no_masks_at_no_points() -> None:
@@ -69,17 +72,17 @@ def test_points_in_a_crowd() -> None:
     assert not pairing.crowded(encode_masks(Instances(masks)), points).any()
 
 
-def test_few_cells_are_all_looked_at_and_many_are_drawn_near_objects_too() -> None:
+def test_few_points_are_all_looked_at_and_many_are_drawn_in_objects_too() -> None:
     boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
-    assert pairing.draw_cells((3, 5), 4.0, boxes, 15).tolist() == list(range(15))
+    assert pairing.draw_points((2, 3), boxes, 6).tolist() == [[x + 0.5, y + 0.5] for y in range(2) for x in range(3)]
     torch.manual_seed(1)
-    drawn = pairing.draw_cells((100, 100), 4.0, boxes, 200)
-    row, column = drawn // 100, drawn % 100
-    assert len(drawn) == 200
-    assert ((row < 2) & (column < 2)).sum() >= 100
-    assert drawn.min() >= 0
-    assert drawn.max() < 10_000
-    assert len(pairing.draw_cells((100, 100), 4.0, boxes[:0], 200)) == 200
+    points = pairing.draw_points((100, 200), boxes, 400)
+    assert points.shape == (400, 2)
+    assert (points % 1 == 0.5).all()
+    assert (points < 8).all(1).sum() >= 200
+    assert (points < torch.tensor([200, 100])).all()
+    assert points[:, 0].max() > 150
+    assert pairing.draw_points((100, 200), boxes[:0], 400).shape == (400, 2)
 
 
 def test_points_near_a_box() -> None:

@@ -40,7 +40,7 @@ from apiece.models._layers.queries import assign, check_room, chosen_classes, de
 __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
 
 _VALUES = 1 << 25  # values of the mask head's widest layer held at once
-_POINTS = 16_384  # most points at which masks are compared
+_POINTS = 4096  # most points at which masks are compared
 _TABLE = 4_000_000  # entries of the table of objects and points, per image
 _NONE = 0.1  # weight of "no object" in the loss of classes
 
@@ -290,15 +290,13 @@ def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask,
     """Sum over the objects ``target`` (K,) of one image, whose maps (K, h, w) are the queries' answers."""
     if not len(target):
         return maps.sum() * 0.0
-    grid, cell = (int(maps.shape[1]), int(maps.shape[2])), size[0] / maps.shape[1]
     boxes = targets["boxes"][target]
-    cells = pairing.draw_cells(grid, cell, boxes, min(_POINTS, max(512, _TABLE // len(target))))
-    points = torch.stack([cells % grid[1] + 0.5, cells // grid[1] + 0.5], 1) * cell
+    points = pairing.draw_points(size, boxes, min(_POINTS, max(512, _TABLE // len(target))))
     truth = pairing.at_points(targets["crops"], targets["layout"][target], points)
-    near = pairing.near_points(boxes, points, cell)
+    near = pairing.near_points(boxes, points, 4)
     seen = (~pairing.crowded(targets, points)).float()
-    each = pairing.mask_loss(maps.flatten(1)[:, cells], truth, near, seen)
-    return (2 * each * module.class_weights[targets["labels"][target]]).sum()
+    each = pairing.mask_loss(pairing.sample(maps, points, size), truth, near, seen)
+    return (5 * each * module.class_weights[targets["labels"][target]]).sum()
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ features at a quarter of the input.
 What differs: a small encoder with fine patches by default, for training from scratch; windows are cut right when the
 input is not square (the library, made for square ones, mixes rows and columns up); the input is padded to whole windows
 in here; there may be more queries than cells: then the best cells are taken more than once; masks are compared with the
-objects at points that all queries share, the points near an object weighing as much as all others, where the library
-makes every mask a grid and draws its least certain points; query and object are matched by the same points.
+objects at points that all queries share, those near an object weighing as much as all others, and matched by the same
+points, where the library makes every mask a grid and draws its least certain points.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["ARCHITECTURE", "RfDetr", "RfDetrSettings"]
 
 _RATIO = 4  # input pixels along a cell of a mask
 _TABLE = 2_000_000  # entries of the table of objects and points, per image
-_POINTS = 4096  # most points at which masks are compared
+_POINTS = 2048  # most points at which masks are compared
 
 
 @dataclass(frozen=True)
@@ -233,10 +233,9 @@ class RfDetr(nn.Module):
         return found
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        last = self.answers(images)[-1]
-        queries = self.config.queries
-        masks = torch.einsum("bqc,bchw->bqhw", last.vectors[:, :queries], last.pixels) + self.net.segmentation_bias
-        return {"logits": last.logits[:, :queries], "boxes": last.boxes[:, :queries], "masks": masks.float()}
+        last, first = self.answers(images)[-1], slice(self.config.queries)
+        masks = torch.einsum("bqc,bchw->bqhw", last.vectors[:, first], last.pixels) + self.net.segmentation_bias
+        return {"logits": last.logits[:, first], "boxes": last.boxes[:, first], "masks": masks.float()}
 
 
 def build(config: RfDetrSettings, input: ModelInput, classes: int) -> RfDetr:
@@ -258,7 +257,7 @@ class _Truth:
 
     labels: Tensor
     boxes: Tensor  # float32 (N, 4), shares of the padded input
-    cells: Tensor  # int64 (S,), flat indices of the masks' grid
+    points: Tensor  # float32 (S, 2), pixels
     masks: Tensor  # float32 (N, S)
     near: Tensor  # bool (N, S)
     seen: Tensor  # float32 (S,), 0 in a crowd
@@ -272,14 +271,12 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     check_room(targets, module.config.queries)
     answers = module.answers(images)
     grid = (int(answers[-1].pixels.shape[2]), int(answers[-1].pixels.shape[3]))
-    moved = [{k: v.to(images.device) for k, v in t.items()} for t in targets]
-    truth = [_truth(t, grid, module.config.groups) for t in moved]
+    truth = [_truth({k: v.to(images.device) for k, v in t.items()}, grid, module.config.groups) for t in targets]
     count = max(1, sum(len(t.labels) for t in truth)) * answers[-1].groups
     total: dict[str, Tensor] = {}
     with torch.autocast(images.device.type, enabled=False):
-        bias = module.net.segmentation_bias
         for k, answer in enumerate(answers):
-            for name, value in _layer_loss(answer, truth, bias, module.class_weights).items():
+            for name, value in _layer_loss(module, answer, truth).items():
                 key = f"{name}_{'query' if k or not module.training else 'proposal'}"
                 total[key] = total.get(key, 0.0) + value / count
     return total
@@ -288,24 +285,23 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 def _truth(targets: Targets, grid: tuple[int, int], groups: int) -> _Truth:
     boxes, size = targets["boxes"], (grid[0] * _RATIO, grid[1] * _RATIO)
     most = min(_POINTS, max(512, _TABLE // max(1, len(boxes) * groups)))
-    cells = pairing.draw_cells(grid, _RATIO, boxes, most)
-    points = torch.stack([cells % grid[1] + 0.5, cells // grid[1] + 0.5], 1) * _RATIO
+    points = pairing.draw_points(size, boxes, most)
     masks = pairing.at_points(targets["crops"], targets["layout"], points)
     near = pairing.near_points(boxes, points, _RATIO)
     seen = (~pairing.crowded(targets, points)).float()
-    return _Truth(targets["labels"], pairing.relative_boxes(boxes, size), cells, masks, near, seen, targets, size)
+    return _Truth(targets["labels"], pairing.relative_boxes(boxes, size), points, masks, near, seen, targets, size)
 
 
-def _layer_loss(answer: _Answers, truth: Sequence[_Truth], bias: Tensor, weights: Tensor) -> dict[str, Tensor]:
+def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> dict[str, Tensor]:
     """Sums over all objects and groups of one layer's answers."""
-    logits, boxes = answer.logits, answer.boxes
+    logits, boxes, bias, weights = answer.logits, answer.boxes, module.net.segmentation_bias, module.class_weights
     quality = torch.zeros_like(logits)  # what an object's own class should say
     scale = torch.ones_like(logits)
     taken = torch.zeros_like(logits, dtype=torch.bool)
     nothing = (answer.vectors.float().sum() + answer.pixels.float().sum() + bias.sum()) * 0.0
     box, mask = [boxes.sum() * 0.0], [nothing]
     for i, t in enumerate(truth):
-        vectors, pixels = answer.vectors[i].float(), answer.pixels[i].float().flatten(1)[:, t.cells]
+        vectors, pixels = answer.vectors[i].float(), pairing.sample(answer.pixels[i], t.points, t.size)
         with torch.no_grad():
             cost = 2 * pairing.focal_cost(logits[i], t.labels) + pairing.box_cost(boxes[i], t.boxes)
             cost = cost + 5 * pairing.mask_cost(vectors @ pixels + bias, t.masks)
@@ -386,8 +382,6 @@ _SHAPING = (
     "qkv_bias", "use_swiglu_ffn", "apply_layernorm", "reshape_hidden_states",
 )  # fmt: skip
 
-_COCO = "instances of COCO 2017 (annotations CC BY 4.0)"
-
 ARCHITECTURE = Architecture(
     summary="query-based on a vision transformer: no duplicates, overlaps kept; strong with pretrained weights",
     kind="query",
@@ -398,11 +392,10 @@ ARCHITECTURE = Architecture(
     decode=decode,
     stride=16,
     slots="queries",
-    weights=(
-        Weights("hf:Roboflow/rf-detr-seg-nano", "Apache-2.0", f"{_COCO}, 312 px"),
-        Weights("hf:Roboflow/rf-detr-seg-small", "Apache-2.0", _COCO),
-        Weights("hf:Roboflow/rf-detr-seg-medium", "Apache-2.0", _COCO),
+    weights=tuple(
+        Weights(f"hf:Roboflow/rf-detr-seg-{size}", "Apache-2.0", "instances of COCO 2017 (annotations CC BY 4.0)")
+        for size in ("nano", "small", "medium")
     ),
     adopt=adopt,
-    defaults={"lr": 5e-4, "batch": 8, "crop": 256, "weight_decay": 1e-2},
+    defaults={"lr": 5e-4, "batch": 4, "crop": 256, "weight_decay": 1e-2},
 )

@@ -21,7 +21,7 @@ __all__ = [
     "box_cost",
     "box_loss",
     "crowded",
-    "draw_cells",
+    "draw_points",
     "focal_cost",
     "mask_cost",
     "mask_loss",
@@ -29,6 +29,7 @@ __all__ = [
     "paired_iou",
     "refine",
     "relative_boxes",
+    "sample",
 ]
 
 
@@ -55,7 +56,7 @@ def box_loss(boxes: Tensor, truth: Tensor, distance: float = 5.0, overlap: float
 
 
 def at_points(crops: Tensor, layout: Tensor, points: Tensor) -> Tensor:
-    """Share of each mask in the 2 x 2 pixels around each point.
+    """Which masks hold which points.
 
     Parameters
     ----------
@@ -64,63 +65,68 @@ def at_points(crops: Tensor, layout: Tensor, points: Tensor) -> Tensor:
 
     Returns
     -------
-    float32 (N, S) in [0, 1]; at a corner of four pixels this is bilinear interpolation.
+    float32 (N, S): 1 where the pixel that a point lies in belongs to the mask, else 0.
     """
+    if not len(crops):
+        return points.new_zeros(len(layout), len(points))
     start, left, top, width, height = layout.T[:, :, None]
-    total = points.new_zeros(len(layout), len(points))
-    for dx in (-0.5, 0.5):
-        x = (points[:, 0] + dx).floor().long() - left
-        for dy in (-0.5, 0.5):
-            y = (points[:, 1] + dy).floor().long() - top
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            place = torch.where(inside, start + x * height + y, 0)
-            total += 0.25 * torch.where(inside, crops[place].float(), 0.0) if len(crops) else 0.0
-    return total
+    x, y = points[:, 0].floor().long() - left, points[:, 1].floor().long() - top
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    return torch.where(inside, crops[torch.where(inside, start + x * height + y, 0)].float(), 0.0)
 
 
 def crowded(targets: Targets, points: Tensor) -> Tensor:
     """Which of the points (S, 2), x and y in pixels, lie in a crowd: bool (S,)."""
     if not len(targets["crowd_layout"]):
         return torch.zeros(len(points), dtype=torch.bool, device=points.device)
-    return at_points(targets["crowd_crops"], targets["crowd_layout"], points).amax(0) >= 0.5
+    return at_points(targets["crowd_crops"], targets["crowd_layout"], points).amax(0) > 0
 
 
-def draw_cells(grid: tuple[int, int], cell: float, boxes: Tensor, most: int) -> Tensor:
-    """Cells of a grid at which masks are compared.
+def draw_points(size: tuple[int, int], boxes: Tensor, most: int) -> Tensor:
+    """Pixel centres at which masks are compared.
 
-    All cells, in reading order, if they are at most ``most``; else about half anywhere and half in the boxes of objects
+    All of them, in reading order, if they are at most ``most``; else half anywhere and half in the boxes of objects
     drawn with equal odds, so that small ones are seen too (torch's generator).
 
     Parameters
     ----------
-    grid : rows and columns. cell : pixels along a side of each.
-    boxes : float32 (N, 4), half-open xyxy in pixels.
+    size : (height, width). boxes : float32 (N, 4), half-open xyxy in pixels.
 
     Returns
     -------
-    int64 (S,), flat indices.
+    float32 (S, 2), x and y in pixels.
     """
-    rows, columns = grid
+    height, width = size
     device = boxes.device
-    if rows * columns <= most:
-        return torch.arange(rows * columns, device=device)
-    anywhere = torch.randint(rows * columns, (most if not len(boxes) else most // 2,), device=device)
-    if not len(boxes):
-        return anywhere
-    count = most - len(anywhere)
-    box = boxes[torch.randint(len(boxes), (count,), device=device)]
-    point = (box[:, :2] + torch.rand(count, 2, device=device) * (box[:, 2:] - box[:, :2])) / cell
-    x, y = point[:, 0].long().clamp(0, columns - 1), point[:, 1].long().clamp(0, rows - 1)
-    return torch.cat([anywhere, y * columns + x])
+    if height * width <= most:
+        flat = torch.arange(height * width, device=device)
+        return torch.stack([flat % width + 0.5, flat // width + 0.5], 1)
+    whole = boxes.new_tensor([width, height])
+    points = torch.rand(most, 2, device=device) * whole
+    if len(boxes):
+        chosen = boxes[torch.randint(len(boxes), (most // 2,), device=device)]
+        share = torch.rand(most // 2, 2, device=device)
+        points = torch.cat([points[most // 2 :], chosen[:, :2] + share * (chosen[:, 2:] - chosen[:, :2])])
+    return torch.minimum(points.floor().clamp(min=0), whole - 1) + 0.5
 
 
-def near_points(boxes: Tensor, points: Tensor, cell: float) -> Tensor:
+def sample(maps: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Values of maps (C, h, w) that span an input of ``size`` (height, width) at points (S, 2): (C, S), bilinear with
+    repeated edges, as masks are read in prediction."""
+    place = 2 * points / points.new_tensor([size[1], size[0]]) - 1
+    found = functional.grid_sample(
+        maps.float()[None], place[None, None], mode="bilinear", padding_mode="border", align_corners=False
+    )
+    return found[0, :, 0]
+
+
+def near_points(boxes: Tensor, points: Tensor, margin: float) -> Tensor:
     """Which points (S, 2), x and y in pixels, lie in or near each box (N, 4), half-open xyxy: bool (N, S).
 
-    Near is within a quarter of the box's longer side and ``cell`` pixels.
+    Near is within a quarter of the box's longer side and ``margin`` pixels.
     """
-    margin = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 4 + cell
-    low, high = (boxes[:, :2] - margin)[:, None], (boxes[:, 2:] + margin)[:, None]
+    reach = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 4 + margin
+    low, high = (boxes[:, :2] - reach)[:, None], (boxes[:, 2:] + reach)[:, None]
     return ((points >= low) & (points < high)).all(-1)
 
 

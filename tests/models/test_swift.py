@@ -8,7 +8,8 @@ import torch
 
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models._base import DecodeOptions, Frame, ModelInput
-from apiece.models.swift import Swift, SwiftConfig, build, decode, quadratic_planes
+from apiece.models._layers.forms import form_values, quadratic_planes
+from apiece.models.swift import Swift, SwiftConfig, build, decode
 
 
 @pytest.mark.parametrize(("size", "millions"), [("s", 1.5), ("m", 5.0), ("l", 15.0)])
@@ -25,11 +26,10 @@ def test_quadratic_forms_are_sums_of_six_maps() -> None:
     boxes = np.concatenate([corner, corner + rng.uniform(4, 90, (5, 2))], 1)
     planes, weights = quadratic_planes(forms, boxes, (40, 50), 4)
     found = np.tensordot(weights, planes, 1)
-    y, x = np.mgrid[:40, :50] * 4 + 2.0
-    for form, (x0, y0, x1, y1), values in zip(forms, boxes, found, strict=True):
-        u, v = 2 * (x - x0) / (x1 - x0) - 1, 2 * (y - y0) / (y1 - y0) - 1
-        wanted = np.tensordot(form, np.stack([np.ones_like(u), u, v, u * u, u * v, v * v]), 1)
-        np.testing.assert_allclose(values, wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
+    y, x = (torch.from_numpy(a.ravel() * 4 + 2.0) for a in np.mgrid[:40, :50])
+    for form, box, values in zip(forms, boxes, found, strict=True):
+        wanted = form_values(x, y, torch.from_numpy(box).expand(len(x), 4)).numpy() @ form
+        np.testing.assert_allclose(values.ravel(), wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
 def crafted(boxes: list[list[float]], scores: list[float], labels: list[int]) -> dict[str, torch.Tensor]:

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -33,16 +32,18 @@ from apiece.errors import ConfigError, UnknownNameError
 from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.models._layers import losses
 from apiece.models._layers.assign import Assigned, Points, assign
-from apiece.models._layers.backbone import build_backbone
-from apiece.models._layers.blocks import NORMS, ConvNorm, norm_layer
+from apiece.models._layers.backbone import TimmBackbone, build_backbone
+from apiece.models._layers.blocks import NORMS, ConvNorm
 from apiece.models._layers.cells import cell_targets, pack_cells
+from apiece.models._layers.forms import FORM, form_values, quadratic_planes
+from apiece.models._layers.pyramid import Pyramid, Tower
 from apiece.models._layers.ragged import segment_sum, window_pixels
 from apiece.models._layers.residual import ResidualEncoder
+from apiece.models._layers.unet import UNetEncoder
 from apiece.ops.nms import nms
 
 __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
 
-_SHAPE = 6  # numbers of a quadratic form
 _ELLIPSE = (2.0, 0.0, 0.0, -2.0, 0.0, -2.0)  # of 1, u, v, uu, uv, vv: the ellipse inscribed in the box
 _PRIOR = 1.5  # half a side of the first boxes, in strides
 _SAME = 0.75  # overlap from which on two boxes of a class are the same
@@ -110,39 +111,6 @@ class SwiftConfig:
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-class Neck(nn.Module):
-    """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees the whole image at a glance."""
-
-    def __init__(self, channels: Sequence[int], width: int, norm: str) -> None:
-        super().__init__()
-        self.lateral = nn.ModuleList(ConvNorm(c, width, 1, norm=norm) for c in channels)
-        self.glance = nn.Conv2d(width, width, 1)
-        self.smooth = nn.ModuleList(ConvNorm(width, width, norm=norm) for _ in channels)
-
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        levels = [lateral(f) for lateral, f in zip(self.lateral, features, strict=True)]
-        x = levels[-1] + self.glance(levels[-1].mean((2, 3), keepdim=True))
-        out = [self.smooth[-1](x)]
-        for k in range(len(levels) - 2, -1, -1):
-            x = levels[k] + functional.interpolate(out[-1], size=levels[k].shape[-2:], mode="nearest")
-            out.append(self.smooth[k](x))
-        return out[::-1]
-
-
-class Tower(nn.Module):
-    """Convolutions shared by all levels, each level with norms of its own (as in RTMDet)."""
-
-    def __init__(self, width: int, depth: int, levels: int, norm: str) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(depth))
-        self.norms = nn.ModuleList(nn.ModuleList(norm_layer(norm, width) for _ in range(depth)) for _ in range(levels))
-
-    def forward(self, x: Tensor, level: int) -> Tensor:
-        for conv, norm in zip(self.convs, self.norms[level], strict=True):  # type: ignore[arg-type]
-            x = functional.relu(norm(conv(x)))
-        return x
-
-
 class Swift(nn.Module):
     """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
 
@@ -160,7 +128,7 @@ class Swift(nn.Module):
         if config.backbone == "plain":
             if config.weights != "none":
                 raise ConfigError("the plain encoder has no pretrained weights; use weights 'none' or a timm backbone")
-            self.encoder: nn.Module = ResidualEncoder(
+            self.encoder: ResidualEncoder | UNetEncoder | TimmBackbone = ResidualEncoder(
                 channels, size.stem, size.widths, size.depths, norm, config.dropout
             )
         else:
@@ -170,12 +138,12 @@ class Swift(nn.Module):
             raise ConfigError(
                 f"swift needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
             )
-        self.neck = Neck([self.encoder.channels[i] for i in self.levels], size.neck, norm)
+        self.neck = Pyramid([self.encoder.channels[i] for i in self.levels], size.neck, norm)
         self.drop = nn.Dropout2d(config.dropout)
         self.class_tower = Tower(size.neck, size.head, 4, norm)
         self.shape_tower = Tower(size.neck, size.head, 4, norm)
         self.to_logits = nn.Linear(size.neck, classes)
-        self.to_shape = nn.Linear(size.neck, 4 + config.prototypes + _SHAPE)
+        self.to_shape = nn.Linear(size.neck, 4 + config.prototypes + FORM)
         self.scales = nn.Parameter(torch.zeros(4))
         self.finer = 4 // config.mask_stride
         self.mask_branch = nn.Sequential(*(ConvNorm(size.neck, size.neck, norm=norm) for _ in range(2)))
@@ -186,7 +154,7 @@ class Swift(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             self.to_logits.bias.fill_(-4.6)  # objects are rare: a score of 0.01
-            self.to_shape.bias[-_SHAPE:] = torch.tensor(_ELLIPSE)
+            self.to_shape.bias[-FORM:] = torch.tensor(_ELLIPSE)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         found = self.encoder(images)
@@ -196,7 +164,7 @@ class Swift(nn.Module):
             classes, shape = self.class_tower(level, k), self.shape_tower(level, k)
             logits.append(self.to_logits(_rows(classes)).float())
             with torch.autocast(images.device.type, enabled=False):  # coordinates are too fine for half precision
-                scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + _SHAPE)])
+                scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + FORM)])
                 shapes.append(self.to_shape(_rows(shape).float()) + scale)
         maps = functional.pixel_shuffle(self.to_features(self.mask_branch(pyramid[0])), self.finer).float()
         shape = torch.cat(shapes, 1)
@@ -320,9 +288,7 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assi
     kernels = out["kernels"].flatten(0, 1)[point]
     rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[flat]
     box = out["boxes"].flatten(0, 1).detach()[point][near.window]
-    u = 2 * ((near.x + 0.5) * stride - box[:, 0]) / (box[:, 2] - box[:, 0]) - 1
-    v = 2 * ((near.y + 0.5) * stride - box[:, 1]) / (box[:, 3] - box[:, 1]) - 1
-    form = torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], 1).clamp(-9, 9)
+    form = form_values((near.x + 0.5) * stride, (near.y + 0.5) * stride, box).clamp(-9, 9)
     logits = (torch.cat([rows, form], 1) * kernels[near.window]).sum(1)
     count = len(point)
     each = losses.dice(logits, target, near.window, count) + losses.bce(logits, target, near.window, count)
@@ -370,12 +336,12 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     boxes = out["boxes"][keep].double().numpy()
     maps, kernels = out["features"].numpy(), out["kernels"][keep].numpy()
     stride = 4 * round((len(best) * 64 / 85 / maps[0].size) ** 0.5)
-    planes, weights = quadratic_planes(kernels[:, -_SHAPE:], boxes, maps.shape[1:], stride)
+    planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
     scale = np.array([frame.size[1] / frame.input_size[1], frame.size[0] / frame.input_size[0]] * 2)
     masks = Masks.from_prototypes(
         np.concatenate([maps, planes]),
-        np.concatenate([kernels[:, :-_SHAPE], weights], 1),
+        np.concatenate([kernels[:, :-FORM], weights], 1),
         np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1) * scale,
         frame.size,
         span=(frame.input_size[0] / stride, frame.input_size[1] / stride),
@@ -386,45 +352,8 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     return found[nms(found.masks, found.scores, found.labels, options.iou)]
 
 
-def quadratic_planes(
-    forms: npt.NDArray[np.float32], boxes: npt.NDArray[np.float64], shape: tuple[int, ...], stride: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Quadratic forms in the coordinates of boxes, as weighted sums of the same six maps.
-
-    Parameters
-    ----------
-    forms : (N, 6) weights of 1, u, v, uu, uv, vv, where u and v run from -1 to 1 across the box.
-    boxes : (N, 4) half-open xyxy in pixels.
-    shape : (h, w) of the maps; each cell is ``stride`` pixels wide.
-
-    Returns
-    -------
-    float32 (6, h, w) maps and float32 (N, 6) weights.
-    """
-    unit = stride * max(shape) / 2
-    x, y = (((np.arange(n) + 0.5) * stride - n * stride / 2) / unit for n in (shape[1], shape[0]))
-    x, y = np.broadcast_to(x, shape), np.broadcast_to(y[:, None], shape)
-    planes = np.stack([np.ones(shape), x, y, x * x, x * y, y * y]).astype(np.float32)
-    # u = a x + b
-    side = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
-    a = 2 * unit / side
-    middle = np.array([shape[1], shape[0]]) * stride / 2
-    b = 2 * (middle - boxes[:, :2]) / side - 1
-    (ax, ay), (bx, by) = a.T, b.T
-    one, u, v, uu, uv, vv = forms.astype(np.float64).T
-    weights = [
-        one + u * bx + v * by + uu * bx * bx + uv * bx * by + vv * by * by,
-        ax * (u + 2 * uu * bx + uv * by),
-        ay * (v + 2 * vv * by + uv * bx),
-        uu * ax * ax,
-        uv * ax * ay,
-        vv * ay * ay,
-    ]
-    return planes, np.stack(weights, 1).astype(np.float32)
-
-
 ARCHITECTURE = Architecture(
-    summary="real-time, single-stage: a box, a class and a mask at every point; good from scratch, objects may overlap",
+    summary="real-time: a box, a class and a mask at every point; good from scratch, objects may overlap",
     kind="single-stage",
     config=SwiftConfig,
     build=build,

@@ -1,0 +1,62 @@
+"""Quadratic forms over boxes as weighted sums of the same few maps, so that a linear decoder can hold them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+__all__ = ["FORM", "form_values", "quadratic_planes"]
+
+FORM = 6
+"""Numbers of a quadratic form: weights of 1, u, v, uu, uv and vv."""
+
+
+def form_values(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
+    """1, u, v, uu, uv and vv at places in boxes: (P, 6).
+
+    Parameters
+    ----------
+    x, y : (P,) in pixels; boxes : (P, 4) half-open xyxy. ``u`` and ``v`` run from -1 to 1 across the box.
+    """
+    u = 2 * (x - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0]) - 1
+    v = 2 * (y - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1]) - 1
+    return torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], 1)
+
+
+def quadratic_planes(
+    forms: npt.NDArray[np.float32], boxes: npt.NDArray[np.float64], shape: tuple[int, ...], stride: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Quadratic forms in the coordinates of boxes, as weighted sums of the same six maps.
+
+    Parameters
+    ----------
+    forms : (N, 6) weights of 1, u, v, uu, uv, vv, where u and v run from -1 to 1 across the box.
+    boxes : (N, 4) half-open xyxy in pixels.
+    shape : (h, w) of the maps; each cell is ``stride`` pixels wide.
+
+    Returns
+    -------
+    float32 (6, h, w) maps and float32 (N, 6) weights.
+    """
+    unit = stride * max(shape) / 2
+    x, y = (((np.arange(n) + 0.5) * stride - n * stride / 2) / unit for n in (shape[1], shape[0]))
+    x, y = np.broadcast_to(x, shape), np.broadcast_to(y[:, None], shape)
+    planes = np.stack([np.ones(shape), x, y, x * x, x * y, y * y]).astype(np.float32)
+    # u = a x + b
+    side = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    a = 2 * unit / side
+    middle = np.array([shape[1], shape[0]]) * stride / 2
+    b = 2 * (middle - boxes[:, :2]) / side - 1
+    (ax, ay), (bx, by) = a.T, b.T
+    one, u, v, uu, uv, vv = forms.astype(np.float64).T
+    weights = [
+        one + u * bx + v * by + uu * bx * bx + uv * bx * by + vv * by * by,
+        ax * (u + 2 * uu * bx + uv * by),
+        ay * (v + 2 * vv * by + uv * bx),
+        uu * ax * ax,
+        uv * ax * ay,
+        vv * ay * ay,
+    ]
+    return planes, np.stack(weights, 1).astype(np.float32)

@@ -137,16 +137,16 @@ class Yolact(nn.Module):
         self.coarser = nn.ModuleList(nn.Conv2d(width, width, 3, 2, 1) for _ in range(2))
         self.drop = nn.Dropout2d(config.dropout)
         self.head = nn.Sequential(*(ConvNorm(width, width, norm="group") for _ in range(2)))
-        self.to_logits = nn.Conv2d(width, per_cell * classes, 1)
-        self.to_moves = nn.Conv2d(width, per_cell * 4, 1)
-        self.to_coefficients = nn.Conv2d(width, per_cell * config.prototypes, 1)
+        self.to_logits = nn.Linear(width, per_cell * classes)
+        self.to_moves = nn.Linear(width, per_cell * 4)
+        self.to_coefficients = nn.Linear(width, per_cell * config.prototypes)
         self.branch = nn.Sequential(*(norm() for _ in range(3)))
         self.to_prototypes = nn.Conv2d(width, config.prototypes, 1)
         self.to_regions = nn.Conv2d(width, classes, 1)  # in training only
-        for conv in (self.to_logits, self.to_moves):
-            nn.init.normal_(conv.weight, std=0.01)
-            nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
-        nn.init.constant_(self.to_logits.bias, -math.log(99))  # type: ignore[arg-type]  # objects are rare: 0.01
+        for last in (self.to_logits, self.to_moves):
+            nn.init.normal_(last.weight, std=0.01)
+            nn.init.zeros_(last.bias)
+        nn.init.constant_(self.to_logits.bias, -math.log(99))  # objects are rare: 0.01
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The pyramid P2 to P7, finest first."""
@@ -164,12 +164,12 @@ class Yolact(nn.Module):
         """What `forward` gives, from the pyramid."""
         outputs: dict[str, list[Tensor]] = {"logits": [], "moves": [], "coefficients": []}
         for level in features:
-            shared = self.head(level)
+            shared = self.head(level).permute(0, 2, 3, 1)
             with torch.autocast(shared.device.type, enabled=False):  # boxes and masks are too fine for half precision
-                outputs["logits"].append(_rows(self.to_logits(shared.float()), self.classes))
-                outputs["moves"].append(_rows(self.to_moves(shared.float()), 4))
-                coefficients = _rows(self.to_coefficients(shared.float()), self.config.prototypes)
-                outputs["coefficients"].append(coefficients.tanh())
+                cells = shared.float()
+                outputs["logits"].append(_rows(self.to_logits(cells), self.classes))
+                outputs["moves"].append(_rows(self.to_moves(cells), 4))
+                outputs["coefficients"].append(_rows(self.to_coefficients(cells), self.config.prototypes).tanh())
         joined = {k: torch.cat(v, 1) for k, v in outputs.items()}
         maps = self.branch(features[0])
         with torch.autocast(maps.device.type, enabled=False):
@@ -195,9 +195,9 @@ class Yolact(nn.Module):
         return torch.cat(found)
 
 
-def _rows(level: Tensor, values: int) -> Tensor:
-    """(B, n * values, H, W) to (B, H * W * n, values)."""
-    return level.permute(0, 2, 3, 1).reshape(len(level), -1, values)
+def _rows(cells: Tensor, values: int) -> Tensor:
+    """(B, H, W, n * values) to (B, H * W * n, values)."""
+    return cells.reshape(len(cells), -1, values)
 
 
 def build(config: YolactConfig, input: ModelInput, classes: int) -> Yolact:

@@ -51,7 +51,8 @@ def match_boxes(
             state[a : a + step] = (best >= high).long() - ((best >= low) & (best < high)).long()
             best_of_truth = torch.maximum(best_of_truth, overlap.amax(1))
         for a in parts if rescue else ():
-            overlap = box_iou(truth, boxes[a : a + step])
+            if len(parts) > 1:  # else it is still there
+                overlap = box_iou(truth, boxes[a : a + step])
             saved = ((overlap == best_of_truth[:, None]) & (overlap > 0)).any(0)
             state[a : a + step][saved] = 1
     if len(crowd):

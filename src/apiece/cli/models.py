@@ -46,7 +46,7 @@ def _described(architecture: Architecture) -> dict[str, Any]:
     defaults = architecture.config()
     names = [field.name for field in fields(architecture.config)]
     weights = [{"name": w.name, "licence": w.licence, "summary": w.summary} for w in architecture.weights]
-    if "backbone" in names and not any(w["name"] == "timm" for w in weights):
+    if {"backbone", "weights"} <= set(names) and not any(w["name"] == "timm" for w in weights):
         summary = "encoder only; any of timm's for its backbone: timm, or timm:<model.tag>"
         weights.insert(0, {"name": "timm", "licence": "its own; shown when it loads", "summary": summary})
     return {
@@ -74,9 +74,13 @@ def _parameters(architecture: Architecture) -> int:
 def _print_all(found: dict[str, dict[str, Any]]) -> None:
     rows = [(n, d["kind"], f"{d['parameters'] / 1e6:.1f} M", d["summary"]) for n, d in found.items()]
     print_table("", ("name", "kind", "parameters", "what it is"), rows)
-    held = [(n, w["name"], w["licence"], w["summary"]) for n, d in found.items() for w in d["weights"]]
+    held: dict[tuple[str, str, str], list[str]] = {}
+    for name, about in found.items():
+        for w in about["weights"]:
+            held.setdefault((w["name"], w["licence"], w["summary"]), []).append(name)
     if held:
-        print_table("\npretrained weights, for --weights", ("model", "weights", "licence", "what they are"), held)
+        columns = ("weights", "licence", "what they are", "for")
+        print_table("\npretrained weights, for --weights", columns, [(*w, ", ".join(n)) for w, n in held.items()])
 
 
 def _print_one(name: str, about: dict[str, Any]) -> None:

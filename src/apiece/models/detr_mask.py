@@ -13,7 +13,8 @@ at stride 16 by default, to which the coarser ones are added, so that masks have
 objects a cell of their own; boxes,
 classes and masks learn together from the start, with the layers' losses on boxes that the paper has; in training only
 queries that have an object make a mask, in prediction a few queries at a time, so memory does not grow with them; the
-mask's loss weighs the surroundings of an object as much as the rest of the image.
+mask's loss weighs the surroundings of an object as much as the rest of the image; weights that read the attention begin
+larger, without which masks hardly learn from scratch.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
 _VALUES = 1 << 25  # values of the mask head's widest layer held at once
 _POINTS = 4096  # most points at which masks are compared
 _TABLE = 4_000_000  # entries of the table of objects and points, per image
+_LIFT = 64.0  # of the weights that read attention, when training begins
 _NONE = 0.1  # weight of "no object" in the loss of classes
 
 
@@ -170,6 +172,8 @@ class DetrMask(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_uniform_(layer.weight, a=1)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        with torch.no_grad():  # chances over all cells and heads are far smaller than the features beside them
+            self.mask_head.conv1.conv.weight[:, self.config.width :] *= _LIFT
 
     def read(self, images: Tensor) -> _Read:
         """Encoder of images, encoder and decoder of the transformer."""

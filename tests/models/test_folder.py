@@ -61,7 +61,7 @@ def _unused(*_: Any) -> Any:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """An architecture named ``tiny``, which exists only here."""
     module = ModuleType("apiece.models.tiny")
-    module.ARCHITECTURE = Architecture("a test", Settings, build, _unused, _unused, _unused)  # type: ignore[attr-defined]
+    module.ARCHITECTURE = Architecture("a test", "bottom-up", Settings, build, _unused, _unused, _unused)  # type: ignore[attr-defined]
     real = _plugins.load
 
     def load(package: str, name: str) -> ModuleType:

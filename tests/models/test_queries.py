@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import logging
 from typing import Any
 
 import numpy as np
@@ -100,16 +99,6 @@ def test_duplicates_of_one_class_go_and_those_of_another_stay() -> None:
     chances = [[0.9, 0.0], [0.8, 0.0], [0.0, 0.7], [0.6, 0.0]]
     assert _decoded(chances, maps, iou=0.5).labels.tolist() == [0, 1, 0]
     assert _decoded(chances, maps, iou=0.7).labels.tolist() == [0, 0, 1, 0]
-
-
-def test_a_limit_on_instances_says_when_it_bites(caplog: pytest.LogCaptureFixture) -> None:
-    maps = _blocks((0, 0), (4, 4), (0, 4))
-    chances = [[0.9, 0.0], [0.8, 0.0], [0.7, 0.0]]
-    with caplog.at_level(logging.WARNING, "apiece"):
-        assert len(_decoded(chances, maps, max_instances=3)) == 3
-        assert not caplog.records
-        assert len(_decoded(chances, maps, max_instances=2)) == 2
-    assert "max_instances" in caplog.text
 
 
 def test_a_threshold_for_each_class() -> None:

@@ -17,7 +17,7 @@ from apiece.errors import ConfigError
 from apiece.models import solov2
 from apiece.models._base import DecodeOptions, Frame, ModelInput
 from apiece.models._layers import matrix_nms
-from apiece.models._layers.cells import cell_places, covered_share, crowd_cells, draw_cells, join_targets
+from apiece.models._layers.grid_targets import cell_places, covered_share, crowd_cells, draw_cells, join_targets
 from apiece.models._layers.grids import assign_cells, grid_shapes
 from apiece.models._layers.kernel_masks import kernel_logits, kernel_masks, low_resolution
 from apiece.models._layers.matrix_nms import decay, mask_pairs, pack_bits
@@ -301,15 +301,6 @@ def test_the_limit_on_candidates_says_when_it_bites(caplog: pytest.LogCaptureFix
         assert not caplog.text
         decode(raw, frame, ("a",), DecodeOptions(conf=0.0))
     assert "raise candidates" in caplog.text
-
-
-def test_most_instances_are_the_best_and_it_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    out = _outputs([(10, 10, 4), (40, 30, 4)], [0.5, 0.9], [0, 0])
-    with caplog.at_level(logging.WARNING, "apiece"):
-        found = decode(out, [Frame((48, 64), (48, 64))], ("a",), DecodeOptions(max_instances=1))[0]
-    assert len(found) == 1
-    assert found.boxes[0, 0] > 20
-    assert "max_instances" in caplog.text
 
 
 def test_training_takes_bfloat16() -> None:

@@ -52,7 +52,7 @@ def decode(
             masks = Masks.concatenate([masks, Masks.from_boxes(np.array([[0.0, 0, width, height]]), frame.size)])
         labels = np.arange(len(masks)) % len(classes)
         scores = 0.9 - 0.1 * np.arange(len(masks))
-        keep = (scores >= options.threshold(labels)).nonzero()[0][: options.max_instances]
+        keep = (scores >= options.threshold(labels)).nonzero()[0]
         found.append(Instances(masks[keep], labels[keep], classes, scores[keep]))
     return found
 
@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     """A model folder of the architecture above."""
     module = ModuleType("apiece.models.blobs")
     build = lambda config, spec, classes: Blobs()  # noqa: E731
-    module.ARCHITECTURE = Architecture("a test", Settings, build, _unused, _unused, decode, stride=8)  # type: ignore[attr-defined]
+    module.ARCHITECTURE = Architecture("a test", "bottom-up", Settings, build, _unused, _unused, decode, stride=8)  # type: ignore[attr-defined]
     real = _plugins.load
     monkeypatch.setattr(_plugins, "load", lambda p, n: module if (p, n) == ("apiece.models", "blobs") else real(p, n))
     path = tmp_path_factory.mktemp("model")

@@ -31,6 +31,16 @@ def test_one_image_in_each_form(model: Model, picture: np.ndarray, tmp_path: Pat
     assert model.predict([]) == []
 
 
+def test_a_limit_on_instances_says_when_it_bites(
+    model: Model, picture: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "apiece"):
+        assert len(model.predict(picture, conf=0, max_instances=3)) == 3
+        assert not caplog.records
+        assert model.predict(picture, conf=0, max_instances=1).scores.tolist() == pytest.approx([0.9])
+    assert "3 objects found in one image, the best 1 kept: raise max_instances" in caplog.text
+
+
 def test_thresholds_of_the_folder_and_of_the_call(model: Model, picture: np.ndarray) -> None:
     # scores 0.9 bolt, 0.8 nut, 0.7 bolt; the folder keeps bolts from 0.75, nuts from 0.1
     assert model.thresholds == (0.75, 0.1)
@@ -38,7 +48,6 @@ def test_thresholds_of_the_folder_and_of_the_call(model: Model, picture: np.ndar
     assert len(model.predict(picture, conf=0)) == 3
     assert model.predict(picture, conf={"nut": 0.85}).scores.tolist() == pytest.approx([0.9])
     assert len(model.predict(picture, conf={"bolt": 0.5})) == 3
-    assert len(model.predict(picture, conf=0, max_instances=1)) == 1
 
 
 @pytest.mark.parametrize(("options", "error", "reason"), [

@@ -13,6 +13,7 @@ The road through a model, the same for all::
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +29,8 @@ if TYPE_CHECKING:  # settings and `--help` need no torch
 
 __all__ = ["Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets", "Weights"]
 
+_LOG = logging.getLogger("apiece")
+
 Targets: TypeAlias = "dict[str, Tensor]"
 """Training targets of one image; what they are is the architecture's own business."""
 
@@ -40,12 +43,21 @@ class DecodeOptions:
     ----------
     conf : lowest score kept: one number, or one per class.
     iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
-    max_instances : most instances kept per image, best scores first; None keeps all. When it bites, a warning says so.
+    max_instances : most instances kept per image, best scores first; None keeps all. `decode` need not heed it: see
+        `best`.
     """
 
     conf: float | tuple[float, ...] = 0.05
     iou: float = 0.5
     max_instances: int | None = None
+
+    def best(self, found: Instances) -> Instances:
+        """At most `max_instances` of what was found, best scores first as they are; a warning says if some are lost."""
+        most = self.max_instances
+        if most is None or len(found) <= most:
+            return found
+        _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", len(found), most)
+        return found[:most]
 
     def threshold(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """The lowest score kept, for each label of an array."""

@@ -42,7 +42,14 @@ from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, 
 from apiece.models._layers import losses
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS, ConvNorm, norm_layer
-from apiece.models._layers.cells import CellBatch, cell_places, covered_share, crowd_cells, draw_cells, join_targets
+from apiece.models._layers.grid_targets import (
+    CellBatch,
+    cell_places,
+    covered_share,
+    crowd_cells,
+    draw_cells,
+    join_targets,
+)
 from apiece.models._layers.grids import assign_cells
 from apiece.models._layers.kernel_masks import COORDINATES, kernel_masks, low_resolution
 from apiece.models._layers.matrix_nms import decay, distinct_masks, mask_pairs
@@ -359,11 +366,6 @@ def _decode_one(
     final = score[order] * decay(pairs, len(order))
     stays = distinct_masks(pairs, final, options.iou)
     stays = stays[final[stays] >= options.threshold(label[order[stays]])]
-    if options.max_instances is not None and len(stays) > options.max_instances:
-        _LOG.warning(
-            "%d objects found in one image, the best %d kept: raise max_instances", len(stays), options.max_instances
-        )
-        stays = stays[: options.max_instances]
     chosen = order[stays]
     cells = keep[chosen]
     masks = kernel_masks(maps, out["kernels"][cells], places[cells], boxes[chosen], frame, _MASK_STRIDE)

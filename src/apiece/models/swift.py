@@ -242,7 +242,8 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     wanted[pairs.point, truth.labels[pairs.truth]] = pairs.target
     heavy = torch.ones_like(logits[:, 0])
     heavy[pairs.point] = module.class_weights[truth.labels[pairs.truth]]
-    heavy[_ignored(points, targets, pairs)] = 0.0
+    crowds = [t["crowd"].to(images.device) for t in targets]
+    heavy[_ignored(points, crowds, pairs)] = 0.0
     classes = (losses.focal(logits, wanted) * heavy[:, None]).sum() / total
 
     apart = generalized_box_iou_loss(boxes[pairs.point], truth.boxes[pairs.truth], reduction="none")
@@ -251,16 +252,16 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
         "class_points": classes,
         "box_points": 2.0 * box,
         "mask_points": _mask_loss(module, out, truth, pairs),
-        "mask_regions": 0.5 * _region_loss(module, out, truth),
+        "mask_regions": 0.5 * _region_loss(module, out, truth, crowds),
     }
 
 
-def _ignored(points: Points, targets: Sequence[Targets], pairs: Assigned) -> Tensor:
+def _ignored(points: Points, crowds: Sequence[Tensor], pairs: Assigned) -> Tensor:
     """bool[B * A]: points in a crowd's box that no object claims."""
-    inside = torch.zeros(len(targets), points.count, dtype=torch.bool, device=pairs.point.device)
+    inside = torch.zeros(len(crowds), points.count, dtype=torch.bool, device=pairs.point.device)
     place, _ = points.places(inside.device)
-    for row, target in zip(inside, targets, strict=True):
-        for box in target["crowd"].to(inside.device):
+    for row, crowd in zip(inside, crowds, strict=True):
+        for box in crowd:
             row |= ((place > box[:2]) & (place < box[2:])).all(1)
     flat = inside.flatten()
     flat[pairs.point] = False
@@ -298,19 +299,24 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assi
     return (each * weight).sum() / max(len(truth.labels), 1)
 
 
-def _region_loss(module: Swift, out: dict[str, Tensor], truth: _Truth) -> Tensor:
+def _region_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, crowds: Sequence[Tensor]) -> Tensor:
     """Which classes lie where, from the mask features alone: a signal at every cell (as in YOLACT)."""
     maps = out["features"]
     logits = module.to_regions(maps).float()
     height, width = maps.shape[2:]
-    x0, y0, w, h = truth.layout[:, 1:].unbind(1)
-    cells = window_pixels(torch.stack([x0, y0, x0 + w, y0 + h], 1))
+    low, side = truth.layout[:, 1:3], truth.layout[:, 3:]
+    cells = window_pixels(torch.cat([low, low + side], 1))
     share = cell_targets(truth.cells, truth.layout, torch.arange(len(truth.labels), device=maps.device), cells,
                          module.config.mask_stride)  # fmt: skip
     image, label = truth.image[cells.window], truth.labels[cells.window]
     flat = ((image * module.classes + label) * height + cells.y) * width + cells.x
     target = torch.zeros(logits.numel(), device=maps.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
     each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    crowded = torch.zeros(len(crowds), 1, height, width, dtype=torch.bool, device=maps.device)
+    for of_image, crowd in zip(crowded, crowds, strict=True):
+        for x0, y0, x1, y1 in (crowd / module.config.mask_stride).round().long().tolist():
+            of_image[:, y0:y1, x0:x1] = True
+    each = each * ~(crowded & (target == 0))
     return (each.mean((0, 2, 3)) * module.class_weights).sum()
 
 

@@ -287,7 +287,8 @@ class Model:
     def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
         with torch.inference_mode():
             frames = [ready.frame for ready in group]
-            return self.loaded.architecture.decode(outputs, frames, self.classes, options)
+            found = self.loaded.architecture.decode(outputs, frames, self.classes, options)
+        return [options.best(instances) for instances in found]
 
     def options(self, conf: Conf = None, iou: float | None = None, max_instances: int | None = None) -> DecodeOptions:
         """What decides which instances are kept; what is None comes from the model folder.

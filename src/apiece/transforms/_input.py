@@ -1,7 +1,7 @@
 """From an image to what a network takes: the one road, shared by training and prediction.
 
-``match_channels → value_limits → resize → normalise → pad``, each a pure function on an array (height, width, channels);
-training puts its random transforms between the last two. All of it is deterministic. No torch here.
+``match_channels → value_limits → resize → normalise → pad``, each a pure function on (height, width, channels).
+Training puts its random transforms between the last two. All of it is deterministic. No torch here.
 """
 
 from __future__ import annotations
@@ -147,9 +147,7 @@ def value_limits(pixels: Pixels, spec: ModelInput) -> tuple[float, float]:
     return 0.0, float(_full(pixels.dtype))
 
 
-def normalise(
-    pixels: Pixels, spec: ModelInput, limits: tuple[float, float] | None = None
-) -> npt.NDArray[np.float32]:
+def normalise(pixels: Pixels, spec: ModelInput, limits: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
     """Scale an image's values for the network, as `ModelInput` says; a new float32 array of the same shape.
 
     ``limits`` become 0 and 1; None takes them from these pixels, see `value_limits`.

@@ -8,7 +8,6 @@ on the image by exact scaling: no part of the padding is stretched onto it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +25,6 @@ from apiece.models._layers.region import pack_crops
 
 __all__ = ["assign", "check_room", "chosen_classes", "decode_queries", "encode_masks", "grid_masks"]
 
-_LOG = logging.getLogger("apiece")
 _VALUES = 1 << 20  # grid values compared at once
 _FAR = 1e9  # the cost of a pair that is no number: matched only where nothing else is left
 
@@ -130,10 +128,6 @@ def decode_queries(
     label = label[likely[kept]]
     kept_of = _distinct(inside[kept].flatten(1), label, options.iou)
     kept, label = kept[kept_of], label[kept_of]
-    most = options.max_instances
-    if most is not None and len(kept) > most:
-        _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", len(kept), most)
-        kept, label = kept[:most], label[:most]
     masks = grid_masks(grids[kept].cpu().numpy(), frame, (high, wide))
     found = Instances(masks, label.cpu().numpy(), classes, score[kept].cpu().numpy())
     return found[masks.area > 0]

@@ -16,6 +16,8 @@ from apiece.core._runs import CHUNK, Int, Keys, expand, owners
 
 __all__ = ["Columns", "intersections"]
 
+_DENSE = 1 << 23  # pairs of masks up to which a table of all of them is held (64 MB)
+
 
 class Columns:
     """The runs of one set ordered by (column, row), whoever they belong to."""
@@ -41,6 +43,11 @@ def intersections(a: Columns, b: Columns, shape: tuple[int, int]) -> sp.csr_arra
 
     Memory grows with the overlapping pairs: partial sums are folded every `CHUNK` pairs of runs.
     """
+    if shape[0] * shape[1] <= _DENSE:  # no sorting: thousands of masks that all lie on each other, as in suppression
+        table = np.zeros(shape[0] * shape[1])
+        for i, j, pixels in _pairs(a, b):
+            table += np.bincount(a.owner[i] * shape[1] + b.owner[j], pixels, len(table))
+        return sp.csr_array(table.astype(np.int64).reshape(shape))
     total = sp.csr_array(shape, dtype=np.int64)
     for i, j, pixels in _pairs(a, b):
         # csr from coordinates adds up what falls on one cell

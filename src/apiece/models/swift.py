@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -60,7 +61,7 @@ class _Size:
 
 _SIZES = {
     "s": _Size(24, (48, 64, 112, 160), (1, 1, 1, 1), 48, 1),
-    "m": _Size(32, (64, 112, 192, 256), (1, 1, 2, 1), 96, 1),
+    "m": _Size(32, (64, 128, 224, 320), (1, 1, 1, 1), 64, 1),
     "l": _Size(48, (96, 192, 320, 448), (2, 2, 2, 2), 160, 2),
 }
 
@@ -153,6 +154,7 @@ class Swift(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
+            self.to_regions.bias.fill_(-2.0)  # type: ignore[union-attr]
             self.to_logits.bias.fill_(-4.6)  # objects are rare: a score of 0.01
             self.to_shape.bias[-FORM:] = torch.tensor(_ELLIPSE)
 
@@ -317,7 +319,7 @@ def _region_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, crowds: S
         for x0, y0, x1, y1 in (crowd / module.config.mask_stride).round().long().tolist():
             of_image[:, y0:y1, x0:x1] = True
     each = each * ~(crowded & (target == 0))
-    return (each.mean((0, 2, 3)) * module.class_weights).sum()
+    return (each.mean((0, 2, 3)) * module.class_weights).mean()
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------
@@ -344,18 +346,22 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     stride = 4 * round((len(best) * 64 / 85 / maps[0].size) ** 0.5)
     planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
-    scale = np.array([frame.size[1] / frame.input_size[1], frame.size[0] / frame.input_size[0]] * 2)
-    masks = Masks.from_prototypes(
-        np.concatenate([maps, planes]),
-        np.concatenate([kernels[:, :-FORM], weights], 1),
-        np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1) * scale,
-        frame.size,
-        span=(frame.input_size[0] / stride, frame.input_size[1] / stride),
-    )
-    found = Instances(masks, labels[keep], classes, scores[keep])
-    found = found[masks.area > 0]
-    assert found.scores is not None
-    return found[nms(found.masks, found.scores, found.labels, options.iou)]
+    basis, sums = np.concatenate([maps, planes]), np.concatenate([kernels[:, :-FORM], weights], 1)
+    windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
+    span = (frame.input_size[0] / stride, frame.input_size[1] / stride)
+
+    def draw(which: npt.NDArray[np.int64], size: tuple[int, int]) -> Masks:
+        scale = np.array([size[1] / frame.input_size[1], size[0] / frame.input_size[0]] * 2)
+        return Masks.from_prototypes(basis, sums[which], windows[which] * scale, size, span=span)
+
+    # duplicates are found at the network's resolution, so that only what stays is drawn at a larger image's own
+    size = min(frame.size, frame.input_size)
+    masks = draw(np.arange(len(keep)), size)
+    filled = np.flatnonzero(masks.area > 0)
+    stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
+    masks = masks[stay] if size == frame.size else draw(stay, frame.size)
+    found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
+    return found[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

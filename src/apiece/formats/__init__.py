@@ -18,7 +18,7 @@ from apiece import _plugins
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError
-from apiece.formats._base import Holds, LabelFormat, LabelSet, Record
+from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record
 from apiece.formats._guard import guarded
 
 __all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "load", "names", "read", "write"]
@@ -66,7 +66,10 @@ def detect(path: str | os.PathLike[str]) -> str:
 
 
 def read(
-    path: str | os.PathLike[str], format: str | None = None, images: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    images: str | os.PathLike[str] | None = None,
+    on_bad: OnBad = None,
 ) -> LabelSet:
     """Open labels: classes and image references at once, masks when an item is asked for.
 
@@ -75,6 +78,8 @@ def read(
     path : label file or folder.
     format : its format; found by content if left out.
     images : folder that image names are relative to; found beside the labels if left out.
+    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first is raised. It may be
+        called while the set is opened and while its items are decoded.
 
     Raises
     ------
@@ -89,7 +94,7 @@ def read(
         raise FormatError(path, "there is no such file or folder")
     if images is not None and not Path(images).is_dir():
         raise FormatError(Path(images), "there is no such folder of images")
-    return chosen.read(path, None if images is None else Path(images))
+    return chosen.read(path, None if images is None else Path(images), on_bad)
 
 
 def write(

@@ -13,10 +13,20 @@ from typing import Any, Protocol
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.errors import FormatError
 
-__all__ = ["Holds", "LabelFormat", "LabelSet", "Record"]
+__all__ = ["Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "refuse"]
 
 Record = tuple[ImageRef, Instances]
+OnBad = Callable[[FormatError], None] | None
+"""What is told of each bad entry, which is then left out; None: the first one is raised."""
+
+
+def refuse(error: FormatError, on_bad: OnBad) -> None:
+    """Raise the error of a bad entry, or report it so that the reader can leave the entry out and go on."""
+    if on_bad is None:
+        raise error
+    on_bad(error)
 
 
 class LabelSet(Protocol):
@@ -82,8 +92,10 @@ class LabelFormat:
     """One line for ``apiece convert --help``."""
     detect: Callable[[Path], bool]
     """Whether the file or folder at this path is of this format, by its content. Cheap; never raises."""
-    read: Callable[[Path, Path | None], LabelSet]
-    """Open ``(labels, folder of images or None)``. Raises `FormatError`."""
+    read: Callable[[Path, Path | None, OnBad], LabelSet]
+    """Open ``(labels, folder of images or None, on_bad)``. What is wrong with one entry (an annotation, a row, an image)
+    goes through `refuse`, when the set is opened or when the entry is decoded, each once; what is wrong with the file
+    as a whole raises `FormatError` in any case."""
     write: Callable[[Iterable[Record], Path, tuple[str, ...], Mapping[str, Any]], None]
     """Write ``(records, path, classes, metadata)``, atomically, streaming. Every record's classes are ``classes``. What
     `holds` denies was refused or removed before; what else cannot be kept raises `LossyFormatError`. Whatever is

@@ -33,7 +33,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, LabelSet, Record
+from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record
 from apiece.formats._coco_table import Images, Table, read_annotations, read_table
 from apiece.formats._coco_write import write
 from apiece.formats._columns import plain, table, take
@@ -207,7 +207,7 @@ def xywh(masks: Masks) -> npt.NDArray[np.float64]:
     return boxes
 
 
-def read(path: Path, images: Path | None) -> CocoSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
     """Open a COCO file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
 
     Raises

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, Record
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, rasters, stem_key
 from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, write_raster
 
@@ -127,7 +127,7 @@ def _instances(path: Path) -> Instances:
     return Instances.from_label_map(array)
 
 
-def read(path: Path, images: Path | None) -> LabelMapSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
     """Open one label map or a folder of them.
 
     Raises

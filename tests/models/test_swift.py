@@ -32,14 +32,16 @@ def test_quadratic_forms_are_sums_of_six_maps() -> None:
         np.testing.assert_allclose(values.ravel(), wanted, rtol=1e-3, atol=1e-3 * np.abs(wanted).max())
 
 
-def crafted(boxes: list[list[float]], scores: list[float], labels: list[int]) -> dict[str, torch.Tensor]:
+def crafted(
+    boxes: list[list[float]], scores: list[float], labels: list[int], stride: int = 4
+) -> dict[str, torch.Tensor]:
     """Raw outputs of a 64 x 64 input whose first points say this, with ellipses for masks."""
     count = Swift.points((64, 64)).count
     out = {
         "logits": torch.full((1, count, 2), -20.0),
         "boxes": torch.zeros(1, count, 4),
         "kernels": torch.zeros(1, count, 4 + 6),
-        "features": torch.zeros(1, 4, 16, 16),
+        "features": torch.zeros(1, 4, 64 // stride, 64 // stride),
     }
     out["kernels"][..., 4:] = torch.tensor([2.0, 0, 0, -2, 0, -2])
     for i, (box, score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
@@ -48,9 +50,10 @@ def crafted(boxes: list[list[float]], scores: list[float], labels: list[int]) ->
     return out
 
 
-def test_a_kernel_without_features_is_the_ellipse_in_its_box() -> None:
+@pytest.mark.parametrize("stride", [2, 4])
+def test_a_kernel_without_features_is_the_ellipse_in_its_box(stride: int) -> None:
     (found,) = decode(
-        crafted([[8, 16, 56, 48]], [0.9], [1]), [Frame((128, 128), (64, 64))], ("a", "b"), DecodeOptions()
+        crafted([[8, 16, 56, 48]], [0.9], [1], stride), [Frame((128, 128), (64, 64))], ("a", "b"), DecodeOptions()
     )
     assert found.labels.tolist() == [1]
     assert found.boxes[0] == pytest.approx([16, 32, 112, 96], abs=2)

@@ -343,7 +343,7 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     keep = keep[batched_nms(out["boxes"][keep], best[keep], label[keep], _SAME).numpy()]
     boxes = out["boxes"][keep].double().numpy()
     maps, kernels = out["features"].numpy(), out["kernels"][keep].numpy()
-    stride = 4 * round((len(best) * 64 / 85 / maps[0].size) ** 0.5)
+    stride = round(4 * (len(best) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
     planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
     basis, sums = np.concatenate([maps, planes]), np.concatenate([kernels[:, :-FORM], weights], 1)

@@ -99,5 +99,5 @@ def test_a_timm_encoder_gives_the_same_outputs_shapes() -> None:
     with torch.inference_mode():
         shapes = [{k: v.shape for k, v in module(torch.rand(1, 4, 64, 96)).items()} for module in (plain, timm)]
     assert shapes[0] == shapes[1]
-    assert shapes[0]["features"] == (1, 32, 16, 24)
+    assert shapes[0]["features"] == (1, 32, 32, 48)
     assert shapes[0]["boxes"] == (1, 384 + 96 + 24 + 6, 4)

@@ -89,7 +89,7 @@ class SwiftConfig:
     weights: str = "none"
     norm: str = "batch"
     dropout: float = 0.0
-    mask_stride: int = 4
+    mask_stride: int = 2
     prototypes: int = 32
     learn: int = 3
     window: int = 784

@@ -7,6 +7,7 @@ import copy
 import io
 import json
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -404,3 +405,97 @@ def check_real(path: Path, tmp_path: Path) -> None:
     again = formats.read(tmp_path / "out.json", images=labels.folder)  # type: ignore[attr-defined]
     assert list(again) == records
     assert again.metadata == labels.metadata
+
+
+BAD_ENTRIES = [k for k in BROKEN if k.split()[0] not in ("no", "images", "duplicate") or k.startswith("no mask")] + [
+    "duplicate annotation",
+    "annotation no object",
+]
+OF_AN_IMAGE = ("image without id", "width", "leaves", "absolute", "drive", "name ")
+
+
+@pytest.mark.parametrize("name", [n for n in BAD_ENTRIES if not n.startswith(OF_AN_IMAGE)])
+def test_a_bad_annotation_is_left_out_and_reported_once(document: dict[str, Any], saved: Save, name: str) -> None:
+    change, message = BROKEN[name]
+    if name == "score text":
+        for annotation in document[A]:
+            annotation["score"] = 0.5
+    whole = [i for _, i in formats.read(saved(copy.deepcopy(document)))]
+    told: list[FormatError] = []
+    labels = formats.read(saved(change(copy.deepcopy(document))), "coco", on_bad=told.append)
+    found = [i for _, i in labels]
+    assert found == [i for _, i in labels]
+    assert len(told) == 1
+    assert told[0].path == labels.table.path  # type: ignore[attr-defined]
+    assert re.search(message, str(told[0]))
+    bad = next(r for r in (re.search(r"annotations\[(\d)\]", str(told[0])),) if r)
+    lost = document[A][int(bad[1])]["id"]
+    for before, after in zip(whole, found, strict=True):
+        assert before.ids is not None
+        assert after.masks == before[before.ids != lost].masks
+        assert after.ids is not None
+        assert after.ids.tolist() == [i for i in before.ids.tolist() if i != lost]
+
+
+@pytest.mark.parametrize("name", [n for n in BROKEN if n.startswith(OF_AN_IMAGE)] + ["duplicate image"])
+def test_a_bad_image_is_left_out_with_its_annotations(document: dict[str, Any], saved: Save, name: str) -> None:
+    change, message = BROKEN[name]
+    told: list[FormatError] = []
+    labels = formats.read(saved(change(copy.deepcopy(document))), "coco", on_bad=told.append)
+    assert len(labels) == 2
+    assert re.search(message, str(told[0]))
+    names = [r.name for r, _ in labels]
+    assert names == (["a.png", "c.png"] if name in ("image without id", "duplicate image") else ["sub/b.png", "c.png"])
+    # an image without its id cannot say which annotations go with it
+    assert len(told) == (2 if name in ("image without id", "duplicate image") else 1)
+
+
+def test_not_a_number_is_looked_for_in_the_entries(document: dict[str, Any], saved: Save) -> None:
+    document[A][0]["area"] = float("nan")
+    document[A][1]["tags"] = {"deep": [1.0, float("-inf")]}
+    document["images"][2]["extra"] = [float("nan")]
+    with pytest.raises(FormatError, match="holds NaN"):
+        formats.read(saved(document))
+    told: list[FormatError] = []
+    labels = formats.read(saved(document), on_bad=told.append)
+    assert [len(i) for _, i in labels] == [1, 0]
+    assert [e.reason.split(":")[0] for e in told] == ["images[2]", "annotations[0].area", "annotations[1]"]
+    document["info"] = {"x": float("nan")}
+    with pytest.raises(FormatError, match="outside images and annotations"):
+        formats.read(saved(document), on_bad=told.append)
+
+
+def test_boxes_among_masks_and_faults_of_every_kind(tmp_path: Path) -> None:
+    masks = Masks.from_boxes(np.tile([1.0, 1, 4, 3], (3000, 1)), (8, 10))
+    rows = [{"id": i, "image_id": i % 300, "category_id": 1, "segmentation": r} for i, r in enumerate(masks.to_coco())]
+    for i in range(0, 3000, 3):
+        rows[i]["segmentation"] = []  # a box only
+    rows[1]["segmentation"] = {"size": [8, 10], "counts": "0`0P1"}
+    rows[4]["category_id"] = 9
+    rows[7]["id"] = 2
+    rows[301]["segmentation"] = {"size": [8, 10], "counts": [1, 2]}
+    images = [{"id": i, "file_name": f"{i}.png", "height": 8, "width": 10} for i in range(300)]
+    document = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "thing"}]}
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    told: list[FormatError] = []
+    labels = formats.read(tmp_path / "a.json", on_bad=told.append)
+    opened = len(told)
+    assert opened == 1002
+    first, again = list(labels), list(labels)
+    assert first == again
+    assert len(told) == opened + 2
+    assert {re.match(r"annotations\[(\d+)\]", e.reason)[1] for e in told[-2:]} == {"1", "301"}  # type: ignore[index]
+    assert sum(len(i) for _, i in first) == 3000 - 1004
+    formats.write(labels, tmp_path / "out.json")
+    assert [i.masks for _, i in formats.read(tmp_path / "out.json")] == [i.masks for _, i in first]
+
+
+def test_bad_results_are_left_out(document: dict[str, Any], saved: Save) -> None:
+    truth = formats.read(saved(document))
+    rle = Masks.from_boxes([[1, 1, 4, 3]], (8, 10)).to_coco()[0]
+    row = {"image_id": 7, "category_id": 40, "segmentation": rle, "score": 0.5}
+    rows = [row, row | {"score": float("nan")}, row | {"image_id": 8}, {k: v for k, v in row.items() if k != "score"}]
+    told: list[FormatError] = []
+    found = read_results(saved(rows, "results.json"), truth, on_bad=told.append)
+    assert [len(i) for _, i in found] == [1, 0, 0]
+    assert [e.reason.split(":")[0] for e in told] == ["[2].image_id", "[3].score", "[1].score"]

@@ -230,3 +230,23 @@ def test_damage_is_an_error_or_harmless(tmp_path: Path) -> None:
                 list(formats.read(path, "labelmap"))
             except FormatError as error:
                 assert error.path == path  # noqa: PT017
+
+
+def test_broken_label_maps_are_left_out_and_reported(tmp_path: Path) -> None:
+    for name in "abcd":
+        save(tmp_path / "masks" / f"{name}.png")
+        grey(tmp_path / "images" / f"{name}.png")
+    data = (tmp_path / "masks" / "b.png").read_bytes()
+    (tmp_path / "masks" / "b.png").write_bytes(data[: len(data) // 2])
+    save(tmp_path / "masks" / "c.tif")
+    grey(tmp_path / "images" / "d.tif")
+    with pytest.raises(FormatError):
+        formats.read(tmp_path)
+    told: list[FormatError] = []
+    labels = formats.read(tmp_path, on_bad=told.append)
+    assert [r.name for r in labels.refs] == ["a.png", "c.png"]
+    assert [r.name for r, _ in labels] == ["a.png", "c.png"]
+    assert [e.path.name for e in told] == ["d.tif", "b.png", "c.tif"]
+    assert [len(found) for _, found in labels] == [3, 3]
+    with pytest.raises(FormatError):  # the file as a whole
+        list(formats.read(tmp_path / "masks" / "b.png", on_bad=told.append))

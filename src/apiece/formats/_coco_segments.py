@@ -13,11 +13,12 @@ import numpy.typing as npt
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
 from apiece.formats._json import kind_of
+from apiece.formats._rows import Checker
 
 __all__ = ["Segments"]
 
 Int = npt.NDArray[np.int64]
-Fail = Callable[[int, str], NoReturn]
+_KEY = "segmentation"
 POLYGON, PACKED, COUNTS = 0, 1, 2
 
 
@@ -59,14 +60,14 @@ class Segments:
     """Which polygons belong to each annotation."""
 
     @classmethod
-    def read(cls, given: list[Any], sizes: Int, fail: Fail) -> Segments:
+    def read(cls, given: list[Any], sizes: Int, check: Checker) -> Segments:
         """Check the form of every ``segmentation``; ``sizes`` (N, 2) are the images' heights and widths."""
         types = list(map(type, given))
         if set(types) - {list, dict} or not all(given):
-            _refuse_form(given, fail)
+            _refuse_form(given, check)
         is_rle = np.fromiter((t is dict for t in types), bool, len(types))
         rle_rows = np.flatnonzero(is_rle)
-        counts = _rle_counts([given[i] for i in rle_rows], rle_rows, sizes, fail)
+        counts = _rle_counts([given[i] for i in rle_rows], rle_rows, sizes, check)
         packed = np.fromiter((type(c) is str for c in counts), bool, len(counts))
         kind = np.full(len(given), POLYGON, np.uint8)
         kind[rle_rows] = np.where(packed, PACKED, COUNTS)
@@ -76,13 +77,14 @@ class Segments:
             place[chosen] = np.arange(np.count_nonzero(chosen))
         texts = [c for c in counts if type(c) is str]
         lists = [c for c in counts if type(c) is list]
-        text = _join(texts, rle_rows[packed], fail)
+        text = _join(texts, rle_rows[packed], check)
         count_offsets = _offsets(map(len, lists), len(lists))
         flat = _numbers(lists, np.int64, int(count_offsets[-1]))
         if flat is None:
-            index = next(i for i, c in enumerate(lists) if _numbers([c], np.int64, len(c)) is None)
-            fail(int(rle_rows[~packed][index]), "RLE counts must be integers or a compressed string")
-        points, rings, parts = _polygons([given[i] for i in np.flatnonzero(~is_rle)], np.flatnonzero(~is_rle), fail)
+            wrong = np.array([_numbers([c], np.int64, len(c)) is None for c in lists])
+            reason = "RLE counts must be integers or a compressed string"
+            check.stop(rle_rows[~packed][wrong].tolist(), _KEY, lambda i: reason)
+        points, rings, parts = _polygons([given[i] for i in np.flatnonzero(~is_rle)], np.flatnonzero(~is_rle), check)
         return cls(kind, place, text, _offsets(map(len, texts), len(texts)), flat, count_offsets, points, rings, parts)
 
     @property
@@ -92,19 +94,14 @@ class Segments:
         offsets = (self.text_offsets, self.count_offsets, self.ring_offsets, self.part_offsets)
         return (self.kind, text, self.counts, self.points, *offsets)
 
-    def masks(self, rows: Int, size: tuple[int, int], fail: Fail) -> Masks:
-        """The masks of the chosen annotations, all on an image of ``size``, decoded in one go."""
-        try:
-            return self._decode(rows, size)
-        except InvalidInstancesError:
-            for row in rows:
-                try:
-                    self._decode(np.array([row]), size)
-                except InvalidInstancesError as error:
-                    fail(int(row), str(error).removeprefix("mask 0: "))
-            raise
+    def masks(self, rows: Int, size: tuple[int, int]) -> Masks:
+        """The masks of the chosen annotations, all on an image of ``size``, decoded in one go.
 
-    def _decode(self, rows: Int, size: tuple[int, int]) -> Masks:
+        Raises
+        ------
+        InvalidInstancesError
+            if one cannot be decoded; `faults` says which.
+        """
         kind = self.kind[rows]
         polygon = kind == POLYGON
         if not polygon.any():
@@ -120,6 +117,16 @@ class Segments:
         back = np.empty(len(rows), np.int64)
         back[np.append(np.flatnonzero(polygon), np.flatnonzero(~polygon))] = np.arange(len(rows))
         return both[back]
+
+    def faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
+        """The chosen annotations that cannot be decoded, and why."""
+        found = {}
+        for row in rows:
+            try:
+                self.masks(np.array([row]), size)
+            except InvalidInstancesError as error:
+                found[int(row)] = str(error).removeprefix("mask 0: ")
+        return found
 
     def _rles(self, rows: Int, size: tuple[int, int]) -> list[dict[str, Any]]:
         shape, place = list(size), self.place[rows]
@@ -139,16 +146,20 @@ class Segments:
         return [[self.points[cuts[k] : cuts[k + 1]] for k in range(a, b)] for a, b in zip(first, last, strict=True)]
 
 
-def _refuse_form(given: list[Any], fail: Fail) -> NoReturn:
-    index = next(i for i, v in enumerate(given) if type(v) not in (list, dict) or not v)
-    if given[index] is None or given[index] == []:
-        none = sum(v is None or v == [] for v in given)
-        also = f" ({none} annotations have none)" if none > 1 else ""
-        fail(index, f"there is no mask, a box at most{also}; remove such annotations or give them masks")
-    fail(index, f"must be a list of polygons or an RLE object, got {kind_of(given[index])}")
+def _refuse_form(given: list[Any], check: Checker) -> NoReturn:
+    bad = [i for i, v in enumerate(given) if type(v) not in (list, dict) or not v]
+    none = sum(given[i] is None or given[i] == [] for i in bad)
+    also = f" ({none} annotations have none)" if none > 1 else ""
+
+    def reason(i: int) -> str:
+        if given[i] is None or given[i] == []:
+            return f"there is no mask, a box at most{also}; remove such annotations or give them masks"
+        return f"must be a list of polygons or an RLE object, got {kind_of(given[i])}"
+
+    check.stop(bad, _KEY, reason)
 
 
-def _rle_counts(rles: list[dict[str, Any]], rows: Int, sizes: Int, fail: Fail) -> list[Any]:
+def _rle_counts(rles: list[dict[str, Any]], rows: Int, sizes: Int, check: Checker) -> list[Any]:
     """The ``counts`` of every RLE, strings or lists, after its ``size`` was compared with the image's."""
     counts: list[Any] = [r.get("counts") for r in rles]
     stated: list[Any] = [r.get("size") for r in rles]
@@ -156,58 +167,66 @@ def _rle_counts(rles: list[dict[str, Any]], rows: Int, sizes: Int, fail: Fail) -
     if all(type(s) is list and len(s) == 2 for s in stated):
         shape = _numbers(stated, np.int64, 2 * len(stated))
     if shape is None:
-        index = next(
-            i for i, s in enumerate(stated) if type(s) is not list or len(s) != 2 or _numbers([s], np.int64, 2) is None
-        )
-        fail(int(rows[index]), f"an RLE needs a size of [height, width], got {str(stated[index])[:60]}")
-    wrong = (shape.reshape(-1, 2) != sizes[rows]).any(1)
-    if wrong.any():
-        index = int(np.argmax(wrong))
-        height, width = sizes[rows[index]].tolist()
-        fail(
-            int(rows[index]),
-            f"RLE size {stated[index]} differs from the image's height {height} and width {width}",
-        )
+        wrong = [type(s) is not list or len(s) != 2 or _numbers([s], np.int64, 2) is None for s in stated]
+        said = "an RLE needs a size of [height, width], got "
+        check.stop(rows[np.array(wrong)].tolist(), _KEY, lambda i: said + str(stated[np.searchsorted(rows, i)])[:60])
+
+    def differs(i: int) -> str:
+        height, width = sizes[i].tolist()
+        return f"RLE size {stated[np.searchsorted(rows, i)]} differs from the image's height {height} and width {width}"
+
+    check.refuse(rows[(shape.reshape(-1, 2) != sizes[rows]).any(1)].tolist(), _KEY, differs)
     if set(map(type, counts)) - {str, list}:
-        index = next(i for i, c in enumerate(counts) if type(c) not in (str, list))
-        fail(int(rows[index]), f"RLE counts must be a string or a list of integers, got {kind_of(counts[index])}")
+        wrong = [type(c) not in (str, list) for c in counts]
+        said = "RLE counts must be a string or a list of integers, got "
+        check.stop(rows[np.array(wrong)].tolist(), _KEY, lambda i: said + kind_of(counts[np.searchsorted(rows, i)]))
     return counts
 
 
-def _join(texts: list[str], rows: Int, fail: Fail) -> bytes:
+def _join(texts: list[str], rows: Int, check: Checker) -> bytes:
     try:
         return "".join(texts).encode("ascii")
     except UnicodeEncodeError:
-        index = next(i for i, t in enumerate(texts) if not t.isascii())
-        fail(int(rows[index]), "RLE counts hold a character that no RLE has")
+        bad = rows[np.array([not t.isascii() for t in texts])]
+        check.stop(bad.tolist(), _KEY, lambda i: "RLE counts hold a character that no RLE has")
 
 
-def _polygons(given: list[Any], rows: Int, fail: Fail) -> tuple[npt.NDArray[np.float64], Int, Int]:
+def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[npt.NDArray[np.float64], Int, Int]:
     """(coordinates, offsets of polygons, offsets of annotations)."""
     parts = list(chain.from_iterable(given))
     if set(map(type, parts)) - {list}:
-        index = next(i for i, v in enumerate(given) if set(map(type, v)) != {list})
-        fail(int(rows[index]), "polygons must be a list of lists [[x, y, x, y, ...], ...]")
+        wrong = rows[np.array([set(map(type, v)) != {list} for v in given])]
+        check.stop(wrong.tolist(), _KEY, lambda i: "polygons must be a list of lists [[x, y, x, y, ...], ...]")
     part_offsets = _offsets(map(len, given), len(given))
     rings = _offsets(map(len, parts), len(parts))
     lengths = np.diff(rings)
 
-    def refuse(part: int, reason: str) -> NoReturn:
-        index = int(np.searchsorted(part_offsets, part, "right")) - 1
-        fail(int(rows[index]), f"polygon {part - int(part_offsets[index])} {reason}")
+    def refuse(bad: npt.NDArray[np.bool_], reason: Callable[[int], str]) -> None:
+        """The annotations of bad parts; each says its first."""
+        wrong = np.flatnonzero(bad)
+        owner, first = np.unique(np.searchsorted(part_offsets, wrong, "right") - 1, return_index=True)
+        said = {
+            int(rows[k]): (int(wrong[f]), int(wrong[f] - part_offsets[k])) for k, f in zip(owner, first, strict=True)
+        }
+        check.refuse(list(said), _KEY, lambda i: f"polygon {said[i][1]} {reason(said[i][0])}")
 
-    bad = (lengths % 2 == 1) | (lengths < 6)
-    if bad.any():
-        part = int(np.argmax(bad))
+    def length(part: int) -> str:
         count = int(lengths[part])
         if count % 2:
-            refuse(part, f"has an odd count of numbers ({count})")
-        refuse(part, f"has {count // 2} points; at least 3 are needed")
+            return f"has an odd count of numbers ({count})"
+        return f"has {count // 2} points; at least 3 are needed"
+
+    refuse((lengths % 2 == 1) | (lengths < 6), length)
     points = _numbers(parts, np.float64, int(rings[-1]))
     if points is None:
-        part = next(i for i, p in enumerate(parts) if _numbers([p], np.float64, len(p)) is None)
-        refuse(part, "holds something that is no number")
+        refuse(
+            np.array([_numbers([p], np.float64, len(p)) is None for p in parts]),
+            lambda part: "holds something that is no number",
+        )
+        raise AssertionError("a polygon of no numbers was not found")
     finite = np.isfinite(points)
     if not finite.all():
-        refuse(int(np.searchsorted(rings, int(np.argmin(finite)), "right")) - 1, "has a coordinate that is not finite")
+        bad = np.zeros(len(parts), bool)
+        bad[np.searchsorted(rings, np.flatnonzero(~finite), "right") - 1] = True
+        refuse(bad, lambda part: "has a coordinate that is not finite")
     return points, rings, part_offsets

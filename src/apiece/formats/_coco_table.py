@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece.errors import FormatError
+from apiece.formats._base import OnBad
 from apiece.formats._coco_segments import Segments
 from apiece.formats._columns import Column, table
 from apiece.formats._files import inside
 from apiece.formats._json import kind_of, load_json
+from apiece.formats._rows import Checker, Row, has_constants, sifted
 
-__all__ = ["Annotations", "Images", "Table", "read_annotations", "read_table"]
+__all__ = [
+    "Annotations",
+    "Document",
+    "Images",
+    "Table",
+    "flags",
+    "make_table",
+    "numbers",
+    "open_document",
+    "read_annotations",
+    "read_categories",
+    "read_images",
+    "read_table",
+    "scores_of",
+    "without_images",
+]
 
 Int = npt.NDArray[np.int64]
 _MAX_SIDE = 1 << 18
+_LARGEST = sys.float_info.max
 _ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")
 
 
@@ -58,6 +76,8 @@ class Annotations:
     """File positions, grouped by image."""
     offsets: Int
     """Image i has the annotations ``order[offsets[i]:offsets[i + 1]]``."""
+    places: Int | None = None
+    """Where each is in the file, if some were left out."""
 
 
 @dataclass(frozen=True)
@@ -74,63 +94,28 @@ class Table:
     """Every other top-level key, categories included."""
 
 
-class _Checker:
-    """Raises for the first entry of a list that breaks a rule, naming file and key."""
+@dataclass(frozen=True)
+class Document:
+    """A COCO-like file, parsed: the lists whose entries may be bad, and the rest."""
 
-    def __init__(self, path: Path, key: str) -> None:
-        self.path, self.key = path, key
-
-    def fail(self, index: int | None, name: str, reason: str) -> NoReturn:
-        where = self.key if index is None else f"{self.key}[{index}]"
-        raise FormatError(self.path, f"{where}{'.' + name if name else ''}: {reason}")
-
-    def objects(self, rows: Any) -> list[dict[str, Any]]:
-        if type(rows) is not list:
-            self.fail(None, "", f"must be a list, got {kind_of(rows)}")
-        if set(map(type, rows)) - {dict}:
-            index = next(i for i, row in enumerate(rows) if type(row) is not dict)
-            self.fail(index, "", f"must be an object, got {kind_of(rows[index])}")
-        return list(rows)
-
-    def values(self, rows: list[dict[str, Any]], name: str, types: set[type], expected: str) -> list[Any]:
-        try:
-            values = list(map(itemgetter(name), rows))
-        except KeyError:
-            self.fail(next(i for i, row in enumerate(rows) if name not in row), name, "is missing")
-        if set(map(type, values)) - types:
-            index = next(i for i, v in enumerate(values) if type(v) not in types)
-            self.fail(index, name, f"must be {expected}, got {kind_of(values[index])} ({str(values[index])[:60]!r})")
-        return values
-
-    def distinct(self, values: Sequence[Any], name: str) -> None:
-        if len(set(values)) != len(values):
-            seen: dict[Any, int] = {}
-            for i, value in enumerate(values):
-                if value in seen:
-                    self.fail(i, name, f"{value!r} is used twice; {self.key}[{seen[value]}] has it too")
-                seen[value] = i
-
-    def where(self, bad: npt.NDArray[np.bool_], name: str, reason: Callable[[int], str]) -> None:
-        if bad.any():
-            index = int(np.argmax(bad))
-            self.fail(index, name, reason(index))
-
-    def finite(self, columns: dict[str, Column]) -> None:
-        for name, values in columns.items():
-            if values.dtype.kind == "f":
-                good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-                self.where(np.logical_not(good), name, lambda i: "must be a finite number")
+    path: Path
+    images: Any
+    annotations: Any
+    header: dict[str, Any]
+    constants: bool
+    """Whether it holds NaN or Infinity, which the entries must be searched for."""
 
 
-def read_table(path: Path) -> Table:
-    """Read and check a COCO data set, decoding no mask.
+def open_document(path: Path, on_bad: OnBad) -> Document:
+    """Parse a file.
 
     Raises
     ------
     FormatError
-        naming file, key and reason.
+        if it is no JSON object with images, annotations and categories.
     """
-    document = load_json(path)
+    constants: list[str] | None = None if on_bad is None else []
+    document = load_json(path, constants)
     if type(document) is list:
         raise FormatError(
             path, "is a bare list of results, without images and classes; read it with read_results(path, truth)"
@@ -140,105 +125,150 @@ def read_table(path: Path) -> Table:
     missing = [k for k in ("images", "annotations", "categories") if k not in document]
     if missing:
         raise FormatError(path, f"{' and '.join(missing)} missing at the top level; not a whole COCO instances file")
-    categories, classes = _read_categories(_Checker(path, "categories"), document["categories"])
-    images = _read_images(_Checker(path, "images"), document.pop("images"))
-    rows = document.pop("annotations")
-    annotations = read_annotations(path, "annotations", rows, images, categories)
-    return Table(path, "annotations", classes, images, annotations, document)
+    images, annotations = document.pop("images"), document.pop("annotations")
+    if constants and has_constants(document):
+        raise FormatError(path, f"holds {constants[0]} outside images and annotations, which is no number in JSON")
+    return Document(path, images, annotations, document, bool(constants))
 
 
-def _read_categories(check: _Checker, rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
-    rows = check.objects(rows)
-    ids = check.values(rows, "id", {int}, "an integer")
-    names = check.values(rows, "name", {str}, "a string")
-    check.distinct(ids, "id")
-    check.distinct(names, "name")
-    return {v: i for i, v in enumerate(ids)}, tuple(names)
+def read_table(path: Path, on_bad: OnBad = None) -> Table:
+    """Read and check a COCO data set, decoding no mask.
+
+    With ``on_bad``, annotations and images that break a rule are reported and left out, an image with its annotations.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    document = open_document(path, on_bad)
+    categories, classes = read_categories(path, document.header["categories"])
+    images = read_images(document, on_bad)
+    return make_table(document, classes, categories, images, on_bad)
 
 
-def _read_images(check: _Checker, rows: Any) -> Images:
-    rows = check.objects(rows)
-    ids = check.values(rows, "id", {int, str}, "an integer or a string")
-    check.distinct(ids, "id")
-    names = check.values(rows, "file_name", {str}, "a string")
-    for i, name in enumerate(names):
-        reason = inside(name)
-        if reason:
-            check.fail(i, "file_name", reason)
-    sizes = np.empty((len(rows), 2), np.int64)
-    for k, side in enumerate(("height", "width")):
-        values = check.values(rows, side, {int}, "an integer")
-        bad = next((i for i, v in enumerate(values) if not 0 < v <= _MAX_SIDE), None)
-        if bad is not None:
-            check.fail(bad, side, f"must lie in 1 to {_MAX_SIDE}, got {values[bad]}")
-        sizes[:, k] = values
-    extras = table(rows, ("id", "file_name", "height", "width"))
-    check.finite(extras)
-    return Images(tuple(ids), np.array(names, np.dtypes.StringDType()), sizes, extras)
+def make_table(
+    document: Document, classes: tuple[str, ...], categories: dict[Any, int], images: Images, on_bad: OnBad
+) -> Table:
+    """The whole file, annotations checked."""
+    check = Checker(document.path, "annotations")
+    rows = without_images(check, document, images)
+    annotations = read_annotations(check, rows, images, categories, on_bad, document.constants)
+    return Table(document.path, "annotations", classes, images, annotations, document.header)
 
 
-def read_annotations(path: Path, key: str, rows: Any, images: Images, categories: dict[Any, int]) -> Annotations:
-    """Check the annotations (or, with an empty ``key``, the results) of known images and categories."""
-    check = _Checker(path, key)
-    rows = check.objects(rows)
-    results = not key
+def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
+    """(label of each category's id, names); nothing can be read where they are wrong."""
+    check = Checker(path, "categories")
+
+    def build(rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
+        rows = check.objects(rows)
+        ids = check.values(rows, "id", {int}, "an integer")
+        names = check.values(rows, "name", {str}, "a string")
+        check.distinct(ids, "id")
+        check.distinct(names, "name")
+        return {v: i for i, v in enumerate(ids)}, tuple(names)
+
+    return sifted(check, rows, build, None)
+
+
+def read_images(document: Document, on_bad: OnBad, more: Callable[[Checker, list[Row]], None] | None = None) -> Images:
+    """Check the images; ``more`` checks what a format has beyond COCO."""
+    check = Checker(document.path, "images")
+
+    def build(rows: Any) -> Images:
+        rows = check.objects(rows)
+        if document.constants:
+            check.no_constants(rows)
+        ids = check.values(rows, "id", {int, str}, "an integer or a string")
+        check.distinct(ids, "id")
+        names = check.values(rows, "file_name", {str}, "a string")
+        reasons = {i: reason for i, reason in enumerate(map(inside, names)) if reason}
+        check.refuse(reasons, "file_name", reasons.__getitem__)
+        sizes = np.empty((len(rows), 2), np.int64)
+        for k, side in enumerate(("height", "width")):
+            values = check.values(rows, side, {int}, "an integer")
+            bad = [i for i, v in enumerate(values) if not 0 < v <= _MAX_SIDE]
+            check.refuse(bad, side, lambda i, values=values: f"must lie in 1 to {_MAX_SIDE}, got {values[i]}")  # type: ignore[misc]
+            sizes[:, k] = values
+        if more is not None:
+            more(check, rows)
+        extras = table(rows, ("id", "file_name", "height", "width"))
+        check.finite(extras)
+        return Images(tuple(ids), np.array(names, np.dtypes.StringDType()), sizes, extras)
+
+    return sifted(check, document.images, build, on_bad)
+
+
+def without_images(check: Checker, document: Document, images: Images) -> Any:
+    """The annotations, those of images that were reported and left out gone with them."""
+    rows = document.annotations
+    if len(images.ids) == len(document.images) or type(rows) is not list:
+        return rows
+    given = (row.get("id") for row in document.images if type(row) is dict)
+    lost = {i for i in given if type(i) in (int, str)} - set(images.ids)
+    keep = [type(row) is not dict or type(i := row.get("image_id")) not in (int, str) or i not in lost for row in rows]
+    check.places = np.flatnonzero(keep)
+    return list(itertools.compress(rows, keep))
+
+
+def read_annotations(
+    check: Checker, rows: Any, images: Images, categories: dict[Any, int], on_bad: OnBad, constants: bool = False
+) -> Annotations:
+    """Check the annotations (or, where the checker has no key, the results) of known images and categories."""
+    results = not check.key
     positions = {v: i for i, v in enumerate(images.ids)}
-    image = _look_up(check, rows, "image_id", positions, {int, str}, "image")
-    labels = _look_up(check, rows, "category_id", categories, {int}, "category")
-    if results:
+
+    def build(rows: Any) -> Annotations:
+        rows = check.objects(rows)
+        image = check.look_up(rows, "image_id", positions, {int, str}, "image")
+        labels = check.look_up(rows, "category_id", categories, {int}, "category")
+        # what has no mask first: where many boxes stand among masks, it is these
+        given = [row.get("segmentation") for row in rows]
+        segments = Segments.read(given, images.sizes[image], check)
         ids = np.arange(1, len(rows) + 1)
-    else:
-        values = check.values(rows, "id", {int}, "an integer")
-        check.distinct(values, "id")
-        ids = _int64(check, values, "id")
-    crowd = [row.get("iscrowd", 0) for row in rows]
-    if set(map(type, crowd)) - {int, bool} or set(crowd) - {0, 1}:
-        index = next(i for i, v in enumerate(crowd) if type(v) not in (int, bool) or v not in (0, 1))
-        check.fail(index, "iscrowd", f"must be 0 or 1, got {crowd[index]!r}")
-    kept, instance_ids = _kept_ids(check, rows)
-    area = _numbers(check, rows, "area", 1)
-    bbox = _numbers(check, rows, "bbox", 4)
-    scores = _scores(check, rows)
-    given = [row.get("segmentation") for row in rows]
-    segments = Segments.read(given, images.sizes[image], lambda i, reason: check.fail(i, "segmentation", reason))
-    extras = table(rows, _ANNOTATION) if set(itertools.chain.from_iterable(rows)) - set(_ANNOTATION) else {}
-    check.finite(extras)
-    order = np.argsort(image, kind="stable")
-    offsets = np.zeros(len(images.ids) + 1, np.int64)
-    np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
-    return Annotations(
-        labels, ids, instance_ids, kept, np.array(crowd, bool), area, bbox, scores, segments, extras, order, offsets
-    )
+        if not results:
+            values = check.values(rows, "id", {int}, "an integer")
+            check.distinct(values, "id")
+            ids = check.int64(values, "id")
+        crowd = flags(check, rows, "iscrowd")
+        instance_ids, kept = _kept_ids(check, rows)
+        area = numbers(check, rows, "area", 1)
+        bbox = numbers(check, rows, "bbox", 4)
+        scores = scores_of(check, rows, needed=results)
+        extras = table(rows, _ANNOTATION) if set(itertools.chain.from_iterable(rows)) - set(_ANNOTATION) else {}
+        check.finite(extras)
+        if constants:
+            check.no_constants(rows)
+        order = np.argsort(image, kind="stable")
+        offsets = np.zeros(len(images.ids) + 1, np.int64)
+        np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
+        stated = (kept, crowd, area, bbox, scores, segments, extras)
+        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places)
+
+    return sifted(check, rows, build, on_bad)
 
 
-def _look_up(
-    check: _Checker, rows: list[dict[str, Any]], name: str, known: dict[Any, int], types: set[type], kind: str
-) -> Int:
-    values = check.values(rows, name, types, "an integer" if types == {int} else "an integer or a string")
-    found = np.fromiter((known.get(v, -1) for v in values), np.int64, len(values))
-    check.where(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r} in this file")
-    return found
+def flags(check: Checker, rows: list[Row], name: str) -> npt.NDArray[np.bool_]:
+    """A value of 0 or 1 of each row; 0 where there is none."""
+    values = [row.get(name, 0) for row in rows]
+    if set(map(type, values)) - {int, bool} or set(values) - {0, 1}:
+        bad = [i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1)]
+        check.stop(bad, name, lambda i: f"must be 0 or 1, got {values[i]!r}")
+    return np.array(values, bool)
 
 
-def _int64(check: _Checker, values: list[int], name: str) -> Int:
-    try:
-        return np.array(values, np.int64)
-    except OverflowError:
-        index = next(i for i, v in enumerate(values) if not -(2**63) <= v < 2**63)
-        check.fail(index, name, f"{values[index]} does not fit 64 bits")
-
-
-def _kept_ids(check: _Checker, rows: list[dict[str, Any]]) -> tuple[npt.NDArray[np.bool_] | None, Int | None]:
+def _kept_ids(check: Checker, rows: list[Row]) -> tuple[Int | None, npt.NDArray[np.bool_] | None]:
     kept = np.fromiter(("apiece_id" in row for row in rows), bool, len(rows))
     if not kept.any():
         return None, None
-    values = np.zeros(len(rows), np.int64)
-    chosen = [rows[i] for i in np.flatnonzero(kept)]
-    values[kept] = _int64(check, check.values(chosen, "apiece_id", {int}, "an integer"), "apiece_id")
-    return kept, values
+    given = [row.get("apiece_id", 0) for row in rows]
+    bad = [i for i, v in enumerate(given) if type(v) is not int]
+    check.refuse(bad, "apiece_id", lambda i: f"must be an integer, got {kind_of(given[i])}")
+    return check.int64(given, "apiece_id"), kept
 
 
-def _numbers(check: _Checker, rows: list[dict[str, Any]], name: str, width: int) -> npt.NDArray[np.float64] | None:
+def numbers(check: Checker, rows: list[Row], name: str, width: int) -> npt.NDArray[np.float64] | None:
     """(N,) or (N, width) float64, NaN where the file says nothing; None if it never does."""
     given = [row.get(name) for row in rows]
     empty = [v is None or v == [] for v in given]
@@ -249,13 +279,15 @@ def _numbers(check: _Checker, rows: list[dict[str, Any]], name: str, width: int)
     rule = "a finite number" if width == 1 else f"{width} finite numbers"
     flat = values if width == 1 else list(itertools.chain.from_iterable(v if type(v) is list else [v] for v in values))
     if set(map(type, flat)) - {int, float} or len(flat) != width * len(rows):
-        index = next(i for i, v in enumerate(values) if not _is_row(v, width))
-        check.fail(index, name, f"must be {rule}, got {str(given[index])[:60]}")
+        bad = (i for i, v in enumerate(values) if not _is_row(v, width))
+        check.stop(bad, name, lambda i: f"must be {rule}, got {str(given[i])[:60]}")
     try:
         array = np.array(flat, np.float64).reshape(len(rows), -1)
     except OverflowError:
-        raise FormatError(check.path, f"{check.key}: a value of {name} is too large") from None
-    check.where(~(np.isfinite(array).all(1) | np.array(empty)), name, lambda i: f"must be {rule}, got {given[i]}")
+        bad = (i for i, v in enumerate(values) if any(abs(n) > _LARGEST for n in (v if type(v) is list else [v])))
+        check.stop(bad, name, lambda i: "is too large a number")
+    wrong = ~(np.isfinite(array).all(1) | np.array(empty))
+    check.refuse(wrong, name, lambda i: f"must be {rule}, got {given[i]}")
     return array[:, 0] if width == 1 else array
 
 
@@ -265,10 +297,11 @@ def _is_row(value: Any, width: int) -> bool:
     return type(value) is list and len(value) == width and all(type(v) in (int, float) for v in value)
 
 
-def _scores(check: _Checker, rows: list[dict[str, Any]]) -> npt.NDArray[np.float64] | None:
-    if not any("score" in row for row in rows):
+def scores_of(check: Checker, rows: list[Row], needed: bool = False) -> npt.NDArray[np.float64] | None:
+    """The scores, of every row or of none."""
+    if not needed and not any("score" in row for row in rows):
         return None
     values = check.values(rows, "score", {int, float}, "a number")
-    scores = np.array(values, np.float64)
-    check.where(~np.isfinite(scores), "score", lambda i: f"must be a finite number, got {values[i]}")
-    return scores
+    bad = (i for i, v in enumerate(values) if not abs(v) <= _LARGEST)
+    check.refuse(bad, "score", lambda i: f"must be a finite number, got {values[i]}")
+    return np.array(values, np.float64)

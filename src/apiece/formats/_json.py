@@ -6,7 +6,7 @@ import gc
 import json
 import re
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from apiece.errors import FormatError
 
@@ -22,8 +22,11 @@ def kind_of(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def load_json(path: Path) -> Any:
+def load_json(path: Path, constants: list[str] | None = None) -> Any:
     """The parsed file.
+
+    NaN and Infinity, which Python writes too, are refused, or, given a list for ``constants``, read and
+    noted there, so that the entries that hold them can be left out.
 
     Raises
     ------
@@ -40,14 +43,17 @@ def load_json(path: Path) -> Any:
     if not text.strip():
         raise FormatError(path, "is empty")
 
-    def refuse(word: str) -> NoReturn:
-        raise FormatError(path, f"holds {word}, which is no number in JSON")
+    def constant(word: str) -> float:
+        if constants is None:
+            raise FormatError(path, f"holds {word}, which is no number in JSON")
+        constants.append(word)
+        return float(word)
 
     # JSON makes no cycles, so the collector would only slow a large file down
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
         cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
         raise FormatError(path, f"line {error.lineno}, column {error.colno}: {error.msg}{cut}") from None

@@ -20,10 +20,10 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +32,14 @@ import scipy.sparse
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record
+from apiece.errors import FormatError, InvalidInstancesError
+from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record, refuse
 from apiece.formats._coco_table import Images, Table, read_annotations, read_table
 from apiece.formats._coco_write import write
 from apiece.formats._columns import plain, table, take
 from apiece.formats._files import pick_folder
 from apiece.formats._json import kind_of, load_json, peek_json
+from apiece.formats._rows import Checker
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
@@ -75,6 +76,11 @@ class CocoSet:
     folder: Path
     """What image names are relative to."""
     images: Images
+    format: str = "coco"
+    """What `metadata` is filed under."""
+    on_bad: OnBad = None
+    _told: set[int] = field(default_factory=set, compare=False, repr=False)
+    """Annotations that were found not to decode and reported, each once."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -89,7 +95,7 @@ class CocoSet:
     @property
     def metadata(self) -> dict[str, Any]:
         """``{"coco": ...}`` with every top-level key but images and annotations."""
-        return {"coco": self.table.header}
+        return {self.format: self.table.header}
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "refs"}
@@ -148,8 +154,8 @@ class CocoSet:
                 continue
             together = np.concatenate([rows[k] for k in members])
             try:
-                masks = notes.segments.masks(together, size, self._fail)
-            except FormatError:
+                masks = notes.segments.masks(together, size)
+            except InvalidInstancesError:
                 continue  # decoded again below, image by image, so that the error comes at the image it is about
             stated = self._stated(together, masks)
             ends = itertools.accumulate(len(rows[k]) for k in members)
@@ -159,7 +165,7 @@ class CocoSet:
         for k, i in enumerate(chosen):
             some = found[k]
             if some is None:
-                masks = notes.segments.masks(rows[k], sizes[k], self._fail)
+                rows[k], masks = self._sound(rows[k], sizes[k])
                 some = masks, self._stated(rows[k], masks)
             found[k] = None
             yield self._ref(i), self._instances(rows[k], *some)
@@ -196,8 +202,22 @@ class CocoSet:
             attributes,
         )
 
-    def _fail(self, row: int, reason: str) -> NoReturn:
-        raise FormatError(self.table.path, f"{self.table.key}[{row}].segmentation: {reason}")
+    def _sound(self, rows: Int, size: tuple[int, int]) -> tuple[Int, Masks]:
+        """Those of the chosen annotations that can be decoded, and their masks."""
+        segments, places = self.table.annotations.segments, self.table.annotations.places
+        try:
+            return rows, segments.masks(rows, size)
+        except InvalidInstancesError as error:
+            faults = segments.faults(rows, size)
+            if not faults:  # each of them is right, but not all together
+                raise FormatError(self.table.path, f"{self.table.key}: {error}") from None
+        for row, reason in faults.items():
+            if self.on_bad is None or row not in self._told:
+                self._told.add(row)
+                place = row if places is None else int(places[row])
+                refuse(FormatError(self.table.path, f"{self.table.key}[{place}].segmentation: {reason}"), self.on_bad)
+        rows = rows[~np.isin(rows, list(faults))]
+        return rows, segments.masks(rows, size)
 
 
 def xywh(masks: Masks) -> npt.NDArray[np.float64]:
@@ -215,18 +235,19 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
     FormatError
         naming file, key and reason.
     """
-    found = read_table(path)
-    return CocoSet(found, _folder(path, images, found.images), found.images)
+    found = read_table(path, on_bad)
+    return CocoSet(found, folder_of(path, images, found.images), found.images, on_bad=on_bad)
 
 
-def _folder(path: Path, images: Path | None, found: Images) -> Path:
+def folder_of(path: Path, images: Path | None, found: Images) -> Path:
+    """The folder that image names are relative to."""
     if images is not None:
         return images
     names = (str(name) for name in found.names)
     return pick_folder(names, [path.parent, path.parent / "images"])
 
 
-def read_results(path: Path | str, truth: LabelSet) -> CocoSet:
+def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> CocoSet:
     """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
 
     Category ids are those of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
@@ -238,27 +259,22 @@ def read_results(path: Path | str, truth: LabelSet) -> CocoSet:
         naming file, key and reason.
     """
     path = Path(path)
-    rows = load_json(path)
+    constants: list[str] | None = None if on_bad is None else []
+    rows = load_json(path, constants)
     if type(rows) is not list:
         raise FormatError(path, f"a file of results is a list, got {kind_of(rows)}")
-    header = dict(truth.metadata.get("coco", {}))
+    header = dict(truth.metadata.get("coco") or truth.metadata.get("lvis") or {})
     categories = header.get("categories") or [{"id": i + 1, "name": n} for i, n in enumerate(truth.classes)]
     header["categories"] = categories
     ids = {c["id"]: truth.classes.index(c["name"]) for c in categories if c["name"] in truth.classes}
     images = truth.images if isinstance(truth, CocoSet) else _images_of(path, truth)
     folder = truth.folder if isinstance(truth, CocoSet) else path.parent
-    if any(type(row) is dict and "score" not in row for row in rows):
-        index = next(i for i, row in enumerate(rows) if type(row) is dict and "score" not in row)
-        raise FormatError(path, f"[{index}].score: is missing")
-    found = read_annotations(path, "", rows, images, ids)
+    found = read_annotations(Checker(path, ""), rows, images, ids, on_bad, bool(constants))
     boxes = found.bbox
     stated = boxes is not None and not np.isnan(boxes[0]).any()
-    found = dataclasses.replace(
-        found,
-        area=boxes[:, 2] * boxes[:, 3] if boxes is not None and stated else found.area,
-        scores=np.zeros(0) if found.scores is None else found.scores,
-    )
-    return CocoSet(Table(path, "", truth.classes, images, found, header), folder, images)
+    if boxes is not None and stated:
+        found = dataclasses.replace(found, area=boxes[:, 2] * boxes[:, 3])
+    return CocoSet(Table(path, "", truth.classes, images, found, header), folder, images, on_bad=on_bad)
 
 
 def _images_of(path: Path, truth: LabelSet) -> Images:

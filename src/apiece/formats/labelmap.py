@@ -25,7 +25,7 @@ import numpy.typing as npt
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, rasters, stem_key
 from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, write_raster
 
@@ -121,14 +121,20 @@ class LabelMapSet:
 
 
 def _instances(path: Path) -> Instances:
+    return Instances.from_label_map(_values(path))
+
+
+def _values(path: Path) -> npt.NDArray[Any]:
     array = read_raster(path)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and int(array.max()) >= 2**63:
         raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
-    return Instances.from_label_map(array)
+    return array
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
     """Open one label map or a folder of them.
+
+    With ``on_bad`` every label map of a folder is decoded once now, so that ``refs`` names none that is broken.
 
     Raises
     ------
@@ -143,20 +149,32 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
             raise FormatError(path, f"holds no label maps ({', '.join(RASTER_SUFFIXES)})")
     beside = [root.parent / "images", path] if root.resolve().name in _FOLDERS else [path / "images", root]
     folder = images or next((f for f in beside if f.is_dir()), root)
-    keys = [_key(file, root) for file in files]
-    pictures = _pictures(folder, set(files), only=keys[0] if path.is_file() else None)
+    alone = path.is_file()
+    pictures, unclear = _pictures(folder, set(files), _key(files[0], root) if alone else None, on_bad)
+    keys: dict[str, Path] = {}
+    for file in files:
+        key = _key(file, root)
+        if key in keys:
+            refuse(FormatError(file, f"and {keys[key].name} are label maps of the same image; remove one"), on_bad)
+        elif key not in unclear and (on_bad is None or alone or _sound(file, on_bad)):
+            keys[key] = file
+    files = list(keys.values())
     found = [pictures.get(key) for key in keys]
     names = [_name(file, root, image, folder) for file, image in zip(files, found, strict=True)]
-    seen: dict[str, Path] = {}
-    for file, key in zip(files, keys, strict=True):
-        if key in seen:
-            raise FormatError(file, f"and {seen[key].name} are label maps of the same image; remove one")
-        seen[key] = file
-    unlabelled = sorted(set(pictures) - set(keys)) if any(found) and not path.is_file() else []
+    unlabelled = sorted(set(pictures) - set(keys)) if any(found) and not alone else []
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
     return LabelMapSet(tuple(files), tuple(found), tuple(names))
+
+
+def _sound(file: Path, on_bad: OnBad) -> bool:
+    try:
+        _values(file)
+    except FormatError as error:
+        refuse(error, on_bad)
+        return False
+    return True
 
 
 def _key(file: Path, root: Path) -> str:
@@ -166,9 +184,10 @@ def _key(file: Path, root: Path) -> str:
     return _bare(key)
 
 
-def _pictures(folder: Path, labels: set[Path], only: str | None) -> dict[str, Path]:
-    """Every image below ``folder`` by its path without ending, label maps left out."""
+def _pictures(folder: Path, labels: set[Path], only: str | None, on_bad: OnBad) -> tuple[dict[str, Path], set[str]]:
+    """Every image below ``folder`` by its path without ending, label maps left out; and names that two images share."""
     found: dict[str, Path] = {}
+    unclear: set[str] = set()
     files = rasters(folder) if only is None else sorted(folder.glob("*"))
     for file in files:
         key = stem_key(file, folder)
@@ -178,9 +197,11 @@ def _pictures(folder: Path, labels: set[Path], only: str | None) -> dict[str, Pa
         if any(part in _FOLDERS for part in file.relative_to(folder).parts[:-1]):
             continue
         if key in found:
-            raise FormatError(file, f"and {found[key].name} share the name {key!r}, so its label map is of either")
+            reason = f"and {found[key].name} share the name {key!r}, so its label map is of either"
+            refuse(FormatError(file, reason), on_bad)
+            unclear.add(key)
         found[key] = file
-    return found
+    return found, unclear
 
 
 def _name(file: Path, root: Path, image: Path | None, folder: Path) -> str:

@@ -1,0 +1,31 @@
+"""The size of an image that a label file names but does not measure: read from the image's header when it is needed."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from apiece.core.image import ImageRef
+from apiece.errors import FormatError, ImageError
+
+__all__ = ["image_size"]
+
+
+def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
+    """(height, width) of the image of ``ref``, upright, without decoding its pixels.
+
+    Raises
+    ------
+    FormatError
+        naming label file and image, if there is no image or it cannot be read.
+    """
+    # looked up when asked for: formats know nothing of images but this one answer
+    try:
+        height, width = importlib.import_module("apiece.images").image_size(ref.path)
+    except ImageError as error:
+        raise FormatError(
+            path,
+            f"image {ref.name!r}: its size is not stated, and the image {error.reason} ({ref.path}); "
+            f"say where images are: images=...",
+        ) from None
+    return height, width

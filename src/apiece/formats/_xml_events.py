@@ -1,0 +1,98 @@
+"""XML as a stream of elements, safely: no DTD, no entities, no depth to drown in; every failure a `FormatError`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+from xml.parsers import expat
+
+from apiece.errors import FormatError
+
+__all__ = ["parse_xml", "peek_xml"]
+
+_DEPTH = 64
+_CHUNK = 1 << 16
+
+Start = Callable[[str, dict[str, str], int], None]
+End = Callable[[str, str], None]
+
+
+class _EnoughError(Exception):
+    """Stops the parser once the first element has been seen."""
+
+
+def parse_xml(path: Path, start: Start, end: End) -> None:
+    """Call ``start(name, attributes, line)`` and ``end(name, text inside)`` for every element, in order.
+
+    Raises
+    ------
+    FormatError
+        if the file cannot be read, is no XML, has a document type (which can hold entities that grow without bound), or
+        is nested deeper than any label file.
+    """
+    parser = _parser(path, start, end)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                parser.Parse(chunk, False)
+            parser.Parse(b"", True)
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}") from None
+    except expat.ExpatError as error:
+        reason = expat.ErrorString(error.code) if error.code else str(error)
+        cut = " (the file seems cut short)" if error.code in (3, 5, 6) else ""
+        raise FormatError(path, f"line {error.lineno}: no well-formed XML: {reason}{cut}") from None
+    except (LookupError, ValueError) as error:
+        raise FormatError(path, f"is of an encoding that cannot be read: {error}") from None
+
+
+def _parser(path: Path, start: Start, end: End) -> expat.XMLParserType:
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    texts: list[list[str]] = []
+
+    def begin(name: str, attributes: dict[str, str]) -> None:
+        if len(texts) >= _DEPTH:
+            raise FormatError(path, f"line {parser.CurrentLineNumber}: is nested too deep to be a label file")
+        texts.append([])
+        start(name, attributes, parser.CurrentLineNumber)
+
+    def finish(name: str) -> None:
+        end(name, "".join(texts.pop()))
+
+    def refuse(*_: object) -> NoReturn:
+        raise FormatError(
+            path,
+            f"line {parser.CurrentLineNumber}: has a document type (<!DOCTYPE ...>), through which entities can "
+            f"fill the memory; label files need none: remove it",
+        )
+
+    parser.StartElementHandler = begin
+    parser.EndElementHandler = finish
+    parser.CharacterDataHandler = lambda text: texts[-1].append(text)
+    parser.StartDoctypeDeclHandler = refuse
+    parser.EntityDeclHandler = refuse
+    return parser
+
+
+def peek_xml(path: Path, wanted: int = 1) -> list[str]:
+    """Names of the first few elements; empty if the file does not begin as XML does; reads 64 kB; never raises."""
+    names: list[str] = []
+
+    def start(name: str, attributes: dict[str, str], line: int) -> None:
+        names.append(name)
+        if len(names) >= wanted:
+            raise _EnoughError
+
+    try:
+        if not path.is_file():
+            return []
+        with path.open("rb") as file:
+            head = file.read(_CHUNK)
+        if b"<" not in head[:64]:
+            return []
+        _parser(path, start, lambda name, text: None).Parse(head, False)
+    except (_EnoughError, expat.ExpatError, FormatError, OSError, LookupError, ValueError):
+        pass
+    return names

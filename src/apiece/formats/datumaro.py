@@ -1,0 +1,349 @@
+"""Datumaro's own JSON (https://openvinotoolkit.github.io/datumaro/stable/docs/data-formats/formats/datumaro.html).
+
+One file is one subset: ``categories.label.labels``, and ``items``, each an image with its ``annotations``. Also a
+folder with one such file in ``annotations/``; images lie in ``images/<subset>/``.
+
+Read: ``polygon`` (COCO's rasterisation), ``mask`` (COCO RLE), ``ellipse``, ``bbox`` (x, y, width, height; the pixels
+whose centres it holds). Annotations of one image that share a ``group`` other than 0 and a label are parts of one
+object; a ``bbox`` in such a group is the box of its masks, not a part. ``label``, ``caption``, ``points`` and
+``polyline`` have no area and are passed over, with a count in ``LabelSet.metadata["datumaro"]["ignored"]``. Attributes
+``score`` and ``is_crowd`` become scores and crowd flags, as Datumaro's COCO reader writes them; ``group`` and
+``z_order`` are kept as attributes where one is not 0. Coordinates are pixels from the upper left corner.
+
+Written: one mask annotation per object, RLE, which loses nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._entries import (
+    BadEntryError,
+    Entry,
+    EntrySet,
+    box_shape,
+    checked_size,
+    ellipse_shape,
+    finite,
+    ring,
+)
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
+from apiece.formats._json import kind_of, load_json, peek_json
+
+__all__ = ["FORMAT"]
+
+_NO_AREA = ("label", "caption", "points", "polyline", "cuboid_3d", "hash_key", "feature_vector", "skeleton")
+_OWN = ("score", "is_crowd")
+_ENCODER = json.JSONEncoder(allow_nan=False)
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a JSON object with categories and items, or a folder with one in ``annotations``."""
+    file = _file(path)
+    seen = None if file is None else peek_json(file)
+    return seen is not None and seen[0] == "{" and {"categories", "items"} <= seen[1] and "annotations" not in seen[1]
+
+
+def _file(path: Path) -> Path | None:
+    if path.is_file():
+        return path
+    try:
+        found = sorted((path / "annotations").glob("*.json"))
+    except OSError:
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+    """Open a Datumaro file; image paths are relative to ``images`` or to where Datumaro puts them.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    file = _file(path)
+    if file is None:
+        raise FormatError(path, "holds no single annotations/*.json; name the file of the subset wanted")
+    document = load_json(file)
+    if type(document) is not dict or type(document.get("items")) is not list:
+        got = kind_of(document)
+        raise FormatError(file, f"is no Datumaro file: that is an object with a list of items, and this is {got}")
+    classes = _classes(file, document)
+    header = {k: v for k, v in document.items() if k != "items"}
+    names: set[str] = set()  # of images, and of items
+    kept, ignored = [], Counter[str]()
+    for i, item in enumerate(document["items"]):
+        try:
+            kept.append((_item(item, names), i, item["annotations"]))
+        except BadEntryError as error:
+            refuse(FormatError(file, f"items[{i}]{error}"), on_bad)
+            continue
+        ignored.update(n["type"] for n in item["annotations"] if type(n) is dict and n.get("type") in _NO_AREA)
+    folder = _folder(file, images, [ref.name for ref, _, _ in kept])
+    refs = tuple(ImageRef(folder / r.name, r.name, r.size, r.id, r.attributes) for r, _, _ in kept)
+    metadata = {"datumaro": header | {"ignored": dict(ignored)}}
+    return EntrySet(file, classes, refs, metadata, [(i, notes) for _, i, notes in kept], _parse, on_bad)
+
+
+def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
+    try:
+        labels = document["categories"]["label"]["labels"]
+        names = tuple(label["name"] for label in labels)
+    except (KeyError, TypeError):
+        raise FormatError(path, "categories.label.labels: a list of objects with a name is needed") from None
+    for i, name in enumerate(names):
+        if type(name) is not str or name in names[:i]:
+            raise FormatError(path, f"categories.label.labels[{i}].name: {str(name)[:60]!r} is no name, or another's")
+    return names
+
+
+def _item(item: Any, names: set[str]) -> ImageRef:
+    """The image of an item, its path relative to nothing yet."""
+    if type(item) is not dict or type(item.get("id")) is not str or type(item.get("annotations")) is not list:
+        raise BadEntryError(": must be an object with an id (a string) and annotations (a list)")
+    image = item.get("image") or item.get("media") or {}
+    if type(image) is not dict or type(image.get("path", "")) is not str:
+        raise BadEntryError(".image: must be an object with a path")
+    name = _image_name(item["id"], image.get("path", ""))
+    reason = inside(name)
+    if reason:
+        raise BadEntryError(f".id: image name {reason}")
+    if name in names or "id " + item["id"] in names:
+        raise BadEntryError(f".id: {item['id']!r} is another item's already")
+    size = image.get("size")
+    if size is not None:
+        if type(size) is not list or len(size) != 2:
+            raise BadEntryError(f".image.size: must be [height, width], got {str(size)[:40]}")
+        try:
+            size = checked_size(size[0], size[1])
+        except BadEntryError as error:
+            raise BadEntryError(f".image.size: {error}") from None
+    names |= {name, "id " + item["id"]}
+    attributes = item.get("attr")
+    return ImageRef(Path(name), name, size, item["id"], dict(attributes) if type(attributes) is dict else {})
+
+
+def _image_name(key: str, path: str) -> str:
+    """An item's id is its image's path without the ending; ``path`` may lie on the machine that made the file."""
+    path = path.replace("\\", "/")
+    suffix = Path(path).suffix
+    if path in (key, key + suffix) or not path:
+        return path or key
+    if key.lower().endswith(IMAGE_SUFFIXES):
+        return key
+    return key + suffix
+
+
+def _folder(file: Path, images: Path | None, names: list[str]) -> Path:
+    if images is not None:
+        return images
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    return pick_folder(iter(names), [root / "images" / file.stem, root / "images", file.parent])
+
+
+def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+    item, notes = labels.rows[index]
+    found: list[tuple[Entry, str, int]] = []
+    for k, note in enumerate(notes):
+        where = f"items[{item}].annotations[{k}]"
+        if type(note) is dict and note.get("type") in _NO_AREA:
+            continue
+        try:
+            found.append(_entry(note, where, size, labels.classes))
+        except BadEntryError as error:
+            refuse(FormatError(labels.path, f"{where}{error}"), labels.on_bad)
+    return _joined(found)
+
+
+def _entry(note: Any, where: str, size: tuple[int, int], classes: tuple[str, ...]) -> tuple[Entry, str, int]:
+    if type(note) is not dict:
+        raise BadEntryError(f": must be an object, got {kind_of(note)}")
+    kind, label = note.get("type"), note.get("label_id")
+    if type(label) is not int or not 0 <= label < len(classes):
+        raise BadEntryError(f".label_id: {str(label)[:40]} is none of the {len(classes)} labels, which count from 0")
+    try:
+        shape = _shape(note, kind, size)
+        extras = dict(note.get("attributes") or {})
+        score = extras.pop("score", None)
+        crowd = extras.pop("is_crowd", False)
+        score = None if score is None else finite(score, "attributes.score")
+    except BadEntryError as error:
+        raise BadEntryError(f": {error}") from None
+    except (TypeError, ValueError):
+        raise BadEntryError(f".attributes: must be an object, got {kind_of(note.get('attributes'))}") from None
+    if type(crowd) not in (bool, int) or crowd not in (0, 1):
+        raise BadEntryError(f".attributes.is_crowd: must be true or false, got {str(crowd)[:40]}")
+    for key in ("group", "z_order", "id"):
+        value = note.get(key, 0)
+        if type(value) is not int or not -(2**63) <= value < 2**63:
+            raise BadEntryError(f".{key}: must be an integer of at most 64 bits, got {str(value)[:40]}")
+        if value and key != "id":
+            extras[key] = value
+    return Entry(where, label, shape, note.get("id"), score, bool(crowd), extras), str(kind), note.get("group", 0)
+
+
+def _shape(note: dict[str, Any], kind: Any, size: tuple[int, int]) -> Any:
+    if kind == "mask":
+        rle = note.get("rle")
+        if type(rle) is not dict or type(rle.get("counts")) not in (str, list) or rle.get("size") != list(size):
+            raise BadEntryError(f"rle must be COCO RLE with size [{size[0]}, {size[1]}], the image's height and width")
+        if type(rle["counts"]) is str and not rle["counts"].isascii():
+            raise BadEntryError("rle.counts hold a character that no RLE has")
+        if type(rle["counts"]) is list and not all(type(c) is int and 0 <= c < 2**62 for c in rle["counts"]):
+            raise BadEntryError("rle.counts must be a string or a list of integers")
+        return {"size": list(size), "counts": rle["counts"]}
+    if kind == "polygon":
+        flat = note.get("points")
+        if type(flat) is not list or len(flat) % 2:
+            raise BadEntryError("points must be a list x, y, x, y ...")
+        return [[ring([list(p) for p in zip(flat[::2], flat[1::2], strict=True)], size)]]
+    if kind in ("bbox", "ellipse"):
+        given = note.get("bbox") if kind == "bbox" else note.get("points")
+        if type(given) is not list or len(given) != 4:
+            raise BadEntryError(f"{kind} needs 4 numbers")
+        x, y, w, h = (finite(v, f"{kind}[{i}]") for i, v in enumerate(given))
+        if kind == "bbox":
+            turn = finite((note.get("attributes") or {}).get("rotation", 0), "attributes.rotation")
+            return box_shape(x, y, w, h, turn, (x + w / 2, y + h / 2), size)
+        return ellipse_shape((x + w) / 2, (y + h) / 2, (w - x) / 2, (h - y) / 2, 0, size)
+    raise BadEntryError(f"type {str(kind)[:40]!r} is not known; there are polygon, mask, bbox, ellipse")
+
+
+def _joined(found: list[tuple[Entry, str, int]]) -> list[Entry]:
+    """Parts of one group and label as one entry."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, (entry, _, group) in enumerate(found):
+        if group:
+            groups.setdefault((group, entry.label), []).append(i)
+    out: list[Entry | None] = [entry for entry, _, _ in found]
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        parts = [i for i in members if found[i][1] != "bbox"] or members
+        for i in members:
+            out[i] = None
+        first = found[parts[0]][0]
+        first.joined = [found[i][0] for i in parts[1:]]
+        out[parts[0]] = first
+    return [entry for entry in out if entry is not None]
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one subset; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images of one name, or a name that leaves the folder.
+    LossyFormatError
+        for attribute values that JSON cannot hold.
+    """
+    known = metadata.get("datumaro", {})
+    header = {k: v for k, v in known.items() if k not in ("categories", "ignored", "items")} or {"info": {}}
+    seen: set[str] = set()
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        header["categories"] = _categories(classes, known.get("categories", {}))
+        for name, value in header.items():
+            out.write(f"{'{' if name == next(iter(header)) else ''}{json.dumps(name)}: {_dumps(path, value, name)},\n")
+        out.write('"items": [')
+        for i, (ref, instances) in enumerate(records):
+            reason = inside(ref.name)
+            if reason:
+                raise FormatError(path, f"image name {reason}")
+            if ref.name in seen:
+                raise FormatError(path, f"image {ref.name!r} comes twice; its labels belong in one record")
+            seen.add(ref.name)
+            _write_item(out, ref, instances, path, first=i == 0)
+        out.write("\n]}\n")
+
+
+def _categories(classes: tuple[str, ...], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels with what the file they came from said of them; the rest of its categories if labels are the same."""
+    label = known.get("label", {})
+    by_name = {entry["name"]: entry for entry in label.get("labels", ())}
+    labels = [by_name.get(name) or {"name": name, "parent": "", "attributes": []} for name in classes]
+    rest = known if tuple(by_name) == classes else {}
+    return {**rest, "label": {"attributes": [], **(label if rest else {}), "labels": labels}}
+
+
+def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path, first: bool) -> None:
+    height, width = instances.size
+    if ref.size is not None and tuple(ref.size) != instances.size:
+        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
+    where = f"image {ref.name!r}"
+    key = ref.id if isinstance(ref.id, str) and ref.name.startswith(ref.id) else str(Path(ref.name).with_suffix(""))
+    item: dict[str, Any] = {"id": key if Path(ref.name).suffix.lower() in IMAGE_SUFFIXES else ref.name}
+    if ref.attributes:
+        item["attr"] = dict(ref.attributes)
+    item["image"] = {"path": ref.name, "size": [height, width]}
+    text = _dumps(path, item, where)
+    out.write(("" if first else ",") + f'\n{text[:-1]}, "annotations": [')
+    for i, line in enumerate(_notes(instances, path, where)):
+        out.write((",\n" if i else "\n") + line)
+    out.write("]}")
+
+
+def _notes(instances: Instances, path: Path, where: str) -> Iterator[str]:
+    for name in _OWN:
+        if name in instances.attributes:
+            raise LossyFormatError(path, f"{where}, attribute {name!r}: is Datumaro's own; rename it")
+    ids = range(1, len(instances) + 1) if instances.ids is None else instances.ids.tolist()
+    scores = None if instances.scores is None else instances.scores.tolist()
+    columns = {name: values.tolist() for name, values in instances.attributes.items()}
+    crowd, labels = instances.crowd.tolist(), instances.labels.tolist()
+    special = {name: columns.pop(name) for name in ("group", "z_order") if _fits(instances, name)}
+    for k, rle in enumerate(instances.masks.to_coco()):
+        attributes = {name: values[k] for name, values in columns.items() if values[k] is not None}
+        if scores is not None:
+            attributes["score"] = scores[k]
+        if crowd[k]:
+            attributes["is_crowd"] = True
+        note = {"id": ids[k], "type": "mask", "attributes": attributes, "label_id": labels[k], "rle": rle}
+        own = {name: special[name][k] or 0 if name in special else 0 for name in ("group", "z_order")}
+        yield _dumps(path, note | own, where)
+
+
+def _fits(instances: Instances, name: str) -> bool:
+    """Whether the attribute can be what Datumaro means by it: for a group, one of its label on this image."""
+    values = instances.attributes.get(name)
+    if values is None or values.ndim != 1 or values.dtype.kind not in "iuO":
+        return False
+    plain = [(v, int(label)) for v, label in zip(values.tolist(), instances.labels, strict=True) if v]
+    if not plain or not all(type(v) is int for v, _ in plain):
+        return False
+    return name == "z_order" or len(set(plain)) == len(plain)
+
+
+def _dumps(path: Path, value: Any, where: str) -> str:
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError) as error:
+        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
+
+
+FORMAT = LabelFormat(
+    summary="Datumaro JSON: masks as RLE, polygons, groups, attributes, scores; loses nothing",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        overlap=True,
+        holes=True,
+        parts=True,
+        empty=True,
+        classes=True,
+        ids=True,
+        scores=True,
+        crowd=True,
+        attributes=True,
+    ),
+)

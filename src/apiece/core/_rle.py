@@ -56,24 +56,28 @@ def counts_of(
 
 def compress(counts: Int, offsets: Int) -> list[str]:
     """The compressed string of each mask's counts."""
-    position = np.arange(len(counts)) - np.repeat(offsets[:-1], np.diff(offsets))
     value = counts.copy()
-    later = np.flatnonzero(position > 2)
-    value[later] -= counts[later - 2]
-    size = np.ones(len(value), np.int64)
+    value[2:] -= counts[:-2]
+    for k in range(3):  # of each mask, the first three stand alone
+        alone = (offsets[:-1] + k)[np.diff(offsets) > k]
+        value[alone] = counts[alone]
+    size = np.ones(len(value), np.uint8)
     limit = 16
-    magnitude = np.where(value < 0, ~value, value)
-    peak = int(magnitude.max()) if len(magnitude) else 0
+    magnitude = value ^ (value >> 63)
+    peak = int(magnitude.max(initial=0))
     while limit <= peak:
         size += magnitude >= limit
         limit <<= 5
-    ends = np.cumsum(size)
+    ends = np.cumsum(size, dtype=np.int64)
     text = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-    place, left = ends - size, size
+    place = ends - size
     while len(value):
-        text[place] = ((value & 31) | ((left > 1) << 5)) + 48
-        on = np.flatnonzero(left > 1)
-        value, place, left = value[on] >> 5, place[on] + 1, left[on] - 1
+        code = (value & 31).astype(np.uint8)
+        code += np.uint8(48)
+        on = np.flatnonzero(size > 1)
+        code[on] += np.uint8(32)
+        text[place] = code
+        value, place, size = value[on] >> 5, place[on] + 1, size[on] - np.uint8(1)
     cuts = np.append(0, ends)[offsets].tolist()
     joined = text.tobytes().decode("ascii")
     return [joined[a:b] for a, b in itertools.pairwise(cuts)]

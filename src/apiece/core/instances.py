@@ -63,7 +63,7 @@ class Instances:
                 f"masks must be apiece.Masks, got {type(masks).__name__}; make them with Masks.from_..."
             )
         count, names = len(masks), tuple(classes)
-        if len(set(names)) != len(names) or not {type(c) for c in names} <= {str}:
+        if len(set(names)) != len(names) or not set(map(type, names)) <= {str}:
             raise InvalidInstancesError(f"classes must be distinct names, got {names}")
         if labels is None and count and len(names) != 1:
             raise InvalidInstancesError(f"labels are needed when there are {len(names)} classes: {count} integers")

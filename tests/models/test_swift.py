@@ -38,7 +38,8 @@ def crafted(
     """Raw outputs of a 64 x 64 input whose first points say this, with ellipses for masks."""
     count = Swift.points((64, 64)).count
     out = {
-        "logits": torch.full((1, count, 2), -20.0),
+        "logits": torch.full((1, count, 2), -40.0),
+        "quality": torch.zeros(1, count, 1),
         "boxes": torch.zeros(1, count, 4),
         "kernels": torch.zeros(1, count, 4 + 6),
         "features": torch.zeros(1, 4, 64 // stride, 64 // stride),
@@ -46,7 +47,7 @@ def crafted(
     out["kernels"][..., 4:] = torch.tensor([2.0, 0, 0, -2, 0, -2])
     for i, (box, score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
         out["boxes"][0, i] = torch.tensor(box)
-        out["logits"][0, i, label] = float(np.log(score / (1 - score)))
+        out["logits"][0, i, label] = out["quality"][0, i, 0] = float(np.log(score / (1 - score)))
     return out
 
 

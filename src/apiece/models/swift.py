@@ -12,7 +12,9 @@ CondInst's relative coordinates see to with three layers; yet a mask stays a wei
 any box is a sum of 1, x, y, x^2, xy and y^2), which the shared decoder turns into run-lengths near its box only,
 exactly and in bounded memory. There is a level at stride 4 for small objects. The mask losses run over a flat list
 of the cells near each object; how much of a cell an object covers is known exactly, so outlines are finer than the
-cells. Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects stay.
+cells. A score is the geometric mean of the class's and of the IoU that the mask is foretold to have (as in Mask Scoring
+R-CNN, Huang et al., CVPR 2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects
+stay.
 """
 
 from __future__ import annotations
@@ -115,7 +117,8 @@ class SwiftConfig:
 class Swift(nn.Module):
     """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
 
-    ``logits`` (B, A, classes) of the A points of all levels; ``boxes`` (B, A, 4), half-open xyxy in pixels of the
+    ``logits`` (B, A, classes) of the A points of all levels; ``quality`` (B, A, 1), logits of the IoU that the point's
+    mask has; ``boxes`` (B, A, 4), half-open xyxy in pixels of the
     input; ``kernels`` (B, A, K + 6): weights of the K mask features, then of 1, u, v, uu, uv, vv, where u and v
     run from -1 to 1 across the point's box; ``features`` (B, K, H / mask_stride, W / mask_stride).
     """
@@ -145,6 +148,7 @@ class Swift(nn.Module):
         self.shape_tower = Tower(size.neck, size.head, 4, norm)
         self.to_logits = nn.Linear(size.neck, classes)
         self.to_shape = nn.Linear(size.neck, 4 + config.prototypes + FORM)
+        self.to_quality = nn.Linear(size.neck, 1)
         self.scales = nn.Parameter(torch.zeros(4))
         self.finer = 4 // config.mask_stride
         self.mask_branch = nn.Sequential(*(ConvNorm(size.neck, size.neck, norm=norm) for _ in range(2)))
@@ -161,10 +165,11 @@ class Swift(nn.Module):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         found = self.encoder(images)
         pyramid = [self.drop(level) for level in self.neck([found[i] for i in self.levels])]
-        logits, shapes = [], []
+        logits, shapes, quality = [], [], []
         for k, level in enumerate(pyramid):
             classes, shape = self.class_tower(level, k), self.shape_tower(level, k)
             logits.append(self.to_logits(_rows(classes)).float())
+            quality.append(self.to_quality(_rows(shape)).float())
             with torch.autocast(images.device.type, enabled=False):  # coordinates are too fine for half precision
                 scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + FORM)])
                 shapes.append(self.to_shape(_rows(shape).float()) + scale)
@@ -173,7 +178,10 @@ class Swift(nn.Module):
         place, stride = self.points((images.shape[2], images.shape[3])).places(images.device)
         reach = shape[..., :4].clamp(-6, 6).exp() * (_PRIOR * stride)[:, None]
         boxes = torch.cat([place - reach[..., :2], place + reach[..., 2:]], -1)
-        return {"logits": torch.cat(logits, 1), "boxes": boxes, "kernels": shape[..., 4:], "features": maps}
+        return {
+            "logits": torch.cat(logits, 1), "quality": torch.cat(quality, 1), "boxes": boxes,
+            "kernels": shape[..., 4:], "features": maps,
+        }  # fmt: skip
 
     @staticmethod
     def points(size: tuple[int, int]) -> Points:
@@ -230,7 +238,7 @@ class _Truth:
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_points``, ``box_points``, ``mask_points`` and ``mask_regions``, each a scalar."""
+    """``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``, each a scalar."""
     assert isinstance(module, Swift)
     out: dict[str, Tensor] = module(images)
     truth = _Truth.join(targets, images.device)
@@ -250,10 +258,12 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
     apart = generalized_box_iou_loss(boxes[pairs.point], truth.boxes[pairs.truth], reduction="none")
     box = (apart * weight).sum() / total
+    mask, quality = _mask_loss(module, out, truth, pairs)
     return {
         "class_points": classes,
         "box_points": 2.0 * box,
-        "mask_points": _mask_loss(module, out, truth, pairs),
+        "mask_points": mask,
+        "mask_quality": 0.5 * quality,
         "mask_regions": 0.5 * _region_loss(module, out, truth, crowds),
     }
 
@@ -270,13 +280,13 @@ def _ignored(points: Points, crowds: Sequence[Tensor], pairs: Assigned) -> Tenso
     return flat
 
 
-def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assigned) -> Tensor:
-    """Dice and cross-entropy of the masks of each object's best points, near the object."""
+def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assigned) -> tuple[Tensor, Tensor]:
+    """Of each object's best points, near the object: Dice and cross-entropy of the masks; and of their IoU foretold."""
     some = pairs.rank < module.config.learn
     point, index = pairs.point[some], pairs.truth[some]
     stride = module.config.mask_stride
     if not len(point):
-        return (out["kernels"].sum() + out["features"].sum()) * 0.0
+        return (out["kernels"].sum() + out["features"].sum()) * 0.0, out["quality"].sum() * 0.0
     maps = out["features"]
     height, width = maps.shape[2:]
     true = truth.boxes[index]
@@ -297,8 +307,14 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assi
     each = losses.dice(logits, target, near.window, count) + losses.bce(logits, target, near.window, count)
     weight = module.class_weights[truth.labels[index]]
     # every object counts alike, however many points learn it
-    weight = weight / segment_sum(torch.ones_like(weight), index, len(truth.labels))[index]
-    return (each * weight).sum() / max(len(truth.labels), 1)
+    weight = weight / segment_sum(torch.ones_like(weight), index, len(truth.labels))[index] / len(truth.labels)
+    drawn = (logits.detach() > 0).float()
+    both = segment_sum(torch.minimum(drawn, target), near.window, count)
+    either = segment_sum(torch.maximum(drawn, target), near.window, count)
+    foretold = functional.binary_cross_entropy_with_logits(
+        out["quality"].flatten()[point], both / either.clamp(min=1e-3), reduction="none"
+    )
+    return (each * weight).sum(), (foretold * weight).sum()
 
 
 def _region_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, crowds: Sequence[Tensor]) -> Tensor:
@@ -336,11 +352,12 @@ def decode(
 
 
 def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    best, label = out["logits"].max(1)
-    scores, labels = best.double().sigmoid().numpy(), label.numpy()
+    likely, label = out["logits"].max(1)
+    best = (likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()).sqrt()
+    scores, labels = best.numpy(), label.numpy()
     keep = np.flatnonzero(scores >= options.threshold(labels))
     # nearly the same box twice is one object; what overlaps less is judged by its mask
-    keep = keep[batched_nms(out["boxes"][keep], best[keep], label[keep], _SAME).numpy()]
+    keep = keep[batched_nms(out["boxes"][keep], best[keep].float(), label[keep], _SAME).numpy()]
     boxes = out["boxes"][keep].double().numpy()
     maps, kernels = out["features"].numpy(), out["kernels"][keep].numpy()
     stride = round(4 * (len(best) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4

@@ -7,9 +7,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional
 
+from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.models._layers.cells import cell_targets, pack_cells
+from apiece.models._layers.cells import CellTruth, cell_targets, encode_cells, pack_cells, region_losses
 from apiece.models._layers.ragged import window_pixels
 
 
@@ -45,3 +47,18 @@ def test_no_masks() -> None:
     assert (len(cells), layout[:, 3:].sum()) == (0, 0)
     near = window_pixels(torch.tensor([[0, 0, 2, 2]]))
     assert cell_targets(cells, layout, torch.tensor([1]), near, 4).tolist() == [0, 0, 0, 0]
+
+
+def test_regions_are_the_union_of_a_class_and_crowds_are_not_heard() -> None:
+    boxes = np.array([[0, 0, 8, 8], [4, 0, 12, 4], [0, 8, 16, 16], [8, 8, 16, 16]])
+    crowd = [False, False, False, True]
+    scene = Instances(Masks.from_boxes(boxes, (16, 16)), [0, 0, 1, 1], ("a", "b"), crowd=crowd)
+    nothing = Instances.empty((16, 16), ("a", "b"))
+    truth = CellTruth.join([encode_cells(nothing, 4), encode_cells(scene, 4)], torch.device("cpu"), 4)
+    assert (truth.image.tolist(), truth.crowd_image.tolist()) == ([1, 1, 1], [1])
+    logits = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.zeros(2, 2, 4, 4)
+    target[1, 0, :2, :2] = target[1, 0, 0, 2] = target[1, 1, 2:] = 1
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    each[1, 0, 2:, 2:] = 0  # under the crowd nothing of class a is to be seen; class b has an object there
+    assert torch.allclose(region_losses(logits, truth), each.mean((0, 2, 3)))

@@ -37,7 +37,7 @@ from apiece.models._layers import losses
 from apiece.models._layers.assign import Assigned, Points, assign
 from apiece.models._layers.backbone import TimmBackbone, build_backbone
 from apiece.models._layers.blocks import NORMS, ConvNorm
-from apiece.models._layers.cells import cell_targets, pack_cells
+from apiece.models._layers.cells import CellTruth, encode_cells, region_losses
 from apiece.models._layers.forms import FORM, form_values, quadratic_planes
 from apiece.models._layers.pyramid import Pyramid, Tower
 from apiece.models._layers.ragged import segment_sum, window_pixels
@@ -204,44 +204,15 @@ def build(config: SwiftConfig, input: ModelInput, classes: int) -> Swift:
 
 
 def encode(instances: Instances, config: SwiftConfig) -> Targets:
-    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
-    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
-    shown = instances[~instances.crowd & (instances.masks.area > 0)]
-    cells, layout = pack_cells(shown.masks, config.mask_stride)
-    return {
-        "boxes": torch.from_numpy(shown.boxes.copy()),
-        "labels": torch.from_numpy(shown.labels.copy()),
-        "cells": cells,
-        "layout": layout,
-        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
-    }
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """Objects of a batch, one image after the other."""
-
-    boxes: Tensor
-    labels: Tensor
-    image: Tensor
-    cells: Tensor
-    layout: Tensor
-
-    @classmethod
-    def join(cls, targets: Sequence[Targets], device: torch.device) -> _Truth:
-        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in ("boxes", "labels", "cells", "layout")}
-        counts = torch.tensor([len(t["labels"]) for t in targets], device=device)
-        image = torch.repeat_interleave(torch.arange(len(targets), device=device), counts)
-        sizes = torch.tensor([len(t["cells"]) for t in targets], device=device)
-        joined["layout"][:, 0] += (sizes.cumsum(0) - sizes)[image]
-        return cls(joined["boxes"], joined["labels"], image, joined["cells"], joined["layout"])
+    """Targets of one image, see `encode_cells`."""
+    return encode_cells(instances, config.mask_stride)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``, each a scalar."""
     assert isinstance(module, Swift)
     out: dict[str, Tensor] = module(images)
-    truth = _Truth.join(targets, images.device)
+    truth = CellTruth.join(targets, images.device, module.config.mask_stride)
     points = module.points((images.shape[2], images.shape[3]))
     boxes, logits = out["boxes"].flatten(0, 1), out["logits"].flatten(0, 1)
     pairs = assign(points, boxes.detach(), logits.detach(), truth.boxes, truth.labels, truth.image)
@@ -252,35 +223,35 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     wanted[pairs.point, truth.labels[pairs.truth]] = pairs.target
     heavy = torch.ones_like(logits[:, 0])
     heavy[pairs.point] = module.class_weights[truth.labels[pairs.truth]]
-    crowds = [t["crowd"].to(images.device) for t in targets]
-    heavy[_ignored(points, crowds, pairs)] = 0.0
+    heavy[_ignored(points, truth, len(images), pairs)] = 0.0
     classes = (losses.focal(logits, wanted) * heavy[:, None]).sum() / total
 
     apart = generalized_box_iou_loss(boxes[pairs.point], truth.boxes[pairs.truth], reduction="none")
     box = (apart * weight).sum() / total
     mask, quality = _mask_loss(module, out, truth, pairs)
+    regions = module.to_regions(out["features"]).float()
     return {
         "class_points": classes,
         "box_points": 2.0 * box,
         "mask_points": mask,
         "mask_quality": 0.5 * quality,
-        "mask_regions": 0.5 * _region_loss(module, out, truth, crowds),
+        # which classes lie where, from the mask features alone: a signal at every cell (as in YOLACT)
+        "mask_regions": 0.5 * (region_losses(regions, truth) * module.class_weights).mean(),
     }
 
 
-def _ignored(points: Points, crowds: Sequence[Tensor], pairs: Assigned) -> Tensor:
+def _ignored(points: Points, truth: CellTruth, images: int, pairs: Assigned) -> Tensor:
     """bool[B * A]: points in a crowd's box that no object claims."""
-    inside = torch.zeros(len(crowds), points.count, dtype=torch.bool, device=pairs.point.device)
+    inside = torch.zeros(images, points.count, dtype=torch.bool, device=pairs.point.device)
     place, _ = points.places(inside.device)
-    for row, crowd in zip(inside, crowds, strict=True):
-        for box in crowd:
-            row |= ((place > box[:2]) & (place < box[2:])).all(1)
+    for box, image in zip(truth.crowd, truth.crowd_image.tolist(), strict=True):
+        inside[image] |= ((place > box[:2]) & (place < box[2:])).all(1)
     flat = inside.flatten()
     flat[pairs.point] = False
     return flat
 
 
-def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assigned) -> tuple[Tensor, Tensor]:
+def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: Assigned) -> tuple[Tensor, Tensor]:
     """Of each object's best points, near the object: Dice and cross-entropy of the masks; and of their IoU foretold."""
     some = pairs.rank < module.config.learn
     point, index = pairs.point[some], pairs.truth[some]
@@ -295,7 +266,7 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assi
     high = ((true[:, 2:] + margin) / stride).ceil().long()
     high = torch.minimum(high, high.new_tensor([width, height]))
     near = window_pixels(torch.cat([low, high], 1), module.config.window)
-    target = cell_targets(truth.cells, truth.layout, index, near, stride)
+    target = truth.share(index, near)
 
     flat = (truth.image[index][near.window] * height + near.y) * width + near.x
     kernels = out["kernels"].flatten(0, 1)[point]
@@ -315,27 +286,6 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, pairs: Assi
         out["quality"].flatten()[point], both / either.clamp(min=1e-3), reduction="none"
     )
     return (each * weight).sum(), (foretold * weight).sum()
-
-
-def _region_loss(module: Swift, out: dict[str, Tensor], truth: _Truth, crowds: Sequence[Tensor]) -> Tensor:
-    """Which classes lie where, from the mask features alone: a signal at every cell (as in YOLACT)."""
-    maps = out["features"]
-    logits = module.to_regions(maps).float()
-    height, width = maps.shape[2:]
-    low, side = truth.layout[:, 1:3], truth.layout[:, 3:]
-    cells = window_pixels(torch.cat([low, low + side], 1))
-    share = cell_targets(truth.cells, truth.layout, torch.arange(len(truth.labels), device=maps.device), cells,
-                         module.config.mask_stride)  # fmt: skip
-    image, label = truth.image[cells.window], truth.labels[cells.window]
-    flat = ((image * module.classes + label) * height + cells.y) * width + cells.x
-    target = torch.zeros(logits.numel(), device=maps.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
-    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    crowded = torch.zeros(len(crowds), 1, height, width, dtype=torch.bool, device=maps.device)
-    for of_image, crowd in zip(crowded, crowds, strict=True):
-        for x0, y0, x1, y1 in (crowd / module.config.mask_stride).round().long().tolist():
-            of_image[:, y0:y1, x0:x1] = True
-    each = each * ~(crowded & (target == 0))
-    return (each.mean((0, 2, 3)) * module.class_weights).mean()
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, 
 from apiece.models._layers import losses
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS, ConvNorm
-from apiece.models._layers.cells import cell_targets, pack_cells
+from apiece.models._layers.cells import CellTruth, encode_cells, region_losses
 from apiece.models._layers.fast_nms import fast_nms
 from apiece.models._layers.ragged import window_pixels
 from apiece.models._layers.region import match_boxes
@@ -209,41 +209,8 @@ def build(config: YolactConfig, input: ModelInput, classes: int) -> Yolact:
 
 
 def encode(instances: Instances, config: YolactConfig) -> Targets:
-    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
-    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
-    shown = instances[~instances.crowd & (instances.masks.area > 0)]
-    cells, layout = pack_cells(shown.masks, _STRIDE)
-    return {
-        "boxes": torch.from_numpy(shown.boxes.copy()),
-        "labels": torch.from_numpy(shown.labels.copy()),
-        "cells": cells,
-        "layout": layout,
-        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
-    }
-
-
-@dataclass(frozen=True)
-class _Truth:
-    """Objects and crowds of a batch, one image after the other; ``image`` and ``crowd_image`` say whose they are."""
-
-    boxes: Tensor
-    labels: Tensor
-    image: Tensor
-    cells: Tensor
-    layout: Tensor
-    crowd: Tensor
-    crowd_image: Tensor
-
-    @classmethod
-    def join(cls, targets: Sequence[Targets], device: torch.device) -> _Truth:
-        names = ("boxes", "labels", "cells", "layout", "crowd")
-        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in names}
-        counts = {k: torch.tensor([len(t[k]) for t in targets], device=device) for k in names}
-        images = torch.arange(len(targets), device=device)
-        image = torch.repeat_interleave(images, counts["labels"])
-        joined["layout"][:, 0] += (counts["cells"].cumsum(0) - counts["cells"])[image]
-        crowd_image = torch.repeat_interleave(images, counts["crowd"])
-        return cls(image=image, crowd_image=crowd_image, **joined)
+    """Targets of one image, see `encode_cells`."""
+    return encode_cells(instances, _STRIDE)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -253,7 +220,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     features = module.features(images)
     out = module.answers(features)
     anchors = module.anchors([(int(f.shape[2]), int(f.shape[3])) for f in features], images.device)
-    truth = _Truth.join(targets, images.device)
+    truth = CellTruth.join(targets, images.device, _STRIDE)
     anchor, owner, ignored = _match(module.config, anchors, targets, out["logits"])
     label = truth.labels[owner]
     total = max(len(anchor), 1)
@@ -272,7 +239,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
         "class_anchors": classes,
         "box_anchors": 1.5 * (apart * module.class_weights[label]).sum() / total,
         "mask_anchors": 6.125 * _mask_loss(module, out, truth, anchor, owner),
-        "mask_regions": _region_loss(module, features[0], truth),
+        "mask_regions": (region_losses(module.to_regions(features[0]).float(), truth) * module.class_weights).sum(),
     }
 
 
@@ -293,7 +260,7 @@ def _match(
     return torch.cat(positive), torch.cat(owner), torch.cat(ignored)
 
 
-def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: _Truth, anchor: Tensor, owner: Tensor) -> Tensor:
+def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor: Tensor, owner: Tensor) -> Tensor:
     """Cross-entropy of masks inside the true boxes, and a cell around, as a mean over each box."""
     some = _few_of_each(owner, module.config.learn)
     anchor, owner = anchor[some], owner[some]
@@ -305,7 +272,7 @@ def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: _Truth, anchor: Te
     low = (boxes[:, :2].floor().long() - 1).clamp(min=0)
     high = torch.minimum(boxes[:, 2:].ceil().long() + 1, low.new_tensor([width, height]))
     near = window_pixels(torch.cat([low, high], 1), module.config.window)
-    target = cell_targets(truth.cells, truth.layout, owner, near, _STRIDE)
+    target = truth.share(owner, near)
     flat = (truth.image[owner][near.window] * height + near.y) * width + near.x
     values = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[flat]
     weights = out["coefficients"].flatten(0, 1)[anchor]
@@ -321,26 +288,6 @@ def _few_of_each(owner: Tensor, most: int) -> Tensor:
     size = torch.bincount(owner)
     rank = torch.arange(len(owner), device=owner.device) - (size.cumsum(0) - size)[owner[order]]
     return order[rank < most]
-
-
-def _region_loss(module: Yolact, finest: Tensor, truth: _Truth) -> Tensor:
-    """Which classes lie where, at every cell outside of crowds."""
-    logits = module.to_regions(finest).float()
-    height, width = logits.shape[2:]
-    x0, y0, w, h = truth.layout[:, 1:].unbind(1)
-    cells = window_pixels(torch.stack([x0, y0, x0 + w, y0 + h], 1))
-    index = torch.arange(len(truth.labels), device=logits.device)
-    share = cell_targets(truth.cells, truth.layout, index, cells, _STRIDE)
-    image, label = truth.image[cells.window], truth.labels[cells.window]
-    flat = ((image * module.classes + label) * height + cells.y) * width + cells.x
-    target = torch.zeros(logits.numel(), device=logits.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
-    low, high = (truth.crowd[:, :2] / _STRIDE).floor().long(), (truth.crowd[:, 2:] / _STRIDE).ceil().long()
-    crowd = window_pixels(torch.cat([low, high], 1))
-    heard = torch.ones(len(logits) * height * width, device=logits.device)
-    heard[(truth.crowd_image[crowd.window] * height + crowd.y) * width + crowd.x] = 0.0
-    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    each = each * torch.maximum(heard.view(-1, 1, height, width), (target > 0).float())
-    return (each.mean((0, 2, 3)) * module.class_weights).sum()
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.models._layers.ragged import Pixels
+from apiece.models._base import Targets
+from apiece.models._layers.ragged import Pixels, window_pixels
 
-__all__ = ["cell_targets", "pack_cells"]
+__all__ = ["CellTruth", "cell_targets", "encode_cells", "pack_cells", "region_losses"]
 
 
 def pack_cells(masks: Masks, stride: int) -> tuple[Tensor, Tensor]:
@@ -60,3 +66,72 @@ def cell_targets(cells: Tensor, layout: Tensor, index: Tensor, near: Pixels, str
     if not len(cells):
         return torch.zeros(len(place), device=place.device)
     return torch.where(inside, cells[place].float() / stride**2, 0.0)
+
+
+def encode_cells(instances: Instances, stride: int) -> Targets:
+    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
+    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    cells, layout = pack_cells(shown.masks, stride)
+    return {
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "cells": cells,
+        "layout": layout,
+        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
+    }
+
+
+@dataclass(frozen=True)
+class CellTruth:
+    """What `encode_cells` gave for the images of a batch, one after the other.
+
+    Attributes
+    ----------
+    stride : pixels per cell.
+    image, crowd_image : int64, the image of each object and of each crowd.
+    """
+
+    stride: int
+    boxes: Tensor
+    labels: Tensor
+    cells: Tensor
+    layout: Tensor
+    image: Tensor
+    crowd: Tensor
+    crowd_image: Tensor
+
+    @classmethod
+    def join(cls, targets: Sequence[Targets], device: torch.device, stride: int) -> CellTruth:
+        """The targets of a batch's images, on a device."""
+        names = ("boxes", "labels", "cells", "layout", "crowd")
+        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in names}
+        counts = {k: torch.tensor([len(t[k]) for t in targets], device=device) for k in names}
+        images = torch.arange(len(targets), device=device)
+        image = torch.repeat_interleave(images, counts["labels"])
+        joined["layout"][:, 0] += (counts["cells"].cumsum(0) - counts["cells"])[image]
+        return cls(stride, image=image, crowd_image=torch.repeat_interleave(images, counts["crowd"]), **joined)
+
+    def share(self, index: Tensor, near: Pixels) -> Tensor:
+        """`cell_targets` of the objects ``index``."""
+        return cell_targets(self.cells, self.layout, index, near, self.stride)
+
+
+def region_losses(logits: Tensor, truth: CellTruth) -> Tensor:
+    """Cross-entropy of which classes lie where, at every cell outside of crowds: mean of each class, (classes,).
+
+    ``logits`` is (B, classes, h, w); what several objects of a class share counts once.
+    """
+    count, classes, height, width = logits.shape
+    low, side = truth.layout[:, 1:3], truth.layout[:, 3:]
+    cells = window_pixels(torch.cat([low, low + side], 1))
+    share = truth.share(torch.arange(len(truth.labels), device=logits.device), cells)
+    image, label = truth.image[cells.window], truth.labels[cells.window]
+    flat = ((image * classes + label) * height + cells.y) * width + cells.x
+    target = torch.zeros(logits.numel(), device=logits.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
+    corners = (truth.crowd[:, :2] / truth.stride).floor(), (truth.crowd[:, 2:] / truth.stride).ceil()
+    crowd = window_pixels(torch.cat(corners, 1).long())
+    heard = torch.ones(count * height * width, device=logits.device)
+    heard[(truth.crowd_image[crowd.window] * height + crowd.y) * width + crowd.x] = 0.0
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (each * torch.maximum(heard.view(count, 1, height, width), (target > 0).float())).mean((0, 2, 3))

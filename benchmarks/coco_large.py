@@ -2,11 +2,11 @@
 
     python benchmarks/coco_large.py [--images 100000] [--instances 900000] [--repeats 3]
 
-Makes a COCO file of that size (compressed RLE, 640 x 480, ellipses; about 230 MB, in a temporary folder that is removed),
-then measures, each in a process of its own: opening against ``json.load`` (time, also of the processor alone, and
-memory), iterating (time, memory added in its first and second half), and COCO to COCO conversion. Prints minimum, median
-and maximum over the repeats, and the bars: opening in at most 2 times ``json.load``'s time and memory, iterating in
-constant memory, 50,000 instances converted per second of the processor.
+Makes a COCO file of that size (compressed RLE, 640 x 480, ellipses; about 230 MB, in a temporary folder that is
+removed), then measures, each in a process of its own: opening against ``json.load`` (time, also of the processor alone,
+and memory), iterating (time, memory added in its first and second half), and COCO to COCO conversion. Prints minimum,
+median and maximum over the repeats, and the bars: opening in at most 2 times ``json.load``'s time and memory, iterating
+in constant memory, 50,000 instances converted per second of the processor.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from apiece.core._runs import Int, expand, offsets_of, owners
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["counts_of", "counts_to_runs", "compress", "decode"]  # noqa: RUF022
+__all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # noqa: RUF022
 
 
 def counts_of(
@@ -216,3 +216,10 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
     top[ends - columns] = y0
     bottom[ends - 1] = y1 - (columns - 1) * height
     return owner, x, top, bottom
+
+
+def has_seams(counts: Int, offsets: Int) -> bool:
+    """Whether a count of 0 beyond a mask's first lets two runs touch, so that they need joining."""
+    none = counts == 0
+    none[offsets[:-1][np.diff(offsets) > 0]] = False
+    return bool(none.any())

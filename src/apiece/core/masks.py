@@ -117,7 +117,8 @@ class Masks:
             raise InvalidInstancesError("concatenate needs at least one set of masks")
         if len({m.size for m in sets}) > 1:
             raise InvalidInstancesError(f"masks of different sizes cannot be joined: {sorted({m.size for m in sets})}")
-        offsets = np.concatenate([[0], np.cumsum(np.concatenate([np.diff(m.offsets) for m in sets]))])
+        begins = itertools.accumulate((len(m.x) for m in sets), initial=0)
+        offsets = np.concatenate([[0], *(m.offsets[1:] + begin for m, begin in zip(sets, begins, strict=False))])
         x, y0, y1 = (np.concatenate([getattr(m, name) for m in sets]) for name in ("x", "y0", "y1"))
         return cls._trusted(sets[0].size, x, y0, y1, offsets)
 
@@ -165,7 +166,11 @@ class Masks:
         """
         size = _convert.coco_size(rles, size)
         counts, offsets = _rle.decode([r["counts"] for r in rles])
-        return cls._pack(size, len(rles), *_rle.counts_to_runs(counts, offsets, size))
+        owner, x, y0, y1 = _rle.counts_to_runs(counts, offsets, size)
+        if _rle.has_seams(counts, offsets):
+            return cls._pack(size, len(rles), owner, x, y0, y1)
+        Keys(*size).check(len(rles))
+        return cls._trusted(size, x, y0, y1, offsets_of(owner, len(rles)))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[npt.ArrayLike]], size: tuple[int, int]) -> Masks:

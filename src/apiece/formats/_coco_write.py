@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -18,13 +18,25 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
 from apiece.formats._files import atomic_file, inside
 
-__all__ = ["write"]
+__all__ = ["Dialect", "categories_of", "dumps", "write", "write_coco"]
 
 _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
 _IMAGE = frozenset(["id", "file_name", "height", "width"])
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a format that is COCO but for a few keys writes otherwise."""
+
+    image: Callable[[Mapping[str, Any], set[int], str], Mapping[str, Any]] | None = None
+    """``(attributes, category ids, what messages call the image)`` to the attributes that are written."""
+    categories: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
+    """The categories as they are written when all images have been."""
+    crowd: bool = True
+    """Whether ``iscrowd`` is written."""
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
@@ -37,31 +49,43 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     LossyFormatError
         for attribute values that JSON cannot hold.
     """
-    header = {k: v for k, v in metadata.get("coco", {}).items() if k != "categories"}
-    categories = _categories(classes, metadata.get("coco", {}).get("categories", ()))
-    ids = dict(zip(classes, (c["id"] for c in categories), strict=True))
-    writer = _Writer(path, [ids[name] for name in classes])
+    write_coco(records, path, classes, metadata.get("coco", {}), Dialect())
+
+
+def write_coco(
+    records: Iterable[Record], path: Path, classes: tuple[str, ...], said: Mapping[str, Any], dialect: Dialect
+) -> None:
+    """As `write`; ``said`` is what the file itself says, categories included."""
+    header = {k: v for k, v in said.items() if k != "categories"}
+    categories = categories_of(classes, said.get("categories", ()))
+    writer = _Writer(path, [c["id"] for c in categories], dialect)
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
         out.write("{")
-        for name, value in (header | {"categories": categories}).items():
-            out.write(f"{json.dumps(name)}: {_dumps(path, value, name)},\n")
+        for name, value in header.items():
+            out.write(f"{json.dumps(name)}: {dumps(path, value, name)},\n")
+        if dialect.categories is None:
+            out.write(f'"categories": {dumps(path, categories, "categories")},\n')
         out.write('"annotations": [')
         for batch in _batches(records):
             writer.annotations(out, batch)
         out.write('\n],\n"images": [')
         for i, line in enumerate(writer.images):
             out.write(("\n" if i == 0 else ",\n") + line)
-        out.write("\n]}\n")
+        out.write("\n]")
+        if dialect.categories is not None:
+            out.write(f',\n"categories": {dumps(path, dialect.categories(categories), "categories")}')
+        out.write("}\n")
 
 
-def _dumps(path: Path, value: Any, where: str) -> str:
+def dumps(path: Path, value: Any, where: str) -> str:
+    """A value as JSON, exactly."""
     try:
         return _ENCODER.encode(value)
     except (TypeError, ValueError) as error:
         raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 
 
-def _categories(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def categories_of(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """One category per class: the entry it had in the file it came from, or the next free id."""
     by_name = {c["name"]: dict(c) for c in known}
     used = {by_name[name]["id"] for name in classes if name in by_name}
@@ -108,8 +132,9 @@ class _Ids:
 
 
 class _Writer:
-    def __init__(self, path: Path, category_ids: list[int]) -> None:
-        self.path, self.category_ids = path, category_ids
+    def __init__(self, path: Path, category_ids: list[int], dialect: Dialect) -> None:
+        self.path, self.category_ids, self.dialect = path, category_ids, dialect
+        self.known = set(category_ids)
         self.images: list[str] = []
         self.image_ids, self.ids = _Ids(), _Ids()
         self.begun = False
@@ -139,8 +164,10 @@ class _Writer:
             self.image_ids.used.add(number)
         height, width = instances.size
         extras = {k: v for k, v in ref.attributes.items() if k not in _IMAGE}
+        if self.dialect.image is not None:
+            extras = dict(self.dialect.image(extras, self.known, f"image {ref.name!r}"))
         entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
-        self.images.append(_dumps(self.path, entry, f"image {ref.name!r}"))
+        self.images.append(dumps(self.path, entry, f"image {ref.name!r}"))
         return json.dumps(number)
 
     def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:
@@ -150,7 +177,9 @@ class _Writer:
         numbers, own = self._numbers(instances)
         categories = [self.category_ids[i] for i in instances.labels.tolist()]
         areas, boxes = self._stated(ref, instances, "area", ()), self._stated(ref, instances, "bbox", (4,))
-        tails = [f', "iscrowd": {c}' for c in instances.crowd.astype(int).tolist()]
+        tails = [""] * len(instances)
+        if self.dialect.crowd:
+            tails = [f', "iscrowd": {c}' for c in instances.crowd.astype(int).tolist()]
         if instances.scores is not None:
             if not np.isfinite(instances.scores).all():
                 raise LossyFormatError(self.path, f"image {ref.name!r}: JSON cannot hold an infinite score")
@@ -190,7 +219,7 @@ class _Writer:
             where = f"image {ref.name!r}, attribute {name!r}"
             if name in _OWN:
                 raise LossyFormatError(self.path, f"{where} is a key of COCO's own; rename it")
-            yield name, [None if v is None else _dumps(self.path, v, where) for v in values.tolist()]
+            yield name, [None if v is None else dumps(self.path, v, where) for v in values.tolist()]
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
+import mmap
 import re
 from pathlib import Path
 from typing import Any
 
 from apiece.errors import FormatError
 
-__all__ = ["kind_of", "load_json", "peek_json"]
+__all__ = ["first_keys", "kind_of", "load_json", "peek_json"]
 
 _PEEK = 1 << 18
+_ENTRY = 1 << 16
+_LIST = re.compile(rb"\s*:\s*\[\s*(\{|\])")
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]|:')
 
 
@@ -80,7 +83,11 @@ def peek_json(path: Path) -> tuple[str, frozenset[str]] | None:
         return None
     if text[:1] not in ("{", "["):
         return None
-    level = 1 if text[0] == "{" else 2
+    return text[0], _keys(text, 1 if text[0] == "{" else 2)
+
+
+def _keys(text: str, level: int) -> frozenset[str]:
+    """The keys at this depth of braces and brackets, to the end of the outermost of them."""
     depth, last, keys = 0, "", set()
     for match in _TOKEN.finditer(text):
         token = match.group()
@@ -88,10 +95,33 @@ def peek_json(path: Path) -> tuple[str, frozenset[str]] | None:
             depth += 1
         elif token in "]}":
             depth -= 1
+            if depth == 0:
+                break
         elif token == ":":
             if depth == level and last:
                 keys.add(last[1:-1])
             last = ""
         else:
             last = token
-    return text[0], frozenset(keys)
+    return frozenset(keys)
+
+
+def first_keys(path: Path, name: str) -> frozenset[str] | None:
+    """The keys of the first object in the list under ``name``; none for an empty list, None if there is no such list.
+
+    Searches the file's bytes without parsing them; never raises.
+    """
+    wanted = json.dumps(name).encode()
+    try:
+        with path.open("rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            at = data.find(wanted)
+            while at >= 0:
+                begin = at + len(wanted)
+                match = _LIST.match(data[begin : begin + 256])
+                if match:
+                    begin += match.start(1)
+                    return _keys(data[begin : begin + _ENTRY].decode("utf-8", errors="replace"), 1)
+                at = data.find(wanted, begin)
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        pass
+    return None

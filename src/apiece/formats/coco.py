@@ -34,6 +34,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
 from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record, refuse
+from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import Images, Table, read_annotations, read_table
 from apiece.formats._coco_write import write
 from apiece.formats._columns import plain, table, take
@@ -52,14 +53,8 @@ _WINDOW = 256  # images looked at together while iterating
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a JSON object with images or annotations, or a list of COCO results."""
-    seen = peek_json(path)
-    if seen is None:
-        return False
-    kind, keys = seen
-    if kind == "[":
-        return {"image_id", "category_id"} <= keys
-    return bool({"images", "annotations"} & keys) and not {"shapes", "items", "features"} & keys
+    """Whether this is a JSON object with images or annotations (not panoptic, not LVIS), or a list of COCO results."""
+    return kind_of_coco(path) == "coco"
 
 
 def is_results(path: Path | str) -> bool:

@@ -1,0 +1,131 @@
+"""LVIS: COCO's JSON for many classes, each image searched for some of them only (https://www.lvisdataset.org).
+
+Read: versions 0.5 and 1. Version 1 names an image by its ``coco_url``; its name here is that address's last two parts
+(``val2017/000000397133.jpg``), as LVIS's own users do. An image's ``neg_category_ids`` (classes that were looked for
+and are not there) and ``not_exhaustive_category_ids`` (classes of which not every instance is marked) are in
+``ImageRef.attributes``, as ids of categories. Categories with ``frequency`` (r, c, f), ``synset`` and the rest are in
+``LabelSet.metadata["lvis"]``. Masks, ids, attributes and coordinates are as in COCO; there are no crowd regions.
+
+Written: masks as compressed RLE, which LVIS's tool reads and which loses nothing. An image that says neither has both
+lists, empty; a category without ``frequency`` gets the one that LVIS would give it: r up to 10 images, c up to 100, f.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece.errors import LossyFormatError
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record
+from apiece.formats._coco_kinds import kind_of_coco
+from apiece.formats._coco_table import make_table, open_document, read_categories, read_images
+from apiece.formats._coco_write import Dialect, write_coco
+from apiece.formats._rows import Checker, Row
+from apiece.formats.coco import CocoSet, folder_of
+
+__all__ = ["FORMAT"]
+
+_LISTS = ("neg_category_ids", "not_exhaustive_category_ids")
+_RARE, _COMMON = 10, 100
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a COCO-like file whose images state `neg_category_ids` or `not_exhaustive_category_ids`."""
+    return kind_of_coco(path) == "lvis"
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
+    """Open an LVIS file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    document = open_document(path, on_bad)
+    categories, classes = read_categories(path, document.header["categories"])
+    for row in document.images if type(document.images) is list else ():
+        if type(row) is dict and "file_name" not in row and type(row.get("coco_url")) is str:
+            row["file_name"] = "/".join(row["coco_url"].split("/")[-2:])
+
+    def check_lists(check: Checker, rows: list[Row]) -> None:
+        for name in _LISTS:
+            given = [row.get(name, ()) for row in rows]
+            bad = [i for i, v in enumerate(given) if v != () and not _known(v, categories)]
+            check.refuse(bad, name, lambda i, given=given: _fault(given[i], categories))  # type: ignore[misc]
+
+    found = read_images(document, on_bad, check_lists)
+    table = make_table(document, classes, categories, found, on_bad)
+    return CocoSet(table, folder_of(path, images, found), found, "lvis", on_bad)
+
+
+def _known(value: Any, categories: Mapping[Any, int]) -> bool:
+    return type(value) is list and all(type(v) is int and v in categories for v in value)
+
+
+def _fault(value: Any, categories: Mapping[Any, int]) -> str:
+    if type(value) is not list:
+        return f"must be a list of category ids, got {str(value)[:60]}"
+    unknown = next(v for v in value if type(v) is not int or v not in categories)
+    return f"there is no category with id {str(unknown)[:60]} in this file"
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one LVIS file; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images with one id, or a name that leaves the folder.
+    LossyFormatError
+        for attribute values that JSON cannot hold, and for lists of categories that are not among ``classes``.
+    """
+    seen = np.zeros((2, len(classes)), np.int64)  # images and instances of each class
+
+    def counted() -> Iterator[Record]:
+        for ref, instances in records:
+            of_class = np.bincount(instances.labels, minlength=len(classes))
+            seen[0] += of_class > 0
+            seen[1] += of_class
+            yield ref, instances
+
+    def image(attributes: Mapping[str, Any], known: set[int], where: str) -> dict[str, Any]:
+        lists = {name: list(attributes.get(name, ())) for name in _LISTS}
+        for name, value in lists.items():
+            lost = next((v for v in value if v not in known), None)
+            if lost is not None:
+                raise LossyFormatError(path, f"{where}: {name} holds {lost!r}, the id of no category that is written")
+        return dict(attributes) | lists
+
+    def categories(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [_with_counts(c, *counts) for c, counts in zip(found, seen.T.tolist(), strict=True)]
+
+    write_coco(counted(), path, classes, metadata.get("lvis", {}), Dialect(image, categories, crowd=False))
+
+
+def _with_counts(category: dict[str, Any], images: int, instances: int) -> dict[str, Any]:
+    if "frequency" in category:
+        return category
+    frequency = "r" if images <= _RARE else "c" if images <= _COMMON else "f"
+    return {"image_count": images, "instance_count": instances} | category | {"frequency": frequency}
+
+
+FORMAT = LabelFormat(
+    summary="LVIS JSON: COCO with classes searched for, image by image, and their frequency; no crowd regions",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        overlap=True,
+        holes=True,
+        parts=True,
+        empty=True,
+        classes=True,
+        ids=True,
+        scores=True,
+        attributes=True,
+    ),
+)

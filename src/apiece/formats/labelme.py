@@ -1,0 +1,382 @@
+"""labelme: one JSON file beside each image, a list of shapes (https://github.com/wkentaro/labelme).
+
+Read: one JSON, or a folder of them with their folders. Polygons and rectangles by COCO's rasterisation, circles (centre
+and a point on the rim) by pixel centres, masks (PNG in base64, whose first pixel lies at the first of its two points)
+as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no objects and are
+reported. Coordinates are pixels, corners at integers.
+
+Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
+its score, and ``group_id`` its id where every shape has one and none has two labels. Flags and further keys of the
+image become attributes of its `ImageRef`. ``imageData``, a copy of the image, is left alone. A file ``labels.txt``,
+which labelme takes with ``--labels``, gives the classes and their order; without it they are the labels found, sorted.
+
+Written: a folder with a JSON per image and ``labels.txt``; a polygon where a mask is one outline, else a mask.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import posixpath
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._bits import from_base64, from_png, to_png
+from apiece.formats._entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring
+from apiece.formats._files import atomic_folder, inside
+from apiece.formats._items import ItemSet, load_object, no_constants
+from apiece.formats._json import kind_of, peek_json
+from apiece.formats._sizes import image_size
+
+__all__ = ["FORMAT"]
+
+_SHAPE = frozenset(["label", "points", "group_id", "shape_type", "flags", "mask"])
+_TOP = frozenset(["version", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"])
+_NO_OBJECTS = ("line", "linestrip", "point", "points")
+_LABELS = "labels.txt"
+_NO_CLASSES = ("__ignore__", "_background_")
+_LARGEST_ID = 2**63 - 1
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
+    try:
+        if path.is_dir():
+            return any(map(_is_labelme, sorted(path.glob("*.json"))[:1] or sorted(path.glob("*/*.json"))[:1]))
+        return _is_labelme(path)
+    except OSError:
+        return False
+
+
+def _is_labelme(path: Path) -> bool:
+    seen = peek_json(path)
+    return seen is not None and seen[0] == "{" and "shapes" in seen[1] and bool({"version", "flags"} & seen[1])
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+    """Open one JSON or a folder of them; images lie beside them, or below ``images``.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    root = path if path.is_dir() else path.parent
+    found = sorted(p for p in path.rglob("*.json") if not _hidden(p, path)) if path.is_dir() else [path]
+    if not found:
+        raise FormatError(path, "holds no JSON files")
+    given = _listed(root / _LABELS) if (root / _LABELS).is_file() else None
+    refs: list[ImageRef] = []
+    files: list[Path | None] = []
+    labels: set[str] = set()
+    names: dict[str, Path] = {}
+    for file in found:
+        try:
+            ref, own = _head(file, root, images)
+            if ref.name in names:
+                raise FormatError(file, f"imagePath: {names[ref.name].name} is about {ref.name!r} too; remove one")
+        except FormatError as error:
+            refuse(error, on_bad)
+            continue
+        names[ref.name] = file
+        labels |= own
+        refs.append(ref)
+        files.append(file)
+    classes = tuple(sorted(labels)) if given is None else given
+    return ItemSet(classes, tuple(refs), tuple(files), {}, _entries, given is not None, on_bad)
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"cannot be read as UTF-8: {error}") from None
+    names = [line for line in lines if line.strip() and line.strip() not in _NO_CLASSES]
+    if not lines:
+        raise FormatError(path, "is empty; list one label a line, or remove it")
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twice is not None:
+        raise FormatError(path, f"lists {twice!r} twice")
+    return tuple(names)
+
+
+def _load(file: Path) -> tuple[dict[str, Any], bool]:
+    document, constants = load_object(file)
+    if type(document.get("shapes")) is not list:
+        raise FormatError(file, "shapes: must be a list; without it this is no labelme file")
+    return document, constants
+
+
+def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[str]]:
+    """The image and the labels of one JSON."""
+    document, constants = _load(file)
+    name = _image_name(file, root, document.get("imagePath"), images)
+    sides = (document.get("imageHeight"), document.get("imageWidth"))
+    try:
+        size = None if sides == (None, None) else checked_size(*sides)
+        extras = {k: v for k, v in document.items() if k not in _TOP and v not in ({}, None)}
+        if constants:
+            no_constants(extras)
+    except BadEntryError as error:
+        raise FormatError(file, f"imageHeight, imageWidth or a key of the image: {error}") from None
+    kept = {s["label"] for s in document["shapes"] if type(s) is dict and type(s.get("label")) is str and s["label"]}
+    path = (images or root) / name
+    if images is not None and not path.is_file() and (images / PurePosixPath(name).name).is_file():
+        path = images / PurePosixPath(name).name
+    return ImageRef(path, name, size, None, extras), kept
+
+
+def _image_name(file: Path, root: Path, stated: Any, images: Path | None) -> str:
+    if type(stated) is not str or not stated:
+        raise FormatError(file, f"imagePath: must be the image's file name, got {kind_of(stated)}")
+    stated = stated.replace("\\", "/")
+    name = posixpath.normpath(posixpath.join(file.parent.relative_to(root).as_posix(), stated))
+    reason = inside(name)
+    if reason is None:
+        return name
+    if images is not None and inside(PurePosixPath(stated).name) is None:
+        return PurePosixPath(stated).name
+    raise FormatError(file, f"imagePath: {reason}; or say where the images are: images=...")
+
+
+def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
+    file, ref = items.files[i], items.refs[i]
+    assert file is not None
+    size = image_size(file, ref) if ref.size is None else ref.size
+    places = {name: k for k, name in enumerate(items.classes)}
+    grouped: dict[Any, list[Entry]] = {}
+    document, constants = _load(file)
+    for k, shape in enumerate(document["shapes"]):
+        try:
+            if constants:
+                no_constants(shape)
+            entry = _entry(shape, f"shapes[{k}]", size, places)
+        except BadEntryError as error:
+            refuse(FormatError(file, f"shapes[{k}]: {error}"), items.on_bad)
+            continue
+        grouped.setdefault((entry.label, entry.id) if entry.id is not None else -1 - k, []).append(entry)
+    entries = []
+    for members in grouped.values():
+        try:
+            entries.append(members[0] if len(members) == 1 else _joined(members, size))
+        except (BadEntryError, InvalidInstancesError) as error:
+            refuse(FormatError(file, f"{members[0].where}: {error}"), items.on_bad)
+    return size, _settled(entries)
+
+
+def _entry(shape: Any, where: str, size: tuple[int, int], places: Mapping[str, int]) -> Entry:
+    if type(shape) is not dict:
+        raise BadEntryError(f"must be an object, got {kind_of(shape)}")
+    label, group = shape.get("label"), shape.get("group_id")
+    if type(label) is not str or label not in places:
+        among = f"; {_LABELS} lists the labels: add it there" if type(label) is str and label else ""
+        raise BadEntryError(f"label: {label!r} is no class{among}")
+    if group is not None and (type(group) is not int or abs(group) > _LARGEST_ID):
+        raise BadEntryError(f"group_id: must be an integer or null, got {str(group)[:40]!r}")
+    extras = {k: v for k, v in shape.items() if k not in _SHAPE and v is not None and v != {} and v != []}
+    flags = shape.get("flags") or {}
+    if type(flags) is not dict or not {type(v) for v in flags.values()} <= {bool}:
+        raise BadEntryError("flags: must be an object of true and false")
+    clash = next((name for name in flags if name in extras or name in _SHAPE), None)
+    if clash is not None:
+        raise BadEntryError(f"flags: {clash!r} is the name of another key of the shape")
+    return Entry(where, places[label], _outline(shape, size), group, extras=extras | flags)
+
+
+def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
+    kind, points = shape.get("shape_type") or "polygon", shape.get("points")
+    if kind == "polygon":
+        return [[ring(points, size)]]
+    if kind in _NO_OBJECTS:
+        raise BadEntryError(f"shape_type: a {kind} has no inside, so it is no object; remove it or draw a polygon")
+    if kind not in ("rectangle", "circle", "mask"):
+        raise BadEntryError(f"shape_type: {str(kind)[:40]!r} is unknown; polygon, rectangle, circle and mask are read")
+    if type(points) is not list or len(points) != 2 or not all(type(p) is list and len(p) == 2 for p in points):
+        raise BadEntryError(f"points: a {kind} has two points [x, y]")
+    (x0, y0), (x1, y1) = ([finite(v, "points") for v in p] for p in points)
+    if kind == "rectangle":
+        return [[ring([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], size, "rectangle")]]
+    if kind == "circle":
+        if not (0 <= x0 <= size[1] and 0 <= y0 <= size[0]):
+            raise BadEntryError(f"points: the circle's centre ({x0:g}, {y0:g}) lies outside the image")
+        radius = math.hypot(x1 - x0, y1 - y0)
+        return ellipse_shape(x0, y0, radius, radius, 0.0, size)
+    crop = from_png(from_base64(shape.get("mask"), "mask"), size, "mask")
+    left, top = math.floor(x0), math.floor(y0)
+    claimed = (math.floor(y1) - top, math.floor(x1) - left)
+    # the second point is the last pixel; some tools write the one after it
+    if not all(a - b in (0, 1) for a, b in zip(crop.shape, claimed, strict=True)):
+        raise BadEntryError(f"mask: is {crop.shape[1]} x {crop.shape[0]} pixels, but its points say otherwise")
+    if left < 0 or top < 0 or left + crop.shape[1] > size[1] or top + crop.shape[0] > size[0]:
+        raise BadEntryError(f"points: the mask reaches outside the image of {size[1]} x {size[0]} pixels")
+    return crop, (left, top)
+
+
+def _joined(members: list[Entry], size: tuple[int, int]) -> Entry:
+    """One entry of several parts; where they differ in an attribute, the first one's is kept."""
+    shapes = [m.shape for m in members]
+    extras: dict[str, Any] = {}
+    for member in reversed(members):
+        extras |= member.extras
+    first = members[0]
+    if all(type(s) is list for s in shapes):
+        return Entry(first.where, first.label, [part for s in shapes for part in s], first.id, extras=extras)  # type: ignore[misc]
+    drawn = Masks.concatenate([_drawn(s, size) for s in shapes]).union()
+    return Entry(first.where, first.label, drawn, first.id, extras=extras)
+
+
+def _drawn(shape: Any, size: tuple[int, int]) -> Masks:
+    if isinstance(shape, Masks):
+        return shape
+    if isinstance(shape, tuple):
+        return Masks.from_crops([shape[0]], np.array([shape[1]]), size)
+    return Masks.from_polygons([[outline for outline, *_ in shape]], size)
+
+
+def _settled(entries: list[Entry]) -> list[Entry]:
+    """Group ids as ids, scores as scores and descriptions dropped, where that loses nothing."""
+    groups = [e.id for e in entries]
+    if None in groups or len(set(groups)) < len(groups):
+        for entry in entries:
+            if entry.id is not None:
+                entry.extras["group_id"] = entry.id
+            entry.id = None
+    scores = [e.extras.get("score") for e in entries]
+    if all(type(s) in (int, float) for s in scores):
+        for entry in entries:
+            entry.score = entry.extras.pop("score")
+    if not any(e.extras.get("description") for e in entries):
+        for entry in entries:
+            entry.extras.pop("description", None)
+    return entries
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a folder: a JSON for each image, in the image's own subfolder, and the list of classes.
+
+    Raises
+    ------
+    FormatError
+        for two images that would share a JSON, or a folder with something in it.
+    LossyFormatError
+        for attributes that JSON cannot hold or labelme has another use for, and class names that no line holds.
+    """
+    if path.suffix.lower() == ".json":
+        raise FormatError(path, "labelme has a file for each image; name a folder")
+    bad = next((c for c in classes if not _is_line(c)), None)
+    if bad is not None:
+        raise LossyFormatError(path, f"class name {bad!r} cannot stand in {_LABELS}; rename it")
+    taken: dict[str, str] = {}
+    with atomic_folder(path) as folder:
+        for ref, instances in records:
+            reason = inside(ref.name)
+            name = ref.name.replace("\\", "/")
+            if reason or any(part.startswith(".") for part in name.split("/")):
+                raise FormatError(path, f"image name {reason or repr(ref.name) + ' is hidden; rename it'}")
+            target = PurePosixPath(name).with_suffix(".json").as_posix()
+            if target in taken:
+                raise FormatError(path, f"images {taken[target]!r} and {ref.name!r} would share {target}; rename one")
+            taken[target] = ref.name
+            text = _document(path, ref, instances)
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            (folder / target).write_bytes(text)
+        (folder / _LABELS).write_text("".join(f"{name}\n" for name in ("__ignore__", *classes)), "utf-8")
+
+
+def _is_line(name: str) -> bool:
+    """Whether `_listed` would read the name back."""
+    encodable = name.encode(errors="replace").decode() == name
+    return encodable and bool(name.strip()) and name.splitlines() == [name] and name.strip() not in _NO_CLASSES
+
+
+def _document(path: Path, ref: ImageRef, instances: Instances) -> bytes:
+    height, width = instances.size
+    if ref.size is not None and tuple(ref.size) != instances.size:
+        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
+    document = {
+        "version": "5.4.1",
+        "flags": ref.attributes.get("flags", {}),
+        "shapes": _shapes(path, ref, instances),
+        "imagePath": PurePosixPath(ref.name.replace("\\", "/")).name,
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
+    document |= {k: v for k, v in ref.attributes.items() if k not in document}
+    try:
+        return (json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise LossyFormatError(path, f"image {ref.name!r}: JSON cannot hold its attributes ({error})") from None
+
+
+def _shapes(path: Path, ref: ImageRef, instances: Instances) -> list[dict[str, Any]]:
+    rings = instances.masks.to_polygons()
+    complex_ones = [i for i, parts in enumerate(rings) if len(parts) != 1 or len(parts[0]) != 1]
+    crops, corners = instances.masks[np.array(complex_ones, np.int64)].to_crops()
+    images = {i: (crop, corner) for i, crop, corner in zip(complex_ones, crops, corners.tolist(), strict=True)}
+    shapes: list[dict[str, Any]] = []
+    for i, name in enumerate(instances.names):
+        shape: dict[str, Any] = {"label": name, "points": [], "group_id": None, "description": ""}
+        shape |= {"shape_type": "polygon", "flags": {}, "mask": None}
+        if i in images:
+            crop, (x, y) = images[i]
+            shape["points"] = [[x, y], [x + crop.shape[1] - 1, y + crop.shape[0] - 1]]
+            shape["shape_type"], shape["mask"] = "mask", base64.b64encode(to_png(crop, False)).decode()
+        else:
+            shape["points"] = rings[i][0][0].tolist()
+        shapes.append(shape)
+    _add_values(path, ref, instances, shapes)
+    return shapes
+
+
+def _add_values(path: Path, ref: ImageRef, instances: Instances, shapes: list[dict[str, Any]]) -> None:
+    """Ids, scores and attributes, each under the key it is read from."""
+    columns = {name: values.tolist() for name, values in instances.attributes.items()}
+    taken = _SHAPE - {"group_id"} if instances.ids is None else _SHAPE
+    clash = next((n for n in columns if n in taken or (n == "score" and None not in columns[n])), None)
+    if clash is not None:
+        raise LossyFormatError(path, f"image {ref.name!r}: attribute {clash!r} is a key of labelme's own; rename it")
+    if instances.ids is not None:
+        columns["group_id"] = instances.ids.tolist()
+    if instances.scores is not None:
+        columns["score"] = instances.scores.tolist()
+    for name, values in columns.items():
+        for shape, value in zip(shapes, values, strict=True):
+            if type(value) is bool and name not in shape:
+                shape["flags"][name] = value
+            elif value is not None:
+                shape[name] = value
+    groups = [(s["label"], s["group_id"]) for s in shapes if s["group_id"] is not None]
+    if len(set(groups)) < len(groups):
+        raise LossyFormatError(path, f"image {ref.name!r}: instances of one group_id would become one; renumber them")
+
+
+FORMAT = LabelFormat(
+    summary="labelme: a folder of JSON files, one per image, polygons and masks",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        overlap=True,
+        holes=True,
+        parts=True,
+        classes=True,
+        ids=True,
+        id_range=(0, _LARGEST_ID),
+        scores=True,
+        attributes=True,
+    ),
+)

@@ -22,6 +22,7 @@ __all__ = ["RASTER_SUFFIXES", "is_label_raster", "note_of", "read_raster", "writ
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
 _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
 _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
+_TAIL = 1 << 16  # where a PNG's end is looked for: some tools write more behind it
 _INFLATION_TIFF = 30_000  # zstd and lzma can
 _MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I": np.int32}
 _NOTE = "apiece"
@@ -76,7 +77,16 @@ def _read_pillow(path: Path) -> npt.NDArray[Any]:
         dtype = np.dtype(_MODES[image.mode])
         _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, dtype.itemsize, _INFLATION)
         image.load()
+        _check_end(path)
         return np.array(image).astype(dtype, copy=False)
+
+
+def _check_end(path: Path) -> None:
+    # the decoder is content once it has the last row
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - _TAIL, 0))
+        if b"IEND" not in file.read():
+            raise FormatError(path, "is cut short: it has no end")
 
 
 def _read_tiff(path: Path) -> npt.NDArray[Any]:

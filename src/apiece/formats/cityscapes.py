@@ -1,0 +1,241 @@
+"""Cityscapes fine annotations (https://www.cityscapes-dataset.com, https://github.com/mcordts/cityscapesScripts).
+
+A folder ``gtFine/SPLIT/CITY/`` of ``*_gtFine_instanceIds.png``, 16 bit: class * 1000 + n for an object, the class's
+number alone for a group that nobody told apart, and for stuff. Where there is only ``*_gtFine_polygons.json``, its
+polygons are drawn one over the other as cityscapesScripts draws them. Images lie in ``leftImg8bit/`` beside
+``gtFine/``.
+
+Read: objects of the ten classes that have instances; groups are crowd regions; ids are the pixel values. Stuff
+(road, sky) is no object: it is kept on each record's image, ``ImageRef.attributes["stuff"]``, as COCO RLE by name,
+and written back from there. Unlabelled pixels (0) are background.
+
+Written: ``gtFine/`` with a file ``apiece.json`` that keeps image names, other classes and other ids. An image holds
+1000 objects of a class, and one crowd region of a class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record
+from apiece.formats._class_values import Values, instances_of, numbers_of
+from apiece.formats._files import atomic_folder
+from apiece.formats._json import load_json
+from apiece.formats._layout import (
+    SIDECAR,
+    RasterSet,
+    add_region,
+    find_image,
+    load_sidecar,
+    region_said,
+    regions_of,
+    safe_name,
+    save_label_png,
+    save_sidecar,
+    sidecar_format,
+)
+from apiece.formats._raster import read_raster
+
+__all__ = ["FORMAT"]
+
+_THINGS = {
+    "person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "caravan": 29, "trailer": 30, "train": 31,
+    "motorcycle": 32, "bicycle": 33,
+}  # fmt: skip
+_STUFF = {
+    "ego vehicle": 1, "rectification border": 2, "out of roi": 3, "static": 4, "dynamic": 5, "ground": 6, "road": 7,
+    "sidewalk": 8, "parking": 9, "rail track": 10, "building": 11, "wall": 12, "fence": 13, "guard rail": 14,
+    "bridge": 15, "tunnel": 16, "pole": 17, "polegroup": 18, "traffic light": 19, "traffic sign": 20, "vegetation": 21,
+    "terrain": 22, "sky": 23,
+}  # fmt: skip
+_UNDRAWN = {"unlabeled": 0, "license plate": -1}
+_IDS, _POLYGONS = "instanceIds.png", "polygons.json"
+_ENDING = re.compile(r"^(.+?)(_gt(?:Fine|Coarse))?_(?:instanceIds\.png|polygons\.json)$")
+_FIRST = 2000  # files looked at by `detect`
+_LONGEST = 1 << 15
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json`` in it, or one such file."""
+    try:
+        if path.is_file():
+            return path.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
+        if not path.is_dir():
+            return False
+        return sidecar_format(_root(path)) == "cityscapes" or any(
+            p.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
+            for _, p in zip(range(_FIRST), path.rglob("*"), strict=False)
+        )
+    except OSError:
+        return False
+
+
+def _root(path: Path) -> Path:
+    return next((path / name for name in ("gtFine", "gtCoarse") if (path / name).is_dir()), path)
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+    """Open a folder of Cityscapes labels, the one above ``gtFine``, or one file.
+
+    Raises
+    ------
+    FormatError
+        if there are none. A broken file is named when it is read.
+    """
+    root = path.parent if path.is_file() else _root(path)
+    said = {} if path.is_file() else load_sidecar(root, "cityscapes")
+    files = [path] if path.is_file() else sorted(root.rglob("*_" + _IDS)) + sorted(root.rglob("*_" + _POLYGONS))
+    found: dict[str, Path] = dict.fromkeys(said.get("images", {}), root)
+    for file in files:
+        match = _ENDING.match(file.name)
+        if match is None:
+            raise FormatError(path, f"is no label file of Cityscapes: *_{_IDS} or *_{_POLYGONS}")
+        key = (file.parent.relative_to(root) / match[1]).as_posix()
+        # the pixels are what the polygons came to, so they count
+        if found.get(key, root) == root or not found[key].name.endswith(_IDS):
+            found[key] = file
+    if not found and not (root / SIDECAR).exists():
+        raise FormatError(path, f"holds no label files of Cityscapes (*_{_IDS} or *_{_POLYGONS})")
+    found = {key: root / f"{key}_gtFine_{_IDS}" if file == root else file for key, file in found.items()}
+    folder = images or _image_folder(root)
+    notes = tuple(said.get("images", {}).get(key, {}) for key in found)
+    refs = tuple(_ref(folder, key, note) for key, note in zip(found, notes, strict=True))
+    classes = tuple(said["classes"]) if said else tuple(_THINGS)
+    numbers_of(classes, _THINGS, set(_STUFF.values()), path)
+    return RasterSet(tuple(found.values()), refs, classes, {}, _decode, notes, on_bad)
+
+
+def _image_folder(root: Path) -> Path:
+    """``leftImg8bit/...`` for ``gtFine/...``, however deep the folder that was named."""
+    parts = root.resolve().parts
+    for name in ("gtFine", "gtCoarse"):
+        if name in parts:
+            at = len(parts) - 1 - parts[::-1].index(name)
+            return Path(*parts[:at], "leftImg8bit", *parts[at + 1 :])
+    return root
+
+
+def _ref(folder: Path, key: str, note: Mapping[str, Any]) -> ImageRef:
+    if "name" in note:
+        return ImageRef(folder / note["name"], note["name"])
+    found = find_image(folder, key + "_leftImg8bit") or find_image(folder, key)
+    name = key + "_leftImg8bit.png" if found is None else found.relative_to(folder).as_posix()
+    return ImageRef(folder / name, name)
+
+
+def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    file = labels.files[i]
+    if not file.is_file():
+        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
+    array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, file)
+    numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _THINGS, set(_STUFF.values()), file))}
+    stuff = {number: name for name, number in _STUFF.items()}
+    regions = regions_of(array, stuff)
+    left = np.where(np.isin(array, list(stuff)), 0, array)
+    found = instances_of(left, numbers, labels.classes, labels.notes[i], file, labels.report, crowds=True)
+    return found, {"stuff": regions} if regions else {}
+
+
+def _drawn(labels: RasterSet, file: Path) -> npt.NDArray[np.int64]:
+    """The label image that cityscapesScripts makes of a file of polygons."""
+    said = load_json(file)
+    if type(said) is not dict or type(said.get("objects")) is not list:
+        raise FormatError(file, "objects: must be a list")
+    height, width = said.get("imgHeight"), said.get("imgWidth")
+    if type(height) is not int or type(width) is not int or not (0 < height <= _LONGEST and 0 < width <= _LONGEST):
+        raise FormatError(file, f"imgHeight, imgWidth: must be integers from 1 to {_LONGEST}, got {height}, {width}")
+    # its own size, as the largest values do not fit 16 bits while drawing
+    canvas = Pillow.new("I", (width, height), 0)
+    pen, count = ImageDraw.Draw(canvas), dict.fromkeys(_THINGS, 0)
+    for k, shape in enumerate(said["objects"]):
+        try:
+            if type(shape) is not dict:
+                raise ValueError("must be an object")
+            if shape.get("deleted"):
+                continue
+            value = _value(shape.get("label"), count)
+            points = _points(shape.get("polygon"))
+        except ValueError as error:
+            labels.report(FormatError(file, f"objects[{k}]: {error}"))
+            continue
+        if value >= 0:
+            pen.polygon(points, fill=value)
+    return np.array(canvas, np.int64)
+
+
+def _value(label: object, count: dict[str, int]) -> int:
+    """Pixel value of the next polygon with this label."""
+    if type(label) is not str:
+        raise ValueError("label must be a string")
+    plain = {**_STUFF, **_UNDRAWN, **_THINGS}
+    if label in _THINGS:
+        value = _THINGS[label] * 1000 + count[label]
+        count[label] += 1
+        return value
+    name = label if label in plain else label.removesuffix("group")
+    if name not in plain:
+        raise ValueError(f"there is no label {label!r} in Cityscapes")
+    return plain[name]
+
+
+def _points(polygon: object) -> list[tuple[float, float]]:
+    if type(polygon) is not list or not all(type(p) is list and len(p) == 2 for p in polygon):
+        raise ValueError("polygon must be a list of [x, y]")
+    if len(polygon) < 3:
+        raise ValueError(f"polygon has {len(polygon)} points; at least 3 are needed")
+    numbers = [v for p in polygon for v in p]
+    if not all(type(v) in (int, float) and abs(v) <= 2 * _LONGEST for v in numbers):
+        raise ValueError("polygon has a coordinate that is no number or far outside of the image")
+    return [(x, y) for x, y in polygon]
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a ``gtFine`` folder.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, or two images of one name.
+    LossyFormatError
+        for more objects of a class than fit, two crowd regions of a class, or stuff under an instance.
+    """
+    numbers = numbers_of(classes, _THINGS, set(_STUFF.values()), path)
+    values = Values(path, numbers, crowds=True)
+    images: dict[str, dict[str, Any]] = {}
+    taken: dict[str, str] = {}
+    with atomic_folder(path) as folder:
+        for ref, instances in records:
+            key = safe_name(path, ref, taken).removesuffix("_leftImg8bit")
+            if key in images:
+                raise FormatError(
+                    path, f"images {images[key]['name']!r} and {ref.name!r} would share a file; rename one"
+                )
+            own, note = values.of(ref, instances)
+            painted = instances.masks.to_label_map(own, np.uint16)
+            for name, number in _STUFF.items():
+                rle = region_said(ref, "stuff", name)
+                if rle is not None:
+                    add_region(painted, rle, number, path, ref, "stuff")
+            save_label_png(painted, folder / f"{key}_gtFine_{_IDS}")
+            images[key] = {"name": ref.name.replace("\\", "/"), **note}
+        save_sidecar(folder, "cityscapes", classes, images)
+
+
+FORMAT = LabelFormat(
+    summary="Cityscapes gtFine folder: instanceIds.png or polygons.json; groups as crowd; no overlap",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=(-(2**63), 2**63 - 1), crowd=True),
+)

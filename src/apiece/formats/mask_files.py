@@ -1,0 +1,224 @@
+"""One mask file per instance: the folders of the 2018 Data Science Bowl
+(https://www.kaggle.com/c/data-science-bowl-2018).
+
+``ID/images/ID.png`` and ``ID/masks/*.png``, one black and white mask for each object; masks may overlap. Or flat:
+``images/NAME.png`` and ``masks/NAME_0.png, NAME_1.png, ...``, if no mask could belong to two images.
+
+Read: the folder of all images (``stage1_train``), one image's folder, or a flat one. A mask is where its file is
+not 0; it has one value besides. Ids are the masks' file names if all of one image's are numbers, or the numbers
+behind ``NAME_``; otherwise there are none, and masks come by file name. There is one class, ``object``.
+
+Written: ``NAME/masks/1.png, 2.png ...`` by id, without the images, and a file ``apiece.json`` that keeps names and
+sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder
+from apiece.formats._layout import (
+    SIDECAR,
+    RasterSet,
+    find_image,
+    load_sidecar,
+    safe_name,
+    save_label_png,
+    save_sidecar,
+    sidecar_format,
+)
+from apiece.formats._mask_layout import flat_masks, is_mask_folder
+from apiece.formats._raster import RASTER_SUFFIXES, read_raster
+from apiece.formats._sizes import image_size
+
+__all__ = ["FORMAT"]
+
+_NAME = "mask_files"
+_FIRST = 64  # folders looked at by `detect`
+_BATCH = 256  # masks put together at a time
+_LONGEST = 1 << 22
+
+_Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
+    try:
+        if not path.is_dir():
+            return False
+        if sidecar_format(path) is not None:
+            return sidecar_format(path) == _NAME
+        if (path / "masks").is_dir():
+            return is_mask_folder(path)
+        if (path / "images").is_dir():
+            return False
+        below = [p for p in islice(path.iterdir(), _FIRST) if (p / "masks").is_dir() and (p / "images").is_dir()]
+        return bool(below) and all(is_mask_folder(p) for p in below)
+    except OSError:
+        return False
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+    """Open a folder of masks, one file each.
+
+    Raises
+    ------
+    FormatError
+        if it is not laid out so, or a mask could belong to two images. A broken mask is named when it is read.
+    """
+    if not path.is_dir():
+        raise FormatError(path, "is a file; masks of one file each lie in folders, ID/masks/*.png")
+    said = load_sidecar(path, _NAME)
+    if said:
+        found = _written(path, said, images)
+    elif (path / "masks").is_dir():
+        flat = flat_masks(path, images)
+        found = [_one(path, images)] if flat is None else [(ref, (files, ids), {}) for ref, files, ids in flat]
+    else:
+        below = sorted(p for p in path.iterdir() if (p / "masks").is_dir())
+        if not below:
+            raise FormatError(path, "holds neither masks/ nor folders with masks/ in them")
+        found = [_one(p, images) for p in below]
+    seen: dict[str, Path] = {}
+    for ref, _, _ in found:
+        if seen.setdefault(ref.name, ref.path) is not ref.path:
+            raise FormatError(path, f"has two images called {ref.name!r}")
+    places = tuple(note[0][0].parent if note[0] else path for _, note, _ in found)
+    refs = tuple(ref for ref, _, _ in found)
+    notes = tuple((note, extra) for _, note, extra in found)
+    return RasterSet(places, refs, ("object",), {}, _decode, notes, on_bad)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in RASTER_SUFFIXES and not p.name.startswith("."))
+
+
+def _one(folder: Path, images: Path | None) -> tuple[ImageRef, _Note, dict[str, Any]]:
+    """One image's folder."""
+    own = folder / "images"
+    pictures = [p for p in sorted(own.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES] if own.is_dir() else []
+    if len(pictures) > 1:
+        raise FormatError(folder, f"has {len(pictures)} images; masks of one file each need an image of their own")
+    name = pictures[0].name if pictures else f"{folder.name}.png"
+    elsewhere = None if images is None else find_image(images, folder.name)
+    path = elsewhere or (pictures[0] if pictures else own / name)
+    return ImageRef(path, name), _numbered(_files(folder / "masks")), {}
+
+
+def _numbered(files: list[Path]) -> _Note:
+    """Masks with their numbers as ids, in order of these; or by name."""
+    stems = [p.stem for p in files]
+    plain = all(s.isascii() and s.isdecimal() and len(s) < 19 and str(int(s)) == s for s in stems)
+    if not plain or len(set(stems)) != len(stems):
+        return tuple(files), None
+    order = sorted(range(len(files)), key=lambda k: int(stems[k]))
+    return tuple(files[k] for k in order), tuple(int(stems[k]) for k in order)
+
+
+def _written(path: Path, said: dict[str, Any], images: Path | None) -> list[tuple[ImageRef, _Note, dict[str, Any]]]:
+    found: list[tuple[ImageRef, _Note, dict[str, Any]]] = []
+    for key, note in said["images"].items():
+        size, ids, name = note.get("size"), note.get("ids"), note.get("name")
+        if type(size) is not list or len(size) != 2 or not all(type(n) is int and 0 < n <= _LONGEST for n in size):
+            raise FormatError(path / SIDECAR, f"images[{key!r}].size: must be [height, width]")
+        if type(ids) is not list or not all(type(v) is int and 0 <= v < 2**63 for v in ids) or type(name) is not str:
+            raise FormatError(path / SIDECAR, f"images[{key!r}].ids: must be a list of numbers of masks")
+        files = tuple(path / key / "masks" / f"{v}.png" for v in ids)
+        ref = ImageRef((images or path / key / "images") / name, name, (size[0], size[1]))
+        found.append((ref, (files, tuple(ids)), {"size": (size[0], size[1])}))
+    return found
+
+
+def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    (files, ids), extra = labels.notes[i]
+    size: tuple[int, int] | None = extra.get("size")
+    parts: list[Masks] = []
+    kept: list[int] = []
+    batch: list[npt.NDArray[np.bool_]] = []
+    corners: list[tuple[int, int]] = []
+    for k, file in enumerate(files):
+        try:
+            array = _mask(file)
+            size = array.shape if size is None else size
+            if array.shape != size:
+                raise FormatError(file, f"is of {array.shape} pixels, and other masks of the image are of {size}")
+        except FormatError as error:
+            labels.report(error)
+            continue
+        crop, corner = _cut(array)
+        batch.append(crop)
+        corners.append(corner)
+        kept.append(k)
+        if size is not None and len(batch) >= _BATCH:
+            parts.append(Masks.from_crops(batch, corners, size))
+            batch, corners = [], []
+    if size is None:
+        size = image_size(labels.files[i], labels.refs[i])
+    if batch:
+        parts.append(Masks.from_crops(batch, corners, size))
+    masks = Masks.concatenate(parts) if parts else Masks.empty(size)
+    own = None if ids is None else np.array([ids[k] for k in kept], np.int64)
+    return Instances(masks, ids=own), {}
+
+
+def _mask(file: Path) -> npt.NDArray[np.bool_]:
+    if not file.is_file():
+        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
+    array = read_raster(file)
+    mask: npt.NDArray[np.bool_] = array != 0
+    values = array[mask]
+    if values.size and (values != values[0]).any():
+        raise FormatError(
+            file, f"has several values ({values.min()} to {values.max()}); a file of one mask has 0 and another"
+        )
+    return mask
+
+
+def _cut(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    """The mask inside its own box, and the x, y of the box's corner."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        return np.zeros((1, 1), bool), (0, 0)
+    y, x = int(rows[0]), int(columns[0])
+    return mask[y : rows[-1] + 1, x : columns[-1] + 1].copy(), (x, y)
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a folder for each image, with a file for each mask.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, or two images of one name.
+    """
+    images: dict[str, dict[str, Any]] = {}
+    taken: dict[str, str] = {}
+    with atomic_folder(path) as folder:
+        for ref, instances in records:
+            key = safe_name(path, ref, taken)
+            ids = list(range(1, len(instances) + 1)) if instances.ids is None else instances.ids.tolist()
+            (folder / key / "masks").mkdir(parents=True, exist_ok=True)
+            for own, mask in zip(ids, instances.masks, strict=True):
+                save_label_png(mask.to_dense()[0], folder / key / "masks" / f"{own}.png")
+            images[key] = {"name": ref.name.replace("\\", "/"), "size": list(instances.size), "ids": ids}
+        save_sidecar(folder, _NAME, classes, images)
+
+
+FORMAT = LabelFormat(
+    summary="one mask file per instance: ID/masks/*.png, as in the Data Science Bowl; overlap, no classes",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(overlap=True, holes=True, parts=True, empty=True, ids=True, id_range=(0, 2**63 - 1)),
+)

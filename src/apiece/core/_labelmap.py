@@ -13,7 +13,7 @@ from apiece.errors import InvalidInstancesError
 __all__ = ["dense_runs", "label_map_runs"]
 
 _BLOCK = 1 << 19  # pixels compared at once: the comparison stays in the second-level cache
-_TABLE = 1 << 24  # label values up to here are renumbered through a table, larger ones by sorting
+_TABLE = 1 << 24  # values within this range are renumbered through a table, if they are many, others by sorting
 
 
 def label_map_runs(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArray[Any], Int, Int, Int, Int]:
@@ -91,7 +91,7 @@ def _renumber(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Int]:
     if not len(values):
         return values, np.zeros(0, np.int64)
     low, high = int(values.min()), int(values.max())
-    if high - low >= _TABLE:
+    if high - low >= min(_TABLE, max(1 << 16, 32 * len(values))):
         distinct, index = np.unique(values, return_inverse=True)
         return distinct, index.astype(np.int64)
     if values.dtype.itemsize < 8:

@@ -118,6 +118,8 @@ def first_keys(path: Path, name: str) -> frozenset[str] | None:
             while at >= 0:
                 begin = at + len(wanted)
                 match = _LIST.match(data[begin : begin + 256])
+                if match and match[1] == b"]":
+                    return frozenset()
                 if match:
                     begin += match.start(1)
                     return _keys(data[begin : begin + _ENTRY].decode("utf-8", errors="replace"), 1)

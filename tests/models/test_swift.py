@@ -47,7 +47,7 @@ def crafted(
     out["kernels"][..., 4:] = torch.tensor([2.0, 0, 0, -2, 0, -2])
     for i, (box, score, label) in enumerate(zip(boxes, scores, labels, strict=True)):
         out["boxes"][0, i] = torch.tensor(box)
-        out["logits"][0, i, label] = out["quality"][0, i, 0] = float(np.log(score / (1 - score)))
+        out["logits"][0, i, label] = out["quality"][0, i, 0] = float(np.log(score**0.5 / (1 - score**0.5)))
     return out
 
 

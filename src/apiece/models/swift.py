@@ -12,8 +12,8 @@ CondInst's relative coordinates see to with three layers; yet a mask stays a wei
 any box is a sum of 1, x, y, x^2, xy and y^2), which the shared decoder turns into run-lengths near its box only,
 exactly and in bounded memory. There is a level at stride 4 for small objects. The mask losses run over a flat list
 of the cells near each object; how much of a cell an object covers is known exactly, so outlines are finer than the
-cells. A score is the geometric mean of the class's and of the IoU that the mask is foretold to have (as in Mask Scoring
-R-CNN, Huang et al., CVPR 2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects
+cells. A score is the class's times the IoU that the mask is foretold to have (as in Mask Scoring R-CNN, Huang et al.,
+CVPR 2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects
 stay.
 """
 
@@ -303,7 +303,7 @@ def decode(
 
 def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     likely, label = out["logits"].max(1)
-    best = (likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()).sqrt()
+    best = likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()
     scores, labels = best.numpy(), label.numpy()
     keep = np.flatnonzero(scores >= options.threshold(labels))
     # nearly the same box twice is one object; what overlaps less is judged by its mask

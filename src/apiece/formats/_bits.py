@@ -57,6 +57,8 @@ def from_png(data: bytes, size: tuple[int, int], name: str) -> Bits:
 
 
 def _decoded(data: bytes, size: tuple[int, int], name: str) -> Bits:
+    if data[-8:-4] != b"IEND":
+        raise BadEntryError(f"{name} is no PNG or damaged: its end is missing")
     with Pillow.open(io.BytesIO(data), formats=["PNG"]) as image:
         width, height = image.size
         if height > size[0] or width > size[1]:

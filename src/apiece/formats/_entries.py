@@ -74,7 +74,7 @@ class EntrySet:
     refs: tuple[ImageRef, ...]
     metadata: Mapping[str, Any]
     rows: Sequence[Any] = field(repr=False)
-    """What the file says of each image."""
+    """What the file says of each image, or the path of the file that does."""
     parse: Callable[[EntrySet, int, tuple[int, int]], list[Entry]]
     """``(set, index, size)`` to the entries of an image; reports bad ones itself."""
     on_bad: OnBad = None
@@ -85,16 +85,23 @@ class EntrySet:
     def __getitem__(self, index: int) -> Record:
         i = range(len(self))[index]
         ref = self.refs[i]
-        size = ref.size if ref.size is not None else image_size(self.path, ref)
-        return ref, assemble(self.parse(self, i, size), size, self.classes, self.path, self.on_bad)
+        size = ref.size if ref.size is not None else image_size(self.file(i), ref)
+        return ref, assemble(self.parse(self, i, size), size, self.classes, self.file(i), self.on_bad)
 
     def __iter__(self) -> Iterator[Record]:
         return (self[i] for i in range(len(self)))
 
+    def file(self, index: int) -> Path:
+        """The file that speaks of an image, where each image has its own."""
+        return self.rows[index] if isinstance(self.rows[index], Path) else self.path
+
     def fingerprint(self) -> str:
-        """SHA-256 of the label file."""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        """SHA-256 of image names and label files."""
+        digest = hashlib.sha256("\0".join(ref.name for ref in self.refs).encode())
+        for path in dict.fromkeys(self.file(i) for i in range(len(self))):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
 
 def checked_size(height: Any, width: Any) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from apiece.errors import FormatError
 
-__all__ = ["RASTER_SUFFIXES", "is_label_raster", "note_of", "read_raster", "write_raster"]
+__all__ = ["RASTER_SUFFIXES", "is_label_raster", "note_of", "read_raster", "stack_pages", "write_raster"]
 
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
 _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
@@ -53,8 +53,8 @@ def _is_tiff(path: Path) -> bool:
         return f.read(4)[:2] in (b"II", b"MM")
 
 
-def read_raster(path: Path) -> npt.NDArray[Any]:
-    """A label image: integers of shape (height, width), none negative.
+def read_raster(path: Path, page: int | None = None) -> npt.NDArray[Any]:
+    """A label image: integers of shape (height, width), none negative; ``page`` of those of a stack.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def read_raster(path: Path) -> npt.NDArray[Any]:
         for colour, floats, stacks, negative values, broken or oversized files.
     """
     with _failures(path):
-        array = _read_tiff(path) if _is_tiff(path) else _read_pillow(path)
+        array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
     if array.dtype.kind == "i" and array.size and array.min() < 0:
         raise FormatError(path, f"holds the negative value {array.min()}; objects count from 1, 0 is background")
     return array
@@ -89,18 +89,51 @@ def _check_end(path: Path) -> None:
             raise FormatError(path, "is cut short: it has no end")
 
 
-def _read_tiff(path: Path) -> npt.NDArray[Any]:
+def stack_pages(path: Path) -> int:
+    """Planes of a TIFF that says they are slices (Z) or frames (T) of one stack; 1 for any other file; never raises."""
+    try:
+        with _failures(path):
+            if not _is_tiff(path):
+                return 1
+            with tifffile.TiffFile(path) as file:
+                return len(_planes(file)) or 1
+    except FormatError:
+        return 1
+
+
+def _planes(file: tifffile.TiffFile) -> range:
+    """Places of the planes of a stack in its one series; empty if it is none, or pages could mean anything else."""
+    series = [s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced]
+    if len(series) != 1 or series[0].is_multifile:
+        return range(0)
+    long = {axis: n for axis, n in zip(str(series[0].axes), series[0].shape, strict=True) if n > 1}
+    lead = [axis for axis in str(series[0].axes) if axis in "TZ" and axis in long]
+    if not lead or set(long) - {*lead, "Y", "X"}:
+        return range(0)
+    count = int(np.prod([long[axis] for axis in lead]))
+    height, width = series[0].keyframe.imagelength, series[0].keyframe.imagewidth
+    sized = int(np.prod(series[0].shape)) == count * height * width  # one plane for each directory
+    return range(count if sized else 0)
+
+
+def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
     with tifffile.TiffFile(path) as file:
-        if len(file.pages) != 1:
-            raise FormatError(path, f"has {len(file.pages)} pages; a label map is one plane")
+        planes = _planes(file) if number is not None else range(0)
+        if number is not None and number not in planes:
+            raise FormatError(path, f"has no plane {number}; it is a stack of {len(planes)}")
+        if number is None and (len(file.pages) != 1 or len(_planes(file)) > 1):
+            raise FormatError(
+                path,
+                f"has {max(len(file.pages), len(_planes(file)))} pages, and does not say that they are slices or frames; "
+                f"a label map is one plane: save one for each, or a stack with axes ZYX or TYX",
+            )
+        if number is not None:
+            return _plane(path, file, number)
         page = file.pages.first
         shape = tuple(n for n in page.shape if n != 1) if len(page.shape) > 2 else page.shape
         if len(shape) > 2 or page.samplesperpixel > 1:
             raise FormatError(path, _COLOUR)
-        if page.dtype is None or page.dtype.kind not in "buif":
-            raise FormatError(path, f"holds values of a kind ({page.dtype}) that cannot be read")
-        if page.dtype.kind == "f":
-            raise FormatError(path, "holds floats; a label map holds integers: save it as uint16 or uint32")
+        _check_kind(path, page)
         stored = sum(page.databytecounts)
         if stored > path.stat().st_size:
             raise FormatError(path, "is cut short: it refers to more data than it has")
@@ -108,6 +141,37 @@ def _read_tiff(path: Path) -> npt.NDArray[Any]:
         _check_claim(path, int(np.prod(page.shape)), stored, page.bitspersample / 8, inflation)
         array = np.asarray(page.asarray()).reshape(page.imagelength, page.imagewidth)
         return array.view(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _plane(path: Path, file: tifffile.TiffFile, number: int) -> npt.NDArray[Any]:
+    """One plane of a stack, and no more of the file than that."""
+    (series,) = (s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced)
+    key, whole = series.keyframe, path.stat().st_size
+    _check_kind(path, key)
+    pixels = int(key.imagelength) * int(key.imagewidth)
+    if len(series.pages) == 1:  # ImageJ writes one directory for the whole stack
+        dtype = np.dtype(file.byteorder + key.dtype.char)
+        start = -1 if series.dataoffset is None else int(series.dataoffset) + number * pixels * dtype.itemsize
+        if start < 0 or start + pixels * dtype.itemsize > whole:
+            raise FormatError(path, f"is cut short: plane {number} is not in the file")
+        array = np.fromfile(path, dtype, pixels, offset=start).astype(dtype.newbyteorder("="))
+        return array.reshape(key.imagelength, key.imagewidth)
+    page = series.pages[number]
+    if page is None:
+        raise FormatError(path, f"is cut short: plane {number} is not in the file")
+    stored = sum(page.databytecounts)
+    if max(a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)) > whole:
+        raise FormatError(path, f"is cut short: plane {number} is not wholly in the file")
+    _check_claim(path, pixels, stored, key.bitspersample / 8, 1 if key.compression == 1 else _INFLATION_TIFF)
+    array = np.asarray(page.asarray()).reshape(key.imagelength, key.imagewidth)
+    return array.view(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
+    if page.dtype is None or page.dtype.kind not in "buif":
+        raise FormatError(path, f"holds values of a kind ({page.dtype}) that cannot be read")
+    if page.dtype.kind == "f":
+        raise FormatError(path, "holds floats; a label map holds integers: save it as uint16 or uint32")
 
 
 def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflation: int) -> None:

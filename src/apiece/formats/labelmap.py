@@ -3,6 +3,8 @@
 Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named
 ``*_mask``, ``*_masks``, ``*_label`` or ``*_labels``, or a folder of label maps alone. Label map and image share their
 path without ending.
+A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``,
+with ``attributes["page"]``; what has one id on several pages is one object. Other files of several pages are refused.
 Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
@@ -27,7 +29,9 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, rasters, stem_key
-from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, write_raster
+from apiece.formats._layout import sidecar_format
+from apiece.formats._mask_layout import is_mask_folder
+from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, stack_pages, write_raster
 
 __all__ = ["FORMAT", "LabelMapSet"]
 
@@ -43,6 +47,8 @@ def detect(path: Path) -> bool:
         if path.is_file():
             return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
         if not path.is_dir():
+            return False
+        if sidecar_format(path) is not None or is_mask_folder(path):
             return False
         root, files = _label_files(path)
         if not files or not is_label_raster(files[0]):
@@ -82,6 +88,8 @@ class LabelMapSet:
     """The image of each, if there is one."""
     names: tuple[str, ...]
     """What each image is called."""
+    pages: tuple[int | None, ...]
+    """Which page of its file each label map is; None where the file is one."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -101,31 +109,30 @@ class LabelMapSet:
     def fingerprint(self) -> str:
         """SHA-256 of names and label files' bytes."""
         digest = hashlib.sha256()
-        for name, file in zip(self.names, self.files, strict=True):
+        for name, file, page in zip(self.names, self.files, self.pages, strict=True):
             digest.update(name.encode() + b"\0")
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
+            if not page:
+                digest.update(hashlib.sha256(file.read_bytes()).digest())
         return digest.hexdigest()
 
     def _ref(self, i: int) -> ImageRef:
-        return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], attributes={})
+        page = self.pages[i]
+        said = {} if page is None else {"page": page}
+        return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], attributes=said)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Record:
         i = range(len(self))[index]
-        return self._ref(i), _instances(self.files[i])
+        return self._ref(i), Instances.from_label_map(_values(self.files[i], self.pages[i]))
 
     def __iter__(self) -> Iterator[Record]:
         return (self[i] for i in range(len(self)))
 
 
-def _instances(path: Path) -> Instances:
-    return Instances.from_label_map(_values(path))
-
-
-def _values(path: Path) -> npt.NDArray[Any]:
-    array = read_raster(path)
+def _values(path: Path, page: int | None) -> npt.NDArray[Any]:
+    array = read_raster(path, page)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and int(array.max()) >= 2**63:
         raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
     return array
@@ -156,21 +163,36 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
         key = _key(file, root)
         if key in keys:
             refuse(FormatError(file, f"and {keys[key].name} are label maps of the same image; remove one"), on_bad)
-        elif key not in unclear and (on_bad is None or alone or _sound(file, on_bad)):
+        elif key not in unclear:
             keys[key] = file
-    files = list(keys.values())
-    found = [pictures.get(key) for key in keys]
-    names = [_name(file, root, image, folder) for file, image in zip(files, found, strict=True)]
-    unlabelled = sorted(set(pictures) - set(keys)) if any(found) and not alone else []
+    rows: list[tuple[Path, Path | None, str, int | None]] = []
+    for key, file in keys.items():
+        image = pictures.get(key)
+        for name, page in _paged(file, _name(file, root, image, folder)):
+            if on_bad is None or (alone and page is None) or _sound(file, page, on_bad):
+                rows.append((file, image, name, page))
+    labelled = {key for key, file in keys.items() if any(file == row[0] for row in rows)}
+    unlabelled = sorted(set(pictures) - labelled) if any(row[1] for row in rows) and not alone else []
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
-    return LabelMapSet(tuple(files), tuple(found), tuple(names))
+    columns = [tuple(row[k] for row in rows) for k in range(4)]
+    return LabelMapSet(*columns)  # type: ignore[arg-type]
 
 
-def _sound(file: Path, on_bad: OnBad) -> bool:
+def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:
+    """What the images are called whose label maps are in a file, and their pages."""
+    count = stack_pages(file)
+    if count == 1:
+        return [(name, None)]
+    whole = Path(name)
+    digits = len(str(count - 1))
+    return [(whole.with_name(f"{whole.stem}#{k:0{digits}d}{whole.suffix}").as_posix(), k) for k in range(count)]
+
+
+def _sound(file: Path, page: int | None, on_bad: OnBad) -> bool:
     try:
-        _values(file)
+        _values(file, page)
     except FormatError as error:
         refuse(error, on_bad)
         return False

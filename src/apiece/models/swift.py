@@ -13,8 +13,7 @@ any box is a sum of 1, x, y, x^2, xy and y^2), which the shared decoder turns in
 exactly and in bounded memory. There is a level at stride 4 for small objects. The mask losses run over a flat list
 of the cells near each object; how much of a cell an object covers is known exactly, so outlines are finer than the
 cells. A score is the class's times the IoU that the mask is foretold to have (as in Mask Scoring R-CNN, Huang et al.,
-CVPR 2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects
-stay.
+CVPR 2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects stay.
 """
 
 from __future__ import annotations

@@ -250,3 +250,53 @@ def test_broken_label_maps_are_left_out_and_reported(tmp_path: Path) -> None:
     assert [len(found) for _, found in labels] == [3, 3]
     with pytest.raises(FormatError):  # the file as a whole
         list(formats.read(tmp_path / "masks" / "b.png", on_bad=told.append))
+
+
+def stack(count: int = 12) -> np.ndarray:
+    planes = np.zeros((count, 5, 7), np.uint16)
+    planes[:, 1:3, 2:5] = 4
+    planes[3, 4, 6] = 300
+    return planes
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej", "shaped", "compressed"])
+def test_a_stack_is_an_image_for_each_page(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "masks" / ("cells.ome.tif" if kind == "ome" else "cells.tif")
+    file.parent.mkdir()
+    options: dict[str, object] = {"metadata": {"axes": "ZYX"}}
+    options |= {"ome": {"ome": True}, "imagej": {"imagej": True}, "compressed": {"compression": "zlib"}}.get(kind, {})
+    tifffile.imwrite(file, stack(), **options)
+    labels = formats.read(tmp_path)
+    assert len(labels) == 12
+    assert labels.refs[3].name == file.name.replace(".tif", "#03.tif")
+    assert labels.refs[3].attributes == {"page": 3}
+    assert [i.ids.tolist() for _, i in labels] == [[4], [4], [4], [4, 300]] + [[4]] * 8  # type: ignore[union-attr]
+    np.testing.assert_array_equal(labels[3][1].masks.to_label_map(labels[3][1].ids), stack()[3])
+    told: list[FormatError] = []
+    assert len(formats.read(tmp_path, on_bad=told.append)) == 12
+    assert told == []
+    formats.write(labels, tmp_path / "out", "labelmap")
+    again = formats.read(tmp_path / "out")
+    assert [i for _, i in again] == [i for _, i in labels]
+    assert [r.name for r in again.refs] == [r.name for r in labels.refs]
+
+
+def test_pages_that_could_be_anything_are_refused(tmp_path: Path) -> None:
+    cases = {"channels": "CYX", "unsaid": None, "both": "TCYX"}
+    for name, axes in cases.items():
+        planes = stack().reshape(4, 3, 5, 7) if name == "both" else stack()
+        metadata = {"axes": axes} if axes else None
+        tifffile.imwrite(tmp_path / f"{name}_mask.tif", planes, metadata=metadata, photometric="minisblack")
+        with pytest.raises(FormatError, match=r"has 12 pages, and does not say that they are slices"):
+            list(formats.read(tmp_path / f"{name}_mask.tif"))
+
+
+@pytest.mark.parametrize("imagej", [True, False])
+def test_a_stack_cut_short(tmp_path: Path, imagej: bool) -> None:
+    path = tmp_path / "a_mask.tif"
+    tifffile.imwrite(path, stack(), imagej=imagej, metadata={"axes": "TYX"})
+    data = path.read_bytes()
+    for length in range(0, len(data) * 9 // 10, 97):
+        path.write_bytes(data[:length])
+        with pytest.raises(FormatError):
+            list(formats.read(path, "labelmap"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,12 +125,13 @@ def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
         if number is None and (len(file.pages) != 1 or len(_planes(file)) > 1):
             raise FormatError(
                 path,
-                f"has {max(len(file.pages), len(_planes(file)))} pages, and does not say that they are slices or frames; "
-                f"a label map is one plane: save one for each, or a stack with axes ZYX or TYX",
+                f"has {max(len(file.pages), len(_planes(file)))} pages, and does not say that they are slices or "
+                f"frames; a label map is one plane: save one for each, or a stack with axes ZYX or TYX",
             )
         if number is not None:
             return _plane(path, file, number)
         page = file.pages.first
+        _check_chain(path, file)
         shape = tuple(n for n in page.shape if n != 1) if len(page.shape) > 2 else page.shape
         if len(shape) > 2 or page.samplesperpixel > 1:
             raise FormatError(path, _COLOUR)
@@ -141,6 +143,17 @@ def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
         _check_claim(path, int(np.prod(page.shape)), stored, page.bitspersample / 8, inflation)
         array = np.asarray(page.asarray()).reshape(page.imagelength, page.imagewidth)
         return array.view(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _check_chain(path: Path, file: tifffile.TiffFile) -> None:
+    # a stack cut short behind its first page would pass for a single plane
+    kind, page = file.tiff, file.pages.first
+    file.filehandle.seek(page.offset)
+    (tags,) = struct.unpack(kind.tagnoformat, file.filehandle.read(kind.tagnosize))
+    file.filehandle.seek(page.offset + kind.tagnosize + tags * kind.tagsize)
+    (following,) = struct.unpack(kind.offsetformat, file.filehandle.read(kind.offsetsize))
+    if following >= path.stat().st_size:
+        raise FormatError(path, "is cut short: it refers to a page behind its end")
 
 
 def _plane(path: Path, file: tifffile.TiffFile, number: int) -> npt.NDArray[Any]:

@@ -3,8 +3,8 @@
 Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named
 ``*_mask``, ``*_masks``, ``*_label`` or ``*_labels``, or a folder of label maps alone. Label map and image share their
 path without ending.
-A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``,
-with ``attributes["page"]``; what has one id on several pages is one object. Other files of several pages are refused.
+A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each page, called
+``NAME#0.tif``, with ``attributes["page"]``; ids are the same over all pages. Other files of several pages are refused.
 Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
@@ -159,25 +159,27 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
     alone = path.is_file()
     pictures, unclear = _pictures(folder, set(files), _key(files[0], root) if alone else None, on_bad)
     keys: dict[str, Path] = {}
+    rows: list[tuple[Path, Path | None, str, int | None]] = []
     for file in files:
         key = _key(file, root)
         if key in keys:
             refuse(FormatError(file, f"and {keys[key].name} are label maps of the same image; remove one"), on_bad)
         elif key not in unclear:
-            keys[key] = file
-    rows: list[tuple[Path, Path | None, str, int | None]] = []
-    for key, file in keys.items():
-        image = pictures.get(key)
-        for name, page in _paged(file, _name(file, root, image, folder)):
-            if on_bad is None or (alone and page is None) or _sound(file, page, on_bad):
-                rows.append((file, image, name, page))
-    labelled = {key for key, file in keys.items() if any(file == row[0] for row in rows)}
-    unlabelled = sorted(set(pictures) - labelled) if any(row[1] for row in rows) and not alone else []
+            image = pictures.get(key)
+            for name, page in _paged(file, _name(file, root, image, folder)):
+                if on_bad is None or (alone and page is None) or _sound(file, page, on_bad):
+                    keys[key] = file
+                    rows.append((file, image, name, page))
+    unlabelled = sorted(set(pictures) - set(keys)) if any(row[1] for row in rows) and not alone else []
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
-    columns = [tuple(row[k] for row in rows) for k in range(4)]
-    return LabelMapSet(*columns)  # type: ignore[arg-type]
+    return LabelMapSet(
+        tuple(row[0] for row in rows),
+        tuple(row[1] for row in rows),
+        tuple(row[2] for row in rows),
+        tuple(row[3] for row in rows),
+    )
 
 
 def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:

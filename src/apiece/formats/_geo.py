@@ -1,0 +1,71 @@
+"""Where pixels lie in the world: six numbers, from a file or from a world file beside the image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import FormatError
+
+__all__ = ["Affine", "checked_transform", "to_pixels", "to_world", "world_file"]
+
+Affine = tuple[float, float, float, float, float, float]
+"""GDAL's order: x of the upper left corner, x per column, x per row, y of the corner, y per column, y per row."""
+Points = npt.NDArray[np.float64]
+
+
+def checked_transform(value: Any) -> Affine | None:
+    """Six numbers as a transform that can be undone; None if they are none."""
+    if not isinstance(value, list | tuple) or len(value) != 6 or not all(type(v) in (int, float) for v in value):
+        return None
+    try:
+        found = tuple(float(v) for v in value)
+    except OverflowError:
+        return None
+    if not np.isfinite(found).all() or found[1] * found[5] - found[2] * found[4] == 0:
+        return None
+    return found  # type: ignore[return-value]  # six of them
+
+
+def to_world(points: Points, transform: Affine) -> Points:
+    """Pixel coordinates (K, 2) in the world."""
+    x0, dx, rx, y0, ry, dy = transform
+    return points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
+
+
+def to_pixels(points: Points, transform: Affine) -> Points:
+    """World coordinates (K, 2) in pixels."""
+    x0, dx, rx, y0, ry, dy = transform
+    return (points - np.array([x0, y0])) @ np.linalg.inv(np.array([[dx, ry], [rx, dy]]))
+
+
+def world_file(image: Path) -> Affine | None:
+    """The transform in a world file beside an image (``.pgw``, ``.pngw``, ``.wld``); None if there is none.
+
+    A world file speaks of the centre of the upper left pixel.
+
+    Raises
+    ------
+    FormatError
+        if it does not hold six numbers that make sense.
+    """
+    ending = image.suffix
+    short = ending[:2] + ending[-1:] + "w" if len(ending) > 3 else ending + "w"
+    for suffix in (short, ending + "w", ".wld"):
+        path = image.with_suffix(suffix)
+        if len(suffix) < 3 or not path.is_file():
+            continue
+        try:
+            if path.stat().st_size > 4096:
+                raise ValueError
+            a, d, b, e, c, f = (float(word) for word in path.read_text(encoding="ascii").split())
+        except (OSError, ValueError):
+            raise FormatError(path, "a world file holds six numbers, one a line") from None
+        found = checked_transform((c - a / 2 - b / 2, a, b, f - d / 2 - e / 2, d, e))
+        if found is None:
+            raise FormatError(path, "its six numbers place all pixels on one line")
+        return found
+    return None

@@ -1,0 +1,243 @@
+"""GeoJSON, in the layouts that QuPath 0.5 ("Export as GeoJSON", FeatureCollection) and GDAL's GeoJSON driver write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image as Pillow
+
+from apiece import ImageRef, Instances, Masks, formats
+from apiece.errors import FormatError, LossyFormatError
+
+Save = Callable[..., Path]
+OUTER = [[1, 1], [6, 1], [6, 5], [1, 5], [1, 1]]
+HOLE = [[3, 4], [5, 4], [5, 2], [3, 2], [3, 4]]
+ISLAND = [[4, 2], [5, 2], [5, 3], [4, 3], [4, 2]]
+
+
+def feature(coordinates: Any, kind: str = "Polygon", of: str | None = "Tumor", **more: Any) -> dict[str, Any]:
+    properties: dict[str, Any] = {"objectType": "annotation", "isLocked": False}
+    if of is not None:
+        properties["classification"] = {"name": of, "color": [200, 0, 0]}
+    return {
+        "type": "Feature",
+        "id": "8b5b33f6-0a5e-4f3f-b3e5-30c9d1d22a0e",
+        "geometry": {"type": kind, "coordinates": coordinates},
+        "properties": properties | more,
+    }
+
+
+def collection(*features: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "FeatureCollection", "features": list(features)} | more
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Pillow.new("L", (8, 6)).save(tmp_path / "slide 1.png")
+    return tmp_path / "slide 1.png"
+
+
+def ringed() -> np.ndarray:
+    a = np.zeros((6, 8), bool)
+    a[1:5, 1:6] = True
+    a[2:4, 3:5] = False
+    return a
+
+
+def test_what_qupath_writes(saved: Save, picture: Path) -> None:
+    path = saved(
+        collection(
+            feature([OUTER, HOLE]),
+            feature([[OUTER, HOLE], [ISLAND]], "MultiPolygon", "Stroma", name="region", isLocked=True),
+            feature([OUTER], of=None, objectType="detection", measurements={"Area": 3.5}),
+            feature([1, 1], "Point"),
+            {"type": "Feature", "geometry": None, "properties": {}},
+        ),
+        "slide 1.geojson",
+    )
+    assert formats.detect(path) == "geojson"
+    assert formats.detect(path.parent) == "geojson"
+    labels = formats.read(path)
+    assert labels.classes == ("Tumor", "Stroma", "Unclassified")
+    assert labels.metadata["geojson"]["ignored"] == {"Point": 1, "null": 1}
+    assert labels.metadata["geojson"]["colors"]["Tumor"] == [200, 0, 0]
+    ref, found = labels[0]
+    assert (ref.name, ref.path) == ("slide 1.png", picture)
+    dense = found.masks.to_dense()
+    assert (dense[0] == ringed()).all()
+    island = ringed()
+    island[2, 4] = True
+    assert (dense[1] == island).all()
+    assert dense[2].sum() == 20
+    assert found.names == ["Tumor", "Stroma", "Unclassified"]
+    assert found.attributes["objectType"].tolist() == [None, None, "detection"]
+    assert found.attributes["name"].tolist() == [None, "region", None]
+    assert found.attributes["isLocked"].tolist() == [None, True, None]
+    assert found.attributes["measurements"].tolist() == [None, None, {"Area": 3.5}]
+    assert set(found.attributes["feature_id"]) == {"8b5b33f6-0a5e-4f3f-b3e5-30c9d1d22a0e"}
+
+
+def test_it_comes_back(saved: Save, picture: Path, tmp_path: Path) -> None:
+    document = collection(feature([OUTER, HOLE], name="region"), feature([OUTER], score=0.5, objectType="tile"))
+    labels = formats.read(saved(document, "slide 1.geojson"))
+    formats.write(labels, tmp_path / "again.geojson")
+    assert formats.read(tmp_path / "again.geojson")[0][1] == labels[0][1]
+    again = json.loads((tmp_path / "again.geojson").read_text())
+    assert again["features"][0]["id"] == document["features"][0]["id"]
+    assert again["features"][0]["properties"] == document["features"][0]["properties"]
+    assert again["features"][0]["geometry"] == document["features"][0]["geometry"]
+
+
+@pytest.mark.parametrize("document", [[feature([OUTER])], feature([OUTER])])
+def test_other_wholes(saved: Save, picture: Path, document: Any) -> None:
+    path = saved(document, "slide 1.geojson")
+    assert formats.detect(path) == "geojson"
+    assert formats.read(path)[0][1].masks.area.tolist() == [20]
+
+
+def test_fractions_by_cocos_rule(saved: Save, picture: Path) -> None:
+    points = [[1.3, 0.7], [6.2, 1.1], [4.9, 5.3]]
+    _, found = formats.read(saved(collection(feature([[*points, points[0]]])), "slide 1.geojson"))[0]
+    assert found.masks == Masks.from_polygons([[np.array(points)]], (6, 8))
+
+
+def test_windings(tmp_path: Path) -> None:
+    formats.write([("a.png", Instances(Masks.from_dense(ringed()[None])))], tmp_path / "a.geojson")
+    rings = json.loads((tmp_path / "a.geojson").read_text())["features"][0]["geometry"]["coordinates"]
+
+    def area(points: list[list[float]]) -> float:
+        return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(points)) / 2
+
+    assert [area(r) for r in rings] == [20, -4]
+    assert all(r[0] == r[-1] for r in rings)
+    # north up: rows run against y, and the sense of the rings turns with them
+    ref = ImageRef(Path("a.png"), "a.png", None, None, {"geotransform": [7e5, 0.5, 0, 5.2e6, 0, -0.5]})
+    formats.write([(ref, Instances(Masks.from_dense(ringed()[None])))], tmp_path / "b.geojson")
+    rings = json.loads((tmp_path / "b.geojson").read_text())["features"][0]["geometry"]["coordinates"]
+    assert [area(r) for r in rings] == [5, -1]
+
+
+def test_world_coordinates(saved: Save, picture: Path, tmp_path: Path) -> None:
+    transform = [700000.5, 0.25, 0.0, 5200000.25, 0.0, -0.25]
+    world = [[[700000.5 + 0.25 * x, 5200000.25 - 0.25 * y] for x, y in r] for r in (OUTER, HOLE)]
+    gdal = {"type": "Feature", "properties": {"class": "roof", "fid": 3}, "geometry": {"type": "Polygon"}}
+    gdal["geometry"]["coordinates"] = world
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}
+    labels = formats.read(saved(collection(gdal, geotransform=transform, crs=crs), "slide 1.geojson"))
+    ref, found = labels[0]
+    assert ref.attributes["geotransform"] == transform
+    assert (found.masks.to_dense()[0] == ringed()).all()
+    assert found.names == ["roof"]
+    formats.write(labels, tmp_path / "out", "geojson")
+    document = json.loads((tmp_path / "out" / "slide 1.geojson").read_text())
+    assert document["crs"] == crs
+    assert document["features"][0]["geometry"]["coordinates"][0][0] in world[0]
+    assert formats.read(tmp_path / "out")[0][1] == found
+    # the same from a world file, which speaks of the first pixel's centre
+    (tmp_path / "slide 1.pgw").write_text("0.25\n0\n0\n-0.25\n700000.625\n5200000.125\n")
+    again = formats.read(saved(collection(gdal), "slide 1.geojson"))
+    assert (again[0][1].masks.to_dense()[0] == ringed()).all()
+    # but QuPath's are pixels whatever lies beside the image
+    qupath = formats.read(saved(collection(feature([OUTER, HOLE])), "slide 1.geojson"))
+    assert (qupath[0][1].masks.to_dense()[0] == ringed()).all()
+    (tmp_path / "slide 1.pgw").write_text("0.25\n0\n0\n")
+    with pytest.raises(FormatError, match="six numbers"):
+        formats.read(saved(collection(gdal), "slide 1.geojson"))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_any_masks_come_back_in_any_world(tmp_path_factory: pytest.TempPathFactory, seed: int, world: bool) -> None:
+    rng = np.random.default_rng(seed)
+    masks = Masks.from_dense(rng.random((4, 12, 9)) < rng.random((4, 1, 1)))
+    instances = Instances(masks, rng.integers(0, 2, 4), ("a", "b"), rng.random(4), rng.integers(0, 9, 4))
+    turn, scale = rng.random() * 7, rng.random() * 9 + 0.01
+    c, s = scale * np.cos(turn), scale * np.sin(turn)
+    transform = [4.2e6, float(c), float(-s), -5.1e6, float(s), float(-c) if seed % 2 else float(c)]
+    keep = world and abs(transform[1] * transform[5] - transform[2] * transform[4]) > 1e-3
+    ref = ImageRef(Path("ä.tif"), "ä.tif", None, None, {"geotransform": transform} if keep else {})
+    path = tmp_path_factory.mktemp("d") / "out.geojson"
+    formats.write([(ref, instances)], path)
+    assert formats.read(path)[0][1] == instances
+
+
+BROKEN = {
+    "two points": (feature([[[1, 1], [2, 2], [1, 1]]]), "outer ring has 2 points"),
+    "outside": (feature([[[1, 1], [90, 1], [1, 4], [1, 1]]]), r"the point \(90, 1\) outside the image of 8 x 6"),
+    "text": (feature([[["x", 1], [5, 1], [1, 4]]]), "pairs of numbers"),
+    "huge": (feature([[[1, 10**400], [5, 1], [1, 4]]]), "not finite"),
+    "flat": (feature([1, 2]), "list of positions"),
+    "no rings": (feature([]), "lists of rings"),
+    "null": (feature(None), "lists of rings"),
+    "ring": (feature(["abc"]), "list of positions"),
+    "kind": (feature([OUTER], "Circle"), "type 'Circle' is not read"),
+    "score": (feature([OUTER], score="high"), "score must be a number"),
+    "no geometry": ({"type": "Feature", "geometry": 3, "properties": {}}, "with a geometry"),
+    "no feature": (3, "must be an object"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_bad_feature(saved: Save, picture: Path, case: str) -> None:
+    bad, reason = BROKEN[case]
+    path = saved(collection(bad, feature([OUTER])), "slide 1.geojson")
+    with pytest.raises(FormatError, match=rf"features\[0\]: .*{reason}"):
+        list(formats.read(path))
+    told: list[FormatError] = []
+    _, found = formats.read(path, on_bad=told.append)[0]
+    assert found.masks.area.tolist() == [20]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"geotransform": [1, 2, 3]}, "geotransform: must be six numbers"),
+        ({"geotransform": [0, 1, 2, 0, 2, 4]}, "on one line"),
+        ({"apiece": {"image": "../a.png"}}, "leaves the folder"),
+        ({"apiece": {"size": [2**40, 3]}}, "size: image height"),
+    ],
+)
+def test_a_bad_collection(saved: Save, picture: Path, tmp_path: Path, more: dict[str, Any], reason: str) -> None:
+    path = saved(collection(feature([OUTER]), **more), "slide 1.geojson")
+    with pytest.raises(FormatError, match=reason):
+        formats.read(path)
+    Pillow.new("L", (8, 6)).save(tmp_path / "b.png")
+    saved(collection(feature([OUTER])), "b.geojson")
+    told: list[FormatError] = []
+    assert [r.name for r in formats.read(tmp_path, on_bad=told.append).refs] == ["b.png"]
+    assert len(told) == 1
+
+
+def test_an_image_that_is_missing(saved: Save) -> None:
+    labels = formats.read(saved(collection(feature([OUTER])), "x.geojson"))
+    with pytest.raises(FormatError, match=r"x\.geojson: image 'x\.png': its size is not stated"):
+        labels[0]
+
+
+def test_what_cannot_be_written(tmp_path: Path) -> None:
+    masks, out = Masks.from_boxes([[0, 0, 1, 1]], (2, 2)), tmp_path / "o.geojson"
+    for name, value, reason in (
+        ("x", np.inf, "JSON cannot hold"),
+        ("score", 1, "rename it"),
+        ("isLocked", False, "goes without saying"),
+        ("objectType", "annotation", "goes without saying"),
+    ):
+        with pytest.raises(LossyFormatError, match=reason):
+            formats.write([("a.png", Instances(masks, attributes={name: [value]}))], out)
+    with pytest.raises(FormatError, match="cannot hold several images"):
+        formats.write([("a.png", Instances(masks)), ("b.png", Instances(masks))], out)
+    with pytest.raises(FormatError, match="would share a label file"):
+        formats.write([("a.png", Instances(masks)), ("a.jpg", Instances(masks))], tmp_path / "folder", "geojson")
+    coarse = ImageRef(Path("a.png"), "a.png", None, None, {"geotransform": [1e16, 1, 0, 0, 0, 1]})
+    with pytest.raises(LossyFormatError, match="too coarse"):
+        formats.write([(coarse, Instances(masks))], out)
+    assert list(tmp_path.iterdir()) == []

@@ -19,7 +19,7 @@ __all__ = ["Frame", "Line", "decode_lines", "is_mots_text", "read_lines", "write
 
 _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
 _LONGEST = 1 << 22
-_MOST_FRAMES = 1 << 22
+_MOST_FRAMES = 1 << 18  # frames without a line are filled in, so that a slip must not make millions
 IGNORE_CLASS, IGNORE_ID = 10, 10000
 
 

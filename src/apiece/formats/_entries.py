@@ -156,6 +156,8 @@ def ring(points: Any, size: tuple[int, int] | None, name: str = "polygon") -> Po
 
     ``size`` None is for formats whose rule is to cut what lies outside.
     """
+    if not isinstance(points, list | np.ndarray):
+        raise BadEntryError(f"{name} must be a list of x, y pairs of numbers, got {kind_of(points)}")
     if isinstance(points, list):
         if not all(type(p) is list and len(p) >= 2 and type(p[0]) in _NUMBER and type(p[1]) in _NUMBER for p in points):
             raise BadEntryError(f"{name} must be a list of x, y pairs of numbers")

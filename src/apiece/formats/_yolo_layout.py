@@ -6,6 +6,7 @@ without one, it lies beside the image.
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
 import re
@@ -26,6 +27,7 @@ __all__ = [
     "SPLITS",
     "Config",
     "Item",
+    "Note",
     "config_file",
     "items_of",
     "label_path",
@@ -36,8 +38,12 @@ __all__ = [
 
 SPLITS = ("train", "val", "test")
 NOTES = "apiece.jsonl"
-"""File with a line ``[image name, height, width, rows]`` for each image that `write` wrote labels of."""
-_MOST_BYTES = 1 << 22
+"""File with a line ``[path, height, width, rows]`` for each image that `write` wrote labels of, and its name as a fifth
+where `name_of` does not give it."""
+_MOST_BYTES = 1 << 20
+_DEEPEST = 64  # brackets within brackets, which take YAML's parser quadratic time
+_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KEYS = (re.compile(r"^names\s*:", re.MULTILINE), re.compile(r"^(train|val|test)\s*:", re.MULTILINE))
 
 
@@ -117,10 +123,12 @@ def _parsed(path: Path) -> Any:
         if path.stat().st_size > _MOST_BYTES:
             raise FormatError(path, "is too large for a data.yaml")
         text = path.read_bytes().decode("utf-8-sig")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+        if max(itertools.accumulate(_BRACKETS[c] for c in re.findall(r"[][{}]", text)), default=0) > _DEEPEST:
+            raise FormatError(path, "is nested too deep to be a data.yaml")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _LOADER)):
             # a few lines of them can stand for gigabytes
             raise FormatError(path, "has YAML aliases (*name); write the values out")
-        return yaml.safe_load(text)
+        return yaml.load(text, _LOADER)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -242,8 +250,17 @@ def _in_folder(folder: Path, root: Path, split: str) -> Iterator[Item]:
         yield Item(path, split, root / found[path])
 
 
-def read_notes(root: Path) -> dict[str, tuple[tuple[int, int], int]]:
-    """(size, rows) of every image by name, as `write` noted them; empty without notes.
+@dataclass(frozen=True)
+class Note:
+    """What `write` noted of an image."""
+
+    size: tuple[int, int]
+    rows: int
+    name: str
+
+
+def read_notes(root: Path) -> dict[str, Note]:
+    """The note of every image by its path; empty without notes.
 
     Raises
     ------
@@ -259,12 +276,14 @@ def read_notes(root: Path) -> dict[str, tuple[tuple[int, int], int]]:
     except (OSError, UnicodeDecodeError) as error:
         raise FormatError(path, f"cannot be read ({error}); {advice}") from None
     notes = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line:
+            continue
         try:
-            name, height, width, rows = json.loads(line)
-            if type(name) is not str or type(rows) is not int:
-                raise ValueError("it must be [name, height, width, rows]")
-            notes[name] = (checked_size(height, width), rows)
+            relative, height, width, rows, *own = json.loads(line)
+            if type(relative) is not str or type(rows) is not int or not {type(n) for n in own} <= {str}:
+                raise ValueError("it must be [path, height, width, rows]")
+            notes[relative] = Note(checked_size(height, width), rows, own[0] if own else name_of(relative))
         except (ValueError, TypeError, RecursionError, BadEntryError) as error:
             raise FormatError(path, f"line {number}: {error}; {advice}") from None
     if not notes:

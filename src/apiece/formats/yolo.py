@@ -36,6 +36,7 @@ from apiece.formats._yolo_layout import (
     NOTES,
     SPLITS,
     Item,
+    Note,
     config_file,
     items_of,
     label_path,
@@ -89,13 +90,14 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
     places = _pictures(images, root)
     refs = [_ref(item, root, places, notes) for item in items.values()]
     files = [item.labels if item.labels.is_file() else None for item in items.values()]
-    context = ({number: k for k, number in enumerate(config.names)}, chosen, [notes.get(r.name) for r in refs])
+    numbers = {number: k for k, number in enumerate(config.names)}
+    context = (numbers, chosen, [notes.get(relative) for relative in items])
     metadata = {"yolo": {"names": config.names}}
     return ItemSet(tuple(config.names.values()), tuple(refs), tuple(files), metadata, _entries, context, on_bad)
 
 
-def _check_whole(root: Path, notes: Mapping[str, Any], items: Mapping[str, Item]) -> None:
-    missing = set(notes) - {name_of(relative) for relative in items}
+def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item]) -> None:
+    missing = set(notes) - set(items)
     if missing:
         said = f"{len(missing)} of {len(notes)} images, such as {min(missing)!r}, are in no list of images"
         raise FormatError(root / NOTES, f"{said}; lists were cut short, or remove their lines here")
@@ -125,23 +127,23 @@ def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
     return {} if images is None or images == root else {stem_key(p, images): p for p in rasters(images)}
 
 
-def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str, Any]) -> ImageRef:
-    name, path = name_of(item.relative), root / item.relative
+def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str, Note]) -> ImageRef:
+    note, path = notes.get(item.relative), root / item.relative
+    name = name_of(item.relative) if note is None else note.name
     if not path.is_file():
         bare = PurePosixPath(item.relative).suffix.lower() in IMAGE_SUFFIXES
         keys = [str(PurePosixPath(n).with_suffix("")) if bare else n for n in (name, item.relative)]
         path = next((places[key] for key in keys if key in places), path)
         if not bare and path.is_file():
             name += path.suffix
-    size = notes[name][0] if name in notes else None
-    return ImageRef(path, name, size, None, {"split": item.split})
+    return ImageRef(path, name, None if note is None else note.size, None, {"split": item.split})
 
 
 def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
     places, config, notes = items.context
     file, ref = items.files[i], items.refs[i]
     size = image_size(file or config, ref) if ref.size is None else ref.size
-    rows = 0 if notes[i] is None else notes[i][1]
+    rows = 0 if notes[i] is None else notes[i].rows
     lines = [] if file is None else _lines(file)
     entries, found = [], 0
     for number, line in enumerate(lines, 1):
@@ -231,7 +233,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             rows = _rows(instances, [numbers[c] for c in classes])
             (folder / target).write_text("".join(rows), "ascii", newline="\n")
-            note = [ref.name, *instances.size, len(instances)]
+            note = [f"images/{name}", *instances.size, len(instances)]
+            note += [ref.name] if name_of(f"images/{name}") != ref.name else []
             out(NOTES).write(json.dumps(note, ensure_ascii=False) + "\n")
         (folder / "data.yaml").write_text(_config(path, {numbers[c]: c for c in classes}, used), "utf-8", newline="\n")
         stack.close()  # files are whole before the folder gets its name
@@ -253,7 +256,7 @@ def _checked_name(path: Path, ref: ImageRef, instances: Instances) -> str:
         raise FormatError(path, f"image name {reason or repr(name) + ' is hidden; rename it'}")
     if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
         raise FormatError(path, f"image {name!r} is none that trainers take ({', '.join(IMAGE_SUFFIXES)}); rename it")
-    if name != name.strip() or len(name.splitlines()) > 1 or name_of(f"images/{name}") != name:
+    if name != name.strip() or len(name.splitlines()) > 1:
         raise LossyFormatError(path, f"image name {name!r} cannot stand in a list of images; rename it")
     return name
 

@@ -33,13 +33,15 @@ def checked_transform(value: Any) -> Affine | None:
 def to_world(points: Points, transform: Affine) -> Points:
     """Pixel coordinates (K, 2) in the world."""
     x0, dx, rx, y0, ry, dy = transform
-    return points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
+    world: Points = points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
+    return world
 
 
 def to_pixels(points: Points, transform: Affine) -> Points:
     """World coordinates (K, 2) in pixels."""
     x0, dx, rx, y0, ry, dy = transform
-    return (points - np.array([x0, y0])) @ np.linalg.inv(np.array([[dx, ry], [rx, dy]]))
+    pixels: Points = (points - np.array([x0, y0])) @ np.linalg.inv(np.array([[dx, ry], [rx, dy]]))
+    return pixels
 
 
 def world_file(image: Path) -> Affine | None:

@@ -42,10 +42,11 @@ def shape_of(roi: ImagejRoi, size: tuple[int, int]) -> Any:
 
 
 def _box_or_oval(roi: ImagejRoi, size: tuple[int, int]) -> Masks:
-    left, top, width, height = roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top
+    box: tuple[float, ...] = (roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top)
     if roi.subpixelrect:
-        left, top, width, height = roi.xd, roi.yd, roi.widthd, roi.heightd
-    if not np.isfinite([left, top, width, height]).all() or width < 0 or height < 0:
+        box = (roi.xd, roi.yd, roi.widthd, roi.heightd)
+    left, top, width, height = box
+    if not np.isfinite(box).all() or width < 0 or height < 0:
         raise BadEntryError(f"box is {width:g} wide and {height:g} high")
     if roi.roitype == ROI_TYPE.OVAL:
         return ellipse_shape(left + width / 2, top + height / 2, width / 2, height / 2, 0, size)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Frames:
+class _Frames(Sequence[Any]):
     """A sequence of frame numbers that knows the tracks."""
 
     times: Timeline

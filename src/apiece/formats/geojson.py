@@ -254,7 +254,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         attributes = dict(ref.attributes)
         transform = checked_transform(attributes.pop("geotransform", None))
         note = {"image": ref.name, "size": list(instances.size), "classes": list(classes)}
-        head = {"type": "FeatureCollection", "apiece": note | ({"attributes": attributes} if attributes else {})}
+        head: dict[str, Any] = {"type": "FeatureCollection"}
+        head |= {"apiece": note | ({"attributes": attributes} if attributes else {})}
         if "crs" in attributes:
             head["crs"] = attributes.pop("crs")
         if transform is not None:

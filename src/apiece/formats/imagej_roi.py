@@ -275,7 +275,7 @@ def _entry(roi: ImagejRoi, where: str, size: tuple[int, int], classes: tuple[str
         classes.index(name),
         shape_of(roi, size),
         number if type(number) is int and -(2**63) <= number < 2**63 else None,
-        float(score) if type(score) in (int, float) else None,
+        float(score) if isinstance(score, int | float) else None,
         own.get("crowd") is True,
         extras,
     )

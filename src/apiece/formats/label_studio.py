@@ -267,7 +267,8 @@ def _entry(
         raise BadEntryError(f"label {names[0]!r} is not known")
     note = _note(shape.get("meta"))
     extras = _extras(shape, results, session, names, drawn)
-    extras |= note.get("attributes") if type(note.get("attributes")) is dict else {}
+    kept = note.get("attributes")
+    extras |= kept if isinstance(kept, dict) else {}
     score = None if drawn else next((s for s in (shape.get("score"), session.get("score")) if s is not None), None)
     own = note.get("id")
     key = shape.get("id")

@@ -122,11 +122,13 @@ def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
         planes = _planes(file) if number is not None else range(0)
         if number is not None and number not in planes:
             raise FormatError(path, f"has no plane {number}; it is a stack of {len(planes)}")
-        if number is None and (len(file.pages) != 1 or len(_planes(file)) > 1):
+        if number is None and len(_planes(file)) > 1:
+            raise FormatError(path, f"is a stack of {len(_planes(file))} planes, where one label map is expected")
+        if number is None and len(file.pages) != 1:
             raise FormatError(
                 path,
-                f"has {max(len(file.pages), len(_planes(file)))} pages, and does not say that they are slices or "
-                f"frames; a label map is one plane: save one for each, or a stack with axes ZYX or TYX",
+                f"has {len(file.pages)} pages, and does not say that they are slices or frames; a label map is one "
+                f"plane: save one for each, or a stack with axes ZYX or TYX",
             )
         if number is not None:
             return _plane(path, file, number)

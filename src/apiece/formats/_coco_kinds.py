@@ -28,6 +28,8 @@ def kind_of_coco(path: Path) -> str | None:
     image = first_keys(path, "images")
     if image and _LVIS & image:
         return "lvis"
+    if annotation is None and image is None:
+        return None  # other tools have these keys too, but no lists under them
     if annotation and image:
         return "coco"
     # nothing is labelled, so that only categories tell

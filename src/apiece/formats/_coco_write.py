@@ -229,7 +229,7 @@ class _Encoded:
     texts: list[str]
     """Compressed RLE."""
     areas: list[int]
-    boxes: list[list[float]]
+    boxes: list[list[int]]
     """x, y, width, height."""
 
 
@@ -242,7 +242,7 @@ def _encode(masks: list[Masks]) -> list[_Encoded]:
     for members in groups.values():
         joined = Masks.concatenate([masks[k] for k in members])
         texts = [rle["counts"] for rle in joined.to_coco()]
-        boxes = joined.boxes.astype(np.float64)
+        boxes = joined.boxes.astype(np.int64)  # of pixels, so whole; shorter than as floats, and faster to write
         boxes[:, 2:] -= boxes[:, :2]
         areas, rows = joined.area.tolist(), boxes.tolist()
         ends = itertools.accumulate(len(masks[k]) for k in members)

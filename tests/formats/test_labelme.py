@@ -234,6 +234,8 @@ def test_what_is_written(tmp_path: Path) -> None:
     stack[1, 4:8, 5:9] = True
     stack[1, 5, 6] = False
     instances = Instances(Masks.from_dense(stack), [1, 0], ("nut", "bolt"), ids=np.array([4, 9]))
+    formats.write([(ref("x/y/z/b.png"), instances)], tmp_path / "deep", "labelme")
+    assert formats.detect(tmp_path / "deep") == "labelme"
     formats.write([(ref("x/a.png"), instances)], tmp_path / "out", "labelme")
     assert (tmp_path / "out" / "labels.txt").read_text() == "__ignore__\nnut\nbolt\n"
     found = json.loads((tmp_path / "out" / "x" / "a.json").read_text())

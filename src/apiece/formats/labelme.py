@@ -51,7 +51,8 @@ def detect(path: Path) -> bool:
     """Whether this is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
     try:
         if path.is_dir():
-            return any(map(_is_labelme, sorted(path.glob("*.json"))[:1] or sorted(path.glob("*/*.json"))[:1]))
+            near = (sorted(path.glob("*/" * depth + "*.json")) for depth in range(4))
+            return any(map(_is_labelme, next(filter(None, near), [])[:1]))
         return _is_labelme(path)
     except OSError:
         return False

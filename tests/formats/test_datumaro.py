@@ -129,6 +129,7 @@ BROKEN = {
     "no object": ([], "must be an object, got a list"),
     "big id": (note(id=2**70), "at most 64 bits"),
     "bad attributes": (note(attributes=[1]), "attributes: must be an object"),
+    "bad attributes of a box": (note("bbox", attributes=True), "attributes: must be an object"),
     "bad score": (note(attributes={"score": "high"}), "score must be a number"),
 }
 

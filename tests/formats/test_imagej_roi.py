@@ -242,6 +242,10 @@ def test_archives_that_lie(folder: Path) -> None:
             file.writestr("a.roi", GOOD)
     with pytest.raises(FormatError, match="in the archive twice"):
         list(formats.read(path))
+    place = data.index(b"PK\1\2") + 28
+    path.write_bytes(data[:place] + b"\0\0" + data[place + 2 :].replace(b"a.roi", b"", 1))  # no name at all
+    with pytest.raises(FormatError):
+        list(formats.read(path, "imagej_roi"))
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a.txt", "hello")
     assert not formats.load("imagej_roi").detect(path)

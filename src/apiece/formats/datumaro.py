@@ -212,7 +212,8 @@ def _shape(note: dict[str, Any], kind: Any, size: tuple[int, int]) -> Any:
             raise BadEntryError(f"{kind} needs 4 numbers")
         x, y, w, h = (finite(v, f"{kind}[{i}]") for i, v in enumerate(given))
         if kind == "bbox":
-            turn = finite((note.get("attributes") or {}).get("rotation", 0), "attributes.rotation")
+            said = note.get("attributes")
+            turn = finite(said.get("rotation", 0) if type(said) is dict else 0, "attributes.rotation")
             return box_shape(x, y, w, h, turn, (x + w / 2, y + h / 2), size)
         return ellipse_shape((x + w) / 2, (y + h) / 2, (w - x) / 2, (h - y) / 2, 0, size)
     raise BadEntryError(f"type {str(kind)[:40]!r} is not known; there are polygon, mask, bbox, ellipse")

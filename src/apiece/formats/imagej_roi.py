@@ -65,7 +65,7 @@ def detect(path: Path) -> bool:
         if head != b"PK\3\4" and head != b"PK\5\6":
             return head == b"Iout"
         with zipfile.ZipFile(path) as archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            names = [info.filename for info in archive.infolist() if info.filename[-1:] != "/"]
             return all(n.lower().endswith(".roi") for n in names) and bool(names or _note(archive.comment))
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return False
@@ -208,7 +208,7 @@ def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
     with _opened(file) as archive:
         seen: set[str] = set()
         for info in archive.infolist():
-            if info.is_dir():
+            if info.filename[-1:] == "/":
                 continue
             reason = _refusal(info, seen)
             seen.add(info.filename)
@@ -224,7 +224,7 @@ def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
 def _refusal(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
     """Why an entry must not be unpacked."""
     name = info.filename
-    if len(name) > _NAME or not name.isprintable():
+    if not name or len(name) > _NAME or not name.isprintable():
         return "has a name that no ROI has"
     if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[/\\]", name):
         return "has a name that leaves the archive"

@@ -132,7 +132,8 @@ def _ref(task: Any, found: dict[str, tuple[ImageRef, int]]) -> ImageRef:
             f".data: image {link[:100]!r} is that of task [{found[name][1]}] already; join the two tasks"
         )
     number = task.get("id")
-    attributes = {k: v for k, v in _note(task.get("meta")).get("image", {}).items() if type(k) is str}
+    said = _note(task.get("meta")).get("image")
+    attributes = said if type(said) is dict else {}
     return ImageRef(Path(name), name, _size(task), number if type(number) in (int, str) else None, attributes)
 
 

@@ -210,8 +210,15 @@ def test_seventy_thousand_instances(tmp_path: Path, name: str) -> None:
     instances = Instances.from_label_map(a)
     instances = instances if formats.load(name).holds.ids else instances.replace(ids=None)
     assert len(instances) > 70_000
+    if name == "mask_files":
+        instances = instances[:2000]  # a file each: more would only test the file system
     path = target(tmp_path, name)
-    formats.write([(ref(), instances)], path, name)
+    try:
+        formats.write([(ref(), instances)], path, name)
+    except LossyFormatError as error:  # a format may not have so many numbers
+        assert "a.png" in error.reason  # noqa: PT017
+        assert not path.exists()
+        return
     compare(instances, formats.read(path)[0][1], formats.load(name).holds)
 
 

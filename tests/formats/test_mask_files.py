@@ -129,3 +129,10 @@ def test_round_trips(tmp_path_factory: pytest.TempPathFactory, bits: list[bool],
     ((image, again),) = formats.read(path)
     assert image.name == "x/a.b.png"
     assert again == found
+
+
+def test_large_masks_of_one_bit(tmp_path: Path) -> None:
+    # eight pixels to a byte, so that deflate packs them below a thousandth of a byte each
+    mask = Masks.from_boxes([[3000, 2000, 3001, 2001]], (3000, 4000))
+    formats.write([(ref(), Instances(mask))], tmp_path / "out", "mask_files")
+    assert formats.read(tmp_path / "out")[0][1].masks == mask

@@ -57,6 +57,7 @@ class Values:
         """
         number = self.numbers[instances.labels]
         crowd = instances.crowd if self.crowds else np.zeros(len(instances), bool)
+        self._check_count(ref, instances, instances.labels[~crowd])
         values = np.where(crowd, number, 0)
         if instances.ids is None:
             values[~crowd] = number[~crowd] * PER_CLASS + _within(number[~crowd])
@@ -85,6 +86,15 @@ class Values:
             self._used.add(value)
         return value
 
+    def _check_count(self, ref: ImageRef, instances: Instances, labels: Int) -> None:
+        count = np.bincount(labels, minlength=len(instances.classes))
+        if len(labels) and count.max() > PER_CLASS:
+            name = instances.classes[int(count.argmax())]
+            raise LossyFormatError(
+                self.path,
+                f"image {ref.name!r}: holds {PER_CLASS} objects of one class, and of {name!r} are {count.max()}",
+            )
+
     def _check(
         self, ref: ImageRef, instances: Instances, values: Int, number: Int, crowd: npt.NDArray[np.bool_]
     ) -> None:
@@ -92,7 +102,8 @@ class Values:
         if over.any():
             name = instances.classes[int(instances.labels[int(np.argmax(over))])]
             raise LossyFormatError(
-                self.path, f"image {ref.name!r}: holds {PER_CLASS} objects of one class, and of {name!r} there are more"
+                self.path,
+                f"image {ref.name!r}: all {PER_CLASS} values of class {name!r} are taken by ids of other frames",
             )
         distinct, count = np.unique(values, return_counts=True)
         if (count > 1).any():

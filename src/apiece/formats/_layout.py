@@ -186,7 +186,7 @@ def save_label_png(array: npt.NDArray[Any], path: Path, palette: list[int] | Non
     image = Pillow.fromarray(array)
     if palette is not None:
         image.putpalette(palette)
-    image.save(path, format="PNG")
+    image.save(path, format="PNG", compress_level=1 if array.dtype.kind == "b" else 6)
 
 
 def save_label_tiff(array: npt.NDArray[Any], path: Path) -> None:

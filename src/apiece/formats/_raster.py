@@ -76,7 +76,9 @@ def _read_pillow(path: Path) -> npt.NDArray[Any]:
         if image.mode not in _MODES:
             raise FormatError(path, _COLOUR if image.mode != "F" else "holds floats; save it as 16 or 32 bit integers")
         dtype = np.dtype(_MODES[image.mode])
-        _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, dtype.itemsize, _INFLATION)
+        with path.open("rb") as file:
+            bits = file.read(25)[24]  # per pixel, as stored: 1, 2, 4, 8 or 16
+        _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, bits / 8, _INFLATION)
         image.load()
         _check_end(path)
         return np.array(image).astype(dtype, copy=False)

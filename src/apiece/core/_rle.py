@@ -20,6 +20,8 @@ from apiece.errors import InvalidInstancesError
 
 __all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # noqa: RUF022
 
+_TEXT = (str, bytes)
+
 
 def counts_of(
     x: npt.NDArray[Any], y0: npt.NDArray[Any], y1: npt.NDArray[Any], offsets: Int, size: tuple[int, int]
@@ -91,12 +93,12 @@ def decode(rles: Sequence[Any]) -> tuple[Int, Int]:
     InvalidInstancesError
         naming the mask's index, for counts that are no valid encoding.
     """
-    packed = [i for i, c in enumerate(rles) if isinstance(c, str | bytes)]
-    if len(packed) == len(rles):
+    if all(map(_is_text, rles)):
         return _decompress(rles, range(len(rles)))
+    packed = [i for i, c in enumerate(rles) if _is_text(c)]
     plain: list[Int] = [np.zeros(0, np.int64)] * len(rles)
     for i, c in enumerate(rles):
-        if not isinstance(c, str | bytes):
+        if not _is_text(c):
             plain[i] = _plain(c, i)
     if packed:
         counts, cuts = _decompress([rles[i] for i in packed], packed)
@@ -105,6 +107,10 @@ def decode(rles: Sequence[Any]) -> tuple[Int, Int]:
     offsets = np.zeros(len(rles) + 1, np.int64)
     np.cumsum([len(c) for c in plain], out=offsets[1:])
     return np.concatenate(plain), offsets
+
+
+def _is_text(counts: Any) -> bool:
+    return isinstance(counts, _TEXT)
 
 
 def _plain(counts: Any, index: int) -> Int:
@@ -127,7 +133,7 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
     # what lies below 48 wraps round to above 63
     code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)
     cuts = np.zeros(len(data) + 1, np.int64)
-    np.cumsum([len(d) for d in data], out=cuts[1:])
+    np.cumsum(np.fromiter(map(len, data), np.int64, len(data)), out=cuts[1:])
     if code.max(initial=0) > 63:
         bad = int(np.searchsorted(cuts, np.argmax(code > 63), "right")) - 1
         raise InvalidInstancesError(f"mask {index[bad]}: RLE counts hold a character that no RLE has")

@@ -24,6 +24,7 @@ _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
 _ENCODER = json.JSONEncoder(allow_nan=False)
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
+_CROWD = (', "iscrowd": 0', ', "iscrowd": 1')
 _IMAGE = frozenset(["id", "file_name", "height", "width"])
 
 
@@ -179,7 +180,7 @@ class _Writer:
         areas, boxes = self._stated(ref, instances, "area", ()), self._stated(ref, instances, "bbox", (4,))
         tails = [""] * len(instances)
         if self.dialect.crowd:
-            tails = [f', "iscrowd": {c}' for c in instances.crowd.astype(int).tolist()]
+            tails = [_CROWD[c] for c in instances.crowd.tolist()]
         if instances.scores is not None:
             if not np.isfinite(instances.scores).all():
                 raise LossyFormatError(self.path, f"image {ref.name!r}: JSON cannot hold an infinite score")

@@ -167,7 +167,8 @@ class CocoSet:
 
     def _stated(self, rows: Int, masks: Masks) -> Stated:
         """The file's own areas and boxes, and for which masks they differ from the masks'."""
-        notes, found = self.table.annotations, []
+        notes = self.table.annotations
+        found: Stated = []
         if notes.area is not None:
             values = np.where(np.isnan(notes.area[rows]), masks.area, notes.area[rows])
             found.append(("area", values, values != masks.area))
@@ -175,7 +176,7 @@ class CocoSet:
             boxes = xywh(masks)
             values = np.where(np.isnan(notes.bbox[rows]), boxes, notes.bbox[rows])
             found.append(("bbox", values, (values != boxes).any(axis=1)))
-        return found
+        return [one for one in found if one[2].any()]
 
     def _instances(self, rows: Int, masks: Masks, stated: Stated) -> Instances:
         notes = self.table.annotations

@@ -153,7 +153,7 @@ def test_bad_masks(tmp_path: Path, case: str) -> None:
     told: list[FormatError] = []
     labels = formats.read(tmp_path, on_bad=told.append)
     for _ in range(2):
-        assert len(list(labels)) == 1
+        assert len(list(labels)) == len(labels) == 1
     assert [e.path.name for e in told] == ["a_seg.npy"]
 
 

@@ -43,6 +43,7 @@ __all__ = [
     "save_label_tiff",
     "save_sidecar",
     "sidecar_format",
+    "sound",
 ]
 
 SIDECAR = "apiece.json"
@@ -102,6 +103,24 @@ class RasterSet:
                 with file.open("rb") as opened:
                     digest.update(hashlib.file_digest(opened, "sha256").digest())
         return digest.hexdigest()
+
+
+def sound(labels: RasterSet) -> RasterSet:
+    """The set without the images that cannot be decoded, each reported, if there is somebody to tell.
+
+    So ``refs`` names none that is broken; without ``on_bad`` nothing is decoded, and the first bad one is raised later.
+    """
+    if labels.on_bad is None:
+        return labels
+    good = []
+    for i in range(len(labels)):
+        try:
+            labels.decode(labels, i)
+            good.append(i)
+        except FormatError as error:
+            labels.report(error)
+    files, refs = tuple(labels.files[i] for i in good), tuple(labels.refs[i] for i in good)
+    return replace(labels, files=files, refs=refs, notes=tuple(labels.notes[i] for i in good) if labels.notes else ())
 
 
 def sidecar_format(folder: Path) -> str | None:

@@ -27,7 +27,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._files import atomic_file, atomic_folder, inside
-from apiece.formats._layout import RasterSet, find_image, safe_name
+from apiece.formats._layout import RasterSet, find_image, safe_name, sound
 from apiece.formats._pickled import Pickled, PickleRefusedError, read_pickle
 
 __all__ = ["FORMAT"]
@@ -78,7 +78,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
             refuse(error, on_bad)
             continue
         kept.append(file)
-    return RasterSet(tuple(kept), tuple(refs), ("object",), {}, _decode, (), on_bad)
+    return sound(RasterSet(tuple(kept), tuple(refs), ("object",), {}, _decode, (), on_bad))
 
 
 def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:

@@ -44,6 +44,7 @@ from apiece.formats._layout import (
     save_label_png,
     save_sidecar,
     sidecar_format,
+    sound,
 )
 from apiece.formats._raster import read_raster
 
@@ -113,7 +114,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     refs = tuple(_ref(folder, key, note) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_THINGS)
     numbers_of(classes, _THINGS, set(_STUFF.values()), path)
-    return RasterSet(tuple(found.values()), refs, classes, {}, _decode, notes, on_bad)
+    return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode, notes, on_bad))
 
 
 def _image_folder(root: Path) -> Path:

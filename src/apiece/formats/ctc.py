@@ -31,7 +31,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._ctc_tracks import Tracks, read_tracks
 from apiece.formats._files import atomic_folder, inside
-from apiece.formats._layout import SIDECAR, RasterSet, load_sidecar, save_label_tiff, save_sidecar
+from apiece.formats._layout import SIDECAR, RasterSet, load_sidecar, save_label_tiff, save_sidecar, sound
 from apiece.formats._raster import read_raster
 
 __all__ = ["FORMAT"]
@@ -117,7 +117,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     refs = [_ref(path, images, note, names.get(f"{note[0]}/{note[1]:03d}")) for note in notes]
     files = tuple(note[2] or note[3] or path for note in notes)
     metadata = {_NAME: parents} if parents else {}
-    return RasterSet(files, tuple(refs), ("object",), metadata, _decode, tuple(notes), on_bad)
+    return sound(RasterSet(files, tuple(refs), ("object",), metadata, _decode, tuple(notes), on_bad))
 
 
 def _open(folder: Path, on_bad: OnBad) -> tuple[list[_Note], dict[int, int]]:

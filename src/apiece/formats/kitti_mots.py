@@ -39,6 +39,7 @@ from apiece.formats._layout import (
     save_label_png,
     save_sidecar,
     sidecar_format,
+    sound,
 )
 from apiece.formats._mots_text import Frame, decode_lines, is_mots_text, read_lines, write_lines
 from apiece.formats._raster import is_label_raster, read_raster
@@ -103,7 +104,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     refs = tuple(_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_CLASSES)
     numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
-    return RasterSet(tuple(found.values()), refs, classes, {}, _decode_png, notes, on_bad)
+    return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode_png, notes, on_bad))
 
 
 def _image_folder(root: Path) -> Path:
@@ -145,7 +146,7 @@ def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> RasterS
             refs.append(ImageRef(found or folder / f"{key}.png", name, frame.size))
             places.append(file)
             notes.append(frame)
-    return RasterSet(tuple(places), tuple(refs), classes, {}, _decode_text, tuple(notes), on_bad)
+    return sound(RasterSet(tuple(places), tuple(refs), classes, {}, _decode_text, tuple(notes), on_bad))
 
 
 def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:

@@ -37,6 +37,7 @@ from apiece.formats._layout import (
     save_label_png,
     save_sidecar,
     sidecar_format,
+    sound,
 )
 from apiece.formats._mask_layout import flat_masks, is_mask_folder
 from apiece.formats._raster import RASTER_SUFFIXES, read_raster
@@ -97,7 +98,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     places = tuple(note[0][0].parent if note[0] else path for _, note, _ in found)
     refs = tuple(ref for ref, _, _ in found)
     notes = tuple((note, extra) for _, note, extra in found)
-    return RasterSet(places, refs, ("object",), {}, _decode, notes, on_bad)
+    return sound(RasterSet(places, refs, ("object",), {}, _decode, notes, on_bad))
 
 
 def _files(folder: Path) -> list[Path]:

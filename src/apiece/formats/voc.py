@@ -40,6 +40,7 @@ from apiece.formats._layout import (
     save_label_png,
     save_sidecar,
     sidecar_format,
+    sound,
 )
 from apiece.formats._raster import read_raster
 from apiece.formats._voc_xml import VocObject, read_objects, xml_text
@@ -105,7 +106,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
         kept.append(key)
         files.append(file)
         refs.append(ImageRef(folder / name, name))
-    return RasterSet(tuple(files), tuple(refs), classes, {}, _decode, tuple(kept), on_bad)
+    return sound(RasterSet(tuple(files), tuple(refs), classes, {}, _decode, tuple(kept), on_bad))
 
 
 def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path]:

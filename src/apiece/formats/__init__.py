@@ -78,8 +78,8 @@ def read(
     path : label file or folder.
     format : its format; found by content if left out.
     images : folder that image names are relative to; found beside the labels if left out.
-    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first is raised. It may be
-        called while the set is opened and while its items are decoded.
+    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first is raised. It may
+        be called while the set is opened and while its items are decoded.
 
     Raises
     ------

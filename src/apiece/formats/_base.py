@@ -93,9 +93,9 @@ class LabelFormat:
     detect: Callable[[Path], bool]
     """Whether the file or folder at this path is of this format, by its content. Cheap; never raises."""
     read: Callable[[Path, Path | None, OnBad], LabelSet]
-    """Open ``(labels, folder of images or None, on_bad)``. What is wrong with one entry (an annotation, a row, an image)
-    goes through `refuse`, when the set is opened or when the entry is decoded, each once; what is wrong with the file
-    as a whole raises `FormatError` in any case."""
+    """Open ``(labels, folder of images or None, on_bad)``. What is wrong with one entry (an annotation, a row, an
+    image) goes through `refuse`, when the set is opened or when the entry is decoded, each once; what is wrong with the
+    file as a whole raises `FormatError` in any case."""
     write: Callable[[Iterable[Record], Path, tuple[str, ...], Mapping[str, Any]], None]
     """Write ``(records, path, classes, metadata)``, atomically, streaming. Every record's classes are ``classes``. What
     `holds` denies was refused or removed before; what else cannot be kept raises `LossyFormatError`. Whatever is

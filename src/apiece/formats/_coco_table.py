@@ -275,7 +275,7 @@ def numbers(check: Checker, rows: list[Row], name: str, width: int) -> npt.NDArr
     if all(empty):
         return None
     blank: Any = np.nan if width == 1 else [np.nan] * width
-    values = [blank if e else v for v, e in zip(given, empty, strict=True)]
+    values: list[Any] = [blank if e else v for v, e in zip(given, empty, strict=True)]
     rule = "a finite number" if width == 1 else f"{width} finite numbers"
     flat = values if width == 1 else list(itertools.chain.from_iterable(v if type(v) is list else [v] for v in values))
     if set(map(type, flat)) - {int, float} or len(flat) != width * len(rows):

@@ -61,8 +61,7 @@ class Checker:
 
     def refuse(self, bad: Iterable[int] | npt.NDArray[np.bool_], name: str, reason: Reason) -> None:
         """Stop the pass if there are bad rows, given by number or by a flag each."""
-        flags = isinstance(bad, np.ndarray)
-        rows = np.flatnonzero(bad).tolist() if flags else list(bad)  # type: ignore[call-overload,arg-type]
+        rows = np.flatnonzero(bad).tolist() if isinstance(bad, np.ndarray) else list(bad)
         if rows:
             raise _BadRows(rows, name, reason)
 

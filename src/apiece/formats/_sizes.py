@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
+from apiece import images
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError, ImageError
 
@@ -19,9 +19,8 @@ def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
     FormatError
         naming label file and image, if there is no image or it cannot be read.
     """
-    # looked up when asked for: formats know nothing of images but this one answer
     try:
-        height, width = importlib.import_module("apiece.images").image_size(ref.path)
+        height, width = images.image_size(ref.path)
     except ImageError as error:
         raise FormatError(
             path,

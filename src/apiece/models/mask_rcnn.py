@@ -195,7 +195,7 @@ class MaskRCNN(nn.Module):
         if 2 * most > self.config.proposals:
             _LOG.warning(
                 "%d objects found in one image, with room for %d proposals: some may be missing; raise proposals "
-                "in the settings of mask_rcnn", most, self.config.proposals,
+                "in the settings of the model", most, self.config.proposals,
             )  # fmt: skip
 
 

@@ -9,11 +9,10 @@ As in the paper: a DINOv2 encoder whose layers look at windows except at the one
 proposals from the encoder's cells, a shallow decoder with deformable attention whose reference boxes stay where they
 were proposed, groups of queries in training, classification weighted by IoU, masks as products of queries and pixel
 features at a quarter of the input.
-What differs: a small encoder with fine patches by default, for training from scratch; windows are cut right when the
-input is not square (the library, made for square ones, mixes rows and columns up); the input is padded to whole windows
-in here; there may be more queries than cells: then the best cells are taken more than once; masks are compared with the
-objects at points that all queries share, those near an object weighing as much as all others, and matched by the same
-points, where the library makes every mask a grid and draws its least certain points.
+What differs: a small encoder with fine patches, for training from scratch; windows are cut right when the input is not
+square (the library mixes rows and columns up); the input is padded to whole windows; where queries outnumber cells, the
+best cells are taken again; masks are compared with the objects, and matched, at points that all queries share, those
+near an object weighing as much as all others, where the library draws the least certain points of every mask's grid.
 """
 
 from __future__ import annotations

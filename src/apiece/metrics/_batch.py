@@ -135,6 +135,21 @@ class Batch:
         )
 
     @cached_property
+    def image_pairs(self) -> Pairs:
+        """Every prediction and truth of one image whose masks overlap, of whatever classes, with mask IoU."""
+        truth, predicted = self.truth, self.predicted
+        return mask_pairs(
+            predicted.runs,
+            predicted.mask,
+            predicted.image,
+            truth.runs,
+            truth.mask,
+            truth.image,
+            truth.crowd,
+            truth.sizes[truth.image],
+        )
+
+    @cached_property
     def box_pairs(self) -> Pairs:
         """Every prediction and truth of one image and class whose boxes overlap, with box IoU."""
         truth, predicted = self.truth, self.predicted

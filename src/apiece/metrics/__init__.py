@@ -1,6 +1,6 @@
 """How good predictions are: one sparse matching per batch of images, and one metric per file on top of it."""
 
-from apiece.metrics._base import Metric, MetricResult, Settings
+from apiece.metrics._base import Judges, Metric, MetricResult, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._curves import Curves
 from apiece.metrics._evaluate import Evaluation, evaluate
@@ -11,6 +11,7 @@ __all__ = [
     "Batch",
     "Curves",
     "Evaluation",
+    "Judges",
     "Matches",
     "Metric",
     "MetricResult",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,10 @@ import numpy.typing as npt
 from apiece.errors import ConfigError
 from apiece.metrics._batch import Batch
 
-__all__ = ["Metric", "MetricResult", "Settings"]
+__all__ = ["Judges", "Metric", "MetricResult", "Settings"]
+
+Judges = Literal["ranked", "answer"]
+"""What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,15 @@ class MetricResult:
 
 
 class Metric(Protocol):
-    """One metric over a stream of batches."""
+    """One metric over a stream of batches.
+
+    Attributes
+    ----------
+    judges : which predictions the caller gives it: ``"ranked"``, all that the model can rank, down to a low score
+        (average precision needs them); ``"answer"``, the final answer at the model's thresholds.
+    """
+
+    judges: ClassVar[Judges]
 
     def __init__(self, classes: tuple[str, ...], settings: Settings = ...) -> None: ...
 

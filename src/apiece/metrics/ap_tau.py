@@ -19,10 +19,12 @@ References: Caicedo et al. 2019, doi 10.1038/s41592-019-0612-7; Schmidt et al. 2
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._match import IOU_THRESHOLDS, most
 from apiece.metrics._pairs import Pairs
@@ -76,6 +78,8 @@ def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:
 
 class ApTau:
     """AP-tau over a stream of batches; keeps three counts per image, class summed, and threshold."""
+
+    judges: ClassVar[Judges] = "answer"
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)

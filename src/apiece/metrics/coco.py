@@ -19,13 +19,13 @@ Reference: Lin et al., Microsoft COCO, arXiv 1405.0312; cocoapi, ``cocoeval.py``
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece.errors import DataError
-from apiece.metrics._base import MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Settings
 from apiece.metrics._batch import Batch, Side
 from apiece.metrics._curves import RECALL, Curves, Ranking
 from apiece.metrics._match import AREA_RANGES, IOU_THRESHOLDS, Matches, greedy
@@ -100,6 +100,8 @@ class Coco:
 
     Memory: about 100 bytes per prediction.
     """
+
+    judges: ClassVar[Judges] = "ranked"
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)

@@ -8,7 +8,7 @@ an underscore are helpers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, FormatError
+from apiece.formats import LabelSet
 
 __all__ = ["LEVELS", "Check", "Finding", "Kind", "Labelled", "Level", "Place", "Repair", "SetFacts", "Settings"]
 
@@ -25,7 +26,9 @@ Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 Repair = Literal["drop", "dust", "rewrite"]
-"""A repair that is safe: leave the instances out; take specks off their masks; write the file again, as it is."""
+"""A repair that is safe: ``drop``: leave the first of the place's instances out. ``dust``: take parts of `Settings.dust`
+pixels or fewer off the instances' masks. ``rewrite``: area and box as the masks have them; those of every instance where
+the place names no image."""
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,15 @@ class SetFacts:
     """What `Check.conclude` gets beside what was remembered."""
 
     classes: tuple[str, ...]
-    """Class names."""
+    """Class names, those of all splits; `Labelled.instances` index into them."""
     refs: Mapping[str, tuple[ImageRef, ...]]
     """Every image of each split."""
     refused: Mapping[str, tuple[FormatError, ...]]
     """Entries of each split's label file that its reader refused."""
+    unread: Mapping[str, Mapping[int, FormatError]] = field(default_factory=dict)
+    """Images of each split, by position, whose labels could not be had at all; no family got to see them."""
+    labels: Mapping[str, LabelSet] = field(default_factory=dict)
+    """Each split's labels as they were opened, with their own classes."""
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class Side:
     stated : float64 (N, 4), attribute ``bbox``, NaN where there is none.
     crowd : bool (N,).
     score : float64 (N,); zeros for truth, NaN for predictions without scores.
+    id : int64 (N,), in a video the same in all frames of one object; 0 where there is none.
+    has_id : bool (N,), whether there is one.
     """
 
     runs: Runs
@@ -56,6 +58,8 @@ class Side:
     stated: Float
     crowd: Bool
     score: Float
+    id: Int
+    has_id: Bool
 
     def __len__(self) -> int:
         return len(self.image)
@@ -186,6 +190,8 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
         stated=stated[order],
         crowd=_joined([s.crowd for s in sets], np.bool_)[order],
         score=score[order],
+        id=_joined([np.zeros(len(s), np.int64) if s.ids is None else s.ids for s in sets], np.int64)[order],
+        has_id=np.repeat(np.array([s.ids is not None for s in sets], bool), counts)[order],
     )
 
 

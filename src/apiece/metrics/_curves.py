@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RECALL", "Curves", "Ranking"]
+__all__ = ["RECALL", "Curves", "Ranking", "hits_needed"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -78,7 +78,7 @@ class Ranking:
         for lo, n in zip(first.tolist(), found.tolist(), strict=True):
             if n > 1:
                 value[lo : lo + n] = np.maximum.accumulate(value[lo : lo + n][::-1])[::-1]
-        needed = _hits_needed(positives)
+        needed = hits_needed(positives)
         reached = (needed <= found[:, None]) & (positives > 0)[:, None]
         at = np.where(reached, first[:, None] + needed - 1, 0)
         if not len(hit):
@@ -87,7 +87,7 @@ class Ranking:
         return precision, np.where(reached, self.score[hit[at]], np.nan)
 
 
-def _hits_needed(positives: Int) -> Int:
+def hits_needed(positives: Int) -> Int:
     """Fewest hits whose recall, as a float, is not below each of the 101 recalls: int64 (classes, 101), at least 1."""
     total = np.maximum(positives, 1)[:, None]
     needed = np.ceil(RECALL * total).astype(np.int64)

@@ -1,7 +1,7 @@
 """How good predictions are: one sparse matching per batch of images, and one metric per file on top of it."""
 
 from apiece.metrics._base import Judges, Metric, MetricResult, Settings
-from apiece.metrics._batch import Batch
+from apiece.metrics._batch import Batch, Searched
 from apiece.metrics._curves import Curves
 from apiece.metrics._evaluate import Evaluation, evaluate
 from apiece.metrics._match import Matches
@@ -15,6 +15,7 @@ __all__ = [
     "Matches",
     "Metric",
     "MetricResult",
+    "Searched",
     "Settings",
     "evaluate",
     "f1_thresholds",

@@ -14,11 +14,27 @@ from apiece.core.instances import Instances
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._pairs import Pairs, Runs, box_pairs, mask_pairs
 
-__all__ = ["Batch", "Side"]
+__all__ = ["Batch", "Searched", "Side"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Which classes an image was searched for, where that was not all of them (LVIS).
+
+    Classes with truth in the image were searched for as well; of every other class nothing is known.
+
+    Attributes
+    ----------
+    absent : names of classes that were searched for and are not there.
+    partial : names of classes of which not every instance is marked.
+    """
+
+    absent: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +87,11 @@ class Side:
         return self.stated if np.all(there) else np.where(there, self.stated, self.runs.boxes()[self.mask])
 
     @cached_property
+    def pixels(self) -> Int:
+        """Pixels of each mask, whatever `area` says: int64 (N,)."""
+        return self.runs.area()[self.mask]
+
+    @cached_property
     def rank(self) -> Int:
         """Place of each prediction among those of its image and class, the best score 0: int64 (N,)."""
         position = np.arange(len(self))
@@ -90,6 +111,7 @@ class Batch:
     count : images in the batch.
     classes : class names; labels index into them.
     truth, predicted : the two `Side`s.
+    searched : what each image was searched for; None: no image says so, all were searched for every class.
     """
 
     first: int
@@ -97,6 +119,7 @@ class Batch:
     classes: tuple[str, ...]
     truth: Side
     predicted: Side
+    searched: tuple[Searched, ...] | None = None
 
     @classmethod
     def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:
@@ -158,6 +181,13 @@ class Batch:
         """Every prediction and truth of one image and class whose boxes overlap, with box IoU."""
         truth, predicted = self.truth, self.predicted
         return box_pairs(predicted.box, predicted.group, truth.box, truth.group, truth.crowd)
+
+    def shared(self, pairs: Pairs) -> Int:
+        """Pixels that the masks of each pair share, from their IoU: int64, exact below 2^50 pixels."""
+        area = self.predicted.pixels[pairs.predicted]
+        both = area + self.truth.pixels[pairs.truth]
+        part = np.where(self.truth.crowd[pairs.truth], pairs.iou * area, pairs.iou * both / (1 + pairs.iou))
+        return np.rint(part).astype(np.int64)
 
 
 def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) -> Side:

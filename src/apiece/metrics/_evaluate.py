@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from apiece import _plugins
 from apiece.core.instances import Instances
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._base import Metric, Settings
-from apiece.metrics._batch import batches
+from apiece.metrics._batch import Searched, batches
 from apiece.metrics._curves import Curves
 from apiece.metrics._match import Matches
 
@@ -91,6 +91,9 @@ def evaluate(
     max_dets: Sequence[int] = (1, 10, 100),
     kinds: Sequence[str] = ("mask", "box"),
     conf: float | Sequence[float] = 0.0,
+    searched: Iterable[Searched] | None = None,
+    frequency: Sequence[str] = (),
+    stuff: Sequence[str] = (),
 ) -> Evaluation:
     """Hold predictions against truth.
 
@@ -103,6 +106,9 @@ def evaluate(
     max_dets : see `Settings`: COCO's limits on predictions per image and class. No other metric has a limit.
     kinds : COCO of masks, of boxes, or both.
     conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
+    searched : LVIS: what each image was searched for, in the order of ``pairs``; see `apiece.metrics.lvis.searched`.
+    frequency : LVIS: ``"r"``, ``"c"`` or ``"f"`` for each class; see `apiece.metrics.lvis.frequencies`.
+    stuff : see `Settings`: names of the classes that are stuff.
 
     Raises
     ------
@@ -111,7 +117,13 @@ def evaluate(
     UnknownNameError
         if an instance has a class that is not among ``classes``, or a metric does not exist.
     """
-    settings = Settings(tuple(max_dets), tuple(kinds), conf if isinstance(conf, int | float) else tuple(conf))
+    settings = Settings(
+        tuple(max_dets),
+        tuple(kinds),
+        conf if isinstance(conf, int | float) else tuple(conf),
+        frequency=tuple(frequency),
+        stuff=tuple(stuff),
+    )
     stream = iter(pairs)
     head = list(itertools.islice(stream, 1))
     if classes is None:
@@ -121,11 +133,21 @@ def evaluate(
     names = tuple(classes)
     running: dict[str, Metric] = {name: _plugins.load(__package__, name).METRIC(names, settings) for name in metrics}
     images = 0
+    told = None if searched is None else iter(searched)
     for batch in batches(itertools.chain(head, stream), names, _MAX_RUNS, _MAX_IMAGES):
+        if told is not None:
+            batch = replace(batch, searched=_next(told, batch.count, images))
         for metric in running.values():
             metric.update(batch)
         images += batch.count
     return _collect(running, names, images)
+
+
+def _next(searched: Iterator[Searched], count: int, before: int) -> tuple[Searched, ...]:
+    found = tuple(itertools.islice(searched, count))
+    if len(found) < count:
+        raise DataError(f"searched speaks of {before + len(found)} images, and there are more; give one for each")
+    return found
 
 
 def _collect(running: Mapping[str, Metric], classes: tuple[str, ...], images: int) -> Evaluation:

@@ -7,7 +7,7 @@ For masks the keys are ``mask_ap`` (mean over IoU 0.5 to 0.95 and over classes),
 Rules, where pycocotools has choices:
 
 - **-1 means undefined**: there is no truth that counts (of this class, of this size). Means leave such classes out.
-  This is pycocotools' own sign, kept so that numbers can be compared as they are; this module alone makes it.
+  This is pycocotools' own sign, kept so that numbers can be compared as they are; average precision alone has it.
 - Everything but ``ar<n>`` uses the largest of ``max_dets``. (pycocotools answers -1 for limits other than 1, 10, 100.)
 - Equal scores of different images stay in the order the images come; pycocotools takes them by ascending image id.
 - Small, medium, large and the box: see `apiece.metrics._batch.Side`.
@@ -18,81 +18,20 @@ Reference: Lin et al., Microsoft COCO, arXiv 1405.0312; cocoapi, ``cocoeval.py``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece.errors import DataError
 from apiece.metrics._base import Judges, MetricResult, Settings
 from apiece.metrics._batch import Batch, Side
-from apiece.metrics._curves import RECALL, Curves, Ranking
-from apiece.metrics._match import AREA_RANGES, IOU_THRESHOLDS, Matches, greedy
+from apiece.metrics._match import Matches
 from apiece.metrics._pairs import Pairs
+from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
 
-__all__ = ["METRIC", "Coco", "Tally", "tally"]
+__all__ = ["METRIC", "Coco"]
 
 Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Tally:
-    """What one batch adds to the curves of one kind: small, and all that is kept of it.
-
-    Attributes
-    ----------
-    label : int32 (P,), class of each prediction within the limit.
-    rank : int32 (P,), its place by score among those of its image and class.
-    score : float64 (P,).
-    right, wrong : uint8 (areas, P, 2): bit t says true, false positive at IoU threshold t (``numpy.packbits``).
-    positives : int64 (areas, classes), truth that counts.
-    """
-
-    label: npt.NDArray[np.int32]
-    rank: npt.NDArray[np.int32]
-    score: Float
-    right: npt.NDArray[np.uint8]
-    wrong: npt.NDArray[np.uint8]
-    positives: Int
-
-
-def tally(batch: Batch, pairs: Pairs, limit: int) -> tuple[Tally, Int]:
-    """Match one batch at every IoU threshold and in every range of area.
-
-    Parameters
-    ----------
-    batch : the images.
-    pairs : their overlaps, by mask or by box.
-    limit : most predictions counted per image and class.
-
-    Returns
-    -------
-    the tally, and for each prediction of the batch the pair it is matched by at the first threshold, all areas, or -1.
-    """
-    truth, predicted = batch.truth, batch.predicted
-    kept = predicted.rank < limit
-    right, wrong, positives = [], [], []
-    first = np.full(len(predicted), -1, np.int64)
-    for name, (low, high) in AREA_RANGES.items():
-        ignored = truth.crowd | (truth.area < low) | (truth.area > high)
-        outside = (predicted.area < low) | (predicted.area > high)
-        match = greedy(pairs, ignored, truth.crowd, IOU_THRESHOLDS, len(predicted))
-        if not name:
-            first = match[0]
-        # -1, unmatched, reads the last row: False
-        ignored_by = np.append(ignored[pairs.truth], False)[match]
-        matched = match >= 0
-        right.append(_bits((matched & ~ignored_by)[:, kept]))
-        wrong.append(_bits((~matched & ~outside)[:, kept]))
-        positives.append(np.bincount(truth.label[~ignored], minlength=len(batch.classes)))
-    label, rank = (column[kept].astype(np.int32) for column in (predicted.label, predicted.rank))
-    return Tally(label, rank, predicted.score[kept], np.stack(right), np.stack(wrong), np.stack(positives)), first
-
-
-def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
-    return np.packbits(flags.T, axis=1)
 
 
 class Coco:
@@ -123,14 +62,12 @@ class Coco:
         DataError
             if predictions have no scores.
         """
-        predicted = batch.predicted
-        if np.isnan(predicted.score).any():
-            image = batch.first + int(predicted.image[np.argmax(np.isnan(predicted.score))])
-            raise DataError(f"image {image}: predictions have no scores, and average precision ranks by score")
-        self._given += len(predicted)
+        need_scores(batch)
+        kept = batch.predicted.rank < self.max_dets[-1]
+        self._given += len(kept)
         for kind in self.kinds:
             pairs = batch.mask_pairs if kind == "mask" else batch.box_pairs
-            made, first = tally(batch, pairs, self.max_dets[-1])
+            made, first = tally(batch, pairs, kept)
             self._tallies[kind].append(made)
             if kind == "mask":
                 self._matches.append(_matches(batch, pairs, first))
@@ -141,12 +78,12 @@ class Coco:
         per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes}
         extras: dict[str, object] = {}
         for kind in self.kinds:
-            whole = _joined(self._tallies[kind], len(self.classes))
-            values, extras[kind] = _summary(whole, self.classes, self.max_dets)
+            whole = joined(self._tallies[kind], len(self.classes))
+            values, extras[kind] = summary(whole, self.classes, self.max_dets)
             for key, by_class in values.items():
-                numbers[f"{kind}_{key}"] = _mean(by_class)
+                numbers[f"{kind}_{key}"] = mean_defined(by_class)
                 for name, column in zip(self.classes, by_class, strict=True):
-                    per_class[name][f"{kind}_{key}"] = _mean(column)
+                    per_class[name][f"{kind}_{key}"] = mean_defined(column)
         if "mask" in self.kinds:
             extras["matches"] = _joined_matches(self._matches, self.classes)
         return MetricResult(numbers, per_class, extras, self._notes())
@@ -163,63 +100,6 @@ class Coco:
 
 
 METRIC = Coco
-
-
-def _summary(t: Tally, classes: tuple[str, ...], max_dets: tuple[int, ...]) -> tuple[dict[str, Float], Curves]:
-    """Each number before its mean, as an array with first axis classes, and the curves."""
-    order = np.lexsort((-t.score, t.label))
-    ranking = Ranking(t.label[order].astype(np.int64), t.score[order], len(classes))
-    right, wrong = t.right[:, order], t.wrong[:, order]
-    levels = range(len(IOU_THRESHOLDS))
-    ap: dict[str, Float] = {}
-    ar: dict[str, Float] = {}
-    for a, name in enumerate(AREA_RANGES):
-        read = [ranking.precision(_level(right[a], k), _level(wrong[a], k), t.positives[a]) for k in levels]
-        ap[name] = np.stack([precision for precision, _ in read], 1)
-        ar[name] = np.stack([ranking.recall(_level(right[a], k), t.positives[a]) for k in levels], 1)
-        if not name:
-            scores = np.stack([score for _, score in read], 1)
-    rank = t.rank[order]
-    limited = {
-        f"ar{m}": np.stack([ranking.recall(_level(right[0], k) & (rank < m), t.positives[0]) for k in levels], 1)
-        for m in max_dets
-    }
-    at = {round(100 * value): k for k, value in enumerate(IOU_THRESHOLDS)}
-    sizes = [name for name in AREA_RANGES if name]
-    numbers = {
-        "ap": ap[""],
-        "ap50": ap[""][:, at[50]],
-        "ap75": ap[""][:, at[75]],
-        **{f"ap_{name}": ap[name] for name in sizes},
-        **limited,
-        **{f"ar_{name}": ar[name] for name in sizes},
-    }
-    return numbers, Curves(classes, IOU_THRESHOLDS, RECALL, ap[""], scores)
-
-
-def _level(bits: npt.NDArray[np.uint8], level: int) -> npt.NDArray[np.bool_]:
-    """One threshold out of packed flags (P, bytes)."""
-    return (bits[:, level >> 3] >> (7 - (level & 7))) & 1 == 1
-
-
-def _mean(values: npt.ArrayLike) -> float:
-    """Mean of what is defined; -1 where nothing is."""
-    array = np.asarray(values)
-    defined = array[array > -1]
-    return float(defined.mean()) if defined.size else -1.0
-
-
-def _joined(parts: list[Tally], classes: int) -> Tally:
-    areas, width = len(AREA_RANGES), (len(IOU_THRESHOLDS) + 7) // 8
-    nothing = np.zeros((areas, 0, width), np.uint8)
-    return Tally(
-        np.concatenate([np.zeros(0, np.int32), *(p.label for p in parts)]),
-        np.concatenate([np.zeros(0, np.int32), *(p.rank for p in parts)]),
-        np.concatenate([np.zeros(0), *(p.score for p in parts)]),
-        np.concatenate([nothing, *(p.right for p in parts)], 1),
-        np.concatenate([nothing, *(p.wrong for p in parts)], 1),
-        np.sum([np.zeros((areas, classes), np.int64), *(p.positives for p in parts)], 0),
-    )
 
 
 def _matches(batch: Batch, pairs: Pairs, match: Int) -> Matches:

@@ -17,6 +17,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.draw import report
 from apiece.draw._charts import ticks
+from apiece.draw.page import scaled
 from apiece.draw.report import Bars, Chart, Example, Line, ReportData, Table, write_report
 from apiece.errors import ConfigError
 
@@ -171,11 +172,11 @@ def test_scaled_masks_keep_their_place_and_area(factor: float) -> None:
     stack[0, 10:30, 12:40] = True
     stack[0, 16:24, 20:30] = False
     stack[1, :8, 50:] = True
-    shown, scaled = report._scaled(Image(np.zeros((48, 60), np.uint8)), Instances(Masks.from_dense(stack)), factor)
-    assert shown.size == scaled.size == (48 * factor, 60 * factor)
-    np.testing.assert_allclose(scaled.masks.area, stack.sum((1, 2)) * factor**2, rtol=0.08)
-    np.testing.assert_allclose(scaled.masks.boxes[:2], Masks.from_dense(stack).boxes[:2] * factor, atol=1)
-    assert scaled.masks.holes.tolist() == [1, 0, 0]
+    shown, grown = scaled(Image(np.zeros((48, 60), np.uint8)), Instances(Masks.from_dense(stack)), factor)
+    assert shown.size == grown.size == (48 * factor, 60 * factor)
+    np.testing.assert_allclose(grown.masks.area, stack.sum((1, 2)) * factor**2, rtol=0.08)
+    np.testing.assert_allclose(grown.masks.boxes[:2], Masks.from_dense(stack).boxes[:2] * factor, atol=1)
+    assert grown.masks.holes.tolist() == [1, 0, 0]
 
 
 def test_it_is_the_same_every_time_and_replaces_the_old_one(tmp_path: Path) -> None:

@@ -5,25 +5,22 @@ The caller brings numbers, curves and examples in the plain dataclasses below; w
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from importlib import resources
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.draw._charts import Bars, Chart, Line, bars_svg, lines_svg
 from apiece.draw._scatter import Dot, Scatter, scatter_svg
-from apiece.draw.overlay import overlay, to_display
+from apiece.draw.overlay import overlay
+from apiece.draw.page import data_uri, html_page, scaled
 from apiece.errors import ConfigError
 
 __all__ = ["Bars", "Chart", "Dot", "Example", "Line", "ReportData", "Scatter", "Table", "write_report"]
@@ -211,48 +208,14 @@ def _scores(data: ReportData) -> str:
 # ---------------------------------------------------------------- pictures
 
 
-def _scaled(image: Image, instances: Instances, factor: float) -> tuple[Image, Instances]:
-    """Both enlarged or reduced; masks by area, so that small images get smooth outlines."""
-    height, width = image.size
-    size = max(round(height * factor), 1), max(round(width * factor), 1)
-    method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
-    shown = cv2.resize(to_display(image), size[::-1], interpolation=method)
-    crops, corners = instances.masks.to_crops()
-    fx, fy = size[1] / width, size[0] / height
-    placed, where = [], []
-    for crop, (x, y) in zip(crops, corners.tolist(), strict=True):
-        h, w = crop.shape
-        x0, y0 = math.floor(x * fx) - 1, math.floor(y * fy) - 1
-        wide, high = math.ceil((x + w) * fx) + 1 - x0, math.ceil((y + h) * fy) + 1 - y0
-        # centre of new pixel i lies at (i + 0.5 + x0) / fx - x - 0.5 in the crop
-        move = np.array([[1 / fx, 0, (x0 + 0.5) / fx - x - 0.5], [0, 1 / fy, (y0 + 0.5) / fy - y - 0.5]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        grown = (
-            cv2.warpAffine(crop.astype(np.float32), move, (wide, high), flags=flags) if crop.size else np.zeros((1, 1))
-        )
-        placed.append(grown >= 0.5)
-        where.append((x0, y0))
-    masks = Masks.from_crops(placed, np.array(where, np.int64).reshape(-1, 2), size)
-    return Image(shown), instances.replace(masks=masks)
-
-
-def _uri(pixels: npt.NDArray[np.uint8]) -> str:
-    # colour at full resolution: thin coloured outlines are what matters here
-    options = [cv2.IMWRITE_JPEG_QUALITY, 86, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
-    done, data = cv2.imencode(".jpg", pixels[:, :, ::-1], options)
-    if not done:
-        raise OSError(f"OpenCV could not encode an array of shape {pixels.shape}")
-    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
-
-
 def _panel(
     image: Image, instances: Instances, matched: npt.NDArray[np.bool_], wrong: tuple[int, int, int], side: int
 ) -> str:
     factor = side / max(image.size)
-    shown, scaled = _scaled(image, instances, factor)
+    shown, grown = scaled(image, instances, factor)
     colours = np.where(np.asarray(matched, bool)[:, None], FOUND, wrong).astype(np.uint8)
-    drawn = overlay(shown, scaled, colours=colours, names=False, alpha=0.22, thickness=2)
-    return _uri(drawn)
+    drawn = overlay(shown, grown, colours=colours, names=False, alpha=0.22, thickness=2)
+    return data_uri(drawn)
 
 
 def _example(example: Example, side: int) -> str:
@@ -338,21 +301,6 @@ def write_report(path: Path | str, data: ReportData, *, image_side: int = 560) -
     if image_side < 32:
         raise ConfigError(f"image_side must be at least 32, got {image_side}")
     sections = _sections(data, image_side)
-    cards = "".join(f"<li><b>{escape(v)}</b><span>{escape(k)}</span></li>" for v, k in data.headline)
-    links = "".join(f'<a href="#{anchor}">{heading}</a>' for anchor, heading, _ in sections)
-    body = "".join(
-        f'<section id="{anchor}" aria-labelledby="{anchor}-h"><h2 id="{anchor}-h">{heading}</h2>{html}</section>'
-        for anchor, heading, html in sections
-    )
-    style = resources.files("apiece.draw").joinpath("report.css").read_text(encoding="utf-8")
-    page = (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<meta name="color-scheme" content="light dark"><meta name="generator" content="apiece">'
-        f"<title>{escape(data.title)}</title><style>{style}</style></head><body>"
-        f'<header><h1>{escape(data.title)}</h1><p class="subtitle">{escape(data.subtitle)}</p>'
-        f'<ul class="headline">{cards}</ul><nav aria-label="Sections">{links}</nav></header>'
-        f"<main>{body}</main></body></html>\n"
-    )
+    page = html_page(data.title, data.subtitle, data.headline, sections)
     with atomic(Path(path)) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -1,1 +1,31 @@
-"""Find the mistakes in labels: one family of checks per file, each from labelled images to findings."""
+"""Find the mistakes in labels: one family of checks per file, each from labelled images to findings.
+
+>>> from apiece.check import check
+>>> report = check({"train": "data/train.json", "val": "data/val.json"})
+>>> for finding in report.findings: print(finding.kind, finding.place.image, finding.message)
+"""
+
+from __future__ import annotations
+
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._families import kinds, load, names
+from apiece.check._report import Report
+from apiece.check._run import check
+from apiece.check._source import Source, open_labels
+
+__all__ = [
+    "Check",
+    "Finding",
+    "Kind",
+    "Labelled",
+    "Place",
+    "Report",
+    "SetFacts",
+    "Settings",
+    "Source",
+    "check",
+    "kinds",
+    "load",
+    "names",
+    "open_labels",
+]

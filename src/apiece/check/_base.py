@@ -26,9 +26,11 @@ Level = Literal["error", "warning", "note"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
 Repair = Literal["drop", "dust", "rewrite"]
-"""A repair that is safe: ``drop``: leave the first of the place's instances out. ``dust``: take parts of `Settings.dust`
-pixels or fewer off the instances' masks. ``rewrite``: area and box as the masks have them; those of every instance where
-the place names no image."""
+"""A repair that is safe.
+
+``drop``: leave the first of the place's instances out. ``dust``: take parts of at most `Settings.dust` pixels off the
+instances' masks. ``rewrite``: area and box as the masks have them; where the place names no image, of every instance.
+"""
 
 
 @dataclass(frozen=True)

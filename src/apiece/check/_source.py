@@ -1,0 +1,62 @@
+"""Label files opened so that what their reader refuses is kept, not raised."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from apiece import formats
+from apiece.errors import FormatError
+from apiece.formats import LabelSet
+
+__all__ = ["HasLabels", "Source", "open_labels"]
+
+
+class HasLabels(Protocol):
+    """A data set that has its labels as ``labels``, such as `apiece.datasets.dataset.Dataset`."""
+
+    @property
+    def labels(self) -> LabelSet: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """Labels, and what their reader refused."""
+
+    labels: LabelSet
+    """The set."""
+    refused: list[FormatError] = field(default_factory=list)
+    """Bad entries, as far as they have been met: some are only seen when an image is decoded."""
+    path: Path | None = None
+    """Where they were read from; None for a set that somebody else opened."""
+    format: str | None = None
+    """The format they were read by."""
+
+
+def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> Source:
+    """Open a label file or folder; bad entries are left out and kept in `Source.refused`.
+
+    Parameters
+    ----------
+    images : folder that image names are relative to; found beside the labels if left out.
+
+    Raises
+    ------
+    FormatError
+        if the file as a whole cannot be read.
+    """
+    name = formats.detect(path)
+    refused: list[FormatError] = []
+    return Source(formats.read(path, name, images, refused.append), refused, Path(path), name)
+
+
+def source_of(given: LabelSet | HasLabels | Source | str | os.PathLike[str]) -> Source:
+    """Whatever labels may come as."""
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, str | os.PathLike):
+        return open_labels(given)
+    # a data set has labels, and a label set has metadata; a subset of a label set has both
+    return Source(given if hasattr(given, "metadata") else given.labels)

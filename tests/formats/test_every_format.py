@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +20,7 @@ every_format = pytest.mark.parametrize("name", NAMES)
 
 def target(tmp_path: Path, name: str) -> Path:
     """A path whose ending suits a set of several images."""
-    suffixes = formats.load(name).suffixes
-    return tmp_path / ("out" + (suffixes[0] if suffixes[:1] in ((".json",), (".xml",), (".csv",), (".zip",)) else ""))
+    return tmp_path / ("out" + formats.load(name).ending)
 
 
 def adapted(instances: Instances, holds: formats.Holds) -> Instances:
@@ -198,6 +198,32 @@ def test_written_files_cut_short(tmp_path: Path, name: str) -> None:
             file.write_bytes(data[:length])
             with pytest.raises(FormatError):
                 list(formats.read(path, name))
+        file.write_bytes(data)
+
+
+@every_format
+def test_an_image_that_cannot_be_read_is_left_out(tmp_path: Path, name: str) -> None:
+    """Iterating leaves it out and tells; ``labels[i]`` has nothing to give for it and raises."""
+    path = target(tmp_path, name)
+    found = adapted(hard_instances(), formats.load(name).holds)
+    formats.write([(ref(n), found.replace(ids=None)) for n in ("a.png", "b.png", "c.png")], path, name)
+    files = [path] if path.is_file() else [p for p in sorted(path.rglob("*")) if p.is_file()]
+    for file in files:
+        data = file.read_bytes()
+        for length in (0, len(data) // 3, len(data) * 3 // 4):
+            file.write_bytes(data[:length])
+            told: list[FormatError] = []
+            try:
+                labels = formats.read(path, name, on_bad=told.append)
+            except FormatError:
+                continue  # nothing of the set can be had
+            iterated = list(labels)
+            assert told, f"{file} is cut short at {length}"
+            taken = []
+            for i in range(len(labels)):
+                with contextlib.suppress(FormatError):
+                    taken.append(labels[i])
+            assert [(r.name, i) for r, i in taken] == [(r.name, i) for r, i in iterated]
         file.write_bytes(data)
 
 

@@ -269,7 +269,7 @@ def test_a_stack_is_an_image_for_each_page(tmp_path: Path, kind: str) -> None:
     labels = formats.read(tmp_path)
     assert len(labels) == 12
     assert labels.refs[3].name == file.name.replace(".tif", "#03.tif")
-    assert labels.refs[3].attributes == {"page": 3}
+    assert labels.refs[3].page == 3
     assert [i.ids.tolist() for _, i in labels] == [[4], [4], [4], [4, 300]] + [[4]] * 8  # type: ignore[union-attr]
     np.testing.assert_array_equal(labels[3][1].masks.to_label_map(labels[3][1].ids), stack()[3])
     told: list[FormatError] = []

@@ -131,6 +131,7 @@ class ImageRef:
     size : (height, width) the labels were drawn on, if stated.
     id : the label file's own id, if it has one.
     attributes : whatever else the file says of the image (``modality``, ``license`` ...).
+    page : which page of the file at ``path`` it is, from 0, where that is a stack; None for a file of one image.
     """
 
     path: Path
@@ -138,3 +139,4 @@ class ImageRef:
     size: tuple[int, int] | None = None
     id: int | str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    page: int | None = None

@@ -19,7 +19,7 @@ from apiece.errors import DataError, FormatError
 from apiece.formats import LabelSet, Record
 from apiece.images import read_image
 
-__all__ = ["Dataset", "Subset", "fingerprint", "open_data"]
+__all__ = ["Dataset", "Subset", "find_labels", "fingerprint", "open_data"]
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """Splits, and the names that files and folders of each may have."""
@@ -105,7 +105,7 @@ class Dataset:
 
 
 def _read(ref: ImageRef, instances: Instances) -> Image:
-    image = read_image(ref.path)
+    image = read_image(ref.path, page=ref.page)
     if image.size == instances.size:
         return image
     (height, width), (drawn_height, drawn_width) = image.size, instances.size
@@ -140,23 +140,35 @@ def open_data(path: Path | str, images: Path | str | None = None) -> dict[str, D
     FormatError
         if a label file breaks its format.
     """
+    found = find_labels(path)
+    sets = {split: Dataset(formats.read(source, images=images)) for split, source in found.items()}
+    _same_classes(sets, found)
+    return sets
+
+
+def find_labels(path: Path | str) -> dict[str, Path]:
+    """The label file or folder of each split, found as `open_data` finds it, and opened by nobody.
+
+    Raises
+    ------
+    DataError
+        if there is nothing, or two candidates for one split.
+    """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     if path.is_file():
-        return {"train": Dataset(formats.read(path, images=images))}
+        return {"train": path}
     found = {split: source for split in SPLITS if (source := _find_split(path, split)) is not None}
-    if not found:
-        source = _labels_in(path)
-        if source is None:
-            raise DataError(
-                f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
-                f"labels, one label file, and these formats: {', '.join(formats.names())}"
-            )
-        found = {"train": source}
-    sets = {split: Dataset(formats.read(source, images=images)) for split, source in found.items()}
-    _same_classes(sets, found)
-    return sets
+    if found:
+        return found
+    source = _labels_in(path)
+    if source is None:
+        raise DataError(
+            f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
+            f"labels, one label file, and these formats: {', '.join(formats.names())}"
+        )
+    return {"train": source}
 
 
 def _find_split(folder: Path, split: str) -> Path | None:

@@ -15,7 +15,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 
-__all__ = ["Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "refuse"]
+__all__ = ["Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "refuse"]
 
 Record = tuple[ImageRef, Instances]
 OnBad = Callable[[FormatError], None] | None
@@ -29,10 +29,23 @@ def refuse(error: FormatError, on_bad: OnBad) -> None:
     on_bad(error)
 
 
+def each(labels: LabelSet, on_bad: OnBad) -> Iterator[Record]:
+    """The records of a set one by one; an image that cannot be read as a whole is told and left out."""
+    for i in range(len(labels)):
+        try:
+            record = labels[i]
+        except FormatError as error:
+            refuse(error, on_bad)
+            continue
+        yield record
+
+
 class LabelSet(Protocol):
     """Labels of many images, opened but not yet decoded: masks are made when an item is asked for.
 
-    Iterating yields ``(ImageRef, Instances)``, one image at a time, in constant memory.
+    Iterating yields ``(ImageRef, Instances)``, one image at a time, in constant memory. An image that cannot be read as a
+    whole is left out there if somebody is told of bad entries; ``labels[i]`` has nothing to give for it and raises its
+    `FormatError` in any case.
     """
 
     @property
@@ -104,3 +117,9 @@ class LabelFormat:
     """What survives a round trip."""
     suffixes: tuple[str, ...] = ()
     """Endings (``".json"``) that mean this format when a file is written and no format is named."""
+    ending: str = ""
+    """Ending of the one file that holds a set of many images; empty where such a set is a folder."""
+    folders: tuple[str, str] | None = None
+    """Folders of labels and of images in a folder that holds both, where the two may not lie together."""
+    splits: bool = False
+    """Whether one set says of each image, in ``ImageRef.attributes["split"]``, which of train, val, test it is of."""

@@ -16,7 +16,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
-from apiece.formats._base import OnBad, Record, refuse
+from apiece.formats._base import OnBad, Record, each, refuse
 from apiece.formats._columns import table, take
 from apiece.formats._json import kind_of
 from apiece.formats._sizes import image_size
@@ -89,7 +89,7 @@ class EntrySet:
         return ref, assemble(self.parse(self, i, size), size, self.classes, self.file(i), self.on_bad)
 
     def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
+        return each(self, self.on_bad)
 
     def file(self, index: int) -> Path:
         """The file that speaks of an image, where each image has its own."""

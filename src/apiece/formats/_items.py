@@ -10,7 +10,7 @@ from typing import Any
 
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._base import OnBad, Record, refuse
+from apiece.formats._base import OnBad, Record, each
 from apiece.formats._entries import BadEntryError, Entry, assemble
 from apiece.formats._json import kind_of, load_json
 from apiece.formats._rows import has_constants
@@ -43,14 +43,7 @@ class ItemSet:
         return ref, assemble(entries, size, self.classes, self.files[i] or ref.path, self.on_bad)
 
     def __iter__(self) -> Iterator[Record]:
-        for i in range(len(self)):
-            try:
-                record = self[i]
-            except FormatError as error:
-                # of an image as a whole: told, left out, and the others go on
-                refuse(error, self.on_bad)
-                continue
-            yield record
+        return each(self, self.on_bad)
 
     def fingerprint(self) -> str:
         """SHA-256 of classes, image names and label files' bytes."""

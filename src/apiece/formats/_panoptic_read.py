@@ -20,7 +20,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._base import OnBad, Record, refuse
+from apiece.formats._base import OnBad, Record, each, refuse
 from apiece.formats._coco_table import Document, Images, flags, numbers, scores_of, without_images
 from apiece.formats._columns import Column, plain, table, take
 from apiece.formats._files import inside
@@ -172,7 +172,7 @@ class PanopticSet:
         return self._ref(row), self._instances(row)
 
     def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
+        return each(self, self.on_bad)
 
     def fingerprint(self) -> str:
         """SHA-256 of classes, image names, segments and the PNG files' bytes."""

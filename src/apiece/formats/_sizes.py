@@ -20,7 +20,7 @@ def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
         naming label file and image, if there is no image or it cannot be read.
     """
     try:
-        height, width = images.image_size(ref.path)
+        height, width = images.image_size(ref.path, page=ref.page)
     except ImageError as error:
         raise FormatError(
             path,

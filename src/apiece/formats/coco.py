@@ -301,4 +301,5 @@ FORMAT = LabelFormat(
         attributes=True,
     ),
     suffixes=(".json",),
+    ending=".json",
 )

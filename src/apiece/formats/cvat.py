@@ -238,4 +238,5 @@ FORMAT = LabelFormat(
         attributes=True,
     ),
     suffixes=(".xml",),
+    ending=".xml",
 )

@@ -347,4 +347,5 @@ FORMAT = LabelFormat(
         crowd=True,
         attributes=True,
     ),
+    ending=".json",
 )

@@ -212,4 +212,5 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=(-(2**63), 2**63 - 1)),
+    folders=("instances", "image_02"),
 )

@@ -342,4 +342,5 @@ FORMAT = LabelFormat(
         crowd=True,
         attributes=True,
     ),
+    ending=".json",
 )

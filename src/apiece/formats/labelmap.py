@@ -4,7 +4,7 @@ Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``label
 ``*_mask``, ``*_masks``, ``*_label`` or ``*_labels``, or a folder of label maps alone. Label map and image share their
 path without ending.
 A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each page, called
-``NAME#0.tif``, with ``attributes["page"]``; ids are the same over all pages. Other files of several pages are refused.
+``NAME#0.tif``, with ``ImageRef.page``; ids are the same over all pages. Other files of several pages are refused.
 Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
@@ -116,9 +116,7 @@ class LabelMapSet:
         return digest.hexdigest()
 
     def _ref(self, i: int) -> ImageRef:
-        page = self.pages[i]
-        said = {} if page is None else {"page": page}
-        return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], attributes=said)
+        return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], page=self.pages[i])
 
     def __len__(self) -> int:
         return len(self.files)
@@ -296,5 +294,6 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=Holds(holes=True, parts=True, ids=True, id_range=(1, _HIGHEST)),
+    folders=("masks", "images"),
     suffixes=RASTER_SUFFIXES,
 )

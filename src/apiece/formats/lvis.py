@@ -128,4 +128,5 @@ FORMAT = LabelFormat(
         scores=True,
         attributes=True,
     ),
+    ending=".json",
 )

@@ -35,7 +35,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record, each, refuse
 from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside
 from apiece.formats._json import load_json
 from apiece.formats._rle_rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
@@ -95,7 +95,7 @@ class RleCsvSet:
         return ref, self._instances(range(int(self.offsets[i]), int(self.offsets[i + 1])), size)
 
     def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
+        return each(self, self.on_bad)
 
     @cached_property
     def _digest(self) -> str:
@@ -260,4 +260,5 @@ FORMAT = LabelFormat(
     write=write,
     holds=Holds(overlap=True, holes=True, parts=True, classes=True),
     suffixes=(".csv",),
+    ending=".csv",
 )

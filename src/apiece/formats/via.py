@@ -313,4 +313,5 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=Holds(overlap=True, classes=True, ids=True, scores=True, attributes=True),
+    ending=".json",
 )

@@ -291,4 +291,5 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=Holds(overlap=True, classes=True),
+    splits=True,
 )

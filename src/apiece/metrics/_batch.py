@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core.instances import Instances
+from apiece.core.masks import Masks
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._pairs import Pairs, Runs, box_pairs, mask_pairs
 
-__all__ = ["Batch", "Searched", "Side"]
+__all__ = ["Batch", "Frame", "Searched", "Side"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -35,6 +36,20 @@ class Searched:
 
     absent: frozenset[str] = frozenset()
     partial: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where an image stands in a video; see `apiece.metrics.frame_of`.
+
+    Attributes
+    ----------
+    sequence : name of the video; the images of one sequence are its frames, in the order they come.
+    ignored : regions in which predictions without a match do not count, of whatever class; None: there are none.
+    """
+
+    sequence: str = ""
+    ignored: Masks | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +127,7 @@ class Batch:
     classes : class names; labels index into them.
     truth, predicted : the two `Side`s.
     searched : what each image was searched for; None: no image says so, all were searched for every class.
+    frames : where each image stands in a video; None: all are frames of one.
     """
 
     first: int
@@ -120,6 +136,7 @@ class Batch:
     truth: Side
     predicted: Side
     searched: tuple[Searched, ...] | None = None
+    frames: tuple[Frame, ...] | None = None
 
     @classmethod
     def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:

@@ -6,13 +6,13 @@ import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from apiece import _plugins
 from apiece.core.instances import Instances
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._base import Metric, Settings
-from apiece.metrics._batch import Searched, batches
+from apiece.metrics._batch import Frame, Searched, batches
 from apiece.metrics._curves import Curves
 from apiece.metrics._match import Matches
 
@@ -21,6 +21,8 @@ __all__ = ["Evaluation", "evaluate"]
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
 _MAX_IMAGES = 256
+
+_Fact = TypeVar("_Fact")
 
 _log = logging.getLogger("apiece")
 
@@ -92,6 +94,7 @@ def evaluate(
     kinds: Sequence[str] = ("mask", "box"),
     conf: float | Sequence[float] = 0.0,
     searched: Iterable[Searched] | None = None,
+    frames: Iterable[Frame] | None = None,
     frequency: Sequence[str] = (),
     stuff: Sequence[str] = (),
 ) -> Evaluation:
@@ -107,6 +110,8 @@ def evaluate(
     kinds : COCO of masks, of boxes, or both.
     conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
     searched : LVIS: what each image was searched for, in the order of ``pairs``; see `apiece.metrics.lvis.searched`.
+    frames : tracking: where each image stands in a video, in the order of ``pairs``; see `apiece.metrics.frame_of`. By
+        default all are frames of one.
     frequency : LVIS: ``"r"``, ``"c"`` or ``"f"`` for each class; see `apiece.metrics.lvis.frequencies`.
     stuff : see `Settings`: names of the classes that are stuff.
 
@@ -134,19 +139,22 @@ def evaluate(
     running: dict[str, Metric] = {name: _plugins.load(__package__, name).METRIC(names, settings) for name in metrics}
     images = 0
     told = None if searched is None else iter(searched)
+    placed = None if frames is None else iter(frames)
     for batch in batches(itertools.chain(head, stream), names, _MAX_RUNS, _MAX_IMAGES):
         if told is not None:
-            batch = replace(batch, searched=_next(told, batch.count, images))
+            batch = replace(batch, searched=_next("searched", told, batch.count, images))
+        if placed is not None:
+            batch = replace(batch, frames=_next("frames", placed, batch.count, images))
         for metric in running.values():
             metric.update(batch)
         images += batch.count
     return _collect(running, names, images)
 
 
-def _next(searched: Iterator[Searched], count: int, before: int) -> tuple[Searched, ...]:
-    found = tuple(itertools.islice(searched, count))
+def _next(name: str, facts: Iterator[_Fact], count: int, before: int) -> tuple[_Fact, ...]:
+    found = tuple(itertools.islice(facts, count))
     if len(found) < count:
-        raise DataError(f"searched speaks of {before + len(found)} images, and there are more; give one for each")
+        raise DataError(f"{name}: given for {before + len(found)} images, and there are more; give one for each")
     return found
 
 
@@ -161,7 +169,7 @@ def _collect(running: Mapping[str, Metric], classes: tuple[str, ...], images: in
         for label, values in result.per_class.items():
             per_class[label].update(values)
         extras[name] = result.extras
-        notes += result.notes
+        notes += (note for note in result.notes if note not in notes)
     for note in notes:
         _log.warning(note)
     return Evaluation(numbers, per_class, images, extras, tuple(notes))

@@ -43,9 +43,9 @@ def each(labels: LabelSet, on_bad: OnBad) -> Iterator[Record]:
 class LabelSet(Protocol):
     """Labels of many images, opened but not yet decoded: masks are made when an item is asked for.
 
-    Iterating yields ``(ImageRef, Instances)``, one image at a time, in constant memory. An image that cannot be read as a
-    whole is left out there if somebody is told of bad entries; ``labels[i]`` has nothing to give for it and raises its
-    `FormatError` in any case.
+    Iterating yields ``(ImageRef, Instances)``, one image at a time, in constant memory. An image that cannot be read
+    at all is left out there if somebody is told of bad entries; ``labels[i]`` has nothing to give for it and raises
+    its `FormatError` in any case.
     """
 
     @property

@@ -21,6 +21,8 @@ _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
 _LONGEST = 1 << 22
 _MOST_FRAMES = 1 << 18  # frames without a line are filled in, so that a slip must not make millions
 IGNORE_CLASS, IGNORE_ID = 10, 10000
+_EMPTY: dict[str, object] = {}
+"""A region without a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ def decode_lines(
     found = Instances(
         masks[: len(lines)], np.array([x.label for x in lines], np.int64), classes, ids=[x.id for x in lines]
     )
-    return found, {"ignore": ignore.to_coco()[0]} if len(ignore) else None
+    return found, {"ignore": ignore.to_coco()[0]} if ignore.area.any() else None
 
 
 def _rle(line: Line, size: tuple[int, int]) -> dict[str, object]:
@@ -143,15 +145,18 @@ def write_lines(
 ) -> None:
     """Write a sequence, a frame after the other; ``path`` is what the file will be called.
 
+    A first or last frame without an object gets an ignored region without a pixel, so that there is a line for it.
+
     Raises
     ------
     FormatError
         if an image's name is not that of a frame of this sequence, or a frame comes twice.
     LossyFormatError
-        if images differ in size, or the first or last has no object: there would be no line that says so.
+        if images differ in size, or there is none.
     """
-    count, ended, seen = 0, "", set[int]()
+    seen = set[int]()
     size: tuple[int, int] | None = None
+    pending = ""  # what says that a frame has no object, for the last one
     with target.open("w", encoding="ascii", newline="\n") as file:
         for ref, instances in records:
             frame = _frame(path, ref.name)
@@ -159,7 +164,6 @@ def write_lines(
                 raise FormatError(path, f"frame {frame} comes twice, the second time as {ref.name!r}")
             if seen and frame < max(seen):
                 raise FormatError(path, f"image {ref.name!r} comes after a later frame; sort the images by number")
-            seen.add(frame)
             if instances.size != (size or instances.size):
                 raise LossyFormatError(path, f"image {ref.name!r} is of another size than the frames before it")
             size = instances.size
@@ -168,24 +172,22 @@ def write_lines(
                 f"{frame} {own} {numbers[label]} {size[0]} {size[1]} {rle['counts']}\n" for own, label, rle in rows
             ]
             rle = region_said(ref, "regions", "ignore")
-            if rle is not None:
-                lines.append(
-                    f"{frame} {IGNORE_ID} {IGNORE_CLASS} {size[0]} {size[1]} {_counts(path, ref.name, rle, size)}\n"
-                )
-            ended = "" if lines else ref.name
-            if not lines and not count:
-                break
-            count += len(lines)
+            counts = _counts(path, ref.name, _EMPTY if rle is None else rle, size)
+            region = f"{frame} {IGNORE_ID} {IGNORE_CLASS} {size[0]} {size[1]} {counts}\n"
+            if rle is not None or not (lines or seen):
+                lines.append(region)
+            pending = "" if lines else region
+            seen.add(frame)
             file.writelines(lines)
-    if ended or not count:
-        raise LossyFormatError(
-            path, f"a sequence as text begins and ends with a frame that has objects; {ended or 'it'!r} has none"
-        )
+        file.write(pending)
+    if not seen:
+        raise LossyFormatError(path, "a sequence as text has a frame at least")
 
 
 def _counts(path: Path, name: str, rle: object, size: tuple[int, int]) -> str:
     try:
-        return str(Masks.from_coco([rle], size).to_coco()[0]["counts"])  # type: ignore[list-item]
+        masks = Masks.empty(size, 1) if rle is _EMPTY else Masks.from_coco([rle], size)  # type: ignore[list-item]
+        return str(masks.to_coco()[0]["counts"])
     except (InvalidInstancesError, TypeError, KeyError, ValueError) as error:
         raise FormatError(path, f"image {name!r}, attribute 'regions': {error}") from None
 

@@ -10,7 +10,8 @@ written back from there. Images are called ``SEQUENCE/000052.png``.
 
 Written: a folder of PNG with a file ``apiece.json`` that keeps image names, other classes and ids that are no value
 of this form; or, if the path ends in .txt, one sequence as text, whose images must be called so, of the classes
-above. A text has no line for a frame without objects: such frames may lie between others, not at an end.
+above. A text has no line for a frame without objects; where it is the first or last, an ignored region without a
+pixel says that it is there.
 """
 
 from __future__ import annotations

@@ -1,0 +1,114 @@
+"""Shapes of all masks of an image at once, from their runs: parts, hulls, holes closed, rims, what lies bare."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from apiece.core._runs import Bool, Int, Keys, expand, offsets_of, owners, segment_sum
+from apiece.core.masks import Masks
+from apiece.measure._hull import hull_columns, hull_polygons
+from apiece.ops.overlap import intersections
+
+__all__ = ["bare_on_lines", "bare_pixels", "closed", "grown", "hulls", "nearest", "parts_of"]
+
+
+def parts_of(masks: Masks) -> tuple[Masks, Int]:
+    """Every part as a mask of its own, and the mask it belongs to, ascending.
+
+    Parts are joined over 8 neighbours here: a line one pixel wide that runs diagonally is no heap of crumbs.
+    """
+    keys, owner = Keys(*masks.size), owners(masks.offsets)
+    start, end = keys.pack(owner, masks.x, masks.y0), keys.pack(owner, masks.x, masks.y1)
+    low = np.searchsorted(end, keys.pack(owner, masks.x + 1, masks.y0), "left")
+    high = np.searchsorted(start, keys.pack(owner, masks.x + 1, masks.y1), "right")
+    count = np.maximum(high - low, 0)
+    left, right = np.repeat(np.arange(len(owner)), count), expand(low, count)
+    graph = sp.coo_array((np.ones(len(left), np.int8), (left, right)), shape=(len(owner),) * 2)
+    _, part = connected_components(graph, directed=False)
+    order = np.lexsort((part, owner))  # a part's runs stay in their order
+    first = np.flatnonzero(np.diff(part[order], prepend=-1))
+    offsets = np.append(first, len(owner)).astype(np.int64)
+    return Masks(masks.size, masks.x[order], masks.y0[order], masks.y1[order], offsets), owner[order][first]
+
+
+def closed(masks: Masks) -> Masks:
+    """The masks with their holes filled."""
+    some = np.flatnonzero(masks.holes)
+    if not len(some):
+        return masks
+    outer = [[rings[0] for rings in parts] for parts in masks[some].to_polygons()]
+    joined = Masks.concatenate([masks, Masks.from_polygons(outer, masks.size)])
+    chosen = np.arange(len(masks))
+    chosen[some] = len(masks) + np.arange(len(some))
+    return joined[chosen]
+
+
+def hulls(masks: Masks) -> Masks:
+    """The convex hull of each mask, all its parts together."""
+    points, offsets = hull_polygons(hull_columns(masks), len(masks))
+    cuts = offsets.tolist()
+    return Masks.from_polygons([[points[a:b]] if b > a else [] for a, b in itertools.pairwise(cuts)], masks.size)
+
+
+def bare_pixels(hull: Masks, cover: Masks) -> Int:
+    """Pixels of each hull that no instance covers: hollows that nothing lies in. ``cover`` is one mask."""
+    return hull.area - intersections(hull, cover).toarray()[:, 0]
+
+
+def grown(masks: Masks) -> Masks:
+    """Each mask and the pixels that share a side with it."""
+    moved = [masks, *(masks.shift(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))]
+    return Masks.concatenate(moved).merge(np.tile(np.arange(len(masks)), 5), len(masks))
+
+
+def nearest(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, int]:
+    """The nearest pixels of two lists of runs of ``masks``: (x, y) in one, (x, y) in the other, and the other's run.
+
+    Compares every run with every other, in pieces; columns and rows are whole numbers, so it is exact.
+    """
+    best, found = np.inf, (0, 0)
+    step = max((1 << 21) // max(len(second), 1), 1)
+    for lo in range(0, len(first), step):
+        some = first[lo : lo + step, None]
+        across = (masks.x[some] - masks.x[second]).astype(np.int64)
+        down = np.maximum(masks.y0[some] - masks.y1[second], masks.y0[second] - masks.y1[some]).astype(np.int64) + 1
+        apart = across**2 + np.maximum(down, 0) ** 2
+        at = int(apart.argmin())
+        if apart.flat[at] < best:
+            best, found = float(apart.flat[at]), (int(first[lo + at // len(second)]), int(second[at % len(second)]))
+    a, b = found
+    top, bottom = max(int(masks.y0[a]), int(masks.y0[b])), min(int(masks.y1[a]), int(masks.y1[b])) - 1
+    if top <= bottom:  # side by side: any row that both have
+        ya = yb = (top + bottom) // 2
+    elif masks.y1[a] <= masks.y0[b]:
+        ya, yb = int(masks.y1[a]) - 1, int(masks.y0[b])
+    else:
+        ya, yb = int(masks.y0[a]), int(masks.y1[b]) - 1
+    return np.array([masks.x[a], ya], np.int64), np.array([masks.x[b], yb], np.int64), b
+
+
+def bare_on_lines(cover: Masks, begin: Int, end: Int) -> tuple[Int, Int]:
+    """(pixels strictly between the ends of each straight line, how many of them no instance covers).
+
+    ``begin`` and ``end`` are (N, 2) pixels x, y; ``cover`` is one mask.
+    """
+    steps = np.abs(end - begin).max(1)
+    between = np.maximum(steps - 1, 0)
+    line = np.repeat(np.arange(len(steps)), between)
+    share = (expand(np.ones(len(steps), np.int64), between) / np.maximum(steps, 1)[line])[:, None]
+    at = np.rint(begin[line] + (end - begin)[line] * share).astype(np.int64)
+    bare = segment_sum((~_inside(cover, at[:, 0], at[:, 1])).astype(np.int64), offsets_of(line, len(steps)))
+    return between, bare
+
+
+def _inside(cover: Masks, x: Int, y: Int) -> Bool:
+    """Whether each pixel lies in the one mask."""
+    if not len(cover.x):
+        return np.zeros(len(x), bool)
+    keys = Keys(*cover.size)
+    run = np.searchsorted(keys.pack(0, cover.x, cover.y0), keys.pack(0, x, y), "right") - 1
+    return (run >= 0) & (cover.x[run] == x) & (y < cover.y1[run])

@@ -1,0 +1,134 @@
+"""Sizes: masks far larger or smaller than others of their class, and how many the image border cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.core._runs import Bool, Int
+
+__all__ = ["CHECK"]
+
+FARTHEST = 4.5
+"""Robust z of the logarithm of the area from which a mask stands out."""
+LEAST_FACTOR = 2.0
+"""Least factor between a mask and the middle of its class: in a class of equal sizes every speck would stand out."""
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Of one image: position, class, pixels and box of each mask, and whether the border cuts it."""
+
+    split: str
+    image: str
+    index: int
+    at: Int
+    label: Int
+    area: Int
+    box: npt.NDArray[np.float32]
+    cut: Bool
+
+
+def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
+    instances = labelled.instances
+    at = np.flatnonzero(~instances.crowd & (instances.masks.area > 0))
+    if not len(at):
+        return None
+    box, (height, width) = instances.boxes[at], instances.size
+    cut = (box[:, :2] == 0).any(1) | (box[:, 2] == width) | (box[:, 3] == height)
+    area = instances.masks.area[at]
+    return _Kept(labelled.split, labelled.ref.name, labelled.index, at, instances.labels[at], area, box, cut)
+
+
+def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
+    if not kept:
+        return
+    image = np.repeat(np.arange(len(kept)), [len(k.at) for k in kept])
+    label, area, cut, at = (np.concatenate([getattr(k, name) for k in kept]) for name in ("label", "area", "cut", "at"))
+    box = np.concatenate([k.box for k in kept])
+
+    def place(i: int) -> Place:
+        k = kept[image[i]]
+        return Place(k.split, k.image, k.index, (int(at[i]),), tuple(float(v) for v in box[i]))
+
+    for c, name in enumerate(facts.classes):
+        own = np.flatnonzero((label == c) & ~cut)
+        if len(own) >= settings.few:
+            for i, z, middle in _outliers(own, np.log(area[own]), image[own], settings.few):
+                factor = area[i] / middle
+                times = f"{factor:.1f} times" if factor > 1 else f"1/{1 / factor:.1f} of"
+                yield Finding(
+                    "large" if z > 0 else "small",
+                    f"{name}: {area[i]:,} pixels, {times} the middle of its class ({middle:,.0f}), robust z {z:+.1f}",
+                    float(1 - FARTHEST / (FARTHEST + abs(z))),
+                    place(i),
+                )
+        cut_own = np.flatnonzero((label == c) & cut)
+        if len(cut_own):
+            total = len(own) + len(cut_own)
+            images = len(np.unique(image[cut_own]))
+            first = cut_own[np.argmin(area[cut_own])]
+            yield Finding(
+                "cut",
+                f"{name}: the image border cuts {len(cut_own):,} of {total:,} masks, in {images:,} images; "
+                f"the least is left of this one, {area[first]:,} pixels",
+                0.1,
+                place(int(first)),
+            )
+
+
+def _outliers(own: Int, logs: Float, image: Int, few: int) -> Iterator[tuple[int, float, float]]:
+    """(mask, robust z, middle in pixels) of those that stand out.
+
+    A mask is compared with the middle of its class in its own image, where there are enough of them, since images may
+    be of different magnification; the spread is that of all images. Sizes are skewed even as logarithms, so each side
+    has a spread of its own.
+    """
+    middle = np.full(len(own), np.median(logs))
+    order = np.argsort(image, kind="stable")
+    for some in np.split(order, np.flatnonzero(np.diff(image[order])) + 1):
+        if len(some) >= few:
+            middle[some] = np.median(logs[some])
+    off = logs - middle
+    spread = {side: 1.4826 * _median(np.abs(off[off * side > 0])) for side in (1, -1)}
+    scale = np.maximum(np.where(off > 0, spread[1], spread[-1]), 0.05)
+    z = off / scale
+    for k in np.flatnonzero((np.abs(z) >= FARTHEST) & (np.abs(off) >= np.log(LEAST_FACTOR))).tolist():
+        yield int(own[k]), float(z[k]), float(np.exp(middle[k]))
+
+
+def _median(values: Float) -> float:
+    return float(np.median(values)) if len(values) else 0.0
+
+
+CHECK = Check(
+    summary="Masks far larger or smaller than others of their class, and how many the image border cuts.",
+    kinds=(
+        Kind(
+            "large",
+            "note",
+            "A mask far larger than others of its class, by a robust z of the logarithm of the area.",
+            "See whether it is several objects, or of another class.",
+        ),
+        Kind(
+            "small",
+            "note",
+            "A mask far smaller than others of its class, by a robust z of the logarithm of the area.",
+            "See whether it is a fragment, or of another class.",
+        ),
+        Kind(
+            "cut",
+            "note",
+            "Masks that the image border cuts; one finding for each class.",
+            "Nothing, but leave them out where sizes are measured.",
+        ),
+    ),
+    remember=_remember,
+    conclude=_conclude,
+)

@@ -1,0 +1,134 @@
+"""Holes: tiny ones that look like slips, and missing ones where every other object of the class has its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._shapes import bare_pixels, grown, hulls
+from apiece.core._runs import Bool, Int
+from apiece.ops.overlap import intersections
+
+__all__ = ["CHECK"]
+
+PINHOLE = 0.01
+"""Most of a mask's pixels that a hole has which looks like a slip."""
+TRUE = 0.02
+"""Fewest of a mask's pixels that a hole of the object itself has."""
+ALWAYS = 0.8
+"""Share of the whole objects of a class from which having a hole is its nature."""
+WHOLE = 0.08
+"""Most bare hollow of an object that is seen whole, as a share of its pixels."""
+ORDINARY = 0.25
+"""Share of a class's masks from which pinholes are how they were made."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Of one image: class, pixels, whether there is a true hole and whether all of it is seen, per mask; pinholes."""
+
+    label: Int
+    area: Int
+    pierced: Bool
+    whole: Bool
+    places: tuple[Place | None, ...]
+    pinholes: tuple[tuple[int, Finding], ...]
+
+
+def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
+    instances = labelled.instances
+    chosen = np.flatnonzero(~instances.crowd & (instances.masks.area > settings.dust))
+    if not len(chosen):
+        return None
+    masks, label = instances.masks[chosen], instances.labels[chosen]
+    pierced = np.zeros(len(chosen), bool)
+    pinholes = []
+    some = np.flatnonzero(masks.holes)
+    for k, crop in zip(some.tolist(), masks[some].to_crops()[0], strict=True):
+        sizes = _hole_areas(crop)
+        pierced[k] = bool((sizes >= TRUE * masks.area[k]).any())
+        tiny = sizes[sizes <= max(settings.dust, PINHOLE * masks.area[k])]
+        if len(tiny):
+            name = instances.classes[label[k]]
+            place = labelled.place(int(chosen[k]))
+            pinholes.append((int(label[k]), _pinhole(name, tiny, int(masks.area[k]), place)))
+    whole = _seen_whole(labelled, chosen)
+    places = tuple(labelled.place(int(chosen[k])) if whole[k] and not pierced[k] else None for k in range(len(chosen)))
+    return _Kept(label, masks.area, pierced, whole, places, tuple(pinholes))
+
+
+def _hole_areas(crop: npt.NDArray[np.bool_]) -> Int:
+    """Pixels of each hole of a mask in its own box; background is joined over 8 neighbours."""
+    ground = cv2.copyMakeBorder((~crop).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, part, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
+    return np.delete(stats[:, cv2.CC_STAT_AREA], [0, int(part[0, 0])]).astype(np.int64)
+
+
+def _pinhole(name: str, tiny: Int, area: int, place: Place) -> Finding:
+    several = f"{len(tiny)} holes of {tiny.sum()} pixels in all" if len(tiny) > 1 else f"a hole of {tiny[0]} pixels"
+    return Finding("pinhole", f"{name}: {several} in a mask of {area:,}", 0.6, place)
+
+
+def _seen_whole(labelled: Labelled, chosen: Int) -> Bool:
+    """Masks that neither the border nor a neighbour can have taken a hole from."""
+    masks = labelled.instances.masks
+    box, (height, width) = masks.boxes[chosen], masks.size
+    inside = (box[:, :2] > 0).all(1) & (box[:, 2] < width) & (box[:, 3] < height)
+    own = masks[chosen]
+    wide = grown(own)
+    beside = np.asarray((intersections(wide, masks) > 0).sum(1)).ravel() - 1
+    # a neighbour that lies over a mask bites into it: what is round all the same was not bitten
+    hollow = bare_pixels(hulls(own), own.union()) / own.area
+    return inside & ((beside == 0) | (hollow <= WHOLE))
+
+
+def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
+    if not kept:
+        return
+    label, area, pierced, whole = (
+        np.concatenate([getattr(k, name) for k in kept]) for name in ("label", "area", "pierced", "whole")
+    )
+    places = [p for k in kept for p in k.places]
+    for c, name in enumerate(facts.classes):
+        own = np.flatnonzero((label == c) & whole)
+        share = pierced[own].mean() if len(own) else 0.0
+        if len(own) < settings.few or share < ALWAYS:
+            continue
+        typical = np.median(area[own])
+        for k in own[~pierced[own] & (area[own] >= typical / 4)].tolist():
+            place = places[k]
+            if place is not None:
+                message = f"{name}: no hole in this mask, but in {share:.0%} of {len(own):,} others that are seen whole"
+                yield Finding("no_hole", message, float((share - ALWAYS) / (1 - ALWAYS)) * 0.5 + 0.4, place)
+    pinholes = [found for k in kept for found in k.pinholes]
+    total = np.bincount(label, minlength=len(facts.classes))
+    number = np.bincount([at for at, _ in pinholes], minlength=len(facts.classes))
+    for at, finding in pinholes:
+        if number[at] < ORDINARY * max(int(total[at]), settings.few):
+            yield finding
+
+
+CHECK = Check(
+    summary="Tiny holes that look like slips, and missing ones where every other object of the class has its own.",
+    kinds=(
+        Kind(
+            "pinhole",
+            "note",
+            "Holes of at most dust pixels, or a hundredth of the mask, where few masks of the class have any.",
+            "Fill them.",
+        ),
+        Kind(
+            "no_hole",
+            "warning",
+            "A mask without a hole, in a class whose objects have one wherever they are seen whole.",
+            "Cut the hole out, unless this object has none.",
+        ),
+    ),
+    remember=_remember,
+    conclude=_conclude,
+)

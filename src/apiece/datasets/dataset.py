@@ -1,4 +1,4 @@
-"""`Dataset`: labelled images read one at a time; `open_data`: a file or folder to its train and validation sets."""
+"""`Dataset`: labelled images read one at a time; `open_data`, `open_sources`: a file or folder to its sets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import DataError, FormatError
 from apiece.formats import LabelSet, Record
+from apiece.formats._base import OnBad
 from apiece.images import read_image
 
 __all__ = ["Dataset", "Subset", "find_labels", "fingerprint", "open_data"]
@@ -121,17 +123,62 @@ def _read(ref: ImageRef, instances: Instances) -> Image:
     )
 
 
-def open_data(path: Path | str, images: Path | str | None = None) -> dict[str, Dataset]:
+@dataclass(frozen=True)
+class Source:
+    """Labels that were found: where they are, of which format, and opened."""
+
+    path: Path
+    """Label file or folder."""
+    format: str
+    """Name of its format."""
+    labels: LabelSet
+    """The labels."""
+
+
+@dataclass
+class BadEntries:
+    """Give it as ``on_bad``: it keeps what was left out, each once, however often labels are gone through."""
+
+    errors: list[FormatError] = field(default_factory=list)
+    """In the order they were met."""
+    _told: set[str] = field(default_factory=set, repr=False)
+
+    def __call__(self, error: FormatError) -> None:
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            self.errors.append(error)
+
+
+def sound(labels: LabelSet, on_bad: OnBad) -> LabelSet:
+    """The set without the images that cannot be read as a whole, so that every index gives a record.
+
+    Goes through the labels once if somebody is told of bad entries; otherwise the set comes back as it is.
+    """
+    if on_bad is None:
+        return labels
+    good = []
+    for i in range(len(labels)):
+        try:
+            labels[i]
+            good.append(i)
+        except FormatError as error:
+            on_bad(error)
+    return labels if len(good) == len(labels) else Subset(labels, tuple(good))
+
+
+def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad = None) -> dict[str, Dataset]:
     """Open the data at ``path``; the keys are those found of ``"train"``, ``"val"`` and ``"test"``.
 
-    A label file is ``train``. In a folder, each split is looked for in this order: ``train.json``;
-    ``annotations/train.json`` or ``annotations/instances_train*.json``; a folder ``train`` that holds one label file
-    or is laid out as a label format (``valid``, ``validation`` ... are understood too). A folder without splits that is
-    itself labels, or holds one label file, is ``train``.
+    A label file is ``train``. In a folder, each split is looked for in this order: ``train.json`` (or another ending of
+    label files); ``annotations/train.json`` or ``annotations/instances_train*.json``; a folder ``train`` that holds one
+    label file or is laid out as a label format (``valid``, ``validation`` ... are understood too). A set that says
+    itself which image is of which split (YOLO) is divided so. Labels without splits are ``train``.
 
     Parameters
     ----------
     images : folder that image names are relative to; found beside the labels if left out.
+    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first is raised. Labels
+        are gone through once to find images that cannot be read as a whole.
 
     Raises
     ------
@@ -140,42 +187,72 @@ def open_data(path: Path | str, images: Path | str | None = None) -> dict[str, D
     FormatError
         if a label file breaks its format.
     """
-    found = find_labels(path)
-    sets = {split: Dataset(formats.read(source, images=images)) for split, source in found.items()}
-    _same_classes(sets, found)
+    sources = open_sources(path, images, on_bad=on_bad)
+    sets = {split or "train": Dataset(sound(source.labels, on_bad)) for split, source in sources.items()}
+    _same_classes(sets, {split or "train": source.path for split, source in sources.items()})
     return sets
 
 
-def find_labels(path: Path | str) -> dict[str, Path]:
-    """The label file or folder of each split, found as `open_data` finds it, and opened by nobody.
+def open_sources(
+    path: Path | str, images: Path | str | None = None, format: str | None = None, on_bad: OnBad = None
+) -> dict[str, Source]:
+    """Open labels as `open_data` finds them, whatever their classes; the key of labels without splits is empty.
+
+    Parameters
+    ----------
+    format : the format of the file or folder at ``path``; found by content if left out.
+    images, on_bad : as `formats.read` has them.
 
     Raises
     ------
     DataError
         if there is nothing, or two candidates for one split.
+    FormatError
+        if a label file breaks its format.
     """
     path = Path(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
-    if path.is_file():
-        return {"train": path}
-    found = {split: source for split in SPLITS if (source := _find_split(path, split)) is not None}
-    if found:
-        return found
-    source = _labels_in(path)
-    if source is None:
-        raise DataError(
-            f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
-            f"labels, one label file, and these formats: {', '.join(formats.names())}"
-        )
-    return {"train": source}
+    found = {"": path}
+    if path.is_dir() and format is None:
+        found = {split: source for split in SPLITS if (source := _find_split(path, split)) is not None}
+    if not found:
+        source = _labels_in(path)
+        if source is None:
+            raise DataError(
+                f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
+                f"labels, one label file, and these formats: {', '.join(formats.names())}"
+            )
+        found = {"": source}
+    sources = {}
+    for split, at in found.items():
+        name = formats.detect(at) if format is None else format
+        source = Source(at, name, formats.read(at, name, images, on_bad))
+        sources |= _divided(source) if split == "" and formats.load(name).splits else {split: source}
+    return sources
+
+
+def _divided(source: Source) -> dict[str, Source]:
+    """A set that says itself which image is of which split."""
+    said = [ref.attributes.get("split") for ref in source.labels.refs]
+    chosen = {split: tuple(i for i, s in enumerate(said) if s == split) for split in SPLITS if split in said}
+    return {
+        split: replace(source, labels=source.labels if len(chosen) == 1 else Subset(source.labels, indices))
+        for split, indices in chosen.items()
+    } or {"": source}
+
+
+@cache
+def _endings() -> tuple[str, ...]:
+    """Endings of label files that hold many images."""
+    return tuple(dict.fromkeys(e for name in formats.names() if (e := formats.load(name).ending)))
 
 
 def _find_split(folder: Path, split: str) -> Path | None:
     words = SPLITS[split]
-    files = [folder / f"{word}.json" for word in words]
+    files = [folder / f"{word}{ending}" for word in words for ending in _endings()]
     files += [folder / "annotations" / f"{word}.json" for word in words]
-    here = [f for f in files if f.is_file()]
+    here = [f for f in files if f.is_file() and (f.suffix == ".json" or _format_of(f))]
     if not here and (folder / "annotations").is_dir():
         name = re.compile(rf"instances[_-](?:{'|'.join(words)})[^a-z]*\.json", re.IGNORECASE)
         here = sorted(f for f in (folder / "annotations").iterdir() if name.fullmatch(f.name))
@@ -193,20 +270,20 @@ def _labels_in(folder: Path) -> Path | None:
     """The one label file in a folder, or the folder itself where it is laid out as a format; None if neither."""
     if not folder.is_dir():
         return None
-    files = [f for f in sorted(folder.glob("*.json")) if _is_labels(f)]
-    if len(files) > 1:
-        raise DataError(f"{folder}: holds several label files ({', '.join(f.name for f in files)}); name one of them")
-    if files:
-        return files[0]
-    return folder if _is_labels(folder) else None
+    kinds = {f: kind for f in sorted(folder.iterdir()) if f.suffix in _endings() and (kind := _format_of(f))}
+    whole = _format_of(folder)
+    if whole is not None and set(kinds.values()) <= {whole}:
+        return folder  # files of the folder's own format are parts of it, as labelme's are
+    if len(kinds) > 1:
+        raise DataError(f"{folder}: holds several label files ({', '.join(f.name for f in kinds)}); name one of them")
+    return next(iter(kinds), None)
 
 
-def _is_labels(path: Path) -> bool:
+def _format_of(path: Path) -> str | None:
     try:
-        formats.detect(path)
+        return formats.detect(path)
     except FormatError:
-        return False
-    return True
+        return None
 
 
 def _same_classes(sets: Mapping[str, Dataset], sources: Mapping[str, Path]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece.core._runs import expand, owners
 from apiece.core.masks import Masks
 from apiece.ops.overlap import iou
 
@@ -89,13 +90,22 @@ class Runs:
             box[some] = np.stack([left, top, right - left, bottom - top], 1)
         return box
 
-    def strip(self, mask: Int, shift: Int, size: tuple[int, int]) -> Masks:
-        """The chosen masks, each moved right by ``shift``, on one image of ``size``."""
+    def __getitem__(self, mask: Int) -> Runs:
+        """The chosen masks, in the order asked for."""
         begin = self.offsets[mask]
         count = self.offsets[mask + 1] - begin
-        offsets = np.concatenate([[0], np.cumsum(count)])
-        run = np.repeat(begin - offsets[:-1], count) + np.arange(offsets[-1])
-        return Masks(size, self.x[run] + np.repeat(shift, count), self.y0[run], self.y1[run], offsets)
+        run = expand(begin, count)
+        return Runs(self.x[run], self.y0[run], self.y1[run], np.concatenate([[0], np.cumsum(count)]))
+
+    def owners(self) -> Int:
+        """The mask each run belongs to."""
+        return owners(self.offsets)
+
+    def strip(self, mask: Int, shift: Int, size: tuple[int, int]) -> Masks:
+        """The chosen masks, each moved right by ``shift``, on one image of ``size``."""
+        chosen = self[mask]
+        x = chosen.x + np.repeat(shift, np.diff(chosen.offsets))
+        return Masks(size, x, chosen.y0, chosen.y1, chosen.offsets)
 
 
 def mask_pairs(

@@ -45,6 +45,8 @@ class Report:
     """Kinds that were asked for but could not be looked for, and what they would need."""
     predicted: Mapping[tuple[str, int], Predicted] = field(default_factory=dict)
     """Predictions that findings speak of, by split and position of the image."""
+    ids: Mapping[tuple[str, int], Mapping[int, int]] = field(default_factory=dict)
+    """Ids of the instances that findings speak of, where labels have ids: by split and image, by position."""
 
     def level(self, finding: Finding) -> Level:
         """How grave a finding is."""
@@ -82,26 +84,41 @@ class Report:
                     "message": f.message,
                     "fix": self.kinds[f.kind].fix,
                     "repair": f.repair,
-                    **_place(f.place),
-                    "others": [_place(p) for p in f.others],
+                    **self._place(f.place),
+                    "others": [self._place(p) for p in f.others],
                     "predicted": list(f.predicted),
                 }
                 for f in self.findings
             ],
         }
 
+    def where(self, place: Place) -> str:
+        """A place in words: split, image, and the instances' ids, or else their positions."""
+        words = [place.split] if place.split else []
+        if place.image is not None:
+            words.append(place.image)
+        if place.instances:
+            ids = self._ids(place)
+            numbers = [f"#{i}" for i in place.instances] if None in ids else [f"id {i}" for i in ids]
+            words.append(", ".join(numbers[:5]) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""))
+        return " · ".join(words)
+
+    def _ids(self, place: Place) -> list[int | None]:
+        known = {} if place.index is None else self.ids.get((place.split, place.index), {})
+        return [known.get(i) for i in place.instances]
+
+    def _place(self, place: Place) -> dict[str, Any]:
+        return {
+            "split": place.split,
+            "image": place.image,
+            "index": place.index,
+            "instances": list(place.instances),
+            "ids": self._ids(place),
+            "box": None if place.box is None else list(place.box),
+        }
+
     def _rank(self, kind: str) -> int:
         return LEVELS.index(self.kinds[kind].level)
-
-
-def _place(place: Place) -> dict[str, Any]:
-    return {
-        "split": place.split,
-        "image": place.image,
-        "index": place.index,
-        "instances": list(place.instances),
-        "box": None if place.box is None else list(place.box),
-    }
 
 
 def ranked(findings: list[Finding], kinds: Mapping[str, Kind]) -> tuple[Finding, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from apiece.check import _families
 from apiece.check._base import Check, Finding, Kind, Labelled, SetFacts, Settings
@@ -126,6 +127,7 @@ class _Reading:
         self.refs = {split: tuple(source.labels.refs) for split, source in sources.items()}
         self.unread: dict[str, dict[int, FormatError]] = {split: {} for split in sources}
         self.instances = dict.fromkeys(sources, 0)
+        self.ids: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
 
     def __iter__(self) -> Iterator[Labelled]:
         for split, source in self.sources.items():
@@ -137,6 +139,8 @@ class _Reading:
                     self.unread[split][index] = error
                     continue
                 self.instances[split] += len(instances)
+                if instances.ids is not None and len(instances):
+                    self.ids[split, index] = instances.ids
                 instances = self._renamed(instances)
                 found = None if self.predicted is None else self.predicted(split, index)
                 yield Labelled(split, index, ref, instances, predicted=self._joined(found, instances.size))
@@ -260,5 +264,11 @@ def _report(
     unasked: Mapping[str, str],
     kept: Mapping[tuple[str, int], Predicted],
 ) -> Report:
+    spoken: dict[tuple[str, int], dict[int, int]] = {}
+    for place in (p for f in findings for p in (f.place, *f.others) if p.index is not None):
+        ids = reading.ids.get((place.split, place.index or 0))
+        if ids is not None:
+            own = spoken.setdefault((place.split, place.index or 0), {})
+            own.update((i, int(ids[i])) for i in place.instances)
     images = {split: len(refs) for split, refs in reading.refs.items()}
-    return Report(ranked(findings, kinds), kinds, images, reading.instances, unasked, kept)
+    return Report(ranked(findings, kinds), kinds, images, reading.instances, unasked, kept, spoken)

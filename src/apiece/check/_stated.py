@@ -1,0 +1,55 @@
+"""Area and box as a label file states them beside the masks (COCO's ``area`` and ``bbox``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+
+__all__ = ["differs", "own_boxes", "stated", "with_own"]
+
+_SHAPES: dict[str, tuple[int, ...]] = {"area": (), "bbox": (4,)}
+
+
+def stated(instances: Instances, name: str) -> npt.NDArray[Any] | None:
+    """``area`` (N,) or ``bbox`` (N, 4: x, y, width, height); None where there is none, or none that is numbers."""
+    values = instances.attributes.get(name)
+    if values is None or values.shape != (len(instances), *_SHAPES[name]) or values.dtype.kind not in "iuf":
+        return None
+    return values
+
+
+def own_boxes(masks: Masks) -> npt.NDArray[np.float64]:
+    """The masks' boxes as COCO writes them: x, y, width, height."""
+    boxes = masks.boxes.astype(np.float64)
+    boxes[:, 2:] -= boxes[:, :2]
+    return boxes
+
+
+def differs(instances: Instances) -> npt.NDArray[np.bool_]:
+    """(N,) Whether another area or box is stated than the mask has."""
+    other = np.zeros(len(instances), bool)
+    for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):
+        values = stated(instances, name)
+        if values is not None:
+            other |= (values != own).reshape(len(instances), -1).any(1)
+    return other
+
+
+def with_own(instances: Instances, chosen: npt.NDArray[np.int64]) -> Instances:
+    """With the masks' own area and box stated for the ``chosen``; an attribute that then says no more is left out."""
+    attributes = dict(instances.attributes)
+    for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):
+        values = stated(instances, name)
+        if values is None:
+            continue
+        values = values.copy()
+        values[chosen] = own[chosen]
+        attributes[name] = values
+        if np.array_equal(values, own):
+            del attributes[name]
+    return instances.replace(attributes=attributes)

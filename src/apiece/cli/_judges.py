@@ -1,0 +1,103 @@
+"""Predictions that labels are held against: of a model, or of models that have not seen the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from apiece.check import Source
+from apiece.cli._output import note, progress
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, DataError, ImageError
+from apiece.formats import LabelSet, Record
+from apiece.images import read_image
+
+__all__ = ["of_model", "out_of_fold"]
+
+Judge = Callable[[str, int], Instances | None]
+
+
+def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
+    """What a model finds on each image, at the thresholds of its folder; None on images that cannot be read.
+
+    Warns about splits that the model learned from, as far as its folder tells.
+    """
+    from apiece.datasets.dataset import fingerprint
+    from apiece.predict import load
+
+    model = load(folder, device=device)
+    learned = model.loaded.provenance.get("data_fingerprint")
+    for split, source in sources.items():
+        if learned is not None and fingerprint(source.labels) == learned:
+            note(f"apiece: {folder} learned from {split}: it repeats that split's mistakes; use --folds instead")
+    refs = {split: source.labels.refs for split, source in sources.items()}
+
+    def judge(split: str, index: int) -> Instances | None:
+        ref = refs[split][index]
+        try:
+            image = read_image(ref.path, page=ref.page)
+        except ImageError:
+            return None  # a finding of its own
+        return model.predict(image)
+
+    return judge
+
+
+def out_of_fold(folds: int, sources: Mapping[str, Source], config: Path | None, runs: Path) -> Judge:
+    """What models find that were trained without the image, all splits taken together."""
+    from apiece.train.config import TrainConfig
+    from apiece.train.folds import predict_out_of_fold
+
+    if folds < 2:
+        raise ConfigError(f"folds must be at least 2, got {folds}: each model predicts what the others learn from")
+    joined = _Joined(tuple(source.labels for source in sources.values()))
+    settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)
+    with progress("predicting out of fold", len(joined)) as step:
+        found = predict_out_of_fold(joined, folds, settings, runs, step=step)
+    start = dict(zip(sources, joined.starts, strict=True))
+    return lambda split, index: found[start[split] + index]
+
+
+@dataclass(frozen=True)
+class _Joined:
+    """The images of several label sets, one after the other: a `LabelSet`."""
+
+    sets: tuple[LabelSet, ...]
+
+    def __post_init__(self) -> None:
+        if len({labels.classes for labels in self.sets}) > 1:
+            raise DataError("the splits have different classes, so that no model can learn from both; make them agree")
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Position of each set's first image."""
+        return tuple(accumulate(map(len, self.sets[:-1]), initial=0))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.sets[0].classes
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        return tuple(ref for labels in self.sets for ref in labels.refs)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        return self.sets[0].metadata
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sets))
+
+    def __getitem__(self, index: int) -> Record:
+        index = range(len(self))[index]
+        for labels, start in zip(self.sets, self.starts, strict=True):
+            if index < start + len(labels):
+                return labels[index - start]
+        raise IndexError(index)
+
+    def __iter__(self) -> Iterator[Record]:
+        return (record for labels in self.sets for record in labels)

@@ -1,0 +1,276 @@
+"""``apiece check``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from apiece.check._base import Settings
+from apiece.check._report import FailOn, Report
+from apiece.cli._output import note, print_json, print_table, progress
+from apiece.errors import ApieceError, ConfigError, FormatError
+
+if TYPE_CHECKING:
+    from apiece.check._fix import Fixed
+    from apiece.check._source import Source
+    from apiece.core.instances import Instances
+
+__all__ = ["check"]
+
+_COULD_NOT = 2
+_ROWS = 40  # findings in the terminal
+_NAME = 34  # characters of an image's name there
+
+Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
+
+
+@dataclass(frozen=True)
+class _Settings(Settings):
+    """`Settings`, checked within the command, which has an exit code of its own for what is wrong."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What decides where predictions come from."""
+
+    model: Path | None
+    folds: int | None
+    config: Path | None
+    runs: Path
+    device: str
+
+
+def check(
+    data: Path,
+    /,
+    *,
+    images: Path | None = None,
+    no_images: Annotated[bool, Parameter(negative="")] = False,
+    only: Several = (),
+    skip: Several = (),
+    settings: Annotated[_Settings, Parameter(name="*")] = _Settings(),
+    model: Path | None = None,
+    folds: int | None = None,
+    config: Path | None = None,
+    runs: Path = Path("runs/check"),
+    device: str = "auto",
+    fail_on: FailOn = "error",
+    html: Path | None = None,
+    fix: Path | None = None,
+    limit: int | None = None,
+    workers: int | None = None,
+    json: bool = False,
+) -> int:
+    """Find the mistakes in labels, ranked, with pictures; and repair a copy where that is safe.
+
+    Exit codes: 0 nothing at --fail-on or above, 1 something, 2 the labels could not be checked.
+
+    ```
+    apiece check data/
+    apiece check data/train.json --html check.html --fail-on warning
+    apiece check data/ --no-images --only file duplicate
+    apiece check data/ --fix repaired
+    apiece check data/ --model runs/bolts --only model
+    apiece check data/ --folds 5 --config runs/bolts/config.yaml
+    ```
+
+    Parameters
+    ----------
+    data
+        Label file, or folder with train and val.
+    images
+        Folder that image names are relative to; found beside the labels if left out.
+    no_images
+        Look at the labels alone.
+    only
+        Kinds to look for, or families of kinds (file, overlaps, parts ...); by default all.
+    skip
+        Kinds, or families of kinds, to leave out.
+    model
+        Model folder whose predictions the labels are held against. It must not have learned from these images.
+    folds
+        Train this many models, each without the images that it then predicts, and hold the labels against them.
+    config
+        YAML file with the settings of that training, such as the config.yaml of a run.
+    runs
+        Folder for the models of --folds; what is there already is not trained again.
+    device
+        "auto", "cpu", "cuda" or "cuda:1", for --model.
+    fail_on
+        Least grave level that makes the exit code 1.
+    html
+        Write a self-contained page with a picture of every finding.
+    fix
+        Folder for a repaired copy of the labels: dust, exact copies and empty masks gone, areas and boxes computed.
+    limit
+        Most findings shown in the terminal, and of each kind on the page; 0 shows all. By default 40 and 200.
+    workers
+        Processes that read images; by default one for each core.
+    json
+        One JSON object with every finding on standard output instead of tables.
+    """
+    try:
+        options = _Options(model, folds, config, runs, device)
+        sources = _open(data, images)
+        if fix is not None:
+            from apiece.check._fix import check_target
+
+            check_target(sources, fix)
+        chosen = Settings(**asdict(settings))
+        report = _look(sources, chosen, not no_images, only, skip, options, _cores() if workers is None else workers)
+        if html is not None:
+            _write_page(html, report, sources, data, limit)
+        fixed = None if fix is None else _fix(sources, report, fix, data, chosen)
+    except ApieceError as error:
+        note(f"apiece: {error}")
+        return _COULD_NOT
+    if json:
+        print_json(report.to_dict() | ({} if fixed is None else {"fixed": asdict(fixed)}))
+    else:
+        _print(report, _ROWS if limit is None else limit or None)
+        if fixed is not None:
+            _print_changes(fixed, _ROWS if limit is None else limit or None)
+    if html is not None:
+        note(f"page: {html}")
+    if fixed is not None:
+        folder = next(iter(sources.values())).path
+        note(f"repaired copy: {', '.join(str(f) for f in fixed.files.values())}; what was done: {fix}/changes.json")
+        note(f"images stay where they are: read the copy with --images {images or (folder and folder.parent)}")
+    return int(report.fails(fail_on))
+
+
+def _open(data: Path, images: Path | None) -> dict[str, Source]:
+    """The labels of each split, and what their readers refuse, by the file it stands in."""
+    from apiece.check import Source
+    from apiece.datasets.dataset import open_sources
+
+    early: list[FormatError] = []
+    sources: dict[str, Source] = {}
+
+    def told(error: FormatError) -> None:
+        whose = (s for s in sources.values() if s.path is not None and error.path.is_relative_to(s.path))
+        next(whose, next(iter(sources.values()))).refused.append(error) if sources else early.append(error)
+
+    for split, source in open_sources(data, images, on_bad=told).items():
+        sources[split or "train"] = Source(source.labels, [], source.path, source.format)
+    for error in early:
+        told(error)
+    return sources
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _look(
+    sources: Mapping[str, Source],
+    settings: Settings,
+    images: bool,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    options: _Options,
+    workers: int,
+) -> Report:
+    from apiece.check import check as look
+
+    predicted = _predicted(sources, options)
+    with progress("checking", sum(len(s.labels) for s in sources.values())) as step:
+        return look(
+            sources,
+            settings=settings,
+            images=images,
+            predicted=predicted,
+            only=only or None,
+            skip=skip,
+            workers=workers,
+            step=step,
+        )
+
+
+def _predicted(sources: Mapping[str, Source], options: _Options) -> Callable[[str, int], Instances | None] | None:
+    """Where predictions come from; None where there are none."""
+    if options.model is not None and options.folds is not None:
+        raise ConfigError("--model and --folds both make predictions; give one of them")
+    if options.model is not None:
+        from apiece.cli._judges import of_model
+
+        return of_model(options.model, sources, options.device)
+    if options.folds is not None:
+        from apiece.cli._judges import out_of_fold
+
+        return out_of_fold(options.folds, sources, options.config, options.runs)
+    if options.config is not None:
+        raise ConfigError("--config says how --folds trains; give --folds too")
+    return None
+
+
+def _write_page(path: Path, report: Report, sources: Mapping[str, Source], data: Path, limit: int | None) -> None:
+    from apiece.check._page import PER_KIND, write_page
+
+    most = PER_KIND if limit is None else limit or None
+    with progress("drawing", None) as step:
+        write_page(path, report, sources, title=f"Label check of {data.name}", limit=most, step=step)
+
+
+def _fix(sources: Mapping[str, Source], report: Report, out: Path, data: Path, settings: Settings) -> Fixed:
+    from apiece.check._fix import fix
+
+    return fix(sources, report, out, root=data if data.is_dir() else None, settings=settings)
+
+
+def _print(report: Report, limit: int | None) -> None:
+    from rich.markup import escape
+
+    found = report.findings[:limit]
+    rows = [
+        (report.level(f), f.kind, f"{f.sure:.2f}", escape(_where(report, f.place)), escape(f.message)) for f in found
+    ]
+    images, instances = sum(report.images.values()), sum(report.instances.values())
+    if rows:
+        print_table("", ("level", "kind", "sure", "where", "what"), rows)
+        left = len(report.findings) - len(found)
+        if left:
+            note(f"and {left:,} more; --limit 0 shows all, --html FILE shows them with pictures")
+        kinds = [(report.kinds[name], count) for name, count in report.counts.items()]
+        summary = [(kind.level, kind.name, count, escape(kind.fix)) for kind, count in kinds]
+        print_table("", ("level", "kind", "found", "what to do"), summary)
+    words = ", ".join(f"{count:,} {level}{'s' * (count != 1)}" for level, count in report.levels.items())
+    sys.stdout.write(f"{images:,} images, {instances:,} instances: {words}\n")
+    for need in dict.fromkeys(report.unasked.values()):
+        names = [name for name, what in report.unasked.items() if what == need]
+        note(f"not looked for, since it needs {need}: {', '.join(names)}")
+
+
+def _where(report: Report, place: Any) -> str:
+    """A place, long names of images cut in their middle."""
+    name = place.image
+    if name is not None and len(name) > _NAME:
+        half = _NAME // 2
+        name = f"{name[: half - 1]}…{name[-half:]}"
+    return report.where(replace(place, image=name))
+
+
+def _print_changes(fixed: Fixed, limit: int | None) -> None:
+    from rich.markup import escape
+
+    rows = []
+    for c in fixed.changes[:limit]:
+        numbers = [f"id {i}" for i in c.ids] or [f"#{i}" for i in c.instances]
+        which = ", ".join(numbers[:5]) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
+        rows.append((c.split, escape(c.image or ""), which, escape(c.done), ", ".join(c.kinds)))
+    if rows:
+        print_table("other in the copy", ("split", "image", "instances", "done", "since"), rows)
+        if len(fixed.changes) > len(rows):
+            note(f"and {len(fixed.changes) - len(rows):,} more changes; changes.json lists all")
+    else:
+        note("nothing to repair safely: the copy is what was read")

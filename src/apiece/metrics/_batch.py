@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,11 +15,14 @@ from apiece.core.masks import Masks
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._pairs import Pairs, Runs, box_pairs, mask_pairs
 
-__all__ = ["Batch", "Frame", "Searched", "Side"]
+__all__ = ["Batch", "Frame", "Record", "Searched", "Side"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
+
+Record = tuple[Instances, Instances] | tuple[Instances, Instances, Instances]
+"""Truth and predictions of an image; where they differ, truth, what is ranked, and the final answer."""
 
 
 @dataclass(frozen=True)
@@ -149,19 +152,21 @@ class Batch:
         UnknownNameError
             if an instance has a class that is not among ``classes``.
         """
-        for i, (truth, predicted) in enumerate(pairs, first):
-            if truth.size != predicted.size:
-                raise DataError(
-                    f"image {i}: truth lies on {truth.size} (height, width), predictions on {predicted.size}; "
-                    "predict at the image's own size"
-                )
-        return cls(
-            first,
-            len(pairs),
-            classes,
-            _side([truth for truth, _ in pairs], classes, predicted=False),
-            _side([found for _, found in pairs], classes, predicted=True),
-        )
+        truth = _side([truth for truth, _ in pairs], classes, predicted=False)
+        found = [found for _, found in pairs]
+        _check_sizes(first, truth.sizes, found)
+        return cls(first, len(pairs), classes, truth, _side(found, classes, predicted=True))
+
+    def judging(self, found: Sequence[Instances]) -> Batch:
+        """The same images and truth with other predictions, one `Instances` per image.
+
+        Raises
+        ------
+        DataError, UnknownNameError
+            as `of` does.
+        """
+        _check_sizes(self.first, self.truth.sizes, found)
+        return replace(self, predicted=_side(found, self.classes, predicted=True))
 
     @cached_property
     def mask_pairs(self) -> Pairs:
@@ -205,6 +210,15 @@ class Batch:
         both = area + self.truth.pixels[pairs.truth]
         part = np.where(self.truth.crowd[pairs.truth], pairs.iou * area, pairs.iou * both / (1 + pairs.iou))
         return np.rint(part).astype(np.int64)
+
+
+def _check_sizes(first: int, sizes: Int, found: Sequence[Instances]) -> None:
+    for i, (size, predicted) in enumerate(zip(sizes.tolist(), found, strict=True), first):
+        if tuple(size) != predicted.size:
+            raise DataError(
+                f"image {i}: truth lies on {tuple(size)} (height, width), predictions on {predicted.size}; "
+                "predict at the image's own size"
+            )
 
 
 def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) -> Side:
@@ -271,18 +285,16 @@ def _stated(instances: Instances, name: str, shape: tuple[int, ...]) -> Float:
     return values.astype(np.float64)
 
 
-def batches(
-    pairs: Iterator[tuple[Instances, Instances]], classes: tuple[str, ...], max_runs: int, max_images: int
-) -> Iterator[Batch]:
-    """Group a stream of images into batches of at most ``max_runs`` mask runs (or one image) and ``max_images``."""
-    held: list[tuple[Instances, Instances]] = []
-    first = runs = 0
-    for truth, predicted in pairs:
-        new = len(truth.masks.x) + len(predicted.masks.x)
+def grouped(records: Iterable[Record], max_runs: int, max_images: int) -> Iterator[list[Record]]:
+    """Group a stream of images into lists of at most ``max_runs`` mask runs (or one image) and ``max_images``."""
+    held: list[Record] = []
+    runs = 0
+    for record in records:
+        new = sum(len(instances.masks.x) for instances in {id(part): part for part in record}.values())
         if held and (runs + new > max_runs or len(held) == max_images):
-            yield Batch.of(first, held, classes)
-            first, runs, held = first + len(held), 0, []
-        held.append((truth, predicted))
+            yield held
+            runs, held = 0, []
+        held.append(record)
         runs += new
     if held:
-        yield Batch.of(first, held, classes)
+        yield held

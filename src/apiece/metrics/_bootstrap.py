@@ -75,8 +75,8 @@ def _joined(parts: Mapping[str, Sequence[Float]]) -> dict[str, Float]:
 def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
     """Where the middle ``level`` of the draws lies; NaN where the number is defined on none of them.
 
-    >>> interval(np.arange(101.0), 0.9)
-    (5.0, 95.0)
+    >>> interval(np.arange(101.0), 0.5)
+    (25.0, 75.0)
     """
     if not 0 < level < 1:
         raise ConfigError(f"the level of an interval must lie between 0 and 1, got {level}")

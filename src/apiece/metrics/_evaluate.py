@@ -5,22 +5,28 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from apiece import _plugins
-from apiece.core.instances import Instances
-from apiece.errors import DataError, UnknownNameError
-from apiece.metrics._base import Metric, Settings
-from apiece.metrics._batch import Frame, Searched, batches
+from apiece.errors import ConfigError, DataError, UnknownNameError
+from apiece.metrics._base import Judges, Metric, MetricResult, Resampled, Settings
+from apiece.metrics._batch import Batch, Frame, Record, Searched, grouped
+from apiece.metrics._bootstrap import bootstrap as resample
+from apiece.metrics._bootstrap import interval
 from apiece.metrics._curves import Curves
 from apiece.metrics._match import Matches
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "named_metrics"]
 
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
 _MAX_IMAGES = 256
+_ENDS = ("low", "high")
 
 _Fact = TypeVar("_Fact")
 
@@ -33,11 +39,13 @@ class Evaluation:
 
     Attributes
     ----------
-    numbers : every number of every metric by key.
+    numbers : every number of every metric by key; with a bootstrap also ``mask_ap_low`` and ``mask_ap_high``, the 95%
+        interval over images, and so for every number whose metric can be resampled.
     per_class : the same keys for each class name.
     images : number of images.
     extras : what else metrics gave, by metric, then by name.
     notes : sentences to be read beside the numbers.
+    resamples : the numbers on each draw of the bootstrap; empty without one.
     """
 
     numbers: Mapping[str, float]
@@ -45,6 +53,7 @@ class Evaluation:
     images: int
     extras: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
+    resamples: Resampled = field(default_factory=lambda: Resampled({}, {}))
 
     def __getitem__(self, key: str) -> float:
         if key not in self.numbers:
@@ -86,10 +95,10 @@ class Evaluation:
 
 
 def evaluate(
-    pairs: Iterable[tuple[Instances, Instances]],
+    pairs: Iterable[Record],
     classes: Sequence[str] | None = None,
     *,
-    metrics: Sequence[str] = ("coco",),
+    metrics: Sequence[str] | Literal["all"] = ("coco",),
     max_dets: Sequence[int] = (1, 10, 100),
     kinds: Sequence[str] = ("mask", "box"),
     conf: float | Sequence[float] = 0.0,
@@ -97,15 +106,19 @@ def evaluate(
     frames: Iterable[Frame] | None = None,
     frequency: Sequence[str] = (),
     stuff: Sequence[str] = (),
+    bootstrap: int = 0,
+    seed: int = 0,
 ) -> Evaluation:
-    """Hold predictions against truth.
+    """Hold predictions against truth, in one pass.
 
     Parameters
     ----------
     pairs : ``(truth, predicted)`` of each image, joined by the caller; read once, so a generator will do. Every image
-        of the data set belongs here, with empty `Instances` where nothing was found.
+        of the data set belongs here, with empty `Instances` where nothing was found. ``(truth, ranked, answer)`` where
+        a model's ranking and its final answer differ: each metric gets what it judges.
     classes : class names, in the order of the result; default those of the first truth. Labels are joined by name.
-    metrics : names of metrics, the files of ``apiece.metrics``; all share one matching.
+    metrics : names of metrics, the files of ``apiece.metrics``; all share one matching. ``"all"``: every one that
+        applies to what is given.
     max_dets : see `Settings`: COCO's limits on predictions per image and class. No other metric has a limit.
     kinds : COCO of masks, of boxes, or both.
     conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
@@ -114,6 +127,8 @@ def evaluate(
         default all are frames of one.
     frequency : LVIS: ``"r"``, ``"c"`` or ``"f"`` for each class; see `apiece.metrics.lvis.frequencies`.
     stuff : see `Settings`: names of the classes that are stuff.
+    bootstrap : draws of the images for 95% intervals, see `apiece.metrics._bootstrap`; 0: no intervals.
+    seed : of the draws. The same seed and number of images give the same draws.
 
     Raises
     ------
@@ -136,19 +151,105 @@ def evaluate(
             raise DataError("there is no image to evaluate; give pairs of truth and prediction, or classes")
         classes = head[0][0].classes
     names = tuple(classes)
-    running: dict[str, Metric] = {name: _plugins.load(__package__, name).METRIC(names, settings) for name in metrics}
+    running = _Running(metrics, names, settings)
     images = 0
     told = None if searched is None else iter(searched)
     placed = None if frames is None else iter(frames)
-    for batch in batches(itertools.chain(head, stream), names, _MAX_RUNS, _MAX_IMAGES):
+    for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
+        batch = Batch.of(images, [(truth, ranked) for truth, ranked, *_ in group], names)
         if told is not None:
             batch = replace(batch, searched=_next("searched", told, batch.count, images))
         if placed is not None:
             batch = replace(batch, frames=_next("frames", placed, batch.count, images))
-        for metric in running.values():
-            metric.update(batch)
+        running.update(batch, group)
         images += batch.count
-    return _collect(running, names, images)
+    return running.collect(images, bootstrap, seed)
+
+
+def named_metrics(metrics: Sequence[str] | Literal["all"]) -> tuple[str, ...]:
+    """Names of metrics, each once; ``"all"`` stands for every one there is.
+
+    Raises
+    ------
+    ConfigError
+        for a bare name, where a list of them is meant.
+    """
+    if isinstance(metrics, str) and metrics != "all":
+        raise ConfigError(f"metrics is a list of names or 'all', got {metrics!r}; say ({metrics!r},)")
+    return _plugins.names(__package__) if metrics == "all" else tuple(dict.fromkeys(metrics))
+
+
+class _Running:
+    """The metrics of one evaluation. Where all were asked for, those that the data is nothing for are left out."""
+
+    def __init__(self, metrics: Sequence[str] | Literal["all"], classes: tuple[str, ...], settings: Settings) -> None:
+        self._all = metrics == "all"
+        self._classes, self._refused = classes, dict[str, str]()
+        kinds = {name: _plugins.load(__package__, name).METRIC for name in named_metrics(metrics)}
+        self._metrics: dict[str, Metric] = {}
+        for name, kind in kinds.items():
+            with self._refusing(name):
+                self._metrics[name] = kind(classes, settings)
+        self._judged: set[Judges] = {metric.judges for metric in self._metrics.values()}
+
+    @contextmanager
+    def _refusing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (ConfigError, DataError) as error:
+            if not self._all:
+                raise
+            self._refused[name] = str(error)
+
+    def update(self, batch: Batch, group: Sequence[Record]) -> None:
+        """Give each metric what it judges: ``batch`` holds what is ranked, and ``group`` the final answers, too."""
+        given: dict[Judges, Batch] = {"ranked": batch, "answer": batch}
+        if "answer" in self._judged and any(record[-1] is not record[1] for record in group):
+            given["answer"] = batch.judging([record[-1] for record in group])
+        for name, metric in self._metrics.items():
+            if name not in self._refused:
+                with self._refusing(name):
+                    metric.update(given[metric.judges])
+
+    def collect(self, images: int, draws: int, seed: int) -> Evaluation:
+        """Everything together."""
+        numbers: dict[str, float] = {}
+        per_class: dict[str, dict[str, float]] = {name: {} for name in self._classes}
+        extras: dict[str, Mapping[str, Any]] = {}
+        notes: list[str] = []
+        used: list[Metric] = []
+        for name, metric in self._metrics.items():
+            if name in self._refused:
+                continue
+            result = metric.compute()
+            if self._all and not _says_anything(result):
+                continue
+            used.append(metric)
+            numbers.update(result.numbers)
+            for label, values in result.per_class.items():
+                per_class[label].update(values)
+            extras[name] = result.extras
+            notes += (note for note in result.notes if note not in notes)
+        for reason in dict.fromkeys(self._refused.values()):
+            names = ", ".join(name for name, why in self._refused.items() if why == reason)
+            notes.append(f"left out: {names}: {reason}")
+        for note in notes:
+            _log.warning(note)
+        drawn = resample(used, images, draws, seed)
+        numbers |= _intervals(drawn.numbers)
+        for label, of_class in drawn.per_class.items():
+            per_class[label] |= _intervals(of_class)
+        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn)
+
+
+def _says_anything(result: MetricResult) -> bool:
+    """Whether any number is defined; a metric without numbers speaks through its extras."""
+    return not result.numbers or any(np.isfinite(v) and v != -1 for v in result.numbers.values())
+
+
+def _intervals(drawn: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
+    ends = {key: interval(values) for key, values in drawn.items()}
+    return {f"{key}_{end}": value for key, pair in ends.items() for end, value in zip(_ENDS, pair, strict=True)}
 
 
 def _next(name: str, facts: Iterator[_Fact], count: int, before: int) -> tuple[_Fact, ...]:
@@ -156,20 +257,3 @@ def _next(name: str, facts: Iterator[_Fact], count: int, before: int) -> tuple[_
     if len(found) < count:
         raise DataError(f"{name}: given for {before + len(found)} images, and there are more; give one for each")
     return found
-
-
-def _collect(running: Mapping[str, Metric], classes: tuple[str, ...], images: int) -> Evaluation:
-    numbers: dict[str, float] = {}
-    per_class: dict[str, dict[str, float]] = {name: {} for name in classes}
-    extras: dict[str, Mapping[str, Any]] = {}
-    notes: list[str] = []
-    for name, metric in running.items():
-        result = metric.compute()
-        numbers.update(result.numbers)
-        for label, values in result.per_class.items():
-            per_class[label].update(values)
-        extras[name] = result.extras
-        notes += (note for note in result.notes if note not in notes)
-    for note in notes:
-        _log.warning(note)
-    return Evaluation(numbers, per_class, images, extras, tuple(notes))

@@ -23,6 +23,8 @@ Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
+_AT = {round(100 * value): level for level, value in enumerate(IOU_THRESHOLDS)}
+
 
 @dataclass(frozen=True, eq=False)
 class Tally:
@@ -35,6 +37,9 @@ class Tally:
     score : float64 (P,).
     right, wrong : uint8 (areas, P, 2): bit t says true, false positive at IoU threshold t (``numpy.packbits``).
     positives : int64 (areas, classes), truth that counts.
+    image : int32 (P,), its image among all that are evaluated.
+    truth_image, truth_label : int32 (T,), image and class of each truth that is no crowd.
+    truth_counts : bool (areas, T), whether it counts.
     """
 
     label: npt.NDArray[np.int32]
@@ -43,6 +48,10 @@ class Tally:
     right: npt.NDArray[np.uint8]
     wrong: npt.NDArray[np.uint8]
     positives: Int
+    image: npt.NDArray[np.int32]
+    truth_image: npt.NDArray[np.int32]
+    truth_label: npt.NDArray[np.int32]
+    truth_counts: Bool
 
 
 def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) -> tuple[Tally, Int]:
@@ -61,7 +70,8 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
     the tally, and for each prediction of the batch the pair it is matched by at the first threshold, all areas, or -1.
     """
     truth, predicted = batch.truth, batch.predicted
-    right, wrong, positives = [], [], []
+    single = ~truth.crowd
+    right, wrong, counts = [], [], []
     first = np.full(len(predicted), -1, np.int64)
     for name, (low, high) in AREA_RANGES.items():
         ignored = truth.crowd | (truth.area < low) | (truth.area > high)
@@ -76,9 +86,17 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
         matched = match >= 0
         right.append(_bits((matched & ~ignored_by)[:, kept]))
         wrong.append(_bits((~matched & ~outside)[:, kept]))
-        positives.append(np.bincount(truth.label[~ignored], minlength=len(batch.classes)))
-    label, rank = (column[kept].astype(np.int32) for column in (predicted.label, predicted.rank))
-    return Tally(label, rank, predicted.score[kept], np.stack(right), np.stack(wrong), np.stack(positives)), first
+        counts.append(~ignored[single])
+    label, rank, image = (
+        column[kept].astype(np.int32) for column in (predicted.label, predicted.rank, predicted.image + batch.first)
+    )
+    truth_image, truth_label = ((c[single]).astype(np.int32) for c in (truth.image + batch.first, truth.label))
+    positives = np.stack([np.bincount(truth_label[c], minlength=len(batch.classes)) for c in counts])
+    made = Tally(
+        label, rank, predicted.score[kept], np.stack(right), np.stack(wrong), positives,
+        image, truth_image, truth_label, np.stack(counts),
+    )  # fmt: skip
+    return made, first
 
 
 def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -121,12 +139,11 @@ def summary(t: Tally, classes: tuple[str, ...], max_dets: Sequence[int]) -> tupl
         f"ar{m}": np.stack([ranking.recall(_level(right[0], k) & (rank < m), t.positives[0]) for k in levels], 1)
         for m in max_dets
     }
-    at = {round(100 * value): k for k, value in enumerate(IOU_THRESHOLDS)}
     sizes = [name for name in AREA_RANGES if name]
     numbers = {
         "ap": ap[""],
-        "ap50": ap[""][:, at[50]],
-        "ap75": ap[""][:, at[75]],
+        "ap50": ap[""][:, _AT[50]],
+        "ap75": ap[""][:, _AT[75]],
         **{f"ap_{name}": ap[name] for name in sizes},
         **limited,
         **{f"ar_{name}": ar[name] for name in sizes},
@@ -149,12 +166,16 @@ def mean_defined(values: npt.ArrayLike) -> float:
 def joined(parts: Sequence[Tally], classes: int) -> Tally:
     """The tallies of several batches as one."""
     areas, width = len(AREA_RANGES), (len(IOU_THRESHOLDS) + 7) // 8
-    nothing = np.zeros((areas, 0, width), np.uint8)
+    whole, bits = np.zeros(0, np.int32), np.zeros((areas, 0, width), np.uint8)
     return Tally(
-        np.concatenate([np.zeros(0, np.int32), *(p.label for p in parts)]),
-        np.concatenate([np.zeros(0, np.int32), *(p.rank for p in parts)]),
+        np.concatenate([whole, *(p.label for p in parts)]),
+        np.concatenate([whole, *(p.rank for p in parts)]),
         np.concatenate([np.zeros(0), *(p.score for p in parts)]),
-        np.concatenate([nothing, *(p.right for p in parts)], 1),
-        np.concatenate([nothing, *(p.wrong for p in parts)], 1),
+        np.concatenate([bits, *(p.right for p in parts)], 1),
+        np.concatenate([bits, *(p.wrong for p in parts)], 1),
         np.sum([np.zeros((areas, classes), np.int64), *(p.positives for p in parts)], 0),
+        np.concatenate([whole, *(p.image for p in parts)]),
+        np.concatenate([whole, *(p.truth_image for p in parts)]),
+        np.concatenate([whole, *(p.truth_label for p in parts)]),
+        np.concatenate([np.zeros((areas, 0), bool), *(p.truth_counts for p in parts)], 1),
     )

@@ -24,8 +24,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
+from apiece.metrics._cells import Cells, mean_over
 from apiece.metrics._match import IOU_THRESHOLDS, most
 from apiece.metrics._pairs import Pairs
 
@@ -77,7 +78,7 @@ def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:
 
 
 class ApTau:
-    """AP-tau over a stream of batches; keeps three counts per image, class summed, and threshold."""
+    """AP-tau over a stream of batches; keeps three counts per threshold of each image and class with anything in it."""
 
     judges: ClassVar[Judges] = "answer"
 
@@ -88,33 +89,48 @@ class ApTau:
 
     def reset(self) -> None:
         """Forget everything."""
-        levels = len(IOU_THRESHOLDS)
-        self._per_class = np.zeros((levels, len(self.classes), 3), np.int64)
-        self._per_image = [np.zeros((levels, 0, 3), np.int32)]
+        self._cells = Cells(len(self.classes), 3 * len(IOU_THRESHOLDS))
 
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch."""
         counts = count(batch, batch.mask_pairs, self.conf)
-        self._per_class += counts.sum(1)
-        self._per_image.append(counts.sum(2).astype(np.int32))
+        self._cells.add(counts.transpose(1, 2, 0, 3).reshape(batch.count, len(self.classes), -1))
 
     def compute(self) -> MetricResult:
         """All numbers; per class pooled only. Extra ``"counts"``: int32 (thresholds, images, 3) of TP, FP, FN."""
-        counts = np.concatenate(self._per_image, 1)
-        by_image = accuracy(counts)
-        judged = ~np.isnan(by_image)
-        mean = np.divide(
-            np.where(judged, by_image, 0).sum(1), judged.sum(1), out=np.full(len(counts), np.nan), where=judged.any(1)
-        )
-        numbers = _keyed(accuracy(self._per_class.sum(1)), "") | _keyed(mean, "_image")
-        pooled = accuracy(self._per_class)
-        per_class = {name: _keyed(pooled[:, k], "") for k, name in enumerate(self.classes)}
+        counts = self._per_image()
+        pooled = _unpacked(self._cells.sums())[:, 0]
+        numbers = _keyed(accuracy(pooled.sum(1)), "") | _keyed(mean_over(accuracy(counts)), "_image")
+        by_class = accuracy(pooled)
+        per_class = {name: _keyed(by_class[:, k], "") for k, name in enumerate(self.classes)}
         return MetricResult(numbers, per_class, {"counts": counts})
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        pooled = _unpacked(self._cells.sums(weights))
+        by_image = np.stack([mean_over(values, weights) for values in accuracy(self._per_image())])
+        by_class = accuracy(pooled)
+        per_class = {name: _by_key(by_class[..., k], "") for k, name in enumerate(self.classes)}
+        return Resampled(_by_key(accuracy(pooled.sum(2)), "") | _by_key(by_image, "_image"), per_class)
+
+    def _per_image(self) -> npt.NDArray[np.int32]:
+        """TP, FP, FN of all classes together: int32 (thresholds, images, 3)."""
+        return _unpacked(self._cells.by_image()).astype(np.int32)
 
 
 METRIC = ApTau
 
 
+def _unpacked(columns: Float) -> Float:
+    """(..., 3 thresholds) to (thresholds, ..., 3)."""
+    return np.moveaxis(columns.reshape(*columns.shape[:-1], len(IOU_THRESHOLDS), 3), -2, 0)
+
+
 def _keyed(values: Float, suffix: str) -> dict[str, float]:
+    return {key: float(value) for key, value in _by_key(values, suffix).items()}
+
+
+def _by_key(values: Float, suffix: str) -> dict[str, Float]:
+    """Each threshold and their mean by key; first axis thresholds."""
     keys = [f"ap_tau{round(100 * t)}{suffix}" for t in IOU_THRESHOLDS]
-    return {f"ap_tau{suffix}": float(values.mean())} | dict(zip(keys, values.tolist(), strict=True))
+    return {f"ap_tau{suffix}": values.mean(0)} | dict(zip(keys, values, strict=True))

@@ -23,15 +23,17 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Side
 from apiece.metrics._match import Matches
 from apiece.metrics._pairs import Pairs
 from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
+from apiece.metrics._tally_draws import resampled
 
 __all__ = ["METRIC", "Coco"]
 
 Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
 
 
 class Coco:
@@ -87,6 +89,18 @@ class Coco:
         if "mask" in self.kinds:
             extras["matches"] = _joined_matches(self._matches, self.classes)
         return MetricResult(numbers, per_class, extras, self._notes())
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        numbers: dict[str, Float] = {}
+        per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}
+        for kind in self.kinds:
+            whole = joined(self._tallies[kind], len(self.classes))
+            found = resampled(whole, f"{kind}_", self.classes, self.max_dets, weights)
+            numbers |= found.numbers
+            for name, values in found.per_class.items():
+                per_class[name] |= values
+        return Resampled(numbers, per_class)
 
     def _notes(self) -> tuple[str, ...]:
         """What the limit left out: a cap that bites says so."""

@@ -13,7 +13,7 @@ from apiece.core.masks import Masks
 from apiece.measure._hull import hull_columns, hull_polygons
 from apiece.ops.overlap import intersections
 
-__all__ = ["bare_on_lines", "bare_pixels", "closed", "grown", "hulls", "nearest", "parts_of"]
+__all__ = ["bare_on_lines", "bare_pixels", "closed", "crossings", "grown", "hulls", "parts_of"]
 
 
 def parts_of(masks: Masks) -> tuple[Masks, Int]:
@@ -65,30 +65,29 @@ def grown(masks: Masks) -> Masks:
     return Masks.concatenate(moved).merge(np.tile(np.arange(len(masks)), 5), len(masks))
 
 
-def nearest(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, int]:
-    """The nearest pixels of two lists of runs of ``masks``: (x, y) in one, (x, y) in the other, and the other's run.
+def crossings(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, Int]:
+    """For each of some runs of ``masks`` the nearest pixel of other runs.
 
-    Compares every run with every other, in pieces; columns and rows are whole numbers, so it is exact.
+    Compares every run with every other, in pieces; exact, and no pixel is looked at.
+
+    Returns
+    -------
+    begin, end : int64 (len(first), 2): a pixel x, y of the run, and the nearest one to it of the others.
+    run : which of the runs that is.
     """
-    best, found = np.inf, (0, 0)
-    step = max((1 << 21) // max(len(second), 1), 1)
+    x, y0, y1 = (a.astype(np.int64) for a in (masks.x, masks.y0, masks.y1))
+    run = np.zeros(len(first), np.int64)
+    step = max((1 << 20) // max(len(second), 1), 1)
     for lo in range(0, len(first), step):
         some = first[lo : lo + step, None]
-        across = (masks.x[some] - masks.x[second]).astype(np.int64)
-        down = np.maximum(masks.y0[some] - masks.y1[second], masks.y0[second] - masks.y1[some]).astype(np.int64) + 1
-        apart = across**2 + np.maximum(down, 0) ** 2
-        at = int(apart.argmin())
-        if apart.flat[at] < best:
-            best, found = float(apart.flat[at]), (int(first[lo + at // len(second)]), int(second[at % len(second)]))
-    a, b = found
-    top, bottom = max(int(masks.y0[a]), int(masks.y0[b])), min(int(masks.y1[a]), int(masks.y1[b])) - 1
-    if top <= bottom:  # side by side: any row that both have
-        ya = yb = (top + bottom) // 2
-    elif masks.y1[a] <= masks.y0[b]:
-        ya, yb = int(masks.y1[a]) - 1, int(masks.y0[b])
-    else:
-        ya, yb = int(masks.y0[a]), int(masks.y1[b]) - 1
-    return np.array([masks.x[a], ya], np.int64), np.array([masks.x[b], yb], np.int64), b
+        down = np.maximum(np.maximum(y0[some] - y1[second], y0[second] - y1[some]) + 1, 0)
+        run[lo : lo + step] = second[((x[some] - x[second]) ** 2 + down**2).argmin(1)]
+    # where both have a row in common the line is level, in the middle of these rows
+    top, bottom = np.maximum(y0[first], y0[run]), np.minimum(y1[first], y1[run]) - 1
+    level, above = (top + bottom) // 2, y1[first] <= y0[run]
+    begin = np.where(top <= bottom, level, np.where(above, y1[first] - 1, y0[first]))
+    end = np.where(top <= bottom, level, np.where(above, y0[run], y1[run] - 1))
+    return np.stack([x[first], begin], 1), np.stack([x[run], end], 1), run
 
 
 def bare_on_lines(cover: Masks, begin: Int, end: Int) -> tuple[Int, Int]:

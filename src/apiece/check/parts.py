@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from apiece.check._base import Check, Finding, Kind, Labelled, SetFacts, Settings
-from apiece.check._shapes import bare_on_lines, bare_pixels, grown, hulls, nearest, parts_of
-from apiece.core._runs import Int
+from apiece.check._shapes import bare_on_lines, bare_pixels, crossings, grown, hulls, parts_of
+from apiece.core._runs import Bool, Int
 from apiece.core.masks import Masks
 from apiece.ops.overlap import intersections
 
@@ -22,12 +23,20 @@ WORTHY = 0.1
 """Share of the main part's pixels from which a part may be an object of its own; below it is a fragment."""
 MOST = 32
 """Largest parts of a mask that are looked at."""
+FACING = 64
+"""Lines between two parts that are looked along."""
 ORDINARY = 0.25
 """Share of a class's masks from which several parts are the nature of the class, not a mistake."""
 PIECE = 0.3
 """Most pixels of a piece, as a share of the neighbour that it may have been cut off from."""
 RIM = 0.25
 """Least share of a piece's rim that lies in that neighbour."""
+SUNK = 0.25
+"""Most of a piece that lies within the neighbour's hull; what is sunk deeper lies on top of it, and hides it."""
+NOTCH = 0.25
+"""Most hollow that a piece may add to the neighbour's, as a share of the piece's pixels."""
+
+Float = npt.NDArray[np.float64]
 
 
 # ---------------------------------------------------------------- several parts
@@ -71,17 +80,12 @@ def _groups(labelled: Labelled, settings: Settings) -> Iterator[tuple[int, list[
     real = real[number[owner[real]] > 1]
     if not len(real):
         return
-    links = _links(pieces, owner, real)
-    between, bare = bare_on_lines(instances.masks.union(), links[:, 2:4], links[:, 4:])
-    gap = np.hypot(*(links[:, 4:] - links[:, 2:4]).T)
+    part, other, gap, hidden = _links(pieces, owner, real, instances.masks.union())
     height, width = pieces.size
     box = pieces.boxes
     edge = (box[:, :2] == 0).any(1) | (box[:, 2] == width) | (box[:, 3] == height)
-    part, other = links[:, 0], links[:, 1]
-    # what lies over an object hides its middle; labels leave a pixel free on either side of it at times
-    hidden = (bare == 0) | ((bare <= 2) & (between - bare > bare))
-    beyond = edge[part] & edge[other] & (gap <= _diameter(pieces.area[other]))
-    joined = hidden | beyond
+    # what leaves the image may hang together outside
+    joined = hidden | (edge[part] & edge[other] & (gap <= _diameter(pieces.area[other])))
     begins = np.flatnonzero(np.diff(owner[part], prepend=-1))
     for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(part)], strict=True):
         groups = _gather(pieces.area, part[a:b], other[a:b], gap[a:b], joined[a:b])
@@ -89,23 +93,34 @@ def _groups(labelled: Labelled, settings: Settings) -> Iterator[tuple[int, list[
             yield int(owner[part[a]]), groups
 
 
-def _links(pieces: Masks, owner: Int, real: Int) -> Int:
-    """Each part but its mask's largest, the larger part nearest to it, and the pixels x, y of both that are nearest."""
-    rows = []
+def _links(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, Int, Float, Bool]:
+    """Each part but its mask's largest, the larger part nearest to it, its distance, and whether others lie between."""
+    part, other, lines = [], [], []
     order = real[np.lexsort((-pieces.area[real], owner[real]))]
     begins = np.flatnonzero(np.diff(owner[order], prepend=-1))
     for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(order)], strict=True):
-        parts = order[a : min(b, a + MOST)].tolist()
-        runs = [np.arange(pieces.offsets[p], pieces.offsets[p + 1]) for p in parts]
-        for k in range(1, len(parts)):
-            larger = np.concatenate(runs[:k])
-            begin, end, run = nearest(pieces, runs[k], larger)
-            to = int(np.searchsorted(pieces.offsets, run, "right")) - 1
-            rows.append([parts[k], to, *begin.tolist(), *end.tolist()])
-    return np.array(rows, np.int64).reshape(-1, 6)
+        chosen = order[a : min(b, a + MOST)].tolist()
+        runs = [np.arange(pieces.offsets[p], pieces.offsets[p + 1]) for p in chosen]
+        for k in range(1, len(chosen)):
+            begin, end, run = crossings(pieces, runs[k], np.concatenate(runs[:k]))
+            far = np.hypot(*(end - begin).T)
+            least = int(far.argmin())
+            part.append(chosen[k])
+            other.append(int(np.searchsorted(pieces.offsets, run[least], "right")) - 1)
+            # the side that faces the other part: what lies between is told by all of it, not by its nearest corner
+            facing = np.append(least, np.flatnonzero(far <= 2 * far[least] + 4)[:FACING])
+            lines.append(np.concatenate([begin[facing], end[facing]], 1))
+    flat = np.concatenate(lines)
+    between, bare = bare_on_lines(cover, flat[:, :2], flat[:, 2:])
+    # labels leave a pixel free on either side of what lies over an object at times
+    over = ((bare == 0) | ((bare <= 2) & (between - bare > bare))).astype(np.float64)
+    first = np.cumsum([0, *(len(some) for some in lines[:-1])])
+    gap = np.hypot(*(flat[first, 2:] - flat[first, :2]).T)
+    hidden = np.add.reduceat(over, first) >= 0.5 * np.array([len(some) for some in lines])
+    return np.array(part, np.int64), np.array(other, np.int64), gap, hidden
 
 
-def _gather(area: Int, part: Int, other: Int, gap: Int, joined: Int) -> list[_Group]:
+def _gather(area: Int, part: Int, other: Int, gap: Float, joined: Bool) -> list[_Group]:
     """The groups that are left when joined parts are one; a part's link leads to a larger one, seen before it."""
     root = {int(other[0]): int(other[0])}
     total = Counter({int(other[0]): int(area[other[0]])})
@@ -144,7 +159,7 @@ def _judge(labelled: Labelled, i: int, groups: Sequence[_Group], name: str) -> I
         )
 
 
-def _diameter(area: Int | int) -> Int:
+def _diameter(area: Int | int) -> Float:
     """Of the disc of the same area."""
     return np.sqrt(np.asarray(area) * (4 / np.pi))
 
@@ -178,7 +193,7 @@ def _dust(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     area = instances.masks.area
     for i in np.flatnonzero((area > 0) & (area <= settings.dust) & ~instances.crowd).tolist():
         name = instances.classes[instances.labels[i]]
-        pixels = f"{area[i]} pixel" + "s" * (area[i] > 1)
+        pixels = "1 pixel" if area[i] == 1 else f"{area[i]} pixels"
         yield Finding("speck", f"{name}: the whole mask has {pixels}", 0.9, labelled.place(i), repair="drop")
     if not (instances.masks.parts[area > settings.dust] > 1).any():
         return
@@ -188,10 +203,10 @@ def _dust(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     pixels = np.bincount(owner[small], weights=pieces.area[small], minlength=len(instances)).astype(np.int64)
     for i in np.flatnonzero((number > 0) & (number < np.bincount(owner, minlength=len(instances)))).tolist():
         name = instances.classes[instances.labels[i]]
+        specks = "a loose speck" if number[i] == 1 else f"{number[i]} loose specks"
         yield Finding(
             "dust",
-            f"{name}: {number[i]} loose speck{'s' * (number[i] > 1)} of {pixels[i]} pixels in all, "
-            f"beside {area[i] - pixels[i]:,}",
+            f"{name}: {specks} of {pixels[i]} pixels in all, beside {area[i] - pixels[i]:,}",
             0.7,
             labelled.place(i),
             repair="dust",
@@ -214,24 +229,27 @@ def _pieces(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     a, b, share = small[a[right]], b[right].astype(np.int64), share[right]
     if not len(a):
         return
-    notch = _notches(masks, a, b) / area[a]
-    for k in np.flatnonzero(notch <= 0.25).tolist():
+    notch, sunk = _fit(masks, a, b)
+    for k in np.flatnonzero((notch <= NOTCH) & (sunk <= SUNK)).tolist():
         name = instances.classes[instances.labels[a[k]]]
         yield Finding(
             "cut_off",
             f"{name}: a mask of {area[a[k]]:,} pixels sits on one of {area[b[k]]:,} with {share[k]:.0%} of its rim, "
             "and completes its outline",
-            float(np.clip((share[k] + 0.25 - notch[k]) / 1.2, 0.05, 0.9)),
+            float(np.clip(share[k] + NOTCH - notch[k], 0.05, 0.9)),
             labelled.place(int(a[k]), int(b[k])),
         )
 
 
-def _notches(masks: Masks, piece: Int, body: Int) -> Int:
-    """Bare pixels of the hull of piece and body together, beyond those of the hull of the body."""
+def _fit(masks: Masks, piece: Int, body: Int) -> tuple[Float, Float]:
+    """How much hollow a piece adds to its body, and how much of it lies within the body's hull: shares of the piece."""
     count = len(piece)
     pairs = Masks.concatenate([masks[piece], masks[body]]).merge(np.tile(np.arange(count), 2), count)
-    cover = masks.union()
-    return bare_pixels(hulls(pairs), cover) - bare_pixels(hulls(masks[body]), cover)
+    cover, area = masks.union(), masks.area[piece]
+    alone = hulls(masks[body])
+    added = bare_pixels(hulls(pairs), cover) - bare_pixels(alone, cover)
+    sunk = intersections(masks[piece], alone).diagonal()
+    return added / area, sunk / area
 
 
 CHECK = Check(

@@ -48,12 +48,13 @@ from apiece.train._validate import Validation, Validator
 from apiece.train.checkpoint import RunState, read_state, restore, write_state
 from apiece.train.config import TrainConfig, build_model_config
 
-__all__ = ["TrainResult", "train"]
+__all__ = ["STATE", "TrainResult", "train"]
 
 log = logging.getLogger("apiece")
 
 _VAL_SHARE = 0.2
-_STATE = Path("last") / "state.safetensors"
+STATE = Path("last") / "state.safetensors"
+"""Where in a run's folder the state is that ``resume`` goes on from."""
 # may differ when a run is resumed: they say how long and where, not what is computed
 _FREE = {
     "cache", "data", "device", "epochs", "max_time", "out", "overwrite", "patience", "resume", "save_every",
@@ -81,12 +82,15 @@ class TrainResult:
     seconds: float
 
 
-def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
+def train(
+    config: TrainConfig | None = None, *, splits: tuple[Dataset, Dataset] | None = None, **settings: Any
+) -> TrainResult:
     """Train a model.
 
     Parameters
     ----------
     config : all settings; or give them by name: ``train(data="data/", model="embedding", max_time="30m")``.
+    splits : the images to train and to validate on, in place of those at ``data``.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
     log.info("settings:\n%s", config.to_yaml())
 
     # what there is to learn from
-    training, validation = open_splits(config)
+    training, validation = splits or open_splits(config)
     found = survey(training, config)
     print_of_data = fingerprint(training)
     counts = class_counts(training.labels).toarray() if config.balance != "none" else None
@@ -138,7 +142,7 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
         state, tensors = saved
         if state.fingerprint != print_of_data:
             raise DataError(f"{config.data}: images or labels changed since this run began; start anew with overwrite")
-        restore(config.folder / _STATE, tensors, module, average.module, optimizer)
+        restore(config.folder / STATE, tensors, module, average.module, optimizer)
         clock.add(state.seconds)
         _forget_broken_best(config.folder, state)
         log.info("resuming after step %d and %.0f s", state.step, state.seconds)
@@ -177,7 +181,7 @@ def train(config: TrainConfig | None = None, **settings: Any) -> TrainResult:
         )
 
     def save_state() -> None:
-        write_state(config.folder / _STATE, state, module, average.module, optimizer)
+        write_state(config.folder / STATE, state, module, average.module, optimizer)
 
     with Report(config.folder, state.step) as report, _quiet_lightning():
         loop = Loop(
@@ -224,7 +228,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 
 def _open_folder(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | None:
     """Make the run's folder and write ``config.yaml``; gives the state to resume from, if that is asked for."""
-    folder, state = config.folder, config.folder / _STATE
+    folder, state = config.folder, config.folder / STATE
     saved = None
     if config.resume:
         saved = read_state(state)
@@ -237,7 +241,7 @@ def _open_folder(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | No
         raise ConfigError(f"{folder} holds a run already; give another out, or resume or overwrite")
     folder.mkdir(parents=True, exist_ok=True)
     if config.overwrite:
-        for name in (_STATE, Path("model.json"), Path("model.safetensors"), Path("log.csv")):
+        for name in (STATE, Path("model.json"), Path("model.safetensors"), Path("log.csv")):
             (folder / name).unlink(missing_ok=True)
     with atomic(folder / "config.yaml") as path:
         path.write_text(config.to_yaml(), encoding="utf-8")

@@ -1,0 +1,155 @@
+"""Images that are in the set more than once: across splits, where they spoil every number, and within one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._hash import TURNS, Pairs, Print, near_pairs, print_of
+
+__all__ = ["CHECK"]
+
+Int = npt.NDArray[np.int64]
+
+_Seen = tuple[Place, Print]
+
+
+def _remember(labelled: Labelled, settings: Settings) -> _Seen | None:
+    return None if labelled.image is None else (labelled.place(), print_of(labelled.image))
+
+
+@dataclass(frozen=True, eq=False)
+class _Groups:
+    """Images of the same pixels, taken as one, and which groups look alike.
+
+    Attributes
+    ----------
+    places : every image, in order.
+    group : int64 (images,), group of each.
+    split : int64 (images,), split of each, in the order in which splits first occur.
+    first : int64 (groups, splits), the first image of each group in each split, or -1.
+    pairs : groups that look alike.
+    """
+
+    places: Sequence[Place]
+    group: Int
+    split: Int
+    first: Int
+    pairs: Pairs
+
+
+def _conclude(remembered: Sequence[_Seen], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
+    if len(remembered) < 2:
+        return
+    groups = _group(remembered, list(facts.refs), settings.near)
+    yield from _across(groups)
+    yield from _within(groups)
+
+
+def _group(remembered: Sequence[_Seen], splits: list[str], near: int) -> _Groups:
+    places, prints = zip(*remembered, strict=True)
+    _, head, group = np.unique(np.array([p.digest.hex() for p in prints]), return_index=True, return_inverse=True)
+    order = {name: k for k, name in enumerate(dict.fromkeys([*splits, *(p.split for p in places)]))}
+    split = np.array([order[p.split] for p in places], np.int64)
+    first = np.full((len(head), len(order)), -1, np.int64)
+    # where an index occurs twice the last value stays: reversed, the first image
+    back = np.arange(len(places))[::-1]
+    first[group[back], split[back]] = back
+    return _Groups(places, group, split, first, near_pairs([prints[k] for k in head], near))
+
+
+def _across(groups: _Groups) -> Iterator[Finding]:
+    """One finding for each image outside the first split that an earlier split has too."""
+    pairs = groups.pairs
+    both = np.concatenate([pairs.first, pairs.second]), np.concatenate([pairs.second, pairs.first])
+    order = np.lexsort((-np.tile(pairs.likeness, 2), both[0]))
+    mine, other = both[0][order], both[1][order]
+    which = np.tile(np.arange(len(pairs.first)), 2)[order]
+    begin = np.searchsorted(mine, groups.group, "left")
+    end = np.searchsorted(mine, groups.group, "right")
+    earlier = [(groups.first[:, :k] >= 0).any(axis=1) for k in range(groups.first.shape[1])]
+    for i, (g, k) in enumerate(zip(groups.group.tolist(), groups.split.tolist(), strict=True)):
+        near = slice(begin[i], end[i])
+        leaking = earlier[k][other[near]]
+        same = bool(earlier[k][g])
+        if not same and not leaking.any():
+            continue
+        alike = np.concatenate([[g] if same else [], other[near][leaking]]).astype(np.int64)
+        found = groups.first[alike, :k]
+        others = tuple(groups.places[j] for j in found[found >= 0].tolist())
+        likeness, how = (1.0, "the same pixels") if same else _how(pairs, int(which[near][leaking][0]))
+        place = groups.places[i]
+        also = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        yield Finding(
+            "leak",
+            f"{place.split} image {place.image} is {others[0].split} image {others[0].image} again{also}: {how}",
+            likeness,
+            place,
+            others,
+        )
+
+
+def _how(pairs: Pairs, k: int) -> tuple[float, str]:
+    likeness, turn = float(pairs.likeness[k]), TURNS[int(pairs.turn[k])][1]
+    return likeness, ", ".join([*([turn] if turn else []), f"thumbnails correlate to {likeness:.3f}"])
+
+
+def _within(groups: _Groups) -> Iterator[Finding]:
+    """One finding for all images of a split that hang together."""
+    pairs = groups.pairs
+    for k in range(groups.first.shape[1]):
+        here = groups.first[:, k] >= 0
+        both = here[pairs.first] & here[pairs.second]
+        edges = (np.ones(int(both.sum()), np.int8), (pairs.first[both], pairs.second[both]))
+        _, part = connected_components(sp.coo_array(edges, shape=(len(here), len(here))), directed=False)
+        images = np.flatnonzero(groups.split == k)
+        images = images[np.argsort(part[groups.group[images]], kind="stable")]
+        cluster = part[groups.group[images]]
+        weakest = np.ones(len(here))
+        np.minimum.at(weakest, part[pairs.first[both]], pairs.likeness[both])
+        for members in np.split(images, np.flatnonzero(np.diff(cluster)) + 1):
+            if len(members) > 1:
+                places = [groups.places[i] for i in members.tolist()]
+                sure = float(weakest[part[groups.group[members[0]]]])
+                how = "the same pixels" if len(set(groups.group[members].tolist())) == 1 else "near-duplicates"
+                yield Finding(
+                    "repeated_image",
+                    f"{places[0].image} is in {places[0].split} {len(places)} times ({how}), as {_names(places[1:])}",
+                    sure,
+                    places[0],
+                    tuple(places[1:]),
+                )
+
+
+def _names(places: Sequence[Place]) -> str:
+    names = [str(p.image) for p in places]
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+CHECK = Check(
+    summary="Images that are in the set more than once, across splits or within one.",
+    kinds=(
+        Kind(
+            "leak",
+            "error",
+            "A validation or test image that an earlier split has too: the same pixels, or a near-duplicate (a hash of "
+            "64 bits that differs in up to near of them, confirmed by thumbnails; mirrored and turned ones too).",
+            "Take it out of one of the two splits; what is measured on it says nothing.",
+        ),
+        Kind(
+            "repeated_image",
+            "warning",
+            "Images of one split that are the same, or near-duplicates.",
+            "Keep one, and see that its labels are the right ones.",
+        ),
+    ),
+    remember=_remember,
+    conclude=_conclude,
+    needs="image",
+)

@@ -165,7 +165,7 @@ def _check_ids(batch: Batch, side: Side, chosen: Bool, kind: str) -> None:
     if len(lacking):
         image = batch.first + side.image[lacking[0]]
         raise DataError(
-            f"image {image}: the {kind} have no ids, and tracking metrics follow objects by them; "
+            f"image {image}: objects of the {kind} have no ids, and tracking metrics follow objects by them; "
             f"{'track them first' if kind == 'predictions' else 'use labels of a video with ids, or other metrics'}"
         )
     rows = np.flatnonzero(chosen)
@@ -174,8 +174,8 @@ def _check_ids(batch: Batch, side: Side, chosen: Bool, kind: str) -> None:
     if twice.any():
         row = rows[int(np.argmax(twice))]
         raise DataError(
-            f"image {batch.first + side.image[row]}: the {kind} have two objects of class "
-            f"{batch.classes[side.label[row]]!r} with id {side.id[row]}; an id is that of one object in each frame"
+            f"image {batch.first + side.image[row]}: two objects of the {kind}, of class "
+            f"{batch.classes[side.label[row]]!r}, have id {side.id[row]}; in one frame an id is that of one object"
         )
 
 

@@ -6,7 +6,7 @@
 - ``id_switches``: matches of a true track to another predicted track than when it was matched last.
 - ``motsa = (TP - FP - id_switches) / truths``; ``smotsa`` has the sum of the matches' IoU in place of TP; ``motsp`` is
   the mean IoU of the matches. The first two may be negative.
-- ``fragmentations``: how often a true track is found again after it was lost.
+- ``fragmentations``: how often a true track is found again after frames in which it was not found, or not there.
 - ``mostly_tracked``, ``partly_tracked``, ``mostly_lost``: true tracks matched in more than 0.8, in at least 0.2, in
   less than 0.2 of their frames.
 - ``mots_tp``, ``mots_fp``, ``mots_fn``: the counts.

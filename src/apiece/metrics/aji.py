@@ -58,9 +58,9 @@ def _sums(batch: Batch, answer: Answer, chosen: Int) -> tuple[Float, Float]:
     alone_t, alone_p = ~truth.crowd, answer.counted & ~answer.spared
     alone_t[t] = alone_p[p] = False
     cells = batch.count * len(batch.classes)
-    whole = np.bincount(truth.group[t], truth.pixels[t] + predicted.pixels[p] - shared, cells)
-    whole += np.bincount(truth.group[alone_t], truth.pixels[alone_t], cells)
-    whole += np.bincount(predicted.group[alone_p], predicted.pixels[alone_p], cells)
+    group = np.concatenate([truth.group[t], truth.group[alone_t], predicted.group[alone_p]])
+    joined = truth.pixels[t] + predicted.pixels[p] - shared
+    whole = np.bincount(group, np.concatenate([joined, truth.pixels[alone_t], predicted.pixels[alone_p]]), cells)
     return np.bincount(truth.group[t], shared, cells), whole
 
 

@@ -7,7 +7,8 @@ images of PQ with all classes of an image counted together, as microscopy papers
 
 - Panoptic labels (there is stuff): all instances of a class of stuff in an image are one segment. Pixels that no truth
   covers are void: taken out of IoU, and a prediction that matches nothing is no mistake if more than half of it lies on
-  void and on crowds of its class together. This is panopticapi's rule; torchmetrics has it for void.
+  void and on crowds of its class together. This is panopticapi's rule. torchmetrics knows no crowds, and forgives
+  what a prediction leaves open as well as what truth does; that is not followed.
 - Instance sets (there is none): what no truth covers is background, and a pixel there is a mistake, as in StarDist's
   ``matching`` and HoVer-Net's ``get_fast_pq``; crowds as above.
 - Masks may overlap, which PQ's papers do not allow: IoU is that of whole masks. Where a segment then has several

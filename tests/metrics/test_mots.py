@@ -120,6 +120,8 @@ def test_an_unmatched_prediction_more_than_half_in_a_crowd_or_an_ignored_region_
     assert evaluate([(NOTHING, found)], metrics=["mots"], frames=[Frame("", region)])["mots_fp"] == 0
     beside = square(12, 0, 6).masks  # exactly half of the prediction
     assert evaluate([(NOTHING, found)], metrics=["mots"], frames=[Frame("", beside)])["mots_fp"] == 1
+    crowd_beside = square(12, 5, 6).replace(crowd=[True])
+    assert evaluate([(crowd_beside, found)], metrics=["mots"])["mots_fp"] == 1
     hit = evaluate([(square(10, 3), found)], metrics=["mots"], frames=[Frame("", region)])
     assert (hit["mots_tp"], hit["mots_fn"]) == (1, 0)
 

@@ -60,6 +60,8 @@ def test_equal_to_brute_force(seed: int, conf: float) -> None:
         with np.errstate(invalid="ignore"):
             pooled, image = counts.sum((0, 1)), counts.sum(1)
             assert result[key] == pytest.approx(pooled[0] / pooled.sum(), nan_ok=True)
+            f1 = 2 * pooled[0] / (2 * pooled[0] + pooled[1] + pooled[2])
+            assert result[f"f1_{key[3:]}"] == pytest.approx(f1, nan_ok=True)
             each = image[:, 0] / image.sum(-1)
             by_image = each[~np.isnan(each)]
             assert result[f"{key}_image"] == pytest.approx(by_image.mean() if len(by_image) else np.nan, nan_ok=True)
@@ -85,6 +87,8 @@ def test_by_hand() -> None:
     # IoU 6/8 and 1; one truth is missed, one prediction is wrong
     assert result["ap_tau50"] == result["ap_tau75"] == result["ap_tau75_image"] == 2 / 4
     assert result["ap_tau80"] == 1 / 5
+    assert (result["f1_tau50"], result["f1_tau80"]) == (2 * 2 / 6, 2 * 1 / 6)
+    assert result["f1_tau"] == pytest.approx((6 * 4 / 6 + 4 * 2 / 6) / 10)
     assert result["ap_tau"] == pytest.approx((6 * 2 / 4 + 4 * 1 / 5) / 10)
 
 

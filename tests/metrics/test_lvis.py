@@ -97,12 +97,38 @@ def _batch(pairs: list[oracle.Pair], said: list[Searched]) -> Batch:
     return replace(Batch.of(0, pairs, CLASSES), searched=tuple(said))
 
 
-def test_without_word_of_a_search_it_is_coco() -> None:
+def test_searched_for_everything_it_is_coco() -> None:
     pairs = scenes.pairs(8, classes=CLASSES)
-    result = evaluate(pairs, metrics=["coco", "lvis"], max_dets=(300,))
+    everything = [Searched(absent=frozenset(CLASSES))] * len(pairs)
+    result = evaluate(pairs, metrics=["coco", "lvis"], max_dets=(300,), searched=everything)
     assert result["mask_ap"] == result["lvis_mask_ap"] > 0
     assert result["box_ap50"] == result["lvis_box_ap50"]
     assert "lvis_mask_ap_rare" not in result
+    with pytest.raises(DataError, match="these labels do not say"):
+        evaluate(pairs, metrics=["lvis"])
+
+
+@pytest.mark.parametrize("name", ["lvis", "boundary"])
+def test_a_draw_is_what_evaluating_the_drawn_images_gives(name: str) -> None:
+    from apiece import _plugins
+
+    make = _plugins.load("apiece.metrics", name).METRIC
+    pairs = scenes.pairs(7, images=6, classes=CLASSES)
+    # scores that differ, so that copies of one image do not compete with others
+    rng = np.random.default_rng(0)
+    pairs = [(truth, found.replace(scores=rng.random(len(found)))) for truth, found in pairs]
+    said = federated(np.random.default_rng(1), pairs)
+    chosen = Settings(frequency=FREQUENCY)
+    metric = make(CLASSES, chosen)
+    metric.update(_batch(pairs, said))
+    weights = np.array([[1, 1, 1, 1, 1, 1], [2, 0, 3, 0, 0, 1]], np.int32)
+    drawn = metric.resample(weights).numbers
+    for k, times in enumerate(weights):
+        rows = np.repeat(np.arange(len(pairs)), times)
+        literal = make(CLASSES, chosen)
+        literal.update(_batch([pairs[i] for i in rows], [said[i] for i in rows]))
+        expected = {key: np.nan if v == -1 else v for key, v in literal.compute().numbers.items()}
+        assert {key: v[k] for key, v in drawn.items()} == pytest.approx(expected, nan_ok=True)
 
 
 def test_what_is_not_known_is_not_wrong() -> None:
@@ -146,11 +172,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="yak"):
         evaluate(pairs, metrics=["lvis"], searched=[Searched(absent=frozenset(["yak"]))] * 3)
     with pytest.raises(ConfigError, match="one per class"):
-        evaluate(pairs, metrics=["lvis"], frequency="r")
+        evaluate(pairs, metrics=["lvis"], searched=[Searched()] * 3, frequency="r")
     with pytest.raises(ConfigError, match="'r', 'c' or 'f'"):
         Settings(frequency=("rare", "c"))
     with pytest.raises(ConfigError, match="image_dets"):
         Settings(image_dets=0)
     unscored = [(truth, truth) for truth, _ in pairs]
     with pytest.raises(DataError, match="no scores"):
-        evaluate(unscored, metrics=["lvis"])
+        evaluate(unscored, metrics=["lvis"], searched=[Searched()] * 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import metric_scenes as scenes
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from apiece import _plugins
 from apiece.errors import ConfigError
-from apiece.metrics import Settings
+from apiece.metrics import Searched, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._match import greedy, most
 from apiece.metrics._pairs import Pairs, box_pairs
@@ -148,15 +150,20 @@ def test_predictions_are_ranked_by_score_within_image_and_class() -> None:
 def test_every_metric_keeps_the_contract(name: str) -> None:
     """Found by its file's name; batches add up; ``compute`` changes nothing; ``reset`` forgets."""
     metric = _plugins.load("apiece.metrics", name).METRIC(("a", "b"), Settings())
-    pairs = scenes.pairs(1, images=6)
+    # tracking asks for ids, LVIS for what images were searched for
+    pairs = [tuple(s.replace(ids=np.arange(len(s))) for s in pair) for pair in scenes.pairs(1, images=6)]
+
+    def batch(first: int, some: list) -> Batch:
+        return replace(Batch.of(first, some, ("a", "b")), searched=(Searched(),) * len(some))
+
     empty = metric.compute()
-    metric.update(Batch.of(0, pairs, ("a", "b")))
+    metric.update(batch(0, pairs))
     whole = metric.compute()
     np.testing.assert_equal(dict(metric.compute().numbers), dict(whole.numbers))
     assert {type(value) for value in whole.numbers.values()} == {float}
     assert set(whole.per_class) == {"a", "b"}
     metric.reset()
     np.testing.assert_equal(dict(metric.compute().numbers), dict(empty.numbers))
-    metric.update(Batch.of(0, pairs[:2], ("a", "b")))
-    metric.update(Batch.of(2, pairs[2:], ("a", "b")))
+    metric.update(batch(0, pairs[:2]))
+    metric.update(batch(2, pairs[2:]))
     np.testing.assert_equal(dict(metric.compute().numbers), dict(whole.numbers))

@@ -129,7 +129,7 @@ class Batch:
     count : images in the batch.
     classes : class names; labels index into them.
     truth, predicted : the two `Side`s.
-    searched : what each image was searched for; None: no image says so, all were searched for every class.
+    searched : what each image was searched for; None: the labels do not say.
     frames : where each image stands in a video; None: all are frames of one.
     """
 

@@ -1,4 +1,4 @@
-"""AP-tau, the nuclei papers' score: TP / (TP + FP + FN) at IoU tau from 0.5 to 0.95.
+"""AP-tau and F1-tau, the nuclei papers' scores: TP / (TP + FP + FN), and F1, at IoU tau from 0.5 to 0.95.
 
 Used by the 2018 Data Science Bowl, StarDist (``matching(...).accuracy``) and Cellpose (``average_precision``); in spite
 of its name no ranking enters it, so it judges a final answer: predictions below ``Settings.conf`` are left out, all
@@ -6,6 +6,7 @@ others count alike.
 
 - **Headline, pooled**: ``ap_tau50`` ... ``ap_tau95`` sum TP, FP and FN over all images and classes before the quotient,
   as StarDist's ``matching_dataset`` does by default (``by_image=False``); ``ap_tau`` is their mean.
+- **F1**: ``f1_tau50`` ... and their mean ``f1_tau``: 2 TP / (2 TP + FP + FN) of the pooled counts (StarDist's ``f1``).
 - **Mean over images**: ``ap_tau50_image`` ... and ``ap_tau_image``, as the Data Science Bowl ranked. An image without
   truth and without predictions has nothing to judge and is left out. (StarDist's ``by_image=True`` scores it 0.)
 - Only truth and predictions of one class match. TP is the most one-to-one matches of IoU of at least tau, which is what
@@ -19,6 +20,7 @@ References: Caicedo et al. 2019, doi 10.1038/s41592-019-0612-7; Schmidt et al. 2
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -26,11 +28,11 @@ import numpy.typing as npt
 
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells, mean_over
+from apiece.metrics._cells import Cells, mean_over, ratio
 from apiece.metrics._match import IOU_THRESHOLDS, most
 from apiece.metrics._pairs import Pairs
 
-__all__ = ["METRIC", "ApTau", "accuracy", "count"]
+__all__ = ["METRIC", "ApTau", "accuracy", "count", "f1"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -44,6 +46,15 @@ def accuracy(counts: npt.NDArray[np.number]) -> Float:
     """
     total = counts.sum(-1)
     return np.divide(counts[..., 0], total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def f1(counts: npt.NDArray[np.number]) -> Float:
+    """2 TP / (2 TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where all three are 0.
+
+    >>> f1(np.array([[3, 1, 1], [0, 0, 0]])).tolist()
+    [0.75, nan]
+    """
+    return ratio(2 * counts[..., 0], counts[..., 0] + counts.sum(-1))
 
 
 def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:
@@ -100,18 +111,16 @@ class ApTau:
         """All numbers; per class pooled only. Extra ``"counts"``: int32 (thresholds, images, 3) of TP, FP, FN."""
         counts = self._per_image()
         pooled = _unpacked(self._cells.sums())[:, 0]
-        numbers = _keyed(accuracy(pooled.sum(1)), "") | _keyed(mean_over(accuracy(counts)), "_image")
-        by_class = accuracy(pooled)
-        per_class = {name: _keyed(by_class[:, k], "") for k, name in enumerate(self.classes)}
+        numbers = _keyed(_pooled(pooled.sum(1)) | _by_key("ap_tau", mean_over(accuracy(counts)), "_image"))
+        per_class = {name: _keyed(_pooled(pooled[:, k])) for k, name in enumerate(self.classes)}
         return MetricResult(numbers, per_class, {"counts": counts})
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
         """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
         pooled = _unpacked(self._cells.sums(weights))
         by_image = np.stack([mean_over(values, weights) for values in accuracy(self._per_image())])
-        by_class = accuracy(pooled)
-        per_class = {name: _by_key(by_class[..., k], "") for k, name in enumerate(self.classes)}
-        return Resampled(_by_key(accuracy(pooled.sum(2)), "") | _by_key(by_image, "_image"), per_class)
+        per_class = {name: _pooled(pooled[:, :, k]) for k, name in enumerate(self.classes)}
+        return Resampled(_pooled(pooled.sum(2)) | _by_key("ap_tau", by_image, "_image"), per_class)
 
     def _per_image(self) -> npt.NDArray[np.int32]:
         """TP, FP, FN of all classes together: int32 (thresholds, images, 3)."""
@@ -126,11 +135,16 @@ def _unpacked(columns: Float) -> Float:
     return np.moveaxis(columns.reshape(*columns.shape[:-1], len(IOU_THRESHOLDS), 3), -2, 0)
 
 
-def _keyed(values: Float, suffix: str) -> dict[str, float]:
-    return {key: float(value) for key, value in _by_key(values, suffix).items()}
+def _keyed(values: Mapping[str, Float]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items()}
 
 
-def _by_key(values: Float, suffix: str) -> dict[str, Float]:
+def _pooled(counts: Float) -> dict[str, Float]:
+    """AP-tau and F1-tau by key from counts (thresholds, ..., 3)."""
+    return _by_key("ap_tau", accuracy(counts)) | _by_key("f1_tau", f1(counts))
+
+
+def _by_key(name: str, values: Float, suffix: str = "") -> dict[str, Float]:
     """Each threshold and their mean by key; first axis thresholds."""
-    keys = [f"ap_tau{round(100 * t)}{suffix}" for t in IOU_THRESHOLDS]
-    return {f"ap_tau{suffix}": values.mean(0)} | dict(zip(keys, values, strict=True))
+    keys = [f"{name}{round(100 * t)}{suffix}" for t in IOU_THRESHOLDS]
+    return {f"{name}{suffix}": values.mean(0)} | dict(zip(keys, values, strict=True))

@@ -21,16 +21,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Side
 from apiece.metrics._boundary_runs import band_widths, bands
 from apiece.metrics._match import IOU_THRESHOLDS
 from apiece.metrics._pairs import Pairs, Runs, mask_pairs
 from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
+from apiece.metrics._tally_draws import resampled
 
 __all__ = ["METRIC", "Boundary", "boundary_pairs"]
-
-Float = npt.NDArray[np.float64]
 
 
 def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_THRESHOLDS[0])) -> Pairs:
@@ -85,7 +84,7 @@ def _bands(side: Side, rows: npt.NDArray[np.int64], ratio: float) -> Runs:
 class Boundary:
     """Boundary AP and AR over a stream of batches.
 
-    Memory: about 50 bytes per prediction.
+    Memory: about 60 bytes per prediction.
     """
 
     judges: ClassVar[Judges] = "ranked"
@@ -120,6 +119,11 @@ class Boundary:
             for k, name in enumerate(self.classes)
         }
         return MetricResult(numbers, per_class, {"boundary": curves})
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        whole = joined(self._tallies, len(self.classes))
+        return resampled(whole, "boundary_", self.classes, self.max_dets, weights)
 
 
 METRIC = Boundary

@@ -8,7 +8,7 @@ where `Settings` says how frequent classes are, ``lvis_mask_ap_rare``, ``_common
 - Where not every instance of a class is marked (`Searched.partial`), a prediction that matches nothing is not wrong.
 - The 300 best predictions of an image count (``Settings.image_dets``), all classes together. So does LVIS's own API;
   faster-coco-eval's ``lvis_style`` takes the limit per image and class.
-- All else, and -1, as in COCO. An image that does not say what it was searched for was searched for every class.
+- All else, and -1, as in COCO. Labels that do not say what images were searched for are refused: their AP is COCO's.
 
 Reference: Gupta et al., LVIS, CVPR 2019, arXiv 1908.03195; lvis-api, ``eval.py`` and ``results.py``.
 """
@@ -23,12 +23,15 @@ import numpy.typing as npt
 
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Searched
+from apiece.metrics._cells import mean_over
 from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
+from apiece.metrics._tally_draws import resampled
 
 __all__ = ["METRIC", "Lvis", "frequencies", "judged", "searched"]
 
+Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 _GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
@@ -91,12 +94,17 @@ def judged(batch: Batch) -> tuple[Bool, Bool]:
 
     Raises
     ------
+    DataError
+        if the batch does not say what its images were searched for.
     UnknownNameError
         if an image was searched for a class that is not among the batch's.
     """
-    group = batch.predicted.group
     if batch.searched is None:
-        return np.ones(len(group), bool), np.zeros(len(group), bool)
+        raise DataError(
+            "LVIS AP needs to know which classes each image was searched for, and these labels do not say; "
+            "COCO's AP judges labels that are complete"
+        )
+    group = batch.predicted.group
     known = np.zeros(batch.count * len(batch.classes), bool)
     known[batch.truth.group] = True
     partial = np.zeros(len(known), bool)
@@ -152,7 +160,7 @@ class Lvis:
         Raises
         ------
         DataError
-            if predictions have no scores.
+            if predictions have no scores, or nothing says what the images were searched for.
         UnknownNameError
             if an image was searched for a class that there is not.
         """
@@ -179,6 +187,22 @@ class Lvis:
             for sign, group in _GROUPS.items() if self.frequency else ():
                 numbers[f"lvis_{kind}_ap_{group}"] = mean_defined(values["ap"][np.array(self.frequency) == sign])
         return MetricResult(numbers, per_class, extras, self._notes())
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        numbers: dict[str, Float] = {}
+        per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}
+        for kind in self.kinds:
+            whole = joined(self._tallies[kind], len(self.classes))
+            found = resampled(whole, f"lvis_{kind}_", self.classes, (self.limit,), weights)
+            numbers |= found.numbers
+            for name, values in found.per_class.items():
+                per_class[name] |= values
+            key = f"lvis_{kind}_ap"
+            for sign, group in _GROUPS.items() if self.frequency else ():
+                rows = [per_class[name][key] for name, f in zip(self.classes, self.frequency, strict=True) if f == sign]
+                numbers[f"{key}_{group}"] = mean_over(np.reshape(rows, (-1, len(weights))).T)
+        return Resampled(numbers, per_class)
 
     def _notes(self) -> tuple[str, ...]:
         if not self._beyond:

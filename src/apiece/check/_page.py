@@ -79,12 +79,14 @@ def _summary(report: Report, groups: list[tuple[Kind, list[Finding]]]) -> str:
     head += '<th scope="col" class="n">found</th><th scope="col">what it is</th>'
     return (
         f'<fieldset class="levels"><legend>Show</legend>{levels}</fieldset>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{_legend()}'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{_legend(report)}'
     )
 
 
-def _legend() -> str:
-    keys = (("in question", FIRST), ("together with it", SECOND), ("predicted", PREDICTED), ("other labels", OTHERS))
+def _legend(report: Report) -> str:
+    keys = [("in question", FIRST), ("together with it", SECOND), ("other labels", OTHERS)]
+    if report.predicted:
+        keys.insert(2, ("predicted", PREDICTED))
     marks = "".join(f'<span class="key"><i style="background:rgb{rgb}"></i>{name}</span>' for name, rgb in keys)
     return f'<p class="legend">Outlines: {marks}</p>'
 

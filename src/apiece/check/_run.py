@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -51,7 +51,8 @@ def check(
         refuses as it was told to when it was opened.
     images : read the pixels too. Without, kinds that need them are not looked for.
     predicted : ``(split, position of the image)`` to what a model that did not learn from this image found on it, with
-        scores; None where there is nothing. Joined by class name. Called in this process, in order.
+        scores; None where there is nothing. Joined by class name. Called in this process, in order; what it gives is
+        kept to the end.
     only, skip : kinds, or families of kinds.
     workers : processes that read images and look at them; 1 is this one. The report is the same however many there are.
     step : called after each image.
@@ -81,14 +82,11 @@ def check(
     job = _Job(tuple(kinds), settings, images)
     findings: list[Finding] = []
     remembered: dict[str, list[Any]] = {name: [] for name in kinds}
-    kept: dict[tuple[str, int], Predicted] = {}
     wanted = {kind.name: kind for members in kinds.values() for kind in members}
     looked = _looked(reading, job, workers)
     with closing(looked):
-        for labelled, seen in looked:
-            some = [f for f in seen.findings if f.kind in wanted]
-            findings += some
-            _keep_predicted(kept, labelled, some)
+        for seen in looked:
+            findings += [f for f in seen.findings if f.kind in wanted]
             for name, what in seen.remembered.items():
                 remembered[name].append(what)
             step()
@@ -98,7 +96,7 @@ def check(
         # a family that could not be asked has nothing to conclude from
         if conclude is not None and not any(kind.name in unasked for kind in kinds[name]):
             findings += [f for f in conclude(what, facts, settings) if f.kind in wanted]
-    return _report(findings, wanted, reading, unasked, kept)
+    return _report(ranked(findings, wanted), wanted, reading, unasked)
 
 
 @dataclass(frozen=True)
@@ -128,6 +126,7 @@ class _Reading:
         self.unread: dict[str, dict[int, FormatError]] = {split: {} for split in sources}
         self.instances = dict.fromkeys(sources, 0)
         self.ids: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
+        self.found: dict[tuple[str, int], Instances] = {}
 
     def __iter__(self) -> Iterator[Labelled]:
         for split, source in self.sources.items():
@@ -142,8 +141,12 @@ class _Reading:
                 if instances.ids is not None and len(instances):
                     self.ids[split, index] = instances.ids
                 instances = self._renamed(instances)
-                found = None if self.predicted is None else self.predicted(split, index)
-                yield Labelled(split, index, ref, instances, predicted=self._joined(found, instances.size))
+                found = None
+                if self.predicted is not None:
+                    found = self._joined(self.predicted(split, index), instances.size)
+                if found is not None:
+                    self.found[split, index] = found
+                yield Labelled(split, index, ref, instances, predicted=found)
 
     def facts(self) -> SetFacts:
         return SetFacts(
@@ -175,12 +178,12 @@ class _Reading:
         return known.replace(labels=place[known.labels], classes=self.classes)
 
 
-def _looked(reading: _Reading, job: _Job, workers: int) -> Iterator[tuple[Labelled, _Seen]]:
-    """Every image with what was seen on it, in order; never more than a few under way."""
+def _looked(reading: _Reading, job: _Job, workers: int) -> Iterator[_Seen]:
+    """What was seen on every image, in order; never more than a few under way."""
     if workers == 1:
         families = {name: _families.load(name) for name in job.families}
         for labelled in reading:
-            yield labelled, _look(labelled, families, job)
+            yield _look(labelled, families, job)
         return
     # new processes instead of forked ones: a fork inherits the locks of torch's and OpenCV's threads
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -188,16 +191,14 @@ def _looked(reading: _Reading, job: _Job, workers: int) -> Iterator[tuple[Labell
     if method == "forkserver":
         context.set_forkserver_preload([__name__])
     pool = ProcessPoolExecutor(workers, context, _begin, (job,))
-    waiting: deque[tuple[Labelled, Future[_Seen]]] = deque()
+    waiting: deque[Future[_Seen]] = deque()
     try:
         for labelled in reading:
-            waiting.append((labelled, pool.submit(_look_there, labelled)))
+            waiting.append(pool.submit(_look_there, labelled))
             if len(waiting) >= _AHEAD * workers:
-                first, future = waiting.popleft()
-                yield first, future.result()
+                yield waiting.popleft().result()
         while waiting:
-            first, future = waiting.popleft()
-            yield first, future.result()
+            yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise DataError(
             "a process that looked at images was ended, as happens when memory runs out; use fewer workers"
@@ -250,25 +251,22 @@ def _with_image(labelled: Labelled) -> Labelled:
     return replace(labelled, image=image)
 
 
-def _keep_predicted(kept: dict[tuple[str, int], Predicted], labelled: Labelled, findings: Sequence[Finding]) -> None:
-    """The predictions that these findings of one image speak of."""
-    positions = np.unique(np.array([k for f in findings for k in f.predicted], np.int64))
-    if len(positions) and labelled.predicted is not None:
-        kept[labelled.split, labelled.index] = Predicted(positions, labelled.predicted[positions])
-
-
 def _report(
-    findings: list[Finding],
-    kinds: Mapping[str, Kind],
-    reading: _Reading,
-    unasked: Mapping[str, str],
-    kept: Mapping[tuple[str, int], Predicted],
+    findings: tuple[Finding, ...], kinds: Mapping[str, Kind], reading: _Reading, unasked: Mapping[str, str]
 ) -> Report:
-    spoken: dict[tuple[str, int], dict[int, int]] = {}
-    for place in (p for f in findings for p in (f.place, *f.others) if p.index is not None):
-        ids = reading.ids.get((place.split, place.index or 0))
-        if ids is not None:
-            own = spoken.setdefault((place.split, place.index or 0), {})
-            own.update((i, int(ids[i])) for i in place.instances)
+    ids: dict[tuple[str, int], dict[int, int]] = {}
+    predicted: dict[tuple[str, int], set[int]] = {}
+    for finding in findings:
+        for place in (finding.place, *finding.others):
+            known = None if place.index is None else reading.ids.get((place.split, place.index))
+            if place.index is not None and known is not None:
+                own = ids.setdefault((place.split, place.index), {})
+                own.update((i, int(known[i])) for i in place.instances)
+        if finding.predicted and finding.place.index is not None:
+            predicted.setdefault((finding.place.split, finding.place.index), set()).update(finding.predicted)
+    kept = {}
+    for where, positions in predicted.items():
+        chosen = np.array(sorted(positions), np.int64)
+        kept[where] = Predicted(chosen, reading.found[where][chosen])
     images = {split: len(refs) for split, refs in reading.refs.items()}
-    return Report(ranked(findings, kinds), kinds, images, reading.instances, unasked, kept, spoken)
+    return Report(findings, kinds, images, reading.instances, unasked, kept, ids)

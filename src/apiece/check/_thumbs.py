@@ -93,7 +93,7 @@ def _picture(ground: Image, instances: Instances, view: _View, report: Report) -
     shown, grown = scaled(crop, Instances(masks), _SIDE / max(crop.size))
     faint, marked = grown[~bold], grown[bold]
     drawn = overlay(shown, faint, fill=False, names=False, colours=colours[~bold], thickness=1)
-    return data_uri(overlay(Image(drawn), marked, names=False, colours=colours[bold], alpha=0.16, thickness=2))
+    return data_uri(overlay(Image(drawn), marked, names=False, colours=colours[bold], alpha=0.08, thickness=2))
 
 
 def _within(

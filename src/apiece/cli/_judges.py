@@ -12,7 +12,7 @@ from apiece.check import Source
 from apiece.cli._output import note, progress
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, ImageError
+from apiece.errors import DataError, ImageError
 from apiece.formats import LabelSet, Record
 from apiece.images import read_image
 
@@ -22,12 +22,13 @@ Judge = Callable[[str, int], Instances | None]
 
 
 def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
-    """What a model finds on each image, at the thresholds of its folder; None on images that cannot be read.
+    """What a model finds on each image, down to low scores; None on images that cannot be read.
 
     Warns about splits that the model learned from, as far as its folder tells.
     """
     from apiece.datasets.dataset import fingerprint
     from apiece.predict import load
+    from apiece.predict.evaluation import LOWEST
 
     model = load(folder, device=device)
     learned = model.loaded.provenance.get("data_fingerprint")
@@ -42,7 +43,7 @@ def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
             image = read_image(ref.path, page=ref.page)
         except ImageError:
             return None  # a finding of its own
-        return model.predict(image)
+        return model.predict(image, conf=LOWEST)
 
     return judge
 
@@ -52,8 +53,6 @@ def out_of_fold(folds: int, sources: Mapping[str, Source], config: Path | None, 
     from apiece.train.config import TrainConfig
     from apiece.train.folds import predict_out_of_fold
 
-    if folds < 2:
-        raise ConfigError(f"folds must be at least 2, got {folds}: each model predicts what the others learn from")
     joined = _Joined(tuple(source.labels for source in sources.values()))
     settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)
     with progress("predicting out of fold", len(joined)) as step:

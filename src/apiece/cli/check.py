@@ -206,6 +206,8 @@ def _predicted(sources: Mapping[str, Source], options: _Options) -> Callable[[st
 
         return of_model(options.model, sources, options.device)
     if options.folds is not None:
+        if options.folds < 2:
+            raise ConfigError(f"folds must be at least 2, got {options.folds}: a model has to learn from other images")
         from apiece.cli._judges import out_of_fold
 
         return out_of_fold(options.folds, sources, options.config, options.runs)

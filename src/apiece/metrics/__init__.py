@@ -5,7 +5,7 @@ from apiece.metrics._batch import Batch, Frame, Searched
 from apiece.metrics._curves import Curves
 from apiece.metrics._evaluate import Evaluation, evaluate
 from apiece.metrics._match import Matches
-from apiece.metrics._threshold import f1_thresholds
+from apiece.metrics._threshold import Price, Sweep, Thresholds, f1_thresholds, fit_thresholds, sweep
 from apiece.metrics._tracks_log import frame_of
 
 __all__ = [
@@ -17,9 +17,14 @@ __all__ = [
     "Matches",
     "Metric",
     "MetricResult",
+    "Price",
     "Searched",
     "Settings",
+    "Sweep",
+    "Thresholds",
     "evaluate",
     "f1_thresholds",
+    "fit_thresholds",
     "frame_of",
+    "sweep",
 ]

@@ -1,0 +1,165 @@
+"""Do scores mean what they say: of the predictions scored 0.8, are 80% right?
+
+A prediction is right if it matches truth of its class at mask IoU 0.5 by COCO's rule; matched to a crowd, it is left
+out. Scores fall into `BINS` bins of equal width from 0 to 1. Keys, pooled and per class:
+
+- ``calibration_error`` (ECE): mean over predictions of |share of right ones - mean score| of their bin. For detection
+  it is called D-ECE (Küppers et al. 2020; here without their extension to box coordinates).
+- ``calibration_error_max`` (MCE): the largest such difference of a bin with any prediction.
+- ``overconfidence``: mean score less the share of right predictions, of all together; below 0: scores are too low.
+
+The numbers speak of predictions that were made: objects that nothing pointed at do not enter, and scores below the
+threshold of the run (0.05) are not there. NaN means undefined: there is no prediction, or scores lie outside 0 to 1
+(logits, say), which a note tells.
+
+References: Guo et al. 2017, arXiv 1706.04599 (bins, ECE, MCE); Küppers et al. 2020, arXiv 2004.13546.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._batch import Batch
+from apiece.metrics._cells import ratio
+from apiece.metrics._match import greedy
+from apiece.metrics._tally import need_scores
+
+__all__ = ["BINS", "METRIC", "Calibration", "Reliability", "bin_scores", "calibration_errors"]
+
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+BINS = 15
+"""Bins of the reliability diagram, as in Guo et al."""
+_IOU = np.array([0.5])
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """The reliability diagram of each class, and of all together.
+
+    Attributes
+    ----------
+    classes : K class names.
+    edges : float64 (BINS + 1,), edges of the bins.
+    count : int64 (K, BINS), predictions.
+    score : float64 (K, BINS), their mean score; NaN where there are none.
+    right : float64 (K, BINS), share of right ones; NaN where there are none.
+    all_count, all_score, all_right : (BINS,), the same for all classes together.
+    """
+
+    classes: tuple[str, ...]
+    edges: Float
+    count: npt.NDArray[np.int64]
+    score: Float
+    right: Float
+    all_count: npt.NDArray[np.int64]
+    all_score: Float
+    all_right: Float
+
+
+def bin_scores(label: npt.NDArray[np.integer], score: Float, right: Bool, classes: int, bins: int = BINS) -> Float:
+    """What falls into each bin: float64 (classes, bins, 3), predictions, sum of their scores, right ones.
+
+    Parameters
+    ----------
+    label : int (P,), class of each prediction.
+    score : float64 (P,), 0 to 1; a score on an edge belongs to the bin above it, 1 to the last.
+    right : bool (P,).
+    classes, bins : how many.
+
+    >>> bin_scores(np.zeros(3, int), np.array([0.25, 0.5, 1.0]), np.array([False, True, True]), 1, 2).tolist()
+    [[[1.0, 0.25, 0.0], [2.0, 1.5, 2.0]]]
+    """
+    cell = label * bins + np.minimum((score * bins).astype(np.int64), bins - 1)
+    columns = [np.bincount(cell, weight, classes * bins) for weight in (np.ones(len(score)), score, right)]
+    return np.stack(columns, -1, dtype=np.float64).reshape(classes, bins, 3)
+
+
+def calibration_errors(binned: Float) -> tuple[Float, Float, Float]:
+    """Expected and largest calibration error, and overconfidence, from bins of shape (..., bins, 3); NaN if empty.
+
+    >>> [round(float(value), 3) for value in calibration_errors(np.array([[1, 0.25, 0], [2, 1.5, 2]]))]
+    [0.25, 0.25, -0.083]
+    """
+    count, score, right = np.moveaxis(binned, -1, 0)
+    total = count.sum(-1)
+    gap = np.abs(right - score)
+    largest = np.divide(gap, count, out=np.full(gap.shape, -np.inf), where=count > 0).max(-1, initial=-np.inf)
+    return ratio(gap.sum(-1), total), np.where(total > 0, largest, np.nan), ratio(score.sum(-1) - right.sum(-1), total)
+
+
+class Calibration:
+    """Reliability of scores over a stream of batches; keeps the bins of each class only."""
+
+    judges: ClassVar[Judges] = "ranked"
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self.classes = tuple(classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._binned = np.zeros((len(self.classes), BINS, 3))
+        self._lowest, self._highest = 0.0, 1.0
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch.
+
+        Raises
+        ------
+        DataError
+            if predictions have no scores.
+        """
+        need_scores(batch)
+        pairs, crowd, predicted = batch.mask_pairs, batch.truth.crowd, batch.predicted
+        self._lowest = float(predicted.score.min(initial=self._lowest))
+        self._highest = float(predicted.score.max(initial=self._highest))
+        if self._beyond:
+            return
+        match = np.append(pairs.truth, -1)[greedy(pairs, crowd, crowd, _IOU, len(predicted))[0]]
+        counted = ~((match >= 0) & np.append(crowd, False)[match])
+        label, score, right = predicted.label[counted], predicted.score[counted], match[counted] >= 0
+        self._binned += bin_scores(label, score, right, len(self.classes))
+
+    @property
+    def _beyond(self) -> bool:
+        return self._lowest < 0 or self._highest > 1
+
+    def compute(self) -> MetricResult:
+        """All numbers; extra ``"reliability"``: `Reliability`, unless scores lie outside 0 to 1."""
+        if self._beyond:
+            nothing = np.zeros_like(self._binned)
+            note = (
+                f"calibration: scores from {self._lowest:g} to {self._highest:g} are no probabilities; it is left out"
+            )
+            return MetricResult(*self._numbers(nothing), notes=(note,))
+        count, score, right = np.moveaxis(self._binned, -1, 0)
+        every = self._binned.sum(0)
+        reliability = Reliability(
+            self.classes,
+            np.linspace(0.0, 1.0, BINS + 1),
+            count.astype(np.int64),
+            ratio(score, count),
+            ratio(right, count),
+            every[:, 0].astype(np.int64),
+            ratio(every[:, 1], every[:, 0]),
+            ratio(every[:, 2], every[:, 0]),
+        )
+        return MetricResult(*self._numbers(self._binned), {"reliability": reliability})
+
+    def _numbers(self, binned: Float) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+        keys = ("calibration_error", "calibration_error_max", "overconfidence")
+        pooled, each = calibration_errors(binned.sum(0)), calibration_errors(binned)
+        return (
+            {key: float(value) for key, value in zip(keys, pooled, strict=True)},
+            {n: {key: float(v[k]) for key, v in zip(keys, each, strict=True)} for k, n in enumerate(self.classes)},
+        )
+
+
+METRIC = Calibration

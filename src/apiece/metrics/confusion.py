@@ -1,0 +1,178 @@
+"""Confusion matrix of masks, with background: which class was taken for which, what was missed, what was made up.
+
+It judges a final answer: predictions below ``Settings.conf`` are left out. Each truth and each prediction is counted
+once, at IoU 0.5:
+
+1. Truth and predictions of one class match by COCO's rule, as everywhere here: the diagonal.
+2. What is left over matches whatever its class, by the same rule, best scores of the image first: off the diagonal.
+3. Truth still without a match was taken for background, a prediction still without one was made of background.
+
+So the diagonal is the number of true positives that all other metrics count. (Others match once, whatever the class:
+then a worse mask of the wrong class can take an object from a better one of the right class.) Crowds are no truth: a
+prediction in a crowd of its class that matched nothing else is left out.
+
+Keys, pooled and per class: ``confusion_precision``, ``confusion_recall`` and ``confusion_f1`` at IoU 0.5;
+``confusion_accuracy``, the share of found truth that has the right class. NaN means undefined. Predictions without
+scores all count, in the order given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import ConfigError
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._batch import Batch
+from apiece.metrics._cells import Cells, ratio
+from apiece.metrics._match import greedy
+from apiece.metrics._pairs import Pairs
+
+__all__ = ["METRIC", "Confusion", "ConfusionMatrix", "confusion", "shares"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+
+_IOU = np.array([0.5])
+
+
+@dataclass(frozen=True, eq=False)
+class ConfusionMatrix:
+    """Instances by true and by predicted class.
+
+    Attributes
+    ----------
+    classes : K class names.
+    counts : int64 (K + 1, K + 1), rows truth, columns predictions; the last of each is background.
+    """
+
+    classes: tuple[str, ...]
+    counts: Int
+
+
+def shares(counts: npt.NDArray[np.integer], by: Literal["truth", "predicted"] = "truth") -> Float:
+    """Counts as shares of their row (``"truth"``) or of their column (``"predicted"``); NaN where that is empty.
+
+    >>> shares(np.array([[3, 1], [0, 0]])).tolist()
+    [[0.75, 0.25], [nan, nan]]
+    >>> shares(np.array([[3, 1], [1, 0]]), by="predicted").tolist()
+    [[0.75, 1.0], [0.25, 0.0]]
+    """
+    if by not in ("truth", "predicted"):
+        raise ConfigError(f"shares are of the 'truth' or of the 'predicted', got {by!r}")
+    return ratio(counts, counts.sum(1 if by == "truth" else 0, keepdims=True))
+
+
+def confusion(batch: Batch, conf: Float) -> tuple[Int, Int]:
+    """Class of each truth and prediction, and of what it matched.
+
+    Parameters
+    ----------
+    batch : the images.
+    conf : float64 (classes,), lowest score that counts; predictions without scores all count.
+
+    Returns
+    -------
+    int64 (truth, 2) and (predictions, 2): own class, and the class of the match; the number of classes stands for
+    background, -1 in both columns for crowds, predictions in crowds and predictions that do not count.
+
+    >>> from apiece import Instances, Masks
+    >>> mask = Masks.from_boxes([[0, 0, 4, 4]], (9, 9))
+    >>> truth, found = (Instances(mask, [label], ("bolt", "nut")) for label in (0, 1))
+    >>> [rows.tolist() for rows in confusion(Batch.of(0, [(truth, found)], truth.classes), np.zeros(2))]
+    [[[0, 1]], [[1, 0]]]
+    """
+    truth, predicted = batch.truth, batch.predicted
+    # not >=: a missing score is NaN and counts
+    kept = ~(predicted.score < conf[predicted.label])
+    pairs = batch.mask_pairs.where(kept[batch.mask_pairs.predicted])
+    match = np.append(pairs.truth, -1)[greedy(pairs, truth.crowd, truth.crowd, _IOU, len(kept))[0]]
+    free_p, free_t = kept & (match < 0), ~truth.crowd
+    free_t[match[match >= 0]] = False
+    rest = batch.image_pairs
+    rest = rest.where(free_p[rest.predicted] & free_t[rest.truth])
+    match = np.where(match >= 0, match, _match_any_class(batch, rest))
+    taken_by = np.full(len(truth), -1, np.int64)
+    taken_by[match[match >= 0]] = np.flatnonzero(match >= 0)
+    # -1, no match, reads the last one: background
+    label_t, label_p = (np.append(side.label, len(batch.classes)) for side in (truth, predicted))
+    rows_t = np.stack([truth.label, label_p[taken_by]], 1)
+    rows_p = np.stack([predicted.label, label_t[match]], 1)
+    rows_t[truth.crowd] = -1
+    rows_p[~kept | np.append(truth.crowd, False)[match]] = -1
+    return rows_t, rows_p
+
+
+def _match_any_class(batch: Batch, pairs: Pairs) -> Int:
+    """Row of the truth that each prediction matches, best scores of an image first: int64 (predictions,), or -1."""
+    predicted = batch.predicted
+    order = np.lexsort((np.nan_to_num(-predicted.score), predicted.image))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    ranked = Pairs(place[pairs.predicted], pairs.truth, pairs.iou)
+    nothing = np.zeros(len(batch.truth), bool)
+    chosen = greedy(ranked, nothing, nothing, _IOU, len(order))[0]
+    return np.append(pairs.truth, -1)[chosen[place]]
+
+
+class Confusion:
+    """The confusion matrix over a stream of batches; four numbers are kept per image and class, to be resampled."""
+
+    judges: ClassVar[Judges] = "answer"
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self.classes = tuple(classes)
+        self.conf = (settings or Settings()).thresholds(self.classes)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        side = len(self.classes) + 1
+        self._counts = np.zeros((side, side), np.int64)
+        self._cells = Cells(len(self.classes), 4)
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        classes, side = len(self.classes), len(self.classes) + 1
+        rows_t, rows_p = confusion(batch, self.conf)
+        counted_t, counted_p = rows_t[:, 0] >= 0, rows_p[:, 0] >= 0
+        cell = rows_t[counted_t] @ (side, 1)
+        made_up = classes * side + rows_p[rows_p[:, 1] == classes, 0]
+        self._counts += np.bincount(np.append(cell, made_up), minlength=side * side).reshape(side, side)
+        found = counted_t & (rows_t[:, 1] < classes)
+        chosen = (batch.truth.group[found & (rows_t[:, 0] == rows_t[:, 1])], batch.truth.group[counted_t],
+                  batch.predicted.group[counted_p], batch.truth.group[found])  # fmt: skip
+        cells = [np.bincount(group, minlength=batch.count * classes) for group in chosen]
+        self._cells.add(np.stack(cells, -1).reshape(batch.count, classes, 4))
+
+    def compute(self) -> MetricResult:
+        """All numbers; extra ``"confusion"``: `ConfusionMatrix`."""
+        sums = self._cells.sums()[0]
+        numbers = {key: float(value) for key, value in _numbers(sums.sum(0)).items()}
+        each = _numbers(sums)
+        per_class = {name: {key: float(each[key][k]) for key in each} for k, name in enumerate(self.classes)}
+        return MetricResult(numbers, per_class, {"confusion": ConfusionMatrix(self.classes, self._counts.copy())})
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        sums = self._cells.sums(weights)
+        each = _numbers(sums)
+        per_class = {name: {key: each[key][:, k] for key in each} for k, name in enumerate(self.classes)}
+        return Resampled(_numbers(sums.sum(1)), per_class)
+
+
+METRIC = Confusion
+
+
+def _numbers(sums: Float) -> dict[str, Float]:
+    """From sums with last axis (right, truth, predicted, truth found under any class)."""
+    right, truth, predicted, found = np.moveaxis(sums, -1, 0)
+    return {
+        "confusion_precision": ratio(right, predicted),
+        "confusion_recall": ratio(right, truth),
+        "confusion_f1": ratio(2 * right, truth + predicted),
+        "confusion_accuracy": ratio(right, found),
+    }

@@ -7,6 +7,8 @@ rest is turned to runs along rows, and these are shortened again. Most masks are
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,7 @@ from apiece.metrics._pairs import Runs
 __all__ = ["band_widths", "bands"]
 
 Int = npt.NDArray[np.int64]
+Column = npt.NDArray[np.integer[Any]]
 
 
 def band_widths(sizes: Int, ratio: float = 0.02) -> Int:
@@ -45,29 +48,34 @@ def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
     [(0, 0, 4), (1, 0, 1), (1, 3, 4), (2, 0, 1), (2, 3, 4), (3, 0, 4)]
     """
     owner, x, y0, y1 = runs.owners(), runs.x, runs.y0, runs.y1
-    inner = _eroded(owner, x, y0, y1, width, size)
+    inner, column, low, high = _eroded(owner, x, y0, y1, width, size)
     keys = Keys(*size)
     keys.check(len(width))
     # what is left lies inside the mask's runs with a band on either side: it cuts them, and no piece is empty
-    begin = np.sort(np.concatenate([keys.pack(owner, x, y0), keys.pack(*inner[:2], inner[3])]))
-    end = np.sort(np.concatenate([keys.pack(owner, x, y1), keys.pack(*inner[:3])]))
+    begin = np.sort(np.concatenate([keys.pack(owner, x, y0), keys.pack(inner, column, high)]))
+    end = np.sort(np.concatenate([keys.pack(owner, x, y1), keys.pack(inner, column, low)]))
     owner, left, top = keys.unpack(begin)
     bottom = keys.unpack(end)[2]
     return Runs(left.astype(np.int32), top.astype(np.int32), bottom.astype(np.int32), offsets_of(owner, len(width)))
 
 
-def _eroded(
-    owner: Int, x: npt.NDArray[np.int32], y0: npt.NDArray[np.int32], y1: npt.NDArray[np.int32], width: Int,
-    size: tuple[int, int],
-) -> tuple[npt.NDArray[np.integer], ...]:  # fmt: skip
+def _eroded(owner: Int, x: Column, y0: Column, y1: Column, width: Int, size: tuple[int, int]) -> tuple[Any, ...]:
     """Owner, x, y0, y1 of what erosion leaves, ordered."""
     owner, x, y0, y1 = _shortened(owner, x, y0, y1, width)
+    offsets = offsets_of(owner, len(width))
+    # no row is longer than the columns from a mask's first to its last
+    first, last = offsets[:-1], offsets[1:] - 1
+    some = last >= first
+    wide = np.zeros(len(width), bool)
+    wide[some] = x[last[some]] - x[first[some]] >= 2 * width[some]
+    left = wide[owner]
+    owner, x, y0, y1 = owner[left], x[left], y0[left], y1[left]
     rows = transposed_runs(x, y0, y1, offsets_of(owner, len(width)), size)
     owner, y, x0, x1 = _shortened(*rows, width)
     return transposed_runs(y, x0, x1, offsets_of(owner, len(width)), (size[1], size[0]))
 
 
-def _shortened(owner: Int, line: Int, low: Int, high: Int, width: Int) -> tuple[Int, Int, Int, Int]:
+def _shortened(owner: Int, line: Column, low: Column, high: Column, width: Int) -> tuple[Any, ...]:
     cut = width[owner]
     left = high - low > 2 * cut
     owner, cut = owner[left], cut[left]

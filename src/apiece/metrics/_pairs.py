@@ -45,8 +45,8 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.iou)
 
-    def where(self, keep: Bool) -> Pairs:
-        """The chosen pairs."""
+    def where(self, keep: Bool | Int) -> Pairs:
+        """The chosen pairs, by a bool for each or by ascending indices."""
         return Pairs(self.predicted[keep], self.truth[keep], self.iou[keep])
 
 

@@ -60,8 +60,9 @@ def _sums(batch: Batch, answer: Answer, chosen: Int) -> tuple[Float, Float]:
     cells = batch.count * len(batch.classes)
     group = np.concatenate([truth.group[t], truth.group[alone_t], predicted.group[alone_p]])
     joined = truth.pixels[t] + predicted.pixels[p] - shared
-    whole = np.bincount(group, np.concatenate([joined, truth.pixels[alone_t], predicted.pixels[alone_p]]), cells)
-    return np.bincount(truth.group[t], shared, cells), whole
+    pixels = np.concatenate([joined, truth.pixels[alone_t], predicted.pixels[alone_p]])
+    sums = np.bincount(truth.group[t], shared, cells), np.bincount(group, pixels, cells)
+    return sums[0].astype(np.float64), sums[1].astype(np.float64)
 
 
 def _indices(sums: Float) -> dict[str, Float]:

@@ -148,7 +148,7 @@ def _shares(runs_p: Runs, group_p: Int, runs: Runs, group: Int, sizes: Int) -> F
     every = np.arange(len(group_p))
     # against a crowd the overlap is this share
     pairs = mask_pairs(runs_p, every, group_p, runs, np.arange(len(group)), group, np.ones(len(group), bool), sizes)
-    return np.bincount(pairs.predicted, pairs.iou, len(group_p))
+    return np.bincount(pairs.predicted, pairs.iou, len(group_p)).astype(np.float64)
 
 
 class Panoptic(CellMetric):

@@ -105,7 +105,7 @@ def test_splits_of_a_folder_and_what_was_done_in_words(tmp_path: Path, capsys: p
     assert "one name but for" in out
     assert "computed" in out
     assert "id 30" in out
-    assert f"--images {tmp_path / 'data'}" in err
+    assert f"--images {tmp_path / 'data' / 'images'}\n" in err
     assert json.loads((tmp_path / "out" / "val.json").read_text())["annotations"][0]["area"] == 400
     assert (tmp_path / "out" / "train.json").is_file()
 

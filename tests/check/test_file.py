@@ -107,6 +107,26 @@ def test_polygons_may_differ_from_their_pixels(tmp_path: Path, points: int) -> N
     assert check({"train": path}, images=False, only=["file"]).counts == {"stated_area": 1}
 
 
+def test_polygons_outside_are_found_though_masks_are_cut(tmp_path: Path) -> None:
+    ring = [[60, 10, 95, 10, 95, 30, 60, 30]]
+    images = [{"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH} for i in (1, 2)]
+    annotations = [
+        annotation(1, 2, (0, 0, 9, 9), segmentation={"size": [HEIGHT, WIDTH], "counts": [1, 2]}),  # cannot be decoded
+        annotation(2, 2, (0, 0, 9, 9)),
+        {"id": 3, "image_id": 2, "category_id": 1, "segmentation": ring},
+        annotation(4, 2, (60, 10, 80, 30), segmentation=ring, bbox=[60, 10, 35, 20], area=400),
+        annotation(5, 1, (0, 0, 9, 9), segmentation=[[-1, -1, 9, 0, 9, 9]], area=50),
+    ]
+    path = tmp_path / "a.json"
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "nut"}]}
+    path.write_text(json.dumps(document))
+    report = check({"train": path}, images=False, only=["file"])
+    assert report.counts == {"outside": 2, "refused": 1}
+    assert sorted(ids(report, "outside")) == [[3], [4]]
+    (polygon,) = (f for f in report.findings if f.message == "a polygon reaches 15 pixels outside the image")
+    assert (polygon.place.index, polygon.place.instances, polygon.place.box) == (1, (1,), (60, 10, 80, 30))
+
+
 def test_ids_are_of_one_instance_each() -> None:
     masks = Masks.from_boxes([[0, 0, 4, 4], [5, 5, 8, 8], [9, 9, 12, 12]], (16, 16))
     ref = ImageRef(Path("a.png"), "a.png", (16, 16))

@@ -92,7 +92,7 @@ def _legend(report: Report) -> str:
 
 
 def _badge(level: str) -> str:
-    return f'<span class="badge {level}">{level}</span>'
+    return f'<span class="badge is-{level}">{level}</span>'
 
 
 def _heading(kind: Kind, count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -178,7 +178,7 @@ class _Reading:
         return known.replace(labels=place[known.labels], classes=self.classes)
 
 
-def _looked(reading: _Reading, job: _Job, workers: int) -> Iterator[_Seen]:
+def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:
     """What was seen on every image, in order; never more than a few under way."""
     if workers == 1:
         families = {name: _families.load(name) for name in job.families}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from apiece import formats
 from apiece.errors import FormatError
 from apiece.formats import LabelSet
 
-__all__ = ["HasLabels", "Source", "open_labels"]
+__all__ = ["HasLabels", "Source", "open_labels", "source_of"]
 
 
 class HasLabels(Protocol):
@@ -59,4 +59,4 @@ def source_of(given: LabelSet | HasLabels | Source | str | os.PathLike[str]) -> 
     if isinstance(given, str | os.PathLike):
         return open_labels(given)
     # a data set has labels, and a label set has metadata; a subset of a label set has both
-    return Source(given if hasattr(given, "metadata") else given.labels)
+    return Source(cast(LabelSet, given) if hasattr(given, "metadata") else cast(HasLabels, given).labels)

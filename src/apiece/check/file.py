@@ -43,8 +43,6 @@ def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
         message = f"{_name(labelled, i)}: the mask has no pixel" + (", though a box is stated" if traced else "")
         yield Finding("empty_mask", message, 1.0, where, repair=None if traced else "drop")
     yield from _duplicate_ids(labelled)
-    if boxes is not None:
-        yield from _outside(labelled, np.asarray(boxes, np.float64))
 
 
 def _image_problem(labelled: Labelled) -> tuple[str, str]:
@@ -74,14 +72,21 @@ def _duplicate_ids(labelled: Labelled) -> Iterator[Finding]:
         yield Finding("duplicate_id", message, 1.0, labelled.place(*members))
 
 
-def _outside(labelled: Labelled, boxes: npt.NDArray[np.float64]) -> Iterator[Finding]:
+def _outside(labelled: Labelled) -> Iterator[Finding]:
     """Stated boxes that reach beyond the image."""
-    height, width = labelled.instances.size
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:] - np.array([width, height])
-    beyond = np.maximum(-low, high).max(1)
+    said = stated(labelled.instances, "bbox")
+    if said is None:
+        return
+    beyond = _beyond(_xyxy(said), labelled.instances.size)
     for i in np.flatnonzero(beyond > SLIP).tolist():
-        message = f"{_name(labelled, i)}: the stated box {_words(boxes[i])} reaches {beyond[i]:,.0f} pixels outside"
+        message = f"{_name(labelled, i)}: the stated box {_words(said[i])} reaches {beyond[i]:,.0f} pixels outside"
         yield Finding("outside", message, 1.0, labelled.place(i))
+
+
+def _beyond(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """(N,) Pixels by which boxes x0, y0, x1, y1 reach beyond the image."""
+    beyond = np.concatenate([-boxes[:, :2], boxes[:, 2:] - np.array(size[::-1])], axis=1)
+    return np.asarray(beyond.max(1, initial=0.0))
 
 
 # ---------------------------------------------------------------- area and box against the mask
@@ -97,7 +102,11 @@ class _Stated:
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Stated:
-    return _Stated(labelled.split, len(labelled.instances), (*_stated_areas(labelled), *_stated_boxes(labelled)))
+    return _Stated(
+        labelled.split,
+        len(labelled.instances),
+        (*_stated_areas(labelled), *_stated_boxes(labelled), *_outside(labelled)),
+    )
 
 
 def _stated_areas(labelled: Labelled) -> Iterator[Finding]:
@@ -168,9 +177,28 @@ def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> I
                 yield Finding(kind, message + f"one: {found[0].message}", 1.0, Place(split), repair="rewrite")
             else:
                 yield from found
+        yield from _all_outside(split, [f for s in own for f in s.findings if f.kind == "outside"], facts)
         yield from _refused(split, facts)
         yield from _twice(split, facts)
     yield from _class_names(facts)
+
+
+def _all_outside(split: str, found: Sequence[Finding], facts: SetFacts) -> Iterator[Finding]:
+    """Boxes, and polygons as their file has them: what is outside is cut off the masks without a trace."""
+    yield from found
+    told = {(f.place.index, f.place.instances[0]) for f in found}
+    outside = getattr(facts.labels.get(split), "outside", None)
+    if outside is None:
+        return
+    images, places, boxes = outside(SLIP)
+    for image, place, box in zip(images.tolist(), places.tolist(), boxes, strict=True):
+        ref = facts.refs[split][image]
+        if (image, place) in told or ref.size is None or image in facts.unread.get(split, {}):
+            continue
+        message = f"a polygon reaches {float(_beyond(box[None], ref.size)[0]):,.0f} pixels outside the image"
+        within = np.clip(box, 0, np.tile(ref.size[::-1], 2))
+        where = Place(split, ref.name, image, (place,), tuple(within.tolist()))
+        yield Finding("outside", message, 1.0, where)
 
 
 def _refused(split: str, facts: SetFacts) -> Iterator[Finding]:

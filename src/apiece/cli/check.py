@@ -141,9 +141,8 @@ def check(
     if html is not None:
         note(f"page: {html}")
     if fixed is not None:
-        folder = next(iter(sources.values())).path
         note(f"repaired copy: {', '.join(str(f) for f in fixed.files.values())}; what was done: {fix}/changes.json")
-        note(f"images stay where they are: read the copy with --images {images or (folder and folder.parent)}")
+        note(f"images stay where they are: read the copy with --images {images or _folder(sources)}")
     return int(report.fails(fail_on))
 
 
@@ -164,6 +163,15 @@ def _open(data: Path, images: Path | None) -> dict[str, Source]:
     for error in early:
         told(error)
     return sources
+
+
+def _folder(sources: Mapping[str, Source]) -> Path:
+    """What image names are relative to."""
+    ref = next((ref for source in sources.values() for ref in source.labels.refs), None)
+    if ref is None:
+        return Path()
+    path = ref.path.as_posix()
+    return Path(path.removesuffix(ref.name)) if path.endswith(f"/{ref.name}") else ref.path.parent
 
 
 def _cores() -> int:

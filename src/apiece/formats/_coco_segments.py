@@ -118,6 +118,16 @@ class Segments:
         back[np.append(np.flatnonzero(polygon), np.flatnonzero(~polygon))] = np.arange(len(rows))
         return both[back]
 
+    def extents(self) -> tuple[Int, npt.NDArray[np.float64]]:
+        """The annotations that are polygons, and the boxes x0, y0, x1, y1 of their points, (K, 4)."""
+        rows = np.flatnonzero(self.kind == POLYGON)
+        starts = self.ring_offsets[self.part_offsets[self.place[rows]]]
+        if not len(rows):
+            return rows, np.zeros((0, 4))
+        pairs = self.points.reshape(-1, 2)
+        ends = [ufunc.reduceat(pairs, starts // 2) for ufunc in (np.minimum, np.maximum)]
+        return rows, np.concatenate(ends, axis=1)
+
     def faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
         """The chosen annotations that cannot be decoded, and why."""
         found = {}

@@ -129,6 +129,26 @@ class CocoSet:
             (np.ones(len(labels), np.int64), (image, labels)), shape=(len(self), len(self.classes))
         )
 
+    def outside(self, slack: float) -> tuple[Int, Int, npt.NDArray[np.float64]]:
+        """Polygons with points more than ``slack`` pixels outside their image, where masks are cut.
+
+        Returns
+        -------
+        Position of the image, position of the instance on it, and the polygons' box x0, y0, x1, y1: (K,), (K,), (K, 4).
+        """
+        notes = self.table.annotations
+        image = np.empty(len(notes.order), np.int64)
+        image[notes.order] = np.repeat(np.arange(len(self)), np.diff(notes.offsets))
+        rows, boxes = notes.segments.extents()
+        width_height = self.images.sizes[image[rows], ::-1]
+        far = (boxes[:, :2] < -slack).any(1) | (boxes[:, 2:] > width_height + slack).any(1)
+        rows, boxes = rows[far], boxes[far]
+        decoded = notes.order[~np.isin(notes.order, list(self._told))]
+        first = np.searchsorted(image[decoded], np.arange(len(self)))
+        place = np.empty(len(image), np.int64)
+        place[decoded] = np.arange(len(decoded)) - first[image[decoded]]
+        return image[rows], place[rows], boxes
+
     def _ref(self, i: int) -> ImageRef:
         name, (height, width) = str(self.images.names[i]), self.images.sizes[i].tolist()
         said = {k: plain(v, i) for k, v in self.images.extras.items()}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from apiece.core._runs import Bool, Int, Keys, expand, offsets_of, owners, segment_sum
 from apiece.core.masks import Masks
-from apiece.measure._hull import hull_columns, hull_polygons
+from apiece.measure._hull import hull_columns
 from apiece.ops.overlap import intersections
 
-__all__ = ["bare_on_lines", "bare_pixels", "closed", "crossings", "grown", "hulls", "parts_of"]
+__all__ = ["bare_on_lines", "bare_pixels", "bridged", "closed", "crossings", "grown", "holes_in", "hulls", "parts_of"]
 
 
 def parts_of(masks: Masks) -> tuple[Masks, Int]:
@@ -35,23 +37,81 @@ def parts_of(masks: Masks) -> tuple[Masks, Int]:
     return Masks(masks.size, masks.x[order], masks.y0[order], masks.y1[order], offsets), owner[order][first]
 
 
+def holes_in(crop: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], Int]:
+    """Holes of one mask drawn in its own box.
+
+    Returns
+    -------
+    part : int32 of the crop's shape: which piece of the mask or of the background each pixel belongs to.
+    pixels : int64, one for each piece: how large it is where it is a hole, 0 where it is not.
+    """
+    ground = cv2.copyMakeBorder((~crop).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    _, part, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
+    pixels = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
+    pixels[[0, int(part[0, 0])]] = 0
+    return part[1:-1, 1:-1], pixels
+
+
 def closed(masks: Masks) -> Masks:
     """The masks with their holes filled."""
     some = np.flatnonzero(masks.holes)
     if not len(some):
         return masks
-    outer = [[rings[0] for rings in parts] for parts in masks[some].to_polygons()]
-    joined = Masks.concatenate([masks, Masks.from_polygons(outer, masks.size)])
+    crops, corners = masks[some].to_crops()
+    filled = []
+    for crop in crops:
+        part, pixels = holes_in(crop)
+        filled.append(crop | (pixels > 0)[part])
+    joined = Masks.concatenate([masks, Masks.from_crops(filled, corners, masks.size)])
     chosen = np.arange(len(masks))
     chosen[some] = len(masks) + np.arange(len(some))
     return joined[chosen]
 
 
+def bridged(masks: Masks) -> Masks:
+    """Each mask with the line along the image border between the outermost places where it meets that border.
+
+    An object that the border cuts goes on beyond it, so that a ring which is cut open there is closed by the line.
+    """
+    height, width = masks.size
+    owner = owners(masks.offsets)
+    more: list[tuple[Int, Int, Int, Int]] = []
+    for side in (0, width - 1):
+        at = np.flatnonzero(masks.x == side)
+        who, first = np.unique(owner[at], return_index=True)
+        if len(who):
+            top, bottom = np.minimum.reduceat(masks.y0[at], first), np.maximum.reduceat(masks.y1[at], first)
+            more.append((who, np.full(len(who), side), top.astype(np.int64), bottom.astype(np.int64)))
+    for on_side, row in ((masks.y0 == 0, 0), (masks.y1 == height, height - 1)):
+        at = np.flatnonzero(on_side)
+        who, first = np.unique(owner[at], return_index=True)
+        if len(who):
+            left, right = np.minimum.reduceat(masks.x[at], first), np.maximum.reduceat(masks.x[at], first)
+            count = (right - left + 1).astype(np.int64)
+            rows = np.full(int(count.sum()), row)
+            more.append((np.repeat(who, count), expand(left, count), rows, rows + 1))
+    if not more:
+        return masks
+    who, x, y0, y1 = (np.concatenate(columns) for columns in zip(*more, strict=True))
+    order = np.lexsort((y0, x, who))
+    # lines of one mask may cross in a corner: each run is a mask of its own until they are merged
+    lines = Masks(masks.size, x[order], y0[order], y1[order], np.arange(len(order) + 1))
+    groups = np.concatenate([np.arange(len(masks)), who[order]])
+    return Masks.concatenate([masks, lines]).merge(groups, len(masks))
+
+
 def hulls(masks: Masks) -> Masks:
-    """The convex hull of each mask, all its parts together."""
-    points, offsets = hull_polygons(hull_columns(masks), len(masks))
-    cuts = offsets.tolist()
-    return Masks.from_polygons([[points[a:b]] if b > a else [] for a, b in itertools.pairwise(cuts)], masks.size)
+    """The convex hull of the pixel centres of each mask, all its parts together; what is too thin for one has none."""
+    count = len(masks)
+    chain, x, y = hull_columns(masks)
+    upper = chain < count
+    owner = np.where(upper, chain, chain - count)
+    # from left to right along the upper side, and back along the lower one, whose y are negated
+    order = np.lexsort((np.where(upper, x, -x), ~upper, owner))
+    points = np.stack([x, np.where(upper, y, -y - 1)], 1)[order] + 0.5
+    cuts = offsets_of(owner[order], count).tolist()
+    rings = [[points[a:b]] if b - a > 2 else [] for a, b in itertools.pairwise(cuts)]
+    return Masks.from_polygons(rings, masks.size)
 
 
 def bare_pixels(hull: Masks, cover: Masks) -> Int:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
 from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.check._shapes import bare_pixels, grown, hulls
+from apiece.check._shapes import bare_pixels, grown, holes_in, hulls
 from apiece.core._runs import Bool, Int
 from apiece.ops.overlap import intersections
 
@@ -50,7 +48,8 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     pinholes = []
     some = np.flatnonzero(masks.holes)
     for k, crop in zip(some.tolist(), masks[some].to_crops()[0], strict=True):
-        sizes = _hole_areas(crop)
+        sizes = holes_in(crop)[1]
+        sizes = sizes[sizes > 0]
         pierced[k] = bool((sizes >= TRUE * masks.area[k]).any())
         tiny = sizes[sizes <= max(settings.dust, PINHOLE * masks.area[k])]
         if len(tiny):
@@ -60,13 +59,6 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     whole = _seen_whole(labelled, chosen)
     places = tuple(labelled.place(int(chosen[k])) if whole[k] and not pierced[k] else None for k in range(len(chosen)))
     return _Kept(label, masks.area, pierced, whole, places, tuple(pinholes))
-
-
-def _hole_areas(crop: npt.NDArray[np.bool_]) -> Int:
-    """Pixels of each hole of a mask in its own box; background is joined over 8 neighbours."""
-    ground = cv2.copyMakeBorder((~crop).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, part, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
-    return np.delete(stats[:, cv2.CC_STAT_AREA], [0, int(part[0, 0])]).astype(np.int64)
 
 
 def _pinhole(name: str, tiny: Int, area: int, place: Place) -> Finding:

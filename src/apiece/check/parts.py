@@ -23,8 +23,10 @@ WORTHY = 0.1
 """Share of the main part's pixels from which a part may be an object of its own; below it is a fragment."""
 MOST = 32
 """Largest parts of a mask that are looked at."""
-FACING = 64
-"""Lines between two parts that are looked along."""
+LINES = (12, 24)
+"""Places in a part, and in the larger ones, between which lines are looked along."""
+CLOSED = 0.1
+"""Share of these lines that meet no open ground from which the parts hang together under what lies over them."""
 ORDINARY = 0.25
 """Share of a class's masks from which several parts are the nature of the class, not a mistake."""
 PIECE = 0.3
@@ -103,21 +105,29 @@ def _links(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, Int
         runs = [np.arange(pieces.offsets[p], pieces.offsets[p + 1]) for p in chosen]
         for k in range(1, len(chosen)):
             begin, end, run = crossings(pieces, runs[k], np.concatenate(runs[:k]))
-            far = np.hypot(*(end - begin).T)
-            least = int(far.argmin())
+            least = int(((end - begin) ** 2).sum(1).argmin())
             part.append(chosen[k])
             other.append(int(np.searchsorted(pieces.offsets, run[least], "right")) - 1)
-            # the side that faces the other part: what lies between is told by all of it, not by its nearest corner
-            facing = np.append(least, np.flatnonzero(far <= 2 * far[least] + 4)[:FACING])
-            lines.append(np.concatenate([begin[facing], end[facing]], 1))
+            nearest = np.concatenate([begin[least], end[least]])[None]
+            lines.append(np.concatenate([nearest, _across(pieces, runs[k], np.concatenate(runs[:k]))]))
     flat = np.concatenate(lines)
     between, bare = bare_on_lines(cover, flat[:, :2], flat[:, 2:])
-    # labels leave a pixel free on either side of what lies over an object at times
-    over = ((bare == 0) | ((bare <= 2) & (between - bare > bare))).astype(np.float64)
     first = np.cumsum([0, *(len(some) for some in lines[:-1])])
     gap = np.hypot(*(flat[first, 2:] - flat[first, :2]).T)
-    hidden = np.add.reduceat(over, first) >= 0.5 * np.array([len(some) for some in lines])
+    # labels leave a pixel free on either side of what lies over an object at times
+    over = (bare[first] <= 2) & (between[first] - bare[first] > bare[first])
+    closed = np.add.reduceat((bare == 0).astype(np.float64), first)
+    hidden = (bare[first] == 0) | over | (closed >= CLOSED * np.array([len(some) for some in lines]))
     return np.array(part, np.int64), np.array(other, np.int64), gap, hidden
+
+
+def _across(pieces: Masks, small: Int, large: Int) -> Int:
+    """Lines from places all over one part to places all over others: pixels x, y at both ends."""
+    few, many = (runs[np.linspace(0, len(runs) - 1, min(len(runs), n)).astype(np.int64)] for runs, n in (
+        (small, LINES[0]), (large, LINES[1])
+    ))  # fmt: skip
+    ends = [np.stack([pieces.x[r], (pieces.y0[r] + pieces.y1[r]) // 2], 1) for r in (few, many)]
+    return np.concatenate([np.repeat(ends[0], len(many), 0), np.tile(ends[1], (len(few), 1))], 1).astype(np.int64)
 
 
 def _gather(area: Int, part: Int, other: Int, gap: Float, joined: Bool) -> list[_Group]:

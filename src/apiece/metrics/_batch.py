@@ -172,6 +172,9 @@ class Batch:
     def mask_pairs(self) -> Pairs:
         """Every prediction and truth of one image and class whose masks overlap, with mask IoU."""
         truth, predicted = self.truth, self.predicted
+        if "image_pairs" in self.__dict__:  # these are among them
+            known = self.image_pairs
+            return known.where(predicted.label[known.predicted] == truth.label[known.truth])
         return mask_pairs(
             predicted.runs,
             predicted.mask,
@@ -186,6 +189,8 @@ class Batch:
     @cached_property
     def image_pairs(self) -> Pairs:
         """Every prediction and truth of one image whose masks overlap, of whatever classes, with mask IoU."""
+        if len(self.classes) == 1:
+            return self.mask_pairs
         truth, predicted = self.truth, self.predicted
         return mask_pairs(
             predicted.runs,

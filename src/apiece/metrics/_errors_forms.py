@@ -24,12 +24,22 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core._runs import Keys
-from apiece.core._topology import side_edges
-from apiece.metrics._batch import Batch
-from apiece.metrics._errors_kinds import DUPLICATE, LOCALISATION, NO_ERROR, Verdicts, best_pair, claims
+from apiece.metrics._batch import Batch, Side
+from apiece.metrics._errors_kinds import (
+    BACKGROUND,
+    DUPLICATE,
+    LOCALISATION,
+    NO_ERROR,
+    Nearest,
+    Verdicts,
+    best_pair,
+    claims,
+)
 from apiece.metrics._pairs import Pairs, Runs
 
-__all__ = ["FORMS", "GAP", "NO_FORM", "Forms", "Near", "forms", "outline_lengths", "shared_one_to_one"]
+__all__ = [
+    "BOUNDARY", "FORMS", "GAP", "MERGE", "SPLIT", "Forms", "Near", "forms", "outline_lengths", "shared_one_to_one",
+]  # fmt: skip
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -53,6 +63,7 @@ class Near:
     shared : int64 (pairs,), pixels.
     covers : bool (pairs,), the prediction has more than half of the truth.
     inside : bool (pairs,), more than half of the prediction is in the truth.
+    close : bool (P,), the prediction's outline lies near that of the truth of its class that it overlaps most.
     size : (height, width) that holds every image of the batch.
     """
 
@@ -60,18 +71,36 @@ class Near:
     shared: Int
     covers: Bool
     inside: Bool
+    close: Bool
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, batch: Batch, kept: Bool) -> Near:
-        """From the overlaps of a batch; ``kept`` bool (P,), predictions that count."""
+    def of(cls, batch: Batch, nearest: Nearest, kept: Bool, highest: float) -> Near:
+        """From the overlaps of a batch.
+
+        Parameters
+        ----------
+        batch : the images.
+        nearest : `Nearest.of` it.
+        kept : bool (P,), predictions that count.
+        highest : IoU from which no outline matters, since the prediction is right or a duplicate.
+        """
         pairs = batch.mask_pairs
         pairs = pairs.where(~batch.truth.crowd[pairs.truth] & kept[pairs.predicted])
         shared = batch.shared(pairs)
         covers = 2 * shared > batch.truth.pixels[pairs.truth]
         inside = 2 * shared > batch.predicted.pixels[pairs.predicted]
         height, width = batch.truth.sizes.max(0, initial=1).tolist()
-        return cls(pairs, shared, covers, inside, (height, width))
+        size = (height, width)
+        close = np.zeros(len(kept), bool)
+        row = np.flatnonzero(kept & (nearest.own_iou >= BACKGROUND) & (nearest.own_iou < highest))
+        about = nearest.own[row]
+        both = batch.predicted.pixels[row] + batch.truth.pixels[about]
+        # shared pixels, from IoU = shared / (both - shared)
+        apart = both - 2 * np.rint(nearest.own_iou[row] * both / (1 + nearest.own_iou[row]))
+        outlines = _outlines(batch.predicted, row, size) + _outlines(batch.truth, about, size)
+        close[row] = 2 * apart <= GAP * outlines
+        return cls(pairs, shared, covers, inside, close, size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,19 +172,16 @@ def _splits(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8
 
 
 def _boundaries(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8], gains: Int) -> None:
-    row = np.flatnonzero((found.kind == LOCALISATION) & (form == NO_FORM))
-    about = found.about[row]
-    key = near.pairs.predicted * len(found.lost) + near.pairs.truth  # ascending: pairs are ordered so
-    shared = near.shared[np.searchsorted(key, row * len(found.lost) + about)]
-    truth, predicted = batch.truth, batch.predicted
-    between = predicted.pixels[row] + truth.pixels[about] - 2 * shared
-    outlines = outline_lengths(predicted.runs[predicted.mask[row]], near.size)
-    outlines = outlines + outline_lengths(truth.runs[truth.mask[about]], near.size)
-    close = 2 * between <= GAP * outlines
-    row, about = row[close], about[close]
+    row = np.flatnonzero((found.kind == LOCALISATION) & (form == NO_FORM) & near.close)
     form[row] = BOUNDARY
-    row, about = row[found.lost[about]], about[found.lost[about]]
-    gains[row[claims(row, about, predicted.score, len(found.lost))]] = 1
+    row = row[found.lost[found.about[row]]]
+    gains[row[claims(row, found.about[row], batch.predicted.score, len(found.lost))]] = 1
+
+
+def _outlines(side: Side, rows: Int, size: tuple[int, int]) -> Int:
+    """Length of the outline of the mask of each row; a row may occur often."""
+    some, place = np.unique(rows, return_inverse=True)
+    return outline_lengths(side.runs[side.mask[some]], size)[place]
 
 
 def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
@@ -170,11 +196,10 @@ def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
     >>> outline_lengths(Runs.of([Masks.from_boxes([[0, 0, 4, 2]], (5, 5))]), (5, 5)).tolist()
     [12]
     """
-    count = len(runs.offsets) - 1
-    length = 2 * np.diff(runs.offsets)  # above and below each run
-    for owner, _, low, high in side_edges(runs.x, runs.y0, runs.y1, runs.offsets, size):
-        length = length + np.bincount(owner, high - low, count).astype(np.int64)
-    return length
+    moved = Runs(runs.x + 1, runs.y0, runs.y1, runs.offsets)
+    # above and below each run, and where a pixel and the one beside it are not both inside
+    alike = shared_one_to_one(moved, runs, (size[0], size[1] + 1))
+    return 2 * np.diff(runs.offsets) + 2 * (runs.area() - alike)
 
 
 def shared_one_to_one(a: Runs, b: Runs, size: tuple[int, int]) -> Int:

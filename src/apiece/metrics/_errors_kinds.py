@@ -31,7 +31,10 @@ from apiece.metrics._batch import Batch
 from apiece.metrics._match import greedy
 from apiece.metrics._pairs import Pairs
 
-__all__ = ["BACKGROUND", "KINDS", "NO_ERROR", "Nearest", "Verdicts", "best_pair", "claims", "verdicts"]
+__all__ = [
+    "BACKGROUND", "CLASS", "DUPLICATE", "KINDS", "LOCALISATION", "NO_ERROR", "Nearest", "Verdicts", "best_pair",
+    "claims", "verdicts",
+]  # fmt: skip
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]

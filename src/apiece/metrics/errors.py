@@ -177,8 +177,9 @@ class Errors:
         need_scores(batch)
         kept = batch.predicted.rank < self.limit
         self._given += len(kept)
-        near = Near.of(batch, kept)
-        for k, found in enumerate(verdicts(batch, Nearest.of(batch), kept, _LEVELS)):
+        nearest = Nearest.of(batch)
+        near = Near.of(batch, nearest, kept, max(_LEVELS))
+        for k, found in enumerate(verdicts(batch, nearest, kept, _LEVELS)):
             shapes = forms(batch, near, found)
             self._ledgers[k].append(_ledger(batch, kept, found, shapes))
             if k == 0:

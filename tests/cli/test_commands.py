@@ -136,7 +136,7 @@ def test_measure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_split(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("split", data / "truth.json", "--fractions", "train=0.5,val=0.25,test=0.25", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
-    assert {name: part["images"] for name, part in shown.items()} == {"train": 4, "val": 2, "test": 2}
+    assert {name: part["images"] for name, part in shown["sets"].items()} == {"train": 4, "val": 2, "test": 2}
     assert run("info", data, "--json") == 0
     assert list(json.loads(capsys.readouterr().out)) == ["train", "val", "test"]
     assert run("split", data / "truth.json", "--fractions", "train=0.5,val=0.5") == 1

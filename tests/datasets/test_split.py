@@ -87,7 +87,7 @@ def test_rare_classes_in_even_shares(tmp_path: Path) -> None:
 def test_written_parts_are_read_back(tmp_path: Path) -> None:
     labels = labelled(tmp_path, [f"{i}.png" for i in range(10)])
     parts = split(labels, {"train": 0.8, "val": 0.2})
-    paths = write_split(parts, tmp_path / "parts")
+    paths = {name: one.path for name, one in write_split(parts, tmp_path / "parts").items()}
     assert paths == {"train": tmp_path / "parts" / "train.json", "val": tmp_path / "parts" / "val.json"}
     for name, path in paths.items():
         assert [(r.name, i) for r, i in formats.read(path)] == [(r.name, i) for r, i in parts[name]]

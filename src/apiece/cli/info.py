@@ -3,63 +3,95 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from apiece.cli._output import print_json, print_table, progress
+from apiece.cli._sets import report_bad
+
+if TYPE_CHECKING:
+    from apiece.datasets.summary import Summary
 
 __all__ = ["info"]
 
 
-def info(data: Path, /, *, images: Path | None = None, json: bool = False) -> None:
-    """What is in a data set: images, instances, classes, sizes, overlaps, counts per image.
+def info(
+    data: Path,
+    /,
+    *,
+    images: Path | None = None,
+    format: str | None = None,
+    skip_bad: bool = False,
+    json: bool = False,
+) -> None:
+    """What is in a data set: format, images, instances, classes, sizes, overlaps, attributes, ids and tracks.
 
     ```
     apiece info data/train.json
     apiece info data/ --json
+    apiece info yolo-set/ --skip-bad
     ```
 
     Parameters
     ----------
     data
-        Label file, or folder with train and val.
+        Label file or folder of any format, or folder with train and val.
     images
         Folder that image names are relative to; found beside the labels if left out.
+    format
+        Format of the labels, if their content leaves a doubt.
+    skip_bad
+        Leave out entries that are broken, and list them, instead of stopping at the first.
     json
         One JSON object instead of tables.
     """
-    from apiece.datasets.dataset import open_data
+    from apiece.datasets.dataset import BadEntries, open_sources
     from apiece.datasets.summary import summarise
 
+    bad = BadEntries() if skip_bad else None
+    sources = {split or "train": source for split, source in open_sources(data, images, format, bad).items()}
     found = {}
-    for split, dataset in open_data(data, images).items():
-        with progress(f"reading {split}", len(dataset)) as step:
-            found[split] = summarise(dataset, step)
+    for split, source in sources.items():
+        with progress(f"reading {split}", len(source.labels)) as step:
+            found[split] = summarise(source.labels, step)
+    left_out = report_bad(bad, json)
     if json:
-        print_json({split: summary.to_dict() for split, summary in found.items()})
+        shown = {
+            split: {"format": sources[split].format, "path": sources[split].path, **summary.to_dict()}
+            for split, summary in found.items()
+        }
+        print_json(shown | ({"bad": left_out} if skip_bad else {}))
         return
     for split, summary in found.items():
-        per, areas = summary.per_image, summary.areas
-        sizes = ", ".join(f"{h} x {w} ({n})" for h, w, n in summary.image_sizes[:5])
-        more = len(summary.image_sizes) - 5
-        rows: list[tuple[str, object]] = [
-            (
-                "images",
-                f"{summary.images:,}" + (f" ({summary.missing_images} missing)" if summary.missing_images else ""),
-            ),
-            ("without instances", summary.empty_images),
-            ("height x width", sizes + (f" and {more} more" if more > 0 else "")),
-            ("instances", summary.instances),
-            ("per image", f"{per['min']:g} to {per['max']:g}, median {per['median']:g}"),
-        ]
-        if areas:
-            rows.append(("area in pixels", f"{areas['p0']:g} to {areas['p100']:g}, median {areas['p50']:g}"))
-        rows += [
-            ("overlapping", f"{summary.overlapping_instances:,} instances on {summary.overlapping_images:,} images"),
-            ("with holes / in parts", f"{summary.with_holes:,} / {summary.several_parts:,}"),
-            ("crowd / empty masks", f"{summary.crowd:,} / {summary.empty_masks:,}"),
-        ]
-        print_table(f"{data} [{split}]", ("", ""), rows)
+        print_table(f"{data} [{split}]", ("", ""), [("format", sources[split].format), *_rows(summary)])
         print_table(
             "",
             ("class", "instances", "images", "median area"),
             [(c.name, c.instances, c.images, "-" if c.median_area is None else c.median_area) for c in summary.classes],
         )
+
+
+def _rows(summary: Summary) -> list[tuple[str, object]]:
+    per, areas = summary.per_image, summary.areas
+    sizes = ", ".join(f"{h} x {w} ({n})" for h, w, n in summary.image_sizes[:5])
+    more = len(summary.image_sizes) - 5
+    rows: list[tuple[str, object]] = [
+        ("images", f"{summary.images:,}" + (f" ({summary.missing_images} missing)" if summary.missing_images else "")),
+        ("without instances", summary.empty_images),
+        ("height x width", sizes + (f" and {more} more" if more > 0 else "")),
+        ("instances", summary.instances),
+    ]
+    if per:
+        rows.append(("per image", f"{per['min']:g} to {per['max']:g}, median {per['median']:g}"))
+    if areas:
+        rows.append(("area in pixels", f"{areas['p0']:g} to {areas['p100']:g}, median {areas['p50']:g}"))
+    rows += [
+        ("overlapping", f"{summary.overlapping_instances:,} instances on {summary.overlapping_images:,} images"),
+        ("with holes / in parts", f"{summary.with_holes:,} / {summary.several_parts:,}"),
+        ("crowd / empty masks", f"{summary.crowd:,} / {summary.empty_masks:,}"),
+        ("scores", summary.scored),
+    ]
+    ids = "none" if not summary.ids else f"{summary.ids:,} instances have one"
+    if summary.tracks:
+        ids += f"; {summary.tracks:,} are on several images of {summary.sequences:,} folders"
+    rows += [("ids", ids), ("attributes", ", ".join(summary.attributes) or "none")]
+    return [*rows, ("of images", ", ".join(summary.image_attributes) or "none")]

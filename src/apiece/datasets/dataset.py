@@ -21,7 +21,17 @@ from apiece.formats import LabelSet, Record
 from apiece.formats._base import OnBad
 from apiece.images import read_image
 
-__all__ = ["Dataset", "Subset", "find_labels", "fingerprint", "open_data"]
+__all__ = [
+    "BadEntries",
+    "Dataset",
+    "Source",
+    "Subset",
+    "find_labels",
+    "fingerprint",
+    "open_data",
+    "open_sources",
+    "sound",
+]
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """Splits, and the names that files and folders of each may have."""
@@ -210,26 +220,42 @@ def open_sources(
     FormatError
         if a label file breaks its format.
     """
-    path = Path(path)
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
-    found = {"": path}
-    if path.is_dir() and format is None:
-        found = {split: source for split in SPLITS if (source := _find_split(path, split)) is not None}
-    if not found:
-        source = _labels_in(path)
-        if source is None:
-            raise DataError(
-                f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
-                f"labels, one label file, and these formats: {', '.join(formats.names())}"
-            )
-        found = {"": source}
-    sources = {}
+    found = {"": Path(path)} if format is not None and Path(path).exists() else _find(Path(path))
+    sources: dict[str, Source] = {}
     for split, at in found.items():
         name = formats.detect(at) if format is None else format
         source = Source(at, name, formats.read(at, name, images, on_bad))
         sources |= _divided(source) if split == "" and formats.load(name).splits else {split: source}
     return sources
+
+
+def find_labels(path: Path | str) -> dict[str, Path]:
+    """The label file or folder of each split, found as `open_data` finds it, and opened by nobody.
+
+    Raises
+    ------
+    DataError
+        if there is nothing, or two candidates for one split.
+    """
+    return {split or "train": at for split, at in _find(Path(path)).items()}
+
+
+def _find(path: Path) -> dict[str, Path]:
+    """Labels by split; the key of labels without splits is empty."""
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder")
+    if path.is_file():
+        return {"": path}
+    found = {split: at for split in SPLITS if (at := _find_split(path, split)) is not None}
+    if found:
+        return found
+    whole = _labels_in(path)
+    if whole is None:
+        raise DataError(
+            f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
+            f"labels, one label file, and these formats: {', '.join(formats.names())}"
+        )
+    return {"": whole}
 
 
 def _divided(source: Source) -> dict[str, Source]:

@@ -7,7 +7,7 @@ of single ones: what is rare is placed first, and each group goes where its cont
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ import scipy.sparse
 
 from apiece import formats
 from apiece.datasets.dataset import Subset
+from apiece.datasets.merge import together
+from apiece.datasets.write import DEFAULTS, WriteOptions, Written, write_sets
 from apiece.errors import ConfigError, DataError
 from apiece.formats import LabelSet
 
@@ -71,17 +73,36 @@ def split(
     return {name: Subset(labels, tuple(np.flatnonzero(part == k).tolist())) for k, name in enumerate(fractions)}
 
 
-def write_split(parts: Mapping[str, LabelSet], folder: Path | str, format: str = "coco") -> dict[str, Path]:
-    """Write each part as ``<folder>/<name>`` with the format's ending; image names stay as they are.
+def write_split(
+    parts: Mapping[str, LabelSet],
+    folder: Path | str,
+    format: str = "coco",
+    options: WriteOptions = DEFAULTS,
+    step: Callable[[], None] = lambda: None,
+) -> dict[str, Written]:
+    """Write the parts together: all of them, or nothing.
 
-    Put the files beside the original ones, or read them with ``images=`` the folder of images.
+    Formats of one label file get ``<folder>/<name>`` with their ending, beside whatever else is in the folder. Of
+    others a new ``folder`` holds a folder for each part, or is one set that says which image is of which part (YOLO).
+
+    Returns
+    -------
+    What was written, by part; one entry with an empty key where all parts are one set.
+
+    Raises
+    ------
+    ConfigError
+        if there is something already.
+    LossyFormatError
+        if the format cannot hold the instances, or no part of this name.
     """
-    suffixes = formats.load(format).suffixes
-    suffix = ".json" if ".json" in suffixes else ""
-    paths = {name: Path(folder) / f"{name}{suffix}" for name in parts}
-    for name, part in parts.items():
-        formats.write(part, paths[name], format)
-    return paths
+    folder, ending = Path(folder), formats.load(format).ending
+    if formats.load(format).splits:
+        return {"": write_sets({".": together(parts)}, folder, format, options, step=step)["."]}
+    paths = {name: f"{name}{ending}" for name in parts}
+    sets = {paths[name]: part for name, part in parts.items()}
+    written = write_sets(sets, folder, format, options, join=bool(ending), step=step)
+    return {name: written[path] for name, path in paths.items()}
 
 
 def class_counts(labels: LabelSet) -> scipy.sparse.csr_array:

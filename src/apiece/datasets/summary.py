@@ -69,6 +69,16 @@ class Summary:
     """Instances without a pixel."""
     scored: bool
     """Whether instances have scores, as predictions do."""
+    attributes: tuple[str, ...] = ()
+    """Further named values that instances have, sorted."""
+    image_attributes: tuple[str, ...] = ()
+    """Named values that images have, sorted."""
+    ids: int = 0
+    """Instances that have an id."""
+    tracks: int = 0
+    """Ids that occur on several images of one folder: tracks, where ids are kept over frames."""
+    sequences: int = 0
+    """Folders of images in which an id occurs on several."""
 
     @property
     def overlapping_images_share(self) -> float:
@@ -100,6 +110,9 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
     totals: Counter[str] = Counter()
     areas, kinds, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
     images_with = np.zeros(len(labels.classes), np.int64)
+    named: set[str] = set()
+    of_images: set[str] = set()
+    ids: dict[str, list[npt.NDArray[np.int64]]] = {}
     for ref, instances in labels:
         masks = instances.masks
         sizes[instances.size] += 1
@@ -115,8 +128,15 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
         totals["parts"] += int(np.count_nonzero(masks.parts > 1))
         totals["crowd"] += int(np.count_nonzero(instances.crowd))
         totals["scored"] += instances.scores is not None
+        named.update(instances.attributes)
+        of_images.update(ref.attributes)
+        if instances.ids is not None:
+            folder = ref.name.replace("\\", "/").rpartition("/")[0]
+            ids.setdefault(folder, []).append(np.unique(instances.ids))
+            totals["ids"] += len(instances)
         step()
     area, kind = np.concatenate(areas), np.concatenate(kinds)
+    tracks = [int((np.unique(np.concatenate(own), return_counts=True)[1] > 1).sum()) for own in ids.values()]
     return Summary(
         images=len(counts),
         missing_images=totals["missing"],
@@ -135,6 +155,11 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
         crowd=totals["crowd"],
         empty_masks=int(np.count_nonzero(area == 0)),
         scored=totals["scored"] > 0,
+        attributes=tuple(sorted(named)),
+        image_attributes=tuple(sorted(of_images)),
+        ids=totals["ids"],
+        tracks=sum(tracks),
+        sequences=sum(count > 0 for count in tracks),
     )
 
 

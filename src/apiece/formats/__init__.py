@@ -21,7 +21,7 @@ from apiece.errors import ConfigError, DataError, FormatError
 from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record
 from apiece.formats._guard import guarded
 
-__all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "load", "names", "read", "write"]
+__all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "format_for", "load", "names", "read", "write"]
 
 Labelled = tuple[ImageRef | Image | str | os.PathLike[str], Instances]
 
@@ -128,7 +128,7 @@ def write(
         if instances have a class that is not among ``classes``.
     """
     path = Path(path)
-    chosen = load(_format_for(path) if format is None else format)
+    chosen = load(format_for(path) if format is None else format)
     wanted = getattr(records, "classes", None) if classes is None else classes
     metadata = getattr(records, "metadata", {}) if metadata is None else metadata
     stream = ((_ref(image), instances) for image, instances in records)
@@ -144,7 +144,14 @@ def write(
     return lost
 
 
-def _format_for(path: Path) -> str:
+def format_for(path: Path) -> str:
+    """Name of the format that is written to ``path`` when none is named: by its ending.
+
+    Raises
+    ------
+    ConfigError
+        if the ending says nothing.
+    """
     suffix = path.suffix.lower()
     endings = {ending: name for name in names() for ending in load(name).suffixes}
     if suffix not in endings:

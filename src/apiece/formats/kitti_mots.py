@@ -59,9 +59,10 @@ def detect(path: Path) -> bool:
             return path.suffix == ".txt" and is_mots_text(path)
         if not path.is_dir():
             return False
-        if sidecar_format(path) is not None:
-            return sidecar_format(path) == _NAME
-        root = _root(path)
+        root = path if sidecar_format(path) is not None else _root(path)
+        said = sidecar_format(root)
+        if said is not None:
+            return said == _NAME
         texts = sorted(root.glob("*.txt"))
         if texts:
             return is_mots_text(texts[0])
@@ -100,7 +101,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     if not found and not said:
         raise FormatError(path, "holds no sequences: neither SEQUENCE/000000.png nor SEQUENCE.txt")
     prefix = f"{root.name}/" if not said and all("/" not in key for key in found) else ""
-    folder = images or _image_folder(root.parent if prefix else root)
+    root = root.parent if prefix else root
+    folder = images or _image_folder(root, root.parent / "image_02")  # never the label itself
     notes = tuple(said.get("images", {}).get(key, {}) for key in found)
     refs = tuple(_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_CLASSES)
@@ -108,9 +110,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode_png, notes, on_bad))
 
 
-def _image_folder(root: Path) -> Path:
+def _image_folder(root: Path, otherwise: Path) -> Path:
     near = [root.parent / "image_02", root.parent / "training" / "image_02", root.parent / "images"]
-    return next((f for f in near if f.is_dir()), root)
+    return next((f for f in near if f.is_dir()), otherwise)
 
 
 def _ref(folder: Path, key: str, name: str | None) -> ImageRef:
@@ -156,7 +158,7 @@ def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
     if path.name == "gt.txt" and path.parent.name == "gt":  # MOTS20-02/gt/gt.txt beside MOTS20-02/img1
         name, beside = path.parent.parent.name, path.parent.parent / "img1"
         return name, beside if images is None else images / name
-    return path.stem, (images or _image_folder(file.parent)) / path.stem
+    return path.stem, (images or _image_folder(file.parent, file.parent)) / path.stem
 
 
 def _decode_text(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:

@@ -84,8 +84,8 @@ class LabelMapSet:
 
     files: tuple[Path, ...]
     """Label maps, one per image."""
-    images: tuple[Path | None, ...]
-    """The image of each, if there is one."""
+    images: tuple[Path, ...]
+    """The image of each, or where it would be looked for first."""
     names: tuple[str, ...]
     """What each image is called."""
     pages: tuple[int | None, ...]
@@ -116,7 +116,7 @@ class LabelMapSet:
         return digest.hexdigest()
 
     def _ref(self, i: int) -> ImageRef:
-        return ImageRef(self.images[i] or self.files[i].parent / self.names[i], self.names[i], page=self.pages[i])
+        return ImageRef(self.images[i], self.names[i], page=self.pages[i])
 
     def __len__(self) -> int:
         return len(self.files)
@@ -152,12 +152,16 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
         root, files = _label_files(path)
         if not files:
             raise FormatError(path, f"holds no label maps ({', '.join(RASTER_SUFFIXES)})")
-    beside = [root.parent / "images", path] if root.resolve().name in _FOLDERS else [path / "images", root]
-    folder = images or next((f for f in beside if f.is_dir()), root)
     alone = path.is_file()
+    beside = [root / "images", root][alone:]
+    if root.resolve().name in _FOLDERS:
+        beside = [root.parent / "images", path]
+    folder = images or next((f for f in beside if f.is_dir()), root)
+    absent = images or (beside[0] if beside[0] != root else root / "images")  # never the label map itself
     pictures, unclear = _pictures(folder, set(files), _key(files[0], root) if alone else None, on_bad)
     keys: dict[str, Path] = {}
-    rows: list[tuple[Path, Path | None, str, int | None]] = []
+    rows: list[tuple[Path, Path, str, int | None]] = []
+    found = 0
     for file in files:
         key = _key(file, root)
         if key in keys:
@@ -167,8 +171,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
             for name, page in _paged(file, _name(file, root, image, folder)):
                 if on_bad is None or (alone and page is None) or _sound(file, page, on_bad):
                     keys[key] = file
-                    rows.append((file, image, name, page))
-    unlabelled = sorted(set(pictures) - set(keys)) if any(row[1] for row in rows) and not alone else []
+                    rows.append((file, image or absent / name, name, page))
+                    found += image is not None
+    unlabelled = sorted(set(pictures) - set(keys)) if found and not alone else []
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)

@@ -1,0 +1,126 @@
+"""Images put where labels look for them: linked, copied, or left."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from apiece.core.image import ImageRef
+from apiece.errors import ConfigError, DataError
+from apiece.images import read_image, write_image
+
+__all__ = ["ImageMode", "Placer"]
+
+ImageMode = Literal["link", "copy", "leave"]
+
+
+class Placer:
+    """Puts images in their places; what it made outside the stage is taken away again if its block fails.
+
+    Parameters
+    ----------
+    mode : ``link`` makes hard links, symbolic ones where the file system cannot, and copies where it has neither.
+    stage : the folder in which places are named.
+    final : the folder that they are in, in truth, if images do not move with the stage.
+    step : called after each image.
+    """
+
+    def __init__(self, mode: ImageMode, stage: Path, final: Path | None, step: Callable[[], None]) -> None:
+        self.stage, self.final, self.step = stage, final, step
+        self.made: list[Path] = []
+        ways: dict[str, tuple[str, ...]] = {
+            "link": ("hard links", "symbolic links", "copies"), "copy": ("copies",), "leave": ()
+        }  # fmt: skip
+        if mode not in ways:
+            raise ConfigError(f"images must be one of {', '.join(ways)}; got {mode!r}")
+        self.ways = list(ways[mode])
+
+    def __enter__(self) -> Placer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if kind is not None:
+            for path in reversed(self.made):
+                with contextlib.suppress(OSError):
+                    path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    def put(self, images: Sequence[tuple[ImageRef, Path]]) -> dict[str, int]:
+        """Put each image at its path in the stage, or where that will be; how many were treated in which way.
+
+        Raises
+        ------
+        DataError
+            if another image is in the place.
+        ImageError
+            if a page of a stack cannot be read, or written as a file of its own.
+        """
+        if not self.ways:
+            return {}
+        found = Counter[str]()
+        for ref, place in images:
+            found[self._put(ref, place)] += 1
+            self.step()
+        return dict(found)
+
+    def _put(self, ref: ImageRef, place: Path) -> str:
+        if not ref.path.is_file():
+            return "missing"
+        if not place.is_relative_to(self.stage):
+            return "without a place"  # labels of one image in a folder of another layout
+        if self.final is not None:
+            relative = place.relative_to(self.stage)
+            place = self.final / relative
+            # readers look in images/ too, so what lies there need not come twice
+            if any(p.exists() and p.samefile(ref.path) for p in (place, self.final / "images" / relative)):
+                return "there already"
+        if place.exists():
+            if ref.page is None and filecmp.cmp(ref.path, place, shallow=False):
+                return "there already"
+            raise DataError(f"{place}: another image is there, so {ref.path} cannot be put there; choose another place")
+        self._folder(place.parent)
+        if ref.page is not None:
+            write_image(place, read_image(ref.path, page=ref.page))
+            self._note(place)
+            return "pages of a stack, as files of their own"
+        while True:
+            try:
+                _WAYS[self.ways[0]](ref.path.resolve(), place)
+                break
+            except OSError:
+                if len(self.ways) == 1:
+                    raise
+                del self.ways[0]  # this file system cannot; nor will it for the next image
+        self._note(place)
+        return self.ways[0]
+
+    def _folder(self, folder: Path) -> None:
+        for missing in reversed([p for p in (folder, *folder.parents) if not p.exists()]):
+            missing.mkdir()
+            self._note(missing)
+
+    def _note(self, made: Path) -> None:
+        if self.final is not None:
+            self.made.append(made)
+
+
+def _copy(source: Path, place: Path) -> None:
+    temporary = place.with_name(f".{place.name[:60]}.part{place.suffix}")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(place)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+_WAYS: dict[str, Callable[[Path, Path], None]] = {
+    "hard links": os.link,
+    "symbolic links": lambda source, place: place.symlink_to(source),
+    "copies": _copy,
+}

@@ -1,0 +1,161 @@
+"""Label sets seen otherwise: `map_classes` renames, unites and chooses classes; `Dropped` goes without some fields."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, UnknownNameError
+from apiece.formats import LabelSet, Record
+
+__all__ = ["DROPPABLE", "Dropped", "Mapped", "map_classes", "relabelled"]
+
+DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes")
+"""What instances can go without."""
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A `LabelSet` whose labels are looked up in a table; instances without a new class are left out and counted."""
+
+    labels: LabelSet
+    """The set as it was."""
+    classes: tuple[str, ...]
+    """Its new classes."""
+    table: npt.NDArray[np.int64]
+    """For each old class the new one, or -1: its instances are left out."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many instances of each class the last pass left out."""
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image, also those of which no instance is left."""
+        return self.labels.refs
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """As it was: what it says of classes goes by their names."""
+        return self.labels.metadata
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Record:
+        ref, instances = self.labels[index]
+        return ref, relabelled(instances, self.table, self.classes)
+
+    def __iter__(self) -> Iterator[Record]:
+        self.left_out.clear()
+        for ref, instances in self.labels:
+            gone = instances.labels[self.table[instances.labels] < 0]
+            for k, count in zip(*np.unique(gone, return_counts=True), strict=True):
+                self.left_out[self.labels.classes[k]] += int(count)
+            yield ref, relabelled(instances, self.table, self.classes)
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A `LabelSet` without some of what its instances have."""
+
+    labels: LabelSet
+    """The set as it was."""
+    fields: tuple[str, ...]
+    """Of `DROPPABLE`; without classes all are ``object``."""
+
+    def __post_init__(self) -> None:
+        for name in self.fields:
+            if name not in DROPPABLE:
+                raise UnknownNameError("droppable field", name, DROPPABLE)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """As they were, or ``object``."""
+        return ("object",) if "classes" in self.fields else self.labels.classes
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """As they were."""
+        return self.labels.refs
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """As it was."""
+        return self.labels.metadata
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Record:
+        return self._without(self.labels[index])
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self._without(record) for record in self.labels)
+
+    def _without(self, record: Record) -> Record:
+        ref, instances = record
+        gone: dict[str, Any] = {name: {} if name == "attributes" else None for name in self.fields}
+        if "classes" in gone:
+            gone |= {"labels": np.zeros(len(instances), np.int64), "classes": self.classes}
+        return ref, instances.replace(**gone)
+
+
+def relabelled(instances: Instances, table: npt.NDArray[np.int64], classes: tuple[str, ...]) -> Instances:
+    """Instances with the classes that ``table`` gives them; those it gives -1 are left out."""
+    labels = table[instances.labels]
+    if (labels < 0).any():
+        instances, labels = instances[labels >= 0], labels[labels >= 0]
+    return instances.replace(labels=labels, classes=classes)
+
+
+def map_classes(labels: LabelSet, wanted: Iterable[str], keep_others: bool = False) -> Mapped:
+    """Rename, unite and choose classes.
+
+    Parameters
+    ----------
+    wanted : the classes to keep, in the new order: ``"car"``, or ``"car=vehicle"`` under a new name; several that get
+        one name become one class; ``"*"`` stands for all that are not named. Commas separate (``"car,truck=lorry"``), a
+        backslash takes a comma or an equals sign for part of a name.
+    keep_others : as if ``"*"`` came last.
+
+    Raises
+    ------
+    UnknownNameError
+        for a class that the set has not.
+    ConfigError
+        for a class that is named twice, or a name that is empty.
+    """
+    known = labels.classes
+    items = [item for text in wanted for item in re.split(r"(?<!\\),", text)]
+    if keep_others and "*" not in items:
+        items.append("*")
+    pairs: dict[str, str] = {}
+    for item in items:
+        old, equals, new = ("*", "", "") if item == "*" else _pair(item)
+        if not old or (equals and not new):
+            raise ConfigError(f"cannot read the class {item!r}; write it as car, or as car=vehicle to rename it")
+        if old in pairs:
+            raise ConfigError(f"class {old!r} is named twice; each has one new name")
+        if old != "*" and old not in known:
+            raise UnknownNameError("class", old, known)
+        pairs[old] = new or old
+    order: list[str] = []
+    for old, new in pairs.items():
+        order += [name for name in known if name not in pairs] if old == "*" else [new]
+    classes = tuple(dict.fromkeys(order))
+    others = "*" in pairs
+    table = [classes.index(pairs.get(name, name)) if name in pairs or others else -1 for name in known]
+    return Mapped(labels, classes, np.array(table, np.int64))
+
+
+def _pair(item: str) -> tuple[str, str, str]:
+    old, *new = re.split(r"(?<!\\)=", item, maxsplit=1)
+    plain = [re.sub(r"\\([,=])", r"\1", name).strip() for name in (old, *new)]
+    return plain[0], "=" if new else "", plain[1] if new else ""

@@ -1,0 +1,275 @@
+"""`merge`: several label sets as one; classes by name, image names made distinct, no photo twice by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.datasets.classes import relabelled
+from apiece.errors import ConfigError, DataError
+from apiece.formats import LabelSet, Record
+
+__all__ = ["Joined", "SameImage", "merge", "together"]
+
+SameImage = Literal["refuse", "first", "unite"]
+_Place = tuple[int, int]  # (set, image in it)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Several label sets one after the other: a `LabelSet`."""
+
+    sets: tuple[LabelSet, ...]
+    """The sets, whose classes are joined by name."""
+    names: tuple[tuple[str | None, ...], ...]
+    """What each image of each set is called now; None leaves it out."""
+    said: tuple[Mapping[str, Any], ...]
+    """For each set what all its images get as attributes."""
+    shifts: tuple[int, ...]
+    """For each set what is added to its instance ids."""
+    also: Mapping[_Place, tuple[_Place, ...]] = field(default_factory=dict)
+    """Further labels of an image: those of another (set, image)."""
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Those of all sets, in the order they are met."""
+        return tuple(dict.fromkeys(name for labels in self.sets for name in labels.classes))
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """That of the first set, and of others what formats the first says nothing of."""
+        found: dict[str, Any] = {}
+        for labels in self.sets:
+            found = {**labels.metadata, **found}
+        return found
+
+    @cached_property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image that is not left out."""
+        return tuple(
+            self._named(k, i, ref)
+            for k, labels in enumerate(self.sets)
+            for i, ref in enumerate(labels.refs)
+            if self.names[k][i] is not None
+        )
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int) -> Record:
+        k, i = self._places[index]
+        return self._record(k, i, self.sets[k][i])
+
+    def __iter__(self) -> Iterator[Record]:
+        for k, labels in enumerate(self.sets):
+            index = {ref.name: i for i, ref in enumerate(labels.refs)}
+            for record in labels:  # in its own way, which may be faster than one by one, and leave out bad ones
+                i = index[record[0].name]
+                if self.names[k][i] is not None:
+                    yield self._record(k, i, record)
+
+    @cached_property
+    def _places(self) -> list[_Place]:
+        return [(k, i) for k, names in enumerate(self.names) for i, name in enumerate(names) if name is not None]
+
+    @cached_property
+    def _tables(self) -> list[npt.NDArray[np.int64]]:
+        number = {name: k for k, name in enumerate(self.classes)}
+        return [np.array([number[name] for name in labels.classes], np.int64) for labels in self.sets]
+
+    def _named(self, k: int, i: int, ref: ImageRef) -> ImageRef:
+        # numbers of images are those of the first set; others would often be the same
+        return replace(
+            ref,
+            name=self.names[k][i] or ref.name,
+            id=ref.id if k == 0 else None,
+            attributes={**ref.attributes, **self.said[k]},
+        )
+
+    def _instances(self, k: int, instances: Instances) -> Instances:
+        found = relabelled(instances, self._tables[k], self.classes)
+        shift = self.shifts[k]
+        return found if found.ids is None or not shift else found.replace(ids=found.ids + shift)
+
+    def _record(self, k: int, i: int, record: Record) -> Record:
+        ref, instances = record
+        instances = self._instances(k, instances)
+        for other, j in self.also.get((k, i), ()):
+            more = self._instances(other, self.sets[other][j][1])
+            if _fields(more) != _fields(instances) and len(more) and len(instances):
+                raise DataError(
+                    f"image {ref.name!r}: the labels of two sets cannot be united, since only one of them has "
+                    f"{' and '.join(sorted(_fields(more) ^ _fields(instances)))}"
+                )
+            instances = Instances.concatenate([instances, more]) if len(instances) and len(more) else (
+                instances if len(instances) else more
+            )  # fmt: skip
+        return self._named(k, i, ref), instances
+
+
+def _fields(instances: Instances) -> set[str]:
+    own = {name for name in ("scores", "ids") if getattr(instances, name) is not None}
+    return own | {f"attribute {name!r}" for name in instances.attributes}
+
+
+def together(sets: Mapping[str, LabelSet]) -> Joined:
+    """Splits as one set whose images say, as ``attributes["split"]``, which they are of.
+
+    Where two splits have images of one name, every image gets its split's name as a folder.
+    """
+    counts = Counter(_key(ref.name) for labels in sets.values() for ref in labels.refs)
+    clash = len(sets) > 1 and any(count > 1 for count in counts.values())
+    names = tuple(
+        tuple(f"{split}/{ref.name}" if clash else ref.name for ref in labels.refs) for split, labels in sets.items()
+    )
+    said = tuple({"split": split} for split in sets)
+    return Joined(tuple(sets.values()), names, said, (0,) * len(sets))
+
+
+def merge(
+    sets: Mapping[str, LabelSet], same: SameImage = "refuse", distinct_ids: bool = True
+) -> tuple[Joined, list[str]]:
+    """Make one set of several; the classes are joined by name (`map_classes` renames them before).
+
+    An image whose name an earlier set has already gets the name of its set as a folder. Of one image file in two sets
+    (one path, a link, or equal bytes) one is kept if the labels are equal too.
+
+    Parameters
+    ----------
+    sets : label sets by the name that images get as a folder.
+    same : what to do where one image file has different labels in two sets: ``"refuse"``, keep those of the
+        ``"first"``, or ``"unite"`` all on one image.
+    distinct_ids : add a constant to the ids of a set whose range meets that of earlier ones. Goes through all labels.
+
+    Returns
+    -------
+    The set, and what was done, in lines for people.
+
+    Raises
+    ------
+    DataError
+        naming an image file that two sets label differently.
+    """
+    if same not in ("refuse", "first", "unite"):
+        raise ConfigError(f"same images must be one of refuse, first, unite; got {same!r}")
+    notes: list[str] = []
+    plain = Joined(tuple(sets.values()), tuple(tuple(r.name for r in s.refs) for s in sets.values()), ({},) * len(sets),
+                   (0,) * len(sets))  # fmt: skip
+    also: dict[_Place, list[_Place]] = defaultdict(list)
+    gone: set[_Place] = set()
+    equal = Counter[str]()
+    labels_of = list(sets)
+    for (k, i), (first, j) in _duplicates(plain.sets):
+        gone.add((k, i))
+        if _content(plain, k, i) == _content(plain, first, j):
+            equal[f"{labels_of[k]}: {{}} images left out that {labels_of[first]} has with the same labels"] += 1
+        elif same == "unite":
+            also[first, j].append((k, i))
+            equal[f"{labels_of[k]}: labels of {{}} images united with those of {labels_of[first]}"] += 1
+        elif same == "first":
+            equal[f"{labels_of[k]}: {{}} images left out that {labels_of[first]} has with other labels"] += 1
+        else:
+            raise DataError(
+                f"image {plain.sets[k].refs[i].name!r} of {labels_of[k]} and {plain.sets[first].refs[j].name!r} of "
+                f"{labels_of[first]} are the same file with different labels; say which count: --same first, or unite"
+            )
+    notes += [text.format(count) for text, count in equal.items()]
+    names, renamed = _distinct(sets, gone)
+    notes += [f"{label}: {n} images renamed to {label}/..., their names are taken" for label, n in renamed.items()]
+    shifts = _shifts(plain.sets) if distinct_ids else (0,) * len(sets)
+    notes += [f"{label}: {s} added to instance ids" for label, s in zip(sets, shifts, strict=True) if s]
+    return Joined(plain.sets, names, plain.said, shifts, {at: tuple(more) for at, more in also.items()}), notes
+
+
+def _key(name: str) -> str:
+    """What must differ between images: label files go by the name without ending, and some systems mind no case."""
+    return PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix().casefold()
+
+
+def _distinct(
+    sets: Mapping[str, LabelSet], gone: set[_Place]
+) -> tuple[tuple[tuple[str | None, ...], ...], Counter[str]]:
+    taken: set[str] = set()
+    names: list[tuple[str | None, ...]] = []
+    renamed = Counter[str]()
+    for k, (label, labels) in enumerate(sets.items()):
+        folder = re.sub(r"[^\w. -]", "_", label).strip(". ") or str(k + 1)
+        own: list[str | None] = []
+        mine: set[str] = set()  # within one set, names are as they are
+        for i, ref in enumerate(labels.refs):
+            name = ref.name
+            if (k, i) in gone:
+                own.append(None)
+                continue
+            if _key(name) in taken:
+                tries = itertools.chain([folder], (f"{folder}-{n}" for n in itertools.count(2)))
+                name = next(n for f in tries if _key(n := f"{f}/{ref.name}") not in taken)
+                renamed[label] += 1
+            mine.add(_key(name))
+            own.append(name)
+        taken |= mine
+        names.append(tuple(own))
+    return tuple(names), renamed
+
+
+def _duplicates(sets: Sequence[LabelSet]) -> Iterator[tuple[_Place, _Place]]:
+    """Each image whose file an earlier set has too, and where that is."""
+    sizes: dict[int, list[tuple[_Place, ImageRef, os.stat_result]]] = defaultdict(list)
+    for k, labels in enumerate(sets):
+        for i, ref in enumerate(labels.refs):
+            try:
+                found = ref.path.stat()
+            except OSError:
+                continue
+            sizes[found.st_size].append(((k, i), ref, found))
+    for group in sizes.values():
+        if len({place[0] for place, _, _ in group}) < 2:
+            continue
+        hashes: dict[tuple[int, int], bytes] = {}
+        first: dict[tuple[bytes, int | None], _Place] = {}
+        for place, ref, found in group:
+            inode = (found.st_dev, found.st_ino)
+            if inode not in hashes:
+                hashes[inode] = _digest(ref.path)
+            other = first.setdefault((hashes[inode], ref.page), place)
+            if other[0] != place[0]:
+                yield place, other
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _content(joined: Joined, k: int, i: int) -> Counter[tuple[str, int, bool]]:
+    """Masks, classes and crowd flags of an image, whatever their order."""
+    instances = relabelled(joined.sets[k][i][1], joined._tables[k], joined.classes)
+    rles = [str(rle["counts"]) for rle in instances.masks.to_coco()]
+    return Counter(zip(rles, instances.labels.tolist(), instances.crowd.tolist(), strict=True))
+
+
+def _shifts(sets: Sequence[LabelSet]) -> tuple[int, ...]:
+    highest: int | None = None
+    shifts = []
+    for labels in sets:
+        ends = [(int(i.ids.min()), int(i.ids.max())) for _, i in labels if i.ids is not None and len(i)]
+        shift = 0
+        if ends:
+            low, high = min(e[0] for e in ends), max(e[1] for e in ends)
+            shift = 0 if highest is None or low > highest else highest + 1 - low
+            highest = high + shift
+        shifts.append(shift)
+    return tuple(shifts)

@@ -196,7 +196,8 @@ def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, _Do
         instances = instances.replace(masks=_without_dust(instances.masks, dusted, dust))
         lost = (before - instances.masks.area)[dusted]
         for i, pixels in zip(dusted[lost > 0].tolist(), lost[lost > 0].tolist(), strict=True):
-            done.append((_distinct(plan.dust[i]), (i,), f"{pixels:,} pixels of dust taken off the mask"))
+            what = f"{pixels:,} pixel{'s' * (pixels > 1)} of dust taken off the mask"
+            done.append((_distinct(plan.dust[i]), (i,), what))
         dusted = dusted[lost > 0]
     rewritten = sorted(set(plan.rewrite) - set(plan.drop))
     if rewritten or len(dusted):

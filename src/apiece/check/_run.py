@@ -62,7 +62,7 @@ def check(
     UnknownNameError
         for a kind that does not exist.
     ConfigError
-        if nothing is left to look for, or ``workers`` is below 1.
+        if nothing is left to look for, or nothing that can be without images or predictions, or ``workers`` is below 1.
     DataError
         if the predictions have no class in common with the labels.
     FormatError
@@ -77,6 +77,9 @@ def check(
         if (needs := _families.load(name).needs) in _NEEDS and not (images if needs == "image" else predicted)
         for kind in members
     }
+    if all(kind.name in unasked for members in kinds.values() for kind in members):
+        needs = " and ".join(dict.fromkeys(unasked.values()))
+        raise ConfigError(f"{', '.join(unasked)} cannot be looked for without {needs}")
     sources = {split: source_of(given) for split, given in sets.items()}
     reading = _Reading(sources, predicted)
     job = _Job(tuple(kinds), settings, images)
@@ -213,8 +216,11 @@ _here: tuple[dict[str, Check], _Job] | None = None
 
 def _begin(job: _Job) -> None:
     global _here
+    import signal
+
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the processes ends them
     cv2.setNumThreads(1)  # there are as many processes as cores
     _here = {name: _families.load(name) for name in job.families}, job
 

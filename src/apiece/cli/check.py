@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from apiece.check._base import Settings
+from apiece.check._base import Place, Settings
 from apiece.check._report import FailOn, Report
 from apiece.cli._output import note, print_json, print_table, progress
 from apiece.errors import ApieceError, ConfigError, FormatError
@@ -118,6 +118,8 @@ def check(
         One JSON object with every finding on standard output instead of tables.
     """
     try:
+        if limit is not None and limit < 0:
+            raise ConfigError(f"limit must be 0 or more, got {limit}; 0 shows all")
         options = _Options(model, folds, config, runs, device)
         sources = _open(data, images)
         if fix is not None:
@@ -261,13 +263,15 @@ def _print(report: Report, limit: int | None) -> None:
         note(f"not looked for, since it needs {need}: {', '.join(names)}")
 
 
-def _where(report: Report, place: Any) -> str:
-    """A place, long names of images cut in their middle."""
-    name = place.image
-    if name is not None and len(name) > _NAME:
-        half = _NAME // 2
-        name = f"{name[: half - 1]}…{name[-half:]}"
-    return report.where(replace(place, image=name))
+def _where(report: Report, place: Place) -> str:
+    return report.where(replace(place, image=_short(place.image)))
+
+
+def _short(name: str | None) -> str | None:
+    """A name of an image, a long one without its middle."""
+    if name is None or len(name) <= _NAME:
+        return name
+    return f"{name[: _NAME // 2 - 1]}…{name[-(_NAME // 2) :]}"
 
 
 def _print_changes(fixed: Fixed, limit: int | None) -> None:
@@ -277,7 +281,7 @@ def _print_changes(fixed: Fixed, limit: int | None) -> None:
     for c in fixed.changes[:limit]:
         numbers = [f"id {i}" for i in c.ids] or [f"#{i}" for i in c.instances]
         which = ", ".join(numbers[:5]) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
-        rows.append((c.split, escape(c.image or ""), which, escape(c.done), ", ".join(c.kinds)))
+        rows.append((c.split, escape(_short(c.image) or ""), which, escape(c.done), ", ".join(c.kinds)))
     if rows:
         print_table("other in the copy", ("split", "image", "instances", "done", "since"), rows)
         if len(fixed.changes) > len(rows):

@@ -1,8 +1,9 @@
 """Masks to the bands along their outlines, as runs, all at once.
 
 The band is what erosion by a square of side 2 d + 1 takes away, where everything outside the image is background
-(Cheng et al. 2021). A square erodes as its two sides do, one after the other: runs are shortened by d at both ends, the
-rest is turned to runs along rows, and these are shortened again. Most masks are gone after the first step.
+(Cheng et al. 2021). A square erodes as its two sides do, one after the other. Upright: runs are shortened by d at both
+ends; most masks are gone after that. Sideways, where what is left has one run in each column: the run from the lowest
+beginning to the highest end of the columns within d; other masks are turned to runs along rows, and these shortened.
 """
 
 from __future__ import annotations
@@ -60,19 +61,17 @@ def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
 
 
 def _eroded(owner: Int, x: Column, y0: Column, y1: Column, width: Int, size: tuple[int, int]) -> tuple[Any, ...]:
-    """Owner, x, y0, y1 of what erosion leaves, ordered."""
+    """Owner, x, y0, y1 of what erosion leaves, in any order."""
     owner, x, y0, y1 = _shortened(owner, x, y0, y1, width)
-    offsets = offsets_of(owner, len(width))
-    # no row is longer than the columns from a mask's first to its last
-    first, last = offsets[:-1], offsets[1:] - 1
-    some = last >= first
-    wide = np.zeros(len(width), bool)
-    wide[some] = x[last[some]] - x[first[some]] >= 2 * width[some]
-    left = wide[owner]
-    owner, x, y0, y1 = owner[left], x[left], y0[left], y1[left]
+    broken = np.zeros(len(width), bool)
+    broken[owner[1:][(np.diff(owner) == 0) & (np.diff(x) != 1)]] = True
+    hard = broken[owner]
+    easy = _narrowed(owner[~hard], x[~hard], y0[~hard], y1[~hard], width)
+    owner, x, y0, y1 = owner[hard], x[hard], y0[hard], y1[hard]
     rows = transposed_runs(x, y0, y1, offsets_of(owner, len(width)), size)
     owner, y, x0, x1 = _shortened(*rows, width)
-    return transposed_runs(y, x0, x1, offsets_of(owner, len(width)), (size[1], size[0]))
+    turned = transposed_runs(y, x0, x1, offsets_of(owner, len(width)), (size[1], size[0]))
+    return tuple(np.concatenate(columns) for columns in zip(easy, turned, strict=True))
 
 
 def _shortened(owner: Int, line: Column, low: Column, high: Column, width: Int) -> tuple[Any, ...]:
@@ -80,3 +79,34 @@ def _shortened(owner: Int, line: Column, low: Column, high: Column, width: Int) 
     left = high - low > 2 * cut
     owner, cut = owner[left], cut[left]
     return owner, line[left], low[left] + cut, high[left] - cut
+
+
+def _narrowed(owner: Int, x: Column, y0: Column, y1: Column, width: Int) -> tuple[Any, ...]:
+    """Eroded sideways: masks of one run in each of neighbouring columns."""
+    span = 2 * width[owner] + 1
+    first = np.flatnonzero(owner[np.minimum(np.arange(len(owner)) + span - 1, len(owner) - 1)] == owner)
+    first = first[first + span[first] <= len(owner)]
+    span = span[first]
+    low, high = highest(y0, first, span), -highest(-y1, first, span)
+    left = low < high
+    middle = (first + span // 2)[left]
+    return owner[middle], x[middle], low[left], high[left]
+
+
+def highest(values: Column, first: Int, span: Int) -> Column:
+    """Largest of the ``span[i]`` values from ``first[i]`` on, for each i: by blocks of powers of two.
+
+    >>> highest(np.array([3, 1, 4, 1, 5]), np.array([0, 1]), np.array([2, 4])).tolist()
+    [3, 5]
+    """
+    level = np.frexp(span.astype(np.float64))[1] - 1
+    out = np.empty(len(first), values.dtype)
+    table = values.copy()
+    for k in range(int(level.max(initial=-1)) + 1):
+        block = 1 << k
+        if k:
+            np.maximum(table[: -block // 2], table[block // 2 :], out=table[: -block // 2])
+        chosen = np.flatnonzero(level == k)
+        begin = first[chosen]
+        out[chosen] = np.maximum(table[begin], table[begin + span[chosen] - block])
+    return out

@@ -1,7 +1,9 @@
 """The class map that instances paint, compared without painting it: in stretches of columns between ends of runs.
 
 Between two neighbouring ends of runs nothing changes, so one number stands for a whole stretch: coordinates are
-compressed, and the painting is done on stretches instead of pixels.
+compressed, and what lies on top is found for stretches instead of pixels. Each run is two overlapping blocks of a power
+of two; going from large blocks to small ones, each block hands what it shows to its halves. So time grows with the runs
+and not with how deep they lie on each other.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import CHUNK, Keys, expand
+from apiece.core._runs import Keys
 from apiece.metrics._batch import Batch, Side
 
-__all__ = ["class_pixels"]
+__all__ = ["class_pixels", "last_over"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -43,50 +45,71 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     score = np.nan_to_num(predicted.score)
     worst_first = np.lexsort((predicted.index, -predicted.pixels, score))
     worst_first = worst_first[~(predicted.score < conf[predicted.label])[worst_first]]
-    sides = [_Stretches(keys, truth, bottom_up), _Stretches(keys, predicted, worst_first)]
-    cuts = np.sort(np.concatenate([ends for side in sides for ends in (side.begin, side.end)]))
-    # np.unique hashes, which takes many times as long as sorting packed keys
-    cuts = cuts[np.append(True, cuts[1:] != cuts[:-1])[: len(cuts)]]
-    shown = [side.paint(cuts) for side in sides]
-    covered = np.flatnonzero(shown[0] > 0 if void else (shown[0] > 0) | (shown[1] > 0))
-    length = np.diff(cuts)[covered]
-    image = cuts[covered] >> keys.column_bits
     rows = len(batch.classes) + 1
-    # 0 is background: the last row
-    seen, told = ((values[covered] - 1) % rows for values in shown)
+    ends = [_ends(keys, truth, bottom_up), _ends(keys, predicted, worst_first)]
+    cuts, place = _ranked(np.concatenate([e.ravel() for e in ends]))
+    length = np.diff(cuts)
+    seen = _shown(truth, bottom_up, place[: ends[0].size].reshape(2, -1), len(length), rows - 1)
+    told = _shown(predicted, worst_first, place[ends[0].size :].reshape(2, -1), len(length), rows - 1)
+    covered = seen < rows - 1 if void else (seen < rows - 1) | (told < rows - 1)
+    length, seen, told = length[covered], seen[covered], told[covered]
+    image = cuts[:-1][covered] >> keys.column_bits
+    first = image * rows
     right = seen == told
-    cells = (batch.count, rows)
     columns = [
-        np.bincount(image[chosen] * rows + label[chosen], length[chosen], batch.count * rows)
-        for chosen, label in ((right, seen), (slice(None), seen), (slice(None), told))
+        np.bincount(first[right] + seen[right], length[right], batch.count * rows),
+        np.bincount(first + seen, length, batch.count * rows),
+        np.bincount(first + told, length, batch.count * rows),
     ]
-    out = np.stack(columns, -1).astype(np.int64).reshape(*cells, 3)
+    out = np.stack(columns, -1).astype(np.int64).reshape(batch.count, rows, 3)
     if not void:
         out[:, -1] += (truth.sizes.prod(1) - np.bincount(image, length, batch.count).astype(np.int64))[:, None]
     return out
 
 
-class _Stretches:
-    """Runs of some rows of a side, in the order in which they are painted, as stretches of one long column."""
+def _ends(keys: Keys, side: Side, rows: Int) -> Int:
+    """Where the runs of some rows begin and end on one long column: int64 (2, R)."""
+    runs = side.runs[side.mask[rows]]
+    begin = keys.pack(side.image[rows][runs.owners()], runs.x, runs.y0)
+    return np.stack([begin, begin + (runs.y1 - runs.y0)])
 
-    def __init__(self, keys: Keys, side: Side, rows: Int) -> None:
-        runs = side.runs[side.mask[rows]]
-        row = rows[runs.owners()]
-        self.begin = keys.pack(side.image[row], runs.x, runs.y0)
-        self.end = self.begin + (runs.y1 - runs.y0)
-        self.value = side.label[row] + 1
 
-    def paint(self, cuts: Int) -> Int:
-        """What each stretch from one cut to the next shows: 1 + class, or 0."""
-        out = np.zeros(max(len(cuts) - 1, 0), np.int64)
-        first = np.searchsorted(cuts, self.begin)
-        count = np.searchsorted(cuts, self.end) - first
-        ends = np.cumsum(count)
-        lo = 0
-        while lo < len(count):
-            done = int(ends[lo - 1]) if lo else 0
-            hi = max(int(np.searchsorted(ends, done + CHUNK, "right")), lo + 1)
-            # where an index occurs twice the last value stays
-            out[expand(first[lo:hi], count[lo:hi])] = np.repeat(self.value[lo:hi], count[lo:hi])
-            lo = hi
-        return out
+def _shown(side: Side, rows: Int, places: Int, size: int, background: int) -> Int:
+    """Class of each stretch, where rows are painted one after the other: int64 (size,)."""
+    run_label = np.repeat(side.label[rows], np.diff(side.runs.offsets)[side.mask[rows]])
+    return np.append(background, run_label)[last_over(places[0], places[1], size)]
+
+
+def _ranked(values: Int) -> tuple[Int, Int]:
+    """Distinct values, ascending, and the place of each value among them.
+
+    As ``np.unique`` gives, whose hashing takes many times as long as sorting does.
+    """
+    order = np.argsort(values)
+    ordered = values[order]
+    new = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    place = np.empty(len(values), np.int64)
+    place[order] = np.cumsum(new) - 1
+    return ordered[new], place
+
+
+def last_over(first: Int, stop: Int, size: int) -> npt.NDArray[np.int32]:
+    """The last interval that covers each place, counted from 1; 0 where none does: int32 (size,).
+
+    ``first`` and ``stop`` are int64 (N,), half-open intervals of one place or more.
+
+    >>> last_over(np.array([0, 2]), np.array([4, 3]), 5).tolist()
+    [1, 1, 2, 1, 0]
+    """
+    level = np.frexp((stop - first).astype(np.float64))[1] - 1
+    shown = np.zeros(size, np.int32)
+    for k in range(int(level.max(initial=-1)), -1, -1):
+        block = 1 << k
+        chosen = np.flatnonzero(level == k)
+        here = np.zeros(size, np.int32)
+        # where a place occurs twice the last value stays: both blocks of one interval before those of the next
+        here[np.stack([first[chosen], stop[chosen] - block], 1).ravel()] = np.repeat(chosen + 1, 2)
+        np.maximum(here, shown, out=here)
+        np.maximum(here[block:], shown[:-block], out=here[block:])
+        shown = here
+    return shown

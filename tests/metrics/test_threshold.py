@@ -100,7 +100,7 @@ def test_a_rare_class_takes_the_threshold_of_all_and_says_so() -> None:
     assert fitted.pooled.tolist() == [False, True]
     assert fitted.truths.tolist() == [2, 0]
     (note,) = fitted.notes
-    assert note.startswith("b: 0 instances")
+    assert note.startswith("b: 0 objects are too few")
     assert "0.600" in note
     assert fit_thresholds(matches).pooled.all()
     assert f1_thresholds(matches).tolist() == [(0.8 + 0.4) / 2] * 2
@@ -109,7 +109,7 @@ def test_a_rare_class_takes_the_threshold_of_all_and_says_so() -> None:
     assert fit_thresholds(nothing, default=0.3).values.tolist() == [0.3]
     assert "default" in fit_thresholds(nothing).notes[0]
     enough = fit_thresholds(nothing, fewest=1)
-    assert "none found" in enough.notes[0]
+    assert "none of 1 objects is found" in enough.notes[0]
     empty = evaluate([], ("a",)).matches
     assert fit_thresholds(empty, Price(1, 1), default=0.4).values.tolist() == [0.4]
 

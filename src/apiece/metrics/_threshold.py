@@ -173,8 +173,7 @@ def fit_thresholds(
     value = default if together is None else together
     whose = "the default" if together is None else "that of all classes together"
     notes = tuple(
-        f"{name}: {n} instances{' and none found' if n >= fewest else ''}, too few to fit a threshold "
-        f"(it takes {fewest}); it gets {whose}, {value:.3f}"
+        f"{name}: {_why(int(n), fewest)}; it gets {whose}, {value:.3f}"
         for name, n, found in zip(matches.classes, truths, own, strict=True)
         if found is None
     )
@@ -186,6 +185,13 @@ def fit_thresholds(
 def f1_thresholds(matches: Matches, default: float = 0.5) -> Float:
     """The thresholds of the highest F1, float64 (classes,); see `fit_thresholds`."""
     return fit_thresholds(matches, default=default).values
+
+
+def _why(truths: int, fewest: int) -> str:
+    """What a class lacks for a threshold of its own."""
+    if truths >= fewest:
+        return f"none of {truths} objects is found, so there is nothing to fit a threshold to"
+    return f"{truths} object{' is' if truths == 1 else 's are'} too few to fit a threshold to ({fewest} are enough)"
 
 
 def _best(score: Float, right: Bool, truths: int, price: Price | None) -> float | None:

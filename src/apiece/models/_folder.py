@@ -25,7 +25,7 @@ from apiece.models import _strict
 from apiece.models._base import Architecture, ModelInput
 from apiece.models._strict import StrictError
 
-__all__ = ["JSON_NAME", "TENSORS_NAME", "LoadedModel", "load_model", "save_model"]
+__all__ = ["JSON_NAME", "TENSORS_NAME", "LoadedModel", "load_model", "save_model", "save_thresholds"]
 
 JSON_NAME = "model.json"
 TENSORS_NAME = "model.safetensors"
@@ -133,6 +133,38 @@ def save_model(
             json_path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ModelFileError(folder, f"cannot be written: {error}") from error
+
+
+def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Mapping[str, Any] | None = None) -> None:
+    """Put other thresholds into a model folder. ``model.json`` is replaced in one step, the tensors stay as they are.
+
+    Parameters
+    ----------
+    thresholds : lowest score kept, one per class, 0 to 1.
+    origin : JSON-able, what they were chosen by; kept in the provenance, under ``thresholds``.
+
+    Raises
+    ------
+    ConfigError
+        if there is not one threshold from 0 to 1 per class.
+    ModelFileError
+        if ``model.json`` is missing or damaged, or cannot be written.
+    """
+    json_path = _inside(Path(folder), JSON_NAME)
+    try:
+        content = dict(_strict.check_keys(_strict.parse(_read(json_path, _JSON_LIMIT)), _KEYS, "the model"))
+        classes = _checked_classes(content["classes"])
+    except (StrictError, ApieceError) as error:
+        raise ModelFileError(json_path, f"{error}; {_AGAIN}") from error
+    chosen = _checked([float(t) for t in thresholds], classes)
+    content["thresholds"] = dict(zip(classes, chosen, strict=True))
+    if origin is not None:
+        content["provenance"] = {**content["provenance"], "thresholds": dict(origin)}
+    try:
+        with atomic(json_path) as temporary:
+            temporary.write_text(_strict.dump(content), encoding="utf-8")
+    except OSError as error:
+        raise ModelFileError(json_path, f"cannot be written: {error}") from error
 
 
 def load_model(folder: Path | str) -> LoadedModel:

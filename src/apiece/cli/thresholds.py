@@ -1,0 +1,166 @@
+"""``apiece thresholds``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from apiece.cli._output import note, print_json, print_table, progress
+from apiece.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from apiece.core.instances import Instances
+    from apiece.datasets.dataset import Dataset
+    from apiece.metrics import Matches, Price, Thresholds
+    from apiece.predict import Model
+
+__all__ = ["thresholds"]
+
+_EVERYTHING = 2**31
+
+
+def thresholds(
+    *,
+    model: Path,
+    data: Path,
+    by: Literal["f1", "cost"] | None = None,
+    miss: float | None = None,
+    false_alarm: float | None = None,
+    split: str | None = None,
+    images: Path | None = None,
+    device: str = "auto",
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Fit the score threshold of each class on labelled images, and store it in the model folder.
+
+    `apiece predict` uses the stored thresholds; training has stored some already, by F1 on its validation images. Take
+    images that the model has not learned from.
+
+    ```
+    apiece thresholds --model runs/bolts --data data/
+    apiece thresholds --model runs/bolts --data line-camera.json --miss 10 --false-alarm 1
+    ```
+
+    Parameters
+    ----------
+    model
+        Model folder.
+    data
+        Labelled images: a label file, or a folder, of which val is taken (else test, else its only split).
+    by
+        "f1": the highest F1 at mask IoU 0.5; "cost": the lowest sum of misses and false alarms at their price.
+    miss
+        Price of an object that is not found; only its ratio to the other price counts.
+    false_alarm
+        Price of a prediction where there is no such object.
+    split
+        Which split of a data folder, if not by that rule.
+    images
+        Folder that image names are relative to; found beside the labels if left out.
+    device
+        "auto", "cpu", "cuda" or "cuda:1".
+    dry_run
+        Show what would be stored, and store nothing.
+    json
+        One JSON object instead of a table.
+    """
+    from apiece.datasets.dataset import fingerprint
+    from apiece.metrics import evaluate, fit_thresholds
+    from apiece.models._folder import save_thresholds
+    from apiece.predict import load
+    from apiece.predict.evaluation import LOWEST, open_truth
+
+    price = _price(by, miss, false_alarm)
+    truth = open_truth(data, split, images)
+    loaded = load(model, device=device)
+    with progress("predicting", len(truth)) as step:
+        pairs = _pairs(loaded, truth, LOWEST, step)
+        matches = evaluate(pairs, loaded.classes, kinds=["mask"], max_dets=[_EVERYTHING]).matches
+    fitted = fit_thresholds(matches, price)
+    lowest = [
+        f"{name}: the best threshold may lie below {LOWEST}, the lowest score that was looked at"
+        for name, value in zip(fitted.classes, fitted.values, strict=True)
+        if value < LOWEST + 0.01
+    ]
+    if not dry_run:
+        goal = {"by": "f1"} if price is None else {"by": "cost", "miss": price.miss, "false_alarm": price.false_alarm}
+        origin = goal | {"data": data.name, "data_fingerprint": fingerprint(truth), "images": len(truth)}
+        save_thresholds(model, fitted.values.tolist(), origin)
+    rows = _rows(matches, _now(loaded), fitted, price)
+    notes = (*fitted.notes, *lowest)
+    if json:
+        stored = None if dry_run else model / "model.json"
+        print_json({"images": len(truth), "price": price, "classes": rows, "notes": notes, "stored": stored})
+        return
+    for line in notes:
+        note(line)
+    _print_rows(f"{len(truth):,} images: before → after", rows, price)
+    note("nothing stored" if dry_run else f"stored in {model / 'model.json'}")
+
+
+def _price(by: str | None, miss: float | None, false_alarm: float | None) -> Price | None:
+    from apiece.metrics import Price
+
+    given = miss is not None or false_alarm is not None
+    if by == "f1" and given:
+        raise ConfigError("--by f1 knows no prices; leave out --miss and --false-alarm, or ask --by cost")
+    if by == "cost" and not given:
+        raise ConfigError("--by cost needs prices: --miss, --false-alarm, or both (the other is 1)")
+    if not given:
+        return None
+    return Price(1.0 if miss is None else miss, 1.0 if false_alarm is None else false_alarm)
+
+
+def _pairs(
+    model: Model, truth: Dataset, lowest: float, step: Callable[[], None]
+) -> Iterator[tuple[Instances, Instances]]:
+    """Truth, and everything the model can rank."""
+    for image, wanted in truth:
+        (ranked,) = model.predict_at(image, (lowest,))
+        yield wanted, ranked
+        step()
+
+
+def _now(model: Model) -> npt.NDArray[np.float64]:
+    """The threshold of each class that `predict` uses as the folder is."""
+    import numpy as np
+
+    return np.broadcast_to(np.asarray(model.options().conf, np.float64), (len(model.classes),))
+
+
+def _rows(
+    matches: Matches, before: npt.NDArray[np.float64], fitted: Thresholds, price: Price | None
+) -> dict[str, dict[str, Any]]:
+    """What the thresholds give before and after, by class."""
+    from apiece.metrics._threshold import cost, f1, precision, recall
+
+    sides = {}
+    for side, values in (("before", before), ("after", fitted.values)):
+        counts = matches.counts(values).sum(0)
+        sides[side] = {"threshold": values, "precision": precision(counts), "recall": recall(counts), "f1": f1(counts)}
+        if price is not None:
+            sides[side]["cost"] = cost(counts, price)
+    return {
+        name: {
+            "objects": int(fitted.truths[k]),
+            "pooled": bool(fitted.pooled[k]),
+            **{side: {key: float(column[k]) for key, column in found.items()} for side, found in sides.items()},
+        }
+        for k, name in enumerate(fitted.classes)
+    }
+
+
+def _print_rows(title: str, rows: dict[str, dict[str, Any]], price: Price | None) -> None:
+    from apiece.cli._output import shown
+
+    keys = ("threshold", "precision", "recall", "f1" if price is None else "cost")
+    table = [
+        (name, row["objects"], *(f"{shown(row['before'][key])} → {shown(row['after'][key])}" for key in keys))
+        for name, row in rows.items()
+    ]
+    print_table(title, ("class", "objects", *("F1" if key == "f1" else key for key in keys)), table)

@@ -41,12 +41,14 @@ PART = (0.1, 0.85)
 """Share of the whole that a part has."""
 FILLED = 0.6
 """Share of the whole that its parts cover together."""
-FITTING = (0.3, 0.8)
+FITTING = (0.25, 0.8)
 """IoU, and share of the smaller in the larger, from which outlines of a label and a prediction that match nothing else
 are compared: a loose outline around a small or thin object is not within `MATCH`."""
 STRAY = (1.0, 4.0)
 """Pixels that an outline lies off on average, and robust standard deviations above what is usual for its size, from
 which it is loose."""
+EXACT = 0.25
+"""Least standard deviation of outlines, in pixels, that is taken as usual."""
 _ENOUGH = 20
 """Predictions that agree, and labels alike in size, from which a class or a size is judged by its own."""
 _WINDOW = 50
@@ -260,18 +262,13 @@ def _split(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) 
 
 
 def _fitting(whole: Whole, trust: _Trust) -> Int:
-    """Pairs of a label and the prediction of the same object, matched or nearly so."""
-    found, labels = whole.predictions, whole.labels
-    matched = trust.agrees[trust.agrees >= 0]
-    free_label, free = np.ones(len(labels), bool), trust.agrees < 0
-    free_label[whole.label[matched]] = False
-    smaller = np.minimum(labels.area[whole.label], found.area[whole.predicted])
-    near = (whole.iou >= FITTING[0]) & (whole.shared >= FITTING[1] * smaller) & whole.same
-    near &= free_label[whole.label] & (free & found.alone)[whole.predicted]
+    """Pairs of a label and a confident prediction of the same object, matched or nearly so, each the other's best."""
+    smaller = np.minimum(whole.labels.area[whole.label], whole.predictions.area[whole.predicted])
+    nearly = (whole.iou >= FITTING[0]) & (whole.shared >= FITTING[1] * smaller)
+    near = whole.same & trust.confident[whole.predicted] & ((whole.iou >= MATCH) | nearly)
     rows = np.flatnonzero(near)
     rows = _best_of_each(whole.label[rows], whole.iou[rows], rows)
-    pairs = np.concatenate([matched, _best_of_each(whole.predicted[rows], whole.iou[rows], rows)])
-    return pairs[trust.confident[whole.predicted[pairs]]]
+    return _best_of_each(whole.predicted[rows], whole.iou[rows], rows)
 
 
 def _loose(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
@@ -288,7 +285,7 @@ def _loose(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) 
     # the area between two outlines over their length is how far apart they lie on average
     stray = (labels.area[i] + found.area[p] - 2 * whole.shared[pairs]) / around
     beyond = (labels.area[i] - found.area[p]) / around
-    unusual = _unusual(np.log(stray + 0.1), labels.label[i], labels.area[i])
+    unusual = _unusual(stray, labels.label[i], labels.area[i])
     for k in np.flatnonzero((stray >= STRAY[0]) & (unusual >= STRAY[1])).tolist():
         if int(i[k]) in told:
             continue
@@ -310,7 +307,7 @@ def _unusual(values: Float, label: Int, area: Float) -> Float:
     for own in np.split(order, np.flatnonzero(np.diff(label[order])) + 1):
         for part in np.array_split(own, max(len(own) // (2 * _WINDOW), 1)):
             off = values[part] - np.median(values[part])
-            out[part] = off / max(1.4826 * float(np.median(np.abs(off))), 0.05)
+            out[part] = off / max(1.4826 * float(np.median(np.abs(off))), EXACT)
     return out
 
 

@@ -315,3 +315,33 @@ def test_real_nuclei_there_and_back(tmp_path: Path, shared_data: Path, name: str
         assert got[np.argsort(got.ids)] == wanted[np.argsort(wanted.ids)]
     with Pillow.open(next((tmp_path / "out").rglob(labels.refs[few[0]].name))) as image:
         assert image.size[::-1] == labels.refs[few[0]].size
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("labelmap", "x/map.png"),
+        ("geojson", "x/a.geojson"),
+        ("imagej_roi", "x/a_rois.zip"),
+        ("cellpose", "x/a_seg.npy"),
+        ("coco_panoptic", "x/panoptic.json"),
+        ("kitti_mots", "x/0001.txt"),
+    ],
+)
+def test_one_file_joins_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, place: str) -> None:
+    """A file of one image or one sequence, where formats have such; its folder keeps what it has."""
+    image = "0001/000000.png" if name == "kitti_mots" else "a.png"
+    holds = formats.load(name).holds
+    save_set(tmp_path / "in" / "labels.json", (image,), ("car",) if holds.classes else ("object",))
+    (tmp_path / "x" / "0001").mkdir(parents=True)
+    (tmp_path / "x" / "notes.txt").write_text("kept")
+    for again in (False, True):
+        options = ("--overwrite",) if again else ()
+        assert run("convert", tmp_path / "in", tmp_path / place, "--to", name, *options) == 0
+        assert ("1 there already" if again else "1 hard links") in capsys.readouterr().err
+        labels = formats.read(tmp_path / place, name)
+        assert len(labels[0][1]) == 3
+        assert os.path.samefile(labels.refs[0].path, tmp_path / "in" / image)
+        assert (tmp_path / "x" / "notes.txt").read_text() == "kept"
+    assert run("convert", tmp_path / "in", tmp_path / place, "--to", name) == 1
+    assert "--overwrite" in capsys.readouterr().err

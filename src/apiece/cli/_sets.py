@@ -22,13 +22,15 @@ _MOST = 20  # lines of one kind on a terminal
 
 
 @contextmanager
-def next_steps() -> Iterator[None]:
-    """Add to the refusal of what a format cannot hold which options there are."""
+def next_steps(told: bool = False) -> Iterator[None]:
+    """Add to the refusal of what a format cannot hold which options there are, unless somebody has used them."""
     from apiece.errors import LossyFormatError
 
     try:
         yield
     except LossyFormatError as error:
+        if told:
+            raise
         field = re.search(r" (?:have|are) (classes|ids|scores|crowd|attributes)\b", error.reason)
         drop = f"--drop {field[1]} goes without; " if field else ""
         options = f"{drop}--check lists all that would be lost; --allow-lossy writes what fits"

@@ -87,7 +87,7 @@ def convert(
         sets = {split: Dropped(labels, drop) for split, labels in sets.items()}
     options = WriteOptions(images, allow_lossy, overwrite, check)
     steps = sum(map(len, sets.values())) * (1 if check or images == "leave" else 2)
-    with next_steps(), progress("checking" if check else "converting", steps) as step:
+    with next_steps(allow_lossy or check), progress("checking" if check else "converting", steps) as step:
         written = write(sets, out, to, options=options, step=step)
     left_out = sum((labels.left_out for labels in mapped.values()), Counter())
     for name, count in left_out.items():

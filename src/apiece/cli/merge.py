@@ -101,7 +101,7 @@ def merge(
         notes += [f"{split}: {line}" if split else line for line in said]
     options = WriteOptions(images, allow_lossy, overwrite)
     with (
-        next_steps(),
+        next_steps(allow_lossy),
         progress("merging", sum(len(s) for s in sets.values()) * (1 if images == "leave" else 2)) as step,
     ):
         written = convert(sets, out, to, options=options, step=step)

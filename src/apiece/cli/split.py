@@ -99,7 +99,7 @@ def split(
     if drop:
         parts = {name: Dropped(part, drop) for name, part in parts.items()}
     options = WriteOptions(images, allow_lossy, overwrite)
-    with next_steps(), progress("splitting", len(labels) * (1 if images == "leave" else 2)) as step:
+    with next_steps(allow_lossy), progress("splitting", len(labels) * (1 if images == "leave" else 2)) as step:
         written = write_split(parts, folder, wanted, options, step)
     sizes = {name: len(part) for name, part in parts.items()}
     facts = {"seed": seed, "parts": sizes}

@@ -22,18 +22,17 @@ ImageMode = Literal["link", "copy", "leave"]
 
 
 class Placer:
-    """Puts images in their places; what it made outside the stage is taken away again if its block fails.
+    """Puts images in their places; what it made is taken away again if its block fails.
 
     Parameters
     ----------
     mode : ``link`` makes hard links, symbolic ones where the file system cannot, and copies where it has neither.
     stage : the folder in which places are named.
-    final : the folder that they are in, in truth, if images do not move with the stage.
     step : called after each image.
     """
 
-    def __init__(self, mode: ImageMode, stage: Path, final: Path | None, step: Callable[[], None]) -> None:
-        self.stage, self.final, self.step = stage, final, step
+    def __init__(self, mode: ImageMode, stage: Path, step: Callable[[], None]) -> None:
+        self.stage, self.step = stage, step
         self.made: list[Path] = []
         ways: dict[str, tuple[str, ...]] = {
             "link": ("hard links", "symbolic links", "copies"), "copy": ("copies",), "leave": ()
@@ -51,8 +50,12 @@ class Placer:
                 with contextlib.suppress(OSError):
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
-    def put(self, images: Sequence[tuple[ImageRef, Path]]) -> dict[str, int]:
-        """Put each image at its path in the stage, or where that will be; how many were treated in which way.
+    def put(self, images: Sequence[tuple[ImageRef, Path]], final: Path | None = None) -> dict[str, int]:
+        """Put each image at its path in the stage, or at the same path in ``final``, a folder that is there already.
+
+        Returns
+        -------
+        How many images were treated in which way.
 
         Raises
         ------
@@ -65,20 +68,22 @@ class Placer:
             return {}
         found = Counter[str]()
         for ref, place in images:
-            found[self._put(ref, place)] += 1
+            found[self._put(ref, place, final)] += 1
             self.step()
         return dict(found)
 
-    def _put(self, ref: ImageRef, place: Path) -> str:
+    def _put(self, ref: ImageRef, place: Path, final: Path | None) -> str:
         if not ref.path.is_file():
             return "missing"
         if not place.is_relative_to(self.stage):
-            return "without a place"  # labels of one image in a folder of another layout
-        if self.final is not None:
+            if final is None:
+                return "without a place"  # the reader of this layout looks elsewhere, as the folder's name is another's
+            place = self.stage / ref.name.replace("\\", "/")  # found in the folder that the stage is in
+        if final is not None:
             relative = place.relative_to(self.stage)
-            place = self.final / relative
+            place = final / relative
             # readers look in images/ too, so what lies there need not come twice
-            if any(p.exists() and p.samefile(ref.path) for p in (place, self.final / "images" / relative)):
+            if any(p.exists() and p.samefile(ref.path) for p in (place, final / "images" / relative)):
                 return "there already"
         if place.exists():
             if ref.page is None and filecmp.cmp(ref.path, place, shallow=False):
@@ -87,7 +92,7 @@ class Placer:
         self._folder(place.parent)
         if ref.page is not None:
             write_image(place, read_image(ref.path, page=ref.page))
-            self._note(place)
+            self.made.append(place)
             return "pages of a stack, as files of their own"
         while True:
             try:
@@ -97,17 +102,13 @@ class Placer:
                 if len(self.ways) == 1:
                     raise
                 del self.ways[0]  # this file system cannot; nor will it for the next image
-        self._note(place)
+        self.made.append(place)
         return self.ways[0]
 
     def _folder(self, folder: Path) -> None:
         for missing in reversed([p for p in (folder, *folder.parents) if not p.exists()]):
             missing.mkdir()
-            self._note(missing)
-
-    def _note(self, made: Path) -> None:
-        if self.final is not None:
-            self.made.append(made)
+            self.made.append(missing)
 
 
 def _copy(source: Path, place: Path) -> None:

@@ -49,11 +49,9 @@ def convert(
     chosen, ending = formats.load(name), formats.load(name).ending
     if len(sets) == 1:
         ((split, labels),) = sets.items()
-        if ending and out.suffix:
-            return {split: write_sets({out.name: labels}, out.parent, name, options, join=True, step=step)[out.name]}
         if chosen.splits and split:
             labels = together({split: labels})
-        key = f"labels{ending}" if ending else "."
+        key = f"labels{ending}" if ending and not out.suffix else "."
         return {split: write_sets({key: labels}, out, name, options, step=step)[key]}
     if out.suffix and (out.suffix == ending or out.suffix in chosen.suffixes):
         raise ConfigError(f"{' and '.join(sets)} do not fit into one file; name a folder instead of {out.name}")

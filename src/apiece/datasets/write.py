@@ -105,8 +105,8 @@ def write_sets(
     try:
         with _stage(parent, out.name) as stage:
             root = stage if join else stage / out.name
-            with Placer(options.images, stage, out if join else None, step) as placer:
-                job = _Job(root, out, format, options, placer, step)
+            with Placer(options.images, stage, step) as placer:
+                job = _Job(root, out, join, format, options, placer, step)
                 found = {key: _write_one(labels, key, job) for key, labels in sets.items()}
                 for made in [p for p in stage.iterdir() if not p.name.startswith(".")]:
                     _move(made, parent / made.name, stage, options.overwrite)
@@ -125,6 +125,8 @@ class _Job:
     """Where sets are built."""
     out: Path
     """Where they will be."""
+    join: bool
+    """Whether label files are added to ``out``."""
     format: str
     options: WriteOptions
     placer: Placer
@@ -154,7 +156,9 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
         places = {name: i for i, name in enumerate(new)}
         # some say a thing of an image only when its labels are decoded
         has |= {key for key, name in had.items() if key not in has and key in again[places[name]][0].attributes}
-    placed, left = job.placer.put(pairs), None
+    # a label file joins a folder, and so do its images; those of a folder come with it
+    final = job.out if job.join else job.out.parent if path == job.root and path.is_file() else None
+    placed, left = job.placer.put(pairs, final), None
     if job.options.images == "leave" and not all(_will_be(place, job).is_file() for _, place in pairs[:32]):
         left = _common_folder([ref for ref, _ in pairs])
     return Written(
@@ -178,7 +182,8 @@ def _final(path: Path, parent: Path) -> Path:
 
 def _will_be(place: Path, job: _Job) -> Path:
     """Where a path in the stage will be when all is done."""
-    return job.out / place.relative_to(job.root) if place.is_relative_to(job.root) else place
+    stage, parent = job.placer.stage, job.out if job.join else job.out.parent
+    return parent / place.relative_to(stage) if place.is_relative_to(stage) else place
 
 
 def _plain(name: str) -> str:

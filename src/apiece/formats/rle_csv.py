@@ -49,7 +49,7 @@ _NAMES = "label_descriptions.json"
 
 
 def detect(path: Path) -> bool:
-    """Whether the first line has a column of images and one of ``EncodedPixels``."""
+    """Whether this is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
     try:
         if not path.is_file():
             return False

@@ -40,7 +40,7 @@ def main() -> None:
     print(f"{model}, thresholds {model.thresholds}")
     answers: list = []
     start = time.perf_counter()
-    whole = evaluate(model, truth, answers=answers)
+    whole = evaluate(model, truth, watch=lambda _, answer: answers.append(answer))
     print(f"predicted, decoded twice and judged in {time.perf_counter() - start:.1f} s")
     report("all", whole)
     kinds = np.array([str(ref.attributes.get("modality", "")) for ref in truth.refs])

@@ -17,9 +17,10 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.draw import report
 from apiece.draw._charts import ticks
+from apiece.draw._examples import COLOURS
 from apiece.draw.page import scaled
-from apiece.draw.report import Bars, Chart, Example, Line, ReportData, Table, write_report
-from apiece.errors import ConfigError
+from apiece.draw.report import Bars, Chart, Example, Line, Matrix, Panel, ReportData, Table, write_report
+from apiece.errors import ConfigError, UnknownNameError
 
 NASTY = "<script>alert(\"x\")</script> & 'co'"
 VOID = {"meta", "img", "br", "link"}
@@ -66,27 +67,31 @@ def instances(classes: tuple[str, ...] = ("nut",)) -> Instances:
 
 def example(title: str = "one.png") -> Example:
     found = instances()
-    return Example(
-        title, Image(np.full((30, 40), 900, np.uint16)), found, found[[0]], np.array([True, False]), np.array([True])
-    )
+    panels = [Panel("truth", found, ["found", "missed"]), Panel("found", found[[0]], ["found"])]
+    return Example(title, Image(np.full((30, 40), 900, np.uint16)), panels)
 
 
 def full(name: str = "nut") -> ReportData:
-    scores = {f"{kind}_{key}": 0.25 for kind in ("mask", "box") for key, *_ in report._COCO}
+    scores = {f"{kind}_{key}": 0.25 for kind in ("mask", "box") for key, _ in report._coco_rows({})}
     return ReportData(
         title=f"Report on {name}",
         subtitle=name,
         headline=[("0.861", name)],
         facts=[("model", name)],
         scores=scores | {"mask_ap_large": -1.0, "box_ap_large": float("nan"), "mask_ap50": 0.875},
-        extra_scores=[(name, 0.5)],
+        extra_scores={name: 0.5, f"{name}_low": 0.4375, f"{name}_high": 0.5625},
         per_class=[(name, {"mask AP": 0.123, "box AP": 0.5})],
-        precision_recall=[Line(name, [0, 0.5, 1], [1, 0.8, 0.1])],
+        precision_recall=[Chart(name, "recall", "precision", [Line(name, [0, 0.5, 1], [1, 0.8, 0.1])])],
+        errors=[
+            Bars(name, "", "AP", [(name, [0.1] * 9)], groups=["localisation", *"abcdefgh"]),
+            Table(name, ("kind", "n"), [(name, 3)]),
+        ],
+        confusion=Matrix(name, name, name, [name, "b"], [name, "b"], np.array([[9, 1], [0, 0]]), np.eye(2, dtype=bool)),
+        reliability=[Chart(name, "score", "right", [Line(name, [0, 1], [0, 1])])],
         training=[Chart(name, "epoch", "loss", [Line(name, [1, 2, 3], [2, float("nan"), 1]), Line("b", [1], [1])])],
         counts=[(name, 12, 11)],
         sizes=Bars(name, "area", "instances", [(name, [3, 0])], edges=[0, 10, 20]),
-        best=[example(name)],
-        worst=[example(name)],
+        examples=[(f"Worst {name}", [example(name)]), ("Best", [example(name)]), ("None", [])],
         measurements=Table(name, ("class", "area"), [(name, 1234.5), ("b", None)], note=name),
         notes=[name],
     )
@@ -105,12 +110,13 @@ def page(tmp_path: Path, data: ReportData, **options: int) -> tuple[str, Page]:
 
 def test_every_section_is_there_and_every_number(tmp_path: Path) -> None:
     html, parsed = page(tmp_path, full())
-    assert {"run", "accuracy", "curves", "counts", "images", "measurements", "notes"} <= set(parsed.ids)
+    sections = {"run", "accuracy", "curves", "errors", "confusion", "reliability", "counts", "images", "measurements"}
+    assert sections | {"notes"} <= set(parsed.ids)
     assert len(parsed.ids) == len(set(parsed.ids))
     assert all(link[1:] in parsed.ids for link in parsed.links if link.startswith("#"))
-    for number in ("0.875", "0.250", "0.123", "0.861", "1,234"):
+    for number in ("0.875", "0.250", "0.123", "0.861", "1,234", "0.438 to 0.562"):
         assert number in parsed.text
-    assert parsed.tags.count("svg") == 4
+    assert parsed.tags.count("svg") == 6
     assert parsed.tags.count("img") == 4
     for svg in re.findall(r"<svg.*?</svg>", html, re.DOTALL):
         ElementTree.fromstring(svg)
@@ -141,29 +147,51 @@ def test_what_is_empty_is_left_out(tmp_path: Path) -> None:
 def test_scores_that_do_not_exist_are_dashes(tmp_path: Path) -> None:
     _, parsed = page(tmp_path, ReportData("t", scores={"mask_ap": 0.5, "mask_ap_large": -1.0}))
     assert "-1" not in parsed.text
-    assert parsed.text.count("–") == 23 + len(re.findall("–", report._SIZES_NOTE))
+    assert parsed.text.count("–") == 9
+    assert parsed.tags.count("th") == 2 + 10
+    _, parsed = page(tmp_path, ReportData("t", scores={"mask_ap": 0.5, "mask_ap_low": 0.25, "mask_ap_high": 0.75}))
+    assert "0.250 to 0.750" in parsed.text
+    _, parsed = page(tmp_path, ReportData("t", scores={"box_ap": 0.5, "box_ar7": 0.1, "box_ar1000": 0.2}))
+    assert "AR, 7 per image" in parsed.text
+    assert "AR, 1,000 per image" in parsed.text
 
 
-def test_examples_show_matches_misses_and_false_alarms(tmp_path: Path) -> None:
+def test_examples_show_what_each_object_is(tmp_path: Path) -> None:
     a = np.zeros((64, 64), np.uint8)
     a[8:24, 8:24] = 1
     a[40:56, 40:56] = 2
-    found = Instances.from_label_map(a)
+    both = Instances.from_label_map(a)
     image = Image(np.full((64, 64, 3), 90, np.uint8))
-    flags = np.array([True, False])
-    html, _ = page(tmp_path, ReportData("t", best=[Example("e", image, found, found, flags, flags)]), image_side=128)
+    panels = [Panel("truth", both, ["found", "missed"]), Panel("A", both, ["class", "false"])]
+    html, parsed = page(tmp_path, ReportData("t", examples=[("g", [Example("e", image, panels)])]), image_side=128)
     pictures = re.findall(r"base64,([^\"]+)", html)
     assert len(pictures) == 2
-    for picture, wrong in zip(pictures, (report.MISSED, report.FALSE_ALARM), strict=True):
+    for picture, panel in zip(pictures, panels, strict=True):
         pixels = cv2.imdecode(np.frombuffer(base64.b64decode(picture), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
         assert pixels.shape == (128, 128, 3)
-        for colour, corner in ((report.FOUND, 16), (wrong, 80)):
+        for mark, corner in zip(panel.marks, (16, 80), strict=True):
             edge = pixels[corner + 10 : corner + 20, corner : corner + 2].reshape(-1, 3).mean(axis=0)
-            assert np.abs(edge - colour).max() < 60
+            assert np.abs(edge - COLOURS[mark]).max() < 60
             middle = pixels[corner + 16, corner + 16].astype(float)
-            assert np.abs(middle - (0.78 * 90 + 0.22 * np.array(colour))).max() < 12
-    assert "2, 1 missed" in html
-    assert "2, 1 false" in html
+            assert np.abs(middle - (0.78 * 90 + 0.22 * np.array(COLOURS[mark]))).max() < 12
+            # what is wrong has its name above it, white
+            above = pixels[max(corner - 16, 0) : corner - 1, corner : corner + 30]
+            assert (above.min() > 60) == (mark == "found")
+            assert (above.max() > 200) == (mark != "found")
+    assert "2: 1 found, 1 missed" in parsed.text
+    assert "2: 1 false, 1 class" in parsed.text
+    assert parsed.tags.count("i") == 4
+
+
+def test_a_matrix_tints_by_the_share_of_the_row(tmp_path: Path) -> None:
+    counts = np.array([[30, 10], [0, 0]])
+    matrix = Matrix("m", "truth", "found", ["a", "background"], ["a", "background"], counts, np.eye(2, dtype=bool))
+    html, _ = page(tmp_path, ReportData("t", confusion=matrix))
+    assert '<td class="n right dark" style="--share:0.750" title="a, a: 30, 75.0% of the row">30</td>' in html
+    assert '<td class="n wrong" style="--share:0.250"' in html
+    assert html.count('class="n none"') == 2
+    with pytest.raises(ConfigError, match=r"counts of matrix 'm' must have shape \(1, 2\)"):
+        Matrix("m", "", "", ["a"], ["a", "b"], counts, np.eye(2, dtype=bool))
 
 
 @pytest.mark.parametrize("factor", [2.0, 3.0, 0.5])
@@ -189,8 +217,10 @@ def test_it_is_the_same_every_time_and_replaces_the_old_one(tmp_path: Path) -> N
 def test_wrong_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="row 1 has 1 cells"):
         Table("t", ("a", "b"), [(1, 2), (1,)])
-    with pytest.raises(ConfigError, match="truth_matched of example 'e' needs one flag for each of 2"):
-        Example("e", Image(np.zeros((30, 40))), instances(), instances(), np.array([True]), np.array([True, True]))
+    with pytest.raises(ConfigError, match="panel 'p' needs one mark for each of 2"):
+        Panel("p", instances(), ["found"])
+    with pytest.raises(UnknownNameError, match="no mark named 'lost'"):
+        Panel("p", instances(), ["found", "lost"])
     with pytest.raises(ConfigError, match="image_side"):
         write_report(tmp_path / "r.html", ReportData("t"), image_side=5)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import coco_oracle as oracle
 import metric_scenes as scenes
 import numpy as np
@@ -13,12 +15,13 @@ from apiece import _plugins
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.metrics import Batch, Settings, evaluate
+from apiece.metrics import Batch, Searched, Settings, evaluate
 from apiece.metrics._base import Resampling
 from apiece.metrics._bootstrap import _CELLS, draws, interval, weighted_precision, weighted_sums
 
 CLASSES = ("a", "b")
 LIMITS = (1, 3, 5)
+EVERYWHERE = Searched(absent=frozenset(CLASSES))
 
 
 def distinct(pairs: list[oracle.Pair], seed: int) -> list[oracle.Pair]:
@@ -33,8 +36,8 @@ def drawn(pairs: list[oracle.Pair], weights: np.ndarray) -> list[oracle.Pair]:
 
 def fed(name: str, pairs: list[oracle.Pair]) -> Resampling:
     metric = _plugins.load("apiece.metrics", name).METRIC(CLASSES, Settings(max_dets=LIMITS))
-    metric.update(Batch.of(0, pairs[:2], CLASSES))
-    metric.update(Batch.of(2, pairs[2:], CLASSES))
+    for first, some in ((0, pairs[:2]), (2, pairs[2:])):
+        metric.update(replace(Batch.of(first, some, CLASSES), searched=(EVERYWHERE,) * len(some)))
     return metric
 
 
@@ -74,7 +77,8 @@ def test_every_metric_that_resamples_finds_what_it_would_in_the_drawn_images(nam
     assert set(found.numbers) <= set(whole.numbers)
     assert set(found.per_class) <= set(CLASSES)
     for r, row in enumerate(weights):
-        literal = evaluate(drawn(pairs, row), CLASSES, metrics=[name], max_dets=LIMITS)
+        told = [EVERYWHERE] * len(pairs)
+        literal = evaluate(drawn(pairs, row), CLASSES, metrics=[name], max_dets=LIMITS, searched=told)
         for key, values in found.numbers.items():
             assert values.shape == (5,)
             assert values[r] == pytest.approx(nan(literal[key]), abs=1e-12, nan_ok=True), key

@@ -1,77 +1,220 @@
-"""The HTML report of an evaluation: what `apiece.draw.report` needs, gathered from the rooms that know it."""
+"""The HTML pages of evaluation and comparison: what `apiece.draw.report` needs, from the rooms that know it."""
 
 from __future__ import annotations
 
 import csv
 import platform
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apiece import __version__, metrics
+from apiece import __version__
+from apiece.cli._charts import confusion_matrix, error_charts, precision_recall, reliability
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
-from apiece.draw.report import Bars, Chart, Example, Line, ReportData, Table, write_report
+from apiece.draw.report import Bars, Chart, Example, Line, Panel, ReportData, Table, write_report
 from apiece.measure import Table as Measurements
 from apiece.metrics import Evaluation
+from apiece.metrics._marks import marks
+from apiece.metrics.ap_tau import accuracy
+from apiece.predict.evaluation import Joined
 
-__all__ = ["write_evaluation_report"]
+if TYPE_CHECKING:
+    from apiece.predict.compare import Comparison, Difference
 
-_SHOWN = 4  # best and worst images each
+__all__ = [
+    "DIFFERENCE_COLUMNS",
+    "PAGE_METRICS",
+    "Seen",
+    "difference_row",
+    "known",
+    "main_differences",
+    "write_comparison",
+    "write_evaluation",
+]
+
+PAGE_METRICS = ("coco", "ap_tau", "confusion", "calibration", "errors")
+"""What the page of an evaluation is made of."""
+
+_WORST, _BEST, _CHANGED = 8, 2, 4  # images
+_OWN_SECTION = ("mask_", "box_", "ap_tau", "f1_tau", "dap", "errors", "confusion_", "calibration_", "overconfidence")
 
 
-def write_evaluation_report(
+class Seen:
+    """Counts and sizes of what is there and of what was found, image by image: what a page says beside metrics.
+
+    Memory: 8 bytes per object and per prediction.
+    """
+
+    def __init__(self, classes: tuple[str, ...]) -> None:
+        self.classes = classes
+        self._counts = np.zeros((2, len(classes)), np.int64)
+        self._areas: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+
+    def add(self, truth: Instances, answer: Instances) -> None:
+        """Take in one image."""
+        for side, instances in enumerate((truth, answer)):
+            place = [self.classes.index(name) if name in self.classes else -1 for name in instances.classes]
+            label = np.array(place, np.int64)[instances.labels]
+            self._counts[side] += np.bincount(label, minlength=len(self.classes))
+            self._areas[side].append(instances.masks.area)
+
+    @property
+    def total(self) -> tuple[int, int]:
+        """Objects there, and found."""
+        there, found = self._counts.sum(1).tolist()
+        return there, found
+
+    @property
+    def counts(self) -> list[tuple[str, int, int]]:
+        """(class, objects there, objects found)."""
+        return list(zip(self.classes, *self._counts.tolist(), strict=True))
+
+    def sizes(self) -> Bars | None:
+        """Histogram of areas; None if there are none."""
+        sides = [np.concatenate([np.zeros(0, np.int64), *areas]) for areas in self._areas]
+        largest = max((int(areas.max(initial=0)) for areas in sides), default=0)
+        if not largest:
+            return None
+        edges = np.linspace(0, largest + 1, 31)
+        series = [(name, np.histogram(a, edges)[0].tolist()) for name, a in zip(("truth", "found"), sides, strict=True)]
+        return Bars("Sizes", "area in pixels", "objects", series, edges=edges.tolist())
+
+
+def _further(result: Evaluation) -> dict[str, float]:
+    """The numbers that have no table or section of their own, those that are defined, with their intervals."""
+    return {
+        key: value for key, value in result.numbers.items()
+        if not key.startswith(_OWN_SECTION) and np.isfinite(value) and value != -1
+    }  # fmt: skip
+
+
+def write_evaluation(
     path: Path,
-    truth: Dataset,
-    answers: Sequence[Instances],
+    joined: Joined,
     result: Evaluation,
+    seen: Seen,
     model: Path | None = None,
     *,
     title: str = "Evaluation",
     facts: Sequence[tuple[str, str]] = (),
     measured: Measurements | None = None,
 ) -> None:
-    """Write ``report.html``.
+    """Write ``evaluation.html``.
 
     Parameters
     ----------
-    answers : the final answer on each image of ``truth``, in its order.
+    joined : what was evaluated; the images shown are predicted or read again.
+    result : with the metrics of `PAGE_METRICS`, and any others.
+    seen : of the same run.
     model : folder of the model, for its training curves.
     facts : further (name, value) of what was run.
     measured : measurements of the answers, for a summary.
     """
-    best, worst = _extremes(result)
-    wanted = [instances for _, instances in truth.labels]
-    counts = [
-        (name, sum(int((t.labels == k).sum()) for t in wanted), sum(a.names.count(name) for a in answers))
-        for k, name in enumerate(truth.classes)
-    ]
+    truth = joined.truth
+    worst, best = _extremes(result)
+    numbers = result.numbers
     data = ReportData(
         title=title,
-        subtitle=f"{result.images:,} images, {sum(map(len, wanted)):,} objects, {sum(map(len, answers)):,} found",
+        subtitle=f"{result.images:,} images, {seen.total[0]:,} objects, {seen.total[1]:,} found",
         headline=[
-            (f"{result['mask_ap']:.3f}", "mask AP"),
-            (f"{result['mask_ap50']:.3f}", "mask AP at IoU 0.50"),
-            (f"{result['ap_tau50']:.3f}", "TP / (TP + FP + FN) at IoU 0.50"),
+            _headline(numbers, "mask_ap", "mask AP"),
+            _headline(numbers, "mask_ap50", "mask AP at IoU 0.50"),
+            _headline(numbers, "ap_tau50", "TP / (TP + FP + FN) at IoU 0.50"),
         ],
         facts=[*facts, *_machine()],
-        scores={key: value for key, value in result.numbers.items() if key.startswith(("mask_", "box_"))},
-        extra_scores=[(f"AP-tau, IoU {t / 100:.2f}", result[f"ap_tau{t}"]) for t in (50, 75, 90)],
-        per_class=[
-            (name, {"mask AP": s["mask_ap"], "mask AP50": s["mask_ap50"], "box AP": s["box_ap"]})
-            for name, s in result.per_class.items()
-        ],
-        precision_recall=_precision_recall(result),
+        scores={key: value for key, value in numbers.items() if key.startswith(("mask_", "box_"))},
+        extra_scores=_tau(numbers) | _further(result),
+        per_class=[(name, _class_scores(scores)) for name, scores in result.per_class.items()],
+        precision_recall=precision_recall(result.curves["mask"], [there for _, there, _ in seen.counts]),
+        errors=error_charts(result.extras["errors"]),
+        confusion=confusion_matrix(result.extras["confusion"]["confusion"]),
+        reliability=reliability(result.extras["calibration"].get("reliability")),
         training=[] if model is None else _training(model / "log.csv"),
-        counts=counts,
-        sizes=_sizes(wanted, answers),
-        best=[_example(truth, answers, i, score) for i, score in best],
-        worst=[_example(truth, answers, i, score) for i, score in worst],
+        counts=seen.counts,
+        sizes=seen.sizes(),
+        examples=[
+            ("Worst images", [_example(truth, i, score, (("found", joined),)) for i, score in worst]),
+            ("Best images", [_example(truth, i, score, (("found", joined),)) for i, score in best]),
+        ],
         measurements=None if measured is None else _measurements(measured),
         notes=result.notes,
     )
     write_report(path, data)
+
+
+def write_comparison(
+    path: Path, a: Joined, b: Joined, found: Comparison, *, facts: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Write the page of ``apiece compare``: the verdict, every difference, and the images that changed most."""
+    truth = a.truth
+    gained = [c for c in found.images if c.difference > 0][:_CHANGED]
+    lost = [c for c in found.images if c.difference < 0][:_CHANGED]
+    sides = (("A", a), ("B", b))
+    by_class = {name: by_key[found.by] for name, by_key in found.per_class.items() if found.by in by_key}
+    tables = [("Numbers", "", main_differences(found)), (f"{found.by} per class", "class", known(by_class))]
+    data = ReportData(
+        title="Is B better than A?",
+        subtitle=found.verdict,
+        headline=[
+            (f"{found.numbers[found.by].difference:+.3f}", f"{found.by}, B - A"),
+            (f"{found.numbers[found.by].a:.3f}", f"{found.by} of A"),
+            (f"{found.numbers[found.by].b:.3f}", f"{found.by} of B"),
+        ],
+        comparison=[
+            Table(title, (what, *DIFFERENCE_COLUMNS), [(name, *difference_row(d)) for name, d in rows])
+            for title, what, rows in tables
+            if rows
+        ],
+        facts=[*facts, ("draws", f"{found.draws:,} of {found.a.images:,} images, the same for both"), *_machine()],
+        examples=[
+            (name, [_example(truth, c.index, (c.a, c.b), sides) for c in changes])
+            for name, changes in (("Images that gained most", gained), ("Images that lost most", lost))
+        ],
+        notes=found.notes,
+    )
+    write_report(path, data)
+
+
+DIFFERENCE_COLUMNS = ("A", "B", "B - A", "95% interval", "B is")
+
+
+def difference_row(d: Difference) -> tuple[str, ...]:
+    """The cells of `DIFFERENCE_COLUMNS`."""
+    words = {"higher": "higher", "lower": "lower", "same": "the same", "open": "not clearly different"}
+    return f"{d.a:.3f}", f"{d.b:.3f}", f"{d.difference:+.3f}", f"{d.low:+.3f} to {d.high:+.3f}", words[d.verdict]
+
+
+def known(numbers: Mapping[str, Difference]) -> list[tuple[str, Difference]]:
+    """Those that are defined for both."""
+    return [(key, d) for key, d in numbers.items() if np.isfinite([d.a, d.b, d.low, d.high]).all()]
+
+
+def main_differences(found: Comparison) -> list[tuple[str, Difference]]:
+    """Those a person reads first: not every level of AP-tau, of boxes AP only."""
+    left = re.compile(r"(ap_tau|f1_tau)\d\d(_image)?$|box_(ar|ap_)")
+    kept = ("ap_tau50", "ap_tau75", "f1_tau50", found.by)
+    return [(key, d) for key, d in known(found.numbers) if key in kept or not left.match(key)]
+
+
+def _headline(numbers: Mapping[str, float], key: str, name: str) -> tuple[str, str]:
+    value, low, high = (numbers.get(k, float("nan")) for k in (key, f"{key}_low", f"{key}_high"))
+    span = f", {low:.3f} to {high:.3f} (95%)" if np.isfinite(low) else ""
+    return (f"{value:.3f}" if np.isfinite(value) and value != -1 else "–"), name + span
+
+
+def _tau(numbers: Mapping[str, float]) -> dict[str, float]:
+    shown = [*(f"ap_tau{level}" for level in ("", 50, 75, 90)), *(f"f1_tau{level}" for level in ("", 50, 75))]
+    keys = [key + end for key in shown for end in ("", "_low", "_high")]
+    return {key: numbers[key] for key in keys if np.isfinite(numbers.get(key, np.nan))}
+
+
+def _class_scores(scores: Mapping[str, float]) -> dict[str, float]:
+    keys = {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "box_ap": "box AP", "confusion_f1": "F1"}
+    return {name: scores[key] for key, name in keys.items() if key in scores}
 
 
 def _machine() -> list[tuple[str, str]]:
@@ -79,37 +222,29 @@ def _machine() -> list[tuple[str, str]]:
 
 
 def _extremes(result: Evaluation) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
-    """(image, TP / (TP + FP + FN) at IoU 0.5) of the best and of the worst images; no image is both."""
-    counts = result.extras["ap_tau"]["counts"][0]
-    judged = np.flatnonzero(counts.sum(1) > 0)
-    score = counts[judged, 0] / counts[judged].sum(1)
+    """(image, TP / (TP + FP + FN), mean over IoU 0.5 to 0.95) of the worst and of the best images; none is both."""
+    counts = result.extras["ap_tau"]["counts"]
+    quality, objects = accuracy(counts).mean(0), counts[0].sum(1)
+    judged = np.flatnonzero(objects > 0)
     # of equally good images those with more objects
-    order = np.lexsort((-counts[judged].sum(1), -score))
-    ranked = [(int(judged[i]), float(score[i])) for i in order]
-    shown = min(_SHOWN, (len(ranked) + 1) // 2)
-    return ranked[:shown], ranked[shown:][-shown:][::-1] if len(ranked) > shown else []
+    order = judged[np.lexsort((-objects[judged], quality[judged]))]
+    ranked = [(int(i), float(quality[i])) for i in order]
+    best = ranked[_WORST:][-_BEST:][::-1]
+    return ranked[:_WORST], best
 
 
-def _example(truth: Dataset, answers: Sequence[Instances], index: int, score: float) -> Example:
+def _example(
+    truth: Dataset, index: int, scores: float | tuple[float, ...], sides: Sequence[tuple[str, Joined]]
+) -> Example:
+    """Truth beside the answers of one or of two; truth is marked as the last of them found it."""
     image, wanted = truth[index]
-    found = answers[index]
-    matches = metrics.evaluate([(wanted, found)], truth.classes, max_dets=[max(len(found), 1)]).matches
-    found_right, truth_found = np.zeros(len(found), bool), np.zeros(len(wanted), bool)
-    found_right[matches.index[matches.truth >= 0]] = True
-    truth_found[matches.truth[matches.hits]] = True
-    return Example(f"{truth.refs[index].name} · {score:.2f}", image, wanted, found, truth_found, found_right)
-
-
-def _precision_recall(result: Evaluation) -> list[Line]:
-    curves = result.curves["mask"]
-    lines = []
-    for wanted in (0.5, 0.75, 0.9):
-        level = int(np.argmin(np.abs(curves.iou - wanted)))
-        precision = curves.precision[:, level]
-        known = (precision >= 0).all(1)
-        if known.any():
-            lines.append(Line(f"IoU {wanted:.2f}", curves.recall.tolist(), precision[known].mean(0).tolist()))
-    return lines
+    panels = []
+    for name, joined in sides:
+        answer = joined.answer(index)
+        of_truth, of_answer = marks(wanted, answer)
+        panels.append(Panel(name, answer, of_answer))
+    shown = " → ".join(f"{score:.2f}" for score in (scores if isinstance(scores, tuple) else (scores,)))
+    return Example(f"{truth.refs[index].name} · {shown}", image, [Panel("truth", wanted, of_truth), *panels])
 
 
 def _training(log: Path) -> list[Chart]:
@@ -128,17 +263,6 @@ def _training(log: Path) -> list[Chart]:
         Chart("Losses", "minutes", "loss", [entry for entry in losses if entry.x]),
         Chart("Validation", "minutes", "AP", [entry for entry in scores if entry.x], y_range=(0.0, 1.0)),
     ]
-
-
-def _sizes(wanted: Sequence[Instances], answers: Sequence[Instances]) -> Bars | None:
-    areas = [np.concatenate([np.zeros(0), *(s.masks.area for s in sets)]) for sets in (wanted, answers)]
-    both = np.concatenate(areas)
-    both = both[both > 0]
-    if not len(both):
-        return None
-    edges = np.linspace(0, both.max() + 1, 31)
-    series = [(name, np.histogram(a, edges)[0].tolist()) for name, a in zip(("truth", "found"), areas, strict=True)]
-    return Bars("Sizes", "area in pixels", "objects", series, edges=edges.tolist())
 
 
 def _measurements(measured: Measurements) -> Table:

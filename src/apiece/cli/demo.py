@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from apiece.cli._output import note, print_json, print_table
-from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 
 __all__ = ["demo"]
@@ -57,14 +56,14 @@ def demo(
     json
         One JSON object with the scores instead of tables.
     """
-    from apiece.cli._report import write_evaluation_report
+    from apiece.cli._report import PAGE_METRICS, Seen, write_evaluation
     from apiece.cli.evaluate import print_scores
     from apiece.datasets.dataset import open_data
     from apiece.datasets.synthetic import SceneConfig, write_dataset
     from apiece.formats import read
     from apiece.measure import Table, measure_many
     from apiece.predict import load, predict_to
-    from apiece.predict.evaluation import evaluate
+    from apiece.predict.evaluation import evaluate, join
     from apiece.train.trainer import train
 
     if out.exists() and any(out.iterdir()) and not overwrite:
@@ -78,8 +77,8 @@ def demo(
     )
     note("3/5 evaluating on scenes it has not seen")
     trained, truth = load(run), open_data(data)["val"]
-    answers: list[Instances] = []
-    scores = evaluate(trained, truth, answers=answers)
+    joined, seen = join(trained, truth), Seen(truth.classes)
+    scores = evaluate(joined, metrics=PAGE_METRICS, watch=seen.add)
     note("4/5 predicting and measuring")
     images = [str(ref.path) for ref in truth.refs]
     predict_to(trained, images, results, ("coco", "overlay", "csv"), overwrite=overwrite)
@@ -96,8 +95,8 @@ def demo(
         ("seed", str(seed)),
         ("pixel size", _PIXEL_SIZE),
     ]
-    write_evaluation_report(
-        out / "report.html", truth, answers, scores, run, title="apiece demo", facts=facts, measured=measured
+    write_evaluation(
+        out / "report.html", joined, scores, seen, run, title="apiece demo", facts=facts, measured=measured
     )
     if json:
         print_json({**scores, "per_class": scores.per_class, "folder": out, "report": out / "report.html"})

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from apiece.cli._output import note, print_json, print_table, progress
 from apiece.errors import ConfigError
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
     from apiece.core.instances import Instances
     from apiece.metrics import Evaluation
 
-__all__ = ["evaluate", "print_scores"]
+__all__ = ["evaluate", "metric_names", "print_scores"]
 
 _ROWS = (
     ("AP", "ap"),
@@ -26,6 +30,13 @@ _ROWS = (
     ("AR, medium", "ar_medium"),
     ("AR, large", "ar_large"),
 )
+_CLASSES = 30  # in the terminal
+_ON_PAGE = {
+    "confusion": ("confusion_",),
+    "calibration": ("calibration_", "overconfidence"),
+    "errors": ("dap", "errors"),
+}
+"""Metrics that a page needs, and how their keys begin: the terminal leaves them out unless they were asked for."""
 
 
 def evaluate(
@@ -35,9 +46,12 @@ def evaluate(
     model: Path | None = None,
     split: str | None = None,
     images: Path | None = None,
+    metrics: str = "coco,ap_tau",
     max_dets: tuple[int, ...] = (1, 10, 100),
+    bootstrap: int = 200,
+    seed: int = 0,
     device: str = "auto",
-    report: Path | None = None,
+    html: Annotated[Path | None, Parameter(name=["--html", "--report"])] = None,
     json: bool = False,
 ) -> None:
     """How good a model, or predictions in a file, are: COCO mask and box AP as pycocotools gives them, and AP-tau.
@@ -45,7 +59,8 @@ def evaluate(
     ```
     apiece evaluate --model runs/bolts --data data/val.json
     apiece evaluate --predictions predictions.json --data data/val.json --json
-    apiece evaluate --model runs/bolts --data data/ --report report.html
+    apiece evaluate --model runs/bolts --data data/ --html evaluation.html
+    apiece evaluate --predictions predictions.json --data data/val.json --metrics all
     ```
 
     Parameters
@@ -60,51 +75,127 @@ def evaluate(
         Which split of a data folder, if not by that rule.
     images
         Folder that image names are relative to; found beside the labels if left out.
+    metrics
+        Metrics, separated by commas, or "all" for every one that applies.
     max_dets
         Most predictions counted per image and class by COCO's metrics.
+    bootstrap
+        Draws of the images for 95% intervals; 0 for none.
+    seed
+        Seed of the draws.
     device
         "auto", "cpu", "cuda" or "mps", for --model.
-    report
-        Write a self-contained HTML report with curves and the best and the worst images.
+    html
+        Write a self-contained page: curves, errors by kind, confusion, reliability, the worst images.
     json
         One JSON object instead of tables.
     """
     from apiece.predict.evaluation import evaluate as judge
-    from apiece.predict.evaluation import open_truth
+    from apiece.predict.evaluation import join, open_truth
 
     if (predictions is None) == (model is None):
         raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
+    wanted: Any = metric_names(metrics)
+    asked = wanted
     truth = open_truth(data, split, images)
-    source: Any = predictions
-    if model is not None:
-        from apiece.predict import load
+    if html is not None:
+        from apiece.cli._report import PAGE_METRICS, Seen, write_evaluation
 
-        source = load(model, device=device)
-    answers: list[Instances] = []
+        seen = Seen(truth.classes)
+        wanted = wanted if wanted == "all" else tuple(dict.fromkeys((*wanted, *PAGE_METRICS)))
+    joined = join(model or predictions, truth, device=device)  # type: ignore[arg-type]  # one of them is there
     with progress("evaluating", len(truth)) as step:
-        result = judge(source, truth, max_dets=max_dets, answers=answers, step=step)
-    if report is not None:
-        from apiece.cli._report import write_evaluation_report
 
+        def watch(there: Instances, answer: Instances) -> None:
+            if html is not None:
+                seen.add(there, answer)
+            step()
+
+        result = judge(joined, metrics=wanted, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch)
+    if html is not None:
         facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]
-        write_evaluation_report(report, truth, answers, result, model, facts=facts)
-        note(f"report: {report}")
+        write_evaluation(html, joined, result, seen, model, facts=facts)
+        note(f"page: {html}")
     if json:
         print_json({**result, "per_class": result.per_class, "images": result.images, "notes": result.notes})
         return
-    print_scores(result)
+    unasked = [name for name in _ON_PAGE if wanted != "all" and name not in asked]
+    print_scores(result, without=tuple(start for name in unasked for start in _ON_PAGE[name]))
 
 
-def print_scores(result: Evaluation) -> None:
-    recalls = sorted(int(key[7:]) for key in result if re.fullmatch(r"mask_ar\d+", key))
-    limits = [(f"AR, {n} per image", f"ar{n}") for n in recalls]
-    rows = [(name, result[f"mask_{key}"], result[f"box_{key}"]) for name, key in (*_ROWS[:6], *limits, *_ROWS[6:])]
-    print_table(f"{result.images:,} images", ("COCO", "mask", "box"), rows)
-    taus = [(f"{t / 100:.2f}", result[f"ap_tau{t}"], result[f"ap_tau{t}_image"]) for t in (50, 60, 70, 75, 80, 90)]
-    print_table("AP-tau = TP / (TP + FP + FN) of the final answer", ("IoU", "pooled", "mean over images"), taus)
-    if len(result.per_class) > 1:
-        keys = ("mask_ap", "mask_ap50", "box_ap")
-        classes = [
-            (name, *(scores.get(key, float("nan")) for key in keys)) for name, scores in result.per_class.items()
-        ]
-        print_table("", ("class", "mask AP", "mask AP50", "box AP"), classes)
+def metric_names(text: str) -> Sequence[str] | Literal["all"]:
+    """Names separated by commas, or ``"all"``.
+
+    Raises
+    ------
+    ConfigError
+        if there is none.
+    """
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise ConfigError('say which metrics, separated by commas, or "all"')
+    return "all" if names == ("all",) else names
+
+
+def print_scores(result: Evaluation, without: tuple[str, ...] = ()) -> None:
+    """The tables of an evaluation on standard output; ``without``: how keys begin that are left out."""
+    title = f"{result.images:,} images"
+    kinds = [kind for kind in ("mask", "box") if f"{kind}_ap" in result]
+    if kinds:
+        recalls = sorted(int(key[7:]) for key in result if re.fullmatch(r"mask_ar\d+", key))
+        limits = [(f"AR, {n} per image", f"ar{n}") for n in recalls]
+        keys = [(name, [f"{kind}_{key}" for kind in kinds]) for name, key in (*_ROWS[:6], *limits, *_ROWS[6:])]
+        _print_numbers(title, "COCO", kinds, keys, result)
+        title = ""
+    if "ap_tau50" in result:
+        levels = [(f"{t / 100:.2f}", [f"ap_tau{t}", f"ap_tau{t}_image"]) for t in (50, 60, 70, 75, 80, 90)]
+        heading = "AP-tau = TP / (TP + FP + FN) of the final answer"
+        _print_numbers(heading, "IoU", ["pooled", "mean over images"], levels, result)
+    others = _others(result, without)
+    if others:
+        _print_numbers(title, "further metrics", ["value"], [(key, [key]) for key in others], result)
+    if len(result.per_class) > 1 and kinds:
+        _print_classes(result)
+
+
+def _others(result: Evaluation, without: tuple[str, ...]) -> list[str]:
+    """Keys that have no table of their own, and are defined."""
+    left = ("mask_", "box_", "ap_tau", "f1_tau", *without)
+    keys = (key for key in result if not key.startswith(left) and not key.endswith(("_low", "_high")))
+    return [key for key in keys if math.isfinite(_defined(result[key]))]
+
+
+def _print_numbers(
+    title: str, what: str, columns: Sequence[str], keys: Sequence[tuple[str, Sequence[str]]], result: Evaluation
+) -> None:
+    """One row per number, each with its interval where there is one."""
+    drawn = any(f"{key}_low" in result for _, row in keys for key in row)
+    heads = [head for column in columns for head in (column, "95%")[: 1 + drawn]]
+    rows = []
+    for name, row in keys:
+        cells: list[Any] = []
+        for key in row:
+            value = _defined(result[key])
+            cells.append(int(value) if key.startswith("errors") else value)
+            if drawn:
+                low, high = (_defined(result.numbers.get(f"{key}_{end}", float("nan"))) for end in ("low", "high"))
+                cells.append("-" if low != low else f"{low:.3f} to {high:.3f}")
+        rows.append((name, *cells))
+    print_table(title, (what, *heads), rows)
+
+
+def _print_classes(result: Evaluation) -> None:
+    """Mask AP of each class; of very many the ten best and the worst."""
+    keys = ("mask_ap", "mask_ap50", "box_ap")
+    rows = [(name, [_defined(scores.get(k, math.nan)) for k in keys]) for name, scores in result.per_class.items()]
+    title = ""
+    if len(rows) > _CLASSES:
+        known = sorted((row for row in rows if math.isfinite(row[1][0])), key=lambda row: -row[1][0])
+        title = f"{_CLASSES} of {len(rows)} classes, the ten best and the {_CLASSES - 10} worst; --json has all"
+        rows = [*known[:10], *known[10:][-(_CLASSES - 10) :]]
+    print_table(title, ("class", "mask AP", "mask AP50", "box AP"), [(name, *values) for name, values in rows])
+
+
+def _defined(value: float) -> float:
+    # COCO's -1: there is nothing to score
+    return float("nan") if value == -1 else value

@@ -246,13 +246,15 @@ def bars_svg(bars: Bars) -> str:
 
 
 def _group_names(frame: Frame, groups: Sequence[str]) -> list[str]:
-    """Names under the groups, as long as fits; every k-th where there are very many."""
+    """Names under the groups, as long as fits, in two lines if that helps; every k-th where there are very many."""
     step = max(1, int(np.ceil(len(groups) / 18)))
     room = max(3, int(frame.wide / max(len(groups), 1) * step / 6.8))
+    lines = 2 if any(len(name) > room for name in groups) else 1
+    room *= lines
     out = []
-    for k in range(0, len(groups), step):
+    for i, k in enumerate(range(0, len(groups), step)):
         short = groups[k] if len(groups[k]) <= room else groups[k][: room - 1] + "…"
-        x, y = frame.px(k + 0.5), _HEIGHT - _BOTTOM + 17
+        x, y = frame.px(k + 0.5), _HEIGHT - _BOTTOM + 15 + 12 * (i % lines)
         text = f"{escape(short)}<title>{escape(groups[k])}</title>"
         out.append(f'<text class="tick" x="{x:.1f}" y="{y}" text-anchor="middle">{text}</text>')
     return out

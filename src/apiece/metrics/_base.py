@@ -99,12 +99,14 @@ class MetricResult:
     per_class : the same keys, for each class name.
     extras : named further objects (curves, matches).
     notes : sentences a person should read beside the numbers.
+    applies : whether the data is of the kind the metric is made for; if not, it answers only those who name it.
     """
 
     numbers: Mapping[str, float]
     per_class: Mapping[str, Mapping[str, float]]
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
+    applies: bool = True
 
 
 @dataclass(frozen=True, eq=False)

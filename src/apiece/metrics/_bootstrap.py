@@ -127,7 +127,7 @@ def weighted_precision(
     some = max(_CELLS // max(length, 1), 1)
     for start in range(0, len(weights) if length else 0, some):
         rows = slice(start, start + some)
-        drawn = np.take(weights[rows], image, axis=1)
+        drawn = np.take(weights[rows].astype(np.int64), image, axis=1)
         needed = hits_needed(positives[rows])
         all_seen = np.cumsum(drawn, axis=1)
         for level, hit in enumerate(hits):
@@ -139,7 +139,7 @@ def weighted_precision(
     return out
 
 
-def _seen(drawn: Weights, counted: Int, hit: Int) -> Int:
+def _seen(drawn: Int, counted: Int, hit: Int) -> Int:
     """Weight of all counted predictions up to and with each hit."""
     return np.cumsum(drawn[:, counted], axis=1)[:, np.searchsorted(counted, hit)]
 

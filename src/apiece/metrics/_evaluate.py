@@ -222,7 +222,7 @@ class _Running:
             if name in self._refused:
                 continue
             result = metric.compute()
-            if self._all and not _says_anything(result):
+            if self._all and not (result.applies and _says_anything(result)):
                 continue
             used.append(metric)
             numbers.update(result.numbers)

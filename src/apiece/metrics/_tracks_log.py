@@ -144,7 +144,8 @@ class TrackLog:
         )
         pooled = scores({name: values.sum(0) for name, values in counts.items()})
         numbers = {name: float(value) for name, value in pooled.items()}
-        return MetricResult(numbers, per_class, {"sequences": per_sequence, **(extras or {})}, _notes(tracks))
+        notes = _notes(tracks)
+        return MetricResult(numbers, per_class, {"sequences": per_sequence, **(extras or {})}, notes, not notes)
 
 
 def _named(scores: Mapping[str, Float], names: tuple[str, ...]) -> dict[str, dict[str, float]]:

@@ -1,0 +1,138 @@
+"""``apiece compare``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from apiece.cli._output import note, print_json, print_table, progress
+
+if TYPE_CHECKING:
+    from apiece.predict.compare import Comparison, Difference, ImageChange
+
+__all__ = ["compare"]
+
+_SHOWN = 5  # images that changed most, each way
+_CLASSES = 30
+
+
+def compare(
+    a: Path,
+    b: Path,
+    /,
+    *,
+    data: Path,
+    split: str | None = None,
+    images: Path | None = None,
+    by: str = "mask_ap",
+    metrics: str = "coco,ap_tau",
+    max_dets: tuple[int, ...] = (1, 10, 100),
+    bootstrap: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    html: Annotated[Path | None, Parameter(name=["--html"])] = None,
+    json: bool = False,
+) -> None:
+    """Is B really better than A? Both on the same images, with 95% intervals of the difference.
+
+    ```
+    apiece compare runs/old runs/new --data data/val.json
+    apiece compare old.json new.json --data data/val.json --by mask_ap75 --html compare.html
+    ```
+
+    Parameters
+    ----------
+    a
+        Model folder, label file with scores, or bare list of COCO results.
+    b
+        The one that may be better.
+    data
+        Labelled images: a label file, or a folder, of which val is taken (else test, else its only split).
+    split
+        Which split of a data folder, if not by that rule.
+    images
+        Folder that image names are relative to; found beside the labels if left out.
+    by
+        The number that decides.
+    metrics
+        Metrics, separated by commas, or "all" for every one that applies.
+    max_dets
+        Most predictions counted per image and class by COCO's metrics.
+    bootstrap
+        Draws of the images, the same for both; 100 or more.
+    seed
+        Seed of the draws.
+    device
+        "auto", "cpu", "cuda" or "mps", for model folders.
+    html
+        Write a self-contained page: the verdict, every difference, the images that changed most.
+    json
+        One JSON object instead of tables.
+    """
+    from apiece.cli.evaluate import metric_names
+    from apiece.predict.compare import compare as hold
+    from apiece.predict.evaluation import join, open_truth
+
+    truth = open_truth(data, split, images)
+    first, second = (join(side, truth, device=device) for side in (a, b))
+    options: dict[str, Any] = {"by": by, "metrics": metric_names(metrics), "max_dets": max_dets}
+    with progress("evaluating", 2 * len(truth)) as step:
+        found = hold(first, second, truth, bootstrap=bootstrap, seed=seed, watch=lambda *_: step(), **options)
+    if html is not None:
+        from apiece.cli._report import write_comparison
+
+        write_comparison(html, first, second, found, facts=[("A", str(a)), ("B", str(b)), ("data", str(data))])
+        note(f"page: {html}")
+    if json:
+        print_json(_plain(found))
+    else:
+        _print(found)
+
+
+def _plain(found: Comparison) -> dict[str, Any]:
+    def each(numbers: Any) -> dict[str, Any]:
+        return {key: asdict(d) | {"difference": d.difference, "verdict": d.verdict} for key, d in numbers.items()}
+
+    return {
+        "verdict": found.verdict,
+        "by": found.by,
+        "numbers": each(found.numbers),
+        "per_class": {name: each(numbers) for name, numbers in found.per_class.items()},
+        "changed_images": [asdict(c) | {"difference": c.difference} for c in found.images],
+        "images": found.a.images,
+        "bootstrap": found.draws,
+        "notes": found.notes,
+    }
+
+
+def _print(found: Comparison) -> None:
+    from apiece.cli._report import DIFFERENCE_COLUMNS, difference_row, known, main_differences
+
+    def rows(numbers: list[tuple[str, Difference]]) -> list[tuple[str, ...]]:
+        return [(name, *difference_row(d)) for name, d in numbers]
+
+    print_table(f"{found.a.images:,} images", ("", *DIFFERENCE_COLUMNS), rows(main_differences(found)))
+    classes = [(name, by_key[found.by]) for name, by_key in found.per_class.items() if found.by in by_key]
+    if len(classes) > 1:
+        classes = known(dict(classes))
+        title = f"{found.by} per class"
+        if len(classes) > _CLASSES:
+            classes = sorted(classes, key=lambda entry: -abs(entry[1].difference))[:_CLASSES]
+            title += f", the {_CLASSES} that changed most; --json has all"
+        print_table(title, ("class", *DIFFERENCE_COLUMNS), rows(classes))
+    gained, lost = _changed(found)
+    if gained or lost:
+        changes = [(c.name, c.a, c.b, f"{c.difference:+.3f}") for c in (*gained, *lost)]
+        heading = "images that changed most: TP / (TP + FP + FN), mean over IoU 0.50 to 0.95"
+        print_table(heading, ("image", "A", "B", "B - A"), changes)
+    import sys
+
+    sys.stdout.write(f"{found.verdict}\n")
+
+
+def _changed(found: Comparison) -> tuple[list[ImageChange], list[ImageChange]]:
+    gained = [c for c in found.images if c.difference > 0][:_SHOWN]
+    return gained, [c for c in found.images if c.difference < 0][:_SHOWN]

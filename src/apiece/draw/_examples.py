@@ -1,0 +1,134 @@
+"""Pictures of images with their objects: truth and predictions side by side, each object marked for what it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.draw._text import draw_texts, text_height
+from apiece.draw.overlay import overlay
+from apiece.draw.page import data_uri, scaled
+from apiece.errors import ConfigError, UnknownNameError
+
+__all__ = ["COLOURS", "Example", "Panel", "examples_html"]
+
+COLOURS = {
+    "found": (42, 157, 255),
+    "missed": (255, 150, 0),
+    "false": (255, 50, 140),
+    "loose": (255, 240, 60),
+    "merged": (0, 205, 110),
+    "split": (170, 110, 255),
+    "class": (255, 255, 255),
+    "double": (214, 72, 30),
+}
+"""Outline colour of each mark; what is wrong is named in the picture, too: nobody has to tell eight apart."""
+
+_WORDS = 40
+"""More errors in one picture are told by colour alone: their words would cover it."""
+_TEXT = 13
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Objects on an image.
+
+    Attributes
+    ----------
+    name : such as "truth".
+    instances : of the image's size.
+    marks : what each of them is, keys of `COLOURS`.
+    """
+
+    name: str
+    instances: Instances
+    marks: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if len(self.marks) != len(self.instances):
+            raise ConfigError(
+                f"panel {self.name!r} needs one mark for each of {len(self.instances)} instances, got {len(self.marks)}"
+            )
+        unknown = next((mark for mark in self.marks if mark not in COLOURS), None)
+        if unknown is not None:
+            raise UnknownNameError("mark", unknown, COLOURS)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """An image in several panels, usually what is there and what was found.
+
+    Attributes
+    ----------
+    title : usually the image's name and its score.
+    image : the pixels; any dtype and number of channels.
+    panels : from left to right.
+    """
+
+    title: str
+    image: Image
+    panels: Sequence[Panel]
+
+
+def examples_html(groups: Sequence[tuple[str, Sequence[Example]]], side: int) -> str:
+    """Groups of examples under their headings, below a legend of the marks that occur.
+
+    Parameters
+    ----------
+    groups : (heading, examples); empty ones are left out.
+    side : longer side of each picture in pixels.
+    """
+    there = {mark for _, group in groups for example in group for panel in example.panels for mark in panel.marks}
+    keys = "".join(
+        f'<span class="key"><i style="background:rgb{rgb}"></i>{mark}</span>'
+        for mark, rgb in COLOURS.items()
+        if mark in there
+    )
+    parts = [f'<p class="legend">{keys}</p>']
+    for name, examples in groups:
+        if examples:
+            parts.append(f'<h3 class="group">{escape(name)}</h3><div class="examples">')
+            parts.extend(_example(example, side) for example in examples)
+            parts.append("</div>")
+    return "".join(parts)
+
+
+def _example(example: Example, side: int) -> str:
+    pictures = []
+    for panel in example.panels:
+        words = _counted(panel)
+        alt = escape(f"{example.title}, {panel.name}: {words}")
+        pictures.append(
+            f'<figure><img src="{_picture(example.image, panel, side)}" loading="lazy" alt="{alt}">'
+            f"<figcaption><b>{escape(panel.name)}</b> {escape(words)}</figcaption></figure>"
+        )
+    columns = f' style="--panels:{len(pictures)}"'
+    return (
+        f'<article class="example"{columns}><h3>{escape(example.title)}</h3>'
+        f'<div class="pair">{"".join(pictures)}</div></article>'
+    )
+
+
+def _counted(panel: Panel) -> str:
+    count = Counter(panel.marks)
+    parts = [f"{count[mark]} {mark}" for mark in COLOURS if count[mark]]
+    return f"{len(panel.instances)}: {', '.join(parts)}" if parts else "0"
+
+
+def _picture(image: Image, panel: Panel, side: int) -> str:
+    shown, grown = scaled(image, panel.instances, side / max(image.size))
+    colours = np.array([COLOURS[mark] for mark in panel.marks], np.uint8).reshape(-1, 3)
+    drawn = overlay(shown, grown, colours=colours, names=False, alpha=0.22, thickness=2)
+    wrong = np.flatnonzero([mark != "found" for mark in panel.marks])
+    wrong = wrong[grown.masks.area[wrong] > 0]
+    if 0 < len(wrong) <= _WORDS:
+        corners = grown.boxes[wrong, :2].astype(np.int64)
+        corners[:, 1] -= text_height(_TEXT) + 2
+        draw_texts(drawn, [panel.marks[i] for i in wrong.tolist()], corners, _TEXT)
+    return data_uri(drawn)

@@ -1,0 +1,136 @@
+"""Tables and matrices of a page, as HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import ConfigError
+
+__all__ = ["Cell", "Matrix", "Table", "matrix_html", "table_html"]
+
+Cell = str | int | float | None
+
+_DARK = 0.55
+"""Share from which the ground of a cell is dark enough for white text."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. Numbers are set flush right; None and NaN are shown as a dash.
+
+    Attributes
+    ----------
+    title : above the table.
+    columns : names, the first one of what a row is about.
+    rows : as many cells each as there are columns.
+    note : small print below.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        wrong = [i for i, row in enumerate(self.rows) if len(row) != len(self.columns)]
+        if wrong:
+            raise ConfigError(
+                f"table {self.title!r} has {len(self.columns)} columns, but row {wrong[0]} has "
+                f"{len(self.rows[wrong[0]])} cells"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Counts by row and column, each cell tinted by its share of the row.
+
+    Attributes
+    ----------
+    title : above the matrix.
+    row_label, column_label : what rows and columns are.
+    rows, columns : names.
+    counts : int (rows, columns).
+    right : bool (rows, columns), cells of what is right: another tint.
+    note : small print below.
+    """
+
+    title: str
+    row_label: str
+    column_label: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    counts: npt.NDArray[np.integer]
+    right: npt.NDArray[np.bool_]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.rows), len(self.columns))
+        for name, array in (("counts", self.counts), ("right", self.right)):
+            if np.shape(array) != shape:
+                raise ConfigError(f"{name} of matrix {self.title!r} must have shape {shape}, got {np.shape(array)}")
+
+
+def _cell(value: Cell) -> str:
+    if isinstance(value, str):
+        return escape(value)
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+def _is_number(value: Cell) -> bool:
+    if not isinstance(value, str) or value == "–":
+        return True
+    return value.lstrip("+−-").replace(".", "", 1).replace(",", "").isdigit()
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>' if text else ""
+
+
+def table_html(table: Table) -> str:
+    """A table as HTML."""
+    right = [all(_is_number(row[k]) for row in table.rows) for k in range(len(table.columns))]
+    style = [' class="n"' if r else "" for r in right]
+    head = "".join(f'<th scope="col"{s}>{escape(c)}</th>' for c, s in zip(table.columns, style, strict=True))
+    body = []
+    for row in table.rows:
+        cells = [f"<td{s}>{_cell(c)}</td>" for c, s in zip(row[1:], style[1:], strict=True)]
+        body.append(f'<tr><th scope="row"{style[0]}>{_cell(row[0])}</th>{"".join(cells)}</tr>')
+    return (
+        f'<div class="scroll"><table><caption>{escape(table.title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{_note(table.note)}"
+    )
+
+
+def matrix_html(matrix: Matrix) -> str:
+    """A matrix as an HTML table."""
+    total = matrix.counts.sum(1, keepdims=True)
+    share = np.divide(matrix.counts, total, out=np.zeros(matrix.counts.shape), where=total > 0)
+    head = "".join(f'<th scope="col" class="n">{escape(name)}</th>' for name in matrix.columns)
+    body = []
+    for i, name in enumerate(matrix.rows):
+        cells = "".join(
+            _tinted(int(matrix.counts[i, k]), float(share[i, k]), bool(matrix.right[i, k]), f"{name}, {column}")
+            for k, column in enumerate(matrix.columns)
+        )
+        body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
+    corner = f'<th class="corner">{escape(matrix.row_label)} ↓ {escape(matrix.column_label)} →</th>'
+    return (
+        f'<div class="scroll"><table class="matrix"><caption>{escape(matrix.title)}</caption>'
+        f"<thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{_note(matrix.note)}"
+    )
+
+
+def _tinted(count: int, share: float, right: bool, where: str) -> str:
+    if not count:
+        return '<td class="n none">0</td>'
+    kind = ("right" if right else "wrong") + (" dark" if share >= _DARK else "")
+    hint = escape(f"{where}: {count:,}, {share:.1%} of the row")
+    return f'<td class="n {kind}" style="--share:{share:.3f}" title="{hint}">{count:,}</td>'

@@ -1,0 +1,119 @@
+"""``apiece evaluate`` and ``apiece compare`` end to end, on predictions in files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apiece import cli, formats
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.images import write_image
+
+CLASSES = ("bolt", "nut")
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(a) for a in arguments])
+    return int(end.value.code or 0)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Twelve images; ``a.json`` misses, merges, splits, makes up and mixes up; ``b.json`` is one pixel off."""
+    rng = np.random.default_rng(0)
+    truth, a, b = [], [], []
+    for i in range(12):
+        places = rng.permutation(9)[:5]
+        corner = np.stack([places % 3, places // 3], 1) * 20 + rng.integers(2, 6, (5, 2))
+        boxes = np.concatenate([corner, corner + 12], 1)
+        instances = Instances(Masks.from_boxes(boxes, (64, 64)), rng.integers(0, 2, 5), CLASSES)
+        pixels = np.full((64, 64), 20, np.uint8)
+        pixels[instances.masks.union().to_dense()[0]] = 200
+        write_image(tmp_path / f"{i}.png", pixels)
+        ref = ImageRef(tmp_path / f"{i}.png", f"{i}.png", (64, 64), i + 1)
+        truth.append((ref, instances))
+        b.append((ref, instances.replace(masks=instances.masks.shift(1, 0), scores=rng.random(5))))
+        halves = boxes[[1, 1]] + [[0, 0, -7, 0], [7, 0, 0, 0]]
+        wide = np.concatenate([boxes[2:4, :2].min(0), boxes[2:4, 2:].max(0)])
+        made = np.concatenate([boxes[:1], halves, wide[None], boxes[4:], [[60, 60, 64, 64]]])
+        labels = instances.labels[[0, 1, 1, 2, 4, 0]]
+        labels[4] = 1 - labels[4]
+        a.append((ref, Instances(Masks.from_boxes(made, (64, 64)), labels, CLASSES, rng.random(6))))
+    for name, records in (("truth", truth), ("a", a), ("b", b)):
+        formats.write(records, tmp_path / f"{name}.json", classes=CLASSES)
+    return tmp_path
+
+
+def test_metrics_and_intervals(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [
+        "evaluate",
+        "--predictions",
+        data / "a.json",
+        "--data",
+        data / "truth.json",
+        "--metrics",
+        "coco, confusion",
+    ]
+    assert run(*asked, "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["mask_ap_low"] <= shown["mask_ap"] <= shown["mask_ap_high"]
+    assert shown["confusion_recall"] == pytest.approx(shown["confusion_recall_low"], abs=0.3)
+    assert "ap_tau" not in shown
+    assert shown["per_class"]["nut"]["mask_ap_high"] > 0
+    assert run(*asked, "--json", "--bootstrap", 0) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert {k: v for k, v in shown.items() if k in plain and k != "per_class"} == {
+        k: v for k, v in plain.items() if k != "per_class"
+    }
+    assert not [key for key in plain if key.endswith("_low")]
+    assert run(*asked) == 0
+    out = capsys.readouterr().out
+    assert "confusion_f1" in out
+    assert "95%" in out
+    assert run(*asked[:-1], "cocoa") == 1
+    assert "Did you mean 'coco'" in capsys.readouterr().err
+    assert run(*asked[:-1], ",") == 1
+
+
+def test_the_page_shows_every_kind_of_error(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = data / "evaluation.html"
+    assert run("evaluate", "--predictions", data / "a.json", "--data", data / "truth.json", "--html", page) == 0
+    out, err = capsys.readouterr()
+    assert str(page) in err
+    assert "dap_class" not in out
+    html = page.read_text(encoding="utf-8")
+    for anchor in ("accuracy", "curves", "errors", "confusion", "reliability", "counts", "images"):
+        assert f'<section id="{anchor}"' in html
+    for mark in ("found", "missed", "false", "merged", "split", "class"):
+        assert f"</i>{mark}</span>" in html
+    assert html.count("<img") == 2 * 10
+    assert "12 images, 60 objects, 72 found" in html
+    assert "Per class at IoU 0.50" in html
+
+
+def test_compare(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["compare", data / "a.json", data / "b.json", "--data", data / "truth.json", "--bootstrap", 200]
+    page = data / "compare.html"
+    assert run(*asked, "--html", page) == 0
+    out = capsys.readouterr().out
+    assert "B is better: mask AP" in out.splitlines()[-1]
+    assert "bolt" in out
+    html = page.read_text(encoding="utf-8")
+    assert "Is B better than A?" in html
+    assert html.count("<img") == 3 * 4
+    assert run(*asked, "--json", "--by", "mask_ap50") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["verdict"].startswith("B is better: mask AP50")
+    assert shown["numbers"]["mask_ap50"]["verdict"] == "higher"
+    assert shown["numbers"]["mask_ap50"]["difference"] > 0
+    assert len(shown["changed_images"]) == 12
+    assert run(*asked[:-1], 5) == 1
+    assert "100 draws" in capsys.readouterr().err
+    assert run("compare", data / "a.json", data / "none.json", "--data", data / "truth.json") == 1
+    assert "none.json" in capsys.readouterr().err

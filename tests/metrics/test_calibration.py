@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics import Matches, calibration, evaluate
+from apiece.metrics import Batch, Matches, calibration, evaluate
 
 
 def test_examples() -> None:
@@ -97,3 +97,15 @@ def test_scores_that_are_no_probabilities_are_told() -> None:
         evaluate([(truth, truth)], metrics=["calibration"])
     nothing = Instances.empty((4, 4), scored=True)
     assert np.isnan(evaluate([(nothing, nothing)], metrics=["calibration"])["calibration_error"])
+
+
+def test_draws_of_all_ones_are_the_numbers() -> None:
+    pairs = scenes.pairs(2, images=6)
+    metric = calibration.Calibration(("a", "b"))
+    metric.update(Batch.of(0, pairs, ("a", "b")))
+    drawn = metric.resample(np.array([[1] * 6, [0, 2, 0, 0, 0, 1]], np.int32)).numbers
+    whole, part = metric.compute().numbers, evaluate([pairs[1], pairs[1], pairs[5]], metrics=["calibration"])
+    for key in KEYS:
+        np.testing.assert_allclose(drawn[key], [whole[key], part[key]])
+    metric.update(Batch.of(6, [(truth, found.replace(scores=found.scores + 7)) for truth, found in pairs], ("a", "b")))
+    assert np.isnan(metric.resample(np.ones((3, 12), np.int32)).numbers["overconfidence"]).all()

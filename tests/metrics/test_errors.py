@@ -186,7 +186,8 @@ def plain(pairs: list[Pair], level: float) -> bool:
     return all(set(side.tolist()) == {0, 1} for side in sides)
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.slow  # it takes long to import
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.75]))
 def test_equal_to_tidecv(seed: int, level: float) -> None:
     pairs = roughened(cells(seed, images=4), seed)

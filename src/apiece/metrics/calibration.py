@@ -23,9 +23,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import ratio
+from apiece.metrics._cells import Cells, ratio
 from apiece.metrics._match import greedy
 from apiece.metrics._tally import need_scores
 
@@ -37,6 +37,7 @@ Bool = npt.NDArray[np.bool_]
 BINS = 15
 """Bins of the reliability diagram, as in Guo et al."""
 _IOU = np.array([0.5])
+_KEYS = ("calibration_error", "calibration_error_max", "overconfidence")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def calibration_errors(binned: Float) -> tuple[Float, Float, Float]:
 
 
 class Calibration:
-    """Reliability of scores over a stream of batches; keeps the bins of each class only."""
+    """Reliability of scores over a stream of batches; keeps the bins of each class and of each image."""
 
     judges: ClassVar[Judges] = "ranked"
 
@@ -106,6 +107,7 @@ class Calibration:
     def reset(self) -> None:
         """Forget everything."""
         self._binned = np.zeros((len(self.classes), BINS, 3))
+        self._images = Cells(1, BINS * 3)
         self._lowest, self._highest = 0.0, 1.0
 
     def update(self, batch: Batch) -> None:
@@ -126,6 +128,8 @@ class Calibration:
         counted = ~((match >= 0) & np.append(crowd, False)[match])
         label, score, right = predicted.label[counted], predicted.score[counted], match[counted] >= 0
         self._binned += bin_scores(label, score, right, len(self.classes))
+        by_image = bin_scores(predicted.image[counted], score, right, batch.count)
+        self._images.add(by_image.reshape(batch.count, 1, -1))
 
     @property
     def _beyond(self) -> bool:
@@ -153,12 +157,19 @@ class Calibration:
         )
         return MetricResult(*self._numbers(self._binned), {"reliability": reliability})
 
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """The pooled numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        if self._beyond:
+            binned = np.zeros((len(weights), BINS, 3))
+        else:
+            binned = self._images.sums(weights).reshape(len(weights), BINS, 3)
+        return Resampled(dict(zip(_KEYS, calibration_errors(binned), strict=True)), {})
+
     def _numbers(self, binned: Float) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        keys = ("calibration_error", "calibration_error_max", "overconfidence")
         pooled, each = calibration_errors(binned.sum(0)), calibration_errors(binned)
         return (
-            {key: float(value) for key, value in zip(keys, pooled, strict=True)},
-            {n: {key: float(v[k]) for key, v in zip(keys, each, strict=True)} for k, n in enumerate(self.classes)},
+            {key: float(value) for key, value in zip(_KEYS, pooled, strict=True)},
+            {n: {key: float(v[k]) for key, v in zip(_KEYS, each, strict=True)} for k, n in enumerate(self.classes)},
         )
 
 

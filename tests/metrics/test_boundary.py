@@ -84,3 +84,10 @@ def test_crowds_keep_the_mask_and_hopeless_pairs_are_left_out() -> None:
         (0, 0, 1.0),
         (1, 0, 1.0),
     ]
+
+
+def test_a_limit_that_bites_says_so() -> None:
+    masks = Masks.from_boxes([[0, 0, 5, 5]] * 3, (10, 10))
+    pair = (Instances(masks[:1]), Instances(masks, scores=[0.9, 0.8, 0.7]))
+    assert "left 1 of 3" in evaluate([pair], metrics=["boundary"], max_dets=(1, 2)).notes[0]
+    assert evaluate([pair], metrics=["boundary"]).notes == ()

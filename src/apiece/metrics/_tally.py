@@ -17,7 +17,7 @@ from apiece.metrics._curves import RECALL, Curves, Ranking
 from apiece.metrics._match import AREA_RANGES, IOU_THRESHOLDS, greedy
 from apiece.metrics._pairs import Pairs
 
-__all__ = ["Tally", "joined", "mean_defined", "need_scores", "summary", "tally"]
+__all__ = ["Tally", "joined", "left_out", "mean_defined", "need_scores", "summary", "tally"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -101,6 +101,16 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
 
 def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     return np.packbits(flags.T, axis=1)
+
+
+def left_out(limit: int, given: int, counted: int) -> tuple[str, ...]:
+    """What to say of a limit on predictions per image and class: a cap that bites says so."""
+    if given == counted:
+        return ()
+    return (
+        f"max_dets={limit} per image and class left {given - counted} of {given} predictions "
+        "out of AP and AR; raise it where images hold more objects",
+    )
 
 
 def need_scores(batch: Batch) -> None:

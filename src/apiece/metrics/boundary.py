@@ -26,7 +26,7 @@ from apiece.metrics._batch import Batch, Side
 from apiece.metrics._boundary_runs import band_widths, bands
 from apiece.metrics._match import IOU_THRESHOLDS
 from apiece.metrics._pairs import Pairs, Runs, mask_pairs
-from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
+from apiece.metrics._tally import Tally, joined, left_out, mean_defined, need_scores, summary, tally
 from apiece.metrics._tally_draws import resampled
 
 __all__ = ["METRIC", "Boundary", "boundary_pairs"]
@@ -97,6 +97,7 @@ class Boundary:
     def reset(self) -> None:
         """Forget everything."""
         self._tallies: list[Tally] = []
+        self._given = 0
 
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch.
@@ -108,17 +109,21 @@ class Boundary:
         """
         need_scores(batch)
         kept = batch.predicted.rank < self.max_dets[-1]
+        self._given += len(kept)
         self._tallies.append(tally(batch, boundary_pairs(batch), kept)[0])
 
     def compute(self) -> MetricResult:
         """All numbers, per class too; extra ``"boundary"``: `Curves`."""
-        values, curves = summary(joined(self._tallies, len(self.classes)), self.classes, self.max_dets)
+        whole = joined(self._tallies, len(self.classes))
+        values, curves = summary(whole, self.classes, self.max_dets)
         numbers = {f"boundary_{key}": mean_defined(by_class) for key, by_class in values.items()}
         per_class = {
             name: {f"boundary_{key}": mean_defined(by_class[k]) for key, by_class in values.items()}
             for k, name in enumerate(self.classes)
         }
-        return MetricResult(numbers, per_class, {"boundary": curves})
+        return MetricResult(
+            numbers, per_class, {"boundary": curves}, left_out(self.max_dets[-1], self._given, len(whole.label))
+        )
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
         """All numbers on each draw; see `apiece.metrics._base.Resampling`."""

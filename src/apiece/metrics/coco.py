@@ -27,7 +27,7 @@ from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Side
 from apiece.metrics._match import Matches
 from apiece.metrics._pairs import Pairs
-from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
+from apiece.metrics._tally import Tally, joined, left_out, mean_defined, need_scores, summary, tally
 from apiece.metrics._tally_draws import resampled
 
 __all__ = ["METRIC", "Coco"]
@@ -88,7 +88,8 @@ class Coco:
                     per_class[name][f"{kind}_{key}"] = mean_defined(column)
         if "mask" in self.kinds:
             extras["matches"] = _joined_matches(self._matches, self.classes)
-        return MetricResult(numbers, per_class, extras, self._notes())
+        counted = sum(len(t.label) for t in self._tallies[self.kinds[0]])
+        return MetricResult(numbers, per_class, extras, left_out(self.max_dets[-1], self._given, counted))
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
         """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
@@ -101,16 +102,6 @@ class Coco:
             for name, values in found.per_class.items():
                 per_class[name] |= values
         return Resampled(numbers, per_class)
-
-    def _notes(self) -> tuple[str, ...]:
-        """What the limit left out: a cap that bites says so."""
-        given, counted = self._given, sum(len(t.label) for t in self._tallies[self.kinds[0]])
-        if given == counted:
-            return ()
-        return (
-            f"max_dets={self.max_dets[-1]} per image and class left {given - counted} of {given} predictions "
-            "out of AP and AR; raise it where images hold more objects",
-        )
 
 
 METRIC = Coco

@@ -139,6 +139,22 @@ def test_label_files_keep_their_places(tmp_path: Path) -> None:
     assert made.changes == ()
 
 
+def test_an_image_without_labels_to_be_had_is_left_out_and_told(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", np.zeros((HEIGHT, WIDTH), np.uint8))
+    shape = {"name": "polygon", "all_points_x": [1, 20, 20], "all_points_y": [1, 1, 20]}
+    regions = [{"shape_attributes": shape, "region_attributes": {"name": "nut"}}]
+    said = {n: {"filename": n, "size": 1, "regions": regions, "file_attributes": {}} for n in ("a.png", "gone.png")}
+    (tmp_path / "via.json").write_text(json.dumps(said))
+    sources = {"train": open_labels(tmp_path / "via.json")}
+    made = fix(sources, check(sources, only=["file"]), tmp_path / "out")
+    (change,) = made.changes
+    assert change.image == "gone.png"
+    assert change.done.startswith("left out with its labels: ")
+    ((ref, found),) = formats.read(made.files["train"], images=tmp_path)
+    assert ref.name == "a.png"
+    assert found == sources["train"].labels[0][1]
+
+
 def test_nothing_is_written_over_or_into_the_labels(tmp_path: Path) -> None:
     path = clean_set(tmp_path / "data")
     source, report = open_labels(path), report_of()

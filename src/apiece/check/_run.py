@@ -78,8 +78,8 @@ def check(
         for kind in members
     }
     if all(kind.name in unasked for members in kinds.values() for kind in members):
-        needs = " and ".join(dict.fromkeys(unasked.values()))
-        raise ConfigError(f"{', '.join(unasked)} cannot be looked for without {needs}")
+        lacking = " and ".join(dict.fromkeys(unasked.values()))
+        raise ConfigError(f"{', '.join(unasked)} cannot be looked for without {lacking}")
     sources = {split: source_of(given) for split, given in sets.items()}
     reading = _Reading(sources, predicted)
     job = _Job(tuple(kinds), settings, images)

@@ -59,4 +59,4 @@ def source_of(given: LabelSet | HasLabels | Source | str | os.PathLike[str]) -> 
     if isinstance(given, str | os.PathLike):
         return open_labels(given)
     # a data set has labels, and a label set has metadata; a subset of a label set has both
-    return Source(cast(LabelSet, given) if hasattr(given, "metadata") else cast(HasLabels, given).labels)
+    return Source(cast(LabelSet, given) if hasattr(given, "metadata") else given.labels)

@@ -24,6 +24,7 @@ __all__ = ["check"]
 
 _COULD_NOT = 2
 _ROWS = 40  # findings in the terminal
+_EACH = 16  # images from which a process of its own is faster
 _NAME = 34  # characters of an image's name there
 
 Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
@@ -127,7 +128,9 @@ def check(
 
             check_target(sources, fix)
         chosen = Settings(**asdict(settings))
-        report = _look(sources, chosen, not no_images, only, skip, options, _cores() if workers is None else workers)
+        report = _look(
+            sources, chosen, not no_images, only, skip, options, _processes(sources) if workers is None else workers
+        )
         if html is not None:
             _write_page(html, report, sources, data, limit)
         fixed = None if fix is None else _fix(sources, report, fix, data, chosen)
@@ -176,10 +179,12 @@ def _folder(sources: Mapping[str, Source]) -> Path:
     return Path(path.removesuffix(ref.name)) if path.endswith(f"/{ref.name}") else ref.path.parent
 
 
-def _cores() -> int:
+def _processes(sources: Mapping[str, Source]) -> int:
+    """One for each core, where there are images enough to be worth a process's start."""
     import os
 
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, sum(len(s.labels) for s in sources.values()) // _EACH))
 
 
 def _look(

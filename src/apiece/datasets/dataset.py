@@ -26,7 +26,6 @@ __all__ = [
     "Dataset",
     "Source",
     "Subset",
-    "find_labels",
     "fingerprint",
     "open_data",
     "open_sources",
@@ -227,17 +226,6 @@ def open_sources(
         source = Source(at, name, formats.read(at, name, images, on_bad))
         sources |= _divided(source) if split == "" and formats.load(name).splits else {split: source}
     return sources
-
-
-def find_labels(path: Path | str) -> dict[str, Path]:
-    """The label file or folder of each split, found as `open_data` finds it, and opened by nobody.
-
-    Raises
-    ------
-    DataError
-        if there is nothing, or two candidates for one split.
-    """
-    return {split or "train": at for split, at in _find(Path(path)).items()}
 
 
 def _find(path: Path) -> dict[str, Path]:

@@ -39,6 +39,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ((clean, "--folds", 2, "--model", tmp_path), "give one of them"),
         ((clean, "--config", tmp_path / "c.yaml"), "give --folds too"),
         ((clean, "--fix", tmp_path / "clean"), "is there already"),
+        ((clean, *LABELS, "--html", clean / "check.html"), "train.json"),
     ):
         assert run("check", *wrong) == 2
         said = capsys.readouterr()

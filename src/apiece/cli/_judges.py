@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,15 @@ def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
     return judge
 
 
-def out_of_fold(folds: int, sources: Mapping[str, Source], config: Path | None, runs: Path) -> Judge:
-    """What models find that were trained without the image, all splits taken together."""
+def out_of_fold(folds: int, sources: Mapping[str, Source], config: Path | None, runs: Path, device: str) -> Judge:
+    """What models find that were trained without the image, all splits taken together; the device wins over config."""
     from apiece.train.config import TrainConfig
     from apiece.train.folds import predict_out_of_fold
 
     joined = _Joined(tuple(source.labels for source in sources.values()))
     settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)
+    if device != "auto":
+        settings = replace(settings, device=device)
     with progress("predicting out of fold", len(joined)) as step:
         found = predict_out_of_fold(joined, folds, settings, runs, step=step)
     start = dict(zip(sources, joined.starts, strict=True))

@@ -104,7 +104,7 @@ def check(
     runs
         Folder for the models of --folds; what is there already is not trained again.
     device
-        "auto", "cpu", "cuda" or "cuda:1", for --model.
+        "auto", "cpu", "cuda" or "cuda:1", for --model and --folds.
     fail_on
         Least grave level that makes the exit code 1.
     html
@@ -114,7 +114,7 @@ def check(
     limit
         Most findings shown in the terminal, and of each kind on the page; 0 shows all. By default 40 and 200.
     workers
-        Processes that read images; by default one for each core.
+        Processes that read images; by default one for each core, fewer for few images.
     json
         One JSON object with every finding on standard output instead of tables.
     """
@@ -134,7 +134,7 @@ def check(
         if html is not None:
             _write_page(html, report, sources, data, limit)
         fixed = None if fix is None else _fix(sources, report, fix, data, chosen)
-    except ApieceError as error:
+    except (ApieceError, OSError) as error:
         note(f"apiece: {error}")
         return _COULD_NOT
     if json:
@@ -225,7 +225,7 @@ def _predicted(sources: Mapping[str, Source], options: _Options) -> Callable[[st
             raise ConfigError(f"folds must be at least 2, got {options.folds}: a model has to learn from other images")
         from apiece.cli._judges import out_of_fold
 
-        return out_of_fold(options.folds, sources, options.config, options.runs)
+        return out_of_fold(options.folds, sources, options.config, options.runs, options.device)
     if options.config is not None:
         raise ConfigError("--config says how --folds trains; give --folds too")
     return None

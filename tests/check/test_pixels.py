@@ -137,6 +137,9 @@ def test_features_against_plain_numpy(channels: int) -> None:
     found = features_of(Image(pixels), masks).astype(np.float64)
     shown = pixels[:, :, : 3 if channels >= 3 else 1].astype(np.float64)
     low, high = np.percentile(shown.mean(axis=2), (1, 99.8))
+    middles = np.array([pixel for m in masks for pixel in zip((m.y0 + m.y1) // 2, m.x, strict=True)])
+    inside = np.percentile(shown.mean(axis=2)[middles[:, 0], middles[:, 1]], (5, 95))
+    low, high = min(low, inside[0]), max(high, inside[1])
     grey = (shown.mean(axis=2) - low) / (high - low)
     free = ~dense.any(axis=0)
     # the boxes, larger by a quarter of their sides in every direction
@@ -153,6 +156,14 @@ def test_features_against_plain_numpy(channels: int) -> None:
         else:
             assert (found[i, 1:3] == 0).all()
     assert np.isnan(found[2, 0])
+
+
+def test_a_small_object_on_a_dark_field_sets_the_range() -> None:
+    rng = np.random.default_rng(0)
+    dark = rng.normal(10, 1, (400, 400))
+    dark[200:210, 200:210] += 90
+    small = features_of(Image(dark.astype(np.uint8)), Masks.from_boxes([[200, 200, 210, 210]], (400, 400)))
+    assert small[0, 3] == pytest.approx(1.0, abs=0.1)
 
 
 def test_one_grey_and_values_that_are_no_numbers() -> None:

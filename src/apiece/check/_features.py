@@ -33,11 +33,11 @@ _MARGIN = 0.5
 def features_of(image: Image, masks: Masks) -> npt.NDArray[np.float32]:
     """One row of `FEATURES` for each mask: float32 (N, 6); NaN for an empty mask.
 
-    The image is stretched from the 1st to the 99.8th percentile, to 0 and 1: what is compared between images is how
-    objects stand out in each. Colours are 0 where there are not three channels. ``contrast`` is against the pixels of
-    no mask in a box half as large again.
+    The image is stretched to 0 and 1 from its 1st to its 99.8th percentile, or further where the masks are darker or
+    brighter: what is compared between images is how objects stand out in each. Colours are 0 where there are not three
+    channels. ``contrast`` is against the pixels of no mask in a box half as large again.
     """
-    channels = _stretched(image)
+    channels = _stretched(image, masks)
     grey = np.mean(channels, axis=0) if len(channels) > 1 else channels[0]
     slope_x, slope_y = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     planes = [grey, grey * grey, cv2.magnitude(slope_x, slope_y)]
@@ -57,7 +57,7 @@ def features_of(image: Image, masks: Masks) -> npt.NDArray[np.float32]:
     return np.stack(columns, 1).astype(np.float32)
 
 
-def _stretched(image: Image) -> list[npt.NDArray[np.float32]]:
+def _stretched(image: Image, masks: Masks) -> list[npt.NDArray[np.float32]]:
     """The first three channels, or the first of one or two."""
     shown = range(3 if image.channels >= 3 else 1)
     channels = [image.pixels[:, :, c].astype(np.float32) for c in shown]
@@ -65,6 +65,11 @@ def _stretched(image: Image) -> list[npt.NDArray[np.float32]]:
         channels = [np.nan_to_num(plane, posinf=0.0, neginf=0.0) for plane in channels]
     step = _step(channels[0])
     low, high = np.percentile(np.mean([plane[::step, ::step] for plane in channels], axis=0), (1, 99.8))
+    if len(masks.x):
+        # a few small objects on a dark field are too few pixels to count among the image's
+        middle = (masks.y0 + masks.y1) // 2
+        least, most = np.percentile(np.mean([plane[middle, masks.x] for plane in channels], axis=0), (5, 95))
+        low, high = min(low, least), max(high, most)
     scale = np.float32(1 / (high - low) if high > low else 0.0)
     return [(plane - np.float32(low)) * scale for plane in channels]
 

@@ -55,9 +55,9 @@ def thresholds(
     by
         "f1": the highest F1 at mask IoU 0.5; "cost": the lowest sum of misses and false alarms at their price.
     miss
-        Price of an object that is not found; only its ratio to the other price counts.
+        Price of an object that is not found; 1 if only the other price is given. Only their ratio counts.
     false_alarm
-        Price of a prediction where there is no such object.
+        Price of a prediction where there is no such object; 1 if only the other price is given.
     split
         Which split of a data folder, if not by that rule.
     images

@@ -8,9 +8,9 @@
   that mending finds; see `_errors_forms`.
 - False positives, all of them: taken away. False negatives, all of them: the truth is taken away.
 
-A class left without truth had all of it missed: it then counts 1 if it has no prediction either, else 0. Gains of
-single kinds are not negative by definition; where precision read at 101 recalls makes one so, it is 0 (as in TIDE).
-They do not add up to what is missing to 1: errors hide each other.
+A class left without truth had all of it missed: it then counts 1 if it has no prediction either, else 0. (TIDE counts
+0 in the one case and leaves the class out in the other.) No mending lowers average precision. Gains do not add up to
+what is missing to 1: errors hide each other.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def counts(ledger: Ledger) -> Int:
 
 
 def costs(ledger: Ledger) -> tuple[Float, Float, Float]:
-    """Average precision, and what is gained by mending each kind.
+    """Average precision, and what is gained by mending each kind, never below 0.
 
     Parameters
     ----------
@@ -122,7 +122,9 @@ def costs(ledger: Ledger) -> tuple[Float, Float, Float]:
         _precision(ledger, right.astype(np.int64), right, ledger.positives),
         _precision(ledger, once, right, ledger.positives - ledger.lost),
     ]
-    return now, np.stack(mended, 1) - now[:, None], np.stack(special, 1) - now[:, None]
+    # what is left of rounding goes
+    gained, special_gained = (np.maximum(np.stack(each, 1) - now[:, None], 0) for each in (mended, special))
+    return now, gained, special_gained
 
 
 def _kind(ledger: Ledger, kind: int, right: Bool) -> Float:

@@ -6,13 +6,14 @@ IoU 0.5 would gain, from 0 to 1, were all errors of that kind mended, and no oth
 ``errors_split`` are how many there are. The same at IoU 0.75 has ``dap75_`` and ``errors75_``: there inexact outlines
 begin to count.
 
-- Class, localisation, both, duplicate, background and missed part the errors as TIDE does; every error is one of
-  them. Definitions, and where they differ from the authors' code: `apiece.metrics._errors_kinds`.
+- Class, localisation, both, duplicate and background part the wrong predictions as TIDE does; missed is truth that
+  none of them points at. Definitions, and where they differ from the authors' code: `apiece.metrics._errors_kinds`.
 - Boundary, merge and split read the same errors a second time, by the form of the mask; most errors are none of them.
   Definitions: `apiece.metrics._errors_forms`.
 - What mending does: `apiece.metrics._errors_cost`. Costs do not add up.
 - AP is COCO's (``mask_ap50``, ``mask_ap75``), with its limit: the largest of ``max_dets`` per image and class. TIDE's
   own limit is per image, and it counts 0 for a class that has predictions but no truth; COCO leaves it out.
+- As in COCO's AP, labels are taken to be complete: what LVIS did not search an image for is not spared.
 - NaN means undefined: there is no truth.
 
 Reference: Bolya et al., TIDE, ECCV 2020, arXiv 2008.08115.
@@ -53,12 +54,12 @@ class Decomposition:
     classes : K class names.
     ap : average precision at this IoU, mean over classes with truth.
     kinds : the 9 kinds: TIDE's 6, then boundary, merge, split.
-    cost : float64 (9,), AP gained by mending each kind, not below 0.
+    cost : float64 (9,), AP gained by mending each kind.
     count : int64 (9,), errors of each kind; merges by prediction, splits and missed by truth.
     special : names of the 2 special errors, all false positives and all false negatives.
     special_cost : float64 (2,).
     ap_per_class, cost_per_class, count_per_class, special_per_class : (K,), (K, 9), (K, 9), (K, 2): the same for each
-        class; NaN without truth. A cost can be below 0 here: a mended error of class comes to another class.
+        class; NaN without truth. An error of class counts in the predicted class, and mending it gains in the true one.
     crossing : int64 (6, 4): predictions by kind (right, class, localisation, both, duplicate, background) and form
         (none, boundary, merge, split).
     """
@@ -135,7 +136,7 @@ def decomposition(ledger: Ledger, iou: float, classes: tuple[str, ...]) -> Decom
         classes=classes,
         ap=float(mean_over(ap)),
         kinds=ALL_KINDS,
-        cost=np.maximum(mean_over(cost.T), 0),
+        cost=mean_over(cost.T),
         count=count.sum(0),
         special=SPECIAL,
         special_cost=mean_over(special.T),

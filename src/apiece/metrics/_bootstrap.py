@@ -16,6 +16,7 @@ Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ Weights = npt.NDArray[np.int32]
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-_CELLS = 1 << 20
+_CELLS = 1 << 18
 """Numbers in one working array: small enough for a processor's cache."""
 _WEIGHTS = 1 << 24
 """Weights drawn at once: 64 MB."""
@@ -120,28 +121,59 @@ def weighted_precision(
     float64 (T, draws): mean over 101 recalls of the best precision there or further on; NaN where there is no truth.
     """
     out = np.zeros((len(right), len(weights)))
-    hits = [np.flatnonzero(row) for row in right]
+    levels = [_Level.of(k, right[k], wrong[k], right[0] | wrong[0]) for k in np.flatnonzero(right.any(1)).tolist()]
     # what comes after the last hit changes nothing
-    length = 1 + max((int(hit[-1]) for hit in hits if len(hit)), default=-1)
-    image, counted = image[:length], (right | wrong)[:, :length]
+    length = 1 + max((int(level.hit[-1]) for level in levels), default=-1)
+    base = np.flatnonzero((right[0] | wrong[0])[:length])
     some = max(_CELLS // max(length, 1), 1)
-    for start in range(0, len(weights) if length else 0, some):
+    for start in range(0, len(weights) if levels else 0, some):
         rows = slice(start, start + some)
-        drawn = np.take(weights[rows].astype(np.int64), image, axis=1)
-        needed = hits_needed(positives[rows])
-        all_seen = np.cumsum(drawn, axis=1)
-        for level, hit in enumerate(hits):
-            if len(hit):
-                there = counted[level]
-                seen = all_seen[:, hit] if there.all() else _seen(drawn, np.flatnonzero(there), hit)
-                out[level, rows] = _mean_precision(np.cumsum(drawn[:, hit], axis=1), seen, needed)
+        drawn, needed = weights[rows].astype(np.int64), hits_needed(positives[rows])
+        before = _before(drawn, image[base])
+        for level in levels:
+            found = np.cumsum(np.take(drawn, image[level.hit], axis=1), axis=1)
+            seen = np.take(before, level.place, axis=1)
+            for sign, changed, place in level.changes:
+                seen += sign * np.take(_before(drawn, image[changed]), place, axis=1)
+            out[level.number, rows] = _mean_precision(found, seen, needed)
     out[:, positives == 0] = np.nan
     return out
 
 
-def _seen(drawn: Int, counted: Int, hit: Int) -> Int:
-    """Weight of all counted predictions up to and with each hit."""
-    return np.cumsum(drawn[:, counted], axis=1)[:, np.searchsorted(counted, hit)]
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """What one IoU threshold needs, whatever the weights.
+
+    Attributes
+    ----------
+    number : of the threshold.
+    hit : int64 (H,), its true positives.
+    place : int64 (H,), how many predictions that the first threshold counts lie up to each hit.
+    changes : what this threshold counts beyond the first one (1) or leaves out (-1), and the place of the hits in it;
+        few, where a size is judged: predictions whose match comes and goes.
+    """
+
+    number: int
+    hit: Int
+    place: Int
+    changes: tuple[tuple[int, Int, Int], ...]
+
+    @classmethod
+    def of(cls, number: int, right: Bool, wrong: Bool, first: Bool) -> _Level:
+        counted, hit = right | wrong, np.flatnonzero(right)
+        changes = []
+        for sign, rows in ((1, counted & ~first), (-1, first & ~counted)):
+            changed = np.flatnonzero(rows[: int(hit[-1]) + 1])
+            if len(changed):
+                changes.append((sign, changed, np.searchsorted(changed, hit, "right")))
+        return cls(number, hit, np.cumsum(first)[hit], tuple(changes))
+
+
+def _before(drawn: Int, image: npt.NDArray[np.integer]) -> Int:
+    """Weight of the first n predictions, n from 0: int64 (draws, predictions + 1)."""
+    out = np.zeros((len(drawn), len(image) + 1), np.int64)
+    np.cumsum(np.take(drawn, image, axis=1), axis=1, out=out[:, 1:])
+    return out
 
 
 def _mean_precision(found: Int, seen: Int, needed: Int) -> Float:

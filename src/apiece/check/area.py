@@ -87,24 +87,30 @@ def _outliers(own: Int, logs: Float, image: Int, few: int) -> Iterator[tuple[int
     """(mask, robust z, middle in pixels) of those that stand out.
 
     A mask is compared with the middle of its class in its own image, where there are enough of them, since images may
-    be of different magnification; the spread is that of all images. Sizes are skewed even as logarithms, so each side
-    has a spread of its own.
+    be of different magnification. Sizes are skewed even as logarithms, so each side has a spread of its own: that of
+    all images, or of its own image where that is wider, as where debris lies among cells.
     """
     middle = np.full(len(own), np.median(logs))
+    groups = []
     order = np.argsort(image, kind="stable")
     for some in np.split(order, np.flatnonzero(np.diff(image[order])) + 1):
         if len(some) >= few:
             middle[some] = np.median(logs[some])
+            groups.append(some)
     off = logs - middle
-    spread = {side: 1.4826 * _median(np.abs(off[off * side > 0])) for side in (1, -1)}
-    scale = np.maximum(np.where(off > 0, spread[1], spread[-1]), 0.05)
-    z = off / scale
+    spread = np.maximum(_spread(off), 0.05)
+    for some in groups:
+        spread[some] = np.maximum(spread[some], _spread(off[some]))
+    z = off / spread
     for k in np.flatnonzero((np.abs(z) >= FARTHEST) & (np.abs(off) >= np.log(LEAST_FACTOR))).tolist():
         yield int(own[k]), float(z[k]), float(np.exp(middle[k]))
 
 
-def _median(values: Float) -> float:
-    return float(np.median(values)) if len(values) else 0.0
+def _spread(off: Float) -> Float:
+    """Of each value: that of the values on its side of the middle, as a standard deviation."""
+    sides = [off[off * sign > 0] for sign in (1, -1)]
+    above, below = (1.4826 * float(np.median(np.abs(side))) if len(side) else 0.0 for side in sides)
+    return np.where(off > 0, above, below)
 
 
 CHECK = Check(

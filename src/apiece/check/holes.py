@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.check._shapes import bare_pixels, grown, holes_in, hulls
+from apiece.check._shapes import closed, grown, holes_in, hulls
 from apiece.core._runs import Bool, Int
 from apiece.ops.overlap import intersections
 
@@ -21,7 +21,7 @@ TRUE = 0.02
 ALWAYS = 0.8
 """Share of the whole objects of a class from which having a hole is its nature."""
 WHOLE = 0.08
-"""Most bare hollow of an object that is seen whole, as a share of its pixels."""
+"""Most hollow of an object with neighbours that is seen whole, as a share of its pixels."""
 ORDINARY = 0.25
 """Share of a class's masks from which pinholes are how they were made."""
 
@@ -74,9 +74,10 @@ def _seen_whole(labelled: Labelled, chosen: Int) -> Bool:
     own = masks[chosen]
     wide = grown(own)
     beside = np.asarray((intersections(wide, masks) > 0).sum(1)).ravel() - 1
-    # a neighbour that lies over a mask bites into it: what is round all the same was not bitten
-    hollow = bare_pixels(hulls(own), own.union()) / own.area
-    return inside & ((beside == 0) | (hollow <= WHOLE))
+    # a neighbour that lies over a mask bites into it: what fills its hull all the same was not bitten
+    hull = hulls(own)
+    hollow = hull.area - intersections(hull, closed(own)).diagonal()
+    return inside & ((beside == 0) | (hollow <= WHOLE * own.area))
 
 
 def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Iterator[Finding]:

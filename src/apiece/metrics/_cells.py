@@ -58,7 +58,7 @@ class Cells:
         return out
 
     def by_image(self) -> Float:
-        """Sums over classes by image: float64 (images, columns)."""
+        """Sums over all rows by image: float64 (images, columns)."""
         return _grouped(np.concatenate(self._cell) // self.classes, np.concatenate(self._values), self.images)
 
 

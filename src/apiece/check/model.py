@@ -44,6 +44,8 @@ FILLED = 0.6
 FITTING = (0.25, 0.8)
 """IoU, and share of the smaller in the larger, from which outlines of a label and a prediction that match nothing else
 are compared: a loose outline around a small or thin object is not within `MATCH`."""
+ELSEWHERE = 0.15
+"""Most of a prediction under other labels, where its outline is compared with one of them."""
 STRAY = (1.0, 4.0)
 """Pixels that an outline lies off on average, and robust standard deviations above what is usual for its size, from
 which it is loose."""
@@ -112,9 +114,10 @@ def _trust(whole: Whole, classes: int) -> _Trust:
         rows = rows[np.argsort(found.score[rows], kind="stable")]
         score = found.score[rows]
         level, start = np.unique(score, return_index=True)
-        # predictions of equal score have one chance
-        mean = np.add.reduceat(right[rows].astype(np.float64), start) / np.diff(np.append(start, len(rows)))
+        # predictions of equal score have one chance; one that was wrong at the very top keeps it from certainty
         weights = np.diff(np.append(start, len(rows))).astype(np.float64)
+        weights[-1] += 1
+        mean = np.add.reduceat(right[rows].astype(np.float64), start) / weights
         curve = isotonic_regression(mean, weights=weights).x
         chance[own] = np.interp(found.score[own], level, curve)
         labels = len(whole.labels) if k < 0 else int((whole.labels.label == k).sum())
@@ -263,10 +266,14 @@ def _split(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) 
 
 def _fitting(whole: Whole, trust: _Trust) -> Int:
     """Pairs of a label and a confident prediction of the same object, matched or nearly so, each the other's best."""
-    smaller = np.minimum(whole.labels.area[whole.label], whole.predictions.area[whole.predicted])
-    nearly = (whole.iou >= FITTING[0]) & (whole.shared >= FITTING[1] * smaller)
-    near = whole.same & trust.confident[whole.predicted] & ((whole.iou >= MATCH) | nearly)
-    rows = np.flatnonzero(near)
+    found = whole.predictions.area[whole.predicted]
+    nearly = (whole.iou >= FITTING[0]) & (
+        whole.shared >= FITTING[1] * np.minimum(whole.labels.area[whole.label], found)
+    )
+    # a prediction that reaches over other labels is of several objects
+    elsewhere = whole.predictions.seen[whole.predicted] * found - whole.shared
+    near = ((whole.iou >= MATCH) | nearly) & (elsewhere <= ELSEWHERE * found)
+    rows = np.flatnonzero(near & whole.same & trust.confident[whole.predicted])
     rows = _best_of_each(whole.label[rows], whole.iou[rows], rows)
     return _best_of_each(whole.predicted[rows], whole.iou[rows], rows)
 

@@ -133,6 +133,18 @@ def test_measure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown["units"]["area"] == "px"
 
 
+def test_measure_leaves_out_what_is_broken(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = json.loads((data / "found.json").read_text())
+    document["annotations"][0]["segmentation"]["counts"] = "]]"
+    (data / "found.json").write_text(json.dumps(document))
+    assert run("measure", data / "found.json", "--json", "--no-intensities") == 1
+    assert "annotations[0]" in capsys.readouterr().err
+    assert run("measure", data / "found.json", "--json", "--no-intensities", "--skip-bad") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert len(shown["rows"]) == 47
+    assert "annotations[0]" in shown["bad"][0]["reason"]
+
+
 def test_split(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("split", data / "truth.json", "--fractions", "train=0.5,val=0.25,test=0.25", "--json") == 0
     shown = json.loads(capsys.readouterr().out)

@@ -11,7 +11,14 @@ from data_scenes import CLASSES, records, save
 from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
-from apiece.datasets.dataset import Dataset, Subset, fingerprint, open_data
+from apiece.datasets.dataset import (
+    BadEntries,
+    Dataset,
+    Subset,
+    fingerprint,
+    open_data,
+    open_sources,
+)
 from apiece.errors import DataError, FormatError, ImageError
 
 
@@ -81,6 +88,46 @@ def test_label_maps_in_folders(tmp_path: Path) -> None:
     sets = open_data(tmp_path)
     assert list(sets) == ["train", "val", "test"]
     assert all(len(s[0][1]) == 1 for s in sets.values())
+
+
+@pytest.mark.parametrize("name", ["labelme", "cvat", "rle_csv", "voc", "coco_panoptic"])
+def test_folders_of_other_formats(tmp_path: Path, name: str) -> None:
+    """Also those with many JSON files of their own."""
+    rows = [(ref, instances.replace(ids=None)) for ref, instances in records(["a.png", "b.png"])]
+    ending = formats.load(name).ending
+    formats.write(rows, tmp_path / "set" / f"train{ending}", name)
+    assert {k: len(v) for k, v in open_data(tmp_path / "set").items()} == {"train": 2}
+    ((split, source),) = open_sources(tmp_path / "set" / f"train{ending}").items()
+    assert (split, source.format, len(source.labels)) == ("", name, 2)
+
+
+def test_a_set_that_says_its_splits(tmp_path: Path) -> None:
+    splits = ["val", "train", "test", "train"]
+    rows = records(["a.png", "b.png", "c.png", "d.png"], split=splits)
+    formats.write([(ref, instances.replace(ids=None)) for ref, instances in rows], tmp_path / "set", "yolo")
+    for path in (tmp_path / "set", tmp_path / "set" / "data.yaml"):
+        found = {k: [r.name for r in v.refs] for k, v in open_data(path).items()}
+        assert found == {"train": ["b.png", "d.png"], "val": ["a.png"], "test": ["c.png"]}
+
+
+def test_bad_entries_are_left_out(tmp_path: Path) -> None:
+    masks = Masks.from_boxes([[0, 0, 4, 5]], (20, 30))
+    names = ["a.png", "b.png", "c.png"]
+    formats.write([(n, Instances(masks)) for n in names], tmp_path / "masks", "labelmap")
+    formats.write([(n, Instances(masks)) for n in names], tmp_path / "set" / "train", "geojson")
+    (tmp_path / "masks" / "b.png").write_bytes(b"no PNG")
+    text = (tmp_path / "set" / "train" / "b.geojson").read_text()
+    (tmp_path / "set" / "train" / "b.geojson").write_text(text.replace('"size": [20, 30], ', ""))
+    for path in (tmp_path / "masks", tmp_path / "set"):
+        with pytest.raises(FormatError, match=r"b\.png"):
+            list(open_data(path)["train"].labels)
+        bad = BadEntries()
+        data = open_data(path, on_bad=bad)["train"]
+        # every index has a record, which is what training needs
+        assert [data.labels[i][0].name for i in range(len(data))] == ["a.png", "c.png"]
+        assert [r.name for r in data.refs] == [r.name for r, _ in data.labels] == ["a.png", "c.png"]
+        assert len(bad.errors) == 1
+    assert pickle.loads(pickle.dumps(data)).labels[1][0].name == "c.png"
 
 
 def test_a_folder_without_splits(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apiece.cli._output import note, print_json, progress
+from apiece.cli._sets import report_bad
 
 __all__ = ["measure"]
 
@@ -18,6 +19,7 @@ def measure(
     intensities: bool = True,
     conf: float = 0.0,
     out: Path | None = None,
+    skip_bad: bool = False,
     json: bool = False,
 ) -> None:
     """Measure every instance: one row each, and a summary per class.
@@ -41,20 +43,24 @@ def measure(
         Lowest score measured.
     out
         CSV file to write; default: measurements.csv beside the predictions.
+    skip_bad
+        Leave out entries that are broken, and list them, instead of stopping at the first.
     json
         One JSON object with rows and summary on standard output instead; no file unless --out.
     """
     from apiece import formats
     from apiece.core.image import PixelSize
+    from apiece.datasets.dataset import BadEntries
     from apiece.images import read_image
     from apiece.measure import Table, measure_many
 
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
-    labels = formats.read(predictions, images=images)
+    bad = BadEntries() if skip_bad else None
+    labels = formats.read(predictions, images=images, on_bad=bad)
     at_hand = intensities and all(ref.path.is_file() for ref in labels.refs)
     if intensities and not at_hand:
         note("images not found beside the labels: measuring masks only (say where they are with --images)")
-    read = (lambda ref: read_image(ref.path)) if at_hand else None
+    read = (lambda ref: read_image(ref.path, page=ref.page)) if at_hand else None
     records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
     tables = []
     with progress("measuring", len(labels)) as step:
@@ -67,8 +73,10 @@ def measure(
     if target is not None:
         table.to_csv(target)
         note(f"{len(table):,} rows in {target}")
+    left_out = report_bad(bad, json)
     if json:
-        print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": dict(table.units)})
+        shown = {"rows": list(table.rows()), "summary": list(summary.rows()), "units": dict(table.units)}
+        print_json(shown | ({"bad": left_out} if skip_bad else {}))
     else:
         import sys
 

@@ -18,7 +18,7 @@ from apiece import _plugins
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError
-from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record
+from apiece.formats._base import EVERYTHING, Holds, LabelFormat, LabelSet, OnBad, Record
 from apiece.formats._guard import guarded
 
 __all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "format_for", "load", "names", "read", "write"]
@@ -139,7 +139,7 @@ def write(
     order = tuple(wanted)
     lost: list[str] = []
     whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
-    kept = whole if _holds_all(chosen.holds) else guarded(whole, path, chosen.holds, allow_lossy, lost)
+    kept = whole if chosen.holds == EVERYTHING else guarded(whole, path, chosen.holds, allow_lossy, lost)
     chosen.write(kept, path, order, metadata)
     return lost
 
@@ -185,8 +185,3 @@ def _with_classes(record: Record, classes: tuple[str, ...]) -> Record:
             f"{', '.join(classes)}"
         )
     return ref, instances.replace(labels=labels, classes=classes)
-
-
-def _holds_all(holds: Holds) -> bool:
-    flags = ("overlap", "holes", "parts", "empty", "classes", "ids", "scores", "crowd", "attributes")
-    return holds.id_range is None and all(getattr(holds, flag) for flag in flags)

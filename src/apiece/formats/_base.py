@@ -15,7 +15,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 
-__all__ = ["Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "refuse"]
+__all__ = ["EVERYTHING", "Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "refuse"]
 
 Record = tuple[ImageRef, Instances]
 OnBad = Callable[[FormatError], None] | None
@@ -95,6 +95,20 @@ class Holds:
     """An instance may be a crowd region."""
     attributes: bool = False
     """Each instance may have further named values."""
+
+
+EVERYTHING = Holds(
+    overlap=True,
+    holes=True,
+    parts=True,
+    empty=True,
+    classes=True,
+    ids=True,
+    scores=True,
+    crowd=True,
+    attributes=True,
+)
+"""What a format holds that loses nothing."""
 
 
 @dataclass(frozen=True)

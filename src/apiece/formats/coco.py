@@ -33,7 +33,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
-from apiece.formats._base import Holds, LabelFormat, LabelSet, OnBad, Record, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, LabelSet, OnBad, Record, refuse
 from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import Images, Table, read_annotations, read_table
 from apiece.formats._coco_write import write
@@ -309,17 +309,7 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=EVERYTHING,
     suffixes=(".json",),
     ending=".json",
 )

@@ -30,7 +30,7 @@ import numpy as np
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, refuse
 from apiece.formats._cvat_model import Document, Shape, read_document
 from apiece.formats._cvat_tracks import Timeline, timeline
 from apiece.formats._cvat_write import JSON_VALUES, write
@@ -226,17 +226,7 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=EVERYTHING,
     suffixes=(".xml",),
     ending=".xml",
 )

@@ -24,7 +24,7 @@ from typing import IO, Any
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats._entries import (
     BadEntryError,
     Entry,
@@ -336,16 +336,6 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=EVERYTHING,
     ending=".json",
 )

@@ -33,7 +33,7 @@ import numpy as np
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats._entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, ring
 from apiece.formats._geo import Affine, checked_transform, to_pixels, to_world, world_file
 from apiece.formats._json import kind_of, load_json, peek_json
@@ -330,16 +330,6 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=EVERYTHING,
     suffixes=_ENDINGS,
 )

@@ -34,7 +34,7 @@ from roifile import ImagejRoi
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size
 from apiece.formats._files import rasters
 from apiece.formats._imagej_shapes import has_area, roi_of, shape_of
@@ -352,16 +352,6 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=EVERYTHING,
     suffixes=_ENDINGS,
 )

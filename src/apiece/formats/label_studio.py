@@ -30,7 +30,7 @@ import numpy as np
 
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, refuse
 from apiece.formats._brush import decode_brush
 from apiece.formats._entries import (
     BadEntryError,
@@ -331,16 +331,6 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=EVERYTHING,
     ending=".json",
 )

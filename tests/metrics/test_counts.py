@@ -47,7 +47,7 @@ def test_equal_to_loops(seed: int, conf: float) -> None:
                 "count_mae": np.abs(off).mean(),
                 "count_rmse": np.sqrt((off**2).mean()),
                 "count_bias": off.mean(),
-                "count_error": np.abs(off).sum() / truths if truths else np.nan,
+                "count_error_rate": np.abs(off).sum() / truths if truths else np.nan,
                 "merges": rows[:, 2].sum(),
                 "splits": rows[:, 3].sum(),
                 "merge_rate": rows[:, 2].sum() / truths if truths else np.nan,

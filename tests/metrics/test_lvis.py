@@ -17,7 +17,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics import Searched, Settings, evaluate
 from apiece.metrics._batch import Batch
-from apiece.metrics.lvis import Lvis, best_of_image, frequencies, searched
+from apiece.metrics.lvis import best_of_image, frequencies, searched
 
 CLASSES = ("a", "b", "c", "d")
 FREQUENCY = ("r", "f", "c", "f")
@@ -75,19 +75,16 @@ def test_the_best_of_each_image_count_whatever_their_class() -> None:
     rng = np.random.default_rng(3)
     pairs = scenes.pairs(3, images=5, most=20, classes=CLASSES)
     said = federated(rng, pairs)
-    metric = Lvis(CLASSES, Settings(image_dets=4))
-    metric.update(_batch(pairs, said))
     kept = []
     for truth, found in pairs:
         order = sorted(range(len(found)), key=lambda i, found=found: -found.scores[i])[:4]
         kept.append((truth, found[np.sort(order)]))
-    fewer = Lvis(CLASSES, Settings(image_dets=300))
-    fewer.update(_batch(kept, said))
-    expected = {key.replace("ar300", "ar4"): value for key, value in fewer.compute().numbers.items()}
-    assert dict(metric.compute().numbers) == pytest.approx(expected)
+    result = evaluate(pairs, metrics=["lvis"], searched=said, image_dets=4)
+    fewer = evaluate(kept, metrics=["lvis"], searched=said)
+    assert dict(result) == pytest.approx({key.replace("ar300", "ar4"): value for key, value in fewer.numbers.items()})
     left = sum(max(len(found) - 4, 0) for _, found in pairs)
     assert left > 0
-    assert metric.compute().notes == (f"image_dets=4 per image left {left} predictions out of LVIS AP and AR",)
+    assert result.notes == (f"image_dets=4 per image left {left} predictions out of LVIS AP and AR",)
     assert best_of_image(_batch(kept, said), 4).all()
 
 

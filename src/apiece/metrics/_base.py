@@ -30,8 +30,8 @@ class Settings:
 
     Attributes
     ----------
-    max_dets : COCO only: most detections counted per image and class, best scores first; average recall is given for
-        each number, everything else for the largest.
+    max_dets : COCO and boundary: most detections counted per image and class, best scores first; average recall is
+        given for each number, everything else for the largest.
     kinds : COCO only: ``"mask"``, ``"box"`` or both; leaving one out saves its time.
     conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, one number or one per class.
     image_dets : LVIS only: most predictions counted per image, all classes together.

@@ -100,6 +100,7 @@ def evaluate(
     *,
     metrics: Sequence[str] | Literal["all"] = ("coco",),
     max_dets: Sequence[int] = (1, 10, 100),
+    image_dets: int = 300,
     kinds: Sequence[str] = ("mask", "box"),
     conf: float | Sequence[float] = 0.0,
     searched: Iterable[Searched] | None = None,
@@ -119,7 +120,8 @@ def evaluate(
     classes : class names, in the order of the result; default those of the first truth. Labels are joined by name.
     metrics : names of metrics, the files of ``apiece.metrics``; all share one matching. ``"all"``: every one that
         applies to what is given.
-    max_dets : see `Settings`: COCO's limits on predictions per image and class. No other metric has a limit.
+    max_dets : see `Settings`: the limits on predictions per image and class of COCO's and boundary AP and AR.
+    image_dets : see `Settings`: LVIS's limit on predictions per image. No other metric has a limit.
     kinds : COCO of masks, of boxes, or both.
     conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
     searched : LVIS: what each image was searched for, in the order of ``pairs``; see `apiece.metrics.lvis.searched`.
@@ -141,6 +143,7 @@ def evaluate(
         tuple(max_dets),
         tuple(kinds),
         conf if isinstance(conf, int | float) else tuple(conf),
+        image_dets=image_dets,
         frequency=tuple(frequency),
         stuff=tuple(stuff),
     )

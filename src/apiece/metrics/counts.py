@@ -1,8 +1,8 @@
 """How far counts are off, and objects merged and split.
 
 Counts: ``count_mae``, mean over images of |predicted - truth|; ``count_rmse``, root of the mean square; ``count_bias``,
-mean of predicted - truth; ``count_error``, the sum of |predicted - truth| over the sum of truth, so that 0.05 is one
-object in twenty. Headlines count objects of all classes together in each image, numbers per class only their own.
+mean of predicted - truth; ``count_error_rate``, the sum of |predicted - truth| over the sum of truth, so that 0.05 is
+one object in twenty. Headlines count objects of all classes together in each image, numbers per class only their own.
 
 Merges and splits, within classes: a prediction *holds* a truth if it covers more than half of it, the rule of the Cell
 Tracking Challenge (Matula et al. 2015), and *lies in* a truth if more than half of the prediction is inside.
@@ -90,7 +90,7 @@ class Counts(CellMetric):
             "count_mae": ratio(off, images),
             "count_rmse": np.sqrt(ratio(square, images)),
             "count_bias": ratio(found - truths, images),
-            "count_error": ratio(off, truths),
+            "count_error_rate": ratio(off, truths),
             "merges": merges,
             "splits": splits,
             "merge_rate": ratio(merges, truths),

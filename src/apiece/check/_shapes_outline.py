@@ -111,23 +111,22 @@ def _arcs(ring: npt.NDArray[np.int32], places: Int) -> tuple[npt.NDArray[np.floa
     return 4 * u * (1 - u) * length, len(corners)
 
 
-def edges(pixels: npt.NDArray[Any], found: Outlines) -> Float:
-    """Edge strength at each point and each of `OFFSETS` along its normal: float32 (P, 13), 0 to 1.
+def edges(pixels: npt.NDArray[Any], found: Outlines) -> npt.NDArray[np.float64]:
+    """Edge strength at each point and each of `OFFSETS` along its normal: float64 (P, 13), 0 to 1.
 
     The derivative along the normal, in the channel where the gradient is steepest, over the steepest one at that point;
     where there is no edge at all, noise is not blown up to one.
     """
     gx, gy = _gradient(pixels)
     noise = float(np.median(np.hypot(gx[::2, ::2], gy[::2, ::2]))) + 1e-6
-    strength = np.zeros((len(found.point), len(OFFSETS)), np.float32)
+    strength = np.zeros((len(found.point), len(OFFSETS)))
     for lo in range(0, len(found.point), 1 << 14):  # OpenCV maps at most 32,767 rows
         point, normal = found.point[lo : lo + (1 << 14)], found.normal[lo : lo + (1 << 14)]
         # pixel centres lie at halves for us, at whole numbers for OpenCV
         x, y = (point[:, [i]] + normal[:, [i]] * OFFSETS.astype(np.float32) - np.float32(0.5) for i in (0, 1))
         dx, dy = (cv2.remap(g, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for g in (gx, gy))
         strength[lo : lo + (1 << 14)] = np.abs(dx * normal[:, [0]] + dy * normal[:, [1]])
-    out: Float = strength / (strength.max(1, keepdims=True) + 3 * noise)
-    return out
+    return strength / (strength.max(1, keepdims=True) + 3 * noise)
 
 
 def _gradient(pixels: npt.NDArray[Any]) -> tuple[Float, Float]:

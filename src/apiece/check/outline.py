@@ -24,8 +24,12 @@ GAIN = 0.1
 """Least gain in mean edge strength (0 to 1) of an outline elsewhere over the one that was drawn."""
 CLEAR = 2.5
 """Least gain in standard errors of its mean."""
-FAINT = 0.45
-"""Most edge strength along an outline that is too wide, as a share of that of its class."""
+FAINT = 0.8
+"""Most edge strength along a wrong outline, as a share of that of its class."""
+FAINT_WIDE = 0.45
+"""The same for one that is too wide: objects have edges inside them, and outside there is nothing."""
+LEAN = 0.3
+"""Most length of the mean normal of an outline that is seen all around."""
 BULGES = (0.1, 0.16, 0.22)
 """How far a round object bulges beyond the sides of a polygon, as a share of a side: 8, 5 and 4 corners on a circle."""
 
@@ -65,15 +69,23 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     if not len(seen):
         return None
     kept = np.isin(found.owner, seen)
-    strength, owner = strength[kept].astype(np.float64), np.searchsorted(seen, found.owner[kept])
+    strength, owner = strength[kept], np.searchsorted(seen, found.owner[kept])
     starts = np.searchsorted(owner, np.arange(len(seen)))
     drawn = strength[:, [len(OFFSETS) // 2]]
-    shifts = _at(strength, found.normal[kept] @ _SHIFTS.T)
-    bulges = _at(strength, found.arc[kept, None] * np.array(BULGES))
-    means = [_mean(values, drawn, starts) for values in (strength, shifts, bulges)]
+    normal = found.normal[kept].astype(np.float64)
+    lean = np.hypot(*(np.add.reduceat(normal, starts) / np.diff(np.append(starts, len(owner)))[:, None]).T)
+    # of which one side alone is seen, as where the border cuts it, may be moved or wide: nobody can tell
+    moved = _at(strength, normal @ _SHIFTS.T) * (lean <= LEAN)[owner, None]
+    bulged = _at(strength, found.arc[kept, None] * np.array(BULGES))
     places = tuple(labelled.place(int(i)) for i in chosen[seen])
-    flat = [part for pair in means for part in pair]
-    return _Kept(instances.labels[chosen[seen]], *flat, found.corners[seen], places)
+    return _Kept(
+        instances.labels[chosen[seen]],
+        *_mean(strength, drawn, starts),
+        *_mean(moved, drawn, starts),
+        *_mean(bulged, drawn, starts),
+        found.corners[seen],
+        places,
+    )
 
 
 def _at(strength: Float, offset: Float) -> Float:
@@ -135,8 +147,7 @@ def _judge(k: _Kept, i: int, typical: _Class) -> Iterator[Finding]:
     middle = len(OFFSETS) // 2 + typical.habit
     off = OFFSETS - typical.habit
     drawn, around = float(k.grown[i, middle]), float(k.grown[i, middle - 1 : middle + 2].max())
-    # a pixel more or less is nobody's mistake; an inner edge of the object must not pass for its outline, so that the
-    # one drawn has to run where there is less of an edge than others of its class have
+    # a pixel more or less is nobody's mistake
     candidates = []
     for kind, sign, base in (
         ("wide", -1, max(drawn, float(k.grown[i, middle + 1]))),
@@ -144,16 +155,22 @@ def _judge(k: _Kept, i: int, typical: _Class) -> Iterator[Finding]:
     ):
         other = np.flatnonzero((off * sign >= 2) & (off * sign <= FURTHEST))
         best = int(other[k.grown[i, other].argmax()])
-        if kind == "narrow" or base <= FAINT * typical.agreement:
-            where = f"{abs(int(off[best]))} pixels {'inside' if sign < 0 else 'outside'} the outline"
-            candidates.append((kind, base, float(k.grown[i, best]), float(k.grown_error[i, best]), where))
+        where = f"{abs(int(off[best]))} pixels {'inside' if sign < 0 else 'outside'} the outline"
+        candidates.append((kind, base, float(k.grown[i, best]), float(k.grown_error[i, best]), where))
     best = int(k.moved[i].argmax())
-    where = "where the outline would be if moved by {:+.0f}, {:+.0f} pixels (x, y)".format(*_SHIFTS[best])
+    where = "where the outline would be if moved by {:+.0f}, {:+.0f} pixels (x, y)".format(
+        *np.rint(_SHIFTS[best]) + 0.0
+    )
     candidates.append(("shifted", around, float(k.moved[i, best]), float(k.moved_error[i, best]), where))
     best = int(k.bulged[i].argmax())
     where = f"round beside an outline of {k.corners[i]} straight sides"
     candidates.append(("coarse", around, float(k.bulged[i, best]), float(k.bulged_error[i, best]), where))
-    kind, base, value, error, where = max(candidates, key=lambda c: c[2] - c[1])
+    # an inner edge of the object must not pass for its outline: the one drawn has to run where there is less of an edge
+    # than others of its class have
+    faint = [c for c in candidates if c[1] <= (FAINT_WIDE if c[0] == "wide" else FAINT) * typical.agreement]
+    if not faint:
+        return
+    kind, base, value, error, where = max(faint, key=lambda c: c[2] - c[1])
     gain = value - base
     if gain >= GAIN and gain >= CLEAR * error:
         sure = float(np.clip(gain / 0.4, 0, 1) * np.clip(gain / error / 8, 0, 1)) ** 0.5

@@ -203,8 +203,8 @@ def _dust(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     area = instances.masks.area
     for i in np.flatnonzero((area > 0) & (area <= settings.dust) & ~instances.crowd).tolist():
         name = instances.classes[instances.labels[i]]
-        pixels = "1 pixel" if area[i] == 1 else f"{area[i]} pixels"
-        yield Finding("speck", f"{name}: the whole mask has {pixels}", 0.9, labelled.place(i), repair="drop")
+        size = "1 pixel" if area[i] == 1 else f"{area[i]} pixels"
+        yield Finding("speck", f"{name}: the whole mask has {size}", 0.9, labelled.place(i), repair="drop")
     if not (instances.masks.parts[area > settings.dust] > 1).any():
         return
     pieces, owner = parts_of(instances.masks)

@@ -1,0 +1,65 @@
+"""Instances that share pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from drawn_labels import asked, box, kinds, of
+
+from apiece.check import Settings
+
+SIZE = (40, 60)
+BIG = box(SIZE, 5, 5, 25, 25)  # 400 pixels
+
+
+def test_the_same_pixels_twice_and_the_later_one_goes() -> None:
+    (found,) = asked("overlaps", of(BIG, BIG))
+    assert (found.kind, found.sure, found.repair) == ("duplicate", 1.0, "drop")
+    assert found.place.instances == (1, 0)
+    assert found.place.box == (5, 5, 25, 25)
+
+
+def test_nearly_the_same_pixels_are_left_to_a_person() -> None:
+    other = box(SIZE, 5, 5, 25, 24)
+    (found,) = asked("overlaps", of(BIG, other))
+    assert (found.kind, found.repair) == ("duplicate", None)
+    assert found.sure == pytest.approx(380 / 400)
+    assert "IoU 0.95" in found.message
+    assert kinds(asked("overlaps", of(BIG, other), settings=Settings(duplicate_iou=0.95))) == [("contained", (1, 0))]
+
+
+def test_one_object_under_two_names_is_never_dropped() -> None:
+    (found,) = asked("overlaps", of(BIG, BIG, labels=[0, 1], classes=("nut", "bolt")))
+    assert (found.kind, found.repair) == ("two_classes", None)
+    assert found.message.startswith("nut and bolt")
+
+
+def test_contained_names_the_smaller_first_and_both_sizes() -> None:
+    inside = box(SIZE, 15, 15, 26, 24)  # 99 pixels, 90 of them inside
+    (found,) = asked("overlaps", of(BIG, inside))
+    assert (found.kind, found.place.instances) == ("contained", (1, 0))
+    assert found.sure == pytest.approx(90 / 99)
+    assert "99 pixels" in found.message
+    assert "400" in found.message
+    assert asked("overlaps", of(BIG, inside, labels=[0, 1], classes=("nut", "bolt"))) == []
+
+
+def test_slivers_of_neighbours_but_not_true_overlaps() -> None:
+    (found,) = asked("overlaps", of(BIG, box(SIZE, 24, 5, 44, 25)))
+    assert (found.kind, found.place.instances) == ("sliver", (0, 1))
+    assert "share 20 pixels, 5.0%" in found.message
+    assert asked("overlaps", of(BIG, box(SIZE, 15, 5, 35, 25))) == []
+    assert asked("overlaps", of(BIG, box(SIZE, 25, 5, 45, 25))) == []
+
+
+def test_a_crowd_may_lie_over_everything() -> None:
+    crowd = np.array([False, True])
+    assert asked("overlaps", of(BIG, BIG, crowd=crowd)) == []
+
+
+def test_three_of_one_are_three_pairs() -> None:
+    assert kinds(asked("overlaps", of(BIG, BIG, BIG))) == [
+        ("duplicate", (1, 0)),
+        ("duplicate", (2, 0)),
+        ("duplicate", (2, 1)),
+    ]

@@ -345,3 +345,30 @@ def test_one_file_joins_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[s
         assert (tmp_path / "x" / "notes.txt").read_text() == "kept"
     assert run("convert", tmp_path / "in", tmp_path / place, "--to", name) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+@every_format
+def test_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Every label file cut short: refused, or with --skip-bad read as far as it goes, and then said."""
+    holds = formats.load(name).holds
+    save_set(tmp_path / "in" / "labels.json", ("a.png", "b.png"), CLASSES if holds.classes else ("object",))
+    labels = tmp_path / "labels"
+    assert run("convert", tmp_path / "in", labels, "--to", name, "--images", "leave", *lossless(name)) == 0
+    # of labelme's list of classes and of YOLO's sizes, which the images have too, some is enough
+    for k, file in enumerate(sorted({*files(labels)} - {"labels.txt", "apiece.jsonl"})):
+        whole = (labels / file).read_bytes()
+        (labels / file).write_bytes(whole[: len(whole) // 2])
+        out = tmp_path / f"{k}.json"
+        capsys.readouterr()
+        target = labels / f"labels{formats.load(name).ending}" if formats.load(name).ending else labels
+        arguments = ("convert", target, out, "--format", name, "--image-folder", tmp_path / "in", "--images", "leave")
+        assert run(*arguments) == 1, file
+        assert capsys.readouterr().err.startswith("apiece: ")
+        assert not out.exists()
+        if run(*arguments, "--skip-bad", "--json") == 0:
+            shown = json.loads(capsys.readouterr().out)
+            assert shown["bad"], file
+            assert shown["sets"].popitem()[1]["images"] == len(formats.read(out))
+        else:
+            assert not out.exists()
+        (labels / file).write_bytes(whole)

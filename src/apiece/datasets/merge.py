@@ -208,17 +208,17 @@ def _distinct(
     for k, (label, labels) in enumerate(sets.items()):
         folder = re.sub(r"[^\w. -]", "_", label).strip(". ") or str(k + 1)
         own: list[str | None] = []
-        mine: set[str] = set()  # within one set, names are as they are
+        mine = {_key(ref.name) for i, ref in enumerate(labels.refs) if (k, i) not in gone}
         for i, ref in enumerate(labels.refs):
-            name = ref.name
+            name: str | None = ref.name
             if (k, i) in gone:
-                own.append(None)
-                continue
-            if _key(name) in taken:
-                tries = itertools.chain([folder], (f"{folder}-{n}" for n in itertools.count(2)))
-                name = next(n for f in tries if _key(n := f"{f}/{ref.name}") not in taken)
+                name = None
+            elif _key(ref.name) in taken:  # within one set, names are as they are
+                folders = itertools.chain([folder], (f"{folder}-{n}" for n in itertools.count(2)))
+                tries = (f"{f}/{ref.name}" for f in folders)
+                name = next(t for t in tries if _key(t) not in taken and _key(t) not in mine)
+                mine.add(_key(name))
                 renamed[label] += 1
-            mine.add(_key(name))
             own.append(name)
         taken |= mine
         names.append(tuple(own))

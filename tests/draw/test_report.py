@@ -55,7 +55,8 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if "style" not in self.open:
+            self.text += data
 
 
 def instances(classes: tuple[str, ...] = ("nut",)) -> Instances:

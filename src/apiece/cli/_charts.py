@@ -59,14 +59,14 @@ def error_charts(extras: Mapping[str, Any]) -> list[Bars | Table]:
     if not np.isfinite(loose.cost).all():
         return []
     series = [(f"IoU {d.iou:.2f}", d.cost.tolist()) for d in (loose, strict)]
-    rows: list[tuple[str | int, ...]] = [
+    rows: list[tuple[str | int | None, ...]] = [
         (kind, int(loose.count[k]), f"{loose.cost[k]:.3f}", int(strict.count[k]), f"{strict.cost[k]:.3f}",
          _MEANING.get(kind, ""))
         for k, kind in enumerate(loose.kinds)
     ]  # fmt: skip
     for k, name in enumerate(loose.special):
         kind = name.replace("_", " ")
-        rows.append((f"all {kind}s", "", f"{loose.special_cost[k]:.3f}", "", f"{strict.special_cost[k]:.3f}", ""))
+        rows.append((f"all {kind}s", None, f"{loose.special_cost[k]:.3f}", None, f"{strict.special_cost[k]:.3f}", ""))
     note = (
         "AP gained at this IoU were all errors of the kind mended and no others; gains do not add up. Boundary, merge "
         "and split say a second time, by the form of the mask, what is among the kinds above them."

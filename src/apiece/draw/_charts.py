@@ -250,7 +250,7 @@ def _group_names(frame: Frame, groups: Sequence[str]) -> list[str]:
     step = max(1, int(np.ceil(len(groups) / 18)))
     room = max(3, int(frame.wide / max(len(groups), 1) * step / 6.8))
     lines = 2 if any(len(name) > room for name in groups) else 1
-    room *= lines
+    room = int(frame.wide / max(len(groups), 1) * step * lines / 6.2) if lines > 1 else room
     out = []
     for i, k in enumerate(range(0, len(groups), step)):
         short = groups[k] if len(groups[k]) <= room else groups[k][: room - 1] + "…"

@@ -108,9 +108,9 @@ def _example(example: Example, side: int) -> str:
             f'<figure><img src="{_picture(example.image, panel, side)}" loading="lazy" alt="{alt}">'
             f"<figcaption><b>{escape(panel.name)}</b> {escape(words)}</figcaption></figure>"
         )
-    columns = f' style="--panels:{len(pictures)}"'
+    kind = "example wide" if len(pictures) > 2 else "example"
     return (
-        f'<article class="example"{columns}><h3>{escape(example.title)}</h3>'
+        f'<article class="{kind}" style="--panels:{len(pictures)}"><h3>{escape(example.title)}</h3>'
         f'<div class="pair">{"".join(pictures)}</div></article>'
     )
 

@@ -8,6 +8,7 @@ is another model, and may differ by as much.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Comparison", "Difference", "ImageChange", "compare", "difference"]
 
 Float = npt.NDArray[np.float64]
+
+_log = logging.getLogger("apiece")
 
 _FEW = 20
 """Images below which a bootstrap over them is rough."""
@@ -169,9 +172,10 @@ def compare(
         name: _differences(first.per_class[name], second.per_class[name], drawn, second.resamples.per_class[name])
         for name, drawn in first.resamples.per_class.items()
     }
-    notes = [*dict.fromkeys([*first.notes, *second.notes])]
+    notes = [f"{name}: {note}" for name, one in zip("AB", found, strict=True) for note in one.notes]
     if first.images < _FEW:
         notes.append(f"{first.images} images are few: the intervals are rough, and rather too narrow")
+        _log.warning(notes[-1])
     changes = _changes([ref.name for ref in truth.refs], first, second)
     return Comparison(first, second, by, numbers, per_class, changes, bootstrap, tuple(notes))
 

@@ -79,6 +79,7 @@ def predict_out_of_fold(
         as from training.
     """
     fold = _division(labels, folds, config, Path(out))
+    refs = labels.refs
     found: list[Instances | None] = [None] * len(labels)
     for k in range(folds):
         held = np.flatnonzero(fold == k).tolist()
@@ -87,8 +88,8 @@ def predict_out_of_fold(
         kept = folder / "predictions.json"
         if not kept.is_file():
             _train(labels, np.flatnonzero(fold != k).tolist(), config, folder)
-            refs = [labels.refs[i] for i in held]
-            formats.write(_predicted(refs, folder, config.device), kept, "coco", labels.classes)
+            answers = _predicted([refs[i] for i in held], folder, config.device)
+            formats.write(answers, kept, "coco", labels.classes)
         for i, (_, instances) in zip(held, formats.read(kept, "coco"), strict=True):
             scores = np.zeros(0) if instances.scores is None else instances.scores
             found[i] = Instances(instances.masks, instances.labels, instances.classes, scores)
@@ -161,7 +162,7 @@ class _Grouped:
 
 def _alike(labels: LabelSet) -> tuple[int, ...]:
     """A number for each image; near-duplicates have the same one."""
-    prints = [print_of(read_image(ref.path)) for ref in labels.refs]
+    prints = [print_of(read_image(ref.path, page=ref.page)) for ref in labels.refs]
     _, head, same = np.unique([p.digest.hex() for p in prints], return_index=True, return_inverse=True)
     pairs = near_pairs([prints[k] for k in head], Settings().near)
     edges = (np.ones(len(pairs.first), np.int8), (pairs.first, pairs.second))
@@ -180,6 +181,7 @@ def _train(labels: LabelSet, others: Sequence[int], config: TrainConfig, folder:
 def _predicted(refs: Sequence[ImageRef], folder: Path, device: str) -> Iterator[Record]:
     """Predictions under plain names, so that no label file's names or attributes stand in the way of writing them."""
     model = load(folder, device)
-    found = model.stream((Source(ref.name, ref.path) for ref in refs), conf=LOWEST)
+    images = (Source(ref.name, image=read_image(ref.path, page=ref.page)) for ref in refs)
+    found = model.stream(images, conf=LOWEST)
     for i, (_, instances) in enumerate(found):
         yield ImageRef(Path(f"{i:07d}"), f"{i:07d}", instances.size), instances

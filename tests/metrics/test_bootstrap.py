@@ -47,8 +47,14 @@ def nan(value: float) -> float:
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_draws_are_what_pycocotools_finds_in_the_drawn_images(seed: int, big: bool) -> None:
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0, 150]))
+def test_draws_are_what_pycocotools_finds_in_the_drawn_images(seed: int, big: bool, few: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("apiece.metrics._bootstrap._FEW", few)
+        _same_as_pycocotools(seed, big)
+
+
+def _same_as_pycocotools(seed: int, big: bool) -> None:
     pairs = distinct(scenes.pairs(seed, images=5, big=big), seed)
     weights = np.concatenate(list(draws(5, 3, seed)))
     found = fed("coco", pairs).resample(weights)
@@ -92,6 +98,9 @@ def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     metric = fed("coco", distinct(scenes.pairs(3, images=7), 3))
     weights = np.concatenate(list(draws(7, 30, 2)))
     whole = metric.resample(weights).numbers["mask_ap"]
+    monkeypatch.setattr("apiece.metrics._bootstrap._FEW", 0)
+    np.testing.assert_allclose(metric.resample(weights).numbers["mask_ap"], whole, rtol=1e-14)
+    monkeypatch.undo()
     monkeypatch.setattr("apiece.metrics._bootstrap._CELLS", 20)
     assert np.array_equal(metric.resample(weights).numbers["mask_ap"], whole, equal_nan=True)
     assert _CELLS > 20

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from apiece.errors import ConfigError
 from apiece.metrics._base import Resampled, Resampling
-from apiece.metrics._curves import hits_needed
+from apiece.metrics._curves import RECALL, hits_needed
 
 __all__ = ["bootstrap", "draws", "interval", "weighted_precision", "weighted_sums"]
 
@@ -34,6 +34,8 @@ Bool = npt.NDArray[np.bool_]
 
 _CELLS = 1 << 18
 """Numbers in one working array: small enough for a processor's cache."""
+_FEW = 150
+"""Hits up to which it is quicker to ask each hit for its recalls than each recall for its hit."""
 _WEIGHTS = 1 << 24
 """Weights drawn at once: 64 MB."""
 
@@ -128,14 +130,14 @@ def weighted_precision(
     some = max(_CELLS // max(length, 1), 1)
     for start in range(0, len(weights) if levels else 0, some):
         rows = slice(start, start + some)
-        drawn, needed = weights[rows].astype(np.int64), hits_needed(positives[rows])
+        drawn = weights[rows].astype(np.int64)
         before = _before(drawn, image[base])
         for level in levels:
             found = np.cumsum(np.take(drawn, image[level.hit], axis=1), axis=1)
             seen = np.take(before, level.place, axis=1)
             for sign, changed, place in level.changes:
                 seen += sign * np.take(_before(drawn, image[changed]), place, axis=1)
-            out[level.number, rows] = _mean_precision(found, seen, needed)
+            out[level.number, rows] = _mean_precision(found, seen, positives[rows])
     out[:, positives == 0] = np.nan
     return out
 
@@ -176,15 +178,20 @@ def _before(drawn: Int, image: npt.NDArray[np.integer]) -> Int:
     return out
 
 
-def _mean_precision(found: Int, seen: Int, needed: Int) -> Float:
-    """Mean over the recalls, per draw, from cumulative weights (draws, hits) and the hits each recall needs."""
+def _mean_precision(found: Int, seen: Int, positives: Int) -> Float:
+    """Mean over the recalls, per draw, from cumulative weights (draws, hits) and truth (draws,)."""
     # a hit of weight 0 has at most the precision of the hit before it: it never is the best from there on
     value = found / (seen + np.spacing(1))
     value = np.maximum.accumulate(value[:, ::-1], axis=1)[:, ::-1]
+    if found.shape[1] <= _FEW:
+        # each hit answers for the recalls that it is the first to reach
+        reached = np.searchsorted(RECALL, found / np.maximum(positives, 1)[:, None], "right") * (found > 0)
+        return (np.diff(reached, axis=1, prepend=0) * value).sum(1) / len(RECALL)
+    # each recall is looked up among the hits; rows laid end to end on one ascending axis, so that one search serves all
+    needed = hits_needed(positives)
     count, length = found.shape
-    # rows laid end to end on one ascending axis, so that one search serves all
     shift = (np.arange(count) * (1 + max(int(found[:, -1].max()), int(needed.max()))))[:, None]
     at = np.searchsorted((found + shift).ravel(), (needed + shift).ravel()).reshape(needed.shape)
-    reached = needed <= found[:, -1:]
-    where = np.where(reached, at - np.arange(count)[:, None] * length, 0)
-    return np.where(reached, np.take_along_axis(value, where, axis=1), 0.0).mean(1)
+    within = needed <= found[:, -1:]
+    where = np.where(within, at - np.arange(count)[:, None] * length, 0)
+    return np.where(within, np.take_along_axis(value, where, axis=1), 0.0).mean(1)

@@ -113,6 +113,7 @@ def test_empty_images_are_alike_only_if_they_are_the_same() -> None:
     rng = np.random.default_rng(0)
     black, grey = np.zeros((64, 64), np.uint8), np.full((64, 64), 90, np.uint8)
     noise = [rng.integers(0, 4, (64, 64)).astype(np.uint8) for _ in range(6)]
+    assert check([black], [grey]) == []
     found = check([black, *noise[:3]], [grey, black.copy(), *noise[3:]])
     assert [(f.place.index, f.others[0].index) for f in found] == [(1, 0)]
 

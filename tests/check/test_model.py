@@ -68,6 +68,11 @@ def test_missing() -> None:
     assert found.sure > 0.9
 
 
+def test_an_image_that_was_forgotten() -> None:
+    found = one(boxes([]), boxes(grid(), [0.9] * 9))
+    assert [f.kind for f in found] == ["missing_label"] * 9
+
+
 def test_of_two_answers_for_one_missing_object_the_better_counts() -> None:
     twice = [*grid(), ((71, 71, 91, 91), 2)]
     (found,) = one(boxes(grid(skip=[4])), boxes(twice, [0.9] * 9 + [0.95]))

@@ -39,6 +39,8 @@ TURNS = (
 _SIDE = 32
 _CELLS = 1 << 22
 """Pairs of hashes compared at once (32 MB)."""
+_SLICE = 1 << 13
+"""Pairs of thumbnails compared at once (32 MB)."""
 _ASPECT = 0.1
 """Most by which the logarithms of height over width of near-duplicates differ."""
 _DIFFER = 1.5
@@ -106,19 +108,25 @@ def near_pairs(prints: Sequence[Print], most: int) -> Pairs:
     signs = _signs(small)
     own = _packed(signs)
     found: list[tuple[Int, Int, Int, Float]] = []
-    for turn, ((transposed, upside, mirrored), _) in enumerate(TURNS):
-        other = _packed(_turned_signs(signs, transposed, upside, mirrored))
-        for i, j in _near(own, other, most):
-            kept = np.abs(shape[i] - (-shape[j] if transposed else shape[j])) <= _ASPECT
+    for turn, (how, _) in enumerate(TURNS):
+        for i, j in _near(own, _packed(_turned_signs(signs, *how)), most):
+            kept = np.abs(shape[i] - (-shape[j] if how[0] else shape[j])) <= _ASPECT
             i, j = i[kept], j[kept]
-            seen = small[j].transpose(0, 2, 1) if transposed else small[j]
-            seen = seen[:, ::-1] if upside else seen
-            seen = seen[:, :, ::-1] if mirrored else seen
-            difference = small[i] - seen
-            likeness = 1 - (difference**2).mean(axis=(1, 2)) / 2
-            alike = (likeness >= _CORRELATION) & (np.abs(difference).max(axis=(1, 2)) <= _DIFFER)
-            found.append((some[i[alike]], some[j[alike]], np.full(int(alike.sum()), turn), likeness[alike]))
+            for begin in range(0, len(i), _SLICE):
+                a, b = i[begin : begin + _SLICE], j[begin : begin + _SLICE]
+                alike, likeness = _compared(small[a], small[b], *how)
+                found.append((some[a[alike]], some[b[alike]], np.full(len(likeness), turn), likeness))
     return _best(found)
+
+
+def _compared(first: Float, second: Float, transposed: bool, upside: bool, mirrored: bool) -> tuple[Int, Float]:
+    """Which pairs of standardised thumbnails (N, 32, 32) agree once the second are turned, and their correlations."""
+    turned = second.transpose(0, 2, 1) if transposed else second
+    turned = turned[:, :: -1 if upside else 1, :: -1 if mirrored else 1]
+    difference = first - turned
+    likeness = 1 - (difference**2).mean(axis=(1, 2)) / 2
+    alike = np.flatnonzero((likeness >= _CORRELATION) & (np.abs(difference).max(axis=(1, 2)) <= _DIFFER))
+    return alike, likeness[alike]
 
 
 def _frequencies() -> tuple[Int, Int]:

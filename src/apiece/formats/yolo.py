@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -262,10 +263,16 @@ def _checked_name(path: Path, ref: ImageRef, instances: Instances) -> str:
 
 
 def _rows(instances: Instances, numbers: list[int]) -> Iterator[str]:
-    scale = np.array([instances.size[1], instances.size[0]])
+    ys, xs = map(_shares, instances.size)
     for label, parts in zip(instances.labels.tolist(), instances.masks.to_polygons(), strict=True):
-        coordinates = (parts[0][0] / scale).reshape(-1).tolist()
-        yield f"{numbers[label]} {' '.join(f'{v:.10g}' for v in coordinates)}\n"
+        points = parts[0][0].astype(np.int64).tolist()
+        yield f"{numbers[label]} {' '.join(f'{xs[x]} {ys[y]}' for x, y in points)}\n"
+
+
+@lru_cache(maxsize=64)
+def _shares(length: int) -> list[str]:
+    """Every pixel edge of a side as a part of it: outlines run along pixel edges, so there are no other numbers."""
+    return [f"{v:.10g}" for v in (np.arange(length + 1) / length).tolist()]
 
 
 def _config(path: Path, names: dict[int, str], used: set[str]) -> str:

@@ -184,7 +184,7 @@ def _gap(masks: Masks, a: int, b: int) -> float:
 
 
 def drop(instances: Instances, rng: np.random.Generator) -> Changed:
-    """An object without a label; the place names nothing, see `dropped_masks`."""
+    """An object without a label; the place names no instance."""
     i = _pick(rng, _large(instances, 100))
     return None if i is None else (_without(instances, i)[0], ())
 
@@ -323,12 +323,6 @@ MISTAKES: dict[str, Mistake] = {
 
 
 # ---------------------------------------------------------------- of the set
-
-
-def dropped_masks(before: Instances, after: Instances) -> Masks:
-    """The masks that `drop` left out."""
-    shared = intersections(before.masks, after.masks).max(1).toarray().ravel() if len(after) else np.zeros(len(before))
-    return before.masks[shared < before.masks.area]
 
 
 def leak(sample: Sample, rng: np.random.Generator) -> Sample:

@@ -25,6 +25,8 @@ MOST = 32
 """Largest parts of a mask that are looked at."""
 LINES = (12, 24)
 """Places in a part, and in the larger ones, between which lines are looked along."""
+SLIT = 5.0
+"""Most pixels between two parts of a mask that was torn, wherever it lies."""
 CLOSED = 0.1
 """Share of these lines that meet no open ground from which the parts hang together under what lies over them."""
 ORDINARY = 0.25
@@ -86,8 +88,8 @@ def _groups(labelled: Labelled, settings: Settings) -> Iterator[tuple[int, list[
     height, width = pieces.size
     box = pieces.boxes
     edge = (box[:, :2] == 0).any(1) | (box[:, 2] == width) | (box[:, 3] == height)
-    # what leaves the image may hang together outside
-    joined = hidden | (edge[part] & edge[other] & (gap <= _diameter(pieces.area[other])))
+    # what leaves the image may hang together outside, but a slit is a slit there too
+    joined = hidden | (edge[part] & edge[other] & (gap > SLIT) & (gap <= _diameter(pieces.area[other])))
     begins = np.flatnonzero(np.diff(owner[part], prepend=-1))
     for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(part)], strict=True):
         groups = _gather(pieces.area, part[a:b], other[a:b], gap[a:b], joined[a:b])

@@ -82,7 +82,7 @@ def test_one_photo_in_two_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run("merge", *both) == 0
     shown = json.loads(capsys.readouterr().out)
     assert [r.name for r in formats.read(out).refs] == ["a.png", "b.png"]
-    assert shown["notes"] == ["b: 2 images left out that a has with the same labels"]
+    assert shown["notes"] == ["b: 2 images left out, a has them with the same labels"]
     out.unlink()
     save(other)
     assert run("merge", *both) == 1

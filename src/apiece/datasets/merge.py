@@ -109,14 +109,14 @@ class Joined:
         instances = self._instances(k, instances)
         for other, j in self.also.get((k, i), ()):
             more = self._instances(other, self.sets[other][j][1])
-            if _fields(more) != _fields(instances) and len(more) and len(instances):
+            if not len(more):
+                continue
+            if len(instances) and _fields(more) != _fields(instances):
                 raise DataError(
                     f"image {ref.name!r}: the labels of two sets cannot be united, since only one of them has "
                     f"{' and '.join(sorted(_fields(more) ^ _fields(instances)))}"
                 )
-            instances = Instances.concatenate([instances, more]) if len(instances) and len(more) else (
-                instances if len(instances) else more
-            )  # fmt: skip
+            instances = Instances.concatenate([instances, more]) if len(instances) else more
         return self._named(k, i, ref), instances
 
 
@@ -165,33 +165,41 @@ def merge(
     """
     if same not in ("refuse", "first", "unite"):
         raise ConfigError(f"same images must be one of refuse, first, unite; got {same!r}")
-    notes: list[str] = []
-    plain = Joined(tuple(sets.values()), tuple(tuple(r.name for r in s.refs) for s in sets.values()), ({},) * len(sets),
-                   (0,) * len(sets))  # fmt: skip
-    also: dict[_Place, list[_Place]] = defaultdict(list)
+    names = tuple(tuple(ref.name for ref in labels.refs) for labels in sets.values())
+    plain = Joined(tuple(sets.values()), names, ({},) * len(sets), (0,) * len(sets))
+    gone, also, notes = _settled(plain, list(sets), same)
+    names_now, renamed = _distinct(sets, gone)
+    notes += [f"{label}: {n} images renamed to {label}/..., their names are taken" for label, n in renamed.items()]
+    shifts = _shifts(plain.sets) if distinct_ids else plain.shifts
+    notes += [f"{label}: {s} added to instance ids" for label, s in zip(sets, shifts, strict=True) if s]
+    return Joined(plain.sets, names_now, plain.said, shifts, also), notes
+
+
+def _settled(
+    plain: Joined, labels: Sequence[str], same: SameImage
+) -> tuple[set[_Place], dict[_Place, tuple[_Place, ...]], list[str]]:
+    """Which images are left out since an earlier set has them, whose labels are united, and what to say of it."""
+    also: dict[_Place, tuple[_Place, ...]] = {}
     gone: set[_Place] = set()
-    equal = Counter[str]()
-    labels_of = list(sets)
+    counts = Counter[tuple[int, int, str]]()
     for (k, i), (first, j) in _duplicates(plain.sets):
         gone.add((k, i))
-        if _content(plain, k, i) == _content(plain, first, j):
-            equal[f"{labels_of[k]}: {{}} images left out that {labels_of[first]} has with the same labels"] += 1
-        elif same == "unite":
-            also[first, j].append((k, i))
-            equal[f"{labels_of[k]}: labels of {{}} images united with those of {labels_of[first]}"] += 1
-        elif same == "first":
-            equal[f"{labels_of[k]}: {{}} images left out that {labels_of[first]} has with other labels"] += 1
-        else:
+        equal = _content(plain, k, i) == _content(plain, first, j)
+        if not equal and same == "refuse":
             raise DataError(
-                f"image {plain.sets[k].refs[i].name!r} of {labels_of[k]} and {plain.sets[first].refs[j].name!r} of "
-                f"{labels_of[first]} are the same file with different labels; say which count: --same first, or unite"
+                f"image {plain.sets[k].refs[i].name!r} of {labels[k]} and {plain.sets[first].refs[j].name!r} of "
+                f"{labels[first]} are the same file with different labels; say which count: --same first, or unite"
             )
-    notes += [text.format(count) for text, count in equal.items()]
-    names, renamed = _distinct(sets, gone)
-    notes += [f"{label}: {n} images renamed to {label}/..., their names are taken" for label, n in renamed.items()]
-    shifts = _shifts(plain.sets) if distinct_ids else (0,) * len(sets)
-    notes += [f"{label}: {s} added to instance ids" for label, s in zip(sets, shifts, strict=True) if s]
-    return Joined(plain.sets, names, plain.said, shifts, {at: tuple(more) for at, more in also.items()}), notes
+        if not equal and same == "unite":
+            also[first, j] = (*also.get((first, j), ()), (k, i))
+        counts[k, first, "equal" if equal else same] += 1
+    said = {
+        "equal": "left out, {} has them with the same labels",
+        "first": "left out, {} has them with other labels",
+        "unite": "united with their labels in {}",
+    }
+    notes = [f"{labels[k]}: {n} images " + said[what].format(labels[first]) for (k, first, what), n in counts.items()]
+    return gone, also, notes
 
 
 def _key(name: str) -> str:

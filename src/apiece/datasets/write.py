@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from apiece import formats
@@ -94,10 +94,7 @@ def write_sets(
         if an image would take the place of another.
     """
     if options.check:
-        options = WriteOptions("leave", allow_lossy=True)
-        with tempfile.TemporaryDirectory() as folder:
-            found = write_sets(sets, Path(folder) / out.name, format, options, join=join, step=step)
-        return {key: _elsewhere(written, Path(folder) / out.name, out) for key, written in found.items()}
+        return _checked(sets, out, format, join, step)
     _check_free([out / key for key in sets] if join else [out], options.overwrite)
     if not join and out.exists() and options.overwrite:
         _check_replaceable(out, sets.values())
@@ -115,6 +112,24 @@ def write_sets(
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error}") from error
     return found
+
+
+def _checked(
+    sets: Mapping[str, LabelSet], out: Path, format: str, join: bool, step: Callable[[], None]
+) -> dict[str, Written]:
+    """What `write_sets` would have lost at ``out``, written elsewhere and thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / out.name
+        try:
+            found = write_sets(sets, place, format, WriteOptions("leave", allow_lossy=True), join=join, step=step)
+        except FormatError as error:
+            inside = error.path.is_relative_to(folder)
+            path = out.parent / error.path.relative_to(folder) if inside else error.path
+            raise type(error)(path, error.reason) from None
+        return {
+            key: replace(one, path=out / one.path.relative_to(place), placed={}, image_folder=None)
+            for key, one in found.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -204,11 +219,6 @@ def _common_folder(refs: list[ImageRef]) -> Path | None:
             return None
         found.add(Path(*ref.path.parts[: -len(name)]))
     return found.pop() if len(found) == 1 else None
-
-
-def _elsewhere(written: Written, folder: Path, out: Path) -> Written:
-    place = out / written.path.relative_to(folder)
-    return Written(place, written.format, written.images, written.instances, written.lost, written.dropped)
 
 
 def check_apart(sources: Iterable[Path], out: Path) -> None:

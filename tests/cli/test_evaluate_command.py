@@ -72,6 +72,8 @@ def test_metrics_and_intervals(data: Path, capsys: pytest.CaptureFixture[str]) -
         k: v for k, v in plain.items() if k != "per_class"
     }
     assert not [key for key in plain if key.endswith("_low")]
+    assert run(*asked, "--max-dets", 2, 5, "--json") == 0
+    assert {"mask_ar2", "mask_ar5"} <= set(json.loads(capsys.readouterr().out))
     assert run(*asked) == 0
     out = capsys.readouterr().out
     assert "confusion_f1" in out

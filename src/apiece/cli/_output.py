@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["note", "print_json", "print_table", "progress"]
+__all__ = ["note", "print_json", "print_table", "progress", "shown"]
 
 
 def plain(value: Any) -> Any:

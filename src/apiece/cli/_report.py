@@ -185,7 +185,10 @@ DIFFERENCE_COLUMNS = ("A", "B", "B - A", "95% interval", "B is")
 def difference_row(d: Difference) -> tuple[str, ...]:
     """The cells of `DIFFERENCE_COLUMNS`."""
     words = {"higher": "higher", "lower": "lower", "same": "the same", "open": "not clearly different"}
-    return f"{d.a:.3f}", f"{d.b:.3f}", f"{d.difference:+.3f}", f"{d.low:+.3f} to {d.high:+.3f}", words[d.verdict]
+    digits = 0 if max(abs(d.a), abs(d.b)) >= 100 else 3
+    a, b = (f"{value:,.{digits}f}" for value in (d.a, d.b))
+    change, low, high = (f"{value:+,.{digits}f}" for value in (d.difference, d.low, d.high))
+    return a, b, change, f"{low} to {high}", words[d.verdict]
 
 
 def known(numbers: Mapping[str, Difference]) -> list[tuple[str, Difference]]:

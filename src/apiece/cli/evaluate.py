@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._output import note, print_json, print_table, progress, shown
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def evaluate(
     split: str | None = None,
     images: Path | None = None,
     metrics: str = "coco,ap_tau",
-    max_dets: tuple[int, ...] = (1, 10, 100),
+    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (1, 10, 100),
     bootstrap: int = 200,
     seed: int = 0,
     device: str = "auto",
@@ -179,7 +179,7 @@ def _print_numbers(
             cells.append(int(value) if key.startswith("errors") else value)
             if drawn:
                 low, high = (_defined(result.numbers.get(f"{key}_{end}", float("nan"))) for end in ("low", "high"))
-                cells.append("-" if low != low else f"{low:.3f} to {high:.3f}")
+                cells.append("-" if low != low else f"{shown(low)} to {shown(high)}")
         rows.append((name, *cells))
     print_table(title, (what, *heads), rows)
 

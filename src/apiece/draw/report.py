@@ -99,8 +99,13 @@ def _score(value: float | None) -> str:
 
 def _span(scores: Mapping[str, float], key: str) -> str:
     low, high = scores.get(f"{key}_low"), scores.get(f"{key}_high")
-    known = low is not None and high is not None and math.isfinite(low) and math.isfinite(high)
-    return f"{low:.3f} to {high:.3f}" if known else "–"
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return "–"
+    return f"{_short(low)} to {_short(high)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
 def _coco_rows(scores: Mapping[str, float]) -> list[tuple[str, str]]:
@@ -131,7 +136,7 @@ def _coco(scores: Mapping[str, float]) -> Table:
 def _further(scores: Mapping[str, float]) -> Table:
     named = [key for key in scores if not key.endswith(("_low", "_high"))]
     drawn = any(f"{key}_low" in scores for key in named)
-    rows = [[key, f"{scores[key]:,.3f}"] + [_span(scores, key)] * drawn for key in named]
+    rows = [[key, _short(scores[key])] + [_span(scores, key)] * drawn for key in named]
     return Table("Further metrics", ("", "value", "95% interval")[: 2 + drawn], rows)
 
 

@@ -168,7 +168,7 @@ class _Level:
             changed = np.flatnonzero(rows[: int(hit[-1]) + 1])
             if len(changed):
                 changes.append((sign, changed, np.searchsorted(changed, hit, "right")))
-        return cls(number, hit, np.cumsum(first)[hit], tuple(changes))
+        return cls(number, hit, np.cumsum(first, dtype=np.int64)[hit], tuple(changes))
 
 
 def _before(drawn: Int, image: npt.NDArray[np.integer]) -> Int:

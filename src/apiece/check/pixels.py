@@ -83,24 +83,22 @@ def _conclude(remembered: Sequence[_Seen], facts: SetFacts, settings: Settings) 
         return
     judged = np.flatnonzero(np.bincount(label, minlength=len(facts.classes)) >= MANY)
     trees = {k: KDTree(points[label == k]) for k in judged.tolist()}
-    for k in judged.tolist():
+    for k, tree in trees.items():
         rows = np.flatnonzero(label == k)
-        distance, neighbour = trees[k].query(points[rows], NEIGHBOURS + 1)
-        reach = np.maximum(distance[:, -1], 1e-9)
-        factor = np.log(reach) - np.log(reach[neighbour[:, 1:]]).mean(axis=1)
-        score = _robust(factor)
-        like, likelihood = _other_class(points[rows], reach, k, trees)
+        distance, neighbour = tree.query(tree.data, NEIGHBOURS + 1)
+        reach, near = np.maximum(distance[:, -1], 1e-9), neighbour[:, 1:]
+        outlying = _robust(np.log(reach) - np.log(reach[near]).mean(axis=1))
+        like, likelihood = _other_class(tree.data, reach, k, trees)
         swapped = likelihood >= LIKELIER
-        odd = ~swapped & (score >= FAR) & (reach >= APART)
-        for i in np.flatnonzero(swapped | odd).tolist():
-            seen, at = remembered[image[rows[i]]], int(rows[i] - begin[image[rows[i]]])
-            place = _place(seen, at)
+        for i in np.flatnonzero(swapped | ((outlying >= FAR) & (reach >= APART))).tolist():
+            which = int(image[rows[i]])
+            place = _place(remembered[which], int(rows[i] - begin[which]))
             if swapped[i]:
                 yield _like_other(place, facts.classes[k], facts.classes[like[i]], float(likelihood[i]))
             else:
-                centre = points[rows][neighbour[i, 1:]].mean(axis=0)
-                most = _most_different(features[rows[i]], features[rows][neighbour[i, 1:]], columns)
-                yield _unlike(place, facts.classes[k], float(np.linalg.norm(points[rows[i]] - centre)), most, score[i])
+                far = float(np.linalg.norm(tree.data[i] - tree.data[near[i]].mean(axis=0)))
+                most = _most_different(features[rows[i]], features[rows[near[i]]], columns)
+                yield _unlike(place, facts.classes[k], far, most, float(outlying[i]))
 
 
 def _whitened(features: Float, image: Int, label: Int) -> tuple[Float, Int]:
@@ -184,7 +182,7 @@ def _like_other(place: Place, own: str, other: str, likelihood: float) -> Findin
 
 def _unlike(place: Place, own: str, far: float, most: str, score: float) -> Finding:
     told = f"{own}: its pixels lie {far:.1f} standard deviations from the nearest of their class, most in {most}"
-    return Finding("unlike_class", told, 1 - FAR / float(score) / 2, place)
+    return Finding("unlike_class", told, 1 - FAR / score / 2, place)
 
 
 CHECK = Check(

@@ -47,8 +47,7 @@ def _described(architecture: Architecture) -> dict[str, Any]:
     names = [field.name for field in fields(architecture.config)]
     weights = [{"name": w.name, "licence": w.licence, "summary": w.summary} for w in architecture.weights]
     if {"backbone", "weights"} <= set(names) and not any(w["name"] == "timm" for w in weights):
-        summary = "encoder only; any of timm's for its backbone: timm, or timm:<model.tag>"
-        weights.insert(0, {"name": "timm", "licence": "its own; shown when it loads", "summary": summary})
+        weights.insert(0, _encoder_weights(defaults.backbone))
     return {
         "kind": architecture.kind,
         "parameters": _parameters(architecture),
@@ -58,6 +57,15 @@ def _described(architecture: Architecture) -> dict[str, Any]:
         "training": dict(architecture.defaults),
         "settings": {n: getattr(defaults, n) for n in names},
     }
+
+
+def _encoder_weights(backbone: str) -> dict[str, str]:
+    """Timm's weights; an encoder of apiece's own has none, and gives way to the one that is named."""
+    from timm.models import is_model
+
+    name, how = ("timm", "timm, or timm:<model.tag>") if is_model(backbone) else ("timm:<model.tag>", "by name")
+    summary = f"encoder only; any of timm's that gives a pyramid: {how}"
+    return {"name": name, "licence": "its own; shown when it loads", "summary": summary}
 
 
 def _parameters(architecture: Architecture) -> int:

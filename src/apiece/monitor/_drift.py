@@ -1,0 +1,350 @@
+"""Has what a model sees, or what it answers, changed? One plain test for each signal, one for all of them together.
+
+Each test compares the images in use with those of the baseline and gives a p-value. A third of ``alpha`` goes to the
+test for images unlike any of the baseline, a third to that for answers unlike any, a third to all the others in equal
+parts (Bonferroni): the chance of a false alarm is ``alpha`` at most, whatever the tests have to do with each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.spatial import cKDTree
+
+from apiece.errors import ConfigError, DataError
+from apiece.monitor._profile import Profile, Reliability
+from apiece.monitor._signals import SIGNALS
+
+__all__ = ["Comparison", "Drift", "Unlike", "detect"]
+
+Float = npt.NDArray[np.float64]
+Int = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+
+LEAST = 8
+"""Fewest images on either side from which anything is concluded."""
+_NEIGHBOURS = 1
+_TAILS = (0.02, 0.05, 0.1, 0.2)
+"""Shares of the baseline's least typical images beyond which images in use are counted."""
+_SHUFFLES, _FEW = 4999, 999
+"""Shuffles of the cheap tests, and of the one that seeks neighbours anew."""
+_THIRDS = 3
+"""Parts that alpha is shared out to: odd images, odd answers, and everything else."""
+_COLUMNS = {
+    kind: np.array([i for i, signal in enumerate(SIGNALS) if signal.of == of])
+    for kind, of in (("images", "image"), ("answers", "found"))
+}
+_FAR = 30.0  # standard deviations; beyond, more is not more unusual
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One test of the images in use against the baseline.
+
+    Attributes
+    ----------
+    name : of the signal, or of what else is compared.
+    method : the test, as textbooks call it.
+    before, now : the number that a person looks at, of the baseline and of the images in use; NaN if there is none.
+    p : p-value, before correction.
+    adjusted : after correction for the number of tests: alarm if below alpha.
+    alarm : whether it is.
+    """
+
+    name: str
+    method: str
+    before: float
+    now: float
+    p: float
+    adjusted: float
+    alarm: bool
+
+
+@dataclass(frozen=True)
+class Unlike:
+    """An image to look at.
+
+    Attributes
+    ----------
+    name : the image.
+    rank : share of the baseline's images that are at least as unlike the others as this one is; low is unusual.
+    distance : to its nearest image of the baseline, in units of what is typical there.
+    signals : what sets it apart from that one, most first, with how far in standard deviations.
+    """
+
+    name: str
+    rank: float
+    distance: float
+    signals: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What `detect` found.
+
+    Attributes
+    ----------
+    alarm : whether any test gives one.
+    alpha : greatest chance of a false alarm.
+    images : images of the baseline, and in use.
+    tests : each comparison, least adjusted p-value first.
+    unlike : the images in use, least typical first.
+    notes : what a person should know beside it.
+    """
+
+    alarm: bool
+    alpha: float
+    images: tuple[int, int]
+    tests: tuple[Comparison, ...]
+    unlike: tuple[Unlike, ...]
+    notes: tuple[str, ...] = ()
+
+
+def detect(baseline: Profile, now: Profile, *, alpha: float = 0.03, seed: int = 0) -> Drift:
+    """Compare images in use with a baseline.
+
+    Tests: Kolmogorov and Smirnov's for each signal; a permutation of images for the shares of classes and of unsure
+    instances; Fisher's exact test for images without instances; permutations for how many images, and how many
+    answers, are unlike any of the baseline; and, where both sides have labels, a permutation of images for how right
+    the scores are.
+
+    Parameters
+    ----------
+    alpha : greatest chance of a false alarm, all tests together.
+    seed : of the permutations.
+
+    Raises
+    ------
+    ConfigError
+        if alpha is no chance between 0 and 1.
+    DataError
+        if there are too few images to conclude anything, or the classes differ.
+    """
+    if not 0 < alpha < 1:
+        raise ConfigError(f"alpha must lie between 0 and 1, got {alpha}")
+    for name, side in (("the baseline", baseline), ("use", now)):
+        if len(side) < LEAST:
+            raise DataError(f"{len(side)} images in {name} are too few to tell drift from chance; give {LEAST} or more")
+    if baseline.classes != now.classes:
+        raise DataError(f"the classes differ: {', '.join(baseline.classes)} and {', '.join(now.classes)}")
+    rng = np.random.default_rng(seed)
+    found = [*_signals(baseline.values, now.values), *_shares(baseline, now, rng)]
+    if baseline.reliability is not None and now.reliability is not None:
+        found.append(_calibration(baseline.reliability, now.reliability, rng))
+    found = [_judged(test, _THIRDS * len(found), alpha) for test in found]
+    spaces = {kind: _Space(baseline.values[:, columns], now.values[:, columns]) for kind, columns in _COLUMNS.items()}
+    found += [_judged(_excess(kind, space, rng), _THIRDS, alpha) for kind, space in spaces.items()]
+    found.sort(key=lambda test: (test.adjusted, test.p))
+    return Drift(
+        any(test.alarm for test in found),
+        alpha,
+        (len(baseline), len(now)),
+        tuple(found),
+        _ranked(now.names, spaces),
+        _notes(baseline, now),
+    )
+
+
+def _judged(test: Comparison, tests: int, alpha: float) -> Comparison:
+    adjusted = min(1.0, test.p * tests)
+    return replace(test, adjusted=adjusted, alarm=adjusted < alpha)
+
+
+# --- one signal at a time ---------------------------------------------------------------------------------------------
+
+
+def _signals(before: Float, now: Float) -> list[Comparison]:
+    """Kolmogorov and Smirnov's two-sample test of every signal that both sides have."""
+    found = []
+    for signal, a, b in zip(SIGNALS, before.T, now.T, strict=True):
+        a, b = a[~np.isnan(a)], b[~np.isnan(b)]
+        if min(len(a), len(b)) >= LEAST:
+            p = float(stats.ks_2samp(a, b).pvalue)
+            found.append(_test(signal.name, "Kolmogorov-Smirnov", float(np.median(a)), float(np.median(b)), p))
+    return found
+
+
+def _test(name: str, method: str, before: float, now: float, p: float) -> Comparison:
+    return Comparison(name, method, before, now, p, adjusted=1.0, alarm=False)
+
+
+# --- shares, by image: the instances of one image are not independent of each other -----------------------------------
+
+
+def _shares(baseline: Profile, now: Profile, rng: np.random.Generator) -> list[Comparison]:
+    empty = [int((side.counts.sum(1) == 0).sum()) for side in (baseline, now)]
+    table = [[n, len(side) - n] for n, side in zip(empty, (baseline, now), strict=True)]
+    p = float(stats.fisher_exact(table).pvalue)
+    found = [_test("empty images", "Fisher's exact", empty[0] / len(baseline), empty[1] / len(now), p)]
+    every = np.concatenate([baseline.counts, now.counts])
+    if len(baseline.classes) > 1:
+        p = _permuted_shares(every, len(baseline), rng)
+        found.append(_test("shares of classes", "permutation of images", np.nan, np.nan, p))
+    unsure = np.concatenate([baseline.unsure, now.unsure])
+    sure = every.sum(1) - unsure
+    p = _permuted_shares(np.stack([unsure, sure], 1), len(baseline), rng)
+    shares = [float(side.unsure.sum() / max(side.counts.sum(), 1)) for side in (baseline, now)]
+    return [*found, _test("low confidence", "permutation of images", shares[0], shares[1], p)]
+
+
+def _permuted_shares(counts: Int, before: int, rng: np.random.Generator) -> float:
+    """P-value of the shares of kinds (columns) in the later rows differing from those in all rows."""
+    share = counts.sum(0) / max(int(counts.sum()), 1)
+    weight = np.divide(1, share, out=np.zeros(len(share)), where=share > 0)
+
+    def differ(totals: Float) -> Float:
+        theirs = totals / np.maximum(totals.sum(-1, keepdims=True), 1)
+        return np.asarray(((theirs - share) ** 2 * weight).sum(-1))
+
+    return _permuted(counts.astype(np.float64), before, differ, rng)
+
+
+def _permuted(rows: Float, before: int, statistic: Callable[[Float], Float], rng: np.random.Generator) -> float:
+    """P-value of ``statistic`` of the column sums over the rows in use, the rows shuffled between the two sides."""
+    member = np.arange(len(rows)) >= before
+    seen = statistic(rows[member].sum(0)[None])[0]
+    at_least = 0
+    for chunk in _shuffles(member, rng, _SHUFFLES, max(1, (1 << 22) // len(rows))):
+        at_least += int((statistic(chunk.astype(np.float64) @ rows) >= seen - 1e-12).sum())
+    return (1 + at_least) / (1 + _SHUFFLES)
+
+
+def _shuffles(member: Bool, rng: np.random.Generator, shuffles: int, rows: int) -> Iterator[Bool]:
+    """Shuffles of a membership, ``rows`` at a time: bool (S, N)."""
+    for begin in range(0, shuffles, rows):
+        size = min(rows, shuffles - begin)
+        yield rng.permuted(np.broadcast_to(member, (size, len(member))), axis=1)
+
+
+def _calibration(before: Reliability, now: Reliability, rng: np.random.Generator) -> Comparison:
+    """Whether predictions are as often right as others of their score are, on both sides alike."""
+    score, hit = np.concatenate([before.score, now.score]), np.concatenate([before.hit, now.hit]).astype(np.float64)
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, 11)[1:-1])) if len(score) else np.zeros(0)
+    level = np.searchsorted(edges, score, "right")
+    often = np.bincount(level, hit, len(edges) + 1) / np.maximum(np.bincount(level, minlength=len(edges) + 1), 1)
+    images = int(before.image.max(initial=-1)) + 1, int(now.image.max(initial=-1)) + 1
+    image = np.concatenate([before.image, images[0] + now.image])
+    surprise: Float = np.bincount(image, hit - often[level], sum(images)).astype(np.float64)[:, None]
+    p = _permuted(surprise, images[0], lambda total: np.abs(total[:, 0]), rng) if all(images) else 1.0
+    gaps = [float((side.hit - side.score).mean()) if len(side.score) else np.nan for side in (before, now)]
+    return _test("right less score", "permutation of images", gaps[0], gaps[1], p)
+
+
+# --- all signals together ---------------------------------------------------------------------------------------------
+
+
+class _Space:
+    """Images as points, and how far each is from its nearest images of the baseline, itself not counted.
+
+    Axes are the signals, turned and scaled so that signals that go together count as one (Mahalanobis 1936), by all
+    images alike: who is of the baseline decides nothing but whose neighbours count. So shuffling that is a fair test.
+    """
+
+    def __init__(self, before: Float, now: Float) -> None:
+        values = np.concatenate([before, now])
+        count, signals = values.shape
+        self.member = np.arange(count) < len(before)
+        middle = _nan_median(values)
+        filled = np.where(np.isnan(values), middle, values)
+        low, high = np.percentile(filled, (25, 75), axis=0)
+        # a signal that hardly varies may not vary at all; a thousandth of it is a change then
+        scale = np.maximum((high - low) / 1.349, 1e-3 * np.abs(middle) + 1e-6)
+        self.standard = np.clip((filled - middle) / scale, -_FAR, _FAR)
+        shrink = signals / (signals + count)
+        covariance = (1 - shrink) * np.cov(self.standard, rowvar=False) + shrink * np.eye(signals)
+        spread, axes = np.linalg.eigh(covariance)
+        points = self.standard @ (axes / np.sqrt(spread))
+        # enough neighbours that some are of the baseline, whoever is
+        enough = min(count - 1, math.ceil(6 * (_NEIGHBOURS + 3) * count / len(before)))
+        distance, index = cKDTree(points).query(points, enough + 1)
+        itself = index == np.arange(count)[:, None]
+        itself[~itself.any(1), -1] = True  # as many images in the same place as neighbours were asked for
+        self.distance = distance[~itself].reshape(count, enough) / np.sqrt(signals)
+        self.index = index[~itself].reshape(count, enough)
+
+    def unlike(self, member: Bool) -> Float:
+        """Mean distance of every image to its nearest in the baseline: (S, N) for memberships of shape (S, N)."""
+        counted = member[:, self.index]
+        order = np.cumsum(counted, axis=2, dtype=np.int32)
+        nearest = counted & (order <= _NEIGHBOURS)
+        lacking = _NEIGHBOURS - np.minimum(order[:, :, -1], _NEIGHBOURS)
+        sums = np.einsum("snk,nk->sn", nearest, self.distance) + lacking * self.distance[:, -1]
+        return np.asarray(sums / _NEIGHBOURS)
+
+    def apart(self) -> Float:
+        """How far each image is from the mean of its nearest in the baseline, by signal: (N, signals)."""
+        counted = self.member[self.index]
+        nearest = counted & (np.cumsum(counted, axis=1) <= _NEIGHBOURS)
+        middle = np.einsum("nk,nks->ns", nearest, self.standard[self.index]) / np.maximum(nearest.sum(1), 1)[:, None]
+        return np.asarray(self.standard - middle)
+
+
+def _nan_median(values: Float) -> Float:
+    """Median of each column; 0 where a column has no value."""
+    some = ~np.isnan(values).all(0)
+    middle = np.zeros(values.shape[1])
+    middle[some] = np.nanmedian(values[:, some], axis=0)
+    return middle
+
+
+def _excess(kind: str, space: _Space, rng: np.random.Generator) -> Comparison:
+    """Whether more of the images in use are far from the baseline than of the baseline itself.
+
+    The statistic is the greatest excess, in standard deviations, over several tails of all images (higher criticism,
+    Donoho and Jin 2004, at few points): it answers to a few very odd images as well as to many slightly odd ones.
+    """
+    size, before = len(space.member), int(space.member.sum())
+    share = 1 - before / size
+    tails = np.unique(np.maximum(1, np.round(np.array(_TAILS) * size)).astype(np.int64))
+    spread = np.sqrt(tails * share * (1 - share) * (size - tails) / (size - 1))
+
+    def excess(member: Bool) -> Float:
+        farthest = np.argsort(-space.unlike(member), axis=1, kind="stable")[:, : tails[-1]]
+        within = np.cumsum(~np.take_along_axis(member, farthest, 1), axis=1)[:, tails - 1]
+        return np.asarray(((within - tails * share) / spread).max(1))
+
+    seen = excess(space.member[None])[0]
+    rows = max(1, (1 << 22) // space.index.size)
+    at_least = sum(int((excess(some) >= seen - 1e-9).sum()) for some in _shuffles(space.member, rng, _FEW, rows))
+    distance = space.unlike(space.member[None])[0]
+    limit = np.quantile(distance[:before], 0.95)
+    odd = float((distance[before:] > limit).mean())
+    return _test(f"{kind} unlike any before", "permutation of images", 0.05, odd, (1 + at_least) / (1 + _FEW))
+
+
+def _ranked(names: Sequence[str], spaces: Mapping[str, _Space]) -> tuple[Unlike, ...]:
+    """The images in use, the oddest first: by how few images of the baseline are as odd, in either space."""
+    ranks, distances = [], []
+    for space in spaces.values():
+        distance = space.unlike(space.member[None])[0]
+        typical, mine = np.sort(distance[space.member]), distance[~space.member]
+        ranks.append((1 + len(typical) - np.searchsorted(typical, mine, "left")) / (1 + len(typical)))
+        distances.append(mine / max(float(typical[len(typical) // 2]), 1e-12))
+    rank, distance = np.min(ranks, axis=0), np.max(distances, axis=0)
+    apart = np.zeros((len(names), len(SIGNALS)))
+    for kind, space in spaces.items():
+        apart[:, _COLUMNS[kind]] = space.apart()[~space.member]
+    found = []
+    for i in np.lexsort((-distance, rank)).tolist():
+        most = [k for k in np.argsort(-np.abs(apart[i]), kind="stable")[:3].tolist() if abs(apart[i, k]) >= 1]
+        reasons = {SIGNALS[k].name: float(apart[i, k]) for k in most}
+        found.append(Unlike(names[i], float(rank[i]), float(distance[i]), reasons))
+    return tuple(found)
+
+
+def _notes(baseline: Profile, now: Profile) -> tuple[str, ...]:
+    notes = []
+    for name, side in (("baseline", baseline), ("images in use", now)):
+        if len(side) < 50:
+            notes.append(f"{len(side)} images ({name}) show only large changes; 50 or more show smaller ones")
+    again = set(baseline.names) & set(now.names)
+    if again:
+        notes.append(
+            f"{len(again)} images are named as one in the baseline, such as {min(again)!r}: compare with new images"
+        )
+    return tuple(notes)

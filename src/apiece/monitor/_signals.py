@@ -1,0 +1,162 @@
+"""What is watched of each image, without labels: how it looks, and what the model found on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+
+__all__ = ["SIGNALS", "Signal", "observe"]
+
+Float = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One number that is watched."""
+
+    name: str
+    """Its name in reports."""
+    of: Literal["image", "found"]
+    """Whether it is taken from the pixels or from what the model found."""
+    summary: str
+    """How it is defined."""
+
+
+SIGNALS: tuple[Signal, ...] = (
+    Signal("pixels", "image", "log10 of height x width"),
+    Signal("brightness", "image", "mean grey value, as a share of the dtype's largest"),
+    Signal("dark", "image", "5th percentile of the grey values"),
+    Signal("bright", "image", "95th percentile of the grey values"),
+    Signal("contrast", "image", "standard deviation of the grey values"),
+    Signal("colour", "image", "mean difference between a pixel's largest and smallest channel"),
+    Signal("tint", "image", "mean of the first channel less mean of the last"),
+    Signal("sharpness", "image", "log10 ratio of gradients at full and half resolution"),
+    Signal("coarseness", "image", "log10 ratio of gradients at 1/2 and 1/8 resolution"),
+    Signal("noise", "image", "log10 of noise over contrast (Immerkaer 1996)"),
+    Signal("count", "found", "log of 1 + instances"),
+    Signal("density", "found", "log of 1 + instances per megapixel"),
+    Signal("covered", "found", "share of the image's pixels under a mask"),
+    Signal("size", "found", "median of log10 of the instances' area in pixels"),
+    Signal("size spread", "found", "interquartile range of the same"),
+    Signal("extent", "found", "median share of its box that an instance fills"),
+    Signal("elongation", "found", "median of log10 of the boxes' longer over shorter side"),
+    Signal("score", "found", "median score"),
+    Signal("lowest scores", "found", "10th percentile of the scores"),
+    Signal("standing out", "found", "grey value on instances less beside, over contrast"),
+)
+"""Every signal, in the order of the columns that `observe` gives."""
+
+
+def observe(image: Image | None, found: Instances) -> Float:
+    """All signals of one image: float64 of shape (signals,); NaN for what cannot be told.
+
+    Parameters
+    ----------
+    image : its pixels; None leaves the signals of pixels out.
+    found : the model's final answer on it, at its own thresholds.
+    """
+    values = _of_found(found)
+    if image is not None:
+        values |= _of_image(image, found.masks)
+    return np.array([values.get(signal.name, np.nan) for signal in SIGNALS])
+
+
+def _of_image(image: Image, masks: Masks) -> dict[str, float]:
+    pixels = image.pixels
+    # floating point has no largest value, and is taken as it is
+    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
+    scaled = np.nan_to_num(pixels.astype(np.float32) / np.float32(full))
+    grey = np.ascontiguousarray(scaled.mean(2))
+    spread = float(grey.std())
+    colours = scaled[:, :, : min(3, scaled.shape[2])]
+    halves = [grey]
+    for _ in range(3):
+        halves.append(
+            cv2.resize(halves[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            if min(halves[-1].shape) >= 8
+            else halves[-1]
+        )
+    full_edges, half_edges, _, eighth_edges = (_edges(level) for level in halves)
+    low, high = np.percentile(grey, (5, 95))
+    return {
+        "pixels": float(np.log10(grey.size)),
+        "brightness": float(grey.mean()),
+        "dark": float(low),
+        "bright": float(high),
+        "contrast": spread,
+        "colour": float((colours.max(2) - colours.min(2)).mean()),
+        "tint": float(colours[:, :, 0].mean() - colours[:, :, -1].mean()),
+        "sharpness": _log_ratio(full_edges, half_edges),
+        "coarseness": _log_ratio(half_edges, eighth_edges),
+        "noise": _log_ratio(_noise(grey), spread),
+        "standing out": _standing_out(grey, masks, spread),
+    }
+
+
+def _edges(grey: npt.NDArray[np.float32]) -> float:
+    """Mean absolute difference between neighbouring pixels."""
+    return (
+        float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
+        if min(grey.shape) > 1
+        else 0.0
+    )
+
+
+def _noise(grey: npt.NDArray[np.float32]) -> float:
+    """Standard deviation of the noise: a filter that is blind to edges and ramps (Immerkaer, CVIU 64, 1996)."""
+    if min(grey.shape) < 3:
+        return 0.0
+    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    answer = cv2.filter2D(grey, cv2.CV_32F, kernel)[1:-1, 1:-1]
+    return float(np.sqrt(np.pi / 2) / 6 * np.abs(answer).mean())
+
+
+def _log_ratio(a: float, b: float) -> float:
+    """Log10 of a / b; NaN where either is nothing, as on an image of one colour."""
+    return float(np.log10(a / b)) if a > 1e-9 and b > 1e-9 else float("nan")
+
+
+def _standing_out(grey: npt.NDArray[np.float32], masks: Masks, spread: float) -> float:
+    if not len(masks) or spread < 1e-9:
+        return float("nan")
+    inside = masks.union().to_dense()[0]
+    if inside.all() or not inside.any():
+        return float("nan")
+    return float((grey[inside].mean() - grey[~inside].mean()) / spread)
+
+
+def _of_found(found: Instances) -> dict[str, float]:
+    count, area = len(found), found.masks.area
+    whole = found.size[0] * found.size[1]
+    values = {
+        "count": float(np.log1p(count)),
+        "density": float(np.log1p(count * 1e6 / max(whole, 1))),
+        "covered": float(found.masks.union().area.sum() / max(whole, 1)),
+    }
+    some = area > 0
+    if not some.any():
+        return values
+    boxes = found.boxes[some].astype(np.float64)
+    sides = boxes[:, 2:] - boxes[:, :2]
+    size = np.log10(area[some])
+    quarter, middle, three_quarters = np.percentile(size, (25, 50, 75))
+    values |= {
+        "size": float(middle),
+        "size spread": float(three_quarters - quarter),
+        "extent": float(np.median(area[some] / sides.prod(1))),
+        "elongation": float(np.median(np.log10(sides.max(1) / sides.min(1)))),
+    }
+    if found.scores is not None:
+        values |= {
+            "score": float(np.median(found.scores)),
+            "lowest scores": float(np.percentile(found.scores, 10)),
+        }
+    return values

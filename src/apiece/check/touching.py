@@ -32,7 +32,7 @@ LOBE = 0.15
 """Least share of a mask's pixels in the smaller of its two lobes."""
 SPREAD = 0.01
 """Least spread of the hollow within a class: no two outlines on a grid of pixels are drawn alike."""
-LEAST_SURE = 0.3
+LEAST_SURE = 0.25
 """Findings that are less sure are not reported."""
 
 Float = npt.NDArray[np.float64]

@@ -24,7 +24,7 @@ GAIN = 0.1
 """Least gain in mean edge strength (0 to 1) of an outline elsewhere over the one that was drawn."""
 CLEAR = 2.5
 """Least gain in standard errors of its mean."""
-FAINT = 0.8
+FAINT = 0.9
 """Most edge strength along a wrong outline, as a share of that of its class."""
 FAINT_WIDE = 0.45
 """The same for one that is too wide: objects have edges inside them, and outside there is nothing."""

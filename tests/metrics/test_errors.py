@@ -316,7 +316,7 @@ def test_outlines_and_shared_pixels() -> None:
     runs = [Runs.of([Masks.from_dense(stack)]) for stack in (a, b)]
     size = (9, 11)
     assert _errors_forms.outline_lengths(runs[0], size).tolist() == [literal.perimeter(mask) for mask in a]
-    assert _errors_forms.shared_one_to_one(*runs, size).tolist() == (a & b).sum((1, 2)).tolist()
+    assert runs[0].shared(runs[1], size).tolist() == (a & b).sum((1, 2)).tolist()
 
 
 # --- real images ------------------------------------------------------------------------------------------------------

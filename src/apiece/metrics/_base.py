@@ -18,7 +18,7 @@ import numpy.typing as npt
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.metrics._batch import Batch
 
-__all__ = ["Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
+__all__ = ["Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
 
 Judges = Literal["ranked", "answer"]
 """What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""
@@ -147,6 +147,21 @@ class Metric(Protocol):
     def reset(self) -> None:
         """Forget everything."""
         ...
+
+
+@runtime_checkable
+class Crossing(Protocol):
+    """A `Metric` that looks at overlaps of different classes, too (`Batch.image_pairs`).
+
+    Where one runs, those of one class are taken out of these; a metric that does not say so is right all the same, but
+    overlaps are then computed twice.
+
+    Attributes
+    ----------
+    crosses_classes : True.
+    """
+
+    crosses_classes: ClassVar[bool]
 
 
 @runtime_checkable

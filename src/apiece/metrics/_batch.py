@@ -131,6 +131,7 @@ class Batch:
     truth, predicted : the two `Side`s.
     searched : what each image was searched for; None: the labels do not say.
     frames : where each image stands in a video; None: all are frames of one.
+    crossing : whether ``image_pairs`` will be asked for: ``mask_pairs`` are then taken out of them.
     """
 
     first: int
@@ -140,6 +141,7 @@ class Batch:
     predicted: Side
     searched: tuple[Searched, ...] | None = None
     frames: tuple[Frame, ...] | None = None
+    crossing: bool = False
 
     @classmethod
     def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:
@@ -172,7 +174,7 @@ class Batch:
     def mask_pairs(self) -> Pairs:
         """Every prediction and truth of one image and class whose masks overlap, with mask IoU."""
         truth, predicted = self.truth, self.predicted
-        if "image_pairs" in self.__dict__:  # these are among them
+        if self.crossing and len(self.classes) > 1:
             known = self.image_pairs
             return known.where(predicted.label[known.predicted] == truth.label[known.truth])
         return mask_pairs(

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Keys
 from apiece.metrics._batch import Batch, Side
 from apiece.metrics._errors_kinds import (
     BACKGROUND,
@@ -38,7 +37,7 @@ from apiece.metrics._errors_kinds import (
 from apiece.metrics._pairs import Pairs, Runs
 
 __all__ = [
-    "BOUNDARY", "FORMS", "GAP", "MERGE", "SPLIT", "Forms", "Near", "forms", "outline_lengths", "shared_one_to_one",
+    "BOUNDARY", "FORMS", "GAP", "MERGE", "SPLIT", "Forms", "Near", "forms", "outline_lengths",
 ]  # fmt: skip
 
 Int = npt.NDArray[np.int64]
@@ -160,7 +159,8 @@ def _splits(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8
     rest = holder[whole] != piece
     piece, whole = piece[rest], whole[rest]
     mask = batch.predicted.mask
-    shared = shared_one_to_one(batch.predicted.runs[mask[piece]], batch.predicted.runs[mask[holder[whole]]], near.size)
+    runs = batch.predicted.runs
+    shared = runs[mask[piece]].shared(runs[mask[holder[whole]]], near.size)
     apart = 2 * shared <= batch.predicted.pixels[piece]
     form[piece[apart]] = SPLIT
     split = np.zeros(len(holder), bool)
@@ -198,31 +198,5 @@ def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
     """
     moved = Runs(runs.x + 1, runs.y0, runs.y1, runs.offsets)
     # above and below each run, and where a pixel and the one beside it are not both inside
-    alike = shared_one_to_one(moved, runs, (size[0], size[1] + 1))
+    alike = moved.shared(runs, (size[0], size[1] + 1))
     return 2 * np.diff(runs.offsets) + 2 * (runs.area() - alike)
-
-
-def shared_one_to_one(a: Runs, b: Runs, size: tuple[int, int]) -> Int:
-    """Pixels that mask i of ``a`` shares with mask i of ``b``: int64 (N,).
-
-    >>> from apiece import Masks
-    >>> boxes = [Runs.of([Masks.from_boxes([box], (5, 5))]) for box in ([0, 0, 4, 2], [2, 1, 5, 5])]
-    >>> shared_one_to_one(*boxes, (5, 5)).tolist()
-    [2]
-    """
-    count = len(a.offsets) - 1
-    keys = Keys(*size)
-    keys.check(count)
-    owner = b.owners()
-    start, end = keys.pack(owner, b.x, b.y0), keys.pack(owner, b.x, b.y1)
-    before = np.concatenate([[0], np.cumsum(end - start)])
-    end = np.append(end, 0)  # index -1: no run begins before
-
-    def covered(key: Int) -> Int:
-        """Pixels of ``b`` that lie before the key."""
-        runs = np.searchsorted(start, key, "right")
-        return before[runs] - np.maximum(end[runs - 1] - key, 0)
-
-    owner = a.owners()
-    pixels = covered(keys.pack(owner, a.x, a.y1)) - covered(keys.pack(owner, a.x, a.y0))
-    return np.bincount(owner, pixels, count).astype(np.int64)

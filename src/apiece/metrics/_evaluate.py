@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from apiece import _plugins
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._base import Judges, Metric, MetricResult, Resampled, Settings
+from apiece.metrics._base import Crossing, Judges, Metric, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Frame, Record, Searched, grouped
 from apiece.metrics._bootstrap import bootstrap as resample
 from apiece.metrics._bootstrap import interval
@@ -194,6 +194,7 @@ class _Running:
             with self._refusing(name):
                 self._metrics[name] = kind(classes, settings)
         self._judged: set[Judges] = {metric.judges for metric in self._metrics.values()}
+        self._crossed = {metric.judges for metric in self._metrics.values() if isinstance(metric, Crossing)}
 
     @contextmanager
     def _refusing(self, name: str) -> Iterator[None]:
@@ -206,9 +207,16 @@ class _Running:
 
     def update(self, batch: Batch, group: Sequence[Record]) -> None:
         """Give each metric what it judges: ``batch`` holds what is ranked, and ``group`` the final answers, too."""
-        given: dict[Judges, Batch] = {"ranked": batch, "answer": batch}
+        given: dict[Judges, Batch]
         if "answer" in self._judged and any(record[-1] is not record[1] for record in group):
-            given["answer"] = batch.judging([record[-1] for record in group])
+            answered = batch.judging([record[-1] for record in group])
+            given = {
+                "ranked": replace(batch, crossing="ranked" in self._crossed),
+                "answer": replace(answered, crossing="answer" in self._crossed),
+            }
+        else:
+            batch = replace(batch, crossing=bool(self._crossed))
+            given = {"ranked": batch, "answer": batch}
         for name, metric in self._metrics.items():
             if name not in self._refused:
                 with self._refusing(name):

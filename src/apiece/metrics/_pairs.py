@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import expand, owners
+from apiece.core._overlap import Columns, intersections
+from apiece.core._runs import Keys, expand, owners
 from apiece.core.masks import Masks
-from apiece.ops.overlap import iou
 
 __all__ = ["Pairs", "Runs", "box_pairs", "mask_pairs"]
 
@@ -23,7 +23,7 @@ Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 _STRIP = 1 << 26
-"""Widest strip: with it, packed (mask, column, row) keys fit 63 bits for 100,000 masks on 131072 rows."""
+"""Widest strip: beyond it groups go to another one."""
 _CANDIDATES = 1 << 19
 """Box pairs tested at once."""
 
@@ -101,11 +101,41 @@ class Runs:
         """The mask each run belongs to."""
         return owners(self.offsets)
 
-    def strip(self, mask: Int, shift: Int, size: tuple[int, int]) -> Masks:
-        """The chosen masks, each moved right by ``shift``, on one image of ``size``."""
+    def columns(self, mask: Int, shift: Int, size: tuple[int, int], number: Int | None = None) -> Columns:
+        """The chosen masks, each moved right by ``shift``, on one image of ``size``, to be intersected.
+
+        ``number`` is what each is called there; by default its place among the chosen.
+        """
         chosen = self[mask]
         x = chosen.x + np.repeat(shift, np.diff(chosen.offsets))
-        return Masks(size, x, chosen.y0, chosen.y1, chosen.offsets)
+        made = Columns(x, chosen.y0, chosen.y1, chosen.offsets, size)
+        if number is not None:
+            made.owner = number[made.owner]
+        return made
+
+    def shared(self, other: Runs, size: tuple[int, int]) -> Int:
+        """Pixels that each mask shares with the same one of ``other``: int64 (N,). ``size`` holds them all.
+
+        >>> boxes = [Runs.of([Masks.from_boxes([box], (5, 5))]) for box in ([0, 0, 4, 2], [2, 1, 5, 5])]
+        >>> boxes[0].shared(boxes[1], (5, 5)).tolist()
+        [2]
+        """
+        count = len(self.offsets) - 1
+        keys = Keys(*size)
+        keys.check(count)
+        owner = other.owners()
+        start, end = keys.pack(owner, other.x, other.y0), keys.pack(owner, other.x, other.y1)
+        before = np.concatenate([[0], np.cumsum(end - start)])
+        end = np.append(end, 0)  # index -1: no run begins before
+
+        def covered(key: Int) -> Int:
+            """Pixels of ``other`` that lie before the key."""
+            runs = np.searchsorted(start, key, "right")
+            return before[runs] - np.maximum(end[runs - 1] - key, 0)
+
+        owner = self.owners()
+        pixels = covered(keys.pack(owner, self.x, self.y1)) - covered(keys.pack(owner, self.x, self.y0))
+        return np.bincount(owner, pixels, count).astype(np.int64)
 
 
 def mask_pairs(
@@ -127,8 +157,10 @@ def mask_pairs(
         return _no_pairs()
     rows_p, rows_t = (np.flatnonzero(np.isin(g, shared)) for g in (group_p, group_t))
     place_p, place_t = np.searchsorted(shared, group_p[rows_p]), np.searchsorted(shared, group_t[rows_t])
-    width = np.zeros(len(shared), np.int64)
-    width[place_t] = sizes_t[rows_t, 1]
+    order = np.argsort(place_t, kind="stable")
+    rows_t, place_t = rows_t[order], place_t[order]
+    first = np.searchsorted(place_t, np.arange(len(shared)))
+    width = sizes_t[rows_t[first], 1]
     left = np.cumsum(width) - width
     height = int(sizes_t[:, 0].max())
     found = []
@@ -137,18 +169,21 @@ def mask_pairs(
         stop = max(int(np.searchsorted(left + width, left[start] + _STRIP, "right")), start + 1)
         size = (height, int(left[stop - 1] + width[stop - 1] - left[start]))
         here_p, here_t = ((p >= start) & (p < stop) for p in (place_p, place_t))
-        chosen_p, chosen_t = rows_p[here_p], rows_t[here_t]
         shift = (left - left[start]).astype(np.int32)
-        overlap = iou(
-            runs_p.strip(mask_p[chosen_p], shift[place_p[here_p]], size),
-            runs_t.strip(mask_t[chosen_t], shift[place_t[here_t]], size),
-            crowd[chosen_t],
-        )
-        overlap.sort_indices()
-        row = np.repeat(np.arange(overlap.shape[0]), np.diff(overlap.indptr))
-        found.append(Pairs(chosen_p[row], chosen_t[overlap.indices], overlap.data))
+        group, of = place_p[here_p], place_t[here_t]
+        # truth is numbered within its group, so that the table of all pairs is narrow
+        number = np.flatnonzero(here_t) - first[of]
+        pixels = intersections(
+            runs_p.columns(mask_p[rows_p[here_p]], shift[group], size),
+            runs_t.columns(mask_t[rows_t[here_t]], shift[of], size, number),
+            (len(group), int(number.max()) + 1),
+        ).tocoo()
+        found.append((rows_p[here_p][pixels.row], rows_t[first[group[pixels.row]] + pixels.col], pixels.data))
         start = stop
-    return _ordered(found)
+    p, t, both = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    area = runs_p.area()[mask_p[p]]
+    whole = np.where(crowd[t], area, area + runs_t.area()[mask_t[t]] - both)
+    return _ordered([Pairs(p, t, both / whole)])
 
 
 def box_pairs(box_p: Float, group_p: Int, box_t: Float, group_t: Int, crowd: Bool) -> Pairs:

@@ -22,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
-from apiece.metrics._batch import Batch, Side
+from apiece.metrics._batch import Batch
 from apiece.metrics._boundary_runs import band_widths, bands
 from apiece.metrics._match import IOU_THRESHOLDS
-from apiece.metrics._pairs import Pairs, Runs, mask_pairs
+from apiece.metrics._pairs import Pairs
 from apiece.metrics._tally import Tally, joined, left_out, mean_defined, need_scores, summary, tally
 from apiece.metrics._tally_draws import resampled
 
@@ -54,31 +54,19 @@ def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_
     if not len(single):
         return pairs
     # the masks that are in a pair, each once
-    row_p, row_t = (np.unique(rows[single]) for rows in (pairs.predicted, pairs.truth))
-    found = mask_pairs(
-        _bands(predicted, row_p, ratio),
-        np.arange(len(row_p)),
-        predicted.group[row_p],
-        _bands(truth, row_t, ratio),
-        np.arange(len(row_t)),
-        truth.group[row_t],
-        np.zeros(len(row_t), bool),
-        truth.sizes[truth.image[row_t]],
+    (row_p, place_p), (row_t, place_t) = (
+        np.unique(rows[single], return_inverse=True) for rows in (pairs.predicted, pairs.truth)
     )
-    # bands of a pair may not meet; every overlap of bands is one of masks, but perhaps below the lowest
-    key = row_p[found.predicted] * len(truth) + row_t[found.truth]
-    wanted = pairs.predicted[single] * len(truth) + pairs.truth[single]
-    value = np.zeros(len(single))
-    met = np.isin(wanted, key, assume_unique=True)
-    value[met] = found.iou[np.searchsorted(key, wanted[met])]
+    size = (int(truth.sizes[:, 0].max()), int(truth.sizes[:, 1].max()))
+    bands_p, bands_t = (
+        bands(side.runs[side.mask[rows]], band_widths(side.sizes, ratio)[side.image[rows]], size)
+        for side, rows in ((predicted, row_p), (truth, row_t))
+    )
+    both = bands_p[place_p].shared(bands_t[place_t], size)
+    apart = bands_p.area()[place_p] + bands_t.area()[place_t] - both
     iou = pairs.iou.copy()
-    iou[single] = np.minimum(iou[single], value)
+    iou[single] = np.minimum(iou[single], both / apart)
     return Pairs(pairs.predicted, pairs.truth, iou)
-
-
-def _bands(side: Side, rows: npt.NDArray[np.int64], ratio: float) -> Runs:
-    size = (int(side.sizes[:, 0].max()), int(side.sizes[:, 1].max()))
-    return bands(side.runs[side.mask[rows]], band_widths(side.sizes, ratio)[side.image[rows]], size)
 
 
 class Boundary:

@@ -88,11 +88,11 @@ def confusion(batch: Batch, conf: Float) -> tuple[Int, Int]:
     truth, predicted = batch.truth, batch.predicted
     # not >=: a missing score is NaN and counts
     kept = ~(predicted.score < conf[predicted.label])
-    rest = batch.image_pairs  # first: those of one class are among them
     pairs = batch.mask_pairs.where(kept[batch.mask_pairs.predicted])
     match = np.append(pairs.truth, -1)[greedy(pairs, truth.crowd, truth.crowd, _IOU, len(kept))[0]]
     free_p, free_t = kept & (match < 0), ~truth.crowd
     free_t[match[match >= 0]] = False
+    rest = batch.image_pairs
     rest = rest.where(free_p[rest.predicted] & free_t[rest.truth])
     match = np.where(match >= 0, match, _match_any_class(batch, rest))
     taken_by = np.full(len(truth), -1, np.int64)
@@ -122,6 +122,7 @@ class Confusion:
     """The confusion matrix over a stream of batches; four numbers are kept per image and class, to be resampled."""
 
     judges: ClassVar[Judges] = "answer"
+    crosses_classes: ClassVar[bool] = True
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)

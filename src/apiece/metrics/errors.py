@@ -155,6 +155,7 @@ class Errors:
     """
 
     judges: ClassVar[Judges] = "ranked"
+    crosses_classes: ClassVar[bool] = True
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)

@@ -13,7 +13,7 @@ from faulty_labels import CLASSES, HEIGHT, WIDTH, clean_set, faulty_set
 
 from apiece import Instances, Masks, _plugins
 from apiece import check as package
-from apiece.check import check, kinds, names, open_labels
+from apiece.check import Finding, Kind, Place, Report, check, kinds, names, open_labels
 from apiece.datasets.dataset import Dataset
 from apiece.errors import ConfigError, DataError, FormatError, UnknownNameError
 
@@ -174,3 +174,15 @@ def test_what_cannot_be_looked_for_is_said(tmp_path: Path) -> None:
     unasked = {k.name for name, need in needs.items() if need != "labels" for k in package.load(name).kinds}
     assert set(report.unasked) == unasked
     assert set(report.kinds) == set(kinds())
+
+
+def test_suspects_weigh_everything_said_against_a_label() -> None:
+    def at(kind: str, sure: float, *instances: int) -> Finding:
+        return Finding(kind, "", sure, Place("train", "a.png", 0, instances, (0.0, 0.0, 1.0, 1.0)))
+
+    told = {k: Kind(k, level, "", "") for k, level in (("bad", "error"), ("odd", "warning"), ("fyi", "note"))}
+    findings = [at("bad", 0.5, 1, 0), at("odd", 0.6, 1), at("odd", 0.7, 2), at("fyi", 1.0, 3), at("odd", 0.9)]
+    suspects = Report(tuple(findings), told, {"train": 1}, {"train": 4}).suspects
+    assert [s.place.instances for s in suspects] == [(1,), (2,)]
+    assert [s.sure for s in suspects] == pytest.approx([1 - 0.5 * 0.4, 0.7])
+    assert suspects[0].kinds == ("odd", "bad")

@@ -13,7 +13,7 @@ from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, 
 from apiece.check._families import kinds, load, names
 from apiece.check._fix import Change, Fixed, fix
 from apiece.check._page import write_page
-from apiece.check._report import Report
+from apiece.check._report import Report, Suspect
 from apiece.check._run import check
 from apiece.check._source import Source, open_labels
 
@@ -29,6 +29,7 @@ __all__ = [
     "SetFacts",
     "Settings",
     "Source",
+    "Suspect",
     "check",
     "fix",
     "kinds",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from apiece.check._base import LEVELS, Finding, Kind, Level, Place
 from apiece.core.instances import Instances
 
-__all__ = ["FailOn", "Predicted", "Report", "ranked"]
+__all__ = ["FailOn", "Predicted", "Report", "Suspect", "ranked"]
 
 FailOn = Literal["error", "warning", "note", "never"]
 """The least grave level that fails a check."""
@@ -27,6 +28,18 @@ class Predicted:
     """(K,) Where each is among the image's predictions."""
     instances: Instances
     """The K predictions."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A label, and everything that speaks against it."""
+
+    place: Place
+    """Where it is."""
+    sure: float
+    """How sure that something is wrong with it, 0 to 1: one less the product of the doubts that each finding leaves."""
+    kinds: tuple[str, ...]
+    """Kinds of the findings, the surest first, each once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +81,25 @@ class Report:
         """Whether there is a finding at this level or a graver one."""
         return on != "never" and any(self.levels[level] for level in LEVELS[: LEVELS.index(on) + 1])
 
+    @property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Labels that errors and warnings speak of, the most suspect first.
+
+        What several findings say is taken for independent, which it seldom quite is: a ranking, not a chance. A finding
+        of several labels speaks against the first, which is the one to look at.
+        """
+        against: dict[tuple[str, int, int], list[Finding]] = {}
+        for f in self.findings:
+            if f.place.index is not None and f.place.instances and self.level(f) != "note":
+                against.setdefault((f.place.split, f.place.index, f.place.instances[0]), []).append(f)
+        found = []
+        for (_, _, instance), some in against.items():
+            surest = sorted(some, key=lambda f: -f.sure)
+            place = replace(surest[0].place, instances=(instance,))
+            doubt = math.prod(1 - f.sure for f in surest)
+            found.append(Suspect(place, 1 - doubt, tuple(dict.fromkeys(f.kind for f in surest))))
+        return tuple(sorted(found, key=lambda s: -s.sure))
+
     def to_dict(self) -> dict[str, Any]:
         """Everything but masks, as JSON knows it."""
         return {
@@ -89,6 +121,9 @@ class Report:
                     "predicted": list(f.predicted),
                 }
                 for f in self.findings
+            ],
+            "suspects": [
+                {"sure": round(s.sure, 4), "kinds": list(s.kinds), **self._place(s.place)} for s in self.suspects
             ],
         }
 

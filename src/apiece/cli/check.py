@@ -24,6 +24,7 @@ __all__ = ["check"]
 
 _COULD_NOT = 2
 _ROWS = 40  # findings in the terminal
+_MOST = 10  # labels that all findings together speak against
 _EACH = 16  # images from which a process of its own is faster
 _NAME = 34  # characters of an image's name there
 
@@ -261,6 +262,9 @@ def _print(report: Report, limit: int | None) -> None:
         kinds = [(report.kinds[name], count) for name, count in report.counts.items()]
         summary = [(kind.level, kind.name, count, escape(kind.fix)) for kind, count in kinds]
         print_table("", ("level", "kind", "found", "what to do"), summary)
+    suspects = [(f"{x.sure:.2f}", escape(_where(report, x.place)), ", ".join(x.kinds)) for x in report.suspects[:_MOST]]
+    if suspects:
+        print_table("most suspect labels, all findings taken together", ("sure", "where", "kinds"), suspects)
     words = ", ".join(f"{count:,} {level}{'s' * (count != 1)}" for level, count in report.levels.items())
     sys.stdout.write(f"{images:,} images, {instances:,} instances: {words}\n")
     for need in dict.fromkeys(report.unasked.values()):

@@ -120,6 +120,7 @@ def test_by_hand() -> None:
     assert found[0].tolist() == pytest.approx([2 / 3, 1 / 2, 1])
     assert np.isnan(weighted_precision(weights, image, right, wrong, np.array([0, 2, 2]))[0, 0])
     assert weighted_sums(weights, np.array([[1, 10], [2, 20]])).tolist() == [[3, 30], [2, 20], [4, 40]]
+    assert weighted_sums(weights[:, :0], np.zeros((0, 2))).tolist() == [[0, 0]] * 3
 
 
 def test_an_interval_holds_the_middle_of_the_draws() -> None:

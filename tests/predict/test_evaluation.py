@@ -14,7 +14,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.predict.compare import Difference, _sentence, compare, difference
-from apiece.predict.evaluation import evaluate, join, open_truth
+from apiece.predict.evaluation import Judged, evaluate, join, open_truth
 
 SIZE = (40, 40)
 CLASSES = ("bolt", "nut")
@@ -76,7 +76,7 @@ def test_nothing_is_kept_and_answers_can_be_had_again(data: Path) -> None:
     assert any(len(a) < 3 for a in answers)
     # where no prediction falls away the answer is what is ranked: matched once
     everything = join(data / "poor.json", truth)
-    assert all(answer is ranked for _, ranked, answer in everything)
+    assert all(answer is ranked for *_, ranked, answer in everything)
 
 
 def test_images_are_taken_one_at_a_time(data: Path) -> None:
@@ -85,7 +85,7 @@ def test_images_are_taken_one_at_a_time(data: Path) -> None:
     class Counting:
         truth = joined.truth
 
-        def __iter__(self) -> Iterator[tuple[Instances, Instances, Instances]]:
+        def __iter__(self) -> Iterator[Judged]:
             for record in joined:
                 taken.append(len(taken))
                 yield record

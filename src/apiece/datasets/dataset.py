@@ -108,7 +108,11 @@ class Dataset:
         return _read(ref, instances), instances
 
     def __iter__(self) -> Iterator[tuple[Image, Instances]]:
-        return ((_read(ref, instances), instances) for ref, instances in self.labels)
+        return ((image, instances) for _, image, instances in self.records())
+
+    def records(self) -> Iterator[tuple[ImageRef, Image, Instances]]:
+        """Each image with its reference, which now says what only decoded labels know (regions to ignore)."""
+        return ((ref, _read(ref, instances), instances) for ref, instances in self.labels)
 
     def subset(self, indices: Iterator[int] | range | list[int] | tuple[int, ...]) -> Dataset:
         """The chosen images, in the order given."""

@@ -15,6 +15,7 @@ Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -102,7 +103,7 @@ def weighted_sums(weights: Weights, counts: npt.NDArray[np.number]) -> Float:
     -------
     float64 (draws, ...).
     """
-    flat = counts.reshape(len(counts), -1).astype(np.float64)
+    flat = counts.reshape(len(counts), math.prod(counts.shape[1:])).astype(np.float64)
     return (weights.astype(np.float64) @ flat).reshape(len(weights), *counts.shape[1:])
 
 

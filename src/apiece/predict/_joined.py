@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 import numpy as np
 
 from apiece import formats
-from apiece.core.image import Image
+from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset, open_data
 from apiece.errors import ConfigError, DataError
@@ -20,13 +20,17 @@ from apiece.formats.coco import is_results, read_results
 if TYPE_CHECKING:  # predictions in a file need no torch
     from apiece.predict.predictor import Model
 
-__all__ = ["LOWEST", "Conf", "Joined", "join", "open_predictions", "open_truth"]
+__all__ = ["LOWEST", "Conf", "Joined", "Judged", "join", "open_predictions", "open_truth"]
 
 LOWEST = 0.05
 """Lowest score of a prediction that enters average precision."""
 
 Conf: TypeAlias = "float | Sequence[float] | None"
 """Lowest score in a final answer: one number, one per class, or None: the model's own, and 0 for a file."""
+
+Judged: TypeAlias = tuple[ImageRef, Instances, Instances, Instances]
+"""Reference, truth, ranked predictions and final answer of an image. The reference is that of the decoded labels: it
+has what ``truth.refs`` cannot know yet (regions to ignore)."""
 
 
 class Joined(Protocol):
@@ -39,8 +43,8 @@ class Joined(Protocol):
 
     truth: Dataset
 
-    def __iter__(self) -> Iterator[tuple[Instances, Instances, Instances]]:
-        """Truth, ranked predictions and final answer of each image, in order; nothing is kept."""
+    def __iter__(self) -> Iterator[Judged]:
+        """Each image in order; nothing is kept."""
         ...
 
     def answer(self, index: int) -> Instances:
@@ -102,10 +106,10 @@ class _Modelled:
         self.truth, self._model = truth, model
         self._conf = dict(zip(truth.classes, conf, strict=True)) if isinstance(conf, Sequence) else conf
 
-    def __iter__(self) -> Iterator[tuple[Instances, Instances, Instances]]:
-        for image, wanted in self.truth:
+    def __iter__(self) -> Iterator[Judged]:
+        for ref, image, wanted in self.truth.records():
             ranked, answer = self._model.predict_at(image, (LOWEST, self._conf))
-            yield wanted, ranked, answer
+            yield ref, wanted, ranked, answer
 
     def answer(self, index: int) -> Instances:
         image: Image = self.truth[index][0]
@@ -121,10 +125,10 @@ class _Filed:
         lowest = np.broadcast_to(np.asarray(0.0 if conf is None else conf, np.float64), (len(truth.classes),))
         self._lowest = dict(zip(truth.classes, lowest.tolist(), strict=True))
 
-    def __iter__(self) -> Iterator[tuple[Instances, Instances, Instances]]:
+    def __iter__(self) -> Iterator[Judged]:
         for ref, wanted in self.truth.labels:
             ranked = self._ranked(ref.name, wanted.size)
-            yield wanted, ranked, self._kept(ranked)
+            yield ref, wanted, ranked, self._kept(ranked)
 
     def answer(self, index: int) -> Instances:
         ref, wanted = self.truth.labels[index]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -12,12 +13,12 @@ from apiece.formats import LabelSet
 from apiece.metrics import Evaluation, frame_of
 from apiece.metrics import evaluate as judge
 from apiece.metrics.lvis import frequencies, searched
-from apiece.predict._joined import LOWEST, Conf, Joined, join, open_predictions, open_truth
+from apiece.predict._joined import LOWEST, Conf, Joined, Judged, join, open_predictions, open_truth
 
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
 
-__all__ = ["HEADLINE", "LOWEST", "Joined", "evaluate", "join", "open_predictions", "open_truth"]
+__all__ = ["HEADLINE", "LOWEST", "Joined", "Judged", "evaluate", "join", "open_predictions", "open_truth"]
 
 HEADLINE = ("coco", "ap_tau")
 """The metrics whose numbers are asked for first; see the files of ``apiece.metrics`` for the others."""
@@ -66,11 +67,13 @@ def evaluate(
         joined = cast(Joined, predictions)
     else:
         joined = join(cast("Path | str | Model | LabelSet", predictions), open_truth(data, split, images), conf)
+    images_now, images_then = itertools.tee(joined)
     return judge(
-        _watched(joined, watch),
+        _watched(images_now, watch),
         joined.truth.classes,
         metrics=metrics,
         max_dets=max_dets,
+        frames=(frame_of(ref) for ref, *_ in images_then),  # asked for when their batch is whole: it alone is kept
         bootstrap=bootstrap,
         seed=seed,
         **_facts(joined.truth),
@@ -78,17 +81,17 @@ def evaluate(
 
 
 def _watched(
-    joined: Joined, watch: Callable[[Instances, Instances], None]
+    images: Iterable[Judged], watch: Callable[[Instances, Instances], None]
 ) -> Iterator[tuple[Instances, Instances, Instances]]:
-    for truth, ranked, answer in joined:
+    for _, truth, ranked, answer in images:
         yield truth, ranked, answer
         watch(truth, answer)
 
 
 def _facts(truth: Dataset) -> dict[str, Any]:
-    """What metrics ask beside masks: frames of videos, what LVIS images were searched for, which classes are stuff."""
+    """What metrics ask beside masks: what LVIS images were searched for, which classes are stuff."""
     metadata = truth.labels.metadata
-    facts: dict[str, Any] = {"frames": (frame_of(ref) for ref in truth.refs)}
+    facts: dict[str, Any] = {}
     if "lvis" in metadata:
         facts |= {"searched": searched(truth.refs, metadata), "frequency": frequencies(metadata)}
     categories = metadata.get("coco_panoptic", {}).get("categories", ())

@@ -15,17 +15,19 @@ what is missing to 1: errors hide each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from apiece.metrics._cells import mean_over
 from apiece.metrics._curves import Ranking
 from apiece.metrics._errors_forms import BOUNDARY, FORMS, MERGE, SPLIT
 from apiece.metrics._errors_kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
+from apiece.metrics._tally_draws import precision_of_classes, summed
 
-__all__ = ["ALL_KINDS", "SPECIAL", "Ledger", "costs", "counts", "joined"]
+__all__ = ["ALL_KINDS", "SPECIAL", "Ledger", "Mended", "costs", "counts", "joined", "mended", "resampled_costs"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -42,119 +44,176 @@ class Ledger:
     Attributes
     ----------
     label : int32 (P,), class; predictions matched to a crowd are left out.
+    image : int32 (P,), its image among all that are evaluated.
     score : float64 (P,).
     kind, form : int8 (P,), indices into `KINDS` and `FORMS`, or -1. A prediction of kind -1 is right.
     claim : int32 (P,), class of the truth that mending its error of class or localisation finds, -1 if none.
     gains : int32 (P,), truths that mending its form finds.
-    positives, missed, lost, split : int64 (classes,), truth: all, missed, without a match, found in pieces.
+    truth_label, truth_image : int32 (T,), class and image of each truth that is no crowd.
+    missed, lost, split : bool (T,), whether it is missed, without a match, found in pieces.
     """
 
     label: npt.NDArray[np.int32]
+    image: npt.NDArray[np.int32]
     score: Float
     kind: npt.NDArray[np.int8]
     form: npt.NDArray[np.int8]
     claim: npt.NDArray[np.int32]
     gains: npt.NDArray[np.int32]
-    positives: Int
-    missed: Int
-    lost: Int
-    split: Int
+    truth_label: npt.NDArray[np.int32]
+    truth_image: npt.NDArray[np.int32]
+    missed: Bool
+    lost: Bool
+    split: Bool
 
 
-def joined(parts: Sequence[Ledger], classes: int) -> Ledger:
+_COLUMNS = {
+    "label": np.int32, "image": np.int32, "score": np.float64, "kind": np.int8, "form": np.int8, "claim": np.int32,
+    "gains": np.int32,
+}  # fmt: skip
+_TRUTH = {
+    "truth_label": np.int32, "truth_image": np.int32, "missed": np.bool_, "lost": np.bool_, "split": np.bool_,
+}  # fmt: skip
+
+
+def joined(parts: Sequence[Ledger]) -> Ledger:
     """Several ledgers as one, its predictions ordered by class and descending score."""
-    types = (np.int32, np.float64, np.int8, np.int8, np.int32, np.int32)
-    names = ("label", "score", "kind", "form", "claim", "gains")
     columns = {
         name: np.concatenate([np.zeros(0, dtype), *(getattr(p, name) for p in parts)])
-        for name, dtype in zip(names, types, strict=True)
+        for name, dtype in (_COLUMNS | _TRUTH).items()
     }
     order = np.lexsort((-columns["score"], columns["label"]))
-    totals = {
-        name: np.sum([np.zeros(classes, np.int64), *(getattr(p, name) for p in parts)], axis=0)
-        for name in ("positives", "missed", "lost", "split")
-    }
-    return Ledger(**{name: column[order] for name, column in columns.items()}, **totals)
+    return Ledger(**{name: column[order] if name in _COLUMNS else column for name, column in columns.items()})
 
 
-def counts(ledger: Ledger) -> Int:
-    """Errors by class and kind: int64 (classes, 9), in the order of `ALL_KINDS`.
+def counts(ledger: Ledger, predicted: npt.NDArray[np.int32], truth: npt.NDArray[np.int32], groups: int) -> Int:
+    """Errors by group and kind: int64 (groups, 9), in the order of `ALL_KINDS`.
 
-    Errors of predictions count in the prediction's class, missed truth in its own. Merges are counted by prediction,
-    splits by truth.
+    Merges are counted by prediction, splits by truth.
+
+    Parameters
+    ----------
+    ledger : of some images.
+    predicted, truth : int32 (P,) and (T,), group of each prediction and of each truth: their classes, or their images.
+    groups : how many.
     """
-    classes = len(ledger.positives)
-
-    def by_class(rows: Bool) -> Int:
-        return np.bincount(ledger.label[rows], minlength=classes)
-
-    return np.stack(
-        [
-            *(by_class(ledger.kind == k) for k in range(len(KINDS) - 1)),
-            ledger.missed,
-            by_class(ledger.form == BOUNDARY),
-            by_class(ledger.form == MERGE),
-            ledger.split,
-        ],
-        1,
-    )
+    kinds = [ledger.kind == k for k in range(len(KINDS) - 1)]
+    chosen = [
+        *(predicted[kind] for kind in kinds),
+        truth[ledger.missed],
+        predicted[ledger.form == BOUNDARY],
+        predicted[ledger.form == MERGE],
+        truth[ledger.split],
+    ]
+    return np.stack([np.bincount(group, minlength=groups) for group in chosen], 1)
 
 
-def costs(ledger: Ledger) -> tuple[Float, Float, Float]:
+@dataclass(frozen=True, eq=False)
+class Mended:
+    """The ranking and the truth once all errors of one kind are mended.
+
+    Attributes
+    ----------
+    row : int64 (M,), which prediction of the ledger each is, ordered by class and descending score.
+    label : int32 (M,), class, ascending.
+    right : bool (M,).
+    wanted : bool (T,), truth that counts.
+    """
+
+    row: Int
+    label: npt.NDArray[np.int32]
+    right: Bool
+    wanted: Bool
+
+
+def mended(ledger: Ledger) -> Iterator[Mended]:
+    """First as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`.
+
+    ``ledger`` is ordered by class and descending score, as `joined` gives it.
+    """
+    right = ledger.kind == NO_ERROR
+    once, every = np.ones(len(right), np.int64), np.ones(len(ledger.lost), bool)
+    yield _repeated(ledger, once, right, every)
+    for kind in range(len(KINDS) - 1):
+        yield _kind(ledger, kind, right, every)
+    yield _repeated(ledger, once, right, ~ledger.missed)
+    for form in (BOUNDARY, MERGE, SPLIT):
+        chosen = ledger.form == form
+        times = np.where(chosen, ledger.gains + right, 1)
+        yield _repeated(ledger, times, right | (chosen & (ledger.gains > 0)), every)
+    yield _repeated(ledger, right.astype(np.int64), right, every)
+    yield _repeated(ledger, once, right, ~ledger.lost)
+
+
+def _kind(ledger: Ledger, kind: int, right: Bool, every: Bool) -> Mended:
+    chosen = ledger.kind == kind
+    found = chosen & (ledger.claim >= 0) & ((kind == CLASS) | (kind == LOCALISATION))
+    times = np.where(chosen & ~found, 0, 1)
+    if kind != CLASS:
+        return _repeated(ledger, times, right | found, every)
+    row = np.flatnonzero(times)
+    label = np.where(found, ledger.claim, ledger.label)
+    row = row[np.lexsort((-ledger.score[row], label[row]))]
+    return Mended(row, label[row], (right | found)[row], every)
+
+
+def _repeated(ledger: Ledger, times: Int, right: Bool, wanted: Bool) -> Mended:
+    """Prediction i stands ``times[i]`` times."""
+    row = np.repeat(np.arange(len(times)), times)
+    return Mended(row, ledger.label[row], right[row], wanted)
+
+
+def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
     """Average precision, and what is gained by mending each kind, never below 0.
 
     Parameters
     ----------
     ledger : ordered by class and descending score, as `joined` gives it.
+    classes : how many.
 
     Returns
     -------
     float64 (classes,), (classes, 9) in the order of `ALL_KINDS` and (classes, 2) in that of `SPECIAL`; NaN for a class
     without truth.
     """
-    right = ledger.kind == NO_ERROR
-    once = np.ones(len(right), np.int64)
-    now = _precision(ledger, once, right, ledger.positives)
-    mended = [_kind(ledger, k, right) for k in range(len(KINDS) - 1)]
-    mended.append(_precision(ledger, once, right, ledger.positives - ledger.missed))
-    mended += [_form(ledger, k, right) for k in (BOUNDARY, MERGE, SPLIT)]
-    special = [
-        _precision(ledger, right.astype(np.int64), right, ledger.positives),
-        _precision(ledger, once, right, ledger.positives - ledger.lost),
-    ]
-    # what is left of rounding goes
-    gained, special_gained = (np.maximum(np.stack(each, 1) - now[:, None], 0) for each in (mended, special))
-    return now, gained, special_gained
+    before = np.bincount(ledger.truth_label, minlength=classes)
+
+    def average(m: Mended) -> Float:
+        ranking = Ranking(m.label.astype(np.int64), ledger.score[m.row], classes)
+        positives = np.bincount(ledger.truth_label[m.wanted], minlength=classes)
+        precision = ranking.precision(m.right, ~m.right, positives)[0].mean(1)
+        return _defined(precision, positives, np.bincount(m.label, minlength=classes), before)
+
+    now, gained = _gained([average(m) for m in mended(ledger)])
+    return now, gained[: len(ALL_KINDS)].T, gained[len(ALL_KINDS) :].T
 
 
-def _kind(ledger: Ledger, kind: int, right: Bool) -> Float:
-    chosen = ledger.kind == kind
-    found = chosen & (ledger.claim >= 0) & ((kind == CLASS) | (kind == LOCALISATION))
-    times = np.where(chosen & ~found, 0, 1)
-    if kind != CLASS:
-        return _precision(ledger, times, right | found, ledger.positives)
-    row = np.flatnonzero(times)
-    label = np.where(found, ledger.claim, ledger.label)[row]
-    row = row[np.lexsort((-ledger.score[row], label))]
-    label = np.where(found, ledger.claim, ledger.label)[row]
-    return _average(label, ledger.score[row], (right | found)[row], ledger.positives, ledger.positives)
+def resampled_costs(ledger: Ledger, classes: int, weights: npt.NDArray[np.int32]) -> Float:
+    """What mending each kind gains on draws of the images, mean over classes: float64 (11, draws).
+
+    In the order of `ALL_KINDS` and `SPECIAL`; ``weights`` is int32 (draws, images).
+    """
+
+    def total(label: npt.NDArray[np.int32], image: npt.NDArray[np.int32]) -> Int:
+        return summed(np.ones(len(label), np.int64), label, image, classes, weights)
+
+    before = total(ledger.truth_label, ledger.truth_image)
+
+    def average(m: Mended) -> Float:
+        image, positives = ledger.image[m.row], total(ledger.truth_label[m.wanted], ledger.truth_image[m.wanted])
+        precision = precision_of_classes(m.label, image, m.right[None], ~m.right[None], positives, weights)[0]
+        return _defined(precision, positives, total(m.label, image), before)
+
+    gained = _gained([average(m) for m in mended(ledger)])[1]
+    return mean_over(np.moveaxis(gained, 1, -1))
 
 
-def _form(ledger: Ledger, form: int, right: Bool) -> Float:
-    chosen = ledger.form == form
-    times = np.where(chosen, ledger.gains + right, 1)
-    return _precision(ledger, times, right | (chosen & (ledger.gains > 0)), ledger.positives)
+def _gained(averages: Sequence[Float]) -> tuple[Float, Float]:
+    """The first, and what each of the others has beyond it; what is left of rounding goes."""
+    now = averages[0]
+    return now, np.maximum(np.stack(averages[1:]) - now, 0)
 
 
-def _precision(ledger: Ledger, times: Int, right: Bool, positives: Int) -> Float:
-    """Average precision of each class where prediction i stands ``times[i]`` times."""
-    row = np.repeat(np.arange(len(times)), times)
-    return _average(ledger.label[row], ledger.score[row], right[row], positives, ledger.positives)
-
-
-def _average(label: npt.NDArray[np.int32], score: Float, right: Bool, positives: Int, before: Int) -> Float:
-    ranking = Ranking(label.astype(np.int64), score, len(positives))
-    average = ranking.precision(right, ~right, positives)[0].mean(1)
-    alone = np.bincount(label, minlength=len(positives)) == 0
-    average = np.where(positives > 0, average, alone)
-    return np.where(before > 0, average, np.nan)
+def _defined(precision: Float, positives: Int, predictions: Int, before: Int) -> Float:
+    """Precision of each class by the rule for classes that are left without truth; all of one shape."""
+    return np.where(before > 0, np.where(positives > 0, precision, predictions == 0), np.nan)

@@ -13,7 +13,7 @@ from apiece.metrics._bootstrap import weighted_precision
 from apiece.metrics._match import AREA_RANGES, IOU_THRESHOLDS
 from apiece.metrics._tally import Tally
 
-__all__ = ["resampled"]
+__all__ = ["precision_of_classes", "resampled", "summed"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ def resampled(t: Tally, prefix: str, classes: Sequence[str], max_dets: Sequence[
     per_class: dict[str, dict[str, Float]] = {name: {} for name in classes}
     order = np.lexsort((-t.score, t.label))
     for a, area in enumerate(AREA_RANGES):
-        positives = _summed(t.truth_counts[a].astype(np.int64), t.truth_label, t.truth_image, len(classes), weights)
+        positives = summed(t.truth_counts[a].astype(np.int64), t.truth_label, t.truth_image, len(classes), weights)
         for key, by_class in _precision(t, a, order, positives, weights):
             numbers[f"{prefix}{key}_{area}" if area else prefix + key] = _mean_defined(by_class)
             if not area:
@@ -47,22 +47,43 @@ def resampled(t: Tally, prefix: str, classes: Sequence[str], max_dets: Sequence[
         found = np.unpackbits(t.right[a], axis=1).sum(1, dtype=np.int64)
         limits = [(f"ar_{area}", found)] if area else [(f"ar{n}", np.where(t.rank < n, found, 0)) for n in max_dets]
         for key, hits in limits:
-            total = _summed(hits, t.label, t.image, len(classes), weights)
+            total = summed(hits, t.label, t.image, len(classes), weights)
             numbers[prefix + key] = _mean_defined(_share(total, positives * len(IOU_THRESHOLDS)))
     return Resampled(numbers, per_class)
 
 
 def _precision(t: Tally, area: int, order: Int, positives: Int, weights: Weights) -> Iterator[tuple[str, Float]]:
     """``ap``, and of all sizes ``ap50`` and ``ap75``: float64 (classes, draws), NaN where there is no truth."""
-    ends = np.searchsorted(t.label[order], np.arange(len(positives) + 1))
-    out = {key: np.empty(positives.shape) for key in (("ap",) if area else ("ap", "ap50", "ap75"))}
+    right, wrong = (_levels(bits[area, order]) for bits in (t.right, t.wrong))
+    by_level = precision_of_classes(t.label[order], t.image[order], right, wrong, positives, weights)
+    yield "ap", by_level.mean(0)
+    for percent in () if area else (50, 75):
+        yield f"ap{percent}", by_level[_AT[percent]]
+
+
+def precision_of_classes(
+    label: npt.NDArray[np.int32],
+    image: npt.NDArray[np.int32],
+    right: Bool,
+    wrong: Bool,
+    positives: Int,
+    weights: Weights,
+) -> Float:
+    """Average precision of each class on each draw: float64 (thresholds, classes, draws), NaN where there is no truth.
+
+    Parameters
+    ----------
+    label, image : int32 (P,), ordered by class and descending score.
+    right, wrong : bool (thresholds, P), true and false positives.
+    positives : int64 (classes, draws), truth that counts.
+    weights : int32 (draws, images).
+    """
+    ends = np.searchsorted(label, np.arange(len(positives) + 1))
+    out = np.empty((len(right), *positives.shape))
     for k, truths in enumerate(positives):
-        rows = order[ends[k] : ends[k + 1]]
-        right, wrong = (_levels(bits[area, rows]) for bits in (t.right, t.wrong))
-        by_level = weighted_precision(weights, t.image[rows], right, wrong, truths)
-        for key, values in out.items():
-            values[k] = by_level.mean(0) if key == "ap" else by_level[_AT[int(key[2:])]]
-    yield from out.items()
+        rows = slice(ends[k], ends[k + 1])
+        out[:, k] = weighted_precision(weights, image[rows], right[:, rows], wrong[:, rows], truths)
+    return out
 
 
 def _levels(bits: npt.NDArray[np.uint8]) -> Bool:
@@ -70,7 +91,7 @@ def _levels(bits: npt.NDArray[np.uint8]) -> Bool:
     return np.ascontiguousarray(np.unpackbits(bits, axis=1, count=len(IOU_THRESHOLDS)).T).astype(bool)
 
 
-def _summed(
+def summed(
     values: Int, label: npt.NDArray[np.int32], image: npt.NDArray[np.int32], classes: int, weights: Weights
 ) -> Int:
     """``values`` added up by class on each draw: int64 (classes, draws)."""

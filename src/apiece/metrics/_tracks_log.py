@@ -7,6 +7,8 @@ The rules that all of them share:
 - Overlap is mask IoU. Predictions below ``Settings.conf`` are left out.
 - Crowds are no truth. A prediction without a match at IoU 0.5 of which more than half lies in a crowd of its class, or
   in an ignored region of the frame, is left out: KITTI MOTS' rule (https://www.vision.rwth-aachen.de/page/mots).
+- There are no bootstrap intervals: frames of one video are no independent images, and a set holds too few videos to
+  draw whole ones. The extra ``"sequences"`` shows how far the videos lie apart.
 """
 
 from __future__ import annotations

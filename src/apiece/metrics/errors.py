@@ -27,10 +27,11 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
+from apiece.metrics._bootstrap import weighted_sums
 from apiece.metrics._cells import mean_over
-from apiece.metrics._errors_cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, joined
+from apiece.metrics._errors_cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, joined, resampled_costs
 from apiece.metrics._errors_forms import FORMS, Forms, Near, forms
 from apiece.metrics._errors_kinds import KINDS, Nearest, Verdicts, verdicts
 from apiece.metrics._tally import need_scores
@@ -121,15 +122,15 @@ def decomposition(ledger: Ledger, iou: float, classes: tuple[str, ...]) -> Decom
     iou : at which it was made.
     classes : class names.
 
-    >>> one = {"label": np.zeros(2, np.int32), "score": np.array([0.9, 0.8]), "kind": np.array([4, -1], np.int8)}
-    >>> rest = {name: np.full(2, -1, np.int8) for name in ("form", "claim")} | {"gains": np.zeros(2, np.int32)}
-    >>> truth = {name: np.array([n]) for name, n in (("positives", 1), ("missed", 0), ("lost", 0), ("split", 0))}
-    >>> found = decomposition(Ledger(**one, **rest, **truth), 0.5, ("cell",))
+    >>> none, nothing = np.zeros(2, np.int32), np.full(2, -1, np.int8)
+    >>> predicted = (none, none, np.array([0.9, 0.8]), np.array([4, -1], np.int8), nothing, nothing, none)
+    >>> truth = (none[:1], none[:1], *np.zeros((3, 1), bool))
+    >>> found = decomposition(Ledger(*predicted, *truth), 0.5, ("cell",))
     >>> round(found.ap, 6), round(float(found.cost[found.kinds.index("background")]), 6)
     (0.5, 0.5)
     """
-    ap, cost, special = costs(ledger)
-    count = counts(ledger)
+    ap, cost, special = costs(ledger, len(classes))
+    count = counts(ledger, ledger.label, ledger.truth_label, len(classes))
     crossing = np.bincount((ledger.kind + 1) * 4 + (ledger.form + 1), minlength=24).reshape(6, 4)
     return Decomposition(
         iou=iou,
@@ -151,7 +152,7 @@ def decomposition(ledger: Ledger, iou: float, classes: tuple[str, ...]) -> Decom
 class Errors:
     """Kinds of errors and their costs over a stream of batches.
 
-    Memory: about 60 bytes per prediction.
+    Memory: about 70 bytes per prediction.
     """
 
     judges: ClassVar[Judges] = "ranked"
@@ -193,7 +194,7 @@ class Errors:
         per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes}
         extras: dict[str, object] = {}
         for level, ledgers, suffix in zip(_LEVELS, self._ledgers, ("", "75"), strict=True):
-            made = decomposition(joined(ledgers, len(self.classes)), level, self.classes)
+            made = decomposition(joined(ledgers), level, self.classes)
             extras[f"decomposition{suffix}"] = made
             costs = np.concatenate([made.cost_per_class, made.special_per_class], 1)
             numbers |= _keyed(np.append(made.cost, made.special_cost), made.count, suffix)
@@ -201,6 +202,16 @@ class Errors:
                 per_class[name] |= _keyed(costs[k], made.count_per_class[k], suffix)
         faults = _joined_faults(self._faults)
         return MetricResult(numbers, per_class, extras | {"faults": faults}, self._notes(len(faults.index)))
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        numbers: dict[str, Float] = {}
+        for ledgers, suffix in zip(self._ledgers, ("", "75"), strict=True):
+            whole = joined(ledgers)
+            by_image = counts(whole, whole.image, whole.truth_image, weights.shape[1])
+            cost = resampled_costs(whole, len(self.classes), weights)
+            numbers |= dict(zip(_keys(suffix), [*cost, *weighted_sums(weights, by_image).T], strict=True))
+        return Resampled(numbers, {})
 
     def _notes(self, judged: int) -> tuple[str, ...]:
         """What the limit left out: a cap that bites says so."""
@@ -215,30 +226,32 @@ class Errors:
 METRIC = Errors
 
 
+def _keys(suffix: str) -> list[str]:
+    costs = [f"dap{suffix}_{name}" for name in (*ALL_KINDS, *SPECIAL)]
+    return costs + [f"errors{suffix}_{name}" for name in ALL_KINDS]
+
+
 def _keyed(cost: Float, count: Int, suffix: str) -> dict[str, float]:
-    gained = {f"dap{suffix}_{name}": float(value) for name, value in zip((*ALL_KINDS, *SPECIAL), cost, strict=True)}
-    return gained | {f"errors{suffix}_{name}": float(n) for name, n in zip(ALL_KINDS, count, strict=True)}
+    return {key: float(value) for key, value in zip(_keys(suffix), [*cost, *count], strict=True)}
 
 
 def _ledger(batch: Batch, kept: Bool, found: Verdicts, shapes: Forms) -> Ledger:
     truth, predicted = batch.truth, batch.predicted
-    row = np.flatnonzero(kept & ~found.ignored)
+    row, single = np.flatnonzero(kept & ~found.ignored), np.flatnonzero(~truth.crowd)
     claim = np.where(found.gains, np.append(truth.label, -1)[found.about], -1)
-
-    def by_class(rows: Bool) -> Int:
-        return np.bincount(truth.label[rows], minlength=len(batch.classes))
-
     return Ledger(
         label=predicted.label[row].astype(np.int32),
+        image=(batch.first + predicted.image[row]).astype(np.int32),
         score=predicted.score[row],
         kind=found.kind[row],
         form=shapes.form[row],
         claim=claim[row].astype(np.int32),
         gains=shapes.gains[row].astype(np.int32),
-        positives=by_class(~truth.crowd),
-        missed=by_class(found.missed),
-        lost=by_class(found.lost),
-        split=by_class(shapes.split),
+        truth_label=truth.label[single].astype(np.int32),
+        truth_image=(batch.first + truth.image[single]).astype(np.int32),
+        missed=found.missed[single],
+        lost=found.lost[single],
+        split=shapes.split[single],
     )
 
 

@@ -1,17 +1,18 @@
 """COCO mask AP beside faster-coco-eval and pycocotools: time and memory, in one run.
 
-    python benchmarks/metrics.py [--repeat 5] [--with-pycocotools] [--case a|b]
+    python benchmarks/metrics.py [--repeat 5] [--with-pycocotools] [--case a|b|c]
 
 What is timed, the same on all sides: COCO mask evaluation (``segm``) from compressed RLE in memory (the dictionaries of
 a COCO file and of a result file, decoded from JSON before the clock starts) to the twelve numbers. For pycocotools and
 faster-coco-eval: ``createIndex``, ``loadRes``, ``evaluate``, ``accumulate``, ``summarize``. For apiece:
-`Masks.from_coco`, `Instances`, and `evaluate`. "apiece, mask and box" gives the box numbers in the same pass, which the
-others would need a second one for; "apiece, every metric" all that applies (boundary AP, panoptic quality, AJI, class
+`Masks.from_coco`, `Instances`, and `evaluate`. "mask and box" has the box numbers, too, for which the others need a
+second pass over what is loaded; "apiece, every metric" all that applies (boundary AP, panoptic quality, AJI, class
 maps, confusion, errors and the rest), with every detection in the final answer, too. Sides take turns, each run in a
 process of its own; memory is the peak resident set above what the process held when the clock started (Linux).
 
 a: 500 images of 640 x 480, 8 truths and 100 detections each, 80 classes, max_dets 1, 10, 100.
 b: 20 images of 2048 x 2048, 1,500 truths and 1,800 detections each, 1 class, max_dets 1, 10, 2000.
+c: as a, 5,000 images.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ CASES = {
     "b": {"images": 20, "size": (2048, 2048), "truths": 1500, "found": 1800, "classes": 1, "radius": (12, 24),
           "max_dets": (1, 10, 2000)},
 }  # fmt: skip
+CASES["c"] = CASES["a"] | {"images": 5000}
 
 
 def make(case: dict[str, Any], seed: int = 0) -> dict[str, Any]:
@@ -125,8 +127,9 @@ def _ours(
     return [result[f"mask_{key}"] for key in [*keys, "ar_small", "ar_medium", "ar_large"]]
 
 
-def theirs(name: str) -> Callable[[dict[str, Any], tuple[int, ...]], list[float]]:
-    """pycocotools or faster-coco-eval."""
+def theirs(side: str) -> Callable[[dict[str, Any], tuple[int, ...]], list[float]]:
+    """pycocotools or faster-coco-eval, of masks, or of masks and then of boxes."""
+    name, _, kinds = side.partition(", ")
 
     def run(data: dict[str, Any], max_dets: tuple[int, ...]) -> list[float]:
         if name == "pycocotools":
@@ -138,11 +141,13 @@ def theirs(name: str) -> Callable[[dict[str, Any], tuple[int, ...]], list[float]
         truth = COCO()
         truth.dataset = {key: data[key] for key in ("images", "annotations", "categories")}
         truth.createIndex()
-        e = Evaluator(truth, truth.loadRes(data["results"]), "segm")
-        e.params.maxDets = list(max_dets)
-        e.evaluate()
-        e.accumulate()
-        e.summarize()
+        found = truth.loadRes(data["results"])
+        for kind in ("bbox", "segm") if kinds else ("segm",):
+            e = Evaluator(truth, found, kind)
+            e.params.maxDets = list(max_dets)
+            e.evaluate()
+            e.accumulate()
+            e.summarize()
         precision = np.asarray(e.eval["precision"])[..., 0, -1]
         # both summaries answer -1 for other limits, so the mean is taken here
         return [float(precision[precision > -1].mean()), *np.asarray(e.stats)[1:12].tolist()]
@@ -191,7 +196,7 @@ def compare(name: str, sides: list[str], repeat: int, folder: Path) -> None:
     for side, found in runs.items():
         seconds = [r["seconds"] for r in found]
         print(
-            f"  {side:21s} min {min(seconds):7.2f} s  median {statistics.median(seconds):7.2f} s  "
+            f"  {side:31s} min {min(seconds):7.2f} s  median {statistics.median(seconds):7.2f} s  "
             f"cpu min {min(r['cpu'] for r in found):7.2f} s  "
             f"peak +{max(r['added_mb'] for r in found):5.0f} MB  mask AP {found[0]['numbers'][0]:.9f}  n {len(found)}"
         )
@@ -211,7 +216,8 @@ def main() -> None:
         return
     import tempfile
 
-    sides = ["apiece", "apiece, mask and box", "apiece, every metric", "faster-coco-eval"]
+    sides = ["apiece", "apiece, mask and box", "apiece, every metric"]
+    sides += ["faster-coco-eval", "faster-coco-eval, mask and box"]
     sides += ["pycocotools"] * args.with_pycocotools
     with tempfile.TemporaryDirectory() as folder:
         for name in [args.case] if args.case else CASES:

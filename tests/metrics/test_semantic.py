@@ -67,6 +67,14 @@ def test_equal_to_dense_maps(seed: int, conf: float, void: bool) -> None:
         assert result.per_class[name] == pytest.approx(one, nan_ok=True)
 
 
+def test_images_without_anything_are_background() -> None:
+    nothing = Instances.empty((4, 5), ("a",), scored=True)
+    found = evaluate([(nothing, nothing)], metrics=["semantic"])
+    assert found["pixel_accuracy"] == found["miou_background"] == 1
+    assert np.isnan(found["miou"])
+    assert np.isnan(evaluate([(nothing, nothing)], metrics=["semantic"], stuff=["a"])["pixel_accuracy"])
+
+
 def test_deep_stacks_show_what_lies_on_top() -> None:
     rng = np.random.default_rng(0)
     corner = rng.integers(0, 20, (300, 2))

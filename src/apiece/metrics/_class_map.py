@@ -52,12 +52,12 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     seen = _shown(truth, bottom_up, place[: ends[0].size].reshape(2, -1), len(length), rows - 1)
     told = _shown(predicted, worst_first, place[ends[0].size :].reshape(2, -1), len(length), rows - 1)
     covered = seen < rows - 1 if void else (seen < rows - 1) | (told < rows - 1)
-    length, seen, told = length[covered], seen[covered], told[covered]
-    image = cuts[:-1][covered] >> keys.column_bits
+    # as float, which bincount would make of it each time
+    length = (length * covered).astype(np.float64)
+    image = cuts[:-1] >> keys.column_bits
     first = image * rows
-    right = seen == told
     columns = [
-        np.bincount(first[right] + seen[right], length[right], batch.count * rows),
+        np.bincount(first + seen, length * (seen == told), batch.count * rows),
         np.bincount(first + seen, length, batch.count * rows),
         np.bincount(first + told, length, batch.count * rows),
     ]

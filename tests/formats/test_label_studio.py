@@ -55,6 +55,10 @@ def square() -> np.ndarray:
     return a
 
 
+def drawn(codes: Any, size: tuple[int, int]) -> Masks:
+    return Masks.from_coco([decode_brush(codes, size)], size[::-1]).transpose()
+
+
 def bits(*words: tuple[int, int]) -> list[int]:
     """Numbers of so many bits each, packed."""
     text = "".join(f"{value:0{size}b}" for value, size in words)
@@ -68,13 +72,13 @@ HEAD = [(7, 5), (2, 4), (3, 4), (7, 4), (15, 4)]  # words of 8 bits, lengths of 
 def test_brush_bits() -> None:
     # 3 x 1 pixels, the middle one painted: 4 zeros, 4 times 255, 4 zeros
     runs = [(1, 1), (0, 2), (3, 3), (0, 8), (1, 1), (1, 2), (3, 4), (255, 8), (1, 1), (0, 2), (3, 3), (0, 8)]
-    assert decode_brush(bits((12, 32), *HEAD, *runs), (1, 3)).to_dense().tolist() == [[[False, True, False]]]
+    assert drawn(bits((12, 32), *HEAD, *runs), (1, 3)).to_dense().tolist() == [[[False, True, False]]]
     # the same as single values; colours differ from alpha
     single = [(0, 1), (2, 2), (11, 8), *((v, 8) for v in (9, 9, 9, 0, 1, 2, 3, 77, 0, 5, 0, 0))]
-    assert decode_brush(bits((12, 32), *HEAD, *single), (1, 3)).to_dense().tolist() == [[[False, True, False]]]
+    assert drawn(bits((12, 32), *HEAD, *single), (1, 3)).to_dense().tolist() == [[[False, True, False]]]
     # blocks that end inside a pixel
     cut = [(1, 1), (0, 2), (1, 3), (0, 8), (0, 1), (0, 2), (1, 3), (0, 8), (200, 8), (1, 1), (1, 2), (7, 4), (0, 8)]
-    assert decode_brush(bits((12, 32), *HEAD, *cut), (1, 3)).to_dense().tolist() == [[[True, False, False]]]
+    assert drawn(bits((12, 32), *HEAD, *cut), (1, 3)).to_dense().tolist() == [[[True, False, False]]]
     # as Label Studio's own encoder writes it
     (codes,) = encode_brush(Masks.from_dense([[[0, 1, 0]]]))
     short = [(1, 1), (0, 2), (3, 3)]
@@ -103,13 +107,13 @@ def test_broken_brush(codes: Any, reason: str) -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.floats(0, 1))
 def test_any_brush_comes_back(seed: int, height: int, width: int, share: float) -> None:
     masks = Masks.from_dense(np.random.default_rng(seed).random((2, height, width)) < share)
-    again = [decode_brush(codes, masks.size) for codes in encode_brush(masks)]
+    again = [drawn(codes, masks.size) for codes in encode_brush(masks)]
     assert Masks.concatenate(again) == masks
 
 
 def test_a_large_brush_comes_back() -> None:
     masks = Masks.from_boxes([[100, 50, 1500, 1100], [0, 0, 1600, 1200]], (1200, 1600))
-    assert Masks.concatenate([decode_brush(codes, masks.size) for codes in encode_brush(masks)]) == masks
+    assert Masks.concatenate([drawn(codes, masks.size) for codes in encode_brush(masks)]) == masks
 
 
 def test_every_kind_of_shape(saved: Save) -> None:

@@ -15,7 +15,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 
-__all__ = ["EVERYTHING", "Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "refuse"]
+__all__ = ["EVERYTHING", "Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "once", "refuse"]
 
 Record = tuple[ImageRef, Instances]
 OnBad = Callable[[FormatError], None] | None
@@ -27,6 +27,20 @@ def refuse(error: FormatError, on_bad: OnBad) -> None:
     if on_bad is None:
         raise error
     on_bad(error)
+
+
+def once(on_bad: OnBad) -> OnBad:
+    """``on_bad`` that is told nothing twice, for readers that come across the same entry in two ways."""
+    if on_bad is None:
+        return None
+    told: set[str] = set()
+
+    def tell(error: FormatError) -> None:
+        if str(error) not in told:
+            told.add(str(error))
+            on_bad(error)
+
+    return tell
 
 
 def each(labels: LabelSet, on_bad: OnBad) -> Iterator[Record]:

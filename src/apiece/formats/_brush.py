@@ -15,20 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core.masks import Masks
-from apiece.formats._entries import BadEntryError
+from apiece.formats._entries import BadEntryError, RowRle
 
 __all__ = ["decode_brush", "encode_brush"]
 
 _SIZES = (3, 4, 8, 16)
 _HEAD = 32 + 5 + 4 * 4
+_MOST = (1 << 64) - 1
 
 
-def decode_brush(codes: Any, size: tuple[int, int]) -> Masks:
-    """A brush region as one mask on an image of ``size``."""
+def decode_brush(codes: Any, size: tuple[int, int]) -> RowRle:
+    """A brush region on an image of ``size``."""
     height, width = size
-    if type(codes) is not list or not all(type(c) is int and 0 <= c < 256 for c in codes):
-        raise BadEntryError("rle must be a list of bytes, integers from 0 to 255")
-    data = bytes(codes)
+    try:
+        if type(codes) is not list or set(map(type, codes)) - {int}:
+            raise ValueError
+        data = bytes(codes)
+    except ValueError:
+        raise BadEntryError("rle must be a list of bytes, integers from 0 to 255") from None
     if len(data) * 8 < _HEAD:
         raise BadEntryError("rle is cut short")
     values = int.from_bytes(data[:4], "big")
@@ -38,50 +42,48 @@ def decode_brush(codes: Any, size: tuple[int, int]) -> Masks:
             f"is original_width or original_height wrong?"
         )
     starts, ends = _opaque(data, values)
-    # by rows is by columns of the picture with its sides exchanged
     counts = np.diff(np.concatenate([[0], np.stack([starts, ends], 1).ravel(), [height * width]]))
-    return Masks.from_coco([{"size": [width, height], "counts": counts.tolist()}]).transpose()
+    return RowRle(size=[width, height], counts=counts.tolist())
 
 
 def _opaque(data: bytes, values: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Half-open runs of pixels, counted by rows, whose alpha is more than 0."""
-    bits = int.from_bytes(data[:8].ljust(8, b"\0"), "big")
-    word = (bits >> (64 - 37)) % 32 + 1
-    sizes = [(bits >> (64 - 41 - 4 * k)) % 16 + 1 for k in range(4)]
+    total = len(data) * 8
+    data += bytes(8)  # so that 64 bits can be had from any place
+
+    def ahead() -> int:
+        """At least 57 bits from here on, with zeros behind them to 64."""
+        return (int.from_bytes(data[at >> 3 : (at >> 3) + 8], "big") << (at & 7)) & _MOST
+
+    at = 32
+    bits = ahead()
+    word = (bits >> 59) + 1
+    sizes = [((bits >> (55 - 4 * k)) & 15) + 1 for k in range(4)]
     starts: list[int] = []
     ends: list[int] = []
-    at, i, total = _HEAD, 0, len(data) * 8
-
-    def read(count: int) -> int:
-        nonlocal at
-        first, last = at >> 3, (at + count + 7) >> 3
-        at += count
+    at, i = _HEAD, 0
+    while i < values:
+        bits = ahead()
+        size = sizes[(bits >> 61) & 3]
+        j = i + 1 + ((bits >> (61 - size)) & ((1 << size) - 1))
+        repeated = bits >> 63
+        at += 3 + size + word * (1 if repeated else j - i)
         if at > total:
             raise BadEntryError("rle is cut short")
-        return (int.from_bytes(data[first:last], "big") >> (8 * last - at)) & ((1 << count) - 1)
-
-    while i < values:
-        head = read(3)
-        j = i + 1 + read(sizes[head & 3])
         if j > values:
             raise BadEntryError("rle holds more values than it says")
-        if head & 4:
-            if read(word):
-                # pixels whose fourth value lies in the run
-                starts.append(i // 4)
-                ends.append(j // 4)
-        else:
-            if at + (j - i) * word > total:
-                raise BadEntryError("rle is cut short")
-            alpha = i + (3 - i) % 4
-            for k in range(alpha, j, 4):
-                back = at
-                at += (k - i) * word
-                if read(word):
+        if not repeated:
+            end = at
+            for k in range(i + (3 - i) % 4, j, 4):
+                at = end - (j - k) * word
+                if ahead() >> (64 - word):
                     starts.append(k // 4)
                     ends.append(k // 4 + 1)
-                at = back
-            at += (j - i) * word
+            at = end
+        elif (bits >> (61 - size - word)) & ((1 << word) - 1):
+            # pixels whose fourth value lies in the run
+            starts.append(i // 4)
+            ends.append(j // 4)
         i = j
     a, b = np.array(starts, np.int64), np.array(ends, np.int64)
     full = b > a

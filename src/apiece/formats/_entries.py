@@ -19,13 +19,14 @@ from apiece.errors import FormatError, InvalidInstancesError
 from apiece.formats._base import OnBad, Record, each, refuse
 from apiece.formats._columns import table, take
 from apiece.formats._json import kind_of
-from apiece.formats._sizes import image_size
+from apiece.formats._sizes import LONGEST, image_size
 
 __all__ = [
     "BadEntryError",
     "Entry",
     "EntrySet",
     "Part",
+    "RowRle",
     "assemble",
     "box_shape",
     "checked_size",
@@ -39,13 +40,16 @@ __all__ = [
 Points = npt.NDArray[np.float64]
 Part = list[Points]
 """One outline and its holes, each (K, 2) x, y in pixels."""
-_LONGEST = 1 << 22  # pixels along one side of an image; more is a lie in a header
 _PASSAGES = 1 << 24  # edges times columns rasterised together
 _SLACK = 1.0  # tools round, and draw their last point on the border; further out is another image's annotation
 
 
 class BadEntryError(Exception):
     """What is wrong with one entry, without the place."""
+
+
+class RowRle(dict[str, Any]):
+    """COCO RLE of a picture whose sides are exchanged: runs go along the rows of the image."""
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class Entry:
     """Line or key, for messages."""
     label: int
     shape: list[Part] | tuple[npt.NDArray[np.bool_], tuple[int, int]] | dict[str, Any] | Masks
-    """Parts with holes; a crop and the x, y of its corner; COCO RLE; or a set of one mask."""
+    """Parts with holes; a crop and the x, y of its corner; COCO RLE, or by rows; or a set of one mask."""
     id: int | None = None
     score: float | None = None
     crowd: bool = False
@@ -107,8 +111,8 @@ class EntrySet:
 def checked_size(height: Any, width: Any) -> tuple[int, int]:
     """(height, width) of an image as a file states them, if they can be true."""
     for value, name in ((height, "height"), (width, "width")):
-        if type(value) is not int or not 1 <= value <= _LONGEST:
-            raise BadEntryError(f"image {name} must be an integer from 1 to {_LONGEST}, got {str(value)[:40]}")
+        if type(value) is not int or not 1 <= value <= LONGEST:
+            raise BadEntryError(f"image {name} must be an integer from 1 to {LONGEST}, got {str(value)[:40]}")
     return height, width
 
 
@@ -351,5 +355,6 @@ _DRAW: dict[type, Callable[[list[Any], tuple[int, int]], Masks]] = {
     list: _draw_parts,
     tuple: _draw_crops,
     dict: Masks.from_coco,
+    RowRle: lambda shapes, size: Masks.from_coco(shapes, (size[1], size[0])).transpose(),
     Masks: lambda shapes, size: Masks.concatenate(shapes),
 }

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from apiece._atomic import atomic
 from apiece.errors import FormatError
 
-__all__ = ["IMAGE_SUFFIXES", "atomic_file", "atomic_folder", "inside", "pick_folder", "rasters", "stem_key"]
+__all__ = ["IMAGE_SUFFIXES", "atomic_file", "atomic_folder", "inside", "is_file", "pick_folder", "rasters", "stem_key"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _PROBES = 32  # images looked for before a folder is taken to be the wrong one
@@ -80,11 +80,16 @@ def inside(name: str) -> str | None:
     return None
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file; False for what no file can be called, where `Path.is_file` raises before Python 3.14."""
+    return os.path.isfile(path)
+
+
 def pick_folder(names: Iterator[str], candidates: list[Path]) -> Path:
     """The first candidate that holds one of the first few ``names``; the first of all if none does."""
     for _, name in zip(range(_PROBES), names, strict=False):
         for folder in candidates:
-            if (folder / name).is_file():
+            if is_file(folder / name):
                 return folder
     return candidates[0]
 

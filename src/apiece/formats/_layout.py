@@ -27,7 +27,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._base import OnBad, Record, refuse
-from apiece.formats._files import inside
+from apiece.formats._files import inside, is_file
 from apiece.formats._json import load_json
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "RasterSet",
     "add_region",
     "find_image",
+    "find_images",
     "load_sidecar",
     "region_said",
     "regions_of",
@@ -194,9 +195,15 @@ def find_image(folder: Path, key: str) -> Path | None:
     """The image ``key`` with any of the usual endings, if there is one."""
     for suffix in _SUFFIXES:
         for ending in (suffix, suffix.upper()):
-            if (folder / (key + ending)).is_file():
+            if is_file(folder / (key + ending)):
                 return folder / (key + ending)
     return None
+
+
+def find_images(folder: Path) -> dict[str, Path]:
+    """All that `find_image` would find directly in a folder, by key."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES] if folder.is_dir() else []
+    return {p.stem: p for p in sorted(found, key=lambda p: _SUFFIXES.index(p.suffix.lower()), reverse=True)}
 
 
 def save_label_png(array: npt.NDArray[Any], path: Path, palette: list[int] | None = None) -> None:

@@ -19,7 +19,8 @@ __all__ = ["Frame", "Line", "decode_lines", "is_mots_text", "read_lines", "write
 
 _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
 _LONGEST = 1 << 22
-_MOST_FRAMES = 1 << 18  # frames without a line are filled in, so that a slip must not make millions
+_MOST_FRAMES = 1 << 18
+_LONGEST_GAP = 1 << 14  # frames without a line are filled in, so that a slip must not make many: nine minutes of video
 IGNORE_CLASS, IGNORE_ID = 10, 10000
 _EMPTY: dict[str, object] = {}
 """A region without a pixel."""
@@ -76,9 +77,22 @@ def read_lines(path: Path, numbers: dict[int, int], on_bad: OnBad) -> dict[int, 
         raise FormatError(path, f"cannot be read: {error.strerror}") from None
     if not frames:
         raise FormatError(path, "holds no line of MOTS: frame id class height width run-lengths")
+    _check_gaps(path, frames, on_bad)
     first, last = min(frames), max(frames)
-    size = frames[first].size
-    return {k: frames.get(k) or Frame(size, []) for k in range(first, last + 1)}
+    empty = Frame(frames[first].size, [])
+    return {k: frames.get(k, empty) for k in range(first, last + 1)}
+
+
+def _check_gaps(path: Path, frames: dict[int, Frame], on_bad: OnBad) -> None:
+    last = min(frames)
+    for number in sorted(frames):
+        if number - last <= _LONGEST_GAP:
+            last = number
+            continue
+        frame = frames.pop(number)
+        for line in [*frame.lines, *([frame.ignore] if frame.ignore else [])]:
+            gap = f"frame {number} is {number - last} frames after any other, which looks like a slip"
+            refuse(FormatError(path, f"line {line.number}: {gap}; up to {_LONGEST_GAP} pass"), on_bad)
 
 
 def _add(frames: dict[int, Frame], seen: set[tuple[int, int]], raw: bytes, k: int, numbers: dict[int, int]) -> None:

@@ -9,7 +9,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._base import Record
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, rasters, stem_key
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, is_file, rasters, stem_key
 
 __all__ = ["image_of", "label_files", "write_each"]
 
@@ -32,13 +32,13 @@ def image_of(file: Path, root: Path, images: Path | None, stated: object) -> Ima
         reason = inside(stated)
         if reason:
             raise FormatError(file, f"image name {reason}")
-        folder = next((f for f in folders if (f / stated).is_file()), folders[0])
+        folder = next((f for f in folders if is_file(f / stated)), folders[0])
         return ImageRef(folder / stated, stated)
     key = stem_key(file, root)
     for folder in folders:
         for ending in ("", *IMAGE_SUFFIXES, *(s.upper() for s in IMAGE_SUFFIXES)):
             name = key + ending  # "a.png.geojson" is of "a.png"
-            if Path(name).suffix.lower() in IMAGE_SUFFIXES and (folder / name).is_file():
+            if Path(name).suffix.lower() in IMAGE_SUFFIXES and is_file(folder / name):
                 return ImageRef(folder / name, name)
     name = key if Path(key).suffix.lower() in IMAGE_SUFFIXES else key + ".png"
     return ImageRef(folders[0] / name, name)

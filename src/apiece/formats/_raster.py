@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ import tifffile
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
-from apiece.errors import FormatError
+from apiece.errors import FormatError, ImageError
+from apiece.images._tiff_meta import check_directories
 
 __all__ = ["RASTER_SUFFIXES", "is_label_raster", "note_of", "read_raster", "stack_pages", "write_raster"]
 
@@ -42,6 +42,8 @@ def _failures(path: Path) -> Iterator[None]:
             yield
     except FormatError:
         raise
+    except ImageError as error:
+        raise FormatError(path, error.reason) from None
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror or error}") from None
     except Exception as error:
@@ -62,8 +64,13 @@ def read_raster(path: Path, page: int | None = None) -> npt.NDArray[Any]:
     FormatError
         for colour, floats, stacks, negative values, broken or oversized files.
     """
-    with _failures(path):
-        array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
+    try:
+        with _failures(path):
+            array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
+    except FormatError as error:
+        if page is None:
+            raise
+        raise FormatError(path, f"plane {page}: {error.reason}") from error
     if array.dtype.kind == "i" and array.size and array.min() < 0:
         raise FormatError(path, f"holds the negative value {array.min()}; objects count from 1, 0 is background")
     return array
@@ -98,6 +105,7 @@ def stack_pages(path: Path) -> int:
         with _failures(path):
             if not _is_tiff(path):
                 return 1
+            check_directories(path)
             with tifffile.TiffFile(path) as file:
                 return len(_planes(file)) or 1
     except FormatError:
@@ -120,10 +128,11 @@ def _planes(file: tifffile.TiffFile) -> range:
 
 
 def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
+    check_directories(path)
     with tifffile.TiffFile(path) as file:
         planes = _planes(file) if number is not None else range(0)
         if number is not None and number not in planes:
-            raise FormatError(path, f"has no plane {number}; it is a stack of {len(planes)}")
+            raise FormatError(path, f"is not there; it is a stack of {len(planes)}")
         if number is None and len(_planes(file)) > 1:
             raise FormatError(path, f"is a stack of {len(_planes(file))} planes, where one label map is expected")
         if number is None and len(file.pages) != 1:
@@ -135,7 +144,6 @@ def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
         if number is not None:
             return _plane(path, file, number)
         page = file.pages.first
-        _check_chain(path, file)
         shape = tuple(n for n in page.shape if n != 1) if len(page.shape) > 2 else page.shape
         if len(shape) > 2 or page.samplesperpixel > 1:
             raise FormatError(path, _COLOUR)
@@ -149,17 +157,6 @@ def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
         return array.view(np.uint8) if array.dtype.kind == "b" else array
 
 
-def _check_chain(path: Path, file: tifffile.TiffFile) -> None:
-    # a stack cut short behind its first page would pass for a single plane
-    kind, page = file.tiff, file.pages.first
-    file.filehandle.seek(page.offset)
-    (tags,) = struct.unpack(kind.tagnoformat, file.filehandle.read(kind.tagnosize))
-    file.filehandle.seek(page.offset + kind.tagnosize + tags * kind.tagsize)
-    (following,) = struct.unpack(kind.offsetformat, file.filehandle.read(kind.offsetsize))
-    if following >= path.stat().st_size:
-        raise FormatError(path, "is cut short: it refers to a page behind its end")
-
-
 def _plane(path: Path, file: tifffile.TiffFile, number: int) -> npt.NDArray[Any]:
     """One plane of a stack, and no more of the file than that."""
     (series,) = (s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced)
@@ -170,15 +167,15 @@ def _plane(path: Path, file: tifffile.TiffFile, number: int) -> npt.NDArray[Any]
         dtype = np.dtype(file.byteorder + key.dtype.char)
         start = -1 if series.dataoffset is None else int(series.dataoffset) + number * pixels * dtype.itemsize
         if start < 0 or start + pixels * dtype.itemsize > whole:
-            raise FormatError(path, f"is cut short: plane {number} is not in the file")
+            raise FormatError(path, "is cut short: it is not in the file")
         array = np.fromfile(path, dtype, pixels, offset=start).astype(dtype.newbyteorder("="))
         return array.reshape(key.imagelength, key.imagewidth)
     page = series.pages[number]
     if page is None:
-        raise FormatError(path, f"is cut short: plane {number} is not in the file")
+        raise FormatError(path, "is cut short: it is not in the file")
     stored = sum(page.databytecounts)
     if max(a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)) > whole:
-        raise FormatError(path, f"is cut short: plane {number} is not wholly in the file")
+        raise FormatError(path, "is cut short: it is not wholly in the file")
     _check_claim(path, pixels, stored, key.bitspersample / 8, 1 if key.compression == 1 else _INFLATION_TIFF)
     array = np.asarray(page.asarray()).reshape(key.imagelength, key.imagewidth)
     return array.view(np.uint8) if array.dtype.kind == "b" else array

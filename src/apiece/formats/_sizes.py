@@ -8,7 +8,10 @@ from apiece import images
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError, ImageError
 
-__all__ = ["image_size"]
+__all__ = ["LONGEST", "image_size"]
+
+LONGEST = 1 << 22
+"""Pixels along one side of an image; more is a lie in a header."""
 
 
 def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
@@ -27,4 +30,6 @@ def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
             f"image {ref.name!r}: its size is not stated, and the image {error.reason} ({ref.path}); "
             f"say where images are: images=...",
         ) from None
+    if max(height, width) > LONGEST:
+        raise FormatError(path, f"image {ref.name!r}: its header claims {width} x {height} pixels ({ref.path})")
     return height, width

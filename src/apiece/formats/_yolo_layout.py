@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import posixpath
 import re
 from collections.abc import Iterator
@@ -194,7 +195,8 @@ def _resolved(config: Config, root: Path, place: str, split: str) -> Path:
         if inside(candidate) is None:
             found = root / candidate
             labels = root / posixpath.dirname(label_path(posixpath.normpath(candidate) + "/a"))
-            if found.exists() or labels.is_dir():
+            # not those of Path, which raise for names that no file can have
+            if os.path.exists(found) or os.path.isdir(labels):
                 return found
     reason = inside(below) or f"{place!r} is not below {root}; images and labels must lie with their data.yaml"
     raise FormatError(config.path, f"{split}: {reason}")

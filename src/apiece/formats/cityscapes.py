@@ -30,7 +30,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._class_values import Values, instances_of, numbers_of
-from apiece.formats._files import atomic_folder
+from apiece.formats._files import atomic_folder, is_file
 from apiece.formats._json import load_json
 from apiece.formats._layout import (
     SIDECAR,
@@ -137,7 +137,7 @@ def _ref(folder: Path, key: str, note: Mapping[str, Any]) -> ImageRef:
 
 def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = labels.files[i]
-    if not file.is_file():
+    if not is_file(file):
         raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
     array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, file)
     numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _THINGS, set(_STUFF.values()), file))}

@@ -30,7 +30,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._ctc_tracks import Tracks, read_tracks
-from apiece.formats._files import atomic_folder, inside
+from apiece.formats._files import atomic_folder, inside, is_file
 from apiece.formats._layout import SIDECAR, RasterSet, load_sidecar, save_label_tiff, save_sidecar, sound
 from apiece.formats._raster import read_raster
 
@@ -146,7 +146,7 @@ def _ref(path: Path, images: Path | None, note: _Note, name: str | None) -> Imag
         name = f"{sequence}/t{frame:03d}.tif"
     file = outline or marker or path
     home = next((p.parent for p in file.parents if p.name.startswith(f"{sequence}_")), path)
-    if images is not None and not (images / name).is_file() and (images / Path(name).name).is_file():
+    if images is not None and not is_file(images / name) and is_file(images / Path(name).name):
         return ImageRef(images / Path(name).name, name)  # the folder of this sequence's images
     return ImageRef((images or home) / name, name)
 

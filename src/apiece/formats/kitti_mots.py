@@ -17,6 +17,7 @@ pixel says that it is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,13 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._class_values import Values, instances_of, numbers_of
-from apiece.formats._files import atomic_file, atomic_folder
+from apiece.formats._files import atomic_file, atomic_folder, is_file
 from apiece.formats._layout import (
     SIDECAR,
     RasterSet,
     add_region,
     find_image,
+    find_images,
     load_sidecar,
     region_said,
     regions_of,
@@ -124,7 +126,7 @@ def _ref(folder: Path, key: str, name: str | None) -> ImageRef:
 
 def _decode_png(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = labels.files[i]
-    if not file.is_file():
+    if not is_file(file):
         raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
     array = read_raster(file)
     regions = regions_of(array, {_IGNORE: "ignore"})
@@ -142,9 +144,10 @@ def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> RasterS
     notes: list[Frame] = []
     for file in files:
         sequence, folder = _sequence(file, images)
+        pictures = find_images(folder)
         for number, frame in read_lines(file, numbers, on_bad).items():
             key = f"{number:06d}"
-            found = find_image(folder, key)
+            found = pictures.get(key)
             name = f"{sequence}/{key}.png" if found is None else f"{sequence}/{found.name}"
             refs.append(ImageRef(found or folder / f"{key}.png", name, frame.size))
             places.append(file)
@@ -162,8 +165,17 @@ def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
 
 
 def _decode_text(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    found, regions = decode_lines(labels.files[i], labels.notes[i], labels.classes, labels.report)
+    frame = labels.notes[i]
+    if not frame.lines and frame.ignore is None:
+        return _nobody(frame.size, labels.classes), {}
+    found, regions = decode_lines(labels.files[i], frame, labels.classes, labels.report)
     return found, {"regions": regions} if regions else {}
+
+
+@lru_cache(maxsize=4)
+def _nobody(size: tuple[int, int], classes: tuple[str, ...]) -> Instances:
+    # a text may leave out thousands of frames
+    return Instances.empty(size, classes).replace(ids=np.zeros(0, np.int64))
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -139,7 +139,7 @@ def _values(path: Path, page: int | None) -> npt.NDArray[Any]:
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
     """Open one label map or a folder of them.
 
-    With ``on_bad`` every label map of a folder is decoded once now, so that ``refs`` names none that is broken.
+    With ``on_bad`` every label map is decoded once now, so that ``refs`` names none that is broken.
 
     Raises
     ------
@@ -169,7 +169,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
         elif key not in unclear:
             image = pictures.get(key)
             for name, page in _paged(file, _name(file, root, image, folder)):
-                if on_bad is None or (alone and page is None) or _sound(file, page, on_bad):
+                # of a broken file of one image nothing can be had, so it is raised in any case
+                if on_bad is None or _sound(file, page, None if alone and page is None else on_bad):
                     keys[key] = file
                     rows.append((file, image or absent / name, name, page))
                     found += image is not None

@@ -32,7 +32,7 @@ from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._bits import from_base64, from_png, to_png
 from apiece.formats._entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring
-from apiece.formats._files import atomic_folder, inside
+from apiece.formats._files import atomic_folder, inside, is_file
 from apiece.formats._items import ItemSet, load_object, no_constants
 from apiece.formats._json import kind_of, peek_json
 from apiece.formats._sizes import image_size
@@ -135,7 +135,7 @@ def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[st
         raise FormatError(file, f"imageHeight, imageWidth or a key of the image: {error}") from None
     kept = {s["label"] for s in document["shapes"] if type(s) is dict and type(s.get("label")) is str and s["label"]}
     path = (images or root) / name
-    if images is not None and not path.is_file() and (images / PurePosixPath(name).name).is_file():
+    if images is not None and not is_file(path) and is_file(images / PurePosixPath(name).name):
         path = images / PurePosixPath(name).name
     return ImageRef(path, name, size, None, extras), kept
 

@@ -27,7 +27,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, is_file
 from apiece.formats._layout import (
     SIDECAR,
     RasterSet,
@@ -174,7 +174,7 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
 
 
 def _mask(file: Path) -> npt.NDArray[np.bool_]:
-    if not file.is_file():
+    if not is_file(file):
         raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
     array = read_raster(file)
     mask: npt.NDArray[np.bool_] = array != 0

@@ -36,7 +36,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, each, refuse
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside, is_file
 from apiece.formats._json import load_json
 from apiece.formats._rle_rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
 from apiece.formats._sizes import image_size
@@ -209,7 +209,7 @@ def _image(name: str, folders: list[Path]) -> Path:
     endings = ("",) if Path(name).suffix.lower() in IMAGE_SUFFIXES else IMAGE_SUFFIXES
     options = itertools.chain((f"{name}{e}" for e in endings), (f"{name}/images/{name}{e}" for e in endings))
     tried = [folder / option for option in options for folder in folders]
-    return next((p for p in tried if p.is_file()), folders[0] / name)
+    return next((p for p in tried if is_file(p)), folders[0] / name)
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._columns import table, take
-from apiece.formats._files import atomic_folder, inside
+from apiece.formats._files import atomic_folder, inside, is_file
 from apiece.formats._layout import (
     RasterSet,
     add_region,
@@ -96,7 +96,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     files, refs, kept = [], [], []
     for key, where in keys.items():
         file = root / _OBJECTS / f"{key}.png"
-        if not file.is_file():
+        if not is_file(file):
             refuse(FormatError(where, f"{key!r}: there is no {_OBJECTS}/{key}.png"), on_bad)
             continue
         name = said.get("images", {}).get(key, {}).get("name")

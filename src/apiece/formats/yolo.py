@@ -16,6 +16,7 @@ parts are refused; ten digits make the way back exact.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import lru_cache
@@ -28,9 +29,9 @@ import yaml
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._base import Holds, LabelFormat, OnBad, Record, once, refuse
 from apiece.formats._entries import BadEntryError, Entry
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, inside, rasters, stem_key
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, inside, is_file, rasters, stem_key
 from apiece.formats._items import ItemSet
 from apiece.formats._sizes import image_size
 from apiece.formats._yolo_layout import (
@@ -73,24 +74,24 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
         raise FormatError(path, "holds no data.yaml, or several YAML files with names and splits; name the file")
     config = read_config(chosen)
     root = chosen.parent / config.root
-    root = root if root.is_dir() else chosen.parent
-    notes = read_notes(root)
+    root = root if os.path.isdir(root) else chosen.parent
+    notes, tell = read_notes(root), once(on_bad)
     items: dict[str, Item] = {}
     labels: dict[Path, Item] = {}
-    for item in (item for split in SPLITS for item in items_of(config, root, split, on_bad)):
+    for item in (item for split in SPLITS for item in items_of(config, root, split, tell)):
         if item.relative in items:
             continue  # val is often train again
         other = labels.setdefault(item.labels, item)
         if other is not item:
             said = f"is the label file of both {other.relative!r} and {item.relative!r}; rename one of the images"
-            refuse(FormatError(item.labels, said), on_bad)
+            refuse(FormatError(item.labels, said), tell)
             continue
         items[item.relative] = item
     _check_whole(root, notes, items)
     _refuse_boxes(chosen, items.values())
     places = _pictures(images, root)
     refs = [_ref(item, root, places, notes) for item in items.values()]
-    files = [item.labels if item.labels.is_file() else None for item in items.values()]
+    files = [item.labels if is_file(item.labels) else None for item in items.values()]
     numbers = {number: k for k, number in enumerate(config.names)}
     context = (numbers, chosen, [notes.get(relative) for relative in items])
     metadata = {"yolo": {"names": config.names}}
@@ -131,11 +132,11 @@ def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
 def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str, Note]) -> ImageRef:
     note, path = notes.get(item.relative), root / item.relative
     name = name_of(item.relative) if note is None else note.name
-    if not path.is_file():
+    if not is_file(path):
         bare = PurePosixPath(item.relative).suffix.lower() in IMAGE_SUFFIXES
         keys = [str(PurePosixPath(n).with_suffix("")) if bare else n for n in (name, item.relative)]
         path = next((places[key] for key in keys if key in places), path)
-        if not bare and path.is_file():
+        if not bare and is_file(path):
             name += path.suffix
     return ImageRef(path, name, None if note is None else note.size, None, {"split": item.split})
 

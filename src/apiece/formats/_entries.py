@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -279,11 +280,12 @@ def _instances(entries: list[Entry], masks: Masks, classes: tuple[str, ...]) -> 
 
 
 def _ids(entries: list[Entry]) -> npt.NDArray[np.int64] | None:
-    """Each entry's own id; those without one get numbers beyond the others, or none has one."""
-    own = [e.id for e in entries if e.id is not None]
+    """Each entry's own id; those without one get numbers beyond the others where there are any, or none has one."""
+    own = {e.id for e in entries if e.id is not None}
     if not own:
         return None
-    free = iter(range(max(own) + 1, max(own) + 1 + len(entries)))
+    beyond = max(own) + 1
+    free = (k for k in itertools.count(beyond if beyond + len(entries) < 2**63 else 1) if k not in own)
     return np.array([next(free) if e.id is None else e.id for e in entries], np.int64)
 
 

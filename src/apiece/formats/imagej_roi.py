@@ -35,7 +35,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
-from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size
+from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size, finite
 from apiece.formats._files import rasters
 from apiece.formats._imagej_shapes import has_area, roi_of, shape_of
 from apiece.formats._per_image import image_of, label_files, write_each
@@ -121,7 +121,8 @@ def _survey(file: Path, groups: set[int], ignored: Counter[str]) -> tuple[dict[s
         if not isinstance(roi, ImagejRoi):
             continue  # told when it is decoded
         own = _own(roi)
-        note = note or own.get("set", {})
+        if type(own.get("set")) is dict:
+            note = note or own["set"]
         if not has_area(roi):
             ignored[roi.roitype.name.lower()] += 1
         elif type(own.get("class")) is str:
@@ -207,10 +208,10 @@ def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
         return
     with _opened(file) as archive:
         seen: set[str] = set()
-        for info in archive.infolist():
+        for k, info in enumerate(archive.infolist(), 1):
             if info.filename[-1:] == "/":
                 continue
-            reason = _refusal(info, seen)
+            reason = f"is in the archive twice (entry {k})" if info.filename in seen else _refusal(info)
             seen.add(info.filename)
             if reason is None:
                 try:
@@ -221,15 +222,13 @@ def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
             yield info.filename[:_NAME], _roi(data) if reason is None else reason
 
 
-def _refusal(info: zipfile.ZipInfo, seen: set[str]) -> str | None:
+def _refusal(info: zipfile.ZipInfo) -> str | None:
     """Why an entry must not be unpacked."""
     name = info.filename
     if not name or len(name) > _NAME or not name.isprintable():
         return "has a name that no ROI has"
     if name.startswith(("/", "\\")) or ":" in name or ".." in re.split(r"[/\\]", name):
         return "has a name that leaves the archive"
-    if name in seen:
-        return "is in the archive twice"
     if info.flag_bits & 1:
         return "is encrypted; unpack and pack it again without a password"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -275,7 +274,7 @@ def _entry(roi: ImagejRoi, where: str, size: tuple[int, int], classes: tuple[str
         classes.index(name),
         shape_of(roi, size),
         number if type(number) is int and -(2**63) <= number < 2**63 else None,
-        float(score) if isinstance(score, int | float) else None,
+        None if score is None else finite(score, "score"),
         own.get("crowd") is True,
         extras,
     )

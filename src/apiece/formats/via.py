@@ -191,7 +191,7 @@ def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
             raise BadEntryError("all_points_x and all_points_y must be lists of one length")
         return [[ring([[a, b] for a, b in zip(x, y, strict=True)], size)]]
     keys = {"rect": ("x", "y", "width", "height"), "circle": ("cx", "cy", "r"), "ellipse": ("cx", "cy", "rx", "ry")}
-    if kind not in keys:
+    if type(kind) is not str or kind not in keys:
         raise BadEntryError(f"a {str(kind)[:40]} has no inside; polygon, rect, circle and ellipse are read")
     x, y, *more = (finite(shape.get(name), name) for name in keys[kind])
     if kind == "rect":

@@ -15,6 +15,7 @@ from set_scenes import CLASSES, NAMES, files, run, save_set
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.datasets import _place
 from apiece.datasets.dataset import open_data
+from apiece.images import write_image
 
 every_format = pytest.mark.parametrize("name", formats.names())
 
@@ -120,6 +121,16 @@ def test_an_error_among_labels_leaves_nothing(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(out)["sets"][""]["instances"] == 5
 
 
+def test_ids_that_name_objects_are_refused_unless_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
+    square = Masks.from_boxes(np.array([[2.0, 2, 9, 9]]), (20, 30))
+    found = Instances(square, classes=("nut",), ids=[7])
+    formats.write([(ImageRef(tmp_path / "a.png", "a.png"), found)], tmp_path / "labels.geojson", "geojson")
+    assert run("convert", tmp_path / "labels.geojson", tmp_path / "out", "--to", "yolo") == 1
+    assert "--drop ids goes without" in capsys.readouterr().err
+    assert run("convert", tmp_path / "labels.geojson", tmp_path / "out", "--to", "yolo", "--drop", "ids", "scores") == 0
+
+
 def test_what_is_lost_is_refused_checked_or_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stack = np.zeros((2, 20, 30), bool)
     stack[0, 2:9, 2:9] = True
@@ -131,18 +142,16 @@ def test_what_is_lost_is_refused_checked_or_told(tmp_path: Path, capsys: pytest.
     out = tmp_path / "out"
     assert run("convert", tmp_path / "labels.json", out, "--to", "yolo") == 1
     err = capsys.readouterr().err
-    assert "image 'a.png', id 9 in several parts" in err
+    assert "ids, which only number the annotations, are left out" in err
+    assert "image 'a.png', instance 1 in several parts" in err
     assert "--check lists all" in err
     assert str(out) in err
     assert ".part" not in err
-    assert run("convert", tmp_path / "labels.json", out, "--to", "rle_csv") == 1
-    assert "--drop ids goes without" in capsys.readouterr().err
     assert run("convert", tmp_path / "labels.json", out, "--to", "yolo", "--check", "--json") == 0
     shown = json.loads(capsys.readouterr().out)["sets"][""]
     lines = [
-        "image 'a.png', id 9: largest part kept, other parts lost",
-        "image 'a.png', id 7: holes filled",
-        "image 'a.png', ids 7, 9: ids lost",
+        "image 'a.png', instance 1: largest part kept, other parts lost",
+        "image 'a.png', instance 0: holes filled",
     ]
     assert shown["lost"] == lines
     assert shown["image_values_lost"] == ["modality"]

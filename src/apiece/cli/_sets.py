@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
 
 from apiece.cli._output import note, print_json, print_table
 
@@ -14,11 +16,22 @@ if TYPE_CHECKING:
     from apiece.datasets.dataset import BadEntries
     from apiece.datasets.write import Written
 
-__all__ = ["Droppable", "Images", "next_steps", "report_bad", "show_written"]
+__all__ = ["Drop", "Images", "next_steps", "report_bad", "show_written", "without_numbers"]
 
 Images = Literal["link", "copy", "leave"]
 Droppable = Literal["classes", "ids", "scores", "crowd", "attributes"]
+Drop = Annotated[tuple[Droppable, ...], Parameter(consume_multiple=True, negative="")]
 _MOST = 20  # lines of one kind on a terminal
+
+
+def without_numbers(read: Iterable[str], to: str, drop: tuple[Droppable, ...]) -> tuple[Droppable, ...]:
+    """``drop``, and ids too where these only number the entries of what is read and the format ``to`` has none."""
+    from apiece import formats
+
+    if "ids" in drop or formats.load(to).holds.ids or not all(formats.load(name).numbers_entries for name in read):
+        return drop
+    note(f"ids, which only number the annotations, are left out: {to} has none")
+    return (*drop, "ids")
 
 
 @contextmanager

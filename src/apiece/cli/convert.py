@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from apiece.cli._output import note, progress
-from apiece.cli._sets import Droppable, Images, next_steps, report_bad, show_written
+from apiece.cli._sets import Drop, Images, next_steps, report_bad, show_written, without_numbers
 
 __all__ = ["convert"]
 
@@ -21,7 +21,7 @@ def convert(
     images: Images = "link",
     image_folder: Path | None = None,
     classes: tuple[str, ...] = (),
-    drop: tuple[Droppable, ...] = (),
+    drop: Drop = (),
     allow_lossy: bool = False,
     skip_bad: bool = False,
     check: bool = False,
@@ -31,7 +31,7 @@ def convert(
     """Labels of any format as another; nothing is lost without being asked for and said.
 
     ```
-    apiece convert data/train.json yolo-set --to yolo --drop ids
+    apiece convert data/train.json yolo-set --to yolo
     apiece convert yolo-set/data.yaml labels.json
     apiece convert data/ out/ --to voc --images copy
     apiece convert data/ out/ --to yolo --check
@@ -58,8 +58,8 @@ def convert(
     classes
         Classes to keep, in this order: car, or car=vehicle to rename; "*" stands for all others.
     drop
-        What to go without: classes, ids, scores, crowd (flags), attributes.
-        COCO numbers all annotations, which few formats have a place for.
+        What to go without: classes, ids, scores, crowd (flags), attributes. Ids that only number the annotations, as
+        COCO's do, go by themselves where the format has none.
     allow_lossy
         Write what the format can hold, and say what was lost, instead of refusing.
     skip_bad
@@ -71,6 +71,7 @@ def convert(
     json
         One JSON object instead of a table.
     """
+    from apiece import formats
     from apiece.datasets.classes import Dropped, map_classes
     from apiece.datasets.convert import convert as write
     from apiece.datasets.dataset import BadEntries, open_sources
@@ -83,6 +84,8 @@ def convert(
         check_apart((source.path for source in sources.values()), out)
     mapped = {split: map_classes(source.labels, classes) for split, source in sources.items()} if classes else {}
     sets: dict[str, LabelSet] = {split: mapped.get(split, source.labels) for split, source in sources.items()}
+    read = sorted({source.format for source in sources.values()})
+    drop = without_numbers(read, formats.format_for(out) if to is None else to, drop)
     if drop:
         sets = {split: Dropped(labels, drop) for split, labels in sets.items()}
     options = WriteOptions(images, allow_lossy, overwrite, check)
@@ -92,7 +95,6 @@ def convert(
     left_out = sum((labels.left_out for labels in mapped.values()), Counter())
     for name, count in left_out.items():
         note(f"{count:,} instances of class {name!r} left out")
-    read = sorted({source.format for source in sources.values()})
-    facts = {"read": read, "classes_left_out": left_out}
+    facts = {"read": read, "left_out": list(drop), "classes_left_out": left_out}
     title = f"{data} ({', '.join(read)})"
     show_written(written, title=title, bad=report_bad(bad, json), facts=facts, checked=check, json=json)

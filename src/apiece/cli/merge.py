@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from apiece.cli._output import note, progress
-from apiece.cli._sets import Droppable, Images, next_steps, report_bad, show_written
+from apiece.cli._sets import Drop, Images, next_steps, report_bad, show_written, without_numbers
 from apiece.errors import ConfigError, UnknownNameError
 
 __all__ = ["merge"]
@@ -23,7 +23,7 @@ def merge(
     same: Literal["refuse", "first", "unite"] = "refuse",
     ids: Literal["distinct", "keep"] = "distinct",
     images: Images = "link",
-    drop: tuple[Droppable, ...] = (),
+    drop: Drop = (),
     allow_lossy: bool = False,
     skip_bad: bool = False,
     overwrite: bool = False,
@@ -85,7 +85,9 @@ def merge(
     check_apart((s.path for sources in labels_of.values() for s in sources.values()), out)
     classes = {name: {c for s in of.values() for c in s.labels.classes} for name, of in labels_of.items()}
     maps = _maps(map, classes)
-    holds_ids = formats.load(formats.format_for(out) if to is None else to).holds.ids and "ids" not in drop
+    wanted = formats.format_for(out) if to is None else to
+    drop = without_numbers((s.format for of in labels_of.values() for s in of.values()), wanted, drop)
+    holds_ids = formats.load(wanted).holds.ids and "ids" not in drop
     sets: dict[str, LabelSet] = {}
     notes: list[str] = []
     for split in _splits({name: list(sources) for name, sources in labels_of.items()}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apiece.cli._output import progress
-from apiece.cli._sets import Droppable, Images, next_steps, report_bad, show_written
+from apiece.cli._sets import Drop, Images, next_steps, report_bad, show_written, without_numbers
 from apiece.errors import ConfigError
 
 __all__ = ["split"]
@@ -23,7 +23,7 @@ def split(
     to: str | None = None,
     images: Images = "link",
     image_folder: Path | None = None,
-    drop: tuple[Droppable, ...] = (),
+    drop: Drop = (),
     allow_lossy: bool = False,
     skip_bad: bool = False,
     overwrite: bool = False,
@@ -96,6 +96,7 @@ def split(
     parts: dict[str, LabelSet] = dict(
         divide(labels, _shares(fractions), group=group, stratify=None if stratify == "none" else stratify, seed=seed)
     )
+    drop = without_numbers([first.format], wanted, drop)
     if drop:
         parts = {name: Dropped(part, drop) for name, part in parts.items()}
     options = WriteOptions(images, allow_lossy, overwrite)

@@ -143,6 +143,8 @@ class LabelFormat:
     raised, by the records too, leaves nothing at ``path`` that was not there."""
     holds: Holds
     """What survives a round trip."""
+    numbers_entries: bool = False
+    """Whether ids are only the file's numbering of its entries, as COCO's are: a format without ids does without."""
     suffixes: tuple[str, ...] = ()
     """Endings (``".json"``) that mean this format when a file is written and no format is named."""
     ending: str = ""

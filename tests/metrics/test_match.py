@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from apiece import _plugins
 from apiece.errors import ConfigError
-from apiece.metrics import Searched, Settings
+from apiece.metrics import Searched, Settings, evaluate
 from apiece.metrics._batch import Batch
 from apiece.metrics._match import greedy, most
 from apiece.metrics._pairs import Pairs, box_pairs
@@ -115,10 +115,10 @@ def test_box_pairs_are_all_that_overlap(seed: int) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seeds)
-def test_mask_pairs_are_all_that_overlap_in_one_image_and_class(seed: int) -> None:
+@given(seeds, st.booleans())
+def test_mask_pairs_are_all_that_overlap_in_one_image_and_class(seed: int, crossing: bool) -> None:
     pairs = scenes.pairs(seed)
-    batch = Batch.of(0, pairs, ("a", "b"))
+    batch = replace(Batch.of(0, pairs, ("a", "b")), crossing=crossing)
     found = batch.mask_pairs
     seen = {}
     for p, t, value in zip(found.predicted, found.truth, found.iou, strict=True):
@@ -134,6 +134,7 @@ def test_mask_pairs_are_all_that_overlap_in_one_image_and_class(seed: int) -> No
                     whole = a[j].sum() if truth.crowd[k] else (a[j] | b[k]).sum()
                     expected[i, j, i, k] = shared / whole
     assert seen == expected
+    assert ("image_pairs" in vars(batch)) is crossing
 
 
 def test_predictions_are_ranked_by_score_within_image_and_class() -> None:
@@ -167,3 +168,12 @@ def test_every_metric_keeps_the_contract(name: str) -> None:
     metric.update(batch(0, pairs[:2]))
     metric.update(batch(2, pairs[2:]))
     np.testing.assert_equal(dict(metric.compute().numbers), dict(whole.numbers))
+
+
+def test_metrics_together_find_what_each_finds_alone() -> None:
+    pairs = [(truth, found, found[found.scores >= 0.5]) for truth, found in scenes.pairs(8, images=5)]
+    names = ["coco", "boundary", "confusion", "errors", "panoptic"]
+    together = evaluate(pairs, ("a", "b"), metrics=names)
+    for name in names:
+        alone = evaluate(pairs, ("a", "b"), metrics=[name])
+        np.testing.assert_array_equal([together[key] for key in alone], list(alone.numbers.values()))

@@ -33,7 +33,7 @@ def train(
 
     ```
     apiece train --data data/ --model embedding --max-time 30m
-    apiece train --data data/ --model mask_rcnn --epochs 50 --out runs/bolts
+    apiece train --data data/ --max-time 30m --out runs/bolts
     apiece train --out runs/bolts --resume
     apiece train --config runs/bolts/config.yaml --seed 1 --out runs/bolts-1
     ```

@@ -84,7 +84,7 @@ class TrainConfig:
 
     data: Path = field(default_factory=lambda: Path("data"))
     """Label file, or folder with ``train`` and ``val``. Without ``val``, ``seed`` splits a fifth of the images off."""
-    model: str = "mask_rcnn"
+    model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None
     """Pretrained weights to begin with: ``timm`` or ``timm:<model.tag>`` (of the backbone only),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apiece import Instances, Masks, _plugins, formats, metrics
+from apiece import Instances, Masks, _plugins, check, formats, metrics
 
 TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
@@ -56,6 +56,21 @@ def test_the_metric_counts() -> None:
     truth = Instances.from_label_map(A)
     found = truth[:1].replace(scores=[0.9])
     assert metrics.evaluate([(truth, found), (truth, found)], metrics=["count_error"])["count_error"] == 1
+
+
+@pytest.mark.usefixtures("placed")
+def test_the_check_finds_the_rectangle(tmp_path: Path) -> None:
+    square, disc = np.zeros((30, 30), bool), np.hypot(*np.mgrid[-15:15, -15:15]) < 8
+    square[2:9, 2:9] = True
+    records = [
+        (f"{i}.png", Instances(Masks.from_dense(mask[None]), [0], ("bolt",)))
+        for i, mask in enumerate([disc, square, disc, disc])
+    ]
+    formats.write(records, tmp_path / "train.json", classes=("bolt",))
+    report = check.check({"train": tmp_path / "train.json"}, only=["rectangles"], images=False)
+    assert [(f.kind, f.place.image, f.place.instances, f.sure) for f in report.findings] == [
+        ("rectangle", "1.png", (0,), 0.75)
+    ]
 
 
 @pytest.mark.usefixtures("placed")

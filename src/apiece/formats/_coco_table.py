@@ -116,6 +116,8 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
     """
     constants: list[str] | None = None if on_bad is None else []
     document = load_json(path, constants)
+    if constants and not has_constants(document):
+        raise FormatError(path, f"holds {constants[0]}, which is no number in JSON, under a key that is there twice")
     if type(document) is list:
         raise FormatError(
             path, "is a bare list of results, without images and classes; read it with read_results(path, truth)"

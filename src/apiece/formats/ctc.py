@@ -51,6 +51,8 @@ def detect(path: Path) -> bool:
         return path.is_dir() and any(
             _frames(f) or (f / "TRA").is_dir() or (f / "SEG").is_dir() for f in _sequences(path)
         )
+    except FormatError:
+        return True  # `read` says what is wrong with it
     except OSError:
         return False
 

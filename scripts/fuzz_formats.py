@@ -47,8 +47,7 @@ from apiece import _plugins, formats  # noqa: E402
 from apiece.errors import ApieceError  # noqa: E402
 
 _FORK = multiprocessing.get_context("fork")
-_STEPS = 400  # tries to make a finding smaller
-_PATIENCE = 20.0  # seconds for the same
+_PATIENCE = 20.0  # seconds to make a finding smaller
 
 
 @dataclass(frozen=True)
@@ -173,29 +172,28 @@ def _run(
     name: str, cases: Callable[[int], Iterator[tuple[int, Files]]], limits: Limits
 ) -> Iterator[tuple[int, tuple[str, str, str]]]:
     """(number, what `_judged` says) of each case from ``cases(first)``, over as many processes as it takes."""
-    number = -1
-    while True:
+    first, done = 0, False
+    while not done:
         with tempfile.TemporaryDirectory() as folder:
             receive, send = _FORK.Pipe(duplex=False)
-            worker = _FORK.Process(
-                target=_work, args=(name, cases(number + 1), limits, Path(folder), send), daemon=True
-            )
+            worker = _FORK.Process(target=_work, args=(name, cases(first), limits, Path(folder), send), daemon=True)
             worker.start()
             send.close()
-            judged = None
+            started = None
             with contextlib.suppress(EOFError):
-                while True:
+                while not done:
                     number, judged = receive.recv()
-                    if number < 0:
-                        break
-                    if judged is not None:
+                    done, started = number < 0, None if judged else number
+                    if judged:
                         yield number, judged
+                        first = number + 1
             worker.join()
             receive.close()
-            if number < 0:
-                return
-            if judged is None:
-                yield number, _ended(Path(folder), worker.exitcode)
+            if not done and started is not None:
+                yield started, _ended(Path(folder), worker.exitcode)
+                first = started + 1
+            elif not done and worker.exitcode:
+                raise RuntimeError(f"no case of {name} was begun; is --memory {limits.megabytes} too little?")
 
 
 def _ended(folder: Path, code: int | None) -> tuple[str, str, str]:
@@ -232,34 +230,37 @@ def fuzz(name: str, seconds: float, seed: int, limits: Limits) -> Outcome:
 
 
 def _shrink(name: str, finding: Finding, limits: Limits) -> None:
-    """Take files, lines and bytes away while the same is found (ddmin, Zeller and Hildebrandt 2002)."""
+    """Take files, lines and bytes away while the same is found."""
     end = time.monotonic() + _PATIENCE
 
     def same(files: Files) -> bool:
+        if time.monotonic() > end:
+            return False
         ((_, judged),) = _run(name, lambda first: iter([(0, files)][first:]), limits)
         if judged[1] == finding.what:
             finding.files, finding.details = files, judged[2]
         return judged[1] == finding.what
 
-    budget = iter(range(_STEPS))
     for path in sorted(finding.files):
-        if len(finding.files) > 1 and time.monotonic() < end:
+        if len(finding.files) > 1:
             same({k: v for k, v in finding.files.items() if k != path})
     for path in sorted(finding.files):
         for split in (rb"(?<=\n)", rb"(?<=[,\[\]{}<>])", rb"(?s)(?<=.)"):
-            pieces = re.split(split, finding.files[path])
-            if len(pieces) > 20_000:
-                continue
-            size = max(len(pieces) // 2, 1)
-            while size and time.monotonic() < end and next(budget, None) is not None:
-                at = 0
-                while at < len(pieces) and time.monotonic() < end and next(budget, None) is not None:
-                    rest = pieces[:at] + pieces[at + size :]
-                    if same(finding.files | {path: b"".join(rest)}):
-                        pieces = rest
-                    else:
-                        at += size
-                size //= 2
+            _fewer(re.split(split, finding.files[path]), lambda data, path=path: same(finding.files | {path: data}))
+
+
+def _fewer(pieces: list[bytes], same: Callable[[bytes], bool]) -> None:
+    """Leave out stretches of pieces, long ones first (ddmin, Zeller and Hildebrandt 2002)."""
+    size = len(pieces) // 2
+    while size:
+        at = 0
+        while at < len(pieces):
+            rest = pieces[:at] + pieces[at + size :]
+            if same(b"".join(rest)):
+                pieces = rest
+            else:
+                at += size
+        size //= 2
 
 
 def save(out: Path, name: str, finding: Finding) -> Path:
@@ -287,7 +288,7 @@ def main() -> int:
     limits, total = Limits(options.case_seconds, options.memory), 0
     logging.disable()  # tifffile and roifile tell of every oddity they read past
     for name in options.formats:
-        formats.load(name)  # before the limits, and before anybody edits it
+        formats.load(name)  # imports need more than a case may have
     print(f"{'format':14} {'cases':>7} {'read':>7} {'told':>7} {'refused':>7} {'findings':>8}")
     for name in options.formats:
         outcome = fuzz(name, options.seconds, options.seed, limits)

@@ -41,6 +41,7 @@ def verdict(path: Path, name: str) -> Verdict:
     try:
         strict: list[Record] | FormatError = list(formats.read(path, name))
     except FormatError as error:
+        promised(not starved(error), "no file makes a reader ask for more memory than there is")
         strict = error
     told: list[FormatError] = []
     try:
@@ -53,6 +54,7 @@ def verdict(path: Path, name: str) -> Verdict:
     except FormatError as error:
         raise BrokenPromiseError(f"with on_bad, iterating raises nothing: {error.reason}") from error
     promised(all(isinstance(error, FormatError) for error in told), "only FormatError is told")
+    promised(not any(map(starved, told)), "no file makes a reader ask for more memory than there is")
     promised(len(set(map(str, told))) == len(told), "each bad entry is told once")
     if isinstance(strict, FormatError):
         promised(bool(told), "what is refused without on_bad is told with it")
@@ -61,6 +63,11 @@ def verdict(path: Path, name: str) -> Verdict:
     promised([ref for ref, _ in found] == [ref for ref, _ in strict], "both readings give the same images")
     promised([i.masks for _, i in found] == [i.masks for _, i in strict], "both readings give the same masks")
     return "read"
+
+
+def starved(error: BaseException | None) -> bool:
+    """Whether memory that could not be had lies at the bottom of an error."""
+    return error is not None and (isinstance(error, MemoryError) or starved(error.__context__))
 
 
 def promised(kept: bool, promise: str) -> None:

@@ -188,6 +188,8 @@ def _entry(shape: Any, where: str, size: tuple[int, int], places: Mapping[str, i
     if group is not None and (type(group) is not int or abs(group) > _LARGEST_ID):
         raise BadEntryError(f"group_id: must be an integer or null, got {str(group)[:40]!r}")
     extras = {k: v for k, v in shape.items() if k not in _SHAPE and v is not None and v != {} and v != []}
+    if type(extras.get("score")) in (int, float):
+        finite(extras["score"], "score")
     flags = shape.get("flags") or {}
     if type(flags) is not dict or not {type(v) for v in flags.values()} <= {bool}:
         raise BadEntryError("flags: must be an object of true and false")

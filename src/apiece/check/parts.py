@@ -218,7 +218,7 @@ def _dust(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
         specks = "a loose speck" if number[i] == 1 else f"{number[i]} loose specks"
         yield Finding(
             "dust",
-            f"{name}: {specks} of {pixels[i]} pixels in all, beside {area[i] - pixels[i]:,}",
+            f"{name}: {specks} of {pixels[i]} pixel{'s' * (pixels[i] != 1)} in all, beside {area[i] - pixels[i]:,}",
             0.7,
             labelled.place(i),
             repair="dust",

@@ -47,7 +47,9 @@ def intersections(a: Columns, b: Columns, shape: tuple[int, int]) -> sp.csr_arra
         table = np.zeros(shape[0] * shape[1])
         for i, j, pixels in _pairs(a, b):
             table += np.bincount(a.owner[i] * shape[1] + b.owner[j], pixels, len(table))
-        return sp.csr_array(table.astype(np.int64).reshape(shape))
+        cells = np.flatnonzero(table)
+        begins = np.searchsorted(cells, np.arange(shape[0] + 1) * shape[1])
+        return sp.csr_array((table[cells].astype(np.int64), cells % shape[1], begins), shape=shape)
     total = sp.csr_array(shape, dtype=np.int64)
     for i, j, pixels in _pairs(a, b):
         # csr from coordinates adds up what falls on one cell

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, expand, offsets_of, owners
+from apiece.core._runs import Int, expand, sums
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # noqa: RUF022
 
-_TEXT = (str, bytes)
+_TEXTS = {str, bytes}
 
 
 def counts_of(
@@ -30,26 +30,21 @@ def counts_of(
     height, width = size
     start = x.astype(np.int64) * height + y0
     end = start + (y1 - y0)
-    owner = owners(offsets)
     # a run that reaches the last row goes on in the next column
-    first = np.ones(len(start), bool)
-    if len(start):
-        first[1:] = (start[1:] != end[:-1]) | (owner[1:] != owner[:-1])
-    heads = np.flatnonzero(first)
-    start, end, owner = start[heads], end[np.append(heads[1:], len(end))[: len(heads)] - 1], owner[heads]
-    lines = offsets_of(owner, len(offsets) - 1)
-    total = height * width
-    reach = np.zeros(len(offsets) - 1, np.int64)
-    some = np.diff(lines) > 0
+    fresh = np.ones(len(start) + 1, bool)
+    np.not_equal(start[1:], end[:-1], out=fresh[1:-1])
+    fresh[offsets] = True  # but not in the next mask
+    start, end, lines = start[fresh[:-1]], end[fresh[1:]], np.searchsorted(np.flatnonzero(fresh), offsets)
+    total, each = height * width, np.diff(lines)
+    reach = np.zeros(len(each), np.int64)
+    some = each > 0
     reach[some] = end[lines[1:][some] - 1]
     # every mask's boundaries, then the image's end unless the mask reaches it; an empty mask has that end alone
-    length = 2 * np.diff(lines) + ((reach < total) | ~some)
-    out = np.zeros(len(length) + 1, np.int64)
-    np.cumsum(length, out=out[1:])
+    out = sums(2 * each + ((reach < total) | ~some))
     bounds = np.full(int(out[-1]), total, np.int64)
-    place = expand(out[:-1], 2 * np.diff(lines))
-    bounds[place[0::2]] = start
-    bounds[place[1::2]] = end
+    place = np.repeat(out[:-1] - 2 * lines[:-1], each) + 2 * np.arange(len(start))
+    bounds[place] = start
+    bounds[place + 1] = end
     counts = bounds.copy()
     counts[1:] -= bounds[:-1]
     counts[out[:-1]] = bounds[out[:-1]]
@@ -58,6 +53,8 @@ def counts_of(
 
 def compress(counts: Int, offsets: Int) -> list[str]:
     """The compressed string of each mask's counts."""
+    small = counts.max(initial=0) < 1 << 30  # as nearly always; half the memory to go through
+    counts = counts.astype(np.int32 if small else np.int64)
     value = counts.copy()
     value[2:] -= counts[:-2]
     for k in range(3):  # of each mask, the first three stand alone
@@ -65,22 +62,23 @@ def compress(counts: Int, offsets: Int) -> list[str]:
         value[alone] = counts[alone]
     size = np.ones(len(value), np.uint8)
     limit = 16
-    magnitude = value ^ (value >> 63)
+    magnitude = np.maximum(value, ~value)
     peak = int(magnitude.max(initial=0))
     while limit <= peak:
         size += magnitude >= limit
         limit <<= 5
-    ends = np.cumsum(size, dtype=np.int64)
-    text = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-    place = ends - size
+    begin = sums(size.astype(np.int64))
+    text = np.empty(int(begin[-1]), np.uint8)
+    place = begin[:-1]
     while len(value):
-        code = (value & 31).astype(np.uint8)
+        code = value.astype(np.uint8)  # the lowest byte
+        code &= np.uint8(31)
         code += np.uint8(48)
         on = np.flatnonzero(size > 1)
         code[on] += np.uint8(32)
         text[place] = code
         value, place, size = value[on] >> 5, place[on] + 1, size[on] - np.uint8(1)
-    cuts = np.append(0, ends)[offsets].tolist()
+    cuts = begin[offsets].tolist()
     joined = text.tobytes().decode("ascii")
     return [joined[a:b] for a, b in itertools.pairwise(cuts)]
 
@@ -93,24 +91,18 @@ def decode(rles: Sequence[Any]) -> tuple[Int, Int]:
     InvalidInstancesError
         naming the mask's index, for counts that are no valid encoding.
     """
-    if all(map(_is_text, rles)):
+    if set(map(type, rles)) <= _TEXTS:
         return _decompress(rles, range(len(rles)))
-    packed = [i for i, c in enumerate(rles) if _is_text(c)]
+    packed = [i for i, c in enumerate(rles) if isinstance(c, str | bytes)]
     plain: list[Int] = [np.zeros(0, np.int64)] * len(rles)
     for i, c in enumerate(rles):
-        if not _is_text(c):
+        if not isinstance(c, str | bytes):
             plain[i] = _plain(c, i)
     if packed:
         counts, cuts = _decompress([rles[i] for i in packed], packed)
         for k, i in enumerate(packed):
             plain[i] = counts[cuts[k] : cuts[k + 1]]
-    offsets = np.zeros(len(rles) + 1, np.int64)
-    np.cumsum([len(c) for c in plain], out=offsets[1:])
-    return np.concatenate(plain), offsets
-
-
-def _is_text(counts: Any) -> bool:
-    return isinstance(counts, _TEXT)
+    return np.concatenate(plain), sums([len(c) for c in plain])
 
 
 def _plain(counts: Any, index: int) -> Int:
@@ -132,8 +124,7 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
         raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has") from None
     # what lies below 48 wraps round to above 63
     code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)
-    cuts = np.zeros(len(data) + 1, np.int64)
-    np.cumsum(np.fromiter(map(len, data), np.int64, len(data)), out=cuts[1:])
+    cuts = sums(np.fromiter(map(len, data), np.int64, len(data)))
     if code.max(initial=0) > 63:
         bad = int(np.searchsorted(cuts, np.argmax(code > 63), "right")) - 1
         raise InvalidInstancesError(f"mask {index[bad]}: RLE counts hold a character that no RLE has")
@@ -145,14 +136,17 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
             f"mask {index[int(np.flatnonzero(some)[np.argmax(open_end)])]}: RLE counts are cut short"
         )
     ends = np.flatnonzero(last)
-    groups = np.diff(ends, prepend=-1)
+    groups = ends.copy()
+    groups[1:] -= ends[:-1]
+    groups[:1] += 1
     if groups.max(initial=0) > 12:
         bad = int(np.searchsorted(cuts, ends[np.argmax(groups > 12)], "right")) - 1
         raise InvalidInstancesError(f"mask {index[bad]}: an RLE count does not fit 63 bits")
     # most counts are one character; its fifth bit is the sign
-    final = code[ends]
-    value = (final & 31).astype(np.int64)
-    value -= (final & 16).astype(np.int64) << 1
+    final = code[ends] & np.uint8(31)
+    final ^= np.uint8(16)
+    final -= np.uint8(16)
+    value = final.view(np.int8).astype(np.int64)
     long = np.flatnonzero(groups > 1)
     size, end, whole = groups[long], ends[long], value[long]
     for k in range(1, int(size.max(initial=1))):
@@ -169,9 +163,11 @@ def _undo_differences(value: Int, offsets: Int) -> Int:
     for parity in (0, 1):
         # every second value is one running sum, from which each mask takes off what lies before its own share;
         # the very first count of a mask stands alone and does not enter
-        total = np.append(0, np.cumsum(value[parity::2]))
-        low, high, begin = ((at - parity + 1) >> 1 for at in (offsets[:-1], offsets[1:], offsets[:-1] + 1))
-        counts[parity::2] = total[1:] - np.repeat(total[np.minimum(begin, len(total) - 1)], high - low)
+        total = sums(value[parity::2])
+        place = (offsets - parity + 1) >> 1
+        begin = (offsets[:-1] - parity + 2) >> 1
+        before = np.repeat(total[np.minimum(begin, len(total) - 1)], np.diff(place))
+        np.subtract(total[1:], before, out=counts[parity::2])
     first = offsets[:-1][np.diff(offsets) > 0]
     counts[first] = value[first]
     return counts
@@ -191,7 +187,7 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
         raise InvalidInstancesError(
             f"mask {bad}: an RLE count is negative or larger than the image of {height} x {width} pixels"
         )
-    edges = np.append(0, np.cumsum(counts))
+    edges = sums(counts)
     total = np.diff(edges[offsets])
     wrong = total != height * width
     if wrong.any():
@@ -203,13 +199,15 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
     # every second count is inside
     some = np.diff(offsets) // 2
     owner = np.repeat(np.arange(len(some)), some)
-    inside = np.repeat(offsets[:-1] + 1 - 2 * (np.cumsum(some) - some), some) + 2 * np.arange(len(owner))
+    inside = np.repeat(offsets[:-1] + 1 - 2 * (np.cumsum(some) - some), some)
+    inside += 2 * np.arange(len(owner))
     length = counts[inside]
     start = edges[inside] - np.repeat(edges[offsets[:-1]], some)
     if len(length) and not length.all():
         filled = length > 0
         owner, length, start = owner[filled], length[filled], start[filled]
-    first, y0 = np.divmod(start, max(height, 1))
+    first = start // max(height, 1)
+    y0 = start - first * height  # several times faster than divmod
     y1 = y0 + length
     if not len(y1) or y1.max() <= height:
         return owner, first, y0, y1

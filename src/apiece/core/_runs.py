@@ -8,6 +8,7 @@ equality of (instance, column, row) triples are decided on packed 63-bit keys, s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["CHUNK", "Bool", "Int", "Keys", "expand", "offsets_of", "owners", "paint", "segment_sum", "union"]
+__all__ = ["CHUNK", "Bool", "Int", "Keys", "expand", "offsets_of", "owners", "paint", "segment_sum", "sums", "union"]
 
 Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -78,11 +79,16 @@ def owners(offsets: Int) -> Int:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
+def sums(values: npt.NDArray[Any] | Sequence[int]) -> Int:
+    """The sum of all values before each, and of all: ``0, v[0], v[0] + v[1], ...``, one longer than ``values``."""
+    total = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(values, out=total[1:])
+    return total
+
+
 def offsets_of(owner: Int, count: int) -> Int:
     """Where each instance's runs begin and end, from ascending owners: shape (count + 1,)."""
-    offsets = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(owner, minlength=count), out=offsets[1:])
-    return offsets
+    return sums(np.bincount(owner, minlength=count))
 
 
 def segment_sum(values: npt.NDArray[Any], offsets: Int) -> npt.NDArray[Any]:

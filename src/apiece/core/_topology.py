@@ -13,9 +13,9 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from apiece.core._runs import Int, Keys, expand, owners
+from apiece.core._runs import Int, Keys, expand, offsets_of, owners
 
-__all__ = ["Rings", "count_holes", "run_parts", "side_edges", "trace"]
+__all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace"]
 
 Coordinates = npt.NDArray[np.int32]
 
@@ -36,20 +36,31 @@ def _neighbours(
 
 def run_parts(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int]:
     """(parts per instance, part of each run; parts numbered through the whole set)."""
-    left, right = _neighbours(x, y0, y1, offsets, size)
-    graph = sp.coo_array((np.ones(len(left), np.int8), (left, right)), shape=(len(x), len(x)))
+    return _joined(*_neighbours(x, y0, y1, offsets, size), offsets)
+
+
+def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
+    """`run_parts`, from which runs touch; ``left`` ascends."""
+    runs = int(offsets[-1])
+    # the form and dtype that SciPy computes with: converting costs more than the search
+    graph = sp.csr_array((np.ones(len(left)), right, offsets_of(left, runs)), shape=(runs, runs))
     total, part = connected_components(graph, directed=False)
     owner_of_part = np.zeros(total, np.int64)
     owner_of_part[part] = owners(offsets)
     return np.bincount(owner_of_part, minlength=len(offsets) - 1), part.astype(np.int64)
 
 
-def count_holes(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]) -> Int:
-    """Holes per instance, by Euler's formula: parts - holes = runs - contacts between runs."""
-    left, _ = _neighbours(x, y0, y1, offsets, size)
-    contacts = np.bincount(owners(offsets)[left], minlength=len(offsets) - 1)
-    parts, _ = run_parts(x, y0, y1, offsets, size)
-    return parts - np.diff(offsets) + contacts
+def count_parts_and_holes(
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+) -> tuple[Int, Int]:
+    """(parts, holes) per instance, by Euler's formula: parts - holes = runs - contacts between runs."""
+    left, right = _neighbours(x, y0, y1, offsets, size)
+    euler = np.diff(offsets) - np.bincount(owners(offsets)[left], minlength=len(offsets) - 1)
+    # where no run touches two in the column before it, runs form trees, and a hole would need a ring
+    if np.bincount(right).max(initial=0) < 2:
+        return euler, np.zeros_like(euler)
+    parts = _joined(left, right, offsets)[0]
+    return parts, parts - euler
 
 
 def side_edges(
@@ -101,18 +112,18 @@ def trace(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: 
     begin, end, direction, run = _directed_edges(keys, x, y0, y1, offsets, size)
     following = _link(begin, end, direction)
     count, ring = connected_components(
-        sp.csr_array((np.ones(len(begin), np.int8), following, np.arange(len(begin) + 1)), shape=(len(begin),) * 2),
+        sp.csr_array((np.ones(len(begin)), following, np.arange(len(begin) + 1)), shape=(len(begin),) * 2),
         directed=False,
     )
     position = _positions(following, ring, count)
     # corners only: an edge that goes on in the direction of the one before it adds none
     corner = np.empty(len(begin), bool)
     corner[following] = direction[following] != direction
-    part_of_run = run_parts(x, y0, y1, offsets, size)[1]
-    part = np.zeros(count, np.int64)
-    part[ring[run >= 0]] = part_of_run[run[run >= 0]]
     owner, px, py = keys.unpack(begin)
     hole = _twice_area(px, py, following, ring, count) < 0
+    part = np.arange(count)  # without holes, every ring is a part
+    if hole.any():
+        part[ring[run >= 0]] = run_parts(x, y0, y1, offsets, size)[1][run[run >= 0]]
     ring_owner = np.zeros(count, np.int64)
     ring_owner[ring] = owner
     order = np.lexsort((hole, part, ring_owner))

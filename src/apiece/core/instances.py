@@ -95,8 +95,7 @@ class Instances:
             "crowd": _column("crowd", np.zeros(count, bool) if crowd is None else crowd, count, "b", np.bool_),
             "attributes": MappingProxyType(extra),
         }
-        for name, value in made.items():
-            object.__setattr__(self, name, value)
+        self.__dict__.update(made)
 
     @classmethod
     def empty(cls, size: tuple[int, int], classes: Sequence[str] = ("object",), *, scored: bool = False) -> Instances:
@@ -212,7 +211,7 @@ def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt
 
 def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     view = array.view()
-    view.flags.writeable = False
+    view.setflags(write=False)
     return view
 
 

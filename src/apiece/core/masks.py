@@ -23,6 +23,7 @@ __all__ = ["Masks", "label_map_values"]
 
 Index = npt.NDArray[Any] | slice | Sequence[int] | Sequence[bool]
 Overlap = Literal["raise", "first", "last", "smallest"]
+_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
 class Masks:
@@ -58,14 +59,10 @@ class Masks:
 
     def _set(self, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> None:
         self.__dict__["size"] = checked_size(size)
-        for name, array, dtype in (
-            ("x", x, np.int32),
-            ("y0", y0, np.int32),
-            ("y1", y1, np.int32),
-            ("offsets", offsets, np.int64),
-        ):
+        fields = (("x", x, _INT32), ("y0", y0, _INT32), ("y1", y1, _INT32), ("offsets", offsets, _INT64))
+        for name, array, dtype in fields:
             fixed = np.ascontiguousarray(array, dtype).view()
-            fixed.flags.writeable = False
+            fixed.setflags(write=False)
             self.__dict__[name] = fixed
 
     def _validate(self) -> None:
@@ -331,12 +328,16 @@ class Masks:
     @property
     def parts(self) -> Int:
         """4-connected parts of each mask: int64 of shape (N,)."""
-        return _topology.run_parts(self.x, self.y0, self.y1, self.offsets, self.size)[0]
+        return self._parts_and_holes[0]
 
     @property
     def holes(self) -> Int:
         """Holes of each mask (8-connected background that does not reach the outside): int64 of shape (N,)."""
-        return _topology.count_holes(self.x, self.y0, self.y1, self.offsets, self.size)
+        return self._parts_and_holes[1]
+
+    @cached_property
+    def _parts_and_holes(self) -> tuple[Int, Int]:
+        return _topology.count_parts_and_holes(self.x, self.y0, self.y1, self.offsets, self.size)
 
     @property
     def columns(self) -> _overlap.Columns:
@@ -430,7 +431,8 @@ class Masks:
         else:
             flat, cuts = counts.tolist(), offsets.tolist()
             texts = [flat[a:b] for a, b in itertools.pairwise(cuts)]
-        return [{"size": list(self.size), "counts": text} for text in texts]
+        height, width = self.size
+        return [{"size": [height, width], "counts": text} for text in texts]
 
     def to_polygons(self) -> list[list[list[npt.NDArray[np.float64]]]]:
         """Exact outlines along pixel edges: for each mask its parts, for each part its outline, then its holes.

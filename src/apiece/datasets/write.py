@@ -150,19 +150,20 @@ class _Job:
 
 def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
     chosen, path = formats.load(job.format), job.root / key
-    counts, had = Counter[str](), dict[str, str]()
+    counts, had, refs = Counter[str](), dict[str, str](), dict[str, ImageRef]()
 
     def records() -> Iterator[Record]:
         for ref, instances in labels:
-            counts.update(images=1, instances=len(instances))
+            counts["images"] += 1
+            counts["instances"] += len(instances)
             for name in ref.attributes:
                 had.setdefault(name, _plain(ref.name))
+            refs[_plain(ref.name)] = ref
             yield ref, instances
             job.step()
 
     target = path / chosen.folders[0] if chosen.folders and not _is_file(path, chosen) else path
     lost = formats.write(records(), target, job.format, labels.classes, job.options.allow_lossy, labels.metadata)
-    refs = {_plain(ref.name): ref for ref in labels.refs}
     again = formats.read(path, job.format) if counts["images"] else None
     new = {} if again is None else {_plain(ref.name): ref for ref in again.refs}
     pairs = [(refs[name], ref.path) for name, ref in new.items() if name in refs]

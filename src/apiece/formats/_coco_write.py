@@ -169,7 +169,7 @@ class _Writer:
             extras = dict(self.dialect.image(extras, self.known, f"image {ref.name!r}"))
         entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
         self.images.append(dumps(self.path, entry, f"image {ref.name!r}"))
-        return json.dumps(number)
+        return str(number) if type(number) is int else json.dumps(number)
 
     def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:
         height, width = instances.size

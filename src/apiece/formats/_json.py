@@ -6,12 +6,14 @@ import gc
 import json
 import mmap
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from apiece.errors import FormatError
 
-__all__ = ["first_keys", "kind_of", "load_json", "peek_json"]
+__all__ = ["first_keys", "kind_of", "load_json", "peek_json", "uncollected"]
 
 _PEEK = 1 << 18
 _ENTRY = 1 << 16
@@ -52,11 +54,9 @@ def load_json(path: Path, constants: list[str] | None = None) -> Any:
         constants.append(word)
         return float(word)
 
-    # JSON makes no cycles, so the collector would only slow a large file down
-    collecting = gc.isenabled()
-    gc.disable()
     try:
-        return json.loads(text, parse_constant=constant)
+        with uncollected():
+            return json.loads(text, parse_constant=constant)
     except json.JSONDecodeError as error:
         cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
         raise FormatError(path, f"line {error.lineno}, column {error.colno}: {error.msg}{cut}") from None
@@ -64,6 +64,18 @@ def load_json(path: Path, constants: list[str] | None = None) -> Any:
         raise FormatError(path, "is nested too deep to be a label file") from None
     except ValueError as error:
         raise FormatError(path, f"holds a number that cannot be read: {error}") from None
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without Python's search for cycles, which JSON does not make: it would walk through all that was parsed.
+
+    Also a decorator, of a function that parses a file and lets go of it.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if collecting:
             gc.enable()

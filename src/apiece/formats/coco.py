@@ -37,9 +37,9 @@ from apiece.formats._base import EVERYTHING, LabelFormat, LabelSet, OnBad, Recor
 from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import Images, Table, read_annotations, read_table
 from apiece.formats._coco_write import write
-from apiece.formats._columns import plain, table, take
+from apiece.formats._columns import table, take
 from apiece.formats._files import pick_folder
-from apiece.formats._json import kind_of, load_json, peek_json
+from apiece.formats._json import kind_of, load_json, peek_json, uncollected
 from apiece.formats._rows import Checker
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
@@ -85,7 +85,7 @@ class CocoSet:
     @cached_property
     def refs(self) -> tuple[ImageRef, ...]:
         """Every image in file order."""
-        return tuple(self._ref(i) for i in range(len(self)))
+        return tuple(self._refs(list(range(len(self)))))
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -149,11 +149,13 @@ class CocoSet:
         place[decoded] = np.arange(len(decoded)) - first[image[decoded]]
         return image[rows], place[rows], boxes
 
-    def _ref(self, i: int) -> ImageRef:
-        name, (height, width) = str(self.images.names[i]), self.images.sizes[i].tolist()
-        said = {k: plain(v, i) for k, v in self.images.extras.items()}
-        attributes = {k: v for k, v in said.items() if v is not None}
-        return ImageRef(self.folder / name, name, (height, width), self.images.ids[i], attributes)
+    def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
+        """The chosen images, their columns made Python values in one go."""
+        names, sizes = self.images.names[chosen].tolist(), self.images.sizes[chosen].tolist()
+        extras = [(key, column[chosen].tolist()) for key, column in self.images.extras.items()]
+        for k, (i, name, (height, width)) in enumerate(zip(chosen, names, sizes, strict=True)):
+            attributes = {key: values[k] for key, values in extras if values[k] is not None}
+            yield ImageRef(self.folder / name, name, (height, width), self.images.ids[i], attributes)
 
     def _decode(self, chosen: list[int]) -> Iterator[Record]:
         """The chosen images' records; masks on images of one size are decoded together."""
@@ -177,13 +179,13 @@ class CocoSet:
             for k, end in zip(members, ends, strict=True):
                 part = slice(end - len(rows[k]), end)
                 found[k] = masks[part], [(name, values[part], other[part]) for name, values, other in stated]
-        for k, i in enumerate(chosen):
+        for k, ref in enumerate(self._refs(chosen)):
             some = found[k]
             if some is None:
                 rows[k], masks = self._sound(rows[k], sizes[k])
                 some = masks, self._stated(rows[k], masks)
             found[k] = None
-            yield self._ref(i), self._instances(rows[k], *some)
+            yield ref, self._instances(rows[k], *some)
 
     def _stated(self, rows: Int, masks: Masks) -> Stated:
         """The file's own areas and boxes, and for which masks they differ from the masks'."""
@@ -243,6 +245,7 @@ def xywh(masks: Masks) -> npt.NDArray[np.float64]:
     return boxes
 
 
+@uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
     """Open a COCO file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
 
@@ -263,6 +266,7 @@ def folder_of(path: Path, images: Path | None, found: Images) -> Path:
     return pick_folder(names, [path.parent, path.parent / "images"])
 
 
+@uncollected()
 def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> CocoSet:
     """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
 
@@ -310,6 +314,7 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=EVERYTHING,
+    numbers_entries=True,
     suffixes=(".json",),
     ending=".json",
 )

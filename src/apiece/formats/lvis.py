@@ -23,6 +23,7 @@ from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import make_table, open_document, read_categories, read_images
 from apiece.formats._coco_write import Dialect, write_coco
+from apiece.formats._json import uncollected
 from apiece.formats._rows import Checker, Row
 from apiece.formats.coco import CocoSet, folder_of
 
@@ -37,6 +38,7 @@ def detect(path: Path) -> bool:
     return kind_of_coco(path) == "lvis"
 
 
+@uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
     """Open an LVIS file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
 
@@ -118,6 +120,7 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
+    numbers_entries=True,
     holds=Holds(
         overlap=True,
         holes=True,

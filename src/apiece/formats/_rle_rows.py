@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -96,21 +97,20 @@ def _any_length() -> Iterator[None]:
 class _Lines:
     """The file's lines as text, and how far the reader has come."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.end, self.count = path, 0, 0
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self.path, self.file, self.end, self.count = path, file, 0, 0
         self.whole = True
 
     def __iter__(self) -> Iterator[str]:
-        with self.path.open("rb") as file:
-            for data in file:
-                self.count += 1
-                try:
-                    text = data.decode("utf-8-sig" if self.count == 1 else "utf-8")
-                except UnicodeDecodeError:
-                    raise FormatError(self.path, f"line {self.count}: is not UTF-8; save it as UTF-8") from None
-                self.end += len(data)
-                self.whole = data.endswith((b"\n", b"\r"))
-                yield text
+        for data in self.file:
+            self.count += 1
+            try:
+                text = data.decode("utf-8-sig" if self.count == 1 else "utf-8")
+            except UnicodeDecodeError:
+                raise FormatError(self.path, f"line {self.count}: is not UTF-8; save it as UTF-8") from None
+            self.end += len(data)
+            self.whole = data.endswith((b"\n", b"\r"))
+            yield text
 
 
 def find_rows(path: Path, on_bad: OnBad) -> Rows:
@@ -121,12 +121,13 @@ def find_rows(path: Path, on_bad: OnBad) -> Rows:
     FormatError
         naming the line.
     """
-    lines = _Lines(path)
     try:
-        with _any_length():
-            return _find_rows(lines, csv.reader(lines, strict=True), on_bad)
-    except csv.Error as error:
-        raise FormatError(path, f"line {lines.count}: is no CSV ({error})") from None
+        with path.open("rb") as file, _any_length():
+            lines = _Lines(path, file)
+            try:
+                return _find_rows(lines, csv.reader(lines, strict=True), on_bad)
+            except csv.Error as error:
+                raise FormatError(path, f"line {lines.count}: is no CSV ({error})") from None
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}") from None
 

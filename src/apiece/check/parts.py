@@ -216,9 +216,10 @@ def _dust(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     for i in np.flatnonzero((number > 0) & (number < np.bincount(owner, minlength=len(instances)))).tolist():
         name = instances.classes[instances.labels[i]]
         specks = "a loose speck" if number[i] == 1 else f"{number[i]} loose specks"
+        size = "1 pixel" if pixels[i] == 1 else f"{pixels[i]} pixels"
         yield Finding(
             "dust",
-            f"{name}: {specks} of {pixels[i]} pixel{'s' * (pixels[i] != 1)} in all, beside {area[i] - pixels[i]:,}",
+            f"{name}: {specks} of {size} in all, beside {area[i] - pixels[i]:,}",
             0.7,
             labelled.place(i),
             repair="dust",

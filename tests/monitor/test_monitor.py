@@ -61,6 +61,17 @@ def test_signals_of_a_drawn_image():
     assert value(values, "standing out") == pytest.approx(2.0)  # (1 - 0) / 0.5
 
 
+def test_an_object_that_nobody_found_leaves_edges_unexplained():
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[10:20, 10:20] = pixels[40:50, 40:50] = 200
+    both = observe(Image(pixels), squares((10, 10, 20, 20), (40, 40, 50, 50)))
+    one = observe(Image(pixels), squares((10, 10, 20, 20)))
+    none = observe(Image(pixels), Instances.empty(SIZE, scored=True))
+    assert value(both, "unexplained") == 0
+    assert value(one, "unexplained") == pytest.approx(0.5)
+    assert value(none, "unexplained") == 1
+
+
 def test_what_cannot_be_told_is_nan():
     values = observe(None, Instances.empty(SIZE, scored=True))
     assert np.isnan(value(values, "brightness"))

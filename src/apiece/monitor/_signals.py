@@ -18,6 +18,12 @@ __all__ = ["SIGNALS", "Signal", "observe"]
 Float = npt.NDArray[np.float64]
 
 
+_STRONGEST = 0.03
+"""Share of an image's pixels whose edges are looked at: where objects are few, the outlines of all."""
+_BESIDE = 3
+"""Pixels around an instance that belong to its outline."""
+
+
 @dataclass(frozen=True)
 class Signal:
     """One number that is watched."""
@@ -51,6 +57,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal("score", "found", "median score"),
     Signal("lowest scores", "found", "10th percentile of the scores"),
     Signal("standing out", "found", "grey value on instances less beside, over contrast"),
+    Signal("unexplained", "found", "share of the strongest edges away from instances"),
 )
 """Every signal, in the order of the columns that `observe` gives."""
 
@@ -97,7 +104,7 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
         "sharpness": _log_ratio(full_edges, half_edges),
         "coarseness": _log_ratio(half_edges, eighth_edges),
         "noise": _log_ratio(_noise(grey), spread),
-        "standing out": _standing_out(grey, masks, spread),
+        **_beside(grey, masks, spread),
     }
 
 
@@ -124,13 +131,18 @@ def _log_ratio(a: float, b: float) -> float:
     return float(np.log10(a / b)) if a > 1e-9 and b > 1e-9 else float("nan")
 
 
-def _standing_out(grey: npt.NDArray[np.float32], masks: Masks, spread: float) -> float:
-    if not len(masks) or spread < 1e-9:
-        return float("nan")
-    inside = masks.union().to_dense()[0]
-    if inside.all() or not inside.any():
-        return float("nan")
-    return float((grey[inside].mean() - grey[~inside].mean()) / spread)
+def _beside(grey: npt.NDArray[np.float32], masks: Masks, spread: float) -> dict[str, float]:
+    """How the instances differ from what lies beside them, and how much of what is there they leave unexplained."""
+    if spread < 1e-9 or min(grey.shape) < 3:
+        return {}
+    inside = masks.union().to_dense()[0].astype(np.uint8)
+    edges = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    strongest = edges >= np.percentile(edges, 100 * (1 - _STRONGEST))
+    grown = cv2.dilate(inside, np.ones((2 * _BESIDE + 1, 2 * _BESIDE + 1), np.uint8))
+    found = {"unexplained": float((strongest & (grown == 0)).sum() / strongest.sum())}
+    if 0 < inside.mean() < 1:
+        found["standing out"] = float((grey[inside == 1].mean() - grey[inside == 0].mean()) / spread)
+    return found
 
 
 def _of_found(found: Instances) -> dict[str, float]:

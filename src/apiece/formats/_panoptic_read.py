@@ -24,6 +24,7 @@ from apiece.formats._base import OnBad, Record, each, refuse
 from apiece.formats._coco_table import Document, Images, flags, numbers, scores_of, without_images
 from apiece.formats._columns import Column, plain, table, take
 from apiece.formats._files import inside
+from apiece.formats._raster import check_chunks
 from apiece.formats._rows import Checker, Row, sifted
 
 __all__ = ["HIGHEST", "PanopticSet", "Segments", "read_segments"]
@@ -33,7 +34,6 @@ HIGHEST = 256**3 - 1
 """The largest id that three channels hold."""
 _OWN = ("id", "category_id", "iscrowd", "area", "bbox", "score")
 _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
-_TAIL = 1 << 16  # where a PNG's end is looked for
 
 
 @dataclass(frozen=True)
@@ -267,12 +267,9 @@ def _decode_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int32]:
         stored = path.stat().st_size
         if height * width > stored * _INFLATION + 65536:
             raise FormatError(path, f"claims {height * width} pixels, which its {stored} bytes cannot hold")
+        check_chunks(path)
         image.load()
         colours = np.array(image)
-    with path.open("rb") as file:
-        file.seek(max(stored - _TAIL, 0))
-        if b"IEND" not in file.read():  # the decoder is content once it has the last row
-            raise FormatError(path, "is cut short: it has no end")
     ids = colours[..., 2].astype(np.int32)
     for channel in (1, 0):
         ids <<= 8

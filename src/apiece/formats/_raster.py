@@ -18,12 +18,19 @@ from PIL.PngImagePlugin import PngInfo
 from apiece.errors import FormatError, ImageError
 from apiece.images._tiff_meta import check_directories
 
-__all__ = ["RASTER_SUFFIXES", "is_label_raster", "note_of", "read_raster", "stack_pages", "write_raster"]
+__all__ = [
+    "RASTER_SUFFIXES",
+    "check_chunks",
+    "is_label_raster",
+    "note_of",
+    "read_raster",
+    "stack_pages",
+    "write_raster",
+]
 
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
 _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
 _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
-_TAIL = 1 << 16  # where a PNG's end is looked for: some tools write more behind it
 _INFLATION_TIFF = 30_000  # zstd and lzma can
 _MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I": np.int32}
 _NOTE = "apiece"
@@ -86,17 +93,30 @@ def _read_pillow(path: Path) -> npt.NDArray[Any]:
         with path.open("rb") as file:
             bits = file.read(25)[24]  # per pixel, as stored: 1, 2, 4, 8 or 16
         _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, bits / 8, _INFLATION)
+        check_chunks(path)
         image.load()
-        _check_end(path)
         return np.array(image).astype(dtype, copy=False)
 
 
-def _check_end(path: Path) -> None:
-    # the decoder is content once it has the last row
+def check_chunks(path: Path) -> None:
+    """Follow a PNG's chunks to its end, without reading them: the decoder is content once it has the last row.
+
+    A chunk that claims gigabytes would be given them before anything is read. What is behind the end says nothing.
+
+    Raises
+    ------
+    FormatError
+        if a chunk or the end is not in the file.
+    """
+    at, size = 8, path.stat().st_size
     with path.open("rb") as file:
-        file.seek(max(path.stat().st_size - _TAIL, 0))
-        if b"IEND" not in file.read():
-            raise FormatError(path, "is cut short: it has no end")
+        while at + 12 <= size:
+            file.seek(at)
+            head = file.read(8)
+            at += 12 + int.from_bytes(head[:4], "big")
+            if head[4:] == b"IEND" and at <= size:
+                return
+    raise FormatError(path, "is cut short: it has no end")
 
 
 def stack_pages(path: Path) -> int:

@@ -119,3 +119,22 @@ def test_compare(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "100 draws" in capsys.readouterr().err
     assert run("compare", data / "a.json", data / "none.json", "--data", data / "truth.json") == 1
     assert "none.json" in capsys.readouterr().err
+
+
+def test_bad_entries_are_left_out_and_listed(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, found = json.loads((data / "truth.json").read_text()), json.loads((data / "b.json").read_text())
+    truth["annotations"][7]["segmentation"] = {"size": [64, 64], "counts": "0"}
+    found["annotations"][2]["category_id"] = 99
+    truth["images"].pop()  # its annotations stand alone, and its predictions have no image
+    for name, content in (("truth", truth), ("b", found)):
+        (data / f"{name}.json").write_text(json.dumps(content))
+    asked = ["evaluate", "--predictions", data / "b.json", "--data", data / "truth.json", "--bootstrap", 0]
+    assert run(*asked) == 1
+    capsys.readouterr()
+    assert run(*asked, "--skip-bad", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["images"] == 11
+    assert len(shown["bad"]) == 1 + 5 + 1 + 1
+    assert any("annotations[2].category_id" in bad["reason"] for bad in shown["bad"])
+    assert any("which the data has not" in bad["reason"] for bad in shown["bad"])
+    assert shown["mask_ap50"] > 0.9

@@ -18,6 +18,7 @@ from apiece.datasets.dataset import (
     fingerprint,
     open_data,
     open_sources,
+    readable,
 )
 from apiece.errors import DataError, FormatError, ImageError
 
@@ -42,10 +43,10 @@ def test_one_item_at_a_time(tmp_path: Path) -> None:
 def test_sizes_must_agree(tmp_path: Path) -> None:
     data = open_data(save(tmp_path / "a.json", ["a.png", "b.png"]))["train"]
     Pillow.fromarray(np.zeros((30, 20), np.uint8)).save(tmp_path / "a.png")
-    with pytest.raises(DataError, match=r"a\.png: the image is 30 x 20 .* drawn on 20 x 30; its sides are .*EXIF"):
+    with pytest.raises(ImageError, match=r"a\.png: the image is 30 x 20 .* drawn on 20 x 30; its sides are .*EXIF"):
         data[0]
     Pillow.fromarray(np.zeros((10, 15), np.uint8)).save(tmp_path / "b.png")
-    with pytest.raises(DataError, match=r"the image is 10 x 15 .*another or a resized"):
+    with pytest.raises(ImageError, match=r"the image is 10 x 15 .*another or a resized"):
         data[1]
 
 
@@ -54,7 +55,7 @@ def test_exif_rotation_is_named(tmp_path: Path) -> None:
     exif = Pillow.Exif()
     exif[0x0112] = 6
     Pillow.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
-    with pytest.raises(DataError, match="before the rotation that the photo's EXIF entry asks for"):
+    with pytest.raises(ImageError, match="before the rotation that the photo's EXIF entry asks for"):
         open_data(tmp_path / "a.json")["train"][0]
 
 
@@ -218,3 +219,13 @@ def test_real_data(shared_data: Path) -> None:
     image, instances = sets["val"][5]
     assert image.size == instances.size
     assert len(instances) > 0
+
+
+def test_what_cannot_be_read_is_left_out(tmp_path: Path) -> None:
+    data = open_data(save(tmp_path / "a.json", ["a.png", "b.png", "c.png"]))["train"]
+    Pillow.fromarray(np.zeros((10, 15), np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "b.png").read_bytes()[:-20])
+    bad = BadEntries()
+    assert [ref.name for ref in readable(data, bad).refs] == ["c.png"]
+    assert [error.path.name for error in bad.errors] == ["a.png", "b.png"]
+    assert readable(data.subset([2]), bad).refs[0].name == "c.png"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +15,13 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets.dataset import Dataset, open_data
-from apiece.errors import DataError
+from apiece.errors import DataError, ImageError
 from apiece.images import write_image
 from apiece.models._base import ModelInput
 from apiece.train import TrainConfig
 from apiece.train._data import Batch, CropSet, Draw, Order, Store, collate
 from apiece.train._survey import survey
+from apiece.train.trainer import open_splits
 from apiece.transforms._input import normalise
 
 
@@ -114,3 +116,19 @@ def test_survey_of_nothing(tmp_path: Path) -> None:
 
 def test_the_tiny_set_opens(tiny_data: Path) -> None:
     assert {k: len(v) for k, v in open_data(tiny_data).items()} == {"train": 10, "val": 3}
+
+
+def test_what_cannot_be_read_is_left_out(tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    images = sorted(p for p in data.rglob("*.png"))
+    images[0].write_bytes(images[0].read_bytes()[:-40])
+    write_image(images[1], np.zeros((32, 64), np.uint8))
+    with caplog.at_level("WARNING", "apiece"):
+        training, validation = open_splits(TrainConfig(data=data, skip_bad=True))
+    assert len(training) + len(validation) == 11
+    left_out = [record.getMessage() for record in caplog.records]
+    assert len(left_out) == 2
+    assert images[0].name in left_out[0]
+    assert "32 x 64" in left_out[1]
+    with pytest.raises(ImageError):
+        list(open_splits(TrainConfig(data=data))[0])

@@ -51,6 +51,7 @@ def evaluate(
     bootstrap: int = 200,
     seed: int = 0,
     device: str = "auto",
+    skip_bad: bool = False,
     html: Annotated[Path | None, Parameter(name=["--html", "--report"])] = None,
     json: bool = False,
 ) -> None:
@@ -85,11 +86,15 @@ def evaluate(
         Seed of the draws.
     device
         "auto", "cpu", "cuda" or "mps", for --model.
+    skip_bad
+        Leave out and list entries that break their format, and images that cannot be read; otherwise they end the run.
     html
         Write a self-contained page: curves, errors by kind, confusion, reliability, the worst images.
     json
         One JSON object instead of tables.
     """
+    from apiece.cli._sets import report_bad
+    from apiece.datasets.dataset import BadEntries, readable
     from apiece.predict.evaluation import evaluate as judge
     from apiece.predict.evaluation import join, open_truth
 
@@ -97,13 +102,16 @@ def evaluate(
         raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
     wanted: Any = metric_names(metrics)
     asked = wanted
-    truth = open_truth(data, split, images)
+    bad = BadEntries() if skip_bad else None
+    truth = open_truth(data, split, images, bad)
+    if bad is not None and model is not None:
+        truth = readable(truth, bad)
     if html is not None:
         from apiece.cli._report import PAGE_METRICS, Seen, write_evaluation
 
         seen = Seen(truth.classes)
         wanted = wanted if wanted == "all" else tuple(dict.fromkeys((*wanted, *PAGE_METRICS)))
-    joined = join(model or predictions, truth, device=device)  # type: ignore[arg-type]  # one of them is there
+    joined = join(model or predictions, truth, device=device, on_bad=bad)  # type: ignore[arg-type]  # one is there
     with progress("evaluating", len(truth)) as step:
 
         def watch(there: Instances, answer: Instances) -> None:
@@ -116,8 +124,10 @@ def evaluate(
         facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]
         write_evaluation(html, joined, result, seen, model, facts=facts)
         note(f"page: {html}")
+    left_out = report_bad(bad, json)
     if json:
-        print_json({**result, "per_class": result.per_class, "images": result.images, "notes": result.notes})
+        shown = {**result, "per_class": result.per_class, "images": result.images, "notes": result.notes}
+        print_json(shown | ({"bad": left_out} if skip_bad else {}))
         return
     unasked = [name for name in _ON_PAGE if wanted != "all" and name not in asked]
     print_scores(result, without=tuple(start for name in unasked for start in _ON_PAGE[name]))

@@ -34,7 +34,7 @@ def merge(
     ```
     apiece merge monday/ tuesday/ --out both --to coco
     apiece merge a.json b.json --out all.json --map b:car=vehicle
-    apiece merge a.json cvat.xml --out all/ --to yolo --drop ids --same first
+    apiece merge a.json cvat.xml --out all/ --to yolo --drop ids attributes --same first
     ```
 
     Sets that are divided into train, val and test are joined split by split. An image whose name is taken gets its

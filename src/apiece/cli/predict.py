@@ -44,7 +44,7 @@ def predict(
     save
         What to save, separated by commas: coco (predictions.json), labelmap, overlay, csv.
     conf
-        Lowest score kept; by default the thresholds per class that training chose on validation.
+        Lowest score kept; by default the model folder's thresholds per class, from training or `apiece thresholds`.
     iou
         Overlap above which the lower-scoring of two instances of a class is a duplicate.
     max_instances

@@ -35,7 +35,7 @@ def split(
     apiece split data/all.json
     apiece split data/all.json --fractions train=0.7,val=0.15,test=0.15 --group source_photo
     apiece split cells/ --out cells-split
-    apiece split data/all.json --out yolo-set --to yolo --drop ids
+    apiece split data/all.json --out yolo-set --to yolo
     ```
 
     Parameters

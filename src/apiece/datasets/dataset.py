@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from apiece import formats
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import DataError, FormatError
+from apiece.errors import DataError, FormatError, ImageError
 from apiece.formats import LabelSet, Record
 from apiece.formats._base import OnBad
 from apiece.images import read_image
@@ -29,6 +29,7 @@ __all__ = [
     "fingerprint",
     "open_data",
     "open_sources",
+    "readable",
     "sound",
 ]
 
@@ -100,9 +101,7 @@ class Dataset:
         Raises
         ------
         ImageError
-            if the image cannot be read.
-        DataError
-            if it does not have the size that the labels were drawn on.
+            if the image cannot be read, or does not have the size that the labels were drawn on.
         """
         ref, instances = self.labels[index]
         return _read(ref, instances), instances
@@ -130,9 +129,10 @@ def _read(ref: ImageRef, instances: Instances) -> Image:
             "its sides are exchanged: the labels were drawn on the pixels as stored, before the rotation that the "
             "photo's EXIF entry asks for; rotate the labels, or remove the entry from the photo"
         )
-    raise DataError(
-        f"{ref.path}: the image is {height} x {width} pixels (height x width), "
-        f"but its labels were drawn on {drawn_height} x {drawn_width}; {hint}"
+    raise ImageError(
+        ref.path,
+        f"the image is {height} x {width} pixels (height x width), "
+        f"but its labels were drawn on {drawn_height} x {drawn_width}; {hint}",
     )
 
 
@@ -152,11 +152,11 @@ class Source:
 class BadEntries:
     """Give it as ``on_bad``: it keeps what was left out, each once, however often labels are gone through."""
 
-    errors: list[FormatError] = field(default_factory=list)
+    errors: list[FormatError | ImageError] = field(default_factory=list)
     """In the order they were met."""
     _told: set[str] = field(default_factory=set, repr=False)
 
-    def __call__(self, error: FormatError) -> None:
+    def __call__(self, error: FormatError | ImageError) -> None:
         if str(error) not in self._told:
             self._told.add(str(error))
             self.errors.append(error)
@@ -177,6 +177,23 @@ def sound(labels: LabelSet, on_bad: OnBad) -> LabelSet:
         except FormatError as error:
             on_bad(error)
     return labels if len(good) == len(labels) else Subset(labels, tuple(good))
+
+
+def readable(data: Dataset, on_bad: Callable[[ImageError], None]) -> Dataset:
+    """The images that can be read whole and have the size that their labels say; each is decoded once to know it.
+
+    Parameters
+    ----------
+    on_bad : called for each image that is left out.
+    """
+    good = []
+    for i in range(len(data)):
+        try:
+            data[i]
+            good.append(i)
+        except ImageError as error:
+            on_bad(error)
+    return data if len(good) == len(data) else data.subset(good)
 
 
 def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad = None) -> dict[str, Dataset]:

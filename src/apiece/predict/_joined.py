@@ -12,9 +12,10 @@ import numpy as np
 from apiece import formats
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset, open_data
-from apiece.errors import ConfigError, DataError
+from apiece.datasets.dataset import Dataset, open_data, sound
+from apiece.errors import ConfigError, DataError, FormatError
 from apiece.formats import LabelSet
+from apiece.formats._base import OnBad
 from apiece.formats.coco import is_results, read_results
 
 if TYPE_CHECKING:  # predictions in a file need no torch
@@ -57,8 +58,14 @@ def join(
     truth: Dataset,
     conf: Conf = None,
     device: str = "auto",
+    on_bad: OnBad = None,
 ) -> Joined:
     """Predictions of a model, or in a file, on the images of ``truth``; nothing is predicted before it is asked for.
+
+    Parameters
+    ----------
+    on_bad : called with each bad entry of a file, and each image of it that ``truth`` has not; they are left out. By
+        default the first is raised.
 
     Raises
     ------
@@ -67,21 +74,29 @@ def join(
     FormatError, ModelFileError
         for files that cannot be read.
     """
-    source = open_predictions(predictions, truth, device) if isinstance(predictions, str | Path) else predictions
+    source = predictions
+    if isinstance(source, str | Path):
+        source = open_predictions(source, truth, device, on_bad)
     if hasattr(source, "refs"):
-        return _Filed(truth, cast(LabelSet, source), conf)
+        return _Filed(truth, cast(LabelSet, source), conf, on_bad)
     return _Modelled(truth, source, conf)
 
 
 def open_truth(
-    data: Path | str | Dataset | LabelSet, split: str | None = None, images: Path | str | None = None
+    data: Path | str | Dataset | LabelSet,
+    split: str | None = None,
+    images: Path | str | None = None,
+    on_bad: OnBad = None,
 ) -> Dataset:
-    """The labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one."""
+    """The labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
+
+    ``on_bad`` is called with each bad entry, which is left out; by default the first is raised.
+    """
     if isinstance(data, Dataset):
         return data
     if not isinstance(data, str | Path):
         return Dataset(data)
-    found: Mapping[str, Dataset] = open_data(data, images)
+    found: Mapping[str, Dataset] = open_data(data, images, on_bad)
     if split is not None:
         if split not in found:
             raise ConfigError(f"{data} has no split {split!r}; it has {', '.join(found)}")
@@ -89,14 +104,16 @@ def open_truth(
     return next(found[name] for name in ("val", "test", "train") if name in found)
 
 
-def open_predictions(path: Path | str, truth: Dataset, device: str = "auto") -> Model | LabelSet:
+def open_predictions(path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None) -> Model | LabelSet:
     """A model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
     path = Path(path)
     if path.is_dir() and (path / "model.json").is_file():
         from apiece.predict.predictor import load
 
         return load(path, device)
-    return read_results(path, truth.labels) if is_results(path) else formats.read(path)
+    if is_results(path):
+        return read_results(path, truth.labels, on_bad)
+    return sound(formats.read(path, on_bad=on_bad), on_bad)
 
 
 class _Modelled:
@@ -119,9 +136,9 @@ class _Modelled:
 class _Filed:
     """What a file holds; an image without predictions is one where nothing was found."""
 
-    def __init__(self, truth: Dataset, found: LabelSet, conf: Conf) -> None:
+    def __init__(self, truth: Dataset, found: LabelSet, conf: Conf, on_bad: OnBad) -> None:
         self.truth, self._found = truth, found
-        self._index = _join(found, truth)
+        self._index = _join(found, truth, on_bad)
         lowest = np.broadcast_to(np.asarray(0.0 if conf is None else conf, np.float64), (len(truth.classes),))
         self._lowest = dict(zip(truth.classes, lowest.tolist(), strict=True))
 
@@ -147,7 +164,7 @@ class _Filed:
         return ranked if kept.all() else ranked[kept]
 
 
-def _join(found: LabelSet, truth: Dataset) -> dict[str, int]:
+def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
     """Position in ``found`` of each image of ``truth`` that it has, by name.
 
     Predictions may be named from another folder than the labels (``a.png`` and ``images/a.png``): where a name is not
@@ -165,7 +182,10 @@ def _join(found: LabelSet, truth: Dataset) -> dict[str, int]:
             index[by_last[last]] = i
         else:
             stray.append(ref.name)
-    if stray:
+    if on_bad is not None:
+        for name in stray:
+            on_bad(FormatError(name, "something was predicted on this image, which the data has not"))
+    elif stray:
         raise DataError(
             f"predictions for {len(stray)} images that the data has not, such as {stray[0]!r} "
             f"(the data has, for example, {next(iter(names), 'none')!r}); evaluate against the data they were made on"

@@ -131,6 +131,9 @@ class TrainConfig:
     """Data-loader processes; 0 loads in the training process. None: from the number of cores."""
     device: str = "auto"
     """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``."""
+    skip_bad: bool = False
+    """Leave out label entries that break their format and images that cannot be read, naming each; otherwise the first
+    ends the run."""
     cache: float = 2.0
     """Gigabytes of decoded images that may be kept in memory."""
     augment: float | None = None

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from apiece import _plugins
 from apiece._atomic import atomic
-from apiece.datasets.dataset import Dataset, fingerprint, open_data
+from apiece.datasets.dataset import BadEntries, Dataset, fingerprint, open_data, readable
 from apiece.datasets.split import class_counts, split
 from apiece.errors import ConfigError, DataError, ModelFileError
 from apiece.models._base import Architecture
@@ -214,7 +214,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     DataError, FormatError
         if there is no ``train``, or it is too small to be split.
     """
-    splits = open_data(config.data)
+    splits = _without_bad(config.data) if config.skip_bad else open_data(config.data)
     if "train" not in splits:
         raise DataError(f"{config.data}: there is no 'train' here, only {', '.join(sorted(splits))}")
     training = splits["train"]
@@ -224,6 +224,14 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     log.info("%s has no 'val': %d of %d images are held back by seed %d",
              config.data, len(parts["val"]), len(training), config.seed)  # fmt: skip
     return Dataset(parts["train"]), Dataset(parts["val"])
+
+
+def _without_bad(data: Path) -> dict[str, Dataset]:
+    bad = BadEntries()
+    splits = {name: readable(found, bad) for name, found in open_data(data, on_bad=bad).items()}
+    for error in bad.errors:
+        log.warning("left out: %s", error)
+    return splits
 
 
 def _open_folder(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | None:

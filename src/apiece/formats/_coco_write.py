@@ -17,12 +17,12 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
 from apiece.formats._files import atomic_file, inside
+from apiece.formats._json import dump_json
 
-__all__ = ["Dialect", "categories_of", "dumps", "write", "write_coco"]
+__all__ = ["Dialect", "categories_of", "write", "write_coco"]
 
 _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
-_ENCODER = json.JSONEncoder(allow_nan=False)
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
 _CROWD = (', "iscrowd": 0', ', "iscrowd": 1')
 _IMAGE = frozenset(["id", "file_name", "height", "width"])
@@ -63,9 +63,9 @@ def write_coco(
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
         out.write("{")
         for name, value in header.items():
-            out.write(f"{json.dumps(name)}: {dumps(path, value, name)},\n")
+            out.write(f"{json.dumps(name)}: {dump_json(path, value, name)},\n")
         if dialect.categories is None:
-            out.write(f'"categories": {dumps(path, categories, "categories")},\n')
+            out.write(f'"categories": {dump_json(path, categories, "categories")},\n')
         out.write('"annotations": [')
         for batch in _batches(records):
             writer.annotations(out, batch)
@@ -74,16 +74,8 @@ def write_coco(
             out.write(("\n" if i == 0 else ",\n") + line)
         out.write("\n]")
         if dialect.categories is not None:
-            out.write(f',\n"categories": {dumps(path, dialect.categories(categories), "categories")}')
+            out.write(f',\n"categories": {dump_json(path, dialect.categories(categories), "categories")}')
         out.write("}\n")
-
-
-def dumps(path: Path, value: Any, where: str) -> str:
-    """A value as JSON, exactly."""
-    try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 
 
 def categories_of(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -168,7 +160,7 @@ class _Writer:
         if self.dialect.image is not None:
             extras = dict(self.dialect.image(extras, self.known, f"image {ref.name!r}"))
         entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
-        self.images.append(dumps(self.path, entry, f"image {ref.name!r}"))
+        self.images.append(dump_json(self.path, entry, f"image {ref.name!r}"))
         return str(number) if type(number) is int else json.dumps(number)
 
     def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:
@@ -220,7 +212,7 @@ class _Writer:
             where = f"image {ref.name!r}, attribute {name!r}"
             if name in _OWN:
                 raise LossyFormatError(self.path, f"{where} is a key of COCO's own; rename it")
-            yield name, [None if v is None else dumps(self.path, v, where) for v in values.tolist()]
+            yield name, [None if v is None else dump_json(self.path, v, where) for v in values.tolist()]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""JSON, read strictly: UTF-8, exact numbers, no NaN, every failure a `FormatError`; and a look at the first keys."""
+"""JSON, strictly: UTF-8, exact numbers, no NaN, every failure a `FormatError`; and a look at the first keys."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apiece.errors import FormatError
+from apiece.errors import FormatError, LossyFormatError
 
-__all__ = ["first_keys", "kind_of", "load_json", "peek_json", "uncollected"]
+__all__ = ["dump_json", "first_keys", "kind_of", "load_json", "peek_json", "uncollected"]
 
 _PEEK = 1 << 18
 _ENTRY = 1 << 16
 _LIST = re.compile(rb"\s*:\s*\[\s*(\{|\])")
+_ENCODER = json.JSONEncoder(allow_nan=False)
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[][{}]|:')
 
 
@@ -64,6 +65,20 @@ def load_json(path: Path, constants: list[str] | None = None) -> Any:
         raise FormatError(path, "is nested too deep to be a label file") from None
     except ValueError as error:
         raise FormatError(path, f"holds a number that cannot be read: {error}") from None
+
+
+def dump_json(path: Path, value: Any, where: str) -> str:
+    """A value as JSON, exactly.
+
+    Raises
+    ------
+    LossyFormatError
+        naming the file that is written and ``where`` in it, for NaN, infinities, and what is no JSON value.
+    """
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError) as error:
+        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 
 
 @contextmanager

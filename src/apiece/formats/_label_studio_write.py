@@ -14,10 +14,10 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
 from apiece.formats._brush import encode_brush
 from apiece.formats._files import atomic_file, inside
+from apiece.formats._json import dump_json
 
 __all__ = ["write"]
 
-_ENCODER = json.JSONEncoder(allow_nan=False)
 _AT_ONCE = 256  # masks encoded together
 _WHO = {"annotations": ("annotator", "completed_by"), "predictions": ("model_version", "model_version")}
 
@@ -47,7 +47,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
                 "data": {"image": link, "width": width, "height": height},
                 "meta": {"apiece": note} if note else {},
             }
-            text = _dumps(path, task, f"image {ref.name!r}")
+            text = dump_json(path, task, f"image {ref.name!r}")
             key = "annotations" if instances.scores is None else "predictions"
             out.write(("," if i else "") + f'\n{text[:-1]}, "{key}": [')
             for k, (who, rows) in enumerate(_sessions(instances, _WHO[key][0]).items()):
@@ -124,12 +124,5 @@ def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef, w
             result["score"] = scores[k]
         if note:
             result["meta"] = {"apiece": note}
-        lines.append(_dumps(path, result, where))
+        lines.append(dump_json(path, result, where))
     return lines
-
-
-def _dumps(path: Path, value: Any, where: str) -> str:
-    try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None

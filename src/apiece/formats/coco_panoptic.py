@@ -30,8 +30,9 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import open_document, read_categories, read_images
-from apiece.formats._coco_write import categories_of, dumps
+from apiece.formats._coco_write import categories_of
 from apiece.formats._files import atomic_file, atomic_folder, inside, pick_folder
+from apiece.formats._json import dump_json
 from apiece.formats._panoptic_read import HIGHEST, PanopticSet, read_segments
 
 __all__ = ["FORMAT"]
@@ -121,7 +122,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         with target.open("w", encoding="utf-8", newline="\n") as out:
             out.write("{")
             for name, value in header.items():
-                out.write(f"{json.dumps(name)}: {dumps(path, value, name)},\n")
+                out.write(f"{json.dumps(name)}: {dump_json(path, value, name)},\n")
             out.write('"annotations": [')
             for i, (ref, instances) in enumerate(records):
                 out.write(("," if i else "") + "\n" + writer.annotation(ref, instances))
@@ -149,7 +150,7 @@ class _Writer:
             target, format="PNG"
         )
         entry = {"image_id": number, "file_name": file, "segments_info": self._segments(ref, instances, ids)}
-        return dumps(self.path, entry, f"image {ref.name!r}")
+        return dump_json(self.path, entry, f"image {ref.name!r}")
 
     def _image(self, ref: ImageRef, instances: Instances) -> int | str:
         if ref.size is not None and tuple(ref.size) != instances.size:
@@ -169,7 +170,7 @@ class _Writer:
         height, width = instances.size
         extras = {k: v for k, v in ref.attributes.items() if k not in _IMAGE}
         entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
-        self.images.append(dumps(self.path, entry, f"image {ref.name!r}"))
+        self.images.append(dump_json(self.path, entry, f"image {ref.name!r}"))
         return number
 
     def _file(self, ref: ImageRef) -> str:

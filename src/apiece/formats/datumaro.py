@@ -36,13 +36,12 @@ from apiece.formats._entries import (
     ring,
 )
 from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
-from apiece.formats._json import kind_of, load_json, peek_json
+from apiece.formats._json import dump_json, kind_of, load_json, peek_json
 
 __all__ = ["FORMAT"]
 
 _NO_AREA = ("label", "caption", "points", "polyline", "cuboid_3d", "hash_key", "feature_vector", "skeleton")
 _OWN = ("score", "is_crowd")
-_ENCODER = json.JSONEncoder(allow_nan=False)
 
 
 def detect(path: Path) -> bool:
@@ -254,7 +253,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
         header["categories"] = _categories(classes, known.get("categories", {}))
         for name, value in header.items():
-            out.write(f"{'{' if name == next(iter(header)) else ''}{json.dumps(name)}: {_dumps(path, value, name)},\n")
+            start = "{" if name == next(iter(header)) else ""
+            out.write(f"{start}{json.dumps(name)}: {dump_json(path, value, name)},\n")
         out.write('"items": [')
         for i, (ref, instances) in enumerate(records):
             reason = inside(ref.name)
@@ -286,7 +286,7 @@ def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path, f
     if ref.attributes:
         item["attr"] = dict(ref.attributes)
     item["image"] = {"path": ref.name, "size": [height, width]}
-    text = _dumps(path, item, where)
+    text = dump_json(path, item, where)
     out.write(("" if first else ",") + f'\n{text[:-1]}, "annotations": [')
     for i, line in enumerate(_notes(instances, path, where)):
         out.write((",\n" if i else "\n") + line)
@@ -310,7 +310,7 @@ def _notes(instances: Instances, path: Path, where: str) -> Iterator[str]:
             attributes["is_crowd"] = True
         note = {"id": ids[k], "type": "mask", "attributes": attributes, "label_id": labels[k], "rle": rle}
         own = {name: special[name][k] or 0 if name in special else 0 for name in ("group", "z_order")}
-        yield _dumps(path, note | own, where)
+        yield dump_json(path, note | own, where)
 
 
 def _fits(instances: Instances, name: str) -> bool:
@@ -322,13 +322,6 @@ def _fits(instances: Instances, name: str) -> bool:
     if not plain or not all(type(v) is int for v, _ in plain):
         return False
     return name == "z_order" or len(set(plain)) == len(plain)
-
-
-def _dumps(path: Path, value: Any, where: str) -> str:
-    try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 
 
 FORMAT = LabelFormat(

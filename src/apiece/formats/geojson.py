@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import colorsys
 import itertools
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -36,7 +35,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats._entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, ring
 from apiece.formats._geo import Affine, checked_transform, to_pixels, to_world, world_file
-from apiece.formats._json import kind_of, load_json, peek_json
+from apiece.formats._json import dump_json, kind_of, load_json, peek_json
 from apiece.formats._per_image import image_of, label_files, write_each
 
 __all__ = ["FORMAT"]
@@ -44,7 +43,6 @@ __all__ = ["FORMAT"]
 _ENDINGS = (".geojson",)
 _NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
 _OWN = ("classification", "score", "iscrowd")
-_ENCODER = json.JSONEncoder(allow_nan=False)
 Feature = dict[str, Any]
 
 
@@ -261,9 +259,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         if transform is not None:
             head["geotransform"] = list(transform)
         with target.open("w", encoding="utf-8", newline="\n") as out:
-            out.write(_dumps(path, head, where)[:-1] + ', "features": [')
+            out.write(dump_json(path, head, where)[:-1] + ', "features": [')
             for k, feature in enumerate(_features(instances, transform, colors, path, where)):
-                out.write((",\n" if k else "\n") + _dumps(path, feature, where))
+                out.write((",\n" if k else "\n") + dump_json(path, feature, where))
             out.write("\n]}\n")
 
     write_each(records, path, (*_ENDINGS, ".json"), ".geojson", write_one)
@@ -316,13 +314,6 @@ def _closed(points: Any, hole: bool, transform: Affine | None, path: Path, where
     if transform is None:
         points = points.astype(np.int64)
     return list(itertools.chain(points.tolist(), points[:1].tolist()))
-
-
-def _dumps(path: Path, value: Any, where: str) -> str:
-    try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 
 
 FORMAT = LabelFormat(

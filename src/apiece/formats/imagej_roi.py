@@ -38,6 +38,7 @@ from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size, finite
 from apiece.formats._files import rasters
 from apiece.formats._imagej_shapes import has_area, roi_of, shape_of
+from apiece.formats._json import dump_json
 from apiece.formats._per_image import image_of, label_files, write_each
 
 __all__ = ["FORMAT"]
@@ -50,7 +51,6 @@ _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1
 _NAME = 512
 _COMMENT = 65535
 _POSITIONS = ("position", "c_position", "z_position", "t_position")
-_ENCODER = json.JSONEncoder(allow_nan=False)
 _DAY = (1980, 1, 1, 0, 0, 0)  # the same ROIs are the same bytes
 
 
@@ -300,7 +300,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
                 raise LossyFormatError(path, f"{where}: a .roi holds one object, got {len(instances)}; name it .zip")
             target.write_bytes(next(_written(instances, path, where, {"set": note})))
             return
-        comment = _dumps(path, {"apiece": note}, where).encode()
+        comment = dump_json(path, {"apiece": note}, where).encode()
         if len(comment) > _COMMENT:
             raise LossyFormatError(path, f"{where}: the class names are longer than an archive can hold")
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -335,15 +335,8 @@ def _written(instances: Instances, path: Path, where: str, common: dict[str, Any
         for key in _POSITIONS:
             if type(attributes.get(key)) is int and 0 < attributes[key] < 1 << 31:
                 setattr(roi, key, attributes[key])
-        roi.props = f"apiece: {_dumps(path, own, where)}\n"
+        roi.props = f"apiece: {dump_json(path, own, where)}\n"
         yield roi.tobytes()
-
-
-def _dumps(path: Path, value: Any, where: str) -> str:
-    try:
-        return _ENCODER.encode(value)
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
 
 
 FORMAT = LabelFormat(

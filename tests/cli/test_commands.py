@@ -119,7 +119,10 @@ def test_evaluate_says_what_is_wrong(data: Path, capsys: pytest.CaptureFixture[s
 def test_measure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("measure", data / "found.json", "--pixel-size", "0.5 um", "--conf", "0.5") == 0
     out, err = capsys.readouterr()
-    assert "bolt" in out
+    assert "area in um2" in out
+    assert "equivalent diameter in um\n" in out
+    assert {line.split()[0] for line in out.splitlines()} == {"area", "equivalent", "class", "bolt", "nut", "all"}
+    assert max(map(len, out.splitlines())) <= 80
     assert "measurements.csv" in err
     with (data / "measurements.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

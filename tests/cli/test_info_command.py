@@ -30,7 +30,19 @@ def test_every_format(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: 
     assert shown["ids"] == (6 if holds.ids else shown["ids"])
     assert shown["tracks"] == 0
     assert run("info", tmp_path / "out") == 0
-    assert name in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert name in out
+    assert out.startswith(f"{tmp_path / 'out'}{' [train]' if formats.load(name).splits else ''}\n")
+
+
+def test_each_split_has_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_set(tmp_path / "in" / "labels.json")
+    assert run("split", tmp_path / "in" / "labels.json", "--fractions", "train=0.7,val=0.3") == 0
+    (tmp_path / "in" / "labels.json").unlink()
+    capsys.readouterr()
+    assert run("info", tmp_path / "in") == 0
+    titles = [line for line in capsys.readouterr().out.splitlines() if line.startswith(str(tmp_path))]
+    assert titles == [f"{tmp_path / 'in'} [train]", f"{tmp_path / 'in'} [val]"]
 
 
 def test_tracks_and_attributes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

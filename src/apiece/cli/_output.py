@@ -41,17 +41,21 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], file: Any = None) -> None:
-    """A table on standard output; numbers to the right."""
+    """A table on standard output; numbers to the right. Text is shown as it is, brackets of a file's name included."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    console = Console(file=file or sys.stdout, highlight=False)
+    if title:
+        console.print(Text(title, style="bold"), soft_wrap=True)  # as wide as it needs, not as its table is
+    table = Table(box=None, pad_edge=False, show_header=any(columns))
     for k, column in enumerate(columns):
         numeric = all(isinstance(row[k], int | float | np.number) or row[k] in ("", "-") for row in rows)
-        table.add_column(column, justify="right" if numeric and rows else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(shown(value) for value in row))
-    Console(file=file or sys.stdout, highlight=False).print(table)
+        table.add_row(*(Text(shown(value)) for value in row))
+    console.print(table)
 
 
 def shown(value: Any) -> str:
@@ -83,7 +87,7 @@ def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -101,7 +101,7 @@ def _watch() -> Iterator[Watch]:
     from apiece.benchmark.run import Watch
 
     live = sys.stderr.isatty()
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True, disable=not live)
     bars: dict[str, TaskID] = {}
 

@@ -247,12 +247,8 @@ def _fix(sources: Mapping[str, Source], report: Report, out: Path, data: Path, s
 
 
 def _print(report: Report, limit: int | None) -> None:
-    from rich.markup import escape
-
     found = report.findings[:limit]
-    rows = [
-        (report.level(f), f.kind, f"{f.sure:.2f}", escape(_where(report, f.place)), escape(f.message)) for f in found
-    ]
+    rows = [(report.level(f), f.kind, f"{f.sure:.2f}", _where(report, f.place), f.message) for f in found]
     images, instances = sum(report.images.values()), sum(report.instances.values())
     if rows:
         print_table("", ("level", "kind", "sure", "where", "what"), rows)
@@ -260,9 +256,9 @@ def _print(report: Report, limit: int | None) -> None:
         if left:
             note(f"and {left:,} more; --limit 0 shows all, --html FILE shows them with pictures")
         kinds = [(report.kinds[name], count) for name, count in report.counts.items()]
-        summary = [(kind.level, kind.name, count, escape(kind.fix)) for kind, count in kinds]
+        summary = [(kind.level, kind.name, count, kind.fix) for kind, count in kinds]
         print_table("", ("level", "kind", "found", "what to do"), summary)
-    suspects = [(f"{x.sure:.2f}", escape(_where(report, x.place)), ", ".join(x.kinds)) for x in report.suspects[:_MOST]]
+    suspects = [(f"{x.sure:.2f}", _where(report, x.place), ", ".join(x.kinds)) for x in report.suspects[:_MOST]]
     if suspects:
         print_table("most suspect labels, all findings taken together", ("sure", "where", "kinds"), suspects)
     words = ", ".join(f"{count:,} {level}{'s' * (count != 1)}" for level, count in report.levels.items())
@@ -284,13 +280,11 @@ def _short(name: str | None) -> str | None:
 
 
 def _print_changes(fixed: Fixed, limit: int | None) -> None:
-    from rich.markup import escape
-
     rows = []
     for c in fixed.changes[:limit]:
         numbers = [f"id {i}" for i in c.ids] or [f"#{i}" for i in c.instances]
         which = ", ".join(numbers[:5]) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
-        rows.append((c.split, escape(_short(c.image) or ""), which, escape(c.done), ", ".join(c.kinds)))
+        rows.append((c.split, _short(c.image) or "", which, c.done, ", ".join(c.kinds)))
     if rows:
         print_table("other in the copy", ("split", "image", "instances", "done", "since"), rows)
         if len(fixed.changes) > len(rows):

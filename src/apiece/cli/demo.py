@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from apiece.cli._output import note, print_json, print_table
+from apiece.cli._output import note, print_json
 from apiece.errors import ConfigError
 
 __all__ = ["demo"]
 
 _PIXEL_SIZE = "0.1 mm"
 _TRAIN, _VAL = 500, 48
-_LEFT_OUT = ("area_std", "area_p25", "area_p75", "equivalent")  # of the summary, so that it fits a terminal
 # what some three minutes on two cores can learn: three kinds of parts, most of them whole
 _SCENES: dict[str, Any] = {
     "classes": ("washer", "pill", "screw"),
@@ -58,6 +57,7 @@ def demo(
     """
     from apiece.cli._report import PAGE_METRICS, Seen, write_evaluation
     from apiece.cli.evaluate import print_scores
+    from apiece.cli.measure import print_summary
     from apiece.datasets.dataset import open_data
     from apiece.datasets.synthetic import SceneConfig, write_dataset
     from apiece.formats import read
@@ -102,11 +102,6 @@ def demo(
         print_json({**scores, "per_class": scores.per_class, "folder": out, "report": out / "report.html"})
         return
     print_scores(scores)
-    rows = [{k: v for k, v in row.items() if not k.startswith(_LEFT_OUT)} for row in measured.summary().rows()]
-    print_table(
-        f"measured, {_PIXEL_SIZE} per pixel; areas in {measured.units['area']}",
-        list(rows[0]),
-        [list(row.values()) for row in rows],
-    )
+    print_summary(measured.summary(), f"measured, {_PIXEL_SIZE} per pixel: ")
     note(f"open {out / 'report.html'}")
     note(f"next: apiece predict --model {run} YOUR_PHOTOS/ --save coco,overlay")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apiece.cli._output import print_json, print_table, progress
+from apiece.cli._output import print_json, print_table, progress, shown
 from apiece.cli._sets import report_bad
 
 if TYPE_CHECKING:
@@ -48,26 +48,35 @@ def info(
     from apiece.datasets.summary import summarise
 
     bad = BadEntries() if skip_bad else None
-    sources = {split or "train": source for split, source in open_sources(data, images, format, bad).items()}
+    opened = open_sources(data, images, format, bad)
+    sources = {split or "train": source for split, source in opened.items()}
     found = {}
     for split, source in sources.items():
         with progress(f"reading {split}", len(source.labels)) as step:
             found[split] = summarise(source.labels, step)
     left_out = report_bad(bad, json)
     if json:
-        shown = {
+        splits = {
             split: {"format": sources[split].format, "path": sources[split].path, **summary.to_dict()}
             for split, summary in found.items()
         }
-        print_json(shown | ({"bad": left_out} if skip_bad else {}))
+        print_json(splits | ({"bad": left_out} if skip_bad else {}))
         return
     for split, summary in found.items():
-        print_table(f"{data} [{split}]", ("", ""), [("format", sources[split].format), *_rows(summary)])
+        title = f"{data} [{split}]" if any(opened) else str(data)
+        print_table(title, ("", ""), [("format", sources[split].format), *_rows(summary)])
         print_table(
             "",
             ("class", "instances", "images", "median area"),
-            [(c.name, c.instances, c.images, "-" if c.median_area is None else c.median_area) for c in summary.classes],
+            [(c.name, c.instances, c.images, _pixels(c.median_area)) for c in summary.classes],
         )
+
+
+def _pixels(area: float | None) -> float | str:
+    """An area as people write it: nothing behind the point where it is whole."""
+    if area is None:
+        return "-"
+    return int(area) if area == int(area) else area
 
 
 def _rows(summary: Summary) -> list[tuple[str, object]]:
@@ -83,7 +92,8 @@ def _rows(summary: Summary) -> list[tuple[str, object]]:
     if per:
         rows.append(("per image", f"{per['min']:g} to {per['max']:g}, median {per['median']:g}"))
     if areas:
-        rows.append(("area in pixels", f"{areas['p0']:g} to {areas['p100']:g}, median {areas['p50']:g}"))
+        least, most, median = (shown(_pixels(areas[key])) for key in ("p0", "p100", "p50"))
+        rows.append(("area in pixels", f"{least} to {most}, median {median}"))
     rows += [
         ("overlapping", f"{summary.overlapping_instances:,} instances on {summary.overlapping_images:,} images"),
         ("with holes / in parts", f"{summary.with_holes:,} / {summary.several_parts:,}"),

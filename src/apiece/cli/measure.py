@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from apiece.cli._output import note, print_json, progress
+from apiece.cli._output import note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
 
-__all__ = ["measure"]
+if TYPE_CHECKING:
+    from apiece.measure import Table
+
+__all__ = ["measure", "print_summary"]
 
 
 def measure(
@@ -78,6 +83,17 @@ def measure(
         shown = {"rows": list(table.rows()), "summary": list(summary.rows()), "units": dict(table.units)}
         print_json(shown | ({"bad": left_out} if skip_bad else {}))
     else:
-        import sys
+        print_summary(summary)
 
-        sys.stdout.write(f"{summary}\n")
+
+def print_summary(summary: Table, title: str = "") -> None:
+    """A table for each quantity, one row per class, on standard output; it fits a terminal."""
+    rows = list(summary.rows())
+    for quantity in [name.removesuffix("_mean") for name in summary.columns if name.endswith("_mean")]:
+        keys = [name for name in summary.columns if name.startswith(f"{quantity}_")]
+        numbers = [[math.nan if row[key] is None else row[key] for key in keys] for row in rows]
+        print_table(
+            f"{title}{quantity.replace('_', ' ')} in {summary.units[f'{quantity}_mean']}",
+            ("class", "count", *(key.removeprefix(f"{quantity}_") for key in keys)),
+            [(row["class"], row["count"], *values) for row, values in zip(rows, numbers, strict=True)],
+        )

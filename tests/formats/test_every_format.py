@@ -89,6 +89,23 @@ def test_what_it_says_it_holds_comes_back(tmp_path: Path, name: str) -> None:
     assert [i for _, i in again] == [i for _, i in labels]
 
 
+@every_format
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (ref("../a.png"), r"image name '\.\./a\.png' leaves the folder"),
+        (
+            dataclasses.replace(ref("a.png"), size=(9, 7)),
+            r"image 'a\.png' is \(9, 7\), but its instances are on \(4, 4\)",
+        ),
+    ],
+)
+def test_images_that_no_reader_could_take_are_refused(tmp_path: Path, name: str, image: ImageRef, reason: str) -> None:
+    with pytest.raises(FormatError, match=reason):
+        formats.write([(image, Instances(Masks.from_boxes([[0, 0, 2, 2]], (4, 4))))], target(tmp_path, name), name)
+    assert list(tmp_path.iterdir()) == []
+
+
 CASES = {
     "overlap": lambda: hard_instances()[[1, 4]],
     "holes": lambda: hard_instances()[[0]],

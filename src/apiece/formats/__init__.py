@@ -19,6 +19,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError
 from apiece.formats._base import EVERYTHING, Holds, LabelFormat, LabelSet, OnBad, Record
+from apiece.formats._files import inside
 from apiece.formats._guard import guarded
 
 __all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "format_for", "load", "names", "read", "write"]
@@ -124,6 +125,8 @@ def write(
     ------
     LossyFormatError
         naming image and instances that the format cannot hold.
+    FormatError
+        for an image whose name leaves the folder, or whose stated size is not that of its instances.
     DataError
         if instances have a class that is not among ``classes``.
     """
@@ -140,7 +143,7 @@ def write(
     lost: list[str] = []
     whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
     kept = whole if chosen.holds == EVERYTHING else guarded(whole, path, chosen.holds, allow_lossy, lost)
-    chosen.write(kept, path, order, metadata)
+    chosen.write((_checked(record, path) for record in kept), path, order, metadata)
     return lost
 
 
@@ -171,6 +174,17 @@ def _ref(image: ImageRef | Image | str | os.PathLike[str]) -> ImageRef:
             raise DataError("an image without a path has no name to write; give an ImageRef or a name instead")
         return ImageRef(image.path, image.path.name, image.size)
     return ImageRef(Path(image), Path(image).name if Path(image).is_absolute() else Path(image).as_posix())
+
+
+def _checked(record: Record, path: Path) -> Record:
+    """The record, if its image lies in the folder and is as large as its masks say."""
+    ref, instances = record
+    reason = inside(ref.name)
+    if reason:
+        raise FormatError(path, f"image name {reason}")
+    if ref.size is not None and tuple(ref.size) != instances.size:
+        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
+    return record
 
 
 def _with_classes(record: Record, classes: tuple[str, ...]) -> Record:

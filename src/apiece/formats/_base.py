@@ -138,9 +138,10 @@ class LabelFormat:
     image) goes through `refuse`, when the set is opened or when the entry is decoded, each once; what is wrong with the
     file as a whole raises `FormatError` in any case."""
     write: Callable[[Iterable[Record], Path, tuple[str, ...], Mapping[str, Any]], None]
-    """Write ``(records, path, classes, metadata)``, atomically, streaming. Every record's classes are ``classes``. What
-    `holds` denies was refused or removed before; what else cannot be kept raises `LossyFormatError`. Whatever is
-    raised, by the records too, leaves nothing at ``path`` that was not there."""
+    """Write ``(records, path, classes, metadata)``, atomically, streaming. Every record's classes are ``classes``, no
+    image's name leaves the folder, and its size, if stated, is that of its instances. What `holds` denies was refused
+    or removed before; what else cannot be kept raises `LossyFormatError`. Whatever is raised, by the records too,
+    leaves nothing at ``path`` that was not there."""
     holds: Holds
     """What survives a round trip."""
     numbers_entries: bool = False

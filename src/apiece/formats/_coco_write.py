@@ -16,7 +16,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
-from apiece.formats._files import atomic_file, inside
+from apiece.formats._files import atomic_file
 from apiece.formats._json import dump_json
 
 __all__ = ["Dialect", "categories_of", "write", "write_coco"]
@@ -46,7 +46,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images with one id, or a name that leaves the folder.
+        for two images with one id.
     LossyFormatError
         for attribute values that JSON cannot hold.
     """
@@ -143,11 +143,6 @@ class _Writer:
 
     def _image(self, ref: ImageRef, instances: Instances) -> str:
         """Note the image; its id as JSON."""
-        if ref.size is not None and tuple(ref.size) != instances.size:
-            raise FormatError(self.path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
-        reason = inside(ref.name)
-        if reason:
-            raise FormatError(self.path, f"image name {reason}")
         if ref.id is None:
             number: int | str = self.image_ids.free(1)[0]
         else:

@@ -18,7 +18,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
-from apiece.formats._files import atomic_file, inside
+from apiece.formats._files import atomic_file
 
 __all__ = ["JSON_VALUES", "write"]
 
@@ -40,7 +40,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images of one name, or a name that leaves the folder.
+        for two images of one name.
     LossyFormatError
         for text that XML cannot hold, and attributes that are of one kind on one image and of another on the next.
     """
@@ -102,11 +102,6 @@ class _Writer:
 
     def image(self, out: IO[str], ref: ImageRef, instances: Instances, index: int) -> None:
         where = f"image {ref.name!r}"
-        reason = inside(ref.name)
-        if reason:
-            raise FormatError(self.path, f"image name {reason}")
-        if ref.size is not None and tuple(ref.size) != instances.size:
-            raise FormatError(self.path, f"{where} is {ref.size}, but its instances are on {instances.size}")
         name = ref.name.replace("\\", "/")
         if name in self.names:
             raise FormatError(self.path, f"{where} comes twice; its labels belong in one record")

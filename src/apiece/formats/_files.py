@@ -12,7 +12,17 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from apiece._atomic import atomic
 from apiece.errors import FormatError
 
-__all__ = ["IMAGE_SUFFIXES", "atomic_file", "atomic_folder", "inside", "is_file", "pick_folder", "rasters", "stem_key"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "atomic_file",
+    "atomic_folder",
+    "inside",
+    "is_file",
+    "pick_folder",
+    "rasters",
+    "stem_key",
+    "visible_name",
+]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _PROBES = 32  # images looked for before a folder is taken to be the wrong one
@@ -78,6 +88,20 @@ def inside(name: str) -> str | None:
     if PurePosixPath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         return f"{name!r} leaves the folder; images must lie below it, named by a relative path"
     return None
+
+
+def visible_name(path: Path, name: str) -> str:
+    """An image's name with ``/`` between its parts, for a writer to ``path`` that calls files after it.
+
+    Raises
+    ------
+    FormatError
+        if a part of it is hidden: `rasters` would pass the file over.
+    """
+    plain = name.replace("\\", "/")
+    if any(part.startswith(".") for part in plain.split("/")):
+        raise FormatError(path, f"{name!r} would be a hidden file, never read back; rename the image")
+    return plain
 
 
 def is_file(path: Path) -> bool:

@@ -13,7 +13,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
 from apiece.formats._brush import encode_brush
-from apiece.formats._files import atomic_file, inside
+from apiece.formats._files import atomic_file
 from apiece.formats._json import dump_json
 
 __all__ = ["write"]
@@ -28,7 +28,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images of one name, or a name that leaves the folder.
+        for two images of one name.
     LossyFormatError
         for images of 2**30 pixels or more, attribute values that JSON cannot hold, and scores on some images only.
     """
@@ -62,13 +62,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 def _check(ref: ImageRef, instances: Instances, path: Path, seen: dict[str, bool | None]) -> None:
-    reason = inside(ref.name)
-    if reason:
-        raise FormatError(path, f"image name {reason}")
     if ref.name in seen:
         raise FormatError(path, f"image {ref.name!r} comes twice; its labels belong in one record")
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
     if instances.size[0] * instances.size[1] >= 1 << 30:
         raise LossyFormatError(path, f"image {ref.name!r}: brush masks hold fewer than 2**30 pixels")
     scored = None if not len(instances) else instances.scores is not None

@@ -27,7 +27,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._base import OnBad, Record, refuse
-from apiece.formats._files import inside, is_file
+from apiece.formats._files import inside, is_file, visible_name
 from apiece.formats._json import load_json
 
 __all__ = [
@@ -176,14 +176,9 @@ def safe_name(path: Path, ref: ImageRef, taken: dict[str, str]) -> str:
     Raises
     ------
     FormatError
-        if it leaves the folder, is hidden, or is that of another image.
+        if it is hidden, or that of another image.
     """
-    reason = inside(ref.name)
-    if reason:
-        raise FormatError(path, f"image name {reason}")
-    name = ref.name.replace("\\", "/")
-    if any(part.startswith(".") for part in name.split("/")):
-        raise FormatError(path, f"{ref.name!r} would be a hidden file, never read back; rename the image")
+    name = visible_name(path, ref.name)
     key = Path(name).with_suffix("").as_posix()
     if key in taken:
         raise FormatError(path, f"images {taken[key]!r} and {ref.name!r} would share their label files; rename one")

@@ -9,7 +9,16 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._base import Record
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, is_file, rasters, stem_key
+from apiece.formats._files import (
+    IMAGE_SUFFIXES,
+    atomic_file,
+    atomic_folder,
+    inside,
+    is_file,
+    rasters,
+    stem_key,
+    visible_name,
+)
 
 __all__ = ["image_of", "label_files", "write_each"]
 
@@ -64,17 +73,13 @@ def write_each(
         if record is None or next(stream, None) is not None:
             many = "no image" if record is None else "several images"
             raise FormatError(path, f"one {path.suffix} file cannot hold {many}; name a folder instead of a file")
-        _check(path, *record)
         with atomic_file(path) as temporary:
             write_one(*record, temporary)
         return
     with atomic_folder(path) as folder:
         seen: dict[str, str] = {}
         for ref, instances in records:
-            _check(path, ref, instances)
-            name = ref.name.replace("\\", "/")
-            if any(part.startswith(".") for part in name.split("/")):
-                raise FormatError(path, f"{ref.name!r} would be a hidden file, never read back; rename the image")
+            name = visible_name(path, ref.name)
             target = Path(name).with_suffix(ending)
             if target.as_posix() in seen:
                 other = seen[target.as_posix()]
@@ -82,11 +87,3 @@ def write_each(
             seen[target.as_posix()] = ref.name
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             write_one(ref, instances, folder / target)
-
-
-def _check(path: Path, ref: ImageRef, instances: Instances) -> None:
-    reason = inside(ref.name)
-    if reason:
-        raise FormatError(path, f"image name {reason}")
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")

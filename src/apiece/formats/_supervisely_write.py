@@ -14,7 +14,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Record
 from apiece.formats._bits import to_png
-from apiece.formats._files import atomic_folder, inside
+from apiece.formats._files import atomic_folder
 
 __all__ = ["NO_FOLDER", "OWN", "write"]
 
@@ -62,10 +62,9 @@ def _encoded(path: Path, where: str, document: Any) -> bytes:
 def _target(path: Path, ref: ImageRef) -> str:
     """Where the annotation of an image goes, in the project."""
     name = ref.name.replace("\\", "/")
-    reason = inside(name)
     parts = name.split("/")
-    if reason or any(part.startswith(".") or not part for part in parts):
-        raise FormatError(path, f"image name {reason or repr(ref.name) + ' has a hidden part; rename it'}")
+    if any(part.startswith(".") or not part for part in parts):
+        raise FormatError(path, f"image name {ref.name!r} has a hidden part; rename it")
     if parts[0] == NO_FOLDER and len(parts) == 2:
         raise FormatError(path, f"image {ref.name!r}: {NO_FOLDER!r} is for images without a folder; rename the folder")
     datasets = parts[:-1] or [NO_FOLDER]
@@ -98,8 +97,6 @@ class _Tags:
 
 def _document(path: Path, ref: ImageRef, instances: Instances, tags: _Tags) -> dict[str, Any]:
     height, width = instances.size
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
     document = {"description": "", "tags": [], "size": {"height": height, "width": width}} | dict(ref.attributes)
     if document["size"] != {"height": height, "width": width} or "objects" in document:
         raise LossyFormatError(path, f"image {ref.name!r}: attributes named size or objects are Supervisely's own")

@@ -31,7 +31,7 @@ from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import open_document, read_categories, read_images
 from apiece.formats._coco_write import categories_of
-from apiece.formats._files import atomic_file, atomic_folder, inside, pick_folder
+from apiece.formats._files import atomic_file, atomic_folder, pick_folder
 from apiece.formats._json import dump_json
 from apiece.formats._panoptic_read import HIGHEST, PanopticSet, read_segments
 
@@ -101,7 +101,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images with one id or PNG, a name that leaves the folder, or a folder with something in it.
+        for two images with one id or PNG, or a folder with something in it.
     LossyFormatError
         for attribute values that JSON cannot hold.
     """
@@ -153,11 +153,6 @@ class _Writer:
         return dump_json(self.path, entry, f"image {ref.name!r}")
 
     def _image(self, ref: ImageRef, instances: Instances) -> int | str:
-        if ref.size is not None and tuple(ref.size) != instances.size:
-            raise FormatError(self.path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
-        reason = inside(ref.name)
-        if reason:
-            raise FormatError(self.path, f"image name {reason}")
         number = ref.id
         if number is None:
             self.last += 1

@@ -30,7 +30,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record
 from apiece.formats._ctc_tracks import Tracks, read_tracks
-from apiece.formats._files import atomic_folder, inside, is_file
+from apiece.formats._files import atomic_folder, is_file
 from apiece.formats._layout import SIDECAR, RasterSet, load_sidecar, save_label_tiff, save_sidecar, sound
 from apiece.formats._raster import read_raster
 
@@ -248,9 +248,6 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 def _place(path: Path, ref: ImageRef, folders: dict[str, str], count: Mapping[str, int]) -> tuple[str, int]:
-    reason = inside(ref.name)
-    if reason:
-        raise FormatError(path, f"image name {reason}")
     name = ref.name.replace("\\", "/")
     match = _IMAGE.fullmatch(name)
     if match is not None and f"{int(match[2]):03d}" == match[2]:

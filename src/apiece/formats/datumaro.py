@@ -243,7 +243,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images of one name, or a name that leaves the folder.
+        for two images of one name.
     LossyFormatError
         for attribute values that JSON cannot hold.
     """
@@ -257,9 +257,6 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             out.write(f"{start}{json.dumps(name)}: {dump_json(path, value, name)},\n")
         out.write('"items": [')
         for i, (ref, instances) in enumerate(records):
-            reason = inside(ref.name)
-            if reason:
-                raise FormatError(path, f"image name {reason}")
             if ref.name in seen:
                 raise FormatError(path, f"image {ref.name!r} comes twice; its labels belong in one record")
             seen.add(ref.name)
@@ -278,8 +275,6 @@ def _categories(classes: tuple[str, ...], known: Mapping[str, Any]) -> dict[str,
 
 def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path, first: bool) -> None:
     height, width = instances.size
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
     where = f"image {ref.name!r}"
     key = ref.id if isinstance(ref.id, str) and ref.name.startswith(ref.id) else str(Path(ref.name).with_suffix(""))
     item: dict[str, Any] = {"id": key if Path(ref.name).suffix.lower() in IMAGE_SUFFIXES else ref.name}

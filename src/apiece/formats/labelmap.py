@@ -28,7 +28,15 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, atomic_folder, inside, rasters, stem_key
+from apiece.formats._files import (
+    IMAGE_SUFFIXES,
+    atomic_file,
+    atomic_folder,
+    inside,
+    rasters,
+    stem_key,
+    visible_name,
+)
 from apiece.formats._layout import sidecar_format
 from apiece.formats._mask_layout import is_mask_folder
 from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, stack_pages, write_raster
@@ -257,12 +265,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     with atomic_folder(path) as folder:
         seen: dict[str, str] = {}
         for ref, instances in records:
-            reason = inside(ref.name)
-            if reason:
-                raise FormatError(path, f"image name {reason}")
-            name = ref.name.replace("\\", "/")
-            if any(part.startswith(".") for part in name.split("/")):
-                raise FormatError(path, f"{ref.name!r} would be a hidden file, never read back; rename the image")
+            name = visible_name(path, ref.name)
             array = _paint(instances)
             target = Path(name).with_suffix(".tif" if array.dtype.itemsize > 2 else ".png")
             key = target.with_suffix("").as_posix()

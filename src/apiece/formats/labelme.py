@@ -285,10 +285,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     taken: dict[str, str] = {}
     with atomic_folder(path) as folder:
         for ref, instances in records:
-            reason = inside(ref.name)
             name = ref.name.replace("\\", "/")
-            if reason or any(part.startswith(".") for part in name.split("/")):
-                raise FormatError(path, f"image name {reason or repr(ref.name) + ' is hidden; rename it'}")
+            if any(part.startswith(".") for part in name.split("/")):
+                raise FormatError(path, f"image name {ref.name!r} is hidden; rename it")
             target = PurePosixPath(name).with_suffix(".json").as_posix()
             if target in taken:
                 raise FormatError(path, f"images {taken[target]!r} and {ref.name!r} would share {target}; rename one")
@@ -307,8 +306,6 @@ def _is_line(name: str) -> bool:
 
 def _document(path: Path, ref: ImageRef, instances: Instances) -> bytes:
     height, width = instances.size
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
     document = {
         "version": "5.4.1",
         "flags": ref.attributes.get("flags", {}),

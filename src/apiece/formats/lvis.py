@@ -81,7 +81,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images with one id, or a name that leaves the folder.
+        for two images with one id.
     LossyFormatError
         for attribute values that JSON cannot hold, and for lists of categories that are not among ``classes``.
     """

@@ -36,7 +36,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, each, refuse
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside, is_file
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, is_file
 from apiece.formats._json import load_json
 from apiece.formats._rle_rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
 from apiece.formats._sizes import image_size
@@ -218,7 +218,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images of one name, or a name that leaves the folder.
+        for two images of one name.
     """
     named = classes != ("object",)
     with contextlib.ExitStack() as stack:
@@ -235,11 +235,6 @@ def _write_rows(out: IO[str], records: Iterable[Record], path: Path, named: bool
     writer, seen = csv.writer(out, lineterminator="\n"), set()
     writer.writerow(["ImageId", "EncodedPixels", "Height", "Width", *(["ClassId"] if named else [])])
     for ref, instances in records:
-        if ref.size is not None and tuple(ref.size) != instances.size:
-            raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
-        reason = inside(ref.name)
-        if reason:
-            raise FormatError(path, f"image name {reason}")
         if ref.name in seen:
             raise FormatError(path, f"two images are named {ref.name!r}; rename one")
         seen.add(ref.name)

@@ -211,7 +211,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     Raises
     ------
     FormatError
-        for two images of one name, or a name that leaves the folder.
+        for two images of one name.
     LossyFormatError
         for attributes that JSON cannot hold, or that have the name of the class's, the ids' or the scores'.
     """
@@ -275,11 +275,6 @@ def _define(defined: dict[str, Any], files: dict[str, Any], instances: Instances
 def _picture(path: Path, ref: ImageRef, instances: Instances, key: str) -> tuple[str, dict[str, Any]]:
     """The image's name in the project, and what the project says of it."""
     height, width = instances.size
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
-    reason = inside(ref.name)
-    if reason:
-        raise FormatError(path, f"image name {reason}")
     columns = {name: values.tolist() for name, values in instances.attributes.items()}
     own = {"id": instances.ids, "score": instances.scores}
     clash = next((n for n in columns if n == key or own.get(n) is not None), None)

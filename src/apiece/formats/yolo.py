@@ -31,7 +31,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, once, refuse
 from apiece.formats._entries import BadEntryError, Entry
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, inside, is_file, rasters, stem_key
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, is_file, rasters, stem_key
 from apiece.formats._items import ItemSet
 from apiece.formats._sizes import image_size
 from apiece.formats._yolo_layout import (
@@ -225,7 +225,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         out("train.txt")
         for ref, instances in records:
             split = _split(path, ref)
-            name = _checked_name(path, ref, instances)
+            name = _checked_name(path, ref)
             target = label_path(f"images/{name}")
             if target in taken:
                 raise FormatError(path, f"images {taken[target]!r} and {ref.name!r} would share {target}; rename one")
@@ -249,13 +249,10 @@ def _split(path: Path, ref: ImageRef) -> str:
     return str(split)
 
 
-def _checked_name(path: Path, ref: ImageRef, instances: Instances) -> str:
-    if ref.size is not None and tuple(ref.size) != instances.size:
-        raise FormatError(path, f"image {ref.name!r} is {ref.size}, but its instances are on {instances.size}")
+def _checked_name(path: Path, ref: ImageRef) -> str:
     name = ref.name.replace("\\", "/")
-    reason = inside(name)
-    if reason or any(part.startswith(".") for part in name.split("/")):
-        raise FormatError(path, f"image name {reason or repr(name) + ' is hidden; rename it'}")
+    if any(part.startswith(".") for part in name.split("/")):
+        raise FormatError(path, f"image name {name!r} is hidden; rename it")
     if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
         raise FormatError(path, f"image {name!r} is none that trainers take ({', '.join(IMAGE_SUFFIXES)}); rename it")
     if name != name.strip() or len(name.splitlines()) > 1:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._entries import is_int64
 
 __all__ = ["Values", "instances_of", "numbers_of"]
 
@@ -158,6 +159,6 @@ def instances_of(
 
 def _integers(note: Mapping[str, Any], key: str, path: Path) -> list[int]:
     found = note[key]
-    if type(found) is not list or not all(type(v) is int and -(2**63) <= v < 2**63 for v in found):
+    if type(found) is not list or not all(map(is_int64, found)):
         raise FormatError(path, f"the note on its {key} must be a list of 64-bit integers")
     return found

@@ -33,6 +33,7 @@ __all__ = [
     "checked_size",
     "ellipse_shape",
     "finite",
+    "is_int64",
     "number",
     "ring",
     "whole",
@@ -130,6 +131,11 @@ def finite(value: Any, name: str) -> float:
     return found
 
 
+def is_int64(value: Any) -> bool:
+    """Whether a JSON value is an integer that fits 64 bits, as every id does."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
 def number(text: str | None, name: str) -> float:
     """A number as text, finite."""
     if text is None:
@@ -151,7 +157,7 @@ def whole(text: str | None, name: str) -> int:
         found = int(text) if len(text) <= 20 else 2**63
     except ValueError:
         raise BadEntryError(f"{name} must be an integer, got {text[:40]!r}") from None
-    if not -(2**63) <= found < 2**63:
+    if not is_int64(found):
         raise BadEntryError(f"{name} must be an integer of at most 64 bits, got {text[:40]!r}")
     return found
 

@@ -33,6 +33,7 @@ from apiece.formats._entries import (
     checked_size,
     ellipse_shape,
     finite,
+    is_int64,
     ring,
 )
 from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
@@ -183,7 +184,7 @@ def _entry(note: Any, where: str, size: tuple[int, int], classes: tuple[str, ...
         raise BadEntryError(f".attributes.is_crowd: must be true or false, got {str(crowd)[:40]}")
     for key in ("group", "z_order", "id"):
         value = note.get(key, 0)
-        if type(value) is not int or not -(2**63) <= value < 2**63:
+        if not is_int64(value):
             raise BadEntryError(f".{key}: must be an integer of at most 64 bits, got {str(value)[:40]}")
         if value and key != "id":
             extras[key] = value

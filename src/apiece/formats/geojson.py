@@ -33,7 +33,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
-from apiece.formats._entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, ring
+from apiece.formats._entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, is_int64, ring
 from apiece.formats._geo import Affine, checked_transform, to_pixels, to_world, world_file
 from apiece.formats._json import dump_json, kind_of, load_json, peek_json
 from apiece.formats._per_image import image_of, label_files, write_each
@@ -204,7 +204,7 @@ def _entry(
     if "nucleusGeometry" in feature:
         extras["nucleusGeometry"] = feature["nucleusGeometry"]
     own = feature.get("id")
-    if own is not None and (type(own) is not int or not -(2**63) <= own < 2**63):
+    if own is not None and not is_int64(own):
         extras["feature_id"], own = own, None
     return Entry(where, classes.index(name), parts, own, score, properties.get("iscrowd") is True, extras)
 

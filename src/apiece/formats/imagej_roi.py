@@ -35,7 +35,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
-from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size, finite
+from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size, finite, is_int64
 from apiece.formats._files import rasters
 from apiece.formats._imagej_shapes import has_area, roi_of, shape_of
 from apiece.formats._json import dump_json
@@ -273,7 +273,7 @@ def _entry(roi: ImagejRoi, where: str, size: tuple[int, int], classes: tuple[str
         where,
         classes.index(name),
         shape_of(roi, size),
-        number if type(number) is int and -(2**63) <= number < 2**63 else None,
+        number if is_int64(number) else None,
         None if score is None else finite(score, "score"),
         own.get("crowd") is True,
         extras,

@@ -40,6 +40,7 @@ from apiece.formats._entries import (
     checked_size,
     ellipse_shape,
     finite,
+    is_int64,
     ring,
 )
 from apiece.formats._files import IMAGE_SUFFIXES, inside, pick_folder
@@ -273,7 +274,7 @@ def _entry(
     score = None if drawn else next((s for s in (shape.get("score"), session.get("score")) if s is not None), None)
     own = note.get("id")
     key = shape.get("id")
-    if type(own) is not int or not -(2**63) <= own < 2**63:
+    if not is_int64(own):
         own = int(key) if type(key) is str and key.isascii() and key.isdecimal() and len(key) < 19 else None
     if own is None and type(key) is str and note.get("numbered") is not True:
         extras["region"] = key

@@ -29,7 +29,7 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, refuse
 from apiece.formats._bits import MOST_PIXELS, from_base64, from_png
-from apiece.formats._entries import BadEntryError, Entry, checked_size, finite, ring
+from apiece.formats._entries import BadEntryError, Entry, checked_size, finite, is_int64, ring
 from apiece.formats._items import ItemSet, load_object, no_constants
 from apiece.formats._json import kind_of, load_json, peek_json
 from apiece.formats._supervisely_write import NO_FOLDER, OWN, write
@@ -157,7 +157,7 @@ def _entry(found: Any, where: str, size: tuple[int, int], places: Mapping[str, i
     title, number = found.get("classTitle"), found.get("id")
     if type(title) is not str or title not in places:
         raise BadEntryError(f"classTitle: {str(title)[:60]!r} is no class of meta.json")
-    if number is not None and (type(number) is not int or not -(2**63) <= number < 2**63):
+    if number is not None and not is_int64(number):
         raise BadEntryError(f"id: must be an integer, got {str(number)[:40]!r}")
     return Entry(where, places[title], _shape(found, size), number, extras=_values(found))
 

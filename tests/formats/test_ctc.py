@@ -135,6 +135,9 @@ def test_bad_labels(root: Path) -> None:
 
 
 def test_layouts_that_cannot_be_read(root: Path) -> None:
+    (root / "01_GT" / "TRA" / "man_track.txt").write_bytes(b"1 0 1 0\n\xff")
+    with pytest.raises(FormatError, match=r"man_track\.txt: is not UTF-8 \(byte 8\); save it as UTF-8"):
+        formats.read(root)
     (root / "01_RES" / "res_track.txt").unlink()
     (root / "01_GT" / "TRA" / "man_track.txt").unlink()
     with pytest.raises(FormatError, match=r"but no man_track\.txt"):

@@ -151,6 +151,9 @@ def test_a_list_of_labels_gives_the_order(tmp_path: Path) -> None:
     save(tmp_path / "labels.txt", "nut\nnut\n")
     with pytest.raises(FormatError, match=r"labels\.txt: lists 'nut' twice"):
         formats.read(tmp_path)
+    (tmp_path / "labels.txt").write_bytes("Mütter\n".encode("latin-1"))
+    with pytest.raises(FormatError, match=r"labels\.txt: is not UTF-8 \(byte 1\); save it as UTF-8"):
+        formats.read(tmp_path)
 
 
 SQUARE = [[1, 1], [4, 1], [4, 3], [1, 3]]

@@ -126,6 +126,9 @@ def test_classes_of_labelme2voc(devkit: Path) -> None:
     (devkit / "class_names.txt").write_text("cat\ndog\n")
     with pytest.raises(FormatError, match="line 1: must be _background_"):
         formats.read(devkit)
+    (devkit / "class_names.txt").write_bytes("_background_\nKäfer\n".encode("latin-1"))
+    with pytest.raises(FormatError, match=r"class_names\.txt: is not UTF-8 \(byte 14\); save it as UTF-8"):
+        formats.read(devkit)
 
 
 BROKEN = {

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import OnBad, refuse
+from apiece.formats._files import read_text
 
 __all__ = ["Tracks", "read_tracks"]
 
@@ -22,12 +23,7 @@ def read_tracks(path: Path, on_bad: OnBad) -> dict[int, tuple[int, int, int]]:
     FormatError
         naming the line and the reason.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise FormatError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(path, f"is not UTF-8 (byte {error.start})") from None
+    text = read_text(path)
     found: dict[int, tuple[int, int, int]] = {}
     lines: dict[int, int] = {}
     for k, line in enumerate(text.splitlines(), 1):

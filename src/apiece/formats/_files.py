@@ -20,6 +20,7 @@ __all__ = [
     "is_file",
     "pick_folder",
     "rasters",
+    "read_text",
     "stem_key",
     "visible_name",
 ]
@@ -107,6 +108,22 @@ def visible_name(path: Path, name: str) -> str:
 def is_file(path: Path) -> bool:
     """Whether there is a file; False for what no file can be called, where `Path.is_file` raises before Python 3.14."""
     return os.path.isfile(path)
+
+
+def read_text(path: Path, advice: str = "save it as UTF-8") -> str:
+    """What a text file in UTF-8 says, a byte order mark left out.
+
+    Raises
+    ------
+    FormatError
+        if it cannot be read, or is of another encoding; ``advice`` is what to do then.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"is not UTF-8 (byte {error.start}); {advice}") from None
 
 
 def pick_folder(names: Iterator[str], candidates: list[Path]) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._files import read_text
 
 __all__ = ["dump_json", "first_keys", "kind_of", "load_json", "peek_json", "uncollected"]
 
@@ -40,12 +41,7 @@ def load_json(path: Path, constants: list[str] | None = None) -> Any:
         if it cannot be read, is not UTF-8, is cut short or otherwise no JSON, holds NaN or Infinity, or is nested
         thousands deep.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise FormatError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(path, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    text = read_text(path)
     if not text.strip():
         raise FormatError(path, "is empty")
 

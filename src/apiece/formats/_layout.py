@@ -27,7 +27,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._base import OnBad, Record, refuse
-from apiece.formats._files import inside, is_file, visible_name
+from apiece.formats._files import IMAGE_SUFFIXES, inside, is_file, visible_name
 from apiece.formats._json import load_json
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "add_region",
     "find_image",
     "find_images",
+    "image_ref",
     "load_sidecar",
     "region_said",
     "regions_of",
@@ -48,7 +49,6 @@ __all__ = [
 ]
 
 SIDECAR = "apiece.json"
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _SMALL = 1 << 28  # a note longer than this is none of ours
 
 
@@ -188,17 +188,25 @@ def safe_name(path: Path, ref: ImageRef, taken: dict[str, str]) -> str:
 
 def find_image(folder: Path, key: str) -> Path | None:
     """The image ``key`` with any of the usual endings, if there is one."""
-    for suffix in _SUFFIXES:
+    for suffix in IMAGE_SUFFIXES:
         for ending in (suffix, suffix.upper()):
             if is_file(folder / (key + ending)):
                 return folder / (key + ending)
     return None
 
 
+def image_ref(folder: Path, key: str, name: str | None, ending: str = ".png") -> ImageRef:
+    """The image that is called ``name``; or else ``key`` as it is found, with ``ending`` if it is nowhere."""
+    if name is None:
+        found = find_image(folder, key)
+        name = key + ending if found is None else found.relative_to(folder).as_posix()
+    return ImageRef(folder / name, name)
+
+
 def find_images(folder: Path) -> dict[str, Path]:
     """All that `find_image` would find directly in a folder, by key."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES] if folder.is_dir() else []
-    return {p.stem: p for p in sorted(found, key=lambda p: _SUFFIXES.index(p.suffix.lower()), reverse=True)}
+    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
+    return {p.stem: p for p in sorted(found, key=lambda p: IMAGE_SUFFIXES.index(p.suffix.lower()), reverse=True)}
 
 
 def save_label_png(array: npt.NDArray[Any], path: Path, palette: list[int] | None = None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from apiece.errors import FormatError
 from apiece.formats._base import OnBad, refuse
 from apiece.formats._entries import BadEntryError
+from apiece.formats._files import read_text
 from apiece.formats._items import load_object
 from apiece.formats._json import kind_of
 
@@ -137,12 +138,7 @@ def _from_csv(path: Path, on_bad: OnBad) -> list[Picture]:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise FormatError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(path, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    text = read_text(path)
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     with _limit_lock:  # one polygon of many points is longer than the module's default, which is the process's
         before = csv.field_size_limit(_LONGEST_FIELD)

@@ -21,7 +21,7 @@ import yaml
 from apiece.errors import FormatError
 from apiece.formats._base import OnBad, refuse
 from apiece.formats._entries import BadEntryError, checked_size
-from apiece.formats._files import IMAGE_SUFFIXES, inside, rasters
+from apiece.formats._files import IMAGE_SUFFIXES, inside, rasters, read_text
 
 __all__ = [
     "NOTES",
@@ -213,11 +213,7 @@ def _below(place: str, root: Path) -> str:
 
 
 def _listed(file: Path, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]:
-    try:
-        lines = file.read_bytes().decode("utf-8-sig").split("\n")
-    except UnicodeDecodeError as error:
-        raise FormatError(file, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(file).split("\n"), 1):
         place = line.strip().replace("\\", "/")
         if not place:
             continue

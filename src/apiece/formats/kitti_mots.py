@@ -33,8 +33,8 @@ from apiece.formats._layout import (
     SIDECAR,
     RasterSet,
     add_region,
-    find_image,
     find_images,
+    image_ref,
     load_sidecar,
     region_said,
     regions_of,
@@ -106,7 +106,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     root = root.parent if prefix else root
     folder = images or _image_folder(root, root.parent / "image_02")  # never the label itself
     notes = tuple(said.get("images", {}).get(key, {}) for key in found)
-    refs = tuple(_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
+    refs = tuple(image_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_CLASSES)
     numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
     return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode_png, notes, on_bad))
@@ -115,13 +115,6 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
 def _image_folder(root: Path, otherwise: Path) -> Path:
     near = [root.parent / "image_02", root.parent / "training" / "image_02", root.parent / "images"]
     return next((f for f in near if f.is_dir()), otherwise)
-
-
-def _ref(folder: Path, key: str, name: str | None) -> ImageRef:
-    if name is None:
-        found = find_image(folder, key)
-        name = key + ".png" if found is None else found.relative_to(folder).as_posix()
-    return ImageRef(folder / name, name)
 
 
 def _decode_png(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:

@@ -32,7 +32,7 @@ from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._bits import from_base64, from_png, to_png
 from apiece.formats._entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring
-from apiece.formats._files import atomic_folder, inside, is_file
+from apiece.formats._files import atomic_folder, inside, is_file, read_text
 from apiece.formats._items import ItemSet, load_object, no_constants
 from apiece.formats._json import kind_of, peek_json
 from apiece.formats._sizes import image_size
@@ -101,10 +101,7 @@ def _hidden(path: Path, root: Path) -> bool:
 
 
 def _listed(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(path, f"cannot be read as UTF-8: {error}") from None
+    lines = read_text(path).splitlines()
     names = [line for line in lines if line.strip() and line.strip() not in _NO_CLASSES]
     if not lines:
         raise FormatError(path, "is empty; list one label a line, or remove it")

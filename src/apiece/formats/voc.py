@@ -23,16 +23,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._columns import table, take
-from apiece.formats._files import atomic_folder, inside, is_file
+from apiece.formats._files import atomic_folder, inside, is_file, read_text
 from apiece.formats._layout import (
     RasterSet,
     add_region,
-    find_image,
+    image_ref,
     load_sidecar,
     region_said,
     regions_of,
@@ -99,13 +98,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
         if not is_file(file):
             refuse(FormatError(where, f"{key!r}: there is no {_OBJECTS}/{key}.png"), on_bad)
             continue
-        name = said.get("images", {}).get(key, {}).get("name")
-        if name is None:
-            found = find_image(folder, key)
-            name = f"{key}.jpg" if found is None else found.relative_to(folder).as_posix()
         kept.append(key)
         files.append(file)
-        refs.append(ImageRef(folder / name, name))
+        refs.append(image_ref(folder, key, said.get("images", {}).get(key, {}).get("name"), ".jpg"))
     return sound(RasterSet(tuple(files), tuple(refs), classes, {}, _decode, tuple(kept), on_bad))
 
 
@@ -116,12 +111,7 @@ def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path
         lists = [p for p in lists if p.name != "test.txt"] or lists
     found: dict[str, Path] = {}
     for file in lists:
-        try:
-            text = file.read_bytes().decode("utf-8-sig")
-        except OSError as error:
-            raise FormatError(file, f"cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError as error:
-            raise FormatError(file, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+        text = read_text(file)
         for k, line in enumerate(text.splitlines(), 1):
             reason = inside(line.strip()) if line.strip() else None
             if reason:
@@ -140,11 +130,7 @@ def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...]:
     file = root / _NAMES
     if not file.is_file():
         return tuple(said["classes"]) if said else _CLASSES
-    try:
-        names = file.read_bytes().decode("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(file, f"cannot be read as UTF-8: {error}") from None
-    names = [name.removesuffix("\r") for name in names]
+    names = [name.removesuffix("\r") for name in read_text(file).split("\n")]
     names = names[:-1] if names[-1] == "" else names
     if names[:1] == ["__ignore__"]:
         del names[0]

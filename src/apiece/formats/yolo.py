@@ -31,7 +31,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, once, refuse
 from apiece.formats._entries import BadEntryError, Entry
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, is_file, rasters, stem_key
+from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, is_file, rasters, read_text, stem_key
 from apiece.formats._items import ItemSet
 from apiece.formats._sizes import image_size
 from apiece.formats._yolo_layout import (
@@ -146,7 +146,7 @@ def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
     file, ref = items.files[i], items.refs[i]
     size = image_size(file or config, ref) if ref.size is None else ref.size
     rows = 0 if notes[i] is None else notes[i].rows
-    lines = [] if file is None else _lines(file)
+    lines = [] if file is None else read_text(file, "it must hold rows of numbers").split("\n")
     entries, found = [], 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -163,15 +163,6 @@ def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
         advice = f"they are cut short; if you removed some, remove the image's line in {NOTES}"
         refuse(FormatError(file or config, f"{said}; {advice}"), items.on_bad)
     return size, entries
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise FormatError(file, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(file, f"is not UTF-8 (byte {error.start}); it must hold rows of numbers") from None
 
 
 def _entry(line: str, where: str, size: tuple[int, int], places: Mapping[int, int]) -> Entry:

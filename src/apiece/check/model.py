@@ -3,8 +3,9 @@
 What the model says is weighed by how it stands to the rest of the labels, class by class. Its scores mean what they
 turn out to mean here: a prediction is confident from the score at which predictions and labels agree best (F1 at IoU
 0.5), and the chance that it is right is how often predictions of its score agree with a label (isotonic regression).
-So it does not matter whether a model is modest or boastful; that it errs in some places and labels in others does. The
-predictions have to come from a model that did not learn from these labels; see `apiece.train.folds`.
+So it does not matter whether a model is modest or boastful; that it errs in some places and labels in others does. Nor
+is a class doubted because a model that mixes up just these two contradicts it. The predictions have to come from a
+model that did not learn from these labels; see `apiece.train.folds`.
 
 Northcutt, Jiang and Chuang 2021, *Confident Learning* (JAIR 70), do likewise for images with one label each.
 """
@@ -12,14 +13,13 @@ Northcutt, Jiang and Chuang 2021, *Confident Learning* (JAIR 70), do likewise fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import isotonic_regression
 
 from apiece.check._base import Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.check._coverage import Coverage, Whole, coverage_of, join
+from apiece.check._trust import ENOUGH, MATCH, Trust, best_of_each, trust_of
 
 __all__ = ["CHECK"]
 
@@ -27,14 +27,14 @@ Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-MATCH = 0.5
-"""IoU from which a prediction and a label are of the same object."""
 LIKELY = 0.5
 """Least chance of being right that is reported."""
 UNSEEN = 0.2
 """Most of a spurious label's pixels that predictions cover."""
 MISTAKES = 0.05
 """Share of labels supposed to be spurious when an unseen one is weighed against the objects that the model misses."""
+MISNAMED = 0.1
+"""Share of labels supposed to have a wrong class where a contradiction is weighed against the model's confusions."""
 INSIDE = 0.6
 """Share of a part's pixels inside the whole, where one mask covers several of the other side."""
 PART = (0.1, 0.85)
@@ -51,26 +51,8 @@ STRAY = (1.0, 4.0)
 which it is loose."""
 EXACT = 0.25
 """Least standard deviation of outlines, in pixels, that is taken as usual."""
-_ENOUGH = 20
-"""Predictions that agree, and labels alike in size, from which a class or a size is judged by its own."""
 _WINDOW = 50
 """Labels on either side, ordered by area, that are called alike in size."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Trust:
-    """What the predictions are worth.
-
-    Attributes
-    ----------
-    agrees : int64 (predictions,), the pair by which each agrees with a label, or -1.
-    chance : float64 (predictions,), how often predictions of this score and class are right.
-    confident : bool (predictions,).
-    """
-
-    agrees: Int
-    chance: Float
-    confident: Bool
 
 
 def _remember(labelled: Labelled, settings: Settings) -> Coverage | None:
@@ -81,7 +63,7 @@ def _conclude(remembered: Sequence[Coverage], facts: SetFacts, settings: Setting
     if not remembered:
         return
     whole = join(remembered)
-    trust = _trust(whole, len(facts.classes))
+    trust = trust_of(whole, len(facts.classes))
     yield from _missing(whole, trust, facts.classes)
     yield from _spurious(whole, facts.classes)
     yield from _swapped(whole, trust, facts.classes)
@@ -91,48 +73,7 @@ def _conclude(remembered: Sequence[Coverage], facts: SetFacts, settings: Setting
     yield from _loose(whole, trust, facts.classes, told)
 
 
-def _trust(whole: Whole, classes: int) -> _Trust:
-    found = whole.predictions
-    good = np.flatnonzero(whole.same & (whole.iou >= MATCH))
-    # the best-scored prediction agrees with the label; the others of its class there are neither right nor wrong
-    good = good[np.lexsort((-whole.iou[good], -found.score[whole.predicted[good]], whole.label[good]))]
-    first = good[np.append(True, np.diff(whole.label[good]) != 0)[: len(good)]]
-    agrees = np.full(len(found), -1, np.int64)
-    agrees[whole.predicted[first]] = first
-    counted = np.ones(len(found), bool)
-    counted[whole.predicted[good]] = False
-    counted[whole.predicted[first]] = True
-    right = agrees >= 0
-    everything = np.ones(len(found), bool)
-    lowest, chance = np.zeros(len(found)), np.zeros(len(found))
-    enough = [k for k in range(classes) if (right & (found.label == k)).sum() >= _ENOUGH]
-    for k in [-1, *enough]:
-        own = everything if k < 0 else found.label == k
-        rows = np.flatnonzero(own & counted)
-        if not len(rows):
-            continue
-        rows = rows[np.argsort(found.score[rows], kind="stable")]
-        score = found.score[rows]
-        level, start = np.unique(score, return_index=True)
-        # predictions of equal score have one chance; one that was wrong at the very top keeps it from certainty
-        weights = np.diff(np.append(start, len(rows))).astype(np.float64)
-        weights[-1] += 1
-        mean = np.add.reduceat(right[rows].astype(np.float64), start) / weights
-        curve = isotonic_regression(mean, weights=weights).x
-        chance[own] = np.interp(found.score[own], level, curve)
-        labels = len(whole.labels) if k < 0 else int((whole.labels.label == k).sum())
-        lowest[own] = level[_best_f1(right[rows], start, labels)]
-    return _Trust(agrees, chance, found.score >= lowest)
-
-
-def _best_f1(right: Bool, start: Int, labels: int) -> int:
-    """Which level of score gives the best F1; ``right`` by ascending score, ``start`` where each level begins."""
-    hits = np.cumsum(right[::-1])[::-1][start]
-    taken = len(right) - start
-    return int(np.argmax(2 * hits / (taken + labels)))
-
-
-def _missing(whole: Whole, trust: _Trust, classes: Sequence[str]) -> Iterator[Finding]:
+def _missing(whole: Whole, trust: Trust, classes: Sequence[str]) -> Iterator[Finding]:
     found = whole.predictions
     for p in np.flatnonzero(found.apart & trust.confident & (trust.chance >= LIKELY)).tolist():
         name = classes[found.label[p]]
@@ -176,32 +117,29 @@ def _seen_alike(label: Int, area: Float, seen: Bool) -> Float:
     return share
 
 
-def _swapped(whole: Whole, trust: _Trust, classes: Sequence[str]) -> Iterator[Finding]:
+def _swapped(whole: Whole, trust: Trust, classes: Sequence[str]) -> Iterator[Finding]:
     good = whole.iou >= MATCH
     own = np.zeros(len(whole.labels))
     mine = good & whole.same
     np.maximum.at(own, whole.label[mine], trust.chance[whole.predicted[mine]])
     other = np.flatnonzero(good & ~whole.same & trust.confident[whole.predicted])
-    other = _best_of_each(whole.label[other], trust.chance[whole.predicted[other]], other)
+    other = best_of_each(whole.label[other], trust.chance[whole.predicted[other]], other)
     found = whole.predictions
     for k in other.tolist():
         i, p = int(whole.label[k]), int(whole.predicted[k])
-        sure = float(trust.chance[p] * (1 - own[i]))
+        labelled, name = whole.labels.label[i], classes[found.label[p]]
+        mixed = float(trust.mixed[labelled, found.label[p]] * (1 - trust.named[p]))
+        # labels are wrong as often in any way; a model that seldom mixes up these two is not wrong here
+        sure = min(1.0, MISNAMED / (len(classes) - 1) * trust.named[p] / mixed) * float(1 - own[i])
         if sure >= LIKELY:
             yield Finding(
                 "swapped_class",
-                f"{classes[whole.labels.label[i]]}: found as {classes[found.label[p]]} with score {found.score[p]:.2f} "
-                f"({_in_words(trust.chance[p])}) and IoU {whole.iou[k]:.2f}",
+                f"{classes[labelled]}: found as {name} with score {found.score[p]:.2f} and IoU {whole.iou[k]:.2f}; the "
+                f"label under such a prediction is {classes[labelled]} in {mixed:.1%} of all cases",
                 sure,
                 whole.place([i]),
                 predicted=whole.rows([p]),
             )
-
-
-def _best_of_each(owner: Int, value: Float, rows: Int) -> Int:
-    """Of each owner's rows the one of highest value."""
-    order = np.lexsort((-value, owner))
-    return rows[order[np.append(True, np.diff(owner[order]) != 0)[: len(order)]]]
 
 
 def _groups(owner: Int, rows: Int, share: Float) -> Iterator[tuple[int, Int]]:
@@ -215,7 +153,7 @@ def _groups(owner: Int, rows: Int, share: Float) -> Iterator[tuple[int, Int]]:
         yield int(owner[head]), rows[head : head + n]
 
 
-def _merged(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
+def _merged(whole: Whole, trust: Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
     """Labels that hold several confident predictions of their class, with no better one of the whole."""
     found, labels = whole.predictions, whole.labels
     share = whole.shared / labels.area[whole.label]
@@ -237,7 +175,7 @@ def _merged(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int])
             )
 
 
-def _split(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
+def _split(whole: Whole, trust: Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
     """Several labels under one confident prediction of their class, that are not found one by one."""
     found, labels = whole.predictions, whole.labels
     share = whole.shared / found.area[whole.predicted]
@@ -264,7 +202,7 @@ def _split(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) 
             )
 
 
-def _fitting(whole: Whole, trust: _Trust) -> Int:
+def _fitting(whole: Whole, trust: Trust) -> Int:
     """Pairs of a label and a confident prediction of the same object, matched or nearly so, each the other's best."""
     found = whole.predictions.area[whole.predicted]
     nearly = (whole.iou >= FITTING[0]) & (
@@ -274,18 +212,18 @@ def _fitting(whole: Whole, trust: _Trust) -> Int:
     elsewhere = whole.predictions.seen[whole.predicted] * found - whole.shared
     near = ((whole.iou >= MATCH) | nearly) & (elsewhere <= ELSEWHERE * found)
     rows = np.flatnonzero(near & whole.same & trust.confident[whole.predicted])
-    rows = _best_of_each(whole.label[rows], whole.iou[rows], rows)
-    return _best_of_each(whole.predicted[rows], whole.iou[rows], rows)
+    rows = best_of_each(whole.label[rows], whole.iou[rows], rows)
+    return best_of_each(whole.predicted[rows], whole.iou[rows], rows)
 
 
-def _loose(whole: Whole, trust: _Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
+def _loose(whole: Whole, trust: Trust, classes: Sequence[str], told: set[int]) -> Iterator[Finding]:
     """Outlines that lie further from their prediction's than is usual for masks of their size.
 
     ``told`` are labels whose outline differs for a reason that was found already.
     """
     found, labels = whole.predictions, whole.labels
     pairs = _fitting(whole, trust)
-    if len(pairs) < _ENOUGH:
+    if len(pairs) < ENOUGH:
         return
     i, p = whole.label[pairs], whole.predicted[pairs]
     around = np.maximum((labels.perimeter[i] + found.perimeter[p]) / 2, 1)
@@ -341,7 +279,8 @@ CHECK = Check(
         Kind(
             "swapped_class",
             "warning",
-            f"A label that a confident prediction of another class matches (IoU {MATCH:g}), and none of its own.",
+            f"A label that a confident prediction of another class matches (IoU {MATCH:g}), and none of its own, "
+            "where the model seldom mixes up the two.",
             "Look which class it is.",
         ),
         Kind(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._base import Record
+from apiece.formats._base import OnBad, Record, refuse
 from apiece.formats._files import (
     IMAGE_SUFFIXES,
     atomic_file,
@@ -20,12 +21,39 @@ from apiece.formats._files import (
     visible_name,
 )
 
-__all__ = ["image_of", "label_files", "write_each"]
+__all__ = ["image_of", "label_files", "opened", "write_each"]
+
+Found = TypeVar("Found")
 
 
 def label_files(path: Path, endings: tuple[str, ...]) -> tuple[Path, list[Path]]:
     """(the folder that names are relative to, the label files): ``path`` itself, or all below it."""
     return (path.parent, [path]) if path.is_file() else (path, rasters(path, endings))
+
+
+def opened(
+    path: Path, files: list[Path], look: Callable[[Path], tuple[ImageRef, Found]], on_bad: OnBad
+) -> Iterator[tuple[Path, ImageRef, Found]]:
+    """Each label file with what ``look`` finds in it; one that is broken, or of an image that has one, is left out.
+
+    Raises
+    ------
+    FormatError
+        for the first of them, if nobody is told or ``path`` is that file.
+    """
+    names: set[str] = set()
+    for file in files:
+        try:
+            ref, found = look(file)
+            if ref.name in names:
+                raise FormatError(file, f"image {ref.name!r} has another label file already; remove one")
+        except FormatError as error:
+            if path.is_file():
+                raise
+            refuse(error, on_bad)
+            continue
+        names.add(ref.name)
+        yield file, ref, found
 
 
 def image_of(file: Path, root: Path, images: Path | None, stated: object) -> ImageRef:

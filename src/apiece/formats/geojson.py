@@ -36,7 +36,7 @@ from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats._entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, is_int64, ring
 from apiece.formats._geo import Affine, checked_transform, to_pixels, to_world, world_file
 from apiece.formats._json import dump_json, kind_of, load_json, peek_json
-from apiece.formats._per_image import image_of, label_files, write_each
+from apiece.formats._per_image import image_of, label_files, opened, write_each
 
 __all__ = ["FORMAT"]
 
@@ -72,20 +72,15 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     classes: dict[str, None] = {}
     colors: dict[str, Any] = {}
     ignored: Counter[str] = Counter()
-    refs: dict[str, ImageRef] = {}
+    refs: list[ImageRef] = []
     rows, unnamed = [], False
-    for file in files:
-        try:
-            document, features = _load(file)
-            ref = _ref(file, root, images, document, features)
-            if ref.name in refs:
-                raise FormatError(file, f"image {ref.name!r} has another label file already; remove one")
-        except FormatError as error:
-            if path.is_file():
-                raise
-            refuse(error, on_bad)
-            continue
-        refs[ref.name] = ref
+
+    def look(file: Path) -> tuple[ImageRef, tuple[dict[str, Any], list[Any]]]:
+        document, features = _load(file)
+        return _ref(file, root, images, document, features), (document, features)
+
+    for file, ref, (document, features) in opened(path, files, look, on_bad):
+        refs.append(ref)
         rows.append(file)
         stated = _note(document).get("classes")
         classes.update(dict.fromkeys(n for n in stated if type(n) is str) if type(stated) is list else {})
@@ -102,7 +97,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     if unnamed:
         classes.setdefault("Unclassified" if classes and tuple(classes) != ("object",) else "object")
     metadata = {"geojson": {"ignored": dict(ignored), "colors": colors}}
-    return EntrySet(path, tuple(classes) or ("object",), tuple(refs.values()), metadata, rows, _parse, on_bad)
+    return EntrySet(path, tuple(classes) or ("object",), tuple(refs), metadata, rows, _parse, on_bad)
 
 
 def _load(file: Path) -> tuple[dict[str, Any], list[Any]]:

@@ -39,7 +39,7 @@ from apiece.formats._entries import BadEntryError, Entry, EntrySet, checked_size
 from apiece.formats._files import rasters
 from apiece.formats._imagej_shapes import has_area, roi_of, shape_of
 from apiece.formats._json import dump_json
-from apiece.formats._per_image import image_of, label_files, write_each
+from apiece.formats._per_image import image_of, label_files, opened, write_each
 
 __all__ = ["FORMAT"]
 
@@ -85,25 +85,20 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     stated: dict[str, None] = {}
     groups: set[int] = set()
     ignored: Counter[str] = Counter()
-    refs: dict[str, ImageRef] = {}
+    refs: list[ImageRef] = []
     rows = []
-    for file in files:
-        try:
-            note, found = _survey(file, groups, ignored)
-            ref = _ref(file, root, images, note)
-            if ref.name in refs:
-                raise FormatError(file, f"image {ref.name!r} has another label file already; remove one")
-        except FormatError as error:
-            if path.is_file():
-                raise
-            refuse(error, on_bad)
-            continue
-        refs[ref.name] = ref
+
+    def look(file: Path) -> tuple[ImageRef, list[str]]:
+        note, names = _survey(file, groups, ignored)
+        return _ref(file, root, images, note), names
+
+    for file, ref, names in opened(path, files, look, on_bad):
+        refs.append(ref)
         rows.append(file)
-        stated.update(dict.fromkeys(found))
+        stated.update(dict.fromkeys(names))
     classes = (*stated, *(name for n in sorted(groups) if (name := _group(n)) not in stated))
     metadata = {"imagej_roi": {"ignored": dict(ignored)}}
-    return EntrySet(path, classes or ("object",), tuple(refs.values()), metadata, rows, _parse, on_bad)
+    return EntrySet(path, classes or ("object",), tuple(refs), metadata, rows, _parse, on_bad)
 
 
 def _group(number: int) -> str:
@@ -154,10 +149,11 @@ def _ref(file: Path, root: Path, images: Path | None, note: dict[str, Any]) -> I
     stated, size = note.get("image"), None
     if stated is None:
         bare = file.with_name(re.sub(r"(?i)[-_ ]*(roiset|rois)$", "", file.stem) + file.suffix)
-        beside = rasters(images or file.parent)
-        if bare.stem == file.suffix and len(beside) == 1:
+        nameless = bare.stem == file.suffix
+        beside = rasters(images or file.parent) if nameless else []
+        if len(beside) == 1:
             return ImageRef(beside[0], beside[0].relative_to(images or file.parent).as_posix())
-        file = bare if bare.stem != file.suffix else file
+        file = file if nameless else bare
     found = image_of(file, root, images, stated)
     if type(note.get("size")) is list and len(note["size"]) == 2:
         try:

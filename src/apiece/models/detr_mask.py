@@ -35,7 +35,7 @@ from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, 
 from apiece.models._layers import losses, pairing
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import library_tensors
+from apiece.models._layers.library import library_config, library_tensors
 from apiece.models._layers.queries import assign, check_room, chosen_classes, decode_queries, encode_masks
 
 __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
@@ -330,7 +330,7 @@ def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSet
     kind = checkpoint.settings.get("model_type")
     if kind != "detr":
         raise ConfigError(f"{checkpoint.source}: detr_mask needs a checkpoint of model_type 'detr', got {kind!r}")
-    theirs: Any = DetrConfig(**{**checkpoint.settings, "use_pretrained_backbone": False})
+    theirs: Any = library_config(DetrConfig, checkpoint, use_pretrained_backbone=False)
     encoder = theirs.backbone_config
     plain = {
         "backbone": (encoder.model_type, "timm_backbone"), "dilation": (theirs.dilation, False),

@@ -39,6 +39,7 @@ from apiece.models._layers.library import (
     check_encoder,
     four_stages,
     initialise,
+    library_config,
     library_tensors,
 )
 from apiece.models._layers.losses import class_weights
@@ -248,10 +249,10 @@ def adopt(checkpoint: Checkpoint, config: Mask2FormerConfig) -> tuple[Mask2Forme
     ModelFileError
         if tensors are missing.
     """
-    given = dict(checkpoint.settings)
-    if given.get("model_type") != "mask2former":
-        raise ConfigError(f"{checkpoint.source} is of type {given.get('model_type')!r}, not a 'mask2former' checkpoint")
-    library = LibraryConfig.from_dict(given)
+    kind = checkpoint.settings.get("model_type")
+    if kind != "mask2former":
+        raise ConfigError(f"{checkpoint.source} is of type {kind!r}, not a 'mask2former' checkpoint")
+    library = library_config(LibraryConfig, checkpoint)
     for name, value in _FIXED.items():
         own = getattr(library, name)
         if (list(own) if isinstance(own, tuple) else own) != value:

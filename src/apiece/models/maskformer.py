@@ -39,6 +39,7 @@ from apiece.models._layers.library import (
     check_encoder,
     four_stages,
     initialise,
+    library_config,
     library_tensors,
 )
 from apiece.models._layers.losses import class_weights
@@ -240,10 +241,10 @@ def adopt(checkpoint: Checkpoint, config: MaskFormerConfig) -> tuple[MaskFormerC
     ModelFileError
         if tensors are missing.
     """
-    given = dict(checkpoint.settings)
-    if given.get("model_type") != "maskformer":
-        raise ConfigError(f"{checkpoint.source} is of type {given.get('model_type')!r}, not a 'maskformer' checkpoint")
-    library = LibraryConfig.from_dict(given)
+    kind = checkpoint.settings.get("model_type")
+    if kind != "maskformer":
+        raise ConfigError(f"{checkpoint.source} is of type {kind!r}, not a 'maskformer' checkpoint")
+    library = library_config(LibraryConfig, checkpoint)
     tensors = library_tensors(MaskFormerForInstanceSegmentation, library, checkpoint)
     decoder = library.decoder_config
     shaped = replace(

@@ -31,7 +31,7 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 from apiece.models._layers import losses, pairing
-from apiece.models._layers.library import library_tensors
+from apiece.models._layers.library import library_config, library_tensors
 from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
 from apiece.models._layers.windows import windowed_features
 
@@ -351,7 +351,7 @@ def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSetting
     kind = checkpoint.settings.get("model_type")
     if kind != "rf_detr":
         raise ConfigError(f"{checkpoint.source}: rf_detr needs a checkpoint of model_type 'rf_detr', got {kind!r}")
-    theirs: Any = RfDetrConfig(**checkpoint.settings)
+    theirs: Any = library_config(RfDetrConfig, checkpoint)
     encoder = theirs.backbone_config
     ours = replace(
         config, patch=encoder.patch_size, windows=encoder.num_windows, grid=encoder.image_size // encoder.patch_size,

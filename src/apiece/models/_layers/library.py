@@ -6,7 +6,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar, cast
 
 import torch
 import transformers
@@ -15,7 +16,7 @@ from transformers import AutoBackbone, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
 
-from apiece.errors import ConfigError, ModelFileError
+from apiece.errors import ConfigError, ModelFileError, UnknownNameError
 from apiece.models._base import Checkpoint
 from apiece.models._layers.backbone import build_backbone
 
@@ -27,33 +28,54 @@ __all__ = [
     "check_encoder",
     "four_stages",
     "initialise",
+    "library_config",
     "library_tensors",
 ]
+
+_Config = TypeVar("_Config", bound=PretrainedConfig)
 
 ENCODERS = ("resnet", "swin", "maskformer-swin")
 """Kinds of the library's backbones that can be encoders."""
 STRIDES = (4, 8, 16, 32)
 """Of the features that the models here take."""
-# what the library writes that says nothing of the shape
-_IDLE = {"architectures", "dtype", "id2label", "label2id", "torch_dtype", "transformers_version", "_name_or_path"}
+# what follows from the rest, or is set here
+_DERIVED = {"hidden_size", "model_type", "num_layers", "out_features", "out_indices", "stage_names"}
+# what makes the library fetch code, or numbers of another kind: a network's description has no say in that
+_ACTING = {
+    "_attn_implementation", "_experts_implementation", "attn_implementation", "auto_map", "experts_implementation",
+    "quantization_config",
+}  # fmt: skip
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 def check_encoder(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of a backbone that is not one of `ENCODERS`.
+    """Refuse settings of a backbone that is not one of `ENCODERS`, and any that it does not have.
 
     Raises
     ------
-    ConfigError
+    ConfigError, UnknownNameError
     """
-    if settings and settings.get("model_type") not in ENCODERS:
-        kinds = ", ".join(ENCODERS)
-        raise ConfigError(f"encoder needs a model_type out of {kinds}; got {settings.get('model_type')!r}")
+    if not settings:
+        return
+    kind = settings.get("model_type")
+    if kind not in ENCODERS:
+        raise ConfigError(f"encoder needs a model_type out of {', '.join(ENCODERS)}; got {kind!r}")
+    known = _own_names(CONFIG_MAPPING[kind])
+    for name in settings:
+        if name not in known | _DERIVED:
+            raise UnknownNameError(f"setting of the encoder {kind!r}", name, known)
+
+
+def _own_names(kind: type[PretrainedConfig]) -> set[str]:
+    """Settings that a configuration has beyond those of any of the library's: they alone describe its network."""
+    every = {f.name for f in fields(PretrainedConfig)}
+    return {f.name for f in fields(kind) if f.name not in every and not f.name.startswith("_")}
 
 
 def backbone_settings(config: PretrainedConfig) -> dict[str, Any]:
-    """What of a backbone's configuration is not the library's default, as JSON values."""
-    kept = {k: v for k, v in config.to_diff_dict().items() if k not in _IDLE}
+    """What describes a backbone's network, as JSON values."""
+    own = _own_names(type(config))
+    kept = {k: v for k, v in config.to_diff_dict().items() if k in own}
     return dict(json.loads(json.dumps({**kept, "model_type": config.model_type})))
 
 
@@ -74,14 +96,14 @@ class LibraryBackbone(nn.Module):
     def __init__(self, settings: Mapping[str, Any], channels: int) -> None:
         super().__init__()
         check_encoder(settings)
-        known = {k: v for k, v in settings.items() if k not in ("model_type", "out_indices", "stage_names")}
+        known = {k: v for k, v in settings.items() if k not in _DERIVED}
         try:
             config = CONFIG_MAPPING[settings["model_type"]](
                 **{**known, "num_channels": channels, "out_features": _STAGES}
             )
             self.body = AutoBackbone.from_config(config)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ConfigError(f"encoder: transformers cannot build this backbone: {error}") from error
+        except Exception as error:  # of any type: the library hardly looks at what it is given
+            raise ConfigError(f"encoder: transformers cannot build this backbone: {_told(error)}") from error
         self.channels = tuple(int(c) for c in self.body.channels)
         self.strides = STRIDES
 
@@ -129,6 +151,38 @@ def initialise(module: nn.Module) -> None:
             nn.init.zeros_(bias)
 
 
+def library_config(kind: type[_Config], checkpoint: Checkpoint, **changes: Any) -> _Config:
+    """What a checkpoint's ``config.json`` describes, as the library's configuration of this ``kind``.
+
+    Raises
+    ------
+    ModelFileError
+        if the library cannot make sense of it.
+    """
+    with _blamed_on(checkpoint):
+        return cast("_Config", kind.from_dict({**_description(checkpoint.settings), **changes}))
+
+
+def _description(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, and those inside them, without what makes the library act."""
+    kept = {k: v for k, v in settings.items() if k not in _ACTING}
+    return {k: _description(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
+
+
+@contextmanager
+def _blamed_on(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # of any type, as above
+        raise ModelFileError(
+            checkpoint.source, f"its config.json describes no network: {_told(error)}; fetch it afresh"
+        ) from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The tensors of a checkpoint under the names that the installed library gives them; older names are understood.
 
@@ -141,7 +195,7 @@ def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, check
     ModelFileError
         naming what is missing or of another shape.
     """
-    with torch.random.fork_rng(devices=[]), _quiet():
+    with torch.random.fork_rng(devices=[]), _quiet(), _blamed_on(checkpoint):
         model, found = kind.from_pretrained(
             None,
             config=config,

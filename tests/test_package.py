@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import apiece
 from apiece import _plugins
-from apiece.errors import ApieceError, MissingExtraError, UnknownNameError
+from apiece.errors import ApieceError, ImageError, LossyFormatError, MissingExtraError, UnknownNameError
 
 PUBLIC = [
     "Image",
@@ -73,3 +75,20 @@ def test_a_missing_extra_names_its_install_command() -> None:
     assert "pip install 'apiece[video]'" in str(error)
     assert isinstance(error, ApieceError)
     assert isinstance(error, ImportError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnknownNameError("model", "swif", ["swift", "yolact"]),
+        MissingExtraError("onnx", "export"),
+        ImageError("a.png", "is empty"),
+        LossyFormatError(Path("a.json"), "holds no overlap"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_come_back_whole_from_another_process(error: ApieceError) -> None:
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == str(error)
+    assert vars(again) == vars(error)

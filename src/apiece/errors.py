@@ -63,6 +63,10 @@ class UnknownNameError(ApieceError):
         super().__init__(f"no {kind} named {str(name)!r}.{hint} There are: {', '.join(options) or 'none'}.")
         self.kind, self.name, self.known = kind, name, options
 
+    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
+        # so that it survives the way back from another process
+        return type(self), (self.kind, str(self.name), self.known)
+
 
 class InvalidInstancesError(ApieceError, ValueError):
     """Arrays that cannot be a set of instances: says what was expected and what came."""
@@ -76,7 +80,7 @@ class _FileError(ApieceError):
         self.path, self.reason = Path(path), reason
 
     def __reduce__(self) -> tuple[type, tuple[Path, str]]:
-        # so that it survives the way back from a data-loader process
+        # so that it survives the way back from another process
         return type(self), (self.path, self.reason)
 
 
@@ -110,3 +114,7 @@ class MissingExtraError(ApieceError, ImportError):
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed. Install it with: pip install 'apiece[{extra}]'")
         self.module, self.extra = module, extra
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        # so that it survives the way back from another process
+        return type(self), (self.module, self.extra)

@@ -53,6 +53,9 @@ def test_one_class_needs_no_labels() -> None:
         ({"crowd": [0, 0, 1]}, "crowd must be bool, got int64"),
         ({"classes": ("a", "a")}, "distinct names"),
         ({"classes": (1, 2)}, "distinct names"),
+        ({"classes": "ab"}, "sequence of distinct names, got 'ab'"),
+        ({"classes": [["a"], ["b"]]}, "distinct names"),
+        ({"ids": np.array([1, 2, 2**63], np.uint64)}, "ids must fit 64 bits with a sign"),
         ({"attributes": {"colour": ["red"]}}, r"'colour' needs one entry per instance \(3\)"),
     ],
 )
@@ -95,6 +98,10 @@ def test_frozen_and_picklable() -> None:
     with pytest.raises(TypeError):
         found.attributes["x"] = found.labels  # type: ignore[index]
     assert pickle.loads(pickle.dumps(found)) == found  # data-loader processes
+    colour = np.array([1, 2, 3])
+    found = three(attributes={"colour": colour})
+    colour[0] = 9
+    assert found.attributes["colour"].tolist() == [1, 2, 3]
 
 
 def test_empty() -> None:

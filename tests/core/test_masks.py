@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,29 @@ def test_semantic_map_lets_one_class_overlap_itself() -> None:
         masks.to_semantic([0, 1, 4])
 
 
+@pytest.mark.parametrize(("background", "dtype"), [(255, "u1"), (-1, "i2"), (300, "u2")])
+def test_semantic_map_on_any_background(background: int, dtype: str) -> None:
+    semantic = Masks.from_dense([RING]).to_semantic([3], background=background)
+    assert semantic.dtype == dtype
+    assert (semantic == np.where(RING, 4, background)).all()
+
+
+@pytest.mark.parametrize("background", [-1, 256])
+def test_label_map_cannot_have_a_background_beyond_its_type(background: int) -> None:
+    with pytest.raises(InvalidInstancesError, match=rf"of type uint8 can have .* {background}$"):
+        Masks.from_label_map(np.zeros((2, 2), np.uint8), background)
+
+
+@pytest.mark.parametrize("part", [np.arange(12).reshape(4, 3), np.arange(8).reshape(2, 4), ["a", 1, 2, 3, 4, 5]])
+def test_polygon_of_another_form_is_refused(part: object) -> None:
+    good = [0, 0, 4, 0, 4, 4]
+    with pytest.raises(InvalidInstancesError, match=r"instance 1, part 1: .* shape \(K, 2\); got"):
+        Masks.from_polygons([[good], [good, part]], (9, 9))  # type: ignore[list-item]
+    rows = np.reshape(good, (3, 2))
+    assert Masks.from_polygons([[good]], (9, 9)) == Masks.from_polygons([[rows]], (9, 9))
+    assert Masks.from_polygons([[good]], (9, 9)) == Masks.from_polygons([[rows[:, None]]], (9, 9))  # OpenCV's contours
+
+
 def test_layers_hold_every_mask_whole() -> None:
     masks = Masks.from_dense([RING, ~RING, np.ones((4, 4), bool), TWO_PARTS])
     layers = masks.to_layers()
@@ -132,6 +157,19 @@ def test_layers_of_a_chain_are_two() -> None:
     for i in range(50):
         dense[i, 0, 2 * i : 2 * i + 3] = True
     assert len(Masks.from_dense(dense).to_layers()) == 2
+
+
+def test_a_fraction_of_a_pixel_is_refused() -> None:
+    masks = Masks.from_dense([RING, TWO_PARTS])
+    assert masks.crop(*np.array([1, 1, 5, 3], np.float32)) == masks.crop(1, 1, 5, 3)
+    with pytest.raises(InvalidInstancesError, match=r"whole numbers, got 1\.5"):
+        masks.crop(1.5, 1, 5, 3)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInstancesError, match="whole numbers"):
+        masks.shift(0.5, 0)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInstancesError, match="groups must be integers"):
+        masks.merge([0.5, 0], 1)
+    with pytest.raises(InvalidInstancesError, match="labels must be integers"):
+        masks.to_semantic([0.5, 0])
 
 
 def test_crop_shift_and_merge() -> None:
@@ -150,6 +188,10 @@ def test_index() -> None:
     assert masks[np.array([True, False, True])].area.tolist() == [12, 4]
     assert masks[-1] == masks[2] == masks[2:]
     assert len(masks[[]]) == 0
+    many = Masks.from_label_map(np.arange(1, 301).reshape(15, 20))
+    for kind in (np.int8, np.uint8, np.int16, np.uint64):
+        assert many[np.array([100, 3], kind)] == many[[100, 3]]
+    assert many[np.array([-1], np.int8)] == many[[299]]
     assert [len(m) for m in masks] == [1, 1, 1]
     with pytest.raises(IndexError, match="3 is out of range for 3"):
         masks[3]
@@ -165,6 +207,17 @@ def test_masks_do_not_change() -> None:
         masks.x[0] = 1
     with pytest.raises(AttributeError, match="immutable"):
         masks.size = (1, 1)
+    # what is computed once is shared by all who ask
+    for shared in (masks.area, masks.boxes, masks.centroids, masks.parts, masks.holes):
+        with pytest.raises(ValueError, match="read-only"):
+            shared += 1
+    x = np.zeros(1, np.int32)
+    own = Masks((4, 4), x, [0], [1], [0, 1])
+    x[0] = 3
+    assert own.x.tolist() == [0]
+    again = pickle.loads(pickle.dumps(masks))
+    assert again == masks
+    assert not again.x.flags.writeable
 
 
 @pytest.mark.parametrize(
@@ -177,6 +230,11 @@ def test_masks_do_not_change() -> None:
         ((4, 4), [1, 0], [0, 0], [1, 1], [0, 2], "ordered"),
         ((4, 4), [0], [0], [1], [0, 2], "offsets"),
         ((4, 4), [0], [0, 1], [1, 2], [0, 1], "one length"),
+        ((4, 4), [1.7], [0], [1], [0, 1], "x must be integers"),
+        ((4, 4), [2**32 + 1], [0], [1], [0, 1], "outside the image"),
+        ((4, 4), np.array([2**63 + 1], np.uint64), [0], [1], [0, 1], "x must fit 64 bits"),
+        ((4, 4.5), [], [], [], [0], "size must be"),
+        ((4, float("inf")), [], [], [], [0], "size must be"),
         ((4, -1), [], [], [], [0], "size must be"),
         (4, [], [], [], [0], "size must be"),
     ],
@@ -220,6 +278,14 @@ def test_a_hundred_thousand_masks_on_the_largest_image() -> None:
     assert full.to_polygons()[0][0][0].tolist() == [[0, 0], [side, 0], [side, side], [0, side]]
 
 
+def test_a_side_too_long_for_outlines_is_refused() -> None:
+    side = 2**31 - 2
+    masks = Masks((side, side), [side - 2], [side - 2], [side - 1], [0, 1])
+    for work in (masks.transpose, masks.to_polygons):
+        with pytest.raises(InvalidInstancesError, match="too many for one set"):
+            work()
+
+
 @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
 def test_images_without_pixels(size: tuple[int, int]) -> None:
     masks = Masks.empty(size, 2)
@@ -228,5 +294,7 @@ def test_images_without_pixels(size: tuple[int, int]) -> None:
     assert Masks.from_dense(np.zeros((2, *size))) == masks
     assert Masks.from_coco(masks.to_coco()) == masks
     assert masks.to_label_map().shape == size
+    assert Masks.from_logits(np.ones((2, 3, 3)), np.ones((2, 4)), size, whole=True) == masks
+    assert Masks.from_prototypes(np.ones((1, 3, 3)), np.ones((2, 1)), np.ones((2, 4)), size) == masks
     assert masks.transpose().size == size[::-1]
     assert masks.to_polygons() == [[], []]

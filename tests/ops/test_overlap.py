@@ -43,6 +43,18 @@ def test_empty_masks_overlap_nothing() -> None:
         iou(none, Masks.empty((5, 6)))
 
 
+def test_columns_of_another_length_are_refused() -> None:
+    masks = Masks.from_boxes([[0, 0, 2, 2], [0, 0, 2, 2]], (4, 4))
+    for crowd in ([True], [True] * 3, True):
+        with pytest.raises(InvalidInstancesError, match=r"crowd must have shape \(2,\)"):
+            iou(masks, masks, crowd)
+    for scores in ([0.5], [0.5] * 3):
+        with pytest.raises(InvalidInstancesError, match=r"scores must have shape \(2,\)"):
+            nms(masks, scores)
+    with pytest.raises(InvalidInstancesError, match=r"labels must have shape \(2,\)"):
+        nms(masks, [0.5, 0.6], [0])
+
+
 def test_box_iou_by_hand() -> None:
     boxes = np.array([[0, 0, 4, 2], [2, 0, 6, 2], [9, 9, 9, 9]])
     assert box_iou(boxes, boxes)[:2, :2].tolist() == [[1, 4 / 12], [4 / 12, 1]]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "clip_runs", "coco_size", "crop_runs", "crops", "dense", "flatten_polygons", "label_map",
-    "polygons", "transposed_runs",
+    "polygons", "semantic", "transposed_runs",
 ]  # fmt: skip
 
 Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
@@ -39,7 +39,7 @@ def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int,
 def crop_runs(crops: Sequence[npt.NDArray[Any]], corners: npt.NDArray[Any]) -> Runs:
     """Runs of small arrays that lie at ``corners`` (N, 2)."""
     corners = corners.reshape(-1, 2) if corners.size == 0 else corners
-    if corners.shape != (len(crops), 2) or corners.dtype.kind not in "iu" * bool(len(crops)) + "iuf" * (not len(crops)):
+    if corners.shape != (len(crops), 2) or (len(crops) and corners.dtype.kind not in "iu"):
         raise InvalidInstancesError(
             f"corners must be {len(crops)} integer pairs x, y; got shape {corners.shape}, dtype {corners.dtype}"
         )
@@ -91,7 +91,7 @@ def coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -
 
 def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.NDArray[np.float64], Int, Int]:
     """(points (P, 2), where each ring begins (K + 1,), owner of each ring (K,)), checked."""
-    rings = [np.asarray(part, np.float64).reshape(-1) for parts in polygons for part in parts]
+    rings = [_ring(part, i, k) for i, parts in enumerate(polygons) for k, part in enumerate(parts)]
     owner = np.repeat(np.arange(len(polygons)), [len(parts) for parts in polygons])
     sizes = np.array([len(r) for r in rings], np.int64)
     flat = np.concatenate([np.zeros(0), *rings])
@@ -108,6 +108,20 @@ def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.N
     offsets = np.zeros(len(rings) + 1, np.int64)
     np.cumsum(sizes // 2, out=offsets[1:])
     return flat.reshape(-1, 2), offsets, owner
+
+
+def _ring(part: npt.ArrayLike, instance: int, place: int) -> npt.NDArray[np.float64]:
+    """x, y, x, y, ... of one part; points may come as rows, and as OpenCV has them, each in a row of its own."""
+    try:
+        ring = np.asarray(part, np.float64)
+        if ring.ndim < 2 or ring.shape[-1] == 2:
+            return ring.reshape(-1)
+        came = f"an array of shape {ring.shape}"
+    except (TypeError, ValueError) as error:
+        came = str(error)
+    raise InvalidInstancesError(
+        f"instance {instance}, part {place}: a polygon is x, y, x, y, ... or an array of shape (K, 2); got {came}"
+    )
 
 
 def transposed_runs(x: Any, y0: Any, y1: Any, offsets: Int, size: tuple[int, int]) -> Runs:
@@ -166,6 +180,20 @@ def label_map(
     base = source.y0.astype(np.int64) * masks.size[1] + source.x
     paint(out.reshape(-1), base, masks.size[1], source.y1 - source.y0, numbers.astype(kind)[owners(source.offsets)])
     return out
+
+
+def semantic(masks: Masks, labels: Int, overlap: str, background: int) -> npt.NDArray[Any]:
+    """See `Masks.to_semantic`."""
+    if labels.shape != (len(masks),):
+        raise InvalidInstancesError(f"labels must be {len(masks)} integers, got shape {labels.shape}")
+    if overlap == "raise":
+        labels, group = np.unique(labels, return_inverse=True)
+        masks = masks.merge(group, len(labels))
+    painted = label_map(masks, labels + 1, None, overlap)
+    if not background:
+        return painted
+    kind = np.result_type(painted.dtype, np.min_scalar_type(background))
+    return np.where(painted == 0, np.asarray(background, kind), painted)
 
 
 def dense(masks: Masks) -> npt.NDArray[np.bool_]:

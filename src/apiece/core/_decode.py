@@ -41,7 +41,8 @@ class Grid:
     @classmethod
     def of_image(cls, count: int, span: tuple[float, float], size: tuple[int, int]) -> Grid:
         """The first ``span`` (height, width) cells of each grid lie on the whole image; the rest on padding."""
-        scale = np.tile([span[1] / size[1], span[0] / size[0]], (count, 1))
+        # of an image without pixels nothing is asked
+        scale = np.tile([span[1] / max(size[1], 1), span[0] / max(size[0], 1)], (count, 1))
         return cls(scale, np.zeros((count, 2)))
 
     @classmethod
@@ -69,9 +70,9 @@ def logit_runs(
 ) -> Runs:
     """See `Masks.from_logits`; without ``span`` each grid spans its own box."""
     maps = np.asarray(logits)
-    if maps.ndim != 3 or len(maps) != len(boxes) or maps.dtype.kind != "f":
+    if maps.ndim != 3 or len(maps) != len(boxes) or maps.dtype.kind != "f" or (len(boxes) and not maps.size):
         raise InvalidInstancesError(
-            f"logits must be float of shape ({len(boxes)}, h, w), one map per box; "
+            f"logits must be float of shape ({len(boxes)}, h, w), one map of at least one cell per box; "
             f"got shape {maps.shape}, dtype {maps.dtype}"
         )
     shape = (maps.shape[1], maps.shape[2])
@@ -93,9 +94,9 @@ def prototype_runs(
     to a power of two; the two tiles each way from the box's corner hold it.
     """
     basis, weights = np.asarray(prototypes, np.float32), np.asarray(coefficients, np.float32)
-    if basis.ndim != 3 or weights.shape != (len(boxes), len(basis)):
+    if basis.ndim != 3 or not basis.size or weights.shape != (len(boxes), len(basis)):
         raise InvalidInstancesError(
-            "prototypes must be (K, h, w) and coefficients (N, K) for N boxes; "
+            "prototypes must be (K, h, w), all at least 1, and coefficients (N, K) for N boxes; "
             f"got {basis.shape}, {weights.shape} for {len(boxes)} boxes"
         )
     shape = np.array([basis.shape[2], basis.shape[1]])

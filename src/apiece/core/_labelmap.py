@@ -34,6 +34,8 @@ def label_map_runs(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArra
         )
     if a.dtype.kind == "b":
         a = a.view(np.uint8)
+    if not np.iinfo(a.dtype).min <= background <= np.iinfo(a.dtype).max:
+        raise InvalidInstancesError(f"no pixel of type {a.dtype} can have the background's value {background}")
     height, width = a.shape
     if not a.size:
         empty = np.zeros(0, np.int64)

@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["CHUNK", "Bool", "Int", "Keys", "expand", "offsets_of", "owners", "paint", "segment_sum", "sums", "union"]
+__all__ = [
+    "CHUNK", "Bool", "Int", "Keys", "expand", "frozen", "offsets_of", "owners", "paint", "segment_sum", "sums", "union",
+]  # fmt: skip
 
+Scalar = TypeVar("Scalar", bound=np.generic)
 Int = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
@@ -64,6 +67,13 @@ class Keys:
             raise InvalidInstancesError(
                 f"{count} masks of {self.height} x {self.width} pixels are too many for one set"
             )
+
+
+def frozen(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """A read-only view: what several hold must not change under one of them."""
+    view = array.view()
+    view.setflags(write=False)
+    return view
 
 
 def expand(starts: npt.NDArray[Any], counts: npt.NDArray[Any]) -> Int:

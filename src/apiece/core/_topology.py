@@ -71,6 +71,7 @@ def side_edges(
     An edge lies on the line between the columns ``x - 1`` and ``x``.
     """
     keys = Keys(size[0], size[1] + 1)
+    keys.check(4 * len(offsets))  # two bits of a key say which event it is
     owner = owners(offsets)
     # each run opens and closes on the line at its left (weight 1) and on the line at its right (weight 2)
     kinds = [keys.pack(owner, x, y0), keys.pack(owner, x, y1), keys.pack(owner, x + 1, y0), keys.pack(owner, x + 1, y1)]

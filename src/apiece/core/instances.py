@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._check import resolve_index
-from apiece.core.masks import Index, Masks, label_map_values
+from apiece.core._check import integers, resolve_index
+from apiece.core._runs import frozen
+from apiece.core.masks import Index, Masks, label_map_masks
 from apiece.errors import InvalidInstancesError, UnknownNameError
 
 __all__ = ["Instances"]
@@ -63,8 +64,8 @@ class Instances:
                 f"masks must be apiece.Masks, got {type(masks).__name__}; make them with Masks.from_..."
             )
         count, names = len(masks), tuple(classes)
-        if len(set(names)) != len(names) or not set(map(type, names)) <= {str}:
-            raise InvalidInstancesError(f"classes must be distinct names, got {names}")
+        if isinstance(classes, str) or not set(map(type, names)) <= {str} or len(set(names)) != len(names):
+            raise InvalidInstancesError(f"classes must be a sequence of distinct names, got {classes!r}")
         if labels is None and count and len(names) != 1:
             raise InvalidInstancesError(f"labels are needed when there are {len(names)} classes: {count} integers")
         label = _column("labels", np.zeros(count, np.int64) if labels is None else labels, count, "iu", np.int64)
@@ -85,7 +86,7 @@ class Instances:
                 raise InvalidInstancesError(
                     f"attribute {name!r} needs one entry per instance ({count}), got shape {array.shape}"
                 )
-            extra[name] = _frozen(array)
+            extra[name] = frozen(array.copy() if array.flags.writeable else array)
         made = {
             "masks": masks,
             "labels": label,
@@ -100,15 +101,15 @@ class Instances:
     @classmethod
     def empty(cls, size: tuple[int, int], classes: Sequence[str] = ("object",), *, scored: bool = False) -> Instances:
         """No instance on an image of ``size``; ``scored`` for a prediction that found nothing."""
-        return cls(Masks.empty(size), np.zeros(0, np.int64), tuple(classes), np.zeros(0) if scored else None)
+        return cls(Masks.empty(size), np.zeros(0, np.int64), classes, np.zeros(0) if scored else None)
 
     @classmethod
     def from_label_map(
         cls, a: npt.NDArray[Any], label: int = 0, classes: Sequence[str] = ("object",), background: int = 0
     ) -> Instances:
         """One instance for each distinct value but ``background``, ascending; the values become the ids."""
-        masks = Masks.from_label_map(a, background)
-        return cls(masks, np.full(len(masks), label), tuple(classes), ids=label_map_values(a, background))
+        values, masks = label_map_masks(a, background)
+        return cls(masks, np.full(len(masks), label), classes, ids=values)
 
     @classmethod
     def concatenate(cls, sets: Sequence[Instances]) -> Instances:
@@ -206,13 +207,7 @@ def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt
         raise InvalidInstancesError(f"{name} must have shape ({count},), one per mask; got {array.shape}")
     if array.dtype.kind not in kinds and count:
         raise InvalidInstancesError(f"{name} must be {np.dtype(dtype)}, got {array.dtype}")
-    return _frozen(array.astype(dtype))
-
-
-def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    view = array.view()
-    view.setflags(write=False)
-    return view
+    return frozen(integers(name, array) if dtype == np.int64 else array.astype(dtype))
 
 
 def _same(a: npt.NDArray[Any] | None, b: npt.NDArray[Any] | None) -> bool:

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core import _convert, _decode, _labelmap, _layers, _overlap, _polygons, _rle, _topology
-from apiece.core._check import checked_boxes, checked_size, resolve_index
-from apiece.core._runs import Int, Keys, expand, offsets_of, owners, segment_sum, union
+from apiece.core._check import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
+from apiece.core._runs import Int, Keys, expand, frozen, offsets_of, owners, segment_sum, union
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["Masks", "label_map_values"]
+__all__ = ["Masks", "label_map_masks", "label_map_values"]
 
 Index = npt.NDArray[Any] | slice | Sequence[int] | Sequence[bool]
 Overlap = Literal["raise", "first", "last", "smallest"]
@@ -54,32 +54,17 @@ class Masks:
     def __init__(
         self, size: tuple[int, int], x: npt.ArrayLike, y0: npt.ArrayLike, y1: npt.ArrayLike, offsets: npt.ArrayLike
     ) -> None:
-        self._set(size, np.asarray(x), np.asarray(y0), np.asarray(y1), np.asarray(offsets))
-        self._validate()
+        # copies, so that nobody else can change them later
+        given = {"x": x, "y0": y0, "y1": y1, "offsets": offsets}
+        fields = [integers(name, values) for name, values in given.items()]
+        check_runs(checked_size(size), *fields)
+        self._set(size, *fields)
 
     def _set(self, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> None:
         self.__dict__["size"] = checked_size(size)
         fields = (("x", x, _INT32), ("y0", y0, _INT32), ("y1", y1, _INT32), ("offsets", offsets, _INT64))
         for name, array, dtype in fields:
-            fixed = np.ascontiguousarray(array, dtype).view()
-            fixed.setflags(write=False)
-            self.__dict__[name] = fixed
-
-    def _validate(self) -> None:
-        x, y0, y1, offsets = self.x, self.y0, self.y1, self.offsets
-        if not (x.ndim == y0.ndim == y1.ndim == offsets.ndim == 1 and len(x) == len(y0) == len(y1)):
-            raise InvalidInstancesError(f"x, y0, y1 must be 1-D of one length; got {x.shape}, {y0.shape}, {y1.shape}")
-        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(x) or (np.diff(offsets) < 0).any():
-            raise InvalidInstancesError(f"offsets must rise from 0 to the number of runs ({len(x)})")
-        height, width = self.size
-        if len(x) and (x.min() < 0 or x.max() >= width or y0.min() < 0 or y1.max() > height or (y0 >= y1).any()):
-            raise InvalidInstancesError(f"a run lies outside the image of {height} x {width} pixels or has no pixel")
-        keys, owner = Keys(height, width), owners(offsets)
-        keys.check(len(self))
-        if (keys.pack(owner, x, y0)[1:] <= keys.pack(owner, x, y1)[:-1]).any():
-            raise InvalidInstancesError(
-                "runs must be ordered by (mask, x, y0), and runs of one mask in one column must not touch"
-            )
+            self.__dict__[name] = frozen(np.ascontiguousarray(array, dtype))
 
     @classmethod
     def _trusted(cls, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> Masks:
@@ -98,6 +83,10 @@ class Masks:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Masks are immutable; make new ones instead of setting {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # arrays come out of a pickle writable
+        return Masks._trusted, (self.size, self.x, self.y0, self.y1, self.offsets)
 
     # --- constructors -------------------------------------------------------------------------------------------------
 
@@ -125,8 +114,7 @@ class Masks:
 
         ``a`` is an integer or bool array of shape (height, width). `label_map_values` gives the values.
         """
-        values, owner, x, y0, y1 = _labelmap.label_map_runs(a, background)
-        return cls._trusted(np.shape(a), x, y0, y1, offsets_of(owner, len(values)))
+        return label_map_masks(a, background)[1]
 
     @classmethod
     def from_dense(cls, stack: npt.ArrayLike) -> Masks:
@@ -161,7 +149,7 @@ class Masks:
         InvalidInstancesError
             naming the index of a mask whose counts are no valid encoding of its size.
         """
-        size = _convert.coco_size(rles, size)
+        size = _convert.coco_size(rles, None if size is None else checked_size(size))
         counts, offsets = _rle.decode([r["counts"] for r in rles])
         owner, x, y0, y1 = _rle.counts_to_runs(counts, offsets, size)
         if _rle.has_seams(counts, offsets):
@@ -182,7 +170,7 @@ class Masks:
         Raises
         ------
         InvalidInstancesError
-            naming instance and part, for fewer than 3 points, an odd number of coordinates, or NaN.
+            naming instance and part, for fewer than 3 points, an odd number of coordinates, another shape, or NaN.
         """
         points, rings, owner = _convert.flatten_polygons(polygons)
         return cls._pack(size, len(polygons), *_polygons.polygon_runs(points, rings, owner, checked_size(size)))
@@ -223,8 +211,9 @@ class Masks:
             as of a network's input; cells may be cut. None: all of it. With ``whole`` only.
         """
         size = checked_size(size)
+        limits = checked_boxes(boxes)
         covered = (span or np.shape(logits)[1:]) if whole else None
-        return cls._pack(size, len(logits), *_decode.logit_runs(logits, checked_boxes(boxes), size, threshold, covered))
+        return cls._pack(size, len(limits), *_decode.logit_runs(logits, limits, size, threshold, covered))
 
     @classmethod
     def from_prototypes(
@@ -299,7 +288,7 @@ class Masks:
     @cached_property
     def area(self) -> Int:
         """Pixels of each mask: int64 of shape (N,)."""
-        return segment_sum(self.y1 - self.y0, self.offsets)
+        return frozen(segment_sum(self.y1 - self.y0, self.offsets))
 
     @cached_property
     def boxes(self) -> npt.NDArray[np.float32]:
@@ -312,7 +301,7 @@ class Masks:
             boxes[some, 1] = np.minimum.reduceat(self.y0, starts)
             boxes[some, 2] = self.x[self.offsets[some + 1] - 1] + 1
             boxes[some, 3] = np.maximum.reduceat(self.y1, starts)
-        return boxes
+        return frozen(boxes)
 
     @cached_property
     def centroids(self) -> npt.NDArray[np.float64]:
@@ -323,7 +312,7 @@ class Masks:
         )
         with np.errstate(invalid="ignore"):
             centre: npt.NDArray[np.float64] = twice / (2.0 * self.area)[:, None]
-        return centre
+        return frozen(centre)
 
     @property
     def parts(self) -> Int:
@@ -337,7 +326,8 @@ class Masks:
 
     @cached_property
     def _parts_and_holes(self) -> tuple[Int, Int]:
-        return _topology.count_parts_and_holes(self.x, self.y0, self.y1, self.offsets, self.size)
+        parts, holes = _topology.count_parts_and_holes(self.x, self.y0, self.y1, self.offsets, self.size)
+        return frozen(parts), frozen(holes)
 
     @property
     def columns(self) -> _overlap.Columns:
@@ -348,14 +338,16 @@ class Masks:
 
     def crop(self, x0: int, y0: int, x1: int, y1: int) -> Masks:
         """What lies in the half-open window, as masks of its size; the window may reach beyond the image."""
+        x0, y0, x1, y1 = whole(x0, y0, x1, y1)
         owner, x, top, bottom = _convert.clip_runs(owners(self.offsets), self.x, self.y0, self.y1, (x0, y0, x1, y1))
-        size = (int(y1) - int(y0), int(x1) - int(x0))
+        size = (y1 - y0, x1 - x0)
         return Masks._trusted(size, x - x0, top - y0, bottom - y0, offsets_of(owner, len(self)))
 
     def shift(self, dx: int, dy: int, size: tuple[int, int] | None = None) -> Masks:
         """Moved by whole pixels onto an image of ``size`` (by default the same); what falls outside is cut."""
         height, width = self.size if size is None else checked_size(size)
-        return self.crop(-int(dx), -int(dy), width - int(dx), height - int(dy))
+        dx, dy = whole(dx, dy)
+        return self.crop(-dx, -dy, width - dx, height - dy)
 
     def flip(self, axis: Literal["horizontal", "vertical"]) -> Masks:
         """Mirrored: ``"horizontal"`` exchanges left and right, ``"vertical"`` top and bottom."""
@@ -378,10 +370,10 @@ class Masks:
 
     def merge(self, groups: npt.ArrayLike, count: int) -> Masks:
         """``count`` masks, each the union of the masks whose entry in ``groups`` (N,) is its index."""
-        groups = np.asarray(groups)
-        if groups.shape != (len(self),) or (len(groups) and not (groups.min() >= 0 and groups.max() < count)):
+        group = integers("groups", groups)
+        if group.shape != (len(self),) or (len(group) and not (group.min() >= 0 and group.max() < count)):
             raise InvalidInstancesError(f"groups must be {len(self)} integers from 0 to {count - 1}")
-        return Masks._pack(self.size, count, groups.astype(np.int64)[owners(self.offsets)], self.x, self.y0, self.y1)
+        return Masks._pack(self.size, count, group[owners(self.offsets)], self.x, self.y0, self.y1)
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -409,11 +401,7 @@ class Masks:
 
         Overlap between masks of one label is no conflict.
         """
-        labels = np.asarray(labels, np.int64)
-        distinct, group = np.unique(labels, return_inverse=True)
-        source, values = (self.merge(group, len(distinct)), distinct) if overlap == "raise" else (self, labels)
-        painted = source.to_label_map(values + 1, overlap=overlap)
-        return np.where(painted == 0, background, painted) if background else painted
+        return _convert.semantic(self, integers("labels", labels), overlap, background)
 
     def to_dense(self) -> npt.NDArray[np.bool_]:
         """(N, height, width) bool. For small sets only: this is the array that `Masks` exist to avoid."""
@@ -455,6 +443,12 @@ class Masks:
         """Layer of each mask, from 0, so that masks of one layer are disjoint: int64 of shape (N,)."""
         columns = self.columns
         return _layers.colour(_overlap.intersections(columns, columns, (len(self), len(self))))
+
+
+def label_map_masks(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArray[Any], Masks]:
+    """(values, masks): `label_map_values` and `Masks.from_label_map` in one go."""
+    values, owner, x, y0, y1 = _labelmap.label_map_runs(a, background)
+    return values, Masks._trusted(np.shape(a), x, y0, y1, offsets_of(owner, len(values)))
 
 
 def label_map_values(a: npt.NDArray[Any], background: int = 0) -> npt.NDArray[Any]:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core.masks import Masks
+from apiece.errors import InvalidInstancesError
 from apiece.ops.overlap import iou as mask_iou
 
 __all__ = ["nms"]
@@ -23,7 +24,15 @@ def nms(
     ----------
     scores : (N,) numbers.
     labels : (N,) integers; None treats all as one class.
+
+    Raises
+    ------
+    InvalidInstancesError
+        if there is not one score, or one label, per mask.
     """
+    for name, column in (("scores", scores), ("labels", labels)):
+        if column is not None and np.shape(column) != (len(masks),):
+            raise InvalidInstancesError(f"{name} must have shape ({len(masks)},), one per mask; got {np.shape(column)}")
     rank = np.argsort(-np.asarray(scores, np.float64), kind="stable")
     pairs = mask_iou(masks, masks).tocoo()
     place = np.empty(len(rank), np.int64)

@@ -36,8 +36,15 @@ def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None 
     ----------
     crowd : bool of shape (len(b),); against a crowd region the intersection is divided by the area of ``a``'s mask
         alone, as COCO does.
+
+    Raises
+    ------
+    InvalidInstancesError
+        if the images' sizes differ, or ``crowd`` has another shape.
     """
     first, second = _masks(a), _masks(b)
+    if crowd is not None and np.shape(crowd) != (len(second),):
+        raise InvalidInstancesError(f"crowd must have shape ({len(second)},), one per mask of b; got {np.shape(crowd)}")
     shared = intersections(first, second)
     row = np.repeat(np.arange(len(first)), np.diff(shared.indptr))
     area = first.area[row]

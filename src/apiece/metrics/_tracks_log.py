@@ -13,9 +13,10 @@ The rules that all of them share:
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +24,12 @@ import numpy.typing as npt
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics._base import MetricResult, Settings
+from apiece.metrics._base import Judges, MetricResult, Settings
 from apiece.metrics._batch import Batch, Frame, Side
 from apiece.metrics._pairs import Pairs, Runs, mask_pairs
 from apiece.metrics._tracks import Rows, Tracks, heaviest, summed
 
-__all__ = ["TrackLog", "frame_of"]
+__all__ = ["TrackLog", "TrackMetric", "frame_of"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -130,7 +131,7 @@ class TrackLog:
         tracks: Tracks,
         counts: Mapping[str, Float],
         scores: Callable[[Mapping[str, Float]], Mapping[str, Float]],
-        extras: Mapping[str, Any] | None = None,
+        extras: Mapping[str, Any],
     ) -> MetricResult:
         """The result from the counts of each group: pooled, per class, and per sequence.
 
@@ -147,7 +148,48 @@ class TrackLog:
         pooled = scores({name: values.sum(0) for name, values in counts.items()})
         numbers = {name: float(value) for name, value in pooled.items()}
         notes = _notes(tracks)
-        return MetricResult(numbers, per_class, {"sequences": per_sequence, **(extras or {})}, notes, not notes)
+        return MetricResult(numbers, per_class, {"sequences": per_sequence, **extras}, notes, not notes)
+
+
+class TrackMetric(ABC):
+    """A metric of objects followed through video: what each sequence and class adds, counted when all frames are there.
+
+    Attributes
+    ----------
+    lowest : pairs of lower IoU do not count.
+    """
+
+    judges: ClassVar[Judges] = "answer"
+    lowest: ClassVar[float] = 0.0
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self._log = TrackLog(tuple(classes), settings or Settings(), self.lowest)
+
+    @abstractmethod
+    def _count(self, tracks: Tracks) -> dict[str, Float]:
+        """What the numbers are made of, by name: first axis groups, over which they may be added."""
+
+    @abstractmethod
+    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
+        """The numbers by name, from counts of any number of groups."""
+
+    def _extras(self, counts: Mapping[str, Float]) -> dict[str, object]:
+        """Further extras beside ``"sequences"``."""
+        return {}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._log.reset()
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        self._log.add(batch)
+
+    def compute(self) -> MetricResult:
+        """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
+        tracks = self._log.tracks()
+        counts = self._count(tracks)
+        return self._log.result(tracks, counts, self._scores, self._extras(counts))
 
 
 def _named(scores: Mapping[str, Float], names: tuple[str, ...]) -> dict[str, dict[str, float]]:

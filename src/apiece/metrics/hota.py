@@ -26,15 +26,12 @@ Reference: Luiten et al., HOTA: A Higher Order Metric for Evaluating Multi-Objec
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
-from apiece.metrics._batch import Batch
 from apiece.metrics._tracks import Tracks, heaviest, meetings, ratio
-from apiece.metrics._tracks_log import TrackLog
+from apiece.metrics._tracks_log import TrackMetric
 
 __all__ = ["ALPHAS", "METRIC", "Hota", "count", "curves", "scores"]
 
@@ -122,32 +119,21 @@ def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
     return {name: values.mean(-1) for name, values in curves(counts).items()}
 
 
-class Hota:
-    """HOTA over a stream of batches; keeps three numbers per object and per overlapping pair."""
+class Hota(TrackMetric):
+    """HOTA over a stream of batches; keeps three numbers per object and per overlapping pair.
 
-    judges: ClassVar[Judges] = "answer"
+    Extras: ``"alphas"``, float64 (19,); ``"curves"``, the scores at each of them by name.
+    """
 
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self._log = TrackLog(tuple(classes), settings or Settings())
+    def _count(self, tracks: Tracks) -> dict[str, Float]:
+        return count(tracks)
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._log.reset()
+    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
+        return scores(counts)
 
-    def update(self, batch: Batch) -> None:
-        """Take in the images of one batch."""
-        self._log.add(batch)
-
-    def compute(self) -> MetricResult:
-        """All numbers.
-
-        Extras: ``"sequences"``, the numbers of each sequence by name; ``"alphas"``, float64 (19,); ``"curves"``, the
-        scores at each of them by name.
-        """
-        tracks = self._log.tracks()
-        counts = count(tracks)
+    def _extras(self, counts: Mapping[str, Float]) -> dict[str, object]:
         pooled = {name: values.sum(0) for name, values in counts.items()}
-        return self._log.result(tracks, counts, scores, {"alphas": ALPHAS, "curves": curves(pooled)})
+        return {"alphas": ALPHAS, "curves": curves(pooled)}
 
 
 METRIC = Hota

@@ -25,16 +25,13 @@ and Stiefelhagen 2008, doi 10.1155/2008/246309.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Settings
-from apiece.metrics._batch import Batch
 from apiece.metrics._pairs import Pairs
 from apiece.metrics._tracks import Rows, Tracks, heaviest, ratio
-from apiece.metrics._tracks_log import TrackLog
+from apiece.metrics._tracks_log import TrackMetric
 
 __all__ = ["METRIC", "MIN_IOU", "Mots", "count", "match", "scores"]
 
@@ -138,26 +135,16 @@ def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
     return rates | {name: values for name, values in counts.items() if name != "iou"}
 
 
-class Mots:
+class Mots(TrackMetric):
     """MOTSA and its kin over a stream of batches; keeps three numbers per object and per pair of IoU from 0.5."""
 
-    judges: ClassVar[Judges] = "answer"
+    lowest = MIN_IOU
 
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self._log = TrackLog(tuple(classes), settings or Settings(), MIN_IOU)
+    def _count(self, tracks: Tracks) -> dict[str, Float]:
+        return count(tracks)
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._log.reset()
-
-    def update(self, batch: Batch) -> None:
-        """Take in the images of one batch."""
-        self._log.add(batch)
-
-    def compute(self) -> MetricResult:
-        """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
-        tracks = self._log.tracks()
-        return self._log.result(tracks, count(tracks), scores)
+    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
+        return scores(counts)
 
 
 METRIC = Mots

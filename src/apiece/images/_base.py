@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,17 @@ import numpy.typing as npt
 from apiece.core.image import PixelSize
 from apiece.errors import ImageError
 
-__all__ = ["MAX_PIXELS", "Decoded", "ImageReader", "check_page", "check_size", "oriented", "oriented_size"]
+__all__ = [
+    "MAX_PIXELS",
+    "Decoded",
+    "Header",
+    "ImageReader",
+    "check_page",
+    "check_size",
+    "oriented",
+    "oriented_size",
+    "single_image",
+]
 
 MAX_PIXELS = 2**30
 """Default of ``max_pixels``: 32768 × 32768, about 3 GB as 8-bit RGB."""
@@ -38,6 +48,25 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class Header:
+    """What a file says of its one image before the pixels.
+
+    Attributes
+    ----------
+    size : (height, width), before orientation.
+    channels : how many there are at most.
+    orientation : EXIF / TIFF tag 274, 1 to 8.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    orientation: int
+
+
+AnyHeader = TypeVar("AnyHeader", bound=Header)
+
+
+@dataclass(frozen=True)
 class ImageReader:
     """A kind of image file: how to know it, how to learn its size, how to read it.
 
@@ -52,6 +81,36 @@ class ImageReader:
     """``(path, page)`` to (height, width) after orientation, from the header alone."""
     read: Callable[[Path, int | None, int], Decoded]
     """``(path, page, max_pixels)`` to the pixels; calls `check_size` before it makes room for them."""
+
+
+def single_image(
+    kind: str,
+    detect: Callable[[bytes], bool],
+    header: Callable[[bytes, Path], AnyHeader],
+    pixels: Callable[[bytes, AnyHeader, Path], npt.NDArray[Any]],
+) -> ImageReader:
+    """The reader of files that hold one image and are read whole.
+
+    Parameters
+    ----------
+    kind, detect : as in `ImageReader`.
+    header : ``(the file's bytes, path)`` to what they say of the image.
+    pixels : ``(the file's bytes, header, path)`` to the pixels as they lie in the file; its size has been checked.
+    """
+
+    def size(path: Path, page: int | None) -> tuple[int, int]:
+        check_page(path, page, 1)
+        found = header(path.read_bytes(), path)
+        return oriented_size(found.size, found.orientation)
+
+    def read(path: Path, page: int | None, max_pixels: int) -> Decoded:
+        check_page(path, page, 1)
+        data = path.read_bytes()
+        found = header(data, path)
+        check_size(path, found.size, found.channels, max_pixels)
+        return Decoded(pixels(data, found, path), found.orientation)
+
+    return ImageReader(kind, detect, size, read)
 
 
 def check_size(path: Path, size: tuple[int, int], channels: int, max_pixels: int) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import BmpImagePlugin
 
 from apiece.errors import ImageError
-from apiece.images._base import Decoded, ImageReader, check_page, check_size
+from apiece.images._base import Header, single_image
 
 __all__ = ["READER"]
 
@@ -23,21 +25,17 @@ def _open(data: bytes) -> BmpImagePlugin.BmpImageFile:
     return BmpImagePlugin.BmpImageFile(io.BytesIO(data))
 
 
-def _size(path: Path, page: int | None) -> tuple[int, int]:
-    check_page(path, page, 1)
-    with _open(path.read_bytes()) as image:
-        return image.height, image.width
-
-
-def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
-    check_page(path, page, 1)
-    data = path.read_bytes()
+def _header(data: bytes, path: Path) -> Header:
     with _open(data) as image:
-        check_size(path, (image.height, image.width), 4, max_pixels)
+        return Header((image.height, image.width), 4, 1)
+
+
+def _pixels(data: bytes, header: Header, path: Path) -> npt.NDArray[Any]:
+    with _open(data) as image:
         # without run-lengths, eight pixels take at least a byte: no need to make room to find out
         if image.info["compression"] not in (1, 2) and image.width * image.height > len(data) * 8:
             raise ImageError(path, f"is truncated: {len(data)} bytes cannot hold {image.height} x {image.width} pixels")
-        return Decoded(np.array(image.convert("RGB") if image.mode == "P" else image))
+        return np.array(image.convert("RGB") if image.mode == "P" else image)
 
 
-READER = ImageReader("BMP", lambda head: head.startswith(b"BM"), _size, _read)
+READER = single_image("BMP", lambda head: head.startswith(b"BM"), _header, _pixels)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import imagecodecs
 
 from apiece.errors import ImageError
 from apiece.images import _exif
-from apiece.images._base import Decoded, ImageReader, check_page, check_size, oriented_size
+from apiece.images._base import Header, single_image
 
 __all__ = ["READER"]
 
@@ -18,14 +17,7 @@ _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD8)}
 _START_OF_SCAN, _EXIF_SEGMENT, _END_OF_IMAGE = 0xDA, 0xE1, b"\xff\xd9"
 
 
-@dataclass(frozen=True)
-class _Header:
-    size: tuple[int, int]
-    channels: int
-    orientation: int
-
-
-def _header(data: bytes, path: Path) -> _Header:
+def _header(data: bytes, path: Path) -> Header:
     """Walk the segments to the first scan; the image must go on from there to its end marker."""
     at, frame, orientation = 2, None, 1
     while at + 4 <= len(data):
@@ -49,7 +41,7 @@ def _header(data: bytes, path: Path) -> _Header:
     raise ImageError(path, f"is truncated: a JPEG of {len(data)} bytes without any scan")
 
 
-def _checked(frame: tuple[int, int, int, int] | None, orientation: int, ends: bool, path: Path) -> _Header:
+def _checked(frame: tuple[int, int, int, int] | None, orientation: int, ends: bool, path: Path) -> Header:
     if frame is None:
         raise ImageError(path, "is damaged: a JPEG scan without its frame header")
     # the decoder would fill what is missing with grey and say nothing
@@ -60,21 +52,12 @@ def _checked(frame: tuple[int, int, int, int] | None, orientation: int, ends: bo
         raise ImageError(path, f"is a {bits}-bit JPEG; only 8 bits can be read, convert it to PNG or TIFF")
     if channels not in (1, 3):
         raise ImageError(path, f"is a JPEG of {channels} inks (CMYK), not colours of light; convert it to RGB")
-    return _Header((height, width), channels, orientation)
+    return Header((height, width), channels, orientation)
 
 
-def _size(path: Path, page: int | None) -> tuple[int, int]:
-    check_page(path, page, 1)
-    header = _header(path.read_bytes(), path)
-    return oriented_size(header.size, header.orientation)
-
-
-def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
-    check_page(path, page, 1)
-    data = path.read_bytes()
-    header = _header(data, path)
-    check_size(path, header.size, header.channels, max_pixels)
-    return Decoded(imagecodecs.jpeg8_decode(data), header.orientation)
-
-
-READER = ImageReader("JPEG", lambda head: head.startswith(b"\xff\xd8\xff"), _size, _read)
+READER = single_image(
+    "JPEG",
+    lambda head: head.startswith(b"\xff\xd8\xff"),
+    _header,
+    lambda data, header, path: imagecodecs.jpeg8_decode(data),
+)

@@ -13,13 +13,15 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
+import numpy.typing as npt
 
 from apiece.errors import ImageError
 from apiece.images import _exif
-from apiece.images._base import Decoded, ImageReader, check_page, check_size, oriented_size
+from apiece.images._base import Header, single_image
 
 __all__ = ["READER"]
 
@@ -29,16 +31,10 @@ _DEFLATE_AT_MOST = 1032  # RFC 1951: the best that deflate can do
 
 
 @dataclass(frozen=True)
-class _Header:
-    size: tuple[int, int]
+class _Header(Header):
     depth: int
     colour: int
-    orientation: int
     compressed: int
-
-    @property
-    def channels(self) -> int:
-        return 4 if self.colour == 3 else _CHANNELS[self.colour]
 
 
 def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -78,20 +74,11 @@ def _header(data: bytes, path: Path) -> _Header:
             raise ImageError(path, f"is an animation of {frames} frames; save the frame as its own file")
     if head is None:
         raise ImageError(path, "is damaged: a PNG without a header")
-    return _Header(head[:2], head[2], head[3], orientation, compressed)
+    height, width, depth, colour = head
+    return _Header((height, width), 4 if colour == 3 else _CHANNELS[colour], orientation, depth, colour, compressed)
 
 
-def _size(path: Path, page: int | None) -> tuple[int, int]:
-    check_page(path, page, 1)
-    header = _header(path.read_bytes(), path)
-    return oriented_size(header.size, header.orientation)
-
-
-def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
-    check_page(path, page, 1)
-    data = path.read_bytes()
-    header = _header(data, path)
-    check_size(path, header.size, header.channels, max_pixels)
+def _pixels(data: bytes, header: _Header, path: Path) -> npt.NDArray[Any]:
     height, width = header.size
     stored = height * ((width * _CHANNELS[header.colour] * header.depth + 7) // 8)
     if stored > _DEFLATE_AT_MOST * header.compressed:
@@ -104,7 +91,7 @@ def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
             pixels = grey.astype(bool) if header.depth == 1 else grey
         else:
             pixels = np.stack([grey, pixels[..., 1]], axis=-1)
-    return Decoded(pixels, header.orientation)
+    return pixels
 
 
-READER = ImageReader("PNG", lambda head: head.startswith(_SIGNATURE), _size, _read)
+READER = single_image("PNG", lambda head: head.startswith(_SIGNATURE), _header, _pixels)

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import imagecodecs
 
 from apiece.errors import ImageError
 from apiece.images import _exif
-from apiece.images._base import Decoded, ImageReader, check_page, check_size, oriented_size
+from apiece.images._base import Header, single_image
 
 __all__ = ["READER"]
 
 _ANIMATION = 0x02
-
-
-@dataclass(frozen=True)
-class _Header:
-    size: tuple[int, int]
-    orientation: int
 
 
 def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
@@ -36,7 +29,7 @@ def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
         at += 8 + length + (length & 1)
 
 
-def _header(data: bytes, path: Path) -> _Header:
+def _header(data: bytes, path: Path) -> Header:
     size, orientation = None, 1
     for kind, body in _chunks(data, path):
         if kind == b"VP8X" and len(body) >= 10:
@@ -52,21 +45,12 @@ def _header(data: bytes, path: Path) -> _Header:
             orientation = _exif.orientation(body)
     if size is None:
         raise ImageError(path, "is damaged: a WebP without an image")
-    return _Header(size, orientation)
+    return Header(size, 4, orientation)
 
 
-def _size(path: Path, page: int | None) -> tuple[int, int]:
-    check_page(path, page, 1)
-    header = _header(path.read_bytes(), path)
-    return oriented_size(header.size, header.orientation)
-
-
-def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
-    check_page(path, page, 1)
-    data = path.read_bytes()
-    header = _header(data, path)
-    check_size(path, header.size, 4, max_pixels)
-    return Decoded(imagecodecs.webp_decode(data), header.orientation)
-
-
-READER = ImageReader("WebP", lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", _size, _read)
+READER = single_image(
+    "WebP",
+    lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP",
+    _header,
+    lambda data, header, path: imagecodecs.webp_decode(data),
+)

@@ -113,6 +113,8 @@ def test_evaluate_says_what_is_wrong(data: Path, capsys: pytest.CaptureFixture[s
     out, err = capsys.readouterr()
     assert out == ""
     assert "broken.json" in err
+    assert run("evaluate", "--model", data / "found.json", "--data", data / "truth.json") == 1
+    assert "a model is a folder with model.json" in capsys.readouterr().err
     assert run("evaluate", "--prediction", broken) == 2
 
 

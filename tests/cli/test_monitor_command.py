@@ -153,6 +153,22 @@ def test_predictions_with_scores_are_a_baseline_too(model, tmp_path, capsys):
     assert "reliability" not in made[1]
 
 
+def test_predictions_named_from_another_folder_are_found(model, tmp_path, capsys):
+    labels = write_labels(tmp_path / "val", np.random.default_rng(4), 12)
+    assert run("predict", tmp_path / "val", "--model", model, "--out", tmp_path / "p") == 0
+    document = json.loads(labels.read_text())
+    for row in document["images"]:
+        row["file_name"] = f"val/{row['file_name']}"
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    given = ("--predictions", tmp_path / "p" / "predictions.json")
+    for path, more in ((tmp_path / "made.json", ()), (tmp_path / "filed.json", given)):
+        baseline = ("--baseline", tmp_path / "labels.json", "--save-baseline", path)
+        assert run("monitor", "--model", model, *baseline, *more) == 0
+    made, filed = (json.loads((tmp_path / name).read_text()) for name in ("made.json", "filed.json"))
+    assert made["counts"] == filed["counts"]
+    assert made["values"] == filed["values"]
+
+
 def test_labels_of_some_new_photos_tell_of_calibration(model, tmp_path, capsys):
     rng = np.random.default_rng(2)
     labels = write_labels(tmp_path / "val", rng, 12)
@@ -172,6 +188,10 @@ def test_what_cannot_be_told_is_code_2(model, tmp_path, capsys):
     assert "bad.png" in capsys.readouterr().err
     assert run("monitor", tmp_path / "new", "--model", model, "--baseline", labels, "--skip-bad", "--json") == 0
     assert json.loads(capsys.readouterr().out)["bad"] == ["bad.png"]
+    renamed = labels.with_name("renamed.json")
+    renamed.write_text(labels.read_text().replace('"name": "', '"name": "a '))
+    assert run("monitor", tmp_path / "new", "--model", model, "--baseline", renamed, "--skip-bad") == 2
+    assert "renamed.json has labels of class 'a " in capsys.readouterr().err
     assert run("monitor", "--model", model, "--baseline", labels) == 2
     assert "--save-baseline" in capsys.readouterr().err
     (tmp_path / "few").mkdir()

@@ -130,6 +130,13 @@ def test_by_f1(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert len(load(model, "cpu").predict(picture)) == 1
 
 
+def test_a_class_that_the_model_does_not_know(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data.write_text(data.read_text().replace('"nut"', '"washer"'))
+    assert run("thresholds", "--model", model, "--data", data) == 1
+    err = capsys.readouterr().err
+    assert "val.json has labels of class 'washer', which the model does not know; it knows bolt, nut. " in err
+
+
 def test_by_price(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (model / "model.json").read_bytes()
     costs = ("--miss", "10", "--false-alarm", "1")

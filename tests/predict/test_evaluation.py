@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,11 +80,32 @@ def test_nothing_is_kept_and_answers_can_be_had_again(data: Path) -> None:
     assert all(answer is ranked for *_, ranked, answer in everything)
 
 
+def test_images_that_the_predictions_leave_out_are_said(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    document = json.loads((data / "good.json").read_text())
+    document["images"] = document["images"][:20]
+    document["annotations"] = [row for row in document["annotations"] if row["image_id"] <= 20]
+    (data / "some.json").write_text(json.dumps(document))
+    result = evaluate(data / "some.json", data / "truth.json")
+    assert result.notes[0] == "10 of 30 images are not in the predictions, as if nothing was found on them"
+    assert result.notes[0] in caplog.messages
+    assert result["mask_ap"] < evaluate(data / "good.json", data / "truth.json")["mask_ap"]
+    assert evaluate(data / "good.json", data / "truth.json").notes == ()
+
+
+def test_a_class_that_the_data_has_not_is_named(data: Path) -> None:
+    document = json.loads((data / "good.json").read_text())
+    document["categories"][1]["name"] = "Nut"
+    (data / "case.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"class 'Nut' was predicted, which the data has not; it has bolt, nut\. "):
+        evaluate(data / "case.json", data / "truth.json")
+
+
 def test_images_are_taken_one_at_a_time(data: Path) -> None:
     joined, taken = join(data / "poor.json", open_truth(data / "truth.json")), []
 
     class Counting:
         truth = joined.truth
+        notes = ()
 
         def __iter__(self) -> Iterator[Judged]:
             for record in joined:

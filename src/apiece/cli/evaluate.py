@@ -111,7 +111,12 @@ def evaluate(
 
         seen = Seen(truth.classes)
         wanted = wanted if wanted == "all" else tuple(dict.fromkeys((*wanted, *PAGE_METRICS)))
-    joined = join(model or predictions, truth, device=device, on_bad=bad)  # type: ignore[arg-type]  # one is there
+    judged: Any = predictions
+    if model is not None:
+        from apiece.predict import load
+
+        judged = load(model, device)  # nothing else will do: a folder of labels is no model
+    joined = join(judged, truth, on_bad=bad)
     with progress("evaluating", len(truth)) as step:
 
         def watch(there: Instances, answer: Instances) -> None:

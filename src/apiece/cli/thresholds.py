@@ -76,10 +76,10 @@ def thresholds(
     from apiece.predict.evaluation import LOWEST, open_truth
 
     price = _price(by, miss, false_alarm)
-    truth = open_truth(data, split, images)
     loaded = load(model, device=device)
+    truth = open_truth(data, split, images)
     with progress("predicting", len(truth)) as step:
-        pairs = _pairs(loaded, truth, LOWEST, step)
+        pairs = _pairs(loaded, truth, data, step)
         matches = evaluate(pairs, loaded.classes, kinds=["mask"], max_dets=[_EVERYTHING]).matches
     fitted = fit_thresholds(matches, price)
     lowest = [
@@ -116,12 +116,13 @@ def _price(by: str | None, miss: float | None, false_alarm: float | None) -> Pri
     return Price(1.0 if miss is None else miss, 1.0 if false_alarm is None else false_alarm)
 
 
-def _pairs(
-    model: Model, truth: Dataset, lowest: float, step: Callable[[], None]
-) -> Iterator[tuple[Instances, Instances]]:
+def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -> Iterator[tuple[Instances, Instances]]:
     """Truth, and everything the model can rank."""
+    from apiece.predict.evaluation import LOWEST, check_known
+
     for image, wanted in truth:
-        (ranked,) = model.predict_at(image, (lowest,))
+        check_known(wanted, model, data)
+        (ranked,) = model.predict_at(image, (LOWEST,))
         yield wanted, ranked
         step()
 

@@ -59,7 +59,7 @@ def detect(path: str | os.PathLike[str]) -> str:
         raise FormatError(path, "is empty")
     found = [name for name in names() if load(name).detect(path)]
     if not found:
-        looked = "; ".join(f"{name} ({load(name).summary})" for name in names())
+        looked = ", ".join(names())
         raise FormatError(path, f"is of no known label format; looked for {looked}. If it is one, say format=...")
     if len(found) > 1:
         raise FormatError(path, f"could be {' or '.join(found)}; say which: format=...")

@@ -122,7 +122,7 @@ class Checker:
         """Position in ``known`` of each row's value."""
         values = self.values(rows, name, types, "an integer" if types == {int} else "an integer or a string")
         found = np.fromiter((known.get(v, -1) for v in values), np.int64, len(values))
-        self.refuse(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r} in this file")
+        self.refuse(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r}")
         return found
 
 

@@ -109,7 +109,7 @@ def left_out(limit: int, given: int, counted: int) -> tuple[str, ...]:
         return ()
     return (
         f"max_dets={limit} per image and class left {given - counted} of {given} predictions "
-        "out of AP and AR; raise it where images hold more objects",
+        "out of AP and AR; raise it (--max-dets) where images hold more objects",
     )
 
 
@@ -124,7 +124,10 @@ def need_scores(batch: Batch) -> None:
     missing = np.isnan(batch.predicted.score)
     if missing.any():
         image = batch.first + int(batch.predicted.image[np.argmax(missing)])
-        raise DataError(f"image {image}: predictions have no scores, and average precision ranks by score")
+        raise DataError(
+            f"image {image}: predictions have no scores, and average precision ranks by score; "
+            "ap_tau, aji, counts and panoptic judge masks without any"
+        )
 
 
 def summary(t: Tally, classes: tuple[str, ...], max_dets: Sequence[int]) -> tuple[dict[str, Float], Curves]:

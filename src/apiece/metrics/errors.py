@@ -219,7 +219,7 @@ class Errors:
             return ()
         return (
             f"max_dets={self.limit} per image and class left {self._given - judged} of {self._given} predictions "
-            "out of the kinds of errors; raise it where images hold more objects",
+            "out of the kinds of errors; raise it (--max-dets) where images hold more objects",
         )
 
 

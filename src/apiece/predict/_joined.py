@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,7 +22,9 @@ from apiece.formats.coco import is_results, read_results
 if TYPE_CHECKING:  # predictions in a file need no torch
     from apiece.predict.predictor import Model
 
-__all__ = ["LOWEST", "Conf", "Joined", "Judged", "join", "open_predictions", "open_truth"]
+__all__ = ["LOWEST", "Conf", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"]
+
+_log = logging.getLogger("apiece")
 
 LOWEST = 0.05
 """Lowest score of a prediction that enters average precision."""
@@ -40,9 +43,11 @@ class Joined(Protocol):
     Attributes
     ----------
     truth : the labelled images.
+    notes : what is to be known before the numbers are read: images, or classes, of which nothing can have been found.
     """
 
     truth: Dataset
+    notes: Sequence[str]
 
     def __iter__(self) -> Iterator[Judged]:
         """Each image in order; nothing is kept."""
@@ -77,9 +82,14 @@ def join(
     source = predictions
     if isinstance(source, str | Path):
         source = open_predictions(source, truth, device, on_bad)
+    joined: Joined
     if hasattr(source, "refs"):
-        return _Filed(truth, cast(LabelSet, source), conf, on_bad)
-    return _Modelled(truth, source, conf)
+        joined = _Filed(truth, cast(LabelSet, source), conf, on_bad)
+    else:
+        joined = _Modelled(truth, source, conf)
+    for line in joined.notes:
+        _log.warning(line)
+    return joined
 
 
 def open_truth(
@@ -116,17 +126,36 @@ def open_predictions(path: Path | str, truth: Dataset, device: str = "auto", on_
     return sound(formats.read(path, on_bad=on_bad), on_bad)
 
 
+def check_known(wanted: Instances, model: Model, data: Path | str) -> None:
+    """Refuse labels of a class that the model does not know: they tell nothing of its scores.
+
+    Raises
+    ------
+    DataError
+        naming ``data``, where they come from, and the class.
+    """
+    strange = next((name for name in wanted.names if name not in model.classes), None)
+    if strange is not None:
+        raise DataError(
+            f"{data} has labels of class {strange!r}, which the model does not know; it knows "
+            f"{', '.join(model.classes)}. apiece convert --classes renames classes, and leaves some out"
+        )
+
+
 class _Modelled:
     """What a model finds."""
 
     def __init__(self, truth: Dataset, model: Model, conf: Conf) -> None:
         self.truth, self._model = truth, model
+        unknown = [name for name in truth.classes if name not in model.classes]
+        words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
+        self.notes: Sequence[str] = [words] if unknown else []
         self._conf = dict(zip(truth.classes, conf, strict=True)) if isinstance(conf, Sequence) else conf
 
     def __iter__(self) -> Iterator[Judged]:
         for ref, image, wanted in self.truth.records():
             ranked, answer = self._model.predict_at(image, (LOWEST, self._conf))
-            yield ref, wanted, ranked, answer
+            yield ref, wanted, _of_the_data(ranked, self.truth), answer
 
     def answer(self, index: int) -> Instances:
         image: Image = self.truth[index][0]
@@ -139,6 +168,9 @@ class _Filed:
     def __init__(self, truth: Dataset, found: LabelSet, conf: Conf, on_bad: OnBad) -> None:
         self.truth, self._found = truth, found
         self._index = _join(found, truth, on_bad)
+        without = sum(ref.name not in self._index for ref in truth.refs)
+        words = f"{without:,} of {len(truth):,} images are not in the predictions, as if nothing was found on them"
+        self.notes: Sequence[str] = [words] if without else []
         lowest = np.broadcast_to(np.asarray(0.0 if conf is None else conf, np.float64), (len(truth.classes),))
         self._lowest = dict(zip(truth.classes, lowest.tolist(), strict=True))
 
@@ -153,7 +185,9 @@ class _Filed:
 
     def _ranked(self, name: str, size: tuple[int, int]) -> Instances:
         index = self._index.get(name)
-        return Instances.empty(size, self.truth.classes, scored=True) if index is None else self._found[index][1]
+        if index is None:
+            return Instances.empty(size, self.truth.classes, scored=True)
+        return _of_the_data(self._found[index][1], self.truth)
 
     def _kept(self, ranked: Instances) -> Instances:
         """The final answer: ``ranked`` itself where nothing falls away, so that it is matched once."""
@@ -162,6 +196,18 @@ class _Filed:
             return ranked
         kept = ranked.scores >= limits[ranked.labels]
         return ranked if kept.all() else ranked[kept]
+
+
+def _of_the_data(found: Instances, truth: Dataset) -> Instances:
+    """What was found, refused where it has a class that the data has not."""
+    if found.classes != truth.classes:
+        strange = next((name for name in found.names if name not in truth.classes), None)
+        if strange is not None:
+            raise DataError(
+                f"class {strange!r} was predicted, which the data has not; it has {', '.join(truth.classes)}. "
+                f"apiece convert --classes {strange}=... gives it another name"
+            )
+    return found
 
 
 def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:

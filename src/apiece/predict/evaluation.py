@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -13,12 +14,22 @@ from apiece.formats import LabelSet
 from apiece.metrics import Evaluation, frame_of
 from apiece.metrics import evaluate as judge
 from apiece.metrics.lvis import frequencies, searched
-from apiece.predict._joined import LOWEST, Conf, Joined, Judged, join, open_predictions, open_truth
+from apiece.predict._joined import LOWEST, Conf, Joined, Judged, check_known, join, open_predictions, open_truth
 
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
 
-__all__ = ["HEADLINE", "LOWEST", "Joined", "Judged", "evaluate", "join", "open_predictions", "open_truth"]
+__all__ = [
+    "HEADLINE",
+    "LOWEST",
+    "Joined",
+    "Judged",
+    "check_known",
+    "evaluate",
+    "join",
+    "open_predictions",
+    "open_truth",
+]
 
 HEADLINE = ("coco", "ap_tau")
 """The metrics whose numbers are asked for first; see the files of ``apiece.metrics`` for the others."""
@@ -68,7 +79,7 @@ def evaluate(
     else:
         joined = join(cast("Path | str | Model | LabelSet", predictions), open_truth(data, split, images), conf)
     images_now, images_then = itertools.tee(joined)
-    return judge(
+    result = judge(
         _watched(images_now, watch),
         joined.truth.classes,
         metrics=metrics,
@@ -78,6 +89,7 @@ def evaluate(
         seed=seed,
         **_facts(joined.truth),
     )
+    return replace(result, notes=(*joined.notes, *result.notes))
 
 
 def _watched(

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from apiece import formats, metrics
+from apiece import metrics
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError, FormatError, ImageError
-from apiece.formats.coco import is_results, read_results
 from apiece.images import read_image
 from apiece.monitor import Profile, Reliability, profile
-from apiece.predict.evaluation import open_truth
+from apiece.predict.evaluation import check_known, join, open_truth
 from apiece.predict.sources import Source
 
 if TYPE_CHECKING:
@@ -53,23 +52,20 @@ def baseline_profile(
     if baseline.is_file() and _is_profile(baseline):
         return _of_model(Profile.read(baseline), model, baseline)
     truth = open_truth(baseline, None, images)
-    if predictions is not None:
-        found = read_results(predictions, truth.labels) if is_results(predictions) else formats.read(predictions)
-        by_name = {ref.name: i for i, ref in enumerate(found.refs)}
+    found = None if predictions is None else join(predictions, truth)
     seen: list[tuple[Instances, Instances]] = []
 
     def pairs() -> Iterator[tuple[str, Image | None, Instances]]:
         for index, ref in enumerate(truth.refs):
             _, wanted = truth.labels[index]
+            check_known(wanted, model, baseline)
             image = read_image(ref.path, page=ref.page)
             if wanted.scores is not None:
                 answer = _kept(wanted, model)
-            elif predictions is None:
+            elif found is None:
                 answer = model.predict(image)
-            elif ref.name in by_name:
-                answer = _kept(found[by_name[ref.name]][1], model)
             else:
-                answer = Instances.empty(image.size, model.classes, scored=True)
+                answer = _kept(found.answer(index), model)
             if wanted.scores is None:
                 seen.append((wanted, answer))
             yield ref.name, image, answer
@@ -119,7 +115,9 @@ def photo_profile(
             where = truth.get(source.name) or truth.get(PurePosixPath(source.name).name)
             if where is not None:
                 data, index = where
-                seen.append((data.labels[index][1], answer))
+                wanted = data.labels[index][1]
+                check_known(wanted, model, str(labels))
+                seen.append((wanted, answer))
             yield source.name, image, answer
             step()
 

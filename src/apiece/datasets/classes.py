@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,17 +24,11 @@ DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes")
 
 
 @dataclass(frozen=True)
-class Mapped:
-    """A `LabelSet` whose labels are looked up in a table; instances without a new class are left out and counted."""
+class _Seen(ABC):
+    """A `LabelSet` of the same images, each instance seen otherwise."""
 
     labels: LabelSet
     """The set as it was."""
-    classes: tuple[str, ...]
-    """Its new classes."""
-    table: npt.NDArray[np.int64]
-    """For each old class the new one, or -1: its instances are left out."""
-    left_out: Counter[str] = field(default_factory=Counter)
-    """How many instances of each class the last pass left out."""
 
     @property
     def refs(self) -> tuple[ImageRef, ...]:
@@ -49,24 +44,45 @@ class Mapped:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> Record:
-        ref, instances = self.labels[index]
-        return ref, relabelled(instances, self.table, self.classes)
+        return self._seen(self.labels[index])
 
     def __iter__(self) -> Iterator[Record]:
-        self.left_out.clear()
-        for ref, instances in self.labels:
-            gone = instances.labels[self.table[instances.labels] < 0]
-            for k, count in zip(*np.unique(gone, return_counts=True), strict=True):
-                self.left_out[self.labels.classes[k]] += int(count)
-            yield ref, relabelled(instances, self.table, self.classes)
+        return (self._seen(record) for record in self.labels)
+
+    @abstractmethod
+    def _seen(self, record: Record) -> Record:
+        """The record as this set gives it."""
 
 
 @dataclass(frozen=True)
-class Dropped:
+class Mapped(_Seen):
+    """A `LabelSet` whose labels are looked up in a table; instances without a new class are left out and counted."""
+
+    classes: tuple[str, ...]
+    """Its new classes."""
+    table: npt.NDArray[np.int64]
+    """For each old class the new one, or -1: its instances are left out."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many instances of each class the last pass left out."""
+
+    def __iter__(self) -> Iterator[Record]:
+        self.left_out.clear()
+        for record in self.labels:
+            labels = record[1].labels
+            gone = labels[self.table[labels] < 0]
+            for k, count in zip(*np.unique(gone, return_counts=True), strict=True):
+                self.left_out[self.labels.classes[k]] += int(count)
+            yield self._seen(record)
+
+    def _seen(self, record: Record) -> Record:
+        ref, instances = record
+        return ref, relabelled(instances, self.table, self.classes)
+
+
+@dataclass(frozen=True)
+class Dropped(_Seen):
     """A `LabelSet` without some of what its instances have."""
 
-    labels: LabelSet
-    """The set as it was."""
     fields: tuple[str, ...]
     """Of `DROPPABLE`; without classes all are ``object``."""
 
@@ -80,26 +96,7 @@ class Dropped:
         """As they were, or ``object``."""
         return ("object",) if "classes" in self.fields else self.labels.classes
 
-    @property
-    def refs(self) -> tuple[ImageRef, ...]:
-        """As they were."""
-        return self.labels.refs
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """As it was."""
-        return self.labels.metadata
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Record:
-        return self._without(self.labels[index])
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self._without(record) for record in self.labels)
-
-    def _without(self, record: Record) -> Record:
+    def _seen(self, record: Record) -> Record:
         ref, instances = record
         gone: dict[str, Any] = {name: {} if name == "attributes" else None for name in self.fields}
         if "classes" in gone:

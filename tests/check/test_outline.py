@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from drawn_labels import asked, disc, of, photo
 
-from apiece import Image, Instances, Masks
+from apiece import Image, ImageRef, Instances, Masks
+from apiece.check import Labelled, Settings, load, outline
 from apiece.check._shapes_outline import OFFSETS, edges, outlines
 
 SIZE = (100, 120)
@@ -89,6 +92,33 @@ def test_points_lie_on_the_edge_and_normals_point_outwards() -> None:
     assert ((away / np.hypot(*away.T)[:, None] * found.normal).sum(1) > 0.95).all()
     strength = edges(photo(TRUE, noise=0.0).pixels, found)
     assert OFFSETS[strength.mean(0).argmax()] == 0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_images_wider_than_opencv_maps(turned: bool) -> None:
+    small = photo(TRUE, noise=0.0).pixels
+    wide = np.full((100, 40_000, small.shape[2]), small[0, 0], np.uint8)
+    masks, places = [], (0, 16_384 - 60, 39_880)  # one across the line between two pieces
+    for x in places:
+        wide[:, x : x + 120] = small
+        masks.append(Masks.from_dense(TRUE[None]).shift(x, 0, (100, 40_000)))
+    every = Masks.concatenate(masks)
+    found = outlines(every.transpose() if turned else every)
+    strength = edges(wide.transpose(1, 0, 2) if turned else wide, found)
+    alone = outlines(Masks.from_dense((TRUE.T if turned else TRUE)[None]))
+    once = edges(small.transpose(1, 0, 2) if turned else small, alone)
+    np.testing.assert_allclose(strength, np.tile(once, (3, 1)), atol=0.02)
+
+
+def test_many_masks_are_compared_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = Masks.concatenate([of(TRUE).masks, of(disc(SIZE, 60, 50, 23)).masks, of(disc(SIZE, 62, 50, 20)).masks])
+    labelled = Labelled("train", 0, ImageRef(Path("a.png"), "a.png"), Instances(masks), SHOWN)
+    whole = load("outline").remember(labelled, Settings())
+    monkeypatch.setattr(outline, "_CHUNK", 1)
+    pieces = load("outline").remember(labelled, Settings())
+    for name in ("grown", "grown_error", "moved", "moved_error", "bulged", "bulged_error"):
+        np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-5)
+        assert len(getattr(whole, name)) == 3
 
 
 def test_points_at_the_border_of_the_image_are_left_out() -> None:

@@ -180,6 +180,19 @@ def test_summary() -> None:
         table.summary(by="shape")
 
 
+def test_summary_by_a_column_of_many_values() -> None:
+    count = 2_000
+    table = Table({"image": np.arange(count) // 2, "area": np.arange(count, dtype=np.float64)})
+    found = table.summary(by="image", of=("area",))
+    assert len(found) == count // 2 + 1
+    assert found["area_mean"][:3].tolist() == [0.5, 2.5, 4.5]
+    assert set(found["count"][:-1].tolist()) == {2}
+    none = Table({"image": np.zeros(0, np.str_), "area": np.zeros(0)}, levels={"image": ("a", "b")})
+    assert none.summary(by="image", of=("area",))["count"].tolist() == [0, 0, 0]
+    with pytest.raises(ConfigError, match="'class' holds no numbers"):
+        Table({"class": np.array(["a"])}).summary(of=("class",))
+
+
 def test_several_images(tmp_path: Path) -> None:
     ref = ImageRef(tmp_path / "b.png", "sub/b.png")
     grey, colour = Image(np.ones((5, 5))), Image(np.ones((5, 5, 3)), path=tmp_path / "c.png")

@@ -90,6 +90,15 @@ def test_any_image_can_be_observed(shape):
     observe(Image(pixels), Instances.empty(shape[:2], scored=True))
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_no_number_counts_as_black(odd):
+    pixels = np.random.default_rng(0).random((32, 32, 3)).astype(np.float32)
+    black = pixels.copy()
+    pixels[4, 5, 1], black[4, 5, 1] = odd, 0
+    found = squares((3, 3, 9, 9), size=(32, 32))
+    np.testing.assert_array_equal(observe(Image(pixels), found), observe(Image(black), found))
+
+
 def test_blur_lowers_sharpness_and_dtype_does_not_matter():
     pixels = textured(np.random.default_rng(1))
     nothing = Instances.empty(SIZE, scored=True)

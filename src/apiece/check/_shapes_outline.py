@@ -28,6 +28,8 @@ SIDES = 8
 """Most corners of an outline that may be a coarse polygon."""
 CORNER = 1.0
 """Most distance in pixels between an outline and the polygon that stands for it."""
+_MOST = 1 << 14
+"""Rows and columns that are mapped at once: OpenCV takes at most 32,767, of the image too."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,19 @@ def edges(pixels: npt.NDArray[Any], found: Outlines) -> npt.NDArray[np.float64]:
     gx, gy = _gradient(pixels)
     noise = float(np.median(np.hypot(gx[::2, ::2], gy[::2, ::2]))) + 1e-6
     strength = np.zeros((len(found.point), len(OFFSETS)))
-    for lo in range(0, len(found.point), 1 << 14):  # OpenCV maps at most 32,767 rows
-        point, normal = found.point[lo : lo + (1 << 14)], found.normal[lo : lo + (1 << 14)]
-        # pixel centres lie at halves for us, at whole numbers for OpenCV
-        x, y = (point[:, [i]] + normal[:, [i]] * OFFSETS.astype(np.float32) - np.float32(0.5) for i in (0, 1))
-        dx, dy = (cv2.remap(g, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for g in (gx, gy))
-        strength[lo : lo + (1 << 14)] = np.abs(dx * normal[:, [0]] + dy * normal[:, [1]])
+    tile = found.point.astype(np.int64) // _MOST
+    for column, row in np.unique(tile, axis=0).tolist():
+        x0, y0 = (max(k * _MOST - 2 * REACH, 0) for k in (column, row))
+        window = slice(y0, (row + 1) * _MOST + 2 * REACH), slice(x0, (column + 1) * _MOST + 2 * REACH)
+        inside = np.flatnonzero((tile[:, 0] == column) & (tile[:, 1] == row))
+        for lo in range(0, len(inside), _MOST):
+            some = inside[lo : lo + _MOST]
+            point, normal = found.point[some], found.normal[some]
+            # pixel centres lie at halves for us, at whole numbers for OpenCV
+            corner = np.array([x0, y0], np.float32) + np.float32(0.5)
+            x, y = (point[:, [i]] - corner[i] + normal[:, [i]] * OFFSETS.astype(np.float32) for i in (0, 1))
+            dx, dy = (cv2.remap(g[window], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for g in (gx, gy))
+            strength[some] = np.abs(dx * normal[:, [0]] + dy * normal[:, [1]])
     return strength / (strength.max(1, keepdims=True) + 3 * noise)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,9 @@ BULGES = (0.1, 0.16, 0.22)
 """How far a round object bulges beyond the sides of a polygon, as a share of a side: 8, 5 and 4 corners on a circle."""
 
 Float = npt.NDArray[np.float64]
+Short = npt.NDArray[np.float32]
+_CHUNK = 1 << 14
+"""Points compared at once: 24 moves of every point are many numbers."""
 _TURNS = np.arange(8) * (np.pi / 4)
 _SHIFTS = np.array([(m * np.cos(t), m * np.sin(t)) for m in range(2, FURTHEST + 1) for t in _TURNS])
 
@@ -44,12 +48,12 @@ class _Kept:
     moved by each shift, and bulged; standard errors of the difference to the outline as drawn; corners; its place."""
 
     label: Int
-    grown: Float
-    grown_error: Float
-    moved: Float
-    moved_error: Float
-    bulged: Float
-    bulged_error: Float
+    grown: Short
+    grown_error: Short
+    moved: Short
+    moved_error: Short
+    bulged: Short
+    bulged_error: Short
     corners: Int
     places: tuple[Place, ...]
 
@@ -70,22 +74,44 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         return None
     kept = np.isin(found.owner, seen)
     strength, owner = strength[kept], np.searchsorted(seen, found.owner[kept])
-    starts = np.searchsorted(owner, np.arange(len(seen)))
-    drawn = strength[:, [len(OFFSETS) // 2]]
-    normal = found.normal[kept].astype(np.float64)
-    lean = np.hypot(*(np.add.reduceat(normal, starts) / np.diff(np.append(starts, len(owner)))[:, None]).T)
-    # of which one side alone is seen, as where the border cuts it, may be moved or wide: nobody can tell
-    moved = _at(strength, normal @ _SHIFTS.T) * (lean <= LEAN)[owner, None]
-    bulged = _at(strength, found.arc[kept, None] * np.array(BULGES))
+    normal, arc = found.normal[kept].astype(np.float64), found.arc[kept]
+    cuts = np.searchsorted(owner, np.arange(len(seen) + 1))
+    pieces = []
+    for lo, hi in itertools.pairwise(_chunks(cuts)):
+        rows = slice(cuts[lo], cuts[hi])
+        pieces.append(_compared(strength[rows], normal[rows], arc[rows], cuts[lo:hi] - cuts[lo]))
     places = tuple(labelled.place(int(i)) for i in chosen[seen])
+    grown, grown_error, moved, moved_error, bulged, bulged_error = (
+        np.concatenate(column) for column in zip(*pieces, strict=True)
+    )
     return _Kept(
         instances.labels[chosen[seen]],
-        *_mean(strength, drawn, starts),
-        *_mean(moved, drawn, starts),
-        *_mean(bulged, drawn, starts),
+        grown,
+        grown_error,
+        moved,
+        moved_error,
+        bulged,
+        bulged_error,
         found.corners[seen],
         places,
     )
+
+
+def _chunks(cuts: Int) -> list[int]:
+    """Where to cut the masks so that each piece has about `_CHUNK` points; each has one mask at least."""
+    bounds = np.searchsorted(cuts, np.arange(0, cuts[-1], _CHUNK))
+    return np.unique(np.append(bounds, len(cuts) - 1)).tolist()
+
+
+def _compared(strength: Float, normal: Float, arc: Short, starts: Int) -> tuple[Short, ...]:
+    """`_mean` of the outlines of some masks, grown, moved and bulged."""
+    drawn = strength[:, [len(OFFSETS) // 2]]
+    count = np.diff(np.append(starts, len(strength)))
+    lean = np.hypot(*(np.add.reduceat(normal, starts) / count[:, None]).T)
+    # of which one side alone is seen, as where the border cuts it, may be moved or wide: nobody can tell
+    moved = _at(strength, normal @ _SHIFTS.T) * np.repeat(lean <= LEAN, count)[:, None]
+    bulged = _at(strength, arc[:, None] * np.array(BULGES))
+    return *_mean(strength, drawn, starts), *_mean(moved, drawn, starts), *_mean(bulged, drawn, starts)
 
 
 def _at(strength: Float, offset: Float) -> Float:
@@ -99,14 +125,15 @@ def _at(strength: Float, offset: Float) -> Float:
     return np.where(np.abs(offset) <= middle, value, 0.0)
 
 
-def _mean(values: Float, drawn: Float, starts: Int) -> tuple[Float, Float]:
+def _mean(values: Float, drawn: Float, starts: Int) -> tuple[Short, Short]:
     """(mean over each mask's points, standard error of the mean difference to the outline as drawn): (masks, H)."""
     count = np.diff(np.append(starts, len(values)))[:, None]
     mean = np.add.reduceat(values, starts) / count
     gain = values - drawn
     first = np.add.reduceat(gain, starts) / count
     spread = np.sqrt(np.maximum(np.add.reduceat(gain**2, starts) / count - first**2, 1e-6))
-    return mean, spread / np.sqrt(count / 3)  # about three neighbouring points see the same piece of edge
+    error = spread / np.sqrt(count / 3)  # about three neighbouring points see the same piece of edge
+    return mean.astype(np.float32), error.astype(np.float32)
 
 
 # ---------------------------------------------------------------- the set

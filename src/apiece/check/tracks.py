@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.core._runs import sums
 from apiece.core.image import ImageRef
 
 __all__ = ["CHECK"]
@@ -222,9 +223,13 @@ def _classes(sequence: _Sequence, classes: Sequence[str]) -> Iterator[Finding]:
     order = np.lexsort((-count, pairs[:, 0]))
     usual = np.append(True, np.diff(pairs[order, 0]) != 0)
     owner = order[np.maximum.accumulate(np.where(usual, np.arange(len(order)), 0))]
+    begin = np.flatnonzero(np.diff(pairs[:, 0], prepend=-1))
+    total = np.repeat(np.add.reduceat(count, begin), np.diff(np.append(begin, len(pairs))))
+    # the rows of each pair, one pair after the other
+    by_pair, cuts = np.argsort(inverse.reshape(-1), kind="stable"), sums(count)
     for k, main in zip(order[~usual].tolist(), owner[~usual].tolist(), strict=True):
-        all_of = int(count[pairs[:, 0] == pairs[k, 0]].sum())
-        rows = np.flatnonzero(inverse.reshape(-1) == k)
+        all_of = int(total[k])
+        rows = by_pair[cuts[k] : cuts[k + 1]]
         yield Finding(
             "id_class",
             f"id {pairs[k, 0]} is {classes[pairs[k, 1]]} in {count[k]} of {all_of} frames, such as "

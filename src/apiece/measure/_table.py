@@ -191,12 +191,22 @@ class Table:
         ------
         UnknownNameError
             if there is no such column.
+        ConfigError
+            if a column to describe holds no numbers.
         """
         group = self[by]
+        for name in of:
+            if self[name].dtype.kind not in "buif":
+                raise ConfigError(f"column {name!r} holds no numbers, so it cannot be described; name others in of")
         numbers = {name: self[name].astype(np.float64) for name in of}
         keys = list(self.levels.get(by, ())) or list(dict.fromkeys(group.tolist()))
-        single = ~self.columns["crowd"] if "crowd" in self.columns else np.ones(len(self), bool)
-        members = [np.flatnonzero(single & (group == key)) for key in keys] + [np.flatnonzero(single)]
+        single = np.flatnonzero(~self.columns["crowd"]) if "crowd" in self.columns else np.arange(len(self))
+        # one sort, since there may be as many groups as images
+        values, place = np.unique(group[single], return_inverse=True)
+        rows = single[np.argsort(place, kind="stable")]
+        parts = np.split(rows, np.cumsum(np.bincount(place, minlength=len(values)))[:-1])
+        found = dict(zip(values.tolist(), parts, strict=False))  # of no rows, split makes one part
+        members = [found.get(key, rows[:0]) for key in keys] + [single]
         columns: dict[str, npt.NDArray[Any]] = {
             by: np.array([*(str(k) for k in keys), "all"], np.str_),
             "count": np.array([len(m) for m in members], np.int64),

@@ -80,10 +80,12 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
     pixels = image.pixels
     # floating point has no largest value, and is taken as it is
     full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
-    scaled = np.nan_to_num(pixels.astype(np.float32) / np.float32(full))
-    grey = np.ascontiguousarray(scaled.mean(2))
+    planes = [pixels[:, :, c].astype(np.float32) / np.float32(full) for c in range(pixels.shape[2])]
+    if pixels.dtype.kind == "f":
+        planes = [np.nan_to_num(plane, posinf=0.0, neginf=0.0) for plane in planes]
+    grey = planes[0] if len(planes) == 1 else np.mean(planes, axis=0)
     spread = float(grey.std())
-    colours = scaled[:, :, : min(3, scaled.shape[2])]
+    colours = planes[:3]
     halves = [grey]
     for _ in range(3):
         halves.append(
@@ -99,8 +101,8 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
         "dark": float(low),
         "bright": float(high),
         "contrast": spread,
-        "colour": float((colours.max(2) - colours.min(2)).mean()),
-        "tint": float(colours[:, :, 0].mean() - colours[:, :, -1].mean()),
+        "colour": float((np.maximum.reduce(colours) - np.minimum.reduce(colours)).mean()),
+        "tint": float(colours[0].mean() - colours[-1].mean()),
         "sharpness": _log_ratio(full_edges, half_edges),
         "coarseness": _log_ratio(half_edges, eighth_edges),
         "noise": _log_ratio(_noise(grey), spread),

@@ -12,22 +12,10 @@ from scipy.spatial.distance import cdist
 from skimage.morphology import convex_hull_image
 
 from apiece import Masks
-from apiece.check._shapes import bare_on_lines, bridged, closed, crossings, grown, hulls, parts_of
+from apiece.check._shapes import bare_on_lines, bridged, closed, crossings, grown, hulls
 
 DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12)))
 EIGHT = np.ones((3, 3), int)
-
-
-@settings(max_examples=60, deadline=None)
-@given(DENSE)
-def test_parts_over_8_neighbours(dense: np.ndarray) -> None:
-    pieces, owner = parts_of(Masks.from_dense(dense))
-    wanted = [ndimage.label(mask, EIGHT) for mask in dense]
-    assert np.bincount(owner, minlength=len(dense)).tolist() == [n for _, n in wanted]
-    ours = {(int(k), piece.tobytes()) for k, piece in zip(owner, pieces.to_dense(), strict=True)}
-    theirs = {(k, (labels == n + 1).tobytes()) for k, (labels, count) in enumerate(wanted) for n in range(count)}
-    assert ours == theirs
-    assert (np.diff(owner) >= 0).all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -97,13 +97,15 @@ def sealed(folder: Path, data: bytes) -> None:
 def test_round_trip(tmp_path: Path) -> None:
     config = Settings(width=7, rate=1, sizes=(3, 4, 5), weights="timm", limit=9)
     metrics = {"mask_ap": np.float64(0.5), "mask_ap_large": float("nan"), "per_class": {"bolt": np.arange(2)}}
-    module = save(tmp_path / "new" / "m", config, thresholds=(0.25, 1), provenance={"seed": 3}, metrics=metrics)
+    module = save(tmp_path / "new" / "m", config, thresholds=(0.25, 1), one_piece=(False, True), metrics=metrics,
+                  provenance={"seed": 3})  # fmt: skip
     assert sorted(p.name for p in (tmp_path / "new" / "m").iterdir()) == [JSON_NAME, TENSORS_NAME]
     before = torch.get_rng_state()
     found = load_model(tmp_path / "new" / "m")
     assert torch.equal(before, torch.get_rng_state())
     assert (found.name, found.config, found.input, found.classes) == ("tiny", config, INPUT, ("bolt", "nut"))
     assert found.thresholds == (0.25, 1.0)
+    assert found.one_piece == (False, True)
     assert found.provenance == {"seed": 3}
     assert found.metrics == {"mask_ap": 0.5, "mask_ap_large": None, "per_class": {"bolt": [0, 1]}}
     assert not found.module.training
@@ -144,6 +146,7 @@ def test_a_crash_between_the_two_files_is_seen(tmp_path: Path, crashed: str) -> 
     ({"classes": ("a", "a")}, ConfigError, "different names"),
     ({"classes": ()}, ConfigError, "at least one"),
     ({"thresholds": (0.5,)}, ConfigError, "2 numbers"),
+    ({"one_piece": (True,)}, ConfigError, "2 truth values"),
     ({"thresholds": (0.5, 1.5)}, ConfigError, "from 0 to 1"),
     ({"thresholds": (0.5, float("nan"))}, ConfigError, "from 0 to 1"),
     ({"metrics": {"x": object()}}, ConfigError, "numbers, texts"),
@@ -190,6 +193,8 @@ def test_save_refuses_the_config_of_another_architecture(tmp_path: Path) -> None
     (lambda c: c.update(classes="ab"), "list of names"),
     (lambda c: c.update(classes=["a", 1]), "different names"),
     (lambda c: c.update(thresholds={"bolt": 0.5}), "lacks 'nut'"),
+    (lambda c: c.update(one_piece=["pin"]), "some of the classes"),
+    (lambda c: c.update(one_piece="bolt"), "some of the classes"),
     (lambda c: c.update(thresholds={"bolt": 0.5, "nut": 7}), "from 0 to 1"),
     (lambda c: c.update(thresholds={"bolt": 0.5, "nut": 10**400}), "from 0 to 1"),
     (lambda c: c.update(provenance=None), "provenance should be an object"),

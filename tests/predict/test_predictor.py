@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,19 +168,32 @@ def test_out_of_memory_splits_the_batch_then_says_what_to_do(
     model: Model, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = type(model.loaded.module).forward
+    too_large: list[weakref.ref[torch.Tensor]] = []
 
-    def limited(most: int):
+    def limited(most: int, error: type[Exception] = torch.OutOfMemoryError, said: str = "CUDA out of memory"):
         def forward(self: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+            assert all(r() is None for r in too_large), "what did not fit is still held"
             if len(images) > most:
-                raise torch.OutOfMemoryError("CUDA out of memory")
+                too_large.append(weakref.ref(images))
+                raise error(said)
             return whole(self, images)
 
         return forward
 
     monkeypatch.setattr(type(model.loaded.module), "forward", limited(1))
     assert len(list(model.stream([picture] * 3, batch=3))) == 3
-    monkeypatch.setattr(type(model.loaded.module), "forward", limited(0))
-    with pytest.raises(DataError, match=r"12 x 20 pixels does not fit .* device='cpu'"):
+    assert len(too_large) == 1
+    for error, said in (
+        (torch.OutOfMemoryError, "CUDA out of memory"),
+        (RuntimeError, "[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory"),
+        (RuntimeError, "MPS backend out of memory"),
+        (MemoryError, "Unable to allocate 9 GiB"),
+    ):
+        monkeypatch.setattr(type(model.loaded.module), "forward", limited(0, error, said))
+        with pytest.raises(DataError, match="12 x 20 pixels does not fit in the memory of cpu; cut it"):
+            model.predict(picture)
+    monkeypatch.setattr(type(model.loaded.module), "forward", limited(0, RuntimeError, "shapes differ"))
+    with pytest.raises(RuntimeError, match="shapes differ"):
         model.predict(picture)
 
 
@@ -187,3 +202,15 @@ def test_prediction_leaves_no_trace(model: Model, picture: np.ndarray) -> None:
     model.predict(picture)
     assert before == (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, torch.get_rng_state().tolist())
     assert not predictor.torch.is_inference_mode_enabled()
+
+
+def test_objects_in_one_piece_keep_their_largest_part(folder: Path, picture: np.ndarray) -> None:
+    picture[10:12, 2:5] = 50
+    pieces = load(folder, "cpu").predict(picture, conf=0.1)
+    assert pieces.masks.parts.tolist() == [2, 1, 1]
+    content = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(content | {"one_piece": ["bolt"]}))
+    whole = load(folder, "cpu").predict(picture, conf=0.1)
+    assert whole.masks.parts.tolist() == [1, 1, 1]
+    assert whole.boxes[0].tolist() == [2, 1, 6, 4]
+    assert whole[1:] == pieces[1:]

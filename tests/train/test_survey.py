@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from apiece.train._survey import has_upright
+from apiece.train._survey import has_upright, in_one_piece
 
 
 def boxes(width: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -27,3 +27,11 @@ def test_round_long_few_or_tiny_objects_tell_nothing() -> None:
     assert not has_upright(boxes(np.full(10, 20.0), np.full(10, 40.0)), np.zeros(10, np.int64))
     assert not has_upright(boxes(np.full(99, 2.0), np.full(99, 4.0)), np.zeros(99, np.int64))
     assert not has_upright(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+
+def test_objects_are_in_one_piece_where_nearly_all_masks_are() -> None:
+    labels = np.repeat([0, 1, 2], [200, 200, 19])
+    parts = np.ones(419, np.int64)
+    parts[[0, 1]] = 2
+    parts[200:203] = 2
+    assert in_one_piece(parts, labels, 4) == (True, False, False, False)

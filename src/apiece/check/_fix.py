@@ -14,13 +14,13 @@ from apiece import formats
 from apiece._atomic import atomic
 from apiece.check._base import Finding, Settings
 from apiece.check._report import Report
-from apiece.check._shapes import parts_of
 from apiece.check._source import Source
 from apiece.check._stated import differs, with_own
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, FormatError
 from apiece.formats import Record
+from apiece.ops.parts import parts_of
 
 __all__ = ["CHANGES", "Change", "Fixed", "check_target", "fix"]
 

@@ -1,4 +1,4 @@
-"""Shapes of all masks of an image at once, from their runs: parts, hulls, holes closed, rims, what lies bare."""
+"""Shapes of all masks of an image at once, from their runs: hulls, holes closed, rims, what lies bare."""
 
 from __future__ import annotations
 
@@ -7,34 +7,13 @@ import itertools
 import cv2
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from apiece.core._runs import Bool, Int, Keys, expand, offsets_of, owners, segment_sum
 from apiece.core.masks import Masks
 from apiece.measure._hull import hull_columns
 from apiece.ops.overlap import intersections
 
-__all__ = ["bare_on_lines", "bare_pixels", "bridged", "closed", "crossings", "grown", "holes_in", "hulls", "parts_of"]
-
-
-def parts_of(masks: Masks) -> tuple[Masks, Int]:
-    """Every part as a mask of its own, and the mask it belongs to, ascending.
-
-    Parts are joined over 8 neighbours here: a line one pixel wide that runs diagonally is no heap of crumbs.
-    """
-    keys, owner = Keys(*masks.size), owners(masks.offsets)
-    start, end = keys.pack(owner, masks.x, masks.y0), keys.pack(owner, masks.x, masks.y1)
-    low = np.searchsorted(end, keys.pack(owner, masks.x + 1, masks.y0), "left")
-    high = np.searchsorted(start, keys.pack(owner, masks.x + 1, masks.y1), "right")
-    count = np.maximum(high - low, 0)
-    left, right = np.repeat(np.arange(len(owner)), count), expand(low, count)
-    graph = sp.coo_array((np.ones(len(left), np.int8), (left, right)), shape=(len(owner),) * 2)
-    _, part = connected_components(graph, directed=False)
-    order = np.lexsort((part, owner))  # a part's runs stay in their order
-    first = np.flatnonzero(np.diff(part[order], prepend=-1))
-    offsets = np.append(first, len(owner)).astype(np.int64)
-    return Masks(masks.size, masks.x[order], masks.y0[order], masks.y1[order], offsets), owner[order][first]
+__all__ = ["bare_on_lines", "bare_pixels", "bridged", "closed", "crossings", "grown", "holes_in", "hulls"]
 
 
 def holes_in(crop: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], Int]:

@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.core.instances import Instances
+from apiece.ops.parts import largest_part
 from apiece.transforms._input import Frame, ModelInput
 
 if TYPE_CHECKING:  # settings and `--help` need no torch
@@ -43,16 +44,25 @@ class DecodeOptions:
     ----------
     conf : lowest score kept: one number, or one per class.
     iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
-    max_instances : most instances kept per image, best scores first; None keeps all. `decode` need not heed it: see
-        `best`.
+    max_instances : most instances kept per image, best scores first; None keeps all.
+    one_piece : whether objects are in one piece, for each class; of such masks the largest part is kept. Empty: none.
+
+    `decode` need not heed the last two: see `finished`.
     """
 
     conf: float | tuple[float, ...] = 0.05
     iou: float = 0.5
     max_instances: int | None = None
+    one_piece: tuple[bool, ...] = ()
 
-    def best(self, found: Instances) -> Instances:
-        """At most `max_instances` of what was found, best scores first as they are; a warning says if some are lost."""
+    def finished(self, found: Instances) -> Instances:
+        """What `decode` found, best scores first, as a person gets it: at most `max_instances`, stray parts gone.
+
+        A warning says if instances are lost.
+        """
+        if any(self.one_piece):
+            single = np.array(self.one_piece)[found.labels]
+            found = found.replace(masks=largest_part(found.masks, single))
         most = self.max_instances
         if most is None or len(found) <= most:
             return found

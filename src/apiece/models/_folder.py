@@ -32,7 +32,8 @@ TENSORS_NAME = "model.safetensors"
 
 _VERSION = 1
 _KEYS = {
-    "version", "architecture", "config", "input", "classes", "thresholds", "provenance", "metrics", "tensors",
+    "version", "architecture", "config", "input", "classes", "thresholds", "one_piece", "provenance", "metrics",
+    "tensors",
 }  # fmt: skip
 _JSON_LIMIT = 16 * 2**20
 _HEADER_LIMIT = 64 * 2**20
@@ -56,6 +57,7 @@ class LoadedModel:
     input : what the network takes.
     classes : class names; labels index into them.
     thresholds : lowest score kept, one per class; None if none were chosen.
+    one_piece : whether objects are in one piece, for each class; see `DecodeOptions`.
     provenance : where it comes from (data fingerprint, seed, versions, licences ...).
     metrics : what was measured when it was saved.
     """
@@ -67,6 +69,7 @@ class LoadedModel:
     input: ModelInput
     classes: tuple[str, ...]
     thresholds: tuple[float, ...] | None
+    one_piece: tuple[bool, ...]
     provenance: Mapping[str, Any]
     metrics: Mapping[str, Any]
 
@@ -80,6 +83,7 @@ def save_model(
     input: ModelInput,
     classes: Sequence[str],
     thresholds: Sequence[float] | None = None,
+    one_piece: Sequence[bool] | None = None,
     provenance: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
@@ -93,6 +97,7 @@ def save_model(
     architecture : name of a module in `apiece.models`.
     config : its settings, an instance of its config dataclass.
     thresholds : lowest score kept, one per class, 0 to 1.
+    one_piece : whether objects are in one piece, for each class; None: of no class.
     provenance, metrics : JSON-able; NaN is written as null.
 
     Raises
@@ -111,6 +116,9 @@ def save_model(
     classes = _checked_classes(classes)
     if thresholds is not None:
         thresholds = _checked([float(t) for t in thresholds], classes)
+    one_piece = [False] * len(classes) if one_piece is None else [bool(one) for one in one_piece]
+    if len(one_piece) != len(classes):
+        raise ConfigError(f"one_piece should be {len(classes)} truth values, one per class; got {len(one_piece)}")
     tensors = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
     content = {
         "version": _VERSION,
@@ -119,6 +127,7 @@ def save_model(
         "input": _strict.dataclass_to(input),
         "classes": list(classes),
         "thresholds": None if thresholds is None else dict(zip(classes, thresholds, strict=True)),
+        "one_piece": [name for name, one in zip(classes, one_piece, strict=True) if one],
         "provenance": dict(provenance or {}),
         "metrics": dict(metrics or {}),
         "tensors": {"sha256": hashlib.sha256(tensors).hexdigest(), "bytes": len(tensors)},
@@ -208,12 +217,24 @@ def _load(content: Mapping[str, Any], tensors_path: Path) -> LoadedModel:
     if thresholds is not None:
         given = _strict.check_keys(thresholds, set(classes), "thresholds")
         thresholds = _checked([given[c] for c in classes], classes)
+    single = content["one_piece"]
+    if not isinstance(single, list) or not all(name in classes for name in single):
+        raise StrictError("one_piece should be a list of some of the classes")
     for key in ("provenance", "metrics"):
         if not isinstance(content[key], dict):
             raise StrictError(f"{key} should be an object")
     module = _filled(architecture, config, spec, classes, content["tensors"], tensors_path)
     return LoadedModel(
-        module, architecture, name, config, spec, classes, thresholds, content["provenance"], content["metrics"]
+        module,
+        architecture,
+        name,
+        config,
+        spec,
+        classes,
+        thresholds,
+        tuple(name in single for name in classes),
+        content["provenance"],
+        content["metrics"],
     )
 
 

@@ -1,6 +1,7 @@
-"""Pure functions on masks and instances: overlap, suppression."""
+"""Pure functions on masks and instances: overlap, suppression, parts."""
 
 from apiece.ops.nms import nms
 from apiece.ops.overlap import box_iou, intersections, iou
+from apiece.ops.parts import largest_part, parts_of
 
-__all__ = ["box_iou", "intersections", "iou", "nms"]
+__all__ = ["box_iou", "intersections", "iou", "largest_part", "nms", "parts_of"]

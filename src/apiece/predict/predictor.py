@@ -25,7 +25,7 @@ from apiece.models._folder import LoadedModel, load_model
 from apiece.predict.sources import Source, Sources, iter_sources
 from apiece.transforms._input import prepare
 
-__all__ = ["Conf", "Model", "load", "resolve_device"]
+__all__ = ["Conf", "Model", "load", "out_of_memory", "resolve_device"]
 
 _log = logging.getLogger("apiece")
 
@@ -71,6 +71,12 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if found.type == "meta":
         raise ConfigError("device 'meta' holds no numbers; use 'cpu' or 'auto'")
     return found
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether this is how NumPy, or torch on one of its devices, says that no memory is left."""
+    said = ("out of memory", "can't allocate memory")  # of a GPU; of a CPU
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in str(error) for s in said))
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,20 +267,31 @@ class Model:
 
     def _run_at(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
         """The same, decoded once for each of several options: a list of images for each."""
+        found = self._try(group, several)
+        if found is not None:
+            return found
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(group) > 1:
+            _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
+            each = [self._run_at([ready], several) for ready in group]
+            return [[one[k][0] for one in each] for k in range(len(several))]
+        height, width = group[0].image.size
+        elsewhere = "" if self.device.type == "cpu" else "use device='cpu', or "
+        raise DataError(
+            f"an image of {height} x {width} pixels does not fit in the memory of {self.device}; "
+            f"{elsewhere}cut it into smaller images"
+        )
+
+    def _try(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]] | None:
+        """None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
         try:
             outputs = self._network(group)
             return [self._decode(outputs, group, options) for options in several]
-        except torch.OutOfMemoryError as error:
-            if len(group) > 1:
-                _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
-                torch.cuda.empty_cache()
-                each = [self._run_at([ready], several) for ready in group]
-                return [[found[k][0] for found in each] for k in range(len(several))]
-            size = group[0].image.size
-            raise DataError(
-                f"an image of {size[0]} x {size[1]} pixels does not fit in the memory of {self.device}; "
-                f"use device='cpu', or cut it into smaller images"
-            ) from error
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
+                return None
+            raise
 
     def _network(self, group: Sequence[_Ready]) -> Any:
         """Raw outputs."""
@@ -288,7 +305,7 @@ class Model:
         with torch.inference_mode():
             frames = [ready.frame for ready in group]
             found = self.loaded.architecture.decode(outputs, frames, self.classes, options)
-        return [options.best(instances) for instances in found]
+        return [options.finished(instances) for instances in found]
 
     def options(self, conf: Conf = None, iou: float | None = None, max_instances: int | None = None) -> DecodeOptions:
         """What decides which instances are kept; what is None comes from the model folder.
@@ -313,7 +330,8 @@ class Model:
             raise ConfigError(f"iou must be above 0 and at most 1, got {iou}")
         if max_instances is not None and max_instances < 1:
             raise ConfigError(f"max_instances must be at least 1, got {max_instances}")
-        return DecodeOptions(own, default.iou if iou is None else float(iou), max_instances)
+        overlap = default.iou if iou is None else float(iou)
+        return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece)
 
 
 def _warn(error: ImageError | DataError) -> None:

@@ -20,6 +20,7 @@ log = logging.getLogger("apiece")
 
 _NATIVE = 640  # images up to this side are trained at their own resolution
 _LEAN = 0.1  # mean log of width over height from which a class has an upright
+_SINGLE = (20, 0.01)  # masks of a class to judge by, and the most of them in several parts, if its objects are in one
 _CROPS = (256, 640)  # smallest and largest crop chosen by itself
 
 
@@ -33,7 +34,8 @@ class Survey:
     imgsz : longer side that images are resized to; None: not at all.
     crop : side of the training crops.
     upright : the objects have an up and a down, so crops are turned by a few degrees only.
-    most : most instances in one image, crowds not counted.
+    most : most instances in one image, crowds among them.
+    one_piece : whether objects of each class are in one piece: all but a few of enough masks are.
     """
 
     channels: int
@@ -41,6 +43,7 @@ class Survey:
     crop: int
     upright: bool
     most: int
+    one_piece: tuple[bool, ...]
 
 
 def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
@@ -54,7 +57,7 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     if not len(data):
         raise DataError(f"{config.data}: there are no training images")
     counts: set[int] = set()
-    sides, objects, boxes_of, labels_of, instances = [], [], [], [], 0
+    sides, objects, boxes_of, labels_of, parts_of, instances = [], [], [], [], [], 0
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
         counts.add(_channels(image.pixels))
@@ -64,6 +67,7 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         objects.append((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) / max(image.size))
         boxes_of.append(boxes)
         labels_of.append(found.labels[~found.crowd])
+        parts_of.append(found.masks.parts[~found.crowd])
     if not instances:
         raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
     channels = max(counts)
@@ -79,7 +83,23 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
         kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
         log.info("upright: objects seem to %s (set upright to change it)", kind)
-    return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()))
+    single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
+    names = [name for name, one in zip(data.classes, single, strict=True) if one]
+    if names:
+        log.info("in one piece: %s; of a mask of several parts the largest is kept", ", ".join(names))
+    return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
+
+
+def in_one_piece(parts: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int) -> tuple[bool, ...]:
+    """Whether objects of each class are in one piece, as far as masks tell.
+
+    Parameters
+    ----------
+    parts : parts of each mask (N,); labels : (N,).
+    """
+    least, most = _SINGLE
+    own = [parts[labels == k] for k in range(classes)]
+    return tuple(len(one) >= least and float((one > 1).mean()) <= most for one in own)
 
 
 def has_upright(boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> bool:

@@ -50,9 +50,17 @@ class Validator:
     """Holds predictions on the validation images against the truth; keeps up to ``budget`` bytes of them in memory."""
 
     def __init__(
-        self, data: Dataset, architecture: Architecture, spec: ModelInput, device: torch.device, budget: float
+        self,
+        data: Dataset,
+        architecture: Architecture,
+        spec: ModelInput,
+        one_piece: tuple[bool, ...],
+        device: torch.device,
+        budget: float,
     ) -> None:
         self.data, self.architecture, self.spec, self.device = data, architecture, spec, device
+        # as `apiece.evaluate` does, so that its numbers are these
+        self.options = DecodeOptions(conf=LOWEST, one_piece=one_piece)
         self.budget = budget
         self._kept: dict[int, tuple[Image, Instances]] = {}
         self._used = 0
@@ -71,7 +79,6 @@ class Validator:
         return Validation(dict(found), tuple(f1_thresholds(found.matches).tolist()))
 
     def _pairs(self, module: nn.Module, limit: float | None) -> Iterator[tuple[Instances, Instances]]:
-        options = DecodeOptions(conf=LOWEST)  # as `apiece.evaluate` does, so that its numbers are these
         end = None if limit is None else time.monotonic() + limit
         for i in range(len(self.data)):
             if end is not None and time.monotonic() > end:
@@ -81,8 +88,8 @@ class Validator:
             batch = torch.from_numpy(array)[None].to(self.device).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode():
                 outputs: Any = module(batch)
-                (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, options)
-            yield truth, predicted
+                (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
+            yield truth, self.options.finished(predicted)
 
     def _record(self, index: int) -> tuple[Image, Instances]:
         if index in self._kept:

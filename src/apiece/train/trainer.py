@@ -165,7 +165,8 @@ def train(
         upright=found.upright,
         seed=config.seed,
     )
-    validator = Validator(validation, architecture, spec, hardware.device, max(0.0, config.cache * 1e9 - store.used))
+    budget = max(0.0, config.cache * 1e9 - store.used)
+    validator = Validator(validation, architecture, spec, found.one_piece, hardware.device, budget)
 
     def save_best(result: Validation) -> None:
         save_model(
@@ -176,6 +177,7 @@ def train(
             input=spec,
             classes=training.classes,
             thresholds=result.thresholds,
+            one_piece=found.one_piece,
             provenance=_provenance(config, state, clock, start),
             metrics=result.numbers,
         )

@@ -1,0 +1,59 @@
+"""Masks of several parts: each part as a mask of its own, or the largest alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from apiece.core._runs import Int, Keys, expand, owners
+from apiece.core.masks import Masks
+from apiece.errors import InvalidInstancesError
+
+__all__ = ["largest_part", "parts_of"]
+
+
+def parts_of(masks: Masks) -> tuple[Masks, Int]:
+    """Every part as a mask of its own, and the mask it belongs to, ascending.
+
+    Parts are joined over 8 neighbours here: a line one pixel wide that runs diagonally is no heap of crumbs.
+    """
+    keys, owner = Keys(*masks.size), owners(masks.offsets)
+    start, end = keys.pack(owner, masks.x, masks.y0), keys.pack(owner, masks.x, masks.y1)
+    low = np.searchsorted(end, keys.pack(owner, masks.x + 1, masks.y0), "left")
+    high = np.searchsorted(start, keys.pack(owner, masks.x + 1, masks.y1), "right")
+    count = np.maximum(high - low, 0)
+    left, right = np.repeat(np.arange(len(owner)), count), expand(low, count)
+    graph = sp.coo_array((np.ones(len(left), np.int8), (left, right)), shape=(len(owner),) * 2)
+    _, part = connected_components(graph, directed=False)
+    order = np.lexsort((part, owner))  # a part's runs stay in their order
+    first = np.flatnonzero(np.diff(part[order], prepend=-1))
+    offsets = np.append(first, len(owner)).astype(np.int64)
+    return Masks(masks.size, masks.x[order], masks.y0[order], masks.y1[order], offsets), owner[order][first]
+
+
+def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
+    """The masks, of which those of several parts (over 8 neighbours) keep the largest; of equal ones the leftmost.
+
+    Parameters
+    ----------
+    which : bool (N,), masks that are to be in one part; None: all.
+
+    Raises
+    ------
+    InvalidInstancesError
+        if ``which`` has not one value per mask.
+    """
+    chosen = np.ones(len(masks), bool) if which is None else np.asarray(which, bool)
+    if chosen.shape != (len(masks),):
+        raise InvalidInstancesError(f"which must have shape ({len(masks)},), one per mask; got {chosen.shape}")
+    chosen = chosen & (masks.parts > 1)
+    if not chosen.any():
+        return masks
+    parts, owner = parts_of(masks[chosen])
+    order = np.lexsort((-parts.area, owner))
+    largest = order[np.diff(owner[order], prepend=-1) > 0]
+    place = np.arange(len(masks))
+    place[chosen] = len(masks) + np.arange(len(largest))
+    return Masks.concatenate([masks, parts[largest]])[place]

@@ -93,10 +93,15 @@ def test_written_parts_are_read_back(tmp_path: Path) -> None:
         assert [(r.name, i) for r, i in formats.read(path)] == [(r.name, i) for r, i in parts[name]]
 
 
-@pytest.mark.parametrize("fractions", [{}, {"a": 0.5}, {"a": 0.5, "b": 0.6}, {"a": 1.0, "b": 0.0}, {"a": 2, "b": -1}])
+@pytest.mark.parametrize(
+    "fractions",
+    [{}, {"a": 0.5}, {"a": 0.5, "b": 0.6}, {"a": 1.0, "b": 0.0}, {"a": 2, "b": -1}, {"a": float("nan"), "b": 0.5}],
+)
 def test_fractions_must_add_up(tmp_path: Path, fractions: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="add up to 1"):
         split(labelled(tmp_path, ["a.png", "b.png"]), fractions)
+    with pytest.raises(ConfigError, match="seed must be 0 or more, got -1"):
+        split(labelled(tmp_path / "more", ["a.png", "b.png"]), {"a": 1.0}, seed=-1)
 
 
 def test_a_missing_attribute_is_named(tmp_path: Path) -> None:

@@ -147,6 +147,16 @@ def test_text_larger_than_the_image_is_cut() -> None:
     assert shown.shape == (12, 12, 3)
 
 
+def test_a_name_may_have_line_breaks() -> None:
+    a = np.zeros((60, 120), np.uint8)
+    a[30:50, 5:60] = 1
+    one, two = (
+        overlay(grey((60, 120)), Instances.from_label_map(a, classes=(name,)), **(BARE | {"names": True}))
+        for name in ("nut\nM4", "nut M4")
+    )
+    assert (one == two).all()
+
+
 def test_colours_are_stable_and_follow_ids() -> None:
     keys = np.array([0, 1, 5, 2**40, -3])
     assert (palette.colours(keys)[::-1] == palette.colours(keys[::-1])).all()

@@ -16,7 +16,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.draw import report
-from apiece.draw._charts import ticks
+from apiece.draw._charts import bars_svg, lines_svg, ticks
 from apiece.draw._examples import COLOURS
 from apiece.draw.page import scaled
 from apiece.draw.report import Bars, Chart, Example, Line, Matrix, Panel, ReportData, Table, write_report
@@ -224,6 +224,13 @@ def test_wrong_input_is_refused(tmp_path: Path) -> None:
         Panel("p", instances(), ["found", "lost"])
     with pytest.raises(ConfigError, match="image_side"):
         write_report(tmp_path / "r.html", ReportData("t"), image_side=5)
+
+
+def test_numbers_that_are_none_and_spans_that_are_none() -> None:
+    bars = bars_svg(Bars("t", "x", "y", [("s", [1.0, float("nan"), float("inf")])], groups=["a", "b", "c"]))
+    assert bars.count("<rect") == 1
+    assert "nan" not in bars
+    assert 'd="M' in lines_svg(Chart("t", "x", "y", [Line("l", [1e17], [2e17])], y_range=(1e17, 1e17)))
 
 
 def test_ticks_are_round() -> None:

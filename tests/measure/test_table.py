@@ -76,6 +76,10 @@ def test_pixel_size_is_given_or_comes_with_the_image() -> None:
     assert measure(found(), pixel_size=PixelSize(1, 3, "cm")).units["perimeter"] == "cm"
     with pytest.raises(ConfigError, match="pixel size"):
         measure(found(), pixel_size="half a micron")
+    with pytest.raises(ConfigError, match=r"pixel_size needs a unit: .* got 0\.5"):
+        measure(found(), pixel_size=0.5)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInstancesError, match="an image is a number array"):
+        measure(found(), "photo.jpg")  # type: ignore[arg-type]
 
 
 def test_extra_measurements() -> None:
@@ -223,6 +227,10 @@ def test_units_of_several_images() -> None:
 
 
 def test_table_is_validated() -> None:
+    given = np.zeros(2)
+    table = Table({"a": given})
+    given[0] = 1
+    assert table["a"].tolist() == [0, 0]
     with pytest.raises(InvalidInstancesError, match="one length"):
         Table({"a": np.zeros(2), "b": np.zeros(3)})
     with pytest.raises(UnknownNameError):

@@ -52,13 +52,15 @@ def split(
     Raises
     ------
     ConfigError
-        for fractions that do not add up to 1.
+        for fractions that do not add up to 1, or a seed below 0.
     DataError
         if an image lacks the attribute, or there are fewer groups than parts.
     """
     shares = np.array(list(fractions.values()), np.float64)
-    if not len(shares) or (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
+    if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
         raise ConfigError(f"fractions must be above 0 and add up to 1, got {dict(fractions)}")
+    if seed < 0:
+        raise ConfigError(f"seed must be 0 or more, got {seed}")
     groups = np.arange(len(labels)) if group is None else _values(labels, group)
     count = int(groups.max()) + 1 if len(groups) else 0
     if count < len(shares):

@@ -7,7 +7,7 @@ is a function of the configuration and its index alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -70,20 +70,22 @@ class SceneConfig:
                     raise UnknownNameError(kind, name, known)
             if not given or len(set(given)) != len(given):
                 raise ConfigError(f"a scene needs at least one {kind}, each named once; got {given}")
-        if min(self.size) < 32:
-            raise ConfigError(f"size must be at least 32 x 32 pixels, got {self.size}")
-        for name, low, (least, most) in (
-            ("objects", 0, self.objects),
-            ("radius", 6, self.radius),
-            ("blur", 0, self.blur),
-            ("noise", 0, self.noise),
-        ):
-            if not low <= least <= most:
-                raise ConfigError(f"{name} must be (least, most) with {low} <= least <= most, got ({least}, {most})")
+        if not (_whole_pair(self.size) and min(self.size) >= 32):
+            raise ConfigError(f"size must be (height, width), at least 32 x 32 whole pixels, got {self.size}")
+        for name, low in (("objects", 0), ("radius", 6), ("blur", 0), ("noise", 0)):
+            pair = tuple(getattr(self, name))
+            if not (len(pair) == 2 and low <= pair[0] <= pair[1] < np.inf):
+                raise ConfigError(f"{name} must be (least, most) with {low} <= least <= most, got {pair}")
+        if not _whole_pair(self.objects):
+            raise ConfigError(f"objects must be two whole numbers, got {self.objects}")
         if not (0 <= self.overlap <= 1 and 0 <= self.touching <= 1):
             raise ConfigError(f"overlap and touching are shares, 0 to 1; got {self.overlap} and {self.touching}")
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+
+
+def _whole_pair(pair: Sequence[float]) -> bool:
+    return len(pair) == 2 and all(isinstance(v, int | np.integer) for v in pair)
 
 
 @dataclass(frozen=True, eq=False)

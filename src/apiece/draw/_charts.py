@@ -62,7 +62,7 @@ class Bars:
     title : above the chart.
     x_label, y_label : what the axes show, with units.
     groups : name of each group of bars; with ``edges`` left empty.
-    series : name of each series and one value per group.
+    series : name of each series and one value per group; no bar where it is not finite.
     edges : for a histogram instead: the G + 1 edges of its bins.
     """
 
@@ -166,7 +166,8 @@ class Frame:
 
 def _spread(span: tuple[float, float]) -> tuple[float, float]:
     low, high = span
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    room = max(0.5, 1e-6 * abs(low))
+    return (low, high) if high > low else (low - room, high + room)
 
 
 def _range(values: Sequence[Sequence[float]], given: tuple[float, float] | None, zero: bool) -> tuple[float, float]:
@@ -228,6 +229,8 @@ def bars_svg(bars: Bars) -> str:
     parts = frame.grid(bars.x_label, bars.y_label, x_ticks=histogram)
     for i, (name, values) in enumerate(bars.series):
         for k, value in enumerate(values):
+            if not np.isfinite(value):
+                continue
             left = frame.px(float(bars.edges[k]) if histogram else float(k))
             right = frame.px(float(bars.edges[k + 1]) if histogram else float(k + 1))
             margin = (right - left) * (0.04 if histogram else 0.16)

@@ -79,7 +79,8 @@ def draw_texts(canvas: npt.NDArray[np.uint8], texts: Sequence[str], corners: npt
     size : of the font, in pixels.
     """
     height, width = canvas.shape[:2]
-    for text, (x, y) in zip(texts, corners.tolist(), strict=True):
+    for lines, (x, y) in zip(texts, corners.tolist(), strict=True):
+        text = " ".join(lines.splitlines())  # names of classes come from files, line breaks and all
         if not text:
             continue
         keep, add = _line(text, size)

@@ -57,13 +57,14 @@ def measure(
     Raises
     ------
     InvalidInstancesError
-        if the image's size is not that of the masks.
+        if the image is none, or its size is not that of the masks.
     UnknownNameError
         for a property that does not exist.
     ConfigError
-        if intensities are asked for without an image, or an extra measurement does not return one value per instance.
+        for a pixel size that cannot be read, if intensities are asked for without an image, or an extra measurement
+        does not return one value per instance.
     """
-    if isinstance(image, np.ndarray):
+    if image is not None and not isinstance(image, Image):
         image = Image(image)
     if image is not None and image.size != instances.size:
         raise InvalidInstancesError(
@@ -145,6 +146,8 @@ def _image_name(source: ImageRef | Image | str, index: int) -> str:
 def _pixel_size(given: PixelSize | str | None, image: Image | None) -> PixelSize | None:
     if isinstance(given, str):
         return PixelSize.parse(given)
+    if not isinstance(given, PixelSize | None):
+        raise ConfigError(f"pixel_size needs a unit: write it as '0.5 um' or '0.5 x 0.4 um', got {given!r}")
     return given if given is not None or image is None else image.pixel_size
 
 

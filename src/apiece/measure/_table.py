@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._atomic import atomic
+from apiece.core._runs import frozen
 from apiece.errors import ConfigError, InvalidInstancesError, MissingExtraError, UnknownNameError
 
 __all__ = ["Table"]
@@ -47,11 +48,7 @@ class Table:
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        columns = {}
-        for name, values in self.columns.items():
-            view = np.asarray(values).view()
-            view.flags.writeable = False
-            columns[name] = view
+        columns = {name: frozen(np.array(values)) for name, values in self.columns.items()}
         shapes = {name: a.shape for name, a in columns.items()}
         if any(len(s) != 1 for s in shapes.values()) or len(set(shapes.values())) > 1:
             raise InvalidInstancesError(f"columns of a table must be 1-D and of one length, got {shapes}")

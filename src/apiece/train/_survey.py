@@ -83,10 +83,12 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
         kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
         log.info("upright: objects seem to %s (set upright to change it)", kind)
-    single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
-    names = [name for name, one in zip(data.classes, single, strict=True) if one]
-    if names:
-        log.info("in one piece: %s; of a mask of several parts the largest is kept", ", ".join(names))
+    single = (bool(config.one_piece),) * len(data.classes)
+    if config.one_piece is None:
+        single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
+        names = ", ".join(name for name, one in zip(data.classes, single, strict=True) if one)
+        if names:
+            log.info("one_piece: %s, by the labels; stray parts are left out (set one_piece to change it)", names)
     return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
 
 

@@ -141,6 +141,9 @@ class TrainConfig:
     upright: bool | None = None
     """Objects have an up and a down (street photos): turn by 10 degrees at most and mirror left and right only. None:
     from the objects' shapes."""
+    one_piece: bool | None = None
+    """Objects are in one piece: of a predicted mask in several parts the largest is kept. None: for each class as its
+    labels are, nearly all in one part or not."""
     val_every: float | None = None
     """Epochs between validations. None: about 20 in all; under ``max_time`` so that they take a tenth of the time."""
     save_every: float | str = 120.0

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from apiece import _plugins
 from apiece.core.instances import Instances
@@ -114,6 +115,30 @@ def test_an_image_without_objects_beside_one_with_some(architecture: Architectur
     scenes = [scene((64, 64), 0), scene((64, 64), 5), scene((64, 64), 1)]
     losses = architecture.loss(module, *batch_of(architecture, architecture.config(), scenes))
     assert all(torch.isfinite(v) for v in losses.values())
+
+
+class _Doubles(TorchDispatchMode):
+    """Operations on tensors that give double precision, which GPUs of Apple's have not and others are slow at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if any(isinstance(t, Tensor) for t in tree_leaves((args, kwargs))):  # else it is made on the CPU, to stay there
+            self.found += [str(func) for t in tree_leaves(out) if isinstance(t, Tensor) and t.dtype == torch.float64]
+        return out
+
+
+def test_no_double_precision_before_decoding(architecture: Architecture) -> None:
+    module = make(architecture).train()
+    images, targets = batch_of(architecture, architecture.config(), [scene((64, 64), 4)])
+    with _Doubles() as doubles:
+        sum(architecture.loss(module, images, targets).values()).backward()
+        with torch.inference_mode():
+            module.eval()(images)
+    assert doubles.found == []
 
 
 def test_every_parameter_learns(architecture: Architecture) -> None:

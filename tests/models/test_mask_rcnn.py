@@ -131,4 +131,4 @@ def test_settings_that_cannot_be_are_refused() -> None:
         with pytest.raises(ConfigError):
             MaskRCNNConfig(**bad)
     with pytest.raises(ConfigError, match="strides 4 to 32"):
-        mask_rcnn.build(MaskRCNNConfig(backbone="vit_tiny_patch16_224"), ModelInput(), 1)
+        mask_rcnn.build(MaskRCNNConfig(backbone="xcit_nano_12_p16_224"), ModelInput(), 1)

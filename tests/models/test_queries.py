@@ -101,6 +101,17 @@ def test_duplicates_of_one_class_go_and_those_of_another_stay() -> None:
     assert _decoded(chances, maps, iou=0.7).labels.tolist() == [0, 0, 1, 0]
 
 
+def test_overlaps_are_counted_exactly_under_mixed_precision() -> None:
+    maps = torch.full((2, 1600), -1.0)
+    maps[0, :900] = maps[1, 299:1199] = 1.0  # 601 of 1199 cells shared; in bfloat16 600 of 1200
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = decode_queries(
+            torch.tensor([[0.9], [0.8]]), maps.view(2, 40, 40), Frame((40, 40), (40, 40)), ("a",),
+            DecodeOptions(iou=0.5), cell=1.0,
+        )  # fmt: skip
+    assert len(found) == 1
+
+
 def test_a_threshold_for_each_class() -> None:
     maps = _blocks((0, 0), (4, 4))
     assert _decoded([[0.6, 0.0], [0.0, 0.6]], maps, conf=(0.7, 0.2)).labels.tolist() == [1]

@@ -294,6 +294,12 @@ def test_a_backbone_takes_timms_file(small_timm: nn.Module, tmp_path: Path, norm
     assert moved == (norm == "batch")
 
 
+@pytest.mark.parametrize("name", ["levit_128", "vit_tiny_patch16_224"])
+def test_backbones_for_one_size_of_images_are_refused(name: str) -> None:
+    with torch.device("meta"), pytest.raises(ConfigError, match=rf"{name}.*one size only"):
+        build_backbone(name, 1)
+
+
 def test_weights_of_another_backbone_are_refused(small_timm: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "r.safetensors"
     save_file(small_timm.state_dict(), path)

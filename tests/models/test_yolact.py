@@ -221,4 +221,4 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], named: st
 
 def test_an_encoder_without_fine_features_is_refused() -> None:
     with pytest.raises(ConfigError, match="strides 4 to 32"):
-        make(backbone="vit_tiny_patch16_224")
+        make(backbone="xcit_nano_12_p16_224")

@@ -67,11 +67,20 @@ def test_prepare_names_the_file() -> None:
 def test_percentiles_are_numpys(pixels: np.ndarray) -> None:
     low, high = np.percentile(pixels.astype(np.float64), (1, 99.8))
     found = percentile_range(pixels)
-    assert found[0] == pytest.approx(low)
     if high > low:
-        assert found[1] == pytest.approx(high)
+        assert found == pytest.approx((low, high))
+    elif pixels.max() > low:
+        assert found == pytest.approx((low, pixels.max()))
     else:
-        assert found[1] == (pixels.max() if pixels.max() > low else low + 1)
+        assert found == ((pixels.min(), low) if pixels.min() < low else (low, low + 1))
+
+
+@pytest.mark.parametrize(("background", "spots"), [(0, 200), (255, 40)])
+def test_a_few_spots_on_a_saturated_background_stay_within_range(background: int, spots: int) -> None:
+    pixels = np.full((100, 100, 1), background, np.uint8)
+    pixels[40:44, 40:44] = spots
+    found = normalise(pixels, GREY)
+    assert (found.min(), found.max()) == (0, 1)
 
 
 def test_percentiles_count_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,10 +103,10 @@ class SemanticBranch(nn.Module):
 
 class PanopticFPN(nn.Module):
     """Images ``(B, C, H, W)`` to what `MaskRCNN` gives for things, ``labels`` among all classes, and ``remain`` float64
-    (B,).
+    (B,), on the CPU.
 
     With stuff also ``semantic`` (B, 1 + S, H, W), logits, "no stuff" first; ``stuff`` int64 (B, S), its classes;
-    ``smallest`` int64 (B,).
+    ``smallest`` int64 (B,), on the CPU.
     """
 
     def __init__(self, config: PanopticFPNConfig, channels: int, classes: int) -> None:
@@ -137,12 +137,12 @@ class PanopticFPN(nn.Module):
         features = self.things.features(images)
         found: dict[str, list[Tensor] | Tensor] = dict(self.things.detect(features, size))
         found["labels"] = [self.thing_classes[label] for label in found["labels"]]
-        one = torch.ones(len(images), dtype=torch.float64, device=images.device)
-        found["remain"] = one * self.config.remain
+        # not on the images' device: some cannot hold such
+        found["remain"] = torch.full((len(images),), self.config.remain, dtype=torch.float64)
         if self.config.stuff:
             found["semantic"] = self.semantic(features, size)
             found["stuff"] = torch.tensor([self.config.stuff] * len(images), device=images.device)
-            found["smallest"] = (one * self.config.smallest).long()
+            found["smallest"] = torch.full((len(images),), self.config.smallest)
         return found
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from apiece.errors import ApieceError, TrainingError
 from apiece.models._base import Architecture
+from apiece.predict.predictor import out_of_memory
 from apiece.train._data import Batch
 from apiece.train._report import Report, grouped
 from apiece.train._schedule import Average, Clock, Plan, learning_rate, step_seed
@@ -142,10 +143,8 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         """The losses, or None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
         try:
             return self._accumulate(batch)
-        except torch.cuda.OutOfMemoryError:
-            return None
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):  # torch's way of saying so on a CPU
+        except (RuntimeError, MemoryError) as error:
+            if out_of_memory(error):
                 return None
             raise
 

@@ -167,8 +167,8 @@ def percentile_range(pixels: Pixels) -> tuple[float, float]:
     """The 1st and 99.8th percentile over all channels, as `numpy.percentile` defines them; the second is the larger.
 
     Exact for 8- and 16-bit integers (by histogram) and up to about a million values; beyond, every ``n``-th row and
-    column is looked at. An image where both fall together gets its maximum as the second, and one above the first if
-    it is constant.
+    column is looked at. An image where both fall together gets its maximum as the second; one where that is the same,
+    its minimum as the first; and one that is constant, one above the first.
     """
     if pixels.size == 0:
         raise DataError(f"an image of shape {pixels.shape} has no pixels")
@@ -179,6 +179,8 @@ def percentile_range(pixels: Pixels) -> tuple[float, float]:
         low, high = (float(v) for v in np.percentile(pixels[::step, ::step].astype(np.float64), PERCENTILES))
     if high <= low:
         high = float(pixels.max())
+    if high <= low:  # a few dark pixels on a background as bright as can be
+        low = float(pixels.min())
     return low, high if high > low else low + 1.0
 
 

@@ -78,7 +78,7 @@ class TimmBackbone(nn.Module):
     UnknownNameError
         if timm has no such model.
     ConfigError
-        if the model cannot give features, or the weights do not fit it.
+        if the model cannot give features, or not of images of any size, or the weights do not fit it.
     ModelFileError
         if the weights cannot be had; says what to put where.
     """
@@ -105,10 +105,28 @@ class TimmBackbone(nn.Module):
             self.body = freeze_batch_norm_2d(self.body)
         self.channels = tuple(int(c) for c in self.body.feature_info.channels())
         self.strides = tuple(int(s) for s in self.body.feature_info.reduction())
+        known = get_pretrained_cfg(name)
+        if known is not None and known.fixed_input_size:
+            self._try_out(name, channels)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         features: list[Tensor] = self.body(images)
         return features
+
+    def _try_out(self, name: str, channels: int) -> None:
+        """Refuse a model that only takes images of the size that it was first trained on, as many transformers do."""
+        height, width = 64, 96
+        try:
+            with torch.inference_mode():
+                found = [f.shape[1:] for f in self.eval()(torch.zeros(1, channels, height, width))]
+        except (AssertionError, IndexError, RuntimeError, TypeError, ValueError):
+            found = []
+        self.train()
+        if found != [(c, height // s, width // s) for c, s in zip(self.channels, self.strides, strict=True)]:
+            raise ConfigError(
+                f"backbone {name!r} takes images of one size only, and here they may have any; choose another, such as "
+                "'convnext_tiny' or 'resnet50'"
+            )
 
 
 def _pretrained(name: str, weights: str, options: dict[str, Any]) -> nn.Module:

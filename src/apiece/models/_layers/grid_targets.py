@@ -76,7 +76,8 @@ def crowd_cells(crowd: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
 
 def draw_cells(owner: Tensor, most: int) -> Tensor:
     """Indices of at most ``most`` cells of each object, drawn at random, in the order of their objects."""
-    order = (owner + torch.rand(len(owner), dtype=torch.float64, device=owner.device)).argsort()
+    shuffled = torch.randperm(len(owner), device=owner.device)
+    order = shuffled[owner[shuffled].argsort(stable=True)]
     count = torch.bincount(owner)
     rank = torch.arange(len(owner), device=owner.device) - (count.cumsum(0) - count)[owner[order]]
     return order[rank < most]

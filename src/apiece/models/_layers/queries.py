@@ -114,36 +114,39 @@ def decode_queries(
     """
     high, wide = (float(c) for c in (cell if isinstance(cell, tuple) else (cell, cell)))
     rows, columns = -int(-frame.input_size[0] // high), -int(-frame.input_size[1] // wide)
-    best, label = chances.detach().double().max(1)
-    least = torch.from_numpy(np.array(options.threshold(label.cpu().numpy()))).to(best.device)
+    # few numbers, in double precision, which not every device has; the maps stay where they are
+    best, label = chances.detach().cpu().double().max(1)
+    least = torch.from_numpy(np.array(options.threshold(label.numpy())))
     likely = torch.nonzero(best >= least).flatten()  # the mask can only lower a score
-    grids = maps.detach()[likely, :rows, :columns].float()  # beyond lies padding
+    grids = maps.detach()[likely.to(maps.device), :rows, :columns].float()  # beyond lies padding
     inside = grids > 0
-    count = inside.sum((1, 2))
+    count = inside.sum((1, 2)).cpu()
     score = best[likely]
     if filled:
-        score = score * (grids.sigmoid() * inside).sum((1, 2)) / count.clamp(min=1)
+        score = score * (grids.sigmoid() * inside).sum((1, 2)).cpu() / count.clamp(min=1)
     kept = torch.nonzero((count > 0) & (score >= least[likely])).flatten()
     kept = kept[torch.argsort(score[kept], descending=True, stable=True)]
     label = label[likely[kept]]
-    kept_of = _distinct(inside[kept].flatten(1), label, options.iou)
-    kept, label = kept[kept_of], label[kept_of]
-    masks = grid_masks(grids[kept].cpu().numpy(), frame, (high, wide))
-    found = Instances(masks, label.cpu().numpy(), classes, score[kept].cpu().numpy())
+    stays = _distinct(inside[kept.to(maps.device)].flatten(1), label, options.iou)
+    kept, label = kept[stays], label[stays]
+    masks = grid_masks(grids[kept.to(maps.device)].cpu().numpy(), frame, (high, wide))
+    found = Instances(masks, label.numpy(), classes, score[kept].numpy())
     return found[masks.area > 0]
 
 
 def _distinct(inside: Tensor, label: Tensor, iou: float) -> Tensor:
-    """Which of the masks (bool (K, cells), best first) stay, as bool (K,)."""
+    """Which of the masks (bool (K, cells), best first) of classes ``label`` stay, as bool (K,), on the CPU."""
     both = torch.zeros(len(inside), len(inside), device=inside.device)
     step = max(1, _VALUES // max(1, len(inside)))
-    for a in range(0, inside.shape[1], step):
-        part = inside[:, a : a + step].float()
-        both += part @ part.T
+    with torch.autocast(inside.device.type, enabled=False):  # cells are counted exactly, even inside of training
+        for a in range(0, inside.shape[1], step):
+            part = inside[:, a : a + step].float()
+            both += part @ part.T
+    both = both.cpu()
     area = both.diagonal()
     clash = (both > iou * (area[:, None] + area - both)) & (label[:, None] == label)
-    winner, loser = (i.cpu().numpy() for i in torch.nonzero(clash.triu(1), as_tuple=True))
-    return torch.from_numpy(suppress(loser, winner, len(inside))).to(inside.device)
+    winner, loser = (i.numpy() for i in torch.nonzero(clash.triu(1), as_tuple=True))
+    return torch.from_numpy(suppress(loser, winner, len(inside)))
 
 
 def grid_masks(maps: npt.NDArray[np.float32], frame: Frame, cell: tuple[float, float]) -> Masks:

@@ -96,7 +96,7 @@ class Proposer(RegionProposalNetwork):  # type: ignore[misc]
         generator, device = self.anchor_generator, features[0].device
         generator.set_cell_anchors(torch.float32, device)
         grids = [list(f.shape[-2:]) for f in features]
-        strides = [[torch.tensor(s // g, device=device) for s, g in zip(size, grid, strict=True)] for grid in grids]
+        strides = [[s // g for s, g in zip(size, grid, strict=True)] for grid in grids]
         return torch.cat(generator.grid_anchors(grids, strides))
 
 

@@ -10,10 +10,10 @@ import pytest
 from faulty_labels import HEIGHT, WIDTH, clean_set, faulty_set
 
 from apiece import Instances, Masks, formats
-from apiece.check import Finding, Place, Report, check, kinds, open_labels
+from apiece.check import Finding, Place, Report, Source, check, kinds, open_labels
 from apiece.check._fix import CHANGES, fix
 from apiece.core.image import ImageRef
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, LossyFormatError
 from apiece.images import write_image
 
 
@@ -153,6 +153,35 @@ def test_an_image_without_labels_to_be_had_is_left_out_and_told(tmp_path: Path) 
     ((ref, found),) = formats.read(made.files["train"], images=tmp_path)
     assert ref.name == "a.png"
     assert found == sources["train"].labels[0][1]
+
+
+def test_label_files_of_one_name_stay_two(tmp_path: Path) -> None:
+    sources = {}
+    for split, count in (("train", 1), ("val", 2)):
+        (tmp_path / split).mkdir()
+        masks = Masks.from_boxes([[0, 0, 20, 20]] * count, (HEIGHT, WIDTH))
+        sources[split] = open_labels(write(tmp_path / split, Instances(masks, ids=range(1, count + 1)), name="l.json"))
+    made = fix(sources, report_of(), tmp_path / "out")
+    assert made.files == {split: tmp_path / "out" / split / "l.json" for split in sources}
+    assert [len(open_labels(path).labels[0][1]) for path in made.files.values()] == [1, 2]
+    listed = json.loads((tmp_path / "out" / CHANGES).read_text())
+    assert listed["files"] == {"train": "train/l.json", "val": "val/l.json"}
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_copy_is_whole_or_not_there(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "out").mkdir()
+    twice = Instances(Masks.from_boxes([[0, 0, 20, 20]] * 2, (HEIGHT, WIDTH)), ids=[1, 2])
+    good = open_labels(write(tmp_path, twice))
+    bad = Source(good.labels, path=tmp_path / "maps", format="labelmap")  # cannot hold overlap
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(LossyFormatError) as caught:
+        fix({"train": good, "val": bad}, report_of(), tmp_path / "out")
+    assert caught.value.path.is_relative_to(tmp_path / "out")
+    assert sorted(tmp_path.iterdir()) == before
+    assert not there or not list((tmp_path / "out").iterdir())
+    assert fix({"train": good}, report_of(), tmp_path / "out").files["train"].is_file()
 
 
 def test_nothing_is_written_over_or_into_the_labels(tmp_path: Path) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import secrets
+import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -95,7 +99,9 @@ def fix(
     root: Path | None = None,
     settings: Settings | None = None,
 ) -> Fixed:
-    """Write a copy of the labels with the safe repairs that ``report`` names; everything else stays as it was read.
+    """Write a copy of the labels with the safe repairs that ``report`` names, whole or not at all.
+
+    Everything else stays as it was read.
 
     Masks lose what is dust, copies of an instance and empty masks go, stated areas and boxes become the masks' own.
     Images stay where they are. Entries that the reader refused cannot be in the copy, and are listed.
@@ -104,7 +110,8 @@ def fix(
     ----------
     sources : what was checked, from `open_labels`.
     out : folder for the copy, new or empty; `CHANGES` in it says what was done.
-    root : folder that the copy keeps the label files' places in; by default each gets its own name.
+    root : folder that the copy keeps the label files' places in; by default each gets its own name, in a folder of its
+        split where two have one name.
 
     Raises
     ------
@@ -115,30 +122,57 @@ def fix(
     """
     check_target(sources, out)
     dust = (settings or Settings()).dust
-    files: dict[str, Path] = {}
     changes: list[Change] = []
     together: dict[Path, dict[str, Source]] = {}
     for split, source in sources.items():
         assert source.path is not None
         together.setdefault(source.path, {})[split] = source
+    places = {path: _place(path, root) for path in together}
+    names = Counter(places.values())
     for path, members in together.items():
-        target = out / _place(path, root)
-        files |= dict.fromkeys(members, target)
-        first = next(iter(members.values()))
-        known = {split: len(source.refused) for split, source in members.items()}
-        records = (
-            record
-            for split, source in members.items()
-            for record in _repaired(split, source, *_plans(report, split), dust, changes)
-        )
-        formats.write(records, target, first.format, first.labels.classes, metadata=first.labels.metadata)
-        for split, source in members.items():
-            # decoding meets again what was met before
-            told = dict.fromkeys(str(error) for error in source.refused)
-            del source.refused[known[split] :]
-            changes += [Change(split, None, ("refused",), (), (), f"left out: {error}") for error in told]
-    _write_list(out / CHANGES, files, changes)
+        if names[places[path]] > 1:
+            places[path] = Path(next(iter(members)), places[path])
+    with _whole(out) as stage:
+        for path, members in together.items():
+            _write(stage / places[path], members, report, dust, changes)
+        files = {split: out / places[path] for path, members in together.items() for split in members}
+        _write_list(stage / CHANGES, {split: file.relative_to(out) for split, file in files.items()}, changes)
     return Fixed(files, tuple(changes))
+
+
+@contextlib.contextmanager
+def _whole(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that gets its name when the block ends well, and vanishes otherwise."""
+    place = out.resolve()
+    stage = place.with_name(f".{place.name[:60]}.{secrets.token_hex(4)}")
+    stage.mkdir(parents=True)
+    try:
+        yield stage
+        if place.exists():
+            place.rmdir()  # it is empty
+        stage.rename(place)
+    except FormatError as error:
+        inside = error.path.is_relative_to(stage)
+        raise type(error)(out / error.path.relative_to(stage) if inside else error.path, error.reason) from None
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+
+
+def _write(target: Path, members: Mapping[str, Source], report: Report, dust: int, changes: list[Change]) -> None:
+    """Write the splits of one label file, and add what was done to ``changes``."""
+    first = next(iter(members.values()))
+    known = {split: len(source.refused) for split, source in members.items()}
+    records = (
+        record
+        for split, source in members.items()
+        for record in _repaired(split, source, *_plans(report, split), dust, changes)
+    )
+    formats.write(records, target, first.format, first.labels.classes, metadata=first.labels.metadata)
+    for split, source in members.items():
+        # decoding meets again what was met before
+        told = dict.fromkeys(str(error) for error in source.refused)
+        del source.refused[known[split] :]
+        changes += [Change(split, None, ("refused",), (), (), f"left out: {error}") for error in told]
 
 
 def _place(path: Path, root: Path | None) -> Path:
@@ -233,7 +267,7 @@ def _without_dust(masks: Masks, chosen: np.ndarray[Any, np.dtype[np.int64]], dus
 
 def _write_list(path: Path, files: Mapping[str, Path], changes: list[Change]) -> None:
     listed = {
-        "files": {split: file.relative_to(path.parent).as_posix() for split, file in files.items()},
+        "files": {split: file.as_posix() for split, file in files.items()},
         "changes": [asdict(change) for change in changes],
     }
     with atomic(path) as temporary:

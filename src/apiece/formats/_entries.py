@@ -43,6 +43,7 @@ Points = npt.NDArray[np.float64]
 Part = list[Points]
 """One outline and its holes, each (K, 2) x, y in pixels."""
 _PASSAGES = 1 << 24  # edges times columns rasterised together
+_TINY, _FAR = 1e-9, 1e100  # pixels: what is smaller or further away overflows on the way, and changes no mask
 _SLACK = 1.0  # tools round, and draw their last point on the border; further out is another image's annotation
 
 
@@ -217,14 +218,17 @@ def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, si
     """The pixels whose centres lie in an ellipse, turned clockwise about its centre; what lies outside is cut."""
     if rx <= 0 or ry <= 0:
         raise BadEntryError(f"ellipse has radii {rx:g} and {ry:g}; both must be more than 0")
+    if not max(abs(cx), abs(cy), rx, ry) < _FAR:
+        raise BadEntryError(f"ellipse has radii {rx:g} and {ry:g} about ({cx:g}, {cy:g}), which no image holds")
+    rx, ry = max(rx, _TINY), max(ry, _TINY)
     height, width = size
     turn = math.radians(degrees)
     c, s = math.cos(turn), math.sin(turn)
     # a dx^2 + b dx dy + d dy^2 <= 1, solved for dy in every column at once
     a, b, d = (c / rx) ** 2 + (s / ry) ** 2, 2 * c * s * (rx**-2 - ry**-2), (s / rx) ** 2 + (c / ry) ** 2
     reach = math.hypot(rx * c, ry * s)
-    first, last = max(math.floor(cx - reach), 0), min(math.ceil(cx + reach) + 1, width)
-    x = np.arange(first, max(first, last))
+    first = min(max(math.floor(cx - reach), 0), width)
+    x = np.arange(first, max(first, min(math.ceil(cx + reach) + 1, width)))
     dx = x + 0.5 - cx
     root = (b * dx) ** 2 - 4 * d * (a * dx**2 - 1)
     some = root >= 0

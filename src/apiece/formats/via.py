@@ -201,7 +201,7 @@ def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
         return [[ring([[x, y], [right, y], [right, bottom], [x, bottom]], size, "rect")]]
     if not (0 <= x <= size[1] and 0 <= y <= size[0]):
         raise BadEntryError(f"the {kind}'s centre ({x:g}, {y:g}) lies outside the image")
-    theta = finite(shape.get("theta", 0), "theta")
+    theta = math.fmod(finite(shape.get("theta", 0), "theta"), math.tau)
     return ellipse_shape(x, y, more[0], more[-1], math.degrees(theta), size)
 
 

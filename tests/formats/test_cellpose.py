@@ -193,6 +193,14 @@ def test_claims_are_compared_with_the_bytes() -> None:
         read_pickle(memoryview(data)).array()
 
 
+@pytest.mark.parametrize("code", [b"U0", b"U999999999"])
+def test_types_that_numpy_has_not(code: bytes) -> None:
+    """Text of no characters, and of more than a type can have."""
+    data = pickled(np.zeros((0, 3), "U7")).replace(b"\x8c\x02U7", b"\x8c" + bytes([len(code)]) + code)
+    with pytest.raises(PickleRefusedError, match=r"claims shape \(0, 3\) of U\d+, which NumPy cannot hold"):
+        read_pickle(memoryview(data)).array()
+
+
 def test_shared_and_nested_values() -> None:
     shared = [1, "a", (2.5, None, True)]
     value = {"x": shared, "y": [shared, shared], 3: {"z": ()}}

@@ -70,14 +70,18 @@ class Pickled:
         Raises
         ------
         PickleRefusedError
-            if it is an array of objects, or its size is not that of its data.
+            if it is an array of objects, its size is not that of its data, or NumPy has no such array.
         """
         if self.type is None or self.type.code == "O8":
             raise PickleRefusedError("is an array of objects")
-        dtype = self.type.dtype()
-        if not isinstance(self.data, memoryview) or len(self.data) != math.prod(self.shape) * dtype.itemsize:
-            raise PickleRefusedError(f"claims shape {self.shape} of {dtype}, and its data is of another length")
-        return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
+        try:
+            dtype = self.type.dtype()
+            if not isinstance(self.data, memoryview) or len(self.data) != math.prod(self.shape) * dtype.itemsize:
+                raise PickleRefusedError(f"claims shape {self.shape} of {dtype}, and its data is of another length")
+            return np.frombuffer(self.data, dtype).reshape(self.shape, order="F" if self.fortran else "C")
+        except (TypeError, ValueError):
+            reason = f"claims shape {self.shape} of {self.type.code}, which NumPy cannot hold"
+            raise PickleRefusedError(reason) from None
 
 
 class _Mark:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import pickle
 from pathlib import Path
@@ -15,6 +17,7 @@ from PIL import Image as Pillow
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._csv import long_fields
 
 
 def save(path: Path, *lines: str) -> Path:
@@ -228,3 +231,13 @@ def test_any_masks_come_back(tmp_path: Path, rows: list[tuple[int, bytes]], name
     image, found = formats.read(tmp_path / "out.csv", "rle_csv")[0]
     assert found == instances
     assert image.name == f"x/{name}.png"
+
+
+def test_one_reader_does_not_end_the_long_fields_of_another() -> None:
+    before, field = csv.field_size_limit(), "1 " * 100_000
+    with contextlib.ExitStack() as first, contextlib.ExitStack() as second:
+        first.enter_context(long_fields)
+        second.enter_context(long_fields)
+        first.close()
+        assert next(csv.reader([field])) == [field]
+    assert csv.field_size_limit() == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 from array import array
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from apiece.errors import FormatError
 from apiece.formats._base import OnBad, refuse
+from apiece.formats._csv import long_fields
 from apiece.formats._files import inside
 
 __all__ = ["Columns", "Rows", "fields_of", "find_columns", "find_rows", "pixel_runs"]
@@ -84,16 +84,6 @@ class Rows:
     """One entry per row with runs: index of image and class, first and last byte, line."""
 
 
-@contextlib.contextmanager
-def _any_length() -> Iterator[None]:
-    # a mask may have more characters than the csv module lets a field have by default
-    before = csv.field_size_limit((1 << 31) - 1)
-    try:
-        yield
-    finally:
-        csv.field_size_limit(before)
-
-
 class _Lines:
     """The file's lines as text, and how far the reader has come."""
 
@@ -122,7 +112,7 @@ def find_rows(path: Path, on_bad: OnBad) -> Rows:
         naming the line.
     """
     try:
-        with path.open("rb") as file, _any_length():
+        with path.open("rb") as file, long_fields:
             lines = _Lines(path, file)
             try:
                 return _find_rows(lines, csv.reader(lines, strict=True), on_bad)
@@ -205,7 +195,7 @@ def _size(columns: Columns, fields: list[str]) -> tuple[int, int] | None:
 
 def fields_of(data: bytes) -> list[str]:
     """The values of one row, from its bytes."""
-    with _any_length():
+    with long_fields:
         return next(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 

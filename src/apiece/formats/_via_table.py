@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NoReturn
 
 from apiece.errors import FormatError
 from apiece.formats._base import OnBad, refuse
+from apiece.formats._csv import long_fields
 from apiece.formats._entries import BadEntryError
 from apiece.formats._files import read_text
 from apiece.formats._items import load_object
@@ -28,8 +28,6 @@ MARK = "apiece"
 """Key in an attribute's definition that says what `write` keeps in it."""
 _CLASS_NAMES = ("class", "label", "category", "name", "type", "object", "object_type", "class_name")
 _CHOICES = ("dropdown", "radio")
-_LONGEST_FIELD = 1 << 27
-_limit_lock = threading.Lock()
 
 
 @dataclass
@@ -140,14 +138,11 @@ def _from_csv(path: Path, on_bad: OnBad) -> list[Picture]:
 def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     text = read_text(path)
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
-    with _limit_lock:  # one polygon of many points is longer than the module's default, which is the process's
-        before = csv.field_size_limit(_LONGEST_FIELD)
-        try:
+    try:
+        with long_fields:
             found = [(rows.line_num, row) for row in rows if row]
-        except csv.Error as error:
-            raise FormatError(path, f"line {rows.line_num}: is no CSV ({error})") from None
-        finally:
-            csv.field_size_limit(before)
+    except csv.Error as error:
+        raise FormatError(path, f"line {rows.line_num}: is no CSV ({error})") from None
     header = [name.lstrip("#").strip() for name in found[0][1]] if found else []
     if tuple(header) != COLUMNS:
         raise FormatError(path, f"line 1: must be VIA's header, {','.join(COLUMNS)}")

@@ -119,9 +119,25 @@ def test_memory_does_not_grow_with_the_number_of_masks() -> None:
     assert peak(1000) < 40e6
 
 
+def test_maps_of_any_memory_order_and_type() -> None:
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 40, (6, 2))
+    boxes = np.concatenate([corner, corner + 20], 1)
+    plain = rng.normal(size=(6, 16, 16)).astype(np.float16)
+    wanted = Masks.from_logits(plain.astype(np.float32), boxes, (64, 64), whole=True)
+    turned = np.ascontiguousarray(plain.transpose(1, 2, 0)).transpose(2, 0, 1)
+    back = np.ascontiguousarray(plain[:, ::-1])[:, ::-1]
+    for maps in (plain, turned, back, plain.astype(">f8")):
+        maps.setflags(write=False)
+        assert Masks.from_logits(maps, boxes, (64, 64), whole=True) == wanted
+
+
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(InvalidInstancesError, match=r"\(2, h, w\)"):
         Masks.from_logits(np.zeros((3, 4, 4), np.float32), np.zeros((2, 4)), (8, 8))
+    for maps in (3.0, np.zeros((1, 0, 4), np.float32)):
+        with pytest.raises(InvalidInstancesError, match="one map of at least one cell per box"):
+            Masks.from_logits(maps, np.zeros((1, 4)), (8, 8))  # type: ignore[arg-type]
     with pytest.raises(InvalidInstancesError, match="int64"):
         Masks.from_logits(np.zeros((1, 4, 4), np.int64), np.zeros((1, 4)), (8, 8))
     with pytest.raises(InvalidInstancesError, match="prototypes must be"):

@@ -154,6 +154,16 @@ def test_rows_of_another_length_are_refused(tmp_path):
         Profile.read(tmp_path / "p.json")
 
 
+@pytest.mark.parametrize(("key", "value"), [("values", float("inf")), ("counts", -1)])
+def test_numbers_that_no_image_has_are_refused(tmp_path, key, value):
+    profile(photos(np.random.default_rng(0), 8), ("object",)).write(tmp_path / "p.json")
+    told = json.loads((tmp_path / "p.json").read_text())
+    told[key][3][0] = value
+    (tmp_path / "p.json").write_text(json.dumps(told))
+    with pytest.raises(FormatError, match="numbers that no image has"):
+        Profile.read(tmp_path / "p.json")
+
+
 CHANGES = {
     "blur": lambda p: cv2.GaussianBlur(p, (0, 0), 1.5),
     "dark": lambda p: (p * 0.6).astype(np.uint8),

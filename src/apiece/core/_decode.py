@@ -77,7 +77,8 @@ def logit_runs(
         )
     shape = (maps.shape[1], maps.shape[2])
     grid = Grid.of_boxes(boxes, shape) if span is None else Grid.of_image(len(maps), span, size)
-    return decode_runs(maps.astype(np.float32, copy=False), grid, pixel_window(boxes, size), threshold)
+    # contiguous, since it is read as one row, a part at a time
+    return decode_runs(np.ascontiguousarray(maps, np.float32), grid, pixel_window(boxes, size), threshold)
 
 
 def prototype_runs(

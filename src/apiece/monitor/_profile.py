@@ -114,10 +114,15 @@ class Profile:
                     np.array(more["image"], np.int64), np.array(more["score"], np.float64), np.array(more["hit"], bool)
                 )
             )
+            if np.isinf(values).any() or (counts < 0).any() or (unsure < 0).any():
+                raise ValueError("numbers that no image has")
             if reliability is not None and not (
                 reliability.image.shape == reliability.score.shape == reliability.hit.shape
+                and reliability.image.ndim == 1
             ):
                 raise ValueError("columns of different length")
+            if reliability is not None and (reliability.image < 0).any():
+                raise ValueError("images are numbered from 0")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(path, f"this is no profile that can be read ({error})") from None
         return cls(classes, images, values, counts, unsure, reliability)

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._bootstrap import weighted_sums
+from apiece.metrics._ratios import mean_over
 
-__all__ = ["CellMetric", "Cells", "Weights", "mean_over", "ratio"]
+__all__ = ["CellMetric", "Cells", "Weights"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -65,35 +66,6 @@ class Cells:
 def _grouped(group: Int, values: Float, groups: int) -> Float:
     columns = [np.bincount(group, column, groups) for column in values.T]
     return np.stack(columns, -1) if columns else np.zeros((groups, 0))
-
-
-def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Float:
-    """``part / whole``, NaN where ``whole`` is 0.
-
-    >>> ratio([1, 0], [2, 0]).tolist()
-    [0.5, nan]
-    """
-    above, below = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
-    return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
-
-
-def mean_over(values: Float, weights: npt.ArrayLike | None = None) -> Float:
-    """Mean of what is defined over the last axis, NaN where nothing is.
-
-    Parameters
-    ----------
-    values : (..., N) with NaN for the undefined.
-    weights : (draws, N) for values of shape (N,): how often each counts; gives (draws,).
-
-    >>> float(mean_over(np.array([1.0, np.nan, 2.0]))), mean_over(np.array([1.0, np.nan, 2.0]), [[3, 1, 1]]).tolist()
-    (1.5, [1.25])
-    """
-    known = ~np.isnan(values)
-    filled = np.where(known, values, 0.0)
-    if weights is None:
-        return ratio(filled.sum(-1), known.sum(-1))
-    times = np.asarray(weights, np.float64)
-    return ratio(times @ filled, times @ known)
 
 
 class CellMetric(ABC):

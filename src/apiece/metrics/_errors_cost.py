@@ -21,10 +21,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._cells import mean_over
 from apiece.metrics._curves import Ranking
 from apiece.metrics._errors_forms import BOUNDARY, FORMS, MERGE, SPLIT
 from apiece.metrics._errors_kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
+from apiece.metrics._ratios import mean_over
 from apiece.metrics._tally_draws import precision_of_classes, summed
 
 __all__ = ["ALL_KINDS", "SPECIAL", "Ledger", "Mended", "costs", "counts", "joined", "mended", "resampled_costs"]

@@ -103,13 +103,13 @@ def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     return np.packbits(flags.T, axis=1)
 
 
-def left_out(limit: int, given: int, counted: int) -> tuple[str, ...]:
+def left_out(limit: int, given: int, counted: int, what: str = "AP and AR") -> tuple[str, ...]:
     """What to say of a limit on predictions per image and class: a cap that bites says so."""
     if given == counted:
         return ()
     return (
         f"max_dets={limit} per image and class left {given - counted} of {given} predictions "
-        "out of AP and AR; raise it (--max-dets) where images hold more objects",
+        f"out of {what}; raise it (--max-dets) where images hold more objects",
     )
 
 

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from apiece.metrics._base import Resampled
 from apiece.metrics._bootstrap import weighted_precision
 from apiece.metrics._match import AREA_RANGES, IOU_THRESHOLDS
+from apiece.metrics._ratios import ratio
 from apiece.metrics._tally import Tally
 
 __all__ = ["precision_of_classes", "resampled", "summed"]
@@ -48,7 +49,7 @@ def resampled(t: Tally, prefix: str, classes: Sequence[str], max_dets: Sequence[
         limits = [(f"ar_{area}", found)] if area else [(f"ar{n}", np.where(t.rank < n, found, 0)) for n in max_dets]
         for key, hits in limits:
             total = summed(hits, t.label, t.image, len(classes), weights)
-            numbers[prefix + key] = _mean_defined(_share(total, positives * len(IOU_THRESHOLDS)))
+            numbers[prefix + key] = _mean_defined(ratio(total, positives * len(IOU_THRESHOLDS)))
     return Resampled(numbers, per_class)
 
 
@@ -100,11 +101,7 @@ def summed(
     return np.asarray(cells.tocsr() @ weights.T.astype(np.int64))
 
 
-def _share(part: Int, whole: Int) -> Float:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-
-
 def _mean_defined(by_class: Float) -> Float:
     """Mean over the classes that have truth on a draw: float64 (draws,)."""
     known = ~np.isnan(by_class)
-    return _share(np.where(known, by_class, 0.0).sum(0), known.sum(0))
+    return ratio(np.where(known, by_class, 0.0).sum(0), known.sum(0))

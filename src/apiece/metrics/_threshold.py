@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.errors import ConfigError
-from apiece.metrics._cells import ratio
 from apiece.metrics._match import Matches
+from apiece.metrics._ratios import ratio
 
 __all__ = [
     "FEWEST", "Price", "Sweep", "Thresholds", "cost", "f1", "f1_thresholds", "fit_thresholds", "precision", "recall",

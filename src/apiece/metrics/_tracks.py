@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 
 from apiece.metrics._pairs import Pairs
 
-__all__ = ["Rows", "Tracks", "heaviest", "meetings", "ratio", "summed"]
+__all__ = ["Rows", "Tracks", "heaviest", "meetings", "summed"]
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float64]
@@ -149,12 +149,6 @@ def _assign(row: Int, column: Int, weight: Float) -> Bool:
     graph = sp.coo_array((cost, ends), shape=(rows, columns + rows)).tocsr()
     taken = min_weight_full_bipartite_matching(graph)[1]
     return taken[row] == column
-
-
-def ratio(a: npt.ArrayLike, b: npt.ArrayLike) -> Float:
-    """A / b, NaN where b is 0."""
-    over, under = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
-    return np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
 
 
 def summed(counts: Mapping[str, Float], place: Int, size: int) -> dict[str, Float]:

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from apiece.metrics._answer import Answer, assign
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import CellMetric, Weights, ratio
+from apiece.metrics._cells import CellMetric, Weights
+from apiece.metrics._ratios import ratio
 
 __all__ = ["METRIC", "Aji", "overlap"]
 

@@ -28,9 +28,10 @@ import numpy.typing as npt
 
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells, mean_over, ratio
+from apiece.metrics._cells import Cells
 from apiece.metrics._match import IOU_THRESHOLDS, most
 from apiece.metrics._pairs import Pairs
+from apiece.metrics._ratios import mean_over, ratio
 
 __all__ = ["METRIC", "ApTau", "accuracy", "count", "f1"]
 
@@ -44,8 +45,7 @@ def accuracy(counts: npt.NDArray[np.number]) -> Float:
     >>> accuracy(np.array([[3, 1, 2], [0, 0, 0]])).tolist()
     [0.5, nan]
     """
-    total = counts.sum(-1)
-    return np.divide(counts[..., 0], total, out=np.full(total.shape, np.nan), where=total > 0)
+    return ratio(counts[..., 0], counts.sum(-1))
 
 
 def f1(counts: npt.NDArray[np.number]) -> Float:

@@ -25,8 +25,9 @@ import numpy.typing as npt
 
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells, ratio
+from apiece.metrics._cells import Cells
 from apiece.metrics._match import greedy
+from apiece.metrics._ratios import ratio
 from apiece.metrics._tally import need_scores
 
 __all__ = ["BINS", "METRIC", "Calibration", "Reliability", "bin_scores", "calibration_errors"]

@@ -27,9 +27,10 @@ import numpy.typing as npt
 from apiece.errors import ConfigError
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells, ratio
+from apiece.metrics._cells import Cells
 from apiece.metrics._match import greedy
 from apiece.metrics._pairs import Pairs
+from apiece.metrics._ratios import ratio
 
 __all__ = ["METRIC", "Confusion", "ConfusionMatrix", "confusion", "shares"]
 

@@ -27,7 +27,8 @@ import numpy.typing as npt
 
 from apiece.metrics._answer import Answer
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import CellMetric, Weights, ratio
+from apiece.metrics._cells import CellMetric, Weights
+from apiece.metrics._ratios import ratio
 
 __all__ = ["METRIC", "Counts", "count"]
 

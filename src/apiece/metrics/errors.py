@@ -30,11 +30,11 @@ import numpy.typing as npt
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._bootstrap import weighted_sums
-from apiece.metrics._cells import mean_over
 from apiece.metrics._errors_cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, joined, resampled_costs
 from apiece.metrics._errors_forms import FORMS, Forms, Near, forms
 from apiece.metrics._errors_kinds import KINDS, Nearest, Verdicts, verdicts
-from apiece.metrics._tally import need_scores
+from apiece.metrics._ratios import mean_over
+from apiece.metrics._tally import left_out, need_scores
 
 __all__ = ["METRIC", "Decomposition", "Errors", "Faults", "decomposition"]
 
@@ -201,7 +201,8 @@ class Errors:
             for k, name in enumerate(self.classes):
                 per_class[name] |= _keyed(costs[k], made.count_per_class[k], suffix)
         faults = _joined_faults(self._faults)
-        return MetricResult(numbers, per_class, extras | {"faults": faults}, self._notes(len(faults.index)))
+        notes = left_out(self.limit, self._given, len(faults.index), "the kinds of errors")
+        return MetricResult(numbers, per_class, extras | {"faults": faults}, notes)
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
         """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
@@ -212,15 +213,6 @@ class Errors:
             cost = resampled_costs(whole, len(self.classes), weights)
             numbers |= dict(zip(_keys(suffix), [*cost, *weighted_sums(weights, by_image).T], strict=True))
         return Resampled(numbers, {})
-
-    def _notes(self, judged: int) -> tuple[str, ...]:
-        """What the limit left out: a cap that bites says so."""
-        if judged == self._given:
-            return ()
-        return (
-            f"max_dets={self.limit} per image and class left {self._given - judged} of {self._given} predictions "
-            "out of the kinds of errors; raise it (--max-dets) where images hold more objects",
-        )
 
 
 METRIC = Errors

@@ -30,7 +30,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._tracks import Tracks, heaviest, meetings, ratio
+from apiece.metrics._ratios import ratio
+from apiece.metrics._tracks import Tracks, heaviest, meetings
 from apiece.metrics._tracks_log import TrackMetric
 
 __all__ = ["ALPHAS", "METRIC", "Hota", "count", "curves", "scores"]

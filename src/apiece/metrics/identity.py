@@ -21,7 +21,8 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._tracks import Tracks, heaviest, meetings, ratio
+from apiece.metrics._ratios import ratio
+from apiece.metrics._tracks import Tracks, heaviest, meetings
 from apiece.metrics._tracks_log import TrackMetric
 
 __all__ = ["METRIC", "MIN_IOU", "Identity", "count", "scores"]

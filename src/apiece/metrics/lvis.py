@@ -25,7 +25,7 @@ from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Searched
-from apiece.metrics._cells import mean_over
+from apiece.metrics._ratios import mean_over
 from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
 from apiece.metrics._tally_draws import resampled
 

@@ -30,7 +30,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.metrics._pairs import Pairs
-from apiece.metrics._tracks import Rows, Tracks, heaviest, ratio
+from apiece.metrics._ratios import ratio
+from apiece.metrics._tracks import Rows, Tracks, heaviest
 from apiece.metrics._tracks_log import TrackMetric
 
 __all__ = ["METRIC", "MIN_IOU", "Mots", "count", "match", "scores"]

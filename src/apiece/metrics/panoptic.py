@@ -30,8 +30,9 @@ from apiece.core._runs import Keys, offsets_of, union
 from apiece.metrics._answer import Answer, assign
 from apiece.metrics._base import Settings
 from apiece.metrics._batch import Batch, Side
-from apiece.metrics._cells import CellMetric, Weights, mean_over, ratio
+from apiece.metrics._cells import CellMetric, Weights
 from apiece.metrics._pairs import Pairs, Runs, mask_pairs
+from apiece.metrics._ratios import mean_over, ratio
 
 __all__ = ["METRIC", "Panoptic", "count", "quality"]
 

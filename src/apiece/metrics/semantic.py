@@ -23,8 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.metrics._batch import Batch
-from apiece.metrics._cells import CellMetric, Weights, mean_over, ratio
+from apiece.metrics._cells import CellMetric, Weights
 from apiece.metrics._class_map import class_pixels
+from apiece.metrics._ratios import mean_over, ratio
 
 __all__ = ["METRIC", "Semantic", "agreement"]
 

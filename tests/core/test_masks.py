@@ -177,6 +177,8 @@ def test_crop_shift_and_merge() -> None:
     assert masks.crop(1, 1, 5, 3).to_dense()[0].tolist() == [[False, False, True, False]] * 2
     assert masks.shift(10, -1, (4, 20)).boxes[0].tolist() == [10, 0, 14, 3]
     assert masks.shift(4, 0).area.tolist() == [0, 0]
+    for window in ((0, 2, 4, 2), (2, 0, 2, 4), (2, 2, 2, 2)):  # without pixels, in the middle of masks
+        assert masks.crop(*window) == Masks.empty((window[3] - window[1], window[2] - window[0]), 2)
     assert (masks.union().to_dense()[0] == RING | TWO_PARTS).all()
     merged = masks.merge([2, 2], 3)
     assert merged.area.tolist() == [0, 0, (RING | TWO_PARTS).sum()]

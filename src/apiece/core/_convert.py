@@ -30,7 +30,8 @@ def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int,
         raise InvalidInstancesError(
             f"the window x0, y0, x1, y1 = {left}, {top}, {right}, {bottom} is turned inside out"
         )
-    kept = np.flatnonzero((x >= left) & (x < right) & (y1 > top) & (y0 < bottom))
+    # a window without height lies inside a run, too
+    kept = np.flatnonzero((x >= left) & (x < right) & (y1 > top) & (y0 < bottom) & (top < bottom))
     y0 = np.maximum(y0[kept].astype(np.int64), top)
     y1 = np.minimum(y1[kept].astype(np.int64), bottom)
     return owner[kept], x[kept].astype(np.int64), y0, y1

@@ -138,6 +138,20 @@ def test_measure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown["units"]["area"] == "px"
 
 
+def test_measure_says_what_it_goes_without(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "images" / "5.png").unlink()
+    assert run("measure", data / "found.json") == 0
+    err = capsys.readouterr().err
+    assert f"1 of 8 images are not there, such as {data / 'images' / '5.png'}: measuring masks only" in err
+    assert "no intensities, no pixel size" in err
+    assert run("measure", data / "found.json", "--conf", "50") == 1
+    assert "conf must be from 0 to 1, got 50" in capsys.readouterr().err
+    assert run("split", data / "truth.json") == 0
+    (data / "truth.json").unlink()
+    assert run("measure", data) == 1
+    assert f"name one of its parts, such as {data / 'train.json'}" in capsys.readouterr().err
+
+
 def test_measure_leaves_out_what_is_broken(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads((data / "found.json").read_text())
     document["annotations"][0]["segmentation"]["counts"] = "]]"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apiece.cli._output import note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
+from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
     from apiece.measure import Table
@@ -37,7 +38,7 @@ def measure(
     Parameters
     ----------
     predictions
-        Label file: predictions or truth.
+        Label file or folder: predictions or truth.
     pixel_size
         Physical size of a pixel, such as "0.5 um" or "0.5 x 0.4 um"; by default the image file's own, else pixels.
     images
@@ -53,18 +54,27 @@ def measure(
     json
         One JSON object with rows and summary on standard output instead; no file unless --out.
     """
-    from apiece import formats
     from apiece.core.image import PixelSize
-    from apiece.datasets.dataset import BadEntries
+    from apiece.datasets.dataset import BadEntries, open_sources
     from apiece.images import read_image
     from apiece.measure import Table, measure_many
 
+    if not 0 <= conf <= 1:
+        raise ConfigError(f"conf must be from 0 to 1, got {conf:g}")
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     bad = BadEntries() if skip_bad else None
-    labels = formats.read(predictions, images=images, on_bad=bad)
-    at_hand = intensities and all(ref.path.is_file() for ref in labels.refs)
-    if intensities and not at_hand:
-        note("images not found beside the labels: measuring masks only (say where they are with --images)")
+    sources = list(open_sources(predictions, images, on_bad=bad).values())
+    if len(sources) > 1:
+        raise ConfigError(f"{predictions} is divided; name one of its parts, such as {sources[0].path}")
+    labels = sources[0].labels
+    absent = [ref.path for ref in labels.refs if not ref.path.is_file()]
+    at_hand = intensities and not absent
+    if intensities and absent:
+        lacking = "no intensities" if size is not None else "no intensities, no pixel size"
+        note(
+            f"{len(absent):,} of {len(labels):,} images are not there, such as {absent[0]}: measuring masks only, "
+            f"{lacking} (say where images are with --images)"
+        )
     read = (lambda ref: read_image(ref.path, page=ref.page)) if at_hand else None
     records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
     tables = []

@@ -80,7 +80,7 @@ def predict(
             max_instances=max_instances,
             progress=lambda done, total, name: step(done, total),
         )
-    for line in (*summary.bad, *summary.lost):
+    for line in summary.lost:  # images that were left out have been named on the way
         note(f"apiece: {line}")
     if json:
         print_json(
@@ -94,7 +94,7 @@ def predict(
             }
         )
         return
-    title = f"{summary.instances:,} instances on {summary.images:,} images"
+    title = f"{summary.instances:,} instances on {summary.images:,} image{'s' * (summary.images != 1)}"
     print_table(title, ("class", "instances"), list(summary.per_class.items()))
     for path in summary.files:
         note(f"wrote {path}")

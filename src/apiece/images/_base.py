@@ -142,7 +142,8 @@ def check_page(path: Path, page: int | None, pages: int, what: str = "pages") ->
     """
     if page is None:
         if pages != 1:
-            raise ImageError(path, f"holds {pages} {what}; say which with page=0 to page={pages - 1}")
+            one = f"say which with page=0 to page={pages - 1}, or save the one you mean as a file of its own"
+            raise ImageError(path, f"holds {pages} {what}; {one}")
         return 0
     if not 0 <= page < pages:
         raise ImageError(path, f"has no page {page}; it holds {pages} {what}, counted from 0")

@@ -125,7 +125,7 @@ def measure_many(
         if bool(found) != bool(unit):
             raise ConfigError(
                 f"image {name!r} has {'a' if found else 'no'} pixel size, those before it have "
-                f"{'none' if found else 'one'}; give one for all, such as pixel_size='0.5 um', or measure them apart"
+                f"{'none' if found else 'one'}; give one for all (--pixel-size '0.5 um'), or measure them apart"
             )
         if size is not None and unit:
             size = size.to(unit)

@@ -282,7 +282,7 @@ def _write_label_map(
         return formats.write([(ref, bare)], path, format="labelmap", allow_lossy=allow_lossy)
     except LossyFormatError as error:
         shown = folder.parent.parent / folder.name
-        hint = "allow_lossy puts the smallest on top; coco keeps all of it"
+        hint = "allow_lossy (--allow-lossy) puts the smallest on top; coco keeps all of it"
         raise LossyFormatError(shown, f"{error.reason} ({hint})") from error
 
 

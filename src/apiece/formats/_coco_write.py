@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -230,9 +231,8 @@ def _encode(masks: list[Masks]) -> list[_Encoded]:
     for members in groups.values():
         joined = Masks.concatenate([masks[k] for k in members])
         texts = [rle["counts"] for rle in joined.to_coco()]
-        boxes = joined.boxes.astype(np.int64)  # of pixels, so whole; shorter than as floats, and faster to write
-        boxes[:, 2:] -= boxes[:, :2]
-        areas, rows = joined.area.tolist(), boxes.tolist()
+        # boxes of pixels are whole; as integers they are shorter, and faster to write
+        areas, rows = joined.area.tolist(), to_xywh(joined.boxes).astype(np.int64).tolist()
         ends = itertools.accumulate(len(masks[k]) for k in members)
         for k, end in zip(members, ends, strict=True):
             part = slice(end - len(masks[k]), end)

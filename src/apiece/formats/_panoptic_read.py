@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
+from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -216,9 +217,8 @@ class PanopticSet:
         rows = rows[~absent]
         masks = masks[np.searchsorted(values, segments.ids[rows])]
         attributes: dict[str, npt.NDArray[Any]] = {}
-        boxes = masks.boxes.astype(np.float64)
-        boxes[:, 2:] -= boxes[:, :2]
-        for key, stated, own in (("area", segments.area, masks.area), ("bbox", segments.bbox, boxes)):
+        measured = (("area", segments.area, masks.area), ("bbox", segments.bbox, to_xywh(masks.boxes)))
+        for key, stated, own in measured:
             if stated is not None:
                 said = np.where(np.isnan(stated[rows]), own, stated[rows])
                 if (said != own).any():

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -195,7 +196,7 @@ class CocoSet:
             values = np.where(np.isnan(notes.area[rows]), masks.area, notes.area[rows])
             found.append(("area", values, values != masks.area))
         if notes.bbox is not None:
-            boxes = xywh(masks)
+            boxes = to_xywh(masks.boxes)
             values = np.where(np.isnan(notes.bbox[rows]), boxes, notes.bbox[rows])
             found.append(("bbox", values, (values != boxes).any(axis=1)))
         return [one for one in found if one[2].any()]
@@ -236,13 +237,6 @@ class CocoSet:
                 refuse(FormatError(self.table.path, f"{self.table.key}[{place}].segmentation: {reason}"), self.on_bad)
         rows = rows[~np.isin(rows, list(faults))]
         return rows, segments.masks(rows, size)
-
-
-def xywh(masks: Masks) -> npt.NDArray[np.float64]:
-    """Tight boxes as COCO writes them: x, y, width, height."""
-    boxes = masks.boxes.astype(np.float64)
-    boxes[:, 2:] -= boxes[:, :2]
-    return boxes
 
 
 @uncollected()

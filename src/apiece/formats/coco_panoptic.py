@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
+from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
@@ -179,14 +180,12 @@ class _Writer:
         return file
 
     def _segments(self, ref: ImageRef, instances: Instances, ids: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-        boxes = instances.boxes.astype(np.float64)
-        boxes[:, 2:] -= boxes[:, :2]
         columns: dict[str, list[Any]] = {
             "id": ids.tolist(),
             "category_id": [self.category_ids[i] for i in instances.labels.tolist()],
             "iscrowd": instances.crowd.astype(int).tolist(),
             "area": instances.masks.area.tolist(),
-            "bbox": boxes.astype(np.int64).tolist(),
+            "bbox": to_xywh(instances.boxes).astype(np.int64).tolist(),
         }
         if instances.scores is not None:
             columns["score"] = instances.scores.tolist()

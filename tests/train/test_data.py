@@ -65,6 +65,16 @@ def test_without_augmentation_crops_are_what_prediction_sees(tmp_path: Path) -> 
     assert np.allclose(crop.image, normalise(pixels, spec), atol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "base"), [(np.uint32, 2**31), (np.float64, 1e12)])
+def test_deep_values_lose_nothing_in_training_either(tmp_path: Path, dtype: type, base: float) -> None:
+    pixels = (noise((64, 64, 1), np.float64) + base).astype(dtype)  # float32 cannot tell these values apart
+    spec = ModelInput(1, mean=(0.0,), std=(1.0,))
+    made = crops(dataset(tmp_path, [pixels]), spec, strength=0.0).sample(Draw(0, 0, 0))
+    wanted = normalise(pixels, spec)
+    assert np.allclose(made.image, wanted, atol=1e-3)
+    assert np.ptp(wanted) > 0.9
+
+
 def test_batches(tmp_path: Path) -> None:
     data = dataset(tmp_path, [noise((80, 90, 3)), noise((40, 40, 1))])
     made = crops(data, ModelInput(3))

@@ -6,6 +6,7 @@ resumed run sees the batches it would have seen, whatever the number of loader p
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from apiece.datasets.dataset import Dataset
 from apiece.errors import ApieceError, DataError
 from apiece.models._base import ModelInput, Targets
 from apiece.transforms import Compose, Sample, default_colour, default_geometry
-from apiece.transforms._input import input_size, match_channels, value_limits
+from apiece.transforms._input import input_size, match_channels, normalise, value_limits
 from apiece.transforms.geometric import scaled
 
 __all__ = [
@@ -209,6 +210,8 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         self.store, self.encode, self.model_config, self.seed = store, encode, model_config, seed
         self.crop, self.strength, self.upright = crop, strength, upright
         self.colour = default_colour(strength, value_range=(0.0, 1.0))
+        channels = store.spec.channels
+        self.plain = dataclasses.replace(store.spec, mean=(0.0,) * channels, std=(1.0,) * channels)
 
     def __getitem__(self, draw: Draw) -> Item | ApieceError:
         try:
@@ -227,18 +230,16 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         """The crop, normalised, before it is encoded."""
         rng = np.random.default_rng([self.seed, draw.step, draw.slot])
         loaded = self.store[draw.index]
-        low, high = loaded.limits
         # what lies outside an image is either like the image, or like the padding that prediction adds
         geometry: Compose = default_geometry(
             (self.crop, self.crop),
             self.strength,
             any_angle=not self.upright,
-            fill="median" if rng.random() < 0.5 else low,
+            fill="median" if rng.random() < 0.5 else loaded.limits[0],
         )
         cut = geometry(loaded.sample, rng)
         # limits are the whole image's: a crop of background must not be stretched to full range
-        scaled_pixels = (cut.image.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
-        light = self.colour(Sample(scaled_pixels, cut.instances), rng)
+        light = self.colour(Sample(normalise(cut.image, self.plain, loaded.limits), cut.instances), rng)
         spec = self.store.spec
         pixels = (light.image - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
         return Sample(pixels, light.instances)

@@ -14,9 +14,11 @@ from torch import nn
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
+from apiece.errors import TrainingError
 from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models._base import Architecture, DecodeOptions, ModelInput
 from apiece.predict.evaluation import LOWEST
+from apiece.predict.predictor import out_of_memory
 from apiece.transforms._input import prepare
 
 __all__ = ["Validation", "Validator"]
@@ -70,6 +72,11 @@ class Validator:
 
         None if it was not done within ``limit`` seconds: a model that has learned little finds thousands of objects
         everywhere, and what it is worth is known.
+
+        Raises
+        ------
+        TrainingError
+            if memory runs out with an image.
         """
         module.eval()
         try:
@@ -84,12 +91,25 @@ class Validator:
             if end is not None and time.monotonic() > end:
                 raise _OutOfTime
             image, truth = self._record(i)
-            array, frame = prepare(image, self.spec, self.architecture.stride)
-            batch = torch.from_numpy(array)[None].to(self.device).contiguous(memory_format=torch.channels_last)
-            with torch.inference_mode():
-                outputs: Any = module(batch)
-                (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
-            yield truth, self.options.finished(predicted)
+            try:
+                predicted = self._predicted(module, image)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                height, width = image.size
+                raise TrainingError(
+                    f"memory runs out in validation with {self.data.refs[i].name} of {height} x {width} pixels: images "
+                    "are validated whole; lower imgsz, choose a smaller model, or cut large images into smaller ones"
+                ) from error
+            yield truth, predicted
+
+    def _predicted(self, module: nn.Module, image: Image) -> Instances:
+        array, frame = prepare(image, self.spec, self.architecture.stride)
+        batch = torch.from_numpy(array)[None].to(self.device).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            outputs: Any = module(batch)
+            (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
+        return self.options.finished(predicted)
 
     def _record(self, index: int) -> tuple[Image, Instances]:
         if index in self._kept:

@@ -20,13 +20,12 @@ from apiece.formats._base import Record
 from apiece.formats._files import atomic_file
 from apiece.formats._json import dump_json
 
-__all__ = ["Dialect", "categories_of", "write", "write_coco"]
+__all__ = ["Dialect", "ImageTable", "categories_of", "write", "write_coco"]
 
 _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
 _CROWD = (', "iscrowd": 0', ', "iscrowd": 1')
-_IMAGE = frozenset(["id", "file_name", "height", "width"])
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def write_coco(
         for batch in _batches(records):
             writer.annotations(out, batch)
         out.write('\n],\n"images": [')
-        for i, line in enumerate(writer.images):
+        for i, line in enumerate(writer.images.lines):
             out.write(("\n" if i == 0 else ",\n") + line)
         out.write("\n]")
         if dialect.categories is not None:
@@ -116,7 +115,7 @@ class _Ids:
         self.used.update(found)
         return found
 
-    def claim(self, wanted: list[int]) -> bool:
+    def claim(self, wanted: list[Any]) -> bool:
         """Take all of them, or none if one is taken or occurs twice."""
         distinct = set(wanted)
         if len(distinct) < len(wanted) or not self.used.isdisjoint(distinct):
@@ -125,12 +124,39 @@ class _Ids:
         return True
 
 
+@dataclass
+class ImageTable:
+    """What is written under ``images``."""
+
+    path: Path
+    lines: list[str] = field(default_factory=list)
+    """An entry each, as JSON."""
+    _ids: _Ids = field(default_factory=_Ids)
+
+    def add(self, ref: ImageRef, size: tuple[int, int], extras: Mapping[str, Any]) -> int | str:
+        """Note an image of (height, width) and its further values; the id it has in the file.
+
+        Raises
+        ------
+        FormatError
+            if its id is another's already.
+        LossyFormatError
+            for values that JSON cannot hold.
+        """
+        number: int | str = self._ids.free(1)[0] if ref.id is None else ref.id
+        if ref.id is not None and not self._ids.claim([number]):
+            raise FormatError(self.path, f"image {ref.name!r}: id {number!r} is another image's already")
+        entry = {"id": number, "file_name": ref.name, "height": size[0], "width": size[1]}
+        entry |= {k: v for k, v in extras.items() if k not in entry}
+        self.lines.append(dump_json(self.path, entry, f"image {ref.name!r}"))
+        return number
+
+
 class _Writer:
     def __init__(self, path: Path, category_ids: list[int], dialect: Dialect) -> None:
         self.path, self.category_ids, self.dialect = path, category_ids, dialect
         self.known = set(category_ids)
-        self.images: list[str] = []
-        self.image_ids, self.ids = _Ids(), _Ids()
+        self.images, self.ids = ImageTable(path), _Ids()
         self.begun = False
 
     def annotations(self, out: IO[str], batch: list[Record]) -> None:
@@ -144,19 +170,10 @@ class _Writer:
 
     def _image(self, ref: ImageRef, instances: Instances) -> str:
         """Note the image; its id as JSON."""
-        if ref.id is None:
-            number: int | str = self.image_ids.free(1)[0]
-        else:
-            number = ref.id
-            if number in self.image_ids.used:
-                raise FormatError(self.path, f"image {ref.name!r}: id {number!r} is another image's already")
-            self.image_ids.used.add(number)
-        height, width = instances.size
-        extras = {k: v for k, v in ref.attributes.items() if k not in _IMAGE}
+        extras = ref.attributes
         if self.dialect.image is not None:
-            extras = dict(self.dialect.image(extras, self.known, f"image {ref.name!r}"))
-        entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
-        self.images.append(dump_json(self.path, entry, f"image {ref.name!r}"))
+            extras = self.dialect.image(extras, self.known, f"image {ref.name!r}")
+        number = self.images.add(ref, instances.size, extras)
         return str(number) if type(number) is int else json.dumps(number)
 
     def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:

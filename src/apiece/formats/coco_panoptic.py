@@ -31,7 +31,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats._coco_kinds import kind_of_coco
 from apiece.formats._coco_table import open_document, read_categories, read_images
-from apiece.formats._coco_write import categories_of
+from apiece.formats._coco_write import ImageTable, categories_of
 from apiece.formats._files import atomic_file, atomic_folder, pick_folder
 from apiece.formats._json import dump_json
 from apiece.formats._panoptic_read import HIGHEST, PanopticSet, read_segments
@@ -39,7 +39,6 @@ from apiece.formats._panoptic_read import HIGHEST, PanopticSet, read_segments
 __all__ = ["FORMAT"]
 
 _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
-_IMAGE = frozenset(["id", "file_name", "height", "width"])
 _STATED: tuple[tuple[str, tuple[int, ...]], ...] = (("area", ()), ("bbox", (4,)))
 
 
@@ -127,20 +126,18 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             out.write('"annotations": [')
             for i, (ref, instances) in enumerate(records):
                 out.write(("," if i else "") + "\n" + writer.annotation(ref, instances))
-            out.write('\n],\n"images": [\n' + ",\n".join(writer.images) + "\n]}\n")
+            out.write('\n],\n"images": [\n' + ",\n".join(writer.images.lines) + "\n]}\n")
 
 
 class _Writer:
     def __init__(self, path: Path, pngs: Path, category_ids: list[int]) -> None:
         self.path, self.pngs, self.category_ids = path, pngs, category_ids
-        self.images: list[str] = []
-        self.used: set[int | str] = set()
+        self.images = ImageTable(path)
         self.files: dict[str, str] = {}
-        self.last = 0
 
     def annotation(self, ref: ImageRef, instances: Instances) -> str:
         """Write the PNG, note the image; the annotation as JSON."""
-        number, file = self._image(ref, instances), self._file(ref)
+        number, file = self.images.add(ref, instances.size, ref.attributes), self._file(ref)
         ids = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
         if len(ids) and int(ids.max()) > HIGHEST:
             raise LossyFormatError(self.path, f"image {ref.name!r}: {len(ids)} instances need more than {HIGHEST} ids")
@@ -152,22 +149,6 @@ class _Writer:
         )
         entry = {"image_id": number, "file_name": file, "segments_info": self._segments(ref, instances, ids)}
         return dump_json(self.path, entry, f"image {ref.name!r}")
-
-    def _image(self, ref: ImageRef, instances: Instances) -> int | str:
-        number = ref.id
-        if number is None:
-            self.last += 1
-            while self.last in self.used:
-                self.last += 1
-            number = self.last
-        if number in self.used:
-            raise FormatError(self.path, f"image {ref.name!r}: id {number!r} is another image's already")
-        self.used.add(number)
-        height, width = instances.size
-        extras = {k: v for k, v in ref.attributes.items() if k not in _IMAGE}
-        entry = {"id": number, "file_name": ref.name, "height": height, "width": width} | extras
-        self.images.append(dump_json(self.path, entry, f"image {ref.name!r}"))
-        return number
 
     def _file(self, ref: ImageRef) -> str:
         name = PurePosixPath(ref.name.replace("\\", "/"))

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -243,3 +244,25 @@ def test_train_refuses_what_cannot_be(data: Path, capsys: pytest.CaptureFixture[
     config.write_text("lr: -1\n")
     assert run("train", "--config", config) == 1
     assert "lr must be above 0" in capsys.readouterr().err
+
+
+def test_what_the_command_line_has_wrong_leads_to_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("predict", "photos", "--modl", "runs/bolts") == 2
+    err = capsys.readouterr().err
+    assert "Did you mean --model?" in err
+    assert err.endswith("apiece predict --help shows examples\n")
+    assert run("predikt") == 2
+    assert "examples" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [("train", ["upright", "one-piece"]), ("measure", ["intensities"]), ("check", []), ("merge", [])],
+)
+def test_help_names_a_negative_only_of_what_is_on_or_open(
+    capsys: pytest.CaptureFixture[str], command: str, kept: list[str]
+) -> None:
+    assert run(command, "--help") == 0
+    options = capsys.readouterr().out.partition("Parameters")[2]
+    found = re.findall(r"--(?:no|empty)-([\w-]+)", options)
+    assert found == (["images"] if command == "check" else kept)

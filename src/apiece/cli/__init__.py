@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from apiece import __version__, _plugins
 from apiece.errors import ApieceError
@@ -26,7 +26,9 @@ A first look, without data: `apiece demo`. Help with examples: `apiece COMMAND -
 
 
 def _app(asked: str) -> App:
-    app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown")
+    # a flag has a --no- only where it says so: where it is on, or left to the data, by default
+    plain = Parameter(negative_bool=(), negative_iterable=())
+    app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown", default_parameter=plain)
     for name in _plugins.names("apiece.cli"):
         # a line given here would stand in place of the command's own help, examples and all
         line = {} if name == asked else {"help": _summary(name)}
@@ -56,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = _app(tokens[0] if tokens else "")
         code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
+        if tokens and tokens[0] in _plugins.names("apiece.cli"):
+            print(f"apiece {tokens[0]} --help shows examples", file=sys.stderr)  # noqa: T201
         code = 2
     except ApieceError as error:
         print(f"apiece: {error}", file=sys.stderr)  # noqa: T201  # the one place where errors become text

@@ -20,7 +20,7 @@ __all__ = ["Drop", "Images", "next_steps", "report_bad", "show_written", "withou
 
 Images = Literal["link", "copy", "leave"]
 Droppable = Literal["classes", "ids", "scores", "crowd", "attributes"]
-Drop = Annotated[tuple[Droppable, ...], Parameter(consume_multiple=True, negative="")]
+Drop = Annotated[tuple[Droppable, ...], Parameter(consume_multiple=True)]
 _MOST = 20  # lines of one kind on a terminal
 
 

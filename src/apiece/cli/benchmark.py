@@ -26,9 +26,9 @@ _LEFT_OUT = ("p90 ms", "train MB", "train GPU MB", "steps", "input px")
 class _Settings(BenchmarkConfig):
     """`BenchmarkConfig`, where one flag takes several values."""
 
-    trained: Annotated[tuple[Path, ...], Parameter(consume_multiple=True, negative="")] = ()
-    set: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
-    imgsz: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = ()
+    trained: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = ()
+    set: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    imgsz: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
 
 
 def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings(), json: bool = False) -> int:

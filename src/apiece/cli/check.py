@@ -28,7 +28,7 @@ _MOST = 10  # labels that all findings together speak against
 _EACH = 16  # images from which a process of its own is faster
 _NAME = 34  # characters of an image's name there
 
-Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")]
+Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def check(
     /,
     *,
     images: Path | None = None,
-    no_images: Annotated[bool, Parameter(negative="")] = False,
+    no_images: bool = False,
     only: Several = (),
     skip: Several = (),
     settings: Annotated[_Settings, Parameter(name="*")] = _Settings(),

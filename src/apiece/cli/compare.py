@@ -29,7 +29,7 @@ def compare(
     images: Path | None = None,
     by: str = "mask_ap",
     metrics: str = "coco,ap_tau",
-    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (1, 10, 100),
+    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 10, 100),
     bootstrap: int = 1000,
     seed: int = 0,
     device: str = "auto",

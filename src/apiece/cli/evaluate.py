@@ -47,7 +47,7 @@ def evaluate(
     split: str | None = None,
     images: Path | None = None,
     metrics: str = "coco,ap_tau",
-    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (1, 10, 100),
+    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 10, 100),
     bootstrap: int = 200,
     seed: int = 0,
     device: str = "auto",

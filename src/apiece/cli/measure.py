@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
 
 from apiece.cli._output import note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
@@ -22,7 +24,7 @@ def measure(
     *,
     pixel_size: str | None = None,
     images: Path | None = None,
-    intensities: bool = True,
+    intensities: Annotated[bool, Parameter(negative="--no-intensities")] = True,
     conf: float = 0.0,
     out: Path | None = None,
     skip_bad: bool = False,

@@ -17,9 +17,11 @@ __all__ = ["train"]
 
 @dataclass(frozen=True)
 class _Settings(TrainConfig):
-    """`TrainConfig`, whose architecture settings come as ``--set key=value``."""
+    """`TrainConfig`, whose architecture settings come as ``--set key=value``; what the data decides has a ``--no-``."""
 
     model_settings: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
+    upright: Annotated[bool | None, Parameter(negative="--no-upright")] = None
+    one_piece: Annotated[bool | None, Parameter(negative="--no-one-piece")] = None
 
 
 def train(

@@ -170,3 +170,18 @@ def test_predictions_of_nothing_and_of_everything(name: str, scenes: list[Labell
 @every_family
 def test_it_changes_nothing_and_says_the_same_again(name: str, scenes: list[Labelled]) -> None:
     assert run(name, scenes) == run(name, scenes)
+
+
+@pytest.mark.parametrize("name", [n for n in names() if load(n).remember is not None])
+def test_what_is_remembered_is_small(name: str) -> None:
+    """A set may have millions of instances: no more than a few hundred bytes of each."""
+    rows, columns = np.mgrid[:25, :25] - 12
+    corners = np.stack(np.meshgrid(np.arange(14), np.arange(14)), -1).reshape(-1, 2) * 30
+    masks = Masks.from_crops([rows**2 + columns**2 <= 144] * len(corners), corners, (420, 420))
+    pixels = np.random.default_rng(0).integers(0, 255, (420, 420, 3), dtype=np.uint8)
+    instances = Instances(masks, scores=np.linspace(0, 1, len(masks)))
+    ref = ImageRef(Path("a.png"), "01/t000.tif")
+    labelled = Labelled("train", 0, ref, instances.replace(ids=np.arange(len(masks))), Image(pixels), None, instances)
+    kept = load(name).remember
+    assert kept is not None
+    assert len(pickle.dumps(kept(labelled, Settings()))) < 500 * len(masks)

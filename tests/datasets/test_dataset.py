@@ -171,6 +171,7 @@ def test_subsets(tmp_path: Path) -> None:
     assert [r.name for r in part.refs] == ["c.png", "a.png"]
     assert [i.path.name for i, _ in part] == ["c.png", "a.png"]
     assert part[0][1] == data[2][1]
+    assert part.refs is part.refs  # looked up for every sample of a training
     formats.write(part.labels, tmp_path / "part.json")
     assert [r.name for r in formats.read(tmp_path / "part.json").refs] == ["c.png", "a.png"]
 
@@ -178,8 +179,13 @@ def test_subsets(tmp_path: Path) -> None:
 def test_pickled_for_workers(tmp_path: Path) -> None:
     data = open_data(save(tmp_path / "a.json", ["a.png", "b.png"]))["train"]
     assert data.refs
-    again = pickle.loads(pickle.dumps(data.subset([1])))
+    part = data.subset([1])
+    before = len(pickle.dumps(part))
+    assert part.refs
+    assert len(pickle.dumps(part)) == before
+    again = pickle.loads(pickle.dumps(part))
     assert again[0][1] == data[1][1]
+    assert again.refs == part.refs
 
 
 def test_fingerprint(tmp_path: Path) -> None:

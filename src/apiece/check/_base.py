@@ -14,12 +14,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from apiece.core._runs import Int
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, FormatError
 from apiece.formats import LabelSet
 
-__all__ = ["LEVELS", "Check", "Finding", "Kind", "Labelled", "Level", "Place", "Repair", "SetFacts", "Settings"]
+__all__ = [
+    "LEVELS", "Check", "Finding", "Kind", "Labelled", "Level", "Place", "Places", "Repair", "SetFacts", "Settings",
+]  # fmt: skip
 
 Level = Literal["error", "warning", "note"]
 """``error``: labels contradict themselves or their images. ``warning``: probably a mistake. ``note``: worth knowing."""
@@ -95,6 +98,11 @@ class Labelled:
         around = None if box is None else tuple(float(v) for v in np.asarray(box, np.float64).ravel())
         return Place(self.split, self.ref.name, self.index, tuple(int(i) for i in instances), around)
 
+    def places(self, instances: Int) -> Places:
+        """The place of each of these instances."""
+        boxes = self.instances.boxes[instances]
+        return Places(self.split, self.ref.name, self.index, instances.astype(np.int32), boxes)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -110,6 +118,22 @@ class Place:
     """Positions of instances in the image's labels."""
     box: tuple[float, ...] | None = None
     """Where to look: half-open xyxy in pixels; None for the whole image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Single instances of an image in arrays: what `Check.remember` keeps of thousands should cost little."""
+
+    split: str
+    image: str
+    index: int
+    at: npt.NDArray[np.int32]
+    """(N,) Positions in the image's labels."""
+    boxes: npt.NDArray[np.float32]
+    """(N, 4) Half-open xyxy in pixels."""
+
+    def __getitem__(self, k: int) -> Place:
+        return Place(self.split, self.image, self.index, (int(self.at[k]),), tuple(self.boxes[k].tolist()))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, Places, SetFacts, Settings
 from apiece.core._runs import Bool, Int
 
 __all__ = ["CHECK"]
@@ -23,15 +23,11 @@ Float = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Kept:
-    """Of one image: position, class, pixels and box of each mask, and whether the border cuts it."""
+    """Of one image: place, class and pixels of each mask, and whether the border cuts it."""
 
-    split: str
-    image: str
-    index: int
-    at: Int
+    places: Places
     label: Int
     area: Int
-    box: npt.NDArray[np.float32]
     cut: Bool
 
 
@@ -42,20 +38,18 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         return None
     box, (height, width) = instances.boxes[at], instances.size
     cut = (box[:, :2] == 0).any(1) | (box[:, 2] == width) | (box[:, 3] == height)
-    area = instances.masks.area[at]
-    return _Kept(labelled.split, labelled.ref.name, labelled.index, at, instances.labels[at], area, box, cut)
+    return _Kept(labelled.places(at), instances.labels[at], instances.masks.area[at], cut)
 
 
 def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
     if not kept:
         return
-    image = np.repeat(np.arange(len(kept)), [len(k.at) for k in kept])
-    label, area, cut, at = (np.concatenate([getattr(k, name) for k in kept]) for name in ("label", "area", "cut", "at"))
-    box = np.concatenate([k.box for k in kept])
+    image = np.repeat(np.arange(len(kept)), [len(k.label) for k in kept])
+    first = np.searchsorted(image, np.arange(len(kept)))
+    label, area, cut = (np.concatenate([getattr(k, name) for k in kept]) for name in ("label", "area", "cut"))
 
     def place(i: int) -> Place:
-        k = kept[image[i]]
-        return Place(k.split, k.image, k.index, (int(at[i]),), tuple(float(v) for v in box[i]))
+        return kept[image[i]].places[i - int(first[image[i]])]
 
     for c, name in enumerate(facts.classes):
         own = np.flatnonzero((label == c) & ~cut)
@@ -73,13 +67,13 @@ def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Ite
         if len(cut_own):
             total = len(own) + len(cut_own)
             images = len(np.unique(image[cut_own]))
-            first = cut_own[np.argmin(area[cut_own])]
+            least = int(cut_own[np.argmin(area[cut_own])])
             yield Finding(
                 "cut",
                 f"{name}: the image border cuts {len(cut_own):,} of {total:,} masks, in {images:,} images; "
-                f"the least is left of this one, {area[first]:,} pixels",
+                f"the least is left of this one, {area[least]:,} pixels",
                 0.1,
-                place(int(first)),
+                place(least),
             )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, Places, SetFacts, Settings
 from apiece.check._shapes import closed, grown, holes_in, hulls
 from apiece.core._runs import Bool, Int
 from apiece.ops.overlap import intersections
@@ -28,13 +28,14 @@ ORDINARY = 0.25
 
 @dataclass(frozen=True)
 class _Kept:
-    """Of one image: class, pixels, whether there is a true hole and whether all of it is seen, per mask; pinholes."""
+    """Of one image: class, pixels, whether there is a true hole, whether all of it is seen, and place, per mask;
+    pinholes."""
 
     label: Int
     area: Int
     pierced: Bool
     whole: Bool
-    places: tuple[Place | None, ...]
+    places: Places
     pinholes: tuple[tuple[int, Finding], ...]
 
 
@@ -57,8 +58,7 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
             place = labelled.place(int(chosen[k]))
             pinholes.append((int(label[k]), _pinhole(name, tiny, int(masks.area[k]), place)))
     whole = _seen_whole(labelled, chosen)
-    places = tuple(labelled.place(int(chosen[k])) if whole[k] and not pierced[k] else None for k in range(len(chosen)))
-    return _Kept(label, masks.area, pierced, whole, places, tuple(pinholes))
+    return _Kept(label, masks.area, pierced, whole, labelled.places(chosen), tuple(pinholes))
 
 
 def _pinhole(name: str, tiny: Int, area: int, place: Place) -> Finding:
@@ -86,7 +86,8 @@ def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Ite
     label, area, pierced, whole = (
         np.concatenate([getattr(k, name) for k in kept]) for name in ("label", "area", "pierced", "whole")
     )
-    places = [p for k in kept for p in k.places]
+    image = np.repeat(np.arange(len(kept)), [len(k.label) for k in kept])
+    first = np.searchsorted(image, np.arange(len(kept)))
     for c, name in enumerate(facts.classes):
         own = np.flatnonzero((label == c) & whole)
         share = pierced[own].mean() if len(own) else 0.0
@@ -94,10 +95,9 @@ def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Ite
             continue
         typical = np.median(area[own])
         for k in own[~pierced[own] & (area[own] >= typical / 4)].tolist():
-            place = places[k]
-            if place is not None:
-                message = f"{name}: no hole in this mask, but in {share:.0%} of {len(own):,} others that are seen whole"
-                yield Finding("no_hole", message, float((share - ALWAYS) / (1 - ALWAYS)) * 0.5 + 0.4, place)
+            place = kept[image[k]].places[k - int(first[image[k]])]
+            message = f"{name}: no hole in this mask, but in {share:.0%} of {len(own):,} others that are seen whole"
+            yield Finding("no_hole", message, float((share - ALWAYS) / (1 - ALWAYS)) * 0.5 + 0.4, place)
     pinholes = [found for k in kept for found in k.pinholes]
     total = np.bincount(label, minlength=len(facts.classes))
     number = np.bincount([at for at, _ in pinholes], minlength=len(facts.classes))

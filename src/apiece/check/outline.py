@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._base import Check, Finding, Kind, Labelled, Places, SetFacts, Settings
 from apiece.check._shapes_outline import OFFSETS, edges, outlines
 from apiece.core._runs import Int
 
@@ -55,7 +55,7 @@ class _Kept:
     bulged: Short
     bulged_error: Short
     corners: Int
-    places: tuple[Place, ...]
+    places: Places
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
@@ -80,7 +80,6 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     for lo, hi in itertools.pairwise(_chunks(cuts)):
         rows = slice(cuts[lo], cuts[hi])
         pieces.append(_compared(strength[rows], normal[rows], arc[rows], cuts[lo:hi] - cuts[lo]))
-    places = tuple(labelled.place(int(i)) for i in chosen[seen])
     grown, grown_error, moved, moved_error, bulged, bulged_error = (
         np.concatenate(column) for column in zip(*pieces, strict=True)
     )
@@ -93,7 +92,7 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         bulged,
         bulged_error,
         found.corners[seen],
-        places,
+        labelled.places(chosen[seen]),
     )
 
 

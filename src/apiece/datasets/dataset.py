@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,15 @@ class Subset:
         """Class names of the whole set."""
         return self.labels.classes
 
-    @property
+    @cached_property
     def refs(self) -> tuple[ImageRef, ...]:
         """The chosen images."""
         refs = self.labels.refs
         return tuple(refs[i] for i in self.indices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # data-loader processes are not sent what they can make themselves
+        return {k: v for k, v in self.__dict__.items() if k != "refs"}
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -113,7 +117,7 @@ class Dataset:
         """Each image with its reference, which now says what only decoded labels know (regions to ignore)."""
         return ((ref, _read(ref, instances), instances) for ref, instances in self.labels)
 
-    def subset(self, indices: Iterator[int] | range | list[int] | tuple[int, ...]) -> Dataset:
+    def subset(self, indices: Iterable[int]) -> Dataset:
         """The chosen images, in the order given."""
         return Dataset(Subset(self.labels, tuple(int(i) for i in indices)))
 

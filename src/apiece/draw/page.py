@@ -55,7 +55,7 @@ def html_page(
 
 
 def scaled(image: Image, instances: Instances, factor: float) -> tuple[Image, Instances]:
-    """Both enlarged or reduced; masks by area, so that small images get smooth outlines."""
+    """Both enlarged or reduced, to be looked at: outlines are smoothed, what gets too thin for a pixel may vanish."""
     height, width = image.size
     size = max(round(height * factor), 1), max(round(width * factor), 1)
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA

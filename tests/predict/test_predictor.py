@@ -197,6 +197,22 @@ def test_out_of_memory_splits_the_batch_then_says_what_to_do(
         model.predict(picture)
 
 
+def test_precision_is_the_persons_choice(model: Model, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, seen = type(model.loaded.module).forward, []
+    cudnn = torch.backends.cudnn
+
+    def forward(self: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+        seen.append((cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic))
+        return whole(self, images)
+
+    monkeypatch.setattr(type(model.loaded.module), "forward", forward)
+    for name, value in (("allow_tf32", False), ("enabled", False), ("benchmark", True), ("deterministic", False)):
+        monkeypatch.setattr(cudnn, name, value)
+    model.predict(picture)
+    assert seen == [(False, False, False, True)]
+    assert (cudnn.allow_tf32, cudnn.enabled, cudnn.benchmark, cudnn.deterministic) == (False, False, True, False)
+
+
 def test_prediction_leaves_no_trace(model: Model, picture: np.ndarray) -> None:
     before = (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, torch.get_rng_state().tolist())
     model.predict(picture)

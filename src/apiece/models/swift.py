@@ -73,7 +73,7 @@ class SwiftConfig:
 
     Attributes
     ----------
-    size : ``"s"`` (1.5 million parameters), ``"m"`` (5) or ``"l"`` (15).
+    size : ``"s"`` (1.5 million parameters), ``"m"`` (4.5) or ``"l"`` (15).
     backbone : ``"plain"``: an encoder of its own; else a timm model that gives features at strides 4 to 32.
     weights : ``"none"``, or timm's weights of ``backbone``.
     norm : ``"batch"`` or ``"group"``, in all layers that are not timm's.

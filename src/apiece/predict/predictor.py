@@ -8,6 +8,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -296,9 +297,7 @@ class Model:
     def _network(self, group: Sequence[_Ready]) -> Any:
         """Raw outputs."""
         images = torch.from_numpy(np.stack([ready.array for ready in group]))
-        # the fastest convolution is chosen by measuring: by the clock, not by the input
-        flags = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-        with torch.inference_mode(), flags:
+        with torch.inference_mode(), _same_convolutions():
             return self._module(images.to(self.device))
 
     def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
@@ -332,6 +331,19 @@ class Model:
             raise ConfigError(f"max_instances must be at least 1, got {max_instances}")
         overlap = default.iou if iou is None else float(iou)
         return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece)
+
+
+@contextmanager
+def _same_convolutions() -> Iterator[None]:
+    """cuDNN may choose the fastest convolution by measuring: by the clock, not by the input. Here it always takes the
+    same one. (`torch.backends.cudnn.flags` would also undo what the person chose for float32's precision.)"""
+    cudnn = torch.backends.cudnn
+    before = cudnn.benchmark, cudnn.deterministic
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        cudnn.benchmark, cudnn.deterministic = before
 
 
 def _warn(error: ImageError | DataError) -> None:

@@ -113,3 +113,10 @@ def test_an_endless_iterator_is_never_gathered() -> None:
     endless = (np.full((2, 2), i, np.uint8) for i in itertools.count())
     first = list(itertools.islice(iter_sources(endless), 3))
     assert [s.name for s in first] == ["image_000000", "image_000001", "image_000002"]
+
+
+def test_images_of_one_file_are_not_taken_for_one(tmp_path: Path) -> None:
+    pages = [Image(np.full((4, 4), k, np.uint8), path=tmp_path / "stack.tif") for k in range(2)]
+    with pytest.raises(DataError, match=r"both called 'stack\.tif'"):
+        find_sources(pages)
+    assert len(find_sources([pages[0], tmp_path / "other.tif", tmp_path / "other.tif"])) == 2

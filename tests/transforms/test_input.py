@@ -57,6 +57,10 @@ def test_prepare_names_the_file() -> None:
         prepare(image, ModelInput())
     with pytest.raises(DataError, match="NaN"):
         prepare(Image(np.array([[0.0, np.nan]], np.float32)), GREY)
+    for size in ((0, 0), (0, 5), (5, 0)):
+        for spec in (GREY, ModelInput(1, "range", mean=(0,), std=(1,), imgsz=64)):
+            with pytest.raises(DataError, match="no pixels"):
+                prepare(Image(np.zeros(size, np.uint8)), spec)
 
 
 @settings(max_examples=60, deadline=None)

@@ -80,7 +80,8 @@ def find_sources(sources: Sources, *, exclude: Sequence[Path] = ()) -> list[Sour
     for i, source in enumerate(iter_sources(sources)):
         if source.path is not None and not without.isdisjoint(Path(os.path.abspath(source.path)).parents):
             continue
-        key = os.path.abspath(source.path) if source.path is not None else f"array {i}"
+        # pixels that were given are not looked up by path: several may come from one file, such as a stack's pages
+        key = os.path.abspath(source.path) if source.path is not None and source.image is None else f"array {i}"
         if key in found:
             _log.info("%s is named more than once; it is taken once", source.path)
         found.setdefault(key, source)

@@ -138,8 +138,10 @@ def value_limits(pixels: Pixels, spec: ModelInput) -> tuple[float, float]:
     Raises
     ------
     DataError
-        if a float image holds NaN or infinity.
+        if the image has no pixels, or a float one holds NaN or infinity.
     """
+    if pixels.size == 0:
+        raise DataError(f"an image of shape {pixels.shape} has no pixels")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise DataError("the image holds NaN or infinite values; fill them before it is given to a model")
     if spec.normalise == "percentile":
@@ -170,8 +172,6 @@ def percentile_range(pixels: Pixels) -> tuple[float, float]:
     column is looked at. An image where both fall together gets its maximum as the second; one where that is the same,
     its minimum as the first; and one that is constant, one above the first.
     """
-    if pixels.size == 0:
-        raise DataError(f"an image of shape {pixels.shape} has no pixels")
     if pixels.dtype in (np.bool_, np.uint8, np.uint16):
         low, high = _counted_percentiles(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels)
     else:

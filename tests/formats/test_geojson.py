@@ -197,11 +197,17 @@ def test_a_bad_feature(saved: Save, picture: Path, case: str) -> None:
     assert len(told) == 1
 
 
+# all pixels on one line, but for the rounding of the product
+BY_ROUNDING = [0, 7.1, 2.8, 0, 4.3, 4.3 * (2.8 / 7.1)]
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
         ({"geotransform": [1, 2, 3]}, "geotransform: must be six numbers"),
         ({"geotransform": [0, 1, 2, 0, 2, 4]}, "on one line"),
+        ({"geotransform": [0, 1e-320, 0, 0, 0, 1]}, "on one line"),
+        ({"geotransform": BY_ROUNDING}, "on one line"),
         ({"apiece": {"image": "../a.png"}}, "leaves the folder"),
         ({"apiece": {"size": [2**40, 3]}}, "size: image height"),
     ],
@@ -215,6 +221,17 @@ def test_a_bad_collection(saved: Save, picture: Path, tmp_path: Path, more: dict
     told: list[FormatError] = []
     assert [r.name for r in formats.read(tmp_path, on_bad=told.append).refs] == ["b.png"]
     assert len(told) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_doubles(saved: Save, picture: Path, tmp_path: Path) -> None:
+    far = collection(feature([[[x * 1e200, y] for x, y in OUTER]]), geotransform=[0, 1e-200, 0, 0, 0, 1])
+    with pytest.raises(FormatError, match=r"features\[0\]: outer ring has a coordinate that is not finite"):
+        formats.read(saved(far, "slide 1.geojson"))[0]
+    masks = Masks.from_boxes([[0, 0, 2, 2]], (2, 2))
+    wide = ImageRef(Path("a.png"), "a.png", None, None, {"geotransform": [1e308, 1e308, 0, 0, 0, 1]})
+    with pytest.raises(LossyFormatError, match="too coarse"):
+        formats.write([(wide, Instances(masks))], tmp_path / "o.geojson")
 
 
 def test_an_image_that_is_missing(saved: Save) -> None:

@@ -25,22 +25,33 @@ def checked_transform(value: Any) -> Affine | None:
         found = tuple(float(v) for v in value)
     except OverflowError:
         return None
-    if not np.isfinite(found).all() or found[1] * found[5] - found[2] * found[4] == 0:
+    x0, dx, rx, y0, ry, dy = found
+    if not np.isfinite(found).all() or dx * dy - rx * ry == 0:
         return None
-    return found  # type: ignore[return-value]  # six of them
+    try:
+        back = _inverse(dx, rx, ry, dy)
+    except np.linalg.LinAlgError:  # what is left of rounding is no determinant
+        return None
+    return (x0, dx, rx, y0, ry, dy) if np.isfinite(back).all() else None
+
+
+def _inverse(dx: float, rx: float, ry: float, dy: float) -> Points:
+    return np.linalg.inv(np.array([[dx, ry], [rx, dy]]))
 
 
 def to_world(points: Points, transform: Affine) -> Points:
-    """Pixel coordinates (K, 2) in the world."""
+    """Pixel coordinates (K, 2) in the world; not finite where doubles do not reach."""
     x0, dx, rx, y0, ry, dy = transform
-    world: Points = points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
+    with np.errstate(over="ignore", invalid="ignore"):
+        world: Points = points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
     return world
 
 
 def to_pixels(points: Points, transform: Affine) -> Points:
-    """World coordinates (K, 2) in pixels."""
+    """World coordinates (K, 2) in pixels; not finite where doubles do not reach."""
     x0, dx, rx, y0, ry, dy = transform
-    pixels: Points = (points - np.array([x0, y0])) @ np.linalg.inv(np.array([[dx, ry], [rx, dy]]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        pixels: Points = (points - np.array([x0, y0])) @ _inverse(dx, rx, ry, dy)
     return pixels
 
 

@@ -299,7 +299,7 @@ def _closed(points: Any, hole: bool, transform: Affine | None, path: Path, where
     """A ring as it is written: in the world's coordinates, wound as RFC 7946 says, its first point repeated."""
     if transform is not None:
         world = to_world(points, transform)
-        if np.abs(to_pixels(world, transform) - points).max() > 0.01:
+        if not np.abs(to_pixels(world, transform) - points).max() <= 0.01:  # nor if it is not finite
             raise LossyFormatError(path, f"{where}: its geotransform is too coarse to keep pixels apart")
         points = world
     x, y = (points - points[0]).T

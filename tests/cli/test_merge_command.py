@@ -56,6 +56,11 @@ def test_classes_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("merge", *both, "--map", "b:car=vehicle") == 0
     found = {r.name: i.names for r, i in formats.read(out)}
     assert found == {"a.png": ["car", "bus", "car"], "b.png": ["vehicle", "bus", "vehicle"]}
+    err = capsys.readouterr().err
+    assert "classes that not all sets have: car (a), vehicle (b); --map gives them one name\n" in err
+    both_mapped = ("--map", "1:car=vehicle", "--map", "2:car=vehicle", "--map", "bus=vehicle")
+    assert run("merge", *both, *both_mapped, "--overwrite") == 0
+    assert "not all sets" not in capsys.readouterr().err
     assert run("merge", *both, "--map", "1:car=vehicle", "--map", "bus=vehicle", "--overwrite") == 0
     found = {r.name: i.names for r, i in formats.read(out)}
     assert found == {"a.png": ["vehicle"] * 3, "b.png": ["car", "vehicle", "car"]}

@@ -98,6 +98,9 @@ def merge(
             for name, sources in labels_of.items()
             if split in sources
         }
+        alone = _not_everywhere({name: one.classes for name, one in of.items()})
+        if alone:
+            notes.append(f"{split}: {alone}" if split else alone)
         joined, said = join(of, same, distinct_ids=ids == "distinct" and holds_ids)
         sets[split] = Dropped(joined, drop) if drop else joined
         notes += [f"{split}: {line}" if split else line for line in said]
@@ -111,6 +114,13 @@ def merge(
         note(line)
     facts = {"from": dict(zip(labels_of, data, strict=True)), "notes": notes}
     show_written(written, title=" + ".join(labels_of), bad=report_bad(bad, json), facts=facts, json=json)
+
+
+def _not_everywhere(classes: Mapping[str, Sequence[str]]) -> str:
+    """What to say of classes that some sets have and others have not: their names may differ by accident."""
+    held = {c: [name for name, own in classes.items() if c in own] for own in classes.values() for c in own}
+    alone = [f"{c} ({', '.join(sets)})" for c, sets in held.items() if len(sets) < len(classes)]
+    return f"classes that not all sets have: {', '.join(alone)}; --map gives them one name" if alone else ""
 
 
 def _names(data: Sequence[Path]) -> list[str]:

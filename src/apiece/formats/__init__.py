@@ -160,8 +160,8 @@ def format_for(path: Path) -> str:
     if suffix not in endings:
         known = ", ".join(f"{ending} ({name})" for ending, name in sorted(endings.items()))
         raise ConfigError(
-            f"cannot tell from {path.name!r} which format to write; say format=... ({', '.join(names())}), "
-            f"or end it in {known}"
+            f"cannot tell from {path.name!r} which format to write; say format=... (--to on the command line): "
+            f"{', '.join(names())}; or end it in {known}"
         )
     return endings[suffix]
 

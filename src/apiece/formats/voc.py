@@ -254,7 +254,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             if key != key.strip() or len(key.splitlines()) > 1:
                 raise LossyFormatError(path, f"image name {ref.name!r} begins or ends in a space or has line ends")
             if len(instances) >= _VOID:
-                raise LossyFormatError(path, f"image {ref.name!r}: holds {_VOID - 1} objects, got {len(instances)}")
+                count = len(instances)
+                raise LossyFormatError(path, f"image {ref.name!r} has {count} objects; {_VOID - 1} is the most here")
             objects = instances.masks.to_label_map(np.arange(1, len(instances) + 1), np.uint8)
             semantic = np.append(0, instances.labels + 1)[objects].astype(np.uint8)
             void = region_said(ref, "regions", "void")

@@ -93,6 +93,14 @@ def test_written_parts_are_read_back(tmp_path: Path) -> None:
         assert [(r.name, i) for r, i in formats.read(path)] == [(r.name, i) for r, i in parts[name]]
 
 
+@pytest.mark.parametrize("name", ["../val", "/val"])
+def test_parts_do_not_leave_the_folder(tmp_path: Path, name: str) -> None:
+    labels = labelled(tmp_path / "data", ["a.png"])
+    with pytest.raises(ConfigError, match="does not lie within"):
+        write_split({name: labels}, tmp_path / "parts")
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
 @pytest.mark.parametrize(
     "fractions",
     [{}, {"a": 0.5}, {"a": 0.5, "b": 0.6}, {"a": 1.0, "b": 0.0}, {"a": 2, "b": -1}, {"a": float("nan"), "b": 0.5}],

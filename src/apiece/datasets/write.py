@@ -13,7 +13,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from apiece import formats
 from apiece.core.image import ImageRef
@@ -87,12 +87,16 @@ def write_sets(
     Raises
     ------
     ConfigError
-        if there is something already, or it would be replaced and is no label set, or holds what is to be written.
+        if there is something already, or it would be replaced and is no label set, or holds what is to be written; or
+        if a set would not lie within ``out``.
     LossyFormatError
         naming image and instances that the format cannot hold.
     DataError
         if an image would take the place of another.
     """
+    outside = next((key for key in sets if PurePath(key).is_absolute() or ".." in PurePath(key).parts), None)
+    if outside is not None:
+        raise ConfigError(f"{outside} does not lie within {out}; name sets without '..' and a leading slash")
     if options.check:
         return _checked(sets, out, format, join, step)
     _check_free([out / key for key in sets] if join else [out], options.overwrite)

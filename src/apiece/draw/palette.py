@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["colours", "from_oklch", "is_light"]
+__all__ = ["colours", "from_oklch"]
 
 # floor(2**64 / golden ratio), and the same of the plastic number: multiplication modulo 2**64 is the exact
 # fractional part for every integer, negative and huge ones too
@@ -57,10 +57,3 @@ def colours(keys: npt.ArrayLike) -> npt.NDArray[np.uint8]:
     hue = ((key * _GOLDEN) >> np.uint64(11)) / 2.0**53
     level = ((key * _PLASTIC) >> np.uint64(11)) / 2.0**53
     return from_oklch(0.62 + 0.20 * level, 0.21 - 0.05 * level, hue + 0.02)
-
-
-def is_light(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Whether black text reads better than white on each colour of an (..., 3) array (relative luminance of WCAG 2)."""
-    value = rgb / 255.0
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]) > 0.179)

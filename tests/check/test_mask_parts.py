@@ -12,9 +12,9 @@ SIZE = (60, 90)
 ROUND = disc(SIZE, 20, 30, 10)
 
 
-def ordinary(count: int = 12) -> list:
+def ordinary(count: int = 12, **more) -> list:
     """Images of whole objects, beside which a torn one is the exception."""
-    return [of(ROUND) for _ in range(count)]
+    return [of(ROUND, **more) for _ in range(count)]
 
 
 def test_two_objects_far_apart_under_one_id() -> None:
@@ -27,15 +27,57 @@ def test_two_objects_far_apart_under_one_id() -> None:
     assert 0.6 < found.sure < 1
 
 
+BAR = box(SIZE, 10, 25, 80, 35)
+BARS = [of(BAR)] * 12
+
+
 def test_an_object_that_another_lies_over_is_one() -> None:
-    bar = box(SIZE, 10, 25, 80, 35)
     over = box(SIZE, 40, 10, 55, 50)
-    assert asked("parts", *ordinary(), of(bar & ~over, over)) == []
+    assert asked("parts", *BARS, of(BAR & ~over, over)) == []
     # a pixel is left free on either side of what lies over it
     loose = box(SIZE, 41, 10, 54, 50)
-    assert asked("parts", *ordinary(), of(bar & ~over, loose)) == []
+    assert asked("parts", *BARS, of(BAR & ~over, loose)) == []
     # without it the ground between is open
-    assert kinds(asked("parts", *ordinary(), of(bar & ~over))) == [("far_parts", (0,))]
+    assert kinds(asked("parts", *BARS, of(BAR & ~over))) == [("far_parts", (0,))]
+
+
+def test_parts_behind_others_are_two_objects_if_one_is_never_as_long() -> None:
+    both = disc(SIZE, 20, 30, 10) | disc(SIZE, 65, 30, 10)
+    classes = ("nut", "bar")
+    behind = of(both, box(SIZE, 30, 10, 55, 50), labels=[0, 1], classes=classes)
+    (found,) = asked("parts", *ordinary(classes=classes), behind)
+    assert (found.kind, found.place.index, found.place.instances) == ("far_parts", 12, (0,))
+    area = np.count_nonzero(ROUND)
+    assert f"parts of {area} and {area} pixels lie 25 pixels apart under one id behind others" in found.message
+    assert "65 pixels long together, where 21 is long" in found.message
+    assert 0.7 < found.sure < 1
+    # of a class that is as long they may well be one, and of one that is hardly known nothing can be said
+    assert asked("parts", *[of(BAR, classes=classes)] * 12, behind) == []
+    assert asked("parts", *ordinary(9, classes=classes), behind) == []
+    assert kinds(asked("parts", *ordinary(10, classes=classes), behind)) == [("far_parts", (0,))]
+
+
+def test_parts_behind_others_are_two_objects_if_one_is_never_as_hollow() -> None:
+    level, upright = box(SIZE, 10, 5, 55, 15), box(SIZE, 62, 30, 68, 50)
+    bent, over = level | upright, disc(SIZE, 62, 16, 18) & ~level & ~upright
+    (found,) = asked("parts", *BARS, of(bent, over))
+    assert (found.kind, found.place.instances) == ("far_parts", (0,))
+    assert "hollow together by" in found.message
+    assert "where 0% is much" in found.message
+    # ground that other objects cover is not hollow, and hooks are as hollow as that
+    assert asked("parts", *BARS, of(bent, over, box(SIZE, 0, 16, 61, 60))) == []
+    hook = box(SIZE, 10, 5, 68, 15) | box(SIZE, 62, 5, 68, 50)
+    assert asked("parts", *[of(hook)] * 12, of(bent, over)) == []
+
+
+def test_a_slit_was_erased_whatever_lies_beside_it() -> None:
+    ring, line = disc(SIZE, 45, 30, 25) & ~disc(SIZE, 45, 30, 12), box(SIZE, 44, 0, 47, 60)
+    (found,) = asked("parts", *ordinary(), of(ring & ~line, disc(SIZE, 45, 30, 12)))
+    assert (found.kind, found.place.instances) == ("fragment", (0,))
+    # what comes near at a corner only hangs together under the other object
+    over, classes = disc(SIZE, 45, 30, 23) | box(SIZE, 15, 30, 75, 60), ("nut", "bar")
+    tips = of(ring & ~line & ~over, over, labels=[0, 1], classes=classes)
+    assert asked("parts", *ordinary(classes=classes), tips) == []
 
 
 def test_what_lies_beside_the_gap_hides_nothing() -> None:
@@ -51,6 +93,12 @@ def test_an_object_that_the_border_cuts_may_hang_together_outside() -> None:
     arcs = ring & ~box(SIZE, 40, 0, 50, 60)
     assert asked("parts", *ordinary(), of(arcs)) == []
     assert kinds(asked("parts", *ordinary(), of(np.roll(arcs, 20, 0)))) == [("fragment", (0,))]
+
+
+def test_a_tip_that_the_border_cuts_off_is_no_fragment_but_a_torn_part_is() -> None:
+    body = box(SIZE, 10, 0, 40, 20)
+    assert asked("parts", *ordinary(), of(body | box(SIZE, 42, 0, 48, 3))) == []
+    assert kinds(asked("parts", *ordinary(), of(body | box(SIZE, 42, 0, 62, 20)))) == [("fragment", (0,))]
 
 
 def test_a_fragment_and_dust() -> None:

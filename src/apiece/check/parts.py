@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, SetFacts, Settings
-from apiece.check._shapes import bare_on_lines, bare_pixels, crossings, grown, hulls, parts_of
-from apiece.core._runs import Bool, Int
+from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check._parts_links import Links, diameter, linked
+from apiece.check._parts_span import Limit, Spans, limits, sample, together
+from apiece.check._shapes import bare_pixels, grown, hulls
+from apiece.core._runs import Int
 from apiece.core.masks import Masks
 from apiece.ops.overlap import intersections
+from apiece.ops.parts import parts_of
 
 __all__ = ["CHECK"]
 
@@ -21,14 +24,10 @@ FAR = 0.75
 """Gap in diameters of the smaller part from which two parts are far apart."""
 WORTHY = 0.1
 """Share of the main part's pixels from which a part may be an object of its own; below it is a fragment."""
-MOST = 32
-"""Largest parts of a mask that are looked at."""
-LINES = (12, 24)
-"""Places in a part, and in the larger ones, between which lines are looked along."""
-SLIT = 5.0
-"""Most pixels between two parts of a mask that was torn, wherever it lies."""
-CLOSED = 0.1
-"""Share of these lines that meet no open ground from which the parts hang together under what lies over them."""
+LONGER = 1.1
+"""Times the length that objects of the class seldom pass, from which parts behind others are of two."""
+HOLLOWER = 0.05
+"""Excess over the hollow that objects of the class seldom pass, from which they are."""
 ORDINARY = 0.25
 """Share of a class's masks from which several parts are the nature of the class, not a mistake."""
 PIECE = 0.3
@@ -55,11 +54,24 @@ class _Group:
 
 
 @dataclass(frozen=True)
+class _Behind:
+    """Two parts of a mask, far apart, that may be one object behind others: how far they reach together."""
+
+    label: int
+    length: float
+    hollow: float
+    words: str
+    place: Place
+
+
+@dataclass(frozen=True)
 class _Kept:
-    """Of one image: masks per class, and what was found with the class that it was found in."""
+    """Of one image: masks per class, what was found with the class that it was found in, and how far masks reach."""
 
     counts: tuple[int, ...]
     found: tuple[tuple[int, Finding], ...]
+    behind: tuple[_Behind, ...]
+    spans: Spans | None
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
@@ -67,77 +79,59 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     single = ~instances.crowd
     if not single.any():
         return None
-    counts = np.bincount(instances.labels[single], minlength=len(instances.classes))
+    counts = tuple(np.bincount(instances.labels[single], minlength=len(instances.classes)).tolist())
+    spans = sample(instances, labelled.index, settings.dust)
+    links = linked(instances, settings.dust)
+    if links is None:
+        return _Kept(counts, (), (), spans)
     found = []
-    for i, groups in _groups(labelled, settings):
+    for i, groups in _groups(links):
         label = int(instances.labels[i])
         found += [(label, f) for f in _judge(labelled, i, groups, instances.classes[label])]
-    return _Kept(tuple(counts.tolist()), tuple(found))
+    far = {f.place.instances[0] for _, f in found if f.kind == "far_parts"}
+    behind = tuple(b for b in _behind(labelled, links) if b.place.instances[0] not in far)
+    return _Kept(counts, tuple(found), behind, spans)
 
 
-def _groups(labelled: Labelled, settings: Settings) -> Iterator[tuple[int, list[_Group]]]:
+def _groups(links: Links) -> Iterator[tuple[int, list[_Group]]]:
     """Every mask of several groups of parts, the largest group first."""
-    instances = labelled.instances
-    pieces, owner = parts_of(instances.masks)
-    real = np.flatnonzero((pieces.area > settings.dust) & ~instances.crowd[owner])
-    number = np.bincount(owner[real], minlength=len(instances))
-    real = real[number[owner[real]] > 1]
-    if not len(real):
-        return
-    part, other, gap, hidden = _links(pieces, owner, real, instances.masks.union())
-    height, width = pieces.size
-    box = pieces.boxes
-    edge = (box[:, :2] == 0).any(1) | (box[:, 2] == width) | (box[:, 3] == height)
-    # what leaves the image may hang together outside, but a slit is a slit there too
-    joined = hidden | (edge[part] & edge[other] & (gap > SLIT) & (gap <= _diameter(pieces.area[other])))
-    begins = np.flatnonzero(np.diff(owner[part], prepend=-1))
-    for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(part)], strict=True):
-        groups = _gather(pieces.area, part[a:b], other[a:b], gap[a:b], joined[a:b])
+    of = links.owner[links.part]
+    begins = np.flatnonzero(np.diff(of, prepend=-1))
+    for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(of)], strict=True):
+        groups = _gather(links, slice(a, b))
         if len(groups) > 1:
-            yield int(owner[part[a]]), groups
+            yield int(of[a]), groups
 
 
-def _links(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, Int, Float, Bool]:
-    """Each part but its mask's largest, the larger part nearest to it, its distance, and whether others lie between."""
-    part, other, lines = [], [], []
-    order = real[np.lexsort((-pieces.area[real], owner[real]))]
-    begins = np.flatnonzero(np.diff(owner[order], prepend=-1))
-    for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(order)], strict=True):
-        chosen = order[a : min(b, a + MOST)].tolist()
-        runs = [np.arange(pieces.offsets[p], pieces.offsets[p + 1]) for p in chosen]
-        for k in range(1, len(chosen)):
-            begin, end, run = crossings(pieces, runs[k], np.concatenate(runs[:k]))
-            least = int(((end - begin) ** 2).sum(1).argmin())
-            part.append(chosen[k])
-            other.append(int(np.searchsorted(pieces.offsets, run[least], "right")) - 1)
-            nearest = np.concatenate([begin[least], end[least]])[None]
-            lines.append(np.concatenate([nearest, _across(pieces, runs[k], np.concatenate(runs[:k]))]))
-    flat = np.concatenate(lines)
-    between, bare = bare_on_lines(cover, flat[:, :2], flat[:, 2:])
-    first = np.cumsum([0, *(len(some) for some in lines[:-1])])
-    gap = np.hypot(*(flat[first, 2:] - flat[first, :2]).T)
-    # labels leave a pixel free on either side of what lies over an object at times
-    over = (bare[first] <= 2) & (between[first] - bare[first] > bare[first])
-    closed = np.add.reduceat((bare == 0).astype(np.float64), first)
-    hidden = (bare[first] == 0) | over | (closed >= CLOSED * np.array([len(some) for some in lines]))
-    return np.array(part, np.int64), np.array(other, np.int64), gap, hidden
+def _behind(labelled: Labelled, links: Links) -> Iterator[_Behind]:
+    """Parts with others between them that lie as far apart as two objects do."""
+    instances, area = labelled.instances, links.pieces.area
+    small, large = area[links.part], area[links.other]
+    apart = (links.gap - 1) / diameter(small)
+    some = np.flatnonzero(links.hidden & (apart >= FAR) & (small >= WORTHY * large))
+    if not len(some):
+        return
+    pairs = links.pieces[np.concatenate([links.part[some], links.other[some]])]
+    owner = links.owner[links.part[some]]
+    found = together(instances, owner, pairs.merge(np.tile(np.arange(len(some)), 2), len(some)))
+    for n, k in enumerate(some.tolist()):
+        yield _Behind(
+            int(found.label[n]),
+            float(found.length[n]),
+            float(found.hollow[n]),
+            f"parts of {large[k]:,} and {small[k]:,} pixels lie {links.gap[k] - 1:.0f} pixels apart under one id",
+            labelled.place(int(owner[n])),
+        )
 
 
-def _across(pieces: Masks, small: Int, large: Int) -> Int:
-    """Lines from places all over one part to places all over others: pixels x, y at both ends."""
-    few, many = (runs[np.linspace(0, len(runs) - 1, min(len(runs), n)).astype(np.int64)] for runs, n in (
-        (small, LINES[0]), (large, LINES[1])
-    ))  # fmt: skip
-    ends = [np.stack([pieces.x[r], (pieces.y0[r] + pieces.y1[r]) // 2], 1) for r in (few, many)]
-    return np.concatenate([np.repeat(ends[0], len(many), 0), np.tile(ends[1], (len(few), 1))], 1).astype(np.int64)
-
-
-def _gather(area: Int, part: Int, other: Int, gap: Float, joined: Bool) -> list[_Group]:
-    """The groups that are left when joined parts are one; a part's link leads to a larger one, seen before it."""
+def _gather(links: Links, own: slice) -> list[_Group]:
+    """The groups that are left of a mask when joined parts are one; its links lead to larger parts, seen before."""
+    area, part, other = links.pieces.area, links.part[own], links.other[own]
+    gap, joined = links.gap[own].tolist(), links.joined[own].tolist()
     root = {int(other[0]): int(other[0])}
     total = Counter({int(other[0]): int(area[other[0]])})
     apart = {int(other[0]): 0.0}
-    for p, o, g, j in zip(part.tolist(), other.tolist(), gap.tolist(), joined.tolist(), strict=True):
+    for p, o, g, j in zip(part.tolist(), other.tolist(), gap, joined, strict=True):
         root[p] = root[o] if j else p
         total[root[p]] += int(area[p])
         if not j:
@@ -148,9 +142,9 @@ def _gather(area: Int, part: Int, other: Int, gap: Float, joined: Bool) -> list[
 
 def _judge(labelled: Labelled, i: int, groups: Sequence[_Group], name: str) -> Iterator[Finding]:
     main, *rest = groups
-    far = [g for g in rest if g.area >= WORTHY * main.area and g.gap >= FAR * _diameter(g.area)]
+    far = [g for g in rest if g.area >= WORTHY * main.area and g.gap >= FAR * diameter(g.area)]
     if far:
-        ratio = max(g.gap / float(_diameter(g.area)) for g in far)
+        ratio = max(g.gap / float(diameter(g.area)) for g in far)
         sizes = " and ".join(f"{g.area:,}" for g in (main, *far[:3]))
         yield Finding(
             "far_parts",
@@ -171,14 +165,10 @@ def _judge(labelled: Labelled, i: int, groups: Sequence[_Group], name: str) -> I
         )
 
 
-def _diameter(area: Int | int) -> Float:
-    """Of the disc of the same area."""
-    return np.sqrt(np.asarray(area) * (4 / np.pi))
-
-
 def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
     total = np.sum([k.counts for k in kept], axis=0) if kept else np.zeros(0)
-    found = [f for k in kept for f in k.found]
+    known = limits([k.spans for k in kept if k.spans is not None], settings.few)
+    found = [f for k in kept for f in (*k.found, *_reaching(k.behind, known, facts.classes))]
     number = Counter((label, f.kind) for label, f in found)
     for label, finding in found:
         share = number[label, finding.kind] / max(int(total[label]), settings.few)
@@ -190,6 +180,29 @@ def _conclude(kept: Sequence[_Kept], facts: SetFacts, settings: Settings) -> Ite
         first = next(f for at, f in found if (at, f.kind) == (label, kind))
         message = f"{facts.classes[label]}: {count:,} of {int(total[label]):,} masks have parts apart, as this one has"
         yield replace(first, message=message, sure=0.1)
+
+
+def _reaching(
+    behind: Sequence[_Behind], known: Mapping[int, Limit], classes: Sequence[str]
+) -> Iterator[tuple[int, Finding]]:
+    """Parts behind others that reach further together than an object of their class; one finding for each mask."""
+    named = set()
+    for one in behind:
+        if one.label not in known or one.place in named:
+            continue
+        limit = known[one.label]
+        longer, hollower = one.length / limit.length, one.hollow - limit.hollow
+        if longer < LONGER and hollower < HOLLOWER:
+            continue
+        named.add(one.place)
+        reach = (
+            f"{one.length:.0f} pixels long together, where {limit.length:.0f} is long"
+            if longer >= LONGER
+            else f"hollow together by {one.hollow:.0%}, where {limit.hollow:.0%} is much"
+        )
+        beyond = max(longer - 1, hollower)
+        message = f"{classes[one.label]}: {one.words} behind others, {reach}"
+        yield one.label, Finding("far_parts", message, beyond / (0.3 + beyond), one.place)
 
 
 # ---------------------------------------------------------------- dust, and pieces of a neighbour
@@ -271,7 +284,8 @@ CHECK = Check(
         Kind(
             "far_parts",
             "warning",
-            "Parts far apart under one id, with open ground between them: two objects, merged.",
+            "Parts far apart under one id, with open ground between, or behind others but reaching further than "
+            "an object of the class does: two objects, merged.",
             "Give each part an id of its own, unless one object does lie in pieces.",
         ),
         Kind(

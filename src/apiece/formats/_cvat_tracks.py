@@ -103,7 +103,7 @@ def _number(shape: Shape, name: str) -> float | None:
         return None
 
 
-def timeline(document: Document, path: Path, classes: tuple[str, ...], on_bad: OnBad) -> Timeline:
+def timeline(document: Document, path: Path, on_bad: OnBad) -> Timeline:
     """Order and check the tracks, and find the frames of the video.
 
     Raises

@@ -54,7 +54,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
                 out.write((",\n" if k else "\n") + f'{{"{_WHO[key][1]}": {who}, "result": [')
                 for n in range(0, len(rows), _AT_ONCE):
                     chosen = instances[rows[n : n + _AT_ONCE]]
-                    lines = _results(chosen, rows[n : n + _AT_ONCE], path, ref, _WHO[key][0])
+                    lines = _results(chosen, rows[n : n + _AT_ONCE], path, ref)
                     out.write((",\n" if n else "\n") + ",\n".join(lines))
                 out.write("]}")
             out.write("]}")
@@ -88,7 +88,7 @@ def _sessions(instances: Instances, attribute: str) -> dict[str, list[int]]:
     return found if [i for rows in found.values() for i in rows] == whole["null"] else whole
 
 
-def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef, who: str) -> list[str]:
+def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef) -> list[str]:
     where = f"image {ref.name!r}"
     columns = {name: values.tolist() for name, values in instances.attributes.items()}
     scores = None if instances.scores is None else instances.scores.tolist()

@@ -74,7 +74,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     classes = tuple(document.labels) or tuple(dict.fromkeys(name for name in used if name))
     metadata = {"cvat": {"ignored": dict(document.ignored), "task": document.task}}
     if document.is_video:
-        times = timeline(document, file, classes, on_bad)
+        times = timeline(document, file, on_bad)
         folder = images or pick_folder(iter(times.names[:32]), [file.parent, file.parent / "images"])
         refs = tuple(
             ImageRef(folder / name, name, document.size, frame)

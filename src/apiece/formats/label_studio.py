@@ -268,7 +268,7 @@ def _entry(
     if names[0] not in classes:
         raise BadEntryError(f"label {names[0]!r} is not known")
     note = _note(shape.get("meta"))
-    extras = _extras(shape, results, session, names, drawn)
+    extras = _extras(results, session, names, drawn)
     kept = note.get("attributes")
     extras |= kept if isinstance(kept, dict) else {}
     score = None if drawn else next((s for s in (shape.get("score"), session.get("score")) if s is not None), None)
@@ -282,9 +282,7 @@ def _entry(
     return Entry(where, classes.index(names[0]), drawing, own, score, note.get("crowd") is True, extras)
 
 
-def _extras(
-    shape: Result, results: list[Result], session: dict[str, Any], names: list[str], drawn: bool
-) -> dict[str, Any]:
+def _extras(results: list[Result], session: dict[str, Any], names: list[str], drawn: bool) -> dict[str, Any]:
     who = session.get("completed_by") if drawn else session.get("model_version")
     if type(who) is dict:
         who = next((who[k] for k in ("id", "email", "username") if k in who), None)

@@ -196,7 +196,7 @@ def _shape(found: dict[str, Any], size: tuple[int, int]) -> Any:
         raise BadEntryError("points.interior: must be a list of rings")
     if kind == "polygon":
         rings = [ring(points["exterior"], size, "points.exterior")]
-        return _filled(rings + [ring(hole, size, f"points.interior[{k}]") for k, hole in enumerate(interior)], size)
+        return _filled(rings + [ring(hole, size, f"points.interior[{k}]") for k, hole in enumerate(interior)])
     corners = points["exterior"]
     if len(corners) != 2 or not all(type(p) is list and len(p) == 2 for p in corners) or interior:
         raise BadEntryError("points: a rectangle has two corners [x, y] and no interior")
@@ -206,7 +206,7 @@ def _shape(found: dict[str, Any], size: tuple[int, int]) -> Any:
     return Masks.from_boxes(np.array([box]), size)
 
 
-def _filled(rings: list[npt.NDArray[np.float64]], size: tuple[int, int]) -> tuple[npt.NDArray[np.bool_], Any]:
+def _filled(rings: list[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.bool_], Any]:
     """The outline's pixels without those of its holes, borders included, in its own box, and the box's corner."""
     whole = [np.rint(points).astype(np.int64) for points in rings]
     low, high = whole[0].min(0), whole[0].max(0)

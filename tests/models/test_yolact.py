@@ -219,6 +219,19 @@ def test_settings_that_cannot_be_are_refused(wrong: dict[str, object], named: st
         YolactConfig(**wrong)  # type: ignore[arg-type]
 
 
+def test_a_level_of_one_pixel_learns_under_bfloat16() -> None:
+    module = make(width=16).train()
+    for _ in range(6):
+        junk = [torch.full((16 * 16 * 9,), torch.nan) for _ in range(50)]  # what unset memory may then hold
+        del junk
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            last = module.features(torch.rand(1, 1, 64, 64))[-1]
+        assert last.shape[2:] == (1, 1)
+        module.coarser.zero_grad()
+        last.float().sum().backward()
+        assert all(torch.isfinite(p.grad).all() for p in module.coarser.parameters() if p.grad is not None)
+
+
 def test_an_encoder_without_fine_features_is_refused() -> None:
     with pytest.raises(ConfigError, match="strides 4 to 32"):
         make(backbone="xcit_nano_12_p16_224")

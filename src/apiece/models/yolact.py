@@ -153,8 +153,10 @@ class Yolact(nn.Module):
         found = self.encoder(images)
         named = self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels)))
         levels: list[Tensor] = list(named.values())
-        for conv in self.coarser:
-            levels.append(conv(functional.relu(levels[-1])))
+        # oneDNN leaves part of a convolution's bfloat16 gradient unset where its input is one pixel, as of a small crop
+        with torch.autocast(images.device.type, enabled=False):
+            for conv in self.coarser:
+                levels.append(conv(functional.relu(levels[-1].float())))
         return [self.drop(level) for level in levels]
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

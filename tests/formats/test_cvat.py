@@ -7,8 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
@@ -337,17 +335,6 @@ def test_odd_values_come_back(tmp_path: Path) -> None:
     assert {k: v.tolist() for k, v in found.attributes.items()} == {
         k: v.tolist() for k, v in instances.attributes.items()
     }
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
-def test_any_masks_come_back(tmp_path_factory: pytest.TempPathFactory, seed: int, height: int, width: int) -> None:
-    rng = np.random.default_rng(seed)
-    masks = Masks.from_dense(rng.random((4, height, width)) < rng.random((4, 1, 1)))
-    instances = Instances(masks, rng.integers(0, 2, 4), ("a", "b"), rng.random(4), rng.integers(0, 9, 4))
-    path = tmp_path_factory.mktemp("d") / "out.xml"
-    formats.write([("x/ä.tif", instances)], path)
-    assert formats.read(path)[0][1] == instances
 
 
 def test_a_large_mask_comes_back(tmp_path: Path) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image as Pillow
 
-from apiece import ImageRef, Instances, Masks, formats
+from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
 
 Save = Callable[..., Path]
@@ -205,14 +203,3 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="comes twice"):
         formats.write([("a.png", Instances(masks))] * 2, tmp_path / "o.json", "datumaro")
     assert list(tmp_path.iterdir()) == []
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
-def test_any_masks_come_back(tmp_path_factory: pytest.TempPathFactory, seed: int, height: int, width: int) -> None:
-    rng = np.random.default_rng(seed)
-    masks = Masks.from_dense(rng.random((4, height, width)) < rng.random((4, 1, 1)))
-    instances = Instances(masks, rng.integers(0, 2, 4), ("a", "b"), rng.random(4), rng.integers(0, 9, 4))
-    path = tmp_path_factory.mktemp("d") / "out.json"
-    formats.write([(ImageRef(Path("x/ä.tif"), "x/ä.tif"), instances)], path, "datumaro")
-    assert formats.read(path)[0][1] == instances

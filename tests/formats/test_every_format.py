@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from label_scenes import hard_instances, plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
@@ -174,6 +176,30 @@ def test_one_pixel_masks_up_to_the_border(tmp_path: Path, name: str) -> None:
     path = target(tmp_path, name)
     formats.write([(ref(), instances if formats.load(name).holds.ids else instances.replace(ids=None))], path, name)
     assert formats.read(path)[0][1].masks == Masks.from_label_map(a)
+
+
+@every_format
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
+def test_any_masks_come_back(
+    tmp_path_factory: pytest.TempPathFactory, name: str, seed: int, height: int, width: int
+) -> None:
+    holds, rng = formats.load(name).holds, np.random.default_rng(seed)
+    stack = rng.random((4, height, width)) < rng.random((4, 1, 1))
+    stack[0] = np.arange(height)[:, None] >= height // 3  # one that every format holds
+    stack = stack if holds.overlap else stack & (np.cumsum(stack, 0) == 1)
+    masks = Masks.from_dense(stack)
+    keep = (holds.empty | (masks.area > 0)) & (holds.parts | (masks.parts <= 1)) & (holds.holes | (masks.holes == 0))
+    instances = Instances(
+        masks,
+        rng.integers(0, 2, 4) if holds.classes else None,
+        ("a", "b") if holds.classes else ("object",),
+        rng.random(4) if holds.scores else None,
+        None if not holds.ids else rng.integers(0, 9, 4) if holds.id_range is None else rng.permutation(9)[:4] + 1,
+    )[keep]
+    path = target(tmp_path_factory.mktemp("any"), name)
+    formats.write([(ref("x/ä.tif"), instances)], path, name)
+    compare(instances, formats.read(path, name)[0][1], holds)
 
 
 @every_format

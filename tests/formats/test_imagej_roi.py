@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
@@ -291,14 +289,3 @@ def test_far_coordinates_come_back(tmp_path: Path) -> None:
     masks = Masks.from_boxes([[70_000, 10, 70_004, 12], [40_000, 0, 40_003, 2], [3, 3, 69_000, 5]], (20, 70_010))
     formats.write([("a.png", Instances(masks))], tmp_path / "o.zip")
     assert formats.read(tmp_path / "o.zip")[0][1].masks == masks
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
-def test_any_masks_come_back(tmp_path_factory: pytest.TempPathFactory, seed: int, height: int, width: int) -> None:
-    rng = np.random.default_rng(seed)
-    masks = Masks.from_dense(rng.random((4, height, width)) < rng.random((4, 1, 1)))
-    instances = Instances(masks, rng.integers(0, 2, 4), ("a", "b"), rng.random(4), rng.integers(0, 9, 4))
-    path = tmp_path_factory.mktemp("d") / "out.zip"
-    formats.write([("x/ä.tif", instances)], path)
-    assert formats.read(path)[0][1] == instances

@@ -10,9 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from label_scenes import ref
 from PIL import Image as Pillow
 
@@ -264,12 +261,3 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(LossyFormatError, match="would become one"):
         formats.write([(ref(), twins)], tmp_path / "out", "labelme")
     assert list(tmp_path.iterdir()) == []
-
-
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(stack=hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))))
-def test_any_masks_come_back(tmp_path: Path, stack: np.ndarray) -> None:
-    masks = Masks.from_dense(stack[stack.any((1, 2))])
-    path = tmp_path / str(len(list(tmp_path.iterdir())))
-    formats.write([(ref(), Instances(masks))], path, "labelme")
-    assert formats.read(path)[0][1].masks == masks

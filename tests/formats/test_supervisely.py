@@ -12,9 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from label_scenes import ref
 from PIL import Image as Pillow
 
@@ -261,12 +258,3 @@ def test_a_project_without_a_good_meta(tmp_path: Path, name: str) -> None:
         save(tmp_path / "meta.json", content)
     with pytest.raises(FormatError, match=rf"meta\.json: .*{reason}"):
         formats.read(tmp_path, "supervisely")
-
-
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(stack=hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(1, 9))))
-def test_any_masks_come_back(tmp_path: Path, stack: np.ndarray) -> None:
-    masks = Masks.from_dense(stack[stack.any((1, 2))])
-    path = tmp_path / str(len(list(tmp_path.iterdir())))
-    formats.write([(ref(), Instances(masks))], path, "supervisely")
-    assert formats.read(path)[0][1].masks == masks

@@ -12,7 +12,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, FormatError
-from apiece.monitor import SIGNALS, Profile, Reliability, detect, observe, profile, to_prometheus, write_page
+from apiece.monitor import SIGNALS, Profile, Reliability, _drift, detect, observe, profile, to_prometheus, write_page
 
 NAMES = [signal.name for signal in SIGNALS]
 SIZE = (64, 64)
@@ -245,6 +245,23 @@ def test_too_few_images_and_other_classes_are_refused():
     other = Profile(("bolt",), some.names, some.values, some.counts, some.unsure)
     with pytest.raises(DataError, match="classes differ"):
         detect(some, other)
+
+
+@pytest.mark.parametrize("pairs", [1 << 23, 400])
+def test_the_nearest_of_the_baseline_whoever_is(monkeypatch, pairs):
+    monkeypatch.setattr(_drift, "_PAIRS", pairs)  # 400: of 90 images only the 4 nearest are known
+    rng = np.random.default_rng(0)
+    space = _drift._Space(rng.normal(size=(9, 3)), rng.normal(size=(81, 3)))
+    member = rng.permuted(np.broadcast_to(space.member, (20, 90)), axis=1)
+    found, far = space.nearest(member), space.unlike(member)
+    for s in range(20):
+        for n in range(90):
+            known = member[s, space.index[n]]
+            first = int(known.argmax()) if known.any() else -1
+            assert found[s, n] == first
+            assert far[s, n] == space.distance[n, first]
+    assert (found < 0).any() == (pairs == 400)
+    assert space.apart().shape == (90, 3)
 
 
 def test_identical_images_do_not_break_it():

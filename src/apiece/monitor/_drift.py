@@ -28,7 +28,11 @@ Bool = npt.NDArray[np.bool_]
 
 LEAST = 8
 """Fewest images on either side from which anything is concluded."""
-_NEIGHBOURS = 1
+_MISSED = 24.0
+"""Minus the logarithm of the chance that none of an image's known neighbours is of the baseline, whoever is."""
+_PAIRS = 1 << 23
+"""Most pairs of an image and a neighbour that are known: a few images before and thousands now are no reason to know
+all pairs. Beyond, an image counts as far as the last of its neighbours that is known, on both sides alike."""
 _TAILS = (0.02, 0.05, 0.1, 0.2)
 """Shares of the baseline's least typical images beyond which images in use are counted."""
 _SHUFFLES, _FEW = 4999, 999
@@ -239,7 +243,7 @@ def _calibration(before: Reliability, now: Reliability, rng: np.random.Generator
 
 
 class _Space:
-    """Images as points, and how far each is from its nearest images of the baseline, itself not counted.
+    """Images as points, and how far each is from its nearest image of the baseline, itself not counted.
 
     Axes are the signals, turned and scaled so that signals that go together count as one (Mahalanobis 1936), by all
     images alike: who is of the baseline decides nothing but whose neighbours count. So shuffling that is a fair test.
@@ -259,29 +263,39 @@ class _Space:
         covariance = (1 - shrink) * np.cov(self.standard, rowvar=False) + shrink * np.eye(signals)
         spread, axes = np.linalg.eigh(covariance)
         points = self.standard @ (axes / np.sqrt(spread))
-        # enough neighbours that some are of the baseline, whoever is
-        enough = min(count - 1, math.ceil(6 * (_NEIGHBOURS + 3) * count / len(before)))
+        # enough neighbours that one is of the baseline, whoever is
+        self.rank = count / len(before)  # at which the first of them is to be expected
+        enough = min(count - 1, math.ceil(_MISSED * self.rank), max(_PAIRS // count, 1))
         distance, index = cKDTree(points).query(points, enough + 1)
         itself = index == np.arange(count)[:, None]
         itself[~itself.any(1), -1] = True  # as many images in the same place as neighbours were asked for
         self.distance = distance[~itself].reshape(count, enough) / np.sqrt(signals)
-        self.index = index[~itself].reshape(count, enough)
+        self.index = index[~itself].reshape(count, enough).astype(np.int32)
+
+    def nearest(self, member: Bool) -> Int:
+        """Which of its known neighbours is the first of the baseline, -1 if none is: (S, N) for memberships (S, N)."""
+        found = np.full(member.shape, -1)
+        shuffle, image = (at.ravel() for at in np.indices(member.shape))
+        # most are found where they are to be expected; farther on, only the others are looked for
+        step = math.ceil(2 * self.rank)
+        for begin in range(0, self.index.shape[1], step):
+            counted = member[shuffle[:, None], self.index[image, begin : begin + step]]
+            first = counted.argmax(1)
+            there = counted[np.arange(len(first)), first]
+            found[shuffle[there], image[there]] = begin + first[there]
+            shuffle, image = shuffle[~there], image[~there]
+        return found
 
     def unlike(self, member: Bool) -> Float:
-        """Mean distance of every image to its nearest in the baseline: (S, N) for memberships of shape (S, N)."""
-        counted = member[:, self.index]
-        order = np.cumsum(counted, axis=2, dtype=np.int32)
-        nearest = counted & (order <= _NEIGHBOURS)
-        lacking = _NEIGHBOURS - np.minimum(order[:, :, -1], _NEIGHBOURS)
-        sums = np.einsum("snk,nk->sn", nearest, self.distance) + lacking * self.distance[:, -1]
-        return np.asarray(sums / _NEIGHBOURS)
+        """Distance of every image to its nearest in the baseline: (S, N) for memberships of shape (S, N)."""
+        # of no neighbour found, -1 takes the last one
+        return self.distance[np.arange(len(self.member)), self.nearest(member)]
 
     def apart(self) -> Float:
-        """How far each image is from the mean of its nearest in the baseline, by signal: (N, signals)."""
-        counted = self.member[self.index]
-        nearest = counted & (np.cumsum(counted, axis=1) <= _NEIGHBOURS)
-        middle = np.einsum("nk,nks->ns", nearest, self.standard[self.index]) / np.maximum(nearest.sum(1), 1)[:, None]
-        return np.asarray(self.standard - middle)
+        """How far each image is from its nearest in the baseline, by signal: (N, signals)."""
+        found = self.nearest(self.member[None])[0]
+        near = self.standard[self.index[np.arange(len(found)), found]]
+        return np.asarray(self.standard - np.where(found[:, None] >= 0, near, 0.0))
 
 
 def _nan_median(values: Float) -> Float:
@@ -309,7 +323,7 @@ def _excess(kind: str, space: _Space, rng: np.random.Generator) -> Comparison:
         return np.asarray(((within - tails * share) / spread).max(1))
 
     seen = excess(space.member[None])[0]
-    rows = max(1, (1 << 22) // space.index.size)
+    rows = max(1, (1 << 21) // (size * math.ceil(2 * space.rank)))
     at_least = sum(int((excess(some) >= seen - 1e-9).sum()) for some in _shuffles(space.member, rng, _FEW, rows))
     distance = space.unlike(space.member[None])[0]
     limit = np.quantile(distance[:before], 0.95)

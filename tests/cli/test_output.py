@@ -1,12 +1,15 @@
-"""What commands print: tables that show text as it is."""
+"""What commands print and write: tables that show text as it is, places that can be written."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
-from apiece.cli._output import print_table
+from apiece.cli import main
+from apiece.cli._output import check_writable, print_table
+from apiece.errors import ConfigError
 
 
 def test_text_in_a_table_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +27,19 @@ def test_numbers_are_as_people_write_them(capsys: pytest.CaptureFixture[str]) ->
     print_table("", ("n", "x"), [(1234, 1234.56), (5, 0.12345), (0, math.nan)])
     lines = capsys.readouterr().out.splitlines()
     assert lines == ["    n        x", "1,234  1,234.6", "    5    0.123", "    0        -"]
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    check_writable(None, tmp_path / "new" / "folder" / "page.html", tmp_path / "file")
+    with pytest.raises(ConfigError, match="is a folder; name a file"):
+        check_writable(tmp_path)
+    with pytest.raises(ConfigError, match=r"page\.html cannot be written: .*file is a file, not a folder"):
+        check_writable(tmp_path / "file" / "page.html")
+
+
+def test_what_the_file_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["info", "a" * 300])
+    assert end.value.code == 1
+    assert capsys.readouterr().err == f"apiece: {'a' * 300}: File name too long\n"

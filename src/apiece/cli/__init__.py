@@ -70,4 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # the reader of our output, such as head, has gone; say nothing more, not even when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except OSError as error:  # no permission, no space, a file where a folder is needed
+        place = f"{error.filename}: " if error.filename is not None else ""
+        print(f"apiece: {place}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)

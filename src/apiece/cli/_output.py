@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as _json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["note", "print_json", "print_table", "progress", "shown"]
+from apiece.errors import ConfigError
+
+__all__ = ["check_writable", "note", "print_json", "print_table", "progress", "shown"]
 
 
 def plain(value: Any) -> Any:
@@ -75,6 +78,25 @@ def shown(value: Any) -> str:
 def note(text: str) -> None:
     """A line on standard error."""
     sys.stderr.write(text + "\n")
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Refuse files that cannot be written, before any work is done for them.
+
+    Raises
+    ------
+    ConfigError
+        for a folder, and for a file in a folder that cannot be made or written to.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ConfigError(f"{path} is a folder; name a file")
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+            what = "may not be written to" if folder.is_dir() else "is a file, not a folder"
+            raise ConfigError(f"{path} cannot be written: {folder} {what}; name another place")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from apiece.check._base import Place, Settings
 from apiece.check._report import FailOn, Report
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.errors import ApieceError, ConfigError, FormatError
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ def check(
     try:
         if limit is not None and limit < 0:
             raise ConfigError(f"limit must be 0 or more, got {limit}; 0 shows all")
+        check_writable(html)
         options = _Options(model, folds, config, runs, device)
         sources = _open(data, images)
         if fix is not None:

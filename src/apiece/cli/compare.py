@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._output import check_writable, note, print_json, print_table, progress
 
 if TYPE_CHECKING:
     from apiece.predict.compare import Comparison, Difference, ImageChange
@@ -76,6 +76,7 @@ def compare(
     from apiece.predict.compare import compare as hold
     from apiece.predict.evaluation import join, open_truth
 
+    check_writable(html)
     truth = open_truth(data, split, images)
     first, second = (join(side, truth, device=device) for side in (a, b))
     options: dict[str, Any] = {"by": by, "metrics": metric_names(metrics), "max_dets": max_dets}

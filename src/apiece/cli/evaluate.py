@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from apiece.cli._output import note, print_json, print_table, progress, shown
+from apiece.cli._output import check_writable, note, print_json, print_table, progress, shown
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def evaluate(
 
     if (predictions is None) == (model is None):
         raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
+    check_writable(html)
     wanted: Any = metric_names(metrics)
     asked = wanted
     bad = BadEntries() if skip_bad else None

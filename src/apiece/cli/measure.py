@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
 from apiece.errors import ConfigError
 
@@ -63,6 +63,8 @@ def measure(
 
     if not 0 <= conf <= 1:
         raise ConfigError(f"conf must be from 0 to 1, got {conf:g}")
+    target = out if out is not None or json else predictions.parent / "measurements.csv"
+    check_writable(target)
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     bad = BadEntries() if skip_bad else None
     sources = list(open_sources(predictions, images, on_bad=bad).values())
@@ -86,7 +88,6 @@ def measure(
             step()
     table = Table.concatenate(tables)
     summary = table.summary()
-    target = out if out is not None or json else predictions.parent / "measurements.csv"
     if target is not None:
         table.to_csv(target)
         note(f"{len(table):,} rows in {target}")

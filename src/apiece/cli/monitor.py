@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.errors import ApieceError, ConfigError
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def monitor(
         from apiece.monitor import detect
         from apiece.predict import find_sources, load
 
+        check_writable(save_baseline, html, prometheus)
         known = load(model, device=device)
         before = _baseline(known, baseline, predictions, images)
         if save_baseline is not None:
@@ -98,7 +99,7 @@ def monitor(
         drift = detect(before, now, alpha=alpha, seed=seed)
         title = f"{model.name}: has it begun to fail?"
         _write(drift, before, now, known, photos, html, prometheus, title)
-    except ApieceError as error:
+    except (ApieceError, OSError) as error:
         note(f"apiece: {error}")
         return _COULD_NOT
     if json:

@@ -11,7 +11,7 @@ import numpy as np
 from apiece import metrics
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset
+from apiece.datasets.dataset import Dataset, fingerprint
 from apiece.errors import DataError, FormatError, ImageError
 from apiece.images import read_image
 from apiece.monitor import Profile, Reliability, profile
@@ -52,6 +52,11 @@ def baseline_profile(
     if baseline.is_file() and _is_profile(baseline):
         return _of_model(Profile.read(baseline), model, baseline)
     truth = open_truth(baseline, None, images)
+    if model.loaded.provenance.get("data_fingerprint") == fingerprint(truth):
+        raise DataError(
+            f"{baseline}: the model learned from these very labels, on whose images it is better than it will be; give "
+            "others, such as those that it was validated on"
+        )
     found = None if predictions is None else join(predictions, truth)
     seen: list[tuple[Instances, Instances]] = []
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -228,6 +229,33 @@ def test_models_describes_one(capsys: pytest.CaptureFixture[str]) -> None:
         assert part in out
     assert run("models", "mask_rnn") == 1
     assert "Did you mean 'mask_rcnn'" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_settings_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from apiece.errors import TrainingError
+    from apiece.train import trainer
+    from apiece.train.config import TrainConfig
+
+    asked = []
+
+    def stopped(config: TrainConfig) -> None:
+        asked.append(config)
+        raise KeyboardInterrupt if len(asked) == 1 else TrainingError("enough")
+
+    monkeypatch.setattr(trainer, "train", stopped)
+    out = tmp_path / "run"
+    (out / "last").mkdir(parents=True)
+    (out / trainer.STATE).touch()
+    assert run("train", "--data", tmp_path, "--imgsz", 128, "--max-time", "60s", "--out", out) == 130
+    assert f"interrupted; apiece train --out {out} --resume goes on" in capsys.readouterr().err
+    (out / "config.yaml").write_text(asked[0].to_yaml())
+    moved = out.rename(tmp_path / "moved")
+    assert run("train", "--out", moved, "--resume") == 1
+    assert asked[1] == dataclasses.replace(asked[0], out=moved, resume=True)
+    assert run("train", "--out", moved, "--resume", "--max-time", "90s") == 1
+    assert asked[2] == dataclasses.replace(asked[1], max_time="90s")
 
 
 def test_train_refuses_what_cannot_be(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

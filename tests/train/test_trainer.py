@@ -188,6 +188,19 @@ def test_no_memory_for_a_single_crop(tiny: Settings, change_loss: Callable[[Call
         train(**tiny)
 
 
+def test_an_interrupt_reaches_the_caller(tiny: Settings, change_loss: Callable[[Callable[..., Any]], None]) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    change_loss(interrupted)
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(**tiny)
+    finally:
+        signal.signal(signal.SIGINT, handler)  # Lightning turns it off
+
+
 def test_a_loss_that_is_no_number_stops(tiny: Settings, change_loss: Callable[[Callable[..., Any]], None]) -> None:
     def nan(loss: Any, *rest: Any) -> Any:
         return {k: v * float("nan") if k.startswith("mask") else v for k, v in loss(*rest).items()}

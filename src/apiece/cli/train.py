@@ -49,20 +49,31 @@ def train(
     json
         One JSON object with the result on standard output.
     """
+    from apiece.train.trainer import STATE
     from apiece.train.trainer import train as run
 
     plain = _Settings()
     given = {f.name: v for f in fields(settings) if (v := getattr(settings, f.name)) != getattr(plain, f.name)}
     if set:
         given["model_settings"] = parse_settings(set)
+    begun = settings.folder / "config.yaml"
+    if config is None and settings.resume and begun.is_file():
+        config = begun  # a run goes on with the settings it began with
+        given["out"] = settings.folder
     chosen = TrainConfig.from_dict(given) if config is None else TrainConfig.from_yaml(config, **given)
-    result = run(chosen)
+    try:
+        result = run(chosen)
+    except KeyboardInterrupt:
+        if (chosen.folder / STATE).is_file():
+            note(f"interrupted; apiece train --out {chosen.folder} --resume goes on")
+        raise
     if json:
         print_json(result)
         return
     print_table(
         f"best model in {result.folder}",
         ("", ""),
-        [(k, v) for k, v in result.metrics.items() if k.startswith(("mask_ap", "box_ap"))],
+        # COCO's -1: there is nothing of that size
+        [(k, "-" if v == -1 else v) for k, v in result.metrics.items() if k.startswith(("mask_ap", "box_ap"))],
     )
     note(f"next: apiece evaluate --model {result.folder} --data {chosen.data}")

@@ -200,12 +200,22 @@ def train(
             steps_per_epoch=steps_per_epoch,
         )
         if plan.progress(state.step, clock.seconds, 0.0) < 1.0:
-            _trainer(config, hardware, report).fit(loop, _loader(crops, order, hardware))
+            _fit(_trainer(config, hardware, report), loop, _loader(crops, order, hardware))
         else:
             log.info("this run has ended already; raise epochs or max_time to go on")
         report.plot()
     best = load_model(config.folder)
     return TrainResult(config.folder, dict(best.metrics), state.best_step, state.step, clock.seconds)
+
+
+def _fit(trainer: lightning.Trainer, loop: lightning.LightningModule, loader: Any) -> None:
+    """Lightning ends the program when it is interrupted; here the caller hears of it, as of any other interrupt."""
+    try:
+        trainer.fit(loop, loader)
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
 
 
 def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -59,3 +61,9 @@ def test_boxes_are_half_open_xyxy() -> None:
     assert boxes.area([]).shape == (0,)
     with pytest.raises(InvalidInstancesError, match=r"\(2,\)"):
         boxes.area([1, 2])
+
+
+def test_an_image_is_shown_without_its_pixels() -> None:
+    assert repr(Image(np.zeros((300, 400), np.uint16))) == "Image(300 x 400, 1 x uint16)"
+    known = Image(np.zeros((3, 4, 3), np.uint8), PixelSize.parse("0.5 um"), Path("a.png"))
+    assert repr(known) == "Image(3 x 4, 3 x uint8, 0.5 um, a.png)"

@@ -116,6 +116,11 @@ class Image:
         """Number of channels."""
         return int(self.pixels.shape[2])
 
+    def __repr__(self) -> str:
+        height, width = self.size
+        known = "".join(f", {x}" for x in (self.pixel_size, self.path) if x is not None)
+        return f"Image({height} x {width}, {self.channels} x {self.pixels.dtype}{known})"
+
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.pixels, dtype=dtype, copy=copy)
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from apiece import _plugins
+from apiece import _plugins, evaluate
 from apiece.errors import ConfigError, DataError, ModelFileError, TrainingError, UnknownNameError
 from apiece.models._folder import load_model
 from apiece.train import TrainConfig, train
@@ -133,6 +133,16 @@ def test_resume_needs_the_same_settings_and_data(tiny: Settings) -> None:
         train(**tiny)
     assert train(**tiny, resume=True).steps == 4
     assert train(**{**tiny, "epochs": 0.4}, overwrite=True).steps == 1
+
+
+@pytest.mark.parametrize("wrong", [{"data": "nowhere"}, {"device": "cuda:99"}, {"model_settings": {"width": 3}}])
+def test_a_mistake_does_not_cost_the_model_that_was_to_be_overwritten(tiny: Settings, wrong: Settings) -> None:
+    train(**{**tiny, "epochs": 0.4})
+    with pytest.raises((ConfigError, DataError, UnknownNameError)):
+        train(**{**tiny, **wrong}, overwrite=True)
+    assert load_model(tiny["out"]).classes == ("washer", "pill")
+    assert TrainConfig.from_yaml(tiny["out"] / "config.yaml").device == "cpu"
+    assert (tiny["out"] / "last" / "state.safetensors").is_file()
 
 
 def test_changed_labels_are_noticed(tiny: Settings, tmp_path: Path) -> None:
@@ -291,10 +301,14 @@ def test_killed_and_resumed_is_bit_identical(tiny: Settings, tmp_path: Path) -> 
 
 @pytest.mark.slow
 def test_it_learns(tiny: Settings) -> None:
-    result = train(**{**tiny, "epochs": 120, "augment": 0.3, "model_settings": {"widths": [16, 32, 64]}})
+    settings = {"epochs": 120, "augment": 0.3, "precision": "bf16", "model_settings": {"widths": [16, 32, 64]}}
+    result = train(**{**tiny, **settings})
     losses = [float(r["loss"]) for r in csv.DictReader((result.folder / "log.csv").open()) if r["loss"]]
     assert losses[-1] < 0.6 * losses[0]
     assert result.metrics["mask_ap50"] > 0.2
+    # validated as it is judged later, not in the precision that it was trained in
+    judged = evaluate(result.folder, tiny["data"])
+    assert judged["mask_ap"] == pytest.approx(result.metrics["mask_ap"], abs=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "auto"])

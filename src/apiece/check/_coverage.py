@@ -27,7 +27,7 @@ _TRACE = 0.1
 """Share of the smaller mask from which an overlap is kept."""
 _CROWD = 0.5
 """Share of a prediction in a crowd from which it says nothing: the objects there were not labelled one by one."""
-_FREE = 0.3
+_FREE = 0.45
 """Most of a prediction's pixels under labels if it speaks of an object that has none."""
 _SAME = 0.3
 """IoU from which two predictions off the labels are of the same object, whatever their classes."""

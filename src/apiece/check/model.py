@@ -29,11 +29,13 @@ Bool = npt.NDArray[np.bool_]
 
 LIKELY = 0.5
 """Least chance of being right that is reported."""
+LACKING = 0.4
+"""The same for a missing label: predictions of objects that lack one count as wrong, so the true chance is higher."""
 UNSEEN = 0.2
 """Most of a spurious label's pixels that predictions cover."""
 MISTAKES = 0.05
 """Share of labels supposed to be spurious when an unseen one is weighed against the objects that the model misses."""
-MISNAMED = 0.1
+MISNAMED = 0.15
 """Share of labels supposed to have a wrong class where a contradiction is weighed against the model's confusions."""
 INSIDE = 0.6
 """Share of a part's pixels inside the whole, where one mask covers several of the other side."""
@@ -75,7 +77,7 @@ def _conclude(remembered: Sequence[Coverage], facts: SetFacts, settings: Setting
 
 def _missing(whole: Whole, trust: Trust, classes: Sequence[str]) -> Iterator[Finding]:
     found = whole.predictions
-    for p in np.flatnonzero(found.apart & trust.confident & (trust.chance >= LIKELY)).tolist():
+    for p in np.flatnonzero(found.apart & trust.confident & (trust.chance >= LACKING)).tolist():
         name = classes[found.label[p]]
         yield Finding(
             "missing_label",

@@ -106,7 +106,8 @@ class Validator:
     def _predicted(self, module: nn.Module, image: Image) -> Instances:
         array, frame = prepare(image, self.spec, self.architecture.stride)
         batch = torch.from_numpy(array)[None].to(self.device).contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
+        # at full precision, as in prediction, whatever the training around it does
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             outputs: Any = module(batch)
             (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
         return self.options.finished(predicted)

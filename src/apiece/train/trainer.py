@@ -107,7 +107,7 @@ def train(
     config = config or TrainConfig.from_dict(settings)
     architecture: Architecture = _plugins.load("apiece.models", config.model).ARCHITECTURE
     config = config.with_defaults(architecture)
-    saved = _open_folder(config)
+    saved = _earlier_state(config)
     hardware = Hardware.choose(config)
     log.info("settings:\n%s", config.to_yaml())
 
@@ -146,6 +146,8 @@ def train(
         clock.add(state.seconds)
         _forget_broken_best(config.folder, state)
         log.info("resuming after step %d and %.0f s", state.step, state.seconds)
+        del saved, tensors  # they are several times the module's size
+    _open_folder(config)
 
     # what it sees, in which order, and when it ends
     balanced = counts is not None and config.balance in ("sampling", "both")
@@ -246,10 +248,9 @@ def _without_bad(data: Path) -> dict[str, Dataset]:
     return splits
 
 
-def _open_folder(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | None:
-    """Make the run's folder and write ``config.yaml``; gives the state to resume from, if that is asked for."""
+def _earlier_state(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | None:
+    """The state to resume from, if that is asked for; refuses a folder that holds a run, if nothing is."""
     folder, state = config.folder, config.folder / STATE
-    saved = None
     if config.resume:
         saved = read_state(state)
         mine, before = config.to_dict(), saved[0].config
@@ -257,15 +258,22 @@ def _open_folder(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | No
         if differing:
             told = ", ".join(f"{k} was {before.get(k)!r}, is {mine[k]!r}" for k in differing)
             raise ConfigError(f"{folder}: a run resumes with the settings it began with; {told}")
-    elif (state.exists() or (folder / "model.json").exists()) and not config.overwrite:
+        return saved
+    if (state.exists() or (folder / "model.json").exists()) and not config.overwrite:
         raise ConfigError(f"{folder} holds a run already; give another out, or resume or overwrite")
+    return None
+
+
+def _open_folder(config: TrainConfig) -> None:
+    """Make the run's folder and write ``config.yaml``. An earlier run is only removed when nothing more can be refused:
+    a mistyped setting must not cost a trained model."""
+    folder = config.folder
     folder.mkdir(parents=True, exist_ok=True)
     if config.overwrite:
         for name in (STATE, Path("model.json"), Path("model.safetensors"), Path("log.csv")):
             (folder / name).unlink(missing_ok=True)
     with atomic(folder / "config.yaml") as path:
         path.write_text(config.to_yaml(), encoding="utf-8")
-    return saved
 
 
 def _forget_broken_best(folder: Path, state: RunState) -> None:

@@ -10,7 +10,7 @@ from apiece import Instances, Masks, formats
 
 PAGE = Path(__file__).with_name("formats.md")
 BEGIN, END = "<!-- table: python docs/formats.py -->", "<!-- end -->"
-FIELDS = [f.name for f in dataclasses.fields(formats.Holds) if f.name != "id_range"]
+FIELDS = [f.name for f in dataclasses.fields(formats.Holds) if f.name not in ("id_range", "most")]
 
 
 def table() -> str:

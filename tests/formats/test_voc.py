@@ -179,16 +179,22 @@ def test_bad_images(devkit: Path) -> None:
 
 
 def test_what_it_cannot_hold(tmp_path: Path) -> None:
-    a = np.arange(1, 256, dtype=np.int64).reshape(15, 17)
-    with pytest.raises(LossyFormatError, match="has 255 objects; 254 is the most"):
-        formats.write([(ref(), Instances.from_label_map(a))], tmp_path / "out", "voc")
+    a = np.arange(1, 257, dtype=np.int64).reshape(16, 16)
+    a[0, 0] = 2
+    many = Instances.from_label_map(a)
+    with pytest.raises(LossyFormatError, match="id 3 are more than fit on an image"):
+        formats.write([(ref(), many)], tmp_path / "out", "voc")
+    assert len(formats.write([(ref(), many)], tmp_path / "folder" / "lossy", "voc", allow_lossy=True)) == 1
+    ((_, kept),) = formats.read(tmp_path / "folder" / "lossy")
+    assert kept.ids is not None
+    assert kept.ids.tolist() == [2, *range(4, 257)]
     found = plain_instances()
     image = ImageRef(Path("a.png"), "a.png", attributes={"regions": {"void": found.masks[:1].to_coco()[0]}})
     with pytest.raises(LossyFormatError, match="'regions' region covers instances"):
         formats.write([(image, found)], tmp_path / "out", "voc")
     with pytest.raises(LossyFormatError, match="character that XML cannot hold"):
         formats.write([(ref(), found.replace(classes=("a\x01",)))], tmp_path / "out", "voc")
-    assert list(tmp_path.iterdir()) == []
+    assert [place.name for place in tmp_path.iterdir()] == ["folder"]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

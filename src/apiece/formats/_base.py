@@ -109,6 +109,8 @@ class Holds:
     """An instance may be a crowd region."""
     attributes: bool = False
     """Each instance may have further named values."""
+    most: int | None = None
+    """Most instances of one image; None: no limit."""
 
 
 EVERYTHING = Holds(

@@ -83,6 +83,12 @@ def _without(instances: Instances, rows: Rows) -> Instances:
     return instances[keep]
 
 
+def _beyond(instances: Instances, holds: Holds) -> Rows:
+    """The smallest of too many."""
+    excess = 0 if holds.most is None else max(0, len(instances) - holds.most)
+    return np.sort(np.argsort(instances.masks.area, kind="stable")[:excess])
+
+
 def _overlapping(instances: Instances, holds: Holds) -> Rows:
     masks = instances.masks
     if holds.overlap or len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
@@ -147,6 +153,7 @@ _CHECKS = (
         lambda i, h: _NONE if h.empty else np.flatnonzero(i.masks.area == 0),
         "without a pixel", _without, "hidden entirely, left out",
     ),
+    _Check(_beyond, "are more than fit on an image", _without, "more than fit on an image, the smallest left out"),
     _Check(
         lambda i, h: _NONE if h.parts else np.flatnonzero(i.masks.parts > 1),
         "in several parts", _redrawn(_largest_part), "largest part kept, other parts lost",

@@ -235,7 +235,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     FormatError
         for a folder with something in it, or two images of one name.
     LossyFormatError
-        for more than 254 objects on an image, void over an instance, or a name that XML or a list cannot hold.
+        for void over an instance, or a name that XML or a list cannot hold.
     """
     if len(classes) >= _VOID:
         raise LossyFormatError(path, f"holds {_VOID - 1} classes, got {len(classes)}")
@@ -253,9 +253,6 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             key = safe_name(path, ref, taken)
             if key != key.strip() or len(key.splitlines()) > 1:
                 raise LossyFormatError(path, f"image name {ref.name!r} begins or ends in a space or has line ends")
-            if len(instances) >= _VOID:
-                count = len(instances)
-                raise LossyFormatError(path, f"image {ref.name!r} has {count} objects; {_VOID - 1} is the most here")
             objects = instances.masks.to_label_map(np.arange(1, len(instances) + 1), np.uint8)
             semantic = np.append(0, instances.labels + 1)[objects].astype(np.uint8)
             void = region_said(ref, "regions", "void")
@@ -289,5 +286,13 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=(-(2**63), 2**63 - 1), attributes=True),
+    holds=Holds(
+        holes=True,
+        parts=True,
+        classes=True,
+        ids=True,
+        id_range=(-(2**63), 2**63 - 1),
+        attributes=True,
+        most=_VOID - 1,
+    ),
 )

@@ -99,6 +99,18 @@ def test_the_page_shows_every_kind_of_error(data: Path, capsys: pytest.CaptureFi
     assert "Per class at IoU 0.50" in html
 
 
+def test_a_count_that_is_one_short_is_shown(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    short = [(ref, one[:4].replace(scores=np.ones(4))) for ref, one in formats.read(data / "truth.json")]
+    formats.write(short, data / "short.json", classes=CLASSES)
+    page = data / "short.html"
+    asked = ["evaluate", "--predictions", data / "short.json", "--data", data / "truth.json", "--metrics", "counts"]
+    assert run(*asked, "--html", page) == 0
+    assert ["count_bias", "-1.000", "-1.000", "to", "-1.000"] in [
+        line.split() for line in capsys.readouterr().out.splitlines()
+    ]
+    assert "count_bias" in page.read_text(encoding="utf-8")
+
+
 def test_compare(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["compare", data / "a.json", data / "b.json", "--data", data / "truth.json", "--bootstrap", 200]
     page = data / "compare.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,6 +185,16 @@ def test_few_images_are_no_proof(tmp_path: Path) -> None:
     assert any("5 images are few" in note for note in found.notes)
 
 
+def test_a_count_that_is_one_short_is_a_number_like_others(tmp_path: Path) -> None:
+    truth = scenes(8)
+    write(tmp_path / "truth.json", truth)
+    short = write(tmp_path / "short.json", [one[:2] for one in moved(truth, 0, 1)])
+    found = compare(short, short, tmp_path / "truth.json", metrics=["coco", "counts"], bootstrap=100)
+    assert found.a["count_bias"] == found.numbers["count_bias"].a == -1
+    assert found.a["mask_ap_large"] == -1
+    assert np.isnan(found.numbers["mask_ap_large"].a)
+
+
 def test_words() -> None:
     draws = np.linspace(-0.01, 0.03, 401)
     open_ = difference(0.5, 0.51, np.zeros(401), draws)
@@ -193,6 +204,5 @@ def test_words() -> None:
     assert "about 370 images would show it" in _sentence(open_, "mask_ap", 100)
     tiny = Difference(0.5, 0.5001, -0.01, 0.01, 1.0)
     assert "too small" in _sentence(tiny, "mask_ap", 100)
-    undefined = difference(-1.0, -1.0, np.full(3, np.nan), np.full(3, np.nan))
-    assert np.isnan(undefined.a)
+    undefined = difference(math.nan, math.nan, np.full(3, np.nan), np.full(3, np.nan))
     assert "undefined" in _sentence(undefined, "mask_ap_large", 100)

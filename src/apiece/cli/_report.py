@@ -17,7 +17,7 @@ from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.draw.report import Bars, Chart, Example, Line, Panel, ReportData, Table, write_report
 from apiece.measure import Table as Measurements
-from apiece.metrics import Evaluation
+from apiece.metrics import Evaluation, defined
 from apiece.metrics._marks import marks
 from apiece.metrics.ap_tau import accuracy
 from apiece.predict.evaluation import Joined
@@ -88,7 +88,7 @@ def _further(result: Evaluation) -> dict[str, float]:
     """The numbers that have no table or section of their own, those that are defined, with their intervals."""
     return {
         key: value for key, value in result.numbers.items()
-        if not key.startswith(_OWN_SECTION) and np.isfinite(value) and value != -1
+        if not key.startswith(_OWN_SECTION) and np.isfinite(defined(key, value))
     }  # fmt: skip
 
 
@@ -206,7 +206,7 @@ def main_differences(found: Comparison) -> list[tuple[str, Difference]]:
 def _headline(numbers: Mapping[str, float], key: str, name: str) -> tuple[str, str]:
     value, low, high = (numbers.get(k, float("nan")) for k in (key, f"{key}_low", f"{key}_high"))
     span = f", {low:.3f} to {high:.3f} (95%)" if np.isfinite(low) else ""
-    return (f"{value:.3f}" if np.isfinite(value) and value != -1 else "–"), name + span
+    return (f"{value:.3f}" if np.isfinite(defined(key, value)) else "–"), name + span
 
 
 def _tau(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -176,25 +176,29 @@ def print_scores(result: Evaluation, without: tuple[str, ...] = ()) -> None:
 
 def _others(result: Evaluation, without: tuple[str, ...]) -> list[str]:
     """Keys that have no table of their own, and are defined."""
+    from apiece.metrics import defined
+
     left = ("mask_", "box_", "ap_tau", "f1_tau", *without)
     keys = (key for key in result if not key.startswith(left) and not key.endswith(("_low", "_high")))
-    return [key for key in keys if math.isfinite(_defined(result[key]))]
+    return [key for key in keys if math.isfinite(defined(key, result[key]))]
 
 
 def _print_numbers(
     title: str, what: str, columns: Sequence[str], keys: Sequence[tuple[str, Sequence[str]]], result: Evaluation
 ) -> None:
     """One row per number, each with its interval where there is one."""
+    from apiece.metrics import defined
+
     drawn = any(f"{key}_low" in result for _, row in keys for key in row)
     heads = [head for column in columns for head in (column, "95%")[: 1 + drawn]]
     rows = []
     for name, row in keys:
         cells: list[Any] = []
         for key in row:
-            value = _defined(result[key])
+            value = defined(key, result[key])
             cells.append(int(value) if key.startswith("errors") else value)
             if drawn:
-                low, high = (_defined(result.numbers.get(f"{key}_{end}", float("nan"))) for end in ("low", "high"))
+                low, high = (result.numbers.get(f"{key}_{end}", float("nan")) for end in ("low", "high"))
                 cells.append("-" if low != low else f"{shown(low)} to {shown(high)}")
         rows.append((name, *cells))
     print_table(title, (what, *heads), rows)
@@ -202,16 +206,13 @@ def _print_numbers(
 
 def _print_classes(result: Evaluation) -> None:
     """Mask AP of each class; of very many the ten best and the worst."""
+    from apiece.metrics import defined
+
     keys = ("mask_ap", "mask_ap50", "box_ap")
-    rows = [(name, [_defined(scores.get(k, math.nan)) for k in keys]) for name, scores in result.per_class.items()]
+    rows = [(name, [defined(k, scores.get(k, math.nan)) for k in keys]) for name, scores in result.per_class.items()]
     title = ""
     if len(rows) > _CLASSES:
         known = sorted((row for row in rows if math.isfinite(row[1][0])), key=lambda row: -row[1][0])
         title = f"{_CLASSES} of {len(rows)} classes, the ten best and the {_CLASSES - 10} worst; --json has all"
         rows = [*known[:10], *known[10:][-(_CLASSES - 10) :]]
     print_table(title, ("class", "mask AP", "mask AP50", "box AP"), [(name, *values) for name, values in rows])
-
-
-def _defined(value: float) -> float:
-    # COCO's -1: there is nothing to score
-    return float("nan") if value == -1 else value

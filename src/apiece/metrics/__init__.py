@@ -5,6 +5,7 @@ from apiece.metrics._batch import Batch, Frame, Searched
 from apiece.metrics._curves import Curves
 from apiece.metrics._evaluate import Evaluation, evaluate
 from apiece.metrics._match import Matches
+from apiece.metrics._ratios import defined
 from apiece.metrics._threshold import Price, Sweep, Thresholds, f1_thresholds, fit_thresholds, sweep
 from apiece.metrics._tracks_log import frame_of
 
@@ -22,6 +23,7 @@ __all__ = [
     "Settings",
     "Sweep",
     "Thresholds",
+    "defined",
     "evaluate",
     "f1_thresholds",
     "fit_thresholds",

@@ -20,6 +20,7 @@ from apiece.metrics._bootstrap import bootstrap as resample
 from apiece.metrics._bootstrap import interval
 from apiece.metrics._curves import Curves
 from apiece.metrics._match import Matches
+from apiece.metrics._ratios import defined
 
 __all__ = ["Evaluation", "evaluate", "named_metrics"]
 
@@ -255,7 +256,7 @@ class _Running:
 
 def _says_anything(result: MetricResult) -> bool:
     """Whether any number is defined; a metric without numbers speaks through its extras."""
-    return not result.numbers or any(np.isfinite(v) and v != -1 for v in result.numbers.values())
+    return not result.numbers or any(np.isfinite(defined(k, v)) for k, v in result.numbers.items())
 
 
 def _intervals(drawn: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:

@@ -22,7 +22,7 @@ from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.errors import ConfigError
 from apiece.formats import LabelSet
-from apiece.metrics import Evaluation
+from apiece.metrics import Evaluation, defined
 from apiece.metrics._bootstrap import interval
 from apiece.metrics.ap_tau import accuracy
 from apiece.predict.evaluation import HEADLINE, Joined, evaluate, join, open_truth
@@ -190,18 +190,17 @@ def difference(a: float, b: float, draws_a: Float, draws_b: Float) -> Difference
     gained = gained[np.isfinite(gained)]
     low, high = interval(gained)
     tail = min(np.count_nonzero(gained <= 0), np.count_nonzero(gained >= 0))
-    return Difference(_defined(a), _defined(b), low, high, min(1.0, 2 * (tail + 1) / (len(gained) + 1)))
-
-
-def _defined(value: float) -> float:
-    # COCO's -1: there is no truth
-    return float("nan") if value == -1 else float(value)
+    return Difference(a, b, low, high, min(1.0, 2 * (tail + 1) / (len(gained) + 1)))
 
 
 def _differences(
     a: Mapping[str, float], b: Mapping[str, float], draws_a: Mapping[str, Float], draws_b: Mapping[str, Float]
 ) -> dict[str, Difference]:
-    return {key: difference(a[key], b[key], draws_a[key], draws_b[key]) for key in draws_a if key in draws_b}
+    return {
+        key: difference(defined(key, a[key]), defined(key, b[key]), draws_a[key], draws_b[key])
+        for key in draws_a
+        if key in draws_b
+    }
 
 
 def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageChange, ...]:

@@ -105,7 +105,8 @@ def test_draws_of_all_ones_are_the_numbers() -> None:
     metric.update(Batch.of(0, pairs, ("a", "b")))
     drawn = metric.resample(np.array([[1] * 6, [0, 2, 0, 0, 0, 1]], np.int32)).numbers
     whole, part = metric.compute().numbers, evaluate([pairs[1], pairs[1], pairs[5]], metrics=["calibration"])
-    for key in KEYS:
-        np.testing.assert_allclose(drawn[key], [whole[key], part[key]])
+    # errors of draws are too large, so that their intervals would leave out the truth
+    assert list(drawn) == ["overconfidence"]
+    np.testing.assert_allclose(drawn["overconfidence"], [whole["overconfidence"], part["overconfidence"]])
     metric.update(Batch.of(6, [(truth, found.replace(scores=found.scores + 7)) for truth, found in pairs], ("a", "b")))
     assert np.isnan(metric.resample(np.ones((3, 12), np.int32)).numbers["overconfidence"]).all()

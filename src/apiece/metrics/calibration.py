@@ -12,7 +12,12 @@ The numbers speak of predictions that were made: objects that nothing pointed at
 threshold of the run (0.05) are not there. NaN means undefined: there is no prediction, or scores lie outside 0 to 1
 (logits, say), which a note tells.
 
-References: Guo et al. 2017, arXiv 1706.04599 (bins, ECE, MCE); Küppers et al. 2020, arXiv 2004.13546.
+ECE and MCE grow by chance alone where bins hold few predictions, and more so on draws of the images, which say the same
+thing several times: percentile intervals lie above the value they are to hold, of a calibrated model all of them. So
+only ``overconfidence`` has an interval.
+
+References: Guo et al. 2017, arXiv 1706.04599 (bins, ECE, MCE); Küppers et al. 2020, arXiv 2004.13546; Kumar et al.
+2019, arXiv 1909.10155 (the bias).
 """
 
 from __future__ import annotations
@@ -97,7 +102,7 @@ def calibration_errors(binned: Float) -> tuple[Float, Float, Float]:
 
 
 class Calibration:
-    """Reliability of scores over a stream of batches; keeps the bins of each class and of each image."""
+    """Reliability of scores over a stream of batches; keeps the bins of each class, and three sums of each image."""
 
     judges: ClassVar[Judges] = "ranked"
 
@@ -108,7 +113,7 @@ class Calibration:
     def reset(self) -> None:
         """Forget everything."""
         self._binned = np.zeros((len(self.classes), BINS, 3))
-        self._images = Cells(1, BINS * 3)
+        self._images = Cells(1, 3)
         self._lowest, self._highest = 0.0, 1.0
 
     def update(self, batch: Batch) -> None:
@@ -129,8 +134,7 @@ class Calibration:
         counted = ~((match >= 0) & np.append(crowd, False)[match])
         label, score, right = predicted.label[counted], predicted.score[counted], match[counted] >= 0
         self._binned += bin_scores(label, score, right, len(self.classes))
-        by_image = bin_scores(predicted.image[counted], score, right, batch.count)
-        self._images.add(by_image.reshape(batch.count, 1, -1))
+        self._images.add(bin_scores(predicted.image[counted], score, right, batch.count, 1))
 
     @property
     def _beyond(self) -> bool:
@@ -159,12 +163,11 @@ class Calibration:
         return MetricResult(*self._numbers(self._binned), {"reliability": reliability})
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
-        """The pooled numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        """Overconfidence, pooled, on each draw; see `apiece.metrics._base.Resampling`."""
         if self._beyond:
-            binned = np.zeros((len(weights), BINS, 3))
-        else:
-            binned = self._images.sums(weights).reshape(len(weights), BINS, 3)
-        return Resampled(dict(zip(_KEYS, calibration_errors(binned), strict=True)), {})
+            return Resampled({"overconfidence": np.full(len(weights), np.nan)}, {})
+        count, score, right = self._images.sums(weights)[:, 0].T
+        return Resampled({"overconfidence": ratio(score - right, count)}, {})
 
     def _numbers(self, binned: Float) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
         pooled, each = calibration_errors(binned.sum(0)), calibration_errors(binned)

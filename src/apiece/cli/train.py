@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal  # noqa: F401  # cyclopts reads the inherited annotations from here
 
@@ -22,6 +22,18 @@ class _Settings(TrainConfig):
     model_settings: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     upright: Annotated[bool | None, Parameter(negative="--no-upright")] = None
     one_piece: Annotated[bool | None, Parameter(negative="--no-one-piece")] = None
+
+    def __new__(cls, **given: object) -> _Settings:
+        """Keeps what the command line says, even where that is the default: a YAML file must not overrule it."""
+        made = super().__new__(cls)
+        object.__setattr__(made, "_given", tuple(given))  # frozen
+        return made
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The settings that were given, and no default."""
+        names: tuple[str, ...] = getattr(self, "_given", ())
+        return {name: getattr(self, name) for name in names}
 
 
 def train(
@@ -52,8 +64,7 @@ def train(
     from apiece.train.trainer import STATE
     from apiece.train.trainer import train as run
 
-    plain = _Settings()
-    given = {f.name: v for f in fields(settings) if (v := getattr(settings, f.name)) != getattr(plain, f.name)}
+    given = settings.given
     if set:
         given["model_settings"] = parse_settings(set)
     begun = settings.folder / "config.yaml"

@@ -133,6 +133,18 @@ def test_an_interval_holds_the_middle_of_the_draws() -> None:
         list(draws(3, -1))
 
 
+def test_few_images_are_said_and_one_has_no_interval() -> None:
+    truth = Instances(Masks.from_boxes([[0, 0, 9, 9], [20, 20, 30, 30]], (40, 40)))
+    pair = truth, truth[:1].replace(scores=[0.5])
+    one, two = (evaluate([pair] * n, bootstrap=50) for n in (1, 2))
+    assert "mask_ap_low" not in one
+    assert "mask_ap_low" not in one.per_class["object"]
+    assert one.notes == ("one image has no intervals: nothing shows how far others lie apart",)
+    assert two["mask_ap_low"] == pytest.approx(two["mask_ap"])
+    assert two.notes == ("2 images are few: the intervals are rough, and rather too narrow",)
+    assert evaluate([pair] * 20, bootstrap=50).notes == evaluate([pair]).notes == ()
+
+
 def test_evaluate_gives_intervals_around_its_numbers() -> None:
     rng = np.random.default_rng(0)
     pairs = []

@@ -155,6 +155,17 @@ def test_a_model_is_not_better_than_itself_nor_than_its_like(data: Path) -> None
     assert like.verdict.startswith("No clear difference")
 
 
+def test_of_errors_less_is_better(data: Path) -> None:
+    sides = data / "good.json", data / "poor.json", data / "truth.json"
+    found = compare(*sides, metrics=["errors"], by="errors75_localisation", bootstrap=100)
+    assert found.numbers["errors75_localisation"].verdict == "higher"
+    assert found.verdict.startswith("B is worse")
+    back = compare(sides[1], sides[0], sides[2], metrics=["errors"], by="errors75_localisation", bootstrap=100)
+    assert back.verdict.startswith("B is better")
+    with pytest.raises(ConfigError, match="neither more nor less count_bias is better"):
+        compare(*sides, metrics=["counts"], by="count_bias", bootstrap=100)
+
+
 def test_images_that_changed_come_first(data: Path) -> None:
     truth = scenes(30)
     found = moved(truth, 1, 1)

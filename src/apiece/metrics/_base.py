@@ -18,10 +18,13 @@ import numpy.typing as npt
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.metrics._batch import Batch
 
-__all__ = ["Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
+__all__ = ["Aim", "Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
 
 Judges = Literal["ranked", "answer"]
 """What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""
+
+Aim = Literal["less", "neither"]
+"""What is better of a number of which more is not: less of it, or neither more nor less (a mere count, an offset)."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class MetricResult:
     extras : named further objects (curves, matches).
     notes : sentences a person should read beside the numbers.
     applies : whether the data is of the kind the metric is made for; if not, it answers only those who name it.
+    aims : what is better, by key, of numbers of which more is not.
     """
 
     numbers: Mapping[str, float]
@@ -107,6 +111,7 @@ class MetricResult:
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     applies: bool = True
+    aims: Mapping[str, Aim] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, eq=False)

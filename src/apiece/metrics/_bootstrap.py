@@ -8,7 +8,9 @@ prediction stay together.
 
 Images are the unit because objects of one image go right and wrong together; intervals over objects would be too
 narrow. An interval holds the middle 95% of the draws (the percentile interval); it speaks of other images of the same
-source, not of other cameras, sites or training runs.
+source, not of other cameras, sites or training runs. It is rather too narrow: of sets drawn from 300 synthetic
+images, 91% of those of 30 and of 80 images gave an interval of mask AP that holds the AP of all 300, and 87% of those
+of 10.
 
 Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
 """
@@ -26,13 +28,15 @@ from apiece.errors import ConfigError
 from apiece.metrics._base import Resampled, Resampling
 from apiece.metrics._curves import RECALL, hits_needed
 
-__all__ = ["bootstrap", "draws", "interval", "weighted_precision", "weighted_sums"]
+__all__ = ["FEW", "bootstrap", "draws", "interval", "weighted_precision", "weighted_sums"]
 
 Int = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.int32]
 Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
+FEW = 20
+"""Images below which intervals are rough."""
 _CELLS = 1 << 18
 """Numbers in one working array: small enough for a processor's cache."""
 _FEW = 150

@@ -6,12 +6,14 @@ Only cells in which there is anything are kept: a set of 1,000 classes has a few
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._base import Aim, Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._bootstrap import weighted_sums
 from apiece.metrics._ratios import mean_over
@@ -75,11 +77,13 @@ class CellMetric(ABC):
     ----------
     columns : how many numbers each image and class adds.
     further : rows beyond the classes (background, the image as a whole).
+    aims : see `MetricResult`.
     """
 
     judges: ClassVar[Judges] = "answer"
     columns: ClassVar[int]
     further: ClassVar[int] = 0
+    aims: ClassVar[Mapping[str, Aim]] = MappingProxyType({})
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)
@@ -109,6 +113,7 @@ class CellMetric(ABC):
         return MetricResult(
             {key: float(value[0]) for key, value in numbers.items()},
             {name: {key: float(v[0, k]) for key, v in by_class.items()} for k, name in enumerate(self.classes)},
+            aims=self.aims,
         )
 
     def resample(self, weights: Weights) -> Resampled:

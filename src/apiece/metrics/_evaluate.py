@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from apiece import _plugins
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._base import Crossing, Judges, Metric, MetricResult, Resampled, Settings
+from apiece.metrics._base import Aim, Crossing, Judges, Metric, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch, Frame, Record, Searched, grouped
+from apiece.metrics._bootstrap import FEW, interval
 from apiece.metrics._bootstrap import bootstrap as resample
-from apiece.metrics._bootstrap import interval
 from apiece.metrics._curves import Curves
 from apiece.metrics._match import Matches
 from apiece.metrics._ratios import defined
@@ -41,12 +41,13 @@ class Evaluation:
     Attributes
     ----------
     numbers : every number of every metric by key; with a bootstrap also ``mask_ap_low`` and ``mask_ap_high``, the 95%
-        interval over images, and so for every number whose metric can be resampled.
+        interval over images, and so for every number whose metric can be resampled; of one image there is none.
     per_class : the same keys for each class name.
     images : number of images.
     extras : what else metrics gave, by metric, then by name.
     notes : sentences to be read beside the numbers.
     resamples : the numbers on each draw of the bootstrap; empty without one.
+    aims : what is better, by key, of numbers of which more is not: ``"less"`` or ``"neither"``.
     """
 
     numbers: Mapping[str, float]
@@ -55,6 +56,7 @@ class Evaluation:
     extras: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
     resamples: Resampled = field(default_factory=lambda: Resampled({}, {}))
+    aims: Mapping[str, Aim] = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> float:
         if key not in self.numbers:
@@ -230,6 +232,7 @@ class _Running:
         extras: dict[str, Mapping[str, Any]] = {}
         notes: list[str] = []
         used: list[Metric] = []
+        aims: dict[str, Aim] = {}
         for name, metric in self._metrics.items():
             if name in self._refused:
                 continue
@@ -241,22 +244,32 @@ class _Running:
             for label, values in result.per_class.items():
                 per_class[label].update(values)
             extras[name] = result.extras
+            aims |= result.aims
             notes += (note for note in result.notes if note not in notes)
         for reason in dict.fromkeys(self._refused.values()):
             names = ", ".join(name for name, why in self._refused.items() if why == reason)
             notes.append(f"left out: {names}: {reason}")
+        drawn = resample(used, images, draws, seed)
+        if images > 1:
+            numbers |= _intervals(drawn.numbers)
+            for label, of_class in drawn.per_class.items():
+                per_class[label] |= _intervals(of_class)
+        if drawn.numbers and images < FEW:
+            notes.append(_few(images))
         for note in notes:
             _log.warning(note)
-        drawn = resample(used, images, draws, seed)
-        numbers |= _intervals(drawn.numbers)
-        for label, of_class in drawn.per_class.items():
-            per_class[label] |= _intervals(of_class)
-        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn)
+        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn, aims)
 
 
 def _says_anything(result: MetricResult) -> bool:
     """Whether any number is defined; a metric without numbers speaks through its extras."""
     return not result.numbers or any(np.isfinite(defined(k, v)) for k, v in result.numbers.items())
+
+
+def _few(images: int) -> str:
+    if images == 1:
+        return "one image has no intervals: nothing shows how far others lie apart"
+    return f"{images} images are few: the intervals are rough, and rather too narrow"
 
 
 def _intervals(drawn: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,7 +26,7 @@ import numpy.typing as npt
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics._base import Judges, MetricResult, Settings
+from apiece.metrics._base import Aim, Judges, MetricResult, Settings
 from apiece.metrics._batch import Batch, Frame, Side
 from apiece.metrics._pairs import Pairs, Runs, mask_pairs
 from apiece.metrics._tracks import Rows, Tracks, heaviest, summed
@@ -157,10 +159,12 @@ class TrackMetric(ABC):
     Attributes
     ----------
     lowest : pairs of lower IoU do not count.
+    aims : see `MetricResult`.
     """
 
     judges: ClassVar[Judges] = "answer"
     lowest: ClassVar[float] = 0.0
+    aims: ClassVar[Mapping[str, Aim]] = MappingProxyType({})
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self._log = TrackLog(tuple(classes), settings or Settings(), self.lowest)
@@ -189,7 +193,7 @@ class TrackMetric(ABC):
         """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
         tracks = self._log.tracks()
         counts = self._count(tracks)
-        return self._log.result(tracks, counts, self._scores, self._extras(counts))
+        return replace(self._log.result(tracks, counts, self._scores, self._extras(counts)), aims=self.aims)
 
 
 def _named(scores: Mapping[str, Float], names: tuple[str, ...]) -> dict[str, dict[str, float]]:

@@ -22,13 +22,14 @@ References: Guo et al. 2017, arXiv 1706.04599 (bins, ECE, MCE); Küppers et al. 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._base import Aim, Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._cells import Cells
 from apiece.metrics._match import greedy
@@ -44,6 +45,11 @@ BINS = 15
 """Bins of the reliability diagram, as in Guo et al."""
 _IOU = np.array([0.5])
 _KEYS = ("calibration_error", "calibration_error_max", "overconfidence")
+_AIMS: Mapping[str, Aim] = {
+    "calibration_error": "less",
+    "calibration_error_max": "less",
+    "overconfidence": "neither",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +166,7 @@ class Calibration:
             ratio(every[:, 1], every[:, 0]),
             ratio(every[:, 2], every[:, 0]),
         )
-        return MetricResult(*self._numbers(self._binned), {"reliability": reliability})
+        return MetricResult(*self._numbers(self._binned), {"reliability": reliability}, aims=_AIMS)
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
         """Overconfidence, pooled, on each draw; see `apiece.metrics._base.Resampling`."""

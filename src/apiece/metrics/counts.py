@@ -22,10 +22,14 @@ Reference: Matula et al., Cell Tracking Accuracy Measurement Based on Comparison
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
 from apiece.metrics._answer import Answer
+from apiece.metrics._base import Aim
 from apiece.metrics._batch import Batch
 from apiece.metrics._cells import CellMetric, Weights
 from apiece.metrics._ratios import ratio
@@ -75,6 +79,18 @@ class Counts(CellMetric):
 
     columns = 6
     further = 1  # all classes together
+    aims: ClassVar[Mapping[str, Aim]] = {
+        "count_truth": "neither",
+        "count_predicted": "neither",
+        "count_mae": "less",
+        "count_rmse": "less",
+        "count_bias": "neither",
+        "count_error_rate": "less",
+        "merges": "less",
+        "splits": "less",
+        "merge_rate": "less",
+        "split_rate": "less",
+    }
 
     def _count(self, batch: Batch) -> Int:
         by_class = count(batch, self.conf)

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._base import Aim, Judges, MetricResult, Resampled, Settings
 from apiece.metrics._batch import Batch
 from apiece.metrics._bootstrap import weighted_sums
 from apiece.metrics._errors_cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, joined, resampled_costs
@@ -43,6 +43,7 @@ Float = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 _LEVELS = (0.5, 0.75)
+_LESS: Aim = "less"
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +203,7 @@ class Errors:
                 per_class[name] |= _keyed(costs[k], made.count_per_class[k], suffix)
         faults = _joined_faults(self._faults)
         notes = left_out(self.limit, self._given, len(faults.index), "the kinds of errors")
-        return MetricResult(numbers, per_class, extras | {"faults": faults}, notes)
+        return MetricResult(numbers, per_class, extras | {"faults": faults}, notes, aims=dict.fromkeys(numbers, _LESS))
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
         """All numbers on each draw; see `apiece.metrics._base.Resampling`."""

@@ -17,10 +17,12 @@ Reference: Ristani et al., Performance Measures and a Data Set for Multi-Target,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from apiece.metrics._base import Aim
 from apiece.metrics._ratios import ratio
 from apiece.metrics._tracks import Tracks, heaviest, meetings
 from apiece.metrics._tracks_log import TrackMetric
@@ -64,6 +66,7 @@ class Identity(TrackMetric):
     """IDF1 over a stream of batches; keeps three numbers per object and per pair of IoU from 0.5."""
 
     lowest = MIN_IOU
+    aims: ClassVar[Mapping[str, Aim]] = {"idfp": "less", "idfn": "less"}
 
     def _count(self, tracks: Tracks) -> dict[str, Float]:
         return count(tracks)

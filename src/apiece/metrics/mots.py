@@ -25,10 +25,12 @@ and Stiefelhagen 2008, doi 10.1155/2008/246309.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from apiece.metrics._base import Aim
 from apiece.metrics._pairs import Pairs
 from apiece.metrics._ratios import ratio
 from apiece.metrics._tracks import Rows, Tracks, heaviest
@@ -140,6 +142,14 @@ class Mots(TrackMetric):
     """MOTSA and its kin over a stream of batches; keeps three numbers per object and per pair of IoU from 0.5."""
 
     lowest = MIN_IOU
+    aims: ClassVar[Mapping[str, Aim]] = {
+        "mots_fp": "less",
+        "mots_fn": "less",
+        "id_switches": "less",
+        "fragmentations": "less",
+        "mostly_lost": "less",
+        "partly_tracked": "neither",
+    }
 
     def _count(self, tracks: Tracks) -> dict[str, Float]:
         return count(tracks)

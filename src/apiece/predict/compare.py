@@ -8,7 +8,6 @@ is another model, and may differ by as much.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from apiece.datasets.dataset import Dataset
 from apiece.errors import ConfigError
 from apiece.formats import LabelSet
 from apiece.metrics import Evaluation, defined
-from apiece.metrics._bootstrap import interval
+from apiece.metrics._bootstrap import FEW, interval
 from apiece.metrics.ap_tau import accuracy
 from apiece.predict.evaluation import HEADLINE, Joined, evaluate, join, open_truth
 
@@ -34,10 +33,6 @@ __all__ = ["Comparison", "Difference", "ImageChange", "compare", "difference"]
 
 Float = npt.NDArray[np.float64]
 
-_log = logging.getLogger("apiece")
-
-_FEW = 20
-"""Images below which a bootstrap over them is rough."""
 _TOO_FEW = 6
 """Images below which even a change of one sign on all of them is no proof: 2 ** -4 is more than 0.05."""
 
@@ -123,7 +118,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """In plain words, whether B is better."""
-        return _sentence(self.numbers[self.by], self.by, self.a.images)
+        return _sentence(self.numbers[self.by], self.by, self.a.images, less=self.by in self.a.aims)
 
 
 def compare(
@@ -147,13 +142,13 @@ def compare(
     ----------
     a, b, data, metrics, max_dets, conf, split, images, watch : as for `apiece.evaluate`; ``watch`` is called for each
         image of A, then of B.
-    by : the number that decides; more of it must be better.
+    by : the number that decides; of errors and their rates less is better.
     bootstrap, seed : draws of the images.
 
     Raises
     ------
     ConfigError
-        for fewer than 100 draws, or a number that is not resampled.
+        for fewer than 100 draws, a number that is not resampled, or one of which neither more nor less is better.
     """
     if bootstrap < 100:
         raise ConfigError(f"a comparison needs 100 draws or more, got bootstrap={bootstrap}")
@@ -164,20 +159,17 @@ def compare(
     for one in (a, b):
         joined = join(one, truth, conf) if isinstance(one, str | Path) or not hasattr(one, "answer") else one
         found.append(evaluate(joined, metrics=chosen, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch))
+        _check_decides(by, found[0])
     first, second = found
-    if by not in first.resamples.numbers:
-        raise ConfigError(f"no intervals are known for {by!r}; there are: {', '.join(first.resamples.numbers)}")
     numbers = _differences(first.numbers, second.numbers, first.resamples.numbers, second.resamples.numbers)
     per_class = {
         name: _differences(first.per_class[name], second.per_class[name], drawn, second.resamples.per_class[name])
         for name, drawn in first.resamples.per_class.items()
     }
-    notes = [f"{name}: {note}" for name, one in zip("AB", found, strict=True) for note in one.notes]
-    if first.images < _FEW:
-        notes.append(f"{first.images} images are few: the intervals are rough, and rather too narrow")
-        _log.warning(notes[-1])
+    both = [note for note in first.notes if note in second.notes]
+    notes = [f"{name}: {note}" for name, one in zip("AB", found, strict=True) for note in one.notes if note not in both]
     changes = _changes([ref.name for ref in truth.refs], first, second)
-    return Comparison(first, second, by, numbers, per_class, changes, bootstrap, tuple(notes))
+    return Comparison(first, second, by, numbers, per_class, changes, bootstrap, (*notes, *both))
 
 
 def difference(a: float, b: float, draws_a: Float, draws_b: Float) -> Difference:
@@ -211,19 +203,29 @@ def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageC
     return tuple(ImageChange(i, names[i], float(before[i]), float(after[i])) for i in order.tolist())
 
 
-def _sentence(found: Difference, key: str, images: int) -> str:
+def _check_decides(by: str, found: Evaluation) -> None:
+    fit = [key for key in found.resamples.numbers if found.aims.get(key) != "neither"]
+    if by in fit:
+        return
+    if by in found.resamples.numbers:
+        raise ConfigError(f"neither more nor less {by} is better, so it cannot decide; these can: {', '.join(fit)}")
+    raise ConfigError(f"no intervals are known for {by!r}; there are: {', '.join(fit)}")
+
+
+def _sentence(found: Difference, key: str, images: int, *, less: bool = False) -> str:
+    """``less``: less of it is better."""
     name = key.replace("_", " ").replace(" ap", " AP")
     values = f"{name} {found.b:.3f} against {found.a:.3f}"
     if not math.isfinite(found.low):
         return f"Nothing to compare: {name} is undefined, there is no truth that counts."
     if images < _TOO_FEW:
-        return f"Too few images to tell: {values}, on {images}. {_TOO_FEW} are the least, some {_FEW} are wanted."
+        return f"Too few images to tell: {values}, on {images}. {_TOO_FEW} are the least, some {FEW} are wanted."
     if found.verdict == "same":
         return f"No difference: {name} {found.b:.3f} for both, whichever of the images are drawn."
     change = f"{found.difference:+.3f}"
     span = f"{found.low:+.3f} to {found.high:+.3f}"
     if found.verdict != "open":
-        word = "better" if found.verdict == "higher" else "worse"
+        word = "better" if (found.verdict == "lower") == less else "worse"
         return f"B is {word}: {values}, {change} (95% interval {span}, over {images:,} images)."
     return (
         f"No clear difference: {values}, {change}, but with other images of this kind it may be anything from "

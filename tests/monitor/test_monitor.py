@@ -7,6 +7,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from scipy import stats
 
 from apiece.core.image import Image
 from apiece.core.instances import Instances
@@ -293,3 +294,21 @@ def test_the_page_is_whole_and_escaped(tmp_path):
     assert "<bolts>" not in page
     assert page.count("<img ") == 3
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_tails_are_fishers_exact_test():
+    before, now = np.arange(100.0), np.append(np.arange(80.0), np.full(20, 1000.0))
+    # the upper tenth of all: the 20 that lie far out, all of them new; both ends at four shares are looked at
+    wanted = 8 * stats.fisher_exact([[20, 0], [80, 100]], alternative="greater").pvalue
+    assert _drift._tails(before, now) == pytest.approx(wanted)
+    assert _drift._tails(-before, -now) == pytest.approx(wanted)
+    assert _drift._tails(now, before) > 0.05  # fewer than before is for the other test to see
+    assert _drift._tails(np.zeros(9), np.zeros(9)) == 1
+
+
+def test_tails_keep_their_chance_of_a_false_alarm():
+    rng = np.random.default_rng(0)
+    drawn = rng.normal(size=(2000, 60)).round(1)  # with ties
+    p = np.array([_drift._tails(row[:30], row[30:]) for row in drawn])
+    for alpha in (0.2, 0.05, 0.01):
+        assert (p <= alpha).mean() <= alpha + 3 * np.sqrt(alpha / 2000)

@@ -114,9 +114,9 @@ def detect(baseline: Profile, now: Profile, *, alpha: float = 0.03, seed: int = 
     """Compare images in use with a baseline.
 
     Tests: Kolmogorov and Smirnov's and one of both tails for each signal; a permutation of images for the shares of
-    classes and of unsure instances; Fisher's exact test for images without instances; permutations for how many images, and how many
-    answers, are unlike any of the baseline; and, where both sides have labels, a permutation of images for how right
-    the scores are.
+    classes and of unsure instances; Fisher's exact test for images without instances; permutations for how many images,
+    and how many answers, are unlike any of the baseline; and, where both sides have labels, a permutation of images for
+    how right the scores are.
 
     Parameters
     ----------

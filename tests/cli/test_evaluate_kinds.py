@@ -84,7 +84,7 @@ def test_panoptic_judges_things_and_stuff(tmp_path: Path, capsys: pytest.Capture
     shown = evaluate(tmp_path / "found.json", tmp_path / "truth.json", capsys)
     assert shown["pq_things"] == pytest.approx(1)
     assert shown["pq_stuff"] == pytest.approx(0.75)
-    assert shown["pq_low"] <= shown["pq"] <= shown["pq_high"]
+    assert "pq_low" not in shown  # one image shows nothing of how far others lie apart
     # where nothing is labelled nothing is wrong
     assert shown["pixel_accuracy"] == pytest.approx(500 / 600)
     assert any("coco" in note and "no scores" in note for note in shown["notes"])

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# how long an example takes says nothing of it: machines are busy at times
+settings.register_profile("apiece", deadline=None)
+settings.load_profile("apiece")
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 12), st.int
 EIGHT = np.ones((3, 3), int)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(DENSE)
 def test_closed_and_grown(dense: np.ndarray) -> None:
     masks = Masks.from_dense(dense)
@@ -46,7 +46,7 @@ def test_what_is_too_thin_has_no_hull_and_an_empty_mask_neither() -> None:
     assert hulls(Masks.from_dense(dense)).area.max() <= 4
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hnp.arrays(bool, (2, 9, 11)))
 def test_crossings_are_nearest(dense: np.ndarray) -> None:
     if not dense.any((1, 2)).all():

@@ -40,7 +40,7 @@ def test_seed(tmp_path: Path) -> None:
     assert first != [p.indices for p in split(labels, THREE, seed=2).values()]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 12), min_size=20, max_size=60), st.integers(0, 5))
 def test_groups_stay_together(tmp_path_factory: pytest.TempPathFactory, groups: list[int], seed: int) -> None:
     labels = labelled(tmp_path_factory.mktemp("x"), [f"{i}.png" for i in range(len(groups))], photo=groups)

@@ -76,7 +76,7 @@ def eroded(mask: np.ndarray, thickness: int) -> np.ndarray:
     return inside
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     hnp.arrays(bool, st.tuples(st.integers(0, 4), st.integers(1, 9), st.integers(1, 9))),
     st.integers(1, 3),

@@ -214,7 +214,7 @@ def test_shared_and_nested_values() -> None:
     assert text.array().tolist() == ["äb", "c"]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
 def test_damage_is_an_error_or_harmless(tmp_path: Path, changes: list[tuple[int, int]]) -> None:
     path = save(tmp_path / "a_seg.npy", seg())

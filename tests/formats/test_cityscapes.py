@@ -156,7 +156,7 @@ def test_what_it_cannot_hold(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     values=st.lists(st.integers(0, 6), min_size=20, max_size=20),
     ids=st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(26000, 26003), min_size=6, max_size=6, unique=True),

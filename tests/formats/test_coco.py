@@ -129,7 +129,7 @@ def test_polygons_and_rle_on_one_image_keep_their_order(saved: Save) -> None:
         np.testing.assert_array_equal(mask, theirs.annToMask(theirs.anns[i]).astype(bool))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.floats(-20, 60, width=32), min_size=6, max_size=12), min_size=1, max_size=5))
 def test_polygons_are_clipped_as_pycocotools_clips(saved: Save, polygons: list[list[float]]) -> None:
     polygons = [p[: len(p) // 2 * 2] for p in polygons]

@@ -274,7 +274,7 @@ def test_a_set_is_small_to_send(panoptic: dict[str, Any], put: Put) -> None:
     assert labels.fingerprint() == pickle.loads(pickle.dumps(labels)).fingerprint()  # type: ignore[attr-defined]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 256**3 - 1), min_size=12, max_size=12))
 def test_any_ids_come_back(tmp_path_factory: pytest.TempPathFactory, values: list[int]) -> None:
     folder = tmp_path_factory.mktemp("any")

@@ -175,7 +175,7 @@ def test_folders_become_sequences(tmp_path: Path) -> None:
         formats.write(clash, tmp_path / "o2", "ctc")
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(values=st.lists(st.lists(st.integers(0, 4), min_size=12, max_size=12), min_size=1, max_size=4))
 def test_round_trips(tmp_path_factory: pytest.TempPathFactory, values: list[list[int]]) -> None:
     sets = [Instances.from_label_map(np.array(v).reshape(3, 4)) for v in values]

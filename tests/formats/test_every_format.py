@@ -179,7 +179,7 @@ def test_one_pixel_masks_up_to_the_border(tmp_path: Path, name: str) -> None:
 
 
 @every_format
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20))
 def test_any_masks_come_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, seed: int, height: int, width: int

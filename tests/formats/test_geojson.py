@@ -153,7 +153,7 @@ def test_world_coordinates(saved: Save, picture: Path, tmp_path: Path) -> None:
         formats.read(saved(collection(gdal), "slide 1.geojson"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_any_masks_come_back_in_any_world(tmp_path_factory: pytest.TempPathFactory, seed: int, world: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -186,7 +186,7 @@ def test_what_a_text_cannot_hold(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.lists(st.integers(0, 4), min_size=20, max_size=20), ids=st.permutations(range(4)))
 def test_text_round_trips(tmp_path_factory: pytest.TempPathFactory, values: list[int], ids: list[int]) -> None:
     found = Instances.from_label_map(np.array([1, *values[1:]]).reshape(4, 5))

@@ -103,7 +103,7 @@ def test_broken_brush(codes: Any, reason: str) -> None:
         decode_brush(codes, (1, 3))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30), st.floats(0, 1))
 def test_any_brush_comes_back(seed: int, height: int, width: int, share: float) -> None:
     masks = Masks.from_dense(np.random.default_rng(seed).random((2, height, width)) < share)

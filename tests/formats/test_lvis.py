@@ -160,7 +160,7 @@ def test_bad_annotations_are_left_out(lvis: dict[str, Any], saved: Save) -> None
     assert "annotations[0].segmentation: there is no mask" in str(told[0])
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 2), st.binary(min_size=8, max_size=8)), max_size=5))
 def test_any_masks_come_back(tmp_path: Path, rows: list[tuple[int, bytes]]) -> None:
     stack = np.array([np.unpackbits(np.frombuffer(b, np.uint8)).reshape(8, 8) for _, b in rows]).reshape(-1, 8, 8)

@@ -117,7 +117,7 @@ def test_a_size_nobody_knows(bowl: Path) -> None:
         list(formats.read(bowl, "mask_files"))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     bits=st.lists(st.booleans(), min_size=24, max_size=24),
     ids=st.lists(st.integers(0, 2**63 - 1), min_size=2, max_size=2, unique=True),

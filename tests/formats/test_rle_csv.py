@@ -219,7 +219,7 @@ def test_other_tables_and_a_field_longer_than_csv_allows(tmp_path: Path) -> None
     assert formats.read(path)[0][1].masks.area.tolist() == [30_000]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.binary(min_size=8, max_size=8).filter(any)), max_size=5),
     st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\:."), min_size=1, max_size=9),

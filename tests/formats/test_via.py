@@ -301,7 +301,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=5)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(*[st.integers(0, 9)] * 2, *[st.integers(1, 6)] * 2), max_size=5), NAMES)
 def test_any_boxes_and_names_come_back(tmp_path: Path, boxes: list[tuple[int, ...]], name: str) -> None:
     corners = np.array([[x, y, x + w, y + h] for x, y, w, h in boxes]).reshape(-1, 4)

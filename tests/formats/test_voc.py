@@ -197,7 +197,7 @@ def test_what_it_cannot_hold(tmp_path: Path) -> None:
     assert [place.name for place in tmp_path.iterdir()] == ["folder"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     values=st.lists(st.integers(0, 5), min_size=12, max_size=12),
     names=st.lists(st.text("aß <&>'\"é", min_size=1, max_size=5), min_size=1, max_size=3, unique=True),

@@ -324,7 +324,7 @@ def test_names_with_folders_called_images(tmp_path: Path) -> None:
     assert notes[1] == ["images/b/images/c.png", 4, 4, 1, "b/images/c.png"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(1, 5000), st.integers(1, 5000), st.data())
 def test_boxes_on_images_of_any_size_come_back(tmp_path: Path, height: int, width: int, data: st.DataObject) -> None:
     x = data.draw(st.lists(st.integers(0, width), min_size=2, max_size=2, unique=True))

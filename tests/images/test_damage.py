@@ -87,7 +87,7 @@ def test_truncated_anywhere(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=4))
 def test_flipped_bytes_never_raise_anything_else(tmp_path: Path, name: str, changes: list[tuple[float, int]]) -> None:
     data = bytearray(FILES[name])
@@ -101,7 +101,7 @@ def test_flipped_bytes_never_raise_anything_else(tmp_path: Path, name: str, chan
         assert not isinstance(outcome, ImageError) or outcome.path == path
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBP", b"BM", b"II*\0", b"MM\0+", b""]),
     st.binary(max_size=80),

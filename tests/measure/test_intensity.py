@@ -37,7 +37,7 @@ def check(dense: np.ndarray, pixels: np.ndarray) -> Table:
     st.integers(1, 4),
     st.integers(0, 99),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_to_numpy(dense: np.ndarray, dtype: type, channels: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 2 if dtype is bool else 120, (7, 6, channels)).astype(dtype)
     check(dense, pixels)

@@ -188,7 +188,7 @@ def check_against_skimage(dense: np.ndarray, scale: float) -> None:
 
 
 @given(DENSE, st.sampled_from([1.0, 0.25]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_to_skimage_on_anything(dense: np.ndarray, scale: float) -> None:
     check_against_skimage(dense, scale)
 
@@ -223,7 +223,7 @@ def check_against_shapely(dense: np.ndarray, scale: tuple[float, float]) -> None
 
 
 @given(DENSE, SCALE)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_equal_to_shapely_on_anything(dense: np.ndarray, scale: tuple[float, float]) -> None:
     check_against_shapely(dense, scale)
 

@@ -64,7 +64,7 @@ def blobs(rng: np.random.Generator, size: tuple[int, int], like: np.ndarray | No
     return np.unique(out, return_inverse=True)[1].reshape(size) if (out == 0).any() else out * 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_to_the_papers(seed: int) -> None:
     rng = np.random.default_rng(seed)

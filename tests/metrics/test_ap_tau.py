@@ -48,7 +48,7 @@ def brute(truth: Instances, found: Instances, tau: float, conf: float = 0.0) -> 
     return out
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
 def test_equal_to_brute_force(seed: int, conf: float) -> None:
     pairs = scenes.pairs(seed, images=3)

@@ -46,7 +46,7 @@ def nan(value: float) -> float:
     return np.nan if value == -1 else value
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0, 150]))
 def test_draws_are_what_pycocotools_finds_in_the_drawn_images(seed: int, big: bool, few: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

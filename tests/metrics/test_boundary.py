@@ -28,7 +28,7 @@ def eroded_band(mask: np.ndarray, width: int) -> np.ndarray:
     return mask & (inner == 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_bands_are_what_erosion_takes(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -46,7 +46,7 @@ def test_the_width_is_a_share_of_the_diagonal() -> None:
     assert band_widths(sizes).tolist() == [max(1, round(0.02 * math.hypot(h, w))) for h, w in sizes.tolist()]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_equal_to_faster_coco_eval(seed: int, big: bool) -> None:
     from faster_coco_eval import COCO, COCOeval_faster

@@ -40,7 +40,7 @@ def judged(matches: Matches, label: int | None = None) -> tuple[list[float], lis
 KEYS = ("calibration_error", "calibration_error_max", "overconfidence")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_equal_to_loops(seed: int, spread: bool) -> None:
     pairs = scenes.pairs(seed)

@@ -34,31 +34,31 @@ def same(pairs: list[oracle.Pair], max_dets: tuple[int, ...] = (1, 10, 100), ref
             assert {key: ours.per_class[name][key] for key in one} == pytest.approx(one, abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(LIMITS))
 def test_equal_to_pycocotools_on_ties_crowds_and_empty_sides(seed: int, limits: tuple[int, ...]) -> None:
     same(scenes.pairs(seed), limits)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_equal_to_pycocotools_in_every_area_range(seed: int, stated: bool) -> None:
     same(scenes.pairs(seed, big=True, images=2, stated=stated))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_to_pycocotools_where_the_file_states_area_and_box(seed: int) -> None:
     same(scenes.pairs(seed, stated=True))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_to_pycocotools_when_one_class_is_crowded(seed: int) -> None:
     same(scenes.pairs(seed, images=2, most=40, classes=("a",)), (1, 5, 20))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_to_faster_coco_eval(seed: int) -> None:
     same(scenes.pairs(seed), reference=oracle.faster)

@@ -58,7 +58,7 @@ def brute(truth: Instances, found: Instances, conf: float) -> np.ndarray:
     return counts
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
 def test_equal_to_brute_force(seed: int, conf: float) -> None:
     pairs = scenes.pairs(seed)

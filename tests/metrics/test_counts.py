@@ -31,7 +31,7 @@ def literal(truth: Instances, found: Instances, k: int, conf: float) -> tuple[in
     return len(real), counted, merges, splits
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
 def test_equal_to_loops(seed: int, conf: float) -> None:
     pairs = scenes.pairs(seed)

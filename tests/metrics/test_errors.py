@@ -106,13 +106,13 @@ def check_faults(faults: errors.Faults, pictures: list[literal.Picture]) -> None
     assert len(faults.lost) == faults.lost_offsets[-1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 100]))
 def test_equal_to_loops_on_ties_crowds_and_empty_sides(seed: int, limit: int) -> None:
     check_against_loops(scenes.pairs(seed), limit)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_to_loops_on_cells(seed: int) -> None:
     check_against_loops(cells(seed, images=2))
@@ -187,7 +187,7 @@ def plain(pairs: list[Pair], level: float) -> bool:
 
 
 @pytest.mark.slow  # it takes long to import
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 0.75]))
 def test_equal_to_tidecv(seed: int, level: float) -> None:
     pairs = roughened(cells(seed, images=4), seed)

@@ -120,7 +120,7 @@ def _shares(found: list[Any], regions: list[Any], is_encoded: bool, do_ioa: bool
     return a @ b.T / np.maximum(a.sum(1)[:, None], 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 2048]))
 def test_heaviest_is_the_assignment_of_greatest_weight(seed: int, piece: int) -> None:
     rng = np.random.default_rng(seed)

@@ -74,7 +74,7 @@ def judge(pairs: list[tuple[Instances, Instances]], places: list[Frame]) -> Eval
     return evaluate(pairs, metrics=ALL, frames=places)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_perfect_tracking_is_one_whatever_the_ids_are_called(seed: int) -> None:
     pairs, places = scenes.video(seed)
@@ -87,7 +87,7 @@ def test_perfect_tracking_is_one_whatever_the_ids_are_called(seed: int) -> None:
     assert [result[key] for key in ZEROS] == [0] * len(ZEROS)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 2**32 - 1))
 def test_other_names_of_the_ids_change_nothing(seed: int) -> None:
     pairs, places = scenes.video(seed, apart=False)

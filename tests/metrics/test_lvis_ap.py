@@ -44,7 +44,7 @@ def lvis_json(pairs: list[oracle.Pair], said: list[Searched]) -> dict:
     return data
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_equal_to_faster_coco_eval(seed: int, big: bool) -> None:
     from faster_coco_eval import COCO, COCOeval_faster

@@ -47,7 +47,7 @@ def looped(iou: np.ndarray, ignored: np.ndarray, crowd: np.ndarray, threshold: f
     return out
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(seeds)
 def test_greedy_is_the_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def test_thresholds_at_or_below_zero_are_refused() -> None:
         greedy(none, np.zeros(0, bool), np.zeros(0, bool), np.array([0.0]), 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(seeds)
 def test_most_is_a_matching_and_none_is_larger(seed: int) -> None:
     from scipy.optimize import linear_sum_assignment
@@ -94,7 +94,7 @@ def test_most_is_a_matching_and_none_is_larger(seed: int) -> None:
     assert len(rows) == (iou[i, j] >= 0.5).sum()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seeds)
 def test_box_pairs_are_all_that_overlap(seed: int) -> None:
     from pycocotools import mask as codec
@@ -114,7 +114,7 @@ def test_box_pairs_are_all_that_overlap(seed: int) -> None:
     assert len(found) == len(set(zip(found.predicted, found.truth, strict=True)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seeds, st.booleans())
 def test_mask_pairs_are_all_that_overlap_in_one_image_and_class(seed: int, crossing: bool) -> None:
     pairs = scenes.pairs(seed)

@@ -94,7 +94,7 @@ def expected(sums: np.ndarray) -> dict[str, float]:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_equal_to_panopticapi(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -158,7 +158,7 @@ def literal(truth: Instances, found: Instances, conf: float) -> np.ndarray:
     return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
 def test_instance_sets_that_overlap(seed: int, conf: float) -> None:
     pairs = scenes.pairs(seed)
@@ -189,7 +189,7 @@ def test_by_hand() -> None:
         evaluate([tuple(made)], metrics=["panoptic"], stuff=["ski"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_assign_finds_the_largest_total(seed: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -34,7 +34,7 @@ def mean(values: list[float]) -> float:
     return float(np.mean(known)) if known else np.nan
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]), st.booleans())
 def test_equal_to_dense_maps(seed: int, conf: float, void: bool) -> None:
     pairs = scenes.pairs(seed, classes=("a", "b", "c"))
@@ -86,7 +86,7 @@ def test_deep_stacks_show_what_lies_on_top() -> None:
     assert result["pixel_accuracy"] == (a == b).mean()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5]))
 def test_presence(seed: int, conf: float) -> None:
     classes = ("a", "b", "c")

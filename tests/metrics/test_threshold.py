@@ -33,7 +33,7 @@ def prices(matches: Matches, conf: np.ndarray, price: Price) -> np.ndarray:
 CUTS = (0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_no_other_threshold_is_better(seed: int) -> None:
     matches = evaluate(scenes.pairs(seed)).matches
@@ -43,7 +43,7 @@ def test_no_other_threshold_is_better(seed: int) -> None:
         assert (f1(matches, np.full(2, score)) <= best + 1e-12)[~fitted.pooled].all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(1, 1), (10, 1), (1, 10), (0.5, 2)]))
 def test_no_other_threshold_is_cheaper(seed: int, price: tuple[float, float]) -> None:
     price = Price(*price)

@@ -29,7 +29,7 @@ def _distances(seeds: Seeds, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return ((x[:, None] - seeds.x) / seeds.sx) ** 2 + ((y[:, None] - seeds.y) / seeds.sy) ** 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 200))
 def test_assign_and_pairs_equal_the_dense_table(seed: int, seeds: int, votes: int) -> None:
     made, x, y, reach = _scene(np.random.default_rng(seed), seeds, votes)
@@ -64,7 +64,7 @@ def test_local_maxima_best_first_with_plateaus_and_borders() -> None:
     assert local_maxima(score, 9).tolist() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=40))
 def test_suppress_is_greedy(pairs: list[tuple[int, int]]) -> None:
     graph = [(max(a, b), min(a, b)) for a, b in pairs if a != b]
@@ -81,7 +81,7 @@ def test_suppress_of_nothing() -> None:
     assert suppress(none, none, 2).tolist() == [True, True]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.integers(1, 20))
 def test_distinct_is_greedy_whatever_the_block(seed: int, count: int, block: int) -> None:
     made = _scene(np.random.default_rng(seed), count, 0)[0]

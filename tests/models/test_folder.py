@@ -334,7 +334,7 @@ def test_no_folder(tmp_path: Path) -> None:
         save(tmp_path / "best.pt")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([JSON_NAME, TENSORS_NAME]), st.floats(0, 0.999), st.integers(0, 255), st.booleans())
 def test_any_byte_changed_or_cut(tmp_path: Path, name: str, at: float, value: int, cut: bool) -> None:
     if not (tmp_path / JSON_NAME).exists():

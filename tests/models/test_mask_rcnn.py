@@ -26,7 +26,7 @@ def _boxes(rng: np.random.Generator, count: int) -> torch.Tensor:
     return torch.from_numpy(np.concatenate([corner, corner + rng.uniform(2, 30, (count, 2))], 1)).float()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12), st.integers(1, 60), st.booleans())
 def test_matching_in_parts_equals_torchvisions(seed: int, truths: int, count: int, rescue: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -55,7 +55,7 @@ def test_matching_by_hand_with_a_crowd_and_without_truth() -> None:
     assert state.tolist() == [0, -1, 0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.9))
 def test_packed_crops_hold_the_masks(seed: int, share: float) -> None:
     dense = np.random.default_rng(seed).random((6, 9, 11)) < share

@@ -34,7 +34,7 @@ def one_by_one(dense: np.ndarray, remain: float) -> list[tuple[int, bytes]]:
     return kept
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.sampled_from([0.0, 0.3, 0.5, 0.8, 1.0]))
 def test_the_merge_equals_going_one_by_one(seed: int, count: int, remain: float) -> None:
     rng = np.random.default_rng(seed)

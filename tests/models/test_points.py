@@ -20,7 +20,7 @@ from apiece.models._layers.region import pack_crops
 SIZE = (16, 24)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1))
 def test_masks_are_read_at_the_pixel_a_point_lies_in(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -27,7 +27,7 @@ from apiece.models._layers.queries import (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 3), st.integers(0, 3))
 def test_masks_equal_upsampling_the_whole_grid_whatever_the_padding(seed: int, zoom: int, ragged: int) -> None:
     rng = np.random.default_rng(seed)
@@ -130,7 +130,7 @@ def test_chances() -> None:
     assert chosen_classes(logits, none=False).tolist() == [[0.5, 0.5, 0.5]]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(0, 5))
 def test_assignment_is_the_cheapest(seed: int, count: int, more: int) -> None:
     cost = torch.from_numpy(np.random.default_rng(seed).normal(size=(min(count + more, 6), count)))

@@ -55,7 +55,7 @@ def test_a_region_is_scored_by_its_mean_probability() -> None:
     assert len(decode(raw(logits), frames, ("thing",), DecodeOptions(conf=0.9))[0]) == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 0.9))
 def test_components_and_means_equal_scipys(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)

@@ -66,7 +66,7 @@ def test_neighbours_keep_a_cell_before_any_has_two() -> None:
     assert sum(map(len, found.values())) == len({tuple(c) for cells in found.values() for c in cells})
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 85), st.booleans())
 def test_every_object_has_a_cell_and_no_cell_two(seed: int, count: int, heap: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -107,7 +107,7 @@ def _dense_decay(masks: np.ndarray, labels: np.ndarray, sigma: float) -> np.ndar
     return np.where(np.triu(np.ones_like(iou), 1) > 0, each, 1).min(0, initial=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.floats(0.02, 0.9))
 def test_matrix_nms_is_the_papers(seed: int, count: int, share: float) -> None:
     rng = np.random.default_rng(seed)

@@ -46,7 +46,7 @@ def plain_fast_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) ->
     ]  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.floats(0.1, 0.9))
 def test_fast_nms_equals_its_definition(seed: int, count: int, iou: float) -> None:
     rng = np.random.default_rng(seed)

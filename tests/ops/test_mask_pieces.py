@@ -17,7 +17,7 @@ DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 12), st.int
 EIGHT = np.ones((3, 3), int)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(DENSE)
 def test_parts_over_8_neighbours(dense: np.ndarray) -> None:
     pieces, owner = parts_of(Masks.from_dense(dense))
@@ -29,7 +29,7 @@ def test_parts_over_8_neighbours(dense: np.ndarray) -> None:
     assert (np.diff(owner) >= 0).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(DENSE, st.data())
 def test_the_largest_part(dense: np.ndarray, data: st.DataObject) -> None:
     which = np.array(data.draw(st.lists(st.booleans(), min_size=len(dense), max_size=len(dense))))

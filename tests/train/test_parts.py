@@ -63,7 +63,7 @@ def test_step_seeds_differ() -> None:
 
 
 @given(images=st.integers(1, 9), batch=st.integers(1, 7), start=st.integers(0, 12), seed=st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_order_can_begin_anywhere(images: int, batch: int, start: int, seed: int) -> None:
     factors = np.linspace(1.0, 1.7, images)
     whole = list(itertools.islice(Order(factors, batch, seed), 20))

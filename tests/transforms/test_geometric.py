@@ -50,7 +50,7 @@ def test_quarter_turn_by_hand() -> None:
 
 
 @given(size=sizes, direction=st.sampled_from(["horizontal", "vertical"]), seed=st.integers(0, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_flip_twice_is_the_identity(size: tuple[int, int], direction: str, seed: int) -> None:
     sample = whole_image(size, seed)
     flip = Flip(direction, p=1)  # type: ignore[arg-type]
@@ -60,7 +60,7 @@ def test_a_flip_twice_is_the_identity(size: tuple[int, int], direction: str, see
 
 
 @given(size=sizes, turns=st.integers(0, 3), seed=st.integers(0, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_turns_move_masks_as_pixels(size: tuple[int, int], turns: int, seed: int) -> None:
     sample = whole_image(size, seed)
     turned = QuarterTurn((turns,))(sample, rng())
@@ -72,7 +72,7 @@ def test_turns_move_masks_as_pixels(size: tuple[int, int], turns: int, seed: int
 
 
 @given(size=sizes, x=st.floats(-1.5, 1.5), y=st.floats(-1.5, 1.5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_translate_moves_masks_as_pixels(size: tuple[int, int], x: float, y: float) -> None:
     sample = whole_image(size)
     moved = Translate((x, x), (y, y), fill=-1, keep_empty=True)(sample, rng())
@@ -118,7 +118,7 @@ def test_rotation_by_right_angles_equals_quarter_turns(degrees: float) -> None:
 
 
 @given(degrees=st.floats(-180, 180))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_rotation_with_room_keeps_area_and_turns_centroids(degrees: float) -> None:
     sample = disks((60, 80), 5, radius=(6, 10))
     rotated = Rotate((degrees, degrees), expand=True, keep_empty=True)(sample, rng())
@@ -149,7 +149,7 @@ def test_image_and_masks_move_together() -> None:
     width=st.integers(3, 90),
     centred=st.sampled_from([0.0, 0.5, 1.0]),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_crop_is_a_window_of_the_image(seed: int, height: int, width: int, centred: float) -> None:
     sample = whole_image((30, 40))
     cut = Crop((height, width), centred, fill=-1, keep_empty=True)(sample, rng(seed))

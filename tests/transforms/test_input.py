@@ -63,7 +63,7 @@ def test_prepare_names_the_file() -> None:
                 prepare(Image(np.zeros(size, np.uint8)), spec)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     hnp.arrays(st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]), hnp.array_shapes(min_dims=3, max_dims=3))
     .filter(lambda a: bool(np.isfinite(a).all() and np.abs(a.astype(np.float64)).max() < 1e30))

@@ -78,6 +78,8 @@ def read_raster(path: Path, page: int | None = None) -> npt.NDArray[Any]:
         if page is None:
             raise
         raise FormatError(path, f"plane {page}: {error.reason}") from error
+    if not array.size:
+        raise FormatError(path, f"has {array.shape[0]} x {array.shape[1]} pixels: there is nothing in it")
     if array.dtype.kind == "i" and array.size and array.min() < 0:
         raise FormatError(path, f"holds the negative value {array.min()}; objects count from 1, 0 is background")
     return array

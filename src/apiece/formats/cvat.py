@@ -30,7 +30,7 @@ import numpy as np
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, refuse
+from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, once, refuse
 from apiece.formats._cvat_model import Document, Shape, read_document
 from apiece.formats._cvat_tracks import Timeline, timeline
 from apiece.formats._cvat_write import JSON_VALUES, write
@@ -68,6 +68,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         naming file, line and reason.
     """
     file = path / "annotations.xml" if path.is_dir() else path
+    on_bad = once(on_bad)  # a line may hold several entries with the same fault
     document = read_document(file, on_bad)
     used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
     # a file without a list of labels is one that somebody made by hand

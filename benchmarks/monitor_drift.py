@@ -89,6 +89,8 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="held-back images; their labels are not looked at. Default: scenes")
     parser.add_argument("--images", type=int, help="at most this many")
+    parser.add_argument("--scenes", type=int, default=400, help="how many scenes are made, without --data")
+    parser.add_argument("--changes", nargs="+", choices=list(CHANGES), default=list(CHANGES))
     parser.add_argument("--resamples", type=int, default=100)
     parser.add_argument("--share", type=float, default=0.2, help="of the images in use that are affected")
     parser.add_argument("--cache", type=Path, help="folder that keeps the profiles")
@@ -97,7 +99,7 @@ def main() -> None:
     held: Dataset | SyntheticSet = (
         open_truth(options.data)
         if options.data
-        else SyntheticSet(SceneConfig((256, 256), classes=("washer", "pill", "nut")), 400, 2_000_000_000)
+        else SyntheticSet(SceneConfig((256, 256), classes=("washer", "pill", "nut")), options.scenes, 2_000_000_000)
     )
     count = min(len(held), options.images or len(held))
     rng = np.random.default_rng(0)
@@ -122,9 +124,9 @@ def main() -> None:
         return found
 
     clean = watched("clean", None)
-    changed = {name: watched(name, change) for name, change in CHANGES.items()}
+    changed = {name: watched(name, CHANGES[name]) for name in options.changes}
     print(f"{count} images, half of them baseline; {options.resamples} resamples; {options.share:.0%} affected")
-    for name in ("nothing", *CHANGES):
+    for name in ("nothing", *options.changes):
         alarms, first = 0, {}
         for k in range(options.resamples):
             draw = np.random.default_rng(1000 + k)

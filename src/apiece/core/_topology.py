@@ -21,22 +21,27 @@ Coordinates = npt.NDArray[np.int32]
 
 
 def _neighbours(
-    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int], corners: bool = False
 ) -> tuple[Int, Int]:
-    """Pairs of runs (left, right) of one instance that share a side between neighbouring columns."""
+    """Pairs of runs (left, right) of one instance that share a side, or a corner, between neighbouring columns."""
     keys = Keys(*size)
     owner = owners(offsets)
     start, end = keys.pack(owner, x, y0), keys.pack(owner, x, y1)
-    low = np.searchsorted(end, keys.pack(owner, x + 1, y0), "right")
-    high = np.searchsorted(start, keys.pack(owner, x + 1, y1), "left")
+    low = np.searchsorted(end, keys.pack(owner, x + 1, y0), "left" if corners else "right")
+    high = np.searchsorted(start, keys.pack(owner, x + 1, y1), "right" if corners else "left")
     # the last column of one instance is never beside the first of the next: there is no column x + 1 = width
     count = np.maximum(high - low, 0)
     return np.repeat(np.arange(len(x)), count), expand(low, count)
 
 
-def run_parts(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int]:
-    """(parts per instance, part of each run; parts numbered through the whole set)."""
-    return _joined(*_neighbours(x, y0, y1, offsets, size), offsets)
+def run_parts(
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int], corners: bool = False
+) -> tuple[Int, Int]:
+    """(parts per instance, part of each run; parts numbered through the whole set).
+
+    ``corners``: pixels that touch at a corner hang together, too (8-connected).
+    """
+    return _joined(*_neighbours(x, y0, y1, offsets, size, corners), offsets)
 
 
 def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
-from apiece.core._runs import Int, Keys, expand, owners
+from apiece.core._runs import Int, owners
+from apiece.core._topology import run_parts
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
 
@@ -19,14 +18,8 @@ def parts_of(masks: Masks) -> tuple[Masks, Int]:
 
     Parts are joined over 8 neighbours here: a line one pixel wide that runs diagonally is no heap of crumbs.
     """
-    keys, owner = Keys(*masks.size), owners(masks.offsets)
-    start, end = keys.pack(owner, masks.x, masks.y0), keys.pack(owner, masks.x, masks.y1)
-    low = np.searchsorted(end, keys.pack(owner, masks.x + 1, masks.y0), "left")
-    high = np.searchsorted(start, keys.pack(owner, masks.x + 1, masks.y1), "right")
-    count = np.maximum(high - low, 0)
-    left, right = np.repeat(np.arange(len(owner)), count), expand(low, count)
-    graph = sp.coo_array((np.ones(len(left), np.int8), (left, right)), shape=(len(owner),) * 2)
-    _, part = connected_components(graph, directed=False)
+    owner = owners(masks.offsets)
+    _, part = run_parts(masks.x, masks.y0, masks.y1, masks.offsets, masks.size, corners=True)
     order = np.lexsort((part, owner))  # a part's runs stay in their order
     first = np.flatnonzero(np.diff(part[order], prepend=-1))
     offsets = np.append(first, len(owner)).astype(np.int64)

@@ -22,7 +22,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
 from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput
-from apiece.models._layers.dense import components
+from apiece.ops.parts import parts_of
 from apiece.train._schedule import parameter_groups
 
 NAMES = _plugins.names("apiece.models")
@@ -362,7 +362,7 @@ def test_overfits_four_images_to_mask_ap_09(architecture: Architecture) -> None:
 
 def in_parts(instances: Instances) -> Instances:
     """Each connected part as an object of its own."""
-    parts, source = components(instances.masks)
+    parts, source = parts_of(instances.masks, corners=False)
     return Instances(parts, instances.labels[source], instances.classes)
 
 

@@ -20,6 +20,7 @@ from apiece.models import semantic
 from apiece.models._base import DecodeOptions, Frame, ModelInput
 from apiece.models._layers import dense
 from apiece.models.semantic import SemanticConfig, decode, encode
+from apiece.ops.parts import parts_of
 
 CLASSES = ("disc", "bar")
 INPUT = ModelInput(channels=1, mean=(0.0,), std=(1.0,))
@@ -61,7 +62,7 @@ def test_components_and_means_equal_scipys(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     class_map = np.where(rng.random((13, 17)) < share, rng.integers(1, 4, (13, 17)), 0)
     plane = rng.random((13, 17)).astype(np.float32)
-    split, source = dense.components(Masks.from_label_map(class_map))
+    split, source = parts_of(Masks.from_label_map(class_map), corners=False)
     values = np.unique(class_map[class_map > 0])
     found = {(values[s], m.tobytes()) for s, m in zip(source, split.to_dense(), strict=True)}
     want, means = set(), {}
@@ -76,7 +77,7 @@ def test_components_and_means_equal_scipys(seed: int, share: float) -> None:
 
 
 def test_nothing_has_no_regions() -> None:
-    split, source = dense.components(Masks.empty((5, 6)))
+    split, source = parts_of(Masks.empty((5, 6)), corners=False)
     assert (len(split), len(source), len(dense.mean_inside(np.ones((5, 6), np.float32), split))) == (0, 0, 0)
     assert dense.mean_inside(np.ones((5, 6), np.float32), Masks.empty((5, 6), 2)).tolist() == [0, 0]
 
@@ -179,7 +180,7 @@ def test_overfits_the_regions_of_four_images() -> None:
 
 
 def _regions(truth: Instances) -> Instances:
-    split, source = dense.components(truth.masks)
+    split, source = parts_of(truth.masks, corners=False)
     return Instances(split, truth.labels[source], truth.classes)
 
 

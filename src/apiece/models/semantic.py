@@ -36,6 +36,7 @@ from apiece.models._layers import dense, losses
 from apiece.models._layers.backbone import build_backbone
 from apiece.models._layers.blocks import NORMS, norm_layer
 from apiece.models._layers.unet import UNetDecoder
+from apiece.ops.parts import parts_of
 
 __all__ = ["ARCHITECTURE", "Semantic", "SemanticConfig"]
 
@@ -182,7 +183,7 @@ def _decode_one(
     logits: Tensor, smallest: int, frame: Frame, classes: tuple[str, ...], options: DecodeOptions
 ) -> Instances:
     best, probability = dense.class_pixels(logits.numpy(), frame)
-    regions, source = dense.components(Masks.from_label_map(best))
+    regions, source = parts_of(Masks.from_label_map(best), corners=False)
     labels = (label_map_values(best).astype(np.int64) - 1)[source]
     scores = dense.mean_inside(probability, regions)
     keep = np.flatnonzero((regions.area >= smallest) & (scores >= options.threshold(labels)))

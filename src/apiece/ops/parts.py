@@ -13,13 +13,16 @@ from apiece.errors import InvalidInstancesError
 __all__ = ["largest_part", "parts_of"]
 
 
-def parts_of(masks: Masks) -> tuple[Masks, Int]:
+def parts_of(masks: Masks, corners: bool = True) -> tuple[Masks, Int]:
     """Every part as a mask of its own, and the mask it belongs to, ascending.
 
-    Parts are joined over 8 neighbours here: a line one pixel wide that runs diagonally is no heap of crumbs.
+    Parameters
+    ----------
+    corners : whether pixels that touch at a corner hang together (8-connected): then a line one pixel wide that runs
+        diagonally is no heap of crumbs. False: 4-connected, as `Masks.parts` counts.
     """
     owner = owners(masks.offsets)
-    _, part = run_parts(masks.x, masks.y0, masks.y1, masks.offsets, masks.size, corners=True)
+    _, part = run_parts(masks.x, masks.y0, masks.y1, masks.offsets, masks.size, corners)
     order = np.lexsort((part, owner))  # a part's runs stay in their order
     first = np.flatnonzero(np.diff(part[order], prepend=-1))
     offsets = np.append(first, len(owner)).astype(np.int64)

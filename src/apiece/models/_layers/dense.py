@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apiece.core._topology import run_parts
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.transforms._input import Frame
@@ -20,7 +19,6 @@ from apiece.transforms._input import Frame
 __all__ = [
     "class_dice",
     "class_pixels",
-    "components",
     "cross_entropy",
     "mean_inside",
     "paint_classes",
@@ -123,22 +121,6 @@ def class_pixels(
         highest = values.max(0)
         probability[place] = 1 / np.exp(values - highest).sum(0)
     return best, probability
-
-
-def components(masks: Masks) -> tuple[Masks, npt.NDArray[np.int64]]:
-    """The 4-connected parts of all masks as masks of their own, and the mask that each comes from, ascending.
-
-    Runs that share a side are linked, so the cost follows the outlines, not the pixels.
-    """
-    parts, part = run_parts(masks.x, masks.y0, masks.y1, masks.offsets, masks.size)
-    source = np.repeat(np.arange(len(masks)), np.diff(masks.offsets))
-    # parts in the order of their masks; runs keep theirs, which is by column and row
-    order = np.lexsort((np.arange(len(part)), part, source))
-    first = np.ones(len(part), bool)
-    first[1:] = part[order][1:] != part[order][:-1]
-    offsets = np.append(np.flatnonzero(first), len(part))
-    split = Masks(masks.size, masks.x[order], masks.y0[order], masks.y1[order], offsets)
-    return split, np.repeat(np.arange(len(masks)), parts)
 
 
 def mean_inside(plane: npt.NDArray[np.float32], masks: Masks) -> npt.NDArray[np.float64]:

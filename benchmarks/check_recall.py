@@ -227,8 +227,8 @@ def predictor_of(options: argparse.Namespace) -> Callable[[Labels], Predicted] |
 
         return by_model
     if options.folds:
-        from apiece.train.config import TrainConfig
-        from apiece.train.folds import predict_out_of_fold
+        from apiece.training.config import TrainConfig
+        from apiece.training.folds import predict_out_of_fold
 
         numbers = iter(range(len(OF_MODELS)))
 

@@ -24,9 +24,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from apiece import _plugins
 from apiece.datasets.dataset import Dataset, open_data
 from apiece.datasets.synthetic import SceneConfig, write_dataset
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput
-from apiece.train._data import Batch, CropSet, Draw, Store, collate
-from apiece.train._schedule import parameter_groups
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput
+from apiece.training._data import Batch, CropSet, Draw, Store, collate
+from apiece.training._schedule import parameter_groups
 
 FORMS = {"float32": (False, False), "bf16": (True, False), "bf16 compiled": (True, True)}
 """Name to (autocast, compiled)."""

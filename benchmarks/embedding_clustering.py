@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from apiece.models._base import DecodeOptions, Frame
+from apiece.models.contract import DecodeOptions, Frame
 from apiece.models.embedding import decode, edge_distance
 
 

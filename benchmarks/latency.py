@@ -24,9 +24,9 @@ import torch
 from apiece.core.image import Image
 from apiece.datasets.synthetic import SceneConfig, scene
 from apiece.images import read_image
-from apiece.models._base import DecodeOptions
-from apiece.models._folder import LoadedModel, load_model
-from apiece.transforms._input import prepare
+from apiece.models._engine.folder import LoadedModel, load_model
+from apiece.models.contract import DecodeOptions
+from apiece.transforms.input import prepare
 
 SIZE = (1080, 1920)
 OBJECTS = 100

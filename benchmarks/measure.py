@@ -21,7 +21,7 @@ import numpy as np
 from skimage.measure import regionprops_table
 
 from apiece import Image, Instances
-from apiece.measure import Table, measure
+from apiece.measurements import Table, measure
 
 SIDE, COUNT = 4096, 5000
 SHAPE = {

@@ -23,8 +23,8 @@ from apiece import load
 from apiece.core.image import Image
 from apiece.datasets.dataset import Dataset
 from apiece.datasets.synthetic import SceneConfig, SyntheticSet, scene
+from apiece.evaluation import open_truth
 from apiece.monitor import Profile, detect, profile
-from apiece.predict.evaluation import open_truth
 
 Change = Callable[[npt.NDArray, np.random.Generator], npt.NDArray]
 

@@ -15,8 +15,8 @@ import numpy as np
 from apiece import load, metrics
 from apiece.datasets.dataset import Dataset, Subset
 from apiece.draw.overlay import overlay
+from apiece.evaluation import evaluate, open_truth
 from apiece.images import write_image
-from apiece.predict.evaluation import evaluate, open_truth
 
 
 def report(name: str, result: metrics.Evaluation) -> None:

@@ -14,7 +14,7 @@ import torch
 
 import apiece
 from apiece.datasets.synthetic import SceneConfig, write_dataset
-from apiece.train.config import parse_settings
+from apiece.training.config import parse_settings
 
 SHAPES = SceneConfig(size=(256, 256), classes=("washer", "pill", "nut"))
 

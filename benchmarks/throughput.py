@@ -16,9 +16,9 @@ import torch
 from apiece import _plugins
 from apiece.datasets.dataset import open_data
 from apiece.datasets.synthetic import SceneConfig, write_dataset
-from apiece.models._base import Architecture, ModelInput
-from apiece.train._data import CropSet, Draw, Store, collate
-from apiece.train._schedule import Average, parameter_groups
+from apiece.models.contract import Architecture, ModelInput
+from apiece.training._data import CropSet, Draw, Store, collate
+from apiece.training._schedule import Average, parameter_groups
 
 
 def measure(name: str, settings: dict[str, str], folder: Path, batch: int, side: int, steps: int) -> None:

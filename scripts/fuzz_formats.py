@@ -39,9 +39,9 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests" / "formats"))
 
 from _mutate import Files, mutated  # noqa: E402
-from label_scenes import hard_instances, plain_instances, ref  # noqa: E402
 from test_every_format import adapted, target  # noqa: E402
-from verdicts import CASES, opened, verdict  # noqa: E402
+from tests.formats.label_scenes import hard_instances, plain_instances, ref  # noqa: E402
+from tests.formats.verdicts import CASES, opened, verdict  # noqa: E402
 
 from apiece import _plugins, formats  # noqa: E402
 from apiece.errors import ApieceError  # noqa: E402

@@ -13,28 +13,20 @@ import apiece
 from apiece import _plugins
 from apiece.errors import ApieceError, ImageError, LossyFormatError, MissingExtraError, UnknownNameError
 
-PUBLIC = [
-    "Image",
-    "ImageRef",
-    "Instances",
-    "Masks",
-    "PixelSize",
-    "evaluate",
-    "iou",
-    "load",
-    "measure",
-    "read",
-    "read_image",
-    "train",
-    "write",
-]
+NAMES = {
+    *("Image", "ImageRef", "Instances", "Masks", "PixelSize"),
+    *("evaluate", "iou", "load", "measure", "read", "read_image", "train", "write"),
+}
+ROOMS = {
+    *("benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements"),
+    *("metrics", "models", "monitor", "ops", "predict", "training", "transforms"),
+}
 
 
-def test_public_names_are_these_and_all_load() -> None:
-    assert apiece.__all__ == PUBLIC
-    for name in PUBLIC:
-        assert callable(getattr(apiece, name))
-        assert name in dir(apiece)
+def test_the_front_door_shows_names_and_rooms_and_nothing_else() -> None:
+    assert set(apiece.__all__) == set(dir(apiece)) == NAMES | ROOMS
+    assert all(callable(getattr(apiece, name)) for name in NAMES)
+    assert all(getattr(apiece, room).__name__ == f"apiece.{room}" for room in ROOMS)
     with pytest.raises(AttributeError, match="no attribute 'masks'"):
         _ = apiece.masks
 
@@ -49,7 +41,7 @@ def loaded_by(code: str) -> set[str]:
     "code",
     [
         "import apiece; apiece.Masks, apiece.Instances, apiece.iou",
-        "import apiece; apiece.read, apiece.write, apiece.read_image, apiece.measure",
+        "import apiece; apiece.read, apiece.write, apiece.read_image, apiece.measurements",
         "import apiece.cli",
     ],
 )

@@ -10,39 +10,62 @@ array([2, 2])
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from apiece._lazy import lazy as _lazy
 
 if TYPE_CHECKING:
+    from apiece import (
+        benchmark,
+        check,
+        core,
+        datasets,
+        draw,
+        errors,
+        evaluation,
+        formats,
+        images,
+        measurements,
+        metrics,
+        models,
+        monitor,
+        ops,
+        predict,
+        training,
+        transforms,
+    )
     from apiece.core.image import Image, ImageRef, PixelSize
     from apiece.core.instances import Instances
     from apiece.core.masks import Masks
+    from apiece.evaluation import evaluate
     from apiece.formats import read, write
     from apiece.images import read_image
-    from apiece.measure import measure
+    from apiece.measurements import measure
     from apiece.ops.overlap import iou
-    from apiece.predict.evaluation import evaluate
     from apiece.predict.predictor import load
-    from apiece.train import train
+    from apiece.training import train
 
 __version__ = "0.1.0"
 
-# public name -> module that holds it; imported on first use, so that `import apiece` is quick
 _HOMES = {
     "Image": "apiece.core.image",
     "ImageRef": "apiece.core.image",
     "Instances": "apiece.core.instances",
     "Masks": "apiece.core.masks",
     "PixelSize": "apiece.core.image",
-    "evaluate": "apiece.predict.evaluation",
+    "evaluate": "apiece.evaluation",
     "iou": "apiece.ops.overlap",
     "load": "apiece.predict.predictor",
+    "measure": "apiece.measurements",
     "read": "apiece.formats",
     "read_image": "apiece.images",
+    "train": "apiece.training",
     "write": "apiece.formats",
 }
-# these are packages that can be called: `apiece.measure(found)`, `apiece.measure.measure_many(...)`
-_CALLABLE = ("measure", "train")
+_ROOMS = (
+    "benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements",
+    "metrics", "models", "monitor", "ops", "predict", "training", "transforms",
+)  # fmt: skip
 
 __all__ = [
     "Image",
@@ -50,26 +73,32 @@ __all__ = [
     "Instances",
     "Masks",
     "PixelSize",
+    "benchmark",
+    "check",
+    "core",
+    "datasets",
+    "draw",
+    "errors",
     "evaluate",
+    "evaluation",
+    "formats",
+    "images",
     "iou",
     "load",
     "measure",
+    "measurements",
+    "metrics",
+    "models",
+    "monitor",
+    "ops",
+    "predict",
     "read",
     "read_image",
     "train",
+    "training",
+    "transforms",
     "write",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _CALLABLE:
-        return importlib.import_module(f"apiece.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'apiece' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES, *_CALLABLE})
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _lazy(__name__, {**_HOMES, **dict.fromkeys(_ROOMS, "")})

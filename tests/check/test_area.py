@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from drawn_labels import asked, box, kinds, of
+from tests.check.drawn_labels import asked, box, kinds, of
 
 SIZE = (200, 300)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apiece.check._base import Finding, Labelled, SetFacts, Settings
 from apiece.check.balance import CHECK
+from apiece.check.contract import Finding, Labelled, SetFacts, Settings
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks

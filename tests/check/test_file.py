@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty_labels import FAULTS, HEIGHT, WIDTH, annotation, clean_set, faulty_set, pixels
+from tests.check.faulty_labels import FAULTS, HEIGHT, WIDTH, annotation, clean_set, faulty_set, pixels
 
 from apiece import Instances, Masks, formats
 from apiece.check import Labelled, Report, Settings, check, load

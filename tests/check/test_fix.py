@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty_labels import HEIGHT, WIDTH, clean_set, faulty_set
+from tests.check.faulty_labels import HEIGHT, WIDTH, clean_set, faulty_set
 
 from apiece import Instances, Masks, formats
 from apiece.check import Finding, Place, Report, Source, check, kinds, open_labels
-from apiece.check._fix import CHANGES, fix
+from apiece.check._engine.fix import CHANGES, fix
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, LossyFormatError
 from apiece.images import write_image

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from drawn_labels import asked, box, disc, kinds, of
+from tests.check.drawn_labels import asked, box, disc, kinds, of
 
 SIZE = (50, 50)
 WHOLE = disc(SIZE, 25, 25, 14)

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from apiece.check import _hash
-from apiece.check._base import Finding, Labelled, SetFacts, Settings
-from apiece.check._hash import TURNS, near_pairs, print_of
+from apiece.check.contract import Finding, Labelled, SetFacts, Settings
 from apiece.check.leaks import CHECK
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.synthetic import SceneConfig, scene
+from apiece.ops import image_hash
+from apiece.ops.image_hash import TURNS, near_pairs, print_of
 
 Pixels = npt.NDArray[Any]
 SCENES = [scene(SceneConfig(size=(160, 200), objects=(3, 9), radius=(9, 24)), i).image.pixels for i in range(40)]
@@ -148,19 +148,19 @@ def test_near_is_a_setting() -> None:
 def test_hash_of_a_turned_image_is_the_turned_hash() -> None:
     rng = np.random.default_rng(1)
     small = rng.random((1, 32, 32)).astype(np.float32)
-    signs = _hash._signs(small)
+    signs = image_hash._signs(small)
     for (transposed, upside, mirrored), _ in TURNS:
         turned = small.transpose(0, 2, 1) if transposed else small
         turned = turned[:, ::-1] if upside else turned
         turned = turned[:, :, ::-1] if mirrored else turned
-        assert (_hash._signs(turned) == _hash._turned_signs(signs, transposed, upside, mirrored)).all()
+        assert (image_hash._signs(turned) == image_hash._turned_signs(signs, transposed, upside, mirrored)).all()
 
 
 def test_pairs_of_hashes_against_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
     own, other = rng.integers(0, 64, (2, 50)).astype(np.uint64)
-    monkeypatch.setattr(_hash, "_CELLS", 64)  # several chunks
-    found = {(int(i), int(j)) for a, b in _hash._near(own, other, 1) for i, j in zip(a, b, strict=True)}
+    monkeypatch.setattr(image_hash, "_CELLS", 64)  # several chunks
+    found = {(int(i), int(j)) for a, b in image_hash._near(own, other, 1) for i, j in zip(a, b, strict=True)}
     wanted = {(i, j) for i in range(50) for j in range(i + 1, 50) if int(own[i] ^ other[j]).bit_count() <= 1}
     assert found == wanted
 

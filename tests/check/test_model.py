@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from apiece.check._base import Finding, Labelled, SetFacts, Settings
-from apiece.check._coverage import coverage_of
+from apiece.check.contract import Finding, Labelled, SetFacts, Settings
 from apiece.check.model import CHECK
+from apiece.check.model._coverage import coverage_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks

@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from drawn_labels import asked, disc, of, photo
+from tests.check.drawn_labels import asked, disc, of, photo
 
 from apiece import Image, ImageRef, Instances, Masks
 from apiece.check import Labelled, Settings, load, outline
-from apiece.check._shapes_outline import OFFSETS, edges, outlines
+from apiece.check.outline._shapes import OFFSETS, edges, outlines
 
 SIZE = (100, 120)
 TRUE = disc(SIZE, 60, 50, 20)

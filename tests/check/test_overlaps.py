@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_labels import asked, box, kinds, of
+from tests.check.drawn_labels import asked, box, kinds, of
 
 from apiece.check import Settings
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from faulty_labels import HEIGHT, WIDTH, faulty_set
+from tests.check.faulty_labels import HEIGHT, WIDTH, faulty_set
 
 from apiece import Instances, Masks, formats
 from apiece.check import Finding, Place, Report, check, kinds, open_labels
-from apiece.check._page import write_page
-from apiece.check._report import Predicted
-from apiece.check._thumbs import FIRST, PREDICTED, SECOND, _window, thumbnails
+from apiece.check._engine.finding_pictures import FIRST, PREDICTED, SECOND, _window, thumbnails
+from apiece.check._engine.page import write_page
+from apiece.check._engine.report import Predicted
 from apiece.core.image import ImageRef
 from apiece.images import write_image
 

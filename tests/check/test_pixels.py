@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 
 from apiece.check import pixels as family
-from apiece.check._base import Finding, Labelled, SetFacts, Settings
-from apiece.check._features import FEATURES, features_of
+from apiece.check.contract import Finding, Labelled, SetFacts, Settings
 from apiece.check.pixels import CHECK
+from apiece.check.pixels._pixel_features import FEATURES, features_of
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks

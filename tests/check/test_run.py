@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faulty_labels import CLASSES, HEIGHT, WIDTH, clean_set, faulty_set
+from tests.check.faulty_labels import CLASSES, HEIGHT, WIDTH, clean_set, faulty_set
 
 from apiece import Instances, Masks, _plugins
 from apiece import check as package
@@ -18,7 +18,7 @@ from apiece.datasets.dataset import Dataset
 from apiece.errors import ConfigError, DataError, FormatError, UnknownNameError
 
 TALE = """
-from apiece.check._base import Check, Finding, Kind, Place
+from apiece.check.contract import Check, Finding, Kind, Place
 
 def look(labelled, settings):
     seen = "no" if labelled.image is None else labelled.image.size

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from drawn_labels import disc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 from skimage.morphology import convex_hull_image
+from tests.check.drawn_labels import disc
 
 from apiece import Masks
-from apiece.check._shapes import bare_on_lines, bridged, closed, crossings, grown, hulls
+from apiece.check._kit.shapes import bare_on_lines, bridged, closed, crossings, grown, hulls
 
 DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12)))
 EIGHT = np.ones((3, 3), int)

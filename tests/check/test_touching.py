@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from drawn_labels import asked, box, disc, kinds, of
+from tests.check.drawn_labels import asked, box, disc, kinds, of
 
 SIZE = (60, 90)
 ROUND = disc(SIZE, 30, 30, 12)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from apiece import formats
-from apiece.check._base import Finding, Labelled, SetFacts, Settings
+from apiece.check.contract import Finding, Labelled, SetFacts, Settings
 from apiece.check.tracks import CHECK
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances

@@ -21,7 +21,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.images import write_image
-from apiece.models._base import ModelInput
+from apiece.models.contract import ModelInput
 
 CLASSES = ("bolt", "nut")
 
@@ -235,8 +235,8 @@ def test_a_run_goes_on_with_the_settings_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from apiece.errors import TrainingError
-    from apiece.train import trainer
-    from apiece.train.config import TrainConfig
+    from apiece.training import trainer
+    from apiece.training.config import TrainConfig
 
     asked = []
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_scenes import CLASSES, records, save
 from PIL import Image as Pillow
+from tests.datasets.data_scenes import CLASSES, records, save
 
 from apiece import Instances, Masks, formats
 from apiece.datasets.dataset import (

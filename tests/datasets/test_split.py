@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from data_scenes import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.datasets.data_scenes import records
 
 from apiece import Instances, Masks, formats
 from apiece.datasets.split import class_counts, split, write_split

@@ -16,8 +16,8 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.draw import report
-from apiece.draw._charts import bars_svg, lines_svg, ticks
 from apiece.draw._examples import COLOURS
+from apiece.draw.charts import bars_svg, lines_svg, ticks
 from apiece.draw.page import scaled
 from apiece.draw.report import Bars, Chart, Example, Line, Matrix, Panel, ReportData, Table, write_report
 from apiece.errors import ConfigError, UnknownNameError

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from apiece.draw._charts import log_ticks
 from apiece.draw._scatter import Dot, Scatter, place_labels, scatter_svg
+from apiece.draw.charts import log_ticks
 from apiece.errors import ConfigError
 
 BOUNDS = (52.0, 34.0, 848.0, 396.0)

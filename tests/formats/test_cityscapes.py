@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_scenes import ref
 from PIL import Image as Pillow
 from PIL import ImageDraw
+from tests.formats.label_scenes import ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_scenes import hard_instances, ref
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+from tests.formats.label_scenes import hard_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_scenes import plain_instances, ref
+from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import ImageRef, Instances, formats
 from apiece.errors import FormatError, LossyFormatError

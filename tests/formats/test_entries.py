@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apiece import formats
 from apiece.errors import FormatError
-from apiece.formats._entries import BadEntryError, ellipse_shape
+from apiece.formats._kit.entries import BadEntryError, ellipse_shape
 
 SIZE = (9, 12)
 ordinary = st.floats(-20, 20)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_scenes import hard_instances, plain_instances, ref
+from tests.formats.label_scenes import hard_instances, plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import ApieceError, ConfigError, DataError, FormatError, LossyFormatError, UnknownNameError

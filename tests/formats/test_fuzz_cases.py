@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from verdicts import CASES, BrokenPromiseError, opened, verdict
+from tests.formats.verdicts import CASES, BrokenPromiseError, opened, verdict
 
 from apiece import formats
 from apiece.errors import FormatError
 from apiece.formats import Record
-from apiece.formats._base import refuse
+from apiece.formats.contract import refuse
 
 FILES = sorted(CASES.glob("*/*"))
 

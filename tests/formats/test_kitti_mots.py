@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_scenes import plain_instances, ref
 from PIL import Image as Pillow
 from pycocotools import mask as coco
+from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError

@@ -15,8 +15,8 @@ from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._brush import decode_brush, encode_brush
-from apiece.formats._entries import BadEntryError
+from apiece.formats._kit.entries import BadEntryError
+from apiece.formats.label_studio._brush import decode_brush, encode_brush
 
 Save = Callable[..., Path]
 # an image of 10 x 5 pixels: 10 % is one column, 20 % one row

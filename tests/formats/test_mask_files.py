@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from label_scenes import ref
 from PIL import Image as Pillow
+from tests.formats.label_scenes import ref
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError

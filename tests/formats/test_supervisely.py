@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from label_scenes import ref
 from PIL import Image as Pillow
+from tests.formats.label_scenes import ref
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError

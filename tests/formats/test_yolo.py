@@ -10,8 +10,8 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_scenes import ref
 from PIL import Image as Pillow
+from tests.formats.label_scenes import ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError

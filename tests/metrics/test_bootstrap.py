@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import coco_oracle as oracle
-import metric_scenes as scenes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics import coco_oracle as oracle
+from tests.metrics import metric_scenes as scenes
 
 from apiece import _plugins
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import Batch, Searched, Settings, evaluate
-from apiece.metrics._base import Resampling
-from apiece.metrics._bootstrap import _CELLS, draws, interval, weighted_precision, weighted_sums
+from apiece.metrics._kit.bootstrap import _CELLS, draws, interval, weighted_precision, weighted_sums
+from apiece.metrics.contract import Resampling
 
 CLASSES = ("a", "b")
 LIMITS = (1, 3, 5)
@@ -50,7 +50,7 @@ def nan(value: float) -> float:
 @given(st.integers(0, 2**32 - 1), st.booleans(), st.sampled_from([0, 150]))
 def test_draws_are_what_pycocotools_finds_in_the_drawn_images(seed: int, big: bool, few: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("apiece.metrics._bootstrap._FEW", few)
+        patch.setattr("apiece.metrics._kit.bootstrap._FEW", few)
         _same_as_pycocotools(seed, big)
 
 
@@ -98,13 +98,13 @@ def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None
     metric = fed("coco", distinct(scenes.pairs(3, images=7), 3))
     weights = np.concatenate(list(draws(7, 30, 2)))
     whole = metric.resample(weights).numbers["mask_ap"]
-    monkeypatch.setattr("apiece.metrics._bootstrap._FEW", 0)
+    monkeypatch.setattr("apiece.metrics._kit.bootstrap._FEW", 0)
     np.testing.assert_allclose(metric.resample(weights).numbers["mask_ap"], whole, rtol=1e-14)
     monkeypatch.undo()
-    monkeypatch.setattr("apiece.metrics._bootstrap._CELLS", 20)
+    monkeypatch.setattr("apiece.metrics._kit.bootstrap._CELLS", 20)
     assert np.array_equal(metric.resample(weights).numbers["mask_ap"], whole, equal_nan=True)
     assert _CELLS > 20
-    monkeypatch.setattr("apiece.metrics._bootstrap._WEIGHTS", 7 * 4)
+    monkeypatch.setattr("apiece.metrics._kit.bootstrap._WEIGHTS", 7 * 4)
     parts = list(draws(7, 30, 2))
     assert [len(p) for p in parts] == [4] * 7 + [2]
     assert all((p.sum(1) == 7).all() for p in parts)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 
-import coco_oracle as oracle
 import cv2
-import metric_scenes as scenes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics import coco_oracle as oracle
+from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.metrics import evaluate
-from apiece.metrics._batch import Batch
-from apiece.metrics._boundary_runs import band_widths, bands
-from apiece.metrics._pairs import Runs
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.overlaps import Runs
 from apiece.metrics.boundary import boundary_pairs
+from apiece.metrics.boundary._runs import band_widths, bands
 
 
 def eroded_band(mask: np.ndarray, width: int) -> np.ndarray:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import doctest
 
-import metric_scenes as scenes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import doctest
 
-import metric_scenes as scenes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -119,7 +119,7 @@ def test_a_prediction_in_a_crowd_is_left_out() -> None:
 def test_draws_of_all_ones_are_the_numbers() -> None:
     pairs = scenes.pairs(2, images=6)
     result = evaluate(pairs, metrics=["confusion"])
-    from apiece.metrics._batch import Batch
+    from apiece.metrics._kit.batch import Batch
 
     metric = confusion.Confusion(CLASSES)
     metric.update(Batch.of(0, pairs, CLASSES))

@@ -5,24 +5,25 @@ from __future__ import annotations
 import doctest
 from pathlib import Path
 
-import errors_literal as literal
-import metric_scenes as scenes
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.metrics import errors_literal as literal
+from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics import _errors_forms, _errors_kinds, errors, evaluate
-from apiece.metrics._pairs import Runs
+from apiece.metrics import errors, evaluate
+from apiece.metrics._kit.overlaps import Runs
+from apiece.metrics.errors import _forms, _kinds
 
 Pair = tuple[Instances, Instances]
 NAMES = (*literal.KINDS, "false_positive", "false_negative")
 
 
-@pytest.mark.parametrize("module", [errors, _errors_kinds, _errors_forms])
+@pytest.mark.parametrize("module", [errors, _kinds, _forms])
 def test_examples(module: object) -> None:
     result = doctest.testmod(module)
     assert result.attempted
@@ -126,7 +127,7 @@ def test_the_loops_see_every_kind() -> None:
 def test_batches_do_not_change_anything(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = cells(5, images=7)
     whole = evaluate(pairs, metrics=["errors"])
-    monkeypatch.setattr("apiece.metrics._evaluate._MAX_IMAGES", 2)
+    monkeypatch.setattr("apiece.metrics._engine.evaluate._MAX_IMAGES", 2)
     parts = evaluate(pairs, metrics=["errors"])
     assert dict(whole) == dict(parts)
     for name in ("offsets", "index", "kind", "form", "ignored", "truth", "lost_offsets", "lost", "missed"):
@@ -194,7 +195,7 @@ def test_equal_to_tidecv(seed: int, level: float) -> None:
     assume(plain(pairs, level))
     with pytest.MonkeyPatch.context() as patch:
         # their recalls, x / 100, differ from COCO's in the last bit
-        patch.setattr("apiece.metrics._curves.RECALL", np.arange(101) / 100)
+        patch.setattr("apiece.metrics._kit.curves.RECALL", np.arange(101) / 100)
         ours = evaluate(pairs, metrics=["errors"])
     suffix = "" if level == 0.5 else "75"
     costs, counts = tide(pairs, level)
@@ -315,7 +316,7 @@ def test_outlines_and_shared_pixels() -> None:
     a, b = (np.pad(rng.random((6, 9, 11)) < 0.5, ((0, 1), (0, 0), (0, 0))) for _ in range(2))
     runs = [Runs.of([Masks.from_dense(stack)]) for stack in (a, b)]
     size = (9, 11)
-    assert _errors_forms.outline_lengths(runs[0], size).tolist() == [literal.perimeter(mask) for mask in a]
+    assert _forms.outline_lengths(runs[0], size).tolist() == [literal.perimeter(mask) for mask in a]
     assert runs[0].shared(runs[1], size).tolist() == (a & b).sum((1, 2)).tolist()
 
 

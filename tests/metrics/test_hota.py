@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import track_scenes as scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from tests.metrics import track_scenes as scenes
 
-from apiece.metrics import _tracks, _tracks_log, evaluate, hota
-from apiece.metrics._tracks import heaviest
+from apiece.metrics import evaluate, hota
+from apiece.metrics._kit import tracks, tracks_log
+from apiece.metrics._kit.tracks import heaviest
 
 KEYS = {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "loca": "LocA", "detre": "DetRe", "detpr": "DetPr",
         "assre": "AssRe", "asspr": "AssPr"}  # fmt: skip
@@ -127,18 +128,18 @@ def test_heaviest_is_the_assignment_of_greatest_weight(seed: int, piece: int) ->
     shape = rng.integers(1, 12, 2)
     weight = rng.random(shape) * (rng.random(shape) < rng.random())
     row, column = np.nonzero(weight)
-    before, _tracks._SLICE = _tracks._SLICE, piece
+    before, tracks._SLICE = tracks._SLICE, piece
     try:
         chosen = heaviest(row, column, weight[row, column])
     finally:
-        _tracks._SLICE = before
+        tracks._SLICE = before
     assert len(set(row[chosen])) == len(set(column[chosen])) == chosen.sum()
     best = weight[linear_sum_assignment(-weight)].sum()
     assert weight[row, column][chosen].sum() == pytest.approx(best, abs=1e-12)
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    for module in (hota, _tracks, _tracks_log):
+    for module in (hota, tracks, tracks_log):
         result = doctest.testmod(module)
         assert result.attempted
         assert not result.failed

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import track_scenes as scenes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from tests.metrics import track_scenes as scenes
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.formats import read, write
-from apiece.metrics import Evaluation, Frame, _evaluate, evaluate, frame_of, identity
+from apiece.metrics import Evaluation, Frame, evaluate, frame_of, identity
+from apiece.metrics._engine import evaluate as engine
 
 KEYS = {"idf1": "IDF1", "idp": "IDP", "idr": "IDR", "idtp": "IDTP", "idfp": "IDFP", "idfn": "IDFN"}
 ALL = ("hota", "mots", "identity")
@@ -100,7 +101,7 @@ def test_other_names_of_the_ids_change_nothing(seed: int) -> None:
 def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs, places = scenes.video(3, frames=12)
     whole = judge(pairs, places)
-    monkeypatch.setattr(_evaluate, "_MAX_IMAGES", 5)
+    monkeypatch.setattr(engine, "_MAX_IMAGES", 5)
     parts = judge(pairs, places)
     assert dict(parts) == pytest.approx(dict(whole), nan_ok=True, abs=1e-12)
     assert parts.per_class["car"] == pytest.approx(whole.per_class["car"], nan_ok=True, abs=1e-12)

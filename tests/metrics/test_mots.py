@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import track_scenes as scenes
+from tests.metrics import track_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import metric_scenes as scenes
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
+from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import UnknownNameError
 from apiece.metrics import evaluate
-from apiece.metrics._answer import assign
-from apiece.metrics._pairs import Pairs
+from apiece.metrics._kit.match_answer import assign
+from apiece.metrics._kit.overlaps import Pairs
 
 CLASSES = ("thing", "other", "sky", "road")
 STUFF = ("sky", "road")

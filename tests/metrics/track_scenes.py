@@ -12,9 +12,9 @@ from scipy.optimize import linear_sum_assignment
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.metrics._batch import Frame
-from apiece.metrics._pairs import Pairs
-from apiece.metrics._tracks import Rows, Tracks
+from apiece.metrics._kit.batch import Frame
+from apiece.metrics._kit.overlaps import Pairs
+from apiece.metrics._kit.tracks import Rows, Tracks
 
 CLASSES = ("car", "pedestrian")
 Data = dict[str, Any]

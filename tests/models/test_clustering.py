@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apiece.models._layers import clustering
-from apiece.models._layers.clustering import SeedIndex, Seeds, distinct, local_maxima, suppress
+from apiece.models._kit import clustering
+from apiece.models._kit.clustering import SeedIndex, Seeds, distinct, local_maxima, suppress
 
 RNG = np.random.default_rng(0)
 

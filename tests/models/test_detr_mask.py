@@ -14,7 +14,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models import detr_mask
-from apiece.models._base import Checkpoint, DecodeOptions, Frame, ModelInput
+from apiece.models.contract import Checkpoint, DecodeOptions, Frame, ModelInput
 from apiece.models.detr_mask import DetrMaskSettings, adopt, build, decode, encode, loss
 
 SMALL = DetrMaskSettings(width=64, encoder_layers=1, decoder_layers=2, feedforward=32, queries=9)

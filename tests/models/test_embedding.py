@@ -11,7 +11,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models import embedding
-from apiece.models._base import DecodeOptions, Frame, ModelInput
+from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.embedding import EmbeddingConfig, decode, edge_distance, encode
 
 

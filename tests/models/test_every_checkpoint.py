@@ -16,10 +16,10 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from apiece import _plugins
 from apiece.errors import ApieceError
-from apiece.models._base import Architecture, Checkpoint, ModelInput
-from apiece.models._weights import dependent, fill, open_checkpoint
-from apiece.train import TrainConfig
-from apiece.train._pretrained import begin
+from apiece.models._kit.weights import dependent, fill, open_checkpoint
+from apiece.models.contract import Architecture, Checkpoint, ModelInput
+from apiece.training import TrainConfig
+from apiece.training._pretrained import begin
 
 _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 _RESNET = transformers.ResNetConfig(

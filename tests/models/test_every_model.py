@@ -21,9 +21,9 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput
 from apiece.ops.parts import parts_of
-from apiece.train._schedule import parameter_groups
+from apiece.training._schedule import parameter_groups
 
 NAMES = _plugins.names("apiece.models")
 CLASSES = ("disc", "bar")

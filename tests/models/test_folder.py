@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from apiece import _plugins
+from apiece import _strict_json as typed_json
+from apiece._strict_json import StrictError
 from apiece.errors import ConfigError, ModelFileError, UnknownNameError
-from apiece.models import _strict
-from apiece.models._base import Architecture, ModelInput
-from apiece.models._folder import JSON_NAME, TENSORS_NAME, load_model, save_model
-from apiece.models._strict import StrictError
+from apiece.models._engine.folder import JSON_NAME, TENSORS_NAME, load_model, save_model
+from apiece.models.contract import Architecture, ModelInput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,5 +354,8 @@ def test_any_byte_changed_or_cut(tmp_path: Path, name: str, at: float, value: in
 
 def test_strict_names_what_it_wanted() -> None:
     with pytest.raises(StrictError, match="here should be an object, is null"):
-        _strict.check_keys(None, set(), "here")
-    assert _strict.parse(_strict.dump({"a": float("inf"), "b": (1, np.int64(2))}).encode()) == {"a": None, "b": [1, 2]}
+        typed_json.check_keys(None, set(), "here")
+    assert typed_json.parse(typed_json.dump({"a": float("inf"), "b": (1, np.int64(2))}).encode()) == {
+        "a": None,
+        "b": [1, 2],
+    }

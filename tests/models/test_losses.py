@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from apiece.errors import ConfigError
-from apiece.models._layers import losses
-from apiece.models._layers.ragged import segment_sum, window_pixels
+from apiece.models._kit import losses
+from apiece.models._kit.ragged import segment_sum, window_pixels
 
 
 def _lovasz_by_hand(logits: Tensor, target: Tensor) -> Tensor:

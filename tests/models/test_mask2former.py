@@ -11,12 +11,13 @@ import torch
 from transformers import Mask2FormerConfig as LibraryConfig
 from transformers import Mask2FormerForUniversalSegmentation, ResNetConfig, SwinConfig
 
+from apiece import _strict_json as typed_json
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
-from apiece.models import _strict, mask2former
-from apiece.models._base import Checkpoint, ModelInput
-from apiece.models._weights import dependent, fill
+from apiece.models import mask2former
+from apiece.models._kit.weights import dependent, fill
+from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.mask2former import Mask2FormerConfig, adopt
 
 RGB = ModelInput(3)
@@ -48,7 +49,9 @@ def _checkpoint(model: Any, **changes: Any) -> Checkpoint:
 def test_an_adopted_checkpoint_answers_as_in_its_library(backbone: Any) -> None:
     theirs = _library(backbone)
     config, tensors = adopt(_checkpoint(theirs), Mask2FormerConfig())
-    again = _strict.dataclass_from(Mask2FormerConfig, json.loads(json.dumps(_strict.dataclass_to(config))), "config")
+    again = typed_json.dataclass_from(
+        Mask2FormerConfig, json.loads(json.dumps(typed_json.dataclass_to(config))), "config"
+    )
     assert again == config
     ours = mask2former.build(again, RGB, 3).eval()
     assert fill(ours, tensors, "test") == ()

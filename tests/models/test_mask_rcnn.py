@@ -15,9 +15,9 @@ from torchvision.ops import box_iou, roi_align
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
-from apiece.models._base import DecodeOptions, Frame, ModelInput
-from apiece.models._layers import region
-from apiece.models._layers.region import crop_targets, match_boxes, pack_crops
+from apiece.models._kit import two_stage
+from apiece.models._kit.two_stage import crop_targets, match_boxes, pack_crops
+from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig, decode
 
 
@@ -32,12 +32,12 @@ def test_matching_in_parts_equals_torchvisions(seed: int, truths: int, count: in
     rng = np.random.default_rng(seed)
     truth, boxes = _boxes(rng, truths), _boxes(rng, count)
     want = Matcher(0.6, 0.3, allow_low_quality_matches=rescue)(box_iou(truth, boxes))
-    whole = region._PART
+    whole = two_stage._PART
     try:
-        region._PART = 7 * truths
+        two_stage._PART = 7 * truths
         index, state = match_boxes(truth, torch.zeros(0, 4), boxes, 0.3, 0.6, rescue)
     finally:
-        region._PART = whole
+        two_stage._PART = whole
     overlap = box_iou(truth, boxes)
     # torchvision also rescues boxes for a truth that nothing overlaps at all
     reachable = overlap.amax(1) > 0

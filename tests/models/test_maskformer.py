@@ -10,10 +10,11 @@ import torch
 from transformers import DetrConfig, MaskFormerForInstanceSegmentation, ResNetConfig, SwinConfig
 from transformers import MaskFormerConfig as LibraryConfig
 
+from apiece import _strict_json as typed_json
 from apiece.errors import ConfigError, ModelFileError
-from apiece.models import _strict, maskformer
-from apiece.models._base import Checkpoint, ModelInput
-from apiece.models._weights import dependent, fill
+from apiece.models import maskformer
+from apiece.models._kit.weights import dependent, fill
+from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.maskformer import MaskFormerConfig, adopt
 
 RGB = ModelInput(3)
@@ -45,7 +46,9 @@ def _checkpoint(model: Any, **changes: Any) -> Checkpoint:
 def test_an_adopted_checkpoint_answers_as_in_its_library(backbone: Any) -> None:
     theirs = _library(backbone)
     config, tensors = adopt(_checkpoint(theirs), MaskFormerConfig())
-    again = _strict.dataclass_from(MaskFormerConfig, json.loads(json.dumps(_strict.dataclass_to(config))), "config")
+    again = typed_json.dataclass_from(
+        MaskFormerConfig, json.loads(json.dumps(typed_json.dataclass_to(config))), "config"
+    )
     assert again == config
     ours = maskformer.build(again, RGB, 3).eval()
     assert fill(ours, tensors, "test") == ()

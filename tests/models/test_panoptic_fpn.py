@@ -14,7 +14,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn, panoptic_fpn
-from apiece.models._base import DecodeOptions, Frame, ModelInput
+from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig
 from apiece.models.panoptic_fpn import PanopticFPNConfig, decode, encode, merge, without_overlap
 

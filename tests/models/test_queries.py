@@ -15,9 +15,8 @@ from torch.nn import functional
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.models._base import DecodeOptions, Frame
-from apiece.models._layers import queries
-from apiece.models._layers.queries import (
+from apiece.models._kit import queries
+from apiece.models._kit.queries import (
     assign,
     check_room,
     chosen_classes,
@@ -25,6 +24,7 @@ from apiece.models._layers.queries import (
     encode_masks,
     grid_masks,
 )
+from apiece.models.contract import DecodeOptions, Frame
 
 
 @settings(max_examples=40)

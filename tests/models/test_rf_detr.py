@@ -13,8 +13,8 @@ from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
-from apiece.models._base import Checkpoint, DecodeOptions, Frame, ModelInput
-from apiece.models._layers import pairing, windows
+from apiece.models._kit import detr_matching, window_attention
+from apiece.models.contract import Checkpoint, DecodeOptions, Frame, ModelInput
 from apiece.models.rf_detr import RfDetrSettings, adopt, build, decode, encode, loss
 
 SMALL = RfDetrSettings(width=32, depth=2, heads=2, taps=(1, 2), hidden=32, feedforward=32, mask_feedforward=32,
@@ -79,11 +79,11 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
 
 def test_windows_come_apart_and_together_on_any_grid() -> None:
     tokens = torch.arange(2 * 25, dtype=torch.float32).view(2, 25, 1)  # a class token and 4 x 6 cells
-    parts = windows.into_windows(tokens, (4, 6), 2)
+    parts = window_attention.into_windows(tokens, (4, 6), 2)
     assert parts.shape == (8, 7, 1)
     assert parts[0, :, 0].tolist() == [0, 1, 2, 3, 7, 8, 9]
     assert parts[3, :, 0].tolist() == [0, 16, 17, 18, 22, 23, 24]
-    assert windows.out_of_windows(parts, (4, 6), 2).flatten(1).tolist() == tokens[:, 1:, 0].tolist()
+    assert window_attention.out_of_windows(parts, (4, 6), 2).flatten(1).tolist() == tokens[:, 1:, 0].tolist()
 
 
 def test_any_size_goes_in_and_masks_have_a_quarter_of_it() -> None:
@@ -115,14 +115,14 @@ def test_groups_learn_side_by_side_and_prediction_uses_the_first() -> None:
 
 def test_matching_groups_by_hand() -> None:
     cost = torch.tensor([[0.0, 9], [9, 0], [5, 5], [9, 0], [1, 9], [0, 9]])
-    query, target = pairing.assign_groups(cost, 2)
+    query, target = detr_matching.assign_groups(cost, 2)
     assert list(zip(query.tolist(), target.tolist(), strict=True)) == [(0, 0), (1, 1), (3, 1), (5, 0)]
 
 
 def test_overlap_of_pairs_by_hand() -> None:
     a = torch.tensor([[0.25, 0.5, 0.5, 1.0], [0.1, 0.1, 0.1, 0.1]])
     b = torch.tensor([[0.5, 0.5, 0.5, 1.0], [0.9, 0.9, 0.1, 0.1]])
-    assert pairing.paired_iou(a, b).tolist() == pytest.approx([1 / 3, 0])
+    assert detr_matching.paired_iou(a, b).tolist() == pytest.approx([1 / 3, 0])
 
 
 def test_an_objects_weight_scales_its_losses() -> None:

@@ -17,8 +17,8 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
 from apiece.models import semantic
-from apiece.models._base import DecodeOptions, Frame, ModelInput
-from apiece.models._layers import dense
+from apiece.models._kit import class_map as kit
+from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.semantic import SemanticConfig, decode, encode
 from apiece.ops.parts import parts_of
 
@@ -72,27 +72,27 @@ def test_components_and_means_equal_scipys(seed: int, share: float) -> None:
             want.add((value, (labelled == k).tobytes()))
             means[(labelled == k).tobytes()] = plane[labelled == k].mean(dtype=np.float64)
     assert found == want
-    got = dense.mean_inside(plane, split)
+    got = kit.mean_inside(plane, split)
     assert got == pytest.approx([means[m.tobytes()] for m in split.to_dense()])
 
 
 def test_nothing_has_no_regions() -> None:
     split, source = parts_of(Masks.empty((5, 6)), corners=False)
-    assert (len(split), len(source), len(dense.mean_inside(np.ones((5, 6), np.float32), split))) == (0, 0, 0)
-    assert dense.mean_inside(np.ones((5, 6), np.float32), Masks.empty((5, 6), 2)).tolist() == [0, 0]
+    assert (len(split), len(source), len(kit.mean_inside(np.ones((5, 6), np.float32), split))) == (0, 0, 0)
+    assert kit.mean_inside(np.ones((5, 6), np.float32), Masks.empty((5, 6), 2)).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("size", [(9, 14), (37, 30), (5, 6), (3, 40)])
 def test_tiles_equal_interpolating_the_whole_map(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dense, "_TILE", 8)
+    monkeypatch.setattr(kit, "_TILE", 8)
     logits = np.random.default_rng(0).normal(size=(3, 12, 16)).astype(np.float32)
     frame = Frame(size, (9, 14))
     got = np.empty((3, *size), np.float32)
-    for (rows, columns), values in dense.upsampled_tiles(logits, frame):
+    for (rows, columns), values in kit.upsampled_tiles(logits, frame):
         got[:, rows, columns] = values
     want = functional.interpolate(torch.from_numpy(logits[None, :, :9, :14]), size=size, mode="bilinear")[0]
     np.testing.assert_allclose(got, want.numpy(), atol=1e-5)
-    best, probability = dense.class_pixels(logits, frame)
+    best, probability = kit.class_pixels(logits, frame)
     np.testing.assert_allclose(probability, want.softmax(0).amax(0).numpy(), atol=1e-5)
     assert (best == got.argmax(0)).all()
 
@@ -106,19 +106,19 @@ def test_targets_show_the_smallest_and_leave_crowds_out() -> None:
 
 def test_a_value_of_zero_covers_what_lies_below_it() -> None:
     truth = Instances(Masks.from_boxes(np.array([[0, 0, 3, 1], [1, 0, 2, 1]]), (1, 3)))
-    assert dense.paint_classes(truth, [1, 0]).tolist() == [[1, 0, 1]]
+    assert kit.paint_classes(truth, [1, 0]).tolist() == [[1, 0, 1]]
 
 
 def test_losses_by_hand() -> None:
     logits = torch.zeros(1, 3, 1, 4)
     target = torch.tensor([[[0, 1, 1, -1]]])
     weights = torch.tensor([1.0, 2.0, 1.0])
-    assert dense.cross_entropy(logits, target, weights).item() == pytest.approx(np.log(3) * 5 / 3)
+    assert kit.cross_entropy(logits, target, weights).item() == pytest.approx(np.log(3) * 5 / 3)
     # class 1 alone occurs: 2 pixels, one third on each of 3
-    assert dense.class_dice(logits, target, weights).item() == pytest.approx(2 * (1 - (2 * 2 / 3 + 1) / (1 + 2 + 1)))
+    assert kit.class_dice(logits, target, weights).item() == pytest.approx(2 * (1 - (2 * 2 / 3 + 1) / (1 + 2 + 1)))
     nothing = torch.full((1, 1, 4), -1)
-    assert dense.cross_entropy(logits, nothing, weights).item() == 0
-    assert dense.class_dice(logits, nothing, weights).item() == 0
+    assert kit.cross_entropy(logits, nothing, weights).item() == 0
+    assert kit.class_dice(logits, nothing, weights).item() == 0
 
 
 @pytest.mark.parametrize("head", semantic.HEADS)

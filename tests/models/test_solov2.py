@@ -15,12 +15,12 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import solov2
-from apiece.models._base import DecodeOptions, Frame, ModelInput
-from apiece.models._layers import matrix_nms
-from apiece.models._layers.grid_targets import cell_places, covered_share, crowd_cells, draw_cells, join_targets
-from apiece.models._layers.grids import assign_cells, grid_shapes
-from apiece.models._layers.kernel_masks import kernel_logits, kernel_masks, low_resolution
-from apiece.models._layers.matrix_nms import decay, mask_pairs, pack_bits
+from apiece.models._kit import matrix_nms
+from apiece.models._kit.grid_targets import cell_places, covered_share, crowd_cells, draw_cells, join_targets
+from apiece.models._kit.grids import assign_cells, grid_shapes
+from apiece.models._kit.kernel_masks import kernel_logits, kernel_masks, low_resolution
+from apiece.models._kit.matrix_nms import decay, mask_pairs, pack_bits
+from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.solov2 import SOLOv2Config, decode, encode
 
 SIDES = (4, 8, 16, 32, 64)

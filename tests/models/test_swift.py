@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from apiece.errors import ConfigError, UnknownNameError
-from apiece.models._base import DecodeOptions, Frame, ModelInput
-from apiece.models._layers.forms import form_values, quadratic_planes
+from apiece.models._kit.quadratic_forms import form_values, quadratic_planes
+from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.swift import Swift, SwiftConfig, build, decode
 
 

@@ -22,11 +22,12 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn as library_mask_r
 from torchvision.models.detection.image_list import ImageList
 
 from apiece.errors import ConfigError, ModelFileError
-from apiece.models import _weights, embedding, mask_rcnn
-from apiece.models._base import Checkpoint, ModelInput
-from apiece.models._folder import save_model
-from apiece.models._layers.backbone import build_backbone, is_backbone
-from apiece.models._weights import OWN, UNKNOWN_LICENCE, Dependent, dependent, fill, licence_of, open_checkpoint
+from apiece.models import embedding, mask_rcnn
+from apiece.models._engine.folder import save_model
+from apiece.models._kit import weights
+from apiece.models._kit.backbone import build_backbone, is_backbone
+from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, Dependent, dependent, fill, licence_of, open_checkpoint
+from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "a.bias": torch.ones(2)}
@@ -104,7 +105,7 @@ def test_damaged_foreign_and_oversized_files_are_refused(tmp_path: Path, monkeyp
     for name in ("cut_a.safetensors", "cut_a.pth", "b.safetensors", "a.npz", "c.pth", "d.pth"):
         with pytest.raises(ModelFileError):
             open_checkpoint(tmp_path / name)
-    monkeypatch.setattr(_weights, "_LARGEST", 100)
+    monkeypatch.setattr(weights, "_LARGEST", 100)
     with pytest.raises(ModelFileError, match="more than the 100"):
         open_checkpoint(tmp_path / "a.pth")
 

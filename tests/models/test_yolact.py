@@ -15,10 +15,10 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import yolact
-from apiece.models._base import DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import fast_nms as module_of_fast_nms
-from apiece.models._layers.cells import CellTruth
-from apiece.models._layers.fast_nms import fast_nms
+from apiece.models._kit import fast_nms as module_of_fast_nms
+from apiece.models._kit.cell_targets import CellTruth
+from apiece.models._kit.fast_nms import fast_nms
+from apiece.models.contract import DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.yolact import Yolact, YolactConfig, decode, encode
 
 NO_CROWD = torch.zeros(0, 4)

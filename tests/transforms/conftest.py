@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from transform_scenes import disks
+from tests.transforms.transform_scenes import disks
 
 from apiece.transforms import Sample
 

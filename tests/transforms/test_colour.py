@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from transform_scenes import disks
+from tests.transforms.transform_scenes import disks
 
 from apiece.errors import ConfigError
 from apiece.transforms import Blur, ColourJitter, Compose, Invert, Noise, Sample, default_transforms

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transform_scenes import disks
+from tests.transforms.transform_scenes import disks
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks

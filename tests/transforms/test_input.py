@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from apiece.core.image import Image
 from apiece.errors import ConfigError, DataError, ImageError
-from apiece.transforms import _input
-from apiece.transforms._input import (
+from apiece.transforms import input
+from apiece.transforms.input import (
     Frame,
     ModelInput,
     input_size,
@@ -90,7 +90,7 @@ def test_a_few_spots_on_a_saturated_background_stay_within_range(background: int
 def test_percentiles_count_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     pixels = RNG.integers(0, 65536, (40, 50, 2), np.uint16)
     whole = percentile_range(pixels)
-    monkeypatch.setattr(_input, "_BLOCK", 700)
+    monkeypatch.setattr(input, "_BLOCK", 700)
     assert percentile_range(pixels) == whole == pytest.approx(tuple(np.percentile(pixels, (1, 99.8))))
 
 

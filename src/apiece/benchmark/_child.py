@@ -73,10 +73,10 @@ def _gpu_peak() -> float | None:
 
 def _train(task: Mapping[str, Any]) -> dict[str, Any]:
     from apiece import _plugins
-    from apiece.models._folder import load_model
-    from apiece.train._device import Hardware
-    from apiece.train.config import TrainConfig
-    from apiece.train.trainer import train
+    from apiece.models import load_model
+    from apiece.training.config import TrainConfig
+    from apiece.training.device import Hardware
+    from apiece.training.trainer import train
 
     config = TrainConfig.from_dict(task["config"])
     architecture = _plugins.load("apiece.models", config.model).ARCHITECTURE
@@ -121,8 +121,8 @@ def throughput(log: Path) -> float | None:
 def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     """Latency and memory of prediction first, while nothing else is in memory; then accuracy."""
     from apiece.benchmark._data import validation_images
+    from apiece.evaluation import evaluate
     from apiece.predict import load
-    from apiece.predict.evaluation import evaluate
 
     truth = validation_images(Path(task["data"]), task["seed"], task["trains"])
     every = max(1, -(-len(truth) // task["timed"]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError
-from apiece.predict.evaluation import open_truth
+from apiece.evaluation import open_truth
 
 __all__ = ["validation_images"]
 
@@ -20,8 +20,8 @@ def validation_images(data: Path, seed: int, trains: bool) -> Dataset:
         if there are none, or none to train on where something is to be trained.
     """
     if trains:
-        from apiece.train.config import TrainConfig
-        from apiece.train.trainer import open_splits
+        from apiece.training.config import TrainConfig
+        from apiece.training.trainer import open_splits
 
         truth = open_splits(TrainConfig(data=data, seed=seed))[1]
     else:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from apiece import _plugins
 from apiece.errors import ConfigError, UnknownNameError
-from apiece.train.config import TrainConfig, parse_settings, parse_time
+from apiece.training.config import TrainConfig, parse_settings, parse_time
 
 __all__ = ["BenchmarkConfig", "Entry"]
 

@@ -13,10 +13,10 @@ from typing import Any
 from apiece import _plugins
 from apiece._atomic import atomic
 from apiece.benchmark._data import validation_images
-from apiece.benchmark._page import write_page
 from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
-from apiece.benchmark._rows import Row, pareto, row, write_csv, write_json
 from apiece.benchmark.config import BenchmarkConfig, Entry, cores
+from apiece.benchmark.page import write_page
+from apiece.benchmark.rows import Row, pareto, row, write_csv, write_json
 from apiece.datasets.dataset import fingerprint
 from apiece.errors import ApieceError, ConfigError, ModelFileError
 
@@ -226,7 +226,7 @@ def _mark(rows: Sequence[Row]) -> list[Row]:
 
 def _check(config: BenchmarkConfig, entry: Entry) -> None:
     """Refuse now what would fail when its turn comes; what only its own process can tell is left to that."""
-    from apiece.train.config import build_model_config
+    from apiece.training.config import build_model_config
 
     if entry.trained is not None:
         if not entry.trained.is_dir():
@@ -245,9 +245,9 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
 def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
     """What is the same for every model, JSON-able."""
     from apiece.predict import resolve_device
-    from apiece.train._device import Hardware
-    from apiece.train.config import TrainConfig
-    from apiece.train.trainer import open_splits
+    from apiece.training.config import TrainConfig
+    from apiece.training.device import Hardware
+    from apiece.training.trainer import open_splits
 
     truth = validation_images(config.data, config.seed, trains)
     data: dict[str, Any] = {

@@ -9,17 +9,19 @@
 
 from __future__ import annotations
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.check._families import kinds, load, names
-from apiece.check._fix import Change, Fixed, fix
-from apiece.check._page import write_page
-from apiece.check._report import Report, Suspect
-from apiece.check._run import check
-from apiece.check._source import Source, open_labels
+from apiece.check._engine.families import kinds, load, names
+from apiece.check._engine.fix import Change, Fixed, check_target, fix
+from apiece.check._engine.open_labels import Source, open_labels
+from apiece.check._engine.page import PER_KIND, write_page
+from apiece.check._engine.report import FailOn, Report, Suspect
+from apiece.check._engine.run import check
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 
 __all__ = [
+    "PER_KIND",
     "Change",
     "Check",
+    "FailOn",
     "Finding",
     "Fixed",
     "Kind",
@@ -31,6 +33,7 @@ __all__ = [
     "Source",
     "Suspect",
     "check",
+    "check_target",
     "fix",
     "kinds",
     "load",

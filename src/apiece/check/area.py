@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, Places, SetFacts, Settings
-from apiece.core._runs import Bool, Int
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, Places, SetFacts, Settings
+from apiece.core.runs import Bool, Int
 
 __all__ = ["CHECK"]
 

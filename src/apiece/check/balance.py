@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 
 __all__ = ["CHECK"]
 

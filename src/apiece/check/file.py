@@ -11,11 +11,11 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.check._stated import own_boxes, stated
+from apiece.check._kit.stated_area_box import own_boxes, stated
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.errors import ImageError
 from apiece.images import image_size
-from apiece.measure import measure
+from apiece.measurements import measure
 
 __all__ = ["CHECK"]
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.check._hash import TURNS, Pairs, Print, near_pairs, print_of
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.ops.image_hash import TURNS, Pairs, Print, near_pairs, print_of
 
 __all__ = ["CHECK"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Settings
+from apiece.check.contract import Check, Finding, Kind, Labelled, Settings
 from apiece.ops.overlap import intersections
 
 __all__ = ["CHECK"]

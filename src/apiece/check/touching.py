@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.check._shapes import bare_pixels, bridged, closed, hulls
-from apiece.core._runs import Int
+from apiece.check._kit.shapes import bare_pixels, bridged, closed, hulls
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.core.masks import Masks
+from apiece.core.runs import Int
 
 __all__ = ["CHECK"]
 

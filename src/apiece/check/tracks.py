@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.check._base import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.core._runs import sums
+from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.core.image import ImageRef
+from apiece.core.runs import sums
 
 __all__ = ["CHECK"]
 

@@ -27,8 +27,8 @@ def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
     Warns about splits that the model learned from, as far as its folder tells.
     """
     from apiece.datasets.dataset import fingerprint
+    from apiece.evaluation import LOWEST
     from apiece.predict import load
-    from apiece.predict.evaluation import LOWEST
 
     model = load(folder, device=device)
     learned = model.loaded.provenance.get("data_fingerprint")
@@ -50,8 +50,8 @@ def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
 
 def out_of_fold(folds: int, sources: Mapping[str, Source], config: Path | None, runs: Path, device: str) -> Judge:
     """What models find that were trained without the image, all splits taken together; the device wins over config."""
-    from apiece.train.config import TrainConfig
-    from apiece.train.folds import predict_out_of_fold
+    from apiece.training.config import TrainConfig
+    from apiece.training.folds import predict_out_of_fold
 
     joined = _Joined(tuple(source.labels for source in sources.values()))
     settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)

@@ -14,7 +14,7 @@ from apiece.benchmark.config import BenchmarkConfig
 from apiece.cli._output import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from apiece.benchmark._rows import Row
+    from apiece.benchmark.rows import Row
     from apiece.benchmark.run import Plan, Watch
 
 __all__ = ["benchmark"]
@@ -49,7 +49,7 @@ def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings
     json
         One JSON object, as in benchmark.json, on standard output.
     """
-    from apiece.benchmark._page import disturbance
+    from apiece.benchmark.page import disturbance
     from apiece.benchmark.run import run
 
     with _watch() as watch:
@@ -69,7 +69,7 @@ def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings
 
 def _print(rows: Sequence[Row]) -> None:
     """What decides, and what fits a terminal; the page has it all."""
-    from apiece.benchmark._page import table_of_scores, table_of_sizes
+    from apiece.benchmark.page import table_of_scores, table_of_sizes
 
     columns, cells = table_of_scores(rows)
     shown = [k for k, name in enumerate(columns) if name not in _LEFT_OUT]
@@ -124,7 +124,7 @@ def _watch() -> Iterator[Watch]:
 
 
 def _plan_words(plan: Plan) -> str:
-    from apiece.benchmark._page import words_of_time
+    from apiece.benchmark.page import words_of_time
 
     data = plan.conditions["data"]
     lines = [f"{len(plan.train) + len(plan.kept)} models on {data['name']}, {data['val_images']:,} validation images"]

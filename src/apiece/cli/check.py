@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from apiece.check._base import Place, Settings
-from apiece.check._report import FailOn, Report
+from apiece.check import FailOn, Report
+from apiece.check.contract import Place, Settings
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.errors import ApieceError, ConfigError, FormatError
 
 if TYPE_CHECKING:
-    from apiece.check._fix import Fixed
-    from apiece.check._source import Source
+    from apiece.check import Fixed, Source
     from apiece.core.instances import Instances
 
 __all__ = ["check"]
@@ -126,7 +125,7 @@ def check(
         options = _Options(model, folds, config, runs, device)
         sources = _open(data, images)
         if fix is not None:
-            from apiece.check._fix import check_target
+            from apiece.check import check_target
 
             check_target(sources, fix)
         chosen = Settings(**asdict(settings))
@@ -234,7 +233,7 @@ def _predicted(sources: Mapping[str, Source], options: _Options) -> Callable[[st
 
 
 def _write_page(path: Path, report: Report, sources: Mapping[str, Source], data: Path, limit: int | None) -> None:
-    from apiece.check._page import PER_KIND, write_page
+    from apiece.check import PER_KIND, write_page
 
     most = PER_KIND if limit is None else limit or None
     with progress("drawing", None) as step:
@@ -242,7 +241,7 @@ def _write_page(path: Path, report: Report, sources: Mapping[str, Source], data:
 
 
 def _fix(sources: Mapping[str, Source], report: Report, out: Path, data: Path, settings: Settings) -> Fixed:
-    from apiece.check._fix import fix
+    from apiece.check import fix
 
     return fix(sources, report, out, root=data if data.is_dir() else None, settings=settings)
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 
 if TYPE_CHECKING:
-    from apiece.predict.compare import Comparison, Difference, ImageChange
+    from apiece.evaluation import Comparison, Difference, ImageChange
 
 __all__ = ["compare"]
 
@@ -73,8 +73,8 @@ def compare(
         One JSON object instead of tables.
     """
     from apiece.cli.evaluate import metric_names
-    from apiece.predict.compare import compare as hold
-    from apiece.predict.evaluation import join, open_truth
+    from apiece.evaluation import compare as hold
+    from apiece.evaluation import join, open_truth
 
     check_writable(html)
     truth = open_truth(data, split, images)
@@ -83,7 +83,7 @@ def compare(
     with progress("evaluating", 2 * len(truth)) as step:
         found = hold(first, second, truth, bootstrap=bootstrap, seed=seed, watch=lambda *_: step(), **options)
     if html is not None:
-        from apiece.cli._report import write_comparison
+        from apiece.evaluation.page import write_comparison
 
         write_comparison(html, first, second, found, facts=[("A", str(a)), ("B", str(b)), ("data", str(data))])
         note(f"page: {html}")
@@ -110,7 +110,7 @@ def _plain(found: Comparison) -> dict[str, Any]:
 
 
 def _print(found: Comparison) -> None:
-    from apiece.cli._report import DIFFERENCE_COLUMNS, difference_row, known, main_differences
+    from apiece.evaluation.page import DIFFERENCE_COLUMNS, difference_row, known, main_differences
 
     def rows(numbers: list[tuple[str, Difference]]) -> list[tuple[str, ...]]:
         return [(name, *difference_row(d)) for name, d in numbers]

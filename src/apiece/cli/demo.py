@@ -55,16 +55,16 @@ def demo(
     json
         One JSON object with the scores instead of tables.
     """
-    from apiece.cli._report import PAGE_METRICS, Seen, write_evaluation
     from apiece.cli.evaluate import print_scores
     from apiece.cli.measure import print_summary
     from apiece.datasets.dataset import open_data
     from apiece.datasets.synthetic import SceneConfig, write_dataset
+    from apiece.evaluation import evaluate, join
+    from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
     from apiece.formats import read
-    from apiece.measure import Table, measure_many
+    from apiece.measurements import Table, measure_many
     from apiece.predict import load, predict_to
-    from apiece.predict.evaluation import evaluate, join
-    from apiece.train.trainer import train
+    from apiece.training.trainer import train
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise ConfigError(f"{out} is not empty; choose another --out, or --overwrite")

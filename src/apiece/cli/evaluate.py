@@ -95,8 +95,8 @@ def evaluate(
     """
     from apiece.cli._sets import report_bad
     from apiece.datasets.dataset import BadEntries, readable
-    from apiece.predict.evaluation import evaluate as judge
-    from apiece.predict.evaluation import join, open_truth
+    from apiece.evaluation import evaluate as judge
+    from apiece.evaluation import join, open_truth
 
     if (predictions is None) == (model is None):
         raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
@@ -108,7 +108,7 @@ def evaluate(
     if bad is not None and model is not None:
         truth = readable(truth, bad)
     if html is not None:
-        from apiece.cli._report import PAGE_METRICS, Seen, write_evaluation
+        from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
 
         seen = Seen(truth.classes)
         wanted = wanted if wanted == "all" else tuple(dict.fromkeys((*wanted, *PAGE_METRICS)))

@@ -13,7 +13,7 @@ from apiece.cli._sets import report_bad
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
-    from apiece.measure import Table
+    from apiece.measurements import Table
 
 __all__ = ["measure", "print_summary"]
 
@@ -59,7 +59,7 @@ def measure(
     from apiece.core.image import PixelSize
     from apiece.datasets.dataset import BadEntries, open_sources
     from apiece.images import read_image
-    from apiece.measure import Table, measure_many
+    from apiece.measurements import Table, measure_many
 
     if not 0 <= conf <= 1:
         raise ConfigError(f"conf must be from 0 to 1, got {conf:g}")

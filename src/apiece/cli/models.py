@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apiece.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
-    from apiece.models._base import Architecture
+    from apiece.models.contract import Architecture
 
 __all__ = ["models"]
 
@@ -72,7 +72,7 @@ def _parameters(architecture: Architecture) -> int:
     """How many numbers it learns, with default settings, 3 channels and 2 classes; counted without memory for them."""
     import torch
 
-    from apiece.models._base import ModelInput
+    from apiece.models.contract import ModelInput
 
     with torch.device("meta"):
         module = architecture.build(architecture.config(), ModelInput(), 2)

@@ -118,14 +118,14 @@ def _only_baseline(before: Profile, saved: Path | None, json: bool) -> int:
 
 
 def _baseline(model: Model, baseline: Path, predictions: Path | None, images: Path | None) -> Profile:
-    from apiece.predict.watch import baseline_profile
+    from apiece.evaluation.watch import baseline_profile
 
     with progress("baseline", None) as step:
         return baseline_profile(model, baseline, predictions=predictions, images=images, step=step)
 
 
 def _photos(model: Model, photos: list[Source], labels: Path | None, skip_bad: bool) -> Profile:
-    from apiece.predict.watch import photo_profile
+    from apiece.evaluation.watch import photo_profile
 
     with progress("new photos", len(photos)) as step:
         return photo_profile(

@@ -70,10 +70,10 @@ def thresholds(
         One JSON object instead of a table.
     """
     from apiece.datasets.dataset import fingerprint
+    from apiece.evaluation import LOWEST, open_truth
     from apiece.metrics import evaluate, fit_thresholds
-    from apiece.models._folder import save_thresholds
+    from apiece.models import save_thresholds
     from apiece.predict import load
-    from apiece.predict.evaluation import LOWEST, open_truth
 
     price = _price(by, miss, false_alarm)
     loaded = load(model, device=device)
@@ -118,7 +118,7 @@ def _price(by: str | None, miss: float | None, false_alarm: float | None) -> Pri
 
 def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -> Iterator[tuple[Instances, Instances]]:
     """Truth, and everything the model can rank."""
-    from apiece.predict.evaluation import LOWEST, check_known
+    from apiece.evaluation import LOWEST, check_known
 
     for image, wanted in truth:
         check_known(wanted, model, data)
@@ -138,7 +138,7 @@ def _rows(
     matches: Matches, before: npt.NDArray[np.float64], fitted: Thresholds, price: Price | None
 ) -> dict[str, dict[str, Any]]:
     """What the thresholds give before and after, by class."""
-    from apiece.metrics._threshold import cost, f1, precision, recall
+    from apiece.metrics import cost, f1, precision, recall
 
     sides = {}
     for side, values in (("before", before), ("after", fitted.values)):

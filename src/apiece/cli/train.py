@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal  # noqa: F401  # cyclopts reads the i
 from cyclopts import Parameter
 
 from apiece.cli._output import note, print_json, print_table
-from apiece.train.config import TrainConfig, parse_settings
+from apiece.training.config import TrainConfig, parse_settings
 
 __all__ = ["train"]
 
@@ -61,8 +61,8 @@ def train(
     json
         One JSON object with the result on standard output.
     """
-    from apiece.train.trainer import STATE
-    from apiece.train.trainer import train as run
+    from apiece.training.trainer import STATE
+    from apiece.training.trainer import train as run
 
     given = settings.given
     if set:

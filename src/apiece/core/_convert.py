@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core import _topology
-from apiece.core._runs import Int, Keys, owners, paint
+from apiece.core import topology
+from apiece.core.runs import Int, owners, paint
 from apiece.errors import InvalidInstancesError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "clip_runs", "coco_size", "crop_runs", "crops", "dense", "flatten_polygons", "label_map",
-    "polygons", "semantic", "transposed_runs",
+    "polygons", "semantic",
 ]  # fmt: skip
 
 Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
@@ -125,22 +125,6 @@ def _ring(part: npt.ArrayLike, instance: int, place: int) -> npt.NDArray[np.floa
     )
 
 
-def transposed_runs(x: Any, y0: Any, y1: Any, offsets: Int, size: tuple[int, int]) -> Runs:
-    """Ordered runs of the transposed masks: along rows, a stretch goes from a left edge to a right edge."""
-    keys = Keys(size[1], size[0])
-    begins, ends = (np.sort(paint_rows(keys, *edges)) for edges in _topology.side_edges(x, y0, y1, offsets, size))
-    owner, row, start = keys.unpack(begins)
-    return owner, row, start, keys.unpack(ends)[2]
-
-
-def paint_rows(keys: Keys, owner: Int, x: Int, y0: Int, y1: Int) -> Int:
-    """Key (owner, row, x) of every pixel row along vertical edges."""
-    count = y1 - y0
-    ends = np.cumsum(count)
-    row = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - y0, count)
-    return keys.pack(np.repeat(owner, count), row, np.repeat(x, count))
-
-
 def label_map(
     masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike | None, overlap: str
 ) -> npt.NDArray[Any]:
@@ -224,7 +208,7 @@ def crops(masks: Masks) -> tuple[list[npt.NDArray[np.bool_]], Int]:
 
 def polygons(masks: Masks) -> list[list[list[npt.NDArray[np.float64]]]]:
     """See `Masks.to_polygons`."""
-    rings = _topology.trace(masks.x, masks.y0, masks.y1, masks.offsets, masks.size)
+    rings = topology.trace(masks.x, masks.y0, masks.y1, masks.offsets, masks.size)
     points, cuts = rings.points.astype(np.float64), rings.offsets.tolist()
     out: list[list[list[npt.NDArray[np.float64]]]] = [[] for _ in range(len(masks))]
     for k, (owner, hole) in enumerate(zip(rings.owner.tolist(), rings.hole.tolist(), strict=True)):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, expand
+from apiece.core.runs import Int, expand
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Grid", "decode_runs", "logit_runs", "pixel_window", "prototype_runs"]

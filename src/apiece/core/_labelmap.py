@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, Keys
+from apiece.core.runs import Int, Keys
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["dense_runs", "label_map_runs"]

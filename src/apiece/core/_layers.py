@@ -7,7 +7,7 @@ import heapq
 import numpy as np
 import scipy.sparse as sp
 
-from apiece.core._runs import Int
+from apiece.core.runs import Int
 
 __all__ = ["colour"]
 

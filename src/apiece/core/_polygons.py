@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, Keys, expand
+from apiece.core.runs import Int, Keys, expand
 
 __all__ = ["polygon_runs"]
 

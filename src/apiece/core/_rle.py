@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, expand, sums
+from apiece.core.runs import Int, expand, sums
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # noqa: RUF022

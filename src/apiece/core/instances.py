@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._check import integers, resolve_index
-from apiece.core._runs import frozen
+from apiece.core._arguments import integers, resolve_index
 from apiece.core.masks import Index, Masks, label_map_masks
+from apiece.core.runs import frozen
 from apiece.errors import InvalidInstancesError, UnknownNameError
 
 __all__ = ["Instances"]

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core import _convert, _decode, _labelmap, _layers, _overlap, _polygons, _rle, _topology
-from apiece.core._check import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
-from apiece.core._runs import Int, Keys, expand, frozen, offsets_of, owners, segment_sum, union
+from apiece.core import _convert, _decode, _labelmap, _layers, _polygons, _rle, run_overlap, topology
+from apiece.core._arguments import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
+from apiece.core.runs import Int, Keys, expand, frozen, offsets_of, owners, segment_sum, union
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Masks", "label_map_masks", "label_map_values"]
@@ -326,13 +326,13 @@ class Masks:
 
     @cached_property
     def _parts_and_holes(self) -> tuple[Int, Int]:
-        parts, holes = _topology.count_parts_and_holes(self.x, self.y0, self.y1, self.offsets, self.size)
+        parts, holes = topology.count_parts_and_holes(self.x, self.y0, self.y1, self.offsets, self.size)
         return frozen(parts), frozen(holes)
 
     @property
-    def columns(self) -> _overlap.Columns:
+    def columns(self) -> run_overlap.Columns:
         """The runs by image column, which is how sets are compared; see `apiece.iou`."""
-        return _overlap.Columns(self.x, self.y0, self.y1, self.offsets, self.size)
+        return run_overlap.Columns(self.x, self.y0, self.y1, self.offsets, self.size)
 
     # --- moved and joined ---------------------------------------------------------------------------------------------
 
@@ -361,7 +361,7 @@ class Masks:
     def transpose(self) -> Masks:
         """Rows and columns exchanged."""
         size = (self.size[1], self.size[0])
-        owner, x, y0, y1 = _convert.transposed_runs(self.x, self.y0, self.y1, self.offsets, self.size)
+        owner, x, y0, y1 = topology.transposed_runs(self.x, self.y0, self.y1, self.offsets, self.size)
         return Masks._trusted(size, x, y0, y1, offsets_of(owner, len(self)))
 
     def union(self) -> Masks:
@@ -442,7 +442,7 @@ class Masks:
     def layer_of(self) -> Int:
         """Layer of each mask, from 0, so that masks of one layer are disjoint: int64 of shape (N,)."""
         columns = self.columns
-        return _layers.colour(_overlap.intersections(columns, columns, (len(self), len(self))))
+        return _layers.colour(run_overlap.intersections(columns, columns, (len(self), len(self))))
 
 
 def label_map_masks(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArray[Any], Masks]:

@@ -18,7 +18,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import DataError, FormatError, ImageError
 from apiece.formats import LabelSet, Record
-from apiece.formats._base import OnBad
+from apiece.formats.contract import OnBad
 from apiece.images import read_image
 
 __all__ = [

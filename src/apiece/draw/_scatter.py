@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
-from apiece.draw._charts import Frame
+from apiece.draw.charts import Frame
 from apiece.errors import ConfigError
 
 __all__ = ["Dot", "Scatter", "place_labels", "scatter_svg"]

@@ -13,11 +13,11 @@ from html import escape
 from pathlib import Path
 
 from apiece._atomic import atomic
-from apiece.draw._charts import Bars, Chart, Line, bars_svg, lines_svg
 from apiece.draw._examples import Example, Panel, examples_html
 from apiece.draw._scatter import Dot, Scatter, scatter_svg
-from apiece.draw._tables import Cell, Matrix, Table, matrix_html, table_html
+from apiece.draw.charts import Bars, Chart, Line, bars_svg, lines_svg
 from apiece.draw.page import html_page
+from apiece.draw.tables import Cell, Matrix, Table, matrix_html, table_html
 from apiece.errors import ConfigError
 
 __all__ = [

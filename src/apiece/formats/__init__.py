@@ -18,9 +18,9 @@ from apiece import _plugins
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError
-from apiece.formats._base import EVERYTHING, Holds, LabelFormat, LabelSet, OnBad, Record
-from apiece.formats._files import inside
-from apiece.formats._guard import guarded
+from apiece.formats._engine.guard import guarded
+from apiece.formats._kit.files import inside
+from apiece.formats.contract import EVERYTHING, Holds, LabelFormat, LabelSet, OnBad, Record
 
 __all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "format_for", "load", "names", "read", "write"]
 

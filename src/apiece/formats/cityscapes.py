@@ -28,11 +28,9 @@ from PIL import ImageDraw
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record
-from apiece.formats._class_values import Values, instances_of, numbers_of
-from apiece.formats._files import atomic_folder, is_file
-from apiece.formats._json import load_json
-from apiece.formats._layout import (
+from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
+from apiece.formats._kit.files import atomic_folder, is_file
+from apiece.formats._kit.label_image_sets import (
     SIDECAR,
     RasterSet,
     add_region,
@@ -46,7 +44,9 @@ from apiece.formats._layout import (
     sidecar_format,
     sound,
 )
-from apiece.formats._raster import read_raster
+from apiece.formats._kit.label_images import read_raster
+from apiece.formats._kit.strict_json import load_json
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 

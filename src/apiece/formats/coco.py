@@ -34,14 +34,14 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
-from apiece.formats._base import EVERYTHING, LabelFormat, LabelSet, OnBad, Record, refuse
-from apiece.formats._coco_kinds import kind_of_coco
-from apiece.formats._coco_table import Images, Table, read_annotations, read_table
-from apiece.formats._coco_write import write
-from apiece.formats._columns import table, take
-from apiece.formats._files import pick_folder
-from apiece.formats._json import kind_of, load_json, peek_json, uncollected
-from apiece.formats._rows import Checker
+from apiece.formats._kit.checked_rows import Checker
+from apiece.formats._kit.coco_kinds import kind_of_coco
+from apiece.formats._kit.coco_table import Images, Table, read_annotations, read_table
+from apiece.formats._kit.coco_write import write
+from apiece.formats._kit.columns import table, take
+from apiece.formats._kit.files import pick_folder
+from apiece.formats._kit.strict_json import kind_of, load_json, peek_json, uncollected
+from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, Record, refuse
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 

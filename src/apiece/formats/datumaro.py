@@ -24,8 +24,7 @@ from typing import IO, Any
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import EVERYTHING, LabelFormat, OnBad, Record, refuse
-from apiece.formats._entries import (
+from apiece.formats._kit.entries import (
     BadEntryError,
     Entry,
     EntrySet,
@@ -36,8 +35,9 @@ from apiece.formats._entries import (
     is_int64,
     ring,
 )
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
-from apiece.formats._json import dump_json, kind_of, load_json, peek_json
+from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
+from apiece.formats._kit.strict_json import dump_json, kind_of, load_json, peek_json
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
 
 __all__ = ["FORMAT"]
 

@@ -27,8 +27,7 @@ import numpy.typing as npt
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record, refuse
-from apiece.formats._files import (
+from apiece.formats._kit.files import (
     IMAGE_SUFFIXES,
     atomic_file,
     atomic_folder,
@@ -37,9 +36,17 @@ from apiece.formats._files import (
     stem_key,
     visible_name,
 )
-from apiece.formats._layout import sidecar_format
-from apiece.formats._mask_layout import is_mask_folder
-from apiece.formats._raster import RASTER_SUFFIXES, is_label_raster, note_of, read_raster, stack_pages, write_raster
+from apiece.formats._kit.label_image_sets import sidecar_format
+from apiece.formats._kit.label_images import (
+    RASTER_SUFFIXES,
+    is_label_raster,
+    note_of,
+    read_raster,
+    stack_pages,
+    write_raster,
+)
+from apiece.formats._kit.mask_layout import is_mask_folder
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 
 __all__ = ["FORMAT", "LabelMapSet"]
 

@@ -26,9 +26,9 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._base import Holds, LabelFormat, OnBad, Record
-from apiece.formats._files import IMAGE_SUFFIXES, atomic_folder, is_file
-from apiece.formats._layout import (
+from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_folder, is_file
+from apiece.formats._kit.image_sizes import image_size
+from apiece.formats._kit.label_image_sets import (
     SIDECAR,
     RasterSet,
     find_image,
@@ -39,9 +39,9 @@ from apiece.formats._layout import (
     sidecar_format,
     sound,
 )
-from apiece.formats._mask_layout import flat_masks, is_mask_folder
-from apiece.formats._raster import RASTER_SUFFIXES, read_raster
-from apiece.formats._sizes import image_size
+from apiece.formats._kit.label_images import RASTER_SUFFIXES, read_raster
+from apiece.formats._kit.mask_layout import flat_masks, is_mask_folder
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 

@@ -11,10 +11,17 @@ from pathlib import Path
 from apiece import _plugins
 from apiece.core.image import Image
 from apiece.errors import ImageError
-from apiece.images._base import MAX_PIXELS, ImageReader, oriented
-from apiece.images._write import write_image
+from apiece.images._engine.write import write_image
+from apiece.images._kit.tiff_meta import check_directories
+from apiece.images.contract import MAX_PIXELS, ImageReader, oriented
 
-__all__ = ["MAX_PIXELS", "image_size", "read_image", "write_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "check_directories",
+    "image_size",
+    "read_image",
+    "write_image",
+]
 
 
 def _reader(path: Path) -> ImageReader:

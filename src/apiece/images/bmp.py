@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import BmpImagePlugin
 
 from apiece.errors import ImageError
-from apiece.images._base import Header, single_image
+from apiece.images.contract import Header, single_image
 
 __all__ = ["READER"]
 

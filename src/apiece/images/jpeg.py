@@ -7,8 +7,8 @@ from pathlib import Path
 import imagecodecs
 
 from apiece.errors import ImageError
-from apiece.images import _exif
-from apiece.images._base import Header, single_image
+from apiece.images._kit import exif
+from apiece.images.contract import Header, single_image
 
 __all__ = ["READER"]
 
@@ -34,7 +34,7 @@ def _header(data: bytes, path: Path) -> Header:
         if marker in _FRAMES and len(body) >= 6:
             frame = (body[0], int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big"), body[5])
         elif marker == _EXIF_SEGMENT and body.startswith(b"Exif\0\0"):
-            orientation = _exif.orientation(body)
+            orientation = exif.orientation(body)
         elif marker == _START_OF_SCAN:
             return _checked(frame, orientation, data.find(_END_OF_IMAGE, end) >= 0, path)
         at = end

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.errors import ImageError
-from apiece.images import _exif
-from apiece.images._base import Header, single_image
+from apiece.images._kit import exif
+from apiece.images.contract import Header, single_image
 
 __all__ = ["READER"]
 
@@ -67,7 +67,7 @@ def _header(data: bytes, path: Path) -> _Header:
                 raise ImageError(path, f"is damaged: there is no PNG colour type {colour}")
             head = (height, width, depth, colour)
         elif kind == b"eXIf":
-            orientation = _exif.orientation(body)
+            orientation = exif.orientation(body)
         elif kind == b"IDAT":
             compressed += len(body)
         elif kind == b"acTL" and (frames := int.from_bytes(body[:4], "big")) > 1:

@@ -17,8 +17,8 @@ import numpy.typing as npt
 import tifffile
 
 from apiece.errors import ImageError
-from apiece.images import _tiff_meta
-from apiece.images._base import Decoded, ImageReader, check_page, check_size, oriented_size
+from apiece.images._kit import tiff_meta
+from apiece.images.contract import Decoded, ImageReader, check_page, check_size, oriented_size
 
 __all__ = ["READER"]
 
@@ -175,21 +175,21 @@ def _seen(pixels: npt.NDArray[Any], plane: _Plane, path: Path) -> npt.NDArray[An
 
 
 def _size(path: Path, page: int | None) -> tuple[int, int]:
-    _tiff_meta.check_directories(path)
+    tiff_meta.check_directories(path)
     with tifffile.TiffFile(path, _multifile=False) as tif:
         plane = _choose(_planes(tif, path), page, path)
         return oriented_size(plane.size, plane.orientation)
 
 
 def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
-    _tiff_meta.check_directories(path)
+    tiff_meta.check_directories(path)
     with tifffile.TiffFile(path, _multifile=False) as tif:
         planes = _planes(tif, path)
         plane = _choose(planes, page, path)
         check_size(path, plane.size, plane.channels, max_pixels)
         _check_kind(plane, path)
         pixels = _seen(_pixels(plane, tif, path), plane, path)
-        pixel_size = _tiff_meta.pixel_size(tif, plane.series, oriented=plane.orientation)
+        pixel_size = tiff_meta.pixel_size(tif, plane.series, oriented=plane.orientation)
     return Decoded(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), plane.orientation, pixel_size)
 
 

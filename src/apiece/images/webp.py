@@ -8,8 +8,8 @@ from pathlib import Path
 import imagecodecs
 
 from apiece.errors import ImageError
-from apiece.images import _exif
-from apiece.images._base import Header, single_image
+from apiece.images._kit import exif
+from apiece.images.contract import Header, single_image
 
 __all__ = ["READER"]
 
@@ -42,7 +42,7 @@ def _header(data: bytes, path: Path) -> Header:
         elif kind == b"VP8 " and size is None and len(body) >= 10:
             size = (int.from_bytes(body[8:10], "little") & 0x3FFF, int.from_bytes(body[6:8], "little") & 0x3FFF)
         elif kind == b"EXIF":
-            orientation = _exif.orientation(body)
+            orientation = exif.orientation(body)
     if size is None:
         raise ImageError(path, "is damaged: a WebP without an image")
     return Header(size, 4, orientation)

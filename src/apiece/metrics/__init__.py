@@ -1,15 +1,29 @@
 """How good predictions are: one sparse matching per batch of images, and one metric per file on top of it."""
 
-from apiece.metrics._base import Judges, Metric, MetricResult, Settings
-from apiece.metrics._batch import Batch, Frame, Searched
-from apiece.metrics._curves import Curves
-from apiece.metrics._evaluate import Evaluation, evaluate
-from apiece.metrics._match import Matches
-from apiece.metrics._ratios import defined
-from apiece.metrics._threshold import Price, Sweep, Thresholds, f1_thresholds, fit_thresholds, sweep
-from apiece.metrics._tracks_log import frame_of
+from apiece.metrics._engine.evaluate import Evaluation, evaluate
+from apiece.metrics._engine.picture_marks import marks
+from apiece.metrics._engine.thresholds import (
+    Price,
+    Sweep,
+    Thresholds,
+    cost,
+    f1,
+    f1_thresholds,
+    fit_thresholds,
+    precision,
+    recall,
+    sweep,
+)
+from apiece.metrics._kit.batch import Batch, Frame, Searched
+from apiece.metrics._kit.bootstrap import FEW, interval
+from apiece.metrics._kit.curves import Curves
+from apiece.metrics._kit.match_ranked import Matches
+from apiece.metrics._kit.ratios import defined
+from apiece.metrics._kit.tracks_log import frame_of
+from apiece.metrics.contract import Judges, Metric, MetricResult, Settings
 
 __all__ = [
+    "FEW",
     "Batch",
     "Curves",
     "Evaluation",
@@ -23,10 +37,16 @@ __all__ = [
     "Settings",
     "Sweep",
     "Thresholds",
+    "cost",
     "defined",
     "evaluate",
+    "f1",
     "f1_thresholds",
     "fit_thresholds",
     "frame_of",
+    "interval",
+    "marks",
+    "precision",
+    "recall",
     "sweep",
 ]

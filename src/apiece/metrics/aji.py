@@ -20,10 +20,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._answer import Answer, assign
-from apiece.metrics._batch import Batch
-from apiece.metrics._cells import CellMetric, Weights
-from apiece.metrics._ratios import ratio
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.match_answer import Answer, assign
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.sums_per_image import CellMetric, Weights
 
 __all__ = ["METRIC", "Aji", "overlap"]
 

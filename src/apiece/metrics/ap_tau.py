@@ -26,12 +26,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
-from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells
-from apiece.metrics._match import IOU_THRESHOLDS, most
-from apiece.metrics._pairs import Pairs
-from apiece.metrics._ratios import mean_over, ratio
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS, most
+from apiece.metrics._kit.overlaps import Pairs
+from apiece.metrics._kit.ratios import mean_over, ratio
+from apiece.metrics._kit.sums_per_image import Cells
+from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "ApTau", "accuracy", "count", "f1"]
 
@@ -116,7 +116,7 @@ class ApTau:
         return MetricResult(numbers, per_class, {"counts": counts})
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         pooled = _unpacked(self._cells.sums(weights))
         by_image = np.stack([mean_over(values, weights) for values in accuracy(self._per_image())])
         per_class = {name: _pooled(pooled[:, :, k]) for k, name in enumerate(self.classes)}

@@ -29,12 +29,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Aim, Judges, MetricResult, Resampled, Settings
-from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells
-from apiece.metrics._match import greedy
-from apiece.metrics._ratios import ratio
-from apiece.metrics._tally import need_scores
+from apiece.metrics._kit.ap_counts import need_scores
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.match_ranked import greedy
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.sums_per_image import Cells
+from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
 
 __all__ = ["BINS", "METRIC", "Calibration", "Reliability", "bin_scores", "calibration_errors"]
 
@@ -169,7 +169,7 @@ class Calibration:
         return MetricResult(*self._numbers(self._binned), {"reliability": reliability}, aims=_AIMS)
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
-        """Overconfidence, pooled, on each draw; see `apiece.metrics._base.Resampling`."""
+        """Overconfidence, pooled, on each draw; see `apiece.metrics.contract.Resampling`."""
         if self._beyond:
             return Resampled({"overconfidence": np.full(len(weights), np.nan)}, {})
         count, score, right = self._images.sums(weights)[:, 0].T

@@ -10,7 +10,7 @@ Rules, where pycocotools has choices:
   This is pycocotools' own sign, kept so that numbers can be compared as they are; average precision alone has it.
 - Everything but ``ar<n>`` uses the largest of ``max_dets``. (pycocotools answers -1 for limits other than 1, 10, 100.)
 - Equal scores of different images stay in the order the images come; pycocotools takes them by ascending image id.
-- Small, medium, large and the box: see `apiece.metrics._batch.Side`.
+- Small, medium, large and the box: see `apiece.metrics._kit.batch.Side`.
 - An annotation id of 0 means nothing special here; pycocotools takes a match with it for no match.
 
 Reference: Lin et al., Microsoft COCO, arXiv 1405.0312; cocoapi, ``cocoeval.py``.
@@ -23,12 +23,12 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
-from apiece.metrics._batch import Batch, Side
-from apiece.metrics._match import Matches
-from apiece.metrics._pairs import Pairs
-from apiece.metrics._tally import Tally, joined, left_out, mean_defined, need_scores, summary, tally
-from apiece.metrics._tally_draws import resampled
+from apiece.metrics._kit.ap_counts import Tally, joined, left_out, mean_defined, need_scores, summary, tally
+from apiece.metrics._kit.ap_draws import resampled
+from apiece.metrics._kit.batch import Batch, Side
+from apiece.metrics._kit.match_ranked import Matches
+from apiece.metrics._kit.overlaps import Pairs
+from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Coco"]
 
@@ -92,7 +92,7 @@ class Coco:
         return MetricResult(numbers, per_class, extras, left_out(self.max_dets[-1], self._given, counted))
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}
         for kind in self.kinds:

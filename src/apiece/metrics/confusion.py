@@ -25,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece.errors import ConfigError
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
-from apiece.metrics._batch import Batch
-from apiece.metrics._cells import Cells
-from apiece.metrics._match import greedy
-from apiece.metrics._pairs import Pairs
-from apiece.metrics._ratios import ratio
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.match_ranked import greedy
+from apiece.metrics._kit.overlaps import Pairs
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.sums_per_image import Cells
+from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Confusion", "ConfusionMatrix", "confusion", "shares"]
 
@@ -159,7 +159,7 @@ class Confusion:
         return MetricResult(numbers, per_class, {"confusion": ConfusionMatrix(self.classes, self._counts.copy())})
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         sums = self._cells.sums(weights)
         each = _numbers(sums)
         per_class = {name: {key: each[key][:, k] for key in each} for k, name in enumerate(self.classes)}

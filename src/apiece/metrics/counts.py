@@ -28,11 +28,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._answer import Answer
-from apiece.metrics._base import Aim
-from apiece.metrics._batch import Batch
-from apiece.metrics._cells import CellMetric, Weights
-from apiece.metrics._ratios import ratio
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.match_answer import Answer
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics.contract import Aim
 
 __all__ = ["METRIC", "Counts", "count"]
 

@@ -18,7 +18,7 @@ As in TrackEval, the authors' code: sequences and classes are pooled by matches,
 class, the extra ``"sequences"`` each sequence); where nothing reaches an alpha, AssA is 0 and LocA 1 at that alpha.
 Elsewhere NaN means undefined: no truth and no prediction, or, for ``detre`` and ``detpr``, none of the one.
 
-Crowds and ignored regions: see `apiece.metrics._tracks_log`.
+Crowds and ignored regions: see `apiece.metrics._kit.tracks_log`.
 
 Reference: Luiten et al., HOTA: A Higher Order Metric for Evaluating Multi-Object Tracking, IJCV 2021, arXiv 2009.07736.
 """
@@ -30,9 +30,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._ratios import ratio
-from apiece.metrics._tracks import Tracks, heaviest, meetings
-from apiece.metrics._tracks_log import TrackMetric
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.tracks import Tracks, heaviest, meetings
+from apiece.metrics._kit.tracks_log import TrackMetric
 
 __all__ = ["ALPHAS", "METRIC", "Hota", "count", "curves", "scores"]
 
@@ -50,8 +50,8 @@ def count(tracks: Tracks) -> dict[str, Float]:
     -------
     float64 (groups, alphas) by name; they may be added over groups.
 
-    >>> from apiece.metrics._pairs import Pairs
-    >>> from apiece.metrics._tracks import Rows
+    >>> from apiece.metrics._kit.overlaps import Pairs
+    >>> from apiece.metrics._kit.tracks import Rows
     >>> row = np.arange(4)  # one object in four frames; the tracker changes its id after the third
     >>> switched = Tracks(Rows.of(row, [1, 1, 1, 1]), Rows.of(row, [1, 1, 1, 2]), Pairs(row, row, np.full(4, 0.9)))
     >>> made = curves(count(switched))  # in three frames 3 / 4 of the two tracks are matched, in one 1 / 4

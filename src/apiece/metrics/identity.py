@@ -8,7 +8,7 @@ truth, ``idfp`` all other predictions.
 - Sequences and classes are pooled (``per_class`` has each class, the extra ``"sequences"`` each sequence).
 - NaN means undefined: nothing below the line.
 
-Crowds and ignored regions: see `apiece.metrics._tracks_log`.
+Crowds and ignored regions: see `apiece.metrics._kit.tracks_log`.
 
 Reference: Ristani et al., Performance Measures and a Data Set for Multi-Target, Multi-Camera Tracking, ECCV workshops
 2016, arXiv 1609.01775.
@@ -22,10 +22,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Aim
-from apiece.metrics._ratios import ratio
-from apiece.metrics._tracks import Tracks, heaviest, meetings
-from apiece.metrics._tracks_log import TrackMetric
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.tracks import Tracks, heaviest, meetings
+from apiece.metrics._kit.tracks_log import TrackMetric
+from apiece.metrics.contract import Aim
 
 __all__ = ["METRIC", "MIN_IOU", "Identity", "count", "scores"]
 
@@ -38,8 +38,8 @@ MIN_IOU = 0.5
 def count(tracks: Tracks) -> dict[str, Float]:
     """``idtp``, ``idfp`` and ``idfn``: float64 (groups,) by name; they may be added over groups.
 
-    >>> from apiece.metrics._pairs import Pairs
-    >>> from apiece.metrics._tracks import Rows
+    >>> from apiece.metrics._kit.overlaps import Pairs
+    >>> from apiece.metrics._kit.tracks import Rows
     >>> row = np.arange(4)  # one object in four frames; the tracker changes its id after the third
     >>> switched = Tracks(Rows.of(row, [1, 1, 1, 1]), Rows.of(row, [1, 1, 1, 2]), Pairs(row, row, np.full(4, 0.9)))
     >>> {name: values.tolist() for name, values in scores(count(switched)).items()}

@@ -23,11 +23,11 @@ import numpy.typing as npt
 
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._base import Judges, MetricResult, Resampled, Settings
-from apiece.metrics._batch import Batch, Searched
-from apiece.metrics._ratios import mean_over
-from apiece.metrics._tally import Tally, joined, mean_defined, need_scores, summary, tally
-from apiece.metrics._tally_draws import resampled
+from apiece.metrics._kit.ap_counts import Tally, joined, mean_defined, need_scores, summary, tally
+from apiece.metrics._kit.ap_draws import resampled
+from apiece.metrics._kit.batch import Batch, Searched
+from apiece.metrics._kit.ratios import mean_over
+from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Lvis", "frequencies", "judged", "searched"]
 
@@ -189,7 +189,7 @@ class Lvis:
         return MetricResult(numbers, per_class, extras, self._notes())
 
     def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics._base.Resampling`."""
+        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}
         for kind in self.kinds:

@@ -16,7 +16,7 @@ more; and frames of a class without truth or without predictions are passed over
 that has both. Sequences and classes are pooled (``per_class`` has each class, the extra ``"sequences"`` each sequence).
 NaN means undefined: no truth, or no match.
 
-Crowds and ignored regions: see `apiece.metrics._tracks_log`.
+Crowds and ignored regions: see `apiece.metrics._kit.tracks_log`.
 
 References: Voigtlaender et al., MOTS: Multi-Object Tracking and Segmentation, CVPR 2019, arXiv 1902.03604; Bernardin
 and Stiefelhagen 2008, doi 10.1155/2008/246309.
@@ -30,11 +30,11 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._base import Aim
-from apiece.metrics._pairs import Pairs
-from apiece.metrics._ratios import ratio
-from apiece.metrics._tracks import Rows, Tracks, heaviest
-from apiece.metrics._tracks_log import TrackMetric
+from apiece.metrics._kit.overlaps import Pairs
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.tracks import Rows, Tracks, heaviest
+from apiece.metrics._kit.tracks_log import TrackMetric
+from apiece.metrics.contract import Aim
 
 __all__ = ["METRIC", "MIN_IOU", "Mots", "count", "match", "scores"]
 
@@ -97,7 +97,7 @@ def count(tracks: Tracks) -> dict[str, Float]:
     -------
     float64 (groups,) by name; they may be added over groups.
 
-    >>> from apiece.metrics._pairs import Pairs
+    >>> from apiece.metrics._kit.overlaps import Pairs
     >>> row = np.arange(4)  # one object in four frames; the tracker changes its id after the third
     >>> switched = Tracks(Rows.of(row, [1, 1, 1, 1]), Rows.of(row, [1, 1, 1, 2]), Pairs(row, row, np.full(4, 0.9)))
     >>> made = scores(count(switched))

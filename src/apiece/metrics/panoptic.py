@@ -26,13 +26,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Keys, offsets_of, union
-from apiece.metrics._answer import Answer, assign
-from apiece.metrics._base import Settings
-from apiece.metrics._batch import Batch, Side
-from apiece.metrics._cells import CellMetric, Weights
-from apiece.metrics._pairs import Pairs, Runs, mask_pairs
-from apiece.metrics._ratios import mean_over, ratio
+from apiece.core.runs import Keys, offsets_of, union
+from apiece.metrics._kit.batch import Batch, Side
+from apiece.metrics._kit.match_answer import Answer, assign
+from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
+from apiece.metrics._kit.ratios import mean_over, ratio
+from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics.contract import Settings
 
 __all__ = ["METRIC", "Panoptic", "count", "quality"]
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from apiece.metrics._batch import Batch
-from apiece.metrics._cells import CellMetric, Weights
-from apiece.metrics._ratios import mean_over, ratio
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.ratios import mean_over, ratio
+from apiece.metrics._kit.sums_per_image import CellMetric, Weights
 
 __all__ = ["METRIC", "Presence", "present"]
 

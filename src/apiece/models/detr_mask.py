@@ -31,12 +31,12 @@ from transformers.models.detr import modeling_detr
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
-from apiece.models._layers import losses, pairing
-from apiece.models._layers.backbone import build_backbone
-from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import library_config, library_tensors
-from apiece.models._layers.queries import assign, check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit import detr_matching, losses
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import NORMS
+from apiece.models._kit.queries import assign, check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit.transformers_parts import library_config, library_tensors
+from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
 
@@ -247,7 +247,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     check_room(targets, module.config.queries)
     size = (int(images.shape[2]), int(images.shape[3]))
     moved = [{k: v.to(images.device) for k, v in t.items()} for t in targets]
-    truth = [pairing.relative_boxes(t["boxes"], size) for t in moved]
+    truth = [detr_matching.relative_boxes(t["boxes"], size) for t in moved]
     count = max(1, sum(len(t) for t in truth))
     read = module.read(images)
     logits, boxes = module.answers(read.queries)
@@ -258,7 +258,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
         classes = classes + _class_loss(logits[layer], boxes[layer], moved, pairs, module.class_weights, size)
         for i, (query, target) in enumerate(pairs):
             share = module.class_weights[moved[i]["labels"][target]]
-            box = box + (pairing.box_loss(boxes[layer, i, query], truth[i][target]) * share).sum() / count
+            box = box + (detr_matching.box_loss(boxes[layer, i, query], truth[i][target]) * share).sum() / count
     mask = logits.sum() * 0.0
     for i, (query, target) in enumerate(pairs):
         # without an object the mask head still takes part, with no weight: every parameter has a gradient
@@ -270,7 +270,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 def _match(logits: Tensor, boxes: Tensor, labels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Queries and objects of one image, pair by pair."""
     with torch.no_grad():
-        return assign(pairing.box_cost(boxes, truth) - logits.softmax(-1)[:, labels])
+        return assign(detr_matching.box_cost(boxes, truth) - logits.softmax(-1)[:, labels])
 
 
 def _class_loss(
@@ -283,7 +283,7 @@ def _class_loss(
     weight = torch.full(logits.shape[:2], _NONE, device=logits.device)
     for i, (query, target) in enumerate(pairs):
         centre = boxes[i, :, :2].detach() * boxes.new_tensor([size[1], size[0]])
-        weight[i][pairing.crowded(targets[i], centre)] = 0.0  # in a crowd there may well be an object
+        weight[i][detr_matching.crowded(targets[i], centre)] = 0.0  # in a crowd there may well be an object
         label[i, query] = targets[i]["labels"][target]
         weight[i, query] = weights[targets[i]["labels"][target]]
     each = functional.cross_entropy(logits.flatten(0, 1), label.flatten(), reduction="none")
@@ -295,11 +295,11 @@ def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask,
     if not len(target):
         return maps.sum() * 0.0
     boxes = targets["boxes"][target]
-    points = pairing.draw_points(size, boxes, min(_POINTS, max(512, _TABLE // len(target))))
-    truth = pairing.at_points(targets["crops"], targets["layout"][target], points)
-    near = pairing.near_points(boxes, points, 4)
-    seen = (~pairing.crowded(targets, points)).float()
-    each = pairing.mask_loss(pairing.sample(maps, points, size), truth, near, seen)
+    points = detr_matching.draw_points(size, boxes, min(_POINTS, max(512, _TABLE // len(target))))
+    truth = detr_matching.at_points(targets["crops"], targets["layout"][target], points)
+    near = detr_matching.near_points(boxes, points, 4)
+    seen = (~detr_matching.crowded(targets, points)).float()
+    each = detr_matching.mask_loss(detr_matching.sample(maps, points, size), truth, near, seen)
     return (5 * each * module.class_weights[targets["labels"][target]]).sum()
 
 

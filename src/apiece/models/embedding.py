@@ -31,13 +31,13 @@ from torch.nn import functional
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import losses
-from apiece.models._layers.backbone import build_backbone
-from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.clustering import SeedIndex, Seeds, distinct, local_maxima
-from apiece.models._layers.ragged import Pixels, segment_sum, window_pixels
-from apiece.models._layers.unet import UNetDecoder
+from apiece.models._kit import losses
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import NORMS
+from apiece.models._kit.clustering import SeedIndex, Seeds, distinct, local_maxima
+from apiece.models._kit.ragged import Pixels, segment_sum, window_pixels
+from apiece.models._kit.unet import UNetDecoder
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "Embedding", "EmbeddingConfig"]
 

@@ -31,9 +31,11 @@ from transformers.models.mask2former.modeling_mask2former import (
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
-from apiece.models._layers.blocks import NORMS
-from apiece.models._layers.library import (
+from apiece.models._kit.blocks import NORMS
+from apiece.models._kit.losses import class_weights
+from apiece.models._kit.queries import check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit.set_loss import SetLoss, set_losses
+from apiece.models._kit.transformers_parts import (
     STRIDES,
     backbone_settings,
     check_encoder,
@@ -42,9 +44,7 @@ from apiece.models._layers.library import (
     library_config,
     library_tensors,
 )
-from apiece.models._layers.losses import class_weights
-from apiece.models._layers.points import SetLoss, set_losses
-from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "Mask2Former", "Mask2FormerConfig"]
 

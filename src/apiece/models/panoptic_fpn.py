@@ -30,9 +30,9 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import dense, losses
-from apiece.models._layers.blocks import ConvNorm
+from apiece.models._kit import class_map, losses
+from apiece.models._kit.blocks import ConvNorm
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from apiece.ops import intersections
 
@@ -171,7 +171,7 @@ def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
     seen = Instances.concatenate([visible, Instances(crowd.masks, crowd.labels, crowd.classes, crowd=crowd.crowd)])
     things = seen[~np.isin(seen.labels, stuff)]
     numbered = things.replace(labels=things.labels - np.searchsorted(stuff, things.labels))
-    return {**mask_rcnn.encode(numbered, config), "semantic": dense.paint_classes(instances, painted)}
+    return {**mask_rcnn.encode(numbered, config), "semantic": class_map.paint_classes(instances, painted)}
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -180,8 +180,8 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     size = (int(images.shape[2]), int(images.shape[3]))
     features = module.things.features(images)
     found = mask_rcnn.detection_losses(module.things, features, size, targets)
-    target = dense.stack_maps([t["semantic"] for t in targets], size, images.device)
-    pixels = dense.cross_entropy(module.semantic(features, size), target, module.semantic_weights)
+    target = class_map.stack_maps([t["semantic"] for t in targets], size, images.device)
+    pixels = class_map.cross_entropy(module.semantic(features, size), target, module.semantic_weights)
     return {**found, "class_semantic": module.config.semantic_weight * pixels}
 
 
@@ -257,11 +257,11 @@ def merge(
 
     ``logits`` is (1 + S, H, W) on the network's input, "no stuff" first; ``stuff`` (S,) names the classes. Best first.
     """
-    best, probability = dense.class_pixels(logits, frame)
+    best, probability = class_map.class_pixels(logits, frame)
     best[things.masks.union().to_label_map() > 0] = 0
     masks = Masks.from_label_map(best)
     labels = stuff[label_map_values(best).astype(np.int64) - 1]
-    scores = dense.mean_inside(probability, masks)
+    scores = class_map.mean_inside(probability, masks)
     keep = (masks.area >= smallest) & (scores >= options.threshold(labels))
     segments = Instances(masks, labels, things.classes, scores)[keep]
     both = Instances.concatenate([things, segments])

@@ -29,11 +29,11 @@ from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
-from apiece.models._layers import losses, pairing
-from apiece.models._layers.library import library_config, library_tensors
-from apiece.models._layers.queries import check_room, chosen_classes, decode_queries, encode_masks
-from apiece.models._layers.windows import windowed_features
+from apiece.models._kit import detr_matching, losses
+from apiece.models._kit.queries import check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit.transformers_parts import library_config, library_tensors
+from apiece.models._kit.window_attention import windowed_features
+from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "RfDetr", "RfDetrSettings"]
 
@@ -175,7 +175,7 @@ class RfDetr(nn.Module):
         for group in range(self.config.groups if self.training else 1):
             vectors = model.enc_output_norm[group](model.enc_output[group](cells))
             logits = model.enc_out_class_embed[group](vectors)
-            boxes = pairing.refine(anchors, model.enc_out_bbox_embed[group](vectors))
+            boxes = detr_matching.refine(anchors, model.enc_out_bbox_embed[group](vectors))
             ranking = logits.float().masked_fill(invalid, -torch.inf).amax(-1)
             best = ranking.topk(min(queries, ranking.shape[1]), 1).indices
             chosen = [torch.gather(t, 1, best[..., None].expand(-1, -1, t.shape[-1])) for t in (logits, boxes, vectors)]
@@ -183,7 +183,7 @@ class RfDetr(nn.Module):
             again = torch.arange(queries, device=best.device) % best.shape[1]
             references.append(chosen[1].detach()[:, again])
         embedded = model.reference_point_embed.weight[: queries * len(found)].float()
-        return found, pairing.refine(torch.cat(references, 1), embedded)
+        return found, detr_matching.refine(torch.cat(references, 1), embedded)
 
     # --- decoder and masks --------------------------------------------------------------------------------------------
 
@@ -220,7 +220,7 @@ class RfDetr(nn.Module):
         heads = self.net.model
         for block, vectors in zip(self.net.blocks, self.decode(features, references), strict=True):
             pixels = block(pixels)
-            boxes = pairing.refine(references, heads.bbox_embed(vectors))
+            boxes = detr_matching.refine(references, heads.bbox_embed(vectors))
             if self.training or block is self.net.blocks[-1]:
                 seen = self.net.spatial_features_proj(pixels)
                 logits = heads.class_embed(vectors).float()
@@ -284,11 +284,13 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 def _truth(targets: Targets, grid: tuple[int, int], groups: int) -> _Truth:
     boxes, size = targets["boxes"], (grid[0] * _RATIO, grid[1] * _RATIO)
     most = min(_POINTS, max(512, _TABLE // max(1, len(boxes) * groups)))
-    points = pairing.draw_points(size, boxes, most)
-    masks = pairing.at_points(targets["crops"], targets["layout"], points)
-    near = pairing.near_points(boxes, points, _RATIO)
-    seen = (~pairing.crowded(targets, points)).float()
-    return _Truth(targets["labels"], pairing.relative_boxes(boxes, size), points, masks, near, seen, targets, size)
+    points = detr_matching.draw_points(size, boxes, most)
+    masks = detr_matching.at_points(targets["crops"], targets["layout"], points)
+    near = detr_matching.near_points(boxes, points, _RATIO)
+    seen = (~detr_matching.crowded(targets, points)).float()
+    return _Truth(
+        targets["labels"], detr_matching.relative_boxes(boxes, size), points, masks, near, seen, targets, size
+    )
 
 
 def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> dict[str, Tensor]:
@@ -300,23 +302,23 @@ def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> di
     nothing = (answer.vectors.float().sum() + answer.pixels.float().sum() + bias.sum()) * 0.0
     box, mask = [boxes.sum() * 0.0], [nothing]
     for i, t in enumerate(truth):
-        vectors, pixels = answer.vectors[i].float(), pairing.sample(answer.pixels[i], t.points, t.size)
+        vectors, pixels = answer.vectors[i].float(), detr_matching.sample(answer.pixels[i], t.points, t.size)
         with torch.no_grad():
-            cost = 2 * pairing.focal_cost(logits[i], t.labels) + pairing.box_cost(boxes[i], t.boxes)
-            cost = cost + 5 * pairing.mask_cost(vectors @ pixels + bias, t.masks)
-            query, target = pairing.assign_groups(cost, answer.groups)
+            cost = 2 * detr_matching.focal_cost(logits[i], t.labels) + detr_matching.box_cost(boxes[i], t.boxes)
+            cost = cost + 5 * detr_matching.mask_cost(vectors @ pixels + bias, t.masks)
+            query, target = detr_matching.assign_groups(cost, answer.groups)
             centre = boxes[i, :, :2] * boxes.new_tensor([t.size[1], t.size[0]])
-            scale[i][pairing.crowded(t.targets, centre)] = 0.0
+            scale[i][detr_matching.crowded(t.targets, centre)] = 0.0
             label = t.labels[target]
-            overlap = pairing.paired_iou(boxes[i, query], t.boxes[target])
+            overlap = detr_matching.paired_iou(boxes[i, query], t.boxes[target])
             quality[i, query, label] = (logits[i, query, label].sigmoid() ** 0.25 * overlap**0.75).clamp(0.01)
             share = weights[label]
             scale[i, query] = 1.0
             scale[i, query, label] = share
             taken[i, query, label] = True
-        box.append((pairing.box_loss(boxes[i, query], t.boxes[target]) * share).sum())
+        box.append((detr_matching.box_loss(boxes[i, query], t.boxes[target]) * share).sum())
         predicted = vectors[query] @ pixels + bias
-        mask.append((5 * pairing.mask_loss(predicted, t.masks[target], t.near[target], t.seen) * share).sum())
+        mask.append((5 * detr_matching.mask_loss(predicted, t.masks[target], t.near[target], t.seen) * share).sum())
     # quality where an object is, its complement's square elsewhere: the easy background counts little
     positive = functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
     negative = logits.sigmoid() ** 2 * functional.softplus(logits)

@@ -31,11 +31,11 @@ from torchvision.models.segmentation.fcn import FCNHead
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import dense, losses
-from apiece.models._layers.backbone import build_backbone
-from apiece.models._layers.blocks import NORMS, norm_layer
-from apiece.models._layers.unet import UNetDecoder
+from apiece.models._kit import class_map, losses
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import NORMS, norm_layer
+from apiece.models._kit.unet import UNetDecoder
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.ops.parts import parts_of
 
 __all__ = ["ARCHITECTURE", "Semantic", "SemanticConfig"]
@@ -154,7 +154,7 @@ def build(config: SemanticConfig, input: ModelInput, classes: int) -> Semantic:
 def encode(instances: Instances, config: SemanticConfig) -> Targets:
     """Targets of one image: ``classes`` int16 (H, W): class of the smallest instance at each pixel plus 1, 0 for
     background, -1 where only a crowd lies."""
-    return {"classes": dense.paint_classes(instances, instances.labels + 1)}
+    return {"classes": class_map.paint_classes(instances, instances.labels + 1)}
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -162,10 +162,10 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     assert isinstance(module, Semantic)
     logits = module(images)["classes"]
     size = (int(images.shape[2]), int(images.shape[3]))
-    target = dense.stack_maps([t["classes"] for t in targets], size, images.device)
+    target = class_map.stack_maps([t["classes"] for t in targets], size, images.device)
     return {
-        "class_pixel": dense.cross_entropy(logits, target, module.class_weights),
-        "mask_dice": dense.class_dice(logits, target, module.class_weights),
+        "class_pixel": class_map.cross_entropy(logits, target, module.class_weights),
+        "mask_dice": class_map.class_dice(logits, target, module.class_weights),
     }
 
 
@@ -182,10 +182,10 @@ def decode(
 def _decode_one(
     logits: Tensor, smallest: int, frame: Frame, classes: tuple[str, ...], options: DecodeOptions
 ) -> Instances:
-    best, probability = dense.class_pixels(logits.numpy(), frame)
+    best, probability = class_map.class_pixels(logits.numpy(), frame)
     regions, source = parts_of(Masks.from_label_map(best), corners=False)
     labels = (label_map_values(best).astype(np.int64) - 1)[source]
-    scores = dense.mean_inside(probability, regions)
+    scores = class_map.mean_inside(probability, regions)
     keep = np.flatnonzero((regions.area >= smallest) & (scores >= options.threshold(labels)))
     keep = keep[np.argsort(-scores[keep], kind="stable")]
     return Instances(regions[keep], labels[keep], classes, scores[keep])

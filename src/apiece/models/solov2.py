@@ -38,11 +38,10 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import losses
-from apiece.models._layers.backbone import build_backbone
-from apiece.models._layers.blocks import NORMS, ConvNorm, norm_layer
-from apiece.models._layers.grid_targets import (
+from apiece.models._kit import losses
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import NORMS, ConvNorm, norm_layer
+from apiece.models._kit.grid_targets import (
     CellBatch,
     cell_places,
     covered_share,
@@ -50,11 +49,12 @@ from apiece.models._layers.grid_targets import (
     draw_cells,
     join_targets,
 )
-from apiece.models._layers.grids import assign_cells
-from apiece.models._layers.kernel_masks import COORDINATES, kernel_masks, low_resolution
-from apiece.models._layers.matrix_nms import decay, distinct_masks, mask_pairs
-from apiece.models._layers.ragged import window_pixels
-from apiece.models._layers.region import pack_crops
+from apiece.models._kit.grids import assign_cells
+from apiece.models._kit.kernel_masks import COORDINATES, kernel_masks, low_resolution
+from apiece.models._kit.matrix_nms import decay, distinct_masks, mask_pairs
+from apiece.models._kit.ragged import window_pixels
+from apiece.models._kit.two_stage import pack_crops
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "SOLOv2", "SOLOv2Config"]
 

@@ -31,17 +31,17 @@ from torchvision.ops import batched_nms, generalized_box_iou_loss
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import losses
-from apiece.models._layers.assign import Assigned, Points, assign
-from apiece.models._layers.backbone import TimmBackbone, build_backbone
-from apiece.models._layers.blocks import NORMS, ConvNorm
-from apiece.models._layers.cells import CellTruth, encode_cells, region_losses
-from apiece.models._layers.forms import FORM, form_values, quadratic_planes
-from apiece.models._layers.pyramid import Pyramid, Tower
-from apiece.models._layers.ragged import segment_sum, window_pixels
-from apiece.models._layers.residual import ResidualEncoder
-from apiece.models._layers.unet import UNetEncoder
+from apiece.models._kit import losses
+from apiece.models._kit.backbone import TimmBackbone, build_backbone
+from apiece.models._kit.blocks import NORMS, ConvNorm
+from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
+from apiece.models._kit.dense_assignment import Assigned, Points, assign
+from apiece.models._kit.pyramid import Pyramid, Tower
+from apiece.models._kit.quadratic_forms import FORM, form_values, quadratic_planes
+from apiece.models._kit.ragged import segment_sum, window_pixels
+from apiece.models._kit.residual_encoder import ResidualEncoder
+from apiece.models._kit.unet import UNetEncoder
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.ops.nms import nms
 
 __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]

@@ -33,14 +33,14 @@ from torchvision.ops import FeaturePyramidNetwork
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.models._base import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.models._layers import losses
-from apiece.models._layers.backbone import build_backbone
-from apiece.models._layers.blocks import NORMS, ConvNorm
-from apiece.models._layers.cells import CellTruth, encode_cells, region_losses
-from apiece.models._layers.fast_nms import fast_nms
-from apiece.models._layers.ragged import window_pixels
-from apiece.models._layers.region import match_boxes
+from apiece.models._kit import losses
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import NORMS, ConvNorm
+from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
+from apiece.models._kit.fast_nms import fast_nms
+from apiece.models._kit.ragged import window_pixels
+from apiece.models._kit.two_stage import match_boxes
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "Yolact", "YolactConfig"]
 

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.draw._charts import Chart, Line, lines_svg
-from apiece.draw._tables import Table, table_html
+from apiece.draw.charts import Chart, Line, lines_svg
 from apiece.draw.overlay import overlay
 from apiece.draw.page import data_uri, html_page, scaled
+from apiece.draw.tables import Table, table_html
 from apiece.monitor._drift import Drift, Unlike
 from apiece.monitor._profile import Profile
 from apiece.monitor._signals import SIGNALS

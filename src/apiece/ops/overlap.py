@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-from apiece.core._overlap import intersections as _intersections
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.run_overlap import intersections as _intersections
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["box_iou", "intersections", "iou"]

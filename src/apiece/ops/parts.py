@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core._runs import Int, owners
-from apiece.core._topology import run_parts
 from apiece.core.masks import Masks
+from apiece.core.runs import Int, owners
+from apiece.core.topology import run_parts
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["largest_part", "parts_of"]

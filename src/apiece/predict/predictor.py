@@ -21,10 +21,10 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, UnknownNameError
 from apiece.images import MAX_PIXELS
-from apiece.models._base import DecodeOptions, Frame
-from apiece.models._folder import LoadedModel, load_model
+from apiece.models import LoadedModel, load_model
+from apiece.models.contract import DecodeOptions, Frame
 from apiece.predict.sources import Source, Sources, iter_sources
-from apiece.transforms._input import prepare
+from apiece.transforms.input import prepare
 
 __all__ = ["Conf", "Model", "load", "out_of_memory", "resolve_device"]
 

@@ -1,0 +1,197 @@
+"""``benchmark.html``: the plot, the tables, the conditions; one file that loads nothing."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from apiece.benchmark.rows import Row, pareto
+from apiece.draw.report import Chart, Dot, Line, ReportData, Scatter, Table, write_report
+
+__all__ = ["disturbance", "table_of_scores", "table_of_sizes", "words_of_time", "write_page"]
+
+_CURVES = 8  # as many as there are colours
+_DISTURBED = 0.25  # cores in use by other programs
+_NOTE = (
+    "Latency: from the image file to instances at the image's own size, one image at a time, median and 90th "
+    "percentile. Memory: most resident memory beyond that of the loaded libraries, in MB (10⁶ bytes). AP-tau: "
+    "TP / (TP + FP + FN) of the final answer at IoU 0.50, over all images. A dash: not measured."
+)
+_SIZES_NOTE = (
+    "Mask AP by COCO's rule: small is below 32 x 32 pixels, large above 96 x 96. A dash: nothing of that size is there."
+)
+
+
+def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -> None:
+    """Write the page about ``rows``, best first."""
+    measured = [r for r in rows if r.mask_ap is not None and r.latency_ms is not None]
+    comparison: list[Scatter | Table] = [_plot(measured)] if measured else []
+    comparison += [
+        Table("Models", *table_of_scores(rows), note=_NOTE),
+        Table("Mask AP by size, and of boxes", *table_of_sizes(rows), note=_SIZES_NOTE),
+    ]
+    failed = [f"{r.model} failed: {r.error}" for r in rows if r.error]
+    disturbed = disturbance(rows)
+    waiting = [r.model for r in rows if r.status == "waiting"]
+    notes = (
+        failed + ([disturbed] if disturbed else []) + ([f"Not measured yet: {', '.join(waiting)}."] if waiting else [])
+    )
+    if conditions["training"] is None:
+        notes.append("The models were trained before, each in its own way: compare them as they are.")
+    data = ReportData(
+        title="apiece benchmark",
+        subtitle=_subtitle(rows, conditions),
+        headline=_headline(measured),
+        comparison=comparison,
+        facts=_facts(conditions),
+        training=_curves(rows),
+        notes=notes,
+    )
+    write_report(path, data)
+
+
+def disturbance(rows: Sequence[Row]) -> str:
+    """A warning if other programs were at work while latency was measured; empty if not."""
+    busy = [r for r in rows if (r.others_cores or 0.0) > _DISTURBED]
+    if not busy:
+        return ""
+    told = ", ".join(f"{r.model} ({r.others_cores:.1f})" for r in busy)
+    return f"Other programs were at work while latency was measured, so that it is too long (cores in use): {told}."
+
+
+def table_of_scores(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """(columns, rows) of accuracy, speed and memory."""
+    on_gpu = any(r.predict_gpu_memory_mb or r.train_gpu_memory_mb for r in rows)
+    columns = ["model", "mask AP", "AP50", "AP-tau", "ms", "p90 ms", "M params", "MB", "train MB"]
+    columns += ["GPU MB", "train GPU MB"] if on_gpu else []
+    columns += ["train images/s", "steps", "input px", "Pareto"]
+    cells = []
+    for r in rows:
+        millions = None if r.parameters is None else round(r.parameters / 1e6, 2)
+        numbers: list[Any] = [_score(r.mask_ap), _score(r.mask_ap50), _score(r.ap_tau50)]
+        numbers += [_round(r.latency_ms), _round(r.latency_p90_ms), millions]
+        numbers += [_whole(r.predict_memory_mb), _whole(r.train_memory_mb)]
+        numbers += [_whole(r.predict_gpu_memory_mb), _whole(r.train_gpu_memory_mb)] if on_gpu else []
+        rate = None if r.train_images_per_second is None else round(r.train_images_per_second, 1)
+        state = "failed" if r.status == "failed" else "waiting" if r.status == "waiting" else "yes" if r.pareto else ""
+        size = r.imgsz if r.imgsz is not None else "native" if r.status == "done" else None
+        cells.append([r.model, *numbers, rate, r.steps, size, state])
+    return columns, cells
+
+
+def table_of_sizes(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
+    """(columns, rows) of further accuracy."""
+    columns = ["model", "small", "medium", "large", "AP75", "AP-tau, mean", "box AP"]
+    cells = [
+        [r.model, *map(_score, (r.mask_ap_small, r.mask_ap_medium, r.mask_ap_large, r.mask_ap75, r.ap_tau, r.box_ap))]
+        for r in rows
+    ]
+    return columns, cells
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 1) if value < 100 else round(value)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
+
+
+def _plot(rows: Sequence[Row]) -> Scatter:
+    dots = []
+    for r in rows:
+        ap, milliseconds, millions = r.mask_ap or 0.0, r.latency_ms or 0.0, (r.parameters or 0) / 1e6
+        words = f"mask AP {ap:.3f}, {milliseconds:,.1f} ms, {millions:.2f} M parameters"
+        dots.append(Dot(r.model, milliseconds, ap, millions, words, r.pareto))
+    largest = max(d.area for d in dots)
+    steps = [m * 10.0**p for p in range(-3, 5) for m in (1, 2, 5)]
+    round_one = max([s for s in steps if s <= largest], default=largest)
+    areas = [(f"{a:g} M", a) for a in (round_one / 10, round_one)]
+    return Scatter(
+        "Speed and accuracy",
+        "latency from file to instances in ms, logarithmic",
+        "mask AP",
+        dots,
+        line="Pareto line: nothing else is both faster and better",
+        area_label="parameters:",
+        areas=areas,
+    )
+
+
+def _headline(measured: Sequence[Row]) -> list[tuple[str, str]]:
+    if not measured:
+        return []
+    line = pareto(measured)
+    best, fastest = line[-1], line[0]
+    return [
+        (f"{best.mask_ap:.3f}", f"mask AP of {best.model}, the best"),
+        (f"{fastest.latency_ms:,.0f} ms", f"latency of {fastest.model}, the fastest"),
+        (str(len(measured)), "models compared"),
+    ]
+
+
+def _subtitle(rows: Sequence[Row], conditions: Mapping[str, Any]) -> str:
+    data, training = conditions["data"], conditions["training"]
+    given = sum(r.train_seconds is None and not r.error for r in rows)
+    told = [f"Judged on the same {data['val_images']:,} images of {data['name']}"]
+    if training is not None:
+        told.append(f"trained on {data['train_images']:,} for {words_of_time(training['budget_seconds'])} each")
+        if given and given < len(rows):
+            told.append("but for those given as trained models")
+    return ", ".join(told) + "."
+
+
+def words_of_time(seconds: float) -> str:
+    """``1 h 20 min``, ``20 min``, ``45 s``."""
+    if seconds < 90:
+        return f"{seconds:g} s"
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours and rest else f"{hours} h" if hours else f"{minutes} min"
+
+
+def _facts(conditions: Mapping[str, Any]) -> list[tuple[str, str]]:
+    data, training, prediction = conditions["data"], conditions["training"], conditions["prediction"]
+    machine = conditions["machine"]
+    facts = [("data", f"{data['name']}, {len(data['classes'])} classes: {', '.join(data['classes'])[:200]}")]
+    if training is not None:
+        facts += [
+            ("training", f"{words_of_time(training['budget_seconds'])} each, {training['jobs']} at a time"),
+            ("seed", str(training["seed"])),
+            ("threads in training", f"{training['threads']}, and {training['workers']} data-loader processes"),
+            ("precision in training", f"{training['precision']} on {training['device']}"),
+            ("training data", data["train_fingerprint"][:16]),
+        ]
+    facts += [
+        ("validation data", data["val_fingerprint"][:16]),
+        ("threads in prediction", str(prediction["threads"])),
+        ("precision in prediction", f"{prediction['precision']} on {prediction['device']}"),
+        ("latency measured on", f"{prediction['images_timed']:,} images"),
+        ("machine", f"{machine['processor']}, {machine['cores']} cores, {machine['system']}"),
+    ]
+    facts += [("GPU", machine["gpu"])] if machine["gpu"] else []
+    facts.append(("versions", ", ".join(f"{name} {version}" for name, version in conditions["versions"].items())))
+    return facts
+
+
+def _curves(rows: Sequence[Row]) -> list[Chart]:
+    """Validation mask AP over time of the best models that were trained here."""
+    lines = []
+    for r in [r for r in rows if r.train_seconds is not None][:_CURVES]:
+        log = Path(r.folder) / "log.csv"
+        if log.is_file():
+            with log.open(newline="", encoding="utf-8") as file:
+                points = [
+                    (float(p["seconds"]) / 60, float(p["val_mask_ap"]))
+                    for p in csv.DictReader(file)
+                    if p["val_mask_ap"]
+                ]
+            lines.append(Line(r.model, [x for x, _ in points], [y for _, y in points]))
+    few = f", the best {_CURVES}" if sum(r.train_seconds is not None for r in rows) > _CURVES else ""
+    return [Chart(f"Validation while training{few}", "minutes", "mask AP", lines)] if lines else []

@@ -1,0 +1,278 @@
+"""`check`: every image and its labels read once, every family asked, one report."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.check._engine.families import chosen, load
+from apiece.check._engine.open_labels import HasLabels, Source, source_of
+from apiece.check._engine.report import Predicted, Report, ranked
+from apiece.check.contract import Check, Finding, Kind, Labelled, SetFacts, Settings
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, DataError, FormatError, ImageError
+from apiece.formats import LabelSet
+from apiece.images import read_image
+
+__all__ = ["check"]
+
+_AHEAD = 4  # images under way per process
+_DEFAULT = Settings()
+_NEEDS = {"image": "the images", "predicted": "predictions of a model"}
+
+
+def check(
+    sets: Mapping[str, LabelSet | HasLabels | Source | str | os.PathLike[str]],
+    *,
+    settings: Settings = _DEFAULT,
+    images: bool = True,
+    predicted: Callable[[str, int], Instances | None] | None = None,
+    only: Iterable[str] | None = None,
+    skip: Iterable[str] | None = None,
+    workers: int = 1,
+    step: Callable[[], None] = lambda: None,
+) -> Report:
+    """Look for mistakes in labels.
+
+    Parameters
+    ----------
+    sets : labels of each split (``"train"``, ``"val"``, ``"test"``): a label set, a data set, a path, or what
+        `open_labels` gives. Of a path, entries that the reader refuses become findings; a set that is open already
+        refuses as it was told to when it was opened.
+    images : read the pixels too. Without, kinds that need them are not looked for.
+    predicted : ``(split, position of the image)`` to what a model that did not learn from this image found on it, with
+        scores; None where there is nothing. Joined by class name. Called in this process, in order; what it gives is
+        kept to the end.
+    only, skip : kinds, or families of kinds.
+    workers : processes that read images and look at them; 1 is this one. The report is the same however many there are.
+    step : called after each image.
+
+    Raises
+    ------
+    UnknownNameError
+        for a kind that does not exist.
+    ConfigError
+        if nothing is left to look for, or nothing that can be without images or predictions, or ``workers`` is below 1.
+    DataError
+        if the predictions have no class in common with the labels.
+    FormatError
+        for a path whose file as a whole cannot be read.
+    """
+    if workers < 1:
+        raise ConfigError(f"workers must be at least 1, got {workers}")
+    kinds = chosen(only, skip)
+    unasked = {
+        kind.name: _NEEDS[needs]
+        for name, members in kinds.items()
+        if (needs := load(name).needs) in _NEEDS and not (images if needs == "image" else predicted)
+        for kind in members
+    }
+    if all(kind.name in unasked for members in kinds.values() for kind in members):
+        lacking = " and ".join(dict.fromkeys(unasked.values()))
+        raise ConfigError(f"{', '.join(unasked)} cannot be looked for without {lacking}")
+    sources = {split: source_of(given) for split, given in sets.items()}
+    reading = _Reading(sources, predicted)
+    job = _Job(tuple(kinds), settings, images)
+    findings: list[Finding] = []
+    remembered: dict[str, list[Any]] = {name: [] for name in kinds}
+    wanted = {kind.name: kind for members in kinds.values() for kind in members}
+    looked = _looked(reading, job, workers)
+    with closing(looked):
+        for seen in looked:
+            findings += [f for f in seen.findings if f.kind in wanted]
+            for name, what in seen.remembered.items():
+                remembered[name].append(what)
+            step()
+    facts = reading.facts()
+    for name, what in remembered.items():
+        conclude = load(name).conclude
+        # a family that could not be asked has nothing to conclude from
+        if conclude is not None and not any(kind.name in unasked for kind in kinds[name]):
+            findings += [f for f in conclude(what, facts, settings) if f.kind in wanted]
+    return _report(ranked(findings, wanted), wanted, reading, unasked)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process is told once."""
+
+    families: tuple[str, ...]
+    settings: Settings
+    images: bool
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What came of one image."""
+
+    findings: list[Finding]
+    remembered: dict[str, Any]
+
+
+class _Reading:
+    """The labels of every image, one after the other; what cannot be read is noted."""
+
+    def __init__(self, sources: Mapping[str, Source], predicted: Callable[[str, int], Instances | None] | None) -> None:
+        self.sources, self.predicted = sources, predicted
+        self.classes = tuple(dict.fromkeys(name for s in sources.values() for name in s.labels.classes))
+        self.refs = {split: tuple(source.labels.refs) for split, source in sources.items()}
+        self.unread: dict[str, dict[int, FormatError]] = {split: {} for split in sources}
+        self.instances = dict.fromkeys(sources, 0)
+        self.ids: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
+        self.found: dict[tuple[str, int], Instances] = {}
+
+    def __iter__(self) -> Iterator[Labelled]:
+        for split, source in self.sources.items():
+            for index in range(len(source.labels)):
+                try:
+                    # by position: a set that is iterated leaves out what it cannot read
+                    ref, instances = source.labels[index]
+                except FormatError as error:
+                    self.unread[split][index] = error
+                    continue
+                self.instances[split] += len(instances)
+                if instances.ids is not None and len(instances):
+                    self.ids[split, index] = instances.ids
+                instances = self._renamed(instances)
+                found = None
+                if self.predicted is not None:
+                    found = self._joined(self.predicted(split, index), instances.size)
+                if found is not None:
+                    self.found[split, index] = found
+                yield Labelled(split, index, ref, instances, predicted=found)
+
+    def facts(self) -> SetFacts:
+        return SetFacts(
+            self.classes,
+            self.refs,
+            {split: tuple(source.refused) for split, source in self.sources.items()},
+            self.unread,
+            {split: source.labels for split, source in self.sources.items()},
+        )
+
+    def _renamed(self, instances: Instances) -> Instances:
+        """With labels that index into the classes of all splits."""
+        if instances.classes == self.classes:
+            return instances
+        place = np.array([self.classes.index(name) for name in instances.classes], np.int64)
+        return instances.replace(labels=place[instances.labels], classes=self.classes)
+
+    def _joined(self, found: Instances | None, size: tuple[int, int]) -> Instances | None:
+        """Predictions with the labels' classes; those of classes that the labels have not are left out."""
+        if found is None or found.size != size:
+            return None
+        if not set(found.classes) & set(self.classes):
+            raise DataError(
+                f"the model knows {', '.join(found.classes)}, the labels {', '.join(self.classes)}: they have no class "
+                f"in common, so that it cannot judge them"
+            )
+        place = np.array([self.classes.index(n) if n in self.classes else -1 for n in found.classes], np.int64)
+        known = found[place[found.labels] >= 0]
+        return known.replace(labels=place[known.labels], classes=self.classes)
+
+
+def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:
+    """What was seen on every image, in order; never more than a few under way."""
+    if workers == 1:
+        families = {name: load(name) for name in job.families}
+        for labelled in reading:
+            yield _look(labelled, families, job)
+        return
+    # new processes instead of forked ones: a fork inherits the locks of torch's and OpenCV's threads
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(workers, context, _begin, (job,))
+    waiting: deque[Future[_Seen]] = deque()
+    try:
+        for labelled in reading:
+            waiting.append(pool.submit(_look_there, labelled))
+            if len(waiting) >= _AHEAD * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a process that looked at images was ended, as happens when memory runs out; use fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_here: tuple[dict[str, Check], _Job] | None = None
+"""What a process of the pool was told."""
+
+
+def _begin(job: _Job) -> None:
+    global _here
+    import signal
+
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the processes ends them
+    cv2.setNumThreads(1)  # there are as many processes as cores
+    _here = {name: load(name) for name in job.families}, job
+
+
+def _look_there(labelled: Labelled) -> _Seen:
+    assert _here is not None
+    return _look(labelled, *_here)
+
+
+def _look(labelled: Labelled, families: Mapping[str, Check], job: _Job) -> _Seen:
+    if job.images:
+        labelled = _with_image(labelled)
+    seen = _Seen([], {})
+    for name, family in families.items():
+        if family.needs != "labels" and getattr(labelled, family.needs) is None:
+            continue
+        if family.look is not None:
+            seen.findings.extend(family.look(labelled, job.settings))
+        if family.remember is not None and (what := family.remember(labelled, job.settings)) is not None:
+            seen.remembered[name] = what
+    return seen
+
+
+def _with_image(labelled: Labelled) -> Labelled:
+    """With its pixels, or why they cannot be had."""
+    try:
+        image = read_image(labelled.ref.path, page=labelled.ref.page)
+    except ImageError as error:
+        return replace(labelled, problem=error.reason)
+    if image.size != labelled.instances.size:
+        (height, width), (drawn_height, drawn_width) = image.size, labelled.instances.size
+        problem = f"is {width} x {height} pixels, its labels were drawn on {drawn_width} x {drawn_height}"
+        return replace(labelled, problem=problem)
+    return replace(labelled, image=image)
+
+
+def _report(
+    findings: tuple[Finding, ...], kinds: Mapping[str, Kind], reading: _Reading, unasked: Mapping[str, str]
+) -> Report:
+    ids: dict[tuple[str, int], dict[int, int]] = {}
+    predicted: dict[tuple[str, int], set[int]] = {}
+    for finding in findings:
+        for place in (finding.place, *finding.others):
+            known = None if place.index is None else reading.ids.get((place.split, place.index))
+            if place.index is not None and known is not None:
+                own = ids.setdefault((place.split, place.index), {})
+                own.update((i, int(known[i])) for i in place.instances)
+        if finding.predicted and finding.place.index is not None:
+            predicted.setdefault((finding.place.split, finding.place.index), set()).update(finding.predicted)
+    kept = {}
+    for where, positions in predicted.items():
+        chosen = np.array(sorted(positions), np.int64)
+        kept[where] = Predicted(chosen, reading.found[where][chosen])
+    images = {split: len(refs) for split, refs in reading.refs.items()}
+    return Report(findings, kinds, images, reading.instances, unasked, kept, ids)

@@ -1,0 +1,191 @@
+"""What the labels and the predictions of an image say of each other, kept small: sizes, overlaps, scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.check.contract import Labelled, Place
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.ops.nms import nms
+from apiece.ops.overlap import intersections
+from apiece.ops.perimeter import crofton
+
+__all__ = ["Coverage", "Side", "Whole", "coverage_of", "join"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+_TRACE = 0.1
+"""Share of the smaller mask from which an overlap is kept."""
+_CROWD = 0.5
+"""Share of a prediction in a crowd from which it says nothing: the objects there were not labelled one by one."""
+_FREE = 0.45
+"""Most of a prediction's pixels under labels if it speaks of an object that has none."""
+_SAME = 0.3
+"""IoU from which two predictions off the labels are of the same object, whatever their classes."""
+_SHARE = 0.5
+"""Share of the smaller of two predictions of a class from which they contradict each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The labels, or the predictions, of an image; arrays of one length.
+
+    Attributes
+    ----------
+    row : int64, position in the image's labels or predictions.
+    label : int64, index into the classes of the labels.
+    area, perimeter : float64, in pixels.
+    box : float32 (N, 4).
+    seen : float64, share of the pixels that the other side covers: any prediction, or any label and crowd.
+    score : float64; 1 for labels.
+    alone : bool; a prediction is alone if none of its class with a better score shares half of the smaller one.
+    apart : bool; a prediction is apart if it lies off the labels, and is the best of those of its place.
+    """
+
+    row: Int
+    label: Int
+    area: Float
+    perimeter: Float
+    box: npt.NDArray[np.float32]
+    seen: Float
+    score: Float
+    alone: Bool
+    apart: Bool
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """What is kept of an image; ``label`` and ``predicted`` index into its two sides."""
+
+    place: Place
+    labels: Side
+    predictions: Side
+    label: Int
+    predicted: Int
+    shared: Float
+    """Pixels that the two share; pairs that share less than a tenth of the smaller are left out."""
+
+
+def coverage_of(labelled: Labelled) -> Coverage | None:
+    """The coverage of an image; None where predictions are of another size than the labels."""
+    found, instances = labelled.predicted, labelled.instances
+    if found is None or found.size != instances.size:
+        return None
+    score = np.ones(len(found)) if found.scores is None else found.scores
+    number = {name: k for k, name in enumerate(instances.classes)}
+    label = np.array([number.get(name, -1) for name in found.classes], np.int64)[found.labels]
+    crowds = _share(found.masks, instances.masks[instances.crowd])
+    rows = np.flatnonzero((label >= 0) & (found.masks.area > 0) & (crowds < _CROWD))
+    rows = rows[np.argsort(-score[rows], kind="stable")]
+    predictions = _predictions(found.masks[rows], rows, label[rows], score[rows], instances.masks)
+    own = np.flatnonzero(~instances.crowd & (instances.masks.area > 0))
+    labels = _labels(instances[own], own, found.masks)
+    pairs = intersections(instances.masks[own], found.masks[rows]).tocoo()
+    some = pairs.data >= _TRACE * np.minimum(labels.area[pairs.row], predictions.area[pairs.col])
+    row, column = pairs.row[some].astype(np.int64), pairs.col[some].astype(np.int64)
+    return Coverage(labelled.place(), labels, predictions, row, column, pairs.data[some].astype(np.float64))
+
+
+def _labels(own: Instances, rows: Int, found: Masks) -> Side:
+    yes = np.ones(len(own), bool)
+    seen = _share(own.masks, found)
+    area = own.masks.area.astype(np.float64)
+    return Side(rows, own.labels, area, crofton(own.masks), own.boxes, seen, np.ones(len(own)), yes, yes)
+
+
+def _predictions(masks: Masks, rows: Int, label: Int, score: Float, labels: Masks) -> Side:
+    """``masks`` are ordered by descending score."""
+    area = masks.area.astype(np.float64)
+    seen = _share(masks, labels)
+    pairs = intersections(masks, masks).tocoo()
+    smaller = np.minimum(area[pairs.row], area[pairs.col])
+    beaten = (pairs.row < pairs.col) & (label[pairs.row] == label[pairs.col]) & (pairs.data > _SHARE * smaller)
+    alone = np.ones(len(masks), bool)
+    alone[pairs.col[beaten]] = False
+    free = np.flatnonzero(seen < _FREE)
+    apart = np.zeros(len(masks), bool)
+    apart[free[nms(masks[free], score[free], iou=_SAME)]] = True
+    return Side(rows, label, area, crofton(masks), masks.boxes, seen, score, alone, apart)
+
+
+def _share(masks: Masks, others: Masks) -> Float:
+    """Share of each mask's pixels that any of the others covers; 0 for an empty mask."""
+    if not len(others):
+        return np.zeros(len(masks))
+    under = np.asarray(intersections(masks, others.union()).sum(axis=1), np.float64).reshape(-1)
+    return under / np.maximum(masks.area, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The coverage of all images in flat arrays; ``label`` and ``predicted`` index into the joined sides.
+
+    Attributes
+    ----------
+    images : the images.
+    label_image, predicted_image : int64, which of them each label and each prediction is of.
+    """
+
+    images: Sequence[Coverage]
+    labels: Side
+    predictions: Side
+    label_image: Int
+    predicted_image: Int
+    label: Int
+    predicted: Int
+    shared: Float
+
+    @cached_property
+    def iou(self) -> Float:
+        """Mask IoU of each pair."""
+        union = self.labels.area[self.label] + self.predictions.area[self.predicted] - self.shared
+        return self.shared / union
+
+    @cached_property
+    def same(self) -> Bool:
+        """Whether the two of each pair are of one class."""
+        return np.asarray(self.labels.label[self.label] == self.predictions.label[self.predicted])
+
+    def place(
+        self, labels: Sequence[int], box: npt.NDArray[np.float32] | None = None, image: int | None = None
+    ) -> Place:
+        """Where these labels are, or where ``box`` is on an image."""
+        where = self.images[int(self.label_image[labels[0]]) if image is None else image].place
+        if box is None:
+            boxes = self.labels.box[list(labels)]
+            box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+        rows = tuple(self.labels.row[list(labels)].tolist())
+        return Place(where.split, where.image, where.index, rows, tuple(float(v) for v in box))
+
+    def rows(self, predicted: Sequence[int]) -> tuple[int, ...]:
+        """Positions of predictions among those of their image."""
+        return tuple(self.predictions.row[list(predicted)].tolist())
+
+
+def join(images: Sequence[Coverage]) -> Whole:
+    """All images in one."""
+    labels, predictions = ([getattr(c, side) for c in images] for side in ("labels", "predictions"))
+    before_l, before_p = (np.cumsum([0, *map(len, side)])[:-1] for side in (labels, predictions))
+    pairs = [(c.label + a, c.predicted + b, c.shared) for c, a, b in zip(images, before_l, before_p, strict=True)]
+    label, predicted, shared = (np.concatenate(column) for column in zip(*pairs, strict=True))
+    of = [np.repeat(np.arange(len(images)), [len(s) for s in side]) for side in (labels, predictions)]
+    return Whole(images, _stack(labels), _stack(predictions), of[0], of[1], label, predicted, shared)
+
+
+def _stack(sides: Sequence[Side]) -> Side:
+    columns: dict[str, Any] = {
+        name: np.concatenate([getattr(s, name) for s in sides]) for name in Side.__dataclass_fields__
+    }
+    return Side(**columns)

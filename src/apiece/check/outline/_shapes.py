@@ -1,0 +1,153 @@
+"""How strong the edge in the image is along and beside the outlines of masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.masks import Masks
+from apiece.core.runs import Int
+
+__all__ = ["OFFSETS", "Outlines", "edges", "outlines"]
+
+Float = npt.NDArray[np.float32]
+
+REACH = 6
+"""Pixels to either side of an outline that are looked at."""
+OFFSETS = np.arange(-REACH, REACH + 1)
+"""Where edges are looked for, in pixels from the outline, outwards positive."""
+POINTS = 64
+"""Most points of an outline."""
+BLUR = 1.0
+"""Standard deviation in pixels of the blur before gradients are taken."""
+SIDES = 8
+"""Most corners of an outline that may be a coarse polygon."""
+CORNER = 1.0
+"""Most distance in pixels between an outline and the polygon that stands for it."""
+_MOST = 1 << 14
+"""Rows and columns that are mapped at once: OpenCV takes at most 32,767, of the image too."""
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """Points along the outlines of some masks, those of one mask after those of another."""
+
+    owner: Int
+    """int64 (P,): the mask, ascending."""
+    point: Float
+    """float32 (P, 2): x, y on the edge of the outermost pixels."""
+    normal: Float
+    """float32 (P, 2): unit vectors that point out of the mask."""
+    arc: Float
+    """float32 (P,): 4 u (1 - u) times the side's length, u from 0 to 1 along the side of the polygon that stands for
+    the outline; a multiple of it is how far a round object bulges beyond a coarse polygon."""
+    corners: Int
+    """int64 (masks,): corners of that polygon."""
+
+
+def outlines(masks: Masks) -> Outlines:
+    """Points on the outer outline of the largest part of each mask; points at the image border are left out."""
+    crops, corners = masks.to_crops()
+    owner, point, normal, arc = [], [], [], []
+    count = np.zeros(len(masks), np.int64)
+    for k, (crop, corner) in enumerate(zip(crops, corners, strict=True)):
+        if not crop.size:
+            continue
+        found = cv2.findContours(crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+        ring = max(found, key=len)[:, 0].astype(np.int32)
+        if len(ring) < 8:
+            continue
+        places = np.linspace(0, len(ring), min(len(ring), POINTS), endpoint=False).astype(np.int64)
+        out = _normals(ring, places)
+        bulge, count[k] = _arcs(ring, places)
+        owner.append(np.full(len(places), k))
+        point.append(ring[places] + 0.5 + corner + 0.5 * out)
+        normal.append(out)
+        arc.append(bulge)
+    if not owner:
+        none = np.zeros((0, 2), np.float32)
+        return Outlines(np.zeros(0, np.int64), none, none, none[:, 0], count)
+    at = np.concatenate(point).astype(np.float32)
+    height, width = masks.size
+    margin = REACH / 2
+    inside = (at > margin).all(1) & (at[:, 0] < width - margin) & (at[:, 1] < height - margin)
+    return Outlines(
+        np.concatenate(owner)[inside],
+        at[inside],
+        np.concatenate(normal).astype(np.float32)[inside],
+        np.concatenate(arc).astype(np.float32)[inside],
+        count,
+    )
+
+
+def _normals(ring: npt.NDArray[np.int32], places: Int) -> npt.NDArray[np.float64]:
+    """Outward unit normals, from the chord between the points some way before and after."""
+    step = int(np.clip(len(ring) // 16, 2, 5))
+    along = (ring[(places + step) % len(ring)] - ring[places - step]).astype(np.float64)
+    turned = np.stack([along[:, 1], -along[:, 0]], 1)
+    following = np.roll(ring, -1, 0)
+    # OpenCV's outer outlines run one way round, but a ring of one pixel's width does not have to
+    twice = float((ring[:, 0].astype(np.int64) * following[:, 1] - following[:, 0].astype(np.int64) * ring[:, 1]).sum())
+    turned *= 1.0 if twice > 0 else -1.0
+    return turned / np.maximum(np.hypot(*turned.T), 1e-9)[:, None]
+
+
+def _arcs(ring: npt.NDArray[np.int32], places: Int) -> tuple[npt.NDArray[np.float64], int]:
+    """`Outlines.arc` at these places, and the number of corners; zeros where there are more than `SIDES`."""
+    corners = cv2.approxPolyDP(ring, CORNER, True).reshape(-1, 2)
+    if not 3 <= len(corners) <= SIDES:
+        return np.zeros(len(places)), len(corners)
+    at = np.array([int(np.abs(ring - c).sum(1).argmin()) for c in corners])
+    at.sort()
+    side = np.searchsorted(at, places, "right") - 1
+    begin = at[side]
+    end = np.where(side + 1 < len(at), at[(side + 1) % len(at)], at[0] + len(ring))
+    begin = np.where(side < 0, at[-1] - len(ring), begin)
+    end = np.where(side < 0, at[0], end)
+    u = (places - begin) / np.maximum(end - begin, 1)
+    length = np.hypot(*(ring[end % len(ring)] - ring[begin % len(ring)]).T)
+    return 4 * u * (1 - u) * length, len(corners)
+
+
+def edges(pixels: npt.NDArray[Any], found: Outlines) -> npt.NDArray[np.float64]:
+    """Edge strength at each point and each of `OFFSETS` along its normal: float64 (P, 13), 0 to 1.
+
+    The derivative along the normal, in the channel where the gradient is steepest, over the steepest one at that point;
+    where there is no edge at all, noise is not blown up to one.
+    """
+    gx, gy = _gradient(pixels)
+    noise = float(np.median(np.hypot(gx[::2, ::2], gy[::2, ::2]))) + 1e-6
+    strength = np.zeros((len(found.point), len(OFFSETS)))
+    tile = found.point.astype(np.int64) // _MOST
+    for column, row in np.unique(tile, axis=0).tolist():
+        x0, y0 = (max(k * _MOST - 2 * REACH, 0) for k in (column, row))
+        window = slice(y0, (row + 1) * _MOST + 2 * REACH), slice(x0, (column + 1) * _MOST + 2 * REACH)
+        inside = np.flatnonzero((tile[:, 0] == column) & (tile[:, 1] == row))
+        for lo in range(0, len(inside), _MOST):
+            some = inside[lo : lo + _MOST]
+            point, normal = found.point[some], found.normal[some]
+            # pixel centres lie at halves for us, at whole numbers for OpenCV
+            corner = np.array([x0, y0], np.float32) + np.float32(0.5)
+            x, y = (point[:, [i]] - corner[i] + normal[:, [i]] * OFFSETS.astype(np.float32) for i in (0, 1))
+            dx, dy = (cv2.remap(g[window], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for g in (gx, gy))
+            strength[some] = np.abs(dx * normal[:, [0]] + dy * normal[:, [1]])
+    return strength / (strength.max(1, keepdims=True) + 3 * noise)
+
+
+def _gradient(pixels: npt.NDArray[Any]) -> tuple[Float, Float]:
+    """x and y derivative of the blurred image, of each pixel's steepest channel: float32 (height, width)."""
+    best: tuple[Float, Float] | None = None
+    for c in range(pixels.shape[2]):
+        channel = cv2.GaussianBlur(np.ascontiguousarray(pixels[:, :, c], np.float32), (0, 0), BLUR)
+        gx, gy = cv2.Sobel(channel, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(channel, cv2.CV_32F, 0, 1, ksize=3)
+        if best is None:
+            best = gx, gy
+        else:
+            steeper = gx * gx + gy * gy > best[0] * best[0] + best[1] * best[1]
+            best = np.where(steeper, gx, best[0]), np.where(steeper, gy, best[1])
+    assert best is not None  # an image has at least one channel
+    return best

@@ -1,0 +1,206 @@
+"""Parts, holes and outlines of all masks at once, from their runs.
+
+Foreground is 4-connected and background 8-connected, so an outline never crosses itself and every hole belongs to one
+part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from apiece.core.runs import Int, Keys, expand, offsets_of, owners
+
+__all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed_runs"]
+
+Coordinates = npt.NDArray[np.int32]
+
+
+def _neighbours(
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int], corners: bool = False
+) -> tuple[Int, Int]:
+    """Pairs of runs (left, right) of one instance that share a side, or a corner, between neighbouring columns."""
+    keys = Keys(*size)
+    owner = owners(offsets)
+    start, end = keys.pack(owner, x, y0), keys.pack(owner, x, y1)
+    low = np.searchsorted(end, keys.pack(owner, x + 1, y0), "left" if corners else "right")
+    high = np.searchsorted(start, keys.pack(owner, x + 1, y1), "right" if corners else "left")
+    # the last column of one instance is never beside the first of the next: there is no column x + 1 = width
+    count = np.maximum(high - low, 0)
+    return np.repeat(np.arange(len(x)), count), expand(low, count)
+
+
+def run_parts(
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int], corners: bool = False
+) -> tuple[Int, Int]:
+    """(parts per instance, part of each run; parts numbered through the whole set).
+
+    ``corners``: pixels that touch at a corner hang together, too (8-connected).
+    """
+    return _joined(*_neighbours(x, y0, y1, offsets, size, corners), offsets)
+
+
+def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
+    """`run_parts`, from which runs touch; ``left`` ascends."""
+    runs = int(offsets[-1])
+    # the form and dtype that SciPy computes with: converting costs more than the search
+    graph = sp.csr_array((np.ones(len(left)), right, offsets_of(left, runs)), shape=(runs, runs))
+    total, part = connected_components(graph, directed=False)
+    owner_of_part = np.zeros(total, np.int64)
+    owner_of_part[part] = owners(offsets)
+    return np.bincount(owner_of_part, minlength=len(offsets) - 1), part.astype(np.int64)
+
+
+def count_parts_and_holes(
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+) -> tuple[Int, Int]:
+    """(parts, holes) per instance, by Euler's formula: parts - holes = runs - contacts between runs."""
+    left, right = _neighbours(x, y0, y1, offsets, size)
+    euler = np.diff(offsets) - np.bincount(owners(offsets)[left], minlength=len(offsets) - 1)
+    # where no run touches two in the column before it, runs form trees, and a hole would need a ring
+    if np.bincount(right).max(initial=0) < 2:
+        return euler, np.zeros_like(euler)
+    parts = _joined(left, right, offsets)[0]
+    return parts, parts - euler
+
+
+def side_edges(
+    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+) -> tuple[tuple[Int, Int, Int, Int], tuple[Int, Int, Int, Int]]:
+    """Vertical edges (owner, x, y0, y1) with the inside on their right, and with the inside on their left.
+
+    An edge lies on the line between the columns ``x - 1`` and ``x``.
+    """
+    keys = Keys(size[0], size[1] + 1)
+    keys.check(4 * len(offsets))  # two bits of a key say which event it is
+    owner = owners(offsets)
+    # each run opens and closes on the line at its left (weight 1) and on the line at its right (weight 2)
+    kinds = [keys.pack(owner, x, y0), keys.pack(owner, x, y1), keys.pack(owner, x + 1, y0), keys.pack(owner, x + 1, y1)]
+    events = np.concatenate([key << 2 | kind for kind, key in enumerate(kinds)])
+    events.sort()
+    state = np.cumsum(np.array([1, -1, 2, -2])[events & 3])
+    event_keys = events >> 2
+    edges = []
+    for wanted in (1, 2):
+        at = np.flatnonzero(state[:-1] == wanted) if len(state) else np.zeros(0, np.int64)
+        at = at[event_keys[at] != event_keys[at + 1]]
+        line_owner, line, low = keys.unpack(event_keys[at])
+        edges.append((line_owner, line, low, keys.unpack(event_keys[at + 1])[2]))
+    return edges[0], edges[1]
+
+
+@dataclass(frozen=True)
+class Rings:
+    """Closed outlines along pixel edges, clockwise as seen for an outer one and counter-clockwise for a hole.
+
+    ``points`` (P, 2) x, y corners without repeated first one; ``offsets`` where each ring begins; per ring its
+    ``owner``, its ``part`` and whether it is a ``hole``. Ordered by owner, part, outer ring first.
+    """
+
+    points: Int
+    offsets: Int
+    owner: Int
+    part: Int
+    hole: npt.NDArray[np.bool_]
+
+
+_RIGHT, _DOWN, _LEFT, _UP = range(4)
+
+
+def trace(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]) -> Rings:
+    """Outlines of all masks: every pixel edge between inside and outside, linked into rings."""
+    keys = Keys(size[0], size[1] + 1)
+    keys.check(4 * len(offsets))
+    begin, end, direction, run = _directed_edges(keys, x, y0, y1, offsets, size)
+    following = _link(begin, end, direction)
+    count, ring = connected_components(
+        sp.csr_array((np.ones(len(begin)), following, np.arange(len(begin) + 1)), shape=(len(begin),) * 2),
+        directed=False,
+    )
+    position = _positions(following, ring, count)
+    # corners only: an edge that goes on in the direction of the one before it adds none
+    corner = np.empty(len(begin), bool)
+    corner[following] = direction[following] != direction
+    owner, px, py = keys.unpack(begin)
+    hole = _twice_area(px, py, following, ring, count) < 0
+    part = np.arange(count)  # without holes, every ring is a part
+    if hole.any():
+        part[ring[run >= 0]] = run_parts(x, y0, y1, offsets, size)[1][run[run >= 0]]
+    ring_owner = np.zeros(count, np.int64)
+    ring_owner[ring] = owner
+    order = np.lexsort((hole, part, ring_owner))
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    kept = np.flatnonzero(corner)
+    kept = kept[np.lexsort((position[kept], rank[ring[kept]]))]
+    cuts = np.zeros(count + 1, np.int64)
+    np.cumsum(np.bincount(rank[ring[kept]], minlength=count), out=cuts[1:])
+    return Rings(np.stack([px[kept], py[kept]], 1), cuts, ring_owner[order], part[order], hole[order])
+
+
+def _directed_edges(
+    keys: Keys, x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+) -> tuple[Int, Int, Int, Int]:
+    """(begin vertex, end vertex, direction, run or -1) of every boundary edge, the inside on its right."""
+    owner = owners(offsets)
+    (lo, lx, l0, l1), (ro, rx, r0, r1) = side_edges(x, y0, y1, offsets, size)
+    begin = [keys.pack(owner, x, y0), keys.pack(ro, rx, r0), keys.pack(owner, x + 1, y1), keys.pack(lo, lx, l1)]
+    end = [keys.pack(owner, x + 1, y0), keys.pack(ro, rx, r1), keys.pack(owner, x, y1), keys.pack(lo, lx, l0)]
+    direction = np.repeat([_RIGHT, _DOWN, _LEFT, _UP], [len(b) for b in begin])
+    run = np.arange(len(x))
+    runs = np.concatenate([run, np.full(len(ro), -1), run, np.full(len(lo), -1)])
+    return np.concatenate(begin), np.concatenate(end), direction, runs
+
+
+def _link(begin: Int, end: Int, direction: Int) -> Int:
+    """The edge that follows each: where two leave a vertex, the one that turns right, which keeps parts 4-connected."""
+    leaving = begin << 2 | direction
+    order = np.argsort(leaving)
+    leaving = leaving[order]
+    turn = np.searchsorted(leaving, end << 2 | ((direction + 1) & 3))
+    turns_right = leaving[np.minimum(turn, len(leaving) - 1)] == (end << 2 | ((direction + 1) & 3))
+    only = np.searchsorted(leaving, end << 2)
+    following: Int = order[np.where(turns_right, turn, only)]
+    return following
+
+
+def _positions(following: Int, ring: npt.NDArray[np.int32], count: int) -> Int:
+    """Steps from each edge to the end of its ring, negated, so that ascending order follows it (list ranking)."""
+    head = np.full(count, len(following), np.int64)
+    np.minimum.at(head, ring, np.arange(len(following)))
+    stop = head[ring]
+    # cut each ring before its head, then let every edge look twice as far ahead per round
+    ahead = np.where(following == stop, np.arange(len(following)), following)
+    steps = (following != stop).astype(np.int64)
+    while True:
+        further = ahead[ahead]
+        if np.array_equal(further, ahead):
+            return -steps
+        steps += steps[ahead]
+        ahead = further
+
+
+def _twice_area(px: Int, py: Int, following: Int, ring: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:
+    cross = px * py[following] - px[following] * py
+    return np.bincount(ring, weights=cross, minlength=count).astype(np.float64)
+
+
+def transposed_runs(x: Any, y0: Any, y1: Any, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
+    """Ordered runs of the transposed masks: along rows, a stretch goes from a left edge to a right edge."""
+    keys = Keys(size[1], size[0])
+    begins, ends = (np.sort(_paint_rows(keys, *edges)) for edges in side_edges(x, y0, y1, offsets, size))
+    owner, row, start = keys.unpack(begins)
+    return owner, row, start, keys.unpack(ends)[2]
+
+
+def _paint_rows(keys: Keys, owner: Int, x: Int, y0: Int, y1: Int) -> Int:
+    """Key (owner, row, x) of every pixel row along vertical edges."""
+    count = y1 - y0
+    ends = np.cumsum(count)
+    row = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - count - y0, count)
+    return keys.pack(np.repeat(owner, count), row, np.repeat(x, count))

@@ -1,0 +1,48 @@
+"""How good a model is: evaluated on labelled images, compared with another, watched in use; and the page that shows it.
+
+Names are imported on first use: judging predictions in a file needs no torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiece._lazy import lazy
+
+if TYPE_CHECKING:
+    from apiece.evaluation._compare import Comparison, Difference, ImageChange, compare, difference
+    from apiece.evaluation._evaluate import HEADLINE, evaluate
+    from apiece.evaluation._pairing import LOWEST, Conf, Joined, Judged, check_known, join, open_predictions, open_truth
+
+__all__ = [
+    "HEADLINE",
+    "LOWEST",
+    "Comparison",
+    "Conf",
+    "Difference",
+    "ImageChange",
+    "Joined",
+    "Judged",
+    "check_known",
+    "compare",
+    "difference",
+    "evaluate",
+    "join",
+    "open_predictions",
+    "open_truth",
+]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy(
+        __name__,
+        {
+            **dict.fromkeys(
+                ("Comparison", "Difference", "ImageChange", "compare", "difference"), "apiece.evaluation._compare"
+            ),
+            **dict.fromkeys(("HEADLINE", "evaluate"), "apiece.evaluation._evaluate"),
+            **dict.fromkeys(
+                ("LOWEST", "Conf", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"),
+                "apiece.evaluation._pairing",
+            ),
+        },
+    )

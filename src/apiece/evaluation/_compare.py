@@ -1,0 +1,243 @@
+"""`compare`: whether B is really better than A, on the same images.
+
+Both are evaluated on every image, and both meet the same draws of the bootstrap (`_kit/bootstrap`), so that
+what makes an image hard for both falls out of their difference. A difference counts as real where the 95% interval of
+the draws leaves out 0. It speaks of these two models on images of this kind; another training run of the same recipe
+is another model, and may differ by as much.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.instances import Instances
+from apiece.datasets.dataset import Dataset
+from apiece.errors import ConfigError
+from apiece.evaluation._evaluate import HEADLINE, evaluate
+from apiece.evaluation._pairing import Joined, join, open_truth
+from apiece.formats import LabelSet
+from apiece.metrics import FEW, Evaluation, defined, interval
+from apiece.metrics.ap_tau import accuracy
+
+if TYPE_CHECKING:
+    from apiece.predict.predictor import Model
+
+__all__ = ["Comparison", "Difference", "ImageChange", "compare", "difference"]
+
+Float = npt.NDArray[np.float64]
+
+_TOO_FEW = 6
+"""Images below which even a change of one sign on all of them is no proof: 2 ** -4 is more than 0.05."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One number of A and of B on the same images.
+
+    Attributes
+    ----------
+    a, b : the number; NaN where it is undefined.
+    low, high : 95% interval of b - a over draws of the images.
+    p : share of draws on the other side of 0, twice: how easily chance alone gives such a difference (at least
+        2 / (draws + 1); 1 where they are equal).
+    """
+
+    a: float
+    b: float
+    low: float
+    high: float
+    p: float
+
+    @property
+    def difference(self) -> float:
+        """``b - a``."""
+        return self.b - self.a
+
+    @property
+    def verdict(self) -> Literal["higher", "lower", "same", "open"]:
+        """B is ``"higher"`` or ``"lower"``; ``"same"``: equal on every draw; ``"open"``: the images cannot tell."""
+        if self.low > 0:
+            return "higher"
+        if self.high < 0:
+            return "lower"
+        return "same" if self.low == self.high == self.difference == 0 else "open"
+
+
+@dataclass(frozen=True)
+class ImageChange:
+    """How one image fares.
+
+    Attributes
+    ----------
+    index, name : which image.
+    a, b : TP / (TP + FP + FN) of the final answer, mean over IoU 0.5 to 0.95.
+    """
+
+    index: int
+    name: str
+    a: float
+    b: float
+
+    @property
+    def difference(self) -> float:
+        """``b - a``."""
+        return self.b - self.a
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    a, b : the two evaluations.
+    by : the number that decides.
+    numbers : every number that can be resampled, by key.
+    per_class : the same for each class name, fewer keys.
+    images : every image with anything to judge on both sides, the largest change first.
+    draws : of the bootstrap.
+    notes : sentences to be read beside it.
+    """
+
+    a: Evaluation
+    b: Evaluation
+    by: str
+    numbers: Mapping[str, Difference]
+    per_class: Mapping[str, Mapping[str, Difference]]
+    images: tuple[ImageChange, ...]
+    draws: int
+    notes: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """In plain words, whether B is better."""
+        return _sentence(self.numbers[self.by], self.by, self.a.images, less=self.by in self.a.aims)
+
+
+def compare(
+    a: Path | str | Model | LabelSet | Joined,
+    b: Path | str | Model | LabelSet | Joined,
+    data: Path | str | Dataset | LabelSet,
+    *,
+    by: str = "mask_ap",
+    metrics: Sequence[str] | Literal["all"] = HEADLINE,
+    max_dets: Sequence[int] = (1, 10, 100),
+    conf: float | Sequence[float] | None = None,
+    split: str | None = None,
+    images: Path | str | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    watch: Callable[[Instances, Instances], None] = lambda truth, answer: None,
+) -> Comparison:
+    """Hold two models, or predictions in files, against the same labelled images.
+
+    Parameters
+    ----------
+    a, b, data, metrics, max_dets, conf, split, images, watch : as for `apiece.evaluate`; ``watch`` is called for each
+        image of A, then of B.
+    by : the number that decides; of errors and their rates less is better.
+    bootstrap, seed : draws of the images.
+
+    Raises
+    ------
+    ConfigError
+        for fewer than 100 draws, a number that is not resampled, or one of which neither more nor less is better.
+    """
+    if bootstrap < 100:
+        raise ConfigError(f"a comparison needs 100 draws or more, got bootstrap={bootstrap}")
+    truth = open_truth(data, split, images)
+    # ap_tau tells how each image fares
+    chosen = tuple(dict.fromkeys([*metrics, "ap_tau"])) if metrics != "all" else metrics
+    found = []
+    for one in (a, b):
+        joined = join(one, truth, conf) if isinstance(one, str | Path) or not hasattr(one, "answer") else one
+        found.append(evaluate(joined, metrics=chosen, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch))
+        _check_decides(by, found[0])
+    first, second = found
+    numbers = _differences(first.numbers, second.numbers, first.resamples.numbers, second.resamples.numbers)
+    per_class = {
+        name: _differences(first.per_class[name], second.per_class[name], drawn, second.resamples.per_class[name])
+        for name, drawn in first.resamples.per_class.items()
+    }
+    both = [note for note in first.notes if note in second.notes]
+    notes = [f"{name}: {note}" for name, one in zip("AB", found, strict=True) for note in one.notes if note not in both]
+    changes = _changes([ref.name for ref in truth.refs], first, second)
+    return Comparison(first, second, by, numbers, per_class, changes, bootstrap, (*notes, *both))
+
+
+def difference(a: float, b: float, draws_a: Float, draws_b: Float) -> Difference:
+    """From a number of A and of B, and both on the same draws, float64 (draws,).
+
+    >>> difference(0.5, 0.6, np.array([0.4, 0.5, 0.6]), np.array([0.5, 0.7, 0.7])).verdict
+    'higher'
+    """
+    gained = draws_b - draws_a
+    gained = gained[np.isfinite(gained)]
+    low, high = interval(gained)
+    tail = min(np.count_nonzero(gained <= 0), np.count_nonzero(gained >= 0))
+    return Difference(a, b, low, high, min(1.0, 2 * (tail + 1) / (len(gained) + 1)))
+
+
+def _differences(
+    a: Mapping[str, float], b: Mapping[str, float], draws_a: Mapping[str, Float], draws_b: Mapping[str, Float]
+) -> dict[str, Difference]:
+    return {
+        key: difference(defined(key, a[key]), defined(key, b[key]), draws_a[key], draws_b[key])
+        for key in draws_a
+        if key in draws_b
+    }
+
+
+def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageChange, ...]:
+    before, after = (accuracy(found.extras["ap_tau"]["counts"]).mean(0) for found in (a, b))
+    change = after - before
+    judged = np.flatnonzero(np.isfinite(change))
+    order = judged[np.argsort(-np.abs(change[judged]), kind="stable")]
+    return tuple(ImageChange(i, names[i], float(before[i]), float(after[i])) for i in order.tolist())
+
+
+def _check_decides(by: str, found: Evaluation) -> None:
+    fit = [key for key in found.resamples.numbers if found.aims.get(key) != "neither"]
+    if by in fit:
+        return
+    if by in found.resamples.numbers:
+        raise ConfigError(f"neither more nor less {by} is better, so it cannot decide; these can: {', '.join(fit)}")
+    raise ConfigError(f"no intervals are known for {by!r}; there are: {', '.join(fit)}")
+
+
+def _sentence(found: Difference, key: str, images: int, *, less: bool = False) -> str:
+    """``less``: less of it is better."""
+    name = key.replace("_", " ").replace(" ap", " AP")
+    values = f"{name} {found.b:.3f} against {found.a:.3f}"
+    if not math.isfinite(found.low):
+        return f"Nothing to compare: {name} is undefined, there is no truth that counts."
+    if images < _TOO_FEW:
+        return f"Too few images to tell: {values}, on {images}. {_TOO_FEW} are the least, some {FEW} are wanted."
+    if found.verdict == "same":
+        return f"No difference: {name} {found.b:.3f} for both, whichever of the images are drawn."
+    change = f"{found.difference:+.3f}"
+    span = f"{found.low:+.3f} to {found.high:+.3f}"
+    if found.verdict != "open":
+        word = "better" if (found.verdict == "lower") == less else "worse"
+        return f"B is {word}: {values}, {change} (95% interval {span}, over {images:,} images)."
+    return (
+        f"No clear difference: {values}, {change}, but with other images of this kind it may be anything from "
+        f"{span} ({images:,} images). {_enough(found, images)}"
+    )
+
+
+def _enough(found: Difference, images: int) -> str:
+    """How many images would show the difference if it is real: intervals narrow with the root of their number."""
+    half = (found.high - found.low) / 2
+    if abs(found.difference) * 10 < half:
+        return "If there is a difference at all, it is too small for any reasonable number of images to show."
+    needed = math.ceil(images * (half / abs(found.difference)) ** 2)
+    digits = 10 ** max(len(str(needed)) - 2, 0)
+    return f"If the difference is real, about {math.ceil(needed / digits) * digits:,} images would show it."

@@ -1,0 +1,100 @@
+"""`evaluate`: a model, or predictions in a file, against labelled images, in one pass."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from apiece.core.instances import Instances
+from apiece.datasets.dataset import Dataset
+from apiece.evaluation._pairing import Conf, Joined, Judged, join, open_truth
+from apiece.formats import LabelSet
+from apiece.metrics import Evaluation, frame_of
+from apiece.metrics import evaluate as judge
+from apiece.metrics.lvis import frequencies, searched
+
+if TYPE_CHECKING:
+    from apiece.predict.predictor import Model
+
+__all__ = ["HEADLINE", "evaluate"]
+
+HEADLINE = ("coco", "ap_tau")
+"""The metrics whose numbers are asked for first; see the files of ``apiece.metrics`` for the others."""
+
+
+def evaluate(
+    predictions: Path | str | Model | LabelSet | Joined,
+    data: Path | str | Dataset | LabelSet | None = None,
+    *,
+    metrics: Sequence[str] | Literal["all"] = HEADLINE,
+    max_dets: Sequence[int] = (1, 10, 100),
+    conf: Conf = None,
+    split: str | None = None,
+    images: Path | str | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+    watch: Callable[[Instances, Instances], None] = lambda truth, answer: None,
+) -> Evaluation:
+    """How good predictions are: COCO mask and box AP with all their kin, AP-tau, and what else is asked for.
+
+    Nothing is kept of an image but what the metrics keep.
+
+    Parameters
+    ----------
+    predictions : a `Model`, a model folder, a label file with scores, a bare list of COCO results, a `LabelSet`, or
+        any of these as `join` joined it with its images.
+    data : labelled images: a label file, a folder with ``val`` (else ``test``, else its only split), or what is open
+        already. Left out for what is joined.
+    metrics : names of metrics, files of ``apiece.metrics``; ``"all"``: every one that applies.
+    max_dets : most predictions counted per image and class by COCO's metrics. No other metric has a limit.
+    conf : lowest score that counts in metrics of a final answer: one number, or one per class. By default the model's
+        own thresholds, and 0 for predictions in a file.
+    split : which split of a data folder, if not by the rule above.
+    images : folder that image names are relative to; found beside the labels if left out.
+    bootstrap, seed : draws of the images for 95% intervals, ``mask_ap_low`` and ``mask_ap_high``; 0: none.
+    watch : called with truth and final answer of each image.
+
+    Raises
+    ------
+    DataError
+        if predictions speak of images that ``data`` has not.
+    FormatError, ImageError, ModelFileError
+        for files that cannot be read.
+    """
+    if data is None:
+        joined = cast(Joined, predictions)
+    else:
+        joined = join(cast("Path | str | Model | LabelSet", predictions), open_truth(data, split, images), conf)
+    images_now, images_then = itertools.tee(joined)
+    result = judge(
+        _watched(images_now, watch),
+        joined.truth.classes,
+        metrics=metrics,
+        max_dets=max_dets,
+        frames=(frame_of(ref) for ref, *_ in images_then),  # asked for when their batch is whole: it alone is kept
+        bootstrap=bootstrap,
+        seed=seed,
+        **_facts(joined.truth),
+    )
+    return replace(result, notes=(*joined.notes, *result.notes))
+
+
+def _watched(
+    images: Iterable[Judged], watch: Callable[[Instances, Instances], None]
+) -> Iterator[tuple[Instances, Instances, Instances]]:
+    for _, truth, ranked, answer in images:
+        yield truth, ranked, answer
+        watch(truth, answer)
+
+
+def _facts(truth: Dataset) -> dict[str, Any]:
+    """What metrics ask beside masks: what LVIS images were searched for, which classes are stuff."""
+    metadata = truth.labels.metadata
+    facts: dict[str, Any] = {}
+    if "lvis" in metadata:
+        facts |= {"searched": searched(truth.refs, metadata), "frequency": frequencies(metadata)}
+    categories = metadata.get("coco_panoptic", {}).get("categories", ())
+    return facts | {"stuff": [row["name"] for row in categories if row.get("isthing") == 0]}

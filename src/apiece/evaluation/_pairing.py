@@ -1,0 +1,244 @@
+"""Predictions joined with labelled images, by name: of each image the truth, what is ranked, and the final answer."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from apiece import formats
+from apiece.core.image import Image, ImageRef
+from apiece.core.instances import Instances
+from apiece.datasets.dataset import Dataset, open_data, sound
+from apiece.errors import ConfigError, DataError, FormatError
+from apiece.formats import LabelSet
+from apiece.formats.coco import is_results, read_results
+from apiece.formats.contract import OnBad
+
+if TYPE_CHECKING:  # predictions in a file need no torch
+    from apiece.predict.predictor import Model
+
+__all__ = ["LOWEST", "Conf", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"]
+
+_log = logging.getLogger("apiece")
+
+LOWEST = 0.05
+"""Lowest score of a prediction that enters average precision."""
+
+Conf: TypeAlias = "float | Sequence[float] | None"
+"""Lowest score in a final answer: one number, one per class, or None: the model's own, and 0 for a file."""
+
+Judged: TypeAlias = tuple[ImageRef, Instances, Instances, Instances]
+"""Reference, truth, ranked predictions and final answer of an image. The reference is that of the decoded labels: it
+has what ``truth.refs`` cannot know yet (regions to ignore)."""
+
+
+class Joined(Protocol):
+    """Labelled images and what was predicted on each.
+
+    Attributes
+    ----------
+    truth : the labelled images.
+    notes : what is to be known before the numbers are read: images, or classes, of which nothing can have been found.
+    """
+
+    truth: Dataset
+    notes: Sequence[str]
+
+    def __iter__(self) -> Iterator[Judged]:
+        """Each image in order; nothing is kept."""
+        ...
+
+    def answer(self, index: int) -> Instances:
+        """The final answer on image number ``index``, made or read again."""
+        ...
+
+
+def join(
+    predictions: Path | str | Model | LabelSet,
+    truth: Dataset,
+    conf: Conf = None,
+    device: str = "auto",
+    on_bad: OnBad = None,
+) -> Joined:
+    """Predictions of a model, or in a file, on the images of ``truth``; nothing is predicted before it is asked for.
+
+    Parameters
+    ----------
+    on_bad : called with each bad entry of a file, and each image of it that ``truth`` has not; they are left out. By
+        default the first is raised.
+
+    Raises
+    ------
+    DataError
+        if a file speaks of images that ``truth`` has not.
+    FormatError, ModelFileError
+        for files that cannot be read.
+    """
+    source = predictions
+    if isinstance(source, str | Path):
+        source = open_predictions(source, truth, device, on_bad)
+    joined: Joined
+    if hasattr(source, "refs"):
+        joined = _Filed(truth, cast(LabelSet, source), conf, on_bad)
+    else:
+        joined = _Modelled(truth, source, conf)
+    for line in joined.notes:
+        _log.warning(line)
+    return joined
+
+
+def open_truth(
+    data: Path | str | Dataset | LabelSet,
+    split: str | None = None,
+    images: Path | str | None = None,
+    on_bad: OnBad = None,
+) -> Dataset:
+    """The labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
+
+    ``on_bad`` is called with each bad entry, which is left out; by default the first is raised.
+    """
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, str | Path):
+        return Dataset(data)
+    found: Mapping[str, Dataset] = open_data(data, images, on_bad)
+    if split is not None:
+        if split not in found:
+            raise ConfigError(f"{data} has no split {split!r}; it has {', '.join(found)}")
+        return found[split]
+    return next(found[name] for name in ("val", "test", "train") if name in found)
+
+
+def open_predictions(path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None) -> Model | LabelSet:
+    """A model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
+    path = Path(path)
+    if path.is_dir() and (path / "model.json").is_file():
+        from apiece.predict.predictor import load
+
+        return load(path, device)
+    if is_results(path):
+        return read_results(path, truth.labels, on_bad)
+    return sound(formats.read(path, on_bad=on_bad), on_bad)
+
+
+def check_known(wanted: Instances, model: Model, data: Path | str) -> None:
+    """Refuse labels of a class that the model does not know: they tell nothing of its scores.
+
+    Raises
+    ------
+    DataError
+        naming ``data``, where they come from, and the class.
+    """
+    strange = next((name for name in wanted.names if name not in model.classes), None)
+    if strange is not None:
+        raise DataError(
+            f"{data} has labels of class {strange!r}, which the model does not know; it knows "
+            f"{', '.join(model.classes)}. apiece convert --classes renames classes, and leaves some out"
+        )
+
+
+class _Modelled:
+    """What a model finds."""
+
+    def __init__(self, truth: Dataset, model: Model, conf: Conf) -> None:
+        self.truth, self._model = truth, model
+        unknown = [name for name in truth.classes if name not in model.classes]
+        words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
+        self.notes: Sequence[str] = [words] if unknown else []
+        self._conf = dict(zip(truth.classes, conf, strict=True)) if isinstance(conf, Sequence) else conf
+
+    def __iter__(self) -> Iterator[Judged]:
+        for ref, image, wanted in self.truth.records():
+            ranked, answer = self._model.predict_at(image, (LOWEST, self._conf))
+            yield ref, wanted, _of_the_data(ranked, self.truth), answer
+
+    def answer(self, index: int) -> Instances:
+        image: Image = self.truth[index][0]
+        return self._model.predict_at(image, (self._conf,))[0]
+
+
+class _Filed:
+    """What a file holds; an image without predictions is one where nothing was found."""
+
+    def __init__(self, truth: Dataset, found: LabelSet, conf: Conf, on_bad: OnBad) -> None:
+        self.truth, self._found = truth, found
+        self._index = _join(found, truth, on_bad)
+        without = sum(ref.name not in self._index for ref in truth.refs)
+        words = f"{without:,} of {len(truth):,} images are not in the predictions, as if nothing was found on them"
+        self.notes: Sequence[str] = [words] if without else []
+        lowest = np.broadcast_to(np.asarray(0.0 if conf is None else conf, np.float64), (len(truth.classes),))
+        self._lowest = dict(zip(truth.classes, lowest.tolist(), strict=True))
+
+    def __iter__(self) -> Iterator[Judged]:
+        for ref, wanted in self.truth.labels:
+            ranked = self._ranked(ref.name, wanted.size)
+            yield ref, wanted, ranked, self._kept(ranked)
+
+    def answer(self, index: int) -> Instances:
+        ref, wanted = self.truth.labels[index]
+        return self._kept(self._ranked(ref.name, wanted.size))
+
+    def _ranked(self, name: str, size: tuple[int, int]) -> Instances:
+        index = self._index.get(name)
+        if index is None:
+            return Instances.empty(size, self.truth.classes, scored=True)
+        return _of_the_data(self._found[index][1], self.truth)
+
+    def _kept(self, ranked: Instances) -> Instances:
+        """The final answer: ``ranked`` itself where nothing falls away, so that it is matched once."""
+        limits = np.array([self._lowest.get(name, 0.0) for name in ranked.classes])
+        if ranked.scores is None:
+            return ranked
+        kept = ranked.scores >= limits[ranked.labels]
+        return ranked if kept.all() else ranked[kept]
+
+
+def _of_the_data(found: Instances, truth: Dataset) -> Instances:
+    """What was found, refused where it has a class that the data has not."""
+    if found.classes != truth.classes:
+        strange = next((name for name in found.names if name not in truth.classes), None)
+        if strange is not None:
+            raise DataError(
+                f"class {strange!r} was predicted, which the data has not; it has {', '.join(truth.classes)}. "
+                f"apiece convert --classes {strange}=... gives it another name"
+            )
+    return found
+
+
+def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
+    """Position in ``found`` of each image of ``truth`` that it has, by name.
+
+    Predictions may be named from another folder than the labels (``a.png`` and ``images/a.png``): where a name is not
+    found, the last part of it decides, if it is unambiguous on both sides.
+    """
+    names = [ref.name for ref in truth.refs]
+    known, by_last = set(names), _unique_last_parts(names)
+    last_of_found = _unique_last_parts([ref.name for ref in found.refs])
+    index, stray = {}, []
+    for i, ref in enumerate(found.refs):
+        last = PurePosixPath(ref.name).name
+        if ref.name in known:
+            index[ref.name] = i
+        elif last in by_last and last in last_of_found:
+            index[by_last[last]] = i
+        else:
+            stray.append(ref.name)
+    if on_bad is not None:
+        for name in stray:
+            on_bad(FormatError(name, "something was predicted on this image, which the data has not"))
+    elif stray:
+        raise DataError(
+            f"predictions for {len(stray)} images that the data has not, such as {stray[0]!r} "
+            f"(the data has, for example, {next(iter(names), 'none')!r}); evaluate against the data they were made on"
+        )
+    return index
+
+
+def _unique_last_parts(names: Sequence[str]) -> dict[str, str]:
+    counts = Counter(PurePosixPath(name).name for name in names)
+    return {last: name for name in names if counts[last := PurePosixPath(name).name] == 1}

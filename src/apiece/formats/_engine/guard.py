@@ -1,0 +1,189 @@
+"""The lossless guard: what a format cannot hold is found before it is written, then refused or, if asked, repaired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import LossyFormatError
+from apiece.formats.contract import Holds, Record
+from apiece.ops.overlap import intersections
+
+__all__ = ["guarded"]
+
+Rows = npt.NDArray[np.int64]
+_NAMED = 8  # instances named in a message
+
+
+@dataclass(frozen=True)
+class _Check:
+    """One thing a format may be unable to hold."""
+
+    find: Callable[[Instances, Holds], Rows]
+    """Rows that would lose something."""
+    problem: str
+    """What is there that cannot be held."""
+    repair: Callable[[Instances, Rows], Instances]
+    """The instances without it."""
+    outcome: str
+    """What the repair did."""
+
+
+def guarded(
+    records: Iterable[Record], path: Path, holds: Holds, allow_lossy: bool, lost: list[str]
+) -> Iterator[Record]:
+    """The records, each examined against ``holds``.
+
+    Raises
+    ------
+    LossyFormatError
+        naming image and instances, unless ``allow_lossy``: then the instances are repaired and a line about each image
+        and loss is added to ``lost``.
+    """
+    for ref, instances in records:
+        for check in _CHECKS:
+            rows = check.find(instances, holds)
+            if not len(rows):
+                continue
+            named = _name(ref, instances, rows)
+            if not allow_lossy:
+                reason = f"{named} {check.problem}, which this format cannot hold; nothing was written"
+                raise LossyFormatError(path, reason)
+            instances = check.repair(instances, rows)
+            lost.append(f"{named}: {check.outcome}")
+        yield ref, instances
+
+
+def _name(ref: ImageRef, instances: Instances, rows: Rows) -> str:
+    by_id = instances.ids is not None
+    values = (rows if instances.ids is None else instances.ids[rows])[:_NAMED].tolist()
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    noun = ("id" if by_id else "instance") + ("s" if len(rows) > 1 else "")
+    return f"image {ref.name!r}, {noun} {', '.join(map(str, values))}{more}"
+
+
+_NONE = np.zeros(0, np.int64)
+
+
+def _all(instances: Instances, when: bool) -> Rows:
+    return np.arange(len(instances)) if when else _NONE
+
+
+def _without(instances: Instances, rows: Rows) -> Instances:
+    keep = np.ones(len(instances), bool)
+    keep[rows] = False
+    return instances[keep]
+
+
+def _beyond(instances: Instances, holds: Holds) -> Rows:
+    """The smallest of too many."""
+    excess = 0 if holds.most is None else max(0, len(instances) - holds.most)
+    return np.sort(np.argsort(instances.masks.area, kind="stable")[:excess])
+
+
+def _overlapping(instances: Instances, holds: Holds) -> Rows:
+    masks = instances.masks
+    if holds.overlap or len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
+        return _NONE
+    pairs = intersections(masks, masks).tocoo()
+    return np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]).astype(np.int64)
+
+
+def _flatten(instances: Instances, rows: Rows) -> Instances:
+    """Each contested pixel to the smallest of its masks; masks left without a pixel stay, empty."""
+    values = np.arange(1, len(instances) + 1)
+    painted = Masks.from_label_map(order := instances.masks.to_label_map(values, np.int32, overlap="smallest"))
+    left = np.unique(order[order > 0]) - 1
+    where = np.full(len(instances), len(left))
+    where[left] = np.arange(len(left))
+    return _replace_masks(instances, Masks.concatenate([painted, Masks.empty(instances.size, 1)])[where])
+
+
+def _replace_masks(instances: Instances, masks: Masks) -> Instances:
+    # a file's own area and box speak of the masks as they were
+    kept = {k: v for k, v in instances.attributes.items() if k not in ("area", "bbox")}
+    return instances.replace(masks=masks, attributes=kept)
+
+
+def _redrawn(draw: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]) -> Callable[[Instances, Rows], Instances]:
+    def repair(instances: Instances, rows: Rows) -> Instances:
+        crops, corners = instances.masks[rows].to_crops()
+        drawn = Masks.from_crops([draw(crop) for crop in crops], corners, instances.size)
+        where = np.arange(len(instances))
+        where[rows] = len(instances) + np.arange(len(rows))
+        return _replace_masks(instances, Masks.concatenate([instances.masks, drawn])[where])
+
+    return repair
+
+
+def _largest_part(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    labels, _ = ndimage.label(mask)
+    return np.asarray(labels == np.bincount(labels[mask]).argmax())
+
+
+def _filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return np.asarray(ndimage.binary_fill_holes(mask))
+
+
+def _wrong_ids(instances: Instances, holds: Holds) -> Rows:
+    if instances.ids is None or not holds.ids or holds.id_range is None:
+        return _NONE
+    low, high = holds.id_range
+    _, index, count = np.unique(instances.ids, return_inverse=True, return_counts=True)
+    return np.flatnonzero((instances.ids < low) | (instances.ids > high) | (count[index] > 1))
+
+
+_CHECKS = (
+    _Check(
+        lambda i, h: _NONE if h.empty else np.flatnonzero(i.masks.area == 0),
+        "without a pixel", _without, "empty, left out",
+    ),
+    # before parts: what lies on top may cut a mask in two
+    _Check(_overlapping, "overlap others", _flatten, "overlap resolved, smallest on top"),
+    # what an overlap hid entirely
+    _Check(
+        lambda i, h: _NONE if h.empty else np.flatnonzero(i.masks.area == 0),
+        "without a pixel", _without, "hidden entirely, left out",
+    ),
+    _Check(_beyond, "are more than fit on an image", _without, "more than fit on an image, the smallest left out"),
+    _Check(
+        lambda i, h: _NONE if h.parts else np.flatnonzero(i.masks.parts > 1),
+        "in several parts", _redrawn(_largest_part), "largest part kept, other parts lost",
+    ),
+    _Check(
+        lambda i, h: _NONE if h.holes else np.flatnonzero(i.masks.holes > 0),
+        "with holes", _redrawn(_filled), "holes filled",
+    ),
+    _Check(
+        lambda i, h: _all(i, not h.classes and len(i.classes) > 1),
+        "have classes", lambda i, r: i.replace(labels=np.zeros(len(i), np.int64), classes=("object",)), "classes lost",
+    ),
+    _Check(
+        lambda i, h: _all(i, not h.ids and i.ids is not None),
+        "have ids", lambda i, r: i.replace(ids=None), "ids lost",
+    ),
+    _Check(
+        _wrong_ids,
+        "have ids out of range or used twice", lambda i, r: i.replace(ids=None), "ids that do not fit, all renumbered",
+    ),
+    _Check(
+        lambda i, h: _all(i, not h.scores and i.scores is not None),
+        "have scores", lambda i, r: i.replace(scores=None), "scores lost",
+    ),
+    _Check(
+        lambda i, h: _NONE if h.crowd else np.flatnonzero(i.crowd),
+        "are crowd regions", lambda i, r: i.replace(crowd=None), "kept as single objects, no longer crowd",
+    ),
+    _Check(
+        lambda i, h: _all(i, not h.attributes and bool(i.attributes)),
+        "have attributes", lambda i, r: i.replace(attributes={}), "attributes lost",
+    ),
+)  # fmt: skip

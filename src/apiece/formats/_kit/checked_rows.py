@@ -1,0 +1,156 @@
+"""Lists of JSON objects, checked column by column: every check names all the rows that break it at once.
+
+A large file costs no Python per row while it is good, and a pass for each kind of fault when it is not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import FormatError
+from apiece.formats._kit.columns import Column
+from apiece.formats._kit.strict_json import kind_of
+from apiece.formats.contract import OnBad, refuse
+
+__all__ = ["Checker", "Row", "has_constants", "sifted"]
+
+Int = npt.NDArray[np.int64]
+Row = dict[str, Any]
+Reason = Callable[[int], str]
+Made = TypeVar("Made")
+
+
+class _BadRows(Exception):
+    """Rows that broke one rule."""
+
+    def __init__(self, rows: list[int], name: str, reason: Reason) -> None:
+        super().__init__(name)
+        self.rows, self.name, self.reason = rows, name, reason
+
+
+class Checker:
+    """Names file, key and reason; ``places`` are the rows' positions in the file when some were left out."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self.key = path, key
+        self.places: Int | None = None
+
+    def place(self, index: int) -> int:
+        """Where the row is in the file."""
+        return index if self.places is None else int(self.places[index])
+
+    def where(self, index: int) -> str:
+        """What messages call a row."""
+        return f"{self.key}[{self.place(index)}]"
+
+    def broken(self, reason: str) -> FormatError:
+        """The error of the list as a whole."""
+        return FormatError(self.path, f"{self.key}: {reason}")
+
+    def error(self, index: int, name: str, reason: str) -> FormatError:
+        """The error of one row."""
+        return FormatError(self.path, f"{self.where(index)}{'.' + name if name else ''}: {reason}")
+
+    def refuse(self, bad: Iterable[int] | npt.NDArray[np.bool_], name: str, reason: Reason) -> None:
+        """Stop the pass if there are bad rows, given by number or by a flag each."""
+        rows = np.flatnonzero(bad).tolist() if isinstance(bad, np.ndarray) else list(bad)
+        if rows:
+            raise _BadRows(rows, name, reason)
+
+    def stop(self, bad: Iterable[int], name: str, reason: Reason) -> NoReturn:
+        """As `refuse`, where it is known that there are bad rows."""
+        raise _BadRows(list(bad), name, reason)
+
+    def objects(self, rows: Any) -> list[Row]:
+        """The rows, all of them objects."""
+        if type(rows) is not list:
+            raise self.broken(f"must be a list, got {kind_of(rows)}")
+        if set(map(type, rows)) - {dict}:
+            bad = (i for i, row in enumerate(rows) if type(row) is not dict)
+            self.stop(bad, "", lambda i: f"must be an object, got {kind_of(rows[i])}")
+        return rows
+
+    def values(self, rows: list[Row], name: str, types: set[type], expected: str) -> list[Any]:
+        """One value of each row, all of the types wanted."""
+        try:
+            values = list(map(itemgetter(name), rows))
+        except KeyError:
+            self.stop((i for i, row in enumerate(rows) if name not in row), name, lambda i: "is missing")
+        if set(map(type, values)) - types:
+            bad = (i for i, v in enumerate(values) if type(v) not in types)
+            said = lambda i: f"must be {expected}, got {kind_of(values[i])} ({str(values[i])[:60]!r})"  # noqa: E731
+            self.stop(bad, name, said)
+        return values
+
+    def distinct(self, values: Sequence[Any], name: str) -> None:
+        """No value twice; what comes second is the bad one."""
+        if len(set(values)) == len(values):
+            return
+        seen: dict[Any, int] = {}
+        twice = [i for i, value in enumerate(values) if seen.setdefault(value, i) != i]
+        self.stop(twice, name, lambda i: f"{values[i]!r} is used twice; {self.where(seen[values[i]])} has it too")
+
+    def finite(self, columns: dict[str, Column]) -> None:
+        """No NaN and no infinity in columns of numbers."""
+        for name, values in columns.items():
+            if values.dtype.kind == "f":
+                good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+                self.refuse(np.logical_not(good), name, lambda i: "must be a finite number")
+
+    def no_constants(self, rows: list[Row]) -> None:
+        """No NaN and no infinity however deep in a row."""
+        bad = (i for i, row in enumerate(rows) if has_constants(row))
+        self.refuse(bad, "", lambda i: "holds NaN or Infinity, which is no number in JSON")
+
+    def int64(self, values: list[int], name: str) -> Int:
+        """The values as an array."""
+        try:
+            return np.array(values, np.int64)
+        except OverflowError:
+            bad = (i for i, v in enumerate(values) if not -(2**63) <= v < 2**63)
+            self.stop(bad, name, lambda i: f"{values[i]} does not fit 64 bits")
+
+    def look_up(self, rows: list[Row], name: str, known: dict[Any, int], types: set[type], kind: str) -> Int:
+        """Position in ``known`` of each row's value."""
+        values = self.values(rows, name, types, "an integer" if types == {int} else "an integer or a string")
+        found = np.fromiter((known.get(v, -1) for v in values), np.int64, len(values))
+        self.refuse(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r}")
+        return found
+
+
+def sifted(check: Checker, rows: Any, build: Callable[[Any], Made], on_bad: OnBad) -> Made:
+    """``build(rows)`` with the rows left out that its checks find bad, each reported; or the first of them raised."""
+    while True:
+        try:
+            return build(rows)
+        except _BadRows as bad:
+            found = bad
+        for i in found.rows:
+            refuse(check.error(i, found.name, found.reason(i)), on_bad)
+        keep = np.ones(len(rows), bool)
+        keep[found.rows] = False
+        places = np.arange(len(rows)) if check.places is None else check.places
+        rows, check.places = list(itertools.compress(rows, keep)), places[keep]
+
+
+def has_constants(value: Any) -> bool:
+    """Whether a JSON value holds NaN or an infinity."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if type(value) is float:
+            if not math.isfinite(value):
+                return True
+        elif type(value) is list:
+            left.extend(value)
+        elif type(value) is dict:
+            left.extend(value.values())
+    return False

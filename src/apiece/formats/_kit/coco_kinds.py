@@ -1,0 +1,39 @@
+"""Which member of the COCO family a file is: instances, panoptic or LVIS."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from apiece.formats._kit.strict_json import first_keys, peek_json
+
+__all__ = ["kind_of_coco"]
+
+_FOREIGN = frozenset(["shapes", "items", "features"])
+_LVIS = frozenset(["neg_category_ids", "not_exhaustive_category_ids"])
+
+
+def kind_of_coco(path: Path) -> str | None:
+    """``"coco"``, ``"coco_panoptic"``, ``"lvis"`` or None, by the keys of the first entries; never raises."""
+    seen = peek_json(path)
+    if seen is None:
+        return None
+    opening, keys = seen
+    if opening == "[":
+        return "coco" if {"image_id", "category_id"} <= keys else None
+    if not {"images", "annotations"} & keys or _FOREIGN & keys:
+        return None
+    annotation = first_keys(path, "annotations")
+    if annotation and "segments_info" in annotation:
+        return "coco_panoptic"
+    image = first_keys(path, "images")
+    if image and _LVIS & image:
+        return "lvis"
+    if annotation is None and image is None:
+        return None  # other tools have these keys too, but no lists under them
+    if annotation and image:
+        return "coco"
+    # nothing is labelled, so that only categories tell
+    category = first_keys(path, "categories") or frozenset()
+    if not annotation and "isthing" in category:
+        return "coco_panoptic"
+    return "lvis" if not image and "frequency" in category else "coco"

@@ -1,0 +1,309 @@
+"""A COCO file as flat arrays: checked once, sorted by image, small to keep and to share, nothing decoded."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import FormatError
+from apiece.formats._kit.checked_rows import Checker, Row, has_constants, sifted
+from apiece.formats._kit.coco_segments import Segments
+from apiece.formats._kit.columns import Column, table
+from apiece.formats._kit.files import inside
+from apiece.formats._kit.strict_json import kind_of, load_json
+from apiece.formats.contract import OnBad
+
+__all__ = [
+    "Annotations",
+    "Document",
+    "Images",
+    "Table",
+    "flags",
+    "make_table",
+    "numbers",
+    "open_document",
+    "read_annotations",
+    "read_categories",
+    "read_images",
+    "read_table",
+    "scores_of",
+    "without_images",
+]
+
+Int = npt.NDArray[np.int64]
+_MAX_SIDE = 1 << 18
+_LARGEST = sys.float_info.max
+_ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")
+
+
+@dataclass(frozen=True)
+class Images:
+    """The ``images`` of a file, in file order."""
+
+    ids: tuple[int | str, ...]
+    names: Column
+    """StringDType."""
+    sizes: Int
+    """(M, 2): height, width."""
+    extras: dict[str, Column]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The annotations, in file order; ``order`` and ``offsets`` sort them by image."""
+
+    labels: Int
+    ids: Int
+    instance_ids: Int | None
+    """Ids that the writer kept apart because several images used the same ones; -1 is no marker, ``kept`` is."""
+    kept: npt.NDArray[np.bool_] | None
+    crowd: npt.NDArray[np.bool_]
+    area: npt.NDArray[np.float64] | None
+    """NaN where the file says none."""
+    bbox: npt.NDArray[np.float64] | None
+    """(N, 4) x, y, width, height."""
+    scores: npt.NDArray[np.float64] | None
+    segments: Segments
+    extras: dict[str, Column]
+    order: Int
+    """File positions, grouped by image."""
+    offsets: Int
+    """Image i has the annotations ``order[offsets[i]:offsets[i + 1]]``."""
+    places: Int | None = None
+    """Where each is in the file, if some were left out."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A whole file."""
+
+    path: Path
+    key: str
+    """What messages call an annotation's list: ``annotations``, or nothing for bare results."""
+    classes: tuple[str, ...]
+    images: Images
+    annotations: Annotations
+    header: dict[str, Any] = field(default_factory=dict)
+    """Every other top-level key, categories included."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A COCO-like file, parsed: the lists whose entries may be bad, and the rest."""
+
+    path: Path
+    images: Any
+    annotations: Any
+    header: dict[str, Any]
+    constants: bool
+    """Whether it holds NaN or Infinity, which the entries must be searched for."""
+
+
+def open_document(path: Path, on_bad: OnBad) -> Document:
+    """Parse a file.
+
+    Raises
+    ------
+    FormatError
+        if it is no JSON object with images, annotations and categories.
+    """
+    constants: list[str] | None = None if on_bad is None else []
+    document = load_json(path, constants)
+    if constants and not has_constants(document):
+        raise FormatError(path, f"holds {constants[0]}, which is no number in JSON, under a key that is there twice")
+    if type(document) is list:
+        raise FormatError(
+            path, "is a bare list of results, without images and classes; read it with read_results(path, truth)"
+        )
+    if type(document) is not dict:
+        raise FormatError(path, f"must be an object with images, annotations and categories, got {kind_of(document)}")
+    missing = [k for k in ("images", "annotations", "categories") if k not in document]
+    if missing:
+        raise FormatError(path, f"{' and '.join(missing)} missing at the top level; not a whole COCO instances file")
+    images, annotations = document.pop("images"), document.pop("annotations")
+    if constants and has_constants(document):
+        raise FormatError(path, f"holds {constants[0]} outside images and annotations, which is no number in JSON")
+    return Document(path, images, annotations, document, bool(constants))
+
+
+def read_table(path: Path, on_bad: OnBad = None) -> Table:
+    """Read and check a COCO data set, decoding no mask.
+
+    With ``on_bad``, annotations and images that break a rule are reported and left out, an image with its annotations.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    document = open_document(path, on_bad)
+    categories, classes = read_categories(path, document.header["categories"])
+    images = read_images(document, on_bad)
+    return make_table(document, classes, categories, images, on_bad)
+
+
+def make_table(
+    document: Document, classes: tuple[str, ...], categories: dict[Any, int], images: Images, on_bad: OnBad
+) -> Table:
+    """The whole file, annotations checked."""
+    check = Checker(document.path, "annotations")
+    rows = without_images(check, document, images)
+    annotations = read_annotations(check, rows, images, categories, on_bad, document.constants)
+    return Table(document.path, "annotations", classes, images, annotations, document.header)
+
+
+def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
+    """(label of each category's id, names); nothing can be read where they are wrong."""
+    check = Checker(path, "categories")
+
+    def build(rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
+        rows = check.objects(rows)
+        ids = check.values(rows, "id", {int}, "an integer")
+        names = check.values(rows, "name", {str}, "a string")
+        check.distinct(ids, "id")
+        check.distinct(names, "name")
+        return {v: i for i, v in enumerate(ids)}, tuple(names)
+
+    return sifted(check, rows, build, None)
+
+
+def read_images(document: Document, on_bad: OnBad, more: Callable[[Checker, list[Row]], None] | None = None) -> Images:
+    """Check the images; ``more`` checks what a format has beyond COCO."""
+    check = Checker(document.path, "images")
+
+    def build(rows: Any) -> Images:
+        rows = check.objects(rows)
+        if document.constants:
+            check.no_constants(rows)
+        ids = check.values(rows, "id", {int, str}, "an integer or a string")
+        check.distinct(ids, "id")
+        names = check.values(rows, "file_name", {str}, "a string")
+        reasons = {i: reason for i, reason in enumerate(map(inside, names)) if reason}
+        check.refuse(reasons, "file_name", reasons.__getitem__)
+        sizes = np.empty((len(rows), 2), np.int64)
+        for k, side in enumerate(("height", "width")):
+            values = check.values(rows, side, {int}, "an integer")
+            bad = [i for i, v in enumerate(values) if not 0 < v <= _MAX_SIDE]
+            check.refuse(bad, side, lambda i, values=values: f"must lie in 1 to {_MAX_SIDE}, got {values[i]}")  # type: ignore[misc]
+            sizes[:, k] = values
+        if more is not None:
+            more(check, rows)
+        extras = table(rows, ("id", "file_name", "height", "width"))
+        check.finite(extras)
+        return Images(tuple(ids), np.array(names, np.dtypes.StringDType()), sizes, extras)
+
+    return sifted(check, document.images, build, on_bad)
+
+
+def without_images(check: Checker, document: Document, images: Images) -> Any:
+    """The annotations, those of images that were reported and left out gone with them."""
+    rows = document.annotations
+    if len(images.ids) == len(document.images) or type(rows) is not list:
+        return rows
+    given = (row.get("id") for row in document.images if type(row) is dict)
+    lost = {i for i in given if type(i) in (int, str)} - set(images.ids)
+    keep = [type(row) is not dict or type(i := row.get("image_id")) not in (int, str) or i not in lost for row in rows]
+    check.places = np.flatnonzero(keep)
+    return list(itertools.compress(rows, keep))
+
+
+def read_annotations(
+    check: Checker, rows: Any, images: Images, categories: dict[Any, int], on_bad: OnBad, constants: bool = False
+) -> Annotations:
+    """Check the annotations (or, where the checker has no key, the results) of known images and categories."""
+    results = not check.key
+    positions = {v: i for i, v in enumerate(images.ids)}
+
+    def build(rows: Any) -> Annotations:
+        rows = check.objects(rows)
+        image = check.look_up(rows, "image_id", positions, {int, str}, "image")
+        labels = check.look_up(rows, "category_id", categories, {int}, "category")
+        # what has no mask first: where many boxes stand among masks, it is these
+        given = [row.get("segmentation") for row in rows]
+        segments = Segments.read(given, images.sizes[image], check)
+        ids = np.arange(1, len(rows) + 1)
+        if not results:
+            values = check.values(rows, "id", {int}, "an integer")
+            check.distinct(values, "id")
+            ids = check.int64(values, "id")
+        crowd = flags(check, rows, "iscrowd")
+        instance_ids, kept = _kept_ids(check, rows)
+        area = numbers(check, rows, "area", 1)
+        bbox = numbers(check, rows, "bbox", 4)
+        scores = scores_of(check, rows, needed=results)
+        extras = table(rows, _ANNOTATION) if set(itertools.chain.from_iterable(rows)) - set(_ANNOTATION) else {}
+        check.finite(extras)
+        if constants:
+            check.no_constants(rows)
+        order = np.argsort(image, kind="stable")
+        offsets = np.zeros(len(images.ids) + 1, np.int64)
+        np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
+        stated = (kept, crowd, area, bbox, scores, segments, extras)
+        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places)
+
+    return sifted(check, rows, build, on_bad)
+
+
+def flags(check: Checker, rows: list[Row], name: str) -> npt.NDArray[np.bool_]:
+    """A value of 0 or 1 of each row; 0 where there is none."""
+    values = [row.get(name, 0) for row in rows]
+    if set(map(type, values)) - {int, bool} or set(values) - {0, 1}:
+        bad = [i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1)]
+        check.stop(bad, name, lambda i: f"must be 0 or 1, got {values[i]!r}")
+    return np.array(values, bool)
+
+
+def _kept_ids(check: Checker, rows: list[Row]) -> tuple[Int | None, npt.NDArray[np.bool_] | None]:
+    kept = np.fromiter(("apiece_id" in row for row in rows), bool, len(rows))
+    if not kept.any():
+        return None, None
+    given = [row.get("apiece_id", 0) for row in rows]
+    bad = [i for i, v in enumerate(given) if type(v) is not int]
+    check.refuse(bad, "apiece_id", lambda i: f"must be an integer, got {kind_of(given[i])}")
+    return check.int64(given, "apiece_id"), kept
+
+
+def numbers(check: Checker, rows: list[Row], name: str, width: int) -> npt.NDArray[np.float64] | None:
+    """(N,) or (N, width) float64, NaN where the file says nothing; None if it never does."""
+    given = [row.get(name) for row in rows]
+    empty = [v is None or v == [] for v in given]
+    if all(empty):
+        return None
+    blank: Any = np.nan if width == 1 else [np.nan] * width
+    values: list[Any] = [blank if e else v for v, e in zip(given, empty, strict=True)]
+    rule = "a finite number" if width == 1 else f"{width} finite numbers"
+    flat = values if width == 1 else list(itertools.chain.from_iterable(v if type(v) is list else [v] for v in values))
+    if set(map(type, flat)) - {int, float} or len(flat) != width * len(rows):
+        bad = (i for i, v in enumerate(values) if not _is_row(v, width))
+        check.stop(bad, name, lambda i: f"must be {rule}, got {str(given[i])[:60]}")
+    try:
+        array = np.array(flat, np.float64).reshape(len(rows), -1)
+    except OverflowError:
+        bad = (i for i, v in enumerate(values) if any(abs(n) > _LARGEST for n in (v if type(v) is list else [v])))
+        check.stop(bad, name, lambda i: "is too large a number")
+    wrong = ~(np.isfinite(array).all(1) | np.array(empty))
+    check.refuse(wrong, name, lambda i: f"must be {rule}, got {given[i]}")
+    return array[:, 0] if width == 1 else array
+
+
+def _is_row(value: Any, width: int) -> bool:
+    if width == 1:
+        return type(value) in (int, float)
+    return type(value) is list and len(value) == width and all(type(v) in (int, float) for v in value)
+
+
+def scores_of(check: Checker, rows: list[Row], needed: bool = False) -> npt.NDArray[np.float64] | None:
+    """The scores, of every row or of none."""
+    if not needed and not any("score" in row for row in rows):
+        return None
+    values = check.values(rows, "score", {int, float}, "a number")
+    bad = (i for i, v in enumerate(values) if not abs(v) <= _LARGEST)
+    check.refuse(bad, "score", lambda i: f"must be a finite number, got {values[i]}")
+    return np.array(values, np.float64)

@@ -1,0 +1,257 @@
+"""Write COCO instances: annotations stream through a temporary file, masks are encoded many at a time."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from apiece.core.boxes import to_xywh
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.files import atomic_file
+from apiece.formats._kit.strict_json import dump_json
+from apiece.formats.contract import Record
+
+__all__ = ["Dialect", "ImageTable", "categories_of", "write", "write_coco"]
+
+_AT_ONCE = 512  # instances encoded together
+_WINDOW = 256
+_OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
+_CROWD = (', "iscrowd": 0', ', "iscrowd": 1')
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What a format that is COCO but for a few keys writes otherwise."""
+
+    image: Callable[[Mapping[str, Any], set[int], str], Mapping[str, Any]] | None = None
+    """``(attributes, category ids, what messages call the image)`` to the attributes that are written."""
+    categories: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None
+    """The categories as they are written when all images have been."""
+    crowd: bool = True
+    """Whether ``iscrowd`` is written."""
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one COCO file; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images with one id.
+    LossyFormatError
+        for attribute values that JSON cannot hold.
+    """
+    write_coco(records, path, classes, metadata.get("coco", {}), Dialect())
+
+
+def write_coco(
+    records: Iterable[Record], path: Path, classes: tuple[str, ...], said: Mapping[str, Any], dialect: Dialect
+) -> None:
+    """As `write`; ``said`` is what the file itself says, categories included."""
+    header = {k: v for k, v in said.items() if k != "categories"}
+    categories = categories_of(classes, said.get("categories", ()))
+    writer = _Writer(path, [c["id"] for c in categories], dialect)
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write("{")
+        for name, value in header.items():
+            out.write(f"{json.dumps(name)}: {dump_json(path, value, name)},\n")
+        if dialect.categories is None:
+            out.write(f'"categories": {dump_json(path, categories, "categories")},\n')
+        out.write('"annotations": [')
+        for batch in _batches(records):
+            writer.annotations(out, batch)
+        out.write('\n],\n"images": [')
+        for i, line in enumerate(writer.images.lines):
+            out.write(("\n" if i == 0 else ",\n") + line)
+        out.write("\n]")
+        if dialect.categories is not None:
+            out.write(f',\n"categories": {dump_json(path, dialect.categories(categories), "categories")}')
+        out.write("}\n")
+
+
+def categories_of(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One category per class: the entry it had in the file it came from, or the next free id."""
+    by_name = {c["name"]: dict(c) for c in known}
+    used = {by_name[name]["id"] for name in classes if name in by_name}
+    free = (i for i in itertools.count(1) if i not in used)
+    return [by_name.get(name) or {"id": next(free), "name": name} for name in classes]
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    count = 0
+    for record in records:
+        batch.append(record)
+        count += len(record[1])
+        if count >= _AT_ONCE or len(batch) >= _WINDOW:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
+
+
+@dataclass
+class _Ids:
+    """Hands out numbers that are not in use."""
+
+    used: set[Any] = field(default_factory=set)
+    last: int = 0
+
+    def free(self, count: int) -> list[int]:
+        found: list[int] = []
+        while len(found) < count:
+            self.last += 1
+            if self.last not in self.used:
+                found.append(self.last)
+        self.used.update(found)
+        return found
+
+    def claim(self, wanted: list[Any]) -> bool:
+        """Take all of them, or none if one is taken or occurs twice."""
+        distinct = set(wanted)
+        if len(distinct) < len(wanted) or not self.used.isdisjoint(distinct):
+            return False
+        self.used |= distinct
+        return True
+
+
+@dataclass
+class ImageTable:
+    """What is written under ``images``."""
+
+    path: Path
+    lines: list[str] = field(default_factory=list)
+    """An entry each, as JSON."""
+    _ids: _Ids = field(default_factory=_Ids)
+
+    def add(self, ref: ImageRef, size: tuple[int, int], extras: Mapping[str, Any]) -> int | str:
+        """Note an image of (height, width) and its further values; the id it has in the file.
+
+        Raises
+        ------
+        FormatError
+            if its id is another's already.
+        LossyFormatError
+            for values that JSON cannot hold.
+        """
+        number: int | str = self._ids.free(1)[0] if ref.id is None else ref.id
+        if ref.id is not None and not self._ids.claim([number]):
+            raise FormatError(self.path, f"image {ref.name!r}: id {number!r} is another image's already")
+        entry = {"id": number, "file_name": ref.name, "height": size[0], "width": size[1]}
+        entry |= {k: v for k, v in extras.items() if k not in entry}
+        self.lines.append(dump_json(self.path, entry, f"image {ref.name!r}"))
+        return number
+
+
+class _Writer:
+    def __init__(self, path: Path, category_ids: list[int], dialect: Dialect) -> None:
+        self.path, self.category_ids, self.dialect = path, category_ids, dialect
+        self.known = set(category_ids)
+        self.images, self.ids = ImageTable(path), _Ids()
+        self.begun = False
+
+    def annotations(self, out: IO[str], batch: list[Record]) -> None:
+        image_ids = [self._image(ref, instances) for ref, instances in batch]
+        encoded = _encode([instances.masks for _, instances in batch])
+        for (ref, instances), image_id, masks in zip(batch, image_ids, encoded, strict=True):
+            if len(instances):
+                lines = self._lines(ref, instances, image_id, masks)
+                out.write(("," if self.begun else "") + "\n" + ",\n".join(lines))
+                self.begun = True
+
+    def _image(self, ref: ImageRef, instances: Instances) -> str:
+        """Note the image; its id as JSON."""
+        extras = ref.attributes
+        if self.dialect.image is not None:
+            extras = self.dialect.image(extras, self.known, f"image {ref.name!r}")
+        number = self.images.add(ref, instances.size, extras)
+        return str(number) if type(number) is int else json.dumps(number)
+
+    def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:
+        height, width = instances.size
+        head = f'"image_id": {image_id}, "category_id": '
+        shape = f', "segmentation": {{"size": [{height}, {width}], "counts": "'
+        numbers, own = self._numbers(instances)
+        categories = [self.category_ids[i] for i in instances.labels.tolist()]
+        areas, boxes = self._stated(ref, instances, "area", ()), self._stated(ref, instances, "bbox", (4,))
+        tails = [""] * len(instances)
+        if self.dialect.crowd:
+            tails = [_CROWD[c] for c in instances.crowd.tolist()]
+        if instances.scores is not None:
+            if not np.isfinite(instances.scores).all():
+                raise LossyFormatError(self.path, f"image {ref.name!r}: JSON cannot hold an infinite score")
+            tails = [f'{t}, "score": {s!r}' for t, s in zip(tails, instances.scores.tolist(), strict=True)]
+        for name, values in itertools.chain(own, self._extras(ref, instances)):
+            key = json.dumps(name)
+            tails = [t if v is None else f"{t}, {key}: {v}" for t, v in zip(tails, values, strict=True)]
+        rows = zip(numbers, categories, masks.texts, areas or masks.areas, boxes or masks.boxes, tails, strict=True)
+        for number, category, text, area, box, tail in rows:
+            text = text.replace("\\", "\\\\")
+            yield f'{{"id": {number}, {head}{category}{shape}{text}"}}, "area": {area}, "bbox": {box}{tail}}}'
+
+    def _numbers(self, instances: Instances) -> tuple[list[int], list[tuple[str, list[Any]]]]:
+        """Annotation ids, and the instances' own ids where those could not serve."""
+        if instances.ids is None:
+            return self.ids.free(len(instances)), []
+        wanted = instances.ids.tolist()
+        if self.ids.claim(wanted):
+            return wanted, []
+        return self.ids.free(len(instances)), [("apiece_id", wanted)]
+
+    def _stated(self, ref: ImageRef, instances: Instances, name: str, shape: tuple[int, ...]) -> list[Any] | None:
+        """The area or box that was kept beside the masks because a file said other than they do."""
+        values = instances.attributes.get(name)
+        if values is None:
+            return None
+        if values.shape != (len(instances), *shape) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+            where, expected = f"image {ref.name!r}: attribute {name!r}", (len(instances), *shape)
+            raise FormatError(self.path, f"{where} must be finite numbers of shape {expected}")
+        return list(values.tolist())
+
+    def _extras(self, ref: ImageRef, instances: Instances) -> Iterator[tuple[str, list[Any]]]:
+        """Every further attribute as JSON texts; None where it is absent."""
+        for name, values in instances.attributes.items():
+            if name in ("area", "bbox"):
+                continue
+            where = f"image {ref.name!r}, attribute {name!r}"
+            if name in _OWN:
+                raise LossyFormatError(self.path, f"{where} is a key of COCO's own; rename it")
+            yield name, [None if v is None else dump_json(self.path, v, where) for v in values.tolist()]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """What is written of each mask of one image."""
+
+    texts: list[str]
+    """Compressed RLE."""
+    areas: list[int]
+    boxes: list[list[int]]
+    """x, y, width, height."""
+
+
+def _encode(masks: list[Masks]) -> list[_Encoded]:
+    """Masks of one size are encoded together."""
+    found = [_Encoded([], [], []) for _ in masks]
+    groups: dict[tuple[int, int], list[int]] = {}
+    for k, m in enumerate(masks):
+        groups.setdefault(m.size, []).append(k)
+    for members in groups.values():
+        joined = Masks.concatenate([masks[k] for k in members])
+        texts = [rle["counts"] for rle in joined.to_coco()]
+        # boxes of pixels are whole; as integers they are shorter, and faster to write
+        areas, rows = joined.area.tolist(), to_xywh(joined.boxes).astype(np.int64).tolist()
+        ends = itertools.accumulate(len(masks[k]) for k in members)
+        for k, end in zip(members, ends, strict=True):
+            part = slice(end - len(masks[k]), end)
+            found[k] = _Encoded(texts[part], areas[part], rows[part])
+    return found

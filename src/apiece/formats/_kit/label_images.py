@@ -1,0 +1,263 @@
+"""Integer rasters: PNG and TIFF label images read exactly and strictly, written at the smallest depth that fits."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image as Pillow
+from PIL.PngImagePlugin import PngInfo
+
+from apiece.errors import FormatError, ImageError
+from apiece.images import check_directories
+
+__all__ = [
+    "RASTER_SUFFIXES",
+    "check_chunks",
+    "is_label_raster",
+    "note_of",
+    "read_raster",
+    "stack_pages",
+    "write_raster",
+]
+
+RASTER_SUFFIXES = (".png", ".tif", ".tiff")
+_MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
+_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
+_INFLATION_TIFF = 30_000  # zstd and lzma can
+_MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I": np.int32}
+_NOTE = "apiece"
+_COLOUR = (
+    "is a colour image; a label map has one channel, whose value is the object's number. "
+    "If colours stand for objects, convert them to numbers first"
+)
+
+
+@contextmanager
+def _failures(path: Path) -> Iterator[None]:
+    """Whatever a decoder raises on a broken file, as one error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn where they go on; what matters is checked here
+            yield
+    except FormatError:
+        raise
+    except ImageError as error:
+        raise FormatError(path, error.reason) from None
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror or error}") from None
+    except Exception as error:
+        # decoders of broken files raise nearly anything: SyntaxError, struct.error, KeyError, zlib.error ...
+        raise FormatError(path, f"is damaged or no image of its kind ({type(error).__name__}: {error})") from error
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as f:
+        return f.read(4)[:2] in (b"II", b"MM")
+
+
+def read_raster(path: Path, page: int | None = None) -> npt.NDArray[Any]:
+    """A label image: integers of shape (height, width), none negative; ``page`` of those of a stack.
+
+    Raises
+    ------
+    FormatError
+        for colour, floats, stacks, negative values, broken or oversized files.
+    """
+    try:
+        with _failures(path):
+            array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
+    except FormatError as error:
+        if page is None:
+            raise
+        raise FormatError(path, f"plane {page}: {error.reason}") from error
+    if not array.size:
+        raise FormatError(path, f"has {array.shape[0]} x {array.shape[1]} pixels: there is nothing in it")
+    if array.dtype.kind == "i" and array.size and array.min() < 0:
+        raise FormatError(path, f"holds the negative value {array.min()}; objects count from 1, 0 is background")
+    return array
+
+
+def _read_pillow(path: Path) -> npt.NDArray[Any]:
+    with Pillow.open(path) as image:
+        if image.format != "PNG":
+            raise FormatError(path, f"is a {image.format} file; label maps are PNG or TIFF, which keep every value")
+        if image.mode not in _MODES:
+            raise FormatError(path, _COLOUR if image.mode != "F" else "holds floats; save it as 16 or 32 bit integers")
+        dtype = np.dtype(_MODES[image.mode])
+        with path.open("rb") as file:
+            bits = file.read(25)[24]  # per pixel, as stored: 1, 2, 4, 8 or 16
+        _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, bits / 8, _INFLATION)
+        check_chunks(path)
+        image.load()
+        return np.array(image).astype(dtype, copy=False)
+
+
+def check_chunks(path: Path) -> None:
+    """Follow a PNG's chunks to its end, without reading them: the decoder is content once it has the last row.
+
+    A chunk that claims gigabytes would be given them before anything is read. What is behind the end says nothing.
+
+    Raises
+    ------
+    FormatError
+        if a chunk or the end is not in the file.
+    """
+    at, size = 8, path.stat().st_size
+    with path.open("rb") as file:
+        while at + 12 <= size:
+            file.seek(at)
+            head = file.read(8)
+            at += 12 + int.from_bytes(head[:4], "big")
+            if head[4:] == b"IEND" and at <= size:
+                return
+    raise FormatError(path, "is cut short: it has no end")
+
+
+def stack_pages(path: Path) -> int:
+    """Planes of a TIFF that says they are slices (Z) or frames (T) of one stack; 1 for any other file; never raises."""
+    try:
+        with _failures(path):
+            if not _is_tiff(path):
+                return 1
+            check_directories(path)
+            with tifffile.TiffFile(path) as file:
+                return len(_planes(file)) or 1
+    except FormatError:
+        return 1
+
+
+def _planes(file: tifffile.TiffFile) -> range:
+    """Places of the planes of a stack in its one series; empty if it is none, or pages could mean anything else."""
+    series = [s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced]
+    if len(series) != 1 or series[0].is_multifile:
+        return range(0)
+    long = {axis: n for axis, n in zip(str(series[0].axes), series[0].shape, strict=True) if n > 1}
+    lead = [axis for axis in str(series[0].axes) if axis in "TZ" and axis in long]
+    if not lead or set(long) - {*lead, "Y", "X"}:
+        return range(0)
+    count = int(np.prod([long[axis] for axis in lead]))
+    height, width = series[0].keyframe.imagelength, series[0].keyframe.imagewidth
+    sized = int(np.prod(series[0].shape)) == count * height * width  # one plane for each directory
+    return range(count if sized else 0)
+
+
+def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
+    check_directories(path)
+    with tifffile.TiffFile(path) as file:
+        planes = _planes(file) if number is not None else range(0)
+        if number is not None and number not in planes:
+            raise FormatError(path, f"is not there; it is a stack of {len(planes)}")
+        if number is None and len(_planes(file)) > 1:
+            raise FormatError(path, f"is a stack of {len(_planes(file))} planes, where one label map is expected")
+        if number is None and len(file.pages) != 1:
+            raise FormatError(
+                path,
+                f"has {len(file.pages)} pages, and does not say that they are slices or frames; a label map is one "
+                f"plane: save one for each, or a stack with axes ZYX or TYX",
+            )
+        if number is not None:
+            return _plane(path, file, number)
+        page = file.pages.first
+        shape = tuple(n for n in page.shape if n != 1) if len(page.shape) > 2 else page.shape
+        if len(shape) > 2 or page.samplesperpixel > 1:
+            raise FormatError(path, _COLOUR)
+        _check_kind(path, page)
+        stored = sum(page.databytecounts)
+        if stored > path.stat().st_size:
+            raise FormatError(path, "is cut short: it refers to more data than it has")
+        inflation = 1 if page.compression == 1 else _INFLATION_TIFF
+        _check_claim(path, int(np.prod(page.shape)), stored, page.bitspersample / 8, inflation)
+        array = np.asarray(page.asarray()).reshape(page.imagelength, page.imagewidth)
+        return array.view(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _plane(path: Path, file: tifffile.TiffFile, number: int) -> npt.NDArray[Any]:
+    """One plane of a stack, and no more of the file than that."""
+    (series,) = (s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced)
+    key, whole = series.keyframe, path.stat().st_size
+    _check_kind(path, key)
+    pixels = int(key.imagelength) * int(key.imagewidth)
+    if len(series.pages) == 1:  # ImageJ writes one directory for the whole stack
+        dtype = np.dtype(file.byteorder + key.dtype.char)
+        start = -1 if series.dataoffset is None else int(series.dataoffset) + number * pixels * dtype.itemsize
+        if start < 0 or start + pixels * dtype.itemsize > whole:
+            raise FormatError(path, "is cut short: it is not in the file")
+        array = np.fromfile(path, dtype, pixels, offset=start).astype(dtype.newbyteorder("="))
+        return array.reshape(key.imagelength, key.imagewidth)
+    page = series.pages[number]
+    if page is None:
+        raise FormatError(path, "is cut short: it is not in the file")
+    stored = sum(page.databytecounts)
+    if max(a + n for a, n in zip(page.dataoffsets, page.databytecounts, strict=True)) > whole:
+        raise FormatError(path, "is cut short: it is not wholly in the file")
+    _check_claim(path, pixels, stored, key.bitspersample / 8, 1 if key.compression == 1 else _INFLATION_TIFF)
+    array = np.asarray(page.asarray()).reshape(key.imagelength, key.imagewidth)
+    return array.view(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
+    if page.dtype is None or page.dtype.kind not in "buif":
+        raise FormatError(path, f"holds values of a kind ({page.dtype}) that cannot be read")
+    if page.dtype.kind == "f":
+        raise FormatError(path, "holds floats; a label map holds integers: save it as uint16 or uint32")
+
+
+def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflation: int) -> None:
+    if pixels > _MAX_PIXELS:
+        raise FormatError(path, f"claims {pixels} pixels; label maps up to {_MAX_PIXELS} are read in one piece")
+    if pixels * min(itemsize, 1) > stored * inflation + 65536:
+        raise FormatError(path, f"claims {pixels} pixels, which its {stored} bytes cannot hold; it is cut short")
+
+
+def is_label_raster(path: Path) -> bool:
+    """Whether a file is a PNG or TIFF with one channel of integers, by its header; never raises."""
+    try:
+        with _failures(path):
+            if _is_tiff(path):
+                with tifffile.TiffFile(path) as file:
+                    page = file.pages.first
+                    return page.samplesperpixel == 1 and page.dtype is not None and page.dtype.kind in "bui"
+            with Pillow.open(path) as image:
+                return image.format == "PNG" and image.mode in _MODES
+    except FormatError:
+        return False
+
+
+def note_of(path: Path) -> dict[str, Any] | None:
+    """The note that `write_raster` left in a file; None if there is none; never raises."""
+    try:
+        with _failures(path):
+            if _is_tiff(path):
+                with tifffile.TiffFile(path) as file:
+                    text = file.pages.first.description
+            else:
+                with Pillow.open(path) as image:
+                    text = str(image.info.get(_NOTE, ""))
+            if not text.startswith("{"):
+                return None
+            note = json.loads(text)
+            return note if isinstance(note, dict) and _NOTE in note else None
+    except FormatError:
+        return None
+
+
+def write_raster(array: npt.NDArray[Any], path: Path, suffix: str, note: dict[str, Any]) -> None:
+    """Write an unsigned label image as PNG (8 or 16 bit) or TIFF (also 32 bit) with a note that tells what it is.
+
+    ``suffix`` says which of them, as ``path`` may be a temporary name.
+    """
+    text = json.dumps({_NOTE: "label map"} | note)
+    if suffix.lower() == ".png":
+        info = PngInfo()
+        info.add_text(_NOTE, text)
+        Pillow.fromarray(array).save(path, format="PNG", pnginfo=info)
+    else:
+        tifffile.imwrite(path, array, compression="zlib", predictor=True, description=text, metadata=None)

@@ -1,0 +1,204 @@
+"""COCO panoptic: JSON and a folder of PNG whose colours are ids (https://cocodataset.org/#format-data, panoptic).
+
+Each pixel belongs to one segment at most: its id is R + 256 G + 65536 B; 0 is void. The JSON lists the segments of each
+image: id, category, crowd. Categories are things (``isthing`` 1: a segment per object) or stuff (0: a segment per
+class); both come as instances, and ``LabelSet.metadata["coco_panoptic"]["categories"]`` says which is which. The folder
+lies beside the JSON and has its name without ending: ``panoptic_val2017.json``, ``panoptic_val2017/``.
+
+Instances have ``attributes["area"]`` and ``["bbox"]`` (x, y, width, height) only where the file states others than the
+pixels give. A segment without a pixel and a colour without a segment are errors.
+
+Written: for a path that ends in ``.json`` that file and the folder, else a folder that holds ``panoptic.json`` and
+``panoptic/``. Instances without ids are numbered from 1. A class that no category is known of becomes a thing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from apiece.core.boxes import to_xywh
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.coco_kinds import kind_of_coco
+from apiece.formats._kit.coco_table import open_document, read_categories, read_images
+from apiece.formats._kit.coco_write import ImageTable, categories_of
+from apiece.formats._kit.files import atomic_file, atomic_folder, pick_folder
+from apiece.formats._kit.strict_json import dump_json
+from apiece.formats.coco_panoptic._read import HIGHEST, PanopticSet, read_segments
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+
+__all__ = ["FORMAT"]
+
+_OWN = frozenset(["id", "category_id", "iscrowd", "score"])
+_STATED: tuple[tuple[str, tuple[int, ...]], ...] = (("area", ()), ("bbox", (4,)))
+
+
+def detect(path: Path) -> bool:
+    """Whether this is JSON whose annotations have ``segments_info``, or a folder with such a ``*panoptic*.json``."""
+    try:
+        if path.is_dir():
+            return any(kind_of_coco(p) == "coco_panoptic" for p in path.glob("*panoptic*.json"))
+        return kind_of_coco(path) == "coco_panoptic"
+    except OSError:
+        return False
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
+    """Open a panoptic file, or a folder with one.
+
+    With ``on_bad`` every PNG is decoded once now, so that ``refs`` names no image whose file is broken.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    if path.is_dir():
+        path = _only(path)
+    document = open_document(path, on_bad)
+    categories, classes = read_categories(path, document.header["categories"])
+    found = read_images(document, on_bad)
+    segments = read_segments(document, found, categories, on_bad)
+    pngs = pick_folder((n for n in segments.files.tolist() if n), [path.with_suffix(""), path.parent])
+    around = [path.parent, path.parent / "images", path.parent.parent, path.parent.parent / "images"]
+    folder = images or pick_folder(iter(found.names.tolist()), around)
+    opened = PanopticSet(path, classes, document.header, found, segments, folder, pngs, on_bad)
+    if on_bad is None:
+        return opened
+    whole = tuple(i for i in range(len(opened)) if _is_whole(opened, i, on_bad))
+    return PanopticSet(path, classes, document.header, found, segments, folder, pngs, on_bad, whole)
+
+
+def _only(folder: Path) -> Path:
+    files = [p for p in sorted(folder.glob("*panoptic*.json")) if kind_of_coco(p) == "coco_panoptic"]
+    if len(files) != 1:
+        names = ", ".join(p.name for p in files[:5]) or "none"
+        raise FormatError(folder, f"must hold one *panoptic*.json to be read as a folder ({names}); name the file")
+    return files[0]
+
+
+def _is_whole(labels: PanopticSet, row: int, on_bad: OnBad) -> bool:
+    try:
+        labels.id_map(row)
+    except FormatError as error:
+        refuse(error, on_bad)
+        return False
+    return True
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write the JSON file and the folder of PNG; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images with one id or PNG, or a folder with something in it.
+    LossyFormatError
+        for attribute values that JSON cannot hold.
+    """
+    said = metadata.get("coco_panoptic", {})
+    categories = [
+        c if "isthing" in c else c | {"isthing": 1} for c in categories_of(classes, said.get("categories", ()))
+    ]
+    header = {k: v for k, v in said.items() if k != "categories"} | {"categories": categories}
+    with contextlib.ExitStack() as stack:
+        if path.suffix.lower() == ".json":
+            target = stack.enter_context(atomic_file(path))
+            pngs = stack.enter_context(atomic_folder(path.with_suffix("")))
+        else:
+            folder = stack.enter_context(atomic_folder(path))
+            target, pngs = folder / "panoptic.json", folder / "panoptic"
+            pngs.mkdir()
+        writer = _Writer(path, pngs, [c["id"] for c in categories])
+        with target.open("w", encoding="utf-8", newline="\n") as out:
+            out.write("{")
+            for name, value in header.items():
+                out.write(f"{json.dumps(name)}: {dump_json(path, value, name)},\n")
+            out.write('"annotations": [')
+            for i, (ref, instances) in enumerate(records):
+                out.write(("," if i else "") + "\n" + writer.annotation(ref, instances))
+            out.write('\n],\n"images": [\n' + ",\n".join(writer.images.lines) + "\n]}\n")
+
+
+class _Writer:
+    def __init__(self, path: Path, pngs: Path, category_ids: list[int]) -> None:
+        self.path, self.pngs, self.category_ids = path, pngs, category_ids
+        self.images = ImageTable(path)
+        self.files: dict[str, str] = {}
+
+    def annotation(self, ref: ImageRef, instances: Instances) -> str:
+        """Write the PNG, note the image; the annotation as JSON."""
+        number, file = self.images.add(ref, instances.size, ref.attributes), self._file(ref)
+        ids = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
+        if len(ids) and int(ids.max()) > HIGHEST:
+            raise LossyFormatError(self.path, f"image {ref.name!r}: {len(ids)} instances need more than {HIGHEST} ids")
+        target = self.pngs / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        painted = instances.masks.to_label_map(ids, np.int64)
+        Pillow.fromarray(np.stack([painted & 255, painted >> 8 & 255, painted >> 16], -1).astype(np.uint8)).save(
+            target, format="PNG"
+        )
+        entry = {"image_id": number, "file_name": file, "segments_info": self._segments(ref, instances, ids)}
+        return dump_json(self.path, entry, f"image {ref.name!r}")
+
+    def _file(self, ref: ImageRef) -> str:
+        name = PurePosixPath(ref.name.replace("\\", "/"))
+        if any(part.startswith(".") for part in name.parts):
+            raise FormatError(self.path, f"{ref.name!r} would be a hidden file; rename the image")
+        file = name.with_suffix(".png").as_posix()
+        if file in self.files:
+            raise FormatError(self.path, f"images {self.files[file]!r} and {ref.name!r} would share a PNG; rename one")
+        self.files[file] = ref.name
+        return file
+
+    def _segments(self, ref: ImageRef, instances: Instances, ids: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+        columns: dict[str, list[Any]] = {
+            "id": ids.tolist(),
+            "category_id": [self.category_ids[i] for i in instances.labels.tolist()],
+            "iscrowd": instances.crowd.astype(int).tolist(),
+            "area": instances.masks.area.tolist(),
+            "bbox": to_xywh(instances.boxes).astype(np.int64).tolist(),
+        }
+        if instances.scores is not None:
+            columns["score"] = instances.scores.tolist()
+        for name, shape in _STATED:
+            values = instances.attributes.get(name)
+            if values is not None:
+                if values.shape != (len(instances), *shape) or values.dtype.kind not in "iuf":
+                    where, expected = f"image {ref.name!r}: attribute {name!r}", (len(instances), *shape)
+                    raise FormatError(self.path, f"{where} must be numbers of shape {expected}")
+                columns[name] = values.tolist()
+        for name, values in instances.attributes.items():
+            if name in _OWN:
+                reason = f"image {ref.name!r}, attribute {name!r} is a key of the format's own; rename it"
+                raise LossyFormatError(self.path, reason)
+            columns.setdefault(name, values.tolist())
+        rows: Iterator[tuple[Any, ...]] = zip(*columns.values(), strict=True)
+        return [{k: v for k, v in zip(columns, row, strict=True) if v is not None} for row in rows]
+
+
+FORMAT = LabelFormat(
+    summary="COCO panoptic: a PNG of ids per image and a JSON of their classes; no overlap",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        holes=True,
+        parts=True,
+        classes=True,
+        ids=True,
+        id_range=(1, HIGHEST),
+        scores=True,
+        crowd=True,
+        attributes=True,
+    ),
+)

@@ -1,0 +1,277 @@
+"""COCO panoptic, read: the checked table of segments, and the colour images whose colours are their ids."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from apiece.core.boxes import to_xywh
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError
+from apiece.formats._kit.checked_rows import Checker, Row, sifted
+from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, without_images
+from apiece.formats._kit.columns import Column, plain, table, take
+from apiece.formats._kit.files import inside
+from apiece.formats._kit.label_images import check_chunks
+from apiece.formats.contract import OnBad, Record, each, refuse
+
+__all__ = ["HIGHEST", "PanopticSet", "Segments", "read_segments"]
+
+Int = npt.NDArray[np.int64]
+HIGHEST = 256**3 - 1
+"""The largest id that three channels hold."""
+_OWN = ("id", "category_id", "iscrowd", "area", "bbox", "score")
+_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
+
+
+@dataclass(frozen=True)
+class Segments:
+    """The segments of all images, in file order; ``order`` and ``offsets`` sort them by image."""
+
+    files: Column
+    """PNG of each image, as the file spells it; empty for an image without annotation."""
+    ids: Int
+    labels: Int
+    crowd: npt.NDArray[np.bool_]
+    area: npt.NDArray[np.float64] | None
+    bbox: npt.NDArray[np.float64] | None
+    scores: npt.NDArray[np.float64] | None
+    extras: dict[str, Column]
+    order: Int
+    offsets: Int
+
+
+class _SegmentChecker(Checker):
+    """Names a segment by annotation and place in it."""
+
+    def __init__(self, path: Path, owner: Int, within: Int) -> None:
+        super().__init__(path, "annotations")
+        self.owner, self.within = owner, within
+
+    def where(self, index: int) -> str:
+        place = self.place(index)
+        return f"annotations[{self.owner[place]}].segments_info[{self.within[place]}]"
+
+
+def read_segments(document: Document, images: Images, categories: Mapping[Any, int], on_bad: OnBad) -> Segments:
+    """Check annotations, then the segments of all of them."""
+    check = Checker(document.path, "annotations")
+    positions = {v: i for i, v in enumerate(images.ids)}
+
+    def annotations(rows: Any) -> tuple[list[Row], Int]:
+        rows = check.objects(rows)
+        image = check.look_up(rows, "image_id", positions, {int, str}, "image")
+        check.distinct(image.tolist(), "image_id")
+        names = check.values(rows, "file_name", {str}, "a string")
+        reasons = {i: reason for i, reason in enumerate(map(inside, names)) if reason}
+        check.refuse(reasons, "file_name", reasons.__getitem__)
+        check.values(rows, "segments_info", {list}, "a list")
+        return rows, image
+
+    rows, image = sifted(check, without_images(check, document, images), annotations, on_bad)
+    counts = np.array([len(row["segments_info"]) for row in rows], np.int64)
+    places = np.arange(len(rows)) if check.places is None else check.places
+    within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+    segment_check = _SegmentChecker(document.path, np.repeat(places, counts), within)
+    files = np.full(len(images.ids), "", np.dtypes.StringDType())
+    files[image] = np.array([row["file_name"] for row in rows], np.dtypes.StringDType())
+    of = np.repeat(image, counts)
+    return _segments(segment_check, rows, of, files, dict(categories), on_bad, document.constants)
+
+
+def _segments(
+    check: _SegmentChecker,
+    annotations: list[Row],
+    of: Int,
+    files: Column,
+    categories: dict[Any, int],
+    on_bad: OnBad,
+    constants: bool,
+) -> Segments:
+    def build(rows: Any) -> Segments:
+        rows = check.objects(rows)
+        image = of if check.places is None else of[check.places]
+        ids = check.int64(check.values(rows, "id", {int}, "an integer"), "id")
+        wrong = (ids < 1) | (ids > HIGHEST)
+        check.refuse(wrong, "id", lambda i: f"must lie in 1 to {HIGHEST}, what a colour holds; got {ids[i]}")
+        check.refuse(_repeated(image, ids), "id", lambda i: f"{ids[i]} is used twice on this image")
+        labels = check.look_up(rows, "category_id", categories, {int}, "category")
+        crowd = flags(check, rows, "iscrowd")
+        area, bbox = numbers(check, rows, "area", 1), numbers(check, rows, "bbox", 4)
+        scores = scores_of(check, rows)
+        extras = table(rows, _OWN) if set(itertools.chain.from_iterable(rows)) - set(_OWN) else {}
+        check.finite(extras)
+        if constants:
+            check.no_constants(rows)
+        offsets = np.zeros(len(files) + 1, np.int64)
+        np.cumsum(np.bincount(image, minlength=len(files)), out=offsets[1:])
+        order = np.argsort(image, kind="stable")
+        return Segments(files, ids, labels, crowd, area, bbox, scores, extras, order, offsets)
+
+    rows = list(itertools.chain.from_iterable(row["segments_info"] for row in annotations))
+    return sifted(check, rows, build, on_bad)
+
+
+def _repeated(image: Int, ids: Int) -> npt.NDArray[np.bool_]:
+    """All but the first of those that share image and id."""
+    bad = np.ones(len(ids), bool)
+    bad[np.unique(image * (HIGHEST + 1) + ids, return_index=True)[1]] = False
+    return bad
+
+
+@dataclass(frozen=True)
+class PanopticSet:
+    """A COCO panoptic file, opened: a `LabelSet`. Its PNG files are read when an item is asked for."""
+
+    path: Path
+    """The JSON file."""
+    classes: tuple[str, ...]
+    header: Mapping[str, Any]
+    images: Images
+    segments: Segments
+    folder: Path
+    """What image names are relative to."""
+    pngs: Path
+    """What the names of PNG files are relative to."""
+    on_bad: OnBad = None
+    chosen: tuple[int, ...] | None = None
+    """The images whose PNG file is whole, if that was looked at."""
+    _told: set[tuple[int, int]] = field(default_factory=set, compare=False, repr=False)
+    """Images and ids that were found to be wrong and reported, each once."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """``{"coco_panoptic": ...}`` with every top-level key but images and annotations."""
+        return {"coco_panoptic": self.header}
+
+    @cached_property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image in file order."""
+        return tuple(self._ref(self._row(i)) for i in range(len(self)))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "refs"}
+
+    def __len__(self) -> int:
+        return len(self.images.ids) if self.chosen is None else len(self.chosen)
+
+    def __getitem__(self, index: int) -> Record:
+        row = self._row(range(len(self))[index])
+        return self._ref(row), self._instances(row)
+
+    def __iter__(self) -> Iterator[Record]:
+        return each(self, self.on_bad)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of classes, image names, segments and the PNG files' bytes."""
+        digest, rows = hashlib.sha256(), [self._row(i) for i in range(len(self))]
+        digest.update(json.dumps([self.classes, self.images.names[rows].tolist()]).encode())
+        for array in (self.segments.ids, self.segments.labels, self.segments.crowd, self.segments.order):
+            digest.update(np.ascontiguousarray(array).data)
+        for row in rows:
+            if self.segments.files[row]:
+                digest.update(hashlib.sha256((self.pngs / str(self.segments.files[row])).read_bytes()).digest())
+        return digest.hexdigest()
+
+    def id_map(self, row: int) -> npt.NDArray[np.int32]:
+        """(height, width): the id that each pixel's colour stands for; row counts the file's images."""
+        size = (int(self.images.sizes[row, 0]), int(self.images.sizes[row, 1]))
+        name = str(self.segments.files[row])
+        return read_ids(self.pngs / name, size) if name else np.zeros(size, np.int32)
+
+    def _row(self, index: int) -> int:
+        return index if self.chosen is None else self.chosen[index]
+
+    def _ref(self, row: int) -> ImageRef:
+        name, (height, width) = str(self.images.names[row]), self.images.sizes[row].tolist()
+        said = {k: plain(v, row) for k, v in self.images.extras.items()}
+        attributes = {k: v for k, v in said.items() if v is not None}
+        return ImageRef(self.folder / name, name, (height, width), self.images.ids[row], attributes)
+
+    def _instances(self, row: int) -> Instances:
+        painted, segments = self.id_map(row), self.segments
+        masks = Masks.from_label_map(painted)
+        values = painted[masks.y0[masks.offsets[:-1]], masks.x[masks.offsets[:-1]]].astype(np.int64)
+        rows = segments.order[segments.offsets[row] : segments.offsets[row + 1]]
+        name = str(segments.files[row])
+        absent = ~np.isin(segments.ids[rows], values)
+        for number in segments.ids[rows[absent]].tolist():
+            self._tell(row, number, self.path, f"image {self.images.ids[row]!r}: no pixel of {name} has id {number}")
+        for number in np.setdiff1d(values, segments.ids[rows]).tolist():
+            self._tell(
+                row, number, self.pngs / name, f"has pixels of id {number}, which {self.path.name} says nothing of"
+            )
+        rows = rows[~absent]
+        masks = masks[np.searchsorted(values, segments.ids[rows])]
+        attributes: dict[str, npt.NDArray[Any]] = {}
+        measured = (("area", segments.area, masks.area), ("bbox", segments.bbox, to_xywh(masks.boxes)))
+        for key, stated, own in measured:
+            if stated is not None:
+                said = np.where(np.isnan(stated[rows]), own, stated[rows])
+                if (said != own).any():
+                    attributes[key] = said
+        taken = {key: take(column, rows) for key, column in segments.extras.items()}
+        attributes |= {key: column for key, column in taken.items() if column is not None}
+        scores = None if segments.scores is None else segments.scores[rows]
+        crowd = segments.crowd[rows]
+        return Instances(masks, segments.labels[rows], self.classes, scores, segments.ids[rows], crowd, attributes)
+
+    def _tell(self, row: int, number: int, path: Path, reason: str) -> None:
+        if self.on_bad is None or (row, number) not in self._told:
+            self._told.add((row, number))
+            refuse(FormatError(path, reason), self.on_bad)
+
+
+def read_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+    """The ids of a PNG whose colours are R + 256 G + 65536 B; alpha says nothing.
+
+    Raises
+    ------
+    FormatError
+        for a file that is missing, damaged, not in colour or of another size.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is checked here
+            return _decode_ids(path, size)
+    except FormatError:
+        raise
+    except OSError as error:
+        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
+        raise FormatError(path, reason) from None
+    except Exception as error:
+        # decoders of broken files raise nearly anything
+        raise FormatError(path, f"is damaged or no PNG ({type(error).__name__}: {error})") from error
+
+
+def _decode_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+    with Pillow.open(path) as image:
+        if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
+            raise FormatError(path, f"is a {image.format} of mode {image.mode}; ids are held by an 8-bit RGB PNG")
+        width, height = image.size
+        if (height, width) != size:
+            raise FormatError(path, f"is {height} x {width} pixels, but its image {size[0]} x {size[1]}")
+        stored = path.stat().st_size
+        if height * width > stored * _INFLATION + 65536:
+            raise FormatError(path, f"claims {height * width} pixels, which its {stored} bytes cannot hold")
+        check_chunks(path)
+        image.load()
+        colours = np.array(image)
+    ids = colours[..., 2].astype(np.int32)
+    for channel in (1, 0):
+        ids <<= 8
+        ids |= colours[..., channel]
+    return ids

@@ -1,0 +1,234 @@
+"""CVAT XML 1.1, "for images" and "for video" (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat).
+
+Read: ``polygon`` (COCO's rasterisation), ``mask`` (run-lengths by rows of the box ``left, top, width, height``,
+beginning with background), ``box`` and ``ellipse`` (the pixels whose centres they hold, turned by ``rotation`` about
+the centre; turned boxes as polygons). ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` have no area and
+are passed over, with a count in ``LabelSet.metadata["cvat"]["ignored"]``. Coordinates are pixels from the upper left
+corner. Also a folder with ``annotations.xml``; images lie beside it or in ``images/``.
+
+For images: one record per image. For video: one record per frame, named ``frame_000000.png`` as CVAT names them, with
+track ids as instance ids. Between key frames boxes, ellipses and polygons with equal numbers of points are interpolated
+linearly, masks stay as they are, and so does everything after a track's last key frame, until ``outside``.
+
+``occluded``, ``z_order``, ``group_id`` (where not 0) and ``source`` (where not manual) are attributes, and so is all
+that annotators filled in: numbers and checkboxes by the type that the label declares, the rest as text.
+
+Written: "for images", a mask per object, which loses nothing. What CVAT has no place for (ids, scores, crowd flags) are
+attributes ``apiece_id``, ``apiece_score``, ``apiece_crowd``, declared with each label.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece.core.image import ImageRef
+from apiece.core.masks import Masks
+from apiece.errors import FormatError
+from apiece.formats._kit.entries import (
+    BadEntryError,
+    Entry,
+    EntrySet,
+    box_shape,
+    ellipse_shape,
+    is_int64,
+    number,
+    ring,
+    whole,
+)
+from apiece.formats._kit.files import inside, pick_folder
+from apiece.formats._kit.safe_xml import peek_xml
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, once, refuse
+from apiece.formats.cvat._model import Document, Shape, read_document
+from apiece.formats.cvat._tracks import Timeline, timeline
+from apiece.formats.cvat._write import JSON_VALUES, write
+
+__all__ = ["FORMAT"]
+
+_CROP = 1 << 20  # pixels of a mask's box unpacked as such; larger ones go by runs alone
+
+
+def detect(path: Path) -> bool:
+    """Whether this is an XML file of CVAT annotations, or a folder with ``annotations.xml``."""
+    file = path / "annotations.xml" if path.is_dir() else path
+    return {"version", "meta"} & set(peek_xml(file, 3)) != set() and peek_xml(file) == ["annotations"]
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+    """Open a CVAT file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
+
+    Raises
+    ------
+    FormatError
+        naming file, line and reason.
+    """
+    file = path / "annotations.xml" if path.is_dir() else path
+    on_bad = once(on_bad)  # a line may hold several entries with the same fault
+    document = read_document(file, on_bad)
+    used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
+    # a file without a list of labels is one that somebody made by hand
+    classes = tuple(document.labels) or tuple(dict.fromkeys(name for name in used if name))
+    metadata = {"cvat": {"ignored": dict(document.ignored), "task": document.task}}
+    if document.is_video:
+        times = timeline(document, file, on_bad)
+        folder = images or pick_folder(iter(times.names[:32]), [file.parent, file.parent / "images"])
+        refs = tuple(
+            ImageRef(folder / name, name, document.size, frame)
+            for name, frame in zip(times.names, times.frames, strict=True)
+        )
+        return EntrySet(file, classes, refs, metadata, _Frames(times, document), _parse_frame, on_bad)
+    rows, found = [], {}
+    for picture in document.pictures:
+        name = picture.name.replace("\\", "/")
+        reason = inside(name) or (f"{name!r} is another image's already" if name in found else None)
+        if reason:
+            refuse(FormatError(file, f"image {picture.id}: name {reason}"), on_bad)
+            continue
+        found[name] = picture
+        rows.append((picture.shapes, document))
+    folder = images or pick_folder(iter(found), [file.parent, file.parent / "images"])
+    refs = tuple(ImageRef(folder / name, name, p.size, p.id) for name, p in found.items())
+    return EntrySet(file, classes, refs, metadata, rows, _parse_picture, on_bad)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Frames(Sequence[Any]):
+    """A sequence of frame numbers that knows the tracks."""
+
+    times: Timeline
+    document: Document
+
+    def __len__(self) -> int:
+        return len(self.times.frames)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.times.frames[index]
+
+
+def _parse_picture(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+    shapes, document = labels.rows[index]
+    found = []
+    for shape in shapes:
+        try:
+            found.append(_entry(shape, shape.attributes.get("label"), size, labels.classes, document))
+        except BadEntryError as error:
+            refuse(FormatError(labels.path, f"line {shape.line}: <{shape.kind}>: {error}"), labels.on_bad)
+    return found
+
+
+def _parse_frame(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+    frames = labels.rows
+    assert isinstance(frames, _Frames)
+    found = []
+    for track, shape in frames.times.at(index):
+        try:
+            entry = _entry(shape, track.label, size, labels.classes, frames.document)
+        except BadEntryError as error:
+            where = f"line {shape.line}: track {track.id}, frame {frames[index]}: <{shape.kind}>: {error}"
+            refuse(FormatError(labels.path, where), labels.on_bad)
+            continue
+        entry.id = track.id
+        found.append(entry)
+    return found
+
+
+def _entry(
+    shape: Shape, label: str | None, size: tuple[int, int], classes: tuple[str, ...], document: Document
+) -> Entry:
+    if label not in classes:
+        raise BadEntryError(f"label {str(label)[:60]!r} is none of {', '.join(classes)}"[:300])
+    given = shape.attributes
+    extras: dict[str, Any] = {}
+    if whole(given.get("occluded", "0"), "occluded"):
+        extras["occluded"] = True
+    for name in ("z_order", "group_id"):
+        if value := whole(given.get(name, "0"), name):
+            extras[name] = value
+    if given.get("source", "manual") != "manual":
+        extras["source"] = given["source"]
+    for name, text in shape.values:
+        extras[name] = _value(text, *document.kinds.get((label, name), ("text", "")), name)
+    own, score, crowd = (extras.pop(f"apiece_{key}", None) for key in ("id", "score", "crowd"))
+    return Entry(
+        f"line {shape.line}: <{shape.kind}>",
+        classes.index(label),
+        _DRAW[shape.kind](given, size),
+        own if is_int64(own) else None,
+        score if type(score) is float else None,
+        crowd is True,
+        extras,
+    )
+
+
+def _value(text: str, kind: str, values: str, name: str) -> Any:
+    """What an annotator filled in, by the type that the label declares."""
+    if kind == "checkbox" and text.strip().lower() in ("true", "false"):
+        return text.strip().lower() == "true"
+    if kind == "number" and text.strip():
+        bare = text.strip()
+        return whole(bare, name) if bare.lstrip("-").isdecimal() else number(bare, name)
+    if values == JSON_VALUES:
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise BadEntryError(f"{name} is no JSON") from None
+    return text
+
+
+def _polygon(given: dict[str, str], size: tuple[int, int]) -> Any:
+    pairs = [pair.split(",") for pair in given.get("points", "").split(";") if pair]
+    if not all(len(pair) == 2 for pair in pairs):
+        raise BadEntryError("points must be x,y pairs, separated by ;")
+    try:
+        points = np.array(pairs, np.float64).reshape(-1, 2)
+    except ValueError:
+        raise BadEntryError("points must be numbers") from None
+    return [[ring(points, size)]]
+
+
+def _box(given: dict[str, str], size: tuple[int, int]) -> Any:
+    x0, y0, x1, y1 = (number(given.get(k), k) for k in ("xtl", "ytl", "xbr", "ybr"))
+    turn = number(given.get("rotation", "0"), "rotation")
+    return box_shape(x0, y0, x1 - x0, y1 - y0, turn, ((x0 + x1) / 2, (y0 + y1) / 2), size)
+
+
+def _ellipse(given: dict[str, str], size: tuple[int, int]) -> Any:
+    cx, cy, rx, ry = (number(given.get(k), k) for k in ("cx", "cy", "rx", "ry"))
+    return ellipse_shape(cx, cy, rx, ry, number(given.get("rotation", "0"), "rotation"), size)
+
+
+def _mask(given: dict[str, str], size: tuple[int, int]) -> Any:
+    left, top, width, height = (whole(given.get(k), k) for k in ("left", "top", "width", "height"))
+    if width < 1 or height < 1 or left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
+        box = f"{width} x {height} at ({left}, {top})"
+        raise BadEntryError(f"{box} does not lie inside the image of {size[1]} x {size[0]} pixels")
+    try:
+        counts = np.array(given.get("rle", "").split(","), np.int64)
+    except (ValueError, OverflowError):
+        raise BadEntryError("rle must be integers, separated by commas") from None
+    if counts.min() < 0 or counts.max() > width * height or int(counts.sum()) != width * height:
+        raise BadEntryError(f"rle covers {int(counts.sum())} pixels, but its box has {width} x {height}")
+    if width * height > _CROP:
+        window = Masks.from_coco([{"size": [width, height], "counts": counts.tolist()}]).transpose()
+        return window.shift(left, top, size)
+    crop = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
+    return crop, (left, top)
+
+
+_DRAW = {"polygon": _polygon, "box": _box, "ellipse": _ellipse, "mask": _mask}
+
+
+FORMAT = LabelFormat(
+    summary="CVAT XML 1.1: polygons, masks, boxes, ellipses; tracks of a video, interpolated; loses nothing",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=EVERYTHING,
+    suffixes=(".xml",),
+    ending=".xml",
+)

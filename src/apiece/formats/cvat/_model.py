@@ -1,0 +1,198 @@
+"""What a CVAT XML file says: images or tracks with their shapes, read in one pass, nothing drawn yet."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from apiece.errors import FormatError
+from apiece.formats._kit.entries import BadEntryError, checked_size, number, whole
+from apiece.formats._kit.safe_xml import parse_xml
+from apiece.formats.contract import OnBad, refuse
+
+__all__ = ["DRAWN", "Document", "Picture", "Shape", "Track", "read_document"]
+
+DRAWN = ("polygon", "mask", "box", "ellipse")
+_NO_AREA = ("polyline", "points", "skeleton", "cuboid", "tag")
+
+
+@dataclass(slots=True)
+class Shape:
+    """One shape element."""
+
+    kind: str
+    attributes: dict[str, str]
+    line: int
+    values: list[tuple[str, str]] = field(default_factory=list)
+    """Its attributes in CVAT's sense: name and text."""
+
+
+@dataclass(slots=True)
+class Picture:
+    """One image element."""
+
+    name: str
+    size: tuple[int, int] | None
+    id: int | None
+    shapes: list[Shape]
+
+
+@dataclass(slots=True)
+class Track:
+    """One track element."""
+
+    id: int
+    label: str
+    attributes: dict[str, str]
+    line: int
+    shapes: list[Shape]
+
+
+@dataclass
+class Document:
+    """A whole file."""
+
+    labels: list[str] = field(default_factory=list)
+    kinds: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+    """Input type and values of an attribute, by label and name."""
+    task: dict[str, str] = field(default_factory=dict)
+    """Plain values of the task: size, start_frame, stop_frame, frame_filter, mode, name ..."""
+    size: tuple[int, int] | None = None
+    """Of the frames of a video."""
+    pictures: list[Picture] = field(default_factory=list)
+    tracks: list[Track] = field(default_factory=list)
+    ignored: Counter[str] = field(default_factory=Counter)
+    is_video: bool = False
+
+
+def read_document(path: Path, on_bad: OnBad) -> Document:
+    """Read and check the form of the file.
+
+    Raises
+    ------
+    FormatError
+        naming line and reason.
+    """
+    reader = _Reader(path, on_bad)
+    parse_xml(path, reader.start, reader.end)
+    if not reader.seen_root:
+        raise FormatError(path, "is no CVAT file: its outermost element is not <annotations>")
+    document = reader.document
+    document.is_video = document.task.get("mode") == "interpolation" or (
+        bool(document.tracks) and not document.pictures
+    )
+    return document
+
+
+class _Reader:
+    def __init__(self, path: Path, on_bad: OnBad) -> None:
+        self.path, self.on_bad = path, on_bad
+        self.document = Document()
+        self.names: list[str] = []
+        self.seen_root = False
+        self.holder: Picture | Track | None = None
+        self.shape: Shape | None = None
+        self.key = ""
+        self.label: dict[str, Any] = {}
+        self.original: dict[str, str] = {}
+        self.skipping = 0
+
+    def start(self, name: str, attributes: dict[str, str], line: int) -> None:
+        if not self.names:
+            self.seen_root = name == "annotations"
+            if not self.seen_root:
+                raise FormatError(self.path, f"is no CVAT file: its outermost element is <{name[:40]}>")
+        depth = len(self.names)
+        self.names.append(name)
+        if self.skipping:
+            self.skipping += 1
+            return
+        try:
+            if depth == 1 and name in ("image", "track"):
+                self.holder = self._picture(attributes) if name == "image" else self._track(attributes, line)
+            elif depth == 2 and self.holder is not None:
+                self._shape(name, attributes, line)
+            elif name == "attribute":
+                self.key = attributes.get("name", "")
+        except BadEntryError as error:
+            refuse(FormatError(self.path, f"line {line}: <{name}>: {error}"), self.on_bad)
+            self.skipping = 1
+
+    def end(self, name: str, text: str) -> None:
+        self.names.pop()
+        if self.skipping:
+            self.skipping -= 1
+            return
+        where = self.names[1:]
+        if not where and name in ("image", "track"):
+            if isinstance(self.holder, Picture):
+                self.document.pictures.append(self.holder)
+            elif isinstance(self.holder, Track):
+                self.document.tracks.append(self.holder)
+            self.holder = None
+        elif where[:1] == ["meta"]:
+            self._meta(where, name, text)
+        elif self.shape is not None and name == "attribute":
+            self.shape.values.append((self.key, text))
+        elif len(where) == 1:
+            self.shape = None
+
+    def _picture(self, given: dict[str, str]) -> Picture:
+        size = None
+        if "width" in given or "height" in given:
+            height, width = whole(given.get("height"), "height"), whole(given.get("width"), "width")
+            size = checked_size(height, width)
+        if not given.get("name"):
+            raise BadEntryError("has no name")
+        number_ = whole(given["id"], "id") if "id" in given else None
+        return Picture(given["name"], size, number_, [])
+
+    def _track(self, given: dict[str, str], line: int) -> Track:
+        if "label" not in given:
+            raise BadEntryError("has no label")
+        return Track(whole(given.get("id"), "id"), given["label"], given, line, [])
+
+    def _shape(self, name: str, given: dict[str, str], line: int) -> None:
+        if name in _NO_AREA:
+            self.document.ignored[name] += 1
+            self.skipping = 1
+            return
+        if name == "track":  # the points of a skeleton
+            self.skipping = 1
+            return
+        if name not in DRAWN:
+            raise BadEntryError(f"is no shape; there are {', '.join(DRAWN)} and, without area, {', '.join(_NO_AREA)}")
+        self.shape = Shape(name, given, line)
+        assert self.holder is not None
+        self.holder.shapes.append(self.shape)
+
+    def _meta(self, where: list[str], name: str, text: str) -> None:
+        """Labels with their attributes, and the plain values of the task (or job, or project)."""
+        if name == "name" and where[-1] == "label":
+            self.label = {"name": text}
+        elif where[-1] == "attribute" and where[-2:-1] == ["attributes"]:
+            self.label.setdefault("attribute", {})[name] = text
+        elif name == "attribute" and where[-1] == "attributes":
+            found = self.label.pop("attribute", {})
+            kind = (found.get("input_type", "text"), found.get("values", ""))
+            self.document.kinds[self.label.get("name", ""), found.get("name", "")] = kind
+        elif name == "label" and where[-1] == "labels":
+            if self.label.get("name") and self.label["name"] not in self.document.labels:
+                self.document.labels.append(self.label["name"])
+            self.label = {}
+        elif where[-1] == "original_size":
+            self.original[name] = text
+        elif name == "original_size":
+            self._frame_size()
+        elif len(where) == 2 and name not in ("labels", "segments", "owner", "assignee"):
+            self.document.task[name] = text.strip()
+
+    def _frame_size(self) -> None:
+        try:
+            height = number(self.original.get("height"), "height")
+            width = number(self.original.get("width"), "width")
+            self.document.size = checked_size(int(height), int(width))
+        except BadEntryError as error:
+            raise FormatError(self.path, f"meta.original_size: {error}") from None

@@ -1,0 +1,213 @@
+"""Write CVAT XML "for images": a mask element per object, attributes declared with the labels."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.files import atomic_file
+from apiece.formats.contract import Record
+
+__all__ = ["JSON_VALUES", "write"]
+
+JSON_VALUES = "apiece:json"
+"""What a text attribute whose text is JSON declares as its values."""
+_AT_ONCE = 256  # masks encoded together
+_CROP = 1 << 20
+_OWN = ("apiece_id", "apiece_score", "apiece_crowd")
+# XML 1.0 has no way to say these, not even as a number
+_UNSAYABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SIGNS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+_ESCAPE = re.compile("[" + "".join(_SIGNS) + "]")
+_ELEMENT = {"occluded": (bool,), "z_order": (int,), "group_id": (int,), "source": (str,)}
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one file; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images of one name.
+    LossyFormatError
+        for text that XML cannot hold, and attributes that are of one kind on one image and of another on the next.
+    """
+    writer = _Writer(path, classes)
+    # what the head declares is known only when the last image has been written
+    with atomic_file(path) as temporary, _unnamed(temporary.parent) as body:
+        count = 0
+        for ref, instances in records:
+            writer.image(body, ref, instances, count)
+            count += 1
+        task = metadata.get("cvat", {}).get("task", {})
+        body.seek(0)
+        with temporary.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(writer.head(task.get("name", "apiece"), count))
+            shutil.copyfileobj(body, out)
+            out.write("</annotations>\n")
+
+
+def _unnamed(folder: Path) -> IO[str]:
+    return tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)
+
+
+class _Writer:
+    def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
+        self.path = path
+        self.classes = [self._text(name, "class names") for name in classes]
+        self.kinds: dict[str, str] = {}
+        self.names: set[str] = set()
+        self.ids: set[int] = set()
+
+    def _text(self, text: str, where: str) -> str:
+        wrong = _UNSAYABLE.search(text)
+        if wrong:
+            raise LossyFormatError(self.path, f"{where}: XML cannot hold the character {wrong[0]!r} of {text[:40]!r}")
+        return _ESCAPE.sub(lambda m: _SIGNS[m[0]], text)
+
+    def head(self, name: str, count: int) -> str:
+        kinds = [
+            f"            <attribute>\n"
+            f"              <name>{self._text(key, 'attributes')}</name>\n"
+            f"              <mutable>False</mutable>\n"
+            f"              <input_type>{'text' if kind == 'json' else kind}</input_type>\n"
+            f"              <default_value></default_value>\n"
+            f"              <values>{JSON_VALUES if kind == 'json' else ''}</values>\n"
+            f"            </attribute>\n"
+            for key, kind in self.kinds.items()
+        ]
+        labels = [
+            f"        <label>\n          <name>{label}</name>\n          <type>any</type>\n"
+            f"          <attributes>\n{''.join(kinds)}          </attributes>\n        </label>\n"
+            for label in self.classes
+        ]
+        return (
+            '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n'
+            f"      <name>{self._text(name, 'task name')}</name>\n      <size>{count}</size>\n"
+            "      <mode>annotation</mode>\n      <labels>\n"
+            f"{''.join(labels)}      </labels>\n    </task>\n  </meta>\n"
+        )
+
+    def image(self, out: IO[str], ref: ImageRef, instances: Instances, index: int) -> None:
+        where = f"image {ref.name!r}"
+        name = ref.name.replace("\\", "/")
+        if name in self.names:
+            raise FormatError(self.path, f"{where} comes twice; its labels belong in one record")
+        self.names.add(name)
+        number = ref.id if isinstance(ref.id, int) and ref.id not in self.ids else index
+        while number in self.ids:
+            number += 1
+        self.ids.add(number)
+        height, width = instances.size
+        out.write(f'  <image id="{number}" name="{self._text(name, where)}" width="{width}" height="{height}">\n')
+        for k in range(0, len(instances), _AT_ONCE):
+            out.writelines(self._shapes(instances[k : k + _AT_ONCE], where))
+        out.write("  </image>\n")
+
+    def _shapes(self, instances: Instances, where: str) -> list[str]:
+        said = self._said(instances, where)
+        columns = {self._text(name, where): self._column(name, values, where) for name, values in said}
+        element = {name: instances.attributes[name].tolist() for name in _ELEMENT if name in instances.attributes}
+        labels = instances.labels.tolist()
+        lines = []
+        for k, mask in enumerate(_encoded(instances.masks)):
+            own = {name: values[k] if type(values[k]) in _ELEMENT[name] else None for name, values in element.items()}
+            source = self._text(own.get("source") or "manual", where)
+            group = f' group_id="{own["group_id"]}"' if own.get("group_id") else ""
+            values = [
+                f'      <attribute name="{name}">{column[k]}</attribute>\n'
+                for name, column in columns.items()
+                if column[k] is not None
+            ]
+            head = f'label="{self.classes[labels[k]]}" source="{source}" occluded="{int(bool(own.get("occluded")))}"'
+            order = f'z_order="{own.get("z_order") or 0}"{group}'
+            lines.append(f"    <mask {head} {mask} {order}>\n{''.join(values)}    </mask>\n")
+        return lines
+
+    def _said(self, instances: Instances, where: str) -> list[tuple[str, list[Any]]]:
+        """Everything that goes into attributes: name and a value or None for each instance."""
+        found: list[tuple[str, list[Any]]] = []
+        if instances.ids is not None:
+            found.append(("apiece_id", instances.ids.tolist()))
+        if instances.scores is not None:
+            found.append(("apiece_score", instances.scores.tolist()))
+        if instances.crowd.any():
+            found.append(("apiece_crowd", [c or None for c in instances.crowd.tolist()]))
+        for name, array in instances.attributes.items():
+            if name in _OWN:
+                raise LossyFormatError(self.path, f"{where}, attribute {name!r}: is of apiece's own; rename it")
+            values = array.tolist()
+            plain = [v for v in values if v is not None]
+            # as an element's attribute it comes back without what says nothing
+            if name not in _ELEMENT or not all(type(v) in _ELEMENT[name] and v and v != "manual" for v in plain):
+                found.append((name, values))
+        return found
+
+    def _column(self, name: str, values: list[Any], where: str) -> list[str | None]:
+        """The values as XML text, their kind declared."""
+        types = {type(v) for v in values if v is not None}
+        if not types:
+            return values
+        fits = types <= {int, float} and all(type(v) is not int or -(2**63) <= v < 2**63 for v in values)
+        kind = "checkbox" if types == {bool} else "number" if fits else "text" if types == {str} else "json"
+        declared = self.kinds.setdefault(name, kind)
+        if declared not in (kind, "json"):  # anything can be said as JSON
+            raise LossyFormatError(
+                self.path,
+                f"{where}, attribute {name!r}: is {kind} here and {declared} on an earlier image; CVAT wants one kind",
+            )
+        return [None if v is None else self._value(v, declared, f"{where}, attribute {name!r}") for v in values]
+
+    def _value(self, value: Any, kind: str, where: str) -> str:
+        if kind == "checkbox":
+            return "true" if value else "false"
+        if kind == "number":
+            if not np.isfinite(value):
+                raise LossyFormatError(self.path, f"{where}: CVAT cannot hold {value}; leave it out")
+            return repr(value)
+        if kind == "json":
+            try:
+                value = json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError) as error:
+                raise LossyFormatError(self.path, f"{where}: cannot be written ({error}); leave it out") from None
+        return self._text(value, where)
+
+
+def _encoded(masks: Masks) -> list[str]:
+    """Each mask as the attributes of its element: run-lengths by rows of its box, and the box."""
+    boxes = masks.boxes.astype(np.int64)
+    wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+    small = wide * high <= _CROP
+    crops = dict(zip(np.flatnonzero(small).tolist(), masks[small].to_crops()[0], strict=True))
+    found = []
+    for k, (left, top, right, bottom) in enumerate(boxes.tolist()):
+        if right == left:  # no pixel: a box of one that is background
+            found.append('rle="1" left="0" top="0" width="1" height="1"')
+            continue
+        if k in crops:
+            counts = _counts(crops[k].ravel())
+        else:
+            window = masks[k : k + 1].crop(left, top, right, bottom)
+            counts = window.transpose().to_coco(compressed=False)[0]["counts"]
+        text = ", ".join(map(str, counts))
+        found.append(f'rle="{text}" left="{left}" top="{top}" width="{right - left}" height="{bottom - top}"')
+    return found
+
+
+def _counts(flat: npt.NDArray[np.bool_]) -> list[int]:
+    """Lengths of runs in turn, background first."""
+    cuts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    counts: list[int] = np.diff(np.concatenate([[0], cuts, [len(flat)]])).tolist()
+    return [0, *counts] if flat[0] else counts

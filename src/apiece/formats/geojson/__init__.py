@@ -1,0 +1,321 @@
+"""GeoJSON as QuPath and GIS programs write it: one file per image (RFC 7946; https://qupath.readthedocs.io,
+"Exporting annotations").
+
+Read: one ``.geojson`` file, or a folder of them; a FeatureCollection, a list of features as QuPath exports it, or one
+feature; Polygon and MultiPolygon with holes, by COCO's rasterisation, whose grid is a fifth of a pixel. Other geometry
+has no area and is passed over, with a count in ``LabelSet.metadata["geojson"]["ignored"]``.
+
+Coordinates are pixels from the upper left corner, as QuPath's are, unless there is a transform: the collection's member
+``geotransform`` (six numbers in GDAL's order), or a world file beside the image where no feature has QuPath's
+``objectType``. It is kept as the image's attribute ``geotransform``, and coordinates are written with it.
+
+The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); features without one are
+``Unclassified``, or ``object`` where none has one. ``score`` and ``iscrowd`` are scores and crowd flags; a feature's id
+that is a whole number is the instance id, another the attribute ``feature_id``; all other properties are attributes.
+The image has the file's name with another ending, or is named by the collection's member ``apiece``.
+
+Written: outlines along pixel edges, outer rings counter-clockwise and holes clockwise in the coordinates' own sense, as
+RFC 7946 wants them. Truth is of ``objectType`` annotation, what has a score of detection.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, is_int64, ring
+from apiece.formats._kit.per_image import image_of, label_files, opened, write_each
+from apiece.formats._kit.strict_json import dump_json, kind_of, load_json, peek_json
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats.geojson._geometry import Affine, checked_transform, to_pixels, to_world, world_file
+
+__all__ = ["FORMAT"]
+
+_ENDINGS = (".geojson",)
+_NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
+_OWN = ("classification", "score", "iscrowd")
+Feature = dict[str, Any]
+
+
+def detect(path: Path) -> bool:
+    """Whether this is GeoJSON, or a folder of ``.geojson`` files."""
+    try:
+        if path.is_dir():
+            files = label_files(path, _ENDINGS)[1]
+            return bool(files) and detect(files[0])
+    except OSError:
+        return False
+    seen = peek_json(path)
+    return seen is not None and ({"type", "features"} <= seen[1] or {"type", "geometry"} <= seen[1])
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+    """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    root, files = label_files(path, _ENDINGS)
+    if not files:
+        raise FormatError(path, "holds no .geojson files")
+    classes: dict[str, None] = {}
+    colors: dict[str, Any] = {}
+    ignored: Counter[str] = Counter()
+    refs: list[ImageRef] = []
+    rows, unnamed = [], False
+
+    def look(file: Path) -> tuple[ImageRef, tuple[dict[str, Any], list[Any]]]:
+        document, features = _load(file)
+        return _ref(file, root, images, document, features), (document, features)
+
+    for file, ref, (document, features) in opened(path, files, look, on_bad):
+        refs.append(ref)
+        rows.append(file)
+        stated = _note(document).get("classes")
+        classes.update(dict.fromkeys(n for n in stated if type(n) is str) if type(stated) is list else {})
+        for feature in features:
+            kind = _kind(feature)
+            ignored.update([kind] if kind in _NO_AREA else [])
+            if kind in _NO_AREA or type(feature) is not dict:
+                continue
+            name, color = _class(feature)
+            unnamed |= name is None
+            if name is not None:
+                classes.setdefault(name)
+                colors |= {name: color} if color is not None else {}
+    if unnamed:
+        classes.setdefault("Unclassified" if classes and tuple(classes) != ("object",) else "object")
+    metadata = {"geojson": {"ignored": dict(ignored), "colors": colors}}
+    return EntrySet(path, tuple(classes) or ("object",), tuple(refs), metadata, rows, _parse, on_bad)
+
+
+def _load(file: Path) -> tuple[dict[str, Any], list[Any]]:
+    """The members of the collection, and its features."""
+    document = load_json(file)
+    if type(document) is list:
+        return {}, document
+    if type(document) is dict and document.get("type") == "Feature":
+        return {}, [document]
+    if type(document) is not dict or type(document.get("features")) is not list:
+        raise FormatError(file, f"is no GeoJSON of features: it is {kind_of(document)} without a list of features")
+    return document, document["features"]
+
+
+def _note(document: dict[str, Any]) -> dict[str, Any]:
+    note = document.get("apiece")
+    return note if type(note) is dict else {}
+
+
+def _ref(file: Path, root: Path, images: Path | None, document: dict[str, Any], features: list[Any]) -> ImageRef:
+    note = _note(document)
+    found = image_of(file, root, images, note.get("image"))
+    stated, size = note.get("size"), None
+    if type(stated) is list and len(stated) == 2:
+        try:
+            size = checked_size(*stated)
+        except BadEntryError as error:
+            raise FormatError(file, f"apiece.size: {error}") from None
+    attributes = dict(note["attributes"]) if type(note.get("attributes")) is dict else {}
+    if document.get("geotransform") is not None:
+        transform = checked_transform(document["geotransform"])
+        if transform is None:
+            raise FormatError(file, "geotransform: must be six numbers that do not place all pixels on one line")
+    else:
+        properties = [f.get("properties") for f in features if type(f) is dict]
+        pixels = any(type(p) is dict and "objectType" in p for p in properties) or "apiece" in document
+        transform = None if pixels else world_file(found.path)
+    if transform is not None:
+        attributes["geotransform"] = list(transform)
+    if document.get("crs") is not None:
+        attributes["crs"] = document["crs"]
+    return ImageRef(found.path, found.name, size, None, attributes)
+
+
+def _kind(feature: Any) -> str:
+    """The type of a feature's geometry, or ``null``; empty if there is none to be had."""
+    geometry = feature.get("geometry", "") if type(feature) is dict else ""
+    if geometry is None:
+        return "null"
+    return str(geometry.get("type", "")) if type(geometry) is dict else ""
+
+
+def _class(feature: Feature) -> tuple[str | None, Any]:
+    properties = feature.get("properties")
+    if type(properties) is not dict:
+        return None, None
+    given = properties.get("classification")
+    if type(given) is dict:
+        return (given["name"] if type(given.get("name")) is str else None), given.get("color")
+    texts = (given, properties.get("class"), properties.get("label"))
+    return next((text for text in texts if type(text) is str), None), None
+
+
+def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+    file, found = labels.file(index), []
+    transform = checked_transform(labels.refs[index].attributes.get("geotransform"))
+    for k, feature in enumerate(_load(file)[1]):
+        if _kind(feature) in _NO_AREA:
+            continue
+        try:
+            found.append(_entry(feature, f"features[{k}]", size, labels.classes, transform))
+        except BadEntryError as error:
+            refuse(FormatError(file, f"features[{k}]: {error}"), labels.on_bad)
+    return found
+
+
+def _entry(
+    feature: Any, where: str, size: tuple[int, int], classes: tuple[str, ...], transform: Affine | None
+) -> Entry:
+    if type(feature) is not dict or type(feature.get("geometry")) is not dict:
+        raise BadEntryError("must be an object with a geometry")
+    name = _class(feature)[0]
+    if name is None:
+        name = "Unclassified" if "Unclassified" in classes else "object"
+    geometry = feature["geometry"]
+    parts = [_part(rings, size, transform) for rings in _polygons(geometry)]
+    properties = feature.get("properties") or {}
+    if type(properties) is not dict:
+        raise BadEntryError(f"properties must be an object, got {kind_of(properties)}")
+    extras = {k: v for k, v in properties.items() if k not in _OWN and v is not None}
+    score = properties.get("score")
+    score = None if score is None else finite(score, "properties.score")
+    if extras.get("objectType") == ("annotation" if score is None else "detection"):
+        del extras["objectType"]
+    if extras.get("isLocked") is False:
+        del extras["isLocked"]
+    if "plane" in geometry:
+        extras["plane"] = geometry["plane"]
+    if "nucleusGeometry" in feature:
+        extras["nucleusGeometry"] = feature["nucleusGeometry"]
+    own = feature.get("id")
+    if own is not None and not is_int64(own):
+        extras["feature_id"], own = own, None
+    return Entry(where, classes.index(name), parts, own, score, properties.get("iscrowd") is True, extras)
+
+
+def _polygons(geometry: dict[str, Any]) -> list[Any]:
+    """The polygons of a geometry, each a list of rings."""
+    kind, given = geometry.get("type"), geometry.get("coordinates")
+    if kind not in ("Polygon", "MultiPolygon"):
+        raise BadEntryError(f"geometry of type {str(kind)[:40]!r} is not read; Polygon and MultiPolygon are")
+    polygons = [given] if kind == "Polygon" else given
+    if type(polygons) is not list or not all(type(p) is list and p for p in polygons):
+        raise BadEntryError("coordinates must be lists of rings")
+    return polygons
+
+
+def _part(rings: list[Any], size: tuple[int, int], transform: Affine | None) -> Part:
+    found = []
+    for k, points in enumerate(rings):
+        name = "outer ring" if k == 0 else f"hole {k}"
+        given = points[:-1] if type(points) is list and len(points) > 1 and points[0] == points[-1] else points
+        if type(given) is not list:
+            raise BadEntryError(f"{name} must be a list of positions")
+        plain = ring(given, None, name)
+        found.append(ring(plain if transform is None else to_pixels(plain, transform), size, name))
+    return found
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one file for one image, if ``path`` ends in .geojson or .json, or else a folder.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, two images of one name, or several images into one file.
+    LossyFormatError
+        for attribute values that JSON cannot hold, and transforms too coarse for doubles.
+    """
+    colors = dict(metadata.get("geojson", {}).get("colors", {}))
+    for k, name in enumerate(classes):
+        # as far apart on the circle of colours as any number of them can be
+        colors.setdefault(name, [round(255 * c) for c in colorsys.hsv_to_rgb(k * 0.618034 % 1, 0.75, 0.9)])
+
+    def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:
+        where = f"image {ref.name!r}"
+        attributes = dict(ref.attributes)
+        transform = checked_transform(attributes.pop("geotransform", None))
+        note = {"image": ref.name, "size": list(instances.size), "classes": list(classes)}
+        head: dict[str, Any] = {"type": "FeatureCollection"}
+        head |= {"apiece": note | ({"attributes": attributes} if attributes else {})}
+        if "crs" in attributes:
+            head["crs"] = attributes.pop("crs")
+        if transform is not None:
+            head["geotransform"] = list(transform)
+        with target.open("w", encoding="utf-8", newline="\n") as out:
+            out.write(dump_json(path, head, where)[:-1] + ', "features": [')
+            for k, feature in enumerate(_features(instances, transform, colors, path, where)):
+                out.write((",\n" if k else "\n") + dump_json(path, feature, where))
+            out.write("\n]}\n")
+
+    write_each(records, path, (*_ENDINGS, ".json"), ".geojson", write_one)
+
+
+def _features(
+    instances: Instances, transform: Affine | None, colors: Mapping[str, Any], path: Path, where: str
+) -> Iterator[Feature]:
+    columns = {name: values.tolist() for name, values in instances.attributes.items()}
+    scores = None if instances.scores is None else instances.scores.tolist()
+    default = "annotation" if scores is None else "detection"
+    for name in _OWN:
+        if name in columns:
+            raise LossyFormatError(path, f"{where}, attribute {name!r}: is the format's own; rename it")
+    for name, silent in (("objectType", default), ("isLocked", False)):
+        if any(v == silent for v in columns.get(name, ())):
+            raise LossyFormatError(path, f"{where}, attribute {name!r}: {silent} goes without saying; rename it")
+    ids = None if instances.ids is None else instances.ids.tolist()
+    other = columns.get("feature_id", [])
+    if ids is None and all(type(v) is str for v in other):
+        ids = columns.pop("feature_id", None)
+    polygons = (p for k in range(0, len(instances), 256) for p in instances.masks[k : k + 256].to_polygons())
+    for k, parts in enumerate(polygons):
+        name = instances.classes[instances.labels[k]]
+        properties: dict[str, Any] = {"objectType": default, "classification": {"name": name, "color": colors[name]}}
+        properties["isLocked"] = False
+        properties |= {key: values[k] for key, values in columns.items() if values[k] is not None}
+        if scores is not None:
+            properties["score"] = scores[k]
+        if instances.crowd[k]:
+            properties["iscrowd"] = True
+        rings = [[_closed(r, hole > 0, transform, path, where) for hole, r in enumerate(part)] for part in parts]
+        one = len(rings) == 1
+        geometry = {"type": "Polygon" if one else "MultiPolygon", "coordinates": rings[0] if one else rings}
+        own = {} if ids is None or ids[k] is None else {"id": ids[k]}
+        yield {"type": "Feature"} | own | {"geometry": geometry, "properties": properties}
+
+
+def _closed(points: Any, hole: bool, transform: Affine | None, path: Path, where: str) -> list[list[float]]:
+    """A ring as it is written: in the world's coordinates, wound as RFC 7946 says, its first point repeated."""
+    if transform is not None:
+        world = to_world(points, transform)
+        if not np.abs(to_pixels(world, transform) - points).max() <= 0.01:  # nor if it is not finite
+            raise LossyFormatError(path, f"{where}: its geotransform is too coarse to keep pixels apart")
+        points = world
+    x, y = (points - points[0]).T
+    area = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
+    if (area > 0) == hole:
+        points = points[::-1]
+    if transform is None:
+        points = points.astype(np.int64)
+    return list(itertools.chain(points.tolist(), points[:1].tolist()))
+
+
+FORMAT = LabelFormat(
+    summary="GeoJSON of QuPath and GIS: polygons with holes and parts, pixel or world coordinates; loses nothing",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=EVERYTHING,
+    suffixes=_ENDINGS,
+)

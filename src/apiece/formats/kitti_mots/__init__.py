@@ -1,0 +1,224 @@
+"""KITTI MOTS and MOTS20: objects followed through video (https://www.vision.rwth-aachen.de/page/mots).
+
+* A folder, ``instances/SEQUENCE/000052.png``: 16 bit, class * 1000 + n; 10000 is a region to ignore.
+* Text, ``instances_txt/SEQUENCE.txt`` or ``gt/gt.txt``: a line ``frame id class height width run-lengths`` per
+  object, the run-lengths as COCO compresses them; class 10 is a region to ignore. A file or a folder of them.
+
+Class 1 is car, 2 pedestrian. Ids (1005) are those of the file and stay the same over all frames. Ignored regions
+are no objects: they are kept on each record's image, ``ImageRef.attributes["regions"] = {"ignore": COCO RLE}``, and
+written back from there. Images are called ``SEQUENCE/000052.png``.
+
+Written: a folder of PNG with a file ``apiece.json`` that keeps image names, other classes and ids that are no value
+of this form; or, if the path ends in .txt, one sequence as text, whose images must be called so, of the classes
+above. A text has no line for a frame without objects; where it is the first or last, an ignored region without a
+pixel says that it is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
+from apiece.formats._kit.files import atomic_file, atomic_folder, is_file
+from apiece.formats._kit.label_image_sets import (
+    SIDECAR,
+    RasterSet,
+    add_region,
+    find_images,
+    image_ref,
+    load_sidecar,
+    region_said,
+    regions_of,
+    safe_name,
+    save_label_png,
+    save_sidecar,
+    sidecar_format,
+    sound,
+)
+from apiece.formats._kit.label_images import is_label_raster, read_raster
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
+from apiece.formats.kitti_mots._text import Frame, decode_lines, is_mots_text, read_lines, write_lines
+
+__all__ = ["FORMAT"]
+
+_CLASSES = {"car": 1, "pedestrian": 2}
+_IGNORE = 10000
+_NAME = "kitti_mots"
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a text of MOTS, a folder of them, or one of folders with numbered 16-bit PNG."""
+    try:
+        if path.is_file():
+            return path.suffix == ".txt" and is_mots_text(path)
+        if not path.is_dir():
+            return False
+        root = path if sidecar_format(path) is not None else _root(path)
+        said = sidecar_format(root)
+        if said is not None:
+            return said == _NAME
+        texts = sorted(root.glob("*.txt"))
+        if texts:
+            return is_mots_text(texts[0])
+        first = next((p for p in sorted(root.glob("*/*.png")) if p.stem.isdecimal()), None)
+        return first is not None and first.parent.name.isdecimal() and is_label_raster(first) and _deep(first)
+    except OSError:
+        return False
+
+
+def _deep(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(25)[24:] == b"\x10"  # bits per channel in a PNG's header
+
+
+def _root(path: Path) -> Path:
+    return next((path / name for name in ("instances", "instances_txt") if (path / name).is_dir()), path)
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+    """Open a folder of sequences, one sequence, or a text.
+
+    Raises
+    ------
+    FormatError
+        if there are none; in texts, naming the line. A broken PNG is named when it is read.
+    """
+    if path.is_file():
+        return _read_text([path], images, on_bad)
+    root = path if (path / SIDECAR).exists() else _root(path)
+    texts = [] if (root / SIDECAR).exists() else sorted(root.glob("*.txt"))
+    if texts:
+        return _read_text(texts, images, on_bad)
+    said = load_sidecar(root, _NAME)
+    pictures = {p.relative_to(root).with_suffix("").as_posix(): p for p in sorted(root.rglob("*.png"))}
+    found = {key: root / f"{key}.png" for key in said.get("images", {})} | pictures
+    if not found and not said:
+        raise FormatError(path, "holds no sequences: neither SEQUENCE/000000.png nor SEQUENCE.txt")
+    prefix = f"{root.name}/" if not said and all("/" not in key for key in found) else ""
+    root = root.parent if prefix else root
+    folder = images or _image_folder(root, root.parent / "image_02")  # never the label itself
+    notes = tuple(said.get("images", {}).get(key, {}) for key in found)
+    refs = tuple(image_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
+    classes = tuple(said["classes"]) if said else tuple(_CLASSES)
+    numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
+    return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode_png, notes, on_bad))
+
+
+def _image_folder(root: Path, otherwise: Path) -> Path:
+    near = [root.parent / "image_02", root.parent / "training" / "image_02", root.parent / "images"]
+    return next((f for f in near if f.is_dir()), otherwise)
+
+
+def _decode_png(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    file = labels.files[i]
+    if not is_file(file):
+        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
+    array = read_raster(file)
+    regions = regions_of(array, {_IGNORE: "ignore"})
+    left = np.where(array == _IGNORE, 0, array) if regions else array
+    numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _CLASSES, {_IGNORE // 1000}, file))}
+    found = instances_of(left, numbers, labels.classes, labels.notes[i], file, labels.report)
+    return found, {"regions": regions} if regions else {}
+
+
+def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> RasterSet:
+    classes = tuple(_CLASSES)
+    numbers = {number: k for k, number in enumerate(_CLASSES.values())}
+    places: list[Path] = []
+    refs: list[ImageRef] = []
+    notes: list[Frame] = []
+    for file in files:
+        sequence, folder = _sequence(file, images)
+        pictures = find_images(folder)
+        for number, frame in read_lines(file, numbers, on_bad).items():
+            key = f"{number:06d}"
+            found = pictures.get(key)
+            name = f"{sequence}/{key}.png" if found is None else f"{sequence}/{found.name}"
+            refs.append(ImageRef(found or folder / f"{key}.png", name, frame.size))
+            places.append(file)
+            notes.append(frame)
+    return sound(RasterSet(tuple(places), tuple(refs), classes, {}, _decode_text, tuple(notes), on_bad))
+
+
+def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
+    """What a text's sequence is called and where its images are."""
+    path = file.resolve()
+    if path.name == "gt.txt" and path.parent.name == "gt":  # MOTS20-02/gt/gt.txt beside MOTS20-02/img1
+        name, beside = path.parent.parent.name, path.parent.parent / "img1"
+        return name, beside if images is None else images / name
+    return path.stem, (images or _image_folder(file.parent, file.parent)) / path.stem
+
+
+def _decode_text(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    frame = labels.notes[i]
+    if not frame.lines and frame.ignore is None:
+        return _nobody(frame.size, labels.classes), {}
+    found, regions = decode_lines(labels.files[i], frame, labels.classes, labels.report)
+    return found, {"regions": regions} if regions else {}
+
+
+@lru_cache(maxsize=4)
+def _nobody(size: tuple[int, int], classes: tuple[str, ...]) -> Instances:
+    # a text may leave out thousands of frames
+    return Instances.empty(size, classes).replace(ids=np.zeros(0, np.int64))
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a folder of PNG, or one sequence as text if ``path`` ends in .txt.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, two images of one name, or a name that is no frame of a text.
+    LossyFormatError
+        for more objects of a class than fit, an ignored region over an instance, or what a text has no line for.
+    """
+    numbers = numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
+    values = Values(path, numbers, crowds=False)
+    if path.suffix == ".txt":
+        unknown = [name for name in classes if name not in _CLASSES]
+        if unknown:
+            raise LossyFormatError(path, f"a text has the classes {' and '.join(_CLASSES)}, not {unknown[0]!r}")
+        with atomic_file(path) as temporary:
+            write_lines(records, path, temporary, numbers, lambda record: _text_ids(values, record, path))
+        return
+    images: dict[str, dict[str, Any]] = {}
+    taken: dict[str, str] = {}
+    with atomic_folder(path) as folder:
+        for ref, instances in records:
+            key = safe_name(path, ref, taken)
+            own, note = values.of(ref, instances)
+            painted = instances.masks.to_label_map(own, np.uint16)
+            ignore = region_said(ref, "regions", "ignore")
+            if ignore is not None:
+                add_region(painted, ignore, _IGNORE, path, ref, "regions")
+            save_label_png(painted, folder / f"{key}.png")
+            images[key] = {"name": ref.name.replace("\\", "/"), **note}
+        save_sidecar(folder, _NAME, classes, images)
+
+
+def _text_ids(values: Values, record: Record, path: Path) -> list[int]:
+    ref, instances = record
+    if instances.ids is None:
+        return [int(v) for v in values.of(ref, instances)[0]]
+    if len(instances) and not 0 <= int(instances.ids.min()) <= int(instances.ids.max()) < 10**18:
+        raise LossyFormatError(path, f"image {ref.name!r}: ids in a text are from 0 to {10**18 - 1}")
+    return [int(v) for v in instances.ids]
+
+
+FORMAT = LabelFormat(
+    summary="KITTI MOTS: folder of PNG (class * 1000 + n), or text lines with run-lengths; ids over frames; no overlap",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=(-(2**63), 2**63 - 1)),
+    folders=("instances", "image_02"),
+)

@@ -1,0 +1,335 @@
+"""Label Studio's JSON export: a list of tasks (https://labelstud.io/guide/export, https://labelstud.io/guide/task_format).
+
+Read: polygons (COCO's rasterisation), brush masks (`_brush`), rectangles and ellipses (the pixels whose centres they
+hold), with labels of their own or from a ``Labels`` tag of the same region. Coordinates are percent of
+``original_width`` and ``original_height``; rectangles turn about their upper left corner, ellipses about their centre.
+Key points, relations and what belongs to no region are passed over, with a count in
+``LabelSet.metadata["label_studio"]["ignored"]``, as are skipped (``was_cancelled``) annotations.
+
+Several annotators: all of their regions come, each with the attribute ``annotator`` (``completed_by``), so that nothing
+is lost; choose one by it. Predictions come with their scores, and the attribute ``model_version``, from files in which
+nobody has drawn anything; where someone has, they are counted as ignored, so that truth and guess never mix.
+
+A region's id is kept as instance id where it is a number, and else as the attribute ``region``. Answers per region
+(choices, text, rating) are attributes under their ``from_name``; more than one label of a region is kept as ``labels``.
+
+Written: a brush mask per object, which loses nothing, as annotations, or as predictions where there are scores. Images
+are named as Label Studio's local storage does (``/data/local-files/?d=...``); ids, crowd flags and attributes that
+Label Studio has no place for are in each region's ``meta``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import numpy as np
+
+from apiece.core.image import ImageRef
+from apiece.errors import FormatError
+from apiece.formats._kit.entries import (
+    BadEntryError,
+    Entry,
+    EntrySet,
+    box_shape,
+    checked_size,
+    ellipse_shape,
+    finite,
+    is_int64,
+    ring,
+)
+from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, pick_folder
+from apiece.formats._kit.strict_json import kind_of, load_json, peek_json
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, refuse
+from apiece.formats.label_studio._brush import decode_brush
+from apiece.formats.label_studio._write import write
+
+__all__ = ["FORMAT"]
+
+_SHAPES = ("polygon", "brush", "rectangle", "ellipse")
+_ANSWERS = ("choices", "text", "rating", "number", "taxonomy", "datetime")
+_NO_AREA = ("keypoint", "vector", "relation")
+Result = dict[str, Any]
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a JSON list of tasks."""
+    seen = peek_json(path)
+    if seen is None or seen[0] != "[" or {"image_id", "category_id"} & seen[1]:
+        return False
+    return bool({"annotations", "completions"} & seen[1]) or {"data", "predictions"} <= seen[1]
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+    """Open an export; images are looked for below ``images``, or beside the file.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    tasks = load_json(path)
+    if type(tasks) is not list:
+        raise FormatError(path, f"a Label Studio export is a list of tasks, got {kind_of(tasks)}")
+    found: dict[str, tuple[ImageRef, int]] = {}
+    for i, task in enumerate(tasks):
+        try:
+            ref = _ref(task, found)
+            found[ref.name] = (ref, i)
+        except BadEntryError as error:
+            refuse(FormatError(path, f"[{i}]{error}"), on_bad)
+    drawn = any(_drawn(tasks[i]) for _, i in found.values())
+    classes: dict[str, None] = {}
+    ignored: Counter[str] = Counter()
+    for _, i in found.values():
+        note = _note(tasks[i].get("meta"))
+        stated = note.get("classes")
+        if type(stated) is list and all(type(name) is str for name in stated):
+            classes.update(dict.fromkeys(stated))
+        _survey(tasks[i], drawn, classes, ignored)
+    folder = images or pick_folder(iter(found), [path.parent, path.parent / "images"])
+    refs = tuple(ImageRef(folder / r.name, r.name, r.size, r.id, r.attributes) for r, _ in found.values())
+    rows = [(i, tasks[i], drawn) for _, i in found.values()]
+    return EntrySet(path, tuple(classes), refs, {"label_studio": {"ignored": dict(ignored)}}, rows, _parse, on_bad)
+
+
+def _note(meta: Any) -> dict[str, Any]:
+    """What `write` kept in the ``meta`` of a task or region."""
+    note = meta.get("apiece") if type(meta) is dict else None
+    return note if type(note) is dict else {}
+
+
+def _sessions(task: dict[str, Any], drawn: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(key, annotation or prediction) of a task, as far as they count."""
+    for name in ("annotations", "completions") if drawn else ("predictions",):
+        for k, session in enumerate(task.get(name) or []):
+            yield f"{name}[{k}]", session
+
+
+def _drawn(task: dict[str, Any]) -> bool:
+    return any(s["result"] and not s.get("was_cancelled") for _, s in _sessions(task, True))
+
+
+def _ref(task: Any, found: dict[str, tuple[ImageRef, int]]) -> ImageRef:
+    """The image of a task, its path relative to nothing yet; checks the form of the task."""
+    if type(task) is not dict or type(task.get("data")) is not dict:
+        raise BadEntryError(".data: a task is an object with an object of data")
+    for name in ("annotations", "completions", "predictions"):
+        sessions = task.get(name) or []
+        good = type(sessions) is list and all(type(s) is dict and type(s.get("result")) is list for s in sessions)
+        if not good or not all(type(r) is dict for s in sessions for r in s["result"]):
+            raise BadEntryError(f".{name}: must be a list of objects with a result, a list of objects")
+    link = _link(task["data"])
+    short, long = _names(link)
+    name = long if short in found else short
+    reason = inside(name)
+    if reason:
+        raise BadEntryError(f".data: image name {reason}")
+    if name in found:
+        raise BadEntryError(
+            f".data: image {link[:100]!r} is that of task [{found[name][1]}] already; join the two tasks"
+        )
+    number = task.get("id")
+    said = _note(task.get("meta")).get("image")
+    attributes = said if type(said) is dict else {}
+    return ImageRef(Path(name), name, _size(task), number if type(number) in (int, str) else None, attributes)
+
+
+def _link(data: dict[str, Any]) -> str:
+    texts = {k: v for k, v in data.items() if type(v) is str and v}
+    for key in ("image", "img", "picture", "photo"):
+        if key in texts:
+            return str(texts[key])
+    for text in texts.values():
+        if urlsplit(text).path.lower().endswith(IMAGE_SUFFIXES) or "?d=" in text:
+            return str(text)
+    raise BadEntryError(".data: names no image; only image tasks are read")
+
+
+def _names(link: str) -> tuple[str, str]:
+    """The name that an image is looked for under, and a longer one in case two have that."""
+    try:
+        parts = urlsplit(link)
+        local = parse_qs(parts.query).get("d")
+    except ValueError:
+        raise BadEntryError(f".data: {link[:100]!r} is no address") from None
+    if "/local-files/" in link and local:
+        return local[0], local[0]
+    if not parts.scheme and not link.startswith("/"):
+        return link, link
+    path = unquote(parts.path)
+    return path.rpartition("/")[2], f"{parts.netloc}{path}".lstrip("/").replace(":", "_")
+
+
+def _size(task: dict[str, Any]) -> tuple[int, int] | None:
+    """(height, width) as the first region states it, or else the task's data."""
+    for key in ("annotations", "completions", "predictions"):
+        for session in task.get(key) or []:
+            for result in session["result"]:
+                if result.get("original_width") is not None and result.get("original_height") is not None:
+                    return _stated(result["original_height"], result["original_width"])
+    data = task["data"]
+    return (
+        _stated(data["height"], data["width"]) if type(data.get("width")) is type(data.get("height")) is int else None
+    )
+
+
+def _stated(height: Any, width: Any) -> tuple[int, int]:
+    try:
+        return checked_size(height, width)
+    except BadEntryError as error:
+        raise BadEntryError(f": {error}") from None
+
+
+def _kind(result: Result) -> str:
+    return str(result.get("type")).removesuffix("labels")
+
+
+def _survey(task: dict[str, Any], drawn: bool, classes: dict[str, None], ignored: Counter[str]) -> None:
+    """Add the labels that occur, and count what is passed over."""
+    if drawn:
+        ignored.update({"predictions": n} if (n := len(task.get("predictions") or [])) else {})
+    for _, session in _sessions(task, drawn):
+        if session.get("was_cancelled"):
+            ignored["cancelled"] += 1
+            continue
+        for results in _regions(session).values():
+            shape = next((r for _, r in results if _kind(r) in _SHAPES), None)
+            if shape is None:
+                ignored.update(_kind(r) for _, r in results if _kind(r) in _NO_AREA or _answer(r) is not None)
+            else:
+                classes.update(dict.fromkeys(name for _, r in results for name in _labels(r)[:1]))
+
+
+def _regions(session: dict[str, Any]) -> dict[Any, list[tuple[int, Result]]]:
+    """Results with their places, by region: results of one id speak of one region."""
+    found: dict[Any, list[tuple[int, Result]]] = {}
+    for k, result in enumerate(session["result"]):
+        key = result.get("id")
+        # two shapes of one id are two regions all the same
+        taken = type(key) is not str or (
+            _kind(result) in _SHAPES and any(_kind(r) in _SHAPES for _, r in found.get(key, ()))
+        )
+        found.setdefault((k,) if taken else key, []).append((k, result))
+    return found
+
+
+def _labels(result: Result) -> list[str]:
+    value = result.get("value")
+    if type(value) is not dict:
+        return []
+    listed = [v for k, v in value.items() if k.endswith("labels") and type(v) is list]
+    return [name for names in listed for name in names if type(name) is str]
+
+
+def _answer(result: Result) -> Any:
+    """What was chosen or typed, if this is an answer and not a shape."""
+    value = result.get("value")
+    if type(value) is not dict or _kind(result) in _SHAPES:
+        return None
+    given = next((value[k] for k in _ANSWERS if k in value), None)
+    return given[0] if type(given) is list and len(given) == 1 else given
+
+
+def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+    i, task, drawn = labels.rows[index]
+    found = []
+    for key, session in _sessions(task, drawn):
+        if session.get("was_cancelled"):
+            continue
+        for results in _regions(session).values():
+            k, shape = next(((k, r) for k, r in results if _kind(r) in _SHAPES), results[0])
+            if _kind(shape) not in _SHAPES and (_kind(shape) in _NO_AREA or _answer(shape) is not None):
+                continue
+            where = f"[{i}].{key}.result[{k}]"
+            try:
+                found.append(_entry(shape, [r for _, r in results], session, where, size, labels.classes, drawn))
+            except BadEntryError as error:
+                refuse(FormatError(labels.path, f"{where}: {error}"), labels.on_bad)
+    return found
+
+
+def _entry(
+    shape: Result,
+    results: list[Result],
+    session: dict[str, Any],
+    where: str,
+    size: tuple[int, int],
+    classes: tuple[str, ...],
+    drawn: bool,
+) -> Entry:
+    names = list(dict.fromkeys(name for r in results for name in _labels(r)))
+    drawing = _shape(shape, size)
+    if not names:
+        raise BadEntryError("has no label; give the region one, or delete it")
+    if names[0] not in classes:
+        raise BadEntryError(f"label {names[0]!r} is not known")
+    note = _note(shape.get("meta"))
+    extras = _extras(results, session, names, drawn)
+    kept = note.get("attributes")
+    extras |= kept if isinstance(kept, dict) else {}
+    score = None if drawn else next((s for s in (shape.get("score"), session.get("score")) if s is not None), None)
+    own = note.get("id")
+    key = shape.get("id")
+    if not is_int64(own):
+        own = int(key) if type(key) is str and key.isascii() and key.isdecimal() and len(key) < 19 else None
+    if own is None and type(key) is str and note.get("numbered") is not True:
+        extras["region"] = key
+    score = None if score is None else finite(score, "score")
+    return Entry(where, classes.index(names[0]), drawing, own, score, note.get("crowd") is True, extras)
+
+
+def _extras(results: list[Result], session: dict[str, Any], names: list[str], drawn: bool) -> dict[str, Any]:
+    who = session.get("completed_by") if drawn else session.get("model_version")
+    if type(who) is dict:
+        who = next((who[k] for k in ("id", "email", "username") if k in who), None)
+    extras = {} if who is None else {"annotator" if drawn else "model_version": who}
+    for r in results:
+        answer = _answer(r)
+        if answer is not None and type(r.get("from_name")) is str:
+            extras[r["from_name"]] = answer
+    if len(names) > 1:
+        extras["labels"] = names
+    return extras
+
+
+def _shape(result: Result, size: tuple[int, int]) -> Any:
+    kind, value = _kind(result), result.get("value")
+    if kind not in _SHAPES:
+        raise BadEntryError(f"type {str(result.get('type'))[:40]!r} is not known; there are {', '.join(_SHAPES)}")
+    if type(value) is not dict:
+        raise BadEntryError(f"value must be an object, got {kind_of(value)}")
+    if result.get("image_rotation"):
+        raise BadEntryError(f"was drawn on the image turned by {result['image_rotation']!s:.10} degrees; turn the file")
+    stated = (result.get("original_height", size[0]), result.get("original_width", size[1]))
+    if stated != size:
+        raise BadEntryError(f"is on an image of {stated!s:.40} (height, width), others on {size}")
+    scale = np.array([size[1], size[0]]) / 100
+    if kind == "brush":
+        if value.get("format", "rle") != "rle":
+            raise BadEntryError(f"format {str(value['format'])[:40]!r} of a brush is not known")
+        return decode_brush(value.get("rle"), size)
+    if kind == "polygon":
+        if value.get("closed") is False:
+            raise BadEntryError("polygon is not closed; finish or delete it")
+        return [[ring(ring(value.get("points") or [], None) * scale, size)]]
+    if kind == "rectangle":
+        x, y, w, h = (finite(value.get(k), k) for k in ("x", "y", "width", "height"))
+        (x, y), (w, h) = np.array([x, y]) * scale, np.array([w, h]) * scale
+        return box_shape(x, y, w, h, finite(value.get("rotation", 0), "rotation"), (x, y), size)
+    x, y, rx, ry = (finite(value.get(k), k) for k in ("x", "y", "radiusX", "radiusY"))
+    (x, y), (rx, ry) = np.array([x, y]) * scale, np.array([rx, ry]) * scale
+    return ellipse_shape(x, y, rx, ry, finite(value.get("rotation", 0), "rotation"), size)
+
+
+FORMAT = LabelFormat(
+    summary="Label Studio JSON: polygons, brush masks, boxes, ellipses, annotators, predictions; loses nothing",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=EVERYTHING,
+    ending=".json",
+)

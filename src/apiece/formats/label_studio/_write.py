@@ -1,0 +1,123 @@
+"""Write a Label Studio export: a task per image, a brush mask per object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.files import atomic_file
+from apiece.formats._kit.strict_json import dump_json
+from apiece.formats.contract import Record
+from apiece.formats.label_studio._brush import encode_brush
+
+__all__ = ["write"]
+
+_AT_ONCE = 256  # masks encoded together
+_WHO = {"annotations": ("annotator", "completed_by"), "predictions": ("model_version", "model_version")}
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write one file of tasks; nothing is left behind if a record cannot be had or written.
+
+    Raises
+    ------
+    FormatError
+        for two images of one name.
+    LossyFormatError
+        for images of 2**30 pixels or more, attribute values that JSON cannot hold, and scores on some images only.
+    """
+    seen: dict[str, bool | None] = {}
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        out.write("[")
+        for i, (ref, instances) in enumerate(records):
+            _check(ref, instances, path, seen)
+            width, height = instances.size[1], instances.size[0]
+            note: dict[str, Any] = {"classes": list(classes)} if i == 0 else {}
+            if ref.attributes:
+                note["image"] = dict(ref.attributes)
+            link = "/data/local-files/?d=" + quote(ref.name)
+            task: dict[str, Any] = {
+                "id": i + 1 if ref.id is None else ref.id,
+                "data": {"image": link, "width": width, "height": height},
+                "meta": {"apiece": note} if note else {},
+            }
+            text = dump_json(path, task, f"image {ref.name!r}")
+            key = "annotations" if instances.scores is None else "predictions"
+            out.write(("," if i else "") + f'\n{text[:-1]}, "{key}": [')
+            for k, (who, rows) in enumerate(_sessions(instances, _WHO[key][0]).items()):
+                out.write((",\n" if k else "\n") + f'{{"{_WHO[key][1]}": {who}, "result": [')
+                for n in range(0, len(rows), _AT_ONCE):
+                    chosen = instances[rows[n : n + _AT_ONCE]]
+                    lines = _results(chosen, rows[n : n + _AT_ONCE], path, ref)
+                    out.write((",\n" if n else "\n") + ",\n".join(lines))
+                out.write("]}")
+            out.write("]}")
+        out.write("\n]\n")
+
+
+def _check(ref: ImageRef, instances: Instances, path: Path, seen: dict[str, bool | None]) -> None:
+    if ref.name in seen:
+        raise FormatError(path, f"image {ref.name!r} comes twice; its labels belong in one record")
+    if instances.size[0] * instances.size[1] >= 1 << 30:
+        raise LossyFormatError(path, f"image {ref.name!r}: brush masks hold fewer than 2**30 pixels")
+    scored = None if not len(instances) else instances.scores is not None
+    if scored is not None and (not scored) in seen.values():
+        raise LossyFormatError(
+            path, f"image {ref.name!r}: a file of labels and predictions cannot say which is which; write two files"
+        )
+    seen[ref.name] = scored
+
+
+def _sessions(instances: Instances, attribute: str) -> dict[str, list[int]]:
+    """Rows by who drew them, in one go where that would change their order."""
+    values = instances.attributes.get(attribute)
+    whole = {"null": list(range(len(instances)))}
+    if values is None or values.ndim != 1:
+        return whole
+    found: dict[str, list[int]] = {}
+    for i, value in enumerate(values.tolist()):
+        if type(value) not in (int, str):
+            return whole
+        found.setdefault(json.dumps(value), []).append(i)
+    return found if [i for rows in found.values() for i in rows] == whole["null"] else whole
+
+
+def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef) -> list[str]:
+    where = f"image {ref.name!r}"
+    columns = {name: values.tolist() for name, values in instances.attributes.items()}
+    scores = None if instances.scores is None else instances.scores.tolist()
+    height, width = instances.size
+    lines = []
+    for k, codes in enumerate(encode_brush(instances.masks)):
+        attributes = {name: values[k] for name, values in columns.items() if values[k] is not None}
+        region = attributes.pop("region", None)
+        note: dict[str, Any] = {"attributes": attributes} if attributes else {}
+        if type(region) is not str:
+            note |= {} if region is None else {"attributes": attributes | {"region": region}}
+            region, note["numbered"] = f"r{rows[k]}", True  # an id that Label Studio wants and nobody gave
+        if instances.ids is not None:
+            note["id"] = int(instances.ids[k])
+        if instances.crowd[k]:
+            note["crowd"] = True
+        result: dict[str, Any] = {
+            "id": region,
+            "type": "brushlabels",
+            "from_name": "label",
+            "to_name": "image",
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+        }
+        result["value"] = {"format": "rle", "rle": codes, "brushlabels": [instances.classes[instances.labels[k]]]}
+        if scores is not None:
+            result["score"] = scores[k]
+        if note:
+            result["meta"] = {"apiece": note}
+        lines.append(dump_json(path, result, where))
+    return lines

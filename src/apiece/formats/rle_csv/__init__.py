@@ -1,0 +1,259 @@
+"""Run-length CSV, as many Kaggle competitions have it: a row per object, ``ImageId,EncodedPixels``.
+
+``EncodedPixels`` is ``start length start length ...``: pixels counted from 1, down the first column, then the next. A
+row without runs says that an image has no object (of that class). Further columns, in any order and case: ``ClassId``
+(or ``Class``, ``Label``, ``CategoryId``), ``Height`` and ``Width``; ``ImageId_ClassId`` and ``Image_Label`` hold both,
+``a.jpg_4``. What other columns say is kept as text in ``Instances.attributes``. An ``ImageId`` may lack its ending, and
+images may lie as ``<ImageId>/images/<ImageId>.png`` (Data Science Bowl 2018). The last line needs an end, as every
+other: without it nobody can tell whether runs are missing.
+
+Class names are taken from ``<name>_label_descriptions.json`` or ``label_descriptions.json`` beside the file
+(iMaterialist 2019: ``{"categories": [{"id": 0, "name": "shirt"}]}``); without it, what the column holds are the names.
+Sizes come from the columns or else from the headers of the images, when a mask is asked for.
+
+Written: iMaterialist's columns ``ImageId,EncodedPixels,Height,Width,ClassId`` and the file of class names; neither
+``ClassId`` nor that file if the only class is ``object``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import FormatError
+from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_file, is_file
+from apiece.formats._kit.image_sizes import image_size
+from apiece.formats._kit.strict_json import load_json
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, each, refuse
+from apiece.formats.rle_csv._rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
+
+__all__ = ["FORMAT", "RleCsvSet"]
+
+Int = npt.NDArray[np.int64]
+_PEEK = 1 << 14
+_NAMES = "label_descriptions.json"
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            head = file.read(_PEEK).decode("utf-8-sig", errors="replace")
+        return find_columns(next(csv.reader(head.splitlines()[:1]), [])) is not None
+    except (OSError, csv.Error):
+        return False
+
+
+@dataclass(frozen=True)
+class RleCsvSet:
+    """A run-length CSV, opened: a `LabelSet`. Runs stay in the file until an item is asked for."""
+
+    path: Path
+    classes: tuple[str, ...]
+    refs: tuple[ImageRef, ...]
+    """Every image, in order of first appearance; sizes are known where the file states them."""
+    columns: Columns
+    labels: Int
+    """Class of each row, rows ordered by image."""
+    spans: Int
+    """(N, 2): where in the file each row begins and ends."""
+    lines: Int
+    offsets: Int
+    """Image i has the rows ``offsets[i]`` to ``offsets[i + 1] - 1``."""
+    on_bad: OnBad = None
+    _told: set[int] = field(default_factory=set, compare=False, repr=False)
+    """Rows whose runs were found to be wrong and reported, each once."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def __getitem__(self, index: int) -> Record:
+        i = range(len(self))[index]
+        ref = self.refs[i]
+        size = ref.size if ref.size is not None else image_size(self.path, ref)
+        return ref, self._instances(range(int(self.offsets[i]), int(self.offsets[i + 1])), size)
+
+    def __iter__(self) -> Iterator[Record]:
+        return each(self, self.on_bad)
+
+    @cached_property
+    def _digest(self) -> str:
+        with self.path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+        digest.update(json.dumps([self.classes, [r.name for r in self.refs]]).encode())
+        return digest.hexdigest()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the file, class and image names."""
+        return self._digest
+
+    def _instances(self, rows: range, size: tuple[int, int]) -> Instances:
+        kept, rles, others = [], [], []
+        with self.path.open("rb") as file:
+            for row in rows:
+                file.seek(self.spans[row, 0])
+                try:
+                    fields = fields_of(file.read(int(self.spans[row, 1] - self.spans[row, 0])))
+                    counts = pixel_runs(fields[self.columns.pixels].strip(), size)
+                except (ValueError, IndexError, StopIteration, csv.Error) as error:
+                    if self.on_bad is None or row not in self._told:
+                        self._told.add(row)
+                        refuse(FormatError(self.path, f"line {self.lines[row]}: {error}"), self.on_bad)
+                    continue
+                kept.append(row)
+                rles.append({"size": size, "counts": counts})
+                others.append([fields[k] for k in self.columns.others])
+        columns = zip((self.columns.names[k] for k in self.columns.others), zip(*others, strict=True), strict=False)
+        attributes = {name: np.array(values, np.str_) for name, values in columns if any(values)}
+        return Instances(Masks.from_coco(rles, size), self.labels[kept], self.classes, attributes=attributes)
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RleCsvSet:
+    """Open a run-length CSV; images are looked for in ``images``, or beside the file and in folders named after it.
+
+    With ``on_bad`` images whose size is neither stated nor to be had from the image are left out now.
+
+    Raises
+    ------
+    FormatError
+        naming file, line and reason.
+    """
+    rows = find_rows(path, on_bad)
+    named = rows.columns.joined or rows.columns.label is not None
+    classes, of_label = _classes(path, rows.labels) if named else (("object",), np.zeros(len(rows.labels), np.int64))
+    image, label = np.array(rows.image, np.int64), of_label[np.array(rows.label, np.int64)]
+    usable = label >= 0
+    for row in np.flatnonzero(~usable).tolist():
+        reason = f"line {rows.line[row]}: there is no class {rows.labels[rows.label[row]]!r} in {_NAMES}"
+        refuse(FormatError(path, reason), on_bad)
+    refs, place = _refs(path, rows, images, on_bad)
+    order = np.flatnonzero(usable & (place[image] >= 0))
+    order = order[np.argsort(image[order], kind="stable")]
+    offsets = np.zeros(len(refs) + 1, np.int64)
+    np.cumsum(np.bincount(place[image[order]], minlength=len(refs)), out=offsets[1:])
+    spans = np.stack([np.array(rows.begin, np.int64), np.array(rows.end, np.int64)], 1)[order]
+    lines = np.array(rows.line, np.int64)[order]
+    return RleCsvSet(path, classes, refs, rows.columns, label[order], spans, lines, offsets, on_bad)
+
+
+def _names_file(path: Path) -> Path:
+    return path.with_name(f"{path.stem}_{_NAMES}")
+
+
+def _classes(path: Path, labels: list[str]) -> tuple[tuple[str, ...], Int]:
+    """(class names, the class of each distinct entry of the column, -1 for none)."""
+    source = next((p for p in (_names_file(path), path.with_name(_NAMES)) if p.is_file()), None)
+    if source is None:
+        whole = all(text.isascii() and text.isdigit() for text in labels)
+        names = sorted(labels, key=int) if whole else labels
+        return tuple(names), np.array([names.index(text) for text in labels], np.int64)
+    document = load_json(source)
+    entries = document.get("categories") if type(document) is dict else None
+    if type(entries) is not list:
+        raise FormatError(source, "must be an object with a list of categories")
+    found: dict[str, int] = {}
+    for i, entry in enumerate(entries):
+        if type(entry) is not dict or type(entry.get("id")) not in (int, str) or type(entry.get("name")) is not str:
+            raise FormatError(source, f"categories[{i}]: must be an object with an id and a name")
+        if found.setdefault(str(entry["id"]), i) != i:
+            raise FormatError(source, f"categories[{i}].id: {entry['id']!r} is used twice")
+    names = [entry["name"] for entry in entries]
+    if len(set(names)) != len(names):
+        raise FormatError(source, "categories: two have the same name")
+    return tuple(names), np.array([found.get(text, -1) for text in labels], np.int64)
+
+
+def _refs(path: Path, rows: Rows, images: Path | None, on_bad: OnBad) -> tuple[tuple[ImageRef, ...], Int]:
+    """(the images, the place of each of the file's images among them, -1 for one that is left out)."""
+    beside = path.parent
+    folders = [beside, beside / path.stem, beside / f"{path.stem}_images", beside / "images"]
+    folders = [f for f in ([images] if images is not None else folders) if f.is_dir()] or [images or beside]
+    refs: list[ImageRef] = []
+    place = np.full(len(rows.names), -1, np.int64)
+    for i, name in enumerate(rows.names):
+        ref = ImageRef(_image(name, folders), name, rows.sizes.get(i))
+        if on_bad is not None and ref.size is None:
+            try:
+                image_size(path, ref)
+            except FormatError as error:
+                refuse(error, on_bad)
+                continue
+        place[i] = len(refs)
+        refs.append(ref)
+    return tuple(refs), place
+
+
+def _image(name: str, folders: list[Path]) -> Path:
+    """Where an image is; where it would be, if it is nowhere."""
+    endings = ("",) if Path(name).suffix.lower() in IMAGE_SUFFIXES else IMAGE_SUFFIXES
+    options = itertools.chain((f"{name}{e}" for e in endings), (f"{name}/images/{name}{e}" for e in endings))
+    tried = [folder / option for option in options for folder in folders]
+    return next((p for p in tried if is_file(p)), folders[0] / name)
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write the CSV, and the file of class names if there are others than ``object``.
+
+    Raises
+    ------
+    FormatError
+        for two images of one name.
+    """
+    named = classes != ("object",)
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context(atomic_file(path))
+        if named:
+            names = stack.enter_context(atomic_file(_names_file(path)))
+            entries = [{"id": i, "name": name} for i, name in enumerate(classes)]
+            names.write_text(json.dumps({"categories": entries}, ensure_ascii=False, indent=1), encoding="utf-8")
+        with target.open("w", encoding="utf-8", newline="") as out:
+            _write_rows(out, records, path, named)
+
+
+def _write_rows(out: IO[str], records: Iterable[Record], path: Path, named: bool) -> None:
+    writer, seen = csv.writer(out, lineterminator="\n"), set()
+    writer.writerow(["ImageId", "EncodedPixels", "Height", "Width", *(["ClassId"] if named else [])])
+    for ref, instances in records:
+        if ref.name in seen:
+            raise FormatError(path, f"two images are named {ref.name!r}; rename one")
+        seen.add(ref.name)
+        if not len(instances):
+            writer.writerow([ref.name, "", *instances.size, *([""] if named else [])])
+        for rle, label in zip(instances.masks.to_coco(compressed=False), instances.labels.tolist(), strict=True):
+            counts = np.array(rle["counts"], np.int64)
+            length = counts[1::2]
+            start = np.cumsum(counts)[: 2 * len(length) : 2] + 1
+            runs = np.stack([start, length], 1).ravel().tolist()
+            writer.writerow([ref.name, " ".join(map(str, runs)), *instances.size, *([label] if named else [])])
+
+
+FORMAT = LabelFormat(
+    summary="run-length CSV (Kaggle): ImageId, EncodedPixels down the columns from 1, classes; no ids, no scores",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(overlap=True, holes=True, parts=True, classes=True),
+    suffixes=(".csv",),
+    ending=".csv",
+)

@@ -1,0 +1,259 @@
+"""Supervisely: a project folder, ``meta.json`` and ``DATASET/ann/IMAGE.json`` beside ``DATASET/img/IMAGE``
+(https://developer.supervisely.com/getting-started/supervisely-annotation-format/images).
+
+Read: bitmaps (PNG, zlib, base64, with the x, y of their first pixel), rectangles (both corners inclusive) and polygons
+with holes. Supervisely's points are pixels, not corners of pixels: polygons are filled as it fills them, borders
+included, and a hole takes its border with it. Tags become attributes of the instance (one without a value is True), and
+so does a description that is not empty; tags and description of the image become attributes of its `ImageRef`. Ids are
+kept, who drew what and when is not.
+
+Images are named DATASET/IMAGE (nested datasets A/B/IMAGE), those of the dataset ``ds0`` just IMAGE.
+
+Written: bitmaps, which lose nothing. Attributes become tags where tags hold them, and stand under a key of their own
+where not (flags, lists). Pictures are not copied.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.masks import Masks
+from apiece.errors import FormatError
+from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, finite, is_int64, ring
+from apiece.formats._kit.entry_files import ItemSet, load_object, no_constants
+from apiece.formats._kit.png_in_text import MOST_PIXELS, from_base64, from_png
+from apiece.formats._kit.strict_json import kind_of, load_json, peek_json
+from apiece.formats.contract import Holds, LabelFormat, OnBad, refuse
+from apiece.formats.supervisely._write import NO_FOLDER, OWN, write
+
+__all__ = ["FORMAT"]
+
+_MOST_BYTES = 1 << 26  # of a PNG of one mask
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a folder, or its ``meta.json``, with classes and tags and a dataset's ``ann`` beside it."""
+    try:
+        root = path if path.is_dir() else path.parent
+        if path != root and path.name != "meta.json":
+            return False
+        seen = peek_json(root / "meta.json")
+        return seen is not None and seen[0] == "{" and {"classes", "tags"} <= seen[1]
+    except OSError:
+        return False
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+    """Open a project; images lie in its ``img`` folders, or below ``images`` under their names.
+
+    Raises
+    ------
+    FormatError
+        naming file, key and reason.
+    """
+    root = path if path.is_dir() else path.parent
+    if path != root and path.name != "meta.json":
+        raise FormatError(path, "is no Supervisely project; name the folder that holds meta.json")
+    meta = _meta(root / "meta.json")
+    classes = tuple(entry["title"] for entry in meta["classes"])
+    refs: list[ImageRef] = []
+    files: list[Path | None] = []
+    for file in sorted(root.glob("**/ann/*.json")):
+        try:
+            ref = _ref(file, root, images)
+        except FormatError as error:
+            refuse(error, on_bad)
+            continue
+        refs.append(ref)
+        files.append(file)
+    return ItemSet(classes, tuple(refs), tuple(files), {"supervisely": meta}, _entries, None, on_bad)
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FormatError(path, "is missing; a Supervisely project names its classes there")
+    meta = load_json(path)
+    if type(meta) is not dict:
+        raise FormatError(path, f"must be an object with classes and tags, got {kind_of(meta)}")
+    for key, name in (("classes", "title"), ("tags", "name")):
+        entries = meta.setdefault(key, []) if key == "tags" else meta.get(key)
+        if type(entries) is not list or not all(type(e) is dict and type(e.get(name)) is str for e in entries):
+            raise FormatError(path, f"{key}: must be a list of objects with a {name}")
+        names = [e[name] for e in entries]
+        twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
+        if twice is not None:
+            raise FormatError(path, f"{key}: {twice!r} is there twice")
+    untyped = next((tag["name"] for tag in meta["tags"] if type(tag.get("value_type")) is not str), None)
+    if untyped is not None:
+        raise FormatError(path, f"tags: {untyped!r} has no value_type")
+    return meta
+
+
+def _load(file: Path) -> tuple[dict[str, Any], bool]:
+    document, constants = load_object(file)
+    if type(document.get("objects")) is not list:
+        raise FormatError(file, "objects: must be a list; without it this is no Supervisely annotation")
+    return document, constants
+
+
+def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:
+    document, constants = _load(file)
+    folder = file.parent.parent
+    parts = folder.relative_to(root).parts
+    if not parts or set(parts[1::2]) - {"datasets"} or len(parts) % 2 == 0:
+        raise FormatError(file, "lies in no dataset; the layout is DATASET/ann/IMAGE.json, DATASET/datasets/NESTED/ann")
+    datasets = "/".join(parts[::2])
+    name = file.name.removesuffix(".json") if datasets == NO_FOLDER else f"{datasets}/{file.name.removesuffix('.json')}"
+    stated = document.get("size")
+    if type(stated) is not dict:
+        raise FormatError(file, f"size: must be an object with height and width, got {kind_of(stated)}")
+    try:
+        size = checked_size(stated.get("height"), stated.get("width"))
+        extras = {k: v for k, v in document.items() if k not in ("size", "objects") and v not in ("", [], {}, None)}
+        if constants:
+            no_constants(extras)
+    except BadEntryError as error:
+        raise FormatError(file, f"size or another key of the image: {error}") from None
+    picture = folder / "img" / file.name.removesuffix(".json") if images is None else images / name
+    return ImageRef(picture, name, size, None, extras)
+
+
+def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
+    file, size = items.files[i], items.refs[i].size
+    assert file is not None
+    assert size is not None
+    places = {name: k for k, name in enumerate(items.classes)}
+    entries: list[Entry] = []
+    ids: dict[int, str] = {}
+    document, constants = _load(file)
+    for k, found in enumerate(document["objects"]):
+        where = f"objects[{k}]"
+        try:
+            if constants:
+                no_constants(found)
+            entry = _entry(found, where, size, places)
+            if entry.id is not None and entry.id in ids:
+                raise BadEntryError(f"id: {entry.id} is {ids[entry.id]}'s already")
+        except BadEntryError as error:
+            refuse(FormatError(file, f"{where}: {error}"), items.on_bad)
+            continue
+        if entry.id is not None:
+            ids[entry.id] = where
+        entries.append(entry)
+    return size, entries
+
+
+def _entry(found: Any, where: str, size: tuple[int, int], places: Mapping[str, int]) -> Entry:
+    if type(found) is not dict:
+        raise BadEntryError(f"must be an object, got {kind_of(found)}")
+    title, number = found.get("classTitle"), found.get("id")
+    if type(title) is not str or title not in places:
+        raise BadEntryError(f"classTitle: {str(title)[:60]!r} is no class of meta.json")
+    if number is not None and not is_int64(number):
+        raise BadEntryError(f"id: must be an integer, got {str(number)[:40]!r}")
+    return Entry(where, places[title], _shape(found, size), number, extras=_values(found))
+
+
+def _values(found: dict[str, Any]) -> dict[str, Any]:
+    """Tags, what `write` keeps beside them, and the description."""
+    values: dict[str, Any] = {}
+    tags, own = found.get("tags") or [], found.get(OWN) or {}
+    if type(tags) is not list or not all(type(t) is dict and type(t.get("name")) is str for t in tags):
+        raise BadEntryError("tags: must be a list of objects with a name")
+    if type(own) is not dict:
+        raise BadEntryError(f"{OWN}: must be an object, got {kind_of(own)}")
+    for tag in tags:
+        if tag["name"] in values:
+            raise BadEntryError(f"tags: {tag['name']!r} is there twice, and an attribute has one value")
+        values[tag["name"]] = True if tag.get("value") is None else tag["value"]
+    values |= own
+    if found.get("description"):
+        values.setdefault("description", found["description"])
+    return values
+
+
+def _shape(found: dict[str, Any], size: tuple[int, int]) -> Any:
+    kind = found.get("geometryType")
+    if kind is None:
+        kind = "bitmap" if type(found.get("bitmap")) is dict else "polygon"
+    if kind == "bitmap":
+        return _bitmap(found.get("bitmap"), size)
+    if kind not in ("polygon", "rectangle"):
+        raise BadEntryError(f"geometryType: a {str(kind)[:40]} has no inside; bitmap, polygon and rectangle are read")
+    points = found.get("points")
+    if type(points) is not dict or type(points.get("exterior")) is not list:
+        raise BadEntryError("points: must be an object with a list, exterior")
+    interior = points.get("interior") or []
+    if type(interior) is not list:
+        raise BadEntryError("points.interior: must be a list of rings")
+    if kind == "polygon":
+        rings = [ring(points["exterior"], size, "points.exterior")]
+        return _filled(rings + [ring(hole, size, f"points.interior[{k}]") for k, hole in enumerate(interior)])
+    corners = points["exterior"]
+    if len(corners) != 2 or not all(type(p) is list and len(p) == 2 for p in corners) or interior:
+        raise BadEntryError("points: a rectangle has two corners [x, y] and no interior")
+    x, y = ([finite(p[axis], "points.exterior") for p in corners] for axis in (0, 1))
+    box = [min(x), min(y), max(x) + 1, max(y) + 1]
+    ring([[box[0], box[1]], [max(x), box[1]], [max(x), max(y)]], size, "points.exterior")
+    return Masks.from_boxes(np.array([box]), size)
+
+
+def _filled(rings: list[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.bool_], Any]:
+    """The outline's pixels without those of its holes, borders included, in its own box, and the box's corner."""
+    whole = [np.rint(points).astype(np.int64) for points in rings]
+    low, high = whole[0].min(0), whole[0].max(0)
+    width, height = (high - low + 1).tolist()
+    if width * height > MOST_PIXELS:
+        raise BadEntryError(f"points: {width} x {height} pixels are too many to be drawn at once")
+    canvas = np.zeros((height, width), np.uint8)
+    shifted = [(points - low).astype(np.int32) for points in whole]
+    cv2.fillPoly(canvas, shifted[:1], 1)
+    if len(shifted) > 1:
+        cv2.fillPoly(canvas, shifted[1:], 0)
+    return canvas != 0, (int(low[0]), int(low[1]))
+
+
+def _bitmap(found: Any, size: tuple[int, int]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    if type(found) is not dict:
+        raise BadEntryError(f"bitmap: must be an object with data and origin, got {kind_of(found)}")
+    origin = found.get("origin")
+    if type(origin) is not list or len(origin) != 2 or {type(v) for v in origin} != {int}:
+        raise BadEntryError(f"bitmap.origin: must be [x, y], got {str(origin)[:40]}")
+    packed = from_base64(found.get("data"), "bitmap.data")
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(packed, _MOST_BYTES)
+    except zlib.error as error:
+        raise BadEntryError(f"bitmap.data: is no zlib stream ({error})") from None
+    if not unpacker.eof:
+        raise BadEntryError(f"bitmap.data: is cut short, or more than {_MOST_BYTES} bytes for one mask")
+    crop = from_png(data, size, "bitmap.data")
+    x, y = origin
+    if x < 0 or y < 0 or x + crop.shape[1] > size[1] or y + crop.shape[0] > size[0]:
+        raise BadEntryError(f"bitmap: reaches outside the image of {size[1]} x {size[0]} pixels")
+    return crop, (x, y)
+
+
+FORMAT = LabelFormat(
+    summary="Supervisely: a project folder, meta.json and a JSON per image, bitmaps, polygons with holes",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        overlap=True,
+        holes=True,
+        parts=True,
+        classes=True,
+        ids=True,
+        id_range=(-(2**63), 2**63 - 1),
+        attributes=True,
+    ),
+)

@@ -1,0 +1,312 @@
+"""VGG Image Annotator 2: a project, or annotations exported from it, in one JSON or CSV file
+(https://www.robots.ox.ac.uk/~vgg/software/via/).
+
+Read: polygons and rectangles by COCO's rasterisation, circles and ellipses by pixel centres; lines and points are no
+objects and are reported. Coordinates are pixels, corners at integers. One region attribute is the class: the one called
+class, label, category, name or type, or the only one, or the only one with a list of choices; the values are the class
+names, in the order of the choices, or sorted. Further region attributes become attributes of the instance, file
+attributes those of the `ImageRef`. VIA states no image sizes, so images are measured, unless `write` noted the size as
+the file attributes ``image_height`` and ``image_width``.
+
+Written: a project, with polygons; ids and scores stand in region attributes ``id`` and ``score``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring, whole
+from apiece.formats._kit.entry_files import ItemSet, no_constants
+from apiece.formats._kit.files import atomic_file, inside, pick_folder
+from apiece.formats._kit.image_sizes import image_size
+from apiece.formats._kit.strict_json import kind_of, peek_json
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, read_table
+
+__all__ = ["FORMAT"]
+
+_SIZE = ("image_height", "image_width")
+_EXPORT = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"(?:filename|fileref|size)"\s*:')
+_SETTINGS: dict[str, Any] = {
+    "ui": {
+        "annotation_editor_height": 25,
+        "annotation_editor_fontsize": 0.8,
+        "leftsidebar_width": 18,
+        "image_grid": {"img_height": 80, "show_region_shape": True, "show_image_policy": "all"},
+        "image": {"region_label": "__via_region_id__", "region_color": "__via_default_region_color__"},
+    },
+    "core": {"buffer_size": 18, "filepath": {}, "default_filepath": ""},
+}
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a VIA project, or a JSON or CSV that VIA exports."""
+    try:
+        if not path.is_file():
+            return False
+        seen = peek_json(path)
+        if seen is not None and any(key.startswith("_via_") for key in seen[1]):
+            return True
+        with path.open("rb") as file:
+            head = file.read(1 << 14).decode("utf-8-sig", errors="replace")
+        if seen is not None:
+            return _EXPORT.match(head) is not None and '"regions"' in head
+        line = head.splitlines()[0] if head.strip() else ""
+        return tuple(name.lstrip("#").strip(' "') for name in line.split(",")) == COLUMNS
+    except OSError:
+        return False
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+    """Open one file; image names are relative to ``images``, or to where the project says, or to the file's folder.
+
+    Raises
+    ------
+    FormatError
+        naming file, key or line, and reason.
+    """
+    if path.is_dir():
+        raise FormatError(path, "is a folder; VIA's projects and exports are single files")
+    table = read_table(path, on_bad)
+    key = class_attribute(path, table)
+    good: dict[str, Picture] = {}
+    sizes: list[tuple[int, int] | None] = []
+    for picture in table.pictures:
+        try:
+            size = _head(picture, good)
+        except BadEntryError as error:
+            refuse(FormatError(path, f"{picture.where}: {error}"), on_bad)
+            continue
+        good[picture.name] = picture
+        sizes.append(size)
+    stated = table.folder.replace("\\", "/").strip("/")
+    beside = [path.parent, path.parent / "images"]
+    if stated and inside(stated) is None:
+        beside.insert(0, path.parent / stated)
+    folder = images or pick_folder(iter(good), beside)
+    refs = [
+        ImageRef(folder / name, name, size, None, {k: v for k, v in p.attributes.items() if k not in _SIZE and v != ""})
+        for (name, p), size in zip(good.items(), sizes, strict=True)
+    ]
+    classes = _classes(key, table.definitions.get("region", {}), list(good.values()))
+    context = (key, _marked(table.definitions.get("region", {})), list(good.values()))
+    metadata = {"via": {"class": key, "attributes": table.definitions}}
+    return ItemSet(classes, tuple(refs), (path,) * len(refs), metadata, _entries, context, on_bad)
+
+
+def _head(picture: Picture, known: Mapping[str, Picture]) -> tuple[int, int] | None:
+    """The size, if stated, of an image whose name was checked."""
+    if type(picture.name) is not str:
+        raise BadEntryError(f"filename: must be a name, got {kind_of(picture.name)}")
+    reason = inside(picture.name)
+    if reason:
+        raise BadEntryError(f"filename: {reason}")
+    if picture.name in known:
+        raise BadEntryError(f"filename: {picture.name!r} is {known[picture.name].where}'s already")
+    no_constants(picture.attributes)
+    given = [picture.attributes.get(key) for key in _SIZE]
+    return None if None in given else checked_size(*(whole(str(v), key) for v, key in zip(given, _SIZE, strict=True)))
+
+
+def _marked(defined: Mapping[str, Any]) -> dict[str, str]:
+    """Attributes that hold what `write` kept in them: name to id or score."""
+    return {n: d[MARK] for n, d in defined.items() if type(d) is dict and d.get(MARK) in ("id", "score")}
+
+
+def _choices(defined: Mapping[str, Any], key: str | None) -> list[str] | None:
+    given = defined.get(key or "")
+    if type(given) is dict and given.get("type") in ("dropdown", "radio") and type(given.get("options")) is dict:
+        return list(given["options"])
+    return None
+
+
+def _classes(key: str | None, defined: Mapping[str, Any], pictures: list[Picture]) -> tuple[str, ...]:
+    if key is None:
+        return ("object",)
+    choices = _choices(defined, key)
+    if choices is not None:
+        return tuple(choices)
+    values = (a.get(key) for p in pictures for _, _, a in p.regions if type(a) is dict)
+    return tuple(sorted({v for v in values if type(v) is str and v}))
+
+
+def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
+    path, ref = items.files[i], items.refs[i]
+    assert path is not None
+    size = image_size(path, ref) if ref.size is None else ref.size
+    key, marked, pictures = items.context
+    places = {name: k for k, name in enumerate(items.classes)}
+    entries = []
+    for where, shape, attributes in pictures[i].regions:
+        try:
+            if type(shape) is not dict or type(attributes) is not dict:
+                raise BadEntryError("shape_attributes and region_attributes must be objects")
+            no_constants(attributes)
+            extras = dict(attributes)
+            label = 0 if key is None else _label(extras.pop(key, None), key, places)
+            entry = Entry(where, label, _outline(shape, size), extras=extras)
+            for name in marked.keys() & extras.keys():
+                if marked[name] == "id":
+                    entry.id = whole(str(extras.pop(name)), name)
+                else:
+                    entry.score = finite(_as_number(extras.pop(name)), name)
+        except BadEntryError as error:
+            refuse(FormatError(path, f"{where}: {error}"), items.on_bad)
+            continue
+        entries.append(entry)
+    return size, entries
+
+
+def _as_number(value: Any) -> Any:
+    """VIA's own form turns every value that is edited into text."""
+    try:
+        return float(value) if type(value) is str else value
+    except ValueError:
+        return value
+
+
+def _label(value: Any, key: str, places: Mapping[str, int]) -> int:
+    if value is None or value == "":
+        raise BadEntryError(f"region_attributes: has no {key!r}, so it has no class")
+    if type(value) is not str:
+        raise BadEntryError(f"region_attributes: {key!r} must be one class name, got {kind_of(value)}")
+    if value not in places:
+        raise BadEntryError(f"region_attributes: {key!r} is {value[:60]!r}, which is none of its choices")
+    return places[value]
+
+
+def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
+    kind = shape.get("name")
+    if kind == "polygon":
+        x, y = shape.get("all_points_x"), shape.get("all_points_y")
+        if type(x) is not list or type(y) is not list or len(x) != len(y):
+            raise BadEntryError("all_points_x and all_points_y must be lists of one length")
+        return [[ring([[a, b] for a, b in zip(x, y, strict=True)], size)]]
+    keys = {"rect": ("x", "y", "width", "height"), "circle": ("cx", "cy", "r"), "ellipse": ("cx", "cy", "rx", "ry")}
+    if type(kind) is not str or kind not in keys:
+        raise BadEntryError(f"a {str(kind)[:40]} has no inside; polygon, rect, circle and ellipse are read")
+    x, y, *more = (finite(shape.get(name), name) for name in keys[kind])
+    if kind == "rect":
+        if min(more) <= 0:
+            raise BadEntryError(f"rect is {more[0]:g} wide and {more[1]:g} high; both must be more than 0")
+        right, bottom = x + more[0], y + more[1]
+        return [[ring([[x, y], [right, y], [right, bottom], [x, bottom]], size, "rect")]]
+    if not (0 <= x <= size[1] and 0 <= y <= size[0]):
+        raise BadEntryError(f"the {kind}'s centre ({x:g}, {y:g}) lies outside the image")
+    theta = math.fmod(finite(shape.get("theta", 0), "theta"), math.tau)
+    return ellipse_shape(x, y, more[0], more[-1], math.degrees(theta), size)
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a project.
+
+    Raises
+    ------
+    FormatError
+        for two images of one name.
+    LossyFormatError
+        for attributes that JSON cannot hold, or that have the name of the class's, the ids' or the scores'.
+    """
+    if path.suffix.lower() == ".csv":
+        raise FormatError(path, "VIA projects are JSON; name it so, and export the CSV from VIA")
+    said = metadata.get("via", {})
+    key = said.get("class") or "class"
+    defined = {n: d for n, d in said.get("attributes", {}).get("region", {}).items() if n not in _marked({n: d})}
+    files = dict(said.get("attributes", {}).get("file", {}))
+    names: list[str] = []
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        settings = _SETTINGS | {"project": {"name": path.stem}}
+        out.write(f'{{"_via_settings": {_dumps(path, settings, "")},\n"_via_img_metadata": {{')
+        seen: dict[str, None] = {}
+        for ref, instances in records:
+            name, picture = _picture(path, ref, instances, key)
+            if ref.name in seen:
+                raise FormatError(path, f"image {ref.name!r} is there twice; rename one")
+            seen[ref.name] = None
+            text = _dumps(path, picture, f"image {ref.name!r}")
+            out.write((",\n" if names else "\n") + f"{_dumps(path, name, '')}: {text}")
+            names.append(name)
+            _define(defined, files, instances, ref)
+        region = {key: _class_definition(defined.pop(key, None), classes)} | defined
+        attributes = {"region": region, "file": files}
+        out.write(f'\n}},\n"_via_attributes": {_dumps(path, attributes, "attributes")},\n')
+        out.write('"_via_data_format_version": "2.0.10",\n"_via_image_id_list": ' + _dumps(path, names, "") + "}\n")
+
+
+def _class_definition(before: Any, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The class attribute: a list of choices, with the texts that they had."""
+    known: dict[str, Any] = before if type(before) is dict else {}
+    kind = known["type"] if known.get("type") in ("dropdown", "radio") else "dropdown"
+    options = known["options"] if type(known.get("options")) is dict else {}
+    fresh = {"description": "", "default_options": {}} | known
+    return fresh | {"type": kind, "options": {name: options.get(name, "") for name in classes}, MARK: "class"}
+
+
+def _dumps(path: Path, value: Any, where: str) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError) as error:
+        raise LossyFormatError(path, f"{where}: JSON cannot hold its attributes ({error}); leave them out") from None
+    return text
+
+
+def _define(defined: dict[str, Any], files: dict[str, Any], instances: Instances, ref: ImageRef) -> None:
+    """Every attribute that is used, so that VIA shows it."""
+    text = {"type": "text", "description": "", "default_value": ""}
+    own = {"id": instances.ids, "score": instances.scores}
+    for name in instances.attributes:
+        defined.setdefault(name, text)
+    for name, values in own.items():
+        if values is not None:
+            defined[name] = text | {MARK: name}
+    for name in (*_SIZE, *ref.attributes):
+        files.setdefault(name, text)
+
+
+def _picture(path: Path, ref: ImageRef, instances: Instances, key: str) -> tuple[str, dict[str, Any]]:
+    """The image's name in the project, and what the project says of it."""
+    height, width = instances.size
+    columns = {name: values.tolist() for name, values in instances.attributes.items()}
+    own = {"id": instances.ids, "score": instances.scores}
+    clash = next((n for n in columns if n == key or own.get(n) is not None), None)
+    if clash is not None or (key in own and own[key] is not None):
+        raise LossyFormatError(path, f"image {ref.name!r}: attribute {clash or key!r} has a use of its own; rename it")
+    columns |= {name: values.tolist() for name, values in own.items() if values is not None}
+    regions: list[dict[str, Any]] = []
+    for parts, name in zip(instances.masks.to_polygons(), instances.names, strict=True):
+        points = parts[0][0].astype(int).tolist()
+        shape = {"name": "polygon", "all_points_x": [p[0] for p in points], "all_points_y": [p[1] for p in points]}
+        regions.append({"shape_attributes": shape, "region_attributes": {key: name}})
+    for name, values in columns.items():
+        for region, value in zip(regions, values, strict=True):
+            if value is not None:
+                region["region_attributes"][name] = value
+    attributes = {k: v for k, v in ref.attributes.items() if k not in _SIZE} | dict(
+        zip(_SIZE, (str(height), str(width)), strict=True)
+    )
+    bytes_ = ref.path.stat().st_size if ref.path.is_file() else -1
+    return f"{ref.name}{bytes_}", {
+        "filename": ref.name,
+        "size": bytes_,
+        "regions": regions,
+        "file_attributes": attributes,
+    }
+
+
+FORMAT = LabelFormat(
+    summary="VGG Image Annotator 2: projects and exported JSON or CSV, one outline per object",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(overlap=True, classes=True, ids=True, scores=True, attributes=True),
+    ending=".json",
+)

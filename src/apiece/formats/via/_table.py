@@ -1,0 +1,190 @@
+"""VIA's three files brought to one form: images, each with its regions, and which region attribute is the class."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+from apiece.errors import FormatError
+from apiece.formats._kit.entries import BadEntryError
+from apiece.formats._kit.entry_files import load_object
+from apiece.formats._kit.files import read_text
+from apiece.formats._kit.long_csv import long_fields
+from apiece.formats._kit.strict_json import kind_of
+from apiece.formats.contract import OnBad, refuse
+
+__all__ = ["COLUMNS", "MARK", "Picture", "Table", "class_attribute", "read_table"]
+
+COLUMNS = (
+    "filename", "file_size", "file_attributes", "region_count", "region_id",
+    "region_shape_attributes", "region_attributes",
+)  # fmt: skip
+MARK = "apiece"
+"""Key in an attribute's definition that says what `write` keeps in it."""
+_CLASS_NAMES = ("class", "label", "category", "name", "type", "object", "object_type", "class_name")
+_CHOICES = ("dropdown", "radio")
+
+
+@dataclass
+class Picture:
+    """One image and its regions, unchecked."""
+
+    where: str
+    name: Any
+    attributes: dict[str, Any]
+    regions: list[tuple[str, Any, Any]] = field(default_factory=list)
+    """(place in the file, shape attributes, region attributes) of each."""
+
+
+@dataclass
+class Table:
+    """A whole file."""
+
+    pictures: list[Picture]
+    definitions: dict[str, Any]
+    """What a project says of its attributes: ``{"region": ..., "file": ...}``."""
+    folder: str = ""
+    """Where a project says its images are."""
+
+
+def read_table(path: Path, on_bad: OnBad) -> Table:
+    """Read a project, exported annotations as JSON, or as CSV; told apart by content.
+
+    Raises
+    ------
+    FormatError
+        for a file that is none of them.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(4).lstrip(b"\xef\xbb\xbf \t\r\n")
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}") from None
+    if not head.startswith((b"{", b"[")):
+        return Table(_from_csv(path, on_bad), {})
+    document, _ = load_object(path)
+    key, folder = "", ""
+    table: Any = document
+    if "_via_img_metadata" in document:
+        key, table = "_via_img_metadata", document["_via_img_metadata"]
+        core = _inner(_inner(document, "_via_settings"), "core")
+        folder = core["default_filepath"] if type(core.get("default_filepath")) is str else ""
+    if type(table) is not dict:
+        raise FormatError(path, f"{key}: must be an object of images, got {kind_of(table)}")
+    if key == "" and not any(type(v) is dict and {"filename", "regions"} <= set(v) for v in table.values()):
+        raise FormatError(path, "is neither a VIA project nor annotations exported from VIA")
+    pictures = []
+    for name, found in table.items():
+        try:
+            pictures.append(_picture(found, f"{key}[{name!r}]" if key else repr(name)))
+        except BadEntryError as error:
+            refuse(FormatError(path, str(error)), on_bad)
+    defined = _inner(document, "_via_attributes") if key else {}
+    return Table(pictures, {kind: _inner(defined, kind) for kind in ("region", "file")}, folder)
+
+
+def _inner(value: Any, key: str) -> dict[str, Any]:
+    found = value.get(key)
+    return found if type(found) is dict else {}
+
+
+def _picture(found: Any, where: str) -> Picture:
+    if type(found) is not dict:
+        raise BadEntryError(f"{where}: must be an object, got {kind_of(found)}")
+    regions, attributes = found.get("regions"), found.get("file_attributes") or {}
+    if type(regions) is dict:
+        regions = list(regions.values())  # as VIA 1 has them, by number
+    if type(regions) is not list or type(attributes) is not dict:
+        raise BadEntryError(f"{where}: regions must be a list and file_attributes an object")
+    picture = Picture(where, found.get("filename"), attributes)
+    for k, region in enumerate(regions):
+        place = f"{where}.regions[{k}]"
+        shape = region.get("shape_attributes") if type(region) is dict else region
+        picture.regions.append((place, shape, region.get("region_attributes") if type(region) is dict else {}))
+    return picture
+
+
+def _from_csv(path: Path, on_bad: OnBad) -> list[Picture]:
+    pictures: dict[str, Picture] = {}
+    counts: dict[str, int] = {}
+    for line, row in _rows(path):
+        where = f"line {line}"
+        try:
+            if len(row) != len(COLUMNS) or not row[0]:
+                raise BadEntryError(f"has {len(row)} columns of {len(COLUMNS)}, or no filename")
+            own, shape, attributes = (_object(row[k], COLUMNS[k]) for k in (2, 5, 6))
+            count = int(row[3]) if row[3].isascii() and row[3].isdigit() and len(row[3]) < 10 else -1
+            if count < 0:
+                raise BadEntryError(f"region_count: must be a number, got {row[3][:40]!r}")
+        except BadEntryError as error:
+            refuse(FormatError(path, f"{where}: {error}"), on_bad)
+            continue
+        picture = pictures.setdefault(row[0], Picture(where, row[0], own))
+        counts[row[0]] = count
+        if count:
+            picture.regions.append((where, shape, attributes))
+    for name, picture in pictures.items():
+        if len(picture.regions) != counts[name]:
+            said = f"{name!r} has {counts[name]} regions by its region_count, but {len(picture.regions)} good rows"
+            refuse(FormatError(path, f"{picture.where}: {said}; the file may be cut short"), on_bad)
+    return list(pictures.values())
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    text = read_text(path)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        with long_fields:
+            found = [(rows.line_num, row) for row in rows if row]
+    except csv.Error as error:
+        raise FormatError(path, f"line {rows.line_num}: is no CSV ({error})") from None
+    header = [name.lstrip("#").strip() for name in found[0][1]] if found else []
+    if tuple(header) != COLUMNS:
+        raise FormatError(path, f"line 1: must be VIA's header, {','.join(COLUMNS)}")
+    yield from found[1:]
+
+
+def _object(text: str, name: str) -> dict[str, Any]:
+    def constant(word: str) -> NoReturn:
+        raise BadEntryError(f"{name}: holds {word}, which is no number in JSON")
+
+    try:
+        found = json.loads(text or "{}", parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        raise BadEntryError(f"{name}: is no JSON ({error})") from None
+    if type(found) is not dict:
+        raise BadEntryError(f"{name}: must be an object, got {kind_of(found)}")
+    return found
+
+
+def class_attribute(path: Path, table: Table) -> str | None:
+    """The region attribute that says the class; None if regions have no attributes at all.
+
+    The one `write` marked; else the first of class, label, category, name, type ...; else the only one; else the only
+    one with a list of choices.
+
+    Raises
+    ------
+    FormatError
+        naming the attributes, if several could be it.
+    """
+    defined = table.definitions.get("region", {})
+    marked = [name for name, d in defined.items() if type(d) is dict and d.get(MARK) == "class"]
+    if marked:
+        return marked[0]
+    seen = [a for picture in table.pictures for _, _, a in picture.regions if type(a) is dict]
+    names = list(dict.fromkeys([*defined, *(name for a in seen for name in a)]))
+    by_lower = {name.lower(): name for name in reversed(names)}
+    known = next((by_lower[word] for word in _CLASS_NAMES if word in by_lower), None)
+    if known is not None or len(names) < 2:
+        return known or (names[0] if names else None)
+    choices = [n for n in names if type(defined.get(n)) is dict and defined[n].get("type") in _CHOICES]
+    if len(choices) == 1:
+        return choices[0]
+    named = ", ".join(map(repr, names[:10]))
+    raise FormatError(path, f"regions have the attributes {named}; rename the one that is the class to 'class'")

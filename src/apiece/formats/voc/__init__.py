@@ -1,0 +1,298 @@
+"""Pascal VOC segmentation (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html).
+
+A folder of ``SegmentationObject/*.png`` (value k is the k-th object) and ``SegmentationClass/*.png`` (value k is
+the k-th class), ``Annotations/*.xml`` (the objects in that order), ``JPEGImages/*.jpg`` and lists
+``ImageSets/Segmentation/*.txt``. Read: such a folder, all lists but ``test.txt``; or one list. Classes are the
+twenty of VOC, or those of a ``class_names.txt`` as labelme2voc writes it. ``difficult``, ``truncated``,
+``occluded``, ``pose`` and ``<attributes>`` are attributes. Annotations may be absent. What SegmentationClass says
+outside of all objects is not read.
+
+The border of 255, void, is no object: it is kept on each record's image, ``ImageRef.attributes["regions"] =
+{"void": COCO RLE}``, and painted again by `write`, so that a round trip gives the same pixels.
+
+Written: everything but the images, and a file ``apiece.json`` that keeps image names and classes. An image holds
+254 objects; an id that is not the object's place is an ``<instance_id>`` of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.columns import table, take
+from apiece.formats._kit.files import atomic_folder, inside, is_file, read_text
+from apiece.formats._kit.label_image_sets import (
+    RasterSet,
+    add_region,
+    image_ref,
+    load_sidecar,
+    region_said,
+    regions_of,
+    safe_name,
+    save_label_png,
+    save_sidecar,
+    sidecar_format,
+    sound,
+)
+from apiece.formats._kit.label_images import read_raster
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats.voc._xml import VocObject, read_objects, xml_text
+
+__all__ = ["FORMAT"]
+
+_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+_VOID = 255
+_OBJECTS, _SEMANTIC, _XML, _IMAGES = "SegmentationObject", "SegmentationClass", "Annotations", "JPEGImages"
+_LISTS = ("ImageSets", "Segmentation")
+_NAMES, _BACKGROUND = "class_names.txt", "_background_"
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a folder with ``SegmentationObject`` in it, or a list below its ``ImageSets/Segmentation``."""
+    try:
+        if path.is_file():
+            root = _root_of_list(path)
+            return path.suffix == ".txt" and root is not None and (root / _OBJECTS).is_dir()
+        return path.is_dir() and ((path / _OBJECTS).is_dir() or sidecar_format(path) == "voc")
+    except OSError:
+        return False
+
+
+def _root_of_list(path: Path) -> Path | None:
+    parts = path.resolve().parts
+    return path.resolve().parents[2] if parts[-3:-1] == _LISTS else None
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+    """Open a folder of VOC, or one of its lists.
+
+    Raises
+    ------
+    FormatError
+        naming file, line or object, and reason.
+    """
+    root = _root_of_list(path) if path.is_file() else path
+    if root is None or not ((root / _OBJECTS).is_dir() or sidecar_format(root) == "voc"):
+        raise FormatError(
+            path, f"is no folder of Pascal VOC, which has {_OBJECTS}/, nor a list in ImageSets/Segmentation/"
+        )
+    said = load_sidecar(root, "voc")
+    keys = _keys(root, [path] if path.is_file() else None, on_bad)
+    lacking = [key for key in said.get("images", {}) if key not in keys]
+    if lacking and not path.is_file():
+        raise FormatError(path, f"no list in ImageSets/Segmentation/ names the image {lacking[0]!r}; is one cut short?")
+    classes = _classes(root, said)
+    folder = images or root / _IMAGES
+    files, refs, kept = [], [], []
+    for key, where in keys.items():
+        file = root / _OBJECTS / f"{key}.png"
+        if not is_file(file):
+            refuse(FormatError(where, f"{key!r}: there is no {_OBJECTS}/{key}.png"), on_bad)
+            continue
+        kept.append(key)
+        files.append(file)
+        refs.append(image_ref(folder, key, said.get("images", {}).get(key, {}).get("name"), ".jpg"))
+    return sound(RasterSet(tuple(files), tuple(refs), classes, {}, _decode, tuple(kept), on_bad))
+
+
+def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path]:
+    """Names of the images, and which list names them."""
+    if lists is None:
+        lists = sorted((root.joinpath(*_LISTS)).glob("*.txt"))
+        lists = [p for p in lists if p.name != "test.txt"] or lists
+    found: dict[str, Path] = {}
+    for file in lists:
+        text = read_text(file)
+        for k, line in enumerate(text.splitlines(), 1):
+            reason = inside(line.strip()) if line.strip() else None
+            if reason:
+                refuse(FormatError(file, f"line {k}: {reason}"), on_bad)
+            elif line.strip():
+                found.setdefault(line.strip(), file)
+    if not lists:
+        folder = root / _OBJECTS
+        return {p.relative_to(folder).with_suffix("").as_posix(): root for p in sorted(folder.rglob("*.png"))}
+    if not found and any((root / _OBJECTS).rglob("*.png")):
+        raise FormatError(lists[0], f"names no image, but {_OBJECTS}/ holds some")
+    return found
+
+
+def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...]:
+    file = root / _NAMES
+    if not file.is_file():
+        return tuple(said["classes"]) if said else _CLASSES
+    names = [name.removesuffix("\r") for name in read_text(file).split("\n")]
+    names = names[:-1] if names[-1] == "" else names
+    if names[:1] == ["__ignore__"]:
+        del names[0]
+    if names[:1] != [_BACKGROUND]:
+        raise FormatError(file, f"line 1: must be {_BACKGROUND}, then a class on each line")
+    if len(set(names)) != len(names) or "" in names:
+        raise FormatError(file, "has a class twice, or an empty line")
+    if said and said["classes"] != names[1:]:
+        raise FormatError(file, "does not have the classes of apiece.json beside it; is one of them cut short?")
+    return tuple(names[1:])
+
+
+def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    file = labels.files[i]
+    array = _read_bytes(file)
+    key = labels.notes[i]
+    root = file.parents[len(Path(key).parts)]
+    semantic, xml = root / _SEMANTIC / f"{key}.png", root / _XML / f"{key}.xml"
+    regions = regions_of(array, {_VOID: "void"})
+    found = Instances.from_label_map(np.where(array == _VOID, 0, array))
+    numbers = np.zeros(0, np.int64) if found.ids is None else found.ids
+    objects = read_objects(xml) if xml.is_file() else None
+    drawn = _drawn_classes(file, semantic, array, numbers) if semantic.is_file() else None
+    if objects is None and drawn is None:
+        raise FormatError(file, f"has neither {_SEMANTIC}/{key}.png nor {_XML}/{key}.xml, so its classes are unknown")
+    rows, chosen, names = [], [], {name: k for k, name in enumerate(labels.classes)}
+    for k, number in enumerate(numbers.tolist()):
+        try:
+            label, shape = _label(number, drawn, objects, labels.classes, names)
+        except ValueError as error:
+            labels.report(FormatError(file, f"object {number}: {error}"))
+            continue
+        rows.append((k, label))
+        chosen.append(shape)
+    for number in sorted(set(range(1, len(objects or ()) + 1)) - set(numbers.tolist())):
+        line = (objects or [])[number - 1].line
+        labels.report(FormatError(xml, f"line {line}: object {number} has no pixel in {_OBJECTS}/{key}.png"))
+    index = np.array([k for k, _ in rows], np.int64)
+    columns = table([shape.extras for shape in chosen], ())
+    extras = {key: v for key, c in columns.items() if (v := take(c, np.arange(len(chosen)))) is not None}
+    ids = [int(numbers[k]) if shape.id is None else shape.id for k, shape in zip(index, chosen, strict=True)]
+    where = np.array([label for _, label in rows], np.int64)
+    instances = Instances(found.masks[index], where, labels.classes, ids=np.array(ids, np.int64), attributes=extras)
+    return instances, {"regions": regions} if regions else {}
+
+
+def _read_bytes(file: Path) -> npt.NDArray[np.uint8]:
+    array = read_raster(file)
+    if array.dtype.itemsize > 1:
+        raise FormatError(file, f"is of {array.dtype.itemsize * 8} bits; label images of VOC have 8")
+    return array
+
+
+def _drawn_classes(
+    file: Path, semantic: Path, array: npt.NDArray[np.uint8], numbers: npt.NDArray[Any]
+) -> dict[int, list[int]]:
+    """The values of SegmentationClass under each object."""
+    values = _read_bytes(semantic)
+    if values.shape != array.shape:
+        raise FormatError(semantic, f"is of {values.shape} pixels, and {file.parent.name}/{file.name} of {array.shape}")
+    pairs = np.bincount((array.astype(np.int64) * 256 + values).ravel(), minlength=65536).reshape(256, 256)
+    return {number: np.flatnonzero(pairs[number]).tolist() for number in numbers.tolist()}
+
+
+def _label(
+    number: int,
+    drawn: dict[int, list[int]] | None,
+    objects: list[VocObject] | None,
+    classes: tuple[str, ...],
+    names: dict[str, int],
+) -> tuple[int, VocObject]:
+    """The class of an object and what the XML says of it, where both agree."""
+    shape, label = VocObject(0), -1
+    if drawn is not None:
+        if len(drawn[number]) != 1:
+            raise ValueError(f"has the classes {drawn[number]} in {_SEMANTIC}; an object has one")
+        label = drawn[number][0] - 1
+        if not 0 <= label < len(classes):
+            raise ValueError(f"has the value {label + 1} in {_SEMANTIC}; there are classes 1 to {len(classes)}")
+    if objects is not None:
+        if number > len(objects):
+            raise ValueError(f"is not in the XML, which has {len(objects)}")
+        shape = objects[number - 1]
+        if shape.fault or shape.name is None:
+            raise ValueError(f"line {shape.line} of the XML: {shape.fault or 'name is missing'}")
+        if drawn is not None and shape.name != classes[label]:
+            raise ValueError(
+                f"is {classes[label]!r} in {_SEMANTIC} and {shape.name!r} in the XML; "
+                f"other classes than those of VOC are listed in {_NAMES}"
+            )
+        if shape.name not in names:
+            raise ValueError(f"there is no class {shape.name!r}; list the classes in {_NAMES}, after {_BACKGROUND}")
+        label = names[shape.name]
+    return label, shape
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a folder of VOC without its images.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, or two images of one name.
+    LossyFormatError
+        for void over an instance, or a name that XML or a list cannot hold.
+    """
+    if len(classes) >= _VOID:
+        raise LossyFormatError(path, f"holds {_VOID - 1} classes, got {len(classes)}")
+    if any(c != c.strip("\r\n") or "\n" in c or not c or c in ("__ignore__", _BACKGROUND) for c in classes):
+        raise LossyFormatError(
+            path, f"has no place for the class names {classes}: one is empty, reserved or has line ends"
+        )
+    images: dict[str, dict[str, Any]] = {}
+    taken: dict[str, str] = {}
+    colours = _palette()
+    with atomic_folder(path) as folder:
+        for name in (_OBJECTS, _SEMANTIC, _XML, "/".join(_LISTS)):
+            (folder / name).mkdir(parents=True)
+        for ref, instances in records:
+            key = safe_name(path, ref, taken)
+            if key != key.strip() or len(key.splitlines()) > 1:
+                raise LossyFormatError(path, f"image name {ref.name!r} begins or ends in a space or has line ends")
+            objects = instances.masks.to_label_map(np.arange(1, len(instances) + 1), np.uint8)
+            semantic = np.append(0, instances.labels + 1)[objects].astype(np.uint8)
+            void = region_said(ref, "regions", "void")
+            if void is not None:
+                add_region(objects, void, _VOID, path, ref, "regions")
+                semantic[objects == _VOID] = _VOID
+            save_label_png(objects, folder / _OBJECTS / f"{key}.png", colours)
+            save_label_png(semantic, folder / _SEMANTIC / f"{key}.png", colours)
+            xml = folder / _XML / f"{key}.xml"
+            xml.parent.mkdir(parents=True, exist_ok=True)
+            xml.write_text(xml_text(ref, ref.name, instances, path), encoding="utf-8", newline="\n")
+            images[key] = {"name": ref.name.replace("\\", "/")}
+        # no line end behind the last name, so that a list cut short is known as such
+        folder.joinpath(*_LISTS, "trainval.txt").write_text("\n".join(images), encoding="utf-8", newline="\n")
+        names = "\n".join((_BACKGROUND, *classes, ""))
+        (folder / _NAMES).write_text(names, encoding="utf-8", newline="\n")
+        save_sidecar(folder, "voc", classes, images)
+
+
+def _palette() -> list[int]:
+    """VOC's colours: the bits of the index, dealt out to red, green and blue from the highest bit down."""
+    index, colours = np.arange(256), np.zeros((256, 3), np.int64)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
+    return [int(v) for v in colours.ravel()]
+
+
+FORMAT = LabelFormat(
+    summary="Pascal VOC folder: SegmentationObject, SegmentationClass, XML; 254 objects an image, no overlap",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(
+        holes=True,
+        parts=True,
+        classes=True,
+        ids=True,
+        id_range=(-(2**63), 2**63 - 1),
+        attributes=True,
+        most=_VOID - 1,
+    ),
+)

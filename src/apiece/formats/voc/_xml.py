@@ -1,0 +1,160 @@
+"""The XML file of one image in Pascal VOC: its objects in order, read and written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.safe_xml import parse_xml
+
+__all__ = ["VocObject", "read_objects", "xml_text"]
+
+_FLAGS = ("truncated", "difficult", "occluded")
+_OBJECT = ("annotation", "object")
+_LARGEST = 1 << 26
+
+
+@dataclass
+class VocObject:
+    """One ``<object>``."""
+
+    line: int
+    name: str | None = None
+    id: int | None = None
+    extras: dict[str, Any] = field(default_factory=dict)
+    fault: str = ""
+
+
+def read_objects(path: Path) -> list[VocObject]:
+    """Every object in file order; what is wrong with one is in its ``fault``.
+
+    Raises
+    ------
+    FormatError
+        if the file cannot be read or is no XML of this kind.
+    """
+    if path.stat().st_size > _LARGEST:
+        raise FormatError(path, f"is larger than the annotation of any image ({_LARGEST} bytes)")
+    found: list[VocObject] = []
+    where: list[str] = []
+    pending: list[str] = []
+
+    def start(name: str, attributes: dict[str, str], line: int) -> None:
+        where.append(name)
+        if len(where) == 1 and name != "annotation":
+            raise FormatError(path, f"line {line}: begins with <{name}>, not with <annotation>")
+        if tuple(where) == _OBJECT:
+            found.append(VocObject(line))
+
+    def end(name: str, text: str) -> None:
+        inner = tuple(where[2:])
+        if tuple(where[:2]) == _OBJECT and inner:
+            try:
+                _take(found[-1], inner, text, pending)
+            except ValueError as error:
+                found[-1].fault = found[-1].fault or str(error)
+        where.pop()
+
+    parse_xml(path, start, end)
+    return found
+
+
+def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str]) -> None:
+    """One element inside an object; ``inner`` are the names from there down."""
+    if inner == ("name",):
+        found.name = text
+    elif inner == ("instance_id",):
+        if not (text.lstrip("-").isdecimal() and text.isascii() and len(text) < 21 and -(2**63) <= int(text) < 2**63):
+            raise ValueError(f"instance_id must be an integer of 64 bits, got {text[:40]!r}")
+        found.id = int(text)
+    elif inner == ("pose",):
+        found.extras["pose"] = text
+    elif len(inner) == 1 and inner[0] in _FLAGS and text.strip():
+        if text.strip() not in ("0", "1"):
+            raise ValueError(f"{inner[0]} must be 0 or 1, got {text.strip()[:40]!r}")
+        found.extras[inner[0]] = text.strip() == "1"
+    elif inner == ("attributes", "attribute", "name"):
+        pending[:] = [text]
+    elif inner == ("attributes", "attribute", "value"):
+        if not pending:
+            raise ValueError("an attribute has a value before its name")
+        found.extras[pending.pop()] = _value(text)
+
+
+def _value(text: str) -> Any:
+    """`xml_text` writes JSON; others write plain text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def xml_text(ref: ImageRef, name: str, instances: Instances, path: Path) -> str:
+    """The file of one image; boxes count pixels from 1, both ends included, as VOC's do.
+
+    Raises
+    ------
+    LossyFormatError
+        if a name or an attribute cannot be written.
+    """
+    height, width = instances.size
+    text = _escaper(path, ref)
+    lines = [
+        "<annotation>",
+        f"\t<filename>{text(name)}</filename>",
+        f"\t<size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
+        "\t<segmented>1</segmented>",
+    ]
+    boxes = instances.boxes.astype(int).tolist()
+    columns = {key: values.tolist() for key, values in instances.attributes.items()}
+    flags = [k for k in _FLAGS if k in columns and all(type(v) is bool for v in columns[k])]
+    if "pose" in columns and all(type(v) is str for v in columns["pose"]):
+        flags.insert(0, "pose")
+    rest = [key for key in columns if key not in flags]
+    ids = None if instances.ids is None else instances.ids.tolist()
+    for k, (label, (x0, y0, x1, y1)) in enumerate(zip(instances.names, boxes, strict=True)):
+        lines.append(f"\t<object>\n\t\t<name>{text(label)}</name>")
+        for key in flags:
+            value = columns[key][k]
+            lines.append(f"\t\t<{key}>{text(value) if key == 'pose' else int(value)}</{key}>")
+        if ids is not None and ids[k] != k + 1:
+            lines.append(f"\t\t<instance_id>{ids[k]}</instance_id>")
+        lines.append(
+            f"\t\t<bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox>"
+        )
+        if rest:
+            pairs = (
+                f"<name>{text(key)}</name><value>{text(_json(columns[key][k], path, ref, key))}</value>" for key in rest
+            )
+            lines.append("\t\t<attributes>" + "".join(f"<attribute>{p}</attribute>" for p in pairs) + "</attributes>")
+        lines.append("\t</object>")
+    return "\n".join([*lines, "</annotation>", ""])
+
+
+def _json(value: Any, path: Path, ref: ImageRef, key: str) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError):
+        raise LossyFormatError(
+            path, f"image {ref.name!r}: attribute {key!r} has a value that is neither number, text, nor a list of them"
+        ) from None
+
+
+def _escaper(path: Path, ref: ImageRef) -> Callable[[str], str]:
+    def text(value: str) -> str:
+        # XML has no way to say most control characters, and reads line ends as its own
+        if any(
+            (ord(c) < 32 and c not in "\t\n\r") or 0xD800 <= ord(c) < 0xE000 or ord(c) in (0xFFFE, 0xFFFF)
+            for c in value
+        ):
+            raise LossyFormatError(path, f"image {ref.name!r}: {value!r} has a character that XML cannot hold")
+        return escape(value, {"\r": "&#13;"})
+
+    return text

@@ -1,0 +1,291 @@
+"""YOLO segmentation: ``data.yaml`` with class names, and a text file of normalised polygons for each image
+(https://docs.ultralytics.com/datasets/segment/).
+
+Read: train, val and test given as folders, as lists of images in text files, or several of them; label files lie in
+``labels`` where images lie in ``images``, or beside them. A row is a class number and x, y pairs as parts of the
+image's width and height, rasterised by COCO's rule. An image without label file has no objects. Images are named by
+their path without the folder ``images``; ``ImageRef.attributes["split"]`` says where one belongs. Sizes come from the
+images' headers, or from the notes that `write` leaves in ``apiece.jsonl``. Rows of a box only have no mask: each is
+reported, and a set of nothing else is refused as a whole.
+
+Written: ``data.yaml``, a list of images for each split (``train`` where none is said), ``labels/`` and the notes; the
+images, which are not copied, belong into ``images/`` under their names. A row holds one outline, so holes and several
+parts are refused; ten digits make the way back exact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+import yaml
+
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.entries import BadEntryError, Entry
+from apiece.formats._kit.entry_files import ItemSet
+from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_folder, is_file, rasters, read_text, stem_key
+from apiece.formats._kit.image_sizes import image_size
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, once, refuse
+from apiece.formats.yolo._layout import (
+    NOTES,
+    SPLITS,
+    Item,
+    Note,
+    config_file,
+    items_of,
+    label_path,
+    name_of,
+    read_config,
+    read_notes,
+)
+
+__all__ = ["FORMAT"]
+
+_BOX = 5  # numbers of a row that is a box: class, centre, width, height
+_SLACK = 1e-5  # what rounding does to a point on the border
+
+
+def detect(path: Path) -> bool:
+    """Whether this is a YAML file with names and splits, or a folder with one."""
+    try:
+        return config_file(path) is not None
+    except OSError:
+        return False
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+    """Open a ``data.yaml`` or the folder that holds it; images lie with it, or below ``images`` under their names.
+
+    Raises
+    ------
+    FormatError
+        naming file, key or line, and reason; for a detection set, which has no masks.
+    """
+    chosen = path if path.is_file() else config_file(path)
+    if chosen is None:
+        raise FormatError(path, "holds no data.yaml, or several YAML files with names and splits; name the file")
+    config = read_config(chosen)
+    root = chosen.parent / config.root
+    root = root if os.path.isdir(root) else chosen.parent
+    notes, tell = read_notes(root), once(on_bad)
+    items: dict[str, Item] = {}
+    labels: dict[Path, Item] = {}
+    for item in (item for split in SPLITS for item in items_of(config, root, split, tell)):
+        if item.relative in items:
+            continue  # val is often train again
+        other = labels.setdefault(item.labels, item)
+        if other is not item:
+            said = f"is the label file of both {other.relative!r} and {item.relative!r}; rename one of the images"
+            refuse(FormatError(item.labels, said), tell)
+            continue
+        items[item.relative] = item
+    _check_whole(root, notes, items)
+    _refuse_boxes(chosen, items.values())
+    places = _pictures(images, root)
+    refs = [_ref(item, root, places, notes) for item in items.values()]
+    files = [item.labels if is_file(item.labels) else None for item in items.values()]
+    numbers = {number: k for k, number in enumerate(config.names)}
+    context = (numbers, chosen, [notes.get(relative) for relative in items])
+    metadata = {"yolo": {"names": config.names}}
+    return ItemSet(tuple(config.names.values()), tuple(refs), tuple(files), metadata, _entries, context, on_bad)
+
+
+def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item]) -> None:
+    missing = set(notes) - set(items)
+    if missing:
+        said = f"{len(missing)} of {len(notes)} images, such as {min(missing)!r}, are in no list of images"
+        raise FormatError(root / NOTES, f"{said}; lists were cut short, or remove their lines here")
+
+
+def _refuse_boxes(path: Path, items: Iterable[Item]) -> None:
+    """Refuse a set whose rows are all boxes; one other row says that it is none."""
+    boxes, files = 0, 0
+    for item in items:
+        try:
+            with item.labels.open("rb") as file:
+                for line in file:
+                    count = len(line.split())
+                    if count not in (0, _BOX):
+                        return
+                    boxes += count == _BOX
+            files += 1
+        except OSError:
+            continue
+    if boxes:
+        said = f"all {boxes} rows of {files} label files are boxes (5 numbers); it has no masks to read"
+        raise FormatError(path, f"is a detection set: {said}")
+
+
+def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
+    """Images in a folder of their own, by path without ending."""
+    return {} if images is None or images == root else {stem_key(p, images): p for p in rasters(images)}
+
+
+def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str, Note]) -> ImageRef:
+    note, path = notes.get(item.relative), root / item.relative
+    name = name_of(item.relative) if note is None else note.name
+    if not is_file(path):
+        bare = PurePosixPath(item.relative).suffix.lower() in IMAGE_SUFFIXES
+        keys = [str(PurePosixPath(n).with_suffix("")) if bare else n for n in (name, item.relative)]
+        path = next((places[key] for key in keys if key in places), path)
+        if not bare and is_file(path):
+            name += path.suffix
+    return ImageRef(path, name, None if note is None else note.size, None, {"split": item.split})
+
+
+def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
+    places, config, notes = items.context
+    file, ref = items.files[i], items.refs[i]
+    size = image_size(file or config, ref) if ref.size is None else ref.size
+    rows = 0 if notes[i] is None else notes[i].rows
+    lines = [] if file is None else read_text(file, "it must hold rows of numbers").split("\n")
+    entries, found = [], 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        found += 1
+        try:
+            if rows and number == len(lines):
+                raise BadEntryError(f"is cut short, or remove the image's line in {NOTES} if you edited it")
+            entries.append(_entry(line, f"line {number}", size, places))
+        except BadEntryError as error:
+            refuse(FormatError(file or config, f"line {number}: {error}"), items.on_bad)
+    if found < rows:
+        said = f"image {ref.name!r} has {found} rows of labels where {rows} were written"
+        advice = f"they are cut short; if you removed some, remove the image's line in {NOTES}"
+        refuse(FormatError(file or config, f"{said}; {advice}"), items.on_bad)
+    return size, entries
+
+
+def _entry(line: str, where: str, size: tuple[int, int], places: Mapping[int, int]) -> Entry:
+    try:
+        values = np.array(line.split(), np.float64)
+    except ValueError:
+        raise BadEntryError(f"must be numbers, got {line.strip()[:60]!r}") from None
+    if len(values) == _BOX:
+        raise BadEntryError("is a box (5 numbers), and a box is no mask; draw its outline or remove it")
+    if len(values) % 2 == 0:
+        raise BadEntryError(f"has {len(values)} numbers; it must be a class and x, y pairs, without a score")
+    if len(values) < 7:
+        raise BadEntryError(f"has {len(values) // 2} points; at least 3 are needed")
+    if not np.isfinite(values).all():
+        raise BadEntryError("holds a number that is not finite")
+    number, points = values[0], values[1:].reshape(-1, 2)
+    if number not in places:
+        raise BadEntryError(f"there is no class {number:g} among the names of data.yaml")
+    if points.min() < -_SLACK or points.max() > 1 + _SLACK:
+        raise BadEntryError(
+            f"has a coordinate outside 0 to 1 ({points.min():g} to {points.max():g}); is it normalised?"
+        )
+    ring = np.clip(points, 0, 1) * np.array([size[1], size[0]])
+    return Entry(where, places[int(number)], [[ring]])
+
+
+def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
+    """Write a folder: ``data.yaml``, lists of images, ``labels/``.
+
+    Raises
+    ------
+    FormatError
+        for two images that would share a label file, an image that trainers do not take, or a folder with something in.
+    LossyFormatError
+        for class or image names that their files cannot hold.
+    """
+    known = metadata.get("yolo", {}).get("names", {})
+    numbers = {name: number for number, name in known.items()}
+    if not set(classes) <= set(numbers):
+        numbers = {name: number for number, name in enumerate(classes)}
+    taken: dict[str, str] = {}
+    used: set[str] = {"train"}
+    with atomic_folder(path) as folder, ExitStack() as stack:
+        lists: dict[str, IO[str]] = {}
+
+        def out(name: str) -> IO[str]:
+            if name not in lists:
+                lists[name] = stack.enter_context((folder / name).open("w", encoding="utf-8", newline="\n"))
+            return lists[name]
+
+        out("train.txt")
+        for ref, instances in records:
+            split = _split(path, ref)
+            name = _checked_name(path, ref)
+            target = label_path(f"images/{name}")
+            if target in taken:
+                raise FormatError(path, f"images {taken[target]!r} and {ref.name!r} would share {target}; rename one")
+            taken[target] = ref.name
+            used.add(split)
+            out(f"{split}.txt").write(f"./images/{name}\n")
+            (folder / target).parent.mkdir(parents=True, exist_ok=True)
+            rows = _rows(instances, [numbers[c] for c in classes])
+            (folder / target).write_text("".join(rows), "ascii", newline="\n")
+            note = [f"images/{name}", *instances.size, len(instances)]
+            note += [ref.name] if name_of(f"images/{name}") != ref.name else []
+            out(NOTES).write(json.dumps(note, ensure_ascii=False) + "\n")
+        (folder / "data.yaml").write_text(_config(path, {numbers[c]: c for c in classes}, used), "utf-8", newline="\n")
+        stack.close()  # files are whole before the folder gets its name
+
+
+def _split(path: Path, ref: ImageRef) -> str:
+    split = ref.attributes.get("split", "train")
+    if split not in SPLITS:
+        raise LossyFormatError(path, f"image {ref.name!r}: its split is {split!r}; YOLO knows {', '.join(SPLITS)}")
+    return str(split)
+
+
+def _checked_name(path: Path, ref: ImageRef) -> str:
+    name = ref.name.replace("\\", "/")
+    if any(part.startswith(".") for part in name.split("/")):
+        raise FormatError(path, f"image name {name!r} is hidden; rename it")
+    if PurePosixPath(name).suffix.lower() not in IMAGE_SUFFIXES:
+        raise FormatError(path, f"image {name!r} is none that trainers take ({', '.join(IMAGE_SUFFIXES)}); rename it")
+    if name != name.strip() or len(name.splitlines()) > 1:
+        raise LossyFormatError(path, f"image name {name!r} cannot stand in a list of images; rename it")
+    return name
+
+
+def _rows(instances: Instances, numbers: list[int]) -> Iterator[str]:
+    ys, xs = map(_shares, instances.size)
+    for label, parts in zip(instances.labels.tolist(), instances.masks.to_polygons(), strict=True):
+        points = parts[0][0].astype(np.int64).tolist()
+        yield f"{numbers[label]} {' '.join(f'{xs[x]} {ys[y]}' for x, y in points)}\n"
+
+
+@lru_cache(maxsize=64)
+def _shares(length: int) -> list[str]:
+    """Every pixel edge of a side as a part of it: outlines run along pixel edges, so there are no other numbers."""
+    return [f"{v:.10g}" for v in (np.arange(length + 1) / length).tolist()]
+
+
+def _config(path: Path, names: dict[int, str], used: set[str]) -> str:
+    # names come last, so that a file cut short is no YAML
+    lines = ["# YOLO segmentation. Images belong into images/ under the names in the lists.", f"nc: {len(names)}"]
+    lines += [f"{split}: {split if split in used else 'train'}.txt" for split in ("train", "val")]
+    lines += ["test: test.txt"] if "test" in used else []
+    entries = ", ".join(f"{number}: {json.dumps(name, ensure_ascii=False)}" for number, name in sorted(names.items()))
+    text = "\n".join(lines) + f"\nnames: {{{entries}}}\n"
+    try:
+        text.encode()
+        whole = yaml.safe_load(text)["names"] == names
+    except (yaml.YAMLError, UnicodeEncodeError):
+        whole = False
+    if not whole:
+        raise LossyFormatError(path, f"one of the class names {list(names.values())} cannot stand in YAML; rename it")
+    return text
+
+
+FORMAT = LabelFormat(
+    summary="YOLO segmentation: data.yaml and text files of polygons, one outline per object; no ids",
+    detect=detect,
+    read=read,
+    write=write,
+    holds=Holds(overlap=True, classes=True),
+    splits=True,
+)

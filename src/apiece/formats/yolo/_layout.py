@@ -1,0 +1,289 @@
+"""Where a YOLO data set keeps things: ``data.yaml``, its splits, images and the label file of each.
+
+The label file of ``.../images/.../a.jpg`` is ``.../labels/.../a.txt``: the last folder called ``images`` is exchanged;
+without one, it lies beside the image.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from apiece.errors import FormatError
+from apiece.formats._kit.entries import BadEntryError, checked_size
+from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, rasters, read_text
+from apiece.formats.contract import OnBad, refuse
+
+__all__ = [
+    "NOTES",
+    "SPLITS",
+    "Config",
+    "Item",
+    "Note",
+    "config_file",
+    "items_of",
+    "label_path",
+    "name_of",
+    "read_config",
+    "read_notes",
+]
+
+SPLITS = ("train", "val", "test")
+NOTES = "apiece.jsonl"
+"""File with a line ``[path, height, width, rows]`` for each image that `write` wrote labels of, and its name as a fifth
+where `name_of` does not give it."""
+_MOST_BYTES = 1 << 20
+_DEEPEST = 64  # brackets within brackets, which take YAML's parser quadratic time
+_BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_KEYS = (re.compile(r"^names\s*:", re.MULTILINE), re.compile(r"^(train|val|test)\s*:", re.MULTILINE))
+
+
+@dataclass(frozen=True)
+class Config:
+    """What ``data.yaml`` says."""
+
+    path: Path
+    names: dict[int, str]
+    splits: dict[str, list[str]]
+    root: str
+    """Its ``path``, where it is below the file's own folder; else nothing."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image, named by its path relative to the data set's folder, and its label file."""
+
+    relative: str
+    split: str
+    labels: Path
+
+
+def config_file(path: Path) -> Path | None:
+    """The YAML file at ``path``, or in the folder ``path``; None if there is none or no single one."""
+    if path.is_file():
+        return path if _is_config(path) else None
+    if not path.is_dir():
+        return None
+    found = [p for p in sorted((*path.glob("*.yaml"), *path.glob("*.yml"))) if _is_config(p)]
+    usual = [p for p in found if p.stem == "data"]
+    return usual[0] if usual else found[0] if len(found) == 1 else None
+
+
+def _is_config(path: Path) -> bool:
+    try:
+        if path.suffix.lower() not in (".yaml", ".yml") or path.stat().st_size > _MOST_BYTES:
+            return False
+        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+    except OSError:
+        return False
+    return all(key.search(text) for key in _KEYS)
+
+
+def read_config(path: Path) -> Config:
+    """Read ``data.yaml``.
+
+    Raises
+    ------
+    FormatError
+        naming the key.
+    """
+    document = _parsed(path)
+    if type(document) is not dict:
+        raise FormatError(path, "is no data.yaml: it must say names and where train, val or test images are")
+    if "kpt_shape" in document:
+        raise FormatError(path, "kpt_shape: this is a set of key points; its rows are no outlines")
+    names = _names(path, document.get("names"))
+    if type(document.get("nc", 0)) is not int or document.get("nc", len(names)) != len(names):
+        raise FormatError(path, f"nc: is {document['nc']}, but there are {len(names)} names")
+    splits: dict[str, list[str]] = {}
+    for split in SPLITS:
+        given = document.get(split)
+        places = [] if given is None else given if type(given) is list else [given]
+        if not all(type(p) is str and p for p in places):
+            raise FormatError(path, f"{split}: must be a folder, a list of images in a .txt file, or several of them")
+        splits[split] = places
+    if not any(splits.values()):
+        raise FormatError(path, "says neither train, val nor test")
+    root = document.get("path")
+    root = root.replace("\\", "/") if type(root) is str else ""
+    return Config(path, names, splits, "" if root and inside(root) else root)
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise FormatError(path, "is too large for a data.yaml")
+        text = path.read_bytes().decode("utf-8-sig")
+        if max(itertools.accumulate(_BRACKETS[c] for c in re.findall(r"[][{}]", text)), default=0) > _DEEPEST:
+            raise FormatError(path, "is nested too deep to be a data.yaml")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _LOADER)):
+            # a few lines of them can stand for gigabytes
+            raise FormatError(path, "has YAML aliases (*name); write the values out")
+        return yaml.load(text, _LOADER)
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise FormatError(path, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    except RecursionError:
+        raise FormatError(path, "is nested too deep to be a data.yaml") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:
+        raise FormatError(path, f"is no YAML, or cut short: {' '.join(str(error).split())[:200]}") from None
+
+
+def _names(path: Path, given: Any) -> dict[int, str]:
+    if type(given) is list:
+        given = dict(enumerate(given))
+    if type(given) is not dict or not all(type(k) is int and k >= 0 for k in given):
+        raise FormatError(path, "names: must be a list of class names, or a name for each number")
+    odd = next((n for n in given.values() if type(n) not in (str, int)), None)
+    if odd is not None or None in given.values():
+        raise FormatError(path, f"names: {odd!r} is no text; put it in quotes")
+    names = {k: str(v) for k, v in sorted(given.items())}
+    twice = next((n for n in names.values() if list(names.values()).count(n) > 1), None)
+    if twice is not None:
+        raise FormatError(path, f"names: {twice!r} is there twice")
+    return names
+
+
+def label_path(relative: str) -> str:
+    """Path of the label file of an image, both relative to the data set's folder."""
+    parts = relative.split("/")
+    at = max((k for k, part in enumerate(parts[:-1]) if part == "images"), default=None)
+    if at is not None:
+        parts[at] = "labels"
+    return PurePosixPath(*parts).with_suffix(".txt").as_posix()
+
+
+def name_of(relative: str) -> str:
+    """What an image is called: its path without the last folder ``images``."""
+    parts = relative.split("/")
+    at = max((k for k, part in enumerate(parts[:-1]) if part == "images"), default=None)
+    return "/".join(part for k, part in enumerate(parts) if k != at)
+
+
+def items_of(config: Config, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]:
+    """Every image of a split, in order of its list, or by name."""
+    for place in config.splits[split]:
+        try:
+            found = _resolved(config, root, place, split)
+        except FormatError as error:
+            refuse(error, on_bad)
+            continue
+        if found.suffix.lower() == ".txt" and found.is_file():
+            yield from _listed(found, root, split, on_bad)
+        else:
+            yield from _in_folder(found, root, split)
+
+
+def _resolved(config: Config, root: Path, place: str, split: str) -> Path:
+    """A place of ``data.yaml`` in the file system: the folder, if there are images or labels for it, or the list."""
+    place = place.replace("\\", "/")
+    below = _below(place, root)
+    # exporters write ../train/images beside a folder train, and trainers look there too
+    short = re.sub(r"^(\.\./)+", "", place)
+    for candidate in dict.fromkeys((below, short)):
+        if inside(candidate) is None:
+            found = root / candidate
+            labels = root / posixpath.dirname(label_path(posixpath.normpath(candidate) + "/a"))
+            # not those of Path, which raise for names that no file can have
+            if os.path.exists(found) or os.path.isdir(labels):
+                return found
+    reason = inside(below) or f"{place!r} is not below {root}; images and labels must lie with their data.yaml"
+    raise FormatError(config.path, f"{split}: {reason}")
+
+
+def _below(place: str, root: Path) -> str:
+    """An absolute path relative to ``root`` where it lies there; else as it is."""
+    if place.startswith("/"):
+        try:
+            return Path(place).relative_to(root.resolve()).as_posix()
+        except ValueError:
+            return place
+    return posixpath.normpath(place)
+
+
+def _listed(file: Path, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]:
+    for number, line in enumerate(read_text(file).split("\n"), 1):
+        place = line.strip().replace("\\", "/")
+        if not place:
+            continue
+        # ./ is the folder of the list, anything else that of the data set
+        base = file.parent.relative_to(root).as_posix() if place.startswith("./") else ""
+        relative = posixpath.normpath(posixpath.join(base, _below(place, root)))
+        reason = inside(relative)
+        if reason is None and PurePosixPath(relative).suffix.lower() not in IMAGE_SUFFIXES:
+            reason = f"{relative!r} is no image ({', '.join(IMAGE_SUFFIXES)})"
+        if reason is not None:
+            refuse(FormatError(file, f"line {number}: {reason}"), on_bad)
+            continue
+        yield Item(relative, split, root / label_path(relative))
+
+
+def _in_folder(folder: Path, root: Path, split: str) -> Iterator[Item]:
+    relative = folder.relative_to(root)
+    found: dict[str, str] = {}
+    for image in rasters(folder) if folder.is_dir() else []:
+        path = image.relative_to(root).as_posix()
+        found.setdefault(path, label_path(path))
+    labels = posixpath.dirname(label_path((relative / "a").as_posix()))
+    if labels != relative.as_posix() and (root / labels).is_dir():
+        known = set(found.values())
+        for file in (root / labels).rglob("*.txt"):
+            path = file.relative_to(root).as_posix()
+            if path not in known:
+                # labels whose image is elsewhere or missing, named without the ending that nobody knows
+                place = (relative / file.relative_to(root / labels)).as_posix()
+                found[place.removesuffix(".txt")] = path
+    for path in sorted(found):
+        yield Item(path, split, root / found[path])
+
+
+@dataclass(frozen=True)
+class Note:
+    """What `write` noted of an image."""
+
+    size: tuple[int, int]
+    rows: int
+    name: str
+
+
+def read_notes(root: Path) -> dict[str, Note]:
+    """The note of every image by its path; empty without notes.
+
+    Raises
+    ------
+    FormatError
+        if they are damaged.
+    """
+    path = root / NOTES
+    if not path.is_file():
+        return {}
+    advice = "it is cut short or edited; mend it, or remove the file if the images are here"
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(path, f"cannot be read ({error}); {advice}") from None
+    notes = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line:
+            continue
+        try:
+            relative, height, width, rows, *own = json.loads(line)
+            if type(relative) is not str or type(rows) is not int or not {type(n) for n in own} <= {str}:
+                raise ValueError("it must be [path, height, width, rows]")
+            notes[relative] = Note(checked_size(height, width), rows, own[0] if own else name_of(relative))
+        except (ValueError, TypeError, RecursionError, BadEntryError) as error:
+            raise FormatError(path, f"line {number}: {error}; {advice}") from None
+    if not notes:
+        raise FormatError(path, f"is empty; {advice}")
+    return notes

@@ -1,0 +1,19 @@
+"""Measurements: one row per instance, in pixels and in physical units.
+
+>>> import numpy as np, apiece
+>>> from apiece.measurements import measure
+>>> found = apiece.Instances.from_label_map(np.array([[1, 1, 0], [1, 1, 0]]))
+>>> measure(found, pixel_size="0.5 um")["area"]
+array([1.])
+
+A family of measurements is one file in this package (see ``contract.py``); to measure one thing of your own, pass a
+function as ``extra``.
+"""
+
+from __future__ import annotations
+
+from apiece.measurements._engine.measure import Extra, families, measure, measure_many
+from apiece.measurements._engine.table import Table
+from apiece.measurements.contract import Measure, Property, Request
+
+__all__ = ["Extra", "Measure", "Property", "Request", "Table", "families", "measure", "measure_many"]

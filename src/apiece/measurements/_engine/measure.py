@@ -1,0 +1,208 @@
+"""`measure` and `measure_many`: instances to tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece import _plugins
+from apiece.core.image import Image, ImageRef, PixelSize
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError, InvalidInstancesError, UnknownNameError
+from apiece.measurements._engine.table import Table
+from apiece.measurements.contract import Dimension, Measure, Property, Request
+
+__all__ = ["Extra", "families", "measure", "measure_many"]
+
+Extra: TypeAlias = Callable[[Masks, npt.NDArray[Any] | None], npt.ArrayLike]
+"""A measurement of one's own: (masks, pixels (height, width, channels) or None) to N values, or N rows of values."""
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+@cache
+def families() -> tuple[Measure, ...]:
+    """Every family of measurements in this package, those of the masks before those of the image."""
+    found: list[Measure] = [
+        _plugins.load("apiece.measurements", name).MEASURE for name in _plugins.names("apiece.measurements")
+    ]
+    return tuple(sorted(found, key=lambda m: m.needs_image))
+
+
+def measure(
+    instances: Instances,
+    image: Image | npt.NDArray[Any] | None = None,
+    *,
+    pixel_size: PixelSize | str | None = None,
+    properties: Sequence[str] | None = None,
+    extra: Mapping[str, Extra] | None = None,
+) -> Table:
+    """Measure every instance: one row each, in order.
+
+    Columns: ``id`` (or the position, where instances have no ids), ``class``, ``score`` (if scored), ``crowd``, then
+    the properties. Lengths and areas are in pixels, or in the unit of the pixel size; boxes and centroids are places in
+    the image and stay in pixels. `apiece.measurements.families` lists all properties with the definition each follows.
+
+    Parameters
+    ----------
+    image : what the instances were found on, for intensities; its own pixel size is used unless ``pixel_size`` is
+        given.
+    pixel_size : `PixelSize`, or text such as ``"0.5 um"`` or ``"0.5 x 0.4 um"`` (width first).
+    properties : names of what to measure, in the order of the columns; None for everything that can be measured.
+    extra : column name to a function of your own, called once with all masks and the pixels.
+
+    Raises
+    ------
+    InvalidInstancesError
+        if the image is none, or its size is not that of the masks.
+    UnknownNameError
+        for a property that does not exist.
+    ConfigError
+        for a pixel size that cannot be read, if intensities are asked for without an image, or an extra measurement
+        does not return one value per instance.
+    """
+    if image is not None and not isinstance(image, Image):
+        image = Image(image)
+    if image is not None and image.size != instances.size:
+        raise InvalidInstancesError(
+            f"the image is {image.size[0]} x {image.size[1]} pixels (height x width), the masks were made for "
+            f"{instances.size[0]} x {instances.size[1]}; measure instances on the image they were found on"
+        )
+    size = _pixel_size(pixel_size, image)
+    pixels = None if image is None else image.pixels
+    wanted = _select(properties, pixels is not None)
+    columns, units = _identity(instances)
+    request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
+    measured: Columns = {}
+    for family in families():
+        names = frozenset(p.name for p in family.properties if p in wanted)
+        if names:
+            measured.update(family.compute(Request(instances.masks, pixels, request_scale, names)))
+    for prop in wanted:
+        for name, values in _split(prop.name, measured[prop.name], prop.parts).items():
+            columns[name], units[name] = values, _unit(prop.dimension, size)
+    for name, function in (extra or {}).items():
+        columns |= _extra(name, function, instances.masks, pixels, columns)
+    return Table(columns, units, {"class": instances.classes})
+
+
+def measure_many(
+    records: Iterable[tuple[ImageRef | Image | str, Instances]],
+    *,
+    read: Callable[[ImageRef], Image] | None = None,
+    pixel_size: PixelSize | str | None = None,
+    properties: Sequence[str] | None = None,
+    extra: Mapping[str, Extra] | None = None,
+) -> Iterator[Table]:
+    """Measure the instances of several images, one table per image, each made when it is asked for.
+
+    As `measure`, with a first column ``image``: the image's name. ``Table.concatenate(measure_many(...))`` joins them.
+    Physical units are those of the first image.
+
+    Parameters
+    ----------
+    records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as label files give them.
+    read : opens an `ImageRef`, for intensities and pixel sizes; without it only an `Image` is looked at.
+
+    Raises
+    ------
+    ConfigError
+        if some images have a pixel size and others have none; names the image.
+    """
+    unit: str | None = None
+    for index, (source, instances) in enumerate(records):
+        image = source if isinstance(source, Image) else None
+        if isinstance(source, ImageRef) and read is not None:
+            image = read(source)
+        name = _image_name(source, index)
+        size = _pixel_size(pixel_size, image)
+        found = "" if size is None else size.unit
+        if index == 0:
+            unit = found
+        if bool(found) != bool(unit):
+            raise ConfigError(
+                f"image {name!r} has {'a' if found else 'no'} pixel size, those before it have "
+                f"{'none' if found else 'one'}; give one for all (--pixel-size '0.5 um'), or measure them apart"
+            )
+        if size is not None and unit:
+            size = size.to(unit)
+        table = measure(instances, image, pixel_size=size, properties=properties, extra=extra)
+        names = np.full(len(table), name)
+        levels = {"image": (name,), **table.levels}
+        yield Table({"image": names, **table.columns}, table.units, levels)
+
+
+def _image_name(source: ImageRef | Image | str, index: int) -> str:
+    if isinstance(source, str):
+        return source
+    if isinstance(source, ImageRef):
+        return source.name
+    return str(index) if source.path is None else source.path.name
+
+
+def _pixel_size(given: PixelSize | str | None, image: Image | None) -> PixelSize | None:
+    if isinstance(given, str):
+        return PixelSize.parse(given)
+    if not isinstance(given, PixelSize | None):
+        raise ConfigError(f"pixel_size needs a unit: write it as '0.5 um' or '0.5 x 0.4 um', got {given!r}")
+    return given if given is not None or image is None else image.pixel_size
+
+
+def _select(names: Sequence[str] | None, has_image: bool) -> list[Property]:
+    known = {p.name: (p, family) for family in families() for p in family.properties}
+    if names is None:
+        return [p for p, family in known.values() if has_image or not family.needs_image]
+    if isinstance(names, str):
+        raise ConfigError(f"properties must be a list of names, got the text {names!r}; write [{names!r}]")
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("property", name, known)
+        if known[name][1].needs_image and not has_image:
+            raise ConfigError(f"{name!r} is measured on the image; give the image, or leave {name!r} out")
+    return [known[name][0] for name in dict.fromkeys(names)]
+
+
+def _identity(instances: Instances) -> tuple[Columns, dict[str, str]]:
+    """What each row is: id, class, score, crowd."""
+    classes = np.array(instances.classes, np.str_)
+    columns: Columns = {
+        "id": np.arange(len(instances)) if instances.ids is None else instances.ids,
+        "class": classes[instances.labels],
+    }
+    if instances.scores is not None:
+        columns["score"] = instances.scores
+    columns["crowd"] = instances.crowd
+    return columns, {}
+
+
+def _split(name: str, values: npt.NDArray[Any], parts: Sequence[str] = ()) -> Columns:
+    """One column of each of N values, or several of N rows of values."""
+    if values.ndim == 1:
+        return {name: values}
+    parts = parts or [str(k) for k in range(values.shape[1])]
+    return {f"{name}_{part}": values[:, k] for k, part in enumerate(parts)}
+
+
+def _unit(dimension: Dimension, size: PixelSize | None) -> str:
+    length = "px" if size is None else size.unit
+    area = "px" if size is None else f"{size.unit}2"
+    return {"length": length, "area": area, "pixel": "px", "degree": "deg", "none": ""}[dimension]
+
+
+def _extra(name: str, function: Extra, masks: Masks, pixels: npt.NDArray[Any] | None, taken: Columns) -> Columns:
+    values = np.asarray(function(masks, pixels))
+    if values.ndim not in (1, 2) or len(values) != len(masks) or values.dtype.kind not in "buifU":
+        raise ConfigError(
+            f"the extra measurement {name!r} must return one value (or one row of values) for each of the "
+            f"{len(masks)} instances; it returned shape {values.shape}, dtype {values.dtype}"
+        )
+    columns = _split(name, values)
+    clash = columns.keys() & taken.keys()
+    if clash:
+        raise ConfigError(f"the extra measurement {name!r} would replace column {min(clash)!r}; give it another name")
+    return columns

@@ -1,0 +1,258 @@
+"""`Table`: named columns with units, one row per instance (or per class)."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece._atomic import atomic
+from apiece.core.runs import frozen
+from apiece.errors import ConfigError, InvalidInstancesError, MissingExtraError, UnknownNameError
+
+__all__ = ["Table"]
+
+_PERCENTILES = (5, 25, 50, 75, 95)
+_SHOWN = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Columns of equal length, immutable.
+
+    ``table["area"]`` is a 1-D array, ``len(table)`` the number of rows, ``str(table)`` aligned text.
+
+    Attributes
+    ----------
+    columns : name to 1-D array: numbers, bools or strings. Names carry no unit.
+    units : name to unit (``"um"``, ``"um2"``, ``"px"``, ``"deg"``), for the columns that have one.
+    levels : name to every value that a column of strings may take, in order, so that classes without a row are counted.
+
+    Raises
+    ------
+    InvalidInstancesError
+        if columns differ in length or are not 1-D.
+    """
+
+    columns: Mapping[str, npt.NDArray[Any]]
+    units: Mapping[str, str] = field(default_factory=dict)
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = {name: frozen(np.array(values)) for name, values in self.columns.items()}
+        shapes = {name: a.shape for name, a in columns.items()}
+        if any(len(s) != 1 for s in shapes.values()) or len(set(shapes.values())) > 1:
+            raise InvalidInstancesError(f"columns of a table must be 1-D and of one length, got {shapes}")
+        for key in (*self.units, *self.levels):
+            if key not in columns:
+                raise UnknownNameError("column", key, columns)
+        object.__setattr__(self, "columns", MappingProxyType(columns))
+        object.__setattr__(self, "units", MappingProxyType({k: u for k, u in self.units.items() if u}))
+        object.__setattr__(self, "levels", MappingProxyType({k: tuple(v) for k, v in self.levels.items()}))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), ()))
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        if name not in self.columns:
+            raise UnknownNameError("column", name, self.columns)
+        return self.columns[name]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # a mapping proxy does not travel between processes
+        return Table, (dict(self.columns), dict(self.units), dict(self.levels))
+
+    @classmethod
+    def concatenate(cls, tables: Iterable[Table]) -> Table:
+        """All rows of several tables, in order; a float that a table lacks (a channel) is NaN.
+
+        Raises
+        ------
+        ConfigError
+            if a column has different units, or if a column that holds no numbers is missing somewhere.
+        """
+        tables = list(tables)
+        units: dict[str, str] = {}
+        levels: dict[str, tuple[str, ...]] = {}
+        names = list(dict.fromkeys(name for t in tables for name in t.columns))
+        for name in names:
+            holders = [t for t in tables if name in t.columns]
+            found = {t.units.get(name, "") for t in holders}
+            if len(found) > 1:
+                raise ConfigError(
+                    f"column {name!r} is in different units ({', '.join(sorted(found))}), so its rows cannot be "
+                    f"joined; give one pixel size for all images"
+                )
+            units[name] = found.pop()
+            if any(name in t.levels for t in holders):
+                levels[name] = tuple(dict.fromkeys(v for t in holders for v in t.levels.get(name, t[name].tolist())))
+        columns = {name: np.concatenate([_filled(t, name, tables) for t in tables]) for name in names}
+        return cls(columns, units, levels)
+
+    def header(self) -> list[str]:
+        """Column names with their units, as a CSV file spells them: ``area_um2``, ``rect_angle_deg``, ``solidity``."""
+        return [f"{name}_{self.units[name]}" if name in self.units else name for name in self.columns]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Each row as Python values; None for NaN and infinity, which JSON has no number for."""
+        lists = [[_plain(v) for v in column.tolist()] for column in self.columns.values()]
+        return (dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """``{"units": {name: unit}, "rows": [{name: value}, ...]}``, all of it plain Python values."""
+        return {"units": dict(self.units), "rows": list(self.rows())}
+
+    def to_json(self, path: Path | str | None = None) -> str:
+        """`to_dict` as JSON text; also written to ``path``, atomically, if given."""
+        text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+        if path is not None:
+            _write(Path(path), text)
+        return text
+
+    def to_csv(self, path: Path | str) -> None:
+        """Write a CSV file, atomically: UTF-8, one header line (see `header`), numbers in full, NaN an empty cell."""
+        _write(Path(path), self.csv_text())
+
+    def csv_text(self) -> str:
+        """The text that `to_csv` writes."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.header())
+        writer.writerows(zip(*(_cells(column) for column in self.columns.values()), strict=True))
+        return out.getvalue()
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with the same columns; ``frame.attrs["units"]`` holds the units.
+
+        Raises
+        ------
+        MissingExtraError
+            if pandas is not installed.
+        """
+        try:
+            pandas = importlib.import_module("pandas")
+        except ImportError:
+            raise MissingExtraError("pandas", "pandas") from None
+        frame = pandas.DataFrame({name: column.copy() for name, column in self.columns.items()})
+        frame.attrs["units"] = dict(self.units)
+        return frame
+
+    def to_text(self, rows: int | None = None) -> str:
+        """Aligned text, units in the second line; of more than ``rows`` rows the first and last, and their number."""
+        cut = rows is not None and len(self) > rows
+        shown = np.arange(len(self))
+        if cut and rows is not None:
+            shown = np.concatenate((shown[: (rows + 1) // 2], shown[len(self) - rows // 2 :]))
+        blocks = []
+        for name, column in self.columns.items():
+            cells = [name, self.units.get(name, ""), *(_short(v) for v in column[shown].tolist())]
+            if cut and rows is not None:
+                cells.insert(2 + (rows + 1) // 2, "...")
+            width = max(map(len, cells))
+            left = column.dtype.kind in "U"
+            blocks.append([c.ljust(width) if left else c.rjust(width) for c in cells])
+        lines = ["  ".join(line).rstrip() for line in zip(*blocks, strict=True)]
+        if not self.units:
+            del lines[1:2]
+        if cut:
+            lines.append(f"{len(self)} rows")
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return self.to_text(_SHOWN)
+
+    def __repr__(self) -> str:
+        return f"Table({len(self)} rows: {', '.join(self.columns)})"
+
+    def summary(self, by: str = "class", of: Sequence[str] = ("area", "equivalent_diameter")) -> Table:
+        """Count and distribution of sizes for each group, with a last row ``all`` over everything.
+
+        Rows whose column ``crowd`` is true cover a group of objects and are left out.
+
+        Parameters
+        ----------
+        by : column of names to group by; a class without a row is listed with count 0.
+        of : columns of numbers described by mean, standard deviation (population) and the percentiles 5, 25, 50, 75 and
+            95 (linear between ranks, NaN left out): ``area_mean``, ``area_std``, ``area_p5`` ...
+
+        Raises
+        ------
+        UnknownNameError
+            if there is no such column.
+        ConfigError
+            if a column to describe holds no numbers.
+        """
+        group = self[by]
+        for name in of:
+            if self[name].dtype.kind not in "buif":
+                raise ConfigError(f"column {name!r} holds no numbers, so it cannot be described; name others in of")
+        numbers = {name: self[name].astype(np.float64) for name in of}
+        keys = list(self.levels.get(by, ())) or list(dict.fromkeys(group.tolist()))
+        single = np.flatnonzero(~self.columns["crowd"]) if "crowd" in self.columns else np.arange(len(self))
+        # one sort, since there may be as many groups as images
+        values, place = np.unique(group[single], return_inverse=True)
+        rows = single[np.argsort(place, kind="stable")]
+        parts = np.split(rows, np.cumsum(np.bincount(place, minlength=len(values)))[:-1])
+        found = dict(zip(values.tolist(), parts, strict=False))  # of no rows, split makes one part
+        members = [found.get(key, rows[:0]) for key in keys] + [single]
+        columns: dict[str, npt.NDArray[Any]] = {
+            by: np.array([*(str(k) for k in keys), "all"], np.str_),
+            "count": np.array([len(m) for m in members], np.int64),
+        }
+        units: dict[str, str] = {}
+        labels = ("mean", "std", *(f"p{q}" for q in _PERCENTILES))
+        for name, values in numbers.items():
+            described = np.array([_describe(values[m]) for m in members])
+            for k, label in enumerate(labels):
+                columns[f"{name}_{label}"] = described[:, k]
+                units[f"{name}_{label}"] = self.units.get(name, "")
+        return Table(columns, units)
+
+
+def _describe(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return np.full(2 + len(_PERCENTILES), np.nan)
+    return np.array([values.mean(), values.std(), *np.percentile(values, _PERCENTILES)])
+
+
+def _filled(table: Table, name: str, tables: Sequence[Table]) -> npt.NDArray[Any]:
+    """The column of a table, or NaN for each row where others have numbers."""
+    if name in table.columns:
+        return table[name]
+    kinds = {t[name].dtype.kind for t in tables if name in t.columns}
+    if not kinds <= set("f"):
+        raise ConfigError(f"column {name!r} is missing from a table to join; measure the same properties of all")
+    return np.full(len(table), np.nan)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _cells(column: npt.NDArray[Any]) -> list[str]:
+    if column.dtype.kind == "b":
+        return ["true" if v else "false" for v in column.tolist()]
+    if column.dtype.kind == "f":
+        return ["" if v != v else repr(v) for v in column.tolist()]
+    return [str(v) for v in column.tolist()]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")

@@ -1,0 +1,112 @@
+"""What the image shows inside each mask: mean, min, max and standard deviation of every channel.
+
+Values are those of the image as stored. Pixels are gathered a bounded number at a time; what each piece of a mask
+gives (count, mean, squared deviation) is joined by the formula of Chan, Golub and LeVeque (1979), which keeps digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.masks import Masks
+from apiece.core.runs import owners
+from apiece.errors import ConfigError
+from apiece.measurements.contract import Measure, Property, Request
+
+__all__ = ["MEASURE"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+
+CHUNK = 1 << 19
+"""Pixels gathered at once: few enough that what is made of them stays in the processor's cache."""
+
+
+def _compute(request: Request) -> Mapping[str, npt.NDArray[Any]]:
+    if request.pixels is None:
+        raise ConfigError("intensities need an image; give one, or ask for properties of the shape only")
+    masks, pixels = request.masks, request.pixels
+    channels = pixels.shape[2]
+    flat = pixels.reshape(-1)
+    if flat.dtype == np.bool_:
+        flat = flat.view(np.uint8)
+    out = np.full((4, len(masks), channels), np.nan)
+    spread = "intensity_std" in request.wanted
+    owner: list[Int] = []
+    size: list[Int] = []
+    pieces: list[Float] = []
+    with np.errstate(invalid="ignore", over="ignore"):  # an image may hold inf and nan; so do its numbers then
+        for who, begin, index in _gather(masks, channels):
+            count = np.diff(np.append(begin, len(index)))
+            owner.append(who)
+            size.append(count)
+            pieces.append(np.stack([_piece(flat[c:].take(index), begin, count, spread) for c in range(channels)], 2))
+        if pieces:
+            _join(np.concatenate(owner), np.concatenate(size), np.concatenate(pieces, axis=1), out)
+    names = ("intensity_mean", "intensity_min", "intensity_max", "intensity_std")
+    return dict(zip(names, out, strict=True))
+
+
+def _gather(masks: Masks, channels: int) -> Iterator[tuple[Int, Int, Int]]:
+    """Pieces of bounded size: (instance of each piece, its first place, flat index of each pixel's first channel)."""
+    stride = masks.size[1] * channels
+    owner = owners(masks.offsets)
+    length = (masks.y1 - masks.y0).astype(np.int64)
+    ends = np.cumsum(length)
+    base = masks.y0.astype(np.int64) * stride + masks.x.astype(np.int64) * channels
+    lo = 0
+    while lo < len(length):
+        done = int(ends[lo - 1]) if lo else 0
+        hi = max(int(np.searchsorted(ends, done + CHUNK, "right")), lo + 1)
+        count = length[lo:hi]
+        first = ends[lo:hi] - count - done
+        index = np.arange(0, int(ends[hi - 1] - done) * stride, stride)
+        index += np.repeat(base[lo:hi] - first * stride, count)
+        heads = np.flatnonzero(np.diff(owner[lo:hi], prepend=-1))
+        yield owner[lo:hi][heads], first[heads], index
+        lo = hi
+
+
+def _piece(values: npt.NDArray[Any], begin: Int, count: Int, spread: bool) -> Float:
+    """(mean, min, max, sum of squared deviations) of each piece, shape (4, pieces)."""
+    exact = values.dtype.kind in "ui" and values.dtype.itemsize <= 4
+    out = np.zeros((4, len(begin)))
+    out[0] = np.add.reduceat(values, begin, dtype=np.int64 if exact else np.float64) / count
+    out[1] = np.minimum.reduceat(values, begin)
+    out[2] = np.maximum.reduceat(values, begin)
+    if spread:
+        off = values - np.repeat(out[0], count)
+        off *= off
+        out[3] = np.add.reduceat(off, begin)
+    return out
+
+
+def _join(owner: Int, size: Int, pieces: Float, out: Float) -> None:
+    """Join the pieces of each instance, in place; ``out`` becomes (mean, min, max, std) by instance and channel."""
+    heads = np.flatnonzero(np.diff(owner, prepend=-1))
+    who = owner[heads]
+    total = np.add.reduceat(size, heads)[:, None]
+    weight = size[:, None]
+    mean = np.add.reduceat(pieces[0] * weight, heads) / total
+    off = pieces[0] - np.repeat(mean, np.diff(np.append(heads, len(owner))), axis=0)
+    out[0, who] = mean
+    out[1, who] = np.minimum.reduceat(pieces[1], heads)
+    out[2, who] = np.maximum.reduceat(pieces[2], heads)
+    out[3, who] = np.sqrt(np.add.reduceat(pieces[3] + weight * off * off, heads) / total)
+
+
+MEASURE = Measure(
+    summary="intensity of each channel of the image inside each mask",
+    properties=(
+        Property("intensity_mean", "none", "mean of the pixels, in the image's own values"),
+        Property("intensity_min", "none", "smallest pixel"),
+        Property("intensity_max", "none", "largest pixel"),
+        Property("intensity_std", "none", "standard deviation of the pixels (population: divided by their number)"),
+    ),
+    compute=_compute,
+    needs_image=True,
+)

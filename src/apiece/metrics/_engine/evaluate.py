@@ -1,0 +1,284 @@
+"""`evaluate`: any number of metrics over a stream of images, in one pass, in memory that does not grow with pixels."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece import _plugins
+from apiece.errors import ConfigError, DataError, UnknownNameError
+from apiece.metrics._kit.batch import Batch, Frame, Record, Searched, grouped
+from apiece.metrics._kit.bootstrap import FEW, interval
+from apiece.metrics._kit.bootstrap import bootstrap as resample
+from apiece.metrics._kit.curves import Curves
+from apiece.metrics._kit.match_ranked import Matches
+from apiece.metrics._kit.ratios import defined
+from apiece.metrics.contract import Aim, Crossing, Judges, Metric, MetricResult, Resampled, Settings
+
+__all__ = ["Evaluation", "evaluate", "named_metrics"]
+
+_MAX_RUNS = 200_000
+"""Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
+_MAX_IMAGES = 256
+_ENDS = ("low", "high")
+
+_Fact = TypeVar("_Fact")
+
+_log = logging.getLogger("apiece")
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `evaluate` found; ``result["mask_ap"]`` is a number, ``dict(result)`` all of them.
+
+    Attributes
+    ----------
+    numbers : every number of every metric by key; with a bootstrap also ``mask_ap_low`` and ``mask_ap_high``, the 95%
+        interval over images, and so for every number whose metric can be resampled; of one image there is none.
+    per_class : the same keys for each class name.
+    images : number of images.
+    extras : what else metrics gave, by metric, then by name.
+    notes : sentences to be read beside the numbers.
+    resamples : the numbers on each draw of the bootstrap; empty without one.
+    aims : what is better, by key, of numbers of which more is not: ``"less"`` or ``"neither"``.
+    """
+
+    numbers: Mapping[str, float]
+    per_class: Mapping[str, Mapping[str, float]]
+    images: int
+    extras: Mapping[str, Mapping[str, Any]]
+    notes: tuple[str, ...]
+    resamples: Resampled = field(default_factory=lambda: Resampled({}, {}))
+    aims: Mapping[str, Aim] = field(default_factory=dict)
+
+    def __getitem__(self, key: str) -> float:
+        if key not in self.numbers:
+            raise UnknownNameError("number in this evaluation", key, self.numbers)
+        return self.numbers[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.numbers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.numbers)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def keys(self) -> Iterable[str]:
+        """Names of all numbers."""
+        return self.numbers.keys()
+
+    @property
+    def curves(self) -> dict[str, Curves]:
+        """Precision-recall `Curves` of ``"mask"`` and ``"box"``, if the metric ``coco`` was among those asked for."""
+        return {name: value for name, value in self.extras.get("coco", {}).items() if isinstance(value, Curves)}
+
+    @property
+    def matches(self) -> Matches:
+        """Which prediction matched which truth at mask IoU 0.5.
+
+        Raises
+        ------
+        UnknownNameError
+            if the metric ``coco`` was not among those asked for, or not for masks.
+        """
+        found = self.extras.get("coco", {})
+        if "matches" not in found:
+            raise UnknownNameError("table of this evaluation", "matches", found)
+        matches: Matches = found["matches"]
+        return matches
+
+
+def evaluate(
+    pairs: Iterable[Record],
+    classes: Sequence[str] | None = None,
+    *,
+    metrics: Sequence[str] | Literal["all"] = ("coco",),
+    max_dets: Sequence[int] = (1, 10, 100),
+    image_dets: int = 300,
+    kinds: Sequence[str] = ("mask", "box"),
+    conf: float | Sequence[float] = 0.0,
+    searched: Iterable[Searched] | None = None,
+    frames: Iterable[Frame] | None = None,
+    frequency: Sequence[str] = (),
+    stuff: Sequence[str] = (),
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> Evaluation:
+    """Hold predictions against truth, in one pass.
+
+    Parameters
+    ----------
+    pairs : ``(truth, predicted)`` of each image, joined by the caller; read once, so a generator will do. Every image
+        of the data set belongs here, with empty `Instances` where nothing was found. ``(truth, ranked, answer)`` where
+        a model's ranking and its final answer differ: each metric gets what it judges.
+    classes : class names, in the order of the result; default those of the first truth. Labels are joined by name.
+    metrics : names of metrics, the files of ``apiece.metrics``; all share one matching. ``"all"``: every one that
+        applies to what is given.
+    max_dets : see `Settings`: the limits on predictions per image and class of COCO's and boundary AP and AR.
+    image_dets : see `Settings`: LVIS's limit on predictions per image. No other metric has a limit.
+    kinds : COCO of masks, of boxes, or both.
+    conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
+    searched : LVIS: what each image was searched for, in the order of ``pairs``; see `apiece.metrics.lvis.searched`.
+    frames : tracking: where each image stands in a video, in the order of ``pairs``; see `apiece.metrics.frame_of`. By
+        default all are frames of one.
+    frequency : LVIS: ``"r"``, ``"c"`` or ``"f"`` for each class; see `apiece.metrics.lvis.frequencies`.
+    stuff : see `Settings`: names of the classes that are stuff.
+    bootstrap : draws of the images for 95% intervals, see `apiece.metrics._kit.bootstrap`; 0: no intervals.
+    seed : of the draws. The same seed and number of images give the same draws.
+
+    Raises
+    ------
+    DataError
+        if there is no image, sizes differ, or scores are missing where a metric needs them.
+    UnknownNameError
+        if an instance has a class that is not among ``classes``, or a metric does not exist.
+    """
+    settings = Settings(
+        tuple(max_dets),
+        tuple(kinds),
+        conf if isinstance(conf, int | float) else tuple(conf),
+        image_dets=image_dets,
+        frequency=tuple(frequency),
+        stuff=tuple(stuff),
+    )
+    stream = iter(pairs)
+    head = list(itertools.islice(stream, 1))
+    if classes is None:
+        if not head:
+            raise DataError("there is no image to evaluate; give pairs of truth and prediction, or classes")
+        classes = head[0][0].classes
+    names = tuple(classes)
+    running = _Running(metrics, names, settings)
+    images = 0
+    told = None if searched is None else iter(searched)
+    placed = None if frames is None else iter(frames)
+    for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
+        batch = Batch.of(images, [(truth, ranked) for truth, ranked, *_ in group], names)
+        if told is not None:
+            batch = replace(batch, searched=_next("searched", told, batch.count, images))
+        if placed is not None:
+            batch = replace(batch, frames=_next("frames", placed, batch.count, images))
+        running.update(batch, group)
+        images += batch.count
+    return running.collect(images, bootstrap, seed)
+
+
+def named_metrics(metrics: Sequence[str] | Literal["all"]) -> tuple[str, ...]:
+    """Names of metrics, each once; ``"all"`` stands for every one there is.
+
+    Raises
+    ------
+    ConfigError
+        for a bare name, where a list of them is meant.
+    """
+    if isinstance(metrics, str) and metrics != "all":
+        raise ConfigError(f"metrics is a list of names or 'all', got {metrics!r}; say ({metrics!r},)")
+    return _plugins.names("apiece.metrics") if metrics == "all" else tuple(dict.fromkeys(metrics))
+
+
+class _Running:
+    """The metrics of one evaluation. Where all were asked for, those that the data is nothing for are left out."""
+
+    def __init__(self, metrics: Sequence[str] | Literal["all"], classes: tuple[str, ...], settings: Settings) -> None:
+        self._all = metrics == "all"
+        self._classes, self._refused = classes, dict[str, str]()
+        kinds = {name: _plugins.load("apiece.metrics", name).METRIC for name in named_metrics(metrics)}
+        self._metrics: dict[str, Metric] = {}
+        for name, kind in kinds.items():
+            with self._refusing(name):
+                self._metrics[name] = kind(classes, settings)
+        self._judged: set[Judges] = {metric.judges for metric in self._metrics.values()}
+        self._crossed = {metric.judges for metric in self._metrics.values() if isinstance(metric, Crossing)}
+
+    @contextmanager
+    def _refusing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (ConfigError, DataError) as error:
+            if not self._all:
+                raise
+            self._refused[name] = str(error)
+
+    def update(self, batch: Batch, group: Sequence[Record]) -> None:
+        """Give each metric what it judges: ``batch`` holds what is ranked, and ``group`` the final answers, too."""
+        given: dict[Judges, Batch]
+        if "answer" in self._judged and any(record[-1] is not record[1] for record in group):
+            answered = batch.judging([record[-1] for record in group])
+            given = {
+                "ranked": replace(batch, crossing="ranked" in self._crossed),
+                "answer": replace(answered, crossing="answer" in self._crossed),
+            }
+        else:
+            batch = replace(batch, crossing=bool(self._crossed))
+            given = {"ranked": batch, "answer": batch}
+        for name, metric in self._metrics.items():
+            if name not in self._refused:
+                with self._refusing(name):
+                    metric.update(given[metric.judges])
+
+    def collect(self, images: int, draws: int, seed: int) -> Evaluation:
+        """Everything together."""
+        numbers: dict[str, float] = {}
+        per_class: dict[str, dict[str, float]] = {name: {} for name in self._classes}
+        extras: dict[str, Mapping[str, Any]] = {}
+        notes: list[str] = []
+        used: list[Metric] = []
+        aims: dict[str, Aim] = {}
+        for name, metric in self._metrics.items():
+            if name in self._refused:
+                continue
+            result = metric.compute()
+            if self._all and not (result.applies and _says_anything(result)):
+                continue
+            used.append(metric)
+            numbers.update(result.numbers)
+            for label, values in result.per_class.items():
+                per_class[label].update(values)
+            extras[name] = result.extras
+            aims |= result.aims
+            notes += (note for note in result.notes if note not in notes)
+        for reason in dict.fromkeys(self._refused.values()):
+            names = ", ".join(name for name, why in self._refused.items() if why == reason)
+            notes.append(f"left out: {names}: {reason}")
+        drawn = resample(used, images, draws, seed)
+        if images > 1:
+            numbers |= _intervals(drawn.numbers)
+            for label, of_class in drawn.per_class.items():
+                per_class[label] |= _intervals(of_class)
+        if drawn.numbers and images < FEW:
+            notes.append(_few(images))
+        for note in notes:
+            _log.warning(note)
+        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn, aims)
+
+
+def _says_anything(result: MetricResult) -> bool:
+    """Whether any number is defined; a metric without numbers speaks through its extras."""
+    return not result.numbers or any(np.isfinite(defined(k, v)) for k, v in result.numbers.items())
+
+
+def _few(images: int) -> str:
+    if images == 1:
+        return "one image has no intervals: nothing shows how far others lie apart"
+    return f"{images} images are few: the intervals are rough, and rather too narrow"
+
+
+def _intervals(drawn: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
+    ends = {key: interval(values) for key, values in drawn.items()}
+    return {f"{key}_{end}": value for key, pair in ends.items() for end, value in zip(_ENDS, pair, strict=True)}
+
+
+def _next(name: str, facts: Iterator[_Fact], count: int, before: int) -> tuple[_Fact, ...]:
+    found = tuple(itertools.islice(facts, count))
+    if len(found) < count:
+        raise DataError(f"{name}: given for {before + len(found)} images, and there are more; give one for each")
+    return found

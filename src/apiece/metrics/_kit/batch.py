@@ -1,0 +1,307 @@
+"""`Batch`: truth and predictions of several images in flat arrays; their overlaps, computed once for all metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import DataError, UnknownNameError
+from apiece.metrics._kit.overlaps import Pairs, Runs, box_pairs, mask_pairs
+
+__all__ = ["Batch", "Frame", "Record", "Searched", "Side"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+Record = tuple[Instances, Instances] | tuple[Instances, Instances, Instances]
+"""Truth and predictions of an image; where they differ, truth, what is ranked, and the final answer."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Which classes an image was searched for, where that was not all of them (LVIS).
+
+    Classes with truth in the image were searched for as well; of every other class nothing is known.
+
+    Attributes
+    ----------
+    absent : names of classes that were searched for and are not there.
+    partial : names of classes of which not every instance is marked.
+    """
+
+    absent: frozenset[str] = frozenset()
+    partial: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where an image stands in a video; see `apiece.metrics.frame_of`.
+
+    Attributes
+    ----------
+    sequence : name of the video; the images of one sequence are its frames, in the order they come.
+    ignored : regions in which predictions without a match do not count, of whatever class; None: there are none.
+    """
+
+    sequence: str = ""
+    ignored: Masks | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """Truth or predictions of several images, one row per instance.
+
+    Truth rows keep the order of the images and of the instances in each. Prediction rows are ordered by (image, class,
+    descending score), equal scores in the order given: a row's number is its priority.
+
+    Attributes
+    ----------
+    runs : the masks, in the order given.
+    mask : int64 (N,), which mask of ``runs`` each row has.
+    sizes : int64 (images, 2), height and width of each image.
+    image : int64 (N,), which image of the batch.
+    index : int64 (N,), which instance of that image.
+    label : int64 (N,), class.
+    group : int64 (N,), one number per (image, class).
+    area : float64 (N,), pixels squared; what decides small, medium, large. Truth: attribute ``area`` if there is one,
+        else pixels of the mask. Predictions: width x height of attribute ``bbox`` if there is one, else pixels of the
+        mask. (So does pycocotools: it reads the file's ``area`` for truth, and never for results.)
+    stated : float64 (N, 4), attribute ``bbox``, NaN where there is none.
+    crowd : bool (N,).
+    score : float64 (N,); zeros for truth, NaN for predictions without scores.
+    id : int64 (N,), in a video the same in all frames of one object; 0 where there is none.
+    has_id : bool (N,), whether there is one.
+    """
+
+    runs: Runs
+    mask: Int
+    sizes: Int
+    image: Int
+    index: Int
+    label: Int
+    group: Int
+    area: Float
+    stated: Float
+    crowd: Bool
+    score: Float
+    id: Int
+    has_id: Bool
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @cached_property
+    def box(self) -> Float:
+        """X, y, width, height: attribute ``bbox`` if there is one, else the mask's own box; float64 (N, 4)."""
+        there = np.isfinite(self.stated).all(1, keepdims=True)
+        return self.stated if np.all(there) else np.where(there, self.stated, self.runs.boxes()[self.mask])
+
+    @cached_property
+    def pixels(self) -> Int:
+        """Pixels of each mask, whatever `area` says: int64 (N,)."""
+        return self.runs.area()[self.mask]
+
+    @cached_property
+    def rank(self) -> Int:
+        """Place of each prediction among those of its image and class, the best score 0: int64 (N,)."""
+        position = np.arange(len(self))
+        first = np.empty(len(self), bool)
+        first[:1] = True
+        np.not_equal(self.group[1:], self.group[:-1], out=first[1:])
+        return position - np.maximum.accumulate(np.where(first, position, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Several images with truth and predictions.
+
+    Attributes
+    ----------
+    first : number of the batch's first image among all that are evaluated.
+    count : images in the batch.
+    classes : class names; labels index into them.
+    truth, predicted : the two `Side`s.
+    searched : what each image was searched for; None: the labels do not say.
+    frames : where each image stands in a video; None: all are frames of one.
+    crossing : whether ``image_pairs`` will be asked for: ``mask_pairs`` are then taken out of them.
+    """
+
+    first: int
+    count: int
+    classes: tuple[str, ...]
+    truth: Side
+    predicted: Side
+    searched: tuple[Searched, ...] | None = None
+    frames: tuple[Frame, ...] | None = None
+    crossing: bool = False
+
+    @classmethod
+    def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:
+        """From ``(truth, predicted)`` of consecutive images, the first of which is number ``first``.
+
+        Raises
+        ------
+        DataError
+            if truth and predictions of an image lie on different sizes.
+        UnknownNameError
+            if an instance has a class that is not among ``classes``.
+        """
+        truth = _side([truth for truth, _ in pairs], classes, predicted=False)
+        found = [found for _, found in pairs]
+        _check_sizes(first, truth.sizes, found)
+        return cls(first, len(pairs), classes, truth, _side(found, classes, predicted=True))
+
+    def judging(self, found: Sequence[Instances]) -> Batch:
+        """The same images and truth with other predictions, one `Instances` per image.
+
+        Raises
+        ------
+        DataError, UnknownNameError
+            as `of` does.
+        """
+        _check_sizes(self.first, self.truth.sizes, found)
+        return replace(self, predicted=_side(found, self.classes, predicted=True))
+
+    @cached_property
+    def mask_pairs(self) -> Pairs:
+        """Every prediction and truth of one image and class whose masks overlap, with mask IoU."""
+        truth, predicted = self.truth, self.predicted
+        if self.crossing and len(self.classes) > 1:
+            known = self.image_pairs
+            return known.where(predicted.label[known.predicted] == truth.label[known.truth])
+        return mask_pairs(
+            predicted.runs,
+            predicted.mask,
+            predicted.group,
+            truth.runs,
+            truth.mask,
+            truth.group,
+            truth.crowd,
+            truth.sizes[truth.image],
+        )
+
+    @cached_property
+    def image_pairs(self) -> Pairs:
+        """Every prediction and truth of one image whose masks overlap, of whatever classes, with mask IoU."""
+        if len(self.classes) == 1:
+            return self.mask_pairs
+        truth, predicted = self.truth, self.predicted
+        return mask_pairs(
+            predicted.runs,
+            predicted.mask,
+            predicted.image,
+            truth.runs,
+            truth.mask,
+            truth.image,
+            truth.crowd,
+            truth.sizes[truth.image],
+        )
+
+    @cached_property
+    def box_pairs(self) -> Pairs:
+        """Every prediction and truth of one image and class whose boxes overlap, with box IoU."""
+        truth, predicted = self.truth, self.predicted
+        return box_pairs(predicted.box, predicted.group, truth.box, truth.group, truth.crowd)
+
+    def shared(self, pairs: Pairs) -> Int:
+        """Pixels that the masks of each pair share, from their IoU: int64, exact below 2^50 pixels."""
+        area = self.predicted.pixels[pairs.predicted]
+        both = area + self.truth.pixels[pairs.truth]
+        part = np.where(self.truth.crowd[pairs.truth], pairs.iou * area, pairs.iou * both / (1 + pairs.iou))
+        return np.rint(part).astype(np.int64)
+
+
+def _check_sizes(first: int, sizes: Int, found: Sequence[Instances]) -> None:
+    for i, (size, predicted) in enumerate(zip(sizes.tolist(), found, strict=True), first):
+        if tuple(size) != predicted.size:
+            raise DataError(
+                f"image {i}: truth lies on {tuple(size)} (height, width), predictions on {predicted.size}; "
+                "predict at the image's own size"
+            )
+
+
+def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) -> Side:
+    counts = [len(s) for s in sets]
+    image = np.repeat(np.arange(len(sets)), counts)
+    label = _joined([_labels(s, classes) for s in sets], np.int64)
+    runs = Runs.of([s.masks for s in sets])
+    area = runs.area().astype(np.float64)
+    stated = np.concatenate([_stated(s, "bbox", (4,)) for s in sets])
+    if predicted:
+        there = np.isfinite(stated).all(1)
+        area[there] = stated[there, 2] * stated[there, 3]
+        score = _joined([np.full(len(s), np.nan) if s.scores is None else s.scores for s in sets], np.float64)
+    else:
+        own = _joined([_stated(s, "area", ()) for s in sets], np.float64)
+        area = np.where(np.isfinite(own), own, area)
+        score = np.zeros(len(area))
+    group = image * len(classes) + label
+    # lexsort is stable: equal scores stay in the order given
+    order = np.lexsort((-score, group)) if predicted else np.arange(len(group))
+    return Side(
+        runs=runs,
+        mask=order,
+        sizes=np.array([s.size for s in sets], np.int64),
+        image=image[order],
+        index=(np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts))[order],
+        label=label[order],
+        group=group[order],
+        area=area[order],
+        stated=stated[order],
+        crowd=_joined([s.crowd for s in sets], np.bool_)[order],
+        score=score[order],
+        id=_joined([np.zeros(len(s), np.int64) if s.ids is None else s.ids for s in sets], np.int64)[order],
+        has_id=np.repeat(np.array([s.ids is not None for s in sets], bool), counts)[order],
+    )
+
+
+def _joined(columns: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+    return np.concatenate([np.zeros(0, dtype), *columns]).astype(dtype, copy=False)
+
+
+def _labels(instances: Instances, classes: tuple[str, ...]) -> Int:
+    """Labels as indices into ``classes``, joined by name."""
+    if instances.classes == classes:
+        return instances.labels
+    place = {name: i for i, name in enumerate(classes)}
+    table = np.array([place.get(name, -1) for name in instances.classes], np.int64)
+    label = table[instances.labels]
+    if (label < 0).any():
+        raise UnknownNameError("class", instances.names[int(np.argmin(label))], classes)
+    return label
+
+
+def _stated(instances: Instances, name: str, shape: tuple[int, ...]) -> Float:
+    """An attribute as float64 of shape (N, *shape); NaN where there is none."""
+    values = instances.attributes.get(name)
+    if values is None:
+        return np.full((len(instances), *shape), np.nan)
+    if values.shape[1:] != shape or values.dtype.kind not in "iuf":
+        raise DataError(
+            f"attribute {name!r} must be numbers of shape {(len(instances), *shape)}; "
+            f"got {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.float64)
+
+
+def grouped(records: Iterable[Record], max_runs: int, max_images: int) -> Iterator[list[Record]]:
+    """Group a stream of images into lists of at most ``max_runs`` mask runs (or one image) and ``max_images``."""
+    held: list[Record] = []
+    runs = 0
+    for record in records:
+        new = sum(len(instances.masks.x) for instances in {id(part): part for part in record}.values())
+        if held and (runs + new > max_runs or len(held) == max_images):
+            yield held
+            runs, held = 0, []
+        held.append(record)
+        runs += new
+    if held:
+        yield held

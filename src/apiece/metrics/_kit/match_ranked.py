@@ -1,0 +1,183 @@
+"""The one matching of predictions to truth, which every metric stands on.
+
+Two rules over the same sparse `Pairs`, each for many images, classes and thresholds at once:
+
+- `greedy`: COCO's. Predictions choose in order of score, each the best truth still free.
+- `most`: as many matches as can be (maximum cardinality), which AP-tau counts.
+
+Choosing one after the other and proposing all at once come to the same end: where every truth prefers the prediction of
+higher score, the only stable matching is the one that choosing in order of score gives. So the greedy rule runs as
+deferred acceptance (Gale and Shapley 1962), a few rounds of array operations in place of a loop over predictions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+from apiece.errors import ConfigError
+from apiece.metrics._kit.overlaps import Pairs
+
+__all__ = ["AREA_RANGES", "IOU_THRESHOLDS", "Matches", "greedy", "most"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+IOU_THRESHOLDS: Float = np.linspace(0.5, 0.95, 10)
+"""0.5, 0.55, ... 0.95, bit for bit those of pycocotools."""
+AREA_RANGES = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
+"""COCO's ranges of object area in pixels squared, both ends included; ``""`` is all."""
+
+
+def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predictions: int) -> Int:
+    """COCO's matching, exactly as ``COCOeval.evaluateImg`` loops.
+
+    In order of score, each prediction takes the truth of highest IoU among those with IoU of at least the threshold
+    that are not taken yet; truth that counts goes before truth that is ignored; of equal IoU the later truth wins; a
+    crowd can be taken any number of times.
+
+    Parameters
+    ----------
+    pairs : overlapping pairs within groups; predictions of a group are numbered by descending score.
+    ignored, crowd : bool of shape (truth,); every crowd is ignored as well.
+    thresholds : (T,), above 0.
+    predictions : number of prediction rows.
+
+    Returns
+    -------
+    int64 of shape (T, predictions): index into ``pairs`` of the pair each prediction is matched by, or -1.
+    """
+    # as COCOeval does, so that a perfect overlap passes a threshold of 1
+    floor = np.minimum(thresholds, 1 - 1e-10)
+    if floor.min(initial=1.0) <= 0:
+        raise ConfigError(f"IoU thresholds must lie above 0, got {floor.min()}")
+    near = np.flatnonzero(pairs.iou >= floor.min(initial=1.0))
+    truth, value = pairs.truth[near], pairs.iou[near]
+    liking = near[np.lexsort((-truth, -value, ignored[truth], pairs.predicted[near]))]
+    level, place = np.nonzero(pairs.iou[liking] >= floor[:, None])
+    pair = liking[place]
+    proposer = level * predictions + pairs.predicted[pair]
+    target = level * len(crowd) + pairs.truth[pair]
+    accepted = _deferred_acceptance(proposer, target, crowd[pairs.truth[pair]], len(floor) * len(crowd))
+    chosen = np.full(len(floor) * predictions, -1, np.int64)
+    chosen[proposer[accepted]] = pair[accepted]
+    return chosen.reshape(len(floor), predictions)
+
+
+def _deferred_acceptance(proposer: Int, target: Int, open_to_all: Bool, targets: int) -> Int:
+    """Stable matching; every target prefers the lower proposer.
+
+    Parameters
+    ----------
+    proposer, target : int64 (P,), one row per wish, ordered by proposer and, within it, best wish first.
+    open_to_all : bool (P,), whether the target accepts everyone.
+    targets : number of targets.
+
+    Returns
+    -------
+    rows of the wishes that came true.
+    """
+    if not len(proposer):
+        return np.zeros(0, np.int64)
+    head = np.flatnonzero(np.append(True, proposer[1:] != proposer[:-1]))
+    nobody = len(proposer)
+    holds = np.full(targets, nobody, np.int64)  # the wish each target holds; lower rows are lower proposers
+    done = []
+    wish = head
+    while len(wish):
+        free = open_to_all[wish]
+        done.append(wish[free])
+        wish = wish[~free]
+        aim = target[wish]
+        before = holds[aim]
+        # where an index occurs twice the last value stays: reversed, the lowest
+        holds[aim[::-1]] = wish[::-1]
+        kept = np.minimum(holds[aim], before)
+        holds[aim] = kept
+        lost = wish[kept != wish]
+        ousted = before[(kept == wish) & (before != nobody)]
+        wish = _next_wish(np.sort(np.concatenate([lost, ousted])), proposer)
+    done.append(holds[holds != nobody])
+    return np.concatenate(done)
+
+
+def _next_wish(wish: Int, proposer: Int) -> Int:
+    """The next wish of each proposer that has one."""
+    following = np.minimum(wish + 1, len(proposer) - 1)
+    return following[(following > wish) & (proposer[following] == proposer[wish])]
+
+
+def most(pairs: Pairs, threshold: float, predictions: int, truths: int) -> Int:
+    """As many one-to-one matches of IoU of at least ``threshold`` as there can be (Hopcroft and Karp 1973).
+
+    Where masks of one side do not overlap and the threshold is above 0.5, there is only one such matching.
+
+    Returns
+    -------
+    int64 of shape (predictions,): the truth each is matched to, or -1.
+    """
+    near = pairs.iou >= threshold
+    edges = (np.ones(int(near.sum()), np.int8), (pairs.predicted[near], pairs.truth[near]))
+    graph = sp.coo_array(edges, shape=(predictions, truths)).tocsr()
+    return np.asarray(maximum_bipartite_matching(graph, perm_type="column"), np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Which prediction matched which truth at IoU 0.5 by COCO's rule, for every image, in flat arrays.
+
+    Predictions are ordered by image, class and descending score; those of image i are the rows
+    ``offsets[i]`` to ``offsets[i + 1] - 1``.
+
+    Attributes
+    ----------
+    classes : class names.
+    offsets : int64 (images + 1,).
+    index : int32 (P,), which prediction of its image, in the order given.
+    label : int32 (P,), class.
+    score : float64 (P,).
+    truth : int32 (P,), which truth of the image it matched, or -1.
+    iou : float32 (P,), with the matched truth; 0 if there is none.
+    ignored : bool (P,), matched to a crowd: neither right nor wrong.
+    truths : int32 (images, classes), how much truth there is, crowds not counted.
+    """
+
+    classes: tuple[str, ...]
+    offsets: Int
+    index: npt.NDArray[np.int32]
+    label: npt.NDArray[np.int32]
+    score: Float
+    truth: npt.NDArray[np.int32]
+    iou: npt.NDArray[np.float32]
+    ignored: Bool
+    truths: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.offsets) - 1
+
+    @property
+    def hits(self) -> Bool:
+        """Whether each prediction is right: matched, and not to a crowd."""
+        return (self.truth >= 0) & ~self.ignored
+
+    def counts(self, conf: npt.ArrayLike = 0.0) -> Int:
+        """True positives, false positives and false negatives at IoU 0.5: int64 of shape (images, classes, 3).
+
+        ``conf`` is the lowest score that counts, one number or one per class. As better scores choose first, leaving
+        worse ones out changes no other match.
+        """
+        kept = self.score >= np.broadcast_to(np.asarray(conf, np.float64), (len(self.classes),))[self.label]
+        image = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        cell = image * len(self.classes) + self.label
+        shape = self.truths.shape
+        right, wrong = (
+            np.bincount(cell[kept & chosen], minlength=self.truths.size).reshape(shape)
+            for chosen in (self.hits, self.truth < 0)
+        )
+        return np.stack([right, wrong, self.truths - right], -1)

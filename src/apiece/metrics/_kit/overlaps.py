@@ -1,0 +1,259 @@
+"""Which predictions overlap which truth, sparse, for many images and classes in one go.
+
+Instances of different groups (one group per image and class) never meet. Masks: the groups are laid side by side on one
+long strip, and one sparse IoU answers for all of them. Boxes: one range search over the left edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.masks import Masks
+from apiece.core.run_overlap import Columns, intersections
+from apiece.core.runs import Keys, expand, owners
+
+__all__ = ["Pairs", "Runs", "box_pairs", "mask_pairs"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+_STRIP = 1 << 26
+"""Widest strip: beyond it groups go to another one."""
+_CANDIDATES = 1 << 19
+"""Box pairs tested at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Overlapping pairs, ordered by (prediction, truth); every pair once.
+
+    Attributes
+    ----------
+    predicted, truth : int64 (P,), rows of the two `Side`s.
+    iou : float64 (P,), above 0. Against a crowd: intersection over the prediction's own area.
+    """
+
+    predicted: Int
+    truth: Int
+    iou: Float
+
+    def __len__(self) -> int:
+        return len(self.iou)
+
+    def where(self, keep: Bool | Int) -> Pairs:
+        """The chosen pairs, by a bool for each or by ascending indices."""
+        return Pairs(self.predicted[keep], self.truth[keep], self.iou[keep])
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """The mask runs of several images in one array each.
+
+    Attributes
+    ----------
+    x, y0, y1 : int32 (R,), as in `Masks`.
+    offsets : int64 (N + 1,), where the runs of each mask begin and end.
+    """
+
+    x: npt.NDArray[np.int32]
+    y0: npt.NDArray[np.int32]
+    y1: npt.NDArray[np.int32]
+    offsets: Int
+
+    @classmethod
+    def of(cls, sets: Sequence[Masks]) -> Runs:
+        """All masks of several images, in order."""
+        none = np.zeros(0, np.int32)
+        x, y0, y1 = (np.concatenate([none, *(getattr(m, name) for m in sets)]) for name in ("x", "y0", "y1"))
+        before = np.cumsum([0, *(len(m.x) for m in sets)])
+        begin = [m.offsets[:-1] + base for m, base in zip(sets, before[:-1], strict=True)]
+        return cls(x, y0, y1, np.concatenate([*begin, before[-1:]]))
+
+    def area(self) -> Int:
+        """Pixels of each mask: int64 (N,)."""
+        pixels = np.concatenate([[0], np.cumsum(self.y1 - self.y0, dtype=np.int64)])
+        return np.diff(pixels[self.offsets])
+
+    def boxes(self) -> Float:
+        """Tight boxes x, y, width, height: float64 (N, 4); zeros for an empty mask."""
+        box = np.zeros((len(self.offsets) - 1, 4))
+        some = np.flatnonzero(np.diff(self.offsets))
+        begin = self.offsets[some]
+        if len(some):
+            left, top = self.x[begin], np.minimum.reduceat(self.y0, begin)
+            right, bottom = self.x[self.offsets[some + 1] - 1] + 1, np.maximum.reduceat(self.y1, begin)
+            box[some] = np.stack([left, top, right - left, bottom - top], 1)
+        return box
+
+    def __getitem__(self, mask: Int) -> Runs:
+        """The chosen masks, in the order asked for."""
+        begin = self.offsets[mask]
+        count = self.offsets[mask + 1] - begin
+        run = expand(begin, count)
+        return Runs(self.x[run], self.y0[run], self.y1[run], np.concatenate([[0], np.cumsum(count)]))
+
+    def owners(self) -> Int:
+        """The mask each run belongs to."""
+        return owners(self.offsets)
+
+    def columns(self, mask: Int, shift: Int, size: tuple[int, int], number: Int | None = None) -> Columns:
+        """The chosen masks, each moved right by ``shift``, on one image of ``size``, to be intersected.
+
+        ``number`` is what each is called there; by default its place among the chosen.
+        """
+        chosen = self[mask]
+        x = chosen.x + np.repeat(shift, np.diff(chosen.offsets))
+        made = Columns(x, chosen.y0, chosen.y1, chosen.offsets, size)
+        if number is not None:
+            made.owner = number[made.owner]
+        return made
+
+    def shared(self, other: Runs, size: tuple[int, int]) -> Int:
+        """Pixels that each mask shares with the same one of ``other``: int64 (N,). ``size`` holds them all.
+
+        >>> boxes = [Runs.of([Masks.from_boxes([box], (5, 5))]) for box in ([0, 0, 4, 2], [2, 1, 5, 5])]
+        >>> boxes[0].shared(boxes[1], (5, 5)).tolist()
+        [2]
+        """
+        count = len(self.offsets) - 1
+        keys = Keys(*size)
+        keys.check(count)
+        owner = other.owners()
+        start, end = keys.pack(owner, other.x, other.y0), keys.pack(owner, other.x, other.y1)
+        before = np.concatenate([[0], np.cumsum(end - start)])
+        end = np.append(end, 0)  # index -1: no run begins before
+
+        def covered(key: Int) -> Int:
+            """Pixels of ``other`` that lie before the key."""
+            runs = np.searchsorted(start, key, "right")
+            return before[runs] - np.maximum(end[runs - 1] - key, 0)
+
+        owner = self.owners()
+        pixels = covered(keys.pack(owner, self.x, self.y1)) - covered(keys.pack(owner, self.x, self.y0))
+        return np.bincount(owner, pixels, count).astype(np.int64)
+
+
+def mask_pairs(
+    runs_p: Runs, mask_p: Int, group_p: Int, runs_t: Runs, mask_t: Int, group_t: Int, crowd: Bool, sizes_t: Int
+) -> Pairs:
+    """Mask IoU of all overlapping pairs within each group.
+
+    Parameters
+    ----------
+    runs_p, runs_t : masks of predictions and of truth.
+    mask_p, mask_t : int64 (N,), which mask each row has.
+    group_p, group_t : int64 (N,), group of each row.
+    crowd : bool of the truth's rows.
+    sizes_t : int64 (N, 2), height and width of the image of each row of truth.
+    """
+    # a group without truth, or without predictions, needs no place on the strip
+    shared = np.intersect1d(group_p, group_t)
+    if not len(shared):
+        return _no_pairs()
+    rows_p, rows_t = (np.flatnonzero(np.isin(g, shared)) for g in (group_p, group_t))
+    place_p, place_t = np.searchsorted(shared, group_p[rows_p]), np.searchsorted(shared, group_t[rows_t])
+    order = np.argsort(place_t, kind="stable")
+    rows_t, place_t = rows_t[order], place_t[order]
+    first = np.searchsorted(place_t, np.arange(len(shared)))
+    width = sizes_t[rows_t[first], 1]
+    left = np.cumsum(width) - width
+    height = int(sizes_t[:, 0].max())
+    found = []
+    start = 0
+    while start < len(shared):
+        stop = max(int(np.searchsorted(left + width, left[start] + _STRIP, "right")), start + 1)
+        size = (height, int(left[stop - 1] + width[stop - 1] - left[start]))
+        here_p, here_t = ((p >= start) & (p < stop) for p in (place_p, place_t))
+        shift = (left - left[start]).astype(np.int32)
+        group, of = place_p[here_p], place_t[here_t]
+        # truth is numbered within its group, so that the table of all pairs is narrow
+        number = np.flatnonzero(here_t) - first[of]
+        pixels = intersections(
+            runs_p.columns(mask_p[rows_p[here_p]], shift[group], size),
+            runs_t.columns(mask_t[rows_t[here_t]], shift[of], size, number),
+            (len(group), int(number.max()) + 1),
+        ).tocoo()
+        found.append((rows_p[here_p][pixels.row], rows_t[first[group[pixels.row]] + pixels.col], pixels.data))
+        start = stop
+    p, t, both = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    area = runs_p.area()[mask_p[p]]
+    whole = np.where(crowd[t], area, area + runs_t.area()[mask_t[t]] - both)
+    return _ordered([Pairs(p, t, both / whole)])
+
+
+def box_pairs(box_p: Float, group_p: Int, box_t: Float, group_t: Int, crowd: Bool) -> Pairs:
+    """Box IoU of all overlapping pairs within each group, in the arithmetic of pycocotools.
+
+    Boxes are float64 (N, 4), x, y, width, height; boxes without area overlap nothing.
+    """
+    some_p, some_t = (np.flatnonzero((box[:, 2:] > 0).all(1)) for box in (box_p, box_t))
+    found = []
+    # truth of one width class at a time, so that one wide box does not widen the search for all
+    width_class = np.frexp(np.maximum(box_t[some_t, 2], 1.0))[1]
+    for size in np.unique(width_class):
+        chosen = some_t[width_class == size]
+        found += _box_pairs_below(2.0**size, box_p, group_p, some_p, box_t, group_t, chosen, crowd)
+    return _ordered(found)
+
+
+def _box_pairs_below(
+    width: float, box_p: Float, group_p: Int, rows_p: Int, box_t: Float, group_t: Int, rows_t: Int, crowd: Bool
+) -> list[Pairs]:
+    """Pairs whose truth is at most ``width`` wide: its left edge lies no further left of the prediction than that."""
+    left_t = _whole(box_t[rows_t, 0])
+    low, high = _whole(box_p[rows_p, 0] - width), _whole(box_p[rows_p, 0] + box_p[rows_p, 2])
+    origin = int(left_t.min())
+    # one more than the furthest edge, so that groups stay apart on the key axis
+    span = int(left_t.max()) - origin + 2
+    key = group_t[rows_t] * span + (left_t - origin)
+    order = np.argsort(key, kind="stable")
+    base = group_p[rows_p] * span
+    begin = np.searchsorted(key[order], base + np.clip(low - origin, 0, span - 1), "left")
+    end = np.searchsorted(key[order], base + np.clip(high - origin, -1, span - 1), "right")
+    count = np.maximum(end - begin, 0)
+    ends = np.cumsum(count)
+    found = []
+    lo = 0
+    while lo < len(count):
+        done = int(ends[lo - 1]) if lo else 0
+        hi = max(int(np.searchsorted(ends, done + _CANDIDATES, "right")), lo + 1)
+        p = np.repeat(np.arange(lo, hi), count[lo:hi])
+        t = order[np.arange(len(p)) + (begin - ends + count)[p] + done]
+        found.append(_overlapping_boxes(box_p, rows_p[p], box_t, rows_t[t], crowd))
+        lo = hi
+    return found
+
+
+def _whole(x: Float) -> Int:
+    """Floor, within the range that keys have room for."""
+    return np.clip(np.floor(x), -(2.0**31), 2.0**31).astype(np.int64)
+
+
+def _overlapping_boxes(box_p: Float, p: Int, box_t: Float, t: Int, crowd: Bool) -> Pairs:
+    corner_p, corner_t = box_p[:, :2] + box_p[:, 2:], box_t[:, :2] + box_t[:, 2:]
+    w = np.minimum(corner_p[p, 0], corner_t[t, 0]) - np.maximum(box_p[p, 0], box_t[t, 0])
+    near = w > 0
+    p, t, w = p[near], t[near], w[near]
+    h = np.minimum(corner_p[p, 1], corner_t[t, 1]) - np.maximum(box_p[p, 1], box_t[t, 1])
+    near = h > 0
+    p, t, shared = p[near], t[near], w[near] * h[near]
+    area = box_p[p, 2] * box_p[p, 3]
+    whole = np.where(crowd[t], area, area + box_t[t, 2] * box_t[t, 3] - shared)
+    return Pairs(p, t, shared / whole)
+
+
+def _ordered(found: Sequence[Pairs]) -> Pairs:
+    if not found:
+        return _no_pairs()
+    p, t, values = (np.concatenate([getattr(f, name) for f in found]) for name in ("predicted", "truth", "iou"))
+    order: Int = np.lexsort((t, p))
+    return Pairs(p[order], t[order], values[order])
+
+
+def _no_pairs() -> Pairs:
+    return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

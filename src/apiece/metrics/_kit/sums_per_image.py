@@ -1,0 +1,131 @@
+"""Metrics of a final answer that are made of sums: what each image and class adds is kept, so that draws can be summed.
+
+Only cells in which there is anything are kept: a set of 1,000 classes has a few of them per image.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.bootstrap import weighted_sums
+from apiece.metrics._kit.ratios import mean_over
+from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
+
+__all__ = ["CellMetric", "Cells", "Weights"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Weights = npt.NDArray[np.int32]
+
+
+class Cells:
+    """Numbers per image and class, taken in batch by batch.
+
+    Parameters
+    ----------
+    classes : number of classes.
+    columns : how many numbers each cell has. Memory: 8 bytes for each, and 8, per cell with anything in it.
+    """
+
+    def __init__(self, classes: int, columns: int) -> None:
+        self.classes, self.columns = classes, columns
+        self.images = 0
+        self._cell = [np.zeros(0, np.int64)]
+        self._values = [np.zeros((0, columns))]
+
+    def add(self, values: npt.NDArray[np.number]) -> None:
+        """Take in further images: numbers of shape (images, classes, columns)."""
+        flat = values.reshape(-1, self.columns)
+        some = np.flatnonzero(flat.any(1))
+        self._cell.append(some + self.images * self.classes)
+        self._values.append(flat[some].astype(np.float64))
+        self.images += len(values)
+
+    def sums(self, weights: Weights | None = None) -> Float:
+        """Sums over images by class: float64 (draws, classes, columns); without weights one draw, of every image."""
+        cell, values = np.concatenate(self._cell), np.concatenate(self._values)
+        image, label = np.divmod(cell, self.classes)
+        if weights is None:
+            return _grouped(label, values, self.classes)[None]
+        out = np.zeros((len(weights), self.classes, self.columns))
+        for k in range(self.classes):
+            rows = label == k
+            out[:, k] = weighted_sums(weights[:, image[rows]], values[rows])
+        return out
+
+    def by_image(self) -> Float:
+        """Sums over all rows by image: float64 (images, columns)."""
+        return _grouped(np.concatenate(self._cell) // self.classes, np.concatenate(self._values), self.images)
+
+
+def _grouped(group: Int, values: Float, groups: int) -> Float:
+    columns = [np.bincount(group, column, groups) for column in values.T]
+    return np.stack(columns, -1) if columns else np.zeros((groups, 0))
+
+
+class CellMetric(ABC):
+    """A metric of a final answer that is made of sums over images, by class.
+
+    Attributes
+    ----------
+    columns : how many numbers each image and class adds.
+    further : rows beyond the classes (background, the image as a whole).
+    aims : see `MetricResult`.
+    """
+
+    judges: ClassVar[Judges] = "answer"
+    columns: ClassVar[int]
+    further: ClassVar[int] = 0
+    aims: ClassVar[Mapping[str, Aim]] = MappingProxyType({})
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self.classes = tuple(classes)
+        self.settings = settings or Settings()
+        self.conf = self.settings.thresholds(self.classes)
+        self.reset()
+
+    @abstractmethod
+    def _count(self, batch: Batch) -> npt.NDArray[np.number]:
+        """What each image adds: (images, classes + further, columns)."""
+
+    @abstractmethod
+    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+        """Headline numbers (draws,), and numbers by class (draws, classes), from sums (draws, rows, columns)."""
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._cells = Cells(len(self.classes) + self.further, self.columns)
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        self._cells.add(self._count(batch))
+
+    def compute(self) -> MetricResult:
+        """All numbers, per class too."""
+        numbers, by_class = self._found(self._cells.sums(), None)
+        return MetricResult(
+            {key: float(value[0]) for key, value in numbers.items()},
+            {name: {key: float(v[0, k]) for key, v in by_class.items()} for k, name in enumerate(self.classes)},
+            aims=self.aims,
+        )
+
+    def resample(self, weights: Weights) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
+        numbers, by_class = self._found(self._cells.sums(weights), weights)
+        per_class = {name: {key: v[:, k] for key, v in by_class.items()} for k, name in enumerate(self.classes)}
+        return Resampled(numbers, per_class)
+
+    def _mean_image(self, values: Float, weights: Weights | None) -> Float:
+        """Mean over the images on which a number (images,) is defined: float64 (draws,)."""
+        return mean_over(values, np.ones((1, len(values))) if weights is None else weights)
+
+    def _images(self, weights: Weights | None) -> Float:
+        """How many images there are on each draw: float64 (draws,)."""
+        return np.array([self._cells.images], np.float64) if weights is None else weights.sum(1).astype(np.float64)

@@ -1,0 +1,160 @@
+"""What tracking metrics look at: objects, the tracks they are of, and who overlaps whom, frame by frame.
+
+Sparse throughout: a row per object and frame, a row per overlapping pair, and a number for each pair of tracks that
+ever meet. Nothing has the size of all truth times all predictions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
+
+from apiece.metrics._kit.overlaps import Pairs
+
+__all__ = ["Rows", "Tracks", "heaviest", "meetings", "summed"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+_SLICE = 2048
+"""Rows assigned in one call: the solver clears an array of all columns for each row it has to look at twice."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Truth or predictions, one row per object and frame.
+
+    Attributes
+    ----------
+    frame : int64 (N,), number of the frame, higher is later. Every group has frames of its own.
+    track : int64 (N,), number of the track, from 0. Every group has tracks of its own, with one row per frame at most.
+    group : int64 (N,), one number per sequence and class: groups have nothing to do with each other.
+    """
+
+    frame: Int
+    track: Int
+    group: Int
+
+    @classmethod
+    def of(cls, frame: npt.ArrayLike, ids: npt.ArrayLike, group: npt.ArrayLike = 0) -> Rows:
+        """From ids of any value: equal ids of one group are one track.
+
+        >>> Rows.of(frame=[0, 0, 1, 1], ids=[7, -1, 7, 300]).track.tolist()
+        [1, 0, 1, 2]
+        """
+        frames, own = np.asarray(frame, np.int64), np.asarray(ids, np.int64)
+        groups = np.broadcast_to(np.asarray(group, np.int64), own.shape)
+        order = np.lexsort((own, groups))
+        new = (np.diff(groups[order], prepend=-1) != 0) | (
+            np.append(True, own[order][1:] != own[order][:-1])[: len(own)]
+        )
+        track = np.empty(len(own), np.int64)
+        track[order] = np.cumsum(new) - 1
+        return cls(frames, track, groups)
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def lengths(self) -> Int:
+        """Frames of each track: int64 (tracks,)."""
+        return np.bincount(self.track)
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Truth and predictions of any number of sequences and classes.
+
+    Attributes
+    ----------
+    truth, predicted : the two sides.
+    pairs : the rows of both sides that overlap, all within one frame and group.
+    sequence, label : int64 (groups,), which sequence and which class each group is of.
+    """
+
+    truth: Rows
+    predicted: Rows
+    pairs: Pairs
+    sequence: Int = field(default_factory=lambda: np.zeros(1, np.int64))
+    label: Int = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def per_group(self, rows: Int, weights: Float | None = None) -> Float:
+        """How many of some rows each group has, or the sum of their weights; rows by their group: float64 (groups,)."""
+        return np.bincount(rows, weights, len(self.label)).astype(np.float64)
+
+
+def meetings(tracks: Tracks, pairs: Pairs) -> tuple[Int, Int, Int]:
+    """Which tracks meet.
+
+    Returns
+    -------
+    track of truth and predicted track of each meeting, int64 (meetings,); the meeting of each pair, int64 (P,).
+    """
+    across = max(len(tracks.predicted.lengths), 1)
+    key = tracks.truth.track[pairs.truth] * across + tracks.predicted.track[pairs.predicted]
+    found, meeting = np.unique(key, return_inverse=True)
+    return found // across, found % across, meeting
+
+
+def heaviest(row: Int, column: Int, weight: Float) -> Bool:
+    """The one-to-one choice of edges of the greatest total weight.
+
+    Edges that share no end with another are taken as they are; the others go to the sparse solver of Jonker and
+    Volgenant (1987), in slices of whole connected parts.
+
+    Parameters
+    ----------
+    row, column : int64 (E,), the two ends of each edge; every edge once.
+    weight : float64 (E,), above 0.
+
+    Returns
+    -------
+    bool (E,).
+
+    >>> heaviest(np.array([0, 0, 1, 5]), np.array([0, 1, 0, 9]), np.array([0.9, 0.6, 0.5, 0.1])).tolist()
+    [False, True, True, True]
+    """
+    chosen: Bool = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
+    rest = np.flatnonzero(~chosen)
+    if not len(rest):
+        return chosen
+    place, end = (np.unique(ends[rest], return_inverse=True)[1] for ends in (row, column))
+    rows, nodes = int(place.max()) + 1, int(place.max()) + int(end.max()) + 2
+    graph = sp.coo_array((np.ones(len(rest), np.int8), (place, rows + end)), shape=(nodes, nodes))
+    part = connected_components(graph.tocsr(), directed=False)[1].astype(np.int64)
+    before = np.cumsum(np.bincount(part[:rows])) // _SLICE
+    piece = before[part[place]]
+    order = np.argsort(piece, kind="stable")
+    for edges in np.split(rest[order], np.flatnonzero(np.diff(piece[order])) + 1):
+        chosen[edges] = _assign(row[edges], column[edges], weight[edges])
+    return chosen
+
+
+def _assign(row: Int, column: Int, weight: Float) -> Bool:
+    """`heaviest` of edges of which each shares an end with another."""
+    row, column = (np.unique(ends, return_inverse=True)[1] for ends in (row, column))
+    rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    # a column of its own for each row, for it to stay alone; dearer than every edge
+    price = weight.max() + 1
+    alone = np.arange(rows)
+    cost = np.append(price - weight, np.full(rows, price))
+    ends = (np.append(row, alone), np.append(column, columns + alone))
+    graph = sp.coo_array((cost, ends), shape=(rows, columns + rows)).tocsr()
+    taken = min_weight_full_bipartite_matching(graph)[1]
+    return taken[row] == column
+
+
+def summed(counts: Mapping[str, Float], place: Int, size: int) -> dict[str, Float]:
+    """Counts of groups, first axis, added up by ``place`` to a first axis of ``size``."""
+    out = {}
+    for name, values in counts.items():
+        total = out[name] = np.zeros((size, *values.shape[1:]))
+        np.add.at(total, place, values)
+    return out

@@ -1,0 +1,271 @@
+"""What tracking metrics keep of each batch: ids over frames, and which objects overlap.
+
+The rules that all of them share:
+
+- Tracks are ids over the frames of a sequence (`Frame`), each class for itself. Images come in the order of their
+  frames; where nobody says which image is of which sequence, all are of one.
+- Overlap is mask IoU. Predictions below ``Settings.conf`` are left out.
+- Crowds are no truth. A prediction without a match at IoU 0.5 of which more than half lies in a crowd of its class, or
+  in an ignored region of the frame, is left out: KITTI MOTS' rule (https://www.vision.rwth-aachen.de/page/mots).
+- There are no bootstrap intervals: frames of one video are no independent images, and a set holds too few videos to
+  draw whole ones. The extra ``"sequences"`` shows how far the videos lie apart.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.image import ImageRef
+from apiece.core.masks import Masks
+from apiece.errors import DataError
+from apiece.metrics._kit.batch import Batch, Frame, Side
+from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
+from apiece.metrics._kit.tracks import Rows, Tracks, heaviest, summed
+from apiece.metrics.contract import Aim, Judges, MetricResult, Settings
+
+__all__ = ["TrackLog", "TrackMetric", "frame_of"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+_MATCH = 0.5
+_INSIDE = 0.5
+
+
+def frame_of(ref: ImageRef) -> Frame:
+    """Where an image stands in a video, from what its label file says.
+
+    Its sequence is attribute ``video_id`` (COCO files of videos) if there is one, else the folder its name lies in
+    (``0002/000052.png``: KITTI MOTS, MOTS20, Cell Tracking Challenge). Ignored is ``attributes["regions"]["ignore"]``.
+
+    >>> from pathlib import Path
+    >>> frame_of(ImageRef(Path("data/0002/000052.png"), "0002/000052.png")).sequence
+    '0002'
+    """
+    regions = ref.attributes.get("regions")
+    ignore = regions.get("ignore") if isinstance(regions, Mapping) else None
+    video = ref.attributes.get("video_id")
+    folder = PurePosixPath(ref.name.replace("\\", "/")).parent
+    return Frame(
+        sequence=str(folder if folder.parts else "") if video is None else str(video),
+        ignored=None if ignore is None else Masks.from_coco([ignore]),
+    )
+
+
+class TrackLog:
+    """Objects and overlaps of one batch after another; small, as masks are not kept.
+
+    Parameters
+    ----------
+    classes : class names.
+    settings : of which ``conf`` counts.
+    lowest : pairs of lower IoU are not kept.
+    """
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings, lowest: float = 0.0) -> None:
+        self._classes = classes
+        self._conf = settings.thresholds(classes)
+        self._lowest = lowest
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._sequences: dict[str, int] = {}
+        self._images = 0
+        self._truth = [np.zeros((3, 0), np.int64)]
+        self._predicted = [np.zeros((3, 0), np.int64)]
+        self._pairs = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        self._rows = [0, 0]
+
+    def add(self, batch: Batch) -> None:
+        """Take in the images of one batch.
+
+        Raises
+        ------
+        DataError
+            if objects have no ids, or two of one class in one image have the same.
+        """
+        truth, predicted = batch.truth, batch.predicted
+        counted = ~truth.crowd
+        # not >=: a missing score is NaN and counts
+        kept = ~(predicted.score < self._conf[predicted.label])
+        kept &= ~_spared(batch, kept)
+        names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
+        sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
+        self._truth.append(self._columns(batch, truth, counted, sequence, "truth"))
+        self._predicted.append(self._columns(batch, predicted, kept, sequence, "predictions"))
+        pairs = batch.mask_pairs
+        pairs = pairs.where((pairs.iou >= self._lowest) & kept[pairs.predicted] & counted[pairs.truth])
+        row_p, row_t = np.cumsum(kept) - 1 + self._rows[0], np.cumsum(counted) - 1 + self._rows[1]
+        self._pairs.append(Pairs(row_p[pairs.predicted], row_t[pairs.truth], pairs.iou))
+        self._rows = [self._rows[0] + int(kept.sum()), self._rows[1] + int(counted.sum())]
+        self._images = batch.first + batch.count
+
+    def _columns(self, batch: Batch, side: Side, chosen: Bool, sequence: Int, kind: str) -> Int:
+        """Sequence and class as one number, image, and id of the chosen rows: int64 (3, N)."""
+        _check_ids(batch, side, chosen, kind)
+        scene = sequence[side.image] * len(self._classes) + side.label
+        return np.stack([scene, batch.first + side.image, side.id])[:, chosen]
+
+    def tracks(self) -> Tracks:
+        """Everything taken in so far."""
+        sides = [np.concatenate(parts, 1) for parts in (self._truth, self._predicted)]
+        scenes, group = np.unique(np.concatenate([side[0] for side in sides]), return_inverse=True)
+        groups = np.split(group, [sides[0].shape[1]])
+        truth, predicted = (
+            Rows.of(own * self._images + image, ids, own) for (_, image, ids), own in zip(sides, groups, strict=True)
+        )
+        columns = ("predicted", "truth", "iou")
+        pairs = Pairs(*(np.concatenate([getattr(p, name) for p in self._pairs]) for name in columns))
+        return Tracks(truth, predicted, pairs, scenes // len(self._classes), scenes % len(self._classes))
+
+    def result(
+        self,
+        tracks: Tracks,
+        counts: Mapping[str, Float],
+        scores: Callable[[Mapping[str, Float]], Mapping[str, Float]],
+        extras: Mapping[str, Any],
+    ) -> MetricResult:
+        """The result from the counts of each group: pooled, per class, and per sequence.
+
+        Parameters
+        ----------
+        tracks, counts : what was counted, and what came out: first axis groups.
+        scores : from counts of any number of groups to their numbers.
+        extras : further extras beside ``"sequences"``.
+        """
+        per_class, per_sequence = (
+            _named(scores(summed(counts, place, len(names))), names)
+            for place, names in ((tracks.label, self._classes), (tracks.sequence, tuple(self._sequences)))
+        )
+        pooled = scores({name: values.sum(0) for name, values in counts.items()})
+        numbers = {name: float(value) for name, value in pooled.items()}
+        notes = _notes(tracks)
+        return MetricResult(numbers, per_class, {"sequences": per_sequence, **extras}, notes, not notes)
+
+
+class TrackMetric(ABC):
+    """A metric of objects followed through video: what each sequence and class adds, counted when all frames are there.
+
+    Attributes
+    ----------
+    lowest : pairs of lower IoU do not count.
+    aims : see `MetricResult`.
+    """
+
+    judges: ClassVar[Judges] = "answer"
+    lowest: ClassVar[float] = 0.0
+    aims: ClassVar[Mapping[str, Aim]] = MappingProxyType({})
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self._log = TrackLog(tuple(classes), settings or Settings(), self.lowest)
+
+    @abstractmethod
+    def _count(self, tracks: Tracks) -> dict[str, Float]:
+        """What the numbers are made of, by name: first axis groups, over which they may be added."""
+
+    @abstractmethod
+    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
+        """The numbers by name, from counts of any number of groups."""
+
+    def _extras(self, counts: Mapping[str, Float]) -> dict[str, object]:
+        """Further extras beside ``"sequences"``."""
+        return {}
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._log.reset()
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        self._log.add(batch)
+
+    def compute(self) -> MetricResult:
+        """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
+        tracks = self._log.tracks()
+        counts = self._count(tracks)
+        return replace(self._log.result(tracks, counts, self._scores, self._extras(counts)), aims=self.aims)
+
+
+def _named(scores: Mapping[str, Float], names: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    return {name: {key: float(values[k]) for key, values in scores.items()} for k, name in enumerate(names)}
+
+
+def _notes(tracks: Tracks) -> tuple[str, ...]:
+    truth = tracks.truth
+    if len(truth) and len(truth.lengths) == len(truth) and len(np.unique(truth.frame)) > 1:
+        return (
+            "no id of the truth is in more than one frame: these are hardly tracks, and tracking numbers say little",
+        )
+    return ()
+
+
+def _check_ids(batch: Batch, side: Side, chosen: Bool, kind: str) -> None:
+    lacking = np.flatnonzero(chosen & ~side.has_id)
+    if len(lacking):
+        image = batch.first + side.image[lacking[0]]
+        raise DataError(
+            f"image {image}: objects of the {kind} have no ids, and tracking metrics follow objects by them; "
+            f"{'track them first' if kind == 'predictions' else 'use labels of a video with ids, or other metrics'}"
+        )
+    rows = np.flatnonzero(chosen)
+    rows = rows[np.lexsort((side.id[rows], side.group[rows]))]
+    twice = (side.group[rows[1:]] == side.group[rows[:-1]]) & (side.id[rows[1:]] == side.id[rows[:-1]])
+    if twice.any():
+        row = rows[int(np.argmax(twice))]
+        raise DataError(
+            f"image {batch.first + side.image[row]}: two objects of the {kind}, of class "
+            f"{batch.classes[side.label[row]]!r}, have id {side.id[row]}; in one frame an id is that of one object"
+        )
+
+
+def _spared(batch: Batch, kept: Bool) -> Bool:
+    """Predictions that count neither way: without a match, and more than half in a crowd or in an ignored region."""
+    pairs = batch.mask_pairs
+    crowded = batch.truth.crowd[pairs.truth]
+    spared = np.zeros(len(batch.predicted), bool)
+    spared[pairs.predicted[crowded & (pairs.iou > _INSIDE)]] = True
+    regions = _region_pairs(batch)
+    spared[regions.predicted[regions.iou > _INSIDE]] = True
+    if not spared.any():
+        return spared
+    near = pairs.where(~crowded & (pairs.iou >= _MATCH) & kept[pairs.predicted])
+    # as many matches as can be, of these the closest
+    matched = heaviest(near.truth, near.predicted, 1e4 + near.iou)
+    spared[near.predicted[matched]] = False
+    return spared
+
+
+def _region_pairs(batch: Batch) -> Pairs:
+    """Predictions of any class and the ignored regions of their image, with the share of the prediction inside."""
+    regions, image = [], []
+    for i, frame in enumerate(batch.frames or ()):
+        if frame.ignored is not None:
+            if frame.ignored.size != tuple(batch.truth.sizes[i]):
+                raise DataError(
+                    f"image {batch.first + i}: its ignored regions lie on {frame.ignored.size} (height, width), "
+                    f"its truth on {tuple(batch.truth.sizes[i].tolist())}"
+                )
+            regions.append(frame.ignored)
+            image += [i] * len(frame.ignored)
+    place = np.array(image, np.int64)
+    predicted = batch.predicted
+    return mask_pairs(
+        predicted.runs,
+        predicted.mask,
+        predicted.image,
+        Runs.of(regions),
+        np.arange(len(place)),
+        place,
+        np.ones(len(place), bool),
+        batch.truth.sizes[place],
+    )

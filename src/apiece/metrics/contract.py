@@ -1,0 +1,188 @@
+"""What a metric is: one file in this package that defines ``METRIC``, a class with `update`, `compute` and `reset`.
+
+The file's name is the metric's name. `apiece.metrics.evaluate` finds it by itself, makes ``METRIC(classes, settings)``
+and gives it one `Batch` of images after another; every metric of one run shares the overlaps the batch computes once.
+Files whose name starts with an underscore are helpers, not metrics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.errors import ConfigError, UnknownNameError
+from apiece.metrics._kit.batch import Batch
+
+__all__ = ["Aim", "Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
+
+Judges = Literal["ranked", "answer"]
+"""What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""
+
+Aim = Literal["less", "neither"]
+"""What is better of a number of which more is not: less of it, or neither more nor less (a mere count, an offset)."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to evaluate; every metric takes what concerns it.
+
+    Attributes
+    ----------
+    max_dets : COCO and boundary: most detections counted per image and class, best scores first; average recall is
+        given for each number, everything else for the largest.
+    kinds : COCO only: ``"mask"``, ``"box"`` or both; leaving one out saves its time.
+    conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, one number or one per class.
+    image_dets : LVIS only: most predictions counted per image, all classes together.
+    frequency : LVIS only: ``"r"``, ``"c"`` or ``"f"`` (rare, common, frequent) for each class; empty: not known.
+    stuff : panoptic quality and semantic metrics: names of the classes that are stuff, one segment each per image. If
+        there are any, the labels are panoptic, and pixels that no truth covers are void instead of background.
+    """
+
+    max_dets: tuple[int, ...] = (1, 10, 100)
+    kinds: tuple[str, ...] = ("mask", "box")
+    conf: float | tuple[float, ...] = 0.0
+    image_dets: int = 300
+    frequency: tuple[str, ...] = ()
+    stuff: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        limits = tuple(sorted(int(m) for m in self.max_dets))
+        if not limits or limits[0] < 1 or len(set(limits)) != len(limits):
+            raise ConfigError(f"max_dets must be distinct numbers of 1 or more, got {tuple(self.max_dets)}")
+        object.__setattr__(self, "max_dets", limits)
+        kinds = tuple(kind for kind in ("mask", "box") if kind in self.kinds)
+        if not kinds or len(kinds) != len(self.kinds):
+            raise ConfigError(f"kinds must be 'mask', 'box' or both, got {self.kinds!r}")
+        object.__setattr__(self, "kinds", kinds)
+        if self.image_dets < 1:
+            raise ConfigError(f"image_dets must be 1 or more, got {self.image_dets}")
+        if not set(self.frequency) <= {"r", "c", "f"}:
+            raise ConfigError(f"frequency needs 'r', 'c' or 'f' for each class, got {self.frequency!r}")
+        single = isinstance(self.conf, int | float)
+        object.__setattr__(self, "conf", float(self.conf) if single else tuple(map(float, self.conf)))  # type: ignore[arg-type]
+
+    def thresholds(self, classes: Sequence[str]) -> npt.NDArray[np.float64]:
+        """``conf`` as one number per class.
+
+        Raises
+        ------
+        ConfigError
+            if ``conf`` has neither one number nor one per class.
+        """
+        if isinstance(self.conf, tuple) and len(self.conf) != len(classes):
+            raise ConfigError(f"conf needs one number or {len(classes)}, one per class; got {len(self.conf)}")
+        return np.broadcast_to(np.asarray(self.conf, np.float64), (len(classes),))
+
+    def is_stuff(self, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """Whether each class is stuff: bool (classes,).
+
+        Raises
+        ------
+        UnknownNameError
+            if ``stuff`` names a class that there is not.
+        """
+        unknown = next((name for name in self.stuff if name not in classes), None)
+        if unknown is not None:
+            raise UnknownNameError("class", unknown, classes)
+        return np.array([name in self.stuff for name in classes], bool)
+
+
+@dataclass(frozen=True)
+class MetricResult:
+    """What one metric found.
+
+    Attributes
+    ----------
+    numbers : headline numbers by key.
+    per_class : the same keys, for each class name.
+    extras : named further objects (curves, matches).
+    notes : sentences a person should read beside the numbers.
+    applies : whether the data is of the kind the metric is made for; if not, it answers only those who name it.
+    aims : what is better, by key, of numbers of which more is not.
+    """
+
+    numbers: Mapping[str, float]
+    per_class: Mapping[str, Mapping[str, float]]
+    extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    notes: tuple[str, ...] = ()
+    applies: bool = True
+    aims: Mapping[str, Aim] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """Numbers of one metric on several draws of the same images.
+
+    Attributes
+    ----------
+    numbers : float64 (draws,) by key; NaN where a draw leaves the number undefined.
+    per_class : the same for each class name; may hold fewer keys.
+    """
+
+    numbers: Mapping[str, npt.NDArray[np.float64]]
+    per_class: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
+
+
+class Metric(Protocol):
+    """One metric over a stream of batches.
+
+    Attributes
+    ----------
+    judges : which predictions the caller gives it: ``"ranked"``, all that the model can rank, down to a low score
+        (average precision needs them); ``"answer"``, the final answer at the model's thresholds.
+    """
+
+    judges: ClassVar[Judges]
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings = ...) -> None: ...
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch."""
+        ...
+
+    def compute(self) -> MetricResult:
+        """The result over everything taken in so far; does not change the state."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything."""
+        ...
+
+
+@runtime_checkable
+class Crossing(Protocol):
+    """A `Metric` that looks at overlaps of different classes, too (`Batch.image_pairs`).
+
+    Where one runs, those of one class are taken out of these; a metric that does not say so is right all the same, but
+    overlaps are then computed twice.
+
+    Attributes
+    ----------
+    crosses_classes : True.
+    """
+
+    crosses_classes: ClassVar[bool]
+
+
+@runtime_checkable
+class Resampling(Protocol):
+    """A `Metric` that can say what it would have found on other draws of its images, without seeing them again.
+
+    It keeps what each image adds: counts, or ranked hits with their image. `_kit/bootstrap` draws, and has
+    `weighted_sums` and `weighted_precision` for the arithmetic.
+    """
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """The numbers on each draw; does not change the state.
+
+        Parameters
+        ----------
+        weights : int32 (draws, images), how often each image was drawn, in the order it was taken in. All ones give
+            what ``compute`` gives.
+        """
+        ...

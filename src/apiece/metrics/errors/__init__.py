@@ -1,0 +1,288 @@
+"""Why average precision is low: each error of masks by kind, and what each kind costs, in the way of TIDE.
+
+Keys: ``dap_class``, ``dap_localisation``, ``dap_both``, ``dap_duplicate``, ``dap_background``, ``dap_missed``,
+``dap_boundary``, ``dap_merge``, ``dap_split``, ``dap_false_positive`` and ``dap_false_negative`` are what mask AP at
+IoU 0.5 would gain, from 0 to 1, were all errors of that kind mended, and no other; ``errors_class`` ... and
+``errors_split`` are how many there are. The same at IoU 0.75 has ``dap75_`` and ``errors75_``: there inexact outlines
+begin to count.
+
+- Class, localisation, both, duplicate and background part the wrong predictions as TIDE does; missed is truth that
+  none of them points at. Definitions, and where they differ from the authors' code: `apiece.metrics.errors._kinds`.
+- Boundary, merge and split read the same errors a second time, by the form of the mask; most errors are none of them.
+  Definitions: `apiece.metrics.errors._forms`.
+- What mending does: `apiece.metrics.errors._cost`. Costs do not add up.
+- AP is COCO's (``mask_ap50``, ``mask_ap75``), with its limit: the largest of ``max_dets`` per image and class. TIDE's
+  own limit is per image, and it counts 0 for a class that has predictions but no truth; COCO leaves it out.
+- As in COCO's AP, labels are taken to be complete: what LVIS did not search an image for is not spared.
+- NaN means undefined: there is no truth.
+
+Reference: Bolya et al., TIDE, ECCV 2020, arXiv 2008.08115.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.metrics._kit.ap_counts import left_out, need_scores
+from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.bootstrap import weighted_sums
+from apiece.metrics._kit.ratios import mean_over
+from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
+from apiece.metrics.errors._cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, joined, resampled_costs
+from apiece.metrics.errors._forms import FORMS, Forms, Near, forms
+from apiece.metrics.errors._kinds import KINDS, Nearest, Verdicts, verdicts
+
+__all__ = ["METRIC", "Decomposition", "Errors", "Faults", "decomposition"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+_LEVELS = (0.5, 0.75)
+_LESS: Aim = "less"
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Errors by kind and what they cost, at one IoU.
+
+    Attributes
+    ----------
+    iou : from which a prediction can be right.
+    classes : K class names.
+    ap : average precision at this IoU, mean over classes with truth.
+    kinds : the 9 kinds: TIDE's 6, then boundary, merge, split.
+    cost : float64 (9,), AP gained by mending each kind.
+    count : int64 (9,), errors of each kind; merges by prediction, splits and missed by truth.
+    special : names of the 2 special errors, all false positives and all false negatives.
+    special_cost : float64 (2,).
+    ap_per_class, cost_per_class, count_per_class, special_per_class : (K,), (K, 9), (K, 9), (K, 2): the same for each
+        class; NaN without truth. An error of class counts in the predicted class, and mending it gains in the true one.
+    crossing : int64 (6, 4): predictions by kind (right, class, localisation, both, duplicate, background) and form
+        (none, boundary, merge, split).
+    """
+
+    iou: float
+    classes: tuple[str, ...]
+    ap: float
+    kinds: tuple[str, ...]
+    cost: Float
+    count: Int
+    special: tuple[str, ...]
+    special_cost: Float
+    ap_per_class: Float
+    cost_per_class: Float
+    count_per_class: Int
+    special_per_class: Float
+    crossing: Int
+
+
+@dataclass(frozen=True, eq=False)
+class Faults:
+    """What each prediction and each truth of every image is, at IoU 0.5, to be marked in a picture.
+
+    Predictions of image i are the rows ``offsets[i]`` to ``offsets[i + 1] - 1``, those beyond ``max_dets`` left out;
+    lost truth of image i the rows ``lost_offsets[i]`` to ``lost_offsets[i + 1] - 1``.
+
+    Attributes
+    ----------
+    kinds, forms : names of kinds of predictions and truth, names of forms.
+    offsets : int64 (images + 1,).
+    index : int32 (P,), which prediction of its image.
+    kind, form : int8 (P,), indices into ``kinds`` and ``forms``; -1: none.
+    ignored : bool (P,), matched to a crowd.
+    truth : int32 (P,), which truth of the image it matched, or its error is about; -1: none.
+    lost_offsets : int64 (images + 1,).
+    lost : int32 (L,), which truth of its image no prediction matched.
+    missed : bool (L,), whether it is of the kind missed; if not, an error of class or localisation points at it.
+    """
+
+    kinds: tuple[str, ...]
+    forms: tuple[str, ...]
+    offsets: Int
+    index: npt.NDArray[np.int32]
+    kind: npt.NDArray[np.int8]
+    form: npt.NDArray[np.int8]
+    ignored: Bool
+    truth: npt.NDArray[np.int32]
+    lost_offsets: Int
+    lost: npt.NDArray[np.int32]
+    missed: Bool
+
+
+def decomposition(ledger: Ledger, iou: float, classes: tuple[str, ...]) -> Decomposition:
+    """Errors by kind and their costs.
+
+    Parameters
+    ----------
+    ledger : of all images, ordered by class and descending score.
+    iou : at which it was made.
+    classes : class names.
+
+    >>> none, nothing = np.zeros(2, np.int32), np.full(2, -1, np.int8)
+    >>> predicted = (none, none, np.array([0.9, 0.8]), np.array([4, -1], np.int8), nothing, nothing, none)
+    >>> truth = (none[:1], none[:1], *np.zeros((3, 1), bool))
+    >>> found = decomposition(Ledger(*predicted, *truth), 0.5, ("cell",))
+    >>> round(found.ap, 6), round(float(found.cost[found.kinds.index("background")]), 6)
+    (0.5, 0.5)
+    """
+    ap, cost, special = costs(ledger, len(classes))
+    count = counts(ledger, ledger.label, ledger.truth_label, len(classes))
+    crossing = np.bincount((ledger.kind + 1) * 4 + (ledger.form + 1), minlength=24).reshape(6, 4)
+    return Decomposition(
+        iou=iou,
+        classes=classes,
+        ap=float(mean_over(ap)),
+        kinds=ALL_KINDS,
+        cost=mean_over(cost.T),
+        count=count.sum(0),
+        special=SPECIAL,
+        special_cost=mean_over(special.T),
+        ap_per_class=ap,
+        cost_per_class=cost,
+        count_per_class=count,
+        special_per_class=special,
+        crossing=crossing,
+    )
+
+
+class Errors:
+    """Kinds of errors and their costs over a stream of batches.
+
+    Memory: about 70 bytes per prediction.
+    """
+
+    judges: ClassVar[Judges] = "ranked"
+    crosses_classes: ClassVar[bool] = True
+
+    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
+        self.classes = tuple(classes)
+        self.limit = (settings or Settings()).max_dets[-1]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._ledgers: list[list[Ledger]] = [[] for _ in _LEVELS]
+        self._faults: list[Faults] = []
+        self._given = 0
+
+    def update(self, batch: Batch) -> None:
+        """Take in the images of one batch.
+
+        Raises
+        ------
+        DataError
+            if predictions have no scores.
+        """
+        need_scores(batch)
+        kept = batch.predicted.rank < self.limit
+        self._given += len(kept)
+        nearest = Nearest.of(batch)
+        near = Near.of(batch, nearest, kept, max(_LEVELS))
+        for k, found in enumerate(verdicts(batch, nearest, kept, _LEVELS)):
+            shapes = forms(batch, near, found)
+            self._ledgers[k].append(_ledger(batch, kept, found, shapes))
+            if k == 0:
+                self._faults.append(_faults(batch, kept, found, shapes))
+
+    def compute(self) -> MetricResult:
+        """All numbers; extras: ``"decomposition"``, ``"decomposition75"``: `Decomposition`; ``"faults"``: `Faults`."""
+        numbers: dict[str, float] = {}
+        per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes}
+        extras: dict[str, object] = {}
+        for level, ledgers, suffix in zip(_LEVELS, self._ledgers, ("", "75"), strict=True):
+            made = decomposition(joined(ledgers), level, self.classes)
+            extras[f"decomposition{suffix}"] = made
+            costs = np.concatenate([made.cost_per_class, made.special_per_class], 1)
+            numbers |= _keyed(np.append(made.cost, made.special_cost), made.count, suffix)
+            for k, name in enumerate(self.classes):
+                per_class[name] |= _keyed(costs[k], made.count_per_class[k], suffix)
+        faults = _joined_faults(self._faults)
+        notes = left_out(self.limit, self._given, len(faults.index), "the kinds of errors")
+        return MetricResult(numbers, per_class, extras | {"faults": faults}, notes, aims=dict.fromkeys(numbers, _LESS))
+
+    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
+        numbers: dict[str, Float] = {}
+        for ledgers, suffix in zip(self._ledgers, ("", "75"), strict=True):
+            whole = joined(ledgers)
+            by_image = counts(whole, whole.image, whole.truth_image, weights.shape[1])
+            cost = resampled_costs(whole, len(self.classes), weights)
+            numbers |= dict(zip(_keys(suffix), [*cost, *weighted_sums(weights, by_image).T], strict=True))
+        return Resampled(numbers, {})
+
+
+METRIC = Errors
+
+
+def _keys(suffix: str) -> list[str]:
+    costs = [f"dap{suffix}_{name}" for name in (*ALL_KINDS, *SPECIAL)]
+    return costs + [f"errors{suffix}_{name}" for name in ALL_KINDS]
+
+
+def _keyed(cost: Float, count: Int, suffix: str) -> dict[str, float]:
+    return {key: float(value) for key, value in zip(_keys(suffix), [*cost, *count], strict=True)}
+
+
+def _ledger(batch: Batch, kept: Bool, found: Verdicts, shapes: Forms) -> Ledger:
+    truth, predicted = batch.truth, batch.predicted
+    row, single = np.flatnonzero(kept & ~found.ignored), np.flatnonzero(~truth.crowd)
+    claim = np.where(found.gains, np.append(truth.label, -1)[found.about], -1)
+    return Ledger(
+        label=predicted.label[row].astype(np.int32),
+        image=(batch.first + predicted.image[row]).astype(np.int32),
+        score=predicted.score[row],
+        kind=found.kind[row],
+        form=shapes.form[row],
+        claim=claim[row].astype(np.int32),
+        gains=shapes.gains[row].astype(np.int32),
+        truth_label=truth.label[single].astype(np.int32),
+        truth_image=(batch.first + truth.image[single]).astype(np.int32),
+        missed=found.missed[single],
+        lost=found.lost[single],
+        split=shapes.split[single],
+    )
+
+
+def _faults(batch: Batch, kept: Bool, found: Verdicts, shapes: Forms) -> Faults:
+    truth, predicted = batch.truth, batch.predicted
+    row, lost = np.flatnonzero(kept), np.flatnonzero(found.lost)
+    about = np.where(found.match >= 0, found.match, found.about)
+    return Faults(
+        KINDS,
+        FORMS,
+        _offsets(predicted.image[row], batch.count),
+        predicted.index[row].astype(np.int32),
+        found.kind[row],
+        shapes.form[row],
+        found.ignored[row],
+        np.append(truth.index, -1)[about][row].astype(np.int32),
+        _offsets(truth.image[lost], batch.count),
+        truth.index[lost].astype(np.int32),
+        found.missed[lost],
+    )
+
+
+def _offsets(image: Int, count: int) -> Int:
+    return np.concatenate([[0], np.cumsum(np.bincount(image, minlength=count))])
+
+
+def _joined_faults(parts: list[Faults]) -> Faults:
+    def column(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+        return np.concatenate([np.zeros(0, dtype), *(getattr(p, name) for p in parts)])
+
+    def offsets(name: str) -> Int:
+        ends = [getattr(p, name) for p in parts]
+        before = np.cumsum([0, *(end[-1] for end in ends)])
+        return np.concatenate([[0], *(end[1:] + shift for end, shift in zip(ends, before[:-1], strict=True))])
+
+    i32, i8 = np.int32, np.int8
+    return Faults(
+        KINDS, FORMS, offsets("offsets"), column("index", i32), column("kind", i8), column("form", i8),
+        column("ignored", np.bool_), column("truth", i32), offsets("lost_offsets"), column("lost", i32),
+        column("missed", np.bool_),
+    )  # fmt: skip

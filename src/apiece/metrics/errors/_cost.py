@@ -1,0 +1,219 @@
+"""How much average precision each kind of error costs: what is gained by mending all of that kind, and nothing else.
+
+- Class: the prediction that has the claim on its truth (see `_errors_kinds`) is right, in the truth's class; the others
+  are taken away.
+- Localisation: the same in its own class. Both, duplicate, background: taken away.
+- Missed: the truth is taken away.
+- Boundary, merge, split: wrong predictions are taken away, and a right one of the same score comes for each lost truth
+  that mending finds; see `_errors_forms`.
+- False positives, all of them: taken away. False negatives, all of them: the truth is taken away.
+
+A class left without truth had all of it missed: it then counts 1 if it has no prediction either, else 0. (TIDE counts
+0 in the one case and leaves the class out in the other.) No mending lowers average precision. Gains do not add up to
+what is missing to 1: errors hide each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.metrics._kit.ap_draws import precision_of_classes, summed
+from apiece.metrics._kit.curves import Ranking
+from apiece.metrics._kit.ratios import mean_over
+from apiece.metrics.errors._forms import BOUNDARY, FORMS, MERGE, SPLIT
+from apiece.metrics.errors._kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
+
+__all__ = ["ALL_KINDS", "SPECIAL", "Ledger", "Mended", "costs", "counts", "joined", "mended", "resampled_costs"]
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+ALL_KINDS = (*KINDS, *FORMS)
+SPECIAL = ("false_positive", "false_negative")
+
+
+@dataclass(frozen=True, eq=False)
+class Ledger:
+    """What is kept of the predictions and the truth of some images, at one IoU.
+
+    Attributes
+    ----------
+    label : int32 (P,), class; predictions matched to a crowd are left out.
+    image : int32 (P,), its image among all that are evaluated.
+    score : float64 (P,).
+    kind, form : int8 (P,), indices into `KINDS` and `FORMS`, or -1. A prediction of kind -1 is right.
+    claim : int32 (P,), class of the truth that mending its error of class or localisation finds, -1 if none.
+    gains : int32 (P,), truths that mending its form finds.
+    truth_label, truth_image : int32 (T,), class and image of each truth that is no crowd.
+    missed, lost, split : bool (T,), whether it is missed, without a match, found in pieces.
+    """
+
+    label: npt.NDArray[np.int32]
+    image: npt.NDArray[np.int32]
+    score: Float
+    kind: npt.NDArray[np.int8]
+    form: npt.NDArray[np.int8]
+    claim: npt.NDArray[np.int32]
+    gains: npt.NDArray[np.int32]
+    truth_label: npt.NDArray[np.int32]
+    truth_image: npt.NDArray[np.int32]
+    missed: Bool
+    lost: Bool
+    split: Bool
+
+
+_COLUMNS = {
+    "label": np.int32, "image": np.int32, "score": np.float64, "kind": np.int8, "form": np.int8, "claim": np.int32,
+    "gains": np.int32,
+}  # fmt: skip
+_TRUTH = {
+    "truth_label": np.int32, "truth_image": np.int32, "missed": np.bool_, "lost": np.bool_, "split": np.bool_,
+}  # fmt: skip
+
+
+def joined(parts: Sequence[Ledger]) -> Ledger:
+    """Several ledgers as one, its predictions ordered by class and descending score."""
+    columns = {
+        name: np.concatenate([np.zeros(0, dtype), *(getattr(p, name) for p in parts)])
+        for name, dtype in (_COLUMNS | _TRUTH).items()
+    }
+    order = np.lexsort((-columns["score"], columns["label"]))
+    return Ledger(**{name: column[order] if name in _COLUMNS else column for name, column in columns.items()})
+
+
+def counts(ledger: Ledger, predicted: npt.NDArray[np.int32], truth: npt.NDArray[np.int32], groups: int) -> Int:
+    """Errors by group and kind: int64 (groups, 9), in the order of `ALL_KINDS`.
+
+    Merges are counted by prediction, splits by truth.
+
+    Parameters
+    ----------
+    ledger : of some images.
+    predicted, truth : int32 (P,) and (T,), group of each prediction and of each truth: their classes, or their images.
+    groups : how many.
+    """
+    kinds = [ledger.kind == k for k in range(len(KINDS) - 1)]
+    chosen = [
+        *(predicted[kind] for kind in kinds),
+        truth[ledger.missed],
+        predicted[ledger.form == BOUNDARY],
+        predicted[ledger.form == MERGE],
+        truth[ledger.split],
+    ]
+    return np.stack([np.bincount(group, minlength=groups) for group in chosen], 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Mended:
+    """The ranking and the truth once all errors of one kind are mended.
+
+    Attributes
+    ----------
+    row : int64 (M,), which prediction of the ledger each is, ordered by class and descending score.
+    label : int32 (M,), class, ascending.
+    right : bool (M,).
+    wanted : bool (T,), truth that counts.
+    """
+
+    row: Int
+    label: npt.NDArray[np.int32]
+    right: Bool
+    wanted: Bool
+
+
+def mended(ledger: Ledger) -> Iterator[Mended]:
+    """First as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`.
+
+    ``ledger`` is ordered by class and descending score, as `joined` gives it.
+    """
+    right = ledger.kind == NO_ERROR
+    once, every = np.ones(len(right), np.int64), np.ones(len(ledger.lost), bool)
+    yield _repeated(ledger, once, right, every)
+    for kind in range(len(KINDS) - 1):
+        yield _kind(ledger, kind, right, every)
+    yield _repeated(ledger, once, right, ~ledger.missed)
+    for form in (BOUNDARY, MERGE, SPLIT):
+        chosen = ledger.form == form
+        times = np.where(chosen, ledger.gains + right, 1)
+        yield _repeated(ledger, times, right | (chosen & (ledger.gains > 0)), every)
+    yield _repeated(ledger, right.astype(np.int64), right, every)
+    yield _repeated(ledger, once, right, ~ledger.lost)
+
+
+def _kind(ledger: Ledger, kind: int, right: Bool, every: Bool) -> Mended:
+    chosen = ledger.kind == kind
+    found = chosen & (ledger.claim >= 0) & ((kind == CLASS) | (kind == LOCALISATION))
+    times = np.where(chosen & ~found, 0, 1)
+    if kind != CLASS:
+        return _repeated(ledger, times, right | found, every)
+    row = np.flatnonzero(times)
+    label = np.where(found, ledger.claim, ledger.label)
+    row = row[np.lexsort((-ledger.score[row], label[row]))]
+    return Mended(row, label[row], (right | found)[row], every)
+
+
+def _repeated(ledger: Ledger, times: Int, right: Bool, wanted: Bool) -> Mended:
+    """Prediction i stands ``times[i]`` times."""
+    row = np.repeat(np.arange(len(times)), times)
+    return Mended(row, ledger.label[row], right[row], wanted)
+
+
+def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
+    """Average precision, and what is gained by mending each kind, never below 0.
+
+    Parameters
+    ----------
+    ledger : ordered by class and descending score, as `joined` gives it.
+    classes : how many.
+
+    Returns
+    -------
+    float64 (classes,), (classes, 9) in the order of `ALL_KINDS` and (classes, 2) in that of `SPECIAL`; NaN for a class
+    without truth.
+    """
+    before = np.bincount(ledger.truth_label, minlength=classes)
+
+    def average(m: Mended) -> Float:
+        ranking = Ranking(m.label.astype(np.int64), ledger.score[m.row], classes)
+        positives = np.bincount(ledger.truth_label[m.wanted], minlength=classes)
+        precision = ranking.precision(m.right, ~m.right, positives)[0].mean(1)
+        return _defined(precision, positives, np.bincount(m.label, minlength=classes), before)
+
+    now, gained = _gained([average(m) for m in mended(ledger)])
+    return now, gained[: len(ALL_KINDS)].T, gained[len(ALL_KINDS) :].T
+
+
+def resampled_costs(ledger: Ledger, classes: int, weights: npt.NDArray[np.int32]) -> Float:
+    """What mending each kind gains on draws of the images, mean over classes: float64 (11, draws).
+
+    In the order of `ALL_KINDS` and `SPECIAL`; ``weights`` is int32 (draws, images).
+    """
+
+    def total(label: npt.NDArray[np.int32], image: npt.NDArray[np.int32]) -> Int:
+        return summed(np.ones(len(label), np.int64), label, image, classes, weights)
+
+    before = total(ledger.truth_label, ledger.truth_image)
+
+    def average(m: Mended) -> Float:
+        image, positives = ledger.image[m.row], total(ledger.truth_label[m.wanted], ledger.truth_image[m.wanted])
+        precision = precision_of_classes(m.label, image, m.right[None], ~m.right[None], positives, weights)[0]
+        return _defined(precision, positives, total(m.label, image), before)
+
+    gained = _gained([average(m) for m in mended(ledger)])[1]
+    return mean_over(np.moveaxis(gained, 1, -1))
+
+
+def _gained(averages: Sequence[Float]) -> tuple[Float, Float]:
+    """The first, and what each of the others has beyond it; what is left of rounding goes."""
+    now = averages[0]
+    return now, np.maximum(np.stack(averages[1:]) - now, 0)
+
+
+def _defined(precision: Float, positives: Int, predictions: Int, before: Int) -> Float:
+    """Precision of each class by the rule for classes that are left without truth; all of one shape."""
+    return np.where(before > 0, np.where(positives > 0, precision, predictions == 0), np.nan)

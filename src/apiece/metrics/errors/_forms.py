@@ -1,0 +1,202 @@
+"""What is wrong with the form of a mask: merged objects, a split object, an inexact outline.
+
+A second reading of the errors that `_errors_kinds` names, of predictions and truth of one class; at most one each, in
+this order:
+
+1. *merge*: the prediction covers more than half of each of two or more truths, and is wrong or the only one to cover
+   one of them (no other prediction matched it). Cut up, it finds every lost truth that it covers.
+2. *split*: a wrong prediction, no duplicate, with more than half of its pixels in a truth that something else holds:
+   the prediction that matched this truth, or else the best-scored such piece in it; holder and piece share at most
+   half of the piece's pixels. Joined with its pieces, the holder finds the truth.
+3. *boundary*: a localisation error whose outline lies near the truth's: the pixels in one mask but not in the other,
+   divided by the mean length of the two outlines, come to at most `GAP` pixels. That is the mean distance between the
+   outlines, up to the length of slanted ones, which is counted along pixel edges. Redrawn, it finds the truth.
+
+TIDE has no such kinds. One prediction may be a localisation error (or background, if it spans many objects) there and a
+merge here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.metrics._kit.batch import Batch, Side
+from apiece.metrics._kit.overlaps import Pairs, Runs
+from apiece.metrics.errors._kinds import (
+    BACKGROUND,
+    DUPLICATE,
+    LOCALISATION,
+    NO_ERROR,
+    Nearest,
+    Verdicts,
+    best_pair,
+    claims,
+)
+
+__all__ = [
+    "BOUNDARY", "FORMS", "GAP", "MERGE", "SPLIT", "Forms", "Near", "forms", "outline_lengths",
+]  # fmt: skip
+
+Int = npt.NDArray[np.int64]
+Float = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+FORMS = ("boundary", "merge", "split")
+BOUNDARY, MERGE, SPLIT = range(3)
+NO_FORM = -1
+GAP = 2.0
+"""Mean distance in pixels between two outlines up to which only the boundary is wrong: what two people drawing the same
+object may differ by."""
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """The overlaps of one class, crowds left out, with the pixels they share.
+
+    Attributes
+    ----------
+    pairs : the overlaps.
+    shared : int64 (pairs,), pixels.
+    covers : bool (pairs,), the prediction has more than half of the truth.
+    inside : bool (pairs,), more than half of the prediction is in the truth.
+    close : bool (P,), the prediction's outline lies near that of the truth of its class that it overlaps most.
+    size : (height, width) that holds every image of the batch.
+    """
+
+    pairs: Pairs
+    shared: Int
+    covers: Bool
+    inside: Bool
+    close: Bool
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, batch: Batch, nearest: Nearest, kept: Bool, highest: float) -> Near:
+        """From the overlaps of a batch.
+
+        Parameters
+        ----------
+        batch : the images.
+        nearest : `Nearest.of` it.
+        kept : bool (P,), predictions that count.
+        highest : IoU from which no outline matters, since the prediction is right or a duplicate.
+        """
+        pairs = batch.mask_pairs
+        pairs = pairs.where(~batch.truth.crowd[pairs.truth] & kept[pairs.predicted])
+        shared = batch.shared(pairs)
+        covers = 2 * shared > batch.truth.pixels[pairs.truth]
+        inside = 2 * shared > batch.predicted.pixels[pairs.predicted]
+        height, width = batch.truth.sizes.max(0, initial=1).tolist()
+        size = (height, width)
+        close = np.zeros(len(kept), bool)
+        row = np.flatnonzero(kept & (nearest.own_iou >= BACKGROUND) & (nearest.own_iou < highest))
+        about = nearest.own[row]
+        both = batch.predicted.pixels[row] + batch.truth.pixels[about]
+        # shared pixels, from IoU = shared / (both - shared)
+        apart = both - 2 * np.rint(nearest.own_iou[row] * both / (1 + nearest.own_iou[row]))
+        outlines = _outlines(batch.predicted, row, size) + _outlines(batch.truth, about, size)
+        close[row] = 2 * apart <= GAP * outlines
+        return cls(pairs, shared, covers, inside, close, size)
+
+
+@dataclass(frozen=True, eq=False)
+class Forms:
+    """Errors of form of a batch at one IoU.
+
+    Attributes
+    ----------
+    form : int8 (P,), index into `FORMS` or `NO_FORM`. A right prediction can be a merge, and hold a split truth.
+    gains : int64 (P,), how many lost truths mending it finds.
+    split : bool (T,), truth found in pieces.
+    """
+
+    form: npt.NDArray[np.int8]
+    gains: Int
+    split: Bool
+
+
+def forms(batch: Batch, near: Near, found: Verdicts) -> Forms:
+    """The form of every error of a batch.
+
+    Parameters
+    ----------
+    batch : the images.
+    near : `Near.of` it.
+    found : the verdicts at one IoU.
+    """
+    form = np.full(len(batch.predicted), NO_FORM, np.int8)
+    gains = np.zeros(len(form), np.int64)
+    _merges(batch, near, found, form, gains)
+    split = _splits(batch, near, found, form, gains)
+    _boundaries(batch, near, found, form, gains)
+    return Forms(form, gains, split)
+
+
+def _merges(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8], gains: Int) -> None:
+    predicted, truth = near.pairs.predicted, near.pairs.truth
+    many = np.bincount(predicted[near.covers], minlength=len(form)) > 1
+    many &= ~found.ignored
+    victim = np.flatnonzero(near.covers & many[predicted] & found.lost[truth])
+    form[many & (found.kind != NO_ERROR)] = MERGE
+    form[predicted[victim]] = MERGE
+    won = victim[claims(predicted[victim], truth[victim], batch.predicted.score, len(found.lost))]
+    gains += np.bincount(predicted[won], minlength=len(form))
+
+
+def _splits(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8], gains: Int) -> Bool:
+    predicted, truth = near.pairs.predicted, near.pairs.truth
+    wrong = (found.kind != NO_ERROR) & (found.kind != DUPLICATE) & (form == NO_FORM)
+    home = best_pair(near.pairs, near.shared, near.inside & wrong[predicted], len(form))
+    piece = np.flatnonzero(home >= 0)
+    whole = truth[home[piece]]
+    holder = np.full(len(found.lost), -1, np.int64)
+    first = claims(piece, whole, batch.predicted.score, len(holder))
+    holder[whole[first]] = piece[first]
+    holder[found.match[found.right]] = np.flatnonzero(found.right)
+    rest = holder[whole] != piece
+    piece, whole = piece[rest], whole[rest]
+    mask = batch.predicted.mask
+    runs = batch.predicted.runs
+    shared = runs[mask[piece]].shared(runs[mask[holder[whole]]], near.size)
+    apart = 2 * shared <= batch.predicted.pixels[piece]
+    form[piece[apart]] = SPLIT
+    split = np.zeros(len(holder), bool)
+    split[whole[apart]] = True
+    joined = holder[split & found.lost]
+    form[joined] = SPLIT
+    gains[joined] = 1
+    return split
+
+
+def _boundaries(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8], gains: Int) -> None:
+    row = np.flatnonzero((found.kind == LOCALISATION) & (form == NO_FORM) & near.close)
+    form[row] = BOUNDARY
+    row = row[found.lost[found.about[row]]]
+    gains[row[claims(row, found.about[row], batch.predicted.score, len(found.lost))]] = 1
+
+
+def _outlines(side: Side, rows: Int, size: tuple[int, int]) -> Int:
+    """Length of the outline of the mask of each row; a row may occur often."""
+    some, place = np.unique(rows, return_inverse=True)
+    return outline_lengths(side.runs[side.mask[some]], size)[place]
+
+
+def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
+    """Pixel edges along the outlines of each mask, holes too: int64 (N,).
+
+    Parameters
+    ----------
+    runs : N masks.
+    size : (height, width) that holds them.
+
+    >>> from apiece import Masks
+    >>> outline_lengths(Runs.of([Masks.from_boxes([[0, 0, 4, 2]], (5, 5))]), (5, 5)).tolist()
+    [12]
+    """
+    moved = Runs(runs.x + 1, runs.y0, runs.y1, runs.offsets)
+    # above and below each run, and where a pixel and the one beside it are not both inside
+    alike = moved.shared(runs, (size[0], size[1] + 1))
+    return 2 * np.diff(runs.offsets) + 2 * (runs.area() - alike)

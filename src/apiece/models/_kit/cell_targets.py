@@ -1,0 +1,137 @@
+"""True masks on a coarse grid: how much of each cell they cover, inside their own boxes, as one flat array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.models._kit.ragged import Pixels, window_pixels
+from apiece.models.contract import Targets
+
+__all__ = ["CellTruth", "cell_targets", "encode_cells", "pack_cells", "region_losses"]
+
+
+def pack_cells(masks: Masks, stride: int) -> tuple[Tensor, Tensor]:
+    """The share of each cell of ``stride`` x ``stride`` pixels that each mask covers, inside the mask's own box.
+
+    Returns
+    -------
+    uint8[P]: covered pixels of each cell (``stride`` at most 15), mask after mask, column by column; and int64[N, 5]:
+    start in that array, then x, y, width and height in cells. An empty mask has no cells.
+    """
+    boxes = masks.boxes.astype(np.int64)
+    filled = masks.area > 0
+    low = boxes[:, :2] // stride
+    extent = np.where(filled[:, None], -(-boxes[:, 2:] // stride) - low, 0)
+    lines = extent[:, 1] + 2  # a column of cells, and room in which what a run adds is taken away again
+    size = extent[:, 0] * lines
+    start = np.cumsum(size) - size
+    owner = np.repeat(np.arange(len(masks)), np.diff(masks.offsets))
+    line = start[owner] + (masks.x // stride - low[owner, 0]) * lines[owner] - low[owner, 1]
+    total = int(size.sum())
+    change = np.zeros(total, np.float64)
+    for edge, sign in ((masks.y0, 1), (masks.y1, -1)):
+        # below an edge a cell is full from there on, and the cell that it cuts in part
+        cell, cut = edge // stride, edge % stride
+        change += sign * np.bincount(line + cell, stride - cut, total)
+        change += sign * np.bincount(line + cell + 1, cut, total)
+    covered = np.cumsum(np.rint(change)).astype(np.uint8)
+    k = np.arange(total)
+    of = np.repeat(np.arange(len(masks)), size)
+    kept = (k - start[of]) % lines[of] < extent[of, 1]
+    area = extent.prod(axis=1)
+    layout = np.concatenate([(np.cumsum(area) - area)[:, None], low, extent], 1)
+    return torch.from_numpy(covered[kept]), torch.from_numpy(layout)
+
+
+def cell_targets(cells: Tensor, layout: Tensor, index: Tensor, near: Pixels, stride: int) -> Tensor:
+    """What share of each cell of ``near`` the masks cover: float32[P] from 0 to 1.
+
+    Parameters
+    ----------
+    cells, layout : see `pack_cells`.
+    index : int64[K], the mask that each window of ``near`` looks at.
+    """
+    start, x0, y0, width, height = layout[index[near.window]].unbind(1)
+    x, y = near.x - x0, near.y - y0
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    place = torch.where(inside, start + x * height + y, 0)
+    if not len(cells):
+        return torch.zeros(len(place), device=place.device)
+    return torch.where(inside, cells[place].float() / stride**2, 0.0)
+
+
+def encode_cells(instances: Instances, stride: int) -> Targets:
+    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
+    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    cells, layout = pack_cells(shown.masks, stride)
+    return {
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "cells": cells,
+        "layout": layout,
+        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
+    }
+
+
+@dataclass(frozen=True)
+class CellTruth:
+    """What `encode_cells` gave for the images of a batch, one after the other.
+
+    Attributes
+    ----------
+    stride : pixels per cell.
+    image, crowd_image : int64, the image of each object and of each crowd.
+    """
+
+    stride: int
+    boxes: Tensor
+    labels: Tensor
+    cells: Tensor
+    layout: Tensor
+    image: Tensor
+    crowd: Tensor
+    crowd_image: Tensor
+
+    @classmethod
+    def join(cls, targets: Sequence[Targets], device: torch.device, stride: int) -> CellTruth:
+        """The targets of a batch's images, on a device."""
+        names = ("boxes", "labels", "cells", "layout", "crowd")
+        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in names}
+        counts = {k: torch.tensor([len(t[k]) for t in targets], device=device) for k in names}
+        images = torch.arange(len(targets), device=device)
+        image = torch.repeat_interleave(images, counts["labels"])
+        joined["layout"][:, 0] += (counts["cells"].cumsum(0) - counts["cells"])[image]
+        return cls(stride, image=image, crowd_image=torch.repeat_interleave(images, counts["crowd"]), **joined)
+
+    def share(self, index: Tensor, near: Pixels) -> Tensor:
+        """`cell_targets` of the objects ``index``."""
+        return cell_targets(self.cells, self.layout, index, near, self.stride)
+
+
+def region_losses(logits: Tensor, truth: CellTruth) -> Tensor:
+    """Cross-entropy of which classes lie where, at every cell outside of crowds: mean of each class, (classes,).
+
+    ``logits`` is (B, classes, h, w); what several objects of a class share counts once.
+    """
+    count, classes, height, width = logits.shape
+    low, side = truth.layout[:, 1:3], truth.layout[:, 3:]
+    cells = window_pixels(torch.cat([low, low + side], 1))
+    share = truth.share(torch.arange(len(truth.labels), device=logits.device), cells)
+    image, label = truth.image[cells.window], truth.labels[cells.window]
+    flat = ((image * classes + label) * height + cells.y) * width + cells.x
+    target = torch.zeros(logits.numel(), device=logits.device).scatter_reduce(0, flat, share, "amax").view_as(logits)
+    corners = (truth.crowd[:, :2] / truth.stride).floor(), (truth.crowd[:, 2:] / truth.stride).ceil()
+    crowd = window_pixels(torch.cat(corners, 1).long())
+    heard = torch.ones(count * height * width, device=logits.device)
+    heard[(truth.crowd_image[crowd.window] * height + crowd.y) * width + crowd.x] = 0.0
+    each = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (each * torch.maximum(heard.view(count, 1, height, width), (target > 0).float())).mean((0, 2, 3))

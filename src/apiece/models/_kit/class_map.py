@@ -1,0 +1,139 @@
+"""One class per pixel: targets, losses, and the way from a map of classes at the network's resolution to masks at the
+image's own, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.transforms.input import Frame
+
+__all__ = [
+    "class_dice",
+    "class_pixels",
+    "cross_entropy",
+    "mean_inside",
+    "paint_classes",
+    "stack_maps",
+    "upsampled_tiles",
+]
+
+_TILE = 1024  # side of the square of pixels interpolated at once
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def paint_classes(instances: Instances, values: npt.ArrayLike) -> Tensor:
+    """What each pixel shows: int16 (H, W), ``values[i]`` (from 0 on) where instance i is, 0 on background.
+
+    Where instances overlap, the smallest is seen. -1 where only a crowd lies: not to be learned from.
+    """
+    single = ~instances.crowd
+    # one more than its value, so that an instance of value 0 still covers what lies below it
+    painted = instances.masks[single].to_label_map(np.asarray(values)[single] + 1, np.int16, overlap="smallest")
+    seen = np.maximum(painted - 1, 0)
+    if instances.crowd.any():
+        crowd = instances.masks[instances.crowd].union().to_label_map()
+        seen[(painted == 0) & (crowd > 0)] = -1
+    return torch.from_numpy(seen)
+
+
+def stack_maps(maps: Sequence[Tensor], size: tuple[int, int], device: torch.device) -> Tensor:
+    """Maps (H, W) of several images as one int64 (B, height, width), background below and on the right of each."""
+    padded = [functional.pad(m.to(device).long(), (0, size[1] - m.shape[1], 0, size[0] - m.shape[0])) for m in maps]
+    return torch.stack(padded)
+
+
+def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Mean cross-entropy over the pixels whose ``target`` (B, H, W) is no -1; scalar, 0 where there are none.
+
+    ``logits`` is (B, C, H, W), ``weights`` (C,) multiplies what a pixel of each class costs.
+    """
+    total = functional.cross_entropy(logits, target, weights, ignore_index=-1, reduction="sum")
+    return total / (target >= 0).sum().clamp(min=1)
+
+
+def class_dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
+    """Soft Dice loss (Milletari et al., 3DV 2016) of each class but the first (background), mean over those that occur.
+
+    Shapes as for `cross_entropy`; sums run over all images, so that a class missing in one image does no harm.
+    """
+    classes = logits.shape[1]
+    p = logits.softmax(1) * (target >= 0)[:, None]
+    guessed = p.sum((0, 2, 3))
+    index = target.clamp(min=0)
+    hit = torch.gather(p, 1, index[:, None])[:, 0]
+    both = hit.new_zeros(classes).index_add(0, index.flatten(), hit.flatten())
+    size = torch.bincount(target[target >= 0], minlength=classes)
+    loss = 1 - (2 * both + 1) / (guessed + size + 1)
+    share = (weights * (size > 0))[1:]
+    return (loss[1:] * share).sum() / (size[1:] > 0).sum().clamp(min=1)
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+def upsampled_tiles(
+    logits: npt.NDArray[np.float32], frame: Frame
+) -> Iterator[tuple[tuple[slice, slice], npt.NDArray[np.float32]]]:
+    """Maps (C, H, W) on the network's grid, bilinear at the image's resolution, a tile at a time.
+
+    Pixel centres lie at halves and edges are repeated, as by ``align_corners=False``. Yields (rows and columns of the
+    image, values (C, rows, columns)).
+    """
+    height, width = frame.input_size
+    grid = logits[:, :height, :width]
+    low, high, share = zip(*(_between(n, o) for n, o in zip(frame.input_size, frame.size, strict=True)), strict=True)
+    for top in range(0, frame.size[0], _TILE):
+        rows = slice(top, min(top + _TILE, frame.size[0]))
+        fy = share[0][rows, None]
+        lines = grid[:, low[0][rows]] * (1 - fy) + grid[:, high[0][rows]] * fy
+        for left in range(0, frame.size[1], _TILE):
+            columns = slice(left, min(left + _TILE, frame.size[1]))
+            fx = share[1][columns]
+            yield (rows, columns), lines[..., low[1][columns]] * (1 - fx) + lines[..., high[1][columns]] * fx
+
+
+def _between(cells: int, pixels: int) -> tuple[Any, Any, npt.NDArray[np.float32]]:
+    """For each pixel along an axis: the cells on both sides of its centre, and the share of the second."""
+    place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(0, cells - 1)
+    low = place.astype(np.int64)
+    return low, np.minimum(low + 1, cells - 1), (place - low).astype(np.float32)
+
+
+def class_pixels(
+    logits: npt.NDArray[np.float32], frame: Frame
+) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
+    """The likeliest class of each pixel of the image, int16 (height, width), and its softmax probability, float32."""
+    best = np.empty(frame.size, np.int16)
+    probability = np.empty(frame.size, np.float32)
+    for place, values in upsampled_tiles(logits, frame):
+        best[place] = values.argmax(0)
+        highest = values.max(0)
+        probability[place] = 1 / np.exp(values - highest).sum(0)
+    return best, probability
+
+
+def mean_inside(plane: npt.NDArray[np.float32], masks: Masks) -> npt.NDArray[np.float64]:
+    """Mean of ``plane`` (height, width) over each mask, float64 (N,); 0 for a mask without pixels."""
+    height = masks.size[0]
+    flat = np.append(plane.T, np.float32(0))  # column by column as runs go; one more, for a run that ends the image
+    order = np.lexsort((masks.y0, masks.x))
+    start = masks.x[order].astype(np.int64) * height + masks.y0[order]
+    length = (masks.y1 - masks.y0)[order]
+    sums = np.zeros(len(start))
+    if len(start):
+        bounds = np.stack([start, start + length], 1).ravel()
+        sums[order] = np.add.reduceat(flat, bounds, dtype=np.float64)[::2]
+    owner = np.repeat(np.arange(len(masks)), np.diff(masks.offsets))
+    total = np.bincount(owner, sums, minlength=len(masks))
+    return total / np.maximum(masks.area, 1)

@@ -1,0 +1,86 @@
+"""Losses on flat lists of logits: a segment is one instance, and segments may differ in length.
+
+``logits`` and ``target`` have shape (P,), ``segment`` is int64[P] with values below ``count``. Each loss of masks gives
+one value per segment, so that a small object weighs as much as a large one when they are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from apiece.errors import ConfigError
+from apiece.models._kit.ragged import segment_sum
+
+__all__ = ["bce", "class_weights", "dice", "focal", "lovasz_hinge"]
+
+
+def bce(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
+    """Mean binary cross-entropy of each segment, shape (count,); 0 for an empty one."""
+    loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    size = segment_sum(torch.ones_like(logits), segment, count)
+    return segment_sum(loss, segment, count) / size.clamp(min=1)
+
+
+def dice(logits: Tensor, target: Tensor, segment: Tensor, count: int, smooth: float = 1.0) -> Tensor:
+    """Soft Dice loss of each segment (Milletari et al., 3DV 2016), shape (count,).
+
+    ``1 - (2 |p t| + smooth) / (|p| + |t| + smooth)`` with ``p`` the sigmoid of the logits.
+    """
+    p = logits.sigmoid()
+    both = segment_sum(p * target, segment, count)
+    total = segment_sum(p + target, segment, count)
+    return 1 - (2 * both + smooth) / (total + smooth)
+
+
+def lovasz_hinge(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
+    """Lovász hinge loss of each segment (Berman et al., CVPR 2018), shape (count,).
+
+    The convex surrogate of ``1 - IoU``: hinge errors sorted from worst to best, weighted by how much each adds to the
+    loss of Jaccard. One sort for all segments, where the authors' code loops over images.
+    """
+    if not len(logits):
+        return logits.new_zeros(count)
+    positive = target > 0.5
+    errors = 1 - logits * torch.where(positive, 1.0, -1.0)
+    # one key for both: segment first, then the error from worst to best
+    shrunk = errors.detach().double().clamp(-999, 999)
+    order = (segment.double() * 2000 - shrunk).argsort()
+    errors, positive, segment = errors[order], positive[order].long(), segment[order]
+    size = torch.bincount(segment, minlength=count)
+    start = (size.cumsum(0) - size)[segment]
+    hits = positive.cumsum(0)
+    before = torch.cat([hits.new_zeros(1), hits])[start]
+    hits = hits - before  # positives up to and with this one, within its segment
+    rank = torch.arange(1, len(segment) + 1, device=segment.device) - start
+    positives = segment_sum(positive, segment, count)[segment]
+    jaccard = 1 - (positives - hits).to(logits.dtype) / (positives + rank - hits).to(logits.dtype)
+    previous = torch.cat([jaccard.new_zeros(1), jaccard[:-1]])
+    previous[rank == 1] = 0
+    return segment_sum(functional.relu(errors) * (jaccard - previous), segment, count)
+
+
+def focal(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+    """Quality focal loss (Li et al., NeurIPS 2020), element by element, shape as given.
+
+    Cross-entropy with a soft target in [0, 1], weighted by ``|target - p| ** gamma``; with targets 0 and 1 and without
+    the balance factor it is the focal loss of Lin et al., ICCV 2017.
+    """
+    loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return loss * (target - logits.sigmoid()).abs().pow(gamma)
+
+
+def class_weights(weights: Sequence[float], classes: int) -> Tensor:
+    """One weight per class, float32 (classes,); all 1 where none are given.
+
+    Raises
+    ------
+    ConfigError
+        if their number is not that of the classes, or one is negative.
+    """
+    if weights and (len(weights) != classes or min(weights) < 0):
+        raise ConfigError(f"class_weights needs {classes} values of 0 or more, one per class, got {tuple(weights)}")
+    return torch.tensor(weights or [1.0] * classes, dtype=torch.float32)

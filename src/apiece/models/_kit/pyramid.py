@@ -1,0 +1,46 @@
+"""A feature pyramid and heads over it that learn from scratch: normalised throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from apiece.models._kit.blocks import ConvNorm, norm_layer
+
+__all__ = ["Pyramid", "Tower"]
+
+
+class Pyramid(nn.Module):
+    """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees the whole image at a glance."""
+
+    def __init__(self, channels: Sequence[int], width: int, norm: str) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(ConvNorm(c, width, 1, norm=norm) for c in channels)
+        self.glance = nn.Conv2d(width, width, 1)
+        self.smooth = nn.ModuleList(ConvNorm(width, width, norm=norm) for _ in channels)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        levels = [lateral(f) for lateral, f in zip(self.lateral, features, strict=True)]
+        x = levels[-1] + self.glance(levels[-1].mean((2, 3), keepdim=True))
+        out = [self.smooth[-1](x)]
+        for k in range(len(levels) - 2, -1, -1):
+            x = levels[k] + functional.interpolate(out[-1], size=levels[k].shape[-2:], mode="nearest")
+            out.append(self.smooth[k](x))
+        return out[::-1]
+
+
+class Tower(nn.Module):
+    """Convolutions shared by all levels, each level with norms of its own (as in RTMDet)."""
+
+    def __init__(self, width: int, depth: int, levels: int, norm: str) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.ModuleList(norm_layer(norm, width) for _ in range(depth)) for _ in range(levels))
+
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        norms: Iterable[nn.Module] = self.norms[level]  # type: ignore[assignment]
+        for conv, norm in zip(self.convs, norms, strict=True):
+            x = functional.relu(norm(conv(x)))
+        return x

@@ -1,0 +1,231 @@
+"""Parts of transformers (Apache-2.0): its backbones as encoders here, and its checkpoints under its present names."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, TypeVar, cast
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers import AutoBackbone, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.utils import logging
+
+from apiece.errors import ConfigError, ModelFileError, UnknownNameError
+from apiece.models._kit.backbone import build_backbone
+from apiece.models.contract import Checkpoint
+
+__all__ = [
+    "ENCODERS",
+    "STRIDES",
+    "LibraryBackbone",
+    "backbone_settings",
+    "check_encoder",
+    "four_stages",
+    "initialise",
+    "library_config",
+    "library_tensors",
+]
+
+_Config = TypeVar("_Config", bound=PretrainedConfig)
+
+ENCODERS = ("resnet", "swin", "maskformer-swin")
+"""Kinds of the library's backbones that can be encoders."""
+STRIDES = (4, 8, 16, 32)
+"""Of the features that the models here take."""
+# what follows from the rest, or is set here
+_DERIVED = {"hidden_size", "model_type", "num_layers", "out_features", "out_indices", "stage_names"}
+# what makes the library fetch code, or numbers of another kind: a network's description has no say in that
+_ACTING = {
+    "_attn_implementation", "_experts_implementation", "attn_implementation", "auto_map", "experts_implementation",
+    "quantization_config",
+}  # fmt: skip
+_STAGES = ["stage1", "stage2", "stage3", "stage4"]
+
+
+def check_encoder(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of a backbone that is not one of `ENCODERS`, and any that it does not have.
+
+    Raises
+    ------
+    ConfigError, UnknownNameError
+    """
+    if not settings:
+        return
+    kind = settings.get("model_type")
+    if kind not in ENCODERS:
+        raise ConfigError(f"encoder needs a model_type out of {', '.join(ENCODERS)}; got {kind!r}")
+    known = _own_names(CONFIG_MAPPING[kind])
+    for name in settings:
+        if name not in known | _DERIVED:
+            raise UnknownNameError(f"setting of the encoder {kind!r}", name, known)
+
+
+def _own_names(kind: type[PretrainedConfig]) -> set[str]:
+    """Settings that a configuration has beyond those of any of the library's: they alone describe its network."""
+    every = {f.name for f in fields(PretrainedConfig)}
+    return {f.name for f in fields(kind) if f.name not in every and not f.name.startswith("_")}
+
+
+def backbone_settings(config: PretrainedConfig) -> dict[str, Any]:
+    """What describes a backbone's network, as JSON values."""
+    own = _own_names(type(config))
+    kept = {k: v for k, v in config.to_diff_dict().items() if k in own}
+    return dict(json.loads(json.dumps({**kept, "model_type": config.model_type})))
+
+
+class LibraryBackbone(nn.Module):
+    """A backbone of transformers: images to features of four stages at strides 4 to 32, finest first.
+
+    Parameters
+    ----------
+    settings : as in its ``config.json``, with ``model_type`` out of `ENCODERS`.
+    channels : input channels.
+
+    Raises
+    ------
+    ConfigError
+        if the library cannot build it.
+    """
+
+    def __init__(self, settings: Mapping[str, Any], channels: int) -> None:
+        super().__init__()
+        check_encoder(settings)
+        known = {k: v for k, v in settings.items() if k not in _DERIVED}
+        try:
+            config = CONFIG_MAPPING[settings["model_type"]](
+                **{**known, "num_channels": channels, "out_features": _STAGES}
+            )
+            self.body = AutoBackbone.from_config(config)
+        except Exception as error:  # of any type: the library hardly looks at what it is given
+            raise ConfigError(f"encoder: transformers cannot build this backbone: {_told(error)}") from error
+        self.channels = tuple(int(c) for c in self.body.channels)
+        self.strides = STRIDES
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return list(self.body(images).feature_maps)
+
+
+def four_stages(
+    encoder: Mapping[str, Any], backbone: str, channels: int, weights: str, norm: str
+) -> tuple[nn.Module, list[int], list[int]]:
+    """The encoder of a model that may have one of the library's: of ``encoder`` if it says anything, else `backbone`'s.
+
+    Returns
+    -------
+    the encoder; which of its features lie at strides 4, 8, 16 and 32; and their channels.
+
+    Raises
+    ------
+    ConfigError
+        if it has not all of them.
+    """
+    built = LibraryBackbone(encoder, channels) if encoder else build_backbone(backbone, channels, weights, norm=norm)
+    levels = [i for i, s in enumerate(built.strides) if s in STRIDES]
+    if len(levels) != len(STRIDES):
+        raise ConfigError(f"features at strides 4 to 32 are needed; backbone {backbone!r} has {built.strides}")
+    return built, levels, [built.channels[i] for i in levels]
+
+
+@torch.no_grad()
+def initialise(module: nn.Module) -> None:
+    """Weights as the papers' own code draws them: Xavier for linear layers, He for convolutions, biases 0, embeddings
+    of unit variance; the norms stay. The library draws nearly all of them with a deviation of 0.02, from which a small
+    network hardly begins to learn, as queries are all alike."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.xavier_uniform_(part.weight)
+        elif isinstance(part, nn.Conv2d):
+            nn.init.kaiming_uniform_(part.weight, a=1)
+        elif isinstance(part, nn.Embedding):
+            nn.init.normal_(part.weight)
+        else:
+            continue
+        bias = getattr(part, "bias", None)
+        if isinstance(bias, Tensor):
+            nn.init.zeros_(bias)
+
+
+def library_config(kind: type[_Config], checkpoint: Checkpoint, **changes: Any) -> _Config:
+    """What a checkpoint's ``config.json`` describes, as the library's configuration of this ``kind``.
+
+    Raises
+    ------
+    ModelFileError
+        if the library cannot make sense of it.
+    """
+    with _blamed_on(checkpoint):
+        return cast("_Config", kind.from_dict({**_description(checkpoint.settings), **changes}))
+
+
+def _description(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, and those inside them, without what makes the library act."""
+    kept = {k: v for k, v in settings.items() if k not in _ACTING}
+    return {k: _description(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
+
+
+@contextmanager
+def _blamed_on(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # of any type, as above
+        raise ModelFileError(
+            checkpoint.source, f"its config.json describes no network: {_told(error)}; fetch it afresh"
+        ) from error
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under the names that the installed library gives them; older names are understood.
+
+    Parameters
+    ----------
+    kind : the library's model that the checkpoint was made with, and ``config`` its configuration.
+
+    Raises
+    ------
+    ModelFileError
+        naming what is missing or of another shape.
+    """
+    with torch.random.fork_rng(devices=[]), _quiet(), _blamed_on(checkpoint):
+        model, found = kind.from_pretrained(
+            None,
+            config=config,
+            state_dict=dict(checkpoint.tensors),
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    # a backbone inside a model names the weights that it has and never uses, but only the whole model is asked
+    idle = [p for m in model.modules() for p in getattr(m, "_keys_to_ignore_on_load_missing", None) or ()]
+    missing = {name for name in found["missing_keys"] if not any(re.search(p, name) for p in idle)}
+    wrong = sorted([*missing, *(str(k[0]) for k in found["mismatched_keys"])])
+    if wrong:
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ModelFileError(
+            checkpoint.source,
+            f"does not hold what its config.json says: {', '.join(wrong[:5])}{more} missing or of another shape "
+            f"(read by transformers {transformers.__version__}); fetch it afresh",
+        )
+    return dict(model.state_dict())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the library's progress bar and warnings: what is wrong is raised."""
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,147 @@
+"""What an architecture is: one file in this package that defines ``ARCHITECTURE = Architecture(...)``.
+
+The road through a model, the same for all::
+
+    Instances ── encode ──▶ targets ─┐
+    images ──────────────────────────┴─ loss ──▶ {"box": ..., "class": ..., "mask": ...}      (training)
+    images ── module(images) ──▶ raw outputs ── decode(outputs, frames) ──▶ Instances           (prediction)
+
+`loss` gets the module itself, so a two-stage model can pool features where its own proposals lie.
+`decode` turns raw outputs into run-lengths at the original image size through `Masks.from_logits`,
+`Masks.from_prototypes` or `Masks.from_label_map`, never through an N x H x W stack.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.core.instances import Instances
+from apiece.ops.parts import largest_part
+from apiece.transforms.input import Frame, ModelInput
+
+if TYPE_CHECKING:  # settings and `--help` need no torch
+    from torch import Tensor, nn
+
+__all__ = ["Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets", "Weights"]
+
+_LOG = logging.getLogger("apiece")
+
+Targets: TypeAlias = "dict[str, Tensor]"
+"""Training targets of one image; what they are is the architecture's own business."""
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How raw outputs become instances.
+
+    Attributes
+    ----------
+    conf : lowest score kept: one number, or one per class.
+    iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
+    max_instances : most instances kept per image, best scores first; None keeps all.
+    one_piece : whether objects are in one piece, for each class; of such masks the largest part is kept. Empty: none.
+
+    `decode` need not heed the last two: see `finished`.
+    """
+
+    conf: float | tuple[float, ...] = 0.05
+    iou: float = 0.5
+    max_instances: int | None = None
+    one_piece: tuple[bool, ...] = ()
+
+    def finished(self, found: Instances) -> Instances:
+        """What `decode` found, best scores first, as a person gets it: at most `max_instances`, stray parts gone.
+
+        A warning says if instances are lost.
+        """
+        if any(self.one_piece):
+            single = np.array(self.one_piece)[found.labels]
+            found = found.replace(masks=largest_part(found.masks, single))
+        most = self.max_instances
+        if most is None or len(found) <= most:
+            return found
+        _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", len(found), most)
+        return found[:most]
+
+    def threshold(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """The lowest score kept, for each label of an array."""
+        values = np.asarray(self.conf, np.float64)
+        return np.broadcast_to(values, labels.shape) if values.ndim == 0 else values[labels]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Pretrained weights that an architecture can start from, as ``apiece models`` lists them.
+
+    Attributes
+    ----------
+    name : what ``--weights`` takes, such as ``"timm"`` or ``"hf:facebook/mask2former-swin-tiny-coco-instance"``.
+    licence : SPDX name of the licence they are published under; of the data they learned from, where that is stricter.
+    summary : what they were trained on, in a few words.
+    """
+
+    name: str
+    licence: str
+    summary: str
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Weights of another library, read and not yet understood.
+
+    Attributes
+    ----------
+    tensors : name to tensor, on the CPU.
+    settings : its ``config.json``; empty where it has none.
+    source : where it was read from, for messages.
+    licence : what it may be used for, as far as it says; empty where it does not.
+    preprocess : its ``preprocessor_config.json``; empty where it has none.
+    """
+
+    tensors: Mapping[str, Tensor]
+    settings: Mapping[str, Any]
+    source: str
+    licence: str = ""
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One architecture: everything that training, prediction and the shared tests need to know."""
+
+    summary: str
+    """One line for ``apiece models``: what it is good and bad at."""
+    kind: str
+    """``"two-stage"``, ``"single-stage"``, ``"query"``, ``"bottom-up"`` or ``"semantic"``."""
+    config: type[Any]
+    """Frozen dataclass of its settings; every field documented, all with defaults, JSON-able. ``dropout`` and
+    ``class_weights`` are among them."""
+    build: Callable[[Any, ModelInput, int], nn.Module]
+    """``(config, input, number of classes)`` to a module, random weights; ``module(images)`` gives raw outputs."""
+    encode: Callable[[Instances, Any], Targets]
+    """``(instances on the network's grid, config)`` to targets; runs in data-loader workers."""
+    loss: Callable[[nn.Module, Tensor, Sequence[Targets]], dict[str, Tensor]]
+    """``(module, images of shape (B, C, H, W) float32, targets)`` to named scalar losses whose sum is minimised.
+    Names begin with ``box``, ``class`` or ``mask``, which is how they are reported."""
+    decode: Callable[[Any, Sequence[Frame], tuple[str, ...], DecodeOptions], list[Instances]]
+    """``(raw outputs, frames, classes, options)`` to scored instances at each image's own size, best first."""
+    stride: int = 32
+    """Input sides are padded to a multiple of this."""
+    overlap: bool = True
+    """Whether the masks it finds may overlap; if not, it learns and finds the visible part of each object."""
+    slots: str = ""
+    """Setting that bounds how many objects one image may hold, such as ``"queries"``; empty: nothing does. Training
+    raises it to what the data needs; more objects than that are refused, never left out."""
+    weights: tuple[Weights, ...] = ()
+    """Pretrained weights that `adopt` understands, and timm's where the config has a ``backbone``."""
+    adopt: Callable[[Checkpoint, Any], tuple[Any, dict[str, Tensor]]] | None = None
+    """``(checkpoint of another library, config)`` to the config that gives a network of the checkpoint's shape, and
+    its tensors under this module's names. None: there are none but timm's."""
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    """Training settings that suit it (``lr``, ``batch`` ...), where they differ from the common ones."""

@@ -1,0 +1,323 @@
+"""Mask R-CNN: boxes are proposed, then each is classified, refined and filled; safe from scratch with few images.
+
+Papers: K. He et al., "Mask R-CNN", ICCV 2017 (arXiv 1703.06870); T.-Y. Lin et al., "Feature Pyramid Networks for
+Object Detection", CVPR 2017. Built of torchvision's region proposal network, RoI heads and feature pyramid
+(BSD-3-Clause) on a timm encoder (Apache-2.0). Weights: timm's for the encoder (each with its own licence), and
+torchvision's ``maskrcnn_resnet50_fpn`` (BSD-3-Clause, learned from COCO), which sets the settings to its own.
+
+What differs by default: the encoder is small and its normalisation learns from scratch (torchvision freezes it);
+anchors start at 8 pixels; pooling reads one sample per cell; no image is resized in here, and masks stay logits of
+28 x 28 per box until the shared decoder turns them into run-lengths; true masks are read from crops, never made a float
+image each; matching runs in bounded memory.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.models.detection.rpn import RPNHead
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import NORMS, norm_layer
+from apiece.models._kit.losses import class_weights
+from apiece.models._kit.two_stage import Proposer, Regions, crop_targets, pack_crops
+from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
+from apiece.models.mask_rcnn._torchvision import MASK_RCNN, mask_rcnn_tensors
+
+__all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig", "detection_losses"]
+
+_MASK = 28  # samples along a side of a box
+_LOG = logging.getLogger("apiece")
+
+
+@dataclass(frozen=True)
+class MaskRCNNConfig:
+    """Settings of the architecture.
+
+    Attributes
+    ----------
+    backbone : a timm model that gives features down to stride 32, or ``"unet"``.
+    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
+    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and mask head; ``"frozen"``: the encoder keeps its batch
+        norms as its weights have them, and nothing else is normalised (for pretrained weights, not from scratch).
+    width : channels of the feature pyramid and of the mask head.
+    hidden : width of the box head's two layers.
+    mask_layers : convolutions of the mask head.
+    anchors : sides of the anchors in pixels, at strides 4, 8, 16 and 32, and 64 if there are five.
+    aspects : heights of the anchors over their widths.
+    scale : side in pixels of a box that is pooled at stride 8; from twice that on at stride 16, and so on.
+    pool_samples : samples along each side of a pooled cell.
+    proposals : boxes that go on to the second stage, per image; it bounds how many objects can be found.
+    dropout : chance of dropping a value after the box head's layers, and a feature map before the mask head.
+    samples : proposals of each image that the second stage learns from in one step; a quarter of them objects.
+    conf : lowest score that leaves the network; prediction may ask for a higher one, not for a lower one.
+    iou : overlap of boxes of one class above which the lower-scoring leaves; prediction may ask for a lower one.
+    class_weights : weight of each class in the loss of the second stage's classes; empty: all 1.
+    """
+
+    backbone: str = "resnet10t"
+    weights: str = "none"
+    norm: str = "batch"
+    width: int = 96
+    hidden: int = 512
+    mask_layers: int = 3
+    anchors: tuple[tuple[float, ...], ...] = ((8, 14), (24, 40), (64, 104), (168, 280))
+    aspects: tuple[float, ...] = (0.5, 1.0, 2.0)
+    scale: float = 64.0
+    pool_samples: int = 1
+    proposals: int = 2000
+    samples: int = 128
+    dropout: float = 0.0
+    conf: float = 0.05
+    iou: float = 0.6
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "anchors", tuple(tuple(float(s) for s in level) for level in self.anchors))
+        object.__setattr__(self, "aspects", tuple(float(a) for a in self.aspects))
+        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+        if self.norm not in (*NORMS, "frozen"):
+            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, frozen, got {self.norm!r}")
+        if len(self.anchors) not in (4, 5) or any(not level or min(level) <= 0 for level in self.anchors):
+            raise ConfigError(f"anchors needs the sides for 4 or 5 strides, each above 0, got {self.anchors}")
+        if len({len(level) for level in self.anchors}) > 1:
+            raise ConfigError(f"anchors needs as many sides at each stride, got {self.anchors}")
+        if not self.aspects or min(self.aspects) <= 0:
+            raise ConfigError(f"aspects must be above 0, got {self.aspects}")
+        if min(self.width, self.hidden, self.proposals, self.samples) < 8:
+            raise ConfigError("width, hidden, proposals and samples must be at least 8")
+        if min(self.scale, self.mask_layers, self.pool_samples) < 1:
+            raise ConfigError("scale, mask_layers and pool_samples must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        if not (0 <= self.conf < 1 and 0 < self.iou <= 1):
+            raise ConfigError(f"conf and iou lie between 0 and 1, got {self.conf} and {self.iou}")
+
+
+class MaskRCNN(nn.Module):
+    """Images ``(B, C, H, W)`` to a dictionary of lists with one tensor per image, K detections each, best first:
+
+    ``boxes`` (K, 4) half-open xyxy on the input, ``scores`` (K,), ``labels`` (K,), ``masks`` (K, 28, 28) logits.
+    """
+
+    def __init__(self, config: MaskRCNNConfig, channels: int, classes: int) -> None:
+        super().__init__()
+        self.config = config
+        weights = class_weights(config.class_weights, classes)
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", torch.cat([torch.ones(1), weights]), persistent=False)
+        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
+        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
+        if len(self.levels) != 4:
+            raise ConfigError(
+                f"mask_rcnn needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
+            )
+        norm = None if config.norm == "frozen" else partial(norm_layer, config.norm)
+        width = config.width
+        more = LastLevelMaxPool() if len(config.anchors) == 5 else None
+        inputs = [self.encoder.channels[i] for i in self.levels]
+        self.pyramid = FeaturePyramidNetwork(inputs, width, more, norm)
+        aspects = (config.aspects,) * len(config.anchors)
+        per_cell = len(config.anchors[0]) * len(config.aspects)
+        limit = {"training": config.proposals, "testing": config.proposals}
+        self.proposer = Proposer(
+            AnchorGenerator(config.anchors, aspects), RPNHead(width, per_cell), 0.6, 0.3, 256, 0.5, limit, limit, 0.7
+        )
+        pool = partial(
+            MultiScaleRoIAlign, ["0", "1", "2", "3"], sampling_ratio=config.pool_samples,
+            canonical_scale=config.scale, canonical_level=3,
+        )  # fmt: skip
+        self.regions = Regions(
+            pool(7),
+            nn.Sequential(TwoMLPHead(width * 49, config.hidden), nn.Dropout(config.dropout)),
+            FastRCNNPredictor(config.hidden, classes + 1),
+            0.5, 0.5, config.samples, 0.25, None, config.conf, config.iou, config.proposals,
+        )  # fmt: skip
+        with torch.no_grad():  # nearly all boxes are background: without this the first losses are all about that
+            self.regions.box_predictor.cls_score.bias[0] = 4.0
+        self.mask_pool = pool(_MASK // 2)
+        self.mask_drop = nn.Dropout2d(config.dropout)
+        self.mask_head = MaskRCNNHeads(width, (width,) * config.mask_layers, 1, norm_layer=norm)
+        self.mask_predictor = MaskRCNNPredictor(width, width, classes)
+
+    def features(self, images: Tensor) -> dict[str, Tensor]:
+        """The pyramid, stride 4 first, in single precision: pooling and box arithmetic need it."""
+        found = self.encoder(images)
+        pyramid = self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels)))
+        return {k: v.float() for k, v in pyramid.items()}
+
+    def masks(self, features: dict[str, Tensor], boxes: list[Tensor], labels: Tensor, size: tuple[int, int]) -> Tensor:
+        """Mask logits (K, 28, 28) of all boxes, of the class that ``labels`` (K,) names."""
+        if not len(labels):  # batch norm cannot learn from nothing
+            return features["0"].new_zeros(0, _MASK, _MASK)
+        pooled = self.mask_pool(features, boxes, [size] * len(boxes))
+        logits: Tensor = self.mask_predictor(self.mask_head(self.mask_drop(pooled))).float()
+        return logits[torch.arange(len(labels), device=labels.device), labels]
+
+    def forward(self, images: Tensor) -> dict[str, list[Tensor]]:
+        return self.detect(self.features(images), (int(images.shape[2]), int(images.shape[3])))
+
+    def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> dict[str, list[Tensor]]:
+        """What `forward` gives, from the features of images of ``size`` (height, width)."""
+        proposals, _ = self.proposer(list(features.values()), size)
+        pooled = self.regions.box_roi_pool(features, proposals, [size] * len(proposals))
+        logits, moves = self.regions.box_predictor(self.regions.box_head(pooled))
+        boxes, scores, labels = self.regions.postprocess_detections(
+            logits.float(), moves.float(), proposals, [size] * len(proposals)
+        )
+        labels = [label - 1 for label in labels]
+        self._warn(boxes)
+        masks = self.masks(features, boxes, torch.cat(labels), size)
+        return {
+            "boxes": boxes, "scores": scores, "labels": labels,
+            "masks": list(torch.split(masks, [len(b) for b in boxes])),
+        }  # fmt: skip
+
+    def _warn(self, boxes: list[Tensor]) -> None:
+        """A limit that bites says so: proposals crowd each other out well before they are all objects."""
+        most = max((len(b) for b in boxes), default=0)
+        if 2 * most > self.config.proposals:
+            _LOG.warning(
+                "%d objects found in one image, with room for %d proposals: some may be missing; raise proposals "
+                "in the settings of the model", most, self.config.proposals,
+            )  # fmt: skip
+
+
+def build(config: MaskRCNNConfig, input: ModelInput, classes: int) -> MaskRCNN:
+    """The network, randomly initialised from torch's generator."""
+    return MaskRCNN(config, input.channels, classes)
+
+
+def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfig, dict[str, Tensor]]:
+    """torchvision's ``maskrcnn_resnet50_fpn``: ``config`` with its shape, and its tensors under this module's names.
+
+    Raises
+    ------
+    ModelFileError
+        if the checkpoint is another model's.
+    """
+    return replace(config, weights="none", **MASK_RCNN), mask_rcnn_tensors(checkpoint)
+
+
+def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
+    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``crops`` and ``layout`` as `pack_crops`
+    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
+    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    crops, layout = pack_crops(shown.masks)
+    return {
+        "boxes": torch.from_numpy(shown.boxes.copy()),
+        "labels": torch.from_numpy(shown.labels.copy()),
+        "crops": crops,
+        "layout": layout,
+        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
+    }
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region``, ``mask_region``
+    of the second; each a scalar."""
+    assert isinstance(module, MaskRCNN)
+    return detection_losses(module, module.features(images), (int(images.shape[2]), int(images.shape[3])), targets)
+
+
+def detection_losses(
+    module: MaskRCNN, features: dict[str, Tensor], size: tuple[int, int], targets: Sequence[Targets]
+) -> dict[str, Tensor]:
+    """What `loss` gives, from the features of images of ``size`` (height, width)."""
+    device = features["0"].device
+    moved: list[dict[str, Tensor]] = [{k: v.to(device) for k, v in t.items()} for t in targets]
+    proposals, first = module.proposer(list(features.values()), size, moved)
+    regions = module.regions
+    boxes, index, labels, wanted = regions.choose(proposals, moved)
+    pooled = regions.box_roi_pool(features, boxes, [size] * len(boxes))
+    logits, moves = regions.box_predictor(regions.box_head(pooled))
+    class_loss, box_loss = _region_loss(
+        logits.float(), moves.float(), torch.cat(labels), torch.cat(wanted), module.class_weights
+    )
+
+    objects = [label > 0 for label in labels]
+    held = [b[o] for b, o in zip(boxes, objects, strict=True)]
+    label = torch.cat([v[o] for v, o in zip(labels, objects, strict=True)]) - 1
+    predicted = module.masks(features, held, label, size)
+    target = [
+        crop_targets(t["crops"], t["layout"], i[o], b, _MASK)
+        for t, i, o, b in zip(moved, index, objects, held, strict=True)
+    ]
+    mask_loss = features["0"].sum() * 0.0
+    if len(label):
+        mask_loss = functional.binary_cross_entropy_with_logits(predicted, torch.cat(target))
+    return {**first, "class_region": class_loss, "box_region": box_loss, "mask_region": mask_loss}
+
+
+def _region_loss(
+    logits: Tensor, moves: Tensor, labels: Tensor, wanted: Tensor, weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """torchvision's ``fastrcnn_loss`` with a weight per class: of the classes, and of the boxes of objects."""
+    if not len(labels):  # nothing but crowd
+        return logits.sum() * 0.0, moves.sum() * 0.0
+    classes = functional.cross_entropy(logits, labels, weights, reduction="sum") / len(labels)
+    objects = torch.nonzero(labels > 0).flatten()
+    moved = moves.view(len(labels), -1, 4)[objects, labels[objects]]
+    boxes = functional.smooth_l1_loss(moved, wanted[objects], beta=1 / 9, reduction="sum") / len(labels)
+    return classes, boxes
+
+
+def decode(
+    outputs: dict[str, list[Tensor]], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+) -> list[Instances]:
+    """Logits of each box to masks at the image's size; masks may overlap, as objects do."""
+    return [
+        _decode_one({k: v[i].detach().float().cpu() for k, v in outputs.items()}, frame, classes, options)
+        for i, frame in enumerate(frames)
+    ]
+
+
+def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
+    keep = np.flatnonzero(scores >= options.threshold(labels))
+    kept = torch.from_numpy(keep)
+    survivors = batched_nms(out["boxes"][kept], out["scores"][kept], out["labels"][kept], options.iou).numpy()
+    keep = keep[survivors]  # best first
+    height, width = frame.input_size
+    scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
+    boxes = (out["boxes"].double().numpy()[keep] * scale).clip(0, np.array([frame.size[1], frame.size[0]] * 2))
+    masks = Masks.from_logits(out["masks"].numpy()[keep], boxes, frame.size)
+    found = Instances(masks, labels[keep], classes, scores[keep])
+    return found[masks.area > 0]
+
+
+ARCHITECTURE = Architecture(
+    summary="two-stage: boxes, then a mask in each; safe from scratch with few images, objects may overlap",
+    kind="two-stage",
+    config=MaskRCNNConfig,
+    build=build,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    stride=32,
+    weights=(
+        Weights(
+            "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
+            "BSD-3-Clause",
+            "a file of torchvision's, from https://download.pytorch.org/models/; whole model, learned from COCO",
+        ),
+    ),
+    adopt=adopt,
+    defaults={"lr": 1e-3, "batch": 4, "crop": 256, "weight_decay": 1e-2},
+)

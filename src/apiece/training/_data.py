@@ -1,0 +1,262 @@
+"""From a data set to batches: what the images are like, an in-memory store of them, random crops, the order of draws.
+
+Every draw knows its step and its slot in the batch, and all randomness of a crop comes from (seed, step, slot). So a
+resumed run sees the batches it would have seen, whatever the number of loader processes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from apiece.core.instances import Instances
+from apiece.datasets.dataset import Dataset
+from apiece.errors import ApieceError, DataError
+from apiece.models.contract import ModelInput, Targets
+from apiece.transforms import Compose, Sample, default_colour, default_geometry
+from apiece.transforms.geometric import scaled
+from apiece.transforms.input import input_size, match_channels, normalise, value_limits
+
+__all__ = [
+    "Batch",
+    "CropSet",
+    "Draw",
+    "Loaded",
+    "Order",
+    "Store",
+    "collate",
+    "quiet_worker",
+    "repeat_factors",
+]
+
+log = logging.getLogger("apiece")
+
+_RARE = 0.5  # a class in fewer than this share of the images is drawn more often
+
+
+def repeat_factors(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """How often each image is drawn per epoch (LVIS, Gupta et al. 2019, arXiv 1908.03195, section 4.1).
+
+    A class that is in a share f of the images calls for ``max(1, sqrt(0.5 / f))``; an image follows its rarest class.
+    """
+    present = counts > 0
+    share = present.mean(axis=0)
+    factor = np.maximum(1.0, np.sqrt(_RARE / np.maximum(share, 1e-9)))
+    return np.asarray(np.where(present, factor, 1.0).max(axis=1, initial=1.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An image ready for crops.
+
+    Attributes
+    ----------
+    sample : raw pixels with the network's number of channels, at the network's scale, with its instances.
+    limits : raw values that become 0 and 1.
+    """
+
+    sample: Sample
+    limits: tuple[float, float]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        masks = self.sample.instances.masks
+        return int(self.sample.image.nbytes + masks.x.nbytes * 3 + masks.offsets.nbytes * 4)
+
+
+class Store:
+    """Images as crops need them, kept in memory as far as ``budget`` bytes reach."""
+
+    def __init__(self, data: Dataset, spec: ModelInput, budget: float) -> None:
+        self.data, self.spec, self.budget = data, spec, budget
+        self.used = 0
+        self._kept: dict[int, Loaded] = {}
+
+    def preload(self) -> None:
+        """Fill the memory, before loader processes are forked, so that they share it."""
+        for i in range(len(self.data)):
+            if self.used >= self.budget:
+                break
+            self._kept[i] = self._load(i)
+            self.used += self._kept[i].nbytes
+        kept = len(self._kept)
+        log.info("%d of %d training images are kept in memory (%.0f MB)", kept, len(self.data), self.used / 1e6)
+
+    def __getitem__(self, index: int) -> Loaded:
+        kept = self._kept.get(index)
+        return self._load(index) if kept is None else kept
+
+    def _load(self, index: int) -> Loaded:
+        image, instances = self.data[index]
+        try:
+            pixels = match_channels(image.pixels, self.spec.channels)
+            limits = value_limits(pixels, self.spec)
+        except DataError as error:
+            raise DataError(f"{self.data.refs[index].path}: {error}") from error
+        size = input_size(image.size, self.spec.imgsz)
+        return Loaded(scaled(Sample(np.ascontiguousarray(pixels), instances), size), limits)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One crop to be made: of image ``index``, for ``slot`` of the batch of ``step``."""
+
+    step: int
+    slot: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """Which image goes where: a batch sampler that can begin at any step.
+
+    Attributes
+    ----------
+    factors : how often each image is drawn per epoch, on average.
+    batch : crops per step.
+    seed : of the order.
+    start : first step.
+    """
+
+    factors: npt.NDArray[np.float64]
+    batch: int
+    seed: int
+    start: int = 0
+
+    @property
+    def per_epoch(self) -> float:
+        """Crops per epoch, on average."""
+        return float(self.factors.sum())
+
+    def epoch(self, number: int) -> npt.NDArray[np.int64]:
+        """Images of one epoch, in order."""
+        rng = np.random.default_rng([self.seed, 0xE90C, number])
+        whole = np.floor(self.factors)
+        times = whole + (rng.random(len(self.factors)) < self.factors - whole)
+        return rng.permutation(np.repeat(np.arange(len(self.factors)), times.astype(np.int64)))
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        skip = self.start * self.batch
+        step, held, number = self.start, list[int](), 0
+        while True:
+            images = self.epoch(number)
+            number += 1
+            if skip >= len(images):
+                skip -= len(images)
+                continue
+            held.extend(images[skip:].tolist())
+            skip = 0
+            while len(held) >= self.batch:
+                yield [Draw(step, slot, index) for slot, index in enumerate(held[: self.batch])]
+                held = held[self.batch :]
+                step += 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees.
+
+    Attributes
+    ----------
+    images : float32 (B, C, crop, crop).
+    targets : the architecture's own, one per crop.
+    names : of the images that the crops were cut from.
+    step : number of the step.
+    """
+
+    images: Tensor
+    targets: list[Targets]
+    names: list[str]
+    step: int
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on another device."""
+        targets = [{k: v.to(device, non_blocking=True) for k, v in t.items()} for t in self.targets]
+        return Batch(self.images.to(device, non_blocking=True), targets, self.names, self.step)
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory; the data loader calls this."""
+        targets = [{k: v.pin_memory() for k, v in t.items()} for t in self.targets]
+        return Batch(self.images.pin_memory(), targets, self.names, self.step)
+
+
+Item = tuple[npt.NDArray[np.float32], Targets, str, int]
+
+
+class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
+    """Random crops, augmented, normalised and encoded; indexed by `Draw`."""
+
+    def __init__(
+        self,
+        store: Store,
+        encode: Callable[[Instances, Any], Targets],
+        model_config: object,
+        *,
+        crop: int,
+        strength: float,
+        upright: bool,
+        seed: int,
+    ) -> None:
+        self.store, self.encode, self.model_config, self.seed = store, encode, model_config, seed
+        self.crop, self.strength, self.upright = crop, strength, upright
+        self.colour = default_colour(strength, value_range=(0.0, 1.0))
+        channels = store.spec.channels
+        self.plain = dataclasses.replace(store.spec, mean=(0.0,) * channels, std=(1.0,) * channels)
+
+    def __getitem__(self, draw: Draw) -> Item | ApieceError:
+        try:
+            sample = self.sample(draw)
+        except ApieceError as error:
+            return error  # raised where it can be read: an exception's arguments do not survive the loader
+        pixels = np.ascontiguousarray(sample.image.transpose(2, 0, 1), np.float32)
+        return (
+            pixels,
+            self.encode(sample.instances, self.model_config),
+            self.store.data.refs[draw.index].name,
+            draw.step,
+        )
+
+    def sample(self, draw: Draw) -> Sample:
+        """The crop, normalised, before it is encoded."""
+        rng = np.random.default_rng([self.seed, draw.step, draw.slot])
+        loaded = self.store[draw.index]
+        # what lies outside an image is either like the image, or like the padding that prediction adds
+        geometry: Compose = default_geometry(
+            (self.crop, self.crop),
+            self.strength,
+            any_angle=not self.upright,
+            fill="median" if rng.random() < 0.5 else loaded.limits[0],
+        )
+        cut = geometry(loaded.sample, rng)
+        # limits are the whole image's: a crop of background must not be stretched to full range
+        light = self.colour(Sample(normalise(cut.image, self.plain, loaded.limits), cut.instances), rng)
+        spec = self.store.spec
+        pixels = (light.image - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+        return Sample(pixels, light.instances)
+
+
+def collate(items: Sequence[Item | ApieceError]) -> Batch | ApieceError:
+    """Crops to a batch; an error among them comes through."""
+    crops: list[Item] = []
+    for item in items:
+        if isinstance(item, ApieceError):
+            return item
+        crops.append(item)
+    images = torch.from_numpy(np.stack([c[0] for c in crops]))
+    return Batch(images, [c[1] for c in crops], [c[2] for c in crops], crops[0][3])
+
+
+def quiet_worker(_: int) -> None:
+    """What a loader process does first: keep to one thread."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

@@ -1,0 +1,187 @@
+"""What training begins with: random weights, a pretrained encoder, another library's model or one of apiece's own."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from timm.models import get_pretrained_cfg
+from torch import Tensor, nn
+
+from apiece import _strict_json as typed_json
+from apiece.errors import ConfigError
+from apiece.models import (
+    OWN,
+    UNKNOWN_LICENCE,
+    backbone_checkpoint,
+    dependent,
+    fill,
+    is_backbone,
+    licence_of,
+    open_checkpoint,
+    timm_name,
+)
+from apiece.models.contract import Architecture, Checkpoint, ModelInput
+from apiece.training.config import TrainConfig
+
+__all__ = ["Start", "begin", "room"]
+
+log = logging.getLogger("apiece")
+
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_KEYS = "image_mean", "image_std"  # of preprocessor_config.json
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a network begins as.
+
+    Attributes
+    ----------
+    config : the architecture's settings, of the shape that the weights have.
+    tensors : of the whole network under its own names; empty where nothing or only the encoder is pretrained.
+    normalise, mean, std : of the input, as the weights learned it; see `ModelInput`. Without mean, values stay.
+    origin : ``source`` and ``licence`` of the weights, for the trained model's provenance; empty from scratch.
+    """
+
+    config: Any
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    normalise: str = "percentile"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    origin: Mapping[str, str] = field(default_factory=dict)
+
+    def input(self, channels: int, imgsz: int | None) -> ModelInput:
+        """What the network takes; for another number of channels than the weights', each gets the means of theirs."""
+        if not self.mean:
+            return ModelInput(channels, self.normalise, (0.0,) * channels, (1.0,) * channels, imgsz)
+        if channels == len(self.mean):
+            return ModelInput(channels, self.normalise, self.mean, self.std, imgsz)
+        mean, std = float(np.mean(self.mean)), float(np.mean(self.std))
+        return ModelInput(channels, self.normalise, (mean,) * channels, (std,) * channels, imgsz)
+
+    def build(self, architecture: Architecture, input: ModelInput, classes: int) -> nn.Module:
+        """The network with the weights in it; what depends on the classes and does not fit them stays random.
+
+        Raises
+        ------
+        ConfigError, ModelFileError
+            if the weights do not fit.
+        """
+        module = architecture.build(self.config, input, classes)
+        if self.tensors:
+            names = dependent(architecture, self.config, input, classes)
+            fill(module, self.tensors, self.origin["source"], names)
+        return module
+
+
+def room(most: int) -> int:
+    """Slots for images of up to ``most`` objects, and some more: other images may hold more."""
+    return 32 * math.ceil(1.25 * most / 32)
+
+
+def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: int, dtype: np.dtype[Any]) -> Start:
+    """Open the weights that ``config`` names, if any.
+
+    Parameters
+    ----------
+    settings : the architecture's settings so far.
+    most : most objects in one image.
+    dtype : of the images' pixels. Weights learned from photos take 8-bit values over 255; deeper images, whose values
+        seldom reach their type's largest, are scaled by percentiles to the same range first.
+
+    Raises
+    ------
+    ConfigError
+        if the architecture cannot load such weights, or settings were given that contradict them.
+    ModelFileError
+        if the weights cannot be had, or are damaged.
+    """
+    normalise = "range" if dtype == np.uint8 else "percentile"
+    spec, has_backbone = config.weights, {"backbone", "weights"} <= {f.name for f in fields(settings)}
+    if spec is None:
+        plain = not has_backbone or settings.weights == "none"
+        return Start(settings) if plain else _encoder(settings, normalise)
+    name = timm_name(spec)
+    if name is not None:
+        if not has_backbone:
+            raise ConfigError(f"{config.model} has no backbone of timm's; {_loads(config.model, architecture)}")
+        if name and "backbone" not in config.model_settings:
+            settings = replace(settings, backbone=name.partition(".")[0])
+        return _encoder(replace(settings, weights=spec), normalise)
+    found = open_checkpoint(spec)
+    if OWN in found.settings:
+        return _own(config, architecture, settings, most, found)
+    if has_backbone and is_backbone(found, settings.backbone):
+        return _encoder(replace(settings, weights=spec), normalise)
+    if architecture.adopt is None:
+        raise ConfigError(f"{spec}: these weights are not for {config.model}; {_loads(config.model, architecture)}")
+    adopted, tensors = architecture.adopt(found, settings)
+    adopted = _agreed(config, architecture, settings, adopted, most)
+    mean, std = (
+        tuple(found.preprocess.get(k) or v) for k, v in zip(("image_mean", "image_std"), _IMAGENET, strict=True)
+    )
+    if found.preprocess.get("do_normalize") is False:
+        mean, std = (0.0,) * 3, (1.0,) * 3
+    return Start(adopted, tensors, normalise, mean, std, _origin(found, licence_of(found, architecture)))
+
+
+def _encoder(settings: Any, normalise: str) -> Start:
+    """Pretrained weights for the encoder alone, which `build_backbone` puts there."""
+    found = backbone_checkpoint(settings.backbone, settings.weights)
+    known = get_pretrained_cfg(timm_name(settings.weights) or settings.backbone)
+    mean, std = (known.mean, known.std) if known else _IMAGENET
+    return Start(settings, {}, normalise, tuple(mean), tuple(std), _origin(found, found.licence or UNKNOWN_LICENCE))
+
+
+def _own(config: TrainConfig, architecture: Architecture, settings: Any, most: int, found: Checkpoint) -> Start:
+    """Go on from a model that apiece trained: its shape, today's settings where they were given."""
+    own = found.settings[OWN]
+    if own["architecture"] != config.model:
+        raise ConfigError(
+            f"{found.source} holds a model of {own['architecture']!r}, not of {config.model!r}; give that as the model"
+        )
+    before = typed_json.dataclass_from(architecture.config, own["config"], "config")
+    today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}
+    today |= {"dropout": settings.dropout} if config.dropout is not None else {}
+    adopted = replace(before, **today, **{k: getattr(settings, k) for k in config.model_settings})
+    adopted = _agreed(config, architecture, settings, adopted, most)
+    spec = typed_json.dataclass_from(ModelInput, own["input"], "input")
+    return Start(adopted, found.tensors, spec.normalise, spec.mean, spec.std, _origin(found, found.licence))
+
+
+def _agreed(config: TrainConfig, architecture: Architecture, asked: Any, adopted: Any, most: int) -> Any:
+    """The weights' settings, with slots for all objects; refused where a setting was asked for that they contradict."""
+    slots = architecture.slots
+    for name in set(config.model_settings) - {slots}:
+        if getattr(adopted, name) != getattr(asked, name):
+            raise ConfigError(
+                f"{config.weights}: {name} is {getattr(adopted, name)!r} in these weights, and "
+                f"{getattr(asked, name)!r} was asked for; leave it out of the settings"
+            )
+    if not slots:
+        return adopted
+    given = getattr(adopted, slots)
+    wanted = getattr(asked, slots) if slots in config.model_settings else given if given >= most else room(most)
+    if wanted != given:
+        log.info("weights: %s is %d in them and %d here; what is more begins at random", slots, given, wanted)
+    return replace(adopted, **{slots: wanted})
+
+
+def _origin(found: Checkpoint, licence: str) -> dict[str, str]:
+    log.info("weights: %s; licence: %s", found.source, licence)
+    local = Path(found.source)
+    return {"source": local.name if local.exists() else found.source, "licence": licence}
+
+
+def _loads(name: str, architecture: Architecture) -> str:
+    """What the architecture can load, for messages."""
+    known = [w.name for w in architecture.weights]
+    if "backbone" in {f.name for f in fields(architecture.config)}:
+        known += [] if "timm" in known else ["timm"]
+    return f"it can begin from {', '.join([*known, f'a model folder of a {name} that apiece trained'])}"

@@ -1,0 +1,156 @@
+"""What training finds out about the images before it begins: channels, size, crop."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from apiece.datasets.dataset import Dataset
+from apiece.datasets.split import class_counts
+from apiece.errors import DataError
+from apiece.training.config import TrainConfig
+
+__all__ = ["Survey", "survey"]
+
+log = logging.getLogger("apiece")
+
+_NATIVE = 640  # images up to this side are trained at their own resolution
+_LEAN = 0.1  # mean log of width over height from which a class has an upright
+_SINGLE = (20, 0.01)  # masks of a class to judge by, and the most of them in several parts, if its objects are in one
+_CROPS = (256, 640)  # smallest and largest crop chosen by itself
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the images are like.
+
+    Attributes
+    ----------
+    channels : of the network's input: the most that an image has; 3 where grey and colour are mixed.
+    imgsz : longer side that images are resized to; None: not at all.
+    crop : side of the training crops.
+    upright : the objects have an up and a down, so crops are turned by a few degrees only.
+    most : most instances in one image, crowds among them.
+    one_piece : whether objects of each class are in one piece: all but a few of enough masks are.
+    """
+
+    channels: int
+    imgsz: int | None
+    crop: int
+    upright: bool
+    most: int
+    one_piece: tuple[bool, ...]
+
+
+def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
+    """Look at up to ``most`` images, evenly spaced, and settle what ``config`` leaves open.
+
+    Raises
+    ------
+    DataError
+        if there is no image, no instance, or more than 12 channels.
+    """
+    if not len(data):
+        raise DataError(f"{config.data}: there are no training images")
+    counts: set[int] = set()
+    sides, objects, boxes_of, labels_of, parts_of, instances = [], [], [], [], [], 0
+    for i in range(0, len(data), max(1, -(-len(data) // most))):
+        image, found = data[i]
+        counts.add(_channels(image.pixels))
+        sides.append(max(image.size))
+        instances += len(found)
+        boxes = found.boxes[~found.crowd]
+        objects.append((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) / max(image.size))
+        boxes_of.append(boxes)
+        labels_of.append(found.labels[~found.crowd])
+        parts_of.append(found.masks.parts[~found.crowd])
+    if not instances:
+        raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
+    channels = max(counts)
+    if channels > 12:
+        raise DataError(f"{config.data}: images have up to {channels} channels; a model takes 1 to 12")
+    if len(counts) > 1:
+        log.info("images have %s channels; the model takes %d", " or ".join(map(str, sorted(counts))), channels)
+    imgsz = _imgsz(np.array(sides), config)
+    longest = float(np.percentile(sides, 95)) if imgsz is None else float(imgsz)
+    crop = config.crop or _crop(np.concatenate(objects), longest)
+    upright = config.upright
+    if upright is None:
+        upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
+        kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
+        log.info("upright: objects seem to %s (set upright to change it)", kind)
+    single = (bool(config.one_piece),) * len(data.classes)
+    if config.one_piece is None:
+        single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
+        names = ", ".join(name for name, one in zip(data.classes, single, strict=True) if one)
+        if names:
+            log.info("one_piece: %s, by the labels; stray parts are left out (set one_piece to change it)", names)
+    return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
+
+
+def in_one_piece(parts: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int) -> tuple[bool, ...]:
+    """Whether objects of each class are in one piece, as far as masks tell.
+
+    Parameters
+    ----------
+    parts : parts of each mask (N,); labels : (N,).
+    """
+    least, most = _SINGLE
+    own = [parts[labels == k] for k in range(classes)]
+    return tuple(len(one) >= least and float((one > 1).mean()) <= most for one in own)
+
+
+def has_upright(boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> bool:
+    """Whether most objects are of classes that are wider than tall, or taller than wide, on the whole.
+
+    Under a microscope, or seen from above, objects lie at any angle: width over height is as often above 1 as below,
+    and its logarithm's mean is 0. Street photos have tall doors and wide cars.
+
+    Parameters
+    ----------
+    boxes : half-open xyxy (N, 4); labels : (N,).
+    """
+    side = boxes[:, 2:] - boxes[:, :2]
+    shown = (side > 4).all(axis=1)  # of a few pixels the shape is chance
+    lean, labels = np.log(side[shown, 0] / side[shown, 1]), labels[shown]
+    votes = 0
+    for label in np.unique(labels):
+        own = lean[labels == label]
+        error = own.std() / np.sqrt(len(own)) + 0.02
+        votes += len(own) if len(own) >= 20 and abs(own.mean()) > max(_LEAN, 4 * error) else 0
+    return bool(votes > 0.5 * len(labels))
+
+
+def _channels(pixels: npt.NDArray[Any]) -> int:
+    count = int(pixels.shape[2])
+    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+    # an alpha channel that says nothing is left out, as `match_channels` does
+    return count - 1 if count in (2, 4) and bool((pixels[:, :, -1] == full).all()) else count
+
+
+def _imgsz(sides: npt.NDArray[np.int64], config: TrainConfig) -> int | None:
+    if config.imgsz == "native":
+        return None
+    if config.imgsz is not None:
+        return int(config.imgsz)
+    # sets of mixed sizes, as from microscopes, share a magnification that resizing would spoil: the median decides
+    typical = float(np.median(sides))
+    if typical <= _NATIVE:
+        log.info("imgsz: native, as half of the images are at most %.0f px long (set imgsz to resize them)", typical)
+        return None
+    log.info("imgsz: %d, as half of the images are %.0f px or longer (imgsz='native' keeps them)", _NATIVE, typical)
+    return _NATIVE
+
+
+def _crop(objects: npt.NDArray[np.float32], longest: float) -> int:
+    """Room for most objects with some surroundings, within what the images offer."""
+    wanted = 2.5 * float(np.percentile(objects, 90)) * longest if len(objects) else 0.0
+    low, high = _CROPS
+    offered = max(64, int(np.ceil(longest / 32)) * 32)
+    side = min(max(int(np.ceil(wanted / 32)) * 32, low), high, offered)
+    log.info("crop: %d px (set crop to change it)", side)
+    return side

@@ -1,0 +1,122 @@
+"""Validation as a person would run it: each image whole, decoded at its own size, scored by COCO's rule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.datasets.dataset import Dataset
+from apiece.errors import TrainingError
+from apiece.evaluation import LOWEST
+from apiece.metrics import Evaluation, evaluate, f1_thresholds
+from apiece.models.contract import Architecture, DecodeOptions, ModelInput
+from apiece.predict.predictor import out_of_memory
+from apiece.transforms.input import prepare
+
+__all__ = ["Validation", "Validator"]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found.
+
+    Attributes
+    ----------
+    numbers : mask and box AP and their kin, as `apiece.metrics` names them.
+    thresholds : per class, the score above which instances are right most often.
+    """
+
+    numbers: dict[str, float]
+    thresholds: tuple[float, ...]
+
+    @property
+    def mask_ap(self) -> float:
+        """Mask AP; 0 where there is nothing to find."""
+        value = self.numbers["mask_ap"]
+        return value if np.isfinite(value) and value >= 0 else 0.0
+
+
+class _OutOfTime(Exception):
+    """A validation takes longer than it may."""
+
+
+class Validator:
+    """Holds predictions on the validation images against the truth; keeps up to ``budget`` bytes of them in memory."""
+
+    def __init__(
+        self,
+        data: Dataset,
+        architecture: Architecture,
+        spec: ModelInput,
+        one_piece: tuple[bool, ...],
+        device: torch.device,
+        budget: float,
+    ) -> None:
+        self.data, self.architecture, self.spec, self.device = data, architecture, spec, device
+        # as `apiece.evaluate` does, so that its numbers are these
+        self.options = DecodeOptions(conf=LOWEST, one_piece=one_piece)
+        self.budget = budget
+        self._kept: dict[int, tuple[Image, Instances]] = {}
+        self._used = 0
+
+    def __call__(self, module: nn.Module, limit: float | None = None) -> Validation | None:
+        """Validate ``module`` as it is; puts it into evaluation mode.
+
+        None if it was not done within ``limit`` seconds: a model that has learned little finds thousands of objects
+        everywhere, and what it is worth is known.
+
+        Raises
+        ------
+        TrainingError
+            if memory runs out with an image.
+        """
+        module.eval()
+        try:
+            found: Evaluation = evaluate(self._pairs(module, limit), self.data.classes)
+        except _OutOfTime:
+            return None
+        return Validation(dict(found), tuple(f1_thresholds(found.matches).tolist()))
+
+    def _pairs(self, module: nn.Module, limit: float | None) -> Iterator[tuple[Instances, Instances]]:
+        end = None if limit is None else time.monotonic() + limit
+        for i in range(len(self.data)):
+            if end is not None and time.monotonic() > end:
+                raise _OutOfTime
+            image, truth = self._record(i)
+            try:
+                predicted = self._predicted(module, image)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                height, width = image.size
+                raise TrainingError(
+                    f"memory runs out in validation with {self.data.refs[i].name} of {height} x {width} pixels: images "
+                    "are validated whole; lower imgsz, choose a smaller model, or cut large images into smaller ones"
+                ) from error
+            yield truth, predicted
+
+    def _predicted(self, module: nn.Module, image: Image) -> Instances:
+        array, frame = prepare(image, self.spec, self.architecture.stride)
+        batch = torch.from_numpy(array)[None].to(self.device).contiguous(memory_format=torch.channels_last)
+        # at full precision, as in prediction, whatever the training around it does
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
+            outputs: Any = module(batch)
+            (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
+        return self.options.finished(predicted)
+
+    def _record(self, index: int) -> tuple[Image, Instances]:
+        if index in self._kept:
+            return self._kept[index]
+        image, truth = self.data[index]
+        if self._used < self.budget:
+            self._kept[index] = (image, truth)
+            self._used += image.pixels.nbytes + truth.masks.x.nbytes * 3
+        return image, truth

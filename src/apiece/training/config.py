@@ -1,0 +1,301 @@
+"""`TrainConfig`: every setting of a training run, checked when made, written beside the model it made."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from apiece.errors import ConfigError, UnknownNameError
+from apiece.models.contract import Architecture
+
+__all__ = ["TrainConfig", "build_model_config", "parse_settings", "parse_time"]
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+# what neither the person nor the architecture says
+_COMMON: dict[str, Any] = {
+    "accumulate": 1,
+    "batch": "auto",
+    "clip": 5.0,
+    "ema": 0.998,
+    "lr": 5e-4,
+    "warmup": 100,
+    "weight_decay": 0.02,
+    "augment": 1.0,
+}
+_COMMON_EPOCHS = 100.0
+
+
+def parse_time(text: str | float) -> float:
+    """Seconds from ``"30m"``, ``"1h30m"``, ``"90s"``, ``"2d"`` or a number of seconds.
+
+    Raises
+    ------
+    ConfigError
+        if the text is none of these, or the time is not above 0.
+    """
+    found = re.fullmatch(r"\s*((?:[0-9.]+\s*[smhd]\s*)+)", str(text).lower())
+    try:
+        parts = re.findall(r"([0-9.]+)\s*([smhd])", found[1]) if found else [(str(text), "s")]
+        seconds = math.fsum(float(number) * _UNITS[unit] for number, unit in parts)
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise ValueError
+    except ValueError:
+        raise ConfigError(f"cannot read the time {text!r}; write it as '30m', '1h30m', '90s' or in seconds") from None
+    return seconds
+
+
+def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """``["window=900", "norm=group"]`` to a dictionary; values are read as YAML.
+
+    Raises
+    ------
+    ConfigError
+        if an entry has no ``=`` or its value is not YAML.
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, value = pair.partition("=")
+        if not sign or not key.strip():
+            raise ConfigError(f"cannot read the setting {pair!r}; write it as key=value")
+        try:
+            settings[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"cannot read the value of {key.strip()!r} ({value!r}): {error}") from None
+    return settings
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a training run. None leaves the choice to the architecture, to the data or to the common default.
+
+    Raises
+    ------
+    ConfigError
+        if a value lies outside its range or two settings contradict each other.
+    """
+
+    data: Path = field(default_factory=lambda: Path("data"))
+    """Label file, or folder with ``train`` and ``val``. Without ``val``, ``seed`` splits a fifth of the images off."""
+    model: str = "swift"
+    """Name of the architecture; ``apiece models`` lists them."""
+    weights: str | None = None
+    """Pretrained weights to begin with: ``timm`` or ``timm:<model.tag>`` (of the backbone only),
+    ``hf:org/name[@revision]``, a ``.safetensors`` or ``.pth`` file, a folder in transformers' layout, or a model folder
+    of apiece's own. Their licence is shown. None begins from scratch; ``apiece models NAME`` lists what there is."""
+    out: Path | None = None
+    """Folder for the best model, the logs and the plots; None: ``runs/`` and the model's name."""
+    epochs: float | None = None
+    """Passes over the training images; None: the architecture's, or without end where ``max_time`` is given."""
+    max_time: float | str | None = None
+    """Time budget for everything, the last validation included: ``"30m"``, ``"1h30m"``, or seconds. The learning rate
+    anneals fully within it."""
+    imgsz: int | Literal["native"] | None = None
+    """Longer side that images are resized to, in pixels; ``"native"``: as they are. None: native if the images' longer
+    sides have a median of at most 640, else 640."""
+    crop: int | None = None
+    """Side of the square training crops, in pixels after resizing, a multiple of 32. None: from the objects' sizes."""
+    batch: int | Literal["auto"] | None = None
+    """Crops that go through the network at once. ``"auto"`` begins with 8 on a CPU and 32 on a GPU. Either is halved
+    when memory runs out, and a step still sees as many crops."""
+    accumulate: int | None = None
+    """Batches whose gradients are summed up to one step."""
+    lr: float | None = None
+    """Highest learning rate (AdamW)."""
+    warmup: int | None = None
+    """Steps over which the learning rate rises to ``lr``; then it falls along a cosine."""
+    weight_decay: float | None = None
+    """Weight decay of AdamW; not applied to biases and norms."""
+    dropout: float | None = None
+    """Dropout, 0 to below 1, where the architecture has it."""
+    ema: float | None = None
+    """Decay of the moving average of the weights that is validated and saved; 0 turns it off."""
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """``"bf16"``: mixed precision. ``"auto"``: that on GPUs and CPUs (AMX) fast at it, else ``"32"``."""
+    balance: Literal["none", "sampling", "loss", "both"] = "none"
+    """Rare classes: draw their images more often (``"sampling"``), weigh their loss more (``"loss"``), or both."""
+    clip: float | None = None
+    """Largest norm of the gradient; larger ones are scaled down. 0 turns it off."""
+    patience: int | None = None
+    """Stop after so many validations without a better mask AP; None never stops early."""
+    seed: int = 0
+    """Everything random comes from it: weights, order, augmentation, split."""
+    workers: int | None = None
+    """Data-loader processes; 0 loads in the training process. None: from the number of cores."""
+    device: str = "auto"
+    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``."""
+    skip_bad: bool = False
+    """Leave out label entries that break their format and images that cannot be read, naming each; otherwise the first
+    ends the run."""
+    cache: float = 2.0
+    """Gigabytes of decoded images that may be kept in memory."""
+    augment: float | None = None
+    """Strength of augmentation: 0 only crops, 1 is usual, 2 is strong."""
+    upright: bool | None = None
+    """Objects have an up and a down (street photos): turn by 10 degrees at most and mirror left and right only. None:
+    from the objects' shapes."""
+    one_piece: bool | None = None
+    """Objects are in one piece: of a predicted mask in several parts the largest is kept. None: for each class as its
+    labels are, nearly all in one part or not."""
+    val_every: float | None = None
+    """Epochs between validations. None: about 20 in all; under ``max_time`` so that they take a tenth of the time."""
+    save_every: float | str = 120.0
+    """Time between writes of the state that ``resume`` goes on from: ``"2m"`` or seconds; 0 writes after each step."""
+    resume: bool = False
+    """Go on with the run in ``out`` exactly where its last written state is."""
+    overwrite: bool = False
+    """Begin anew in a folder ``out`` that holds a run already."""
+    model_settings: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the architecture itself (``--set key=value``)."""
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)  # frozen
+
+        put("data", Path(self.data))
+        put("out", Path("runs") / self.model if self.out is None else Path(self.out))
+        put("model_settings", dict(self.model_settings))
+        put("precision", str(self.precision))
+        if self.max_time is not None:
+            put("max_time", parse_time(self.max_time))
+        put("save_every", 0.0 if _is_zero(self.save_every) else parse_time(self.save_every))
+        self._check_ranges()
+        self._check_conflicts()
+
+    def _check_ranges(self) -> None:
+        for name in ("epochs", "lr", "val_every"):
+            _check(name, getattr(self, name), "above 0", lambda v: v > 0)
+        for name in ("clip", "weight_decay", "augment", "cache"):
+            _check(name, getattr(self, name), "0 or more", lambda v: v >= 0)
+        for name in ("ema", "dropout"):
+            _check(name, getattr(self, name), "from 0 to below 1", lambda v: 0 <= v < 1)
+        for name in ("accumulate", "patience"):
+            _check(name, getattr(self, name), "an integer of 1 or more", lambda v: v >= 1 and v == int(v))
+        for name in ("warmup", "workers", "seed"):
+            _check(name, getattr(self, name), "an integer of 0 or more", lambda v: v >= 0 and v == int(v))
+        if self.batch != "auto":
+            _check("batch", self.batch, "an integer of 1 or more, or 'auto'", lambda v: v >= 1 and v == int(v))
+        if self.imgsz != "native":
+            _check("imgsz", self.imgsz, "32 or more, or 'native'", lambda v: v >= 32 and v == int(v))
+        _check("crop", self.crop, "a multiple of 32, at least 64", lambda v: v >= 64 and v % 32 == 0)
+        for name, known in (("precision", ("auto", "32", "bf16")), ("balance", ("none", "sampling", "loss", "both"))):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), known)
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
+            raise ConfigError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {self.device!r}")
+
+    def _check_conflicts(self) -> None:
+        if self.resume and self.overwrite:
+            raise ConfigError("resume goes on with a run and overwrite throws it away; give one of them")
+        if self.dropout is not None and "dropout" in self.model_settings:
+            raise ConfigError("dropout is given twice, as dropout and in model_settings; give it once")
+        if self.weights is not None and "weights" in self.model_settings:
+            raise ConfigError("weights are given twice, as weights and in model_settings; give them once")
+        if self.weights is not None and Path(self.weights).resolve() == self.folder.resolve():
+            raise ConfigError(
+                f"{self.folder}: a run cannot overwrite the weights that it begins with; give another out"
+            )
+        if (
+            isinstance(self.imgsz, int)
+            and self.crop is not None
+            and self.crop > max(64, math.ceil(self.imgsz / 32) * 32)
+        ):
+            raise ConfigError(
+                f"crop {self.crop} is larger than the resized images (imgsz {self.imgsz}); lower crop or raise imgsz"
+            )
+
+    @property
+    def folder(self) -> Path:
+        """``out``, filled in."""
+        assert self.out is not None
+        return self.out
+
+    def with_defaults(self, architecture: Architecture) -> TrainConfig:
+        """Fill what was left open with the architecture's defaults, then with the common ones.
+
+        Raises
+        ------
+        ConfigError
+            if a setting needs something that the architecture does not have.
+        """
+        names = {f.name for f in fields(architecture.config)}
+        if self.dropout is not None and "dropout" not in names:
+            raise ConfigError(f"{self.model} has no dropout; leave dropout out or choose another model")
+        if self.balance in ("loss", "both") and "class_weights" not in names:
+            raise ConfigError(f"the loss of {self.model} takes no class weights; use balance='sampling'")
+        unknown = set(architecture.defaults) - {f.name for f in fields(self)}
+        if unknown:
+            raise ConfigError(f"the defaults of {self.model} name unknown training settings: {sorted(unknown)}")
+        filled = {**_COMMON, **architecture.defaults}
+        if isinstance(self.imgsz, int) and filled.get("crop"):
+            # a default gives way to what was asked for
+            filled["crop"] = min(filled["crop"], max(64, math.ceil(self.imgsz / 32) * 32))
+        if self.max_time is None:
+            filled.setdefault("epochs", _COMMON_EPOCHS)
+        else:
+            filled.pop("epochs", None)  # the time decides
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return TrainConfig.from_dict({n: filled.get(n) if value is None else value for n, value in values.items()})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as they stand in YAML."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        return {**plain, "model_settings": dict(self.model_settings)}
+
+    def to_yaml(self) -> str:
+        """YAML that `from_yaml` reads back to the same settings."""
+        return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
+
+    @classmethod
+    def from_yaml(cls, path: str | os.PathLike[str], **changes: Any) -> TrainConfig:
+        """Read settings from a YAML file; ``changes`` that are not None win.
+
+        Raises
+        ------
+        ConfigError, UnknownNameError
+            if the file is not a mapping of settings.
+        """
+        try:
+            values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read settings from {path}: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: settings must be a mapping of names to values, got {type(values).__name__}")
+        return cls.from_dict({**values, **{k: v for k, v in changes.items() if v is not None}})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """Settings from plain values; an unknown name is an error."""
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                raise UnknownNameError("training setting", name, known)
+        return cls(**values)
+
+
+def build_model_config(architecture: Architecture, name: str, settings: Mapping[str, Any]) -> Any:
+    """The architecture's own config from ``settings``; an unknown name is an error."""
+    known = [f.name for f in fields(architecture.config)]
+    for key in settings:
+        if key not in known:
+            raise UnknownNameError(f"setting of {name}", key, known)
+    return architecture.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
+
+def _is_zero(value: object) -> bool:
+    return isinstance(value, int | float) and value == 0
+
+
+def _check(name: str, value: Any, rule: str, holds: Any) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not holds(value):
+        raise ConfigError(f"{name} must be {rule}, got {value!r}")

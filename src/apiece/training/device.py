@@ -1,0 +1,96 @@
+"""Where training runs and how it uses what is there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from apiece.errors import ConfigError
+from apiece.training.config import TrainConfig
+
+__all__ = ["Hardware"]
+
+log = logging.getLogger("apiece")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run uses.
+
+    Attributes
+    ----------
+    device : where the network is.
+    precision : as Lightning spells it.
+    batch : crops at once, where ``batch`` is ``"auto"``.
+    workers : data-loader processes.
+    start_method : of these processes.
+    """
+
+    device: torch.device
+    precision: str
+    batch: int
+    workers: int
+    start_method: str | None
+
+    @classmethod
+    def choose(cls, config: TrainConfig) -> Hardware:
+        """Follow ``config``; where it says ``auto``, take the best there is.
+
+        Raises
+        ------
+        ConfigError
+            if the device asked for is not there, or cannot do the precision asked for.
+        """
+        device = torch.device(_device_name(config.device))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        # on two cores, one process makes crops while the other computes; more would only take turns
+        workers = config.workers if config.workers is not None else max(1, min(12, cores - 1))
+        return cls(
+            device,
+            _precision(config.precision, device),
+            batch=8 if device.type == "cpu" else 32,
+            workers=workers,
+            start_method=("fork" if sys.platform == "linux" else "spawn") if workers else None,
+        )
+
+    @property
+    def accelerator(self) -> str:
+        """As Lightning spells it."""
+        return {"cuda": "gpu"}.get(self.device.type, self.device.type)
+
+    @property
+    def devices(self) -> int | list[int]:
+        """As Lightning spells it."""
+        return [self.device.index or 0] if self.device.type == "cuda" else 1
+
+
+def _device_name(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted.startswith("cuda"):
+        index = int(wanted.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"there is no device {wanted!r} here ({torch.cuda.device_count()} GPUs); use device='cpu'"
+            )
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("there is no device 'mps' here; use device='cpu'")
+    return wanted
+
+
+def _precision(wanted: str, device: torch.device) -> str:
+    able = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
+    if wanted == "bf16" and not able:
+        raise ConfigError(f"{device} does not compute in bf16; use precision='32'")
+    fast = able and (device.type == "cuda" or _has_amx())
+    return "bf16-mixed" if wanted == "bf16" or (wanted == "auto" and fast) else "32-true"
+
+
+def _has_amx() -> bool:
+    """Whether the CPU multiplies bf16 matrices in hardware: about three times as fast as float32."""
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch cannot tell
+    return bool(capabilities.get("amx_bf16", False))

@@ -1,0 +1,40 @@
+"""What ``apiece train`` makes of a settings file and the options beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from apiece import cli
+from apiece.training import TrainConfig, trainer
+
+
+def settings(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> TrainConfig:
+    """What the training would be asked for."""
+    asked: list[TrainConfig] = []
+
+    def train(config: TrainConfig) -> None:
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trainer, "train", train)
+    with pytest.raises(SystemExit):
+        cli.main(["train", *map(str, arguments)])
+    return asked[0]
+
+
+def test_options_win_over_the_file_even_where_they_are_the_default(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("model: embedding\nseed: 3\nlr: 0.01\nupright: true\n")
+    found = settings(monkeypatch, "--config", file)
+    assert (found.model, found.seed, found.lr, found.upright) == ("embedding", 3, 0.01, True)
+    found = settings(monkeypatch, "--config", file, "--model", "swift", "--seed", 0, "--no-upright")
+    assert (found.model, found.seed, found.lr, found.upright) == ("swift", 0, 0.01, False)
+
+
+def test_options_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = settings(monkeypatch, "--data", "cells", "--set", "size=s", "--skip-bad")
+    assert found == TrainConfig(data=Path("cells"), model_settings={"size": "s"}, skip_bad=True)

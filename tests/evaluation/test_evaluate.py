@@ -1,0 +1,219 @@
+"""Evaluation of predictions in a file: one pass, each metric given what it judges, intervals, comparison."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apiece import formats, metrics
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError, DataError, UnknownNameError
+from apiece.evaluation._compare import Difference, _sentence, compare, difference
+from apiece.evaluation._evaluate import Judged, evaluate, join, open_truth
+
+SIZE = (40, 40)
+CLASSES = ("bolt", "nut")
+
+
+def write(path: Path, sets: list[Instances], first: int = 0) -> Path:
+    records = [(ImageRef(path.parent / f"{i}.png", f"{i}.png", SIZE, i + 1), s) for i, s in enumerate(sets, first)]
+    formats.write(records, path, classes=CLASSES)
+    return path
+
+
+def scenes(images: int, seed: int = 0) -> list[Instances]:
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(images):
+        corner = rng.choice(4, 3, replace=False)[:, None] * (9, 9) + rng.integers(0, 3, (3, 2))
+        out.append(Instances(Masks.from_boxes(np.concatenate([corner, corner + 8], 1), SIZE), [0, 1, 0], CLASSES))
+    return out
+
+
+def moved(truth: list[Instances], most: int, seed: int) -> list[Instances]:
+    """Each object up to ``most`` pixels off, with a score."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for one in truth:
+        parts = [one.masks[[i]].shift(*rng.integers(-most, most + 1, 2).tolist()) for i in range(len(one))]
+        out.append(one.replace(masks=Masks.concatenate(parts), scores=rng.random(len(one))))
+    return out
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    truth = scenes(30)
+    write(tmp_path / "truth.json", truth)
+    write(tmp_path / "good.json", moved(truth, 1, 1))
+    write(tmp_path / "poor.json", moved(truth, 3, 2))
+    write(tmp_path / "alike.json", moved(truth, 3, 3))
+    return tmp_path
+
+
+def test_each_metric_gets_what_it_judges(data: Path) -> None:
+    result = evaluate(data / "poor.json", data / "truth.json", conf=(0.5, 0.9), metrics=["coco", "ap_tau"])
+    pairs = list(zip(*([s for _, s in formats.read(data / f"{n}.json")] for n in ("truth", "poor")), strict=True))
+    ranked = metrics.evaluate(pairs, CLASSES)
+    answered = metrics.evaluate(pairs, CLASSES, metrics=["ap_tau"], conf=(0.5, 0.9))
+    assert {key: result[key] for key in ranked} == dict(ranked)
+    assert {key: result[key] for key in answered} == pytest.approx(dict(answered), nan_ok=True)
+    assert answered["ap_tau50"] < metrics.evaluate(pairs, CLASSES, metrics=["ap_tau"])["ap_tau50"]
+    assert list(result.extras) == ["coco", "ap_tau"]
+
+
+def test_nothing_is_kept_and_answers_can_be_had_again(data: Path) -> None:
+    truth = open_truth(data / "truth.json")
+    joined = join(data / "poor.json", truth, conf=0.5)
+    answers = []
+    evaluate(joined, watch=lambda there, answer: answers.append(answer))
+    assert len(answers) == 30
+    assert [joined.answer(i) for i in range(30)] == answers
+    assert any(len(a) < 3 for a in answers)
+    # where no prediction falls away the answer is what is ranked: matched once
+    everything = join(data / "poor.json", truth)
+    assert all(answer is ranked for *_, ranked, answer in everything)
+
+
+def test_images_that_the_predictions_leave_out_are_said(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    document = json.loads((data / "good.json").read_text())
+    document["images"] = document["images"][:20]
+    document["annotations"] = [row for row in document["annotations"] if row["image_id"] <= 20]
+    (data / "some.json").write_text(json.dumps(document))
+    result = evaluate(data / "some.json", data / "truth.json")
+    assert result.notes[0] == "10 of 30 images are not in the predictions, as if nothing was found on them"
+    assert result.notes[0] in caplog.messages
+    assert result["mask_ap"] < evaluate(data / "good.json", data / "truth.json")["mask_ap"]
+    assert evaluate(data / "good.json", data / "truth.json").notes == ()
+
+
+def test_a_class_that_the_data_has_not_is_named(data: Path) -> None:
+    document = json.loads((data / "good.json").read_text())
+    document["categories"][1]["name"] = "Nut"
+    (data / "case.json").write_text(json.dumps(document))
+    with pytest.raises(DataError, match=r"class 'Nut' was predicted, which the data has not; it has bolt, nut\. "):
+        evaluate(data / "case.json", data / "truth.json")
+
+
+def test_images_are_taken_one_at_a_time(data: Path) -> None:
+    joined, taken = join(data / "poor.json", open_truth(data / "truth.json")), []
+
+    class Counting:
+        truth = joined.truth
+        notes = ()
+
+        def __iter__(self) -> Iterator[Judged]:
+            for record in joined:
+                taken.append(len(taken))
+                yield record
+
+    seen: list[int] = []
+    evaluate(Counting(), watch=lambda *_: seen.append(len(taken)))  # type: ignore[arg-type]
+    assert seen == list(range(1, 31))
+
+
+def test_all_metrics_but_those_the_data_is_nothing_for(data: Path) -> None:
+    result = evaluate(data / "poor.json", data / "truth.json", metrics="all")
+    assert {"coco", "ap_tau", "confusion", "errors", "panoptic"} <= set(result.extras)
+    assert not {"hota", "mots", "identity"} & set(result.extras)
+    assert any(note.startswith("left out: lvis: ") for note in result.notes)
+    with pytest.raises(DataError, match="searched"):
+        evaluate(data / "poor.json", data / "truth.json", metrics=["lvis"])
+    assert "hota" in evaluate(data / "poor.json", data / "truth.json", metrics=["hota"])
+    with pytest.raises(UnknownNameError, match=r"no metric named 'ap_tua'\. Did you mean 'ap_tau'"):
+        evaluate(data / "poor.json", data / "truth.json", metrics=["ap_tua"])
+    with pytest.raises(ConfigError, match="list of names or 'all', got 'coco'"):
+        evaluate(data / "poor.json", data / "truth.json", metrics="coco")
+
+
+def test_a_better_model_is_called_better_and_a_worse_one_worse(data: Path) -> None:
+    found = compare(data / "poor.json", data / "good.json", data / "truth.json", bootstrap=300)
+    assert found.numbers["mask_ap"].verdict == "higher"
+    assert found.verdict.startswith("B is better: mask AP ")
+    assert found.numbers["mask_ap"].p == pytest.approx(2 / 301)
+    assert found.per_class["nut"]["mask_ap"].verdict == "higher"
+    back = compare(data / "good.json", data / "poor.json", data / "truth.json", bootstrap=300)
+    assert back.verdict.startswith("B is worse")
+    there, here = found.numbers["mask_ap"], back.numbers["mask_ap"]
+    assert (here.low, here.high) == pytest.approx((-there.high, -there.low))
+    assert found.a["mask_ap"] == evaluate(data / "poor.json", data / "truth.json")["mask_ap"]
+
+
+def test_a_model_is_not_better_than_itself_nor_than_its_like(data: Path) -> None:
+    same = compare(data / "poor.json", data / "poor.json", data / "truth.json", bootstrap=100)
+    assert {d.verdict for d in same.numbers.values() if np.isfinite(d.a)} == {"same"}
+    assert same.verdict.startswith("No difference")
+    assert {c.difference for c in same.images} == {0.0}
+    like = compare(data / "poor.json", data / "alike.json", data / "truth.json", bootstrap=300)
+    assert like.numbers["mask_ap"].verdict == "open"
+    assert like.verdict.startswith("No clear difference")
+
+
+def test_of_errors_less_is_better(data: Path) -> None:
+    sides = data / "good.json", data / "poor.json", data / "truth.json"
+    found = compare(*sides, metrics=["errors"], by="errors75_localisation", bootstrap=100)
+    assert found.numbers["errors75_localisation"].verdict == "higher"
+    assert found.verdict.startswith("B is worse")
+    back = compare(sides[1], sides[0], sides[2], metrics=["errors"], by="errors75_localisation", bootstrap=100)
+    assert back.verdict.startswith("B is better")
+    with pytest.raises(ConfigError, match="neither more nor less count_bias is better"):
+        compare(*sides, metrics=["counts"], by="count_bias", bootstrap=100)
+
+
+def test_images_that_changed_come_first(data: Path) -> None:
+    truth = scenes(30)
+    found = moved(truth, 1, 1)
+    write(data / "one_off.json", [*found[:7], found[7][[0]], *found[8:]])
+    result = compare(data / "good.json", data / "one_off.json", data / "truth.json", bootstrap=100)
+    first, *others = result.images
+    assert (first.index, first.name) == (7, "7.png")
+    assert first.difference < 0
+    assert {c.difference for c in others} == {0.0}
+    assert len(others) == 29
+
+
+def test_what_cannot_be_compared_is_said(data: Path) -> None:
+    sides = data / "poor.json", data / "good.json", data / "truth.json"
+    with pytest.raises(ConfigError, match="100 draws or more"):
+        compare(*sides, bootstrap=10)
+    with pytest.raises(ConfigError, match="no intervals are known for 'mask_app'"):
+        compare(*sides, bootstrap=100, by="mask_app")
+
+
+def test_few_images_are_no_proof(tmp_path: Path) -> None:
+    truth = scenes(5)
+    write(tmp_path / "truth.json", truth)
+    write(tmp_path / "a.json", moved(truth, 4, 1))
+    write(tmp_path / "b.json", moved(truth, 0, 1))
+    found = compare(tmp_path / "a.json", tmp_path / "b.json", tmp_path / "truth.json", bootstrap=100)
+    assert found.verdict.startswith("Too few images to tell")
+    assert any("5 images are few" in note for note in found.notes)
+
+
+def test_a_count_that_is_one_short_is_a_number_like_others(tmp_path: Path) -> None:
+    truth = scenes(8)
+    write(tmp_path / "truth.json", truth)
+    short = write(tmp_path / "short.json", [one[:2] for one in moved(truth, 0, 1)])
+    found = compare(short, short, tmp_path / "truth.json", metrics=["coco", "counts"], bootstrap=100)
+    assert found.a["count_bias"] == found.numbers["count_bias"].a == -1
+    assert found.a["mask_ap_large"] == -1
+    assert np.isnan(found.numbers["mask_ap_large"].a)
+
+
+def test_words() -> None:
+    draws = np.linspace(-0.01, 0.03, 401)
+    open_ = difference(0.5, 0.51, np.zeros(401), draws)
+    assert open_.verdict == "open"
+    assert open_.p == pytest.approx(2 * 102 / 402)
+    # half the interval is 0.019, the difference 0.01: 3.61 times as many images
+    assert "about 370 images would show it" in _sentence(open_, "mask_ap", 100)
+    tiny = Difference(0.5, 0.5001, -0.01, 0.01, 1.0)
+    assert "too small" in _sentence(tiny, "mask_ap", 100)
+    undefined = difference(math.nan, math.nan, np.full(3, np.nan), np.full(3, np.nan))
+    assert "undefined" in _sentence(undefined, "mask_ap_large", 100)

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, Places, SetFacts, Settings
-from apiece.core.runs import Bool, Int
 
 __all__ = ["CHECK"]
 
@@ -17,8 +16,6 @@ FARTHEST = 4.5
 """Robust z of the logarithm of the area from which a mask stands out."""
 LEAST_FACTOR = 2.0
 """Least factor between a mask and the middle of its class: in a class of equal sizes every speck would stand out."""
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

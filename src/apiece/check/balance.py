@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 
 __all__ = ["CHECK"]
 
-Int = npt.NDArray[np.int64]
 
 IMBALANCE = 50
 """How many times as many instances the commonest class has before a class is called outnumbered: a rule of thumb."""

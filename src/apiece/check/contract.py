@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float32, Int, Int32
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.core.runs import Int
 from apiece.errors import ConfigError, FormatError
 from apiece.formats import LabelSet
 
@@ -127,9 +127,9 @@ class Places:
     split: str
     image: str
     index: int
-    at: npt.NDArray[np.int32]
+    at: Int32
     """(N,) Positions in the image's labels."""
-    boxes: npt.NDArray[np.float32]
+    boxes: Float32
     """(N, 4) Half-open xyxy in pixels."""
 
     def __getitem__(self, k: int) -> Place:

@@ -11,6 +11,7 @@ from itertools import combinations
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.errors import ImageError
@@ -83,7 +84,7 @@ def _outside(labelled: Labelled) -> Iterator[Finding]:
         yield Finding("outside", message, 1.0, labelled.place(i))
 
 
-def _beyond(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> npt.NDArray[np.float64]:
+def _beyond(boxes: Float, size: tuple[int, int]) -> Float:
     """(N,) Pixels by which boxes x0, y0, x1, y1 reach beyond the image."""
     beyond = np.concatenate([-boxes[:, :2], boxes[:, 2:] - np.array(size[::-1])], axis=1)
     return np.asarray(beyond.max(1, initial=0.0))
@@ -148,13 +149,13 @@ def _sure(off: float, whole: float) -> float:
     return min(1.0, 0.5 + off / whole)
 
 
-def _xyxy(box: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _xyxy(box: npt.ArrayLike) -> Float:
     found = np.array(box, np.float64)
     found[..., 2:] += found[..., :2]
     return found
 
 
-def _words(box: npt.NDArray[np.float64]) -> str:
+def _words(box: Float) -> str:
     x, y, width, height = box.tolist()
     return f"{width:.5g} x {height:.5g} at ({x:.5g}, {y:.5g})"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apiece._arrays import Bool, Int
 from apiece.check._kit.shapes import closed, grown, holes_in, hulls
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, Places, SetFacts, Settings
-from apiece.core.runs import Bool, Int
 from apiece.ops.overlap import intersections
 
 __all__ = ["CHECK"]

@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from apiece._arrays import Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.ops.image_hash import TURNS, Pairs, Print, near_pairs, print_of
 
 __all__ = ["CHECK"]
 
-Int = npt.NDArray[np.int64]
 
 _Seen = tuple[Place, Print]
 

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.check._kit.shapes import bare_pixels, bridged, closed, hulls
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.core.masks import Masks
-from apiece.core.runs import Int
 
 __all__ = ["CHECK"]
 
@@ -34,9 +33,6 @@ SPREAD = 0.01
 """Least spread of the hollow within a class: no two outlines on a grid of pixels are drawn alike."""
 LEAST_SURE = 0.25
 """Findings that are less sure are not reported."""
-
-Float = npt.NDArray[np.float64]
-Crop = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -91,7 +87,7 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     return _Kept(label, masks.area, hollow, tuple(splits))
 
 
-def _lobes(crop: Crop, cover: Masks, corner: Sequence[int]) -> tuple[float, float, float] | None:
+def _lobes(crop: Bool, cover: Masks, corner: Sequence[int]) -> tuple[float, float, float] | None:
     """(neck, share of the smaller lobe, hollow explained) of a mask in its own box; None if nothing parts it."""
     height, width = crop.shape
     around = cover.crop(corner[0], corner[1], corner[0] + width, corner[1] + height).to_dense()[0]
@@ -123,7 +119,7 @@ def _lobes(crop: Crop, cover: Masks, corner: Sequence[int]) -> tuple[float, floa
     return best
 
 
-def _notches(outline: npt.NDArray[np.int32], crop: Crop, around: Crop) -> Int:
+def _notches(outline: Int32, crop: Bool, around: Bool) -> Int:
     """Positions on the outline of its deepest notches with open ground in them; crop and cover are padded by 2."""
     # an outline that runs over itself gives them in another order, which convexityDefects refuses
     corners = np.sort(cv2.convexHull(outline, returnPoints=False), axis=0)
@@ -143,7 +139,7 @@ def _notches(outline: npt.NDArray[np.int32], crop: Crop, around: Crop) -> Int:
     return at[open_.sum((1, 2)) >= 0.5 * outside.sum((1, 2))]
 
 
-def _cuts(outline: npt.NDArray[np.int32], notches: Int) -> Iterator[tuple[int, int]]:
+def _cuts(outline: Int32, notches: Int) -> Iterator[tuple[int, int]]:
     """Pairs of positions on the outline: from notch to notch, and from each notch straight across."""
     count = len(outline)
     for k, a in enumerate(notches.tolist()):

@@ -16,16 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Float32, Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.core.image import ImageRef
 from apiece.core.runs import sums
 
 __all__ = ["CHECK"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 STEADY = 0.9
 """Least share of the ids shared by frames in a row that stay near, if they are tracks."""
@@ -52,9 +50,9 @@ class _Frame:
     frame: int
     ids: Int
     labels: Int
-    boxes: npt.NDArray[np.float32]
-    middles: npt.NDArray[np.float32]
-    areas: npt.NDArray[np.float32]
+    boxes: Float32
+    middles: Float32
+    areas: Float32
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from apiece._arrays import Float
 from apiece.cli._output import note, print_json, print_table, progress
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from apiece.core.instances import Instances
     from apiece.datasets.dataset import Dataset
     from apiece.metrics import Matches, Price, Thresholds
@@ -127,16 +125,14 @@ def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -
         step()
 
 
-def _now(model: Model) -> npt.NDArray[np.float64]:
+def _now(model: Model) -> Float:
     """The threshold of each class that `predict` uses as the folder is."""
     import numpy as np
 
     return np.broadcast_to(np.asarray(model.options().conf, np.float64), (len(model.classes),))
 
 
-def _rows(
-    matches: Matches, before: npt.NDArray[np.float64], fitted: Thresholds, price: Price | None
-) -> dict[str, dict[str, Any]]:
+def _rows(matches: Matches, before: Float, fitted: Thresholds, price: Price | None) -> dict[str, dict[str, Any]]:
     """What the thresholds give before and after, by class."""
     from apiece.metrics import cost, f1, precision, recall
 

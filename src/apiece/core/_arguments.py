@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from apiece.core.runs import Int, Keys, owners
+from apiece._arrays import Float, Int
+from apiece.core.runs import Keys, owners
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["check_runs", "checked_boxes", "checked_size", "integers", "resolve_index", "whole"]
@@ -16,7 +17,7 @@ _MAX_SIDE = 2**31 - 2
 _MAX_INT = 2**63 - 1
 
 
-def checked_boxes(boxes: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def checked_boxes(boxes: npt.ArrayLike) -> Float:
     """Boxes as float64 of shape (N, 4), refused if they are anything else."""
     array = np.asarray(boxes, np.float64)
     if not array.size:

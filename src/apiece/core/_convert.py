@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.core import topology
-from apiece.core.runs import Int, owners, paint
+from apiece.core.runs import owners, paint
 from apiece.errors import InvalidInstancesError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = [
     "polygons", "semantic",
 ]  # fmt: skip
 
-Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+Runs = tuple[Array, Array, Array, Array]
 
 
 def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int, int]) -> Runs:
@@ -37,7 +38,7 @@ def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int,
     return owner[kept], x[kept].astype(np.int64), y0, y1
 
 
-def crop_runs(crops: Sequence[npt.NDArray[Any]], corners: npt.NDArray[Any]) -> Runs:
+def crop_runs(crops: Sequence[Array], corners: Array) -> Runs:
     """Runs of small arrays that lie at ``corners`` (N, 2)."""
     corners = corners.reshape(-1, 2) if corners.size == 0 else corners
     if corners.shape != (len(crops), 2) or (len(crops) and corners.dtype.kind not in "iu"):
@@ -90,7 +91,7 @@ def coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -
     return (int(size[0]), int(size[1])) if size is not None else sizes.pop()
 
 
-def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.NDArray[np.float64], Int, Int]:
+def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[Float, Int, Int]:
     """(points (P, 2), where each ring begins (K + 1,), owner of each ring (K,)), checked."""
     rings = [_ring(part, i, k) for i, parts in enumerate(polygons) for k, part in enumerate(parts)]
     owner = np.repeat(np.arange(len(polygons)), [len(parts) for parts in polygons])
@@ -111,7 +112,7 @@ def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[npt.N
     return flat.reshape(-1, 2), offsets, owner
 
 
-def _ring(part: npt.ArrayLike, instance: int, place: int) -> npt.NDArray[np.float64]:
+def _ring(part: npt.ArrayLike, instance: int, place: int) -> Float:
     """x, y, x, y, ... of one part; points may come as rows, and as OpenCV has them, each in a row of its own."""
     try:
         ring = np.asarray(part, np.float64)
@@ -125,9 +126,7 @@ def _ring(part: npt.ArrayLike, instance: int, place: int) -> npt.NDArray[np.floa
     )
 
 
-def label_map(
-    masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike | None, overlap: str
-) -> npt.NDArray[Any]:
+def label_map(masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike | None, overlap: str) -> Array:
     """See `Masks.to_label_map`."""
     count = len(masks)
     numbers = np.arange(1, count + 1) if values is None else np.asarray(values)
@@ -167,7 +166,7 @@ def label_map(
     return out
 
 
-def semantic(masks: Masks, labels: Int, overlap: str, background: int) -> npt.NDArray[Any]:
+def semantic(masks: Masks, labels: Int, overlap: str, background: int) -> Array:
     """See `Masks.to_semantic`."""
     if labels.shape != (len(masks),):
         raise InvalidInstancesError(f"labels must be {len(masks)} integers, got shape {labels.shape}")
@@ -181,7 +180,7 @@ def semantic(masks: Masks, labels: Int, overlap: str, background: int) -> npt.ND
     return np.where(painted == 0, np.asarray(background, kind), painted)
 
 
-def dense(masks: Masks) -> npt.NDArray[np.bool_]:
+def dense(masks: Masks) -> Bool:
     """See `Masks.to_dense`."""
     height, width = masks.size
     out = np.zeros((len(masks), height, width), bool)
@@ -190,7 +189,7 @@ def dense(masks: Masks) -> npt.NDArray[np.bool_]:
     return out
 
 
-def crops(masks: Masks) -> tuple[list[npt.NDArray[np.bool_]], Int]:
+def crops(masks: Masks) -> tuple[list[Bool], Int]:
     """See `Masks.to_crops`."""
     box = masks.boxes.astype(np.int64)
     wide, tall = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
@@ -206,11 +205,11 @@ def crops(masks: Masks) -> tuple[list[npt.NDArray[np.bool_]], Int]:
     return pieces, box[:, :2]
 
 
-def polygons(masks: Masks) -> list[list[list[npt.NDArray[np.float64]]]]:
+def polygons(masks: Masks) -> list[list[list[Float]]]:
     """See `Masks.to_polygons`."""
     rings = topology.trace(masks.x, masks.y0, masks.y1, masks.offsets, masks.size)
     points, cuts = rings.points.astype(np.float64), rings.offsets.tolist()
-    out: list[list[list[npt.NDArray[np.float64]]]] = [[] for _ in range(len(masks))]
+    out: list[list[list[Float]]] = [[] for _ in range(len(masks))]
     for k, (owner, hole) in enumerate(zip(rings.owner.tolist(), rings.hole.tolist(), strict=True)):
         ring = points[cuts[k] : cuts[k + 1]]
         # rings come ordered by part, its outline first

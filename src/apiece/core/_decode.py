@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from apiece.core.runs import Int, expand
+from apiece._arrays import Array, Float, Float32, Int
+from apiece.core.runs import expand
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Grid", "decode_runs", "logit_runs", "pixel_window", "prototype_runs"]
 
-Float = npt.NDArray[np.float32]
-Runs = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
+Runs = tuple[Array, Array, Array, Array]
 _CELLS = 1 << 17  # grid cells read at once
 _SUMS = 1 << 19  # values of weighted prototypes held at once
 _TILE = 8  # smallest side, in cells, of the tiles in which weighted prototypes are computed
@@ -35,7 +33,7 @@ class Grid:
     ``scale`` and ``shift`` have shape (N, 2), x then y.
     """
 
-    def __init__(self, scale: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> None:
+    def __init__(self, scale: Float, shift: Float) -> None:
         self.scale, self.shift = scale, shift
 
     @classmethod
@@ -46,14 +44,14 @@ class Grid:
         return cls(scale, np.zeros((count, 2)))
 
     @classmethod
-    def of_boxes(cls, boxes: npt.NDArray[np.float64], shape: tuple[int, int]) -> Grid:
+    def of_boxes(cls, boxes: Float, shape: tuple[int, int]) -> Grid:
         """Each grid of ``shape`` (h, w) spans its own box."""
         sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-9)
         scale = np.array([shape[1], shape[0]]) / sides
         return cls(scale, -boxes[:, :2] * scale)
 
 
-def pixel_window(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> Int:
+def pixel_window(boxes: Float, size: tuple[int, int]) -> Int:
     """Pixels whose centres lie in each box: (N, 4) integer x0, y0, x1, y1, half-open, inside the image."""
     height, width = size
     window = np.ceil(np.asarray(boxes, np.float64) - 0.5)
@@ -62,8 +60,8 @@ def pixel_window(boxes: npt.NDArray[np.float64], size: tuple[int, int]) -> Int:
 
 
 def logit_runs(
-    logits: npt.NDArray[Any],
-    boxes: npt.NDArray[np.float64],
+    logits: Array,
+    boxes: Float,
     size: tuple[int, int],
     threshold: float,
     span: tuple[float, float] | None,
@@ -82,9 +80,9 @@ def logit_runs(
 
 
 def prototype_runs(
-    prototypes: npt.NDArray[Any],
-    coefficients: npt.NDArray[Any],
-    boxes: npt.NDArray[np.float64],
+    prototypes: Array,
+    coefficients: Array,
+    boxes: Float,
     size: tuple[int, int],
     threshold: float,
     span: tuple[float, float],
@@ -120,7 +118,7 @@ def prototype_runs(
             yield part, decode_runs(sums, near, window[part], threshold)
 
 
-def _tile_sums(basis: Float, weights: Float, corner: Int, extent: tuple[int, int]) -> Float:
+def _tile_sums(basis: Float32, weights: Float32, corner: Int, extent: tuple[int, int]) -> Float32:
     """Weighted sums of ``basis`` in a rectangle each, (n, *extent); masks of one rectangle lie one after the other."""
     sums = np.empty((len(weights), *extent), np.float32)
     change = np.flatnonzero((np.diff(corner, axis=0) != 0).any(axis=1)) + 1
@@ -131,7 +129,7 @@ def _tile_sums(basis: Float, weights: Float, corner: Int, extent: tuple[int, int
     return sums
 
 
-def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> Runs:
+def decode_runs(values: Float32, grid: Grid, window: Int, threshold: float) -> Runs:
     """Runs where the upsampled ``values`` exceed ``threshold``.
 
     Parameters
@@ -167,13 +165,13 @@ def decode_runs(values: Float, grid: Grid, window: Int, threshold: float) -> Run
     return owner, x, y0, y1
 
 
-def _to_grid(grid: Grid, pixel: Int, axis: int, of: Int | slice = slice(None)) -> npt.NDArray[np.float64]:
+def _to_grid(grid: Grid, pixel: Int, axis: int, of: Int | slice = slice(None)) -> Float:
     """Grid index (node centres at integers) of pixel centres."""
-    where: npt.NDArray[np.float64] = (pixel + 0.5) * grid.scale[of, axis] + grid.shift[of, axis] - 0.5
+    where: Float = (pixel + 0.5) * grid.scale[of, axis] + grid.shift[of, axis] - 0.5
     return where
 
 
-def _decode_part(values: Float, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int) -> Runs:
+def _decode_part(values: Float32, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int) -> Runs:
     _, rows, columns = values.shape
     # every pixel column of every window, and the two grid columns it lies between
     count = window[some, 2] - window[some, 0]
@@ -204,7 +202,7 @@ def _decode_part(values: Float, grid: Grid, window: Int, threshold: float, some:
 
 
 def _crossings(
-    profile: Float, change: Int, column: Int, place: Int, tall: Int, owner: Int, row0: Int, grid: Grid, window: Int
+    profile: Float32, change: Int, column: Int, place: Int, tall: Int, owner: Int, row0: Int, grid: Grid, window: Int
 ) -> Int:
     """The pixel row where each change of sign takes effect."""
     who = owner[column]

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from apiece.core.runs import Int, Keys
+from apiece._arrays import Array, Int
+from apiece.core.runs import Keys
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["dense_runs", "label_map_runs"]
@@ -16,7 +14,7 @@ _BLOCK = 1 << 19  # pixels compared at once: the comparison stays in the second-
 _TABLE = 1 << 24  # values within this range are renumbered through a table, if they are many, others by sorting
 
 
-def label_map_runs(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArray[Any], Int, Int, Int, Int]:
+def label_map_runs(a: Array, background: int = 0) -> tuple[Array, Int, Int, Int, Int]:
     """Runs of every value of a label map but ``background``.
 
     Parameters
@@ -56,7 +54,7 @@ def label_map_runs(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArra
     return values, owner, columns, y0, keys.unpack(end)[2]
 
 
-def _changes(a: npt.NDArray[Any], background: int) -> tuple[Int, Int, npt.NDArray[Any], npt.NDArray[Any]]:
+def _changes(a: Array, background: int) -> tuple[Int, Int, Array, Array]:
     """(y, x, value above, value here) wherever they differ down a column; beyond the array lies background."""
     height, width = a.shape
     rows = max(_BLOCK // max(width, 1), 1)
@@ -64,7 +62,7 @@ def _changes(a: npt.NDArray[Any], background: int) -> tuple[Int, Int, npt.NDArra
     edge = np.full(width, background, a.dtype)
     places, aboves, heres = [], [], []
 
-    def keep(place: Int, above: npt.NDArray[Any], here: npt.NDArray[Any], row: int) -> None:
+    def keep(place: Int, above: Array, here: Array, row: int) -> None:
         places.append(place + row * width)
         aboves.append(above)
         heres.append(here)
@@ -88,7 +86,7 @@ def _changes(a: npt.NDArray[Any], background: int) -> tuple[Int, Int, npt.NDArra
     return y, x, np.concatenate(aboves), np.concatenate(heres)
 
 
-def _renumber(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Int]:
+def _renumber(values: Array) -> tuple[Array, Int]:
     """(distinct values ascending, index of each), as ``np.unique`` gives them, but through a table where it fits."""
     if not len(values):
         return values, np.zeros(0, np.int64)
@@ -106,7 +104,7 @@ def _renumber(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Int]:
     return distinct.astype(values.dtype) + values.dtype.type(low), (np.cumsum(present) - 1)[shifted]
 
 
-def dense_runs(stack: npt.NDArray[Any]) -> tuple[Int, Int, Int, Int]:
+def dense_runs(stack: Array) -> tuple[Int, Int, Int, Int]:
     """Ordered runs (owner, x, y0, y1) of a stack of shape (N, height, width); nonzero is inside."""
     count, height, width = stack.shape
     keys = Keys(height, width)

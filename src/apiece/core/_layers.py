@@ -7,7 +7,7 @@ import heapq
 import numpy as np
 import scipy.sparse as sp
 
-from apiece.core.runs import Int
+from apiece._arrays import Int
 
 __all__ = ["colour"]
 

@@ -9,9 +9,9 @@ edge and column, instead of walking.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-from apiece.core.runs import Int, Keys, expand
+from apiece._arrays import Bool, Float, Int
+from apiece.core.runs import Keys, expand
 
 __all__ = ["polygon_runs"]
 
@@ -19,9 +19,7 @@ _FINE = 5
 _LIMIT = 2**40  # vertices further out than this would wrap on the fine grid
 
 
-def polygon_runs(
-    points: npt.NDArray[np.float64], rings: Int, owner: Int, size: tuple[int, int]
-) -> tuple[Int, Int, Int, Int]:
+def polygon_runs(points: Float, rings: Int, owner: Int, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
     """Runs of closed polygons, in no order and possibly overlapping between polygons of one owner.
 
     Parameters
@@ -81,7 +79,7 @@ def _passages(a: Int, b: Int, width: int) -> tuple[Int, Int, Int]:
     return column, row, edge
 
 
-def _step_before(x: Int, slope: npt.NDArray[np.float64], target: Int, steps: Int) -> Int:
+def _step_before(x: Int, slope: Float, target: Int, steps: Int) -> Int:
     """Largest step t after which ``int(x + slope * t + 0.5)`` comes to the other side of ``target`` - 0.5.
 
     The real solution is rounded, then set right by at most a step or two, so that float rounding agrees with the
@@ -89,7 +87,7 @@ def _step_before(x: Int, slope: npt.NDArray[np.float64], target: Int, steps: Int
     """
     rising = slope > 0
 
-    def before(t: Int) -> npt.NDArray[np.bool_]:
+    def before(t: Int) -> Bool:
         # not yet across: below the target when rising, at or above it when falling
         reached = (x + slope * t + 0.5).astype(np.int64) >= target
         return reached != rising

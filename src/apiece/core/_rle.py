@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from apiece.core.runs import Int, expand, sums
+from apiece._arrays import Array, Int
+from apiece.core.runs import expand, sums
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # noqa: RUF022
@@ -23,9 +23,7 @@ __all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # 
 _TEXTS = {str, bytes}
 
 
-def counts_of(
-    x: npt.NDArray[Any], y0: npt.NDArray[Any], y1: npt.NDArray[Any], offsets: Int, size: tuple[int, int]
-) -> tuple[Int, Int]:
+def counts_of(x: Array, y0: Array, y1: Array, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int]:
     """Counts of every mask in one flat array, and where each mask's begin: (counts, offsets)."""
     height, width = size
     start = x.astype(np.int64) * height + y0

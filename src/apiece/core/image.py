@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.errors import ConfigError, InvalidInstancesError
 
 __all__ = ["Image", "ImageRef", "PixelSize"]
@@ -91,7 +92,7 @@ class Image:
     path : the file it came from, if any.
     """
 
-    pixels: npt.NDArray[Any]
+    pixels: Array
     pixel_size: PixelSize | None = None
     path: Path | None = None
 
@@ -121,7 +122,7 @@ class Image:
         known = "".join(f", {x}" for x in (self.pixel_size, self.path) if x is not None)
         return f"Image({height} x {width}, {self.channels} x {self.pixels.dtype}{known})"
 
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.pixels, dtype=dtype, copy=copy)
 
 

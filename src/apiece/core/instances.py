@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Float32, Int
 from apiece.core._arguments import integers, resolve_index
 from apiece.core.masks import Index, Masks, label_map_masks
 from apiece.core.runs import frozen
@@ -42,12 +43,12 @@ class Instances:
     """
 
     masks: Masks
-    labels: npt.NDArray[np.int64]
+    labels: Int
     classes: tuple[str, ...]
-    scores: npt.NDArray[np.float64] | None
-    ids: npt.NDArray[np.int64] | None
-    crowd: npt.NDArray[np.bool_]
-    attributes: Mapping[str, npt.NDArray[Any]]
+    scores: Float | None
+    ids: Int | None
+    crowd: Bool
+    attributes: Mapping[str, Array]
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class Instances:
 
     @classmethod
     def from_label_map(
-        cls, a: npt.NDArray[Any], label: int = 0, classes: Sequence[str] = ("object",), background: int = 0
+        cls, a: Array, label: int = 0, classes: Sequence[str] = ("object",), background: int = 0
     ) -> Instances:
         """One instance for each distinct value but ``background``, ascending; the values become the ids."""
         values, masks = label_map_masks(a, background)
@@ -139,7 +140,7 @@ class Instances:
         return self.masks.size
 
     @property
-    def boxes(self) -> npt.NDArray[np.float32]:
+    def boxes(self) -> Float32:
         """Tight half-open xyxy boxes of the masks: float32 of shape (N, 4)."""
         return self.masks.boxes
 
@@ -201,7 +202,7 @@ class Instances:
         return f"Instances({len(self)} on {self.size[0]} x {self.size[1]}{': ' + counts if counts else ''})"
 
 
-def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt.DTypeLike) -> Array:
     array = np.asarray(values)
     if array.shape != (count,):
         raise InvalidInstancesError(f"{name} must have shape ({count},), one per mask; got {array.shape}")
@@ -210,7 +211,7 @@ def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt
     return frozen(integers(name, array) if dtype == np.int64 else array.astype(dtype))
 
 
-def _same(a: npt.NDArray[Any] | None, b: npt.NDArray[Any] | None) -> bool:
+def _same(a: Array | None, b: Array | None) -> bool:
     if a is None or b is None:
         return a is b
     return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f" and b.dtype.kind == "f"))

@@ -14,14 +14,15 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Float32, Int, Int32
 from apiece.core import _convert, _decode, _labelmap, _layers, _polygons, _rle, run_overlap, topology
 from apiece.core._arguments import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
-from apiece.core.runs import Int, Keys, expand, frozen, offsets_of, owners, segment_sum, union
+from apiece.core.runs import Keys, expand, frozen, offsets_of, owners, segment_sum, union
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Masks", "label_map_masks", "label_map_values"]
 
-Index = npt.NDArray[Any] | slice | Sequence[int] | Sequence[bool]
+Index = Array | slice | Sequence[int] | Sequence[bool]
 Overlap = Literal["raise", "first", "last", "smallest"]
 _INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
@@ -46,9 +47,9 @@ class Masks:
     """
 
     size: tuple[int, int]
-    x: npt.NDArray[np.int32]
-    y0: npt.NDArray[np.int32]
-    y1: npt.NDArray[np.int32]
+    x: Int32
+    y0: Int32
+    y1: Int32
     offsets: Int
 
     def __init__(
@@ -109,7 +110,7 @@ class Masks:
         return cls._trusted(sets[0].size, x, y0, y1, offsets)
 
     @classmethod
-    def from_label_map(cls, a: npt.NDArray[Any], background: int = 0) -> Masks:
+    def from_label_map(cls, a: Array, background: int = 0) -> Masks:
         """One mask for each distinct value but ``background``, in ascending order of value.
 
         ``a`` is an integer or bool array of shape (height, width). `label_map_values` gives the values.
@@ -186,7 +187,7 @@ class Masks:
     @classmethod
     def from_logits(
         cls,
-        logits: npt.NDArray[Any],
+        logits: Array,
         boxes: npt.ArrayLike,
         size: tuple[int, int],
         *,
@@ -218,8 +219,8 @@ class Masks:
     @classmethod
     def from_prototypes(
         cls,
-        prototypes: npt.NDArray[Any],
-        coefficients: npt.NDArray[Any],
+        prototypes: Array,
+        coefficients: Array,
         boxes: npt.ArrayLike,
         size: tuple[int, int],
         *,
@@ -291,7 +292,7 @@ class Masks:
         return frozen(segment_sum(self.y1 - self.y0, self.offsets))
 
     @cached_property
-    def boxes(self) -> npt.NDArray[np.float32]:
+    def boxes(self) -> Float32:
         """Tight boxes, half-open x0, y0, x1, y1: float32 of shape (N, 4); zeros for an empty mask."""
         boxes = np.zeros((len(self), 4), np.float32)
         some = np.flatnonzero(np.diff(self.offsets))
@@ -304,14 +305,14 @@ class Masks:
         return frozen(boxes)
 
     @cached_property
-    def centroids(self) -> npt.NDArray[np.float64]:
+    def centroids(self) -> Float:
         """Mean x, y of each mask's pixels, whose centres lie at halves: float64 (N, 2); NaN for an empty mask."""
         y0, y1 = self.y0.astype(np.int64), self.y1.astype(np.int64)
         twice = np.stack(
             [segment_sum((y1 - y0) * (2 * self.x + 1), self.offsets), segment_sum(y1 * y1 - y0 * y0, self.offsets)], 1
         )
         with np.errstate(invalid="ignore"):
-            centre: npt.NDArray[np.float64] = twice / (2.0 * self.area)[:, None]
+            centre: Float = twice / (2.0 * self.area)[:, None]
         return frozen(centre)
 
     @property
@@ -379,7 +380,7 @@ class Masks:
 
     def to_label_map(
         self, values: npt.ArrayLike | None = None, dtype: npt.DTypeLike | None = None, overlap: Overlap = "raise"
-    ) -> npt.NDArray[Any]:
+    ) -> Array:
         """(height, width) integers: ``values[i]`` where mask i is, 0 elsewhere.
 
         Parameters
@@ -396,18 +397,18 @@ class Masks:
         """
         return _convert.label_map(self, values, dtype, overlap)
 
-    def to_semantic(self, labels: npt.ArrayLike, overlap: Overlap = "raise", background: int = 0) -> npt.NDArray[Any]:
+    def to_semantic(self, labels: npt.ArrayLike, overlap: Overlap = "raise", background: int = 0) -> Array:
         """(height, width) class map: ``labels[i] + 1`` where mask i is, ``background`` elsewhere; see `to_label_map`.
 
         Overlap between masks of one label is no conflict.
         """
         return _convert.semantic(self, integers("labels", labels), overlap, background)
 
-    def to_dense(self) -> npt.NDArray[np.bool_]:
+    def to_dense(self) -> Bool:
         """(N, height, width) bool. For small sets only: this is the array that `Masks` exist to avoid."""
         return _convert.dense(self)
 
-    def to_crops(self) -> tuple[list[npt.NDArray[np.bool_]], Int]:
+    def to_crops(self) -> tuple[list[Bool], Int]:
         """Each mask inside its own box, N bool arrays, and the x, y of the boxes' upper left pixels, int64 (N, 2)."""
         return _convert.crops(self)
 
@@ -422,7 +423,7 @@ class Masks:
         height, width = self.size
         return [{"size": [height, width], "counts": text} for text in texts]
 
-    def to_polygons(self) -> list[list[list[npt.NDArray[np.float64]]]]:
+    def to_polygons(self) -> list[list[list[Float]]]:
         """Exact outlines along pixel edges: for each mask its parts, for each part its outline, then its holes.
 
         A ring is float64 of shape (K, 2), corners x, y, not closed; outlines run clockwise as seen, holes
@@ -430,7 +431,7 @@ class Masks:
         """
         return _convert.polygons(self)
 
-    def to_layers(self) -> list[npt.NDArray[np.int32]]:
+    def to_layers(self) -> list[Int32]:
         """Few label maps (height, width) that together hold every mask whole: value i + 1 for mask i.
 
         No two masks of one layer overlap. Fewest for two layers, near the fewest beyond (see `_layers.colour`).
@@ -445,12 +446,12 @@ class Masks:
         return _layers.colour(run_overlap.intersections(columns, columns, (len(self), len(self))))
 
 
-def label_map_masks(a: npt.NDArray[Any], background: int = 0) -> tuple[npt.NDArray[Any], Masks]:
+def label_map_masks(a: Array, background: int = 0) -> tuple[Array, Masks]:
     """(values, masks): `label_map_values` and `Masks.from_label_map` in one go."""
     values, owner, x, y0, y1 = _labelmap.label_map_runs(a, background)
     return values, Masks._trusted(np.shape(a), x, y0, y1, offsets_of(owner, len(values)))
 
 
-def label_map_values(a: npt.NDArray[Any], background: int = 0) -> npt.NDArray[Any]:
+def label_map_values(a: Array, background: int = 0) -> Array:
     """The distinct values of a label map but ``background``, ascending: what `Masks.from_label_map` makes masks of."""
     return _labelmap.label_map_runs(a, background)[0]

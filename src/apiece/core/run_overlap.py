@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
-from apiece.core.runs import CHUNK, Int, Keys, expand, owners
+from apiece._arrays import Int, Int32
+from apiece.core.runs import CHUNK, Keys, expand, owners
 
 __all__ = ["Columns", "intersections"]
 
@@ -24,9 +24,9 @@ class Columns:
 
     def __init__(
         self,
-        x: npt.NDArray[np.int32],
-        y0: npt.NDArray[np.int32],
-        y1: npt.NDArray[np.int32],
+        x: Int32,
+        y0: Int32,
+        y1: Int32,
         offsets: Int,
         size: tuple[int, int],
     ) -> None:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Int
 from apiece.errors import InvalidInstancesError
 
 __all__ = [
@@ -22,8 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 Scalar = TypeVar("Scalar", bound=np.generic)
-Int = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 CHUNK = 1 << 21
 """Elements handled at once where a step needs memory beyond the runs themselves (16 MB of int64)."""
@@ -76,7 +75,7 @@ def frozen(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
     return view
 
 
-def expand(starts: npt.NDArray[Any], counts: npt.NDArray[Any]) -> Int:
+def expand(starts: Array, counts: Array) -> Int:
     """``starts[0], starts[0] + 1, ... (counts[0] of them), starts[1], ...`` in one flat array."""
     counts = np.asarray(counts, np.int64)
     ends = np.cumsum(counts)
@@ -89,7 +88,7 @@ def owners(offsets: Int) -> Int:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
-def sums(values: npt.NDArray[Any] | Sequence[int]) -> Int:
+def sums(values: Array | Sequence[int]) -> Int:
     """The sum of all values before each, and of all: ``0, v[0], v[0] + v[1], ...``, one longer than ``values``."""
     total = np.zeros(len(values) + 1, np.int64)
     np.cumsum(values, out=total[1:])
@@ -101,7 +100,7 @@ def offsets_of(owner: Int, count: int) -> Int:
     return sums(np.bincount(owner, minlength=count))
 
 
-def segment_sum(values: npt.NDArray[Any], offsets: Int) -> npt.NDArray[Any]:
+def segment_sum(values: Array, offsets: Int) -> Array:
     """Sum of each segment ``values[offsets[i]:offsets[i + 1]]``; 0 for an empty one."""
     dtype = np.float64 if values.dtype.kind == "f" else np.int64
     total = np.zeros(len(values) + 1, dtype)
@@ -109,9 +108,7 @@ def segment_sum(values: npt.NDArray[Any], offsets: Int) -> npt.NDArray[Any]:
     return total[offsets[1:]] - total[offsets[:-1]]
 
 
-def union(
-    keys: Keys, owner: npt.NDArray[Any], x: npt.NDArray[Any], y0: npt.NDArray[Any], y1: npt.NDArray[Any]
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+def union(keys: Keys, owner: Array, x: Array, y0: Array, y1: Array) -> tuple[Array, Array, Array, Array]:
     """Any runs, in any order, overlapping or not, to ordered runs that do not touch within a column.
 
     Runs without pixels are dropped. Returns (owner, x, y0, y1).
@@ -138,7 +135,7 @@ def union(
     return owner[heads], x[heads], y0[heads], y1_joined
 
 
-def paint(out: npt.NDArray[Any], base: Int, stride: int | Int, length: npt.NDArray[Any], values: Any) -> None:
+def paint(out: Array, base: Int, stride: int | Int, length: Array, values: Any) -> None:
     """Write each run into the flat array ``out``: at ``base + k * stride`` for k below ``length``; the last wins.
 
     ``values`` is one scalar or one value per run; memory is bounded by `CHUNK` pixels.

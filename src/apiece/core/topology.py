@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from apiece.core.runs import Int, Keys, expand, offsets_of, owners
+from apiece._arrays import Bool, Float, Int, Int32
+from apiece.core.runs import Keys, expand, offsets_of, owners
 
 __all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed_runs"]
 
-Coordinates = npt.NDArray[np.int32]
-
 
 def _neighbours(
-    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int], corners: bool = False
+    x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int], corners: bool = False
 ) -> tuple[Int, Int]:
     """Pairs of runs (left, right) of one instance that share a side, or a corner, between neighbouring columns."""
     keys = Keys(*size)
@@ -36,7 +34,7 @@ def _neighbours(
 
 
 def run_parts(
-    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int], corners: bool = False
+    x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int], corners: bool = False
 ) -> tuple[Int, Int]:
     """(parts per instance, part of each run; parts numbered through the whole set).
 
@@ -56,9 +54,7 @@ def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
     return np.bincount(owner_of_part, minlength=len(offsets) - 1), part.astype(np.int64)
 
 
-def count_parts_and_holes(
-    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
-) -> tuple[Int, Int]:
+def count_parts_and_holes(x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int]:
     """(parts, holes) per instance, by Euler's formula: parts - holes = runs - contacts between runs."""
     left, right = _neighbours(x, y0, y1, offsets, size)
     euler = np.diff(offsets) - np.bincount(owners(offsets)[left], minlength=len(offsets) - 1)
@@ -70,7 +66,7 @@ def count_parts_and_holes(
 
 
 def side_edges(
-    x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+    x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]
 ) -> tuple[tuple[Int, Int, Int, Int], tuple[Int, Int, Int, Int]]:
     """Vertical edges (owner, x, y0, y1) with the inside on their right, and with the inside on their left.
 
@@ -106,13 +102,13 @@ class Rings:
     offsets: Int
     owner: Int
     part: Int
-    hole: npt.NDArray[np.bool_]
+    hole: Bool
 
 
 _RIGHT, _DOWN, _LEFT, _UP = range(4)
 
 
-def trace(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]) -> Rings:
+def trace(x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]) -> Rings:
     """Outlines of all masks: every pixel edge between inside and outside, linked into rings."""
     keys = Keys(size[0], size[1] + 1)
     keys.check(4 * len(offsets))
@@ -144,7 +140,7 @@ def trace(x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: 
 
 
 def _directed_edges(
-    keys: Keys, x: Coordinates, y0: Coordinates, y1: Coordinates, offsets: Int, size: tuple[int, int]
+    keys: Keys, x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]
 ) -> tuple[Int, Int, Int, Int]:
     """(begin vertex, end vertex, direction, run or -1) of every boundary edge, the inside on its right."""
     owner = owners(offsets)
@@ -169,7 +165,7 @@ def _link(begin: Int, end: Int, direction: Int) -> Int:
     return following
 
 
-def _positions(following: Int, ring: npt.NDArray[np.int32], count: int) -> Int:
+def _positions(following: Int, ring: Int32, count: int) -> Int:
     """Steps from each edge to the end of its ring, negated, so that ascending order follows it (list ranking)."""
     head = np.full(count, len(following), np.int64)
     np.minimum.at(head, ring, np.arange(len(following)))
@@ -185,7 +181,7 @@ def _positions(following: Int, ring: npt.NDArray[np.int32], count: int) -> Int:
         ahead = further
 
 
-def _twice_area(px: Int, py: Int, following: Int, ring: npt.NDArray[np.int32], count: int) -> npt.NDArray[np.float64]:
+def _twice_area(px: Int, py: Int, following: Int, ring: Int32, count: int) -> Float:
     cross = px * py[following] - px[following] * py
     return np.bincount(ring, weights=cross, minlength=count).astype(np.float64)
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from apiece._arrays import Array, Float32
 
 __all__ = ["BACKDROPS", "Array", "backdrop", "texture"]
 
-Array = npt.NDArray[np.float32]
 
 _SIDE = 512
 # how each tile's amplitude falls with spatial frequency (across, along): the spectrum is the texture
-_SPECTRA: dict[str, Callable[[Array, Array], npt.NDArray[Any]]] = {
+_SPECTRA: dict[str, Callable[[Float32, Float32], Array]] = {
     "cloud": lambda fx, fy: 1.0 / (2.0 + np.hypot(fx, fy)) ** 1.7,
     "mottle": lambda fx, fy: np.exp(-(((np.hypot(fx, fy) - 26.0) / 16.0) ** 2)),
     "grain": lambda fx, fy: np.exp(-((np.hypot(fx, fy) / 130.0) ** 2)),
@@ -30,7 +29,7 @@ _SPECTRA: dict[str, Callable[[Array, Array], npt.NDArray[Any]]] = {
 
 
 @cache
-def _tile(kind: str) -> Array:
+def _tile(kind: str) -> Float32:
     """One periodic tile of (512, 512), mean 0, standard deviation 1."""
     rng = np.random.default_rng([20260101, sorted(_SPECTRA).index(kind)])
     frequency = np.fft.fftfreq(_SIDE, 1.0 / _SIDE)
@@ -43,7 +42,7 @@ def _tile(kind: str) -> Array:
 
 def texture(
     kind: str, shape: tuple[int, int], rng: np.random.Generator, *, scale: float = 1.0, angle: float = 0.0
-) -> Array:
+) -> Float32:
     """A random piece of a tile, turned by ``angle`` (radians), enlarged ``scale`` times: (h, w), mean 0, std 1."""
     tile = _tile(kind)
     dx, dy = rng.random(2) * _SIDE
@@ -61,7 +60,7 @@ def texture(
 # Each returns (brightness field around 1, base colour): linear light, not yet lit.
 
 _Colour = tuple[float, float, float]
-_Field = tuple[Array, _Colour]
+_Field = tuple[Float32, _Colour]
 
 
 def _tint(
@@ -140,7 +139,7 @@ BACKDROPS: dict[str, Callable[[np.random.Generator, tuple[int, int]], _Field]] =
 }
 
 
-def backdrop(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Array:
+def backdrop(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Float32:
     """The empty table ``kind`` (a key of `BACKDROPS`): float32 (H, W, 3), linear light, unlit."""
     field, colour = BACKDROPS[kind](rng, size)
     # dust: a few light and dark specks, so that small blobs alone do not mean a part

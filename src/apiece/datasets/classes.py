@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, UnknownNameError
@@ -60,7 +60,7 @@ class Mapped(_Seen):
 
     classes: tuple[str, ...]
     """Its new classes."""
-    table: npt.NDArray[np.int64]
+    table: Int
     """For each old class the new one, or -1: its instances are left out."""
     left_out: Counter[str] = field(default_factory=Counter)
     """How many instances of each class the last pass left out."""
@@ -104,7 +104,7 @@ class Dropped(_Seen):
         return ref, instances.replace(**gone)
 
 
-def relabelled(instances: Instances, table: npt.NDArray[np.int64], classes: tuple[str, ...]) -> Instances:
+def relabelled(instances: Instances, table: Int, classes: tuple[str, ...]) -> Instances:
     """Instances with the classes that ``table`` gives them; those it gives -1 are left out."""
     labels = table[instances.labels]
     if (labels < 0).any():

@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.classes import relabelled
@@ -86,7 +86,7 @@ class Joined:
         return [(k, i) for k, names in enumerate(self.names) for i, name in enumerate(names) if name is not None]
 
     @cached_property
-    def _tables(self) -> list[npt.NDArray[np.int64]]:
+    def _tables(self) -> list[Int]:
         number = {name: k for k, name in enumerate(self.classes)}
         return [np.array([number[name] for name in labels.classes], np.int64) for labels in self.sets]
 

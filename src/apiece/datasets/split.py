@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 
 from apiece import formats
+from apiece._arrays import Float, Int
 from apiece.datasets.dataset import Subset
 from apiece.datasets.merge import together
 from apiece.datasets.write import DEFAULTS, WriteOptions, Written, write_sets
@@ -23,8 +23,6 @@ from apiece.errors import ConfigError, DataError
 from apiece.formats import LabelSet
 
 __all__ = ["class_counts", "split", "write_split"]
-
-Int = npt.NDArray[np.int64]
 
 
 def split(
@@ -145,9 +143,7 @@ def _content(labels: LabelSet, stratify: str | None) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((np.ones(len(values)), (np.arange(len(values)), values)))
 
 
-def _assign(
-    sizes: Int, content: scipy.sparse.csr_array, shares: npt.NDArray[np.float64], rng: np.random.Generator
-) -> Int:
+def _assign(sizes: Int, content: scipy.sparse.csr_array, shares: Float, rng: np.random.Generator) -> Int:
     """The part of each group."""
     total = np.asarray(content.sum(axis=0)).ravel()
     weight = 1 / np.maximum(total, 1)
@@ -182,7 +178,7 @@ def _assign(
     return part
 
 
-def _quota(count: int, shares: npt.NDArray[np.float64]) -> Int:
+def _quota(count: int, shares: Float) -> Int:
     """Whole numbers in these shares that add up to ``count``: largest remainders first."""
     exact = shares * count
     quota = np.floor(exact + 1e-9).astype(np.int64)

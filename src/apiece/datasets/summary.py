@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.masks import Masks
 from apiece.datasets.dataset import Dataset
 from apiece.formats import LabelSet
@@ -112,7 +112,7 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
     images_with = np.zeros(len(labels.classes), np.int64)
     named: set[str] = set()
     of_images: set[str] = set()
-    ids: dict[str, list[npt.NDArray[np.int64]]] = {}
+    ids: dict[str, list[Int]] = {}
     for ref, instances in labels:
         masks = instances.masks
         sizes[instances.size] += 1
@@ -171,7 +171,7 @@ def _overlapping(masks: Masks) -> int:
     return len(np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]))
 
 
-def _spread(counts: npt.NDArray[np.int64]) -> dict[str, float]:
+def _spread(counts: Int) -> dict[str, float]:
     if not len(counts):
         return {}
     return {
@@ -182,9 +182,7 @@ def _spread(counts: npt.NDArray[np.int64]) -> dict[str, float]:
     }
 
 
-def _classes(
-    names: tuple[str, ...], area: npt.NDArray[np.int64], kind: npt.NDArray[np.int64], images: npt.NDArray[np.int64]
-) -> tuple[ClassSummary, ...]:
+def _classes(names: tuple[str, ...], area: Int, kind: Int, images: Int) -> tuple[ClassSummary, ...]:
     order = np.argsort(kind, kind="stable")
     ends = np.cumsum(np.bincount(kind, minlength=len(names)))
     pieces = np.split(area[order], ends[:-1]) if len(names) else []

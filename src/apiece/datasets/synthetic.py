@@ -13,9 +13,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from apiece import formats
+from apiece._arrays import Bool, Int32, UInt8
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -112,15 +112,15 @@ class _Table:
     """A scene in the making: pixels, who owns them, and what has been laid so far."""
 
     canvas: Array
-    owner: npt.NDArray[np.int32]
-    crops: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    owner: Int32
+    crops: list[Bool] = field(default_factory=list)
     corners: list[tuple[int, int]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     middles: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, reach
     whole: list[int] = field(default_factory=list)  # pixels of each part, and of what is seen of it
     seen: list[int] = field(default_factory=list)
 
-    def accepts(self, x: int, y: int, mask: npt.NDArray[np.bool_], area: int, limit: float, hidden: float) -> bool:
+    def accepts(self, x: int, y: int, mask: Bool, area: int, limit: float, hidden: float) -> bool:
         """Whether a part may lie here: enough in the frame, ``limit`` of a part hidden by it, ``hidden`` in all."""
         y0, x0, y1, x1 = self.window(x, y, mask.shape)
         if y1 <= y0 or x1 <= x0:
@@ -233,7 +233,7 @@ def _light(rng: np.random.Generator) -> Light:
     return Light(direction, ambient=float(rng.uniform(0.25, 0.52)), size=float(rng.uniform(0.08, 0.40)))
 
 
-def _expose(rng: np.random.Generator, table: _Table, light: Light, config: SceneConfig) -> npt.NDArray[np.uint8]:
+def _expose(rng: np.random.Generator, table: _Table, light: Light, config: SceneConfig) -> UInt8:
     """Uneven light, colour temperature, lens blur, film curve, shot and read noise: the canvas to uint8 RGB."""
     height, width = config.size
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from html import escape
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float
 from apiece.draw.charts import Frame
 from apiece.errors import ConfigError
 
 __all__ = ["Dot", "Scatter", "place_labels", "scatter_svg"]
 
-Float = npt.NDArray[np.float64]
 
 _SIZE = (860.0, 440.0)
 _TOP = 34.0  # room for the legend of areas
@@ -219,7 +218,7 @@ def _free(box: Float, circles: Float, boxes: Float) -> bool:
     return bool(apart.all() and not overlaps.any())
 
 
-def _inside(points: Float, box: Float) -> npt.NDArray[np.bool_]:
+def _inside(points: Float, box: Float) -> Bool:
     x, y = points.T
     return (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
 

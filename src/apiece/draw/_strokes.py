@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.masks import Masks
 
 __all__ = ["fill", "outline"]
 
-Int = npt.NDArray[np.int64]
 
 _CHUNK = 1 << 22
 """Pixels expanded at a time."""

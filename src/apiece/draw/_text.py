@@ -12,6 +12,8 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from apiece._arrays import Int, UInt8
+
 __all__ = ["draw_texts", "text_height"]
 
 _SQUARE = np.ones((3, 3), np.uint8)
@@ -26,7 +28,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache(maxsize=4096)
-def _glyph(character: str, size: int) -> npt.NDArray[np.uint8]:
+def _glyph(character: str, size: int) -> UInt8:
     """Coverage of one character on the line, as wide as it moves the pen."""
     font = _font(size)
     width = max(round(font.getlength(character)), 1)
@@ -41,7 +43,7 @@ def text_height(size: int) -> int:
 
 
 @lru_cache(maxsize=256)
-def _word(word: str, size: int) -> npt.NDArray[np.uint8]:
+def _word(word: str, size: int) -> UInt8:
     return np.concatenate([_glyph(c, size) for c in word], axis=1)
 
 
@@ -68,7 +70,7 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-def draw_texts(canvas: npt.NDArray[np.uint8], texts: Sequence[str], corners: npt.NDArray[np.int64], size: int) -> None:
+def draw_texts(canvas: UInt8, texts: Sequence[str], corners: Int, size: int) -> None:
     """Draw each text with its upper left corner at (x, y), moved as needed to lie inside the canvas, in place.
 
     Parameters

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Int, UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.draw import _strokes, palette
@@ -16,7 +17,7 @@ from apiece.errors import ConfigError, InvalidInstancesError
 
 __all__ = ["overlay", "to_display"]
 
-_RGB = npt.NDArray[np.uint8]
+_RGB = UInt8
 
 
 def to_display(image: Image) -> _RGB:
@@ -37,7 +38,7 @@ def to_display(image: Image) -> _RGB:
     return np.ascontiguousarray(np.broadcast_to(shown, (*image.size, 3))).copy()
 
 
-def _stretched(pixels: npt.NDArray[Any]) -> _RGB:
+def _stretched(pixels: Array) -> _RGB:
     step = max(int(np.sqrt(pixels.shape[0] * pixels.shape[1] / 1e6)), 1)  # a million pixels tell the percentiles
     sample = np.asarray(pixels[::step, ::step], np.float64)
     sample = sample[np.isfinite(sample)]
@@ -54,7 +55,7 @@ def _stretched(pixels: npt.NDArray[Any]) -> _RGB:
     return shown
 
 
-def _scaled(values: npt.NDArray[Any], low: float, high: float) -> _RGB:
+def _scaled(values: Array, low: float, high: float) -> _RGB:
     scaled = (np.asarray(values, np.float64) - low) * (255.0 / (high - low))
     np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
     return np.asarray(np.rint(np.clip(scaled, 0, 255)), np.uint8)
@@ -143,7 +144,7 @@ def _colours(instances: Instances, colour_by: str, given: npt.ArrayLike | None) 
     return palette.colours(np.arange(len(instances)) if instances.ids is None else instances.ids)
 
 
-def _fill(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB, alpha: float) -> None:
+def _fill(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, alpha: float) -> None:
     """Blend with the image itself, not with what was painted: where masks overlap the last colour stands alone."""
     # four bytes a pixel move as one word: a third of the time of three bytes
     painted = cv2.cvtColor(canvas, cv2.COLOR_RGB2RGBA)
@@ -156,11 +157,11 @@ def _fill(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB,
     cv2.cvtColor(painted, cv2.COLOR_RGBA2RGB, dst=canvas)
 
 
-def _words(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+def _words(rgba: UInt8) -> npt.NDArray[np.uint32]:
     return np.ascontiguousarray(rgba).reshape(-1).view(np.uint32)
 
 
-def _outlines(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB, width: int) -> None:
+def _outlines(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, width: int) -> None:
     at, owner = _strokes.outline(instances.masks, order, width)
     free = np.ones(canvas.shape[:2], bool)
     free.reshape(-1)[at] = False
@@ -168,7 +169,7 @@ def _outlines(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _
     canvas.reshape(-1, 3)[at] = colour[owner]
 
 
-def _darken_around(canvas: _RGB, free: npt.NDArray[np.bool_], at: _strokes.Int) -> None:
+def _darken_around(canvas: _RGB, free: Bool, at: Int) -> None:
     """Halve the brightness of the pixels beside an outline that are not outline themselves."""
     height, width = free.shape
     row, column = np.divmod(at, width)
@@ -180,7 +181,7 @@ def _darken_around(canvas: _RGB, free: npt.NDArray[np.bool_], at: _strokes.Int) 
         open_[beside] = False
 
 
-def _boxes(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB, width: int) -> None:
+def _boxes(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, width: int) -> None:
     box = instances.boxes.astype(np.int64)
     for i in order[instances.masks.area[order] > 0].tolist():
         x0, y0, x1, y1 = box[i].tolist()
@@ -190,9 +191,7 @@ def _boxes(canvas: _RGB, instances: Instances, order: _strokes.Int, colour: _RGB
         canvas[y0:y1, x0 : x0 + width] = canvas[y0:y1, max(x1 - width, x0) : x1] = rgb
 
 
-def _texts(
-    canvas: _RGB, instances: Instances, order: _strokes.Int, size: int, names: bool, scores: bool, ids: bool
-) -> None:
+def _texts(canvas: _RGB, instances: Instances, order: Int, size: int, names: bool, scores: bool, ids: bool) -> None:
     order = order[instances.masks.area[order] > 0]
     parts: list[list[str]] = []
     if names:

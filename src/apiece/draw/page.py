@@ -10,8 +10,8 @@ from importlib import resources
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -79,7 +79,7 @@ def scaled(image: Image, instances: Instances, factor: float) -> tuple[Image, In
     return Image(shown), instances.replace(masks=masks)
 
 
-def data_uri(pixels: npt.NDArray[np.uint8]) -> str:
+def data_uri(pixels: UInt8) -> str:
     """JPEG of uint8 RGB (H, W, 3), as an address that a page holds itself."""
     # colour at full resolution: thin coloured outlines are what matters here
     options = [cv2.IMWRITE_JPEG_QUALITY, 86, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float, UInt8
+
 __all__ = ["colours", "from_oklch"]
 
 # floor(2**64 / golden ratio), and the same of the plastic number: multiplication modulo 2**64 is the exact
@@ -18,9 +20,7 @@ _GOLDEN = np.uint64(11400714819323198485)
 _PLASTIC = np.uint64(13925305203486898176)
 
 
-def from_oklch(
-    lightness: npt.NDArray[np.float64], chroma: npt.NDArray[np.float64], hue: npt.NDArray[np.float64]
-) -> npt.NDArray[np.uint8]:
+def from_oklch(lightness: Float, chroma: Float, hue: Float) -> UInt8:
     """OKLCH to sRGB: (N, 3) uint8. Lightness 0..1, chroma about 0..0.37, hue in turns; what is too vivid is dulled."""
     a, b = np.cos(2 * np.pi * hue), np.sin(2 * np.pi * hue)
     linear = np.zeros((len(lightness), 3))
@@ -50,7 +50,7 @@ def from_oklch(
     return np.asarray(np.rint(shown * 255), np.uint8)
 
 
-def colours(keys: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+def colours(keys: npt.ArrayLike) -> UInt8:
     """RGB of each key (an id, a label, an index): uint8 (N, 3). The same key has the same colour everywhere, always."""
     key = np.atleast_1d(np.asarray(keys)).astype(np.int64).view(np.uint64)
     # wrapping is the point; the first 53 bits are all that a float holds

@@ -10,6 +10,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool
 from apiece.errors import ConfigError
 
 __all__ = ["Cell", "Matrix", "Table", "matrix_html", "table_html"]
@@ -66,7 +67,7 @@ class Matrix:
     rows: Sequence[str]
     columns: Sequence[str]
     counts: npt.NDArray[np.integer]
-    right: npt.NDArray[np.bool_]
+    right: Bool
     note: str = ""
 
     def __post_init__(self) -> None:

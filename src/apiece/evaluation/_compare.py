@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.errors import ConfigError
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Difference", "ImageChange", "compare", "difference"]
 
-Float = npt.NDArray[np.float64]
 
 _TOO_FEW = 6
 """Images below which even a change of one sign on all of them is no proof: 2 ** -4 is more than 0.05."""

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
@@ -148,7 +148,7 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     return found, {"stuff": regions} if regions else {}
 
 
-def _drawn(labels: RasterSet, file: Path) -> npt.NDArray[np.int64]:
+def _drawn(labels: RasterSet, file: Path) -> Int:
     """The label image that cityscapesScripts makes of a file of polygons."""
     said = load_json(file)
     if type(said) is not dict or type(said.get("objects")) is not list:

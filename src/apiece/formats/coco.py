@@ -26,9 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse
 
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -45,8 +45,7 @@ from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, Re
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
-Int = npt.NDArray[np.int64]
-Stated = list[tuple[str, npt.NDArray[Any], npt.NDArray[np.bool_]]]
+Stated = list[tuple[str, Array, Bool]]
 _COLUMNS = (
     1 << 19
 )  # mask columns decoded together while iterating, at most: about 800 instances on images of 640 pixels
@@ -130,7 +129,7 @@ class CocoSet:
             (np.ones(len(labels), np.int64), (image, labels)), shape=(len(self), len(self.classes))
         )
 
-    def outside(self, slack: float) -> tuple[Int, Int, npt.NDArray[np.float64]]:
+    def outside(self, slack: float) -> tuple[Int, Int, Float]:
         """Polygons with points more than ``slack`` pixels outside their image, where masks are cut.
 
         Returns

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
@@ -144,7 +144,7 @@ class LabelMapSet:
         return (self[i] for i in range(len(self)))
 
 
-def _values(path: Path, page: int | None) -> npt.NDArray[Any]:
+def _values(path: Path, page: int | None) -> Array:
     array = read_raster(path, page)
     if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and int(array.max()) >= 2**63:
         raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
@@ -297,7 +297,7 @@ def _write_one(records: Iterable[Record], path: Path) -> None:
         write_raster(array, temporary, path.suffix, {"image": ref.name})
 
 
-def _paint(instances: Instances) -> npt.NDArray[Any]:
+def _paint(instances: Instances) -> Array:
     values = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
     highest = int(values.max()) if len(values) else 0
     dtype = np.uint8 if highest <= 0xFF else np.uint16 if highest <= 0xFFFF else np.uint32

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -146,7 +146,7 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     size: tuple[int, int] | None = extra.get("size")
     parts: list[Masks] = []
     kept: list[int] = []
-    batch: list[npt.NDArray[np.bool_]] = []
+    batch: list[Bool] = []
     corners: list[tuple[int, int]] = []
     for k, file in enumerate(files):
         try:
@@ -173,11 +173,11 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     return Instances(masks, ids=own), {}
 
 
-def _mask(file: Path) -> npt.NDArray[np.bool_]:
+def _mask(file: Path) -> Bool:
     if not is_file(file):
         raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
     array = read_raster(file)
-    mask: npt.NDArray[np.bool_] = array != 0
+    mask: Bool = array != 0
     values = array[mask]
     if values.size and (values != values[0]).any():
         raise FormatError(
@@ -186,7 +186,7 @@ def _mask(file: Path) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _cut(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+def _cut(mask: Bool) -> tuple[Bool, tuple[int, int]]:
     """The mask inside its own box, and the x, y of the box's corner."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):

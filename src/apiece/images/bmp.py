@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import BmpImagePlugin
 
+from apiece._arrays import Array
 from apiece.errors import ImageError
 from apiece.images.contract import Header, single_image
 
@@ -30,7 +29,7 @@ def _header(data: bytes, path: Path) -> Header:
         return Header((image.height, image.width), 4, 1)
 
 
-def _pixels(data: bytes, header: Header, path: Path) -> npt.NDArray[Any]:
+def _pixels(data: bytes, header: Header, path: Path) -> Array:
     with _open(data) as image:
         # without run-lengths, eight pixels take at least a byte: no need to make room to find out
         if image.info["compression"] not in (1, 2) and image.width * image.height > len(data) * 8:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.core.image import PixelSize
 from apiece.errors import ImageError
 
@@ -42,7 +42,7 @@ class Decoded:
     pixel_size : of the oriented image, if the file states one.
     """
 
-    pixels: npt.NDArray[Any]
+    pixels: Array
     orientation: int = 1
     pixel_size: PixelSize | None = None
 
@@ -87,7 +87,7 @@ def single_image(
     kind: str,
     detect: Callable[[bytes], bool],
     header: Callable[[bytes, Path], AnyHeader],
-    pixels: Callable[[bytes, AnyHeader, Path], npt.NDArray[Any]],
+    pixels: Callable[[bytes, AnyHeader, Path], Array],
 ) -> ImageReader:
     """The reader of files that hold one image and are read whole.
 
@@ -150,7 +150,7 @@ def check_page(path: Path, page: int | None, pages: int, what: str = "pages") ->
     return page
 
 
-def oriented(pixels: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+def oriented(pixels: Array, orientation: int) -> Array:
     """Turn stored pixels the way the EXIF tag says they are to be seen (Exif 2.32, tag 274)."""
     if orientation in (2, 3):
         pixels = pixels[:, ::-1]

@@ -13,12 +13,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import imagecodecs
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.errors import ImageError
 from apiece.images._kit import exif
 from apiece.images.contract import Header, single_image
@@ -78,7 +77,7 @@ def _header(data: bytes, path: Path) -> _Header:
     return _Header((height, width), 4 if colour == 3 else _CHANNELS[colour], orientation, depth, colour, compressed)
 
 
-def _pixels(data: bytes, header: _Header, path: Path) -> npt.NDArray[Any]:
+def _pixels(data: bytes, header: _Header, path: Path) -> Array:
     height, width = header.size
     stored = height * ((width * _CHANNELS[header.colour] * header.depth + 7) // 8)
     if stored > _DEFLATE_AT_MOST * header.compressed:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
+from apiece._arrays import Array
 from apiece.errors import ImageError
 from apiece.images._kit import tiff_meta
 from apiece.images.contract import Decoded, ImageReader, check_page, check_size, oriented_size
@@ -119,7 +119,7 @@ def _check_segments(page: Any, key: tifffile.TiffPage, file_size: int, path: Pat
             raise ImageError(path, f"is damaged: {int(counts.sum())} bytes of pixels where more are needed")
 
 
-def _pixels(plane: _Plane, tif: tifffile.TiffFile, path: Path) -> npt.NDArray[Any]:
+def _pixels(plane: _Plane, tif: tifffile.TiffFile, path: Path) -> Array:
     pages, key, file_size = plane.series.pages, plane.key, int(tif.filehandle.size)
     parts = []
     for number in plane.pages:
@@ -138,7 +138,7 @@ def _pixels(plane: _Plane, tif: tifffile.TiffFile, path: Path) -> npt.NDArray[An
     return np.concatenate([part if part.ndim == 3 else part[:, :, None] for part in parts], axis=2)
 
 
-def _contiguous(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) -> npt.NDArray[Any]:
+def _contiguous(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) -> Array:
     key, handle = plane.key, tif.filehandle
     values = int(np.prod(key.shape))
     start = plane.series.dataoffset
@@ -152,7 +152,7 @@ def _contiguous(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) 
     return np.asarray(array).reshape(key.shape)
 
 
-def _seen(pixels: npt.NDArray[Any], plane: _Plane, path: Path) -> npt.NDArray[Any]:
+def _seen(pixels: Array, plane: _Plane, path: Path) -> Array:
     """Apply what the file says its numbers mean."""
     key = plane.key
     if int(key.photometric) == _WHITE_IS_ZERO:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import numpy.typing as npt
-
+from apiece._arrays import Array
 from apiece.core.masks import Masks
 
 __all__ = ["Dimension", "Measure", "Property", "Request"]
@@ -41,7 +40,7 @@ class Request:
 
     masks: Masks
     """The masks of all instances."""
-    pixels: npt.NDArray[Any] | None
+    pixels: Array | None
     """The image, shape (height, width, channels), any dtype; None if none was given."""
     scale: tuple[float, float]
     """Width and height of a pixel in the unit of the answer; (1.0, 1.0) for pixels."""
@@ -57,7 +56,7 @@ class Measure:
     """One line."""
     properties: tuple[Property, ...]
     """What it can measure, in the order of the columns."""
-    compute: Callable[[Request], Mapping[str, npt.NDArray[Any]]]
+    compute: Callable[[Request], Mapping[str, Array]]
     """Measures at least the properties wanted: name to an array of shape (N,) or (N, columns)."""
     needs_image: bool = False
     """Whether it measures pixels of the image, not only the masks."""

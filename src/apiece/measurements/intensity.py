@@ -7,11 +7,10 @@ gives (count, mean, squared deviation) is joined by the formula of Chan, Golub a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import owners
 from apiece.errors import ConfigError
@@ -19,14 +18,12 @@ from apiece.measurements.contract import Measure, Property, Request
 
 __all__ = ["MEASURE"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 CHUNK = 1 << 19
 """Pixels gathered at once: few enough that what is made of them stays in the processor's cache."""
 
 
-def _compute(request: Request) -> Mapping[str, npt.NDArray[Any]]:
+def _compute(request: Request) -> Mapping[str, Array]:
     if request.pixels is None:
         raise ConfigError("intensities need an image; give one, or ask for properties of the shape only")
     masks, pixels = request.masks, request.pixels
@@ -71,7 +68,7 @@ def _gather(masks: Masks, channels: int) -> Iterator[tuple[Int, Int, Int]]:
         lo = hi
 
 
-def _piece(values: npt.NDArray[Any], begin: Int, count: Int, spread: bool) -> Float:
+def _piece(values: Array, begin: Int, count: Int, spread: bool) -> Float:
     """(mean, min, max, sum of squared deviations) of each piece, shape (4, pieces)."""
     exact = values.dtype.kind in "ui" and values.dtype.itemsize <= 4
     out = np.zeros((4, len(begin)))

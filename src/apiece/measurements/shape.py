@@ -9,11 +9,10 @@ exist is NaN.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float
 from apiece.core.masks import Masks
 from apiece.core.runs import owners
 from apiece.measurements.contract import Measure, Property, Request
@@ -22,10 +21,10 @@ from apiece.ops.perimeter import crofton
 
 __all__ = ["MEASURE"]
 
-Columns = dict[str, npt.NDArray[Any]]
+Columns = dict[str, Array]
 
 
-def _compute(request: Request) -> Mapping[str, npt.NDArray[Any]]:
+def _compute(request: Request) -> Mapping[str, Array]:
     masks, wanted = request.masks, request.wanted
     out = _sizes(masks, request.scale)
     if wanted & {"perimeter", "circularity"}:
@@ -57,7 +56,7 @@ def _sizes(masks: Masks, scale: tuple[float, float]) -> Columns:
     }
 
 
-def _outline(masks: Masks, area: npt.NDArray[Any], scale: tuple[float, float]) -> Columns:
+def _outline(masks: Masks, area: Array, scale: tuple[float, float]) -> Columns:
     perimeter = crofton(masks, scale)
     return {"perimeter": perimeter, "circularity": _ratio(4 * np.pi * area, perimeter**2)}
 
@@ -101,7 +100,7 @@ def _ellipses(masks: Masks, scale: tuple[float, float]) -> Columns:
     }
 
 
-def _sum(values: npt.NDArray[np.float64], masks: Masks) -> npt.NDArray[np.float64]:
+def _sum(values: Float, masks: Masks) -> Float:
     """Sum over the runs of each mask; unlike a difference of running sums it keeps a small mask's digits."""
     out = np.zeros(len(masks))
     some = np.flatnonzero(np.diff(masks.offsets))
@@ -110,7 +109,7 @@ def _sum(values: npt.NDArray[np.float64], masks: Masks) -> npt.NDArray[np.float6
     return out
 
 
-def _ratio(a: npt.NDArray[Any], b: npt.NDArray[Any], where_zero: float = np.nan) -> npt.NDArray[np.float64]:
+def _ratio(a: Array, b: Array, where_zero: float = np.nan) -> Float:
     out = np.full(len(a), where_zero)
     np.divide(a, b, out=out, where=b != 0)
     return out

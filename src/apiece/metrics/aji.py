@@ -18,17 +18,14 @@ References: Kumar et al., IEEE TMI 2017, doi 10.1109/TMI.2017.2677499; Graham et
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_answer import Answer, assign
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics._kit.sums_per_image import CellMetric
 
 __all__ = ["METRIC", "Aji", "overlap"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 
 def overlap(batch: Batch, conf: Float) -> Float:
@@ -78,7 +75,7 @@ class Aji(CellMetric):
     def _count(self, batch: Batch) -> Float:
         return overlap(batch, self.conf)
 
-    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         by_image = _indices(self._cells.by_image())
         means = {f"{key}_image": self._mean_image(values, weights) for key, values in by_image.items()}
         return _indices(sums.sum(1)) | means, _indices(sums)

@@ -26,6 +26,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS, most
 from apiece.metrics._kit.overlaps import Pairs
@@ -34,9 +35,6 @@ from apiece.metrics._kit.sums_per_image import Cells
 from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "ApTau", "accuracy", "count", "f1"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 
 def accuracy(counts: npt.NDArray[np.number]) -> Float:
@@ -115,14 +113,14 @@ class ApTau:
         per_class = {name: _keyed(_pooled(pooled[:, k])) for k, name in enumerate(self.classes)}
         return MetricResult(numbers, per_class, {"counts": counts})
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         pooled = _unpacked(self._cells.sums(weights))
         by_image = np.stack([mean_over(values, weights) for values in accuracy(self._per_image())])
         per_class = {name: _pooled(pooled[:, :, k]) for k, name in enumerate(self.classes)}
         return Resampled(_pooled(pooled.sum(2)) | _by_key("ap_tau", by_image, "_image"), per_class)
 
-    def _per_image(self) -> npt.NDArray[np.int32]:
+    def _per_image(self) -> Int32:
         """TP, FP, FN of all classes together: int32 (thresholds, images, 3)."""
         return _unpacked(self._cells.by_image()).astype(np.int32)
 

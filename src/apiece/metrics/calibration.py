@@ -29,6 +29,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_counts import need_scores
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import greedy
@@ -38,8 +39,6 @@ from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settin
 
 __all__ = ["BINS", "METRIC", "Calibration", "Reliability", "bin_scores", "calibration_errors"]
 
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 BINS = 15
 """Bins of the reliability diagram, as in Guo et al."""
@@ -68,10 +67,10 @@ class Reliability:
 
     classes: tuple[str, ...]
     edges: Float
-    count: npt.NDArray[np.int64]
+    count: Int
     score: Float
     right: Float
-    all_count: npt.NDArray[np.int64]
+    all_count: Int
     all_score: Float
     all_right: Float
 
@@ -168,7 +167,7 @@ class Calibration:
         )
         return MetricResult(*self._numbers(self._binned), {"reliability": reliability}, aims=_AIMS)
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """Overconfidence, pooled, on each draw; see `apiece.metrics.contract.Resampling`."""
         if self._beyond:
             return Resampled({"overconfidence": np.full(len(weights), np.nan)}, {})

@@ -18,11 +18,11 @@ Reference: Lin et al., Microsoft COCO, arXiv 1405.0312; cocoapi, ``cocoeval.py``
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_counts import Tally, joined, left_out, mean_defined, need_scores, summary, tally
 from apiece.metrics._kit.ap_draws import resampled
 from apiece.metrics._kit.batch import Batch, Side
@@ -31,9 +31,6 @@ from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Coco"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 
 class Coco:
@@ -91,7 +88,7 @@ class Coco:
         counted = sum(len(t.label) for t in self._tallies[self.kinds[0]])
         return MetricResult(numbers, per_class, extras, left_out(self.max_dets[-1], self._given, counted))
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}
@@ -124,14 +121,14 @@ def _matches(batch: Batch, pairs: Pairs, match: Int) -> Matches:
     )
 
 
-def _read(column: npt.NDArray[Any], rows: Int, where: npt.NDArray[np.bool_], other: int) -> npt.NDArray[Any]:
+def _read(column: Array, rows: Int, where: Bool, other: int) -> Array:
     """``column[rows]`` where asked for, ``other`` elsewhere."""
     out = np.full(len(rows), other, column.dtype)
     out[where] = column[rows[where]]
     return out
 
 
-def _per_image(truth: Side, batch: Batch) -> npt.NDArray[np.int32]:
+def _per_image(truth: Side, batch: Batch) -> Int32:
     shape = (batch.count, len(batch.classes))
     counted = np.bincount(truth.group[~truth.crowd], minlength=shape[0] * shape[1])
     return counted.reshape(shape).astype(np.int32)

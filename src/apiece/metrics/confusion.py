@@ -24,6 +24,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float, Int, Int32
 from apiece.errors import ConfigError
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import greedy
@@ -34,8 +35,6 @@ from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Confusion", "ConfusionMatrix", "confusion", "shares"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 _IOU = np.array([0.5])
 
@@ -158,7 +157,7 @@ class Confusion:
         per_class = {name: {key: float(each[key][k]) for key in each} for k, name in enumerate(self.classes)}
         return MetricResult(numbers, per_class, {"confusion": ConfusionMatrix(self.classes, self._counts.copy())})
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         sums = self._cells.sums(weights)
         each = _numbers(sums)

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int32
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
@@ -66,7 +66,7 @@ class Settings:
         single = isinstance(self.conf, int | float)
         object.__setattr__(self, "conf", float(self.conf) if single else tuple(map(float, self.conf)))  # type: ignore[arg-type]
 
-    def thresholds(self, classes: Sequence[str]) -> npt.NDArray[np.float64]:
+    def thresholds(self, classes: Sequence[str]) -> Float:
         """``conf`` as one number per class.
 
         Raises
@@ -78,7 +78,7 @@ class Settings:
             raise ConfigError(f"conf needs one number or {len(classes)}, one per class; got {len(self.conf)}")
         return np.broadcast_to(np.asarray(self.conf, np.float64), (len(classes),))
 
-    def is_stuff(self, classes: Sequence[str]) -> npt.NDArray[np.bool_]:
+    def is_stuff(self, classes: Sequence[str]) -> Bool:
         """Whether each class is stuff: bool (classes,).
 
         Raises
@@ -124,8 +124,8 @@ class Resampled:
     per_class : the same for each class name; may hold fewer keys.
     """
 
-    numbers: Mapping[str, npt.NDArray[np.float64]]
-    per_class: Mapping[str, Mapping[str, npt.NDArray[np.float64]]]
+    numbers: Mapping[str, Float]
+    per_class: Mapping[str, Mapping[str, Float]]
 
 
 class Metric(Protocol):
@@ -177,7 +177,7 @@ class Resampling(Protocol):
     `weighted_sums` and `weighted_precision` for the arithmetic.
     """
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """The numbers on each draw; does not change the state.
 
         Parameters

@@ -1,6 +1,6 @@
 """How far counts are off, and objects merged and split.
 
-Counts: ``count_mae``, mean over images of |predicted - truth|; ``count_rmse``, root of the mean square; ``count_bias``,
+Counts: ``count_mae``, mean over images of |predicted - truth|; ``count_rmse``, root of the mean square; ``count_bias``
 mean of predicted - truth; ``count_error_rate``, the sum of |predicted - truth| over the sum of truth, so that 0.05 is
 one object in twenty. Headlines count objects of all classes together in each image, numbers per class only their own.
 
@@ -26,18 +26,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.contract import Aim
 
 __all__ = ["METRIC", "Counts", "count"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 
 def count(batch: Batch, conf: Float) -> Int:
@@ -67,7 +64,7 @@ def count(batch: Batch, conf: Float) -> Int:
     return np.stack(columns, -1).astype(np.int64).reshape(batch.count, len(batch.classes), 4)
 
 
-def _beyond_one(node: Int, part: npt.NDArray[np.bool_], back: npt.NDArray[np.bool_], nodes: int) -> Int:
+def _beyond_one(node: Int, part: Bool, back: Bool, nodes: int) -> Int:
     """How many parts each node has beyond the first; those that hold the node in turn count as one."""
     parts = np.bincount(node[part & ~back], minlength=nodes)
     itself = np.bincount(node[part & back], minlength=nodes) > 0
@@ -98,7 +95,7 @@ class Counts(CellMetric):
         off = found[..., 1] - found[..., 0]
         return np.concatenate([found, np.abs(off)[..., None], (off * off)[..., None]], -1)
 
-    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         truths, found, merges, splits, off, square = np.moveaxis(sums, -1, 0)
         images = self._images(weights)[:, None]
         values = {

@@ -28,15 +28,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.tracks import Tracks, heaviest, meetings
 from apiece.metrics._kit.tracks_log import TrackMetric
 
 __all__ = ["ALPHAS", "METRIC", "Hota", "count", "curves", "scores"]
 
-Float = npt.NDArray[np.float64]
 
 ALPHAS: Float = np.arange(0.05, 0.99, 0.05)
 """0.05, 0.1, ... 0.95, bit for bit those of TrackEval."""
@@ -81,9 +80,9 @@ def count(tracks: Tracks) -> dict[str, Float]:
 
 def _agreement(
     tracks: Tracks,
-    met_truth: npt.NDArray[np.int64],
-    met_predicted: npt.NDArray[np.int64],
-    meeting: npt.NDArray[np.int64],
+    met_truth: Int,
+    met_predicted: Int,
+    meeting: Int,
 ) -> Float:
     """How well two tracks that meet agree over the whole sequence, from 0 to 1: float64 (meetings,).
 

@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.tracks import Tracks, heaviest, meetings
 from apiece.metrics._kit.tracks_log import TrackMetric
@@ -29,7 +29,6 @@ from apiece.metrics.contract import Aim
 
 __all__ = ["METRIC", "MIN_IOU", "Identity", "count", "scores"]
 
-Float = npt.NDArray[np.float64]
 
 MIN_IOU = 0.5
 """Lowest mask IoU at which two tracks agree in a frame."""

@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int32
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics._kit.ap_counts import Tally, joined, mean_defined, need_scores, summary, tally
@@ -31,8 +31,6 @@ from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Lvis", "frequencies", "judged", "searched"]
 
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 
@@ -188,7 +186,7 @@ class Lvis:
                 numbers[f"lvis_{kind}_ap_{group}"] = mean_defined(values["ap"][np.array(self.frequency) == sign])
         return MetricResult(numbers, per_class, extras, self._notes())
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}

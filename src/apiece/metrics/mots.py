@@ -28,8 +28,8 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.tracks import Rows, Tracks, heaviest
@@ -38,8 +38,6 @@ from apiece.metrics.contract import Aim
 
 __all__ = ["METRIC", "MIN_IOU", "Mots", "count", "match", "scores"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 MIN_IOU = 0.5
 """Lowest mask IoU of a match."""

@@ -26,19 +26,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.core.runs import Keys, offsets_of, union
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.match_answer import Answer, assign
 from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
 from apiece.metrics._kit.ratios import mean_over, ratio
-from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.contract import Settings
 
 __all__ = ["METRIC", "Panoptic", "count", "quality"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 
 def quality(sums: npt.NDArray[np.number]) -> dict[str, Float]:
@@ -164,7 +161,7 @@ class Panoptic(CellMetric):
     def _count(self, batch: Batch) -> Float:
         return count(batch, self.conf, self.stuff)
 
-    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         by_class = quality(sums)
         numbers = {key: mean_over(values) for key, values in by_class.items()}
         if self.stuff.any():

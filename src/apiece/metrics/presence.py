@@ -11,16 +11,13 @@ A class is there if one instance of it is: in truth (crowds too), in the predict
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.ratios import mean_over, ratio
-from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics._kit.sums_per_image import CellMetric
 
 __all__ = ["METRIC", "Presence", "present"]
-
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 
 def present(batch: Batch, conf: Float) -> tuple[Bool, Bool]:
@@ -48,14 +45,14 @@ class Presence(CellMetric):
     columns = 3
     further = 1  # whether the whole set is right
 
-    def _count(self, batch: Batch) -> npt.NDArray[np.int64]:
+    def _count(self, batch: Batch) -> Int:
         truth, found = present(batch, self.conf)
         by_class = np.stack([truth & found, ~truth & found, truth & ~found], -1)
         exact = (truth == found).all(1)
         whole = np.stack([exact, np.zeros_like(exact), np.zeros_like(exact)], -1)[:, None]
         return np.concatenate([by_class, whole], 1).astype(np.int64)
 
-    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         right, wrong, missed = np.moveaxis(sums[:, :-1], -1, 0)
         by_class = {
             "presence_precision": ratio(right, right + wrong),

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.ops.parts import largest_part
 from apiece.transforms.input import Frame, ModelInput
@@ -69,7 +69,7 @@ class DecodeOptions:
         _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", len(found), most)
         return found[:most]
 
-    def threshold(self, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def threshold(self, labels: Int) -> Float:
         """The lowest score kept, for each label of an array."""
         values = np.asarray(self.conf, np.float64)
         return np.broadcast_to(values, labels.shape) if values.ndim == 0 else values[labels]

@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from apiece._arrays import Float32, Int32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
@@ -162,7 +162,7 @@ def encode(instances: Instances, config: EmbeddingConfig) -> Targets:
     }
 
 
-def edge_distance(label_map: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+def edge_distance(label_map: Int32) -> Float32:
     """Distance of each labelled pixel to the nearest pixel of another value, over the largest within its object.
 
     Outside the image counts as the same object, so that a cut object has its peak where its whole would.
@@ -178,7 +178,7 @@ def edge_distance(label_map: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
     deepest = np.ones(int(label_map.max(initial=0)) + 1, np.float32)
     owner = np.maximum(label_map, 0)
     np.maximum.at(deepest, owner.ravel(), distance.ravel())
-    scaled: npt.NDArray[np.float32] = distance / deepest[owner]
+    scaled: Float32 = distance / deepest[owner]
     return scaled
 
 
@@ -299,9 +299,7 @@ def decode(
     return found
 
 
-def _decode_one(
-    maps: dict[str, npt.NDArray[np.float32]], frame: Frame, classes: tuple[str, ...], options: DecodeOptions
-) -> Instances:
+def _decode_one(maps: dict[str, Float32], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     seed = maps["seed"].max(0)
     label = maps["seed"].argmax(0).ravel()
     lowest = min(float(np.min(options.conf)), 1 - 1e-6)
@@ -325,7 +323,7 @@ def _decode_one(
     return Instances(masks[order], label[peaks][present][order], classes, score[present][order])
 
 
-def cluster(maps: dict[str, npt.NDArray[np.float32]], seeds: Seeds, frame: Frame) -> npt.NDArray[np.int32]:
+def cluster(maps: dict[str, Float32], seeds: Seeds, frame: Frame) -> Int32:
     """Label map at the image's size: index of the seed that each pixel falls to, -1 for background.
 
     The maps are interpolated to the image's resolution first, so outlines are smooth at any scale.

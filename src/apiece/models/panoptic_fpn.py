@@ -21,11 +21,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from apiece._arrays import Float32, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
@@ -208,7 +208,7 @@ def decode(
     return found
 
 
-def without_overlap(masks: Masks, remain: float) -> tuple[Masks, npt.NDArray[np.int64]]:
+def without_overlap(masks: Masks, remain: float) -> tuple[Masks, Int]:
     """Each mask less what the masks before it took; one that keeps less than ``remain`` of itself is dropped.
 
     A mask that is dropped takes nothing. The result is that of going through the masks one by one, but reached in a few
@@ -239,7 +239,7 @@ def without_overlap(masks: Masks, remain: float) -> tuple[Masks, npt.NDArray[np.
     return _first_on_top(masks, np.flatnonzero(stay))
 
 
-def _first_on_top(masks: Masks, index: npt.NDArray[np.int64]) -> tuple[Masks, npt.NDArray[np.int64]]:
+def _first_on_top(masks: Masks, index: Int) -> tuple[Masks, Int]:
     """What shows of the masks ``index`` with earlier ones on top, and which of them show at all."""
     label_map = masks[index].to_label_map(index + 1, np.int32, overlap="first")
     return Masks.from_label_map(label_map), label_map_values(label_map).astype(np.int64) - 1
@@ -247,8 +247,8 @@ def _first_on_top(masks: Masks, index: npt.NDArray[np.int64]) -> tuple[Masks, np
 
 def merge(
     things: Instances,
-    logits: npt.NDArray[np.float32],
-    stuff: npt.NDArray[np.int64],
+    logits: Float32,
+    stuff: Int,
     smallest: int,
     frame: Frame,
     options: DecodeOptions,

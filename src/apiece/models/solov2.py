@@ -30,12 +30,12 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 
+from apiece._arrays import Float32
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._kit import losses
@@ -342,9 +342,7 @@ def decode(
     ]
 
 
-def _decode_one(
-    out: dict[str, npt.NDArray[np.float32]], frame: Frame, classes: tuple[str, ...], options: DecodeOptions
-) -> Instances:
+def _decode_one(out: dict[str, Float32], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     scores, labels, places = out["scores"].astype(np.float64), out["labels"].astype(np.int64), out["places"]
     lowest = float(np.min(options.conf))
     if out["left_out"] > 0 and out["left_out"] >= lowest:

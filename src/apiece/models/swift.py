@@ -22,12 +22,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms, generalized_box_iou_loss
 
+from apiece._arrays import Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
@@ -316,7 +316,7 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
     span = (frame.input_size[0] / stride, frame.input_size[1] / stride)
 
-    def draw(which: npt.NDArray[np.int64], size: tuple[int, int]) -> Masks:
+    def draw(which: Int, size: tuple[int, int]) -> Masks:
         scale = np.array([size[1] / frame.input_size[1], size[0] / frame.input_size[0]] * 2)
         return Masks.from_prototypes(basis, sums[which], windows[which] * scale, size, span=span)
 

@@ -12,19 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import stats
 from scipy.spatial import cKDTree
 
+from apiece._arrays import Bool, Float, Int
 from apiece.errors import ConfigError, DataError
 from apiece.monitor._profile import Profile, Reliability
 from apiece.monitor._signals import SIGNALS
 
 __all__ = ["Comparison", "Drift", "Unlike", "detect"]
 
-Float = npt.NDArray[np.float64]
-Int = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 LEAST = 8
 """Fewest images on either side from which anything is concluded."""

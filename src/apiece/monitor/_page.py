@@ -8,8 +8,8 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
@@ -96,7 +96,7 @@ def _charts(drift: Drift, baseline: Profile, now: Profile) -> str:
     return f'<div class="charts">{"".join(charts)}</div>'
 
 
-def _steps(name: str, values: npt.NDArray[np.float64]) -> Line:
+def _steps(name: str, values: Float) -> Line:
     there = np.sort(values[~np.isnan(values)])
     share = np.arange(1, len(there) + 1) / max(len(there), 1)
     return Line(name, there.tolist(), share.tolist())

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
@@ -19,8 +20,6 @@ from apiece.monitor._signals import SIGNALS, observe
 
 __all__ = ["Profile", "Reliability", "profile"]
 
-Float = npt.NDArray[np.float64]
-Int = npt.NDArray[np.int64]
 
 _VERSION = 1
 
@@ -38,7 +37,7 @@ class Reliability:
 
     image: Int
     score: Float
-    hit: npt.NDArray[np.bool_]
+    hit: Bool
 
 
 @dataclass(frozen=True, eq=False)

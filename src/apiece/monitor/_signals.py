@@ -7,15 +7,13 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Float32
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 
 __all__ = ["SIGNALS", "Signal", "observe"]
-
-Float = npt.NDArray[np.float64]
 
 
 _STRONGEST = 0.03
@@ -110,7 +108,7 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
     }
 
 
-def _edges(grey: npt.NDArray[np.float32]) -> float:
+def _edges(grey: Float32) -> float:
     """Mean absolute difference between neighbouring pixels."""
     return (
         float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
@@ -119,7 +117,7 @@ def _edges(grey: npt.NDArray[np.float32]) -> float:
     )
 
 
-def _noise(grey: npt.NDArray[np.float32]) -> float:
+def _noise(grey: Float32) -> float:
     """Standard deviation of the noise: a filter that is blind to edges and ramps (Immerkaer, CVIU 64, 1996)."""
     if min(grey.shape) < 3:
         return 0.0
@@ -133,7 +131,7 @@ def _log_ratio(a: float, b: float) -> float:
     return float(np.log10(a / b)) if a > 1e-9 and b > 1e-9 else float("nan")
 
 
-def _beside(grey: npt.NDArray[np.float32], masks: Masks, spread: float) -> dict[str, float]:
+def _beside(grey: Float32, masks: Masks, spread: float) -> dict[str, float]:
     """How the instances differ from what lies beside them, and how much of what is there they leave unexplained."""
     if spread < 1e-9 or min(grey.shape) < 3:
         return {}

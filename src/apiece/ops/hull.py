@@ -8,18 +8,15 @@ coordinates are integers, so every hull is exact.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import expand, offsets_of, owners, segment_sum
 
 __all__ = ["Calipers", "calipers", "convex_pixels", "hull_columns", "hull_polygons"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 Chains = tuple[Int, Int, Int]
 """(chain, x, y) of points, ordered by (chain, x). Chain i is the upper boundary of mask i, chain N + i its lower one,
 with y negated."""
@@ -200,7 +197,7 @@ def _next(vertex: Int, first: Int, size: Int) -> Int:
     return np.where(vertex + 1 == first + size, first, vertex + 1)
 
 
-def _least_rectangles(along: Float, apart: Float, turn: Float, starts: Int, hull: Int) -> npt.NDArray[Any]:
+def _least_rectangles(along: Float, apart: Float, turn: Float, starts: Int, hull: Int) -> Array:
     """(length, width, angle) of the rectangle of least area of each hull; of equal ones that of the smallest angle."""
     length, width = np.maximum(along, apart), np.minimum(along, apart)
     angle = (turn + np.where(along >= apart, 0.0, 0.25)) * 360 % 180

@@ -17,12 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import fft
 
+from apiece._arrays import Bool, Float32, Int, UInt8
 from apiece.core.image import Image
 
 __all__ = ["TURNS", "Pairs", "Print", "near_pairs", "print_of"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float32]
 
 TURNS = (
     ((False, False, False), ""),
@@ -58,7 +57,7 @@ class Print:
     """Of shape, dtype and pixels: equal for the same image under another name."""
     size: tuple[int, int]
     """(height, width)."""
-    small: npt.NDArray[np.uint8]
+    small: UInt8
     """(32, 32) in grey, from the darkest at 0 to the brightest at 255; all 0 for an image of one grey."""
 
 
@@ -76,7 +75,7 @@ class Pairs:
     first: Int
     second: Int
     turn: Int
-    likeness: Float
+    likeness: Float32
 
 
 def print_of(image: Image) -> Print:
@@ -107,7 +106,7 @@ def near_pairs(prints: Sequence[Print], most: int) -> Pairs:
     small, shape = (small[some] - small[some].mean(axis=(1, 2), keepdims=True)) / spread[some], shape[some]
     signs = _signs(small)
     own = _packed(signs)
-    found: list[tuple[Int, Int, Int, Float]] = []
+    found: list[tuple[Int, Int, Int, Float32]] = []
     for turn, (how, _) in enumerate(TURNS):
         for i, j in _near(own, _packed(_turned_signs(signs, *how)), most):
             kept = np.abs(shape[i] - (-shape[j] if how[0] else shape[j])) <= _ASPECT
@@ -119,7 +118,7 @@ def near_pairs(prints: Sequence[Print], most: int) -> Pairs:
     return _best(found)
 
 
-def _compared(first: Float, second: Float, transposed: bool, upside: bool, mirrored: bool) -> tuple[Int, Float]:
+def _compared(first: Float32, second: Float32, transposed: bool, upside: bool, mirrored: bool) -> tuple[Int, Float32]:
     """Which pairs of standardised thumbnails (N, 32, 32) agree once the second are turned, and their correlations."""
     turned = second.transpose(0, 2, 1) if transposed else second
     turned = turned[:, :: -1 if upside else 1, :: -1 if mirrored else 1]
@@ -141,22 +140,20 @@ _EXCHANGED = np.argsort(_V * 11 + _U)[np.argsort(np.argsort(_U * 11 + _V))]
 """The bit whose row frequency is each bit's column frequency, and the other way round."""
 
 
-def _signs(small: Float) -> npt.NDArray[np.bool_]:
+def _signs(small: Float32) -> Bool:
     """(N, 64): whether each of the lowest frequencies is positive."""
     wave = fft.dctn(small, axes=(1, 2), norm="ortho")
     return np.asarray(wave[:, _U, _V] > 0)
 
 
-def _turned_signs(
-    signs: npt.NDArray[np.bool_], transposed: bool, upside: bool, mirrored: bool
-) -> npt.NDArray[np.bool_]:
+def _turned_signs(signs: Bool, transposed: bool, upside: bool, mirrored: bool) -> Bool:
     """The signs that the turned images would have."""
     turned = signs[:, _EXCHANGED] if transposed else signs
     flipped = (_U % 2 == 1) & upside
     return turned ^ flipped ^ ((_V % 2 == 1) & mirrored)
 
 
-def _packed(signs: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+def _packed(signs: Bool) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(np.packbits(signs, axis=1)).view(np.uint64).reshape(-1)
 
 
@@ -174,7 +171,7 @@ def _near(own: npt.NDArray[np.uint64], other: npt.NDArray[np.uint64], most: int)
     return found
 
 
-def _best(found: Sequence[tuple[Int, Int, Int, Float]]) -> Pairs:
+def _best(found: Sequence[tuple[Int, Int, Int, Float32]]) -> Pairs:
     """Each pair once, by the turn that fits best."""
     empty = (np.zeros(0, np.int64),) * 3 + (np.zeros(0, np.float32),)
     first, second, turn, likeness = (np.concatenate(column) for column in zip(empty, *found, strict=True))

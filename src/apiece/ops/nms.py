@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
 from apiece.ops.overlap import iou as mask_iou
@@ -12,9 +13,7 @@ from apiece.ops.overlap import iou as mask_iou
 __all__ = ["nms"]
 
 
-def nms(
-    masks: Masks, scores: npt.ArrayLike, labels: npt.ArrayLike | None = None, iou: float = 0.5
-) -> npt.NDArray[np.int64]:
+def nms(masks: Masks, scores: npt.ArrayLike, labels: npt.ArrayLike | None = None, iou: float = 0.5) -> Int:
     """Indices of the masks kept, best score first; ties keep the earlier one.
 
     A mask goes if its mask IoU with a kept, better-scored one of the same label exceeds ``iou``. Only overlapping
@@ -49,5 +48,5 @@ def nms(
     for i, j in zip(better[order].tolist(), worse[order].tolist(), strict=True):
         if kept[i]:
             kept[j] = False
-    chosen: npt.NDArray[np.int64] = rank[kept]
+    chosen: Int = rank[kept]
     return chosen

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from apiece._arrays import Float
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import intersections as _intersections
@@ -54,7 +55,7 @@ def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None 
     return sp.csr_array((shared.data / whole, shared.indices, shared.indptr), shape=shared.shape)
 
 
-def box_iou(a: npt.ArrayLike, b: npt.ArrayLike, crowd: npt.ArrayLike | None = None) -> npt.NDArray[np.float64]:
+def box_iou(a: npt.ArrayLike, b: npt.ArrayLike, crowd: npt.ArrayLike | None = None) -> Float:
     """Intersection over union of all pairs of half-open xyxy boxes: dense float64 (len(a), len(b)).
 
     Two empty boxes give 0; ``crowd`` as for `iou`.

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.masks import Masks
-from apiece.core.runs import Int, owners
+from apiece.core.runs import owners
 from apiece.core.topology import run_parts
 from apiece.errors import InvalidInstancesError
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import expand, owners, segment_sum
 
 __all__ = ["crofton"]
 
-Int = npt.NDArray[np.int64]
 
-
-def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> npt.NDArray[np.float64]:
+def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Float:
     """Length of the outline, holes included.
 
     Crofton: a curve's length follows from how often straight lines cross it. Lines run through the pixel centres along

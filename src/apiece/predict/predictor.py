@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from apiece._arrays import Array, Float32
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, UnknownNameError
@@ -32,7 +32,7 @@ _log = logging.getLogger("apiece")
 
 Conf: TypeAlias = "float | Mapping[str, float] | None"
 """Lowest score kept: one for all classes, some classes' own, or None for those in the model folder."""
-One: TypeAlias = "Image | npt.NDArray[Any] | str | os.PathLike[str]"
+One: TypeAlias = "Image | Array | str | os.PathLike[str]"
 
 
 def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
@@ -86,7 +86,7 @@ class _Ready:
 
     source: Source
     image: Image
-    array: npt.NDArray[np.float32]
+    array: Float32
     frame: Frame
 
 

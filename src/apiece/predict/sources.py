@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.core.image import Image
 from apiece.errors import DataError, ImageError
 from apiece.images import MAX_PIXELS, read_image
@@ -25,7 +25,7 @@ _log = logging.getLogger("apiece")
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What is taken for an image in a folder or glob; a file named by itself may be called anything."""
 
-_One: TypeAlias = "str | os.PathLike[str] | Image | npt.NDArray[Any] | Source"
+_One: TypeAlias = "str | os.PathLike[str] | Image | Array | Source"
 Sources: TypeAlias = "_One | Iterable[_One]"
 _WILD = re.compile(r"[*?\[]")
 

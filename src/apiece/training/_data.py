@@ -14,10 +14,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from apiece._arrays import Float, Float32, Int
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.errors import ApieceError, DataError
@@ -43,7 +43,7 @@ log = logging.getLogger("apiece")
 _RARE = 0.5  # a class in fewer than this share of the images is drawn more often
 
 
-def repeat_factors(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+def repeat_factors(counts: Int) -> Float:
     """How often each image is drawn per epoch (LVIS, Gupta et al. 2019, arXiv 1908.03195, section 4.1).
 
     A class that is in a share f of the images calls for ``max(1, sqrt(0.5 / f))``; an image follows its rarest class.
@@ -128,7 +128,7 @@ class Order:
     start : first step.
     """
 
-    factors: npt.NDArray[np.float64]
+    factors: Float
     batch: int
     seed: int
     start: int = 0
@@ -138,7 +138,7 @@ class Order:
         """Crops per epoch, on average."""
         return float(self.factors.sum())
 
-    def epoch(self, number: int) -> npt.NDArray[np.int64]:
+    def epoch(self, number: int) -> Int:
         """Images of one epoch, in order."""
         rng = np.random.default_rng([self.seed, 0xE90C, number])
         whole = np.floor(self.factors)
@@ -190,7 +190,7 @@ class Batch:
         return Batch(self.images.pin_memory(), targets, self.names, self.step)
 
 
-Item = tuple[npt.NDArray[np.float32], Targets, str, int]
+Item = tuple[Float32, Targets, str, int]
 
 
 class CropSet(torch.utils.data.Dataset[Item | ApieceError]):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float32, Int
 from apiece.datasets.dataset import Dataset
 from apiece.datasets.split import class_counts
 from apiece.errors import DataError
@@ -92,7 +91,7 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
 
 
-def in_one_piece(parts: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: int) -> tuple[bool, ...]:
+def in_one_piece(parts: Int, labels: Int, classes: int) -> tuple[bool, ...]:
     """Whether objects of each class are in one piece, as far as masks tell.
 
     Parameters
@@ -104,7 +103,7 @@ def in_one_piece(parts: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], cl
     return tuple(len(one) >= least and float((one > 1).mean()) <= most for one in own)
 
 
-def has_upright(boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -> bool:
+def has_upright(boxes: Float32, labels: Int) -> bool:
     """Whether most objects are of classes that are wider than tall, or taller than wide, on the whole.
 
     Under a microscope, or seen from above, objects lie at any angle: width over height is as often above 1 as below,
@@ -125,14 +124,14 @@ def has_upright(boxes: npt.NDArray[np.float32], labels: npt.NDArray[np.int64]) -
     return bool(votes > 0.5 * len(labels))
 
 
-def _channels(pixels: npt.NDArray[Any]) -> int:
+def _channels(pixels: Array) -> int:
     count = int(pixels.shape[2])
     full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
     # an alpha channel that says nothing is left out, as `match_channels` does
     return count - 1 if count in (2, 4) and bool((pixels[:, :, -1] == full).all()) else count
 
 
-def _imgsz(sides: npt.NDArray[np.int64], config: TrainConfig) -> int | None:
+def _imgsz(sides: Int, config: TrainConfig) -> int | None:
     if config.imgsz == "native":
         return None
     if config.imgsz is not None:
@@ -146,7 +145,7 @@ def _imgsz(sides: npt.NDArray[np.int64], config: TrainConfig) -> int | None:
     return _NATIVE
 
 
-def _crop(objects: npt.NDArray[np.float32], longest: float) -> int:
+def _crop(objects: Float32, longest: float) -> int:
     """Room for most objects with some surroundings, within what the images offer."""
     wanted = 2.5 * float(np.percentile(objects, 90)) * longest if len(objects) else 0.0
     low, high = _CROPS

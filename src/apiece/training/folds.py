@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from apiece import formats
+from apiece._arrays import Int
 from apiece._atomic import atomic
 from apiece.check.contract import Settings
 from apiece.core.image import ImageRef
@@ -46,8 +46,6 @@ _VAL_SHARE = 0.15
 _GROUP = "near-duplicates"
 # may differ when the folds are gone on with: they say where and how, not what is computed
 _FREE = ("cache", "data", "device", "out", "overwrite", "resume", "save_every", "workers")
-
-Int = npt.NDArray[np.int64]
 
 
 def predict_out_of_fold(

@@ -19,11 +19,11 @@ from typing import Any
 
 import lightning
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from apiece import _plugins
+from apiece._arrays import Int
 from apiece._atomic import atomic
 from apiece.datasets.dataset import BadEntries, Dataset, fingerprint, open_data, readable
 from apiece.datasets.split import class_counts, split
@@ -287,9 +287,7 @@ def _forget_broken_best(folder: Path, state: RunState) -> None:
         state.best = -1.0
 
 
-def _model_config(
-    config: TrainConfig, architecture: Architecture, counts: npt.NDArray[np.int64] | None, most: int
-) -> Any:
+def _model_config(config: TrainConfig, architecture: Architecture, counts: Int | None, most: int) -> Any:
     """The architecture's own settings, with dropout, class weights and room for all objects filled in."""
     settings = dict(config.model_settings)
     slots = architecture.slots

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, InvalidInstancesError
 
 __all__ = ["Compose", "Sample", "Transform", "check_range", "check_share", "in_float", "moved"]
 
-Pixels = npt.NDArray[Any]
 
 # a COCO file's own area and box speak of the masks as they were
 _STALE = ("area", "bbox")
@@ -31,7 +30,7 @@ class Sample:
     instances : their ``size`` is the image's.
     """
 
-    image: Pixels
+    image: Array
     instances: Instances
 
     def __post_init__(self) -> None:
@@ -88,7 +87,7 @@ def moved(instances: Instances, masks: Masks, keep_empty: bool) -> Instances:
     return result if keep_empty or alive.all() else result[alive]
 
 
-def in_float(image: Pixels, change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]]) -> Pixels:
+def in_float(image: Array, change: Callable[[Float32], Float32]) -> Array:
     """Apply ``change`` in float and go back to the image's dtype: integers are rounded and clipped to their range."""
     dtype = image.dtype
     # 32-bit integers and float64 keep their precision; for the rest float32 is exact enough and twice as fast

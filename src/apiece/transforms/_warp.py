@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Float, Int32
 from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
-from apiece.transforms._sample import Pixels, Sample, moved
+from apiece.transforms._sample import Sample, moved
 
-__all__ = ["Fill", "Matrix", "about", "fill_values", "on_layers", "resize", "warp", "warp_masks", "warp_pixels"]
+__all__ = ["Fill", "about", "fill_values", "on_layers", "resize", "warp", "warp_masks", "warp_pixels"]
 
-Matrix = npt.NDArray[np.float64]
 Fill = float | Literal["median"]
 """What lies outside the image: a pixel value, or the median of each channel."""
 
@@ -29,14 +29,14 @@ _CV_TYPES = (np.uint8, np.int16, np.uint16, np.float32, np.float64)
 _BLOCK = 4096
 
 
-def about(centre: tuple[float, float], linear: npt.ArrayLike, target: tuple[float, float] | None = None) -> Matrix:
+def about(centre: tuple[float, float], linear: npt.ArrayLike, target: tuple[float, float] | None = None) -> Float:
     """The affine map with this 2 x 2 part that takes ``centre`` (x, y) to ``target`` (itself if None)."""
     part = np.asarray(linear, np.float64)
     shift = np.asarray(centre if target is None else target) - part @ np.asarray(centre)
     return np.column_stack([part, shift])
 
 
-def fill_values(image: Pixels, fill: Fill) -> npt.NDArray[np.float64]:
+def fill_values(image: Array, fill: Fill) -> Float:
     """One value per channel."""
     channels = image.shape[2]
     if fill != "median":
@@ -48,7 +48,7 @@ def fill_values(image: Pixels, fill: Fill) -> npt.NDArray[np.float64]:
     return np.median(image[::step, ::step].reshape(-1, channels), axis=0).astype(np.float64)
 
 
-def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
+def resize(image: Array, size: tuple[int, int]) -> Array:
     """Resize to (height, width): averaging when it shrinks, bilinear when it grows; dtype kept."""
     height, width = size
     flag = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
@@ -56,7 +56,7 @@ def resize(image: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def warp(
-    sample: Sample, matrix: Matrix, size: tuple[int, int], fill: Fill = "median", keep_empty: bool = False
+    sample: Sample, matrix: Float, size: tuple[int, int], fill: Fill = "median", keep_empty: bool = False
 ) -> Sample:
     """Warp image and instances onto a canvas of ``size`` (height, width)."""
     if abs(np.linalg.det(matrix[:, :2])) < 1e-9:
@@ -65,12 +65,12 @@ def warp(
     return Sample(image, moved(sample.instances, warp_masks(sample.instances.masks, matrix, size), keep_empty))
 
 
-def warp_pixels(image: Pixels, matrix: Matrix, size: tuple[int, int], fill: Fill = "median") -> Pixels:
+def warp_pixels(image: Array, matrix: Float, size: tuple[int, int], fill: Fill = "median") -> Array:
     """Warp pixels alone: bilinear; averaged over the source pixels first where it shrinks by 2 or more."""
     values = fill_values(image, fill)
     shrink = int(1.0 / np.sqrt(abs(np.linalg.det(matrix[:, :2]))) + 1e-6)
 
-    def block(part: Pixels, local: Matrix, out: tuple[int, int]) -> Pixels:
+    def block(part: Array, local: Float, out: tuple[int, int]) -> Array:
         if shrink >= 2 and part.size:
             height, width = (max(1, side // shrink) for side in part.shape[:2])
             local = local @ np.diag([part.shape[1] / width, part.shape[0] / height, 1.0])
@@ -80,7 +80,7 @@ def warp_pixels(image: Pixels, matrix: Matrix, size: tuple[int, int], fill: Fill
     return _in_blocks(image, matrix, size, values, block)
 
 
-def warp_masks(masks: Masks, matrix: Matrix, size: tuple[int, int]) -> Masks:
+def warp_masks(masks: Masks, matrix: Float, size: tuple[int, int]) -> Masks:
     """Warp masks: each output pixel belongs to what lies under its centre. Masks that vanish stay, empty."""
     inverse = _inverse(matrix)
     x0, y0, x1, y1 = _window(inverse, (0, 0, size[1], size[0]), masks.size)
@@ -91,16 +91,16 @@ def warp_masks(masks: Masks, matrix: Matrix, size: tuple[int, int]) -> Masks:
     local[:, 2] += matrix[:, :2] @ (x0, y0)
     nothing = np.zeros(1)
 
-    def block(part: Pixels, inner: Matrix, out: tuple[int, int]) -> Pixels:
+    def block(part: Array, inner: Float, out: tuple[int, int]) -> Array:
         return _warp_cv(part, inner, out, cv2.INTER_NEAREST, nothing)
 
-    def change(layer: npt.NDArray[np.int32]) -> Pixels:
+    def change(layer: Int32) -> Array:
         return _in_blocks(layer[:, :, None], local, size, nothing, block)[:, :, 0]
 
     return on_layers(near, change, size)
 
 
-def on_layers(masks: Masks, change: Callable[[npt.NDArray[np.int32]], Pixels], size: tuple[int, int]) -> Masks:
+def on_layers(masks: Masks, change: Callable[[Int32], Array], size: tuple[int, int]) -> Masks:
     """Apply ``change`` to each layer of the masks (value i + 1 for mask i) and gather them again, in order."""
     gone = Masks.empty(size, 1)
     found, values = [gone], [np.zeros(1, np.int64)]
@@ -115,12 +115,12 @@ def on_layers(masks: Masks, change: Callable[[npt.NDArray[np.int32]], Pixels], s
     return Masks.concatenate(found)[where[1:]]
 
 
-def _inverse(matrix: Matrix) -> Matrix:
+def _inverse(matrix: Float) -> Float:
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
 
 
-def _window(inverse: Matrix, block: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _window(inverse: Float, block: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The part (x0, y0, x1, y1) of a source of ``size`` that an output block reads, two pixels of margin included."""
     bx0, by0, bx1, by1 = block
     corners = inverse @ np.array([[bx0, bx1, bx0, bx1], [by0, by0, by1, by1], [1, 1, 1, 1]], np.float64)
@@ -130,12 +130,12 @@ def _window(inverse: Matrix, block: tuple[int, int, int, int], size: tuple[int, 
 
 
 def _in_blocks(
-    source: Pixels,
-    matrix: Matrix,
+    source: Array,
+    matrix: Float,
     size: tuple[int, int],
-    values: npt.NDArray[np.float64],
-    warp_block: Callable[[Pixels, Matrix, tuple[int, int]], Pixels],
-) -> Pixels:
+    values: Float,
+    warp_block: Callable[[Array, Float, tuple[int, int]], Array],
+) -> Array:
     """Fill the output block by block, each from the window of the source that it reads."""
     inverse = _inverse(matrix)
     height, width = size
@@ -155,7 +155,7 @@ def _in_blocks(
     return output
 
 
-def _warp_cv(part: Pixels, matrix: Matrix, size: tuple[int, int], flag: int, values: npt.NDArray[np.float64]) -> Pixels:
+def _warp_cv(part: Array, matrix: Float, size: tuple[int, int], flag: int, values: Float) -> Array:
     # cv2 puts pixel centres at integers
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
@@ -170,7 +170,7 @@ def _warp_cv(part: Pixels, matrix: Matrix, size: tuple[int, int], flag: int, val
     return np.asarray(result).reshape(size[0], size[1], part.shape[2])
 
 
-def _by_channels(image: Pixels, change: Callable[[Pixels, slice], Any]) -> Pixels:
+def _by_channels(image: Array, change: Callable[[Array, slice], Any]) -> Array:
     """Apply a cv2 function that takes at most four channels of the dtypes it knows."""
     known = image.dtype.type in _CV_TYPES
     work = image if known else image.astype(np.float64)

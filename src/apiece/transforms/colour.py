@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.errors import ConfigError
-from apiece.transforms._sample import Pixels, Sample, check_range, check_share, in_float
+from apiece.transforms._sample import Sample, check_range, check_share, in_float
 
 __all__ = ["Blur", "ColourJitter", "Invert", "Noise"]
 
-Floats = npt.NDArray[Any]
 ValueRange = tuple[float, float] | None
 
 
@@ -61,7 +59,7 @@ class ColourJitter:
         brightness = rng.uniform(-self.brightness, self.brightness)
         cast = np.exp(rng.uniform(-1, 1, channels) * np.log1p(self.cast)) if channels > 1 else np.ones(1)
 
-        def change(x: Floats) -> Floats:
+        def change(x: Array) -> Array:
             low, high = _range(x, self.value_range)
             x = (x - low) / (high - low)
             if gamma != 1.0:
@@ -99,7 +97,7 @@ class Invert:
         if rng.random() >= self.p or not sample.image.size:
             return sample
 
-        def change(x: Floats) -> Floats:
+        def change(x: Array) -> Array:
             low, high = _range(x, self.value_range)
             return np.asarray((low + high) - x)
 
@@ -128,7 +126,7 @@ class Blur:
             return sample
         sigma = float(rng.uniform(*self.sigma))
 
-        def change(x: Floats) -> Floats:
+        def change(x: Array) -> Array:
             blurred = cv2.GaussianBlur(np.ascontiguousarray(x), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
             return np.asarray(blurred).reshape(x.shape)
 
@@ -165,9 +163,9 @@ class Noise:
         std, shot = rng.uniform(*self.std), rng.uniform(0.0, self.shot)
         grain = rng.standard_normal(sample.image.shape, np.float32)
 
-        def change(x: Floats) -> Floats:
+        def change(x: Array) -> Array:
             low, high = _range(x, self.value_range)
-            spread: Floats | float = std
+            spread: Array | float = std
             if shot > 0:
                 spread = np.sqrt(std**2 + shot**2 * np.clip((x - low) / (high - low), 0.0, 1.0)).astype(x.dtype)
             return np.asarray(x + grain * (spread * (high - low)))
@@ -175,8 +173,8 @@ class Noise:
         return _with_image(sample, change)
 
 
-def _with_image(sample: Sample, change: Callable[[Floats], Floats]) -> Sample:
-    image: Pixels = in_float(sample.image, change)
+def _with_image(sample: Sample, change: Callable[[Array], Array]) -> Sample:
+    image: Array = in_float(sample.image, change)
     return Sample(image, sample.instances)
 
 
@@ -184,7 +182,7 @@ def _factor(rng: np.random.Generator, strength: float) -> float:
     return float(np.exp(rng.uniform(-1.0, 1.0) * np.log1p(strength)))
 
 
-def _range(x: Floats, value_range: ValueRange) -> tuple[float, float]:
+def _range(x: Array, value_range: ValueRange) -> tuple[float, float]:
     low, high = (float(x.min()), float(x.max())) if value_range is None else value_range
     return low, high if high > low else low + 1.0
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float
 from apiece.errors import ConfigError
 from apiece.transforms._sample import Sample, check_range, check_share, moved
 from apiece.transforms._warp import Fill, about, warp
 from apiece.transforms.geometric import shifted
 
 __all__ = ["AffineCrop", "Crop"]
-
-Point = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class AffineCrop:
         return warp(sample, matrix, self.size, self.fill, self.keep_empty)
 
 
-def _centre(sample: Sample, rng: np.random.Generator, extent: Point, centred: float) -> Point:
+def _centre(sample: Sample, rng: np.random.Generator, extent: Float, centred: float) -> Float:
     """The window's centre (x, y) for a window of ``extent`` (width, height), kept on the image as far as it can be."""
     whole = np.array(sample.image.shape[1::-1], np.float64)
     # where the window is larger than the image, this is the range in which the image stays inside the window

@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from apiece._arrays import Array
 from apiece.errors import ConfigError
-from apiece.transforms._sample import Pixels, Sample, check_range, check_share, moved
+from apiece.transforms._sample import Sample, check_range, check_share, moved
 from apiece.transforms._warp import Fill, about, fill_values, resize, warp, warp_masks
 
 __all__ = ["Flip", "QuarterTurn", "Rotate", "Scale", "Translate"]
@@ -164,7 +165,7 @@ class Translate:
         return Sample(image, moved(sample.instances, masks, self.keep_empty))
 
 
-def shifted(image: Pixels, dx: int, dy: int, size: tuple[int, int], fill: Fill) -> Pixels:
+def shifted(image: Array, dx: int, dy: int, size: tuple[int, int], fill: Fill) -> Array:
     """The image with its top left corner at (dx, dy) of a canvas of ``size`` (height, width)."""
     height, width = size
     output = np.empty((height, width, image.shape[2]), image.dtype)

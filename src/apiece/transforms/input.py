@@ -11,8 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float32
 from apiece.core.image import Image
 from apiece.errors import ConfigError, DataError, ImageError
 from apiece.transforms._warp import resize
@@ -28,7 +28,6 @@ __all__ = [
     "value_limits",
 ]
 
-Pixels = npt.NDArray[Any]
 
 PERCENTILES = (1.0, 99.8)
 _SAMPLE = 1 << 20  # values that percentiles of 32-bit and float images are taken from
@@ -88,7 +87,7 @@ class Frame:
     input_size: tuple[int, int]
 
 
-def match_channels(pixels: Pixels, channels: int) -> Pixels:
+def match_channels(pixels: Array, channels: int) -> Array:
     """The image with as many channels as the model takes, where that loses nothing.
 
     A grey image is repeated for a 3-channel model; an alpha channel that is opaque everywhere is left out; three equal
@@ -132,7 +131,7 @@ def _full(dtype: np.dtype[Any]) -> float | int | bool:
     return np.iinfo(dtype).max if dtype.kind in "ui" else 1
 
 
-def value_limits(pixels: Pixels, spec: ModelInput) -> tuple[float, float]:
+def value_limits(pixels: Array, spec: ModelInput) -> tuple[float, float]:
     """The values of an image that become 0 and 1, as `ModelInput.normalise` says.
 
     Raises
@@ -149,7 +148,7 @@ def value_limits(pixels: Pixels, spec: ModelInput) -> tuple[float, float]:
     return 0.0, float(_full(pixels.dtype))
 
 
-def normalise(pixels: Pixels, spec: ModelInput, limits: tuple[float, float] | None = None) -> npt.NDArray[np.float32]:
+def normalise(pixels: Array, spec: ModelInput, limits: tuple[float, float] | None = None) -> Float32:
     """Scale an image's values for the network, as `ModelInput` says; a new float32 array of the same shape.
 
     ``limits`` become 0 and 1; None takes them from these pixels, see `value_limits`.
@@ -165,7 +164,7 @@ def normalise(pixels: Pixels, spec: ModelInput, limits: tuple[float, float] | No
     return scaled.astype(np.float32, copy=False)
 
 
-def percentile_range(pixels: Pixels) -> tuple[float, float]:
+def percentile_range(pixels: Array) -> tuple[float, float]:
     """The 1st and 99.8th percentile over all channels, as `numpy.percentile` defines them; the second is the larger.
 
     Exact for 8- and 16-bit integers (by histogram) and up to about a million values; beyond, every ``n``-th row and
@@ -184,7 +183,7 @@ def percentile_range(pixels: Pixels) -> tuple[float, float]:
     return low, high if high > low else low + 1.0
 
 
-def _counted_percentiles(pixels: Pixels) -> tuple[float, float]:
+def _counted_percentiles(pixels: Array) -> tuple[float, float]:
     values = np.ascontiguousarray(pixels).reshape(-1)
     bins = int(np.iinfo(pixels.dtype).max) + 1
     counts = np.zeros(bins, np.int64)
@@ -207,7 +206,7 @@ def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
-def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[npt.NDArray[np.float32], Frame]:
+def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, Frame]:
     """An image as the network takes it: float32 (channels, height, width), sides padded with zeros at the bottom and on
     the right to multiples of ``stride``.
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Int
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError
-from apiece.transforms._sample import Pixels, Sample, check_range, check_share, moved
+from apiece.transforms._sample import Sample, check_range, check_share, moved
 from apiece.transforms._warp import Fill, fill_values, on_layers
 from apiece.transforms.crop import Crop
 
@@ -129,14 +129,14 @@ def _joined(parts: list[Instances]) -> Instances:
     first = 0
     alike = []
     for part in parts:
-        ids: npt.NDArray[np.int64] = np.arange(first, first + len(part), dtype=np.int64)
+        ids: Int = np.arange(first, first + len(part), dtype=np.int64)
         first += len(part)
         scores = part.scores if scored else None
         alike.append(part.replace(ids=ids, scores=scores, attributes={k: part.attributes[k] for k in sorted(shared)}))
     return Instances.concatenate(alike)
 
 
-def _blend(below: Pixels, above: Pixels, cover: npt.NDArray[np.bool_], feather: float) -> Pixels:
+def _blend(below: Array, above: Array, cover: Bool, feather: float) -> Array:
     if feather == 0:
         return np.where(cover[:, :, None], above, below)
     alpha = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), feather)[:, :, None]

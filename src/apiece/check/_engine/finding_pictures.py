@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, UInt8
 from apiece.check._engine.open_labels import Source
 from apiece.check._engine.report import Report
 from apiece.check.contract import Finding, Place
@@ -98,7 +98,7 @@ def _picture(ground: Image, instances: Instances, view: _View, report: Report) -
 
 def _within(
     instances: Instances, view: _View, report: Report, window: tuple[int, int, int, int]
-) -> tuple[Masks, npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
+) -> tuple[Masks, UInt8, Bool]:
     """(masks cut to the window, their colours, which of them are in question) of all that reaches into it."""
     x0, y0, x1, y1 = window
     boxes = instances.boxes

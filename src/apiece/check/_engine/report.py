@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
-
+from apiece._arrays import Int
 from apiece.check.contract import LEVELS, Finding, Kind, Level, Place
 from apiece.core.instances import Instances
 
@@ -24,7 +22,7 @@ FailOn = Literal["error", "warning", "note", "never"]
 class Predicted:
     """Those of an image's predictions that findings speak of."""
 
-    positions: npt.NDArray[np.int64]
+    positions: Int
     """(K,) Where each is among the image's predictions."""
     instances: Instances
     """The K predictions."""

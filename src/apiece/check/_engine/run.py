@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.check._engine.families import chosen, load
 from apiece.check._engine.open_labels import HasLabels, Source, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
@@ -128,7 +128,7 @@ class _Reading:
         self.refs = {split: tuple(source.labels.refs) for split, source in sources.items()}
         self.unread: dict[str, dict[int, FormatError]] = {split: {} for split in sources}
         self.instances = dict.fromkeys(sources, 0)
-        self.ids: dict[tuple[str, int], npt.NDArray[np.int64]] = {}
+        self.ids: dict[tuple[str, int], Int] = {}
         self.found: dict[tuple[str, int], Instances] = {}
 
     def __iter__(self) -> Iterator[Labelled]:

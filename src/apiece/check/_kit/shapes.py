@@ -6,17 +6,17 @@ import itertools
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Int, Int32
 from apiece.core.masks import Masks
-from apiece.core.runs import Bool, Int, Keys, expand, offsets_of, owners, segment_sum
+from apiece.core.runs import Keys, expand, offsets_of, owners, segment_sum
 from apiece.ops.hull import hull_columns
 from apiece.ops.overlap import intersections
 
 __all__ = ["bare_on_lines", "bare_pixels", "bridged", "closed", "crossings", "grown", "holes_in", "hulls"]
 
 
-def holes_in(crop: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int32], Int]:
+def holes_in(crop: Bool) -> tuple[Int32, Int]:
     """Holes of one mask drawn in its own box.
 
     Returns

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 
@@ -15,7 +13,7 @@ __all__ = ["differs", "own_boxes", "stated", "with_own"]
 _SHAPES: dict[str, tuple[int, ...]] = {"area": (), "bbox": (4,)}
 
 
-def stated(instances: Instances, name: str) -> npt.NDArray[Any] | None:
+def stated(instances: Instances, name: str) -> Array | None:
     """``area`` (N,) or ``bbox`` (N, 4: x, y, width, height); None where there is none, or none that is numbers."""
     values = instances.attributes.get(name)
     if values is None or values.shape != (len(instances), *_SHAPES[name]) or values.dtype.kind not in "iuf":
@@ -23,14 +21,14 @@ def stated(instances: Instances, name: str) -> npt.NDArray[Any] | None:
     return values
 
 
-def own_boxes(masks: Masks) -> npt.NDArray[np.float64]:
+def own_boxes(masks: Masks) -> Float:
     """The masks' boxes as COCO writes them: x, y, width, height."""
     boxes = masks.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes
 
 
-def differs(instances: Instances) -> npt.NDArray[np.bool_]:
+def differs(instances: Instances) -> Bool:
     """(N,) Whether another area or box is stated than the mask has."""
     other = np.zeros(len(instances), bool)
     for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):
@@ -40,7 +38,7 @@ def differs(instances: Instances) -> npt.NDArray[np.bool_]:
     return other
 
 
-def with_own(instances: Instances, chosen: npt.NDArray[np.int64]) -> Instances:
+def with_own(instances: Instances, chosen: Int) -> Instances:
     """With the masks' own area and box stated for the ``chosen``; an attribute that then says no more is left out."""
     attributes = dict(instances.attributes)
     for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):

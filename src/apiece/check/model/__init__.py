@@ -15,17 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.check.model._coverage import Coverage, Whole, coverage_of, join
 from apiece.check.model._score_meaning import ENOUGH, MATCH, Trust, best_of_each, trust_of
 
 __all__ = ["CHECK"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 LIKELY = 0.5
 """Least chance of being right that is reported."""

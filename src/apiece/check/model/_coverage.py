@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Float32, Int
 from apiece.check.contract import Labelled, Place
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -19,9 +19,6 @@ from apiece.ops.perimeter import crofton
 
 __all__ = ["Coverage", "Side", "Whole", "coverage_of", "join"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _TRACE = 0.1
 """Share of the smaller mask from which an overlap is kept."""
@@ -55,7 +52,7 @@ class Side:
     label: Int
     area: Float
     perimeter: Float
-    box: npt.NDArray[np.float32]
+    box: Float32
     seen: Float
     score: Float
     alone: Bool
@@ -158,9 +155,7 @@ class Whole:
         """Whether the two of each pair are of one class."""
         return np.asarray(self.labels.label[self.label] == self.predictions.label[self.predicted])
 
-    def place(
-        self, labels: Sequence[int], box: npt.NDArray[np.float32] | None = None, image: int | None = None
-    ) -> Place:
+    def place(self, labels: Sequence[int], box: Float32 | None = None, image: int | None = None) -> Place:
         """Where these labels are, or where ``box`` is on an image."""
         where = self.images[int(self.label_image[labels[0]]) if image is None else image].place
         if box is None:

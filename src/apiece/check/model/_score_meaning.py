@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import isotonic_regression
 
+from apiece._arrays import Bool, Float, Int
 from apiece.check.model._coverage import Whole
 
 __all__ = ["ENOUGH", "MATCH", "Trust", "best_of_each", "trust_of"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 MATCH = 0.5
 """IoU from which a prediction and a label are of the same object."""

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Float32, Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, Places, SetFacts, Settings
 from apiece.check.outline._shapes import OFFSETS, edges, outlines
-from apiece.core.runs import Int
 
 __all__ = ["CHECK"]
 
@@ -34,8 +33,6 @@ LEAN = 0.3
 BULGES = (0.1, 0.16, 0.22)
 """How far a round object bulges beyond the sides of a polygon, as a share of a side: 8, 5 and 4 corners on a circle."""
 
-Float = npt.NDArray[np.float64]
-Short = npt.NDArray[np.float32]
 _CHUNK = 1 << 14
 """Points compared at once: 24 moves of every point are many numbers."""
 _TURNS = np.arange(8) * (np.pi / 4)
@@ -48,12 +45,12 @@ class _Kept:
     moved by each shift, and bulged; standard errors of the difference to the outline as drawn; corners; its place."""
 
     label: Int
-    grown: Short
-    grown_error: Short
-    moved: Short
-    moved_error: Short
-    bulged: Short
-    bulged_error: Short
+    grown: Float32
+    grown_error: Float32
+    moved: Float32
+    moved_error: Float32
+    bulged: Float32
+    bulged_error: Float32
     corners: Int
     places: Places
 
@@ -102,7 +99,7 @@ def _chunks(cuts: Int) -> list[int]:
     return np.unique(np.append(bounds, len(cuts) - 1)).tolist()
 
 
-def _compared(strength: Float, normal: Float, arc: Short, starts: Int) -> tuple[Short, ...]:
+def _compared(strength: Float, normal: Float, arc: Float32, starts: Int) -> tuple[Float32, ...]:
     """`_mean` of the outlines of some masks, grown, moved and bulged."""
     drawn = strength[:, [len(OFFSETS) // 2]]
     count = np.diff(np.append(starts, len(strength)))
@@ -124,7 +121,7 @@ def _at(strength: Float, offset: Float) -> Float:
     return np.where(np.abs(offset) <= middle, value, 0.0)
 
 
-def _mean(values: Float, drawn: Float, starts: Int) -> tuple[Short, Short]:
+def _mean(values: Float, drawn: Float, starts: Int) -> tuple[Float32, Float32]:
     """(mean over each mask's points, standard error of the mean difference to the outline as drawn): (masks, H)."""
     count = np.diff(np.append(starts, len(values)))[:, None]
     mean = np.add.reduceat(values, starts) / count

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float, Float32, Int, Int32
 from apiece.core.masks import Masks
-from apiece.core.runs import Int
 
 __all__ = ["OFFSETS", "Outlines", "edges", "outlines"]
 
-Float = npt.NDArray[np.float32]
 
 REACH = 6
 """Pixels to either side of an outline that are looked at."""
@@ -38,11 +35,11 @@ class Outlines:
 
     owner: Int
     """int64 (P,): the mask, ascending."""
-    point: Float
+    point: Float32
     """float32 (P, 2): x, y on the edge of the outermost pixels."""
-    normal: Float
+    normal: Float32
     """float32 (P, 2): unit vectors that point out of the mask."""
-    arc: Float
+    arc: Float32
     """float32 (P,): 4 u (1 - u) times the side's length, u from 0 to 1 along the side of the polygon that stands for
     the outline; a multiple of it is how far a round object bulges beyond a coarse polygon."""
     corners: Int
@@ -84,7 +81,7 @@ def outlines(masks: Masks) -> Outlines:
     )
 
 
-def _normals(ring: npt.NDArray[np.int32], places: Int) -> npt.NDArray[np.float64]:
+def _normals(ring: Int32, places: Int) -> Float:
     """Outward unit normals, from the chord between the points some way before and after."""
     step = int(np.clip(len(ring) // 16, 2, 5))
     along = (ring[(places + step) % len(ring)] - ring[places - step]).astype(np.float64)
@@ -96,7 +93,7 @@ def _normals(ring: npt.NDArray[np.int32], places: Int) -> npt.NDArray[np.float64
     return turned / np.maximum(np.hypot(*turned.T), 1e-9)[:, None]
 
 
-def _arcs(ring: npt.NDArray[np.int32], places: Int) -> tuple[npt.NDArray[np.float64], int]:
+def _arcs(ring: Int32, places: Int) -> tuple[Float, int]:
     """`Outlines.arc` at these places, and the number of corners; zeros where there are more than `SIDES`."""
     corners = cv2.approxPolyDP(ring, CORNER, True).reshape(-1, 2)
     if not 3 <= len(corners) <= SIDES:
@@ -113,7 +110,7 @@ def _arcs(ring: npt.NDArray[np.int32], places: Int) -> tuple[npt.NDArray[np.floa
     return 4 * u * (1 - u) * length, len(corners)
 
 
-def edges(pixels: npt.NDArray[Any], found: Outlines) -> npt.NDArray[np.float64]:
+def edges(pixels: Array, found: Outlines) -> Float:
     """Edge strength at each point and each of `OFFSETS` along its normal: float64 (P, 13), 0 to 1.
 
     The derivative along the normal, in the channel where the gradient is steepest, over the steepest one at that point;
@@ -138,9 +135,9 @@ def edges(pixels: npt.NDArray[Any], found: Outlines) -> npt.NDArray[np.float64]:
     return strength / (strength.max(1, keepdims=True) + 3 * noise)
 
 
-def _gradient(pixels: npt.NDArray[Any]) -> tuple[Float, Float]:
+def _gradient(pixels: Array) -> tuple[Float32, Float32]:
     """x and y derivative of the blurred image, of each pixel's steepest channel: float32 (height, width)."""
-    best: tuple[Float, Float] | None = None
+    best: tuple[Float32, Float32] | None = None
     for c in range(pixels.shape[2]):
         channel = cv2.GaussianBlur(np.ascontiguousarray(pixels[:, :, c], np.float32), (0, 0), BLUR)
         gx, gy = cv2.Sobel(channel, cv2.CV_32F, 1, 0, ksize=3), cv2.Sobel(channel, cv2.CV_32F, 0, 1, ksize=3)

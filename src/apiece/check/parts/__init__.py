@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.check._kit.shapes import bare_pixels, grown, hulls
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.check.parts._links import Links, diameter, linked
 from apiece.check.parts._span import Limit, Spans, limits, sample, together
 from apiece.core.masks import Masks
-from apiece.core.runs import Int
 from apiece.ops.overlap import intersections
 from apiece.ops.parts import parts_of
 
@@ -38,8 +37,6 @@ SUNK = 0.25
 """Most of a piece that lies within the neighbour's hull; what is sunk deeper lies on top of it, and hides it."""
 NOTCH = 0.25
 """Most hollow that a piece may add to the neighbour's, as a share of the piece's pixels."""
-
-Float = npt.NDArray[np.float64]
 
 
 # ---------------------------------------------------------------- several parts

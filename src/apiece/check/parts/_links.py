@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.check._kit.shapes import bare_on_lines, crossings
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import Bool, Int
 from apiece.ops.parts import parts_of
 
 __all__ = ["Links", "diameter", "linked"]
@@ -27,8 +26,6 @@ NEAR = 5.0
 SLIT = (7.0, 0.5)
 """Least length of the open slit between torn parts, in pixels and in diameters of the smaller one: what another object
 parts comes as near as that at a corner only."""
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

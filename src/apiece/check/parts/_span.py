@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.check._kit.shapes import bare_pixels, bridged, closed, grown, hulls
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import Int
 
 __all__ = ["Limit", "Spans", "limits", "sample", "together"]
 
@@ -23,8 +22,6 @@ TURNS = 16
 """Directions in which a mask's width is taken."""
 HIGH = 0.99
 """Quantile over the masks of a class that is its limit: some of these hold a mistake themselves."""
-
-Float = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

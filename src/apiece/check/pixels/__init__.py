@@ -20,17 +20,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import KDTree
 from scipy.stats import chi2
 
+from apiece._arrays import Float, Float32, Int, Int32
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.check.pixels._pixel_features import FEATURES, features_of
 
 __all__ = ["CHECK"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 MANY = 100
 """Fewest instances of a class that say what is usual for it."""
@@ -53,10 +51,10 @@ class _Seen:
     """What is kept of an image: a row for each instance that can be judged."""
 
     place: Place
-    row: npt.NDArray[np.int32]
-    label: npt.NDArray[np.int32]
-    boxes: npt.NDArray[np.float32]
-    features: npt.NDArray[np.float32]
+    row: Int32
+    label: Int32
+    boxes: Float32
+    features: Float32
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Seen | None:

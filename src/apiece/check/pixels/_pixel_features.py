@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Float32
 from apiece.core.image import Image
 from apiece.core.masks import Masks
 from apiece.core.runs import segment_sum
 
 __all__ = ["FEATURES", "features_of"]
 
-Float = npt.NDArray[np.float64]
 
 FEATURES = (
     "brightness",
@@ -30,7 +29,7 @@ _MARGIN = 0.5
 """How far the surroundings reach beyond the box, in shares of its sides."""
 
 
-def features_of(image: Image, masks: Masks) -> npt.NDArray[np.float32]:
+def features_of(image: Image, masks: Masks) -> Float32:
     """One row of `FEATURES` for each mask: float32 (N, 6); NaN for an empty mask.
 
     The image is stretched to 0 and 1 from its 1st to its 99.8th percentile, or further where the masks are darker or
@@ -57,7 +56,7 @@ def features_of(image: Image, masks: Masks) -> npt.NDArray[np.float32]:
     return np.stack(columns, 1).astype(np.float32)
 
 
-def _stretched(image: Image, masks: Masks) -> list[npt.NDArray[np.float32]]:
+def _stretched(image: Image, masks: Masks) -> list[Float32]:
     """The first three channels, or the first of one or two."""
     shown = range(3 if image.channels >= 3 else 1)
     channels = [image.pixels[:, :, c].astype(np.float32) for c in shown]
@@ -74,11 +73,11 @@ def _stretched(image: Image, masks: Masks) -> list[npt.NDArray[np.float32]]:
     return [(plane - np.float32(low)) * scale for plane in channels]
 
 
-def _step(plane: npt.NDArray[np.float32]) -> int:
+def _step(plane: Float32) -> int:
     return max(int(np.sqrt(plane.size / 1e5)), 1)  # a hundred thousand pixels tell the percentiles
 
 
-def _sums(plane: npt.NDArray[np.float32], masks: Masks) -> Float:
+def _sums(plane: Float32, masks: Masks) -> Float:
     """Sum of a plane over each mask: run by run, from the sums over all that lies above and to the left."""
     whole = cv2.integral(plane, sdepth=cv2.CV_64F)
     x, y0, y1 = masks.x, masks.y0, masks.y1
@@ -86,7 +85,7 @@ def _sums(plane: npt.NDArray[np.float32], masks: Masks) -> Float:
     return np.asarray(segment_sum(run, masks.offsets))
 
 
-def _around(grey: npt.NDArray[np.float32], masks: Masks) -> Float:
+def _around(grey: Float32, masks: Masks) -> Float:
     """Mean of the pixels of no mask around each one; of the whole image's where there are none."""
     free = np.ones(grey.shape, np.uint8)
     free[masks.union().to_dense()[0]] = 0

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
+from apiece._arrays import Bool, Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -19,7 +19,6 @@ from apiece.ops.overlap import intersections
 
 __all__ = ["guarded"]
 
-Rows = npt.NDArray[np.int64]
 _NAMED = 8  # instances named in a message
 
 
@@ -27,11 +26,11 @@ _NAMED = 8  # instances named in a message
 class _Check:
     """One thing a format may be unable to hold."""
 
-    find: Callable[[Instances, Holds], Rows]
+    find: Callable[[Instances, Holds], Int]
     """Rows that would lose something."""
     problem: str
     """What is there that cannot be held."""
-    repair: Callable[[Instances, Rows], Instances]
+    repair: Callable[[Instances, Int], Instances]
     """The instances without it."""
     outcome: str
     """What the repair did."""
@@ -62,7 +61,7 @@ def guarded(
         yield ref, instances
 
 
-def _name(ref: ImageRef, instances: Instances, rows: Rows) -> str:
+def _name(ref: ImageRef, instances: Instances, rows: Int) -> str:
     by_id = instances.ids is not None
     values = (rows if instances.ids is None else instances.ids[rows])[:_NAMED].tolist()
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
@@ -73,23 +72,23 @@ def _name(ref: ImageRef, instances: Instances, rows: Rows) -> str:
 _NONE = np.zeros(0, np.int64)
 
 
-def _all(instances: Instances, when: bool) -> Rows:
+def _all(instances: Instances, when: bool) -> Int:
     return np.arange(len(instances)) if when else _NONE
 
 
-def _without(instances: Instances, rows: Rows) -> Instances:
+def _without(instances: Instances, rows: Int) -> Instances:
     keep = np.ones(len(instances), bool)
     keep[rows] = False
     return instances[keep]
 
 
-def _beyond(instances: Instances, holds: Holds) -> Rows:
+def _beyond(instances: Instances, holds: Holds) -> Int:
     """The smallest of too many."""
     excess = 0 if holds.most is None else max(0, len(instances) - holds.most)
     return np.sort(np.argsort(instances.masks.area, kind="stable")[:excess])
 
 
-def _overlapping(instances: Instances, holds: Holds) -> Rows:
+def _overlapping(instances: Instances, holds: Holds) -> Int:
     masks = instances.masks
     if holds.overlap or len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
         return _NONE
@@ -97,7 +96,7 @@ def _overlapping(instances: Instances, holds: Holds) -> Rows:
     return np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]).astype(np.int64)
 
 
-def _flatten(instances: Instances, rows: Rows) -> Instances:
+def _flatten(instances: Instances, rows: Int) -> Instances:
     """Each contested pixel to the smallest of its masks; masks left without a pixel stay, empty."""
     values = np.arange(1, len(instances) + 1)
     painted = Masks.from_label_map(order := instances.masks.to_label_map(values, np.int32, overlap="smallest"))
@@ -113,8 +112,8 @@ def _replace_masks(instances: Instances, masks: Masks) -> Instances:
     return instances.replace(masks=masks, attributes=kept)
 
 
-def _redrawn(draw: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]) -> Callable[[Instances, Rows], Instances]:
-    def repair(instances: Instances, rows: Rows) -> Instances:
+def _redrawn(draw: Callable[[Bool], Bool]) -> Callable[[Instances, Int], Instances]:
+    def repair(instances: Instances, rows: Int) -> Instances:
         crops, corners = instances.masks[rows].to_crops()
         drawn = Masks.from_crops([draw(crop) for crop in crops], corners, instances.size)
         where = np.arange(len(instances))
@@ -124,16 +123,16 @@ def _redrawn(draw: Callable[[npt.NDArray[np.bool_]], npt.NDArray[np.bool_]]) -> 
     return repair
 
 
-def _largest_part(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _largest_part(mask: Bool) -> Bool:
     labels, _ = ndimage.label(mask)
     return np.asarray(labels == np.bincount(labels[mask]).argmax())
 
 
-def _filled(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+def _filled(mask: Bool) -> Bool:
     return np.asarray(ndimage.binary_fill_holes(mask))
 
 
-def _wrong_ids(instances: Instances, holds: Holds) -> Rows:
+def _wrong_ids(instances: Instances, holds: Holds) -> Int:
     if instances.ids is None or not holds.ids or holds.id_range is None:
         return _NONE
     low, high = holds.id_range

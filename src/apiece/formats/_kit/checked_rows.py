@@ -13,16 +13,14 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Int
 from apiece.errors import FormatError
-from apiece.formats._kit.columns import Column
 from apiece.formats._kit.strict_json import kind_of
 from apiece.formats.contract import OnBad, refuse
 
 __all__ = ["Checker", "Row", "has_constants", "sifted"]
 
-Int = npt.NDArray[np.int64]
 Row = dict[str, Any]
 Reason = Callable[[int], str]
 Made = TypeVar("Made")
@@ -59,7 +57,7 @@ class Checker:
         """The error of one row."""
         return FormatError(self.path, f"{self.where(index)}{'.' + name if name else ''}: {reason}")
 
-    def refuse(self, bad: Iterable[int] | npt.NDArray[np.bool_], name: str, reason: Reason) -> None:
+    def refuse(self, bad: Iterable[int] | Bool, name: str, reason: Reason) -> None:
         """Stop the pass if there are bad rows, given by number or by a flag each."""
         rows = np.flatnonzero(bad).tolist() if isinstance(bad, np.ndarray) else list(bad)
         if rows:
@@ -98,7 +96,7 @@ class Checker:
         twice = [i for i, value in enumerate(values) if seen.setdefault(value, i) != i]
         self.stop(twice, name, lambda i: f"{values[i]!r} is used twice; {self.where(seen[values[i]])} has it too")
 
-    def finite(self, columns: dict[str, Column]) -> None:
+    def finite(self, columns: dict[str, Array]) -> None:
         """No NaN and no infinity in columns of numbers."""
         for name, values in columns.items():
             if values.dtype.kind == "f":

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
@@ -16,7 +16,6 @@ from apiece.formats._kit.entries import is_int64
 
 __all__ = ["Values", "instances_of", "numbers_of"]
 
-Int = npt.NDArray[np.int64]
 PER_CLASS = 1000
 _HIGHEST_CLASS = 64  # 64999 is the last whole thousand below 65536
 
@@ -96,9 +95,7 @@ class Values:
                 f"image {ref.name!r}: holds {PER_CLASS} objects of one class, and of {name!r} are {count.max()}",
             )
 
-    def _check(
-        self, ref: ImageRef, instances: Instances, values: Int, number: Int, crowd: npt.NDArray[np.bool_]
-    ) -> None:
+    def _check(self, ref: ImageRef, instances: Instances, values: Int, number: Int, crowd: Bool) -> None:
         over = ~crowd & (values // PER_CLASS != number)
         if over.any():
             name = instances.classes[int(instances.labels[int(np.argmax(over))])]
@@ -127,7 +124,7 @@ def _within(number: Int) -> Int:
 
 
 def instances_of(
-    array: npt.NDArray[Any],
+    array: Array,
     numbers: Mapping[int, int],
     classes: tuple[str, ...],
     note: Mapping[str, Any],

@@ -8,8 +8,8 @@ from itertools import chain
 from typing import Any, NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int, UInt8
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
 from apiece.formats._kit.checked_rows import Checker
@@ -17,7 +17,6 @@ from apiece.formats._kit.strict_json import kind_of
 
 __all__ = ["Segments"]
 
-Int = npt.NDArray[np.int64]
 _KEY = "segmentation"
 POLYGON, PACKED, COUNTS = 0, 1, 2
 
@@ -28,7 +27,7 @@ def _offsets(lengths: Any, count: int) -> Int:
     return offsets
 
 
-def _numbers(lists: list[list[Any]], dtype: type, total: int) -> npt.NDArray[Any] | None:
+def _numbers(lists: list[list[Any]], dtype: type, total: int) -> Array | None:
     """All entries of several lists, or None if one is no number that the dtype holds."""
     if set(map(type, chain.from_iterable(lists))) - ({int} if dtype is np.int64 else {int, float}):
         return None
@@ -42,7 +41,7 @@ def _numbers(lists: list[list[Any]], dtype: type, total: int) -> npt.NDArray[Any
 class Segments:
     """The segmentations of N annotations."""
 
-    kind: npt.NDArray[np.uint8]
+    kind: UInt8
     """POLYGON, PACKED (compressed RLE) or COUNTS (plain RLE) of each."""
     place: Int
     """Position of each among those of its kind."""
@@ -52,7 +51,7 @@ class Segments:
     counts: Int
     """All plain counts."""
     count_offsets: Int
-    points: npt.NDArray[np.float64]
+    points: Float
     """All coordinates of all polygons: x, y, x, y ..."""
     ring_offsets: Int
     """Where each polygon's coordinates begin and end."""
@@ -118,7 +117,7 @@ class Segments:
         back[np.append(np.flatnonzero(polygon), np.flatnonzero(~polygon))] = np.arange(len(rows))
         return both[back]
 
-    def extents(self) -> tuple[Int, npt.NDArray[np.float64]]:
+    def extents(self) -> tuple[Int, Float]:
         """The annotations that are polygons, and the boxes x0, y0, x1, y1 of their points, (K, 4)."""
         rows = np.flatnonzero(self.kind == POLYGON)
         starts = self.ring_offsets[self.part_offsets[self.place[rows]]]
@@ -149,7 +148,7 @@ class Segments:
             for a, b, is_text in zip(begin.tolist(), end.tolist(), packed.tolist(), strict=True)
         ]
 
-    def _rings(self, rows: Int) -> list[list[npt.NDArray[np.float64]]]:
+    def _rings(self, rows: Int) -> list[list[Float]]:
         place = self.place[rows]
         cuts = self.ring_offsets
         first, last = self.part_offsets[place].tolist(), self.part_offsets[place + 1].tolist()
@@ -201,7 +200,7 @@ def _join(texts: list[str], rows: Int, check: Checker) -> bytes:
         check.stop(bad.tolist(), _KEY, lambda i: "RLE counts hold a character that no RLE has")
 
 
-def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[npt.NDArray[np.float64], Int, Int]:
+def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[Float, Int, Int]:
     """(coordinates, offsets of polygons, offsets of annotations)."""
     parts = list(chain.from_iterable(given))
     if set(map(type, parts)) - {list}:
@@ -211,7 +210,7 @@ def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[npt.NDArray[
     rings = _offsets(map(len, parts), len(parts))
     lengths = np.diff(rings)
 
-    def refuse(bad: npt.NDArray[np.bool_], reason: Callable[[int], str]) -> None:
+    def refuse(bad: Bool, reason: Callable[[int], str]) -> None:
         """The annotations of bad parts; each says its first."""
         wrong = np.flatnonzero(bad)
         owner, first = np.unique(np.searchsorted(part_offsets, wrong, "right") - 1, return_index=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, has_constants, sifted
 from apiece.formats._kit.coco_segments import Segments
-from apiece.formats._kit.columns import Column, table
+from apiece.formats._kit.columns import table
 from apiece.formats._kit.files import inside
 from apiece.formats._kit.strict_json import kind_of, load_json
 from apiece.formats.contract import OnBad
@@ -37,7 +37,6 @@ __all__ = [
     "without_images",
 ]
 
-Int = npt.NDArray[np.int64]
 _MAX_SIDE = 1 << 18
 _LARGEST = sys.float_info.max
 _ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")
@@ -48,11 +47,11 @@ class Images:
     """The ``images`` of a file, in file order."""
 
     ids: tuple[int | str, ...]
-    names: Column
+    names: Array
     """StringDType."""
     sizes: Int
     """(M, 2): height, width."""
-    extras: dict[str, Column]
+    extras: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -63,15 +62,15 @@ class Annotations:
     ids: Int
     instance_ids: Int | None
     """Ids that the writer kept apart because several images used the same ones; -1 is no marker, ``kept`` is."""
-    kept: npt.NDArray[np.bool_] | None
-    crowd: npt.NDArray[np.bool_]
-    area: npt.NDArray[np.float64] | None
+    kept: Bool | None
+    crowd: Bool
+    area: Float | None
     """NaN where the file says none."""
-    bbox: npt.NDArray[np.float64] | None
+    bbox: Float | None
     """(N, 4) x, y, width, height."""
-    scores: npt.NDArray[np.float64] | None
+    scores: Float | None
     segments: Segments
-    extras: dict[str, Column]
+    extras: dict[str, Array]
     order: Int
     """File positions, grouped by image."""
     offsets: Int
@@ -251,7 +250,7 @@ def read_annotations(
     return sifted(check, rows, build, on_bad)
 
 
-def flags(check: Checker, rows: list[Row], name: str) -> npt.NDArray[np.bool_]:
+def flags(check: Checker, rows: list[Row], name: str) -> Bool:
     """A value of 0 or 1 of each row; 0 where there is none."""
     values = [row.get(name, 0) for row in rows]
     if set(map(type, values)) - {int, bool} or set(values) - {0, 1}:
@@ -260,7 +259,7 @@ def flags(check: Checker, rows: list[Row], name: str) -> npt.NDArray[np.bool_]:
     return np.array(values, bool)
 
 
-def _kept_ids(check: Checker, rows: list[Row]) -> tuple[Int | None, npt.NDArray[np.bool_] | None]:
+def _kept_ids(check: Checker, rows: list[Row]) -> tuple[Int | None, Bool | None]:
     kept = np.fromiter(("apiece_id" in row for row in rows), bool, len(rows))
     if not kept.any():
         return None, None
@@ -270,7 +269,7 @@ def _kept_ids(check: Checker, rows: list[Row]) -> tuple[Int | None, npt.NDArray[
     return check.int64(given, "apiece_id"), kept
 
 
-def numbers(check: Checker, rows: list[Row], name: str, width: int) -> npt.NDArray[np.float64] | None:
+def numbers(check: Checker, rows: list[Row], name: str, width: int) -> Float | None:
     """(N,) or (N, width) float64, NaN where the file says nothing; None if it never does."""
     given = [row.get(name) for row in rows]
     empty = [v is None or v == [] for v in given]
@@ -299,7 +298,7 @@ def _is_row(value: Any, width: int) -> bool:
     return type(value) is list and len(value) == width and all(type(v) in (int, float) for v in value)
 
 
-def scores_of(check: Checker, rows: list[Row], needed: bool = False) -> npt.NDArray[np.float64] | None:
+def scores_of(check: Checker, rows: list[Row], needed: bool = False) -> Float | None:
     """The scores, of every row or of none."""
     if not needed and not any("score" in row for row in rows):
         return None

@@ -6,15 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from apiece._arrays import Array, Int
 
 __all__ = ["column", "plain", "table", "take"]
 
-Column = npt.NDArray[Any]
 _TEXT = np.dtypes.StringDType()  # strings of any length, no Python objects: forked workers share them
 
 
-def column(values: Sequence[Any]) -> Column:
+def column(values: Sequence[Any]) -> Array:
     """One array for values that are all integers, numbers, booleans, strings, or lists of numbers of one length.
 
     Anything else stays as it is, in an object array; None stands for a value that is absent.
@@ -41,7 +41,7 @@ def column(values: Sequence[Any]) -> Column:
     return out
 
 
-def take(values: Column, rows: npt.NDArray[np.int64]) -> Column | None:
+def take(values: Array, rows: Int) -> Array | None:
     """The chosen values as an array a person would expect; None if all of them are absent."""
     chosen = values[rows]
     if chosen.dtype == object:
@@ -54,13 +54,13 @@ def take(values: Column, rows: npt.NDArray[np.int64]) -> Column | None:
     return chosen
 
 
-def plain(values: Column, row: int) -> Any:
+def plain(values: Array, row: int) -> Any:
     """One value as a Python object; None if absent."""
     value = values[row]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
-def table(rows: Sequence[Mapping[str, Any]], without: Iterable[str]) -> dict[str, Column]:
+def table(rows: Sequence[Mapping[str, Any]], without: Iterable[str]) -> dict[str, Array]:
     """A column for every key that occurs in ``rows``, but those ``without``."""
     keys = dict.fromkeys(key for row in rows for key in row)
     for key in without:

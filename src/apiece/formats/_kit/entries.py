@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -39,8 +39,7 @@ __all__ = [
     "whole",
 ]
 
-Points = npt.NDArray[np.float64]
-Part = list[Points]
+Part = list[Float]
 """One outline and its holes, each (K, 2) x, y in pixels."""
 _PASSAGES = 1 << 24  # edges times columns rasterised together
 _TINY, _FAR = 1e-9, 1e100  # pixels: what is smaller or further away overflows on the way, and changes no mask
@@ -62,7 +61,7 @@ class Entry:
     where: str
     """Line or key, for messages."""
     label: int
-    shape: list[Part] | tuple[npt.NDArray[np.bool_], tuple[int, int]] | dict[str, Any] | Masks
+    shape: list[Part] | tuple[Bool, tuple[int, int]] | dict[str, Any] | Masks
     """Parts with holes; a crop and the x, y of its corner; COCO RLE, or by rows; or a set of one mask."""
     id: int | None = None
     score: float | None = None
@@ -163,7 +162,7 @@ def whole(text: str | None, name: str) -> int:
     return found
 
 
-def ring(points: Any, size: tuple[int, int] | None, name: str = "polygon") -> Points:
+def ring(points: Any, size: tuple[int, int] | None, name: str = "polygon") -> Float:
     """A list of x, y pairs, or an array, as a ring: at least 3 points, finite, inside the image of ``size``.
 
     ``size`` None is for formats whose rule is to cut what lies outside.
@@ -189,7 +188,7 @@ def ring(points: Any, size: tuple[int, int] | None, name: str = "polygon") -> Po
 _NUMBER = (int, float)
 
 
-def _check_inside(points: Points, size: tuple[int, int], name: str) -> None:
+def _check_inside(points: Float, size: tuple[int, int], name: str) -> None:
     outside = (points < -_SLACK).any(1) | (points > np.array([size[1], size[0]]) + _SLACK).any(1)
     if outside.any():
         x, y = points[int(np.argmax(outside))].tolist()
@@ -289,7 +288,7 @@ def _instances(entries: list[Entry], masks: Masks, classes: tuple[str, ...]) -> 
     )
 
 
-def _ids(entries: list[Entry]) -> npt.NDArray[np.int64] | None:
+def _ids(entries: list[Entry]) -> Int | None:
     """Each entry's own id; those without one get numbers beyond the others where there are any, or none has one."""
     own = {e.id for e in entries if e.id is not None}
     if not own:
@@ -322,7 +321,7 @@ def _cost(shape: Any, size: tuple[int, int]) -> int:
     return 1 << 10
 
 
-def _passages(points: Points, size: tuple[int, int]) -> int:
+def _passages(points: Float, size: tuple[int, int]) -> int:
     if len(points) < 64:
         return len(points) * 64
     x = np.clip(points[:, 0], 0, size[1])
@@ -359,7 +358,7 @@ def _without(masks: Masks, holes: Masks) -> Masks:
     return Masks(masks.size, x[full], y[::2][full], y[1::2][full], offsets)
 
 
-def _draw_crops(shapes: list[tuple[npt.NDArray[np.bool_], tuple[int, int]]], size: tuple[int, int]) -> Masks:
+def _draw_crops(shapes: list[tuple[Bool, tuple[int, int]]], size: tuple[int, int]) -> Masks:
     return Masks.from_crops([s[0] for s in shapes], np.array([s[1] for s in shapes], np.int64).reshape(-1, 2), size)
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 from PIL import Image as Pillow
 
+from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -209,7 +209,7 @@ def find_images(folder: Path) -> dict[str, Path]:
     return {p.stem: p for p in sorted(found, key=lambda p: IMAGE_SUFFIXES.index(p.suffix.lower()), reverse=True)}
 
 
-def save_label_png(array: npt.NDArray[Any], path: Path, palette: list[int] | None = None) -> None:
+def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -> None:
     """An 8 or 16 bit PNG, 8 bit ones with a palette if there is one; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Pillow.fromarray(array)
@@ -218,13 +218,13 @@ def save_label_png(array: npt.NDArray[Any], path: Path, palette: list[int] | Non
     image.save(path, format="PNG", compress_level=1 if array.dtype.kind == "b" else 6)
 
 
-def save_label_tiff(array: npt.NDArray[Any], path: Path) -> None:
+def save_label_tiff(array: Array, path: Path) -> None:
     """A TIFF of one plane; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, array, compression="zlib", predictor=True, metadata=None)
 
 
-def regions_of(array: npt.NDArray[Any], names: Mapping[int, str]) -> dict[str, Any]:
+def regions_of(array: Array, names: Mapping[int, str]) -> dict[str, Any]:
     """COCO RLE of the pixels of each value in ``names`` that occurs, by name."""
     chosen = np.where(np.isin(array, list(names)), array.astype(np.int64) + 1, 0)
     values = np.unique(chosen[chosen > 0]) - 1
@@ -232,7 +232,7 @@ def regions_of(array: npt.NDArray[Any], names: Mapping[int, str]) -> dict[str, A
     return {names[int(v)]: rle for v, rle in zip(values, rles, strict=True)}
 
 
-def add_region(painted: npt.NDArray[Any], rle: object, value: int, path: Path, ref: ImageRef, what: str) -> None:
+def add_region(painted: Array, rle: object, value: int, path: Path, ref: ImageRef, what: str) -> None:
     """Paint a region from `regions_of` where nothing is.
 
     Raises

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
+from apiece._arrays import Array
 from apiece.errors import FormatError, ImageError
 from apiece.images import check_directories
 
@@ -63,7 +63,7 @@ def _is_tiff(path: Path) -> bool:
         return f.read(4)[:2] in (b"II", b"MM")
 
 
-def read_raster(path: Path, page: int | None = None) -> npt.NDArray[Any]:
+def read_raster(path: Path, page: int | None = None) -> Array:
     """A label image: integers of shape (height, width), none negative; ``page`` of those of a stack.
 
     Raises
@@ -85,7 +85,7 @@ def read_raster(path: Path, page: int | None = None) -> npt.NDArray[Any]:
     return array
 
 
-def _read_pillow(path: Path) -> npt.NDArray[Any]:
+def _read_pillow(path: Path) -> Array:
     with Pillow.open(path) as image:
         if image.format != "PNG":
             raise FormatError(path, f"is a {image.format} file; label maps are PNG or TIFF, which keep every value")
@@ -149,7 +149,7 @@ def _planes(file: tifffile.TiffFile) -> range:
     return range(count if sized else 0)
 
 
-def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
+def _read_tiff(path: Path, number: int | None) -> Array:
     check_directories(path)
     with tifffile.TiffFile(path) as file:
         planes = _planes(file) if number is not None else range(0)
@@ -179,7 +179,7 @@ def _read_tiff(path: Path, number: int | None) -> npt.NDArray[Any]:
         return array.view(np.uint8) if array.dtype.kind == "b" else array
 
 
-def _plane(path: Path, file: tifffile.TiffFile, number: int) -> npt.NDArray[Any]:
+def _plane(path: Path, file: tifffile.TiffFile, number: int) -> Array:
     """One plane of a stack, and no more of the file than that."""
     (series,) = (s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced)
     key, whole = series.keyframe, path.stat().st_size
@@ -249,7 +249,7 @@ def note_of(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def write_raster(array: npt.NDArray[Any], path: Path, suffix: str, note: dict[str, Any]) -> None:
+def write_raster(array: Array, path: Path, suffix: str, note: dict[str, Any]) -> None:
     """Write an unsigned label image as PNG (8 or 16 bit) or TIFF (also 32 bit) with a note that tells what it is.
 
     ``suffix`` says which of them, as ``path`` may be a temporary name.

@@ -9,14 +9,13 @@ import warnings
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 
+from apiece._arrays import Bool
 from apiece.formats._kit.entries import BadEntryError
 
 __all__ = ["from_base64", "from_png", "to_png"]
 
-Bits = npt.NDArray[np.bool_]
 MOST_PIXELS = 1 << 28
 _INFLATION = 8 * 1100  # pixels of one bit that a byte of deflated data can make, at most
 
@@ -37,7 +36,7 @@ def from_base64(text: Any, name: str) -> bytes:
         raise BadEntryError(f"{name} is no base64 text, or cut short ({error})") from None
 
 
-def from_png(data: bytes, size: tuple[int, int], name: str) -> Bits:
+def from_png(data: bytes, size: tuple[int, int], name: str) -> Bool:
     """The mask in a PNG: where it is opaque if it has transparency, where it is not 0 otherwise.
 
     Raises
@@ -56,7 +55,7 @@ def from_png(data: bytes, size: tuple[int, int], name: str) -> Bits:
         raise BadEntryError(f"{name} is no PNG or damaged ({type(error).__name__}: {error})") from None
 
 
-def _decoded(data: bytes, size: tuple[int, int], name: str) -> Bits:
+def _decoded(data: bytes, size: tuple[int, int], name: str) -> Bool:
     if data[-8:-4] != b"IEND":
         raise BadEntryError(f"{name} is no PNG or damaged: its end is missing")
     with Pillow.open(io.BytesIO(data), formats=["PNG"]) as image:
@@ -72,7 +71,7 @@ def _decoded(data: bytes, size: tuple[int, int], name: str) -> Bits:
         return np.asarray(pixels != 0 if pixels.ndim == 2 else (pixels != 0).any(2))
 
 
-def to_png(mask: Bits, transparent: bool) -> bytes:
+def to_png(mask: Bool, transparent: bool) -> bytes:
     """A mask as PNG: grey values 0 and 1, or, if ``transparent``, a palette whose entry 0 is seen through."""
     out = io.BytesIO()
     image = Pillow.fromarray(mask.astype(np.uint8))

@@ -20,8 +20,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
@@ -200,11 +200,11 @@ def _save(record: Record, target: Path) -> None:
         np.save(file, cast(Any, said), allow_pickle=True)
 
 
-def _edges(masks: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _edges(masks: Array) -> Bool:
     """Pixels of an object beside something else, or at the border."""
     wide = np.pad(masks, 1)
     near = (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
-    edge: npt.NDArray[np.bool_] = (masks > 0) & np.logical_or.reduce([masks != other for other in near])
+    edge: Bool = (masks > 0) & np.logical_or.reduce([masks != other for other in near])
     return edge
 
 

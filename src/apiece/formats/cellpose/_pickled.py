@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from apiece._arrays import Array
 
 __all__ = ["PickleRefusedError", "Pickled", "read_pickle"]
 
@@ -64,7 +65,7 @@ class Pickled:
     data: Any = None
     """A view of the file; a list of objects for an array of them."""
 
-    def array(self) -> npt.NDArray[Any]:
+    def array(self) -> Array:
         """The numbers, a read-only view of the file.
 
         Raises

@@ -21,9 +21,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 
+from apiece._arrays import Int
 from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -160,7 +160,7 @@ class _Writer:
         self.files[file] = ref.name
         return file
 
-    def _segments(self, ref: ImageRef, instances: Instances, ids: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    def _segments(self, ref: ImageRef, instances: Instances, ids: Int) -> list[dict[str, Any]]:
         columns: dict[str, list[Any]] = {
             "id": ids.tolist(),
             "category_id": [self.category_ids[i] for i in instances.labels.tolist()],

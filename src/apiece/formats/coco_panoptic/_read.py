@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image as Pillow
 
+from apiece._arrays import Array, Bool, Float, Int, Int32
 from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -23,14 +23,13 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, without_images
-from apiece.formats._kit.columns import Column, plain, table, take
+from apiece.formats._kit.columns import plain, table, take
 from apiece.formats._kit.files import inside
 from apiece.formats._kit.label_images import check_chunks
 from apiece.formats.contract import OnBad, Record, each, refuse
 
 __all__ = ["HIGHEST", "PanopticSet", "Segments", "read_segments"]
 
-Int = npt.NDArray[np.int64]
 HIGHEST = 256**3 - 1
 """The largest id that three channels hold."""
 _OWN = ("id", "category_id", "iscrowd", "area", "bbox", "score")
@@ -41,15 +40,15 @@ _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file tha
 class Segments:
     """The segments of all images, in file order; ``order`` and ``offsets`` sort them by image."""
 
-    files: Column
+    files: Array
     """PNG of each image, as the file spells it; empty for an image without annotation."""
     ids: Int
     labels: Int
-    crowd: npt.NDArray[np.bool_]
-    area: npt.NDArray[np.float64] | None
-    bbox: npt.NDArray[np.float64] | None
-    scores: npt.NDArray[np.float64] | None
-    extras: dict[str, Column]
+    crowd: Bool
+    area: Float | None
+    bbox: Float | None
+    scores: Float | None
+    extras: dict[str, Array]
     order: Int
     offsets: Int
 
@@ -96,7 +95,7 @@ def _segments(
     check: _SegmentChecker,
     annotations: list[Row],
     of: Int,
-    files: Column,
+    files: Array,
     categories: dict[Any, int],
     on_bad: OnBad,
     constants: bool,
@@ -125,7 +124,7 @@ def _segments(
     return sifted(check, rows, build, on_bad)
 
 
-def _repeated(image: Int, ids: Int) -> npt.NDArray[np.bool_]:
+def _repeated(image: Int, ids: Int) -> Bool:
     """All but the first of those that share image and id."""
     bad = np.ones(len(ids), bool)
     bad[np.unique(image * (HIGHEST + 1) + ids, return_index=True)[1]] = False
@@ -186,7 +185,7 @@ class PanopticSet:
                 digest.update(hashlib.sha256((self.pngs / str(self.segments.files[row])).read_bytes()).digest())
         return digest.hexdigest()
 
-    def id_map(self, row: int) -> npt.NDArray[np.int32]:
+    def id_map(self, row: int) -> Int32:
         """(height, width): the id that each pixel's colour stands for; row counts the file's images."""
         size = (int(self.images.sizes[row, 0]), int(self.images.sizes[row, 1]))
         name = str(self.segments.files[row])
@@ -216,7 +215,7 @@ class PanopticSet:
             )
         rows = rows[~absent]
         masks = masks[np.searchsorted(values, segments.ids[rows])]
-        attributes: dict[str, npt.NDArray[Any]] = {}
+        attributes: dict[str, Array] = {}
         measured = (("area", segments.area, masks.area), ("bbox", segments.bbox, to_xywh(masks.boxes)))
         for key, stated, own in measured:
             if stated is not None:
@@ -235,7 +234,7 @@ class PanopticSet:
             refuse(FormatError(path, reason), self.on_bad)
 
 
-def read_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+def read_ids(path: Path, size: tuple[int, int]) -> Int32:
     """The ids of a PNG whose colours are R + 256 G + 65536 B; alpha says nothing.
 
     Raises
@@ -257,7 +256,7 @@ def read_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int32]:
         raise FormatError(path, f"is damaged or no PNG ({type(error).__name__}: {error})") from error
 
 
-def _decode_ids(path: Path, size: tuple[int, int]) -> npt.NDArray[np.int32]:
+def _decode_ids(path: Path, size: tuple[int, int]) -> Int32:
     with Pillow.open(path) as image:
         if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
             raise FormatError(path, f"is a {image.format} of mode {image.mode}; ids are held by an 8-bit RGB PNG")

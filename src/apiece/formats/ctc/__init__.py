@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
@@ -175,14 +175,14 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     return _matched(labels, outline, Instances.from_label_map(_plane(outline)), painted), {}
 
 
-def _plane(file: Path) -> npt.NDArray[Any]:
+def _plane(file: Path) -> Array:
     array = read_raster(file)
     if array.dtype.itemsize == 8:
         raise FormatError(file, "is of 64 bits; labels of the challenge have 16")
     return array
 
 
-def _matched(labels: RasterSet, file: Path, shapes: Instances, painted: npt.NDArray[Any]) -> Instances:
+def _matched(labels: RasterSet, file: Path, shapes: Instances, painted: Array) -> Instances:
     """The outlines, each with the id of the one marker of which it covers more than half."""
     if painted.shape != shapes.size:
         raise FormatError(file, f"is of {shapes.size} pixels, and its markers of {painted.shape}")

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
+from apiece._arrays import Int
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import read_text
 from apiece.formats.contract import OnBad, refuse
@@ -66,7 +64,7 @@ class Tracks:
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
 
-    def add(self, frame: int, ids: npt.NDArray[np.int64]) -> None:
+    def add(self, frame: int, ids: Int) -> None:
         """The ids of one frame."""
         for own in ids.tolist():
             self._first[own] = min(self._first.get(own, frame), frame)

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int
 from apiece.errors import FormatError
 from apiece.formats._kit.entries import BadEntryError, number, whole
 from apiece.formats.contract import OnBad, refuse
@@ -37,9 +37,9 @@ class Timeline:
     """Their shapes ordered by frame."""
     keys: tuple[list[int], ...]
     """Frames of each track's shapes."""
-    first: npt.NDArray[np.int64]
+    first: Int
     """First frame of each track."""
-    last: npt.NDArray[np.int64]
+    last: Int
     """Frame from which each track is outside for good."""
 
     @property
@@ -89,7 +89,7 @@ def _between(before: Shape, after: Shape, share: float) -> Shape:
     return Shape(before.kind, given, before.line, before.values)
 
 
-def _points(shape: Shape) -> npt.NDArray[np.float64] | None:
+def _points(shape: Shape) -> Float | None:
     try:
         return np.array([p.split(",") for p in shape.attributes.get("points", "").split(";") if p], np.float64)
     except ValueError:

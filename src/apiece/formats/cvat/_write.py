@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -206,7 +206,7 @@ def _encoded(masks: Masks) -> list[str]:
     return found
 
 
-def _counts(flat: npt.NDArray[np.bool_]) -> list[int]:
+def _counts(flat: Bool) -> list[int]:
     """Lengths of runs in turn, background first."""
     cuts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     counts: list[int] = np.diff(np.concatenate([[0], cuts, [len(flat)]])).tolist()

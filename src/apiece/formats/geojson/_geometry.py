@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float
 from apiece.errors import FormatError
 
 __all__ = ["Affine", "checked_transform", "to_pixels", "to_world", "world_file"]
 
 Affine = tuple[float, float, float, float, float, float]
 """GDAL's order: x of the upper left corner, x per column, x per row, y of the corner, y per column, y per row."""
-Points = npt.NDArray[np.float64]
 
 
 def checked_transform(value: Any) -> Affine | None:
@@ -35,23 +34,23 @@ def checked_transform(value: Any) -> Affine | None:
     return (x0, dx, rx, y0, ry, dy) if np.isfinite(back).all() else None
 
 
-def _inverse(dx: float, rx: float, ry: float, dy: float) -> Points:
+def _inverse(dx: float, rx: float, ry: float, dy: float) -> Float:
     return np.linalg.inv(np.array([[dx, ry], [rx, dy]]))
 
 
-def to_world(points: Points, transform: Affine) -> Points:
+def to_world(points: Float, transform: Affine) -> Float:
     """Pixel coordinates (K, 2) in the world; not finite where doubles do not reach."""
     x0, dx, rx, y0, ry, dy = transform
     with np.errstate(over="ignore", invalid="ignore"):
-        world: Points = points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
+        world: Float = points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
     return world
 
 
-def to_pixels(points: Points, transform: Affine) -> Points:
+def to_pixels(points: Float, transform: Affine) -> Float:
     """World coordinates (K, 2) in pixels; not finite where doubles do not reach."""
     x0, dx, rx, y0, ry, dy = transform
     with np.errstate(over="ignore", invalid="ignore"):
-        pixels: Points = (points - np.array([x0, y0])) @ _inverse(dx, rx, ry, dy)
+        pixels: Float = (points - np.array([x0, y0])) @ _inverse(dx, rx, ry, dy)
     return pixels
 
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
+from apiece._arrays import Float
 from apiece.core.masks import Masks
 from apiece.formats._kit.entries import BadEntryError, ellipse_shape, ring
 
@@ -18,7 +18,6 @@ _AREA = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, RO
 _POINTS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 0}  # of each segment of a path: move, line, quadratic, cubic, close
 _STEPS = np.arange(1, 33)[:, None] / 32  # pieces that a curve is drawn in; off by less than a fifth of a pixel
 _SHORT = 32767  # furthest that a 16-bit coordinate reaches
-Points = npt.NDArray[np.float64]
 
 
 def has_area(roi: ImagejRoi) -> bool:
@@ -57,9 +56,9 @@ def _box_or_oval(roi: ImagejRoi, size: tuple[int, int]) -> Masks:
     return Masks.from_boxes(np.clip(edges, 0, [size[1], size[0]] * 2), size)
 
 
-def _rings(path: Points) -> list[Points]:
+def _rings(path: Float) -> list[Float]:
     """The closed outlines of a path of moves, lines and curves."""
-    found: list[list[Points]] = []
+    found: list[list[Float]] = []
     at = 0
     while at < len(path):
         count = _POINTS.get(int(path[at])) if np.isfinite(path[at]) else None
@@ -81,7 +80,7 @@ def _rings(path: Points) -> list[Points]:
     return [ring(r, None, "outline") for r in opened if len(r) > 1]
 
 
-def _curve(points: Points) -> Points:
+def _curve(points: Float) -> Float:
     """A Bézier curve of degree 2 or 3 as points after its first."""
     level = [np.broadcast_to(p, (len(_STEPS), 2)) for p in points]
     while len(level) > 1:
@@ -89,7 +88,7 @@ def _curve(points: Points) -> Points:
     return np.asarray(level[0])
 
 
-def _even_odd(rings: list[Points], size: tuple[int, int]) -> Masks:
+def _even_odd(rings: list[Float], size: tuple[int, int]) -> Masks:
     """The pixels inside an odd number of rings: how Java fills a path."""
     masks = Masks.from_polygons([[r] for r in rings], size)
     step = size[0] + 1
@@ -100,7 +99,7 @@ def _even_odd(rings: list[Points], size: tuple[int, int]) -> Masks:
     return Masks(size, first // step, first % step, last % step, [0, len(first)])
 
 
-def roi_of(parts: list[list[Points]], box: list[int]) -> ImagejRoi:
+def roi_of(parts: list[list[Float]], box: list[int]) -> ImagejRoi:
     """A mask's outlines as a ROI: traced where one ring says it, else composite; ``box`` is x0, y0, x1, y1."""
     # a box without a pixel at 0 would be read as one of 65536 pixels
     left, top, right, bottom = box if parts else [1, 1, 1, 1]
@@ -118,7 +117,7 @@ def roi_of(parts: list[list[Points]], box: list[int]) -> ImagejRoi:
     return roi
 
 
-def _path(points: Points) -> Points:
+def _path(points: Float) -> Float:
     """Move to the first point, lines to the others, close."""
     segments = np.concatenate([np.ones((len(points), 1)), points], axis=1)
     segments[0, 0] = 0

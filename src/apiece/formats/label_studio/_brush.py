@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.masks import Masks
 from apiece.formats._kit.entries import BadEntryError, RowRle
 
@@ -46,7 +46,7 @@ def decode_brush(codes: Any, size: tuple[int, int]) -> RowRle:
     return RowRle(size=[width, height], counts=counts.tolist())
 
 
-def _opaque(data: bytes, values: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _opaque(data: bytes, values: int) -> tuple[Int, Int]:
     """Half-open runs of pixels, counted by rows, whose alpha is more than 0."""
     total = len(data) * 8
     data += bytes(8)  # so that 64 bits can be had from any place
@@ -100,7 +100,7 @@ def encode_brush(masks: Masks) -> list[list[int]]:
     return found
 
 
-def _pack(counts: npt.NDArray[np.int64], values: int) -> list[int]:
+def _pack(counts: Int, values: int) -> list[int]:
     """Runs of 0 and 255 in turn, beginning with 0."""
     head = f"{values:032b}{7:05b}" + "".join(f"{s - 1:04b}" for s in _SIZES)
     texts = [head]

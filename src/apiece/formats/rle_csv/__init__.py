@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -43,7 +43,6 @@ from apiece.formats.rle_csv._rows import Columns, Rows, fields_of, find_columns,
 
 __all__ = ["FORMAT", "RleCsvSet"]
 
-Int = npt.NDArray[np.int64]
 _PEEK = 1 << 14
 _NAMES = "label_descriptions.json"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.errors import FormatError
 from apiece.formats._kit.files import inside
 from apiece.formats._kit.long_csv import long_fields
@@ -20,7 +20,6 @@ from apiece.formats.contract import OnBad, refuse
 
 __all__ = ["Columns", "Rows", "fields_of", "find_columns", "find_rows", "pixel_runs"]
 
-Int = npt.NDArray[np.int64]
 _IMAGE = ("imageid", "image_id", "image")
 _BOTH = ("imageid_classid", "image_label")
 _PIXELS = ("encodedpixels", "encoded_pixels")

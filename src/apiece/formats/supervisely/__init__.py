@@ -22,8 +22,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
@@ -206,7 +206,7 @@ def _shape(found: dict[str, Any], size: tuple[int, int]) -> Any:
     return Masks.from_boxes(np.array([box]), size)
 
 
-def _filled(rings: list[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.bool_], Any]:
+def _filled(rings: list[Float]) -> tuple[Bool, Any]:
     """The outline's pixels without those of its holes, borders included, in its own box, and the box's corner."""
     whole = [np.rint(points).astype(np.int64) for points in rings]
     low, high = whole[0].min(0), whole[0].max(0)
@@ -221,7 +221,7 @@ def _filled(rings: list[npt.NDArray[np.float64]]) -> tuple[npt.NDArray[np.bool_]
     return canvas != 0, (int(low[0]), int(low[1]))
 
 
-def _bitmap(found: Any, size: tuple[int, int]) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+def _bitmap(found: Any, size: tuple[int, int]) -> tuple[Bool, tuple[int, int]]:
     if type(found) is not dict:
         raise BadEntryError(f"bitmap: must be an object with data and origin, got {kind_of(found)}")
     origin = found.get("origin")

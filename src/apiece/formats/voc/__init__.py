@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, UInt8
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.columns import table, take
@@ -177,16 +177,14 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
     return instances, {"regions": regions} if regions else {}
 
 
-def _read_bytes(file: Path) -> npt.NDArray[np.uint8]:
+def _read_bytes(file: Path) -> UInt8:
     array = read_raster(file)
     if array.dtype.itemsize > 1:
         raise FormatError(file, f"is of {array.dtype.itemsize * 8} bits; label images of VOC have 8")
     return array
 
 
-def _drawn_classes(
-    file: Path, semantic: Path, array: npt.NDArray[np.uint8], numbers: npt.NDArray[Any]
-) -> dict[int, list[int]]:
+def _drawn_classes(file: Path, semantic: Path, array: UInt8, numbers: Array) -> dict[int, list[int]]:
     """The values of SegmentationClass under each object."""
     values = _read_bytes(semantic)
     if values.shape != array.shape:

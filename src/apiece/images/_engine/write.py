@@ -8,10 +8,10 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import numpy.typing as npt
 import tifffile
 from PIL import Image as PillowImage
 
+from apiece._arrays import Array, Bool
 from apiece._atomic import atomic
 from apiece.core.image import Image, PixelSize
 from apiece.errors import ConfigError, ImageError
@@ -19,7 +19,7 @@ from apiece.errors import ConfigError, ImageError
 __all__ = ["write_image"]
 
 
-def write_image(path: Path | str, image: Image | npt.NDArray[Any], *, pixel_size: PixelSize | None = None) -> None:
+def write_image(path: Path | str, image: Image | Array, *, pixel_size: PixelSize | None = None) -> None:
     """Write pixels so that `read_image` gives back the same array; whole, or not at all.
 
     Parameters
@@ -54,7 +54,7 @@ def write_image(path: Path | str, image: Image | npt.NDArray[Any], *, pixel_size
         raise ImageError(path, f"cannot be written: {error}") from error
 
 
-def _check_png(path: Path, pixels: npt.NDArray[Any]) -> None:
+def _check_png(path: Path, pixels: Array) -> None:
     if pixels.dtype.newbyteorder("=") not in (np.bool_, np.uint8, np.uint16) or pixels.shape[2] > 4:
         raise ImageError(
             path, f"a PNG cannot hold {pixels.dtype} with {pixels.shape[2]} channels without loss; write a .tif instead"
@@ -63,7 +63,7 @@ def _check_png(path: Path, pixels: npt.NDArray[Any]) -> None:
         raise ImageError(path, "a PNG holds one channel of bool at most; write a .tif instead")
 
 
-def _png(pixels: npt.NDArray[Any]) -> bytes:
+def _png(pixels: Array) -> bytes:
     if pixels.dtype == np.bool_:
         return _bilevel_png(pixels[:, :, 0])
     array = np.ascontiguousarray(pixels if pixels.shape[2] > 1 else pixels[:, :, 0])
@@ -71,13 +71,13 @@ def _png(pixels: npt.NDArray[Any]) -> bytes:
     return bytes(imagecodecs.png_encode(array.astype(array.dtype.newbyteorder("="), copy=False), level=1))
 
 
-def _bilevel_png(pixels: npt.NDArray[np.bool_]) -> bytes:
+def _bilevel_png(pixels: Bool) -> bytes:
     buffer = io.BytesIO()
     PillowImage.fromarray(np.ascontiguousarray(pixels)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _write_tiff(path: Path, pixels: npt.NDArray[Any], pixel_size: PixelSize | None) -> None:
+def _write_tiff(path: Path, pixels: Array, pixel_size: PixelSize | None) -> None:
     channels = pixels.shape[2]
     rgb = channels in (3, 4) and pixels.dtype in (np.uint8, np.uint16)
     resolution: dict[str, Any] = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece import _plugins
+from apiece._arrays import Array
 from apiece.core.image import Image, ImageRef, PixelSize
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -19,10 +20,10 @@ from apiece.measurements.contract import Dimension, Measure, Property, Request
 
 __all__ = ["Extra", "families", "measure", "measure_many"]
 
-Extra: TypeAlias = Callable[[Masks, npt.NDArray[Any] | None], npt.ArrayLike]
+Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 """A measurement of one's own: (masks, pixels (height, width, channels) or None) to N values, or N rows of values."""
 
-Columns = dict[str, npt.NDArray[Any]]
+Columns = dict[str, Array]
 
 
 @cache
@@ -36,7 +37,7 @@ def families() -> tuple[Measure, ...]:
 
 def measure(
     instances: Instances,
-    image: Image | npt.NDArray[Any] | None = None,
+    image: Image | Array | None = None,
     *,
     pixel_size: PixelSize | str | None = None,
     properties: Sequence[str] | None = None,
@@ -180,7 +181,7 @@ def _identity(instances: Instances) -> tuple[Columns, dict[str, str]]:
     return columns, {}
 
 
-def _split(name: str, values: npt.NDArray[Any], parts: Sequence[str] = ()) -> Columns:
+def _split(name: str, values: Array, parts: Sequence[str] = ()) -> Columns:
     """One column of each of N values, or several of N rows of values."""
     if values.ndim == 1:
         return {name: values}
@@ -194,7 +195,7 @@ def _unit(dimension: Dimension, size: PixelSize | None) -> str:
     return {"length": length, "area": area, "pixel": "px", "degree": "deg", "none": ""}[dimension]
 
 
-def _extra(name: str, function: Extra, masks: Masks, pixels: npt.NDArray[Any] | None, taken: Columns) -> Columns:
+def _extra(name: str, function: Extra, masks: Masks, pixels: Array | None, taken: Columns) -> Columns:
     values = np.asarray(function(masks, pixels))
     if values.ndim not in (1, 2) or len(values) != len(masks) or values.dtype.kind not in "buifU":
         raise ConfigError(

@@ -13,8 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Float
 from apiece._atomic import atomic
 from apiece.core.runs import frozen
 from apiece.errors import ConfigError, InvalidInstancesError, MissingExtraError, UnknownNameError
@@ -43,7 +43,7 @@ class Table:
         if columns differ in length or are not 1-D.
     """
 
-    columns: Mapping[str, npt.NDArray[Any]]
+    columns: Mapping[str, Array]
     units: Mapping[str, str] = field(default_factory=dict)
     levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
-    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+    def __getitem__(self, name: str) -> Array:
         if name not in self.columns:
             raise UnknownNameError("column", name, self.columns)
         return self.columns[name]
@@ -204,7 +204,7 @@ class Table:
         parts = np.split(rows, np.cumsum(np.bincount(place, minlength=len(values)))[:-1])
         found = dict(zip(values.tolist(), parts, strict=False))  # of no rows, split makes one part
         members = [found.get(key, rows[:0]) for key in keys] + [single]
-        columns: dict[str, npt.NDArray[Any]] = {
+        columns: dict[str, Array] = {
             by: np.array([*(str(k) for k in keys), "all"], np.str_),
             "count": np.array([len(m) for m in members], np.int64),
         }
@@ -218,14 +218,14 @@ class Table:
         return Table(columns, units)
 
 
-def _describe(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _describe(values: Float) -> Float:
     values = values[~np.isnan(values)]
     if not len(values):
         return np.full(2 + len(_PERCENTILES), np.nan)
     return np.array([values.mean(), values.std(), *np.percentile(values, _PERCENTILES)])
 
 
-def _filled(table: Table, name: str, tables: Sequence[Table]) -> npt.NDArray[Any]:
+def _filled(table: Table, name: str, tables: Sequence[Table]) -> Array:
     """The column of a table, or NaN for each row where others have numbers."""
     if name in table.columns:
         return table[name]
@@ -239,7 +239,7 @@ def _plain(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def _cells(column: npt.NDArray[Any]) -> list[str]:
+def _cells(column: Array) -> list[str]:
     if column.dtype.kind == "b":
         return ["true" if v else "false" for v in column.tolist()]
     if column.dtype.kind == "f":

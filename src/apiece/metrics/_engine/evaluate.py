@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from apiece import _plugins
+from apiece._arrays import Float
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics._kit.batch import Batch, Frame, Record, Searched, grouped
 from apiece.metrics._kit.bootstrap import FEW, interval
@@ -272,7 +272,7 @@ def _few(images: int) -> str:
     return f"{images} images are few: the intervals are rough, and rather too narrow"
 
 
-def _intervals(drawn: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, float]:
+def _intervals(drawn: Mapping[str, Float]) -> dict[str, float]:
     ends = {key: interval(values) for key, values in drawn.items()}
     return {f"{key}_{end}": value for key, pair in ends.items() for end, value in zip(_ENDS, pair, strict=True)}
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.errors import ConfigError
 from apiece.metrics._kit.match_ranked import Matches
 from apiece.metrics._kit.ratios import ratio
@@ -27,9 +28,6 @@ __all__ = [
     "sweep",
 ]  # fmt: skip
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 FEWEST = 10
 """Instances of truth from which a class has a threshold of its own."""

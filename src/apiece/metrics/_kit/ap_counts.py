@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32, UInt8
 from apiece.errors import DataError
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.curves import RECALL, Curves, Ranking
@@ -19,9 +20,6 @@ from apiece.metrics._kit.overlaps import Pairs
 
 __all__ = ["Tally", "joined", "left_out", "mean_defined", "need_scores", "summary", "tally"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _AT = {round(100 * value): level for level, value in enumerate(IOU_THRESHOLDS)}
 
@@ -42,15 +40,15 @@ class Tally:
     truth_counts : bool (areas, T), whether it counts.
     """
 
-    label: npt.NDArray[np.int32]
-    rank: npt.NDArray[np.int32]
+    label: Int32
+    rank: Int32
     score: Float
-    right: npt.NDArray[np.uint8]
-    wrong: npt.NDArray[np.uint8]
+    right: UInt8
+    wrong: UInt8
     positives: Int
-    image: npt.NDArray[np.int32]
-    truth_image: npt.NDArray[np.int32]
-    truth_label: npt.NDArray[np.int32]
+    image: Int32
+    truth_image: Int32
+    truth_label: Int32
     truth_counts: Bool
 
 
@@ -99,7 +97,7 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
     return made, first
 
 
-def _bits(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+def _bits(flags: Bool) -> UInt8:
     return np.packbits(flags.T, axis=1)
 
 
@@ -164,7 +162,7 @@ def summary(t: Tally, classes: tuple[str, ...], max_dets: Sequence[int]) -> tupl
     return numbers, Curves(classes, IOU_THRESHOLDS, RECALL, ap[""], scores)
 
 
-def _level(bits: npt.NDArray[np.uint8], level: int) -> npt.NDArray[np.bool_]:
+def _level(bits: UInt8, level: int) -> Bool:
     """One threshold out of packed flags (P, bytes)."""
     return (bits[:, level >> 3] >> (7 - (level & 7))) & 1 == 1
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 
+from apiece._arrays import Bool, Float, Int, Int32, UInt8
 from apiece.metrics._kit.ap_counts import Tally
 from apiece.metrics._kit.bootstrap import weighted_precision
 from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS
@@ -16,15 +16,11 @@ from apiece.metrics.contract import Resampled
 
 __all__ = ["precision_of_classes", "resampled", "summed"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
-Weights = npt.NDArray[np.int32]
 
 _AT = {round(100 * value): level for level, value in enumerate(IOU_THRESHOLDS)}
 
 
-def resampled(t: Tally, prefix: str, classes: Sequence[str], max_dets: Sequence[int], weights: Weights) -> Resampled:
+def resampled(t: Tally, prefix: str, classes: Sequence[str], max_dets: Sequence[int], weights: Int32) -> Resampled:
     """The numbers of `apiece.metrics._kit.ap_counts.summary` on each draw; per class ``ap``, ``ap50`` and ``ap75``.
 
     Parameters
@@ -53,7 +49,7 @@ def resampled(t: Tally, prefix: str, classes: Sequence[str], max_dets: Sequence[
     return Resampled(numbers, per_class)
 
 
-def _precision(t: Tally, area: int, order: Int, positives: Int, weights: Weights) -> Iterator[tuple[str, Float]]:
+def _precision(t: Tally, area: int, order: Int, positives: Int, weights: Int32) -> Iterator[tuple[str, Float]]:
     """``ap``, and of all sizes ``ap50`` and ``ap75``: float64 (classes, draws), NaN where there is no truth."""
     right, wrong = (_levels(bits[area, order]) for bits in (t.right, t.wrong))
     by_level = precision_of_classes(t.label[order], t.image[order], right, wrong, positives, weights)
@@ -63,12 +59,12 @@ def _precision(t: Tally, area: int, order: Int, positives: Int, weights: Weights
 
 
 def precision_of_classes(
-    label: npt.NDArray[np.int32],
-    image: npt.NDArray[np.int32],
+    label: Int32,
+    image: Int32,
     right: Bool,
     wrong: Bool,
     positives: Int,
-    weights: Weights,
+    weights: Int32,
 ) -> Float:
     """Average precision of each class on each draw: float64 (thresholds, classes, draws), NaN where there is no truth.
 
@@ -87,14 +83,12 @@ def precision_of_classes(
     return out
 
 
-def _levels(bits: npt.NDArray[np.uint8]) -> Bool:
+def _levels(bits: UInt8) -> Bool:
     """All thresholds out of packed flags (P, bytes): bool (thresholds, P)."""
     return np.ascontiguousarray(np.unpackbits(bits, axis=1, count=len(IOU_THRESHOLDS)).T).astype(bool)
 
 
-def summed(
-    values: Int, label: npt.NDArray[np.int32], image: npt.NDArray[np.int32], classes: int, weights: Weights
-) -> Int:
+def summed(values: Int, label: Int32, image: Int32, classes: int, weights: Int32) -> Int:
     """``values`` added up by class on each draw: int64 (classes, draws)."""
     some = np.flatnonzero(values)
     cells = sp.coo_array((values[some], (label[some], image[some])), shape=(classes, weights.shape[1]))

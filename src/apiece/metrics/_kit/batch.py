@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import DataError, UnknownNameError
@@ -17,9 +16,6 @@ from apiece.metrics._kit.overlaps import Pairs, Runs, box_pairs, mask_pairs
 
 __all__ = ["Batch", "Frame", "Record", "Searched", "Side"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 Record = tuple[Instances, Instances] | tuple[Instances, Instances, Instances]
 """Truth and predictions of an image; where they differ, truth, what is ranked, and the final answer."""
@@ -263,7 +259,7 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
     )
 
 
-def _joined(columns: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> npt.NDArray[Any]:
+def _joined(columns: Sequence[Array], dtype: type[np.generic]) -> Array:
     return np.concatenate([np.zeros(0, dtype), *columns]).astype(dtype, copy=False)
 
 

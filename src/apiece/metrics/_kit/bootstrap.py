@@ -24,16 +24,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.errors import ConfigError
 from apiece.metrics._kit.curves import RECALL, hits_needed
 from apiece.metrics.contract import Resampled, Resampling
 
 __all__ = ["FEW", "bootstrap", "draws", "interval", "weighted_precision", "weighted_sums"]
 
-Int = npt.NDArray[np.int64]
-Weights = npt.NDArray[np.int32]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 FEW = 20
 """Images below which intervals are rough."""
@@ -45,7 +42,7 @@ _WEIGHTS = 1 << 24
 """Weights drawn at once: 64 MB."""
 
 
-def draws(images: int, count: int, seed: int = 0) -> Iterator[Weights]:
+def draws(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
     """``count`` draws of ``images`` images with replacement, some at a time: int32 (some, images).
 
     The same numbers give the same draws, so two models judged on the same images meet the same draws.
@@ -95,7 +92,7 @@ def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def weighted_sums(weights: Weights, counts: npt.NDArray[np.number]) -> Float:
+def weighted_sums(weights: Int32, counts: npt.NDArray[np.number]) -> Float:
     """Sums over images on each draw, exact for integers up to 2**53.
 
     Parameters
@@ -112,7 +109,7 @@ def weighted_sums(weights: Weights, counts: npt.NDArray[np.number]) -> Float:
 
 
 def weighted_precision(
-    weights: Weights, image: npt.NDArray[np.integer], right: Bool, wrong: Bool, positives: Int
+    weights: Int32, image: npt.NDArray[np.integer], right: Bool, wrong: Bool, positives: Int
 ) -> Float:
     """COCO's average precision of one class on each draw.
 

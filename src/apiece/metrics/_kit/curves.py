@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
+
+from apiece._arrays import Bool, Float, Int
 
 __all__ = ["RECALL", "Curves", "Ranking", "hits_needed"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 RECALL: Float = np.linspace(0.0, 1.0, 101)
 """The recall values at which precision is read: 0, 0.01, ... 1, bit for bit those of pycocotools."""

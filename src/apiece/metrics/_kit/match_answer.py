@@ -9,18 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from apiece._arrays import Bool, Float, Int
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.overlaps import Pairs
 
 __all__ = ["Answer", "assign"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)

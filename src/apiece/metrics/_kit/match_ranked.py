@@ -19,14 +19,12 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from apiece._arrays import Bool, Float, Float32, Int, Int32
 from apiece.errors import ConfigError
 from apiece.metrics._kit.overlaps import Pairs
 
 __all__ = ["AREA_RANGES", "IOU_THRESHOLDS", "Matches", "greedy", "most"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 IOU_THRESHOLDS: Float = np.linspace(0.5, 0.95, 10)
 """0.5, 0.55, ... 0.95, bit for bit those of pycocotools."""
@@ -149,13 +147,13 @@ class Matches:
 
     classes: tuple[str, ...]
     offsets: Int
-    index: npt.NDArray[np.int32]
-    label: npt.NDArray[np.int32]
+    index: Int32
+    label: Int32
     score: Float
-    truth: npt.NDArray[np.int32]
-    iou: npt.NDArray[np.float32]
+    truth: Int32
+    iou: Float32
     ignored: Bool
-    truths: npt.NDArray[np.int32]
+    truths: Int32
 
     def __len__(self) -> int:
         """Number of images."""

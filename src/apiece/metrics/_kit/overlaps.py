@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import Columns, intersections
 from apiece.core.runs import Keys, expand, owners
 
 __all__ = ["Pairs", "Runs", "box_pairs", "mask_pairs"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _STRIP = 1 << 26
 """Widest strip: beyond it groups go to another one."""
@@ -60,9 +57,9 @@ class Runs:
     offsets : int64 (N + 1,), where the runs of each mask begin and end.
     """
 
-    x: npt.NDArray[np.int32]
-    y0: npt.NDArray[np.int32]
-    y1: npt.NDArray[np.int32]
+    x: Int32
+    y0: Int32
+    y1: Int32
     offsets: Int
 
     @classmethod

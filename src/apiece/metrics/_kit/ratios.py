@@ -7,9 +7,10 @@ import re
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float
+
 __all__ = ["defined", "mean_over", "ratio"]
 
-Float = npt.NDArray[np.float64]
 
 _AVERAGE = re.compile(r"_a[pr]\d*(_|$)")
 """Keys of average precision and recall: ``mask_ap50``, ``lvis_box_ap_rare``, ``boundary_ar100``."""

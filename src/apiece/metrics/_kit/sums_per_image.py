@@ -13,16 +13,16 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
 from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
 
-__all__ = ["CellMetric", "Cells", "Weights"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Weights = npt.NDArray[np.int32]
+__all__ = [
+    "CellMetric",
+    "Cells",
+]
 
 
 class Cells:
@@ -48,7 +48,7 @@ class Cells:
         self._values.append(flat[some].astype(np.float64))
         self.images += len(values)
 
-    def sums(self, weights: Weights | None = None) -> Float:
+    def sums(self, weights: Int32 | None = None) -> Float:
         """Sums over images by class: float64 (draws, classes, columns); without weights one draw, of every image."""
         cell, values = np.concatenate(self._cell), np.concatenate(self._values)
         image, label = np.divmod(cell, self.classes)
@@ -96,7 +96,7 @@ class CellMetric(ABC):
         """What each image adds: (images, classes + further, columns)."""
 
     @abstractmethod
-    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         """Headline numbers (draws,), and numbers by class (draws, classes), from sums (draws, rows, columns)."""
 
     def reset(self) -> None:
@@ -116,16 +116,16 @@ class CellMetric(ABC):
             aims=self.aims,
         )
 
-    def resample(self, weights: Weights) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers, by_class = self._found(self._cells.sums(weights), weights)
         per_class = {name: {key: v[:, k] for key, v in by_class.items()} for k, name in enumerate(self.classes)}
         return Resampled(numbers, per_class)
 
-    def _mean_image(self, values: Float, weights: Weights | None) -> Float:
+    def _mean_image(self, values: Float, weights: Int32 | None) -> Float:
         """Mean over the images on which a number (images,) is defined: float64 (draws,)."""
         return mean_over(values, np.ones((1, len(values))) if weights is None else weights)
 
-    def _images(self, weights: Weights | None) -> Float:
+    def _images(self, weights: Int32 | None) -> Float:
         """How many images there are on each draw: float64 (draws,)."""
         return np.array([self._cells.images], np.float64) if weights is None else weights.sum(1).astype(np.float64)

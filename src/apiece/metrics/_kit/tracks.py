@@ -15,13 +15,11 @@ import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
+from apiece._arrays import Bool, Float, Int
 from apiece.metrics._kit.overlaps import Pairs
 
 __all__ = ["Rows", "Tracks", "heaviest", "meetings", "summed"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _SLICE = 2048
 """Rows assigned in one call: the solver clears an array of all columns for each row it has to look at twice."""

@@ -21,8 +21,8 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import DataError
@@ -33,9 +33,6 @@ from apiece.metrics.contract import Aim, Judges, MetricResult, Settings
 
 __all__ = ["TrackLog", "TrackMetric", "frame_of"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _MATCH = 0.5
 _INSIDE = 0.5

@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Int32
 from apiece.metrics._kit.ap_counts import Tally, joined, left_out, mean_defined, need_scores, summary, tally
 from apiece.metrics._kit.ap_draws import resampled
 from apiece.metrics._kit.batch import Batch
@@ -113,7 +113,7 @@ class Boundary:
             numbers, per_class, {"boundary": curves}, left_out(self.max_dets[-1], self._given, len(whole.label))
         )
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         whole = joined(self._tallies, len(self.classes))
         return resampled(whole, "boundary_", self.classes, self.max_dets, weights)

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Int
 from apiece.core.runs import Keys, offsets_of
 from apiece.core.topology import transposed_runs
 from apiece.metrics._kit.overlaps import Runs
 
 __all__ = ["band_widths", "bands"]
 
-Int = npt.NDArray[np.int64]
 Column = npt.NDArray[np.integer[Any]]
 
 

@@ -22,11 +22,12 @@ Reference: Bolya et al., TIDE, ECCV 2020, arXiv 2008.08115.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Array, Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_counts import left_out, need_scores
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
@@ -38,9 +39,6 @@ from apiece.metrics.errors._kinds import KINDS, Nearest, Verdicts, verdicts
 
 __all__ = ["METRIC", "Decomposition", "Errors", "Faults", "decomposition"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 _LEVELS = (0.5, 0.75)
 _LESS: Aim = "less"
@@ -104,13 +102,13 @@ class Faults:
     kinds: tuple[str, ...]
     forms: tuple[str, ...]
     offsets: Int
-    index: npt.NDArray[np.int32]
+    index: Int32
     kind: npt.NDArray[np.int8]
     form: npt.NDArray[np.int8]
     ignored: Bool
-    truth: npt.NDArray[np.int32]
+    truth: Int32
     lost_offsets: Int
-    lost: npt.NDArray[np.int32]
+    lost: Int32
     missed: Bool
 
 
@@ -205,7 +203,7 @@ class Errors:
         notes = left_out(self.limit, self._given, len(faults.index), "the kinds of errors")
         return MetricResult(numbers, per_class, extras | {"faults": faults}, notes, aims=dict.fromkeys(numbers, _LESS))
 
-    def resample(self, weights: npt.NDArray[np.int32]) -> Resampled:
+    def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         for ledgers, suffix in zip(self._ledgers, ("", "75"), strict=True):
@@ -272,7 +270,7 @@ def _offsets(image: Int, count: int) -> Int:
 
 
 def _joined_faults(parts: list[Faults]) -> Faults:
-    def column(name: str, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    def column(name: str, dtype: type[np.generic]) -> Array:
         return np.concatenate([np.zeros(0, dtype), *(getattr(p, name) for p in parts)])
 
     def offsets(name: str) -> Int:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_draws import precision_of_classes, summed
 from apiece.metrics._kit.curves import Ranking
 from apiece.metrics._kit.ratios import mean_over
@@ -29,9 +30,6 @@ from apiece.metrics.errors._kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
 
 __all__ = ["ALL_KINDS", "SPECIAL", "Ledger", "Mended", "costs", "counts", "joined", "mended", "resampled_costs"]
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 ALL_KINDS = (*KINDS, *FORMS)
 SPECIAL = ("false_positive", "false_negative")
@@ -53,15 +51,15 @@ class Ledger:
     missed, lost, split : bool (T,), whether it is missed, without a match, found in pieces.
     """
 
-    label: npt.NDArray[np.int32]
-    image: npt.NDArray[np.int32]
+    label: Int32
+    image: Int32
     score: Float
     kind: npt.NDArray[np.int8]
     form: npt.NDArray[np.int8]
-    claim: npt.NDArray[np.int32]
-    gains: npt.NDArray[np.int32]
-    truth_label: npt.NDArray[np.int32]
-    truth_image: npt.NDArray[np.int32]
+    claim: Int32
+    gains: Int32
+    truth_label: Int32
+    truth_image: Int32
     missed: Bool
     lost: Bool
     split: Bool
@@ -86,7 +84,7 @@ def joined(parts: Sequence[Ledger]) -> Ledger:
     return Ledger(**{name: column[order] if name in _COLUMNS else column for name, column in columns.items()})
 
 
-def counts(ledger: Ledger, predicted: npt.NDArray[np.int32], truth: npt.NDArray[np.int32], groups: int) -> Int:
+def counts(ledger: Ledger, predicted: Int32, truth: Int32, groups: int) -> Int:
     """Errors by group and kind: int64 (groups, 9), in the order of `ALL_KINDS`.
 
     Merges are counted by prediction, splits by truth.
@@ -121,7 +119,7 @@ class Mended:
     """
 
     row: Int
-    label: npt.NDArray[np.int32]
+    label: Int32
     right: Bool
     wanted: Bool
 
@@ -188,13 +186,13 @@ def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
     return now, gained[: len(ALL_KINDS)].T, gained[len(ALL_KINDS) :].T
 
 
-def resampled_costs(ledger: Ledger, classes: int, weights: npt.NDArray[np.int32]) -> Float:
+def resampled_costs(ledger: Ledger, classes: int, weights: Int32) -> Float:
     """What mending each kind gains on draws of the images, mean over classes: float64 (11, draws).
 
     In the order of `ALL_KINDS` and `SPECIAL`; ``weights`` is int32 (draws, images).
     """
 
-    def total(label: npt.NDArray[np.int32], image: npt.NDArray[np.int32]) -> Int:
+    def total(label: Int32, image: Int32) -> Int:
         return summed(np.ones(len(label), np.int64), label, image, classes, weights)
 
     before = total(ledger.truth_label, ledger.truth_image)

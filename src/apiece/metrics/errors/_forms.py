@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Int
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.overlaps import Pairs, Runs
 from apiece.metrics.errors._kinds import (
@@ -40,9 +41,6 @@ __all__ = [
     "BOUNDARY", "FORMS", "GAP", "MERGE", "SPLIT", "Forms", "Near", "forms", "outline_lengths",
 ]  # fmt: skip
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 FORMS = ("boundary", "merge", "split")
 BOUNDARY, MERGE, SPLIT = range(3)

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import greedy
 from apiece.metrics._kit.overlaps import Pairs
@@ -36,9 +37,6 @@ __all__ = [
     "claims", "verdicts",
 ]  # fmt: skip
 
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 KINDS = ("class", "localisation", "both", "duplicate", "background", "missed")
 """In the order of the paper; the last is a kind of truth, the others are kinds of predictions."""

@@ -22,14 +22,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.ratios import mean_over, ratio
-from apiece.metrics._kit.sums_per_image import CellMetric, Weights
+from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.semantic._class_map import class_pixels
 
 __all__ = ["METRIC", "Semantic", "agreement"]
-
-Float = npt.NDArray[np.float64]
 
 
 def agreement(pixels: npt.NDArray[np.number]) -> dict[str, Float]:
@@ -52,10 +51,10 @@ class Semantic(CellMetric):
     columns = 3
     further = 1  # background
 
-    def _count(self, batch: Batch) -> npt.NDArray[np.int64]:
+    def _count(self, batch: Batch) -> Int:
         return class_pixels(batch, self.conf, bool(self.settings.is_stuff(self.classes).any()))
 
-    def _found(self, sums: Float, weights: Weights | None) -> tuple[dict[str, Float], dict[str, Float]]:
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         values = agreement(sums)
         by_class = {key: value[:, :-1] for key, value in values.items()}
         right, truth, _ = np.moveaxis(sums, -1, 0)

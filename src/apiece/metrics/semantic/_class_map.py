@@ -9,15 +9,12 @@ and not with how deep they lie on each other.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Float, Int, Int32
 from apiece.core.runs import Keys
 from apiece.metrics._kit.batch import Batch, Side
 
 __all__ = ["class_pixels", "last_over"]
-
-Int = npt.NDArray[np.int64]
-Float = npt.NDArray[np.float64]
 
 
 def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
@@ -93,7 +90,7 @@ def _ranked(values: Int) -> tuple[Int, Int]:
     return ordered[new], place
 
 
-def last_over(first: Int, stop: Int, size: int) -> npt.NDArray[np.int32]:
+def last_over(first: Int, stop: Int, size: int) -> Int32:
     """The last interval that covers each place, counted from 1; 0 where none does: int32 (size,).
 
     ``first`` and ``stop`` are int64 (N,), half-open intervals of one place or more.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apiece._arrays import Float, Float32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.transforms.input import Frame
@@ -82,9 +83,7 @@ def class_dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def upsampled_tiles(
-    logits: npt.NDArray[np.float32], frame: Frame
-) -> Iterator[tuple[tuple[slice, slice], npt.NDArray[np.float32]]]:
+def upsampled_tiles(logits: Float32, frame: Frame) -> Iterator[tuple[tuple[slice, slice], Float32]]:
     """Maps (C, H, W) on the network's grid, bilinear at the image's resolution, a tile at a time.
 
     Pixel centres lie at halves and edges are repeated, as by ``align_corners=False``. Yields (rows and columns of the
@@ -103,16 +102,14 @@ def upsampled_tiles(
             yield (rows, columns), lines[..., low[1][columns]] * (1 - fx) + lines[..., high[1][columns]] * fx
 
 
-def _between(cells: int, pixels: int) -> tuple[Any, Any, npt.NDArray[np.float32]]:
+def _between(cells: int, pixels: int) -> tuple[Any, Any, Float32]:
     """For each pixel along an axis: the cells on both sides of its centre, and the share of the second."""
     place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(0, cells - 1)
     low = place.astype(np.int64)
     return low, np.minimum(low + 1, cells - 1), (place - low).astype(np.float32)
 
 
-def class_pixels(
-    logits: npt.NDArray[np.float32], frame: Frame
-) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.float32]]:
+def class_pixels(logits: Float32, frame: Frame) -> tuple[npt.NDArray[np.int16], Float32]:
     """The likeliest class of each pixel of the image, int16 (height, width), and its softmax probability, float32."""
     best = np.empty(frame.size, np.int16)
     probability = np.empty(frame.size, np.float32)
@@ -123,7 +120,7 @@ def class_pixels(
     return best, probability
 
 
-def mean_inside(plane: npt.NDArray[np.float32], masks: Masks) -> npt.NDArray[np.float64]:
+def mean_inside(plane: Float32, masks: Masks) -> Float:
     """Mean of ``plane`` (height, width) over each mask, float64 (N,); 0 for a mask without pixels."""
     height = masks.size[0]
     flat = np.append(plane.T, np.float32(0))  # column by column as runs go; one more, for a run that ends the image

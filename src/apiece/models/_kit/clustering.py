@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from apiece._arrays import Bool, Float32, Int, Int32
 
 __all__ = ["SeedIndex", "Seeds", "distinct", "local_maxima", "suppress"]
 
-Float = npt.NDArray[np.float32]
-Int = npt.NDArray[np.int64]
 _MOST_CELLS = 4_000_000
 _BLOCK = 1024  # seeds compared with each other at once
 
@@ -34,20 +33,20 @@ class Seeds:
     reach : float32[S], the seed pixel's own reach.
     """
 
-    x: Float
-    y: Float
-    sx: Float
-    sy: Float
-    reach: Float
+    x: Float32
+    y: Float32
+    sx: Float32
+    sy: Float32
+    reach: Float32
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def __getitem__(self, index: npt.NDArray[np.int64] | npt.NDArray[np.bool_]) -> Seeds:
+    def __getitem__(self, index: Int | Bool) -> Seeds:
         return Seeds(self.x[index], self.y[index], self.sx[index], self.sy[index], self.reach[index])
 
 
-def local_maxima(score: Float, threshold: float, size: int = 3) -> Int:
+def local_maxima(score: Float32, threshold: float, size: int = 3) -> Int:
     """Flat indices of the pixels of ``score`` (H, W) that exceed ``threshold`` and none of their ``size`` x ``size``
     neighbours exceeds; best first, ties in reading order."""
     peak = cv2.dilate(score, np.ones((size, size), np.uint8))
@@ -87,7 +86,7 @@ class SeedIndex:
         self.order = seed[np.argsort(cell, kind="stable")].astype(np.int32)
         self.ends = np.cumsum(np.bincount(cell, minlength=self.rows * self.columns))
 
-    def _lists(self, x: Float, y: Float) -> tuple[Int, Int]:
+    def _lists(self, x: Float32, y: Float32) -> tuple[Int, Int]:
         """Start and length of each vote's list of seeds."""
         column = np.floor((x - self.left) / self.cell)
         row = np.floor((y - self.top) / self.cell)
@@ -96,12 +95,12 @@ class SeedIndex:
         start = np.where(cell > 0, self.ends[cell - 1], 0)
         return start, np.where(inside, self.ends[cell] - start, 0)
 
-    def _distance(self, x: Float, y: Float, seed: npt.NDArray[np.int32]) -> Float:
+    def _distance(self, x: Float32, y: Float32, seed: Int32) -> Float32:
         s = self.seeds
-        near: Float = ((x - s.x[seed]) / s.sx[seed]) ** 2 + ((y - s.y[seed]) / s.sy[seed]) ** 2
+        near: Float32 = ((x - s.x[seed]) / s.sx[seed]) ** 2 + ((y - s.y[seed]) / s.sy[seed]) ** 2
         return near
 
-    def assign(self, x: Float, y: Float, reach: Float) -> npt.NDArray[np.int32]:
+    def assign(self, x: Float32, y: Float32, reach: Float32) -> Int32:
         """The seed that each vote falls to, -1 for none: int32[P].
 
         Parameters
@@ -124,7 +123,7 @@ class SeedIndex:
             votes = votes[count[votes] > k]
         return best
 
-    def pairs(self, x: Float, y: Float, reach: Float) -> tuple[Int, Int]:
+    def pairs(self, x: Float32, y: Float32, reach: Float32) -> tuple[Int, Int]:
         """All (vote, seed) pairs where the vote lies within its reach of the seed, not only the nearest."""
         start, count = self._lists(x, y)
         vote = np.repeat(np.arange(len(x)), count)
@@ -134,7 +133,7 @@ class SeedIndex:
         return vote[held], seed[held].astype(np.int64)
 
 
-def suppress(loser: Int, winner: Int, count: int) -> npt.NDArray[np.bool_]:
+def suppress(loser: Int, winner: Int, count: int) -> Bool:
     """Greedy non-maximum suppression on a sparse graph: which of ``count`` candidates, best first, stay.
 
     ``loser[i]`` goes if ``winner[i]``, which must come before it, stays. Exact, in as many rounds as the longest chain.
@@ -152,7 +151,7 @@ def suppress(loser: Int, winner: Int, count: int) -> npt.NDArray[np.bool_]:
         state[loser[state[winner] == 1]] = -1
 
 
-def distinct(seeds: Seeds, reach: float) -> npt.NDArray[np.bool_]:
+def distinct(seeds: Seeds, reach: float) -> Bool:
     """Which seeds stay as objects: a seed whose vote falls to a better one (seeds come best first) is a part of it.
 
     Greedy and exact, block by block: what stays of a block takes its parts out of everything after it. A network that

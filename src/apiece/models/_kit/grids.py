@@ -11,14 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.errors import ConfigError
 
 __all__ = ["assign_cells", "grid_shapes"]
 
-Float = npt.NDArray[np.float64]
-Int = npt.NDArray[np.int64]
 
 _RANGE = (1.5, 6.0)  # sides of an object over the side of a cell, within which a level learns it
 _HOME = 3.0  # the same for the level that suits it best: the geometric middle
@@ -105,7 +103,7 @@ class _Grids:
         return away
 
 
-def _seat(held: Int, owner: Int, cell: Int, cost: Float) -> npt.NDArray[np.bool_]:
+def _seat(held: Int, owner: Int, cell: Int, cost: Float) -> Bool:
     """Give each free cell to the cheapest of those who ask for it, in place; who got theirs."""
     asks = np.flatnonzero(cell >= 0)
     asks = asks[held[cell[asks]] < 0]

@@ -11,21 +11,20 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Float32, Int
 from apiece.core.masks import Masks
 from apiece.models._kit.matrix_nms import pack_bits
 from apiece.models.contract import Frame
 
 __all__ = ["COORDINATES", "LowResolution", "kernel_logits", "kernel_masks", "low_resolution"]
 
-Float = npt.NDArray[np.float32]
-Int = npt.NDArray[np.int64]
-LowResolution = tuple[npt.NDArray[np.float64], Int, npt.NDArray[np.uint64]]
+LowResolution = tuple[Float, Int, npt.NDArray[np.uint64]]
 
 COORDINATES = 6
 _VALUES = 1 << 21  # values of masks, or of the map in windows, held at once
 
 
-def kernel_logits(maps: Float, kernels: Float, places: Float, x: Int, y: Int, stride: int) -> Float:
+def kernel_logits(maps: Float32, kernels: Float32, places: Float32, x: Int, y: Int, stride: int) -> Float32:
     """Mask logits (N, r, c) at rows ``y`` (N, r) and columns ``x`` (N, c) of the map.
 
     Parameters
@@ -47,11 +46,11 @@ def kernel_logits(maps: Float, kernels: Float, places: Float, x: Int, y: Int, st
     logits += (shape[:, 0] + shape[:, 1] * u - shape[:, 3] * u * u)[:, None, :]
     logits += ((shape[:, 2] - shape[:, 4] * v) * v)[:, :, None]
     logits -= (shape[:, 5] * v)[:, :, None] * u[:, None, :]
-    found: Float = logits
+    found: Float32 = logits
     return found
 
 
-def low_resolution(maps: Float, kernels: Float, places: Float, stride: int) -> LowResolution:
+def low_resolution(maps: Float32, kernels: Float32, places: Float32, stride: int) -> LowResolution:
     """Of each mask on the map's own grid: mean probability inside (0 if it is empty), tight half-open xyxy box in cells
     of the map, packed bits. A few masks at a time, so memory is bounded whatever their number."""
     height, width = maps.shape[:2]
@@ -62,20 +61,20 @@ def low_resolution(maps: Float, kernels: Float, places: Float, stride: int) -> L
     for a in range(0, len(kernels), at_once):
         some = slice(a, a + at_once)
         logits = kernel_logits(maps, kernels[some], places[some], x, y, stride)
-        on: npt.NDArray[np.bool_] = np.greater(logits, 0)
+        on: Bool = np.greater(logits, 0)
         owner = np.nonzero(on)[0]
         inside = 1 / (1 + np.exp(-logits[on].astype(np.float64)))
         area = np.bincount(owner, minlength=len(on))
         maskness[some] = np.bincount(owner, inside, minlength=len(on)) / np.maximum(area, 1)
         bits[some] = pack_bits(on)
         for k in (0, 1):
-            axis: npt.NDArray[np.bool_] = np.any(on, axis=k + 1)
+            axis: Bool = np.any(on, axis=k + 1)
             boxes[some, k] = axis.argmax(axis=1)
             boxes[some, k + 2] = axis.shape[1] - axis[:, ::-1].argmax(axis=1)
     return maskness, boxes, bits
 
 
-def kernel_masks(maps: Float, kernels: Float, places: Float, boxes: Int, frame: Frame, stride: int) -> Masks:
+def kernel_masks(maps: Float32, kernels: Float32, places: Float32, boxes: Int, frame: Frame, stride: int) -> Masks:
     """Masks at the image's size, from logits in a window about each box of `low_resolution`, windows of one size at
     once. Nothing is inside beyond one cell of the map around the box, so the result is that of whole maps."""
     height, width = maps.shape[:2]

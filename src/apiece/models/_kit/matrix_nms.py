@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from apiece._arrays import Bool, Float, Int
 from apiece.models._kit.clustering import suppress
 
 __all__ = ["Pairs", "decay", "distinct_masks", "mask_pairs", "pack_bits"]
 
-Int = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint64]
 _ROWS = 256  # masks whose boxes are compared with all others' at once
 _WORDS = 1 << 20  # words of 64 pixels compared at once
@@ -34,10 +34,10 @@ class Pairs:
 
     winner: Int
     loser: Int
-    iou: npt.NDArray[np.float64]
+    iou: Float
 
 
-def pack_bits(masks: npt.NDArray[np.bool_]) -> Bits:
+def pack_bits(masks: Bool) -> Bits:
     """Masks (N, ...) as rows of 64-pixel words: uint64 (N, words)."""
     packed = np.packbits(masks.reshape(len(masks), int(np.prod(masks.shape[1:]))), axis=1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
@@ -74,7 +74,7 @@ def mask_pairs(bits: Bits, boxes: Int, labels: Int) -> Pairs:
     return Pairs(np.concatenate(winners), np.concatenate(losers), np.concatenate(ious))
 
 
-def decay(pairs: Pairs, count: int, sigma: float = 2.0) -> npt.NDArray[np.float64]:
+def decay(pairs: Pairs, count: int, sigma: float = 2.0) -> Float:
     """What each of ``count`` scores is multiplied by: float64[count] in (0, 1], the paper's Gaussian form.
 
     ``min over better i of exp(-sigma iou_ij**2) / exp(-sigma most_i**2)``, with ``most_i`` the largest IoU of mask i
@@ -87,7 +87,7 @@ def decay(pairs: Pairs, count: int, sigma: float = 2.0) -> npt.NDArray[np.float6
     return factor
 
 
-def distinct_masks(pairs: Pairs, score: npt.NDArray[np.float64], iou: float) -> Int:
+def distinct_masks(pairs: Pairs, score: Float, iou: float) -> Int:
     """Candidates that overlap no better one that stays by more than ``iou``, best first."""
     order = np.argsort(-score, kind="stable")
     rank = np.argsort(order)

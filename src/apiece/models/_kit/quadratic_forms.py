@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
+
+from apiece._arrays import Float, Float32
 
 __all__ = ["FORM", "form_values", "quadratic_planes"]
 
@@ -25,9 +26,7 @@ def form_values(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
     return torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], 1)
 
 
-def quadratic_planes(
-    forms: npt.NDArray[np.float32], boxes: npt.NDArray[np.float64], shape: tuple[int, ...], stride: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def quadratic_planes(forms: Float32, boxes: Float, shape: tuple[int, ...], stride: int) -> tuple[Float32, Float32]:
     """Quadratic forms in the coordinates of boxes, as weighted sums of the same six maps.
 
     Parameters

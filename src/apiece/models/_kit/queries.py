@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from apiece._arrays import Bool, Float32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
@@ -149,7 +149,7 @@ def _distinct(inside: Tensor, label: Tensor, iou: float) -> Tensor:
     return torch.from_numpy(suppress(loser, winner, len(inside)))
 
 
-def grid_masks(maps: npt.NDArray[np.float32], frame: Frame, cell: tuple[float, float]) -> Masks:
+def grid_masks(maps: Float32, frame: Frame, cell: tuple[float, float]) -> Masks:
     """Masks at the image's size where the upsampled maps exceed 0.
 
     Parameters
@@ -160,7 +160,7 @@ def grid_masks(maps: npt.NDArray[np.float32], frame: Frame, cell: tuple[float, f
     span = (frame.input_size[0] / cell[0], frame.input_size[1] / cell[1])
     boxes = np.zeros((len(maps), 4))
     for axis in (0, 1):  # over rows: which columns; over columns: which rows
-        some: npt.NDArray[np.bool_] = np.any(maps > 0, axis=axis + 1)
+        some: Bool = np.any(maps > 0, axis=axis + 1)
         scale = frame.size[1 - axis] / span[1 - axis]
         # a cell reaches half a cell beyond itself in what is interpolated
         boxes[:, axis] = (some.argmax(1) - 0.5) * scale

@@ -1,0 +1,18 @@
+"""Names for arrays in annotations, one meaning each."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "Bool", "Float", "Float32", "Int", "Int32", "UInt8"]
+
+Array: TypeAlias = npt.NDArray[Any]
+Bool: TypeAlias = npt.NDArray[np.bool_]
+Float: TypeAlias = npt.NDArray[np.float64]
+Float32: TypeAlias = npt.NDArray[np.float32]
+Int: TypeAlias = npt.NDArray[np.int64]
+Int32: TypeAlias = npt.NDArray[np.int32]
+UInt8: TypeAlias = npt.NDArray[np.uint8]

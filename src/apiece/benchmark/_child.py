@@ -23,8 +23,6 @@ from apiece._atomic import atomic
 from apiece.benchmark._gauges import Memory, Others
 from apiece.errors import ApieceError
 
-__all__ = ["main", "throughput"]
-
 _WARM_UP = 3  # images before the clock runs, at least
 _TIMES = 20  # timings, at least: few images are gone through several times
 

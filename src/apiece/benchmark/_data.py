@@ -8,8 +8,6 @@ from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError
 from apiece.evaluation import open_truth
 
-__all__ = ["validation_images"]
-
 
 def validation_images(data: Path, seed: int, trains: bool) -> Dataset:
     """Those that training validates on; where nothing is trained, those that ``apiece evaluate`` takes.

@@ -15,8 +15,6 @@ from typing import Any
 
 from apiece._atomic import atomic
 
-__all__ = ["Outcome", "Task", "finished", "run_tasks"]
-
 _POLL = 0.2  # seconds
 
 

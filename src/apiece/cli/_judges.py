@@ -16,8 +16,6 @@ from apiece.errors import DataError, ImageError
 from apiece.formats import LabelSet, Record
 from apiece.images import read_image
 
-__all__ = ["of_model", "out_of_fold"]
-
 Judge = Callable[[str, int], Instances | None]
 
 

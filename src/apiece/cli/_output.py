@@ -16,8 +16,6 @@ import numpy as np
 
 from apiece.errors import ConfigError
 
-__all__ = ["check_writable", "note", "print_json", "print_table", "progress", "shown"]
-
 
 def plain(value: Any) -> Any:
     """The same as JSON knows it; NaN and infinities, which JSON has not, become null."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from apiece.datasets.dataset import BadEntries
     from apiece.datasets.write import Written
 
-__all__ = ["Drop", "Images", "next_steps", "report_bad", "show_written", "without_numbers"]
 
 Images = Literal["link", "copy", "leave"]
 Droppable = Literal["classes", "ids", "scores", "crowd", "attributes"]

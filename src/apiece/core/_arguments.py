@@ -11,8 +11,6 @@ from apiece._arrays import Float, Int
 from apiece.core.runs import Keys, owners
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["check_runs", "checked_boxes", "checked_size", "integers", "resolve_index", "whole"]
-
 _MAX_SIDE = 2**31 - 2
 _MAX_INT = 2**63 - 1
 

@@ -16,10 +16,6 @@ from apiece.errors import InvalidInstancesError
 if TYPE_CHECKING:
     from apiece.core.masks import Masks
 
-__all__ = [
-    "clip_runs", "coco_size", "crop_runs", "crops", "dense", "flatten_polygons", "label_map",
-    "polygons", "semantic",
-]  # fmt: skip
 
 Runs = tuple[Array, Array, Array, Array]
 

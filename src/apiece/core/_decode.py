@@ -18,8 +18,6 @@ from apiece._arrays import Array, Float, Float32, Int
 from apiece.core.runs import expand
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["Grid", "decode_runs", "logit_runs", "pixel_window", "prototype_runs"]
-
 Runs = tuple[Array, Array, Array, Array]
 _CELLS = 1 << 17  # grid cells read at once
 _SUMS = 1 << 19  # values of weighted prototypes held at once

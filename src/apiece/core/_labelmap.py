@@ -8,8 +8,6 @@ from apiece._arrays import Array, Int
 from apiece.core.runs import Keys
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["dense_runs", "label_map_runs"]
-
 _BLOCK = 1 << 19  # pixels compared at once: the comparison stays in the second-level cache
 _TABLE = 1 << 24  # values within this range are renumbered through a table, if they are many, others by sorting
 

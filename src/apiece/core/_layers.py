@@ -9,8 +9,6 @@ import scipy.sparse as sp
 
 from apiece._arrays import Int
 
-__all__ = ["colour"]
-
 
 def colour(overlaps: sp.csr_array) -> Int:
     """A layer for each mask so that no two overlapping masks share one.

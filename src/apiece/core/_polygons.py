@@ -13,8 +13,6 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int
 from apiece.core.runs import Keys, expand
 
-__all__ = ["polygon_runs"]
-
 _FINE = 5
 _LIMIT = 2**40  # vertices further out than this would wrap on the fine grid
 

@@ -18,8 +18,6 @@ from apiece._arrays import Array, Int
 from apiece.core.runs import expand, sums
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["counts_of", "counts_to_runs", "compress", "decode", "has_seams"]  # noqa: RUF022
-
 _TEXTS = {str, bytes}
 
 

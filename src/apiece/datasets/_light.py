@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from apiece.datasets._textures import Array, texture
-
-__all__ = ["METALS", "Colour", "Light", "View", "grime", "matte", "metal", "pick", "rounded", "scratches"]
+from apiece._arrays import Float32
+from apiece.datasets._textures import texture
 
 Colour = tuple[float, float, float]
-_Normal = tuple[Array, Array, Array]
+_Normal = tuple[Float32, Float32, Float32]
 
 METALS: tuple[Colour, ...] = (
     (0.74, 0.75, 0.77),  # bright zinc
@@ -55,9 +54,9 @@ class View:
     light : the lamp.
     """
 
-    u: Array
-    v: Array
-    distance: Array
+    u: Float32
+    v: Float32
+    distance: Float32
     angle: float
     light: Light
 
@@ -65,7 +64,7 @@ class View:
 # ---------------------------------------------------------------- light on surfaces
 
 
-def _normals(height: Array) -> _Normal:
+def _normals(height: Float32) -> _Normal:
     """Unit normals of a height field, in the image's frame."""
     gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=-0.125)
     gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=-0.125)
@@ -73,13 +72,13 @@ def _normals(height: Array) -> _Normal:
     return gx * nz, gy * nz, nz
 
 
-def rounded(depth: Array, radius: float) -> Array:
+def rounded(depth: Float32, radius: float) -> Float32:
     """Height of a plate with a rounded edge, ``depth`` inside its outline."""
     t = np.clip(depth * (1.0 / radius), 0.0, 1.0) - 1.0
     return radius * np.sqrt(1.0 - t * t)
 
 
-def metal(height: Array, colour: Colour, light: Light, *, gloss: float, shade: Array | float = 1.0) -> Array:
+def metal(height: Float32, colour: Colour, light: Light, *, gloss: float, shade: Float32 | float = 1.0) -> Float32:
     """A mirror of a simple room: bright towards the lamp, a dark horizon opposite, the lamp itself."""
     nx, ny, nz = _normals(height)
     rx, ry = 2.0 * nz * nx, 2.0 * nz * ny
@@ -95,7 +94,9 @@ def metal(height: Array, colour: Colour, light: Light, *, gloss: float, shade: A
     return cv2.merge([lit * np.float32(c) + lamp * np.float32(c + white) for c in colour])
 
 
-def matte(height: Array, albedo: list[Array] | Colour, light: Light, *, gloss: float, sharp: float = 40.0) -> Array:
+def matte(
+    height: Float32, albedo: list[Float32] | Colour, light: Light, *, gloss: float, sharp: float = 40.0
+) -> Float32:
     """Diffuse light with a highlight on top."""
     nx, ny, nz = _normals(height)
     lx, ly, lz = light.direction
@@ -108,12 +109,12 @@ def matte(height: Array, albedo: list[Array] | Colour, light: Light, *, gloss: f
     return cv2.merge([np.asarray(lit * c + shine, np.float32) for c in albedo])
 
 
-def scratches(view: View, rng: np.random.Generator, strength: float) -> Array:
+def scratches(view: View, rng: np.random.Generator, strength: float) -> Float32:
     """A brushed finish, turned with the part."""
     return np.asarray(1.0 + strength * texture("brushed", view.u.shape, rng, angle=view.angle), np.float32)
 
 
-def grime(view: View, rng: np.random.Generator, strength: float) -> Array:
+def grime(view: View, rng: np.random.Generator, strength: float) -> Float32:
     return np.asarray(1.0 + strength * texture("cloud", view.u.shape, rng, scale=0.35, angle=view.angle), np.float32)
 
 

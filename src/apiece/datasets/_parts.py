@@ -13,10 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
+from apiece._arrays import Float32
 from apiece.datasets._light import METALS, Colour, View, grime, matte, metal, pick, rounded, scratches
-from apiece.datasets._textures import Array, texture
-
-__all__ = ["PARTS", "Part"]
+from apiece.datasets._textures import texture
 
 
 class Part(Protocol):
@@ -32,11 +31,11 @@ class Part(Protocol):
         """How high it stands above the table, in pixels: the length of its shadow."""
         ...
 
-    def distance(self, u: Array, v: Array) -> Array:
+    def distance(self, u: Float32, v: Float32) -> Float32:
         """Signed distance to the outline, in pixels."""
         ...
 
-    def paint(self, view: View, rng: np.random.Generator) -> Array:
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
         """Linear-light colour of every pixel of the patch, float32 (h, w, 3)."""
         ...
 
@@ -52,11 +51,11 @@ class _Washer:
     colour: Colour
     turned: bool  # finished on a lathe: rings and a bow-tie of light; otherwise stamped and tumbled
 
-    def distance(self, u: Array, v: Array) -> Array:
+    def distance(self, u: Float32, v: Float32) -> Float32:
         r = np.sqrt(u * u + v * v)
         return np.maximum(r - self.reach, self.hole - r)
 
-    def paint(self, view: View, rng: np.random.Generator) -> Array:
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
         r = np.sqrt(view.u * view.u + view.v * view.v)
         height = rounded(-view.distance, max(1.4, 0.09 * self.reach))
         if self.turned:
@@ -85,17 +84,17 @@ class _Nut:
     thickness: float
     colour: Colour
 
-    def _hexagon(self, u: Array, v: Array) -> Array:
+    def _hexagon(self, u: Float32, v: Float32) -> Float32:
         a, b = np.abs(u), np.abs(v)
         inner = self.reach * 0.866
         return np.maximum(0.866 * a + 0.5 * b, b) - np.float32(inner)
 
-    def distance(self, u: Array, v: Array) -> Array:
+    def distance(self, u: Float32, v: Float32) -> Float32:
         r = np.sqrt(u * u + v * v)
         # corners are cut by the chamfer's circle
         return np.maximum(np.maximum(self._hexagon(u, v), r - self.reach * 0.985), self.hole - r)
 
-    def paint(self, view: View, rng: np.random.Generator) -> Array:
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
         r = np.sqrt(view.u * view.u + view.v * view.v)
         face = self.reach * 0.85
         # a flat face inside the chamfer's circle; the corners fall away; a countersink leads into the thread
@@ -135,20 +134,20 @@ class _Screw:
     def _split(self) -> float:
         return self.head_length - self.end
 
-    def _thread(self, u: Array, v: Array) -> Array:
+    def _thread(self, u: Float32, v: Float32) -> Float32:
         """Saw of the thread, -1..1; it climbs half a turn from one side to the other."""
         phase = (u + v * (0.5 * self.pitch / self.shaft)) * (1.0 / self.pitch)
-        saw: Array = np.abs((phase - np.floor(phase)) * np.float32(4.0) - np.float32(2.0)) - np.float32(1.0)
+        saw: Float32 = np.abs((phase - np.floor(phase)) * np.float32(4.0) - np.float32(2.0)) - np.float32(1.0)
         return saw
 
-    def _half_width(self, u: Array) -> Array:
+    def _half_width(self, u: Float32) -> Float32:
         """Half width of the shaft: full, then a point or a chamfer."""
         left = self.end - u
         taper = 0.45 if self.pointed else 1.0
         least = 0.0 if self.pointed else 0.62 * self.shaft
         return np.minimum(np.float32(self.shaft), least + np.maximum(left, 0.0) * taper)
 
-    def distance(self, u: Array, v: Array) -> Array:
+    def distance(self, u: Float32, v: Float32) -> Float32:
         side = np.abs(v)
         saw = self._thread(u, np.sign(v) * np.float32(self.shaft))
         width = self._half_width(u)
@@ -171,7 +170,7 @@ class _Screw:
                 head = np.where(u < centre, head, square)
         return np.asarray(np.minimum(shaft, head), np.float32)
 
-    def paint(self, view: View, rng: np.random.Generator) -> Array:
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
         u, v = view.u, view.v
         width = np.maximum(self._half_width(u), 0.5)
         across = np.clip(v / width, -1.0, 1.0)
@@ -223,11 +222,11 @@ class _Pill:
     def thickness(self) -> float:
         return self.half * (1.0 if self.kind == 0 else 0.7)
 
-    def distance(self, u: Array, v: Array) -> Array:
+    def distance(self, u: Float32, v: Float32) -> Float32:
         along = np.maximum(np.abs(u) - np.float32(self.reach - self.half), 0.0)
         return np.sqrt(along * along + v * v) - np.float32(self.half)
 
-    def paint(self, view: View, rng: np.random.Generator) -> Array:
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
         u, depth = view.u, -view.distance
         if self.kind == 0:
             lid = u < 0.08 * self.reach  # the cap slides over the body
@@ -266,22 +265,22 @@ class _Particle:
     """A crushed stone (planes cut off a block) or a pebble (a wavy outline)."""
 
     reach: float
-    waves: Array  # (3, K): order, amplitude, phase of the outline of a pebble
-    planes: Array  # (3, K): direction, offset, slope of the planes of a crushed stone; none for a pebble
+    waves: Float32  # (3, K): order, amplitude, phase of the outline of a pebble
+    planes: Float32  # (3, K): direction, offset, slope of the planes of a crushed stone; none for a pebble
     colour: Colour
 
     @property
     def thickness(self) -> float:
         return 0.5 * self.reach
 
-    def _edge(self, u: Array, v: Array) -> Array:
+    def _edge(self, u: Float32, v: Float32) -> Float32:
         """Distance from the centre to the outline of a pebble, in the direction of each pixel."""
         theta = np.arctan2(v, u)
         order, amplitude, phase = (row[:, None, None] for row in self.waves)
-        wave: Array = (amplitude * np.cos(order * theta + phase)).sum(axis=0)
+        wave: Float32 = (amplitude * np.cos(order * theta + phase)).sum(axis=0)
         return np.float32(self.reach) * (np.float32(1.0 - self.waves[1].sum()) + wave)
 
-    def distance(self, u: Array, v: Array) -> Array:
+    def distance(self, u: Float32, v: Float32) -> Float32:
         pebble = np.sqrt(u * u + v * v) - self._edge(u, v)
         if not self.planes.size:
             return pebble
@@ -290,7 +289,7 @@ class _Particle:
     def _cuts(self) -> list[tuple[np.float32, np.float32, np.float32, np.float32]]:
         return [(np.cos(a), np.sin(a), far, slope) for a, far, slope in self.planes.T]
 
-    def paint(self, view: View, rng: np.random.Generator) -> Array:
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
         u, v = view.u, view.v
         rough = texture("cloud", u.shape, rng, scale=0.22) + 0.35 * texture("grain", u.shape, rng)
         if self.planes.size:

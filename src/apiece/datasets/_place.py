@@ -16,8 +16,6 @@ from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError
 from apiece.images import read_image, write_image
 
-__all__ = ["ImageMode", "Placer"]
-
 ImageMode = Literal["link", "copy", "leave"]
 
 

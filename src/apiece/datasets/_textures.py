@@ -14,9 +14,6 @@ import numpy as np
 
 from apiece._arrays import Array, Float32
 
-__all__ = ["BACKDROPS", "Array", "backdrop", "texture"]
-
-
 _SIDE = 512
 # how each tile's amplitude falls with spatial frequency (across, along): the spectrum is the texture
 _SPECTRA: dict[str, Callable[[Float32, Float32], Array]] = {

@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 
 from apiece import formats
-from apiece._arrays import Bool, Int32, UInt8
+from apiece._arrays import Bool, Float32, Int32, UInt8
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets._light import Light, View
 from apiece.datasets._parts import PARTS, Part
-from apiece.datasets._textures import BACKDROPS, Array, backdrop
+from apiece.datasets._textures import BACKDROPS, backdrop
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.images import write_image
 
@@ -111,7 +111,7 @@ class Scene:
 class _Table:
     """A scene in the making: pixels, who owns them, and what has been laid so far."""
 
-    canvas: Array
+    canvas: Float32
     owner: Int32
     crops: list[Bool] = field(default_factory=list)
     corners: list[tuple[int, int]] = field(default_factory=list)
@@ -143,7 +143,7 @@ class _Table:
         height, width = self.owner.shape
         return max(y, 0), max(x, 0), min(y + shape[0], height), min(x + shape[1], width)
 
-    def lay(self, x: int, y: int, coverage: Array, colour: Array, label: int) -> None:
+    def lay(self, x: int, y: int, coverage: Float32, colour: Float32, label: int) -> None:
         """Paint a patch whose corner is at (x, y) and note its mask."""
         y0, x0, y1, x1 = self.window(x, y, coverage.shape)
         alpha = coverage[y0 - y : y1 - y, x0 - x : x1 - x]
@@ -160,7 +160,7 @@ class _Table:
         self.whole.append(int(np.count_nonzero(crop)))
         self.seen.append(self.whole[-1])
 
-    def shade(self, x: int, y: int, coverage: Array, thickness: float, light: Light) -> None:
+    def shade(self, x: int, y: int, coverage: Float32, thickness: float, light: Light) -> None:
         """Darken the table and the parts that the shadow of a patch at (x, y) falls on."""
         lx, ly, lz = light.direction
         dx, dy = -lx / lz * thickness * 0.5, -ly / lz * thickness * 0.5  # from the middle of its height

@@ -16,8 +16,6 @@ from apiece.draw.overlay import overlay
 from apiece.draw.page import data_uri, scaled
 from apiece.errors import ConfigError, UnknownNameError
 
-__all__ = ["COLOURS", "Example", "Panel", "examples_html"]
-
 COLOURS = {
     "found": (42, 157, 255),
     "missed": (255, 150, 0),

@@ -13,9 +13,6 @@ from apiece._arrays import Bool, Float
 from apiece.draw.charts import Frame
 from apiece.errors import ConfigError
 
-__all__ = ["Dot", "Scatter", "place_labels", "scatter_svg"]
-
-
 _SIZE = (860.0, 440.0)
 _TOP = 34.0  # room for the legend of areas
 _RADIUS = (3.0, 20.0)

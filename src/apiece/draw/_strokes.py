@@ -9,9 +9,6 @@ import numpy as np
 from apiece._arrays import Int
 from apiece.core.masks import Masks
 
-__all__ = ["fill", "outline"]
-
-
 _CHUNK = 1 << 22
 """Pixels expanded at a time."""
 

@@ -14,8 +14,6 @@ from PIL import ImageDraw, ImageFont
 
 from apiece._arrays import Int, UInt8
 
-__all__ = ["draw_texts", "text_height"]
-
 _SQUARE = np.ones((3, 3), np.uint8)
 
 

@@ -13,8 +13,6 @@ from apiece.metrics.calibration import Reliability
 from apiece.metrics.confusion import ConfusionMatrix
 from apiece.metrics.errors import Decomposition
 
-__all__ = ["confusion_matrix", "error_charts", "precision_recall", "reliability"]
-
 _LINES, _CONFUSED = 8, 20  # classes shown
 
 _MEANING = {

@@ -29,8 +29,6 @@ from apiece.metrics.ap_tau import accuracy
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
 
-__all__ = ["Comparison", "Difference", "ImageChange", "compare", "difference"]
-
 
 _TOO_FEW = 6
 """Images below which even a change of one sign on all of them is no proof: 2 ** -4 is more than 0.05."""

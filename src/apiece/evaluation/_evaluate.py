@@ -19,7 +19,6 @@ from apiece.metrics.lvis import frequencies, searched
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
 
-__all__ = ["HEADLINE", "evaluate"]
 
 HEADLINE = ("coco", "ap_tau")
 """The metrics whose numbers are asked for first; see the files of ``apiece.metrics`` for the others."""

@@ -22,7 +22,6 @@ from apiece.formats.contract import OnBad
 if TYPE_CHECKING:  # predictions in a file need no torch
     from apiece.predict.predictor import Model
 
-__all__ = ["LOWEST", "Conf", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"]
 
 _log = logging.getLogger("apiece")
 

@@ -20,9 +20,6 @@ from apiece.errors import ConfigError, DataError
 from apiece.monitor._profile import Profile, Reliability
 from apiece.monitor._signals import SIGNALS
 
-__all__ = ["Comparison", "Drift", "Unlike", "detect"]
-
-
 LEAST = 8
 """Fewest images on either side from which anything is concluded."""
 _MISSED = 24.0

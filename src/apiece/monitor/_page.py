@@ -21,8 +21,6 @@ from apiece.monitor._drift import Drift, Unlike
 from apiece.monitor._profile import Profile
 from apiece.monitor._signals import SIGNALS
 
-__all__ = ["Picture", "table_of_tests", "why", "write_page"]
-
 Picture = tuple[Unlike, Image, Instances]
 
 _CHARTS = 6

@@ -18,9 +18,6 @@ from apiece.core.instances import Instances
 from apiece.errors import DataError, FormatError
 from apiece.monitor._signals import SIGNALS, observe
 
-__all__ = ["Profile", "Reliability", "profile"]
-
-
 _VERSION = 1
 
 

@@ -13,9 +13,6 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 
-__all__ = ["SIGNALS", "Signal", "observe"]
-
-
 _STRONGEST = 0.03
 """Share of an image's pixels whose edges are looked at: where objects are few, the outlines of all."""
 _BESIDE = 3

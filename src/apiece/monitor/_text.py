@@ -6,8 +6,6 @@ import math
 
 from apiece.monitor._drift import Drift
 
-__all__ = ["to_prometheus"]
-
 
 def to_prometheus(drift: Drift, labels: dict[str, str] | None = None) -> str:
     """Gauges in Prometheus' text exposition format 0.0.4, for a file that its node exporter collects.

@@ -26,18 +26,6 @@ from apiece.transforms import Compose, Sample, default_colour, default_geometry
 from apiece.transforms.geometric import scaled
 from apiece.transforms.input import input_size, match_channels, normalise, value_limits
 
-__all__ = [
-    "Batch",
-    "CropSet",
-    "Draw",
-    "Loaded",
-    "Order",
-    "Store",
-    "collate",
-    "quiet_worker",
-    "repeat_factors",
-]
-
 log = logging.getLogger("apiece")
 
 _RARE = 0.5  # a class in fewer than this share of the images is drawn more often

@@ -22,8 +22,6 @@ from apiece.training._validate import Validation
 from apiece.training.checkpoint import RunState
 from apiece.training.config import TrainConfig
 
-__all__ = ["Actions", "Loop"]
-
 log = logging.getLogger("apiece")
 
 _SHARE = 0.1  # of the time budget, for validation

@@ -29,8 +29,6 @@ from apiece.models import (
 from apiece.models.contract import Architecture, Checkpoint, ModelInput
 from apiece.training.config import TrainConfig
 
-__all__ = ["Start", "begin", "room"]
-
 log = logging.getLogger("apiece")
 
 _IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

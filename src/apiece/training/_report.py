@@ -17,8 +17,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from apiece._atomic import atomic
 
-__all__ = ["Report", "grouped"]
-
 log = logging.getLogger("apiece")
 
 GROUPS = ("box", "class", "mask")

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Average", "Clock", "Plan", "learning_rate", "parameter_groups", "step_seed"]
-
 _FLOOR = 0.01  # the cosine ends at this share of the highest learning rate
 
 

@@ -13,8 +13,6 @@ from apiece.datasets.split import class_counts
 from apiece.errors import DataError
 from apiece.training.config import TrainConfig
 
-__all__ = ["Survey", "survey"]
-
 log = logging.getLogger("apiece")
 
 _NATIVE = 640  # images up to this side are trained at their own resolution

@@ -21,8 +21,6 @@ from apiece.models.contract import Architecture, DecodeOptions, ModelInput
 from apiece.predict.predictor import out_of_memory
 from apiece.transforms.input import prepare
 
-__all__ = ["Validation", "Validator"]
-
 
 @dataclass(frozen=True)
 class Validation:

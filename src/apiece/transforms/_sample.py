@@ -13,9 +13,6 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, InvalidInstancesError
 
-__all__ = ["Compose", "Sample", "Transform", "check_range", "check_share", "in_float", "moved"]
-
-
 # a COCO file's own area and box speak of the masks as they were
 _STALE = ("area", "bbox")
 

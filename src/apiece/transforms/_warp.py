@@ -19,8 +19,6 @@ from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
 from apiece.transforms._sample import Sample, moved
 
-__all__ = ["Fill", "about", "fill_values", "on_layers", "resize", "warp", "warp_masks", "warp_pixels"]
-
 Fill = float | Literal["median"]
 """What lies outside the image: a pixel value, or the median of each channel."""
 

@@ -8,8 +8,6 @@ from apiece import _plugins
 from apiece.check.contract import Check, Kind
 from apiece.errors import ConfigError, UnknownNameError
 
-__all__ = ["chosen", "kinds", "load", "names"]
-
 _PACKAGE = "apiece.check"
 
 

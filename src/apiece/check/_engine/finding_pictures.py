@@ -19,8 +19,6 @@ from apiece.draw.page import data_uri, scaled
 from apiece.errors import FormatError, ImageError
 from apiece.images import read_image
 
-__all__ = ["FIRST", "OTHERS", "PREDICTED", "SECOND", "thumbnails"]
-
 FIRST, SECOND, PREDICTED, OTHERS = (255, 176, 0), (42, 157, 255), (255, 60, 140), (196, 202, 210)
 """Outline colours of the instance in question, of those it is seen together with, of predictions, and of all others."""
 _SIDE = 288

@@ -26,8 +26,6 @@ from apiece.errors import ConfigError, FormatError
 from apiece.formats import Record
 from apiece.ops.parts import parts_of
 
-__all__ = ["CHANGES", "Change", "Fixed", "check_target", "fix"]
-
 CHANGES = "changes.json"
 """The list of what was done, beside the labels."""
 

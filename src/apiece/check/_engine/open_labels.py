@@ -11,8 +11,6 @@ from apiece import formats
 from apiece.errors import FormatError
 from apiece.formats import LabelSet
 
-__all__ = ["HasLabels", "Source", "open_labels", "source_of"]
-
 
 class HasLabels(Protocol):
     """A data set that has its labels as ``labels``, such as `apiece.datasets.dataset.Dataset`."""

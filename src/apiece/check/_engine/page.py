@@ -15,8 +15,6 @@ from apiece.check._engine.report import Report
 from apiece.check.contract import LEVELS, Finding, Kind
 from apiece.draw.page import html_page
 
-__all__ = ["PER_KIND", "write_page"]
-
 PER_KIND = 200
 """Findings of a kind that are shown, if nothing else is asked for."""
 

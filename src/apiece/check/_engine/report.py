@@ -12,8 +12,6 @@ from apiece._arrays import Int
 from apiece.check.contract import LEVELS, Finding, Kind, Level, Place
 from apiece.core.instances import Instances
 
-__all__ = ["FailOn", "Predicted", "Report", "Suspect", "ranked"]
-
 FailOn = Literal["error", "warning", "note", "never"]
 """The least grave level that fails a check."""
 

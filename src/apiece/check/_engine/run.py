@@ -24,8 +24,6 @@ from apiece.errors import ConfigError, DataError, FormatError, ImageError
 from apiece.formats import LabelSet
 from apiece.images import read_image
 
-__all__ = ["check"]
-
 _AHEAD = 4  # images under way per process
 _DEFAULT = Settings()
 _NEEDS = {"image": "the images", "predicted": "predictions of a model"}

@@ -13,8 +13,6 @@ from apiece.core.runs import Keys, expand, offsets_of, owners, segment_sum
 from apiece.ops.hull import hull_columns
 from apiece.ops.overlap import intersections
 
-__all__ = ["bare_on_lines", "bare_pixels", "bridged", "closed", "crossings", "grown", "holes_in", "hulls"]
-
 
 def holes_in(crop: Bool) -> tuple[Int32, Int]:
     """Holes of one mask drawn in its own box.

@@ -8,8 +8,6 @@ from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 
-__all__ = ["differs", "own_boxes", "stated", "with_own"]
-
 _SHAPES: dict[str, tuple[int, ...]] = {"area": (), "bbox": (4,)}
 
 

@@ -17,9 +17,6 @@ from apiece.ops.nms import nms
 from apiece.ops.overlap import intersections
 from apiece.ops.perimeter import crofton
 
-__all__ = ["Coverage", "Side", "Whole", "coverage_of", "join"]
-
-
 _TRACE = 0.1
 """Share of the smaller mask from which an overlap is kept."""
 _CROWD = 0.5

@@ -11,9 +11,6 @@ from scipy.optimize import isotonic_regression
 from apiece._arrays import Bool, Float, Int
 from apiece.check.model._coverage import Whole
 
-__all__ = ["ENOUGH", "MATCH", "Trust", "best_of_each", "trust_of"]
-
-
 MATCH = 0.5
 """IoU from which a prediction and a label are of the same object."""
 ENOUGH = 20

@@ -10,9 +10,6 @@ import numpy as np
 from apiece._arrays import Array, Float, Float32, Int, Int32
 from apiece.core.masks import Masks
 
-__all__ = ["OFFSETS", "Outlines", "edges", "outlines"]
-
-
 REACH = 6
 """Pixels to either side of an outline that are looked at."""
 OFFSETS = np.arange(-REACH, REACH + 1)

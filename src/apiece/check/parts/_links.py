@@ -13,8 +13,6 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.ops.parts import parts_of
 
-__all__ = ["Links", "diameter", "linked"]
-
 MOST = 32
 """Largest parts of a mask that are looked at."""
 LINES = (12, 24)

@@ -12,8 +12,6 @@ from apiece.check._kit.shapes import bare_pixels, bridged, closed, grown, hulls
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 
-__all__ = ["Limit", "Spans", "limits", "sample", "together"]
-
 SAMPLE = 8
 """Most masks of an image that tell how far objects of their classes reach."""
 FIRST, EVERY = 32, 8

@@ -10,9 +10,6 @@ from apiece.core.image import Image
 from apiece.core.masks import Masks
 from apiece.core.runs import segment_sum
 
-__all__ = ["FEATURES", "features_of"]
-
-
 FEATURES = (
     "brightness",
     "red against green",

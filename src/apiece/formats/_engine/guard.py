@@ -17,8 +17,6 @@ from apiece.errors import LossyFormatError
 from apiece.formats.contract import Holds, Record
 from apiece.ops.overlap import intersections
 
-__all__ = ["guarded"]
-
 _NAMED = 8  # instances named in a message
 
 

@@ -19,8 +19,6 @@ from apiece.errors import FormatError
 from apiece.formats._kit.strict_json import kind_of
 from apiece.formats.contract import OnBad, refuse
 
-__all__ = ["Checker", "Row", "has_constants", "sifted"]
-
 Row = dict[str, Any]
 Reason = Callable[[int], str]
 Made = TypeVar("Made")

@@ -14,8 +14,6 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.entries import is_int64
 
-__all__ = ["Values", "instances_of", "numbers_of"]
-
 PER_CLASS = 1000
 _HIGHEST_CLASS = 64  # 64999 is the last whole thousand below 65536
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from apiece.formats._kit.strict_json import first_keys, peek_json
 
-__all__ = ["kind_of_coco"]
-
 _FOREIGN = frozenset(["shapes", "items", "features"])
 _LVIS = frozenset(["neg_category_ids", "not_exhaustive_category_ids"])
 

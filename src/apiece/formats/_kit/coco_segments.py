@@ -15,8 +15,6 @@ from apiece.errors import InvalidInstancesError
 from apiece.formats._kit.checked_rows import Checker
 from apiece.formats._kit.strict_json import kind_of
 
-__all__ = ["Segments"]
-
 _KEY = "segmentation"
 POLYGON, PACKED, COUNTS = 0, 1, 2
 

@@ -20,23 +20,6 @@ from apiece.formats._kit.files import inside
 from apiece.formats._kit.strict_json import kind_of, load_json
 from apiece.formats.contract import OnBad
 
-__all__ = [
-    "Annotations",
-    "Document",
-    "Images",
-    "Table",
-    "flags",
-    "make_table",
-    "numbers",
-    "open_document",
-    "read_annotations",
-    "read_categories",
-    "read_images",
-    "read_table",
-    "scores_of",
-    "without_images",
-]
-
 _MAX_SIDE = 1 << 18
 _LARGEST = sys.float_info.max
 _ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")

@@ -20,8 +20,6 @@ from apiece.formats._kit.files import atomic_file
 from apiece.formats._kit.strict_json import dump_json
 from apiece.formats.contract import Record
 
-__all__ = ["Dialect", "ImageTable", "categories_of", "write", "write_coco"]
-
 _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
 _OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])

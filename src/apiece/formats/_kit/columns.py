@@ -9,8 +9,6 @@ import numpy as np
 
 from apiece._arrays import Array, Int
 
-__all__ = ["column", "plain", "table", "take"]
-
 _TEXT = np.dtypes.StringDType()  # strings of any length, no Python objects: forked workers share them
 
 

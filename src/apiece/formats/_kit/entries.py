@@ -22,23 +22,6 @@ from apiece.formats._kit.image_sizes import LONGEST, image_size
 from apiece.formats._kit.strict_json import kind_of
 from apiece.formats.contract import OnBad, Record, each, refuse
 
-__all__ = [
-    "BadEntryError",
-    "Entry",
-    "EntrySet",
-    "Part",
-    "RowRle",
-    "assemble",
-    "box_shape",
-    "checked_size",
-    "ellipse_shape",
-    "finite",
-    "is_int64",
-    "number",
-    "ring",
-    "whole",
-]
-
 Part = list[Float]
 """One outline and its holes, each (K, 2) x, y in pixels."""
 _PASSAGES = 1 << 24  # edges times columns rasterised together

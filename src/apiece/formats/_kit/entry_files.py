@@ -15,8 +15,6 @@ from apiece.formats._kit.entries import BadEntryError, Entry, assemble
 from apiece.formats._kit.strict_json import kind_of, load_json
 from apiece.formats.contract import OnBad, Record, each
 
-__all__ = ["ItemSet", "load_object", "no_constants"]
-
 
 @dataclass(frozen=True)
 class ItemSet:

@@ -12,19 +12,6 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from apiece._atomic import atomic
 from apiece.errors import FormatError
 
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "atomic_file",
-    "atomic_folder",
-    "inside",
-    "is_file",
-    "pick_folder",
-    "rasters",
-    "read_text",
-    "stem_key",
-    "visible_name",
-]
-
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _PROBES = 32  # images looked for before a folder is taken to be the wrong one
 

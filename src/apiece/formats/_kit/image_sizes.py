@@ -8,8 +8,6 @@ from apiece import images
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError, ImageError
 
-__all__ = ["LONGEST", "image_size"]
-
 LONGEST = 1 << 22
 """Pixels along one side of an image; more is a lie in a header."""
 

@@ -30,24 +30,6 @@ from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, is_file, visible_n
 from apiece.formats._kit.strict_json import load_json
 from apiece.formats.contract import OnBad, Record, refuse
 
-__all__ = [
-    "SIDECAR",
-    "RasterSet",
-    "add_region",
-    "find_image",
-    "find_images",
-    "image_ref",
-    "load_sidecar",
-    "region_said",
-    "regions_of",
-    "safe_name",
-    "save_label_png",
-    "save_label_tiff",
-    "save_sidecar",
-    "sidecar_format",
-    "sound",
-]
-
 SIDECAR = "apiece.json"
 _SMALL = 1 << 28  # a note longer than this is none of ours
 

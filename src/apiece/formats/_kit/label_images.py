@@ -18,16 +18,6 @@ from apiece._arrays import Array
 from apiece.errors import FormatError, ImageError
 from apiece.images import check_directories
 
-__all__ = [
-    "RASTER_SUFFIXES",
-    "check_chunks",
-    "is_label_raster",
-    "note_of",
-    "read_raster",
-    "stack_pages",
-    "write_raster",
-]
-
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
 _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
 _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies

@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import threading
 
-__all__ = ["long_fields"]
-
 _LONGEST = (1 << 31) - 1
 
 

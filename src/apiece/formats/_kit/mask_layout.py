@@ -11,8 +11,6 @@ from apiece.errors import FormatError
 from apiece.formats._kit.files import IMAGE_SUFFIXES
 from apiece.formats._kit.label_images import RASTER_SUFFIXES
 
-__all__ = ["flat_masks", "is_mask_folder"]
-
 _log = logging.getLogger("apiece")
 _NUMBERED = re.compile(r"(.+)_(\d{1,18})", re.ASCII)
 

@@ -21,8 +21,6 @@ from apiece.formats._kit.files import (
 )
 from apiece.formats.contract import OnBad, Record, refuse
 
-__all__ = ["image_of", "label_files", "opened", "write_each"]
-
 Found = TypeVar("Found")
 
 

@@ -14,8 +14,6 @@ from PIL import Image as Pillow
 from apiece._arrays import Bool
 from apiece.formats._kit.entries import BadEntryError
 
-__all__ = ["from_base64", "from_png", "to_png"]
-
 MOST_PIXELS = 1 << 28
 _INFLATION = 8 * 1100  # pixels of one bit that a byte of deflated data can make, at most
 

@@ -9,8 +9,6 @@ from xml.parsers import expat
 
 from apiece.errors import FormatError
 
-__all__ = ["parse_xml", "peek_xml"]
-
 _DEPTH = 64
 _CHUNK = 1 << 16
 

@@ -14,8 +14,6 @@ from typing import Any
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import read_text
 
-__all__ = ["dump_json", "first_keys", "kind_of", "load_json", "peek_json", "uncollected"]
-
 _PEEK = 1 << 18
 _ENTRY = 1 << 16
 _LIST = re.compile(rb"\s*:\s*\[\s*(\{|\])")

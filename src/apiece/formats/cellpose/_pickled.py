@@ -20,8 +20,6 @@ import numpy as np
 
 from apiece._arrays import Array
 
-__all__ = ["PickleRefusedError", "Pickled", "read_pickle"]
-
 _MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")
 _KNOWN = {
     **{f"{m}._reconstruct": "reconstruct" for m in _MODULES},

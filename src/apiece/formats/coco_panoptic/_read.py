@@ -28,8 +28,6 @@ from apiece.formats._kit.files import inside
 from apiece.formats._kit.label_images import check_chunks
 from apiece.formats.contract import OnBad, Record, each, refuse
 
-__all__ = ["HIGHEST", "PanopticSet", "Segments", "read_segments"]
-
 HIGHEST = 256**3 - 1
 """The largest id that three channels hold."""
 _OWN = ("id", "category_id", "iscrowd", "area", "bbox", "score")

@@ -10,8 +10,6 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import read_text
 from apiece.formats.contract import OnBad, refuse
 
-__all__ = ["Tracks", "read_tracks"]
-
 
 def read_tracks(path: Path, on_bad: OnBad) -> dict[int, tuple[int, int, int]]:
     """Label to first frame, last frame and parent (0: none).

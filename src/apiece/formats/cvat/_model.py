@@ -12,8 +12,6 @@ from apiece.formats._kit.entries import BadEntryError, checked_size, number, who
 from apiece.formats._kit.safe_xml import parse_xml
 from apiece.formats.contract import OnBad, refuse
 
-__all__ = ["DRAWN", "Document", "Picture", "Shape", "Track", "read_document"]
-
 DRAWN = ("polygon", "mask", "box", "ellipse")
 _NO_AREA = ("polyline", "points", "skeleton", "cuboid", "tag")
 

@@ -16,8 +16,6 @@ from apiece.formats._kit.entries import BadEntryError, number, whole
 from apiece.formats.contract import OnBad, refuse
 from apiece.formats.cvat._model import Document, Shape, Track
 
-__all__ = ["Timeline", "timeline"]
-
 _FRAMES = 1 << 20  # ten hours of video; more is a lie in a header
 _NUMBERS = {
     "box": ("xtl", "ytl", "xbr", "ybr", "rotation"),

@@ -20,8 +20,6 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import atomic_file
 from apiece.formats.contract import Record
 
-__all__ = ["JSON_VALUES", "write"]
-
 JSON_VALUES = "apiece:json"
 """What a text attribute whose text is JSON declares as its values."""
 _AT_ONCE = 256  # masks encoded together

@@ -10,8 +10,6 @@ import numpy as np
 from apiece._arrays import Float
 from apiece.errors import FormatError
 
-__all__ = ["Affine", "checked_transform", "to_pixels", "to_world", "world_file"]
-
 Affine = tuple[float, float, float, float, float, float]
 """GDAL's order: x of the upper left corner, x per column, x per row, y of the corner, y per column, y per row."""
 

@@ -12,8 +12,6 @@ from apiece._arrays import Float
 from apiece.core.masks import Masks
 from apiece.formats._kit.entries import BadEntryError, ellipse_shape, ring
 
-__all__ = ["has_area", "roi_of", "shape_of"]
-
 _AREA = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
 _POINTS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 0}  # of each segment of a path: move, line, quadratic, cubic, close
 _STEPS = np.arange(1, 33)[:, None] / 32  # pieces that a curve is drawn in; off by less than a fifth of a pixel

@@ -15,8 +15,6 @@ from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._kit.label_image_sets import region_said
 from apiece.formats.contract import OnBad, Record, refuse
 
-__all__ = ["Frame", "Line", "decode_lines", "is_mots_text", "read_lines", "write_lines"]
-
 _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
 _LONGEST = 1 << 22
 _MOST_FRAMES = 1 << 18

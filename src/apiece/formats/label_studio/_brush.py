@@ -17,8 +17,6 @@ from apiece._arrays import Int
 from apiece.core.masks import Masks
 from apiece.formats._kit.entries import BadEntryError, RowRle
 
-__all__ = ["decode_brush", "encode_brush"]
-
 _SIZES = (3, 4, 8, 16)
 _HEAD = 32 + 5 + 4 * 4
 _MOST = (1 << 64) - 1

@@ -16,8 +16,6 @@ from apiece.formats._kit.strict_json import dump_json
 from apiece.formats.contract import Record
 from apiece.formats.label_studio._brush import encode_brush
 
-__all__ = ["write"]
-
 _AT_ONCE = 256  # masks encoded together
 _WHO = {"annotations": ("annotator", "completed_by"), "predictions": ("model_version", "model_version")}
 

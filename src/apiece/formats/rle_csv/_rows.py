@@ -18,8 +18,6 @@ from apiece.formats._kit.files import inside
 from apiece.formats._kit.long_csv import long_fields
 from apiece.formats.contract import OnBad, refuse
 
-__all__ = ["Columns", "Rows", "fields_of", "find_columns", "find_rows", "pixel_runs"]
-
 _IMAGE = ("imageid", "image_id", "image")
 _BOTH = ("imageid_classid", "image_label")
 _PIXELS = ("encodedpixels", "encoded_pixels")

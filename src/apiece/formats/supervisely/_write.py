@@ -16,8 +16,6 @@ from apiece.formats._kit.files import atomic_folder
 from apiece.formats._kit.png_in_text import to_png
 from apiece.formats.contract import Record
 
-__all__ = ["NO_FOLDER", "OWN", "write"]
-
 NO_FOLDER = "ds0"
 """The dataset of images whose names have no folder: Supervisely knows no images outside datasets."""
 OWN = "apiece"

@@ -18,8 +18,6 @@ from apiece.formats._kit.long_csv import long_fields
 from apiece.formats._kit.strict_json import kind_of
 from apiece.formats.contract import OnBad, refuse
 
-__all__ = ["COLUMNS", "MARK", "Picture", "Table", "class_attribute", "read_table"]
-
 COLUMNS = (
     "filename", "file_size", "file_attributes", "region_count", "region_id",
     "region_shape_attributes", "region_attributes",

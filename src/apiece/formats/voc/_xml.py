@@ -14,8 +14,6 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.safe_xml import parse_xml
 
-__all__ = ["VocObject", "read_objects", "xml_text"]
-
 _FLAGS = ("truncated", "difficult", "occluded")
 _OBJECT = ("annotation", "object")
 _LARGEST = 1 << 26

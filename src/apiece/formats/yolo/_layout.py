@@ -23,20 +23,6 @@ from apiece.formats._kit.entries import BadEntryError, checked_size
 from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, rasters, read_text
 from apiece.formats.contract import OnBad, refuse
 
-__all__ = [
-    "NOTES",
-    "SPLITS",
-    "Config",
-    "Item",
-    "Note",
-    "config_file",
-    "items_of",
-    "label_path",
-    "name_of",
-    "read_config",
-    "read_notes",
-]
-
 SPLITS = ("train", "val", "test")
 NOTES = "apiece.jsonl"
 """File with a line ``[path, height, width, rows]`` for each image that `write` wrote labels of, and its name as a fifth

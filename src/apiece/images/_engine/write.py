@@ -16,8 +16,6 @@ from apiece._atomic import atomic
 from apiece.core.image import Image, PixelSize
 from apiece.errors import ConfigError, ImageError
 
-__all__ = ["write_image"]
-
 
 def write_image(path: Path | str, image: Image | Array, *, pixel_size: PixelSize | None = None) -> None:
     """Write pixels so that `read_image` gives back the same array; whole, or not at all.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["orientation"]
-
 _ORIENTATION = 274
 _SHORT, _LONG = 3, 4
 

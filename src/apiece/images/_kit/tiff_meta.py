@@ -12,8 +12,6 @@ import tifffile
 from apiece.core.image import PixelSize
 from apiece.errors import ConfigError, ImageError
 
-__all__ = ["check_directories", "pixel_size"]
-
 _PIXELS_ELEMENT = re.compile(r"<(?:\w+:)?Pixels\b([^>]*)>")
 _ATTRIBUTE = re.compile(r'\b(PhysicalSize[XY](?:Unit)?)\s*=\s*"([^"]*)"')
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296

@@ -18,8 +18,6 @@ from apiece.errors import ConfigError, InvalidInstancesError, UnknownNameError
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import Dimension, Measure, Property, Request
 
-__all__ = ["Extra", "families", "measure", "measure_many"]
-
 Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 """A measurement of one's own: (masks, pixels (height, width, channels) or None) to N values, or N rows of values."""
 

@@ -19,8 +19,6 @@ from apiece._atomic import atomic
 from apiece.core.runs import frozen
 from apiece.errors import ConfigError, InvalidInstancesError, MissingExtraError, UnknownNameError
 
-__all__ = ["Table"]
-
 _PERCENTILES = (5, 25, 50, 75, 95)
 _SHOWN = 20
 

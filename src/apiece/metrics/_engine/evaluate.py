@@ -22,8 +22,6 @@ from apiece.metrics._kit.match_ranked import Matches
 from apiece.metrics._kit.ratios import defined
 from apiece.metrics.contract import Aim, Crossing, Judges, Metric, MetricResult, Resampled, Settings
 
-__all__ = ["Evaluation", "evaluate", "named_metrics"]
-
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
 _MAX_IMAGES = 256

@@ -14,8 +14,6 @@ from apiece.metrics.contract import Settings
 from apiece.metrics.errors import Errors
 from apiece.ops.overlap import intersections
 
-__all__ = ["MARKS", "marks"]
-
 MARKS = {
     "found": "matched at IoU 0.5 in its class",
     "missed": "nothing points at it",

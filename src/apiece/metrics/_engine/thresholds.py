@@ -23,12 +23,6 @@ from apiece.errors import ConfigError
 from apiece.metrics._kit.match_ranked import Matches
 from apiece.metrics._kit.ratios import ratio
 
-__all__ = [
-    "FEWEST", "Price", "Sweep", "Thresholds", "cost", "f1", "f1_thresholds", "fit_thresholds", "precision", "recall",
-    "sweep",
-]  # fmt: skip
-
-
 FEWEST = 10
 """Instances of truth from which a class has a threshold of its own."""
 

@@ -18,9 +18,6 @@ from apiece.metrics._kit.curves import RECALL, Curves, Ranking
 from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS, greedy
 from apiece.metrics._kit.overlaps import Pairs
 
-__all__ = ["Tally", "joined", "left_out", "mean_defined", "need_scores", "summary", "tally"]
-
-
 _AT = {round(100 * value): level for level, value in enumerate(IOU_THRESHOLDS)}
 
 

@@ -14,9 +14,6 @@ from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics.contract import Resampled
 
-__all__ = ["precision_of_classes", "resampled", "summed"]
-
-
 _AT = {round(100 * value): level for level, value in enumerate(IOU_THRESHOLDS)}
 
 

@@ -14,9 +14,6 @@ from apiece.core.masks import Masks
 from apiece.errors import DataError, UnknownNameError
 from apiece.metrics._kit.overlaps import Pairs, Runs, box_pairs, mask_pairs
 
-__all__ = ["Batch", "Frame", "Record", "Searched", "Side"]
-
-
 Record = tuple[Instances, Instances] | tuple[Instances, Instances, Instances]
 """Truth and predictions of an image; where they differ, truth, what is ranked, and the final answer."""
 

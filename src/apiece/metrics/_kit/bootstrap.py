@@ -29,9 +29,6 @@ from apiece.errors import ConfigError
 from apiece.metrics._kit.curves import RECALL, hits_needed
 from apiece.metrics.contract import Resampled, Resampling
 
-__all__ = ["FEW", "bootstrap", "draws", "interval", "weighted_precision", "weighted_sums"]
-
-
 FEW = 20
 """Images below which intervals are rough."""
 _CELLS = 1 << 18

@@ -8,9 +8,6 @@ import numpy as np
 
 from apiece._arrays import Bool, Float, Int
 
-__all__ = ["RECALL", "Curves", "Ranking", "hits_needed"]
-
-
 RECALL: Float = np.linspace(0.0, 1.0, 101)
 """The recall values at which precision is read: 0, 0.01, ... 1, bit for bit those of pycocotools."""
 

@@ -16,8 +16,6 @@ from apiece._arrays import Bool, Float, Int
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.overlaps import Pairs
 
-__all__ = ["Answer", "assign"]
-
 
 @dataclass(frozen=True, eq=False)
 class Answer:

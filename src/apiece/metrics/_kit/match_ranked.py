@@ -23,9 +23,6 @@ from apiece._arrays import Bool, Float, Float32, Int, Int32
 from apiece.errors import ConfigError
 from apiece.metrics._kit.overlaps import Pairs
 
-__all__ = ["AREA_RANGES", "IOU_THRESHOLDS", "Matches", "greedy", "most"]
-
-
 IOU_THRESHOLDS: Float = np.linspace(0.5, 0.95, 10)
 """0.5, 0.55, ... 0.95, bit for bit those of pycocotools."""
 AREA_RANGES = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}

@@ -16,9 +16,6 @@ from apiece.core.masks import Masks
 from apiece.core.run_overlap import Columns, intersections
 from apiece.core.runs import Keys, expand, owners
 
-__all__ = ["Pairs", "Runs", "box_pairs", "mask_pairs"]
-
-
 _STRIP = 1 << 26
 """Widest strip: beyond it groups go to another one."""
 _CANDIDATES = 1 << 19

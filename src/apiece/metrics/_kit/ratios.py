@@ -9,9 +9,6 @@ import numpy.typing as npt
 
 from apiece._arrays import Float
 
-__all__ = ["defined", "mean_over", "ratio"]
-
-
 _AVERAGE = re.compile(r"_a[pr]\d*(_|$)")
 """Keys of average precision and recall: ``mask_ap50``, ``lvis_box_ap_rare``, ``boundary_ar100``."""
 

@@ -19,11 +19,6 @@ from apiece.metrics._kit.bootstrap import weighted_sums
 from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
 
-__all__ = [
-    "CellMetric",
-    "Cells",
-]
-
 
 class Cells:
     """Numbers per image and class, taken in batch by batch.

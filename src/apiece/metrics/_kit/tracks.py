@@ -18,9 +18,6 @@ from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite
 from apiece._arrays import Bool, Float, Int
 from apiece.metrics._kit.overlaps import Pairs
 
-__all__ = ["Rows", "Tracks", "heaviest", "meetings", "summed"]
-
-
 _SLICE = 2048
 """Rows assigned in one call: the solver clears an array of all columns for each row it has to look at twice."""
 

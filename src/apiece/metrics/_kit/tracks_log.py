@@ -31,9 +31,6 @@ from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
 from apiece.metrics._kit.tracks import Rows, Tracks, heaviest, summed
 from apiece.metrics.contract import Aim, Judges, MetricResult, Settings
 
-__all__ = ["TrackLog", "TrackMetric", "frame_of"]
-
-
 _MATCH = 0.5
 _INSIDE = 0.5
 

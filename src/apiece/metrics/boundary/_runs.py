@@ -18,8 +18,6 @@ from apiece.core.runs import Keys, offsets_of
 from apiece.core.topology import transposed_runs
 from apiece.metrics._kit.overlaps import Runs
 
-__all__ = ["band_widths", "bands"]
-
 Column = npt.NDArray[np.integer[Any]]
 
 

@@ -28,9 +28,6 @@ from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.errors._forms import BOUNDARY, FORMS, MERGE, SPLIT
 from apiece.metrics.errors._kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
 
-__all__ = ["ALL_KINDS", "SPECIAL", "Ledger", "Mended", "costs", "counts", "joined", "mended", "resampled_costs"]
-
-
 ALL_KINDS = (*KINDS, *FORMS)
 SPECIAL = ("false_positive", "false_negative")
 

@@ -37,11 +37,6 @@ from apiece.metrics.errors._kinds import (
     claims,
 )
 
-__all__ = [
-    "BOUNDARY", "FORMS", "GAP", "MERGE", "SPLIT", "Forms", "Near", "forms", "outline_lengths",
-]  # fmt: skip
-
-
 FORMS = ("boundary", "merge", "split")
 BOUNDARY, MERGE, SPLIT = range(3)
 NO_FORM = -1

@@ -32,12 +32,6 @@ from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import greedy
 from apiece.metrics._kit.overlaps import Pairs
 
-__all__ = [
-    "BACKGROUND", "CLASS", "DUPLICATE", "KINDS", "LOCALISATION", "NO_ERROR", "Nearest", "Verdicts", "best_pair",
-    "claims", "verdicts",
-]  # fmt: skip
-
-
 KINDS = ("class", "localisation", "both", "duplicate", "background", "missed")
 """In the order of the paper; the last is a kind of truth, the others are kinds of predictions."""
 CLASS, LOCALISATION, BOTH, DUPLICATE, EMPTY = range(5)

@@ -14,8 +14,6 @@ from apiece._arrays import Float, Int, Int32
 from apiece.core.runs import Keys
 from apiece.metrics._kit.batch import Batch, Side
 
-__all__ = ["class_pixels", "last_over"]
-
 
 def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     """Pixels right, of truth, and of predictions: int64 (images, classes + 1, 3), background last.

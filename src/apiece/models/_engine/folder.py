@@ -25,8 +25,6 @@ from apiece._strict_json import StrictError
 from apiece.errors import ApieceError, ConfigError, ModelFileError
 from apiece.models.contract import Architecture, ModelInput
 
-__all__ = ["JSON_NAME", "TENSORS_NAME", "LoadedModel", "load_model", "save_model", "save_thresholds"]
-
 JSON_NAME = "model.json"
 TENSORS_NAME = "model.safetensors"
 

@@ -18,8 +18,6 @@ from apiece.models._kit.unet import UNetEncoder
 from apiece.models._kit.weights import open_checkpoint, timm_name
 from apiece.models.contract import Checkpoint
 
-__all__ = ["TimmBackbone", "backbone_checkpoint", "build_backbone", "is_backbone"]
-
 _SEED = 0x5EED  # of the values that pretrained ones must have replaced
 
 

@@ -6,8 +6,6 @@ from torch import Tensor, nn
 
 from apiece.errors import UnknownNameError
 
-__all__ = ["NORMS", "ConvNorm", "ResidualBlock", "norm_layer"]
-
 NORMS = ("batch", "group")
 
 

@@ -15,8 +15,6 @@ from apiece.core.masks import Masks
 from apiece.models._kit.ragged import Pixels, window_pixels
 from apiece.models.contract import Targets
 
-__all__ = ["CellTruth", "cell_targets", "encode_cells", "pack_cells", "region_losses"]
-
 
 def pack_cells(masks: Masks, stride: int) -> tuple[Tensor, Tensor]:
     """The share of each cell of ``stride`` x ``stride`` pixels that each mask covers, inside the mask's own box.

@@ -17,16 +17,6 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.transforms.input import Frame
 
-__all__ = [
-    "class_dice",
-    "class_pixels",
-    "cross_entropy",
-    "mean_inside",
-    "paint_classes",
-    "stack_maps",
-    "upsampled_tiles",
-]
-
 _TILE = 1024  # side of the square of pixels interpolated at once
 
 

@@ -16,8 +16,6 @@ import numpy as np
 
 from apiece._arrays import Bool, Float32, Int, Int32
 
-__all__ = ["SeedIndex", "Seeds", "distinct", "local_maxima", "suppress"]
-
 _MOST_CELLS = 4_000_000
 _BLOCK = 1024  # seeds compared with each other at once
 

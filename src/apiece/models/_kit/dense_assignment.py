@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Assigned", "Points", "assign", "pair_iou"]
-
 _REACH = 2  # points on each side of the centre's, per level
 _MOST = 10  # points per object, at most
 _POWER = 6.0  # of the overlap in how well a point answers

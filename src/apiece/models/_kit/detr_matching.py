@@ -15,23 +15,6 @@ from torchvision.ops import box_convert, generalized_box_iou
 from apiece.models._kit.queries import assign
 from apiece.models.contract import Targets
 
-__all__ = [
-    "assign_groups",
-    "at_points",
-    "box_cost",
-    "box_loss",
-    "crowded",
-    "draw_points",
-    "focal_cost",
-    "mask_cost",
-    "mask_loss",
-    "near_points",
-    "paired_iou",
-    "refine",
-    "relative_boxes",
-    "sample",
-]
-
 
 def relative_boxes(boxes: Tensor, size: tuple[int, int]) -> Tensor:
     """Half-open xyxy in pixels, (N, 4), as shares of an input of ``size`` (height, width)."""

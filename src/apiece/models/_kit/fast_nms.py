@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-__all__ = ["fast_nms"]
-
 _ROUND = 500  # boxes compared with each other at once
 _PAIRS = 250_000  # pairs of boxes held at once
 

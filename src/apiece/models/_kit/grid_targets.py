@@ -11,15 +11,6 @@ from torch.nn import functional
 
 from apiece.models.contract import Targets
 
-__all__ = [
-    "CellBatch",
-    "cell_places",
-    "covered_share",
-    "crowd_cells",
-    "draw_cells",
-    "join_targets",
-]
-
 
 def cell_places(shapes: Sequence[tuple[int, int]], sides: Sequence[int], device: torch.device) -> Tensor:
     """Centre x, y and side in pixels of every cell of grids with these rows and columns: float32 (M, 3)."""

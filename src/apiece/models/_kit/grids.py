@@ -15,9 +15,6 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int
 from apiece.errors import ConfigError
 
-__all__ = ["assign_cells", "grid_shapes"]
-
-
 _RANGE = (1.5, 6.0)  # sides of an object over the side of a cell, within which a level learns it
 _HOME = 3.0  # the same for the level that suits it best: the geometric middle
 _CENTRE = 0.2  # share of an object's box around its centre whose cells stand for it, as in the paper

@@ -16,8 +16,6 @@ from apiece.core.masks import Masks
 from apiece.models._kit.matrix_nms import pack_bits
 from apiece.models.contract import Frame
 
-__all__ = ["COORDINATES", "LowResolution", "kernel_logits", "kernel_masks", "low_resolution"]
-
 LowResolution = tuple[Float, Int, npt.NDArray[np.uint64]]
 
 COORDINATES = 6

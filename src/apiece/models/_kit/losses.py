@@ -15,8 +15,6 @@ from torch.nn import functional
 from apiece.errors import ConfigError
 from apiece.models._kit.ragged import segment_sum
 
-__all__ = ["bce", "class_weights", "dice", "focal", "lovasz_hinge"]
-
 
 def bce(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
     """Mean binary cross-entropy of each segment, shape (count,); 0 for an empty one."""

@@ -15,8 +15,6 @@ import numpy.typing as npt
 from apiece._arrays import Bool, Float, Int
 from apiece.models._kit.clustering import suppress
 
-__all__ = ["Pairs", "decay", "distinct_masks", "mask_pairs", "pack_bits"]
-
 Bits = npt.NDArray[np.uint64]
 _ROWS = 256  # masks whose boxes are compared with all others' at once
 _WORDS = 1 << 20  # words of 64 pixels compared at once

@@ -9,8 +9,6 @@ from torch.nn import functional
 
 from apiece.models._kit.blocks import ConvNorm, norm_layer
 
-__all__ = ["Pyramid", "Tower"]
-
 
 class Pyramid(nn.Module):
     """A feature pyramid (Lin et al., CVPR 2017) whose coarsest level also sees the whole image at a glance."""

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from apiece._arrays import Float, Float32
 
-__all__ = ["FORM", "form_values", "quadratic_planes"]
-
 FORM = 6
 """Numbers of a quadratic form: weights of 1, u, v, uu, uv and vv."""
 

@@ -23,8 +23,6 @@ from apiece.models._kit.clustering import suppress
 from apiece.models._kit.two_stage import pack_crops
 from apiece.models.contract import DecodeOptions, Frame, Targets
 
-__all__ = ["assign", "check_room", "chosen_classes", "decode_queries", "encode_masks", "grid_masks"]
-
 _VALUES = 1 << 20  # grid values compared at once
 _FAR = 1e9  # the cost of a pair that is no number: matched only where nothing else is left
 

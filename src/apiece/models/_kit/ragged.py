@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Pixels", "segment_sum", "window_pixels"]
-
 
 @dataclass(frozen=True)
 class Pixels:

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from apiece.models._kit.blocks import ConvNorm, ResidualBlock
 
-__all__ = ["ResidualEncoder"]
-
 
 class ResidualEncoder(nn.Module):
     """Images ``(B, channels, H, W)`` to features at strides 4, 8, 16, ..., finest first.

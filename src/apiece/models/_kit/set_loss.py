@@ -23,8 +23,6 @@ from torch.nn import functional
 from apiece.models._kit.queries import assign
 from apiece.models.contract import Targets
 
-__all__ = ["SetLoss", "answers_at", "masks_at", "pair_costs", "pair_losses", "set_losses"]
-
 _CANDIDATES = 3  # points looked at for each that is kept as uncertain, as in PointRend
 _UNCERTAIN, _NEAR = 0.5, 0.25  # shares of the points of a pair; the rest lies anywhere
 _SKIP = -100  # the class of a query that learns no class

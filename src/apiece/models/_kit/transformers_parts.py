@@ -20,18 +20,6 @@ from apiece.errors import ConfigError, ModelFileError, UnknownNameError
 from apiece.models._kit.backbone import build_backbone
 from apiece.models.contract import Checkpoint
 
-__all__ = [
-    "ENCODERS",
-    "STRIDES",
-    "LibraryBackbone",
-    "backbone_settings",
-    "check_encoder",
-    "four_stages",
-    "initialise",
-    "library_config",
-    "library_tensors",
-]
-
 _Config = TypeVar("_Config", bound=PretrainedConfig)
 
 ENCODERS = ("resnet", "swin", "maskformer-swin")

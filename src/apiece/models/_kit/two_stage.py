@@ -15,8 +15,6 @@ from torchvision.ops import box_iou
 
 from apiece.core.masks import Masks
 
-__all__ = ["CROWD_SHARE", "Proposer", "Regions", "crop_targets", "match_boxes", "pack_crops"]
-
 CROWD_SHARE = 0.5
 """A box with more than this share of its area in a crowd's box is neither object nor background."""
 _PART = 4_000_000  # entries of the table of overlaps held at once

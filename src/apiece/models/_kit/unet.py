@@ -14,8 +14,6 @@ from torch.nn import functional
 
 from apiece.models._kit.blocks import ConvNorm, ResidualBlock
 
-__all__ = ["UNetDecoder", "UNetEncoder"]
-
 
 class UNetEncoder(nn.Module):
     """Images to a pyramid of features, finest first.

@@ -29,8 +29,6 @@ from apiece.errors import ConfigError, ModelFileError
 from apiece.models._engine.folder import JSON_NAME, load_model
 from apiece.models.contract import Architecture, Checkpoint, ModelInput
 
-__all__ = ["OWN", "UNKNOWN_LICENCE", "Dependent", "dependent", "fill", "licence_of", "open_checkpoint", "timm_name"]
-
 log = logging.getLogger("apiece")
 
 OWN = "apiece"

@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["into_windows", "out_of_windows", "windowed_features"]
-
 
 def windowed_features(backbone: Any, images: Tensor, taps: Sequence[int]) -> list[Tensor]:
     """What layers of the encoder give, normalised: one (B, C, H / patch, W / patch) for each of ``taps``.

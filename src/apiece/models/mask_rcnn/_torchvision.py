@@ -13,8 +13,6 @@ from torch import Tensor
 from apiece.errors import ModelFileError
 from apiece.models.contract import Checkpoint
 
-__all__ = ["MASK_RCNN", "mask_rcnn_tensors"]
-
 MASK_RCNN: MappingProxyType[str, Any] = MappingProxyType(
     {
         "backbone": "resnet50",

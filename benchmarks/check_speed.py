@@ -10,13 +10,13 @@ import resource
 import time
 from pathlib import Path
 
-from apiece.check import Source, check, load, names
+from apiece.check import OpenLabels, check, load, names
 from apiece.datasets.dataset import open_sources
 
 
 def timed(data: Path, images: bool, workers: int, only: list[str] | None = None) -> str:
     start = time.perf_counter()
-    sources = {split: Source(s.labels, [], s.path, s.format) for split, s in open_sources(data).items()}
+    sources = {split: OpenLabels(s.labels, [], s.path, s.format) for split, s in open_sources(data).items()}
     report = check(sources, images=images, workers=workers, only=only)
     seconds = time.perf_counter() - start
     levels = ", ".join(f"{count} {level}s" for level, count in report.levels.items())

@@ -10,7 +10,7 @@ import pytest
 from tests.check.faulty_labels import HEIGHT, WIDTH, clean_set, faulty_set
 
 from apiece import Instances, Masks, formats
-from apiece.check import Finding, Place, Report, Source, check, kinds, open_labels
+from apiece.check import Finding, Place, Report, OpenLabels, check, kinds, open_labels
 from apiece.check._engine.fix import CHANGES, fix
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, LossyFormatError
@@ -174,7 +174,7 @@ def test_a_copy_is_whole_or_not_there(tmp_path: Path, there: bool) -> None:
         (tmp_path / "out").mkdir()
     twice = Instances(Masks.from_boxes([[0, 0, 20, 20]] * 2, (HEIGHT, WIDTH)), ids=[1, 2])
     good = open_labels(write(tmp_path, twice))
-    bad = Source(good.labels, path=tmp_path / "maps", format="labelmap")  # cannot hold overlap
+    bad = OpenLabels(good.labels, path=tmp_path / "maps", format="labelmap")  # cannot hold overlap
     before = sorted(tmp_path.iterdir())
     with pytest.raises(LossyFormatError) as caught:
         fix({"train": good, "val": bad}, report_of(), tmp_path / "out")

@@ -19,7 +19,7 @@ from apiece.draw import report
 from apiece.draw._examples import COLOURS
 from apiece.draw.charts import bars_svg, lines_svg, ticks
 from apiece.draw.page import scaled
-from apiece.draw.report import Bars, Chart, Example, Line, Matrix, Panel, ReportData, Table, write_report
+from apiece.draw.report import Bars, Chart, Example, Line, Matrix, PageTable, Panel, ReportData, write_report
 from apiece.errors import ConfigError, UnknownNameError
 
 NASTY = "<script>alert(\"x\")</script> & 'co'"
@@ -85,7 +85,7 @@ def full(name: str = "nut") -> ReportData:
         precision_recall=[Chart(name, "recall", "precision", [Line(name, [0, 0.5, 1], [1, 0.8, 0.1])])],
         errors=[
             Bars(name, "", "AP", [(name, [0.1] * 9)], groups=["localisation", *"abcdefgh"]),
-            Table(name, ("kind", "n"), [(name, 3)]),
+            PageTable(name, ("kind", "n"), [(name, 3)]),
         ],
         confusion=Matrix(name, name, name, [name, "b"], [name, "b"], np.array([[9, 1], [0, 0]]), np.eye(2, dtype=bool)),
         reliability=[Chart(name, "score", "right", [Line(name, [0, 1], [0, 1])])],
@@ -93,7 +93,7 @@ def full(name: str = "nut") -> ReportData:
         counts=[(name, 12, 11)],
         sizes=Bars(name, "area", "instances", [(name, [3, 0])], edges=[0, 10, 20]),
         examples=[(f"Worst {name}", [example(name)]), ("Best", [example(name)]), ("None", [])],
-        measurements=Table(name, ("class", "area"), [(name, 1234.5), ("b", None)], note=name),
+        measurements=PageTable(name, ("class", "area"), [(name, 1234.5), ("b", None)], note=name),
         notes=[name],
     )
 
@@ -217,7 +217,7 @@ def test_it_is_the_same_every_time_and_replaces_the_old_one(tmp_path: Path) -> N
 
 def test_wrong_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="row 1 has 1 cells"):
-        Table("t", ("a", "b"), [(1, 2), (1,)])
+        PageTable("t", ("a", "b"), [(1, 2), (1,)])
     with pytest.raises(ConfigError, match="panel 'p' needs one mark for each of 2"):
         Panel("p", instances(), ["found"])
     with pytest.raises(UnknownNameError, match="no mark named 'lost'"):

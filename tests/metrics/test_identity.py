@@ -17,7 +17,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.formats import read, write
-from apiece.metrics import Evaluation, Frame, evaluate, frame_of, identity
+from apiece.metrics import Evaluation, VideoFrame, evaluate, frame_of, identity
 from apiece.metrics._engine import evaluate as engine
 
 KEYS = {"idf1": "IDF1", "idp": "IDP", "idr": "IDR", "idtp": "IDTP", "idfp": "IDFP", "idfn": "IDFN"}
@@ -71,7 +71,7 @@ def test_masks_of_a_video_with_crowds_and_ignored_regions() -> None:
                 assert result.per_class[name][key] == pytest.approx(expected, abs=1e-9), (seed, name, key)
 
 
-def judge(pairs: list[tuple[Instances, Instances]], places: list[Frame]) -> Evaluation:
+def judge(pairs: list[tuple[Instances, Instances]], places: list[VideoFrame]) -> Evaluation:
     return evaluate(pairs, metrics=ALL, frames=places)
 
 
@@ -110,7 +110,7 @@ def test_batches_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ids_of_two_sequences_have_nothing_to_do_with_each_other() -> None:
     first, second = scenes.video(4, frames=6), scenes.video(5, frames=6)
     mixed = [pair for both in zip(first[0], second[0], strict=True) for pair in both]
-    places = [Frame(name, frame.ignored) for both in zip(first[1], second[1], strict=True)
+    places = [VideoFrame(name, frame.ignored) for both in zip(first[1], second[1], strict=True)
               for name, frame in zip("ab", both, strict=True)]  # fmt: skip
     result = judge(mixed, places)
     for name, alone in (("a", judge(*first)), ("b", judge(*second))):

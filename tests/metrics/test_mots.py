@@ -12,7 +12,7 @@ from tests.metrics import track_scenes as scenes
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics import Frame, evaluate, mots
+from apiece.metrics import VideoFrame, evaluate, mots
 
 KEYS = {"motsa": "MOTA", "smotsa": "sMOTA", "motsp": "MOTP", "id_switches": "IDSW", "fragmentations": "Frag",
         "mots_tp": "CLR_TP", "mots_fp": "CLR_FP", "mots_fn": "CLR_FN", "mostly_tracked": "MT",
@@ -117,12 +117,12 @@ def test_an_unmatched_prediction_more_than_half_in_a_crowd_or_an_ignored_region_
     region = square(11, 0, 6).masks
     assert evaluate([(NOTHING, found)], metrics=["mots"])["mots_fp"] == 1
     assert evaluate([(crowd, found)], metrics=["mots"])["mots_fp"] == 0
-    assert evaluate([(NOTHING, found)], metrics=["mots"], frames=[Frame("", region)])["mots_fp"] == 0
+    assert evaluate([(NOTHING, found)], metrics=["mots"], frames=[VideoFrame("", region)])["mots_fp"] == 0
     beside = square(12, 0, 6).masks  # exactly half of the prediction
-    assert evaluate([(NOTHING, found)], metrics=["mots"], frames=[Frame("", beside)])["mots_fp"] == 1
+    assert evaluate([(NOTHING, found)], metrics=["mots"], frames=[VideoFrame("", beside)])["mots_fp"] == 1
     crowd_beside = square(12, 5, 6).replace(crowd=[True])
     assert evaluate([(crowd_beside, found)], metrics=["mots"])["mots_fp"] == 1
-    hit = evaluate([(square(10, 3), found)], metrics=["mots"], frames=[Frame("", region)])
+    hit = evaluate([(square(10, 3), found)], metrics=["mots"], frames=[VideoFrame("", region)])
     assert (hit["mots_tp"], hit["mots_fn"]) == (1, 0)
 
 
@@ -142,6 +142,6 @@ def test_what_cannot_be_judged_is_refused_with_the_image() -> None:
     with pytest.raises(DataError, match="two objects of the truth, of class 'object', have id 1"):
         evaluate([(twice, square(0, 1))], metrics=["mots"])
     with pytest.raises(DataError, match=r"ignored regions lie on \(4, 4\)"):
-        evaluate([(NOTHING, NOTHING)], metrics=["mots"], frames=[Frame("", Masks.from_dense(np.ones((1, 4, 4), bool)))])
+        evaluate([(NOTHING, NOTHING)], metrics=["mots"], frames=[VideoFrame("", Masks.from_dense(np.ones((1, 4, 4), bool)))])
     with pytest.raises(DataError, match="frames: given for 1 images"):
-        evaluate([(NOTHING, NOTHING)] * 2, metrics=["mots"], frames=[Frame()])
+        evaluate([(NOTHING, NOTHING)] * 2, metrics=["mots"], frames=[VideoFrame()])

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.metrics._kit.batch import Frame
+from apiece.metrics._kit.batch import VideoFrame
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.tracks import Rows, Tracks
 
@@ -85,7 +85,7 @@ def assigned(score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def video(
     seed: int, frames: int = 10, objects: int = 5, *, apart: bool = True
-) -> tuple[list[tuple[Instances, Instances]], list[Frame]]:
+) -> tuple[list[tuple[Instances, Instances]], list[VideoFrame]]:
     """Truth and predictions of rectangles that move through frames of 40 x 60, crowds and ignored regions among them.
 
     ``apart``: masks of one side do not overlap, as in KITTI MOTS.
@@ -114,7 +114,7 @@ def video(
             Instances(truth, label[here], CLASSES, ids=here * 5 + 3, crowd=crowd),
             Instances(found, label[seen] ^ wrong, CLASSES, rng.uniform(0.3, 1, len(seen)), ids=name[seen]),
         ))  # fmt: skip
-        places.append(Frame("a", region if rng.random() < 0.5 else None))
+        places.append(VideoFrame("a", region if rng.random() < 0.5 else None))
     return pairs, places
 
 
@@ -129,7 +129,7 @@ def _instances(rng: np.random.Generator, corner: np.ndarray, side: np.ndarray, a
     return Masks.from_dense(dense)
 
 
-def sequences_of(pairs: list[tuple[Instances, Instances]], places: list[Frame], conf: float = 0.0) -> list[Data]:
+def sequences_of(pairs: list[tuple[Instances, Instances]], places: list[VideoFrame], conf: float = 0.0) -> list[Data]:
     """One sequence per class from dense masks, crowds and ignored regions dealt with as KITTI MOTS does."""
     out = []
     for k in range(len(CLASSES)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apiece.benchmark.rows import Row, pareto
-from apiece.draw.report import Chart, Dot, Line, ReportData, Scatter, Table, write_report
+from apiece.draw.report import Chart, Dot, Line, PageTable, ReportData, Scatter, write_report
 
 __all__ = ["disturbance", "table_of_scores", "table_of_sizes", "words_of_time", "write_page"]
 
@@ -27,10 +27,10 @@ _SIZES_NOTE = (
 def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -> None:
     """Write the page about ``rows``, best first."""
     measured = [r for r in rows if r.mask_ap is not None and r.latency_ms is not None]
-    comparison: list[Scatter | Table] = [_plot(measured)] if measured else []
+    comparison: list[Scatter | PageTable] = [_plot(measured)] if measured else []
     comparison += [
-        Table("Models", *table_of_scores(rows), note=_NOTE),
-        Table("Mask AP by size, and of boxes", *table_of_sizes(rows), note=_SIZES_NOTE),
+        PageTable("Models", *table_of_scores(rows), note=_NOTE),
+        PageTable("Mask AP by size, and of boxes", *table_of_sizes(rows), note=_SIZES_NOTE),
     ]
     failed = [f"{r.model} failed: {r.error}" for r in rows if r.error]
     disturbed = disturbance(rows)

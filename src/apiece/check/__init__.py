@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from apiece.check._engine.families import kinds, load, names
 from apiece.check._engine.fix import Change, Fixed, check_target, fix
-from apiece.check._engine.open_labels import Source, open_labels
+from apiece.check._engine.open_labels import OpenLabels, open_labels
 from apiece.check._engine.page import PER_KIND, write_page
 from apiece.check._engine.report import FailOn, Report, Suspect
 from apiece.check._engine.run import check
@@ -30,7 +30,7 @@ __all__ = [
     "Report",
     "SetFacts",
     "Settings",
-    "Source",
+    "OpenLabels",
     "Suspect",
     "check",
     "check_target",

@@ -8,7 +8,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from apiece.check import Source
+from apiece.check import OpenLabels
 from apiece.cli._output import note, progress
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -19,7 +19,7 @@ from apiece.images import read_image
 Judge = Callable[[str, int], Instances | None]
 
 
-def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
+def of_model(folder: Path, sources: Mapping[str, OpenLabels], device: str) -> Judge:
     """What a model finds on each image, down to low scores; None on images that cannot be read.
 
     Warns about splits that the model learned from, as far as its folder tells.
@@ -46,7 +46,7 @@ def of_model(folder: Path, sources: Mapping[str, Source], device: str) -> Judge:
     return judge
 
 
-def out_of_fold(folds: int, sources: Mapping[str, Source], config: Path | None, runs: Path, device: str) -> Judge:
+def out_of_fold(folds: int, sources: Mapping[str, OpenLabels], config: Path | None, runs: Path, device: str) -> Judge:
     """What models find that were trained without the image, all splits taken together; the device wins over config."""
     from apiece.training.config import TrainConfig
     from apiece.training.folds import predict_out_of_fold

@@ -16,7 +16,7 @@ from apiece.cli._output import check_writable, note, print_json, print_table, pr
 from apiece.errors import ApieceError, ConfigError, FormatError
 
 if TYPE_CHECKING:
-    from apiece.check import Fixed, Source
+    from apiece.check import Fixed, OpenLabels
     from apiece.core.instances import Instances
 
 __all__ = ["check"]
@@ -152,26 +152,26 @@ def check(
     return int(report.fails(fail_on))
 
 
-def _open(data: Path, images: Path | None) -> dict[str, Source]:
+def _open(data: Path, images: Path | None) -> dict[str, OpenLabels]:
     """The labels of each split, and what their readers refuse, by the file it stands in."""
-    from apiece.check import Source
+    from apiece.check import OpenLabels
     from apiece.datasets.dataset import open_sources
 
     early: list[FormatError] = []
-    sources: dict[str, Source] = {}
+    sources: dict[str, OpenLabels] = {}
 
     def told(error: FormatError) -> None:
         whose = (s for s in sources.values() if s.path is not None and error.path.is_relative_to(s.path))
         next(whose, next(iter(sources.values()))).refused.append(error) if sources else early.append(error)
 
     for split, source in open_sources(data, images, on_bad=told).items():
-        sources[split or "train"] = Source(source.labels, [], source.path, source.format)
+        sources[split or "train"] = OpenLabels(source.labels, [], source.path, source.format)
     for error in early:
         told(error)
     return sources
 
 
-def _folder(sources: Mapping[str, Source]) -> Path:
+def _folder(sources: Mapping[str, OpenLabels]) -> Path:
     """What image names are relative to."""
     ref = next((ref for source in sources.values() for ref in source.labels.refs), None)
     if ref is None:
@@ -180,7 +180,7 @@ def _folder(sources: Mapping[str, Source]) -> Path:
     return Path(path.removesuffix(ref.name)) if path.endswith(f"/{ref.name}") else ref.path.parent
 
 
-def _processes(sources: Mapping[str, Source]) -> int:
+def _processes(sources: Mapping[str, OpenLabels]) -> int:
     """One for each core, where there are images enough to be worth a process's start."""
     import os
 
@@ -189,7 +189,7 @@ def _processes(sources: Mapping[str, Source]) -> int:
 
 
 def _look(
-    sources: Mapping[str, Source],
+    sources: Mapping[str, OpenLabels],
     settings: Settings,
     images: bool,
     only: tuple[str, ...],
@@ -213,7 +213,7 @@ def _look(
         )
 
 
-def _predicted(sources: Mapping[str, Source], options: _Options) -> Callable[[str, int], Instances | None] | None:
+def _predicted(sources: Mapping[str, OpenLabels], options: _Options) -> Callable[[str, int], Instances | None] | None:
     """Where predictions come from; None where there are none."""
     if options.model is not None and options.folds is not None:
         raise ConfigError("--model and --folds both make predictions; give one of them")
@@ -232,7 +232,7 @@ def _predicted(sources: Mapping[str, Source], options: _Options) -> Callable[[st
     return None
 
 
-def _write_page(path: Path, report: Report, sources: Mapping[str, Source], data: Path, limit: int | None) -> None:
+def _write_page(path: Path, report: Report, sources: Mapping[str, OpenLabels], data: Path, limit: int | None) -> None:
     from apiece.check import PER_KIND, write_page
 
     most = PER_KIND if limit is None else limit or None
@@ -240,7 +240,7 @@ def _write_page(path: Path, report: Report, sources: Mapping[str, Source], data:
         write_page(path, report, sources, title=f"Label check of {data.name}", limit=most, step=step)
 
 
-def _fix(sources: Mapping[str, Source], report: Report, out: Path, data: Path, settings: Settings) -> Fixed:
+def _fix(sources: Mapping[str, OpenLabels], report: Report, out: Path, data: Path, settings: Settings) -> Fixed:
     from apiece.check import fix
 
     return fix(sources, report, out, root=data if data.is_dir() else None, settings=settings)

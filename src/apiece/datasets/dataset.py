@@ -24,7 +24,7 @@ from apiece.images import read_image
 __all__ = [
     "BadEntries",
     "Dataset",
-    "Source",
+    "FoundLabels",
     "Subset",
     "fingerprint",
     "open_data",
@@ -141,7 +141,7 @@ def _read(ref: ImageRef, instances: Instances) -> Image:
 
 
 @dataclass(frozen=True)
-class Source:
+class FoundLabels:
     """Labels that were found: where they are, of which format, and opened."""
 
     path: Path
@@ -229,7 +229,7 @@ def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad 
 
 def open_sources(
     path: Path | str, images: Path | str | None = None, format: str | None = None, on_bad: OnBad = None
-) -> dict[str, Source]:
+) -> dict[str, FoundLabels]:
     """Open labels as `open_data` finds them, whatever their classes; the key of labels without splits is empty.
 
     Parameters
@@ -245,10 +245,10 @@ def open_sources(
         if a label file breaks its format.
     """
     found = {"": Path(path)} if format is not None and Path(path).exists() else _find(Path(path))
-    sources: dict[str, Source] = {}
+    sources: dict[str, FoundLabels] = {}
     for split, at in found.items():
         name = formats.detect(at) if format is None else format
-        source = Source(at, name, formats.read(at, name, images, on_bad))
+        source = FoundLabels(at, name, formats.read(at, name, images, on_bad))
         sources |= _divided(source) if split == "" and formats.load(name).splits else {split: source}
     return sources
 
@@ -271,7 +271,7 @@ def _find(path: Path) -> dict[str, Path]:
     return {"": whole}
 
 
-def _divided(source: Source) -> dict[str, Source]:
+def _divided(source: FoundLabels) -> dict[str, FoundLabels]:
     """A set that says itself which image is of which split."""
     said = [ref.attributes.get("split") for ref in source.labels.refs]
     chosen = {split: tuple(i for i, s in enumerate(said) if s == split) for split in SPLITS if split in said}

@@ -10,7 +10,7 @@ from html import escape
 import numpy as np
 
 from apiece._arrays import Bool, Float
-from apiece.draw.charts import Frame
+from apiece.draw.charts import Axes
 from apiece.errors import ConfigError
 
 _SIZE = (860.0, 440.0)
@@ -107,7 +107,7 @@ def scatter_svg(plot: Scatter) -> str:
     return f'<figure class="chart wide"><figcaption>{escape(plot.title)}</figcaption>{legend}{drawing}</figure>'
 
 
-def _frame(dots: Sequence[Dot]) -> Frame:
+def _frame(dots: Sequence[Dot]) -> Axes:
     """Axes with room around the dots; y from 0 only where that costs no resolution."""
     x = np.array([d.x for d in dots])
     y = np.array([d.y for d in dots])
@@ -118,14 +118,14 @@ def _frame(dots: Sequence[Dot]) -> Frame:
         low = min(0.0, y.min() - 0.12 * span)
     high = y.max() + (0.18 if y.any() else 1.0) * span
     across = (float(x.min() / margin), float(x.max() * margin))
-    return Frame(across, (float(low), float(high)), _SIZE, _TOP, log=True)
+    return Axes(across, (float(low), float(high)), _SIZE, _TOP, log=True)
 
 
 def _radius(area: float, largest: float) -> float:
     return max(_RADIUS[0], _RADIUS[1] * math.sqrt(area / largest))
 
 
-def _area_legend(plot: Scatter, frame: Frame, largest: float) -> list[str]:
+def _area_legend(plot: Scatter, frame: Axes, largest: float) -> list[str]:
     """Dots of known areas in the top right corner."""
     out, x, y = [], frame.right, _TOP / 2 - 4
     for name, area in reversed(plot.areas):

@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["Bars", "Chart", "Frame", "Line", "bars_svg", "lines_svg", "log_ticks", "number", "ticks"]
+__all__ = ["Bars", "Chart", "Axes", "Line", "bars_svg", "lines_svg", "log_ticks", "number", "ticks"]
 
 _WIDTH, _HEIGHT = 430.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 44.0
@@ -107,7 +107,7 @@ def number(value: float) -> str:
     return f"{value:,.10g}" if abs(value) < 1e6 else f"{value:.3g}"
 
 
-class Frame:
+class Axes:
     """Maps values to places on the drawing, and draws the axes.
 
     Parameters
@@ -197,7 +197,7 @@ def _wrap(parts: Sequence[str], title: str, summary: str, names: Sequence[str]) 
 
 def lines_svg(chart: Chart) -> str:
     """A line chart as an HTML figure with its SVG."""
-    frame = Frame(
+    frame = Axes(
         _range([line.x for line in chart.lines], chart.x_range, zero=False),
         _range([line.y for line in chart.lines], chart.y_range, zero=True),
     )
@@ -225,7 +225,7 @@ def bars_svg(bars: Bars) -> str:
     histogram = len(bars.edges) > 0
     count = len(bars.edges) - 1 if histogram else len(bars.groups)
     across = (float(bars.edges[0]), float(bars.edges[-1])) if histogram else (0.0, float(max(count, 1)))
-    frame = Frame(across, _range([v for _, v in bars.series], None, zero=True))
+    frame = Axes(across, _range([v for _, v in bars.series], None, zero=True))
     parts = frame.grid(bars.x_label, bars.y_label, x_ticks=histogram)
     for i, (name, values) in enumerate(bars.series):
         for k, value in enumerate(values):
@@ -248,7 +248,7 @@ def bars_svg(bars: Bars) -> str:
     return _wrap(parts, bars.title, summary, names)
 
 
-def _group_names(frame: Frame, groups: Sequence[str]) -> list[str]:
+def _group_names(frame: Axes, groups: Sequence[str]) -> list[str]:
     """Names under the groups, as long as fits, in two lines if that helps; every k-th where there are very many."""
     step = max(1, int(np.ceil(len(groups) / 18)))
     room = max(3, int(frame.wide / max(len(groups), 1) * step / 6.8))

@@ -17,7 +17,7 @@ from apiece.draw._examples import Example, Panel, examples_html
 from apiece.draw._scatter import Dot, Scatter, scatter_svg
 from apiece.draw.charts import Bars, Chart, Line, bars_svg, lines_svg
 from apiece.draw.page import html_page
-from apiece.draw.tables import Cell, Matrix, Table, matrix_html, table_html
+from apiece.draw.tables import Cell, Matrix, PageTable, matrix_html, table_html
 from apiece.errors import ConfigError
 
 __all__ = [
@@ -30,7 +30,7 @@ __all__ = [
     "Panel",
     "ReportData",
     "Scatter",
-    "Table",
+    "PageTable",
     "write_report",
 ]
 
@@ -66,19 +66,19 @@ class ReportData:
     subtitle: str = ""
     headline: Sequence[tuple[str, str]] = ()
     facts: Sequence[tuple[str, str]] = ()
-    comparison: Sequence[Scatter | Table] = ()
+    comparison: Sequence[Scatter | PageTable] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
     extra_scores: Mapping[str, float] = field(default_factory=dict)
     per_class: Sequence[tuple[str, Mapping[str, float]]] = ()
     precision_recall: Sequence[Chart] = ()
-    errors: Sequence[Bars | Table] = ()
+    errors: Sequence[Bars | PageTable] = ()
     confusion: Matrix | None = None
     reliability: Sequence[Chart | Bars] = ()
     training: Sequence[Chart] = ()
     counts: Sequence[tuple[str, int, int]] = ()
     sizes: Bars | None = None
     examples: Sequence[tuple[str, Sequence[Example]]] = ()
-    measurements: Table | None = None
+    measurements: PageTable | None = None
     notes: Sequence[str] = ()
 
 
@@ -122,7 +122,7 @@ def _coco_rows(scores: Mapping[str, float]) -> list[tuple[str, str]]:
     ]
 
 
-def _coco(scores: Mapping[str, float]) -> Table:
+def _coco(scores: Mapping[str, float]) -> PageTable:
     kinds = [kind for kind in ("mask", "box") if f"{kind}_ap" in scores]
     drawn = any(f"{kind}_ap_low" in scores for kind in kinds)
     rows: list[list[Cell]] = []
@@ -130,14 +130,14 @@ def _coco(scores: Mapping[str, float]) -> Table:
         cells = [[_score(scores.get(f"{kind}_{key}"))] + [_span(scores, f"{kind}_{key}")] * drawn for kind in kinds]
         rows.append([name, *(cell for pair in cells for cell in pair)])
     columns = [column for kind in kinds for column in (kind, "95% interval")[: 1 + drawn]]
-    return Table("COCO", ("", *columns), rows, _SIZES_NOTE + _DRAWN_NOTE * drawn)
+    return PageTable("COCO", ("", *columns), rows, _SIZES_NOTE + _DRAWN_NOTE * drawn)
 
 
-def _further(scores: Mapping[str, float]) -> Table:
+def _further(scores: Mapping[str, float]) -> PageTable:
     named = [key for key in scores if not key.endswith(("_low", "_high"))]
     drawn = any(f"{key}_low" in scores for key in named)
     rows = [[key, _short(scores[key])] + [_span(scores, key)] * drawn for key in named]
-    return Table("Further metrics", ("", "value", "95% interval")[: 2 + drawn], rows)
+    return PageTable("Further metrics", ("", "value", "95% interval")[: 2 + drawn], rows)
 
 
 def _scores(data: ReportData) -> str:
@@ -149,7 +149,7 @@ def _scores(data: ReportData) -> str:
     if data.per_class:
         columns = list(dict.fromkeys(key for _, values in data.per_class for key in values))
         rows = [[name, *(_score(values.get(c)) for c in columns)] for name, values in data.per_class]
-        parts.append(table_html(Table("Per class", ("class", *columns), rows)))
+        parts.append(table_html(PageTable("Per class", ("class", *columns), rows)))
     # the long table on the left, the short ones below each other on the right
     return "".join(f"<div>{p}</div>" for p in (parts[0], "".join(parts[1:])) if p) if parts else ""
 
@@ -157,8 +157,8 @@ def _scores(data: ReportData) -> str:
 # ---------------------------------------------------------------- the page
 
 
-def _shown(entry: Bars | Chart | Table) -> str:
-    if isinstance(entry, Table):
+def _shown(entry: Bars | Chart | PageTable) -> str:
+    if isinstance(entry, PageTable):
         return table_html(entry)
     return bars_svg(entry) if isinstance(entry, Bars) else lines_svg(entry)
 
@@ -172,7 +172,7 @@ def _sections(data: ReportData, side: int) -> list[tuple[str, str, str]]:
         counts = bars_svg(Bars("Instances per class", "class", "instances", series, groups=names))
     curves = [lines_svg(chart) for chart in (*data.precision_recall, *data.training)]
     errors = "".join(
-        _shown(entry) if isinstance(entry, Table) else f'<div class="charts">{_shown(entry)}</div>'
+        _shown(entry) if isinstance(entry, PageTable) else f'<div class="charts">{_shown(entry)}</div>'
         for entry in data.errors
     )
     reliability = "".join(_shown(entry) for entry in data.reliability)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from apiece._arrays import Bool
 from apiece.errors import ConfigError
 
-__all__ = ["Cell", "Matrix", "Table", "matrix_html", "table_html"]
+__all__ = ["Cell", "Matrix", "PageTable", "matrix_html", "table_html"]
 
 Cell = str | int | float | None
 
@@ -22,7 +22,7 @@ _DARK = 0.55
 
 
 @dataclass(frozen=True)
-class Table:
+class PageTable:
     """Rows under named columns. Numbers are set flush right; None and NaN are shown as a dash.
 
     Attributes
@@ -95,7 +95,7 @@ def _note(text: str) -> str:
     return f'<p class="note">{escape(text)}</p>' if text else ""
 
 
-def table_html(table: Table) -> str:
+def table_html(table: PageTable) -> str:
     """A table as HTML."""
     right = [all(_is_number(row[k]) for row in table.rows) for k in range(len(table.columns))]
     style = [' class="n"' if r else "" for r in right]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from apiece.draw.report import Bars, Chart, Line, Matrix, Table
+from apiece.draw.report import Bars, Chart, Line, Matrix, PageTable
 from apiece.metrics import Curves
 from apiece.metrics.calibration import Reliability
 from apiece.metrics.confusion import ConfusionMatrix
@@ -50,7 +50,7 @@ def _unit(title: str, x: str, y: str, lines: Sequence[Line]) -> Chart:
     return Chart(title, x, y, lines, (0.0, 1.0), (0.0, 1.03))
 
 
-def error_charts(extras: Mapping[str, Any]) -> list[Bars | Table]:
+def error_charts(extras: Mapping[str, Any]) -> list[Bars | PageTable]:
     """What each kind of error costs at IoU 0.5 and 0.75, and how often it occurs."""
     loose: Decomposition = extras["decomposition"]
     strict: Decomposition = extras["decomposition75"]
@@ -72,7 +72,7 @@ def error_charts(extras: Mapping[str, Any]) -> list[Bars | Table]:
     columns = ("kind", "at IoU 0.50", "costs", "at IoU 0.75", "costs", "what it is")
     return [
         Bars("What each kind of error costs", "", "AP gained if mended", series, groups=loose.kinds),
-        Table("Errors", columns, rows, note),
+        PageTable("Errors", columns, rows, note),
     ]
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from apiece import __version__
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
-from apiece.draw.report import Bars, Chart, Example, Line, Panel, ReportData, Table, write_report
+from apiece.draw.report import Bars, Chart, Example, Line, PageTable, Panel, ReportData, write_report
 from apiece.evaluation._charts import confusion_matrix, error_charts, precision_recall, reliability
 from apiece.evaluation._pairing import Joined
-from apiece.measurements import Table as Measurements
+from apiece.measurements import Table
 from apiece.metrics import Evaluation, defined, marks
 from apiece.metrics.ap_tau import accuracy
 
@@ -100,7 +100,7 @@ def write_evaluation(
     *,
     title: str = "Evaluation",
     facts: Sequence[tuple[str, str]] = (),
-    measured: Measurements | None = None,
+    measured: Table | None = None,
 ) -> None:
     """Write ``evaluation.html``.
 
@@ -164,7 +164,7 @@ def write_comparison(
             (f"{found.numbers[found.by].b:.3f}", f"{found.by} of B"),
         ],
         comparison=[
-            Table(title, (what, *DIFFERENCE_COLUMNS), [(name, *difference_row(d)) for name, d in rows])
+            PageTable(title, (what, *DIFFERENCE_COLUMNS), [(name, *difference_row(d)) for name, d in rows])
             for title, what, rows in tables
             if rows
         ],
@@ -267,7 +267,7 @@ def _training(log: Path) -> list[Chart]:
     ]
 
 
-def _measurements(measured: Measurements) -> Table:
+def _measurements(measured: Table) -> PageTable:
     summary = measured.summary()
     rows = [[cell if isinstance(cell, str | int | float) else None for cell in row.values()] for row in summary.rows()]
-    return Table("Measurements of what was found", summary.header(), rows)
+    return PageTable("Measurements of what was found", summary.header(), rows)

@@ -14,7 +14,7 @@ from apiece.metrics._engine.thresholds import (
     recall,
     sweep,
 )
-from apiece.metrics._kit.batch import Batch, Frame, Searched
+from apiece.metrics._kit.batch import Batch, VideoFrame, Searched
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
@@ -27,7 +27,7 @@ __all__ = [
     "Batch",
     "Curves",
     "Evaluation",
-    "Frame",
+    "VideoFrame",
     "Judges",
     "Matches",
     "Metric",

@@ -16,7 +16,7 @@ from apiece.core.instances import Instances
 from apiece.draw.charts import Chart, Line, lines_svg
 from apiece.draw.overlay import overlay
 from apiece.draw.page import data_uri, html_page, scaled
-from apiece.draw.tables import Table, table_html
+from apiece.draw.tables import PageTable, table_html
 from apiece.monitor._drift import Drift, Unlike
 from apiece.monitor._profile import Profile
 from apiece.monitor._signals import SIGNALS
@@ -49,7 +49,7 @@ def write_page(
     verdict = "alarm" if drift.alarm else "no alarm"
     headline = [(verdict, "is it still what it was?")]
     headline += [(f"{n:,}", what) for n, what in zip(drift.images, ("images before", "images now"), strict=True)]
-    tests = Table("", *table_of_tests(drift), note=_NOTE.format(alpha=drift.alpha))
+    tests = PageTable("", *table_of_tests(drift), note=_NOTE.format(alpha=drift.alpha))
     sections = [("tests", "Tests", "".join(f"<p>{escape(n)}.</p>" for n in drift.notes) + table_html(tests))]
     sections.append(("signals", "Signals that differ most", _charts(drift, baseline, now)))
     if pictures:

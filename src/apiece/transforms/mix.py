@@ -21,7 +21,7 @@ from apiece.transforms.crop import Crop
 
 __all__ = ["CopyPaste", "Mosaic"]
 
-Source = Callable[[np.random.Generator], Sample]
+SampleSource = Callable[[np.random.Generator], Sample]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class CopyPaste:
     p : how often, 0 to 1.
     """
 
-    source: Source
+    source: SampleSource
     share: tuple[float, float] = (0.2, 0.6)
     feather: float = 0.0
     keep_empty: bool = False
@@ -84,7 +84,7 @@ class Mosaic:
     p : how often, 0 to 1.
     """
 
-    source: Source
+    source: SampleSource
     size: tuple[int, int] | None = None
     margin: float = 0.25
     fill: Fill = "median"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Bool, UInt8
-from apiece.check._engine.open_labels import Source
+from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check.contract import Finding, Place
 from apiece.core.image import Image, ImageRef
@@ -42,7 +42,7 @@ class _View:
 
 
 def thumbnails(
-    findings: Sequence[Finding], sources: Mapping[str, Source], report: Report, step: Callable[[], None] = lambda: None
+    findings: Sequence[Finding], sources: Mapping[str, OpenLabels], report: Report, step: Callable[[], None] = lambda: None
 ) -> list[list[str]]:
     """For each finding its pictures as data addresses, its own place first; none where no image is concerned.
 

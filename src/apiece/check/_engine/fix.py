@@ -16,7 +16,7 @@ import numpy as np
 
 from apiece import formats
 from apiece._atomic import atomic
-from apiece.check._engine.open_labels import Source
+from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check._kit.stated_area_box import differs, with_own
 from apiece.check.contract import Finding, Settings
@@ -72,7 +72,7 @@ class _Plan:
             getattr(self, str(finding.repair)).setdefault(i, []).append(finding.kind)
 
 
-def check_target(sources: Mapping[str, Source], out: Path) -> None:
+def check_target(sources: Mapping[str, OpenLabels], out: Path) -> None:
     """Refuse a folder that holds something, or lies within the labels.
 
     Raises
@@ -90,7 +90,7 @@ def check_target(sources: Mapping[str, Source], out: Path) -> None:
 
 
 def fix(
-    sources: Mapping[str, Source],
+    sources: Mapping[str, OpenLabels],
     report: Report,
     out: Path,
     *,
@@ -121,7 +121,7 @@ def fix(
     check_target(sources, out)
     dust = (settings or Settings()).dust
     changes: list[Change] = []
-    together: dict[Path, dict[str, Source]] = {}
+    together: dict[Path, dict[str, OpenLabels]] = {}
     for split, source in sources.items():
         assert source.path is not None
         together.setdefault(source.path, {})[split] = source
@@ -156,7 +156,7 @@ def _whole(out: Path) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def _write(target: Path, members: Mapping[str, Source], report: Report, dust: int, changes: list[Change]) -> None:
+def _write(target: Path, members: Mapping[str, OpenLabels], report: Report, dust: int, changes: list[Change]) -> None:
     """Write the splits of one label file, and add what was done to ``changes``."""
     first = next(iter(members.values()))
     known = {split: len(source.refused) for split, source in members.items()}
@@ -194,7 +194,7 @@ def _plans(report: Report, split: str) -> tuple[dict[int, _Plan], list[str]]:
 
 def _repaired(
     split: str,
-    source: Source,
+    source: OpenLabels,
     plans: Mapping[int, _Plan],
     everywhere: list[str],
     dust: int,

@@ -20,7 +20,7 @@ class HasLabels(Protocol):
 
 
 @dataclass(frozen=True)
-class Source:
+class OpenLabels:
     """Labels, and what their reader refused."""
 
     labels: LabelSet
@@ -33,8 +33,8 @@ class Source:
     """The format they were read by."""
 
 
-def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> Source:
-    """Open a label file or folder; bad entries are left out and kept in `Source.refused`.
+def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> OpenLabels:
+    """Open a label file or folder; bad entries are left out and kept in `OpenLabels.refused`.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | N
     """
     name = formats.detect(path)
     refused: list[FormatError] = []
-    return Source(formats.read(path, name, images, refused.append), refused, Path(path), name)
+    return OpenLabels(formats.read(path, name, images, refused.append), refused, Path(path), name)
 
 
-def source_of(given: LabelSet | HasLabels | Source | str | os.PathLike[str]) -> Source:
+def source_of(given: LabelSet | HasLabels | OpenLabels | str | os.PathLike[str]) -> OpenLabels:
     """Whatever labels may come as."""
-    if isinstance(given, Source):
+    if isinstance(given, OpenLabels):
         return given
     if isinstance(given, str | os.PathLike):
         return open_labels(given)
     # a data set has labels, and a label set has metadata; a subset of a label set has both
-    return Source(cast(LabelSet, given) if hasattr(given, "metadata") else given.labels)
+    return OpenLabels(cast(LabelSet, given) if hasattr(given, "metadata") else given.labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apiece._atomic import atomic
 from apiece.check._engine.finding_pictures import FIRST, OTHERS, PREDICTED, SECOND, thumbnails
-from apiece.check._engine.open_labels import Source
+from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check.contract import LEVELS, Finding, Kind
 from apiece.draw.page import html_page
@@ -22,7 +22,7 @@ PER_KIND = 200
 def write_page(
     path: Path,
     report: Report,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, OpenLabels],
     *,
     title: str = "Label check",
     limit: int | None = PER_KIND,

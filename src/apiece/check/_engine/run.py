@@ -16,7 +16,7 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.check._engine.families import chosen, load
-from apiece.check._engine.open_labels import HasLabels, Source, source_of
+from apiece.check._engine.open_labels import HasLabels, OpenLabels, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
 from apiece.check.contract import Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.core.instances import Instances
@@ -30,7 +30,7 @@ _NEEDS = {"image": "the images", "predicted": "predictions of a model"}
 
 
 def check(
-    sets: Mapping[str, LabelSet | HasLabels | Source | str | os.PathLike[str]],
+    sets: Mapping[str, LabelSet | HasLabels | OpenLabels | str | os.PathLike[str]],
     *,
     settings: Settings = _DEFAULT,
     images: bool = True,
@@ -120,7 +120,7 @@ class _Seen:
 class _Reading:
     """The labels of every image, one after the other; what cannot be read is noted."""
 
-    def __init__(self, sources: Mapping[str, Source], predicted: Callable[[str, int], Instances | None] | None) -> None:
+    def __init__(self, sources: Mapping[str, OpenLabels], predicted: Callable[[str, int], Instances | None] | None) -> None:
         self.sources, self.predicted = sources, predicted
         self.classes = tuple(dict.fromkeys(name for s in sources.values() for name in s.labels.classes))
         self.refs = {split: tuple(source.labels.refs) for split, source in sources.items()}

@@ -14,7 +14,7 @@ import numpy as np
 from apiece import _plugins
 from apiece._arrays import Float
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._kit.batch import Batch, Frame, Record, Searched, grouped
+from apiece.metrics._kit.batch import Batch, VideoFrame, Record, Searched, grouped
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.bootstrap import bootstrap as resample
 from apiece.metrics._kit.curves import Curves
@@ -105,7 +105,7 @@ def evaluate(
     kinds: Sequence[str] = ("mask", "box"),
     conf: float | Sequence[float] = 0.0,
     searched: Iterable[Searched] | None = None,
-    frames: Iterable[Frame] | None = None,
+    frames: Iterable[VideoFrame] | None = None,
     frequency: Sequence[str] = (),
     stuff: Sequence[str] = (),
     bootstrap: int = 0,

@@ -35,7 +35,7 @@ class Searched:
 
 
 @dataclass(frozen=True, eq=False)
-class Frame:
+class VideoFrame:
     """Where an image stands in a video; see `apiece.metrics.frame_of`.
 
     Attributes
@@ -133,7 +133,7 @@ class Batch:
     truth: Side
     predicted: Side
     searched: tuple[Searched, ...] | None = None
-    frames: tuple[Frame, ...] | None = None
+    frames: tuple[VideoFrame, ...] | None = None
     crossing: bool = False
 
     @classmethod

@@ -2,7 +2,7 @@
 
 The rules that all of them share:
 
-- Tracks are ids over the frames of a sequence (`Frame`), each class for itself. Images come in the order of their
+- Tracks are ids over the frames of a sequence (`VideoFrame`), each class for itself. Images come in the order of their
   frames; where nobody says which image is of which sequence, all are of one.
 - Overlap is mask IoU. Predictions below ``Settings.conf`` are left out.
 - Crowds are no truth. A prediction without a match at IoU 0.5 of which more than half lies in a crowd of its class, or
@@ -26,7 +26,7 @@ from apiece._arrays import Bool, Float, Int
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics._kit.batch import Batch, Frame, Side
+from apiece.metrics._kit.batch import Batch, VideoFrame, Side
 from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
 from apiece.metrics._kit.tracks import Rows, Tracks, heaviest, summed
 from apiece.metrics.contract import Aim, Judges, MetricResult, Settings
@@ -35,7 +35,7 @@ _MATCH = 0.5
 _INSIDE = 0.5
 
 
-def frame_of(ref: ImageRef) -> Frame:
+def frame_of(ref: ImageRef) -> VideoFrame:
     """Where an image stands in a video, from what its label file says.
 
     Its sequence is attribute ``video_id`` (COCO files of videos) if there is one, else the folder its name lies in
@@ -49,7 +49,7 @@ def frame_of(ref: ImageRef) -> Frame:
     ignore = regions.get("ignore") if isinstance(regions, Mapping) else None
     video = ref.attributes.get("video_id")
     folder = PurePosixPath(ref.name.replace("\\", "/")).parent
-    return Frame(
+    return VideoFrame(
         sequence=str(folder if folder.parts else "") if video is None else str(video),
         ignored=None if ignore is None else Masks.from_coco([ignore]),
     )

@@ -22,6 +22,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "ApieceError",
@@ -40,6 +41,12 @@ __all__ = [
 
 class ApieceError(Exception):
     """Base of every error raised on purpose; catch this to catch them all."""
+
+    _arguments: ClassVar[tuple[str, ...]] = ()
+    """Attributes that it is made from, so that it survives the way back from another process."""
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return type(self), tuple(getattr(self, name) for name in self._arguments) or self.args
 
 
 class ConfigError(ApieceError):
@@ -63,25 +70,38 @@ class UnknownNameError(ApieceError):
         super().__init__(f"no {kind} named {str(name)!r}.{hint} There are: {', '.join(options) or 'none'}.")
         self.kind, self.name, self.known = kind, name, options
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, list[str]]]:
-        # so that it survives the way back from another process
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), (self.kind, str(self.name), self.known)
 
 
 class InvalidInstancesError(ApieceError, ValueError):
-    """Arrays that cannot be a set of instances: says what was expected and what came."""
+    """Arrays that cannot be a set of instances: says what was expected and what came.
+
+    Attributes
+    ----------
+    reason : the message without the index.
+    index : which mask the error is about; None where it is about the set.
+    """
+
+    _arguments = ("reason", "index")
+
+    def __init__(self, reason: str, index: int | None = None) -> None:
+        super().__init__(reason if index is None else f"mask {index}: {reason}")
+        self.reason, self.index = reason, index
 
 
 class _FileError(ApieceError):
     """An error about one file: ``path`` and ``reason`` are kept apart for callers."""
 
+    _arguments: ClassVar[tuple[str, ...]] = ("path", "reason")
+
     def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path, self.reason = Path(path), reason
 
-    def __reduce__(self) -> tuple[type, tuple[Path, str]]:
-        # so that it survives the way back from another process
-        return type(self), (self.path, self.reason)
+    def at(self, path: Path) -> Self:
+        """Return the same error about the file at ``path``."""
+        return type(self)(path, *self.__reduce__()[1][1:])
 
 
 class ImageError(_FileError):
@@ -93,7 +113,19 @@ class FormatError(_FileError):
 
 
 class LossyFormatError(FormatError):
-    """A format cannot hold what it was given; nothing was written."""
+    """A format cannot hold what it was given; nothing was written.
+
+    Attributes
+    ----------
+    field : what of the instances it cannot hold (``"ids"``, ``"scores"``, ``"crowd"``, ``"classes"``,
+        ``"attributes"``), where writing goes on without it; else None.
+    """
+
+    _arguments = ("path", "reason", "field")
+
+    def __init__(self, path: Path | str, reason: str, field: str | None = None) -> None:
+        super().__init__(path, reason)
+        self.field = field
 
 
 class DataError(ApieceError):
@@ -111,10 +143,8 @@ class TrainingError(ApieceError):
 class MissingExtraError(ApieceError, ImportError):
     """An optional dependency is absent."""
 
+    _arguments = ("module", "extra")
+
     def __init__(self, module: str, extra: str) -> None:
         super().__init__(f"{module} is not installed. Install it with: pip install 'apiece[{extra}]'")
         self.module, self.extra = module, extra
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        # so that it survives the way back from another process
-        return type(self), (self.module, self.extra)

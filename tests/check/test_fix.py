@@ -10,7 +10,7 @@ import pytest
 from tests.check.faulty_labels import HEIGHT, WIDTH, clean_set, faulty_set
 
 from apiece import Instances, Masks, formats
-from apiece.check import Finding, Place, Report, OpenLabels, check, kinds, open_labels
+from apiece.check import Finding, OpenLabels, Place, Report, check, kinds, open_labels
 from apiece.check._engine.fix import CHANGES, fix
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, LossyFormatError

@@ -142,6 +142,8 @@ def test_what_cannot_be_judged_is_refused_with_the_image() -> None:
     with pytest.raises(DataError, match="two objects of the truth, of class 'object', have id 1"):
         evaluate([(twice, square(0, 1))], metrics=["mots"])
     with pytest.raises(DataError, match=r"ignored regions lie on \(4, 4\)"):
-        evaluate([(NOTHING, NOTHING)], metrics=["mots"], frames=[VideoFrame("", Masks.from_dense(np.ones((1, 4, 4), bool)))])
+        evaluate(
+            [(NOTHING, NOTHING)], metrics=["mots"], frames=[VideoFrame("", Masks.from_dense(np.ones((1, 4, 4), bool)))]
+        )
     with pytest.raises(DataError, match="frames: given for 1 images"):
         evaluate([(NOTHING, NOTHING)] * 2, metrics=["mots"], frames=[VideoFrame()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,8 +42,7 @@ def next_steps(told: bool = False) -> Iterator[None]:
     except LossyFormatError as error:
         if told:
             raise
-        field = re.search(r" (?:have|are) (classes|ids|scores|crowd|attributes)\b", error.reason)
-        drop = f"--drop {field[1]} goes without; " if field else ""
+        drop = f"--drop {error.field} goes without; " if error.field else ""
         options = f"{drop}--check lists all that would be lost; --allow-lossy writes what fits"
         raise LossyFormatError(error.path, f"{error.reason}. {options}") from None
 

@@ -72,16 +72,16 @@ def coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -
     for i, rle in enumerate(rles):
         if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
             raise InvalidInstancesError(
-                f"mask {i}: a COCO RLE is a mapping with 'size' and 'counts', got {type(rle).__name__}"
+                f"a COCO RLE is a mapping with 'size' and 'counts', got {type(rle).__name__}", i
             )
         try:
             height, width = rle["size"]
             sizes.add((int(height), int(width)))
         except (TypeError, ValueError):
-            raise InvalidInstancesError(f"mask {i}: 'size' must be [height, width], got {rle['size']!r}") from None
+            raise InvalidInstancesError(f"'size' must be [height, width], got {rle['size']!r}", i) from None
         wanted = tuple(size) if size is not None else next(iter(sizes))
         if (int(height), int(width)) != wanted:
-            raise InvalidInstancesError(f"mask {i}: its RLE is of size {[height, width]}, expected {list(wanted)}")
+            raise InvalidInstancesError(f"its RLE is of size {[height, width]}, expected {list(wanted)}", i)
     if size is None and not sizes:
         raise InvalidInstancesError("an empty list of RLEs needs the image's size")
     return (int(size[0]), int(size[1])) if size is not None else sizes.pop()

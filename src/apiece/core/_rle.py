@@ -108,7 +108,7 @@ def _plain(counts: Any, index: int) -> Int:
         if array.ndim != 1 or not np.array_equal(array, exact):
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise InvalidInstancesError(f"mask {index}: RLE counts must be a string or a flat list of integers") from None
+        raise InvalidInstancesError("RLE counts must be a string or a flat list of integers", index) from None
     return exact
 
 
@@ -117,27 +117,25 @@ def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int
         data = [t if isinstance(t, bytes) else t.encode("ascii") for t in texts]
     except UnicodeEncodeError:
         bad = next(i for i, t in zip(index, texts, strict=True) if isinstance(t, str) and not t.isascii())
-        raise InvalidInstancesError(f"mask {bad}: RLE counts hold a character that no RLE has") from None
+        raise InvalidInstancesError("RLE counts hold a character that no RLE has", bad) from None
     # what lies below 48 wraps round to above 63
     code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)
     cuts = sums(np.fromiter(map(len, data), np.int64, len(data)))
     if code.max(initial=0) > 63:
         bad = int(np.searchsorted(cuts, np.argmax(code > 63), "right")) - 1
-        raise InvalidInstancesError(f"mask {index[bad]}: RLE counts hold a character that no RLE has")
+        raise InvalidInstancesError("RLE counts hold a character that no RLE has", index[bad])
     last = code < 32
     some = np.diff(cuts) > 0
     open_end = ~last[cuts[1:][some] - 1]
     if open_end.any():
-        raise InvalidInstancesError(
-            f"mask {index[int(np.flatnonzero(some)[np.argmax(open_end)])]}: RLE counts are cut short"
-        )
+        raise InvalidInstancesError("RLE counts are cut short", index[int(np.flatnonzero(some)[np.argmax(open_end)])])
     ends = np.flatnonzero(last)
     groups = ends.copy()
     groups[1:] -= ends[:-1]
     groups[:1] += 1
     if groups.max(initial=0) > 12:
         bad = int(np.searchsorted(cuts, ends[np.argmax(groups > 12)], "right")) - 1
-        raise InvalidInstancesError(f"mask {index[bad]}: an RLE count does not fit 63 bits")
+        raise InvalidInstancesError("an RLE count does not fit 63 bits", index[bad])
     # most counts are one character; its fifth bit is the sign
     final = code[ends] & np.uint8(31)
     final ^= np.uint8(16)
@@ -181,7 +179,7 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
     if len(counts) and (counts.min() < 0 or counts.max() > height * width):
         bad = int(np.searchsorted(offsets, np.argmax((counts < 0) | (counts > height * width)), "right")) - 1
         raise InvalidInstancesError(
-            f"mask {bad}: an RLE count is negative or larger than the image of {height} x {width} pixels"
+            f"an RLE count is negative or larger than the image of {height} x {width} pixels", bad
         )
     edges = sums(counts)
     total = np.diff(edges[offsets])
@@ -189,8 +187,8 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
     if wrong.any():
         i = int(np.argmax(wrong))
         raise InvalidInstancesError(
-            f"mask {i}: RLE counts add up to {int(total[i])} pixels, "
-            f"but the image of {height} x {width} has {height * width}"
+            f"RLE counts add up to {int(total[i])} pixels, but the image of {height} x {width} has {height * width}",
+            i,
         )
     # every second count is inside
     some = np.diff(offsets) // 2

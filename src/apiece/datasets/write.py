@@ -112,7 +112,7 @@ def write_sets(
                 for made in [p for p in stage.iterdir() if not p.name.startswith(".")]:
                     _move(made, parent / made.name, stage, options.overwrite)
     except FormatError as error:
-        raise type(error)(_final(error.path, parent), error.reason) from None
+        raise error.at(_final(error.path, parent)) from None
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error}") from error
     return found
@@ -129,7 +129,7 @@ def _checked(
         except FormatError as error:
             inside = error.path.is_relative_to(folder)
             path = out.parent / error.path.relative_to(folder) if inside else error.path
-            raise type(error)(path, error.reason) from None
+            raise error.at(path) from None
         return {
             key: replace(one, path=out / one.path.relative_to(place), placed={}, image_folder=None)
             for key, one in found.items()

@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-__all__ = ["Bars", "Chart", "Axes", "Line", "bars_svg", "lines_svg", "log_ticks", "number", "ticks"]
+__all__ = ["Axes", "Bars", "Chart", "Line", "bars_svg", "lines_svg", "log_ticks", "number", "ticks"]
 
 _WIDTH, _HEIGHT = 430.0, 250.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52.0, 12.0, 10.0, 44.0

@@ -27,10 +27,10 @@ __all__ = [
     "Example",
     "Line",
     "Matrix",
+    "PageTable",
     "Panel",
     "ReportData",
     "Scatter",
-    "PageTable",
     "write_report",
 ]
 

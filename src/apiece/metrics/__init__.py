@@ -14,7 +14,7 @@ from apiece.metrics._engine.thresholds import (
     recall,
     sweep,
 )
-from apiece.metrics._kit.batch import Batch, VideoFrame, Searched
+from apiece.metrics._kit.batch import Batch, Searched, VideoFrame
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
@@ -27,7 +27,6 @@ __all__ = [
     "Batch",
     "Curves",
     "Evaluation",
-    "VideoFrame",
     "Judges",
     "Matches",
     "Metric",
@@ -37,6 +36,7 @@ __all__ = [
     "Settings",
     "Sweep",
     "Thresholds",
+    "VideoFrame",
     "cost",
     "defined",
     "evaluate",

@@ -42,7 +42,10 @@ class _View:
 
 
 def thumbnails(
-    findings: Sequence[Finding], sources: Mapping[str, OpenLabels], report: Report, step: Callable[[], None] = lambda: None
+    findings: Sequence[Finding],
+    sources: Mapping[str, OpenLabels],
+    report: Report,
+    step: Callable[[], None] = lambda: None,
 ) -> list[list[str]]:
     """For each finding its pictures as data addresses, its own place first; none where no image is concerned.
 

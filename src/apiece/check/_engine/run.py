@@ -120,7 +120,9 @@ class _Seen:
 class _Reading:
     """The labels of every image, one after the other; what cannot be read is noted."""
 
-    def __init__(self, sources: Mapping[str, OpenLabels], predicted: Callable[[str, int], Instances | None] | None) -> None:
+    def __init__(
+        self, sources: Mapping[str, OpenLabels], predicted: Callable[[str, int], Instances | None] | None
+    ) -> None:
         self.sources, self.predicted = sources, predicted
         self.classes = tuple(dict.fromkeys(name for s in sources.values() for name in s.labels.classes))
         self.refs = {split: tuple(source.labels.refs) for split, source in sources.items()}

@@ -32,6 +32,8 @@ class _Check:
     """The instances without it."""
     outcome: str
     """What the repair did."""
+    field: str | None = None
+    """What of the instances it is about, where they can go without it."""
 
 
 def guarded(
@@ -53,7 +55,7 @@ def guarded(
             named = _name(ref, instances, rows)
             if not allow_lossy:
                 reason = f"{named} {check.problem}, which this format cannot hold; nothing was written"
-                raise LossyFormatError(path, reason)
+                raise LossyFormatError(path, reason, check.field)
             instances = check.repair(instances, rows)
             lost.append(f"{named}: {check.outcome}")
         yield ref, instances
@@ -162,25 +164,31 @@ _CHECKS = (
     _Check(
         lambda i, h: _all(i, not h.classes and len(i.classes) > 1),
         "have classes", lambda i, r: i.replace(labels=np.zeros(len(i), np.int64), classes=("object",)), "classes lost",
+        "classes",
     ),
     _Check(
         lambda i, h: _all(i, not h.ids and i.ids is not None),
         "have ids", lambda i, r: i.replace(ids=None), "ids lost",
+        "ids",
     ),
     _Check(
         _wrong_ids,
         "have ids out of range or used twice", lambda i, r: i.replace(ids=None), "ids that do not fit, all renumbered",
+        "ids",
     ),
     _Check(
         lambda i, h: _all(i, not h.scores and i.scores is not None),
         "have scores", lambda i, r: i.replace(scores=None), "scores lost",
+        "scores",
     ),
     _Check(
         lambda i, h: _NONE if h.crowd else np.flatnonzero(i.crowd),
         "are crowd regions", lambda i, r: i.replace(crowd=None), "kept as single objects, no longer crowd",
+        "crowd",
     ),
     _Check(
         lambda i, h: _all(i, not h.attributes and bool(i.attributes)),
         "have attributes", lambda i, r: i.replace(attributes={}), "attributes lost",
+        "attributes",
     ),
 )  # fmt: skip

@@ -132,7 +132,7 @@ class Segments:
             try:
                 self.masks(np.array([row]), size)
             except InvalidInstancesError as error:
-                found[int(row)] = str(error).removeprefix("mask 0: ")
+                found[int(row)] = error.reason
         return found
 
     def _rles(self, rows: Int, size: tuple[int, int]) -> list[dict[str, Any]]:

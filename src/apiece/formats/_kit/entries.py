@@ -32,6 +32,11 @@ _SLACK = 1.0  # tools round, and draw their last point on the border; further ou
 class BadEntryError(Exception):
     """What is wrong with one entry, without the place."""
 
+    @property
+    def reason(self) -> str:
+        """The message, as `InvalidInstancesError` has it."""
+        return str(self)
+
 
 class RowRle(dict[str, Any]):
     """COCO RLE of a picture whose sides are exchanged: runs go along the rows of the image."""
@@ -239,7 +244,7 @@ def assemble(
                     try:
                         drawn.append(([i], draw([pieces[i].shape], size)))
                     except (InvalidInstancesError, BadEntryError) as error:
-                        bad[i] = str(error).removeprefix("mask 0: ")
+                        bad[i] = error.reason
             for members, found in drawn:
                 place[members] = np.arange(done, done + len(members))
                 masks.append(found)

@@ -136,7 +136,7 @@ def decode_lines(
             try:
                 Masks.from_coco([_rle(line, size)], size)
             except InvalidInstancesError as error:
-                report(FormatError(path, f"line {line.number}: {str(error).removeprefix('mask 0: ')}"))
+                report(FormatError(path, f"line {line.number}: {error.reason}"))
             else:
                 good.append(line)
         masks, lines = Masks.from_coco([_rle(line, size) for line in good], size), [x for x in good if x.label >= 0]

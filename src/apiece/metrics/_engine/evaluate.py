@@ -14,7 +14,7 @@ import numpy as np
 from apiece import _plugins
 from apiece._arrays import Float
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._kit.batch import Batch, VideoFrame, Record, Searched, grouped
+from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, grouped
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.bootstrap import bootstrap as resample
 from apiece.metrics._kit.curves import Curves

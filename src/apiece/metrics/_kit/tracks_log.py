@@ -26,7 +26,7 @@ from apiece._arrays import Bool, Float, Int
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import DataError
-from apiece.metrics._kit.batch import Batch, VideoFrame, Side
+from apiece.metrics._kit.batch import Batch, Side, VideoFrame
 from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
 from apiece.metrics._kit.tracks import Rows, Tracks, heaviest, summed
 from apiece.metrics.contract import Aim, Judges, MetricResult, Settings

@@ -117,7 +117,7 @@ def main() -> None:
                 yield held.refs[i].name, image, model.predict(image)
 
         start = time.perf_counter()
-        found = profile(pairs(), model.classes, thresholds=model.thresholds or 0.0)
+        found = profile(pairs(), model.classes, conf=model.thresholds or 0.0)
         print(f"{name}: {count} images observed in {time.perf_counter() - start:.1f} s", flush=True)
         if kept is not None:
             found.write(kept)

@@ -110,7 +110,7 @@ def test_blur_lowers_sharpness_and_dtype_does_not_matter():
 
 
 def test_a_profile_survives_its_file(tmp_path):
-    made = profile(photos(np.random.default_rng(0), 9), ("object",), thresholds=[0.6])
+    made = profile(photos(np.random.default_rng(0), 9), ("object",), conf=[0.6])
     known = Reliability(np.array([0, 0, 3]), np.array([0.9, 0.5, 0.7]), np.array([True, False, True]))
     made = Profile(made.classes, made.names, made.values, made.counts, made.unsure, known)
     made.write(tmp_path / "good.json")
@@ -123,7 +123,7 @@ def test_a_profile_survives_its_file(tmp_path):
 
 def test_unsure_counts_scores_just_above_the_threshold():
     found = squares((0, 0, 4, 4), (8, 8, 12, 12), scores=[0.63, 0.65])
-    made = profile([("a", None, found)], ("object",), thresholds=0.6)
+    made = profile([("a", None, found)], ("object",), conf=0.6)
     assert made.unsure.tolist() == [1]  # a tenth of the way from 0.6 to 1 is 0.64
 
 

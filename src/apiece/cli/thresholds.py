@@ -127,9 +127,9 @@ def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -
 
 def _now(model: Model) -> Float:
     """The threshold of each class that `predict` uses as the folder is."""
-    import numpy as np
+    from apiece.core.conf import thresholds as by_class
 
-    return np.broadcast_to(np.asarray(model.options().conf, np.float64), (len(model.classes),))
+    return by_class(model.options().conf, model.classes)
 
 
 def _rows(matches: Matches, before: Float, fitted: Thresholds, price: Price | None) -> dict[str, dict[str, Any]]:

@@ -12,13 +12,12 @@ from apiece._lazy import lazy
 if TYPE_CHECKING:
     from apiece.evaluation._compare import Comparison, Difference, ImageChange, compare, difference
     from apiece.evaluation._evaluate import HEADLINE, evaluate
-    from apiece.evaluation._pairing import LOWEST, Conf, Joined, Judged, check_known, join, open_predictions, open_truth
+    from apiece.evaluation._pairing import LOWEST, Joined, Judged, check_known, join, open_predictions, open_truth
 
 __all__ = [
     "HEADLINE",
     "LOWEST",
     "Comparison",
-    "Conf",
     "Difference",
     "ImageChange",
     "Joined",
@@ -41,7 +40,7 @@ if not TYPE_CHECKING:
             ),
             **dict.fromkeys(("HEADLINE", "evaluate"), "apiece.evaluation._evaluate"),
             **dict.fromkeys(
-                ("LOWEST", "Conf", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"),
+                ("LOWEST", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"),
                 "apiece.evaluation._pairing",
             ),
         },

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from apiece._arrays import Float
+from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
 from apiece.errors import ConfigError
@@ -126,7 +127,7 @@ def compare(
     by: str = "mask_ap",
     metrics: Sequence[str] | Literal["all"] = HEADLINE,
     max_dets: Sequence[int] = (1, 10, 100),
-    conf: float | Sequence[float] | None = None,
+    conf: Conf | None = None,
     split: str | None = None,
     images: Path | str | None = None,
     bootstrap: int = 1000,

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
-from apiece.evaluation._pairing import Conf, Joined, Judged, join, open_truth
+from apiece.evaluation._pairing import Joined, Judged, join, open_truth
 from apiece.formats import LabelSet
 from apiece.metrics import Evaluation, frame_of
 from apiece.metrics import evaluate as judge
@@ -30,7 +31,7 @@ def evaluate(
     *,
     metrics: Sequence[str] | Literal["all"] = HEADLINE,
     max_dets: Sequence[int] = (1, 10, 100),
-    conf: Conf = None,
+    conf: Conf | None = None,
     split: str | None = None,
     images: Path | str | None = None,
     bootstrap: int = 0,
@@ -49,8 +50,8 @@ def evaluate(
         already. Left out for what is joined.
     metrics : names of metrics, files of ``apiece.metrics``; ``"all"``: every one that applies.
     max_dets : most predictions counted per image and class by COCO's metrics. No other metric has a limit.
-    conf : lowest score that counts in metrics of a final answer: one number, or one per class. By default the model's
-        own thresholds, and 0 for predictions in a file.
+    conf : lowest score that counts in metrics of a final answer, see `apiece.core.conf`. By default the model's own
+        thresholds, and 0 for predictions in a file.
     split : which split of a data folder, if not by the rule above.
     images : folder that image names are relative to; found beside the labels if left out.
     bootstrap, seed : draws of the images for 95% intervals, ``mask_ap_low`` and ``mask_ap_high``; 0: none.

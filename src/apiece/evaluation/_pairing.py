@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 import numpy as np
 
 from apiece import formats
+from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset, open_data, sound
@@ -27,9 +28,6 @@ _log = logging.getLogger("apiece")
 
 LOWEST = 0.05
 """Lowest score of a prediction that enters average precision."""
-
-Conf: TypeAlias = "float | Sequence[float] | None"
-"""Lowest score in a final answer: one number, one per class, or None: the model's own, and 0 for a file."""
 
 Judged: TypeAlias = tuple[ImageRef, Instances, Instances, Instances]
 """Reference, truth, ranked predictions and final answer of an image. The reference is that of the decoded labels: it
@@ -60,7 +58,7 @@ class Joined(Protocol):
 def join(
     predictions: Path | str | Model | LabelSet,
     truth: Dataset,
-    conf: Conf = None,
+    conf: Conf | None = None,
     device: str = "auto",
     on_bad: OnBad = None,
 ) -> Joined:
@@ -141,15 +139,29 @@ def check_known(wanted: Instances, model: Model, data: Path | str) -> None:
         )
 
 
+def by_class(conf: Conf | None, classes: Sequence[str]) -> dict[str, float]:
+    """Return the lowest score that counts by class name."""
+    return dict(zip(classes, thresholds(conf, classes).tolist(), strict=True))
+
+
+def above(ranked: Instances, lowest: Mapping[str, float]) -> Instances:
+    """Return the final answer: ``ranked`` itself where nothing falls away, so that it is matched once."""
+    if ranked.scores is None:
+        return ranked
+    kept = ranked.scores >= np.array([lowest.get(name, 0.0) for name in ranked.classes])[ranked.labels]
+    return ranked if kept.all() else ranked[kept]
+
+
 class _Modelled:
     """What a model finds."""
 
-    def __init__(self, truth: Dataset, model: Model, conf: Conf) -> None:
+    def __init__(self, truth: Dataset, model: Model, conf: Conf | None) -> None:
         self.truth, self._model = truth, model
         unknown = [name for name in truth.classes if name not in model.classes]
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
         self.notes: Sequence[str] = [words] if unknown else []
-        self._conf = dict(zip(truth.classes, conf, strict=True)) if isinstance(conf, Sequence) else conf
+        # numbers in the order of the data's classes, which may not be the model's
+        self._conf = by_class(conf, truth.classes) if np.ndim(conf) else conf
 
     def __iter__(self) -> Iterator[Judged]:
         for ref, image, wanted in self.truth.records():
@@ -164,37 +176,28 @@ class _Modelled:
 class _Filed:
     """What a file holds; an image without predictions is one where nothing was found."""
 
-    def __init__(self, truth: Dataset, found: LabelSet, conf: Conf, on_bad: OnBad) -> None:
+    def __init__(self, truth: Dataset, found: LabelSet, conf: Conf | None, on_bad: OnBad) -> None:
         self.truth, self._found = truth, found
         self._index = _join(found, truth, on_bad)
         without = sum(ref.name not in self._index for ref in truth.refs)
         words = f"{without:,} of {len(truth):,} images are not in the predictions, as if nothing was found on them"
         self.notes: Sequence[str] = [words] if without else []
-        lowest = np.broadcast_to(np.asarray(0.0 if conf is None else conf, np.float64), (len(truth.classes),))
-        self._lowest = dict(zip(truth.classes, lowest.tolist(), strict=True))
+        self._lowest = by_class(conf, truth.classes)
 
     def __iter__(self) -> Iterator[Judged]:
         for ref, wanted in self.truth.labels:
             ranked = self._ranked(ref.name, wanted.size)
-            yield ref, wanted, ranked, self._kept(ranked)
+            yield ref, wanted, ranked, above(ranked, self._lowest)
 
     def answer(self, index: int) -> Instances:
         ref, wanted = self.truth.labels[index]
-        return self._kept(self._ranked(ref.name, wanted.size))
+        return above(self._ranked(ref.name, wanted.size), self._lowest)
 
     def _ranked(self, name: str, size: tuple[int, int]) -> Instances:
         index = self._index.get(name)
         if index is None:
             return Instances.empty(size, self.truth.classes, scored=True)
         return _of_the_data(self._found[index][1], self.truth)
-
-    def _kept(self, ranked: Instances) -> Instances:
-        """The final answer: ``ranked`` itself where nothing falls away, so that it is matched once."""
-        limits = np.array([self._lowest.get(name, 0.0) for name in ranked.classes])
-        if ranked.scores is None:
-            return ranked
-        kept = ranked.scores >= limits[ranked.labels]
-        return ranked if kept.all() else ranked[kept]
 
 
 def _of_the_data(found: Instances, truth: Dataset) -> Instances:

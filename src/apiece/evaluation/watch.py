@@ -13,7 +13,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset, fingerprint
 from apiece.errors import DataError, FormatError, ImageError
-from apiece.evaluation._pairing import check_known, join, open_truth
+from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth
 from apiece.images import read_image
 from apiece.monitor import Profile, Reliability, profile
 from apiece.predict.sources import Source
@@ -76,7 +76,7 @@ def baseline_profile(
             yield ref.name, image, answer
             step()
 
-    made = profile(pairs(), model.classes, thresholds=model.thresholds or 0.0)
+    made = profile(pairs(), model.classes, conf=model.thresholds or 0.0)
     return Profile(made.classes, made.names, made.values, made.counts, made.unsure, _reliability(seen, model))
 
 
@@ -126,7 +126,7 @@ def photo_profile(
             yield source.name, image, answer
             step()
 
-    made = profile(pairs(), model.classes, thresholds=model.thresholds or 0.0)
+    made = profile(pairs(), model.classes, conf=model.thresholds or 0.0)
     if labels is not None and not seen:
         raise DataError(f"{labels}: these labels are of none of the photos; names have to agree")
     return Profile(made.classes, made.names, made.values, made.counts, made.unsure, _reliability(seen, model))
@@ -149,9 +149,7 @@ def _kept(found: Instances, model: Model) -> Instances:
     """What the model would answer of everything that it ranked."""
     if found.scores is None:
         raise DataError("predictions need scores; these have none")
-    lowest = dict(zip(model.classes, model.thresholds or (0.0,) * len(model.classes), strict=True))
-    limits = np.array([lowest.get(name, 0.0) for name in found.classes])
-    return found[found.scores >= limits[found.labels]]
+    return above(found, by_class(model.thresholds, model.classes))
 
 
 def _by_name(truth: Dataset) -> dict[str, tuple[Dataset, int]]:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int32
+from apiece.core.conf import Conf, thresholds
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
@@ -36,7 +37,7 @@ class Settings:
     max_dets : COCO and boundary: most detections counted per image and class, best scores first; average recall is
         given for each number, everything else for the largest.
     kinds : COCO only: ``"mask"``, ``"box"`` or both; leaving one out saves its time.
-    conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, one number or one per class.
+    conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, see `apiece.core.conf`.
     image_dets : LVIS only: most predictions counted per image, all classes together.
     frequency : LVIS only: ``"r"``, ``"c"`` or ``"f"`` (rare, common, frequent) for each class; empty: not known.
     stuff : panoptic quality and semantic metrics: names of the classes that are stuff, one segment each per image. If
@@ -45,7 +46,7 @@ class Settings:
 
     max_dets: tuple[int, ...] = (1, 10, 100)
     kinds: tuple[str, ...] = ("mask", "box")
-    conf: float | tuple[float, ...] = 0.0
+    conf: Conf = 0.0
     image_dets: int = 300
     frequency: tuple[str, ...] = ()
     stuff: tuple[str, ...] = ()
@@ -63,20 +64,10 @@ class Settings:
             raise ConfigError(f"image_dets must be 1 or more, got {self.image_dets}")
         if not set(self.frequency) <= {"r", "c", "f"}:
             raise ConfigError(f"frequency needs 'r', 'c' or 'f' for each class, got {self.frequency!r}")
-        single = isinstance(self.conf, int | float)
-        object.__setattr__(self, "conf", float(self.conf) if single else tuple(map(float, self.conf)))  # type: ignore[arg-type]
 
     def thresholds(self, classes: Sequence[str]) -> Float:
-        """``conf`` as one number per class.
-
-        Raises
-        ------
-        ConfigError
-            if ``conf`` has neither one number nor one per class.
-        """
-        if isinstance(self.conf, tuple) and len(self.conf) != len(classes):
-            raise ConfigError(f"conf needs one number or {len(classes)}, one per class; got {len(self.conf)}")
-        return np.broadcast_to(np.asarray(self.conf, np.float64), (len(classes),))
+        """Return ``conf`` of each class: float64 (classes,); see `apiece.core.conf.thresholds`."""
+        return thresholds(self.conf, classes)
 
     def is_stuff(self, classes: Sequence[str]) -> Bool:
         """Whether each class is stuff: bool (classes,).

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int
 from apiece._atomic import atomic
+from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import DataError, FormatError
@@ -128,7 +128,7 @@ def profile(
     pairs: Iterable[tuple[str, Image | None, Instances]],
     classes: Sequence[str],
     *,
-    thresholds: npt.ArrayLike = 0.0,
+    conf: Conf = 0.0,
     reliability: Reliability | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Profile:
@@ -138,7 +138,7 @@ def profile(
     ----------
     pairs : name, pixels (None to leave their signals out) and the model's final answer of each image; read once.
     classes : class names; those of the instances are joined by name.
-    thresholds : lowest score that counts, one number or one per class: what "unsure" is measured from.
+    conf : lowest score that counts, see `apiece.core.conf`: what "unsure" is measured from.
     reliability : what is known of the scores, where some images have labels.
     step : called after each image.
 
@@ -148,7 +148,7 @@ def profile(
         if there is no image, or an instance is of a class that is not among ``classes``.
     """
     known = tuple(classes)
-    lowest = np.broadcast_to(np.asarray(thresholds, np.float64), (len(known),))
+    lowest = thresholds(conf, known)
     names, values, counts, unsure = [], [], [], []
     for name, image, found in pairs:
         foreign = set(found.classes) - set(known)

@@ -14,12 +14,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from apiece import formats
+from apiece.core.conf import Conf
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw.overlay import overlay
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, UnknownNameError
 from apiece.images import MAX_PIXELS, image_size, write_image
-from apiece.predict.predictor import Conf, Model
+from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources, find_sources, unreadable
 
 __all__ = ["OUTPUTS", "PredictSummary", "predict_to"]
@@ -73,7 +74,7 @@ def predict_to(
     overwrite: bool = False,
     allow_lossy: bool = False,
     batch: int = 1,
-    conf: Conf = None,
+    conf: Conf | None = None,
     iou: float | None = None,
     max_instances: int | None = None,
     max_pixels: int = MAX_PIXELS,

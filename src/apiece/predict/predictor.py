@@ -6,7 +6,7 @@ import itertools
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ import numpy as np
 import torch
 
 from apiece._arrays import Array, Float32
+from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, ImageError, UnknownNameError
+from apiece.errors import ConfigError, DataError, ImageError
 from apiece.images import MAX_PIXELS
 from apiece.models import LoadedModel, load_model
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.predict.sources import Source, Sources, iter_sources
 from apiece.transforms.input import prepare
 
-__all__ = ["Conf", "Model", "load", "out_of_memory", "resolve_device"]
+__all__ = ["Model", "load", "out_of_memory", "resolve_device"]
 
 _log = logging.getLogger("apiece")
 
-Conf: TypeAlias = "float | Mapping[str, float] | None"
 """Lowest score kept: one for all classes, some classes' own, or None for those in the model folder."""
 One: TypeAlias = "Image | Array | str | os.PathLike[str]"
 
@@ -119,17 +119,17 @@ class Model:
 
     @overload  # a str is a sequence of str to a type checker; here it is a path
     def predict(  # type: ignore[overload-overlap]
-        self, image: One, *, conf: Conf = ..., iou: float | None = ..., max_instances: int | None = ...
+        self, image: One, *, conf: Conf | None = ..., iou: float | None = ..., max_instances: int | None = ...
     ) -> Instances: ...
     @overload
     def predict(
-        self, image: Sequence[One], *, conf: Conf = ..., iou: float | None = ..., max_instances: int | None = ...
+        self, image: Sequence[One], *, conf: Conf | None = ..., iou: float | None = ..., max_instances: int | None = ...
     ) -> list[Instances]: ...
     def predict(
         self,
         image: One | Sequence[One],
         *,
-        conf: Conf = None,
+        conf: Conf | None = None,
         iou: float | None = None,
         max_instances: int | None = None,
     ) -> Instances | list[Instances]:
@@ -139,7 +139,8 @@ class Model:
         ----------
         image : an `Image`, an array (height, width) or (height, width, channels), a path, or a sequence of these. For
             folders, globs and more images than fit in memory there is `stream`.
-        conf : lowest score kept, 0 to 1; a mapping sets it for the classes it names. Default: the model folder's.
+        conf : lowest score kept, 0 to 1, see `apiece.core.conf`; a mapping sets it for the classes it names. By default
+            the model folder's.
         iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
         max_instances : most instances per image; by default there is no limit.
 
@@ -155,7 +156,7 @@ class Model:
             return self._run([self._ready(_source(image))], options)[0]
         return [self._run([self._ready(_source(item))], options)[0] for item in image]
 
-    def predict_at(self, image: One, confs: Sequence[Conf]) -> list[Instances]:
+    def predict_at(self, image: One, confs: Sequence[Conf | None]) -> list[Instances]:
         """What `predict` gives at each of several ``conf``, for one pass through the network."""
         several = [self.options(conf) for conf in confs]
         return [found for (found,) in self._run_at([self._ready(_source(image))], several)]
@@ -167,7 +168,7 @@ class Model:
         batch: int = 1,
         skip_bad: bool = False,
         on_bad: Callable[[ImageError | DataError], None] | None = None,
-        conf: Conf = None,
+        conf: Conf | None = None,
         iou: float | None = None,
         max_instances: int | None = None,
         max_pixels: int = MAX_PIXELS,
@@ -306,7 +307,9 @@ class Model:
             found = self.loaded.architecture.decode(outputs, frames, self.classes, options)
         return [options.finished(instances) for instances in found]
 
-    def options(self, conf: Conf = None, iou: float | None = None, max_instances: int | None = None) -> DecodeOptions:
+    def options(
+        self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None
+    ) -> DecodeOptions:
         """What decides which instances are kept; what is None comes from the model folder.
 
         Raises
@@ -315,14 +318,7 @@ class Model:
             for a value outside its range, or a class that the model does not know.
         """
         default = DecodeOptions()
-        own = self.loaded.thresholds or (float(np.asarray(default.conf).flat[0]),) * len(self.classes)
-        if isinstance(conf, Mapping):
-            for name in conf:
-                if name not in self.classes:
-                    raise UnknownNameError("class", name, self.classes)
-            own = tuple(float(conf.get(name, value)) for name, value in zip(self.classes, own, strict=True))
-        elif conf is not None:
-            own = (float(conf),) * len(self.classes)
+        own = tuple(thresholds(conf, self.classes, self.loaded.thresholds or default.conf).tolist())
         if not all(0 <= value <= 1 for value in own):
             raise ConfigError(f"conf must be from 0 to 1, got {conf}")
         if iou is not None and not 0 < iou <= 1:

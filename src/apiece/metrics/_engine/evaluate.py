@@ -13,6 +13,7 @@ import numpy as np
 
 from apiece import _plugins
 from apiece._arrays import Float
+from apiece.core.conf import Conf
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, grouped
 from apiece.metrics._kit.bootstrap import FEW, interval
@@ -103,7 +104,7 @@ def evaluate(
     max_dets: Sequence[int] = (1, 10, 100),
     image_dets: int = 300,
     kinds: Sequence[str] = ("mask", "box"),
-    conf: float | Sequence[float] = 0.0,
+    conf: Conf = 0.0,
     searched: Iterable[Searched] | None = None,
     frames: Iterable[VideoFrame] | None = None,
     frequency: Sequence[str] = (),
@@ -143,7 +144,7 @@ def evaluate(
     settings = Settings(
         tuple(max_dets),
         tuple(kinds),
-        conf if isinstance(conf, int | float) else tuple(conf),
+        conf,
         image_dets=image_dets,
         frequency=tuple(frequency),
         stuff=tuple(stuff),

@@ -15,11 +15,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import scipy.sparse as sp
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from apiece._arrays import Bool, Float, Float32, Int, Int32
+from apiece.core.conf import Conf, thresholds
 from apiece.errors import ConfigError
 from apiece.metrics._kit.overlaps import Pairs
 
@@ -161,13 +161,13 @@ class Matches:
         """Whether each prediction is right: matched, and not to a crowd."""
         return (self.truth >= 0) & ~self.ignored
 
-    def counts(self, conf: npt.ArrayLike = 0.0) -> Int:
+    def counts(self, conf: Conf = 0.0) -> Int:
         """True positives, false positives and false negatives at IoU 0.5: int64 of shape (images, classes, 3).
 
-        ``conf`` is the lowest score that counts, one number or one per class. As better scores choose first, leaving
+        ``conf`` is the lowest score that counts, see `apiece.core.conf`. As better scores choose first, leaving
         worse ones out changes no other match.
         """
-        kept = self.score >= np.broadcast_to(np.asarray(conf, np.float64), (len(self.classes),))[self.label]
+        kept = self.score >= thresholds(conf, self.classes)[self.label]
         image = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         cell = image * len(self.classes) + self.label
         shape = self.truths.shape

@@ -36,11 +36,11 @@ from pathlib import Path
 from random import Random
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tests" / "formats"))
+sys.path.append(str(ROOT))
 
 from _mutate import Files, mutated  # noqa: E402
-from test_every_format import adapted, target  # noqa: E402
 from tests.formats.label_scenes import hard_instances, plain_instances, ref  # noqa: E402
+from tests.formats.test_every_format import adapted, target  # noqa: E402
 from tests.formats.verdicts import CASES, opened, verdict  # noqa: E402
 
 from apiece import _plugins, formats  # noqa: E402
@@ -105,7 +105,9 @@ def _files_of(path: Path) -> Files:
 def words_of(name: str) -> list[str]:
     """Keys and values that the reader knows: the short texts in its code and in that of its helpers."""
     package = Path(formats.__file__).parent
-    files, texts = [package / f"{name}.py"], set[str]()
+    plugin = package / name
+    files = sorted(plugin.glob("*.py")) if plugin.is_dir() else [package / f"{name}.py"]
+    texts = set[str]()
     for file in files:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (
@@ -114,8 +116,8 @@ def words_of(name: str) -> list[str]:
                 and re.fullmatch(r"[\w.:-]{1,24}", node.value)
             ):
                 texts.add(node.value)
-            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("apiece.formats._"):
-                helper = package / f"{str(node.module).rpartition('.')[2]}.py"
+            elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("apiece.formats._kit."):
+                helper = package / "_kit" / f"{str(node.module).rpartition('.')[2]}.py"
                 if helper not in files:
                     files.append(helper)
     return sorted(texts)

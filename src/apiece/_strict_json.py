@@ -3,58 +3,107 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, Union, cast
 
-__all__ = ["StrictError", "check_keys", "dataclass_from", "dataclass_to", "dump", "parse"]
+__all__ = ["StrictError", "check_keys", "dataclass_from", "dataclass_to", "dump", "kind_of", "parse", "uncollected"]
 
 _T = TypeVar("_T")
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
 class StrictError(ValueError):
-    """What is wrong, and at which key; callers turn it into the error of their file."""
+    """What is wrong, and at which line or key; callers turn it into the error of their file."""
 
 
-def parse(data: bytes) -> Any:
-    """JSON as the standard has it: UTF-8, no ``NaN`` or ``Infinity``, no number beyond float64, no key twice.
+def parse(data: bytes, constants: list[str] | None = None, thorough: bool = True) -> Any:
+    """Return the value of a JSON text in UTF-8; a byte order mark may stand before it.
+
+    Parameters
+    ----------
+    data : the bytes of a whole file.
+    constants : a list takes every ``NaN``, ``Infinity`` and ``-Infinity`` that occurs, and they are read; without a
+        list they are refused, since the standard has no such numbers.
+    thorough : also refuse a key that an object has twice, and a number beyond float64. Both cost a Python call per
+        object and number, so that readers of label files, which check the numbers that they use, turn it off.
 
     Raises
     ------
     StrictError
-        for anything else, and for nesting deeper than the parser goes.
+        with line and column where the text is no JSON, or cut short, or nested deeper than the parser goes.
     """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise StrictError(f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
+    if not text.strip():
+        raise StrictError("is empty")
 
-    def no_constant(name: str) -> Any:
-        raise StrictError(f"{name} is not a JSON number")
-
-    def finite(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise StrictError(f"number {text[:20]} is too large")
-        return value
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) < len(keys):
-            raise StrictError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands there twice")
-        return dict(pairs)
+    def constant(word: str) -> float:
+        if constants is None:
+            raise StrictError(f"holds {word}, which is no number in JSON")
+        constants.append(word)
+        return float(word)
 
     try:
-        return json.loads(data.decode(), parse_constant=no_constant, parse_float=finite, object_pairs_hook=unique)
+        with uncollected():
+            if thorough:
+                return json.loads(text, parse_constant=constant, parse_float=_finite, object_pairs_hook=_unique)
+            return json.loads(text, parse_constant=constant)
     except StrictError:
         raise
-    except RecursionError as error:
-        raise StrictError("it is nested too deeply") from error
+    except json.JSONDecodeError as error:
+        cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
+        raise StrictError(f"line {error.lineno}, column {error.colno}: {error.msg}{cut}") from None
+    except RecursionError:
+        raise StrictError("is nested too deep") from None
     except ValueError as error:
-        raise StrictError(f"not JSON: {error}") from error
+        raise StrictError(f"holds a number that cannot be read: {error}") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise StrictError(f"holds the number {text[:20]}, which is too large")
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise StrictError(f"holds the key {next(k for k in keys if keys.count(k) > 1)!r} twice in one object")
+    return found
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Stop Python's search for reference cycles, which JSON does not make: it would walk through all that was parsed.
+
+    Also a decorator, of a function that parses a file and keeps little of it.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def kind_of(value: object) -> str:
+    """Return what JSON calls a value: ``"an object"``, ``"a list"``, ``"a number"`` ..."""
+    return _KINDS.get(type(value), "a number")
 
 
 def dump(value: Any) -> str:
-    """JSON that `parse` accepts, indented; NaN and infinity become null, NumPy numbers plain ones, tuples lists."""
+    """Return JSON that `parse` accepts, indented; NaN and infinity become null, NumPy's values plain, tuples lists."""
     return json.dumps(_plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -71,7 +120,7 @@ def _plain(value: Any) -> Any:
 
 
 def check_keys(data: Any, wanted: set[str], where: str) -> Mapping[str, Any]:
-    """``data`` as an object with exactly these keys.
+    """Return ``data``, an object with exactly these keys.
 
     Raises
     ------
@@ -89,7 +138,7 @@ def check_keys(data: Any, wanted: set[str], where: str) -> Mapping[str, Any]:
 
 
 def dataclass_to(value: Any) -> dict[str, Any]:
-    """A dataclass as JSON values; the inverse of `dataclass_from`."""
+    """Return a dataclass as JSON values; the inverse of `dataclass_from`."""
     return cast("dict[str, Any]", _plain(dataclasses.asdict(value)))
 
 
@@ -148,5 +197,4 @@ def _one_of(kinds: tuple[Any, ...], data: Any, where: str) -> Any:
 
 
 def _name(data: Any) -> str:
-    kinds = {dict: "an object", list: "a list", type(None): "null"}
-    return kinds.get(type(data)) or f"{str(data)[:40]!r} ({type(data).__name__})"
+    return kind_of(data) if type(data) in (dict, list, type(None)) else f"{str(data)[:40]!r} ({type(data).__name__})"

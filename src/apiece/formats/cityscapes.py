@@ -30,6 +30,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
 from apiece.formats._kit.files import atomic_folder, is_file
+from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_image_sets import (
     SIDECAR,
     RasterSet,
@@ -45,7 +46,6 @@ from apiece.formats._kit.label_image_sets import (
     sound,
 )
 from apiece.formats._kit.label_images import read_raster
-from apiece.formats._kit.strict_json import load_json
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]

@@ -29,6 +29,7 @@ import numpy as np
 import scipy.sparse
 
 from apiece._arrays import Array, Bool, Float, Int
+from apiece._strict_json import kind_of, uncollected
 from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -40,7 +41,8 @@ from apiece.formats._kit.coco_table import Images, Table, read_annotations, read
 from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, take
 from apiece.formats._kit.files import pick_folder
-from apiece.formats._kit.strict_json import kind_of, load_json, peek_json, uncollected
+from apiece.formats._kit.json_files import load_json
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, Record, refuse
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
@@ -36,7 +37,8 @@ from apiece.formats._kit.entries import (
     ring,
 )
 from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
-from apiece.formats._kit.strict_json import dump_json, kind_of, load_json, peek_json
+from apiece.formats._kit.json_files import dump_json, load_json
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
 
 __all__ = ["FORMAT"]

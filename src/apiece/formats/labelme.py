@@ -25,16 +25,18 @@ from typing import Any
 
 import numpy as np
 
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring
-from apiece.formats._kit.entry_files import ItemSet, load_object, no_constants
+from apiece.formats._kit.entry_files import ItemSet, no_constants
 from apiece.formats._kit.files import atomic_folder, inside, is_file, read_text
 from apiece.formats._kit.image_sizes import image_size
+from apiece.formats._kit.json_files import load_object
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats._kit.png_in_text import from_base64, from_png, to_png
-from apiece.formats._kit.strict_json import kind_of, peek_json
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 
 __all__ = ["FORMAT"]

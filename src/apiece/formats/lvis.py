@@ -18,12 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from apiece._strict_json import uncollected
 from apiece.errors import LossyFormatError
 from apiece.formats._kit.checked_rows import Checker, Row
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import make_table, open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import Dialect, write_coco
-from apiece.formats._kit.strict_json import uncollected
 from apiece.formats.coco import CocoSet, folder_of
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 

@@ -6,7 +6,6 @@ A large file costs no Python per row while it is good, and a pass for each kind 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any, NoReturn, TypeVar
 import numpy as np
 
 from apiece._arrays import Array, Bool, Int
+from apiece._strict_json import kind_of
 from apiece.errors import FormatError
-from apiece.formats._kit.strict_json import kind_of
+from apiece.formats._kit.json_files import has_constants
 from apiece.formats.contract import OnBad, refuse
 
 Row = dict[str, Any]
@@ -135,18 +135,3 @@ def sifted(check: Checker, rows: Any, build: Callable[[Any], Made], on_bad: OnBa
         keep[found.rows] = False
         places = np.arange(len(rows)) if check.places is None else check.places
         rows, check.places = list(itertools.compress(rows, keep)), places[keep]
-
-
-def has_constants(value: Any) -> bool:
-    """Whether a JSON value holds NaN or an infinity."""
-    left = [value]
-    while left:
-        value = left.pop()
-        if type(value) is float:
-            if not math.isfinite(value):
-                return True
-        elif type(value) is list:
-            left.extend(value)
-        elif type(value) is dict:
-            left.extend(value.values())
-    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apiece.formats._kit.strict_json import first_keys, peek_json
+from apiece.formats._kit.json_peek import first_keys, peek_json
 
 _FOREIGN = frozenset(["shapes", "items", "features"])
 _LVIS = frozenset(["neg_category_ids", "not_exhaustive_category_ids"])

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int, UInt8
+from apiece._strict_json import kind_of
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
 from apiece.formats._kit.checked_rows import Checker
-from apiece.formats._kit.strict_json import kind_of
 
 _KEY = "segmentation"
 POLYGON, PACKED, COUNTS = 0, 1, 2

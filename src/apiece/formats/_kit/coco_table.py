@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
+from apiece._strict_json import kind_of
 from apiece.errors import FormatError
-from apiece.formats._kit.checked_rows import Checker, Row, has_constants, sifted
+from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
 from apiece.formats._kit.files import inside
-from apiece.formats._kit.strict_json import kind_of, load_json
+from apiece.formats._kit.json_files import has_constants, load_json
 from apiece.formats.contract import OnBad
 
 _MAX_SIDE = 1 << 18

@@ -17,7 +17,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import atomic_file
-from apiece.formats._kit.strict_json import dump_json
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats.contract import Record
 
 _AT_ONCE = 512  # instances encoded together

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
 from apiece.formats._kit.columns import table, take
 from apiece.formats._kit.image_sizes import LONGEST, image_size
-from apiece.formats._kit.strict_json import kind_of
 from apiece.formats.contract import OnBad, Record, each, refuse
 
 Part = list[Float]

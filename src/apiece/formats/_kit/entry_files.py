@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from apiece.core.image import ImageRef
-from apiece.errors import FormatError
-from apiece.formats._kit.checked_rows import has_constants
 from apiece.formats._kit.entries import BadEntryError, Entry, assemble
-from apiece.formats._kit.strict_json import kind_of, load_json
+from apiece.formats._kit.json_files import has_constants
 from apiece.formats.contract import OnBad, Record, each
 
 
@@ -51,15 +49,6 @@ class ItemSet:
         for file in dict.fromkeys(self.files):
             digest.update(hashlib.sha256(file.read_bytes() if file is not None else b"").digest())
         return digest.hexdigest()
-
-
-def load_object(file: Path) -> tuple[dict[str, Any], bool]:
-    """A JSON object, and whether NaN or Infinity stand in it: entries that hold them are told by `no_constants`."""
-    constants: list[str] = []
-    document = load_json(file, constants)
-    if type(document) is not dict:
-        raise FormatError(file, f"must be an object, got {kind_of(document)}")
-    return document, bool(constants)
 
 
 def no_constants(value: Any) -> None:

@@ -27,7 +27,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
 from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, is_file, visible_name
-from apiece.formats._kit.strict_json import load_json
+from apiece.formats._kit.json_files import load_json
 from apiece.formats.contract import OnBad, Record, refuse
 
 SIDECAR = "apiece.json"

@@ -32,7 +32,7 @@ from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import ImageTable, categories_of
 from apiece.formats._kit.files import atomic_file, atomic_folder, pick_folder
-from apiece.formats._kit.strict_json import dump_json
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats.coco_panoptic._read import HIGHEST, PanopticSet, read_segments
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 

@@ -76,7 +76,9 @@ def _between(before: Shape, after: Shape, share: float) -> Shape:
         a, b = _points(before), _points(after)
         if a is None or b is None or len(a) != len(b):
             return before  # `timeline` told of it
-        given["points"] = ";".join(f"{x!r},{y!r}" for x, y in (a + (b - a) * share).tolist())
+        with np.errstate(over="ignore", invalid="ignore"):  # points that are not finite are refused when drawn
+            between = a + (b - a) * share
+        given["points"] = ";".join(f"{x!r},{y!r}" for x, y in between.tolist())
     else:
         for name in _NUMBERS[before.kind]:
             a_, b_ = _number(before, name), _number(after, name)

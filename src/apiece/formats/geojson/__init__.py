@@ -29,12 +29,14 @@ from typing import Any
 
 import numpy as np
 
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, is_int64, ring
+from apiece.formats._kit.json_files import dump_json, load_json
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats._kit.per_image import image_of, label_files, opened, write_each
-from apiece.formats._kit.strict_json import dump_json, kind_of, load_json, peek_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats.geojson._geometry import Affine, checked_transform, to_pixels, to_world, world_file
 

@@ -36,8 +36,8 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.entries import BadEntryError, Entry, EntrySet, checked_size, finite, is_int64
 from apiece.formats._kit.files import rasters
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.per_image import image_of, label_files, opened, write_each
-from apiece.formats._kit.strict_json import dump_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats.imagej_roi._shapes import has_area, roi_of, shape_of
 

@@ -28,6 +28,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
 from apiece.formats._kit.entries import (
@@ -42,7 +43,8 @@ from apiece.formats._kit.entries import (
     ring,
 )
 from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, pick_folder
-from apiece.formats._kit.strict_json import kind_of, load_json, peek_json
+from apiece.formats._kit.json_files import load_json
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, refuse
 from apiece.formats.label_studio._brush import decode_brush
 from apiece.formats.label_studio._write import write

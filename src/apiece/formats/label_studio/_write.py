@@ -12,7 +12,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import atomic_file
-from apiece.formats._kit.strict_json import dump_json
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats.contract import Record
 from apiece.formats.label_studio._brush import encode_brush
 

@@ -37,7 +37,7 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_file, is_file
 from apiece.formats._kit.image_sizes import image_size
-from apiece.formats._kit.strict_json import load_json
+from apiece.formats._kit.json_files import load_json
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, each, refuse
 from apiece.formats.rle_csv._rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
 

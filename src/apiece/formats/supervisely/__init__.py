@@ -24,13 +24,15 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Bool, Float
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, finite, is_int64, ring
-from apiece.formats._kit.entry_files import ItemSet, load_object, no_constants
+from apiece.formats._kit.entry_files import ItemSet, no_constants
+from apiece.formats._kit.json_files import load_json, load_object
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats._kit.png_in_text import MOST_PIXELS, from_base64, from_png
-from apiece.formats._kit.strict_json import kind_of, load_json, peek_json
 from apiece.formats.contract import Holds, LabelFormat, OnBad, refuse
 from apiece.formats.supervisely._write import NO_FOLDER, OWN, write
 

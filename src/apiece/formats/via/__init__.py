@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
@@ -27,7 +28,7 @@ from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, elli
 from apiece.formats._kit.entry_files import ItemSet, no_constants
 from apiece.formats._kit.files import atomic_file, inside, pick_folder
 from apiece.formats._kit.image_sizes import image_size
-from apiece.formats._kit.strict_json import kind_of, peek_json
+from apiece.formats._kit.json_peek import peek_json
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, read_table
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from apiece._strict_json import kind_of
 from apiece.errors import FormatError
 from apiece.formats._kit.entries import BadEntryError
-from apiece.formats._kit.entry_files import load_object
 from apiece.formats._kit.files import read_text
+from apiece.formats._kit.json_files import load_object
 from apiece.formats._kit.long_csv import long_fields
-from apiece.formats._kit.strict_json import kind_of
 from apiece.formats.contract import OnBad, refuse
 
 COLUMNS = (

@@ -282,7 +282,7 @@ def _check_header(path: Path, expected: Mapping[str, Tensor]) -> None:
     try:
         entries = typed_json.parse(header)
         if not isinstance(entries, dict):
-            raise StrictError("its header is not an object")
+            raise StrictError("its header is no object")
         entries.pop("__metadata__", None)
         typed_json.check_keys(entries, set(expected), "the set of tensors")
         for name, tensor in expected.items():

@@ -237,13 +237,14 @@ def _parts(index: Path) -> list[str]:
 def _json(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > _TEXT_LIMIT:
-            raise StrictError("it is too large")
+            raise StrictError("is too large")
         content = typed_json.parse(path.read_bytes())
         if not isinstance(content, dict):
-            raise StrictError("it is no object")
+            raise StrictError("is no object")
         return content
     except (StrictError, OSError) as error:
-        raise ModelFileError(path, f"cannot be read: {error}; fetch or copy it afresh") from error
+        reason = error if isinstance(error, StrictError) else f"cannot be read: {error}"
+        raise ModelFileError(path, f"{reason}; fetch or copy it afresh") from error
 
 
 def _card_licence(card: Path) -> str:

@@ -1,0 +1,73 @@
+"""JSON files as label formats read and write them: every failure is a `FormatError` of the file."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from apiece._strict_json import StrictError, kind_of, parse
+from apiece.errors import FormatError, LossyFormatError
+
+
+def load_json(path: Path, constants: list[str] | None = None) -> Any:
+    """Return what a JSON file holds; ``constants`` as in `apiece._strict_json.parse`.
+
+    Raises
+    ------
+    FormatError
+        if it cannot be read, or is no JSON.
+    """
+    try:
+        return parse(path.read_bytes(), constants, thorough=False)
+    except OSError as error:
+        raise FormatError(path, f"cannot be read: {error.strerror}") from None
+    except StrictError as error:
+        raise FormatError(path, str(error)) from None
+
+
+def load_object(path: Path) -> tuple[dict[str, Any], bool]:
+    """Return a JSON object, and whether it holds NaN or Infinity, which its entries must then be searched for.
+
+    Raises
+    ------
+    FormatError
+        as `load_json`, and for another value than an object.
+    """
+    constants: list[str] = []
+    document = load_json(path, constants)
+    if type(document) is not dict:
+        raise FormatError(path, f"must be an object, got {kind_of(document)}")
+    return document, bool(constants)
+
+
+def has_constants(value: Any) -> bool:
+    """Return whether a JSON value holds NaN or an infinity, however deep."""
+    left = [value]
+    while left:
+        value = left.pop()
+        if type(value) is float:
+            if not math.isfinite(value):
+                return True
+        elif type(value) is list:
+            left.extend(value)
+        elif type(value) is dict:
+            left.extend(value.values())
+    return False
+
+
+def dump_json(path: Path, value: Any, where: str, ascii: bool = True, indent: int | None = None) -> str:
+    """Return a value as JSON, exactly.
+
+    Raises
+    ------
+    LossyFormatError
+        naming the file that is written and ``where`` in it, for NaN, infinities, and what is no JSON value.
+    """
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=ascii, indent=indent)
+        text.encode()
+        return text
+    except (TypeError, ValueError) as error:
+        raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None

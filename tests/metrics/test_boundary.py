@@ -16,7 +16,6 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.metrics import evaluate
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.overlaps import Runs
 from apiece.metrics.boundary import boundary_pairs
 from apiece.metrics.boundary._runs import band_widths, bands
 
@@ -35,7 +34,7 @@ def test_bands_are_what_erosion_takes(seed: int) -> None:
     size = tuple(rng.integers(1, 16, 2).tolist())
     stack = rng.random((6, *size)) < rng.choice([0.2, 0.9, 0.97, 1.0], (6, 1, 1))
     width = rng.integers(1, 4, 6)
-    made = bands(Runs.of([Masks.from_dense(stack)]), width, size)
+    made = bands(Masks.from_dense(stack).runs, width, size)
     found = Masks(size, made.x, made.y0, made.y1, made.offsets).to_dense()
     for mask, one, band in zip(stack, width, found, strict=True):
         assert np.array_equal(band, eroded_band(mask, one))

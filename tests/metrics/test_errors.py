@@ -16,7 +16,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import DataError
 from apiece.metrics import errors, evaluate
-from apiece.metrics._kit.overlaps import Runs
+from apiece.metrics._kit.overlaps import shared
 from apiece.metrics.errors import _forms, _kinds
 
 Pair = tuple[Instances, Instances]
@@ -314,10 +314,10 @@ def test_a_limit_that_bites_says_so() -> None:
 def test_outlines_and_shared_pixels() -> None:
     rng = np.random.default_rng(0)
     a, b = (np.pad(rng.random((6, 9, 11)) < 0.5, ((0, 1), (0, 0), (0, 0))) for _ in range(2))
-    runs = [Runs.of([Masks.from_dense(stack)]) for stack in (a, b)]
+    runs = [Masks.from_dense(stack).runs for stack in (a, b)]
     size = (9, 11)
     assert _forms.outline_lengths(runs[0], size).tolist() == [literal.perimeter(mask) for mask in a]
-    assert runs[0].shared(runs[1], size).tolist() == (a & b).sum((1, 2)).tolist()
+    assert shared(runs[0], runs[1], size).tolist() == (a & b).sum((1, 2)).tolist()
 
 
 # --- real images ------------------------------------------------------------------------------------------------------

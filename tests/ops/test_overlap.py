@@ -30,7 +30,7 @@ def test_all_pairs_as_dense_and_pycocotools(seed: int, n: int, m: int) -> None:
 def test_sums_are_folded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random((9, 8, 8)) < 0.5, rng.random((7, 8, 8)) < 0.5
-    monkeypatch.setattr("apiece.core.run_overlap.CHUNK", 3)
+    monkeypatch.setattr("apiece.core.runs.CHUNK", 3)
     shared = intersections(Masks.from_dense(a), Masks.from_dense(b))
     assert np.array_equal(shared.toarray(), (a[:, None] & b[None]).sum((2, 3)))
 

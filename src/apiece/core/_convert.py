@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece.core import topology
-from apiece.core.runs import owners, paint
+from apiece.core.runs import LooseRuns, Runs, paint, sums
 from apiece.errors import InvalidInstancesError
 
-if TYPE_CHECKING:
-    from apiece.core.masks import Masks
 
-
-Runs = tuple[Array, Array, Array, Array]
-
-
-def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int, int]) -> Runs:
-    """The runs' parts inside the half-open window x0, y0, x1, y1; order stays."""
-    left, top, right, bottom = (int(v) for v in window)
+def clip_runs(runs: LooseRuns, window: tuple[int, int, int, int]) -> LooseRuns:
+    """Return the runs' parts inside the half-open window x0, y0, x1, y1; order stays."""
+    (owner, x, y0, y1), (left, top, right, bottom) = runs, (int(v) for v in window)
     if right < left or bottom < top:
         raise InvalidInstancesError(
             f"the window x0, y0, x1, y1 = {left}, {top}, {right}, {bottom} is turned inside out"
@@ -34,8 +28,8 @@ def clip_runs(owner: Any, x: Any, y0: Any, y1: Any, window: tuple[int, int, int,
     return owner[kept], x[kept].astype(np.int64), y0, y1
 
 
-def crop_runs(crops: Sequence[Array], corners: Array) -> Runs:
-    """Runs of small arrays that lie at ``corners`` (N, 2)."""
+def crop_runs(crops: Sequence[Array], corners: Array) -> LooseRuns:
+    """Return the runs of small arrays that lie at ``corners`` (N, 2)."""
     corners = corners.reshape(-1, 2) if corners.size == 0 else corners
     if corners.shape != (len(crops), 2) or (len(crops) and corners.dtype.kind not in "iu"):
         raise InvalidInstancesError(
@@ -103,9 +97,7 @@ def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[Float
             f"instance {int(owner[k])}, part {part}: a polygon needs at least 3 points, as finite x, y pairs; "
             f"got {int(sizes[k])} numbers" + ("" if np.isfinite(rings[k]).all() else ", not all finite")
         )
-    offsets = np.zeros(len(rings) + 1, np.int64)
-    np.cumsum(sizes // 2, out=offsets[1:])
-    return flat.reshape(-1, 2), offsets, owner
+    return flat.reshape(-1, 2), sums(sizes // 2), owner
 
 
 def _ring(part: npt.ArrayLike, instance: int, place: int) -> Float:
@@ -122,9 +114,11 @@ def _ring(part: npt.ArrayLike, instance: int, place: int) -> Float:
     )
 
 
-def label_map(masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike | None, overlap: str) -> Array:
+def label_map(
+    runs: Runs, size: tuple[int, int], values: npt.ArrayLike | None, dtype: npt.DTypeLike | None, overlap: str
+) -> Array:
     """See `Masks.to_label_map`."""
-    count = len(masks)
+    count = runs.number
     numbers = np.arange(1, count + 1) if values is None else np.asarray(values)
     if numbers.shape != (count,) or (count and numbers.dtype.kind not in "iu"):
         raise InvalidInstancesError(
@@ -141,7 +135,8 @@ def label_map(masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike |
             f"label values from {low} to {high} do not fit {kind}; ask for a wider integer type"
         )
     if overlap == "raise":
-        shared = int(masks.area.sum()) - int(masks.union().area[0])
+        united = Runs.pack((np.zeros_like(runs.x), *runs[:3]), 1, size)
+        shared = int(runs.area.sum() - united.area.sum())
         if shared:
             raise InvalidInstancesError(
                 f"masks overlap on {shared} pixels, and a label map holds one per pixel; "
@@ -149,51 +144,51 @@ def label_map(masks: Masks, values: npt.ArrayLike | None, dtype: npt.DTypeLike |
             )
     orders = {"raise": slice(None), "last": slice(None), "first": slice(None, None, -1)}
     if overlap == "smallest":
-        order: Any = np.argsort(-masks.area, kind="stable")
+        order: Any = np.argsort(-runs.area, kind="stable")
     elif overlap in orders:
         order = orders[overlap]
     else:
         raise ValueError(f"overlap must be 'raise', 'first', 'last' or 'smallest', got {overlap!r}")
     plain = overlap in ("raise", "last")
-    source, numbers = (masks, numbers) if plain else (masks[order], numbers[order])
-    out = np.zeros(masks.size, kind)
-    base = source.y0.astype(np.int64) * masks.size[1] + source.x
-    paint(out.reshape(-1), base, masks.size[1], source.y1 - source.y0, numbers.astype(kind)[owners(source.offsets)])
+    source, numbers = (runs, numbers) if plain else (runs.take(np.arange(count)[order]), numbers[order])
+    out = np.zeros(size, kind)
+    base = source.y0.astype(np.int64) * size[1] + source.x
+    paint(out.reshape(-1), base, size[1], source.y1 - source.y0, numbers.astype(kind)[source.owners])
     return out
 
 
-def semantic(masks: Masks, labels: Int, overlap: str, background: int) -> Array:
+def semantic(runs: Runs, size: tuple[int, int], labels: Int, overlap: str, background: int) -> Array:
     """See `Masks.to_semantic`."""
-    if labels.shape != (len(masks),):
-        raise InvalidInstancesError(f"labels must be {len(masks)} integers, got shape {labels.shape}")
+    if labels.shape != (runs.number,):
+        raise InvalidInstancesError(f"labels must be {runs.number} integers, got shape {labels.shape}")
     if overlap == "raise":
         labels, group = np.unique(labels, return_inverse=True)
-        masks = masks.merge(group, len(labels))
-    painted = label_map(masks, labels + 1, None, overlap)
+        runs = Runs.pack((group[runs.owners], *runs[:3]), len(labels), size)
+    painted = label_map(runs, size, labels + 1, None, overlap)
     if not background:
         return painted
     kind = np.result_type(painted.dtype, np.min_scalar_type(background))
     return np.where(painted == 0, np.asarray(background, kind), painted)
 
 
-def dense(masks: Masks) -> Bool:
+def dense(runs: Runs, size: tuple[int, int]) -> Bool:
     """See `Masks.to_dense`."""
-    height, width = masks.size
-    out = np.zeros((len(masks), height, width), bool)
-    base = (owners(masks.offsets) * height + masks.y0) * width + masks.x
-    paint(out.reshape(-1), base, width, masks.y1 - masks.y0, True)
+    height, width = size
+    out = np.zeros((runs.number, height, width), bool)
+    base = (runs.owners * height + runs.y0) * width + runs.x
+    paint(out.reshape(-1), base, width, runs.y1 - runs.y0, True)
     return out
 
 
-def crops(masks: Masks) -> tuple[list[Bool], Int]:
+def crops(runs: Runs) -> tuple[list[Bool], Int]:
     """See `Masks.to_crops`."""
-    box = masks.boxes.astype(np.int64)
+    box = runs.boxes
     wide, tall = box[:, 2] - box[:, 0], box[:, 3] - box[:, 1]
     starts = np.append(0, np.cumsum(wide * tall))
     out = np.zeros(int(starts[-1]), bool)
-    owner = owners(masks.offsets)
-    base = starts[owner] + (masks.y0 - box[owner, 1]) * wide[owner] + masks.x - box[owner, 0]
-    paint(out, base, wide[owner], masks.y1 - masks.y0, True)
+    owner = runs.owners
+    base = starts[owner] + (runs.y0 - box[owner, 1]) * wide[owner] + runs.x - box[owner, 0]
+    paint(out, base, wide[owner], runs.y1 - runs.y0, True)
     cuts = starts.tolist()
     pieces = [
         out[a:b].reshape(h, w) for a, b, h, w in zip(cuts[:-1], cuts[1:], tall.tolist(), wide.tolist(), strict=True)
@@ -201,11 +196,11 @@ def crops(masks: Masks) -> tuple[list[Bool], Int]:
     return pieces, box[:, :2]
 
 
-def polygons(masks: Masks) -> list[list[list[Float]]]:
+def polygons(runs: Runs, size: tuple[int, int]) -> list[list[list[Float]]]:
     """See `Masks.to_polygons`."""
-    rings = topology.trace(masks.x, masks.y0, masks.y1, masks.offsets, masks.size)
+    rings = topology.trace(runs, size)
     points, cuts = rings.points.astype(np.float64), rings.offsets.tolist()
-    out: list[list[list[Float]]] = [[] for _ in range(len(masks))]
+    out: list[list[list[Float]]] = [[] for _ in range(runs.number)]
     for k, (owner, hole) in enumerate(zip(rings.owner.tolist(), rings.hole.tolist(), strict=True)):
         ring = points[cuts[k] : cuts[k + 1]]
         # rings come ordered by part, its outline first

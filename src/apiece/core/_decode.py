@@ -15,10 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from apiece._arrays import Array, Float, Float32, Int
-from apiece.core.runs import expand
+from apiece.core.runs import LooseRuns, chunks, expand
 from apiece.errors import InvalidInstancesError
 
-Runs = tuple[Array, Array, Array, Array]
 _CELLS = 1 << 17  # grid cells read at once
 _SUMS = 1 << 19  # values of weighted prototypes held at once
 _TILE = 8  # smallest side, in cells, of the tiles in which weighted prototypes are computed
@@ -63,7 +62,7 @@ def logit_runs(
     size: tuple[int, int],
     threshold: float,
     span: tuple[float, float] | None,
-) -> Runs:
+) -> LooseRuns:
     """See `Masks.from_logits`; without ``span`` each grid spans its own box."""
     maps = np.asarray(logits)
     if maps.ndim != 3 or len(maps) != len(boxes) or maps.dtype.kind != "f" or (len(boxes) and not maps.size):
@@ -84,7 +83,7 @@ def prototype_runs(
     size: tuple[int, int],
     threshold: float,
     span: tuple[float, float],
-) -> Iterator[tuple[Int, Runs]]:
+) -> Iterator[tuple[Int, LooseRuns]]:
     """See `Masks.from_prototypes`: (which masks, their runs), a few masks at a time.
 
     A weighted sum is computed near its box only: the prototypes are cut into tiles whose side is the box's, rounded up
@@ -127,7 +126,7 @@ def _tile_sums(basis: Float32, weights: Float32, corner: Int, extent: tuple[int,
     return sums
 
 
-def decode_runs(values: Float32, grid: Grid, window: Int, threshold: float) -> Runs:
+def decode_runs(values: Float32, grid: Grid, window: Int, threshold: float) -> LooseRuns:
     """Runs where the upsampled ``values`` exceed ``threshold``.
 
     Parameters
@@ -146,16 +145,12 @@ def decode_runs(values: Float32, grid: Grid, window: Int, threshold: float) -> R
     row0 = np.clip(np.floor(_to_grid(grid, window[:, 1], 1)), 0, rows - 1).astype(np.int64)
     row1 = np.clip(np.floor(_to_grid(grid, window[:, 3] - 1, 1)) + 1, 0, rows - 1).astype(np.int64)
     cells = wide * (row1 - row0 + 1)
-    ends = np.cumsum(cells)
-    parts, lo = [], 0
-    while lo < len(cells):
-        done = int(ends[lo - 1]) if lo else 0
-        hi = max(int(np.searchsorted(ends, done + _CELLS, "right")), lo + 1)
-        if ends[hi - 1] > done:
-            some = lo + np.flatnonzero(cells[lo:hi])
+    parts = []
+    for lo, hi in chunks(cells, _CELLS):
+        some = lo + np.flatnonzero(cells[lo:hi])
+        if len(some):
             runs = _decode_part(values, grid, window, threshold, some, row0, row1)
             parts.append([column.astype(np.int32) for column in runs])
-        lo = hi
     if not parts:
         none = np.zeros(0, np.int64)
         return none, none, none, none
@@ -169,7 +164,9 @@ def _to_grid(grid: Grid, pixel: Int, axis: int, of: Int | slice = slice(None)) -
     return where
 
 
-def _decode_part(values: Float32, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int) -> Runs:
+def _decode_part(
+    values: Float32, grid: Grid, window: Int, threshold: float, some: Int, row0: Int, row1: Int
+) -> LooseRuns:
     _, rows, columns = values.shape
     # every pixel column of every window, and the two grid columns it lies between
     count = window[some, 2] - window[some, 0]

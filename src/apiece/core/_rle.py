@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from apiece._arrays import Array, Int
-from apiece.core.runs import expand, sums
+from apiece._arrays import Int
+from apiece.core.runs import Runs, expand, sums
 from apiece.errors import InvalidInstancesError
 
 _TEXTS = {str, bytes}
 
 
-def counts_of(x: Array, y0: Array, y1: Array, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int]:
-    """Counts of every mask in one flat array, and where each mask's begin: (counts, offsets)."""
-    height, width = size
+def counts_of(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
+    """Return the counts of every mask in one flat array, and where each mask's begin: (counts, offsets)."""
+    (x, y0, y1, offsets), (height, width) = runs, size
     start = x.astype(np.int64) * height + y0
     end = start + (y1 - y0)
     # a run that reaches the last row goes on in the next column

@@ -17,14 +17,14 @@ import numpy.typing as npt
 from apiece._arrays import Array, Bool, Float, Float32, Int, Int32
 from apiece.core import _convert, _decode, _labelmap, _layers, _polygons, _rle, run_overlap, topology
 from apiece.core._arguments import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
-from apiece.core.runs import Keys, expand, frozen, offsets_of, owners, segment_sum, union
+from apiece.core.runs import Keys, Runs, expand, frozen, segment_sum
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Masks", "label_map_masks", "label_map_values"]
 
 Index = Array | slice | Sequence[int] | Sequence[bool]
 Overlap = Literal["raise", "first", "last", "smallest"]
-_INT32, _INT64 = np.dtype(np.int32), np.dtype(np.int64)
+_DTYPES = (np.int32, np.int32, np.int32, np.int64)
 
 
 class Masks:
@@ -36,6 +36,7 @@ class Masks:
     Attributes
     ----------
     size : (height, width) in pixels.
+    runs : `Runs`, a named tuple of the four arrays that follow.
     x, y0, y1 : int32 of shape (R,): run r is column ``x[r]``, rows ``y0[r]`` to ``y1[r] - 1``. Runs are ordered
         by (mask, column, row); runs of one mask in one column never touch.
     offsets : int64 of shape (N + 1,): mask i has the runs ``offsets[i]`` to ``offsets[i + 1] - 1``.
@@ -47,10 +48,7 @@ class Masks:
     """
 
     size: tuple[int, int]
-    x: Int32
-    y0: Int32
-    y1: Int32
-    offsets: Int
+    runs: Runs
 
     def __init__(
         self, size: tuple[int, int], x: npt.ArrayLike, y0: npt.ArrayLike, y1: npt.ArrayLike, offsets: npt.ArrayLike
@@ -59,35 +57,52 @@ class Masks:
         given = {"x": x, "y0": y0, "y1": y1, "offsets": offsets}
         fields = [integers(name, values) for name, values in given.items()]
         check_runs(checked_size(size), *fields)
-        self._set(size, *fields)
+        self._set(size, Runs._make(fields))
 
-    def _set(self, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> None:
+    def _set(self, size: tuple[int, int], runs: Runs) -> None:
         self.__dict__["size"] = checked_size(size)
-        fields = (("x", x, _INT32), ("y0", y0, _INT32), ("y1", y1, _INT32), ("offsets", offsets, _INT64))
-        for name, array, dtype in fields:
-            self.__dict__[name] = frozen(np.ascontiguousarray(array, dtype))
+        arrays = (frozen(np.ascontiguousarray(a, t)) for a, t in zip(runs, _DTYPES, strict=True))
+        self.__dict__["runs"] = Runs(*arrays)
 
     @classmethod
-    def _trusted(cls, size: tuple[int, int], x: Any, y0: Any, y1: Any, offsets: Any) -> Masks:
-        """From arrays that are of the stored form by construction."""
+    def of_runs(cls, size: tuple[int, int], runs: Runs) -> Masks:
+        """Return masks of arrays that are of the stored form by construction: they are not checked."""
         masks = cls.__new__(cls)
-        masks._set(size, x, y0, y1, offsets)
+        masks._set(size, runs)
         return masks
 
     @classmethod
-    def _pack(cls, size: tuple[int, int], count: int, owner: Any, x: Any, y0: Any, y1: Any) -> Masks:
-        """From runs in any order that may overlap, touch or be empty."""
-        keys = Keys(*checked_size(size))
-        keys.check(count)
-        owner, x, y0, y1 = union(keys, owner, x, y0, y1)
-        return cls._trusted(size, x, y0, y1, offsets_of(owner, count))
+    def _pack(cls, size: tuple[int, int], count: int, *loose: Any) -> Masks:
+        """Return masks of runs in any order that may overlap, touch or be empty."""
+        size = checked_size(size)
+        return cls.of_runs(size, Runs.pack(loose, count, size))
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"Masks are immutable; make new ones instead of setting {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         # arrays come out of a pickle writable
-        return Masks._trusted, (self.size, self.x, self.y0, self.y1, self.offsets)
+        return Masks.of_runs, (self.size, self.runs)
+
+    @property
+    def x(self) -> Int32:
+        """Column of each run."""
+        return self.runs.x
+
+    @property
+    def y0(self) -> Int32:
+        """First row of each run."""
+        return self.runs.y0
+
+    @property
+    def y1(self) -> Int32:
+        """Row behind the last of each run."""
+        return self.runs.y1
+
+    @property
+    def offsets(self) -> Int:
+        """Where the runs of each mask begin and end."""
+        return self.runs.offsets
 
     # --- constructors -------------------------------------------------------------------------------------------------
 
@@ -95,7 +110,7 @@ class Masks:
     def empty(cls, size: tuple[int, int], count: int = 0) -> Masks:
         """``count`` masks without a pixel."""
         none = np.zeros(0, np.int32)
-        return cls._trusted(size, none, none, none, np.zeros(count + 1, np.int64))
+        return cls.of_runs(size, Runs(none, none, none, np.zeros(count + 1, np.int64)))
 
     @classmethod
     def concatenate(cls, sets: Sequence[Masks]) -> Masks:
@@ -104,10 +119,7 @@ class Masks:
             raise InvalidInstancesError("concatenate needs at least one set of masks")
         if len({m.size for m in sets}) > 1:
             raise InvalidInstancesError(f"masks of different sizes cannot be joined: {sorted({m.size for m in sets})}")
-        begins = itertools.accumulate((len(m.x) for m in sets), initial=0)
-        offsets = np.concatenate([[0], *(m.offsets[1:] + begin for m, begin in zip(sets, begins, strict=False))])
-        x, y0, y1 = (np.concatenate([getattr(m, name) for m in sets]) for name in ("x", "y0", "y1"))
-        return cls._trusted(sets[0].size, x, y0, y1, offsets)
+        return cls.of_runs(sets[0].size, Runs.concatenate([m.runs for m in sets]))
 
     @classmethod
     def from_label_map(cls, a: Array, background: int = 0) -> Masks:
@@ -126,8 +138,7 @@ class Masks:
                 "dense masks are a number array of shape (N, height, width); "
                 f"got shape {stack.shape}, dtype {stack.dtype}"
             )
-        owner, x, y0, y1 = _labelmap.dense_runs(stack)
-        return cls._trusted(stack.shape[1:], x, y0, y1, offsets_of(owner, len(stack)))
+        return cls.of_runs(stack.shape[1:], Runs.ordered(*_labelmap.dense_runs(stack), len(stack)))
 
     @classmethod
     def from_crops(cls, crops: Sequence[npt.ArrayLike], corners: npt.ArrayLike, size: tuple[int, int]) -> Masks:
@@ -135,9 +146,8 @@ class Masks:
 
         ``corners`` is an integer array of shape (N, 2).
         """
-        owner, x, y0, y1 = _convert.crop_runs([np.asarray(c) for c in crops], np.asarray(corners))
-        owner, x, y0, y1 = _convert.clip_runs(owner, x, y0, y1, (0, 0, size[1], size[0]))
-        return cls._pack(size, len(crops), owner, x, y0, y1)
+        runs = _convert.crop_runs([np.asarray(c) for c in crops], np.asarray(corners))
+        return cls._pack(size, len(crops), *_convert.clip_runs(runs, (0, 0, size[1], size[0])))
 
     @classmethod
     def from_coco(cls, rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None = None) -> Masks:
@@ -152,11 +162,11 @@ class Masks:
         """
         size = _convert.coco_size(rles, None if size is None else checked_size(size))
         counts, offsets = _rle.decode([r["counts"] for r in rles])
-        owner, x, y0, y1 = _rle.counts_to_runs(counts, offsets, size)
+        runs = _rle.counts_to_runs(counts, offsets, size)
         if _rle.has_seams(counts, offsets):
-            return cls._pack(size, len(rles), owner, x, y0, y1)
+            return cls._pack(size, len(rles), *runs)
         Keys(*size).check(len(rles))
-        return cls._trusted(size, x, y0, y1, offsets_of(owner, len(rles)))
+        return cls.of_runs(size, Runs.ordered(*runs, len(rles)))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[npt.ArrayLike]], size: tuple[int, int]) -> Masks:
@@ -255,14 +265,10 @@ class Masks:
             offsets = self.offsets[first : max(first, last) + 1]
             a, b = int(offsets[0]), int(offsets[-1])
             # copied, so that a few masks do not keep the whole set in memory
-            x, y0, y1 = self.x[a:b].copy(), self.y0[a:b].copy(), self.y1[a:b].copy()
-            return Masks._trusted(self.size, x, y0, y1, offsets - a)
-        chosen = resolve_index(index, len(self))
-        counts = np.diff(self.offsets)[chosen]
-        offsets = np.zeros(len(chosen) + 1, np.int64)
-        np.cumsum(counts, out=offsets[1:])
-        runs = expand(self.offsets[:-1][chosen], counts)
-        return Masks._trusted(self.size, self.x[runs], self.y0[runs], self.y1[runs], offsets)
+            return Masks.of_runs(
+                self.size, Runs(self.x[a:b].copy(), self.y0[a:b].copy(), self.y1[a:b].copy(), offsets - a)
+            )
+        return Masks.of_runs(self.size, self.runs.take(resolve_index(index, len(self))))
 
     def __iter__(self) -> Iterator[Masks]:
         return (self[i] for i in range(len(self)))
@@ -270,9 +276,7 @@ class Masks:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Masks):
             return NotImplemented
-        return self.size == other.size and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in ("offsets", "x", "y0", "y1")
-        )
+        return self.size == other.size and all(np.array_equal(self.runs[k], other.runs[k]) for k in range(4))
 
     __hash__ = None  # type: ignore[assignment]  # equality is by value over large arrays
 
@@ -282,27 +286,19 @@ class Masks:
     @property
     def nbytes(self) -> int:
         """Memory of the stored form, in bytes."""
-        return self.x.nbytes + self.y0.nbytes + self.y1.nbytes + self.offsets.nbytes
+        return sum(array.nbytes for array in self.runs)
 
     # --- what can be read off -----------------------------------------------------------------------------------------
 
     @cached_property
     def area(self) -> Int:
         """Pixels of each mask: int64 of shape (N,)."""
-        return frozen(segment_sum(self.y1 - self.y0, self.offsets))
+        return frozen(self.runs.area)
 
     @cached_property
     def boxes(self) -> Float32:
         """Tight boxes, half-open x0, y0, x1, y1: float32 of shape (N, 4); zeros for an empty mask."""
-        boxes = np.zeros((len(self), 4), np.float32)
-        some = np.flatnonzero(np.diff(self.offsets))
-        starts = self.offsets[some]
-        if len(some):
-            boxes[some, 0] = self.x[starts]
-            boxes[some, 1] = np.minimum.reduceat(self.y0, starts)
-            boxes[some, 2] = self.x[self.offsets[some + 1] - 1] + 1
-            boxes[some, 3] = np.maximum.reduceat(self.y1, starts)
-        return frozen(boxes)
+        return frozen(self.runs.boxes.astype(np.float32))
 
     @cached_property
     def centroids(self) -> Float:
@@ -327,22 +323,21 @@ class Masks:
 
     @cached_property
     def _parts_and_holes(self) -> tuple[Int, Int]:
-        parts, holes = topology.count_parts_and_holes(self.x, self.y0, self.y1, self.offsets, self.size)
+        parts, holes = topology.count_parts_and_holes(self.runs, self.size)
         return frozen(parts), frozen(holes)
 
     @property
     def columns(self) -> run_overlap.Columns:
         """The runs by image column, which is how sets are compared; see `apiece.iou`."""
-        return run_overlap.Columns(self.x, self.y0, self.y1, self.offsets, self.size)
+        return run_overlap.Columns(self.runs, self.size)
 
     # --- moved and joined ---------------------------------------------------------------------------------------------
 
     def crop(self, x0: int, y0: int, x1: int, y1: int) -> Masks:
         """What lies in the half-open window, as masks of its size; the window may reach beyond the image."""
         x0, y0, x1, y1 = whole(x0, y0, x1, y1)
-        owner, x, top, bottom = _convert.clip_runs(owners(self.offsets), self.x, self.y0, self.y1, (x0, y0, x1, y1))
-        size = (y1 - y0, x1 - x0)
-        return Masks._trusted(size, x - x0, top - y0, bottom - y0, offsets_of(owner, len(self)))
+        owner, x, top, bottom = _convert.clip_runs(self.runs.loose, (x0, y0, x1, y1))
+        return Masks.of_runs((y1 - y0, x1 - x0), Runs.ordered(owner, x - x0, top - y0, bottom - y0, len(self)))
 
     def shift(self, dx: int, dy: int, size: tuple[int, int] | None = None) -> Masks:
         """Moved by whole pixels onto an image of ``size`` (by default the same); what falls outside is cut."""
@@ -352,7 +347,7 @@ class Masks:
 
     def flip(self, axis: Literal["horizontal", "vertical"]) -> Masks:
         """Mirrored: ``"horizontal"`` exchanges left and right, ``"vertical"`` top and bottom."""
-        owner = owners(self.offsets)
+        owner = self.runs.owners
         if axis == "horizontal":
             return Masks._pack(self.size, len(self), owner, self.size[1] - 1 - self.x, self.y0, self.y1)
         if axis == "vertical":
@@ -361,9 +356,7 @@ class Masks:
 
     def transpose(self) -> Masks:
         """Rows and columns exchanged."""
-        size = (self.size[1], self.size[0])
-        owner, x, y0, y1 = topology.transposed_runs(self.x, self.y0, self.y1, self.offsets, self.size)
-        return Masks._trusted(size, x, y0, y1, offsets_of(owner, len(self)))
+        return Masks.of_runs((self.size[1], self.size[0]), topology.transposed(self.runs, self.size))
 
     def union(self) -> Masks:
         """One mask that covers every pixel that any mask covers."""
@@ -374,7 +367,7 @@ class Masks:
         group = integers("groups", groups)
         if group.shape != (len(self),) or (len(group) and not (group.min() >= 0 and group.max() < count)):
             raise InvalidInstancesError(f"groups must be {len(self)} integers from 0 to {count - 1}")
-        return Masks._pack(self.size, count, group[owners(self.offsets)], self.x, self.y0, self.y1)
+        return Masks._pack(self.size, count, group[self.runs.owners], *self.runs[:3])
 
     # --- out ----------------------------------------------------------------------------------------------------------
 
@@ -395,26 +388,26 @@ class Masks:
         InvalidInstancesError
             if masks overlap and ``overlap`` is ``"raise"``, or a value does not fit ``dtype``.
         """
-        return _convert.label_map(self, values, dtype, overlap)
+        return _convert.label_map(self.runs, self.size, values, dtype, overlap)
 
     def to_semantic(self, labels: npt.ArrayLike, overlap: Overlap = "raise", background: int = 0) -> Array:
         """(height, width) class map: ``labels[i] + 1`` where mask i is, ``background`` elsewhere; see `to_label_map`.
 
         Overlap between masks of one label is no conflict.
         """
-        return _convert.semantic(self, integers("labels", labels), overlap, background)
+        return _convert.semantic(self.runs, self.size, integers("labels", labels), overlap, background)
 
     def to_dense(self) -> Bool:
         """(N, height, width) bool. For small sets only: this is the array that `Masks` exist to avoid."""
-        return _convert.dense(self)
+        return _convert.dense(self.runs, self.size)
 
     def to_crops(self) -> tuple[list[Bool], Int]:
         """Each mask inside its own box, N bool arrays, and the x, y of the boxes' upper left pixels, int64 (N, 2)."""
-        return _convert.crops(self)
+        return _convert.crops(self.runs)
 
     def to_coco(self, compressed: bool = True) -> list[dict[str, Any]]:
         """COCO RLE of each mask: ``{"size": [height, width], "counts": ...}``, a str, or ints if not compressed."""
-        counts, offsets = _rle.counts_of(self.x, self.y0, self.y1, self.offsets, self.size)
+        counts, offsets = _rle.counts_of(self.runs, self.size)
         if compressed:
             texts: Sequence[str | list[int]] = _rle.compress(counts, offsets)
         else:
@@ -429,7 +422,7 @@ class Masks:
         A ring is float64 of shape (K, 2), corners x, y, not closed; outlines run clockwise as seen, holes
         counter-clockwise. Rasterising them by COCO's rule gives the same pixels back (COCO itself cannot say holes).
         """
-        return _convert.polygons(self)
+        return _convert.polygons(self.runs, self.size)
 
     def to_layers(self) -> list[Int32]:
         """Few label maps (height, width) that together hold every mask whole: value i + 1 for mask i.
@@ -449,7 +442,7 @@ class Masks:
 def label_map_masks(a: Array, background: int = 0) -> tuple[Array, Masks]:
     """(values, masks): `label_map_values` and `Masks.from_label_map` in one go."""
     values, owner, x, y0, y1 = _labelmap.label_map_runs(a, background)
-    return values, Masks._trusted(np.shape(a), x, y0, y1, offsets_of(owner, len(values)))
+    return values, Masks.of_runs(np.shape(a), Runs.ordered(owner, x, y0, y1, len(values)))
 
 
 def label_map_values(a: Array, background: int = 0) -> Array:

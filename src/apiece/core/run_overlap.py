@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import scipy.sparse as sp
 
-from apiece._arrays import Int, Int32
-from apiece.core.runs import CHUNK, Keys, expand, owners
+from apiece._arrays import Int
+from apiece.core.runs import Keys, Runs, chunks, expand
 
 __all__ = ["Columns", "intersections"]
 
@@ -22,20 +22,13 @@ _DENSE = 1 << 23  # pairs of masks up to which a table of all of them is held (6
 class Columns:
     """The runs of one set ordered by (column, row), whoever they belong to."""
 
-    def __init__(
-        self,
-        x: Int32,
-        y0: Int32,
-        y1: Int32,
-        offsets: Int,
-        size: tuple[int, int],
-    ) -> None:
-        start = Keys(*size).pack(0, x, y0)
+    def __init__(self, runs: Runs, size: tuple[int, int]) -> None:
+        start = Keys(*size).pack(0, runs.x, runs.y0)
         order = np.argsort(start)
         self.start = start[order]
-        self.length = (y1 - y0).astype(np.int64)[order]
+        self.length = (runs.y1 - runs.y0).astype(np.int64)[order]
         self.end = self.start + self.length
-        self.owner = owners(offsets)[order]
+        self.owner = runs.owners[order]
 
 
 def intersections(a: Columns, b: Columns, shape: tuple[int, int]) -> sp.csr_array:
@@ -70,11 +63,6 @@ def _begins_inside(outer: Columns, inner: Columns, side: str) -> Iterator[tuple[
     """(index into outer, index into inner) where inner begins inside outer; ``"right"`` leaves equal beginnings out."""
     low = np.searchsorted(inner.start, outer.start, side)  # type: ignore[call-overload]
     count = np.searchsorted(inner.start, outer.end, "left") - low
-    ends = np.cumsum(count)
-    lo = 0
-    while lo < len(count):
-        done = int(ends[lo - 1]) if lo else 0
-        hi = max(int(np.searchsorted(ends, done + CHUNK, "right")), lo + 1)
-        if ends[hi - 1] > done:
+    for lo, hi in chunks(count):
+        if count[lo:hi].any():
             yield np.repeat(np.arange(lo, hi), count[lo:hi]), expand(low[lo:hi], count[lo:hi])
-        lo = hi

@@ -1,28 +1,32 @@
 """Column runs in flat arrays: the primitives that every operation on masks is made of.
 
-A run is one vertical stretch of pixels of one instance: column ``x``, rows ``y0`` to ``y1 - 1``. The runs of a whole
-set lie in flat arrays, ordered by (instance, column, row), and two runs of one column never touch. Order and
-equality of (instance, column, row) triples are decided on packed 63-bit keys, so that one ``np.sort`` or
-``np.searchsorted`` serves all instances at once.
+A run is one vertical stretch of pixels of one mask: column ``x``, rows ``y0`` to ``y1 - 1``. The runs of a whole set
+lie in flat arrays, ordered by (mask, column, row), and two runs of one column never touch. Order and equality of
+(mask, column, row) triples are decided on packed 63-bit keys, so that one ``np.sort`` or ``np.searchsorted`` serves all
+masks at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Array, Bool, Int
+from apiece._arrays import Array, Int, Int32
 from apiece.errors import InvalidInstancesError
 
 __all__ = [
-    "CHUNK", "Bool", "Int", "Keys", "expand", "frozen", "offsets_of", "owners", "paint", "segment_sum", "sums", "union",
+    "CHUNK", "Keys", "LooseRuns", "Runs", "chunks", "expand", "frozen", "offsets_of", "owners", "paint", "segment_sum",
+    "sums", "union",
 ]  # fmt: skip
 
 Scalar = TypeVar("Scalar", bound=np.generic)
+
+LooseRuns: TypeAlias = tuple[Array, Array, Array, Array]
+"""(owner, x, y0, y1) of runs that need not be in order, may overlap, touch or be empty."""
 
 CHUNK = 1 << 21
 """Elements handled at once where a step needs memory beyond the runs themselves (16 MB of int64)."""
@@ -53,7 +57,7 @@ class Keys:
         return key
 
     def unpack(self, key: Int) -> tuple[Int, Int, Int]:
-        """(owner, x, y) of each key."""
+        """Return (owner, x, y) of each key."""
         return (
             key >> self.column_bits,
             (key >> self.y_bits) & ((1 << (self.column_bits - self.y_bits)) - 1),
@@ -66,6 +70,88 @@ class Keys:
             raise InvalidInstancesError(
                 f"{count} masks of {self.height} x {self.width} pixels are too many for one set"
             )
+
+
+class Runs(NamedTuple):
+    """The runs of N masks, ordered by (mask, column, row); runs of one mask in one column never touch.
+
+    Attributes
+    ----------
+    x, y0, y1 : int32 (R,): run r is column ``x[r]``, rows ``y0[r]`` to ``y1[r] - 1``.
+    offsets : int64 (N + 1,): mask i has the runs ``offsets[i]`` to ``offsets[i + 1] - 1``.
+    """
+
+    x: Int32
+    y0: Int32
+    y1: Int32
+    offsets: Int
+
+    @classmethod
+    def pack(cls, runs: LooseRuns, count: int, size: tuple[int, int]) -> Runs:
+        """Return any runs of ``count`` masks on an image of ``size`` as ordered runs that do not touch."""
+        keys = Keys(*size)
+        keys.check(count)
+        owner, x, y0, y1 = union(keys, *runs)
+        return cls.ordered(owner, x, y0, y1, count)
+
+    @classmethod
+    def ordered(cls, owner: Array, x: Array, y0: Array, y1: Array, count: int) -> Runs:
+        """Return runs of ``count`` masks that are in order already."""
+        x, y0, y1 = (np.ascontiguousarray(a, np.int32) for a in (x, y0, y1))
+        return cls(x, y0, y1, offsets_of(owner, count))
+
+    @classmethod
+    def concatenate(cls, sets: Sequence[Runs]) -> Runs:
+        """Return the masks of several sets, in order."""
+        none = np.zeros(0, np.int32)
+        x, y0, y1 = (np.concatenate([none, *(runs[k] for runs in sets)]) for k in range(3))
+        before = sums([len(runs.x) for runs in sets])
+        begins = [runs.offsets[:-1] + base for runs, base in zip(sets, before[:-1], strict=True)]
+        return cls(x, y0, y1, np.concatenate([*begins, before[-1:]]))
+
+    @property
+    def number(self) -> int:
+        """Number of masks."""
+        return len(self.offsets) - 1
+
+    @property
+    def owners(self) -> Int:
+        """The mask each run belongs to: int64 (R,)."""
+        return owners(self.offsets)
+
+    @property
+    def area(self) -> Int:
+        """Pixels of each mask: int64 (N,)."""
+        return segment_sum(self.y1 - self.y0, self.offsets)
+
+    @property
+    def boxes(self) -> Int:
+        """Tight boxes, half-open x0, y0, x1, y1: int64 (N, 4); zeros for an empty mask."""
+        boxes = np.zeros((self.number, 4), np.int64)
+        some = np.flatnonzero(np.diff(self.offsets))
+        starts = self.offsets[some]
+        if len(some):
+            boxes[some, 0] = self.x[starts]
+            boxes[some, 1] = np.minimum.reduceat(self.y0, starts)
+            boxes[some, 2] = self.x[self.offsets[some + 1] - 1] + 1
+            boxes[some, 3] = np.maximum.reduceat(self.y1, starts)
+        return boxes
+
+    @property
+    def loose(self) -> LooseRuns:
+        """The same runs with their owners."""
+        return self.owners, self.x, self.y0, self.y1
+
+    def take(self, index: Int) -> Runs:
+        """Return the masks at ``index``, in the order asked for."""
+        counts = np.diff(self.offsets)[index]
+        runs = expand(self.offsets[:-1][index], counts)
+        return Runs(self.x[runs], self.y0[runs], self.y1[runs], sums(counts))
+
+    def ends(self, keys: Keys) -> tuple[Int, Int]:
+        """Return the keys of the first pixel of each run, and of the one behind its last."""
+        owner = self.owners
+        return keys.pack(owner, self.x, self.y0), keys.pack(owner, self.x, self.y1)
 
 
 def frozen(array: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
@@ -108,7 +194,7 @@ def segment_sum(values: Array, offsets: Int) -> Array:
     return total[offsets[1:]] - total[offsets[:-1]]
 
 
-def union(keys: Keys, owner: Array, x: Array, y0: Array, y1: Array) -> tuple[Array, Array, Array, Array]:
+def union(keys: Keys, owner: Array, x: Array, y0: Array, y1: Array) -> LooseRuns:
     """Any runs, in any order, overlapping or not, to ordered runs that do not touch within a column.
 
     Runs without pixels are dropped. Returns (owner, x, y0, y1).
@@ -135,21 +221,33 @@ def union(keys: Keys, owner: Array, x: Array, y0: Array, y1: Array) -> tuple[Arr
     return owner[heads], x[heads], y0[heads], y1_joined
 
 
+def chunks(counts: Array, limit: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield ranges ``lo, hi`` of consecutive items that together count at most ``limit``, or one item that counts more.
+
+    ``limit`` is `CHUNK` if it is None.
+
+    >>> list(chunks(np.array([3, 4, 9, 1, 1]), limit=8))
+    [(0, 2), (2, 3), (3, 5)]
+    """
+    ends, limit = np.cumsum(counts, dtype=np.int64), CHUNK if limit is None else limit
+    lo = 0
+    while lo < len(ends):
+        done = int(ends[lo - 1]) if lo else 0
+        hi = max(int(np.searchsorted(ends, done + limit, "right")), lo + 1)
+        yield lo, hi
+        lo = hi
+
+
 def paint(out: Array, base: Int, stride: int | Int, length: Array, values: Any) -> None:
     """Write each run into the flat array ``out``: at ``base + k * stride`` for k below ``length``; the last wins.
 
     ``values`` is one scalar or one value per run; memory is bounded by `CHUNK` pixels.
     """
-    ends = np.cumsum(length, dtype=np.int64)
     strides = np.broadcast_to(np.asarray(stride, np.int64), base.shape)
     per_run = np.ndim(values) > 0
-    lo = 0
-    while lo < len(base):
-        done = int(ends[lo - 1]) if lo else 0
-        hi = max(int(np.searchsorted(ends, done + CHUNK, "right")), lo + 1)
+    for lo, hi in chunks(length):
         count = np.asarray(length[lo:hi], np.int64)
-        step = np.arange(int(count.sum())) - np.repeat(ends[lo:hi] - count - done, count)
+        step = expand(np.zeros(len(count), np.int64), count)
         step *= np.repeat(strides[lo:hi], count)
         step += np.repeat(base[lo:hi], count)
         out[step] = np.repeat(values[lo:hi], count) if per_run else values
-        lo = hi

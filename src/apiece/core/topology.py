@@ -7,40 +7,35 @@ part.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from apiece._arrays import Bool, Float, Int, Int32
-from apiece.core.runs import Keys, expand, offsets_of, owners
+from apiece.core.runs import Keys, Runs, expand, offsets_of, owners
 
-__all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed_runs"]
+__all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed"]
 
 
-def _neighbours(
-    x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int], corners: bool = False
-) -> tuple[Int, Int]:
+def _neighbours(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple[Int, Int]:
     """Pairs of runs (left, right) of one instance that share a side, or a corner, between neighbouring columns."""
     keys = Keys(*size)
-    owner = owners(offsets)
-    start, end = keys.pack(owner, x, y0), keys.pack(owner, x, y1)
-    low = np.searchsorted(end, keys.pack(owner, x + 1, y0), "left" if corners else "right")
-    high = np.searchsorted(start, keys.pack(owner, x + 1, y1), "right" if corners else "left")
+    start, end = runs.ends(keys)
+    beside = 1 << keys.y_bits  # from a pixel to the one in the next column
+    low = np.searchsorted(end, start + beside, "left" if corners else "right")
+    high = np.searchsorted(start, end + beside, "right" if corners else "left")
     # the last column of one instance is never beside the first of the next: there is no column x + 1 = width
     count = np.maximum(high - low, 0)
-    return np.repeat(np.arange(len(x)), count), expand(low, count)
+    return np.repeat(np.arange(len(start)), count), expand(low, count)
 
 
-def run_parts(
-    x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int], corners: bool = False
-) -> tuple[Int, Int]:
-    """(parts per instance, part of each run; parts numbered through the whole set).
+def run_parts(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple[Int, Int]:
+    """Return (parts per mask, part of each run); parts are numbered through the whole set.
 
     ``corners``: pixels that touch at a corner hang together, too (8-connected).
     """
-    return _joined(*_neighbours(x, y0, y1, offsets, size, corners), offsets)
+    return _joined(*_neighbours(runs, size, corners), runs.offsets)
 
 
 def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
@@ -54,29 +49,28 @@ def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
     return np.bincount(owner_of_part, minlength=len(offsets) - 1), part.astype(np.int64)
 
 
-def count_parts_and_holes(x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int]:
-    """(parts, holes) per instance, by Euler's formula: parts - holes = runs - contacts between runs."""
-    left, right = _neighbours(x, y0, y1, offsets, size)
-    euler = np.diff(offsets) - np.bincount(owners(offsets)[left], minlength=len(offsets) - 1)
+def count_parts_and_holes(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
+    """Return (parts, holes) per mask, by Euler's formula: parts - holes = runs - contacts between runs."""
+    left, right = _neighbours(runs, size)
+    euler = np.diff(runs.offsets) - np.bincount(runs.owners[left], minlength=runs.number)
     # where no run touches two in the column before it, runs form trees, and a hole would need a ring
     if np.bincount(right).max(initial=0) < 2:
         return euler, np.zeros_like(euler)
-    parts = _joined(left, right, offsets)[0]
+    parts = _joined(left, right, runs.offsets)[0]
     return parts, parts - euler
 
 
-def side_edges(
-    x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]
-) -> tuple[tuple[Int, Int, Int, Int], tuple[Int, Int, Int, Int]]:
-    """Vertical edges (owner, x, y0, y1) with the inside on their right, and with the inside on their left.
+def side_edges(runs: Runs, size: tuple[int, int]) -> tuple[tuple[Int, Int, Int, Int], tuple[Int, Int, Int, Int]]:
+    """Return the vertical edges (owner, x, y0, y1) with the inside on their right, and with the inside on their left.
 
     An edge lies on the line between the columns ``x - 1`` and ``x``.
     """
     keys = Keys(size[0], size[1] + 1)
-    keys.check(4 * len(offsets))  # two bits of a key say which event it is
-    owner = owners(offsets)
+    keys.check(4 * len(runs.offsets))  # two bits of a key say which event it is
     # each run opens and closes on the line at its left (weight 1) and on the line at its right (weight 2)
-    kinds = [keys.pack(owner, x, y0), keys.pack(owner, x, y1), keys.pack(owner, x + 1, y0), keys.pack(owner, x + 1, y1)]
+    start, end = runs.ends(keys)
+    beside = 1 << keys.y_bits
+    kinds = [start, end, start + beside, end + beside]
     events = np.concatenate([key << 2 | kind for kind, key in enumerate(kinds)])
     events.sort()
     state = np.cumsum(np.array([1, -1, 2, -2])[events & 3])
@@ -108,11 +102,11 @@ class Rings:
 _RIGHT, _DOWN, _LEFT, _UP = range(4)
 
 
-def trace(x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]) -> Rings:
-    """Outlines of all masks: every pixel edge between inside and outside, linked into rings."""
+def trace(runs: Runs, size: tuple[int, int]) -> Rings:
+    """Return the outlines of all masks: every pixel edge between inside and outside, linked into rings."""
     keys = Keys(size[0], size[1] + 1)
-    keys.check(4 * len(offsets))
-    begin, end, direction, run = _directed_edges(keys, x, y0, y1, offsets, size)
+    keys.check(4 * len(runs.offsets))
+    begin, end, direction, run = _directed_edges(keys, runs, size)
     following = _link(begin, end, direction)
     count, ring = connected_components(
         sp.csr_array((np.ones(len(begin)), following, np.arange(len(begin) + 1)), shape=(len(begin),) * 2),
@@ -126,7 +120,7 @@ def trace(x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]) -
     hole = _twice_area(px, py, following, ring, count) < 0
     part = np.arange(count)  # without holes, every ring is a part
     if hole.any():
-        part[ring[run >= 0]] = run_parts(x, y0, y1, offsets, size)[1][run[run >= 0]]
+        part[ring[run >= 0]] = run_parts(runs, size)[1][run[run >= 0]]
     ring_owner = np.zeros(count, np.int64)
     ring_owner[ring] = owner
     order = np.lexsort((hole, part, ring_owner))
@@ -139,18 +133,17 @@ def trace(x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]) -
     return Rings(np.stack([px[kept], py[kept]], 1), cuts, ring_owner[order], part[order], hole[order])
 
 
-def _directed_edges(
-    keys: Keys, x: Int32, y0: Int32, y1: Int32, offsets: Int, size: tuple[int, int]
-) -> tuple[Int, Int, Int, Int]:
+def _directed_edges(keys: Keys, runs: Runs, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
     """(begin vertex, end vertex, direction, run or -1) of every boundary edge, the inside on its right."""
-    owner = owners(offsets)
-    (lo, lx, l0, l1), (ro, rx, r0, r1) = side_edges(x, y0, y1, offsets, size)
-    begin = [keys.pack(owner, x, y0), keys.pack(ro, rx, r0), keys.pack(owner, x + 1, y1), keys.pack(lo, lx, l1)]
-    end = [keys.pack(owner, x + 1, y0), keys.pack(ro, rx, r1), keys.pack(owner, x, y1), keys.pack(lo, lx, l0)]
+    (lo, lx, l0, l1), (ro, rx, r0, r1) = side_edges(runs, size)
+    first, last = runs.ends(keys)
+    beside = 1 << keys.y_bits
+    begin = [first, keys.pack(ro, rx, r0), last + beside, keys.pack(lo, lx, l1)]
+    end = [first + beside, keys.pack(ro, rx, r1), last, keys.pack(lo, lx, l0)]
     direction = np.repeat([_RIGHT, _DOWN, _LEFT, _UP], [len(b) for b in begin])
-    run = np.arange(len(x))
-    runs = np.concatenate([run, np.full(len(ro), -1), run, np.full(len(lo), -1)])
-    return np.concatenate(begin), np.concatenate(end), direction, runs
+    run = np.arange(len(first))
+    runs_of = np.concatenate([run, np.full(len(ro), -1), run, np.full(len(lo), -1)])
+    return np.concatenate(begin), np.concatenate(end), direction, runs_of
 
 
 def _link(begin: Int, end: Int, direction: Int) -> Int:
@@ -186,12 +179,11 @@ def _twice_area(px: Int, py: Int, following: Int, ring: Int32, count: int) -> Fl
     return np.bincount(ring, weights=cross, minlength=count).astype(np.float64)
 
 
-def transposed_runs(x: Any, y0: Any, y1: Any, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
-    """Ordered runs of the transposed masks: along rows, a stretch goes from a left edge to a right edge."""
+def transposed(runs: Runs, size: tuple[int, int]) -> Runs:
+    """Return the transposed masks: along rows, a stretch goes from a left edge to a right edge."""
     keys = Keys(size[1], size[0])
-    begins, ends = (np.sort(_paint_rows(keys, *edges)) for edges in side_edges(x, y0, y1, offsets, size))
-    owner, row, start = keys.unpack(begins)
-    return owner, row, start, keys.unpack(ends)[2]
+    begins, ends = (np.sort(_paint_rows(keys, *edges)) for edges in side_edges(runs, size))
+    return Runs.ordered(*keys.unpack(begins), keys.unpack(ends)[2], runs.number)
 
 
 def _paint_rows(keys: Keys, owner: Int, x: Int, y0: Int, y1: Int) -> Int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.core.masks import Masks
+from apiece.core.runs import chunks
 
 _CHUNK = 1 << 22
 """Pixels expanded at a time."""
@@ -24,14 +25,9 @@ def fill(masks: Masks, order: Int) -> Iterator[tuple[Int, Int]]:
     """(flat row-major pixel index, mask index) of all pixels, mask after mask in ``order``, in bounded pieces."""
     place, x, y0, y1 = _columns(masks, order)
     width = masks.size[1]
-    ends = np.cumsum(y1 - y0)
-    first = 0
-    while first < len(x):
-        done = int(ends[first - 1]) if first else 0
-        last = max(int(np.searchsorted(ends, done + _CHUNK, side="right")), first + 1)
+    for first, last in chunks(y1 - y0, _CHUNK):
         part = slice(first, last)
         yield _expand(x[part], y0[part], y1[part], width), np.repeat(order[place[part]], (y1 - y0)[part])
-        first = last
 
 
 def outline(masks: Masks, order: Int, thickness: int) -> tuple[Int, Int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from apiece._arrays import Array, Float, Int
 from apiece.core.masks import Masks
-from apiece.core.runs import owners
+from apiece.core.runs import chunks, owners, sums
 from apiece.errors import ConfigError
 from apiece.measurements.contract import Measure, Property, Request
 
@@ -53,19 +53,14 @@ def _gather(masks: Masks, channels: int) -> Iterator[tuple[Int, Int, Int]]:
     stride = masks.size[1] * channels
     owner = owners(masks.offsets)
     length = (masks.y1 - masks.y0).astype(np.int64)
-    ends = np.cumsum(length)
     base = masks.y0.astype(np.int64) * stride + masks.x.astype(np.int64) * channels
-    lo = 0
-    while lo < len(length):
-        done = int(ends[lo - 1]) if lo else 0
-        hi = max(int(np.searchsorted(ends, done + CHUNK, "right")), lo + 1)
+    for lo, hi in chunks(length, CHUNK):
         count = length[lo:hi]
-        first = ends[lo:hi] - count - done
-        index = np.arange(0, int(ends[hi - 1] - done) * stride, stride)
+        first = sums(count)[:-1]
+        index = np.arange(0, int(count.sum()) * stride, stride)
         index += np.repeat(base[lo:hi] - first * stride, count)
         heads = np.flatnonzero(np.diff(owner[lo:hi], prepend=-1))
         yield owner[lo:hi][heads], first[heads], index
-        lo = hi
 
 
 def _piece(values: Array, begin: Int, count: Int, spread: bool) -> Float:

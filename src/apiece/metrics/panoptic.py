@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
-from apiece.core.runs import Keys, offsets_of, union
+from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.match_answer import Answer, assign
-from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
+from apiece.metrics._kit.overlaps import Pairs, mask_pairs
 from apiece.metrics._kit.ratios import mean_over, ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.contract import Settings
@@ -105,7 +105,7 @@ def _panoptic(batch: Batch, conf: Float, stuff: Bool) -> _Segments:
     covered = _shares(runs_p, image_p, *_united(truth, np.arange(len(truth)), truth.image, batch.count), sizes)
     inside = _shares(runs_p, group_p, *_united(truth, crowd, truth.group, batch.count * len(batch.classes)),
                      np.repeat(sizes, len(batch.classes), 0))  # fmt: skip
-    area_p, area_t = runs_p.area(), runs_t.area()
+    area_p, area_t = runs_p.area, runs_t.area
     void = area_p - np.rint(covered * area_p)
     unclear = void + np.rint(inside * area_p)
     none = np.zeros(len(row_t), bool)
@@ -134,11 +134,9 @@ def _united(side: Side, rows: Int, group: Int, groups: int) -> tuple[Runs, Int]:
 
 
 def _union(side: Side, rows: Int, group: Int, groups: int) -> Runs:
-    runs = side.runs[side.mask[rows]]
-    keys = Keys(*side.sizes.max(0).tolist())
-    keys.check(groups)
-    owner, x, y0, y1 = union(keys, group[runs.owners()], runs.x, runs.y0, runs.y1)
-    return Runs(x, y0, y1, offsets_of(owner, groups))
+    owner, x, y0, y1 = side.runs.take(side.mask[rows]).loose
+    height, width = side.sizes.max(0).tolist()
+    return Runs.pack((group[owner], x, y0, y1), groups, (height, width))
 
 
 def _shares(runs_p: Runs, group_p: Int, runs: Runs, group: Int, sizes: Int) -> Float:

@@ -7,7 +7,6 @@ import numpy.typing as npt
 
 from apiece._arrays import Int
 from apiece.core.masks import Masks
-from apiece.core.runs import owners
 from apiece.core.topology import run_parts
 from apiece.errors import InvalidInstancesError
 
@@ -22,8 +21,8 @@ def parts_of(masks: Masks, corners: bool = True) -> tuple[Masks, Int]:
     corners : whether pixels that touch at a corner hang together (8-connected): then a line one pixel wide that runs
         diagonally is no heap of crumbs. False: 4-connected, as `Masks.parts` counts.
     """
-    owner = owners(masks.offsets)
-    _, part = run_parts(masks.x, masks.y0, masks.y1, masks.offsets, masks.size, corners)
+    owner = masks.runs.owners
+    _, part = run_parts(masks.runs, masks.size, corners)
     order = np.lexsort((part, owner))  # a part's runs stay in their order
     first = np.flatnonzero(np.diff(part[order], prepend=-1))
     offsets = np.append(first, len(owner)).astype(np.int64)

@@ -11,8 +11,9 @@ import numpy as np
 from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import Runs
 from apiece.errors import DataError, UnknownNameError
-from apiece.metrics._kit.overlaps import Pairs, Runs, box_pairs, mask_pairs
+from apiece.metrics._kit.overlaps import Pairs, box_pairs, mask_pairs
 
 Record = tuple[Instances, Instances] | tuple[Instances, Instances, Instances]
 """Truth and predictions of an image; where they differ, truth, what is ranked, and the final answer."""
@@ -95,12 +96,16 @@ class Side:
     def box(self) -> Float:
         """X, y, width, height: attribute ``bbox`` if there is one, else the mask's own box; float64 (N, 4)."""
         there = np.isfinite(self.stated).all(1, keepdims=True)
-        return self.stated if np.all(there) else np.where(there, self.stated, self.runs.boxes()[self.mask])
+        if np.all(there):
+            return self.stated
+        tight = self.runs.boxes[self.mask].astype(np.float64)
+        tight[:, 2:] -= tight[:, :2]
+        return np.where(there, self.stated, tight)
 
     @cached_property
     def pixels(self) -> Int:
         """Pixels of each mask, whatever `area` says: int64 (N,)."""
-        return self.runs.area()[self.mask]
+        return self.runs.area[self.mask]
 
     @cached_property
     def rank(self) -> Int:
@@ -225,8 +230,8 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
     counts = [len(s) for s in sets]
     image = np.repeat(np.arange(len(sets)), counts)
     label = _joined([_labels(s, classes) for s in sets], np.int64)
-    runs = Runs.of([s.masks for s in sets])
-    area = runs.area().astype(np.float64)
+    runs = Runs.concatenate([s.masks.runs for s in sets])
+    area = runs.area.astype(np.float64)
     stated = np.concatenate([_stated(s, "bbox", (4,)) for s in sets])
     if predicted:
         there = np.isfinite(stated).all(1)

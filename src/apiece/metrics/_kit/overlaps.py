@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Int, Int32
-from apiece.core.masks import Masks
+from apiece._arrays import Bool, Float, Int
 from apiece.core.run_overlap import Columns, intersections
-from apiece.core.runs import Keys, expand, owners
+from apiece.core.runs import Keys, Runs, chunks, expand, sums
 
 _STRIP = 1 << 26
 """Widest strip: beyond it groups go to another one."""
@@ -44,92 +43,38 @@ class Pairs:
         return Pairs(self.predicted[keep], self.truth[keep], self.iou[keep])
 
 
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """The mask runs of several images in one array each.
+def shifted(runs: Runs, mask: Int, shift: Int, size: tuple[int, int], number: Int | None = None) -> Columns:
+    """Return the chosen masks, each moved right by ``shift``, on one image of ``size``, to be intersected.
 
-    Attributes
-    ----------
-    x, y0, y1 : int32 (R,), as in `Masks`.
-    offsets : int64 (N + 1,), where the runs of each mask begin and end.
+    ``number`` is what each is called there; by default its place among the chosen.
     """
+    chosen = runs.take(mask)
+    made = Columns(chosen._replace(x=chosen.x + np.repeat(shift, np.diff(chosen.offsets))), size)
+    if number is not None:
+        made.owner = number[made.owner]
+    return made
 
-    x: Int32
-    y0: Int32
-    y1: Int32
-    offsets: Int
 
-    @classmethod
-    def of(cls, sets: Sequence[Masks]) -> Runs:
-        """All masks of several images, in order."""
-        none = np.zeros(0, np.int32)
-        x, y0, y1 = (np.concatenate([none, *(getattr(m, name) for m in sets)]) for name in ("x", "y0", "y1"))
-        before = np.cumsum([0, *(len(m.x) for m in sets)])
-        begin = [m.offsets[:-1] + base for m, base in zip(sets, before[:-1], strict=True)]
-        return cls(x, y0, y1, np.concatenate([*begin, before[-1:]]))
+def shared(runs: Runs, other: Runs, size: tuple[int, int]) -> Int:
+    """Return the pixels that each mask shares with the same one of ``other``: int64 (N,). ``size`` holds them all.
 
-    def area(self) -> Int:
-        """Pixels of each mask: int64 (N,)."""
-        pixels = np.concatenate([[0], np.cumsum(self.y1 - self.y0, dtype=np.int64)])
-        return np.diff(pixels[self.offsets])
+    >>> boxes = [Masks.from_boxes([box], (5, 5)).runs for box in ([0, 0, 4, 2], [2, 1, 5, 5])]
+    >>> shared(boxes[0], boxes[1], (5, 5)).tolist()
+    [2]
+    """
+    keys = Keys(*size)
+    keys.check(runs.number)
+    start, end = other.ends(keys)
+    before = sums(end - start)
+    end = np.append(end, 0)  # index -1: no run begins before
 
-    def boxes(self) -> Float:
-        """Tight boxes x, y, width, height: float64 (N, 4); zeros for an empty mask."""
-        box = np.zeros((len(self.offsets) - 1, 4))
-        some = np.flatnonzero(np.diff(self.offsets))
-        begin = self.offsets[some]
-        if len(some):
-            left, top = self.x[begin], np.minimum.reduceat(self.y0, begin)
-            right, bottom = self.x[self.offsets[some + 1] - 1] + 1, np.maximum.reduceat(self.y1, begin)
-            box[some] = np.stack([left, top, right - left, bottom - top], 1)
-        return box
+    def covered(key: Int) -> Int:
+        """Return the pixels of ``other`` that lie before the key."""
+        found = np.searchsorted(start, key, "right")
+        return before[found] - np.maximum(end[found - 1] - key, 0)
 
-    def __getitem__(self, mask: Int) -> Runs:
-        """The chosen masks, in the order asked for."""
-        begin = self.offsets[mask]
-        count = self.offsets[mask + 1] - begin
-        run = expand(begin, count)
-        return Runs(self.x[run], self.y0[run], self.y1[run], np.concatenate([[0], np.cumsum(count)]))
-
-    def owners(self) -> Int:
-        """The mask each run belongs to."""
-        return owners(self.offsets)
-
-    def columns(self, mask: Int, shift: Int, size: tuple[int, int], number: Int | None = None) -> Columns:
-        """The chosen masks, each moved right by ``shift``, on one image of ``size``, to be intersected.
-
-        ``number`` is what each is called there; by default its place among the chosen.
-        """
-        chosen = self[mask]
-        x = chosen.x + np.repeat(shift, np.diff(chosen.offsets))
-        made = Columns(x, chosen.y0, chosen.y1, chosen.offsets, size)
-        if number is not None:
-            made.owner = number[made.owner]
-        return made
-
-    def shared(self, other: Runs, size: tuple[int, int]) -> Int:
-        """Pixels that each mask shares with the same one of ``other``: int64 (N,). ``size`` holds them all.
-
-        >>> boxes = [Runs.of([Masks.from_boxes([box], (5, 5))]) for box in ([0, 0, 4, 2], [2, 1, 5, 5])]
-        >>> boxes[0].shared(boxes[1], (5, 5)).tolist()
-        [2]
-        """
-        count = len(self.offsets) - 1
-        keys = Keys(*size)
-        keys.check(count)
-        owner = other.owners()
-        start, end = keys.pack(owner, other.x, other.y0), keys.pack(owner, other.x, other.y1)
-        before = np.concatenate([[0], np.cumsum(end - start)])
-        end = np.append(end, 0)  # index -1: no run begins before
-
-        def covered(key: Int) -> Int:
-            """Pixels of ``other`` that lie before the key."""
-            runs = np.searchsorted(start, key, "right")
-            return before[runs] - np.maximum(end[runs - 1] - key, 0)
-
-        owner = self.owners()
-        pixels = covered(keys.pack(owner, self.x, self.y1)) - covered(keys.pack(owner, self.x, self.y0))
-        return np.bincount(owner, pixels, count).astype(np.int64)
+    first, last = runs.ends(keys)
+    return np.bincount(runs.owners, covered(last) - covered(first), runs.number).astype(np.int64)
 
 
 def mask_pairs(
@@ -146,21 +91,19 @@ def mask_pairs(
     sizes_t : int64 (N, 2), height and width of the image of each row of truth.
     """
     # a group without truth, or without predictions, needs no place on the strip
-    shared = np.intersect1d(group_p, group_t)
-    if not len(shared):
+    groups = np.intersect1d(group_p, group_t)
+    if not len(groups):
         return _no_pairs()
-    rows_p, rows_t = (np.flatnonzero(np.isin(g, shared)) for g in (group_p, group_t))
-    place_p, place_t = np.searchsorted(shared, group_p[rows_p]), np.searchsorted(shared, group_t[rows_t])
+    rows_p, rows_t = (np.flatnonzero(np.isin(g, groups)) for g in (group_p, group_t))
+    place_p, place_t = np.searchsorted(groups, group_p[rows_p]), np.searchsorted(groups, group_t[rows_t])
     order = np.argsort(place_t, kind="stable")
     rows_t, place_t = rows_t[order], place_t[order]
-    first = np.searchsorted(place_t, np.arange(len(shared)))
+    first = np.searchsorted(place_t, np.arange(len(groups)))
     width = sizes_t[rows_t[first], 1]
     left = np.cumsum(width) - width
     height = int(sizes_t[:, 0].max())
     found = []
-    start = 0
-    while start < len(shared):
-        stop = max(int(np.searchsorted(left + width, left[start] + _STRIP, "right")), start + 1)
+    for start, stop in chunks(width, _STRIP):
         size = (height, int(left[stop - 1] + width[stop - 1] - left[start]))
         here_p, here_t = ((p >= start) & (p < stop) for p in (place_p, place_t))
         shift = (left - left[start]).astype(np.int32)
@@ -168,15 +111,14 @@ def mask_pairs(
         # truth is numbered within its group, so that the table of all pairs is narrow
         number = np.flatnonzero(here_t) - first[of]
         pixels = intersections(
-            runs_p.columns(mask_p[rows_p[here_p]], shift[group], size),
-            runs_t.columns(mask_t[rows_t[here_t]], shift[of], size, number),
+            shifted(runs_p, mask_p[rows_p[here_p]], shift[group], size),
+            shifted(runs_t, mask_t[rows_t[here_t]], shift[of], size, number),
             (len(group), int(number.max()) + 1),
         ).tocoo()
         found.append((rows_p[here_p][pixels.row], rows_t[first[group[pixels.row]] + pixels.col], pixels.data))
-        start = stop
     p, t, both = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    area = runs_p.area()[mask_p[p]]
-    whole = np.where(crowd[t], area, area + runs_t.area()[mask_t[t]] - both)
+    area = runs_p.area[mask_p[p]]
+    whole = np.where(crowd[t], area, area + runs_t.area[mask_t[t]] - both)
     return _ordered([Pairs(p, t, both / whole)])
 
 
@@ -210,16 +152,11 @@ def _box_pairs_below(
     begin = np.searchsorted(key[order], base + np.clip(low - origin, 0, span - 1), "left")
     end = np.searchsorted(key[order], base + np.clip(high - origin, -1, span - 1), "right")
     count = np.maximum(end - begin, 0)
-    ends = np.cumsum(count)
     found = []
-    lo = 0
-    while lo < len(count):
-        done = int(ends[lo - 1]) if lo else 0
-        hi = max(int(np.searchsorted(ends, done + _CANDIDATES, "right")), lo + 1)
+    for lo, hi in chunks(count, _CANDIDATES):
         p = np.repeat(np.arange(lo, hi), count[lo:hi])
-        t = order[np.arange(len(p)) + (begin - ends + count)[p] + done]
+        t = order[expand(begin[lo:hi], count[lo:hi])]
         found.append(_overlapping_boxes(box_p, rows_p[p], box_t, rows_t[t], crowd))
-        lo = hi
     return found
 
 

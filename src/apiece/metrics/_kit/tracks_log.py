@@ -25,9 +25,10 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
+from apiece.core.runs import Runs
 from apiece.errors import DataError
 from apiece.metrics._kit.batch import Batch, Side, VideoFrame
-from apiece.metrics._kit.overlaps import Pairs, Runs, mask_pairs
+from apiece.metrics._kit.overlaps import Pairs, mask_pairs
 from apiece.metrics._kit.tracks import Rows, Tracks, heaviest, summed
 from apiece.metrics.contract import Aim, Judges, MetricResult, Settings
 
@@ -257,7 +258,7 @@ def _region_pairs(batch: Batch) -> Pairs:
         predicted.runs,
         predicted.mask,
         predicted.image,
-        Runs.of(regions),
+        Runs.concatenate([r.runs for r in regions]),
         np.arange(len(place)),
         place,
         np.ones(len(place), bool),

@@ -25,7 +25,7 @@ from apiece.metrics._kit.ap_counts import Tally, joined, left_out, mean_defined,
 from apiece.metrics._kit.ap_draws import resampled
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS
-from apiece.metrics._kit.overlaps import Pairs
+from apiece.metrics._kit.overlaps import Pairs, shared
 from apiece.metrics.boundary._runs import band_widths, bands
 from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
@@ -59,11 +59,11 @@ def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_
     )
     size = (int(truth.sizes[:, 0].max()), int(truth.sizes[:, 1].max()))
     bands_p, bands_t = (
-        bands(side.runs[side.mask[rows]], band_widths(side.sizes, ratio)[side.image[rows]], size)
+        bands(side.runs.take(side.mask[rows]), band_widths(side.sizes, ratio)[side.image[rows]], size)
         for side, rows in ((predicted, row_p), (truth, row_t))
     )
-    both = bands_p[place_p].shared(bands_t[place_t], size)
-    apart = bands_p.area()[place_p] + bands_t.area()[place_t] - both
+    both = shared(bands_p.take(place_p), bands_t.take(place_t), size)
+    apart = bands_p.area[place_p] + bands_t.area[place_t] - both
     iou = pairs.iou.copy()
     iou[single] = np.minimum(iou[single], both / apart)
     return Pairs(pairs.predicted, pairs.truth, iou)

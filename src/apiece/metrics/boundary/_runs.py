@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Int
-from apiece.core.runs import Keys, offsets_of
-from apiece.core.topology import transposed_runs
-from apiece.metrics._kit.overlaps import Runs
+from apiece.core.runs import Keys, Runs
+from apiece.core.topology import transposed
 
 Column = npt.NDArray[np.integer[Any]]
 
@@ -46,7 +45,7 @@ def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
     >>> list(zip(band.x.tolist(), band.y0.tolist(), band.y1.tolist()))
     [(0, 0, 4), (1, 0, 1), (1, 3, 4), (2, 0, 1), (2, 3, 4), (3, 0, 4)]
     """
-    owner, x, y0, y1 = runs.owners(), runs.x, runs.y0, runs.y1
+    owner, x, y0, y1 = runs.loose
     inner, column, low, high = _eroded(owner, x, y0, y1, width, size)
     keys = Keys(*size)
     keys.check(len(width))
@@ -55,7 +54,7 @@ def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
     end = np.sort(np.concatenate([keys.pack(owner, x, y1), keys.pack(inner, column, low)]))
     owner, left, top = keys.unpack(begin)
     bottom = keys.unpack(end)[2]
-    return Runs(left.astype(np.int32), top.astype(np.int32), bottom.astype(np.int32), offsets_of(owner, len(width)))
+    return Runs.ordered(owner, left, top, bottom, len(width))
 
 
 def _eroded(owner: Int, x: Column, y0: Column, y1: Column, width: Int, size: tuple[int, int]) -> tuple[Any, ...]:
@@ -66,9 +65,9 @@ def _eroded(owner: Int, x: Column, y0: Column, y1: Column, width: Int, size: tup
     hard = broken[owner]
     easy = _narrowed(owner[~hard], x[~hard], y0[~hard], y1[~hard], width)
     owner, x, y0, y1 = owner[hard], x[hard], y0[hard], y1[hard]
-    rows = transposed_runs(x, y0, y1, offsets_of(owner, len(width)), size)
-    owner, y, x0, x1 = _shortened(*rows, width)
-    turned = transposed_runs(y, x0, x1, offsets_of(owner, len(width)), (size[1], size[0]))
+    rows = transposed(Runs.ordered(owner, x, y0, y1, len(width)), size)
+    owner, y, x0, x1 = _shortened(*rows.loose, width)
+    turned = transposed(Runs.ordered(owner, y, x0, x1, len(width)), (size[1], size[0])).loose
     return tuple(np.concatenate(columns) for columns in zip(easy, turned, strict=True))
 
 

@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Int
+from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
-from apiece.metrics._kit.overlaps import Pairs, Runs
+from apiece.metrics._kit.overlaps import Pairs, shared
 from apiece.metrics.errors._kinds import (
     BACKGROUND,
     DUPLICATE,
@@ -153,8 +154,8 @@ def _splits(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8
     piece, whole = piece[rest], whole[rest]
     mask = batch.predicted.mask
     runs = batch.predicted.runs
-    shared = runs[mask[piece]].shared(runs[mask[holder[whole]]], near.size)
-    apart = 2 * shared <= batch.predicted.pixels[piece]
+    both = shared(runs.take(mask[piece]), runs.take(mask[holder[whole]]), near.size)
+    apart = 2 * both <= batch.predicted.pixels[piece]
     form[piece[apart]] = SPLIT
     split = np.zeros(len(holder), bool)
     split[whole[apart]] = True
@@ -174,7 +175,7 @@ def _boundaries(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.
 def _outlines(side: Side, rows: Int, size: tuple[int, int]) -> Int:
     """Length of the outline of the mask of each row; a row may occur often."""
     some, place = np.unique(rows, return_inverse=True)
-    return outline_lengths(side.runs[side.mask[some]], size)[place]
+    return outline_lengths(side.runs.take(side.mask[some]), size)[place]
 
 
 def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
@@ -186,10 +187,9 @@ def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
     size : (height, width) that holds them.
 
     >>> from apiece import Masks
-    >>> outline_lengths(Runs.of([Masks.from_boxes([[0, 0, 4, 2]], (5, 5))]), (5, 5)).tolist()
+    >>> outline_lengths(Masks.from_boxes([[0, 0, 4, 2]], (5, 5)).runs, (5, 5)).tolist()
     [12]
     """
-    moved = Runs(runs.x + 1, runs.y0, runs.y1, runs.offsets)
     # above and below each run, and where a pixel and the one beside it are not both inside
-    alike = moved.shared(runs, (size[0], size[1] + 1))
-    return 2 * np.diff(runs.offsets) + 2 * (runs.area() - alike)
+    alike = shared(runs._replace(x=runs.x + 1), runs, (size[0], size[1] + 1))
+    return 2 * np.diff(runs.offsets) + 2 * (runs.area - alike)

@@ -64,8 +64,8 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
 
 def _ends(keys: Keys, side: Side, rows: Int) -> Int:
     """Where the runs of some rows begin and end on one long column: int64 (2, R)."""
-    runs = side.runs[side.mask[rows]]
-    begin = keys.pack(side.image[rows][runs.owners()], runs.x, runs.y0)
+    runs = side.runs.take(side.mask[rows])
+    begin = keys.pack(side.image[rows][runs.owners], runs.x, runs.y0)
     return np.stack([begin, begin + (runs.y1 - runs.y0)])
 
 

@@ -21,7 +21,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from apiece import _plugins
+from apiece import models
 from apiece.datasets.dataset import Dataset, open_data
 from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput
@@ -69,7 +69,7 @@ class Subject:
     def __init__(self, name: str, data: Dataset, side: int, device: torch.device) -> None:
         kind, _, size = name.partition(":")
         self.name, self.side, self.device, self.data = name, side, device, data
-        self.architecture: Architecture = _plugins.load("apiece.models", kind).ARCHITECTURE
+        self.architecture: Architecture = models.load(kind)
         self.config = self.architecture.config(**({"size": size} if size else {}))
         spec = ModelInput(imgsz=side)
         store = Store(data, spec, 1e9)

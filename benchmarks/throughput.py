@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from apiece import _plugins
+from apiece import models
 from apiece.datasets.dataset import open_data
 from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.models.contract import Architecture, ModelInput
@@ -22,7 +22,7 @@ from apiece.training._schedule import Average, parameter_groups
 
 
 def measure(name: str, settings: dict[str, str], folder: Path, batch: int, side: int, steps: int) -> None:
-    architecture: Architecture = _plugins.load("apiece.models", name).ARCHITECTURE
+    architecture: Architecture = models.load(name)
     config = architecture.config(**settings)
     data = open_data(folder)["train"]
     torch.manual_seed(0)

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import apiece
-from apiece import _plugins
 from apiece.errors import ApieceError, ImageError, LossyFormatError, MissingExtraError, UnknownNameError
 
 NAMES = {
@@ -50,16 +49,16 @@ def test_torch_is_loaded_only_where_it_is_needed(code: str) -> None:
 
 
 def test_a_plugin_is_a_file_and_only_the_one_asked_for_is_imported() -> None:
-    assert "coco" in _plugins.names("apiece.formats")
-    assert not [n for n in _plugins.names("apiece.formats") if n.startswith("_")]
-    loaded = loaded_by("from apiece import _plugins; _plugins.load('apiece.formats', 'labelmap')")
+    assert "coco" in apiece.formats.names()
+    assert not [n for n in apiece.formats.names() if n.startswith("_")]
+    loaded = loaded_by("import apiece; apiece.formats.load('labelmap')")
     assert "apiece.formats.labelmap" in loaded
     assert "apiece.formats.coco" not in loaded
 
 
 def test_an_unknown_plugin_names_the_nearest_right_one() -> None:
     with pytest.raises(UnknownNameError, match=r"no format named 'cocoo'. Did you mean 'coco'\? There are: .*labelmap"):
-        _plugins.load("apiece.formats", "cocoo")
+        apiece.formats.load("cocoo")
 
 
 def test_a_missing_extra_names_its_install_command() -> None:

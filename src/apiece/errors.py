@@ -12,6 +12,7 @@ The tree::
     ├── DataError             a data set that is whole, yet not usable for what was asked
     ├── ModelFileError        a model folder that is damaged, foreign or unsafe
     ├── TrainingError         training that cannot go on (NaN loss, out of memory at batch 1)
+    ├── PluginError           a plugin of another installed package that cannot be used (names the package)
     └── MissingExtraError     an optional dependency is absent (says the install command; also an ImportError)
 
 A message says what was wrong, where, and what to do next.
@@ -34,6 +35,7 @@ __all__ = [
     "LossyFormatError",
     "MissingExtraError",
     "ModelFileError",
+    "PluginError",
     "TrainingError",
     "UnknownNameError",
 ]
@@ -138,6 +140,10 @@ class ModelFileError(_FileError):
 
 class TrainingError(ApieceError):
     """Training cannot go on; the message says what to change."""
+
+
+class PluginError(ApieceError):
+    """A plugin of another installed package cannot be used; names the package."""
 
 
 class MissingExtraError(ApieceError, ImportError):

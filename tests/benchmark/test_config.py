@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiece import _plugins
+from apiece import models
 from apiece.benchmark import config as module
 from apiece.benchmark.config import BenchmarkConfig
 from apiece.errors import ConfigError, UnknownNameError
@@ -18,14 +18,14 @@ def names(**settings: Any) -> list[str]:
 
 
 def test_all_is_every_architecture_there_is() -> None:
-    assert names() == names(models="all") == list(_plugins.names("apiece.models"))
+    assert names() == names(models="all") == list(models.names())
 
 
 def test_trained_models_alone_train_nothing(tmp_path: Path) -> None:
     assert names(trained=(tmp_path / "a", tmp_path / "b")) == ["a", "b"]
     assert names(trained=(tmp_path / "a",), models="embedding") == ["embedding", "a"]
     assert names(trained=(tmp_path / "a",), models="none") == ["a"]
-    assert len(names(trained=(tmp_path / "a",), models="all")) == 1 + len(_plugins.names("apiece.models"))
+    assert len(names(trained=(tmp_path / "a",), models="all")) == 1 + len(models.names())
 
 
 def test_models_of_one_name_take_their_folder_s(tmp_path: Path) -> None:

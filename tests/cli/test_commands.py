@@ -15,7 +15,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from apiece import _plugins, formats
+from apiece import formats, models
 from apiece.cli import main
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -204,9 +204,9 @@ def test_the_whole_road(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_models_lists_every_architecture(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("models", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == set(_plugins.names("apiece.models"))
+    assert set(found) == set(models.names())
     for name, about in found.items():
-        architecture = _plugins.load("apiece.models", name).ARCHITECTURE
+        architecture = models.load(name)
         built = architecture.build(architecture.config(), ModelInput(), 2)
         assert about["parameters"] == sum(p.numel() for p in built.parameters())
         assert (about["kind"], about["summary"]) == (architecture.kind, architecture.summary)

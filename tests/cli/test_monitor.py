@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -65,14 +65,15 @@ def _unused(*_: Any) -> Any:
     raise AssertionError("not called in prediction")
 
 
+ARCHITECTURE = Architecture("a test", "bottom-up", Settings, lambda *_: Same(), _unused, _unused, decode, stride=8)
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model folder of the architecture above."""
-    module = ModuleType("apiece.models.blobs")
-    build = lambda config, spec, classes: Same()  # noqa: E731
-    module.ARCHITECTURE = Architecture("a test", "bottom-up", Settings, build, _unused, _unused, decode, stride=8)  # type: ignore[attr-defined]
-    real = _plugins.load
-    monkeypatch.setattr(_plugins, "load", lambda package, name: module if name == "blobs" else real(package, name))
+    monkeypatch.setitem(
+        _plugins.foreign("apiece.models"), "blobs", EntryPoint("blobs", f"{__name__}:ARCHITECTURE", "apiece.models")
+    )
     spec = ModelInput(1, "range", mean=(0,), std=(1,))
     save_model(tmp_path / "model", Same(), architecture="blobs", config=Settings(), input=spec, classes=CLASSES,
                thresholds=(0.6,), provenance={"seed": 0})  # fmt: skip

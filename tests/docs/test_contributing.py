@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apiece import Instances, Masks, _plugins, check, formats, metrics
+from apiece import Instances, Masks, _plugins, check, formats, metrics, models
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- example: (\S+) -->\n```python\n(.*?)```", TEXT, re.DOTALL))
@@ -79,7 +79,7 @@ def test_the_model_learns_and_predicts() -> None:
 
     from apiece.models.contract import DecodeOptions, Frame, ModelInput
 
-    architecture = _plugins.load("apiece.models", "blobs").ARCHITECTURE
+    architecture = models.load("blobs")
     torch.manual_seed(0)
     config = architecture.config()
     module = architecture.build(config, ModelInput(1, mean=(0,), std=(1,)), 1)

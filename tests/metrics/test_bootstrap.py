@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.metrics import coco_oracle as oracle
 from tests.metrics import metric_scenes as scenes
 
-from apiece import _plugins
+from apiece import metrics
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
@@ -35,7 +35,7 @@ def drawn(pairs: list[oracle.Pair], weights: np.ndarray) -> list[oracle.Pair]:
 
 
 def fed(name: str, pairs: list[oracle.Pair]) -> Resampling:
-    metric = _plugins.load("apiece.metrics", name).METRIC(CLASSES, Settings(max_dets=LIMITS))
+    metric = metrics.load(name)(CLASSES, Settings(max_dets=LIMITS))
     for first, some in ((0, pairs[:2]), (2, pairs[2:])):
         metric.update(replace(Batch.of(first, some, CLASSES), searched=(EVERYWHERE,) * len(some)))
     return metric
@@ -71,9 +71,9 @@ def _same_as_pycocotools(seed: int, big: bool) -> None:
                     assert found.per_class[name][key][r] == pytest.approx(nan(one[key]), abs=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", _plugins.names("apiece.metrics"))
+@pytest.mark.parametrize("name", metrics.names())
 def test_every_metric_that_resamples_finds_what_it_would_in_the_drawn_images(name: str) -> None:
-    if not hasattr(_plugins.load("apiece.metrics", name).METRIC, "resample"):
+    if not hasattr(metrics.load(name), "resample"):
         pytest.skip(f"{name} does not resample")
     pairs = distinct(scenes.pairs(11, images=6), 11)
     metric = fed(name, pairs)

@@ -107,9 +107,9 @@ def test_searched_for_everything_it_is_coco() -> None:
 
 @pytest.mark.parametrize("name", ["lvis", "boundary"])
 def test_a_draw_is_what_evaluating_the_drawn_images_gives(name: str) -> None:
-    from apiece import _plugins
+    from apiece import metrics
 
-    make = _plugins.load("apiece.metrics", name).METRIC
+    make = metrics.load(name)
     pairs = scenes.pairs(7, images=6, classes=CLASSES)
     # scores that differ, so that copies of one image do not compete with others
     rng = np.random.default_rng(0)

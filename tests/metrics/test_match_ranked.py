@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.metrics import metric_scenes as scenes
 
-from apiece import _plugins
+from apiece import metrics
 from apiece.errors import ConfigError
 from apiece.metrics import Searched, Settings, evaluate
 from apiece.metrics._kit.batch import Batch
@@ -147,10 +147,10 @@ def test_predictions_are_ranked_by_score_within_image_and_class() -> None:
         assert np.array_equal(order, np.arange(len(rows)))
 
 
-@pytest.mark.parametrize("name", _plugins.names("apiece.metrics"))
+@pytest.mark.parametrize("name", metrics.names())
 def test_every_metric_keeps_the_contract(name: str) -> None:
     """Found by its file's name; batches add up; ``compute`` changes nothing; ``reset`` forgets."""
-    metric = _plugins.load("apiece.metrics", name).METRIC(("a", "b"), Settings())
+    metric = metrics.load(name)(("a", "b"), Settings())
     # tracking asks for ids, LVIS for what images were searched for
     pairs = [tuple(s.replace(ids=np.arange(len(s))) for s in pair) for pair in scenes.pairs(1, images=6)]
 

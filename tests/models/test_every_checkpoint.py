@@ -14,7 +14,7 @@ import transformers
 from torch import nn
 from torchvision.models.detection import maskrcnn_resnet50_fpn
 
-from apiece import _plugins
+from apiece import models
 from apiece.errors import ApieceError
 from apiece.models._kit.weights import dependent, fill, open_checkpoint
 from apiece.models.contract import Architecture, Checkpoint, ModelInput
@@ -88,7 +88,7 @@ LIBRARIES: dict[str, Callable[[], nn.Module]] = {
 
 
 def architecture(name: str) -> Architecture:
-    return _plugins.load("apiece.models", name).ARCHITECTURE
+    return models.load(name)
 
 
 @pytest.fixture(
@@ -111,7 +111,7 @@ def plain(channels: int) -> ModelInput:
 
 
 def test_every_architecture_that_adopts_is_tested_here() -> None:
-    assert {n for n in _plugins.names("apiece.models") if architecture(n).adopt is not None} == set(LIBRARIES)
+    assert {n for n in models.names() if architecture(n).adopt is not None} == set(LIBRARIES)
 
 
 @pytest.mark.parametrize(("channels", "classes"), [(3, 5), (1, 2), (4, 7)])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from apiece import _plugins
+from apiece import models
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
@@ -25,13 +25,13 @@ from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInpu
 from apiece.ops.parts import parts_of
 from apiece.training._schedule import parameter_groups
 
-NAMES = _plugins.names("apiece.models")
+NAMES = models.names()
 CLASSES = ("disc", "bar")
 
 
 @pytest.fixture(params=NAMES)
 def architecture(request: pytest.FixtureRequest) -> Architecture:
-    return _plugins.load("apiece.models", request.param).ARCHITECTURE
+    return models.load(request.param)
 
 
 def make(architecture: Architecture, channels: int = 1, classes: int = 2, seed: int = 0, **settings: Any) -> nn.Module:

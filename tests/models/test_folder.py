@@ -8,8 +8,8 @@ import json
 import os
 import pickle
 from collections.abc import Callable
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -57,17 +57,15 @@ def _unused(*_: Any) -> Any:
     raise AssertionError("not called when a folder is loaded")
 
 
+ARCHITECTURE = Architecture("a test", "bottom-up", Settings, build, _unused, _unused, _unused)
+
+
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """An architecture named ``tiny``, which exists only here."""
-    module = ModuleType("apiece.models.tiny")
-    module.ARCHITECTURE = Architecture("a test", "bottom-up", Settings, build, _unused, _unused, _unused)  # type: ignore[attr-defined]
-    real = _plugins.load
-
-    def load(package: str, name: str) -> ModuleType:
-        return module if (package, name) == ("apiece.models", "tiny") else real(package, name)
-
-    monkeypatch.setattr(_plugins, "load", load)
+    monkeypatch.setitem(
+        _plugins.foreign("apiece.models"), "tiny", EntryPoint("tiny", f"{__name__}:ARCHITECTURE", "apiece.models")
+    )
 
 
 INPUT = ModelInput(channels=2, mean=(0, 0), std=(1, 1), imgsz=64)

@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import modeling_utils
 
-from apiece import _plugins
+from apiece import models
 from apiece.errors import ConfigError, ModelFileError, UnknownNameError
 from apiece.models._kit.transformers_parts import LibraryBackbone, backbone_settings, library_config, library_tensors
 from apiece.models.contract import Architecture, Checkpoint
@@ -76,7 +76,7 @@ def checkpoint(**changes: Any) -> Checkpoint:
 
 
 def test_a_checkpoint_brings_numbers_and_no_code(fetched: list[str]) -> None:
-    architecture: Architecture = _plugins.load("apiece.models", "maskformer").ARCHITECTURE
+    architecture: Architecture = models.load("maskformer")
     assert architecture.adopt is not None
     whole = checkpoint()
     inside = {**whole.settings["backbone_config"], "attn_implementation": KERNEL}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -61,14 +61,15 @@ def _unused(*_: Any) -> Any:
     raise AssertionError("not called in prediction")
 
 
+ARCHITECTURE = Architecture("a test", "bottom-up", Settings, lambda *_: Blobs(), _unused, _unused, decode, stride=8)
+
+
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model folder of the architecture above."""
-    module = ModuleType("apiece.models.blobs")
-    build = lambda config, spec, classes: Blobs()  # noqa: E731
-    module.ARCHITECTURE = Architecture("a test", "bottom-up", Settings, build, _unused, _unused, decode, stride=8)  # type: ignore[attr-defined]
-    real = _plugins.load
-    monkeypatch.setattr(_plugins, "load", lambda p, n: module if (p, n) == ("apiece.models", "blobs") else real(p, n))
+    monkeypatch.setitem(
+        _plugins.foreign("apiece.models"), "blobs", EntryPoint("blobs", f"{__name__}:ARCHITECTURE", "apiece.models")
+    )
     path = tmp_path_factory.mktemp("model")
     spec = ModelInput(1, "range", mean=(0,), std=(1,))
     save_model(path, Blobs(), architecture="blobs", config=Settings(), input=spec, classes=("bolt", "nut"),

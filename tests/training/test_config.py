@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apiece import _plugins
+from apiece import models
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models.contract import Architecture
 from apiece.training import TrainConfig, parse_settings, parse_time
@@ -16,7 +16,7 @@ from apiece.training.config import build_model_config
 
 
 def architecture(name: str = "embedding") -> Architecture:
-    return _plugins.load("apiece.models", name).ARCHITECTURE  # type: ignore[no-any-return]
+    return models.load(name)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from apiece import _plugins, formats
+from apiece import formats, models
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -42,7 +42,7 @@ def noise(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
 
 
 def crops(data: Dataset, spec: ModelInput, budget: float = 1e9, strength: float = 1.0) -> CropSet:
-    architecture = _plugins.load("apiece.models", "embedding").ARCHITECTURE
+    architecture = models.load("embedding")
     store = Store(data, spec, budget)
     store.preload()
     return CropSet(store, architecture.encode, architecture.config(), crop=64, strength=strength, upright=False, seed=3)

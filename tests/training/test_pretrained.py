@@ -12,7 +12,7 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from apiece import _plugins
+from apiece import models
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models._engine.folder import load_model
 from apiece.models._kit.weights import UNKNOWN_LICENCE
@@ -25,7 +25,7 @@ IMAGENET = (0.485, 0.456, 0.406)
 
 
 def start(model: str, spec: str | None, most: int = 10, dtype: Any = np.uint8, **settings: Any) -> Start:
-    architecture: Architecture = _plugins.load("apiece.models", model).ARCHITECTURE
+    architecture: Architecture = models.load(model)
     config = TrainConfig(model=model, weights=spec, model_settings=settings)
     return begin(config, architecture, build_model_config(architecture, model, settings), most, np.dtype(dtype))
 
@@ -56,7 +56,7 @@ def test_a_pretrained_encoder_sets_the_input(backbone: Path) -> None:
     assert len(found.input(5, None).std) == 5
     # values of microscopes seldom reach their type's largest
     assert start("mask_rcnn", str(backbone), dtype=np.uint16).input(3, None).normalise == "percentile"
-    module = found.build(_plugins.load("apiece.models", "mask_rcnn").ARCHITECTURE, found.input(1, None), 2)
+    module = found.build(models.load("mask_rcnn"), found.input(1, None), 2)
     stem = load_file(backbone)["conv1.0.weight"]
     torch.testing.assert_close(module.state_dict()["encoder.body.conv1.0.weight"], stem.sum(1, keepdim=True))
 
@@ -123,6 +123,6 @@ def test_a_model_of_ones_own_goes_on_with_other_classes(tiny: dict[str, Any], tm
 def test_without_a_step_the_weights_are_the_ones_given(tiny: dict[str, Any], tmp_path: Path) -> None:
     first = train(**tiny)
     found = start("embedding", str(first.folder))
-    module = found.build(_plugins.load("apiece.models", "embedding").ARCHITECTURE, found.input(3, None), 2)
+    module = found.build(models.load("embedding"), found.input(3, None), 2)
     saved = load_file(first.folder / "model.safetensors")
     assert all(torch.equal(v, saved[k]) for k, v in module.state_dict().items())

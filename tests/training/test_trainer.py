@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from apiece import _plugins, evaluate
+from apiece import evaluate, models
 from apiece.errors import ConfigError, DataError, ModelFileError, TrainingError, UnknownNameError
 from apiece.models._engine.folder import load_model
 from apiece.training import TrainConfig, train
@@ -39,7 +40,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture
 def change_loss(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., Any]], None]:
     """Put a function around the loss of ``embedding``."""
-    module = _plugins.load("apiece.models", "embedding")
+    module = importlib.import_module("apiece.models.embedding")
     original = module.ARCHITECTURE
 
     def change(around: Callable[..., Any]) -> None:
@@ -82,7 +83,7 @@ def test_what_a_run_leaves_behind(tiny: Settings) -> None:
     assert any(r["val_mask_ap"] for r in rows)
     settings = TrainConfig.from_yaml(out / "config.yaml")
     assert (settings.crop, settings.model) == (64, "embedding")
-    assert settings.lr == _plugins.load("apiece.models", "embedding").ARCHITECTURE.defaults["lr"]
+    assert settings.lr == models.load("embedding").defaults["lr"]
 
 
 def test_same_seed_same_weights(tiny: Settings, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from apiece import _plugins
+from apiece import models
 from apiece.datasets.dataset import open_data
 from apiece.errors import TrainingError
 from apiece.models.contract import ModelInput
@@ -27,7 +27,7 @@ class Full(nn.Module):
 
 
 def test_memory_that_runs_out_names_the_image(tiny_data: Path) -> None:
-    architecture = _plugins.load("apiece.models", "embedding").ARCHITECTURE
+    architecture = models.load("embedding")
     data = open_data(tiny_data)["val"]
     validate = Validator(data, architecture, ModelInput(), (False, False), torch.device("cpu"), 0.0)
     for said in ("CUDA out of memory. Tried to allocate", "DefaultCPUAllocator: can't allocate memory"):

@@ -70,14 +70,13 @@ def _gpu_peak() -> float | None:
 
 
 def _train(task: Mapping[str, Any]) -> dict[str, Any]:
-    from apiece import _plugins
-    from apiece.models import load_model
+    from apiece.models import load, load_model
     from apiece.training.config import TrainConfig
     from apiece.training.device import Hardware
     from apiece.training.trainer import train
 
     config = TrainConfig.from_dict(task["config"])
-    architecture = _plugins.load("apiece.models", config.model).ARCHITECTURE
+    architecture = load(config.model)
     goes_on = (config.folder / "last" / "state.safetensors").is_file()
     config = TrainConfig.from_dict({**config.to_dict(), "resume": goes_on, "overwrite": not goes_on})
     gauge = Memory()

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from apiece import _plugins
 from apiece.errors import ConfigError, UnknownNameError
+from apiece.models.contract import ROOM
 from apiece.training.config import TrainConfig, parse_settings, parse_time
 
 __all__ = ["BenchmarkConfig", "Entry"]
@@ -164,7 +164,7 @@ class BenchmarkConfig:
 
     def _architectures(self) -> list[str]:
         models = self.models if self.models is not None else (_NONE if self.trained else _ALL)
-        known = _plugins.names("apiece.models")
+        known = ROOM.names()
         if models.strip() == _NONE:
             return []
         if models.strip() == _ALL:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from apiece import _plugins
+from apiece import models
 from apiece._atomic import atomic
 from apiece.benchmark._data import validation_images
 from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
@@ -233,7 +233,7 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
             raise ModelFileError(entry.trained, "does not exist; a trained model is a folder with model.json")
         return
     try:
-        architecture = _plugins.load("apiece.models", entry.architecture).ARCHITECTURE
+        architecture = models.load(entry.architecture)
         config.training(entry).with_defaults(architecture)
         build_model_config(architecture, entry.architecture, entry.settings)
     except ImportError:

@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from apiece.check._engine.families import kinds, load, names
+from apiece.check._engine.families import kinds
 from apiece.check._engine.fix import Change, Fixed, check_target, fix
 from apiece.check._engine.open_labels import OpenLabels, open_labels
 from apiece.check._engine.page import PER_KIND, write_page
 from apiece.check._engine.report import FailOn, Report, Suspect
 from apiece.check._engine.run import check
-from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 
 __all__ = [
     "PER_KIND",
@@ -34,6 +34,7 @@ __all__ = [
     "Suspect",
     "check",
     "check_target",
+    "describe",
     "fix",
     "kinds",
     "load",
@@ -41,3 +42,5 @@ __all__ = [
     "open_labels",
     "write_page",
 ]
+
+names, load, describe = ROOM.names, ROOM.load, ROOM.describe

@@ -15,14 +15,26 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Float32, Int, Int32
+from apiece._plugins import Room
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, FormatError
 from apiece.formats import LabelSet
 
 __all__ = [
-    "LEVELS", "Check", "Finding", "Kind", "Labelled", "Level", "Place", "Places", "Repair", "SetFacts", "Settings",
-]  # fmt: skip
+    "LEVELS",
+    "ROOM",
+    "Check",
+    "Finding",
+    "Kind",
+    "Labelled",
+    "Level",
+    "Place",
+    "Places",
+    "Repair",
+    "SetFacts",
+    "Settings",
+]
 
 Level = Literal["error", "warning", "note"]
 """``error``: labels contradict themselves or their images. ``warning``: probably a mistake. ``note``: worth knowing."""
@@ -188,3 +200,7 @@ class Check:
     """Findings over the whole set, from what was remembered (without the Nones), in the order of the images."""
     needs: Literal["labels", "image", "predicted"] = "labels"
     """What it cannot do without: it is not asked about images that lack it."""
+
+
+ROOM: Room[Check] = Room("apiece.check", "CHECK", Check)
+"""Where the families of label checks are found."""

@@ -30,10 +30,10 @@ def models(name: str | None = None, /, *, json: bool = False) -> None:
     json
         One JSON object instead of tables.
     """
-    from apiece import _plugins
+    from apiece.models.contract import ROOM
 
-    wanted = _plugins.names("apiece.models") if name is None else (name,)
-    found = {n: _described(_plugins.load("apiece.models", n).ARCHITECTURE) for n in wanted}
+    wanted = ROOM.load_all() if name is None else {name: ROOM.load(name)}
+    found = {n: _described(architecture) for n, architecture in wanted.items()}
     if json:
         print_json(found if name is None else {"name": name, **found[name]})
     elif name is None:

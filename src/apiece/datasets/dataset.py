@@ -18,7 +18,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import DataError, FormatError, ImageError
 from apiece.formats import LabelSet, Record
-from apiece.formats.contract import OnBad
+from apiece.formats.contract import ROOM, OnBad
 from apiece.images import read_image
 
 __all__ = [
@@ -284,7 +284,7 @@ def _divided(source: FoundLabels) -> dict[str, FoundLabels]:
 @cache
 def _endings() -> tuple[str, ...]:
     """Endings of label files that hold many images."""
-    return tuple(dict.fromkeys(e for name in formats.names() if (e := formats.load(name).ending)))
+    return tuple(dict.fromkeys(format.ending for format in ROOM.load_all().values() if format.ending))
 
 
 def _find_split(folder: Path, split: str) -> Path | None:

@@ -14,34 +14,31 @@ from typing import Any
 
 import numpy as np
 
-from apiece import _plugins
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError
 from apiece.formats._engine.guard import guarded
 from apiece.formats._kit.files import inside
-from apiece.formats.contract import EVERYTHING, Holds, LabelFormat, LabelSet, OnBad, Record
+from apiece.formats.contract import EVERYTHING, ROOM, Holds, LabelFormat, LabelSet, OnBad, Record
 
-__all__ = ["Holds", "LabelFormat", "LabelSet", "Record", "detect", "format_for", "load", "names", "read", "write"]
+__all__ = [
+    "Holds",
+    "LabelFormat",
+    "LabelSet",
+    "Record",
+    "describe",
+    "detect",
+    "format_for",
+    "load",
+    "names",
+    "read",
+    "write",
+]
 
 Labelled = tuple[ImageRef | Image | str | os.PathLike[str], Instances]
 
 
-def names() -> tuple[str, ...]:
-    """Names of all formats."""
-    return _plugins.names(__name__)
-
-
-def load(name: str) -> LabelFormat:
-    """The format of this name.
-
-    Raises
-    ------
-    UnknownNameError
-        naming the nearest right one.
-    """
-    found: LabelFormat = _plugins.load(__name__, name).FORMAT
-    return found
+names, load, describe = ROOM.names, ROOM.load, ROOM.describe
 
 
 def detect(path: str | os.PathLike[str]) -> str:
@@ -57,7 +54,7 @@ def detect(path: str | os.PathLike[str]) -> str:
         raise FormatError(path, "there is no such file or folder")
     if path.is_file() and not path.stat().st_size:
         raise FormatError(path, "is empty")
-    found = [name for name in names() if load(name).detect(path)]
+    found = [name for name, format in ROOM.load_all().items() if format.detect(path)]
     if not found:
         looked = ", ".join(names())
         raise FormatError(path, f"is of no known label format; looked for {looked}. If it is one, say format=...")
@@ -153,17 +150,19 @@ def format_for(path: Path) -> str:
     Raises
     ------
     ConfigError
-        if the ending says nothing.
+        if the ending says nothing, or could mean several formats.
     """
-    suffix = path.suffix.lower()
-    endings = {ending: name for name in names() for ending in load(name).suffixes}
-    if suffix not in endings:
-        known = ", ".join(f"{ending} ({name})" for ending, name in sorted(endings.items()))
+    endings = {name: format.suffixes for name, format in ROOM.load_all().items()}
+    found = [name for name, suffixes in endings.items() if path.suffix.lower() in suffixes]
+    if len(found) > 1:
+        raise ConfigError(f"{path.name!r} could be written as {' or '.join(found)}; say which: format=...")
+    if not found:
+        known = ", ".join(sorted(f"{ending} ({name})" for name, suffixes in endings.items() for ending in suffixes))
         raise ConfigError(
             f"cannot tell from {path.name!r} which format to write; say format=... (--to on the command line): "
             f"{', '.join(names())}; or end it in {known}"
         )
-    return endings[suffix]
+    return found[0]
 
 
 def _ref(image: ImageRef | Image | str | os.PathLike[str]) -> ImageRef:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 
-__all__ = ["EVERYTHING", "Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "once", "refuse"]
+__all__ = ["EVERYTHING", "ROOM", "Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "once", "refuse"]
 
 Record = tuple[ImageRef, Instances]
 OnBad = Callable[[FormatError], None] | None
@@ -156,3 +157,7 @@ class LabelFormat:
     """Folders of labels and of images in a folder that holds both, where the two may not lie together."""
     splits: bool = False
     """Whether one set says of each image, in ``ImageRef.attributes["split"]``, which of train, val, test it is of."""
+
+
+ROOM: Room[LabelFormat] = Room("apiece.formats", "FORMAT", LabelFormat)
+"""Where the label formats are found."""

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apiece import _plugins
 from apiece.core.image import Image
 from apiece.errors import ImageError
 from apiece.images._engine.write import write_image
 from apiece.images._kit.tiff_meta import check_directories
-from apiece.images.contract import MAX_PIXELS, ImageReader, oriented
+from apiece.images.contract import MAX_PIXELS, ROOM, ImageReader, oriented
 
 __all__ = [
     "MAX_PIXELS",
+    "ImageReader",
     "check_directories",
+    "describe",
     "image_size",
+    "load",
+    "names",
     "read_image",
     "write_image",
 ]
+
+names, load, describe = ROOM.names, ROOM.load, ROOM.describe
 
 
 def _reader(path: Path) -> ImageReader:
@@ -35,12 +40,11 @@ def _reader(path: Path) -> ImageReader:
         raise ImageError(path, reason) from error
     if not head:
         raise ImageError(path, "is empty")
-    kinds = []
-    for name in _plugins.names(__name__):
-        reader: ImageReader = _plugins.load(__name__, name).READER
-        if reader.detect(head):
-            return reader
-        kinds.append(reader.kind)
+    readers = ROOM.load_all().values()
+    found = next((reader for reader in readers if reader.detect(head)), None)
+    if found is not None:
+        return found
+    kinds = [reader.kind for reader in readers]
     raise ImageError(path, f"is none of {', '.join(kinds)}, whatever its name says: it begins with {head[:12]!r}")
 
 

@@ -10,11 +10,13 @@ from typing import TypeVar
 import numpy as np
 
 from apiece._arrays import Array
+from apiece._plugins import Room
 from apiece.core.image import PixelSize
 from apiece.errors import ImageError
 
 __all__ = [
     "MAX_PIXELS",
+    "ROOM",
     "Decoded",
     "Header",
     "ImageReader",
@@ -168,3 +170,7 @@ def oriented(pixels: Array, orientation: int) -> Array:
 def oriented_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     """(height, width) after `oriented`."""
     return (size[1], size[0]) if orientation >= 5 else size
+
+
+ROOM: Room[ImageReader] = Room("apiece.images", "READER", ImageReader)
+"""Where the image readers are found."""

@@ -14,6 +14,20 @@ from __future__ import annotations
 
 from apiece.measurements._engine.measure import Extra, families, measure, measure_many
 from apiece.measurements._engine.table import Table
-from apiece.measurements.contract import Measure, Property, Request
+from apiece.measurements.contract import ROOM, Measure, Property, Request
 
-__all__ = ["Extra", "Measure", "Property", "Request", "Table", "families", "measure", "measure_many"]
+__all__ = [
+    "Extra",
+    "Measure",
+    "Property",
+    "Request",
+    "Table",
+    "describe",
+    "families",
+    "load",
+    "measure",
+    "measure_many",
+    "names",
+]
+
+names, load, describe = ROOM.names, ROOM.load, ROOM.describe

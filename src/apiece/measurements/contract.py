@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from apiece._arrays import Array
+from apiece._plugins import Room
 from apiece.core.masks import Masks
 
-__all__ = ["Dimension", "Measure", "Property", "Request"]
+__all__ = ["ROOM", "Dimension", "Measure", "Property", "Request"]
 
 Dimension = Literal["length", "area", "pixel", "degree", "none"]
 """What a property is measured in: ``length`` and ``area`` follow the pixel size, ``pixel`` is a place in the image."""
@@ -60,3 +61,7 @@ class Measure:
     """Measures at least the properties wanted: name to an array of shape (N,) or (N, columns)."""
     needs_image: bool = False
     """Whether it measures pixels of the image, not only the masks."""
+
+
+ROOM: Room[Measure] = Room("apiece.measurements", "MEASURE", Measure)
+"""Where the families of measurements are found."""

@@ -20,7 +20,7 @@ from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
 from apiece.metrics._kit.ratios import defined
 from apiece.metrics._kit.tracks_log import frame_of
-from apiece.metrics.contract import Judges, Metric, MetricResult, Settings
+from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Settings
 
 __all__ = [
     "FEW",
@@ -39,14 +39,19 @@ __all__ = [
     "VideoFrame",
     "cost",
     "defined",
+    "describe",
     "evaluate",
     "f1",
     "f1_thresholds",
     "fit_thresholds",
     "frame_of",
     "interval",
+    "load",
     "marks",
+    "names",
     "precision",
     "recall",
     "sweep",
 ]
+
+names, load, describe = ROOM.names, ROOM.load, ROOM.describe

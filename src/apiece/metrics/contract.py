@@ -15,11 +15,12 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int32
+from apiece._plugins import Room
 from apiece.core.conf import Conf, thresholds
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
-__all__ = ["Aim", "Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
+__all__ = ["ROOM", "Aim", "Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
 
 Judges = Literal["ranked", "answer"]
 """What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""
@@ -177,3 +178,7 @@ class Resampling(Protocol):
             what ``compute`` gives.
         """
         ...
+
+
+ROOM: Room[type[Metric]] = Room("apiece.metrics", "METRIC", Metric)
+"""Where the metrics are found."""

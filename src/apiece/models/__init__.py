@@ -1,14 +1,14 @@
 """Architectures, one a file, and model folders: what a network is, and how it is saved, loaded and begun from weights.
 
-Names are imported on first use: listing the architectures needs no torch.
+What needs torch is imported on first use: `names` does not, `load` and `describe` do.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiece import _plugins
 from apiece._lazy import lazy
+from apiece.models.contract import ROOM, Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets
 
 if TYPE_CHECKING:
     from apiece.models._engine.folder import LoadedModel, load_model, save_model, save_thresholds
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         open_checkpoint,
         timm_name,
     )
-    from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = [
     "OWN",
@@ -36,6 +35,7 @@ __all__ = [
     "Targets",
     "backbone_checkpoint",
     "dependent",
+    "describe",
     "fill",
     "is_backbone",
     "licence_of",
@@ -48,23 +48,7 @@ __all__ = [
     "timm_name",
 ]
 
-
-def names() -> tuple[str, ...]:
-    """Return the names of all architectures."""
-    return _plugins.names(__name__)
-
-
-def load(name: str) -> Architecture:
-    """Return the architecture of this name.
-
-    Raises
-    ------
-    UnknownNameError
-        naming the nearest right one.
-    """
-    found: Architecture = _plugins.load(__name__, name).ARCHITECTURE
-    return found
-
+names, load, describe = ROOM.names, ROOM.load, ROOM.describe
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
@@ -77,10 +61,6 @@ if not TYPE_CHECKING:
             **dict.fromkeys(
                 ("OWN", "UNKNOWN_LICENCE", "dependent", "fill", "licence_of", "open_checkpoint", "timm_name"),
                 "apiece.models._kit.weights",
-            ),
-            **dict.fromkeys(
-                ("Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets"),
-                "apiece.models.contract",
             ),
         },
     )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece._plugins import Room
 from apiece.core.instances import Instances
 from apiece.ops.parts import largest_part
 from apiece.transforms.input import Frame, ModelInput
@@ -28,7 +29,7 @@ from apiece.transforms.input import Frame, ModelInput
 if TYPE_CHECKING:  # settings and `--help` need no torch
     from torch import Tensor, nn
 
-__all__ = ["Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets", "Weights"]
+__all__ = ["ROOM", "Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets", "Weights"]
 
 _LOG = logging.getLogger("apiece")
 
@@ -145,3 +146,7 @@ class Architecture:
     its tensors under this module's names. None: there are none but timm's."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that suit it (``lr``, ``batch`` ...), where they differ from the common ones."""
+
+
+ROOM: Room[Architecture] = Room("apiece.models", "ARCHITECTURE", Architecture)
+"""Where the architectures are found."""

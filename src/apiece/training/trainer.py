@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from apiece import _plugins
+from apiece import models
 from apiece._arrays import Int
 from apiece._atomic import atomic
 from apiece.datasets.dataset import BadEntries, Dataset, fingerprint, open_data, readable
@@ -105,7 +105,7 @@ def train(
     if config is not None and settings:
         raise ConfigError("give a config or settings by name, not both")
     config = config or TrainConfig.from_dict(settings)
-    architecture: Architecture = _plugins.load("apiece.models", config.model).ARCHITECTURE
+    architecture: Architecture = models.load(config.model)
     config = config.with_defaults(architecture)
     saved = _earlier_state(config)
     hardware = Hardware.choose(config)

@@ -1,36 +1,16 @@
-"""Which families there are, what each can find, and which of them a person asked for."""
+"""What each family can find, and which of it a person asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from apiece import _plugins
-from apiece.check.contract import Check, Kind
+from apiece.check.contract import ROOM, Kind
 from apiece.errors import ConfigError, UnknownNameError
-
-_PACKAGE = "apiece.check"
-
-
-def names() -> tuple[str, ...]:
-    """Names of all families."""
-    return _plugins.names(_PACKAGE)
-
-
-def load(name: str) -> Check:
-    """The family of this name.
-
-    Raises
-    ------
-    UnknownNameError
-        naming the nearest right one.
-    """
-    found: Check = _plugins.load(_PACKAGE, name).CHECK
-    return found
 
 
 def kinds() -> dict[str, Kind]:
-    """Every kind of mistake that can be found, by name."""
-    return {kind.name: kind for name in names() for kind in load(name).kinds}
+    """Return every kind of mistake that can be found, by name."""
+    return {kind.name: kind for family in ROOM.load_all().values() for kind in family.kinds}
 
 
 def chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> Mapping[str, tuple[Kind, ...]]:
@@ -43,7 +23,7 @@ def chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> Mapping[st
     ConfigError
         if nothing is left.
     """
-    families = {name: load(name).kinds for name in names()}
+    families = {name: family.kinds for name, family in ROOM.load_all().items()}
     every = {kind.name for members in families.values() for kind in members}
 
     def named(given: Iterable[str]) -> set[str]:

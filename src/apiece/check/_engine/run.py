@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Int
-from apiece.check._engine.families import chosen, load
+from apiece.check._engine.families import chosen
 from apiece.check._engine.open_labels import HasLabels, OpenLabels, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
-from apiece.check.contract import Check, Finding, Kind, Labelled, SetFacts, Settings
+from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, ImageError
 from apiece.formats import LabelSet
@@ -72,7 +72,7 @@ def check(
     unasked = {
         kind.name: _NEEDS[needs]
         for name, members in kinds.items()
-        if (needs := load(name).needs) in _NEEDS and not (images if needs == "image" else predicted)
+        if (needs := ROOM.load(name).needs) in _NEEDS and not (images if needs == "image" else predicted)
         for kind in members
     }
     if all(kind.name in unasked for members in kinds.values() for kind in members):
@@ -93,7 +93,7 @@ def check(
             step()
     facts = reading.facts()
     for name, what in remembered.items():
-        conclude = load(name).conclude
+        conclude = ROOM.load(name).conclude
         # a family that could not be asked has nothing to conclude from
         if conclude is not None and not any(kind.name in unasked for kind in kinds[name]):
             findings += [f for f in conclude(what, facts, settings) if f.kind in wanted]
@@ -184,7 +184,7 @@ class _Reading:
 def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:
     """What was seen on every image, in order; never more than a few under way."""
     if workers == 1:
-        families = {name: load(name) for name in job.families}
+        families = {name: ROOM.load(name) for name in job.families}
         for labelled in reading:
             yield _look(labelled, families, job)
         return
@@ -222,7 +222,7 @@ def _begin(job: _Job) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the processes ends them
     cv2.setNumThreads(1)  # there are as many processes as cores
-    _here = {name: load(name) for name in job.families}, job
+    _here = {name: ROOM.load(name) for name in job.families}, job
 
 
 def _look_there(labelled: Labelled) -> _Seen:

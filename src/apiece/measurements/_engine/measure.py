@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece import _plugins
 from apiece._arrays import Array
 from apiece.core.image import Image, ImageRef, PixelSize
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, InvalidInstancesError, UnknownNameError
 from apiece.measurements._engine.table import Table
-from apiece.measurements.contract import Dimension, Measure, Property, Request
+from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
 
 Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 """A measurement of one's own: (masks, pixels (height, width, channels) or None) to N values, or N rows of values."""
@@ -24,13 +22,9 @@ Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 Columns = dict[str, Array]
 
 
-@cache
 def families() -> tuple[Measure, ...]:
-    """Every family of measurements in this package, those of the masks before those of the image."""
-    found: list[Measure] = [
-        _plugins.load("apiece.measurements", name).MEASURE for name in _plugins.names("apiece.measurements")
-    ]
-    return tuple(sorted(found, key=lambda m: m.needs_image))
+    """Return every family of measurements, those of the masks before those of the image."""
+    return tuple(sorted(ROOM.load_all().values(), key=lambda m: m.needs_image))
 
 
 def measure(

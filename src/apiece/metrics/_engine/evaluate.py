@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from apiece import _plugins
 from apiece._arrays import Float
 from apiece.core.conf import Conf
 from apiece.errors import ConfigError, DataError, UnknownNameError
@@ -21,7 +20,7 @@ from apiece.metrics._kit.bootstrap import bootstrap as resample
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
 from apiece.metrics._kit.ratios import defined
-from apiece.metrics.contract import Aim, Crossing, Judges, Metric, MetricResult, Resampled, Settings
+from apiece.metrics.contract import ROOM, Aim, Crossing, Judges, Metric, MetricResult, Resampled, Settings
 
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
@@ -171,8 +170,8 @@ def evaluate(
     return running.collect(images, bootstrap, seed)
 
 
-def named_metrics(metrics: Sequence[str] | Literal["all"]) -> tuple[str, ...]:
-    """Names of metrics, each once; ``"all"`` stands for every one there is.
+def _named(metrics: Sequence[str] | Literal["all"]) -> dict[str, type[Metric]]:
+    """Metrics by name, each once; ``"all"`` stands for every one there is.
 
     Raises
     ------
@@ -181,7 +180,7 @@ def named_metrics(metrics: Sequence[str] | Literal["all"]) -> tuple[str, ...]:
     """
     if isinstance(metrics, str) and metrics != "all":
         raise ConfigError(f"metrics is a list of names or 'all', got {metrics!r}; say ({metrics!r},)")
-    return _plugins.names("apiece.metrics") if metrics == "all" else tuple(dict.fromkeys(metrics))
+    return ROOM.load_all() if metrics == "all" else {name: ROOM.load(name) for name in metrics}
 
 
 class _Running:
@@ -190,9 +189,8 @@ class _Running:
     def __init__(self, metrics: Sequence[str] | Literal["all"], classes: tuple[str, ...], settings: Settings) -> None:
         self._all = metrics == "all"
         self._classes, self._refused = classes, dict[str, str]()
-        kinds = {name: _plugins.load("apiece.metrics", name).METRIC for name in named_metrics(metrics)}
         self._metrics: dict[str, Metric] = {}
-        for name, kind in kinds.items():
+        for name, kind in _named(metrics).items():
             with self._refusing(name):
                 self._metrics[name] = kind(classes, settings)
         self._judged: set[Judges] = {metric.judges for metric in self._metrics.values()}

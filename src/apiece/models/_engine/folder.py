@@ -18,8 +18,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from apiece import _plugins
 from apiece import _strict_json as typed_json
+from apiece import models
 from apiece._atomic import atomic
 from apiece._strict_json import StrictError
 from apiece.errors import ApieceError, ConfigError, ModelFileError
@@ -108,7 +108,7 @@ def save_model(
         if the folder cannot be written.
     """
     folder = Path(folder)
-    known = _architecture(architecture)
+    known = models.load(architecture)
     if not isinstance(config, known.config):
         raise ConfigError(f"{architecture} is configured by {known.config.__name__}, got {type(config).__name__}")
     classes = _checked_classes(classes)
@@ -205,7 +205,7 @@ def _load(content: Mapping[str, Any], tensors_path: Path) -> LoadedModel:
     name = content["architecture"]
     if not isinstance(name, str):
         raise StrictError(f"architecture should be a name, is {type(name).__name__}")
-    architecture = _architecture(name)
+    architecture = models.load(name)
     config = typed_json.dataclass_from(architecture.config, content["config"], "config")
     spec = typed_json.dataclass_from(ModelInput, content["input"], "input")
     if not isinstance(content["classes"], list):
@@ -297,11 +297,6 @@ def _check_header(path: Path, expected: Mapping[str, Tensor]) -> None:
     needed = 8 + length + sum(t.numel() * t.element_size() for t in expected.values())
     if size != needed:
         raise ModelFileError(path, f"is damaged: it has {size} bytes, its tensors need {needed}; {_AGAIN}")
-
-
-def _architecture(name: str) -> Architecture:
-    found: Architecture = _plugins.load("apiece.models", name).ARCHITECTURE
-    return found
 
 
 def _inside(folder: Path, name: str) -> Path:

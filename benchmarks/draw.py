@@ -11,7 +11,7 @@ import numpy as np
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.draw.overlay import overlay
+from apiece.draw import overlay
 
 SIDE, COUNT, REPEATS = 4096, 5000, 5
 KINDS = {

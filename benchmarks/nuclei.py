@@ -14,7 +14,7 @@ import numpy as np
 
 from apiece import load, metrics
 from apiece.datasets.dataset import Dataset, Subset
-from apiece.draw.overlay import overlay
+from apiece.draw import overlay
 from apiece.evaluation import evaluate, open_truth
 from apiece.images import write_image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import apiece
 
 ROOT = Path(apiece.__file__).parent
 ROOMS = ("check", "formats", "images", "measurements", "metrics", "models")
+FRONTS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name != "cli")
 MOST = {"check": 17, "formats": 26, "metrics": 20}
 
 
@@ -35,3 +37,14 @@ def test_a_private_module_of_a_plugin_is_imported_from_its_folder_only(room: str
         private = re.compile(rf"apiece\.{room}\.{folder.name}(\._\w+| import .*\b_[a-z])")
         strangers = [p for p in ROOT.rglob("*.py") if folder not in p.parents and private.search(p.read_text("utf-8"))]
         assert not strangers
+
+
+@pytest.mark.parametrize("room", FRONTS)
+def test_a_front_lists_its_names_and_none_is_also_a_module(room: str) -> None:
+    front = importlib.import_module(f"apiece.{room}")
+    assert front.__doc__
+    assert front.__all__
+    files = {p.name.removesuffix(".py") for p in entries(room)}
+    assert not files & set(front.__all__)
+    assert all(hasattr(front, name) for name in front.__all__)
+    assert set(front.__all__) <= set(dir(front))

@@ -48,24 +48,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Image": "apiece.core.image",
-    "ImageRef": "apiece.core.image",
-    "Instances": "apiece.core.instances",
-    "Masks": "apiece.core.masks",
-    "PixelSize": "apiece.core.image",
-    "evaluate": "apiece.evaluation",
-    "iou": "apiece.ops.overlap",
-    "load": "apiece.predict.predictor",
-    "measure": "apiece.measurements",
-    "read": "apiece.formats",
-    "read_image": "apiece.images",
-    "train": "apiece.training",
-    "write": "apiece.formats",
+    "apiece.core.image": "Image ImageRef PixelSize",
+    "apiece.core.instances": "Instances",
+    "apiece.core.masks": "Masks",
+    "apiece.evaluation": "evaluate",
+    "apiece.ops.overlap": "iou",
+    "apiece.predict.predictor": "load",
+    "apiece.measurements": "measure",
+    "apiece.formats": "read write",
+    "apiece.images": "read_image",
+    "apiece.training": "train",
+    "": "benchmark check core datasets draw errors evaluation formats images "
+    "measurements metrics models monitor ops predict training transforms",
 }
-_ROOMS = (
-    "benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements",
-    "metrics", "models", "monitor", "ops", "predict", "training", "transforms",
-)  # fmt: skip
 
 __all__ = [
     "Image",
@@ -101,4 +96,4 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    __getattr__, __dir__ = _lazy(__name__, {**_HOMES, **dict.fromkeys(_ROOMS, "")})
+    __getattr__, __dir__ = _lazy(__name__, _HOMES)

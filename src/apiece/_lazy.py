@@ -7,26 +7,23 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["lazy"]
-
 
 def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return ``__getattr__`` and ``__dir__`` for ``package``.
+    """Return ``__getattr__`` and ``__dir__`` for ``package``; the latter gives what its ``__all__`` lists.
 
     Parameters
     ----------
     package : the package's ``__name__``.
-    homes : each public name, and the module that defines it. A name without a module (``""``) is a submodule.
+    homes : by module, the public names that it defines, with spaces between. Those of ``""`` are submodules.
     """
+    home = {name: module for module, names in homes.items() for name in names.split()}
 
     def get(name: str) -> Any:
-        if name not in homes:
+        if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        if homes[name]:
-            value = getattr(importlib.import_module(homes[name]), name)
-        else:
-            value = importlib.import_module(f"{package}.{name}")
+        found = importlib.import_module(home[name] or f"{package}.{name}")
+        value = getattr(found, name) if home[name] else found
         setattr(sys.modules[package], name, value)
         return value
 
-    return get, lambda: sorted(homes)
+    return get, lambda: sorted(sys.modules[package].__all__)

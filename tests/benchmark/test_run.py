@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tests.benchmark.test_rows import JUDGED, TRAINED
 
-from apiece.benchmark import run as module
+from apiece.benchmark import Plan, Result, Watch, run
+from apiece.benchmark import _run as module
 from apiece.benchmark._processes import Outcome, Task
 from apiece.benchmark.config import BenchmarkConfig
-from apiece.benchmark.run import Plan, Result, Watch, run
 from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.errors import ConfigError, DataError, ModelFileError
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from apiece import ImageRef, Instances, Masks, formats
+from apiece.datasets import merge
+from apiece.datasets._merge import together
 from apiece.datasets.classes import Dropped, map_classes
-from apiece.datasets.merge import merge, together
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.formats import LabelSet
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.datasets.data_scenes import records
 
 from apiece import Instances, Masks, formats
-from apiece.datasets.split import class_counts, split, write_split
+from apiece.datasets import class_counts, split, write_split
 from apiece.errors import ConfigError, DataError
 from apiece.formats import LabelSet
 

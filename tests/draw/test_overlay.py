@@ -11,8 +11,7 @@ from hypothesis.extra import numpy as hnp
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.draw import _strokes, palette
-from apiece.draw.overlay import overlay, to_display
+from apiece.draw import _strokes, overlay, palette, to_display
 from apiece.errors import ConfigError, InvalidInstancesError
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

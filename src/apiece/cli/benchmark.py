@@ -14,8 +14,8 @@ from apiece.benchmark.config import BenchmarkConfig
 from apiece.cli._output import note, print_json, print_table
 
 if TYPE_CHECKING:
+    from apiece.benchmark import Plan, Watch
     from apiece.benchmark.rows import Row
-    from apiece.benchmark.run import Plan, Watch
 
 __all__ = ["benchmark"]
 
@@ -49,8 +49,8 @@ def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings
     json
         One JSON object, as in benchmark.json, on standard output.
     """
+    from apiece.benchmark import run
     from apiece.benchmark.page import disturbance
-    from apiece.benchmark.run import run
 
     with _watch() as watch:
         result = run(settings, watch)
@@ -98,7 +98,7 @@ def _watch() -> Iterator[Watch]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-    from apiece.benchmark.run import Watch
+    from apiece.benchmark import Watch
 
     live = sys.stderr.isatty()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())

@@ -72,8 +72,8 @@ def convert(
         One JSON object instead of a table.
     """
     from apiece import formats
+    from apiece.datasets import convert as write
     from apiece.datasets.classes import Dropped, map_classes
-    from apiece.datasets.convert import convert as write
     from apiece.datasets.dataset import BadEntries, open_sources
     from apiece.datasets.write import WriteOptions, check_apart
     from apiece.formats import LabelSet

@@ -71,10 +71,10 @@ def merge(
         One JSON object instead of a table.
     """
     from apiece import formats
+    from apiece.datasets import convert
+    from apiece.datasets import merge as join
     from apiece.datasets.classes import Dropped, map_classes
-    from apiece.datasets.convert import convert
     from apiece.datasets.dataset import BadEntries, open_sources, sound
-    from apiece.datasets.merge import merge as join
     from apiece.datasets.write import WriteOptions, check_apart
     from apiece.formats import LabelSet
 

@@ -71,10 +71,10 @@ def split(
         One JSON object instead of a table.
     """
     from apiece import formats
+    from apiece.datasets import split as divide
+    from apiece.datasets import write_split
     from apiece.datasets.classes import Dropped
     from apiece.datasets.dataset import BadEntries, open_sources, sound
-    from apiece.datasets.split import split as divide
-    from apiece.datasets.split import write_split
     from apiece.datasets.write import WriteOptions, check_apart
     from apiece.formats import LabelSet
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from apiece.core.image import Image
 from apiece.core.instances import Instances
+from apiece.draw._overlay import overlay
 from apiece.draw._text import draw_texts, text_height
-from apiece.draw.overlay import overlay
 from apiece.draw.page import data_uri, scaled
 from apiece.errors import ConfigError, UnknownNameError
 

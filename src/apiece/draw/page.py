@@ -15,7 +15,7 @@ from apiece._arrays import UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.draw.overlay import to_display
+from apiece.draw._overlay import to_display
 
 __all__ = ["data_uri", "html_page", "scaled"]
 

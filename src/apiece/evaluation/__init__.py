@@ -35,13 +35,8 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            **dict.fromkeys(
-                ("Comparison", "Difference", "ImageChange", "compare", "difference"), "apiece.evaluation._compare"
-            ),
-            **dict.fromkeys(("HEADLINE", "evaluate"), "apiece.evaluation._evaluate"),
-            **dict.fromkeys(
-                ("LOWEST", "Joined", "Judged", "check_known", "join", "open_predictions", "open_truth"),
-                "apiece.evaluation._pairing",
-            ),
+            "apiece.evaluation._compare": "Comparison Difference ImageChange compare difference",
+            "apiece.evaluation._evaluate": "HEADLINE evaluate",
+            "apiece.evaluation._pairing": "Joined Judged LOWEST check_known join open_predictions open_truth",
         },
     )

@@ -13,15 +13,7 @@ from apiece.models.contract import ROOM, Architecture, Checkpoint, DecodeOptions
 if TYPE_CHECKING:
     from apiece.models._engine.folder import LoadedModel, load_model, save_model, save_thresholds
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
-    from apiece.models._kit.weights import (
-        OWN,
-        UNKNOWN_LICENCE,
-        dependent,
-        fill,
-        licence_of,
-        open_checkpoint,
-        timm_name,
-    )
+    from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, dependent, fill, licence_of, open_checkpoint, timm_name
 
 __all__ = [
     "OWN",
@@ -54,13 +46,8 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            **dict.fromkeys(
-                ("LoadedModel", "load_model", "save_model", "save_thresholds"), "apiece.models._engine.folder"
-            ),
-            **dict.fromkeys(("backbone_checkpoint", "is_backbone"), "apiece.models._kit.backbone"),
-            **dict.fromkeys(
-                ("OWN", "UNKNOWN_LICENCE", "dependent", "fill", "licence_of", "open_checkpoint", "timm_name"),
-                "apiece.models._kit.weights",
-            ),
+            "apiece.models._engine.folder": "LoadedModel load_model save_model save_thresholds",
+            "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
+            "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE dependent fill licence_of open_checkpoint timm_name",
         },
     )

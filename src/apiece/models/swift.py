@@ -42,7 +42,7 @@ from apiece.models._kit.ragged import segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.unet import UNetEncoder
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.ops.nms import nms
+from apiece.ops import nms
 
 __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
 

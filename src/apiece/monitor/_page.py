@@ -13,8 +13,8 @@ from apiece._arrays import Float
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
+from apiece.draw import overlay
 from apiece.draw.charts import Chart, Line, lines_svg
-from apiece.draw.overlay import overlay
 from apiece.draw.page import data_uri, html_page, scaled
 from apiece.draw.tables import PageTable, table_html
 from apiece.monitor._drift import Drift, Unlike

@@ -1,6 +1,6 @@
 """Pure functions on masks and instances: overlap, suppression, parts."""
 
-from apiece.ops.nms import nms
+from apiece.ops._nms import nms
 from apiece.ops.overlap import box_iou, intersections, iou
 from apiece.ops.parts import largest_part, parts_of
 

@@ -14,14 +14,23 @@ if TYPE_CHECKING:
     from apiece.predict.predictor import Model, load, resolve_device
     from apiece.predict.sources import Source, find_sources
 
-__all__ = ["OUTPUTS", "Model", "PredictSummary", "Source", "find_sources", "load", "predict_to", "resolve_device"]
+__all__ = [
+    "OUTPUTS",
+    "Model",
+    "PredictSummary",
+    "Source",
+    "find_sources",
+    "load",
+    "predict_to",
+    "resolve_device",
+]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            **dict.fromkeys(("OUTPUTS", "PredictSummary", "predict_to"), "apiece.predict.outputs"),
-            **dict.fromkeys(("Model", "load", "resolve_device"), "apiece.predict.predictor"),
-            **dict.fromkeys(("Source", "find_sources"), "apiece.predict.sources"),
+            "apiece.predict.outputs": "OUTPUTS PredictSummary predict_to",
+            "apiece.predict.predictor": "Model load resolve_device",
+            "apiece.predict.sources": "Source find_sources",
         },
     )

@@ -17,7 +17,7 @@ from apiece import formats
 from apiece.core.conf import Conf
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.draw.overlay import overlay
+from apiece.draw import overlay
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, UnknownNameError
 from apiece.images import MAX_PIXELS, image_size, write_image
 from apiece.predict.predictor import Model

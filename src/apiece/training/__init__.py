@@ -16,13 +16,19 @@ if TYPE_CHECKING:
     from apiece.training.config import TrainConfig, parse_settings, parse_time
     from apiece.training.trainer import TrainResult, train
 
-__all__ = ["TrainConfig", "TrainResult", "parse_settings", "parse_time", "train"]
+__all__ = [
+    "TrainConfig",
+    "TrainResult",
+    "parse_settings",
+    "parse_time",
+    "train",
+]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            **dict.fromkeys(("TrainConfig", "parse_settings", "parse_time"), "apiece.training.config"),
-            **dict.fromkeys(("TrainResult", "train"), "apiece.training.trainer"),
+            "apiece.training.config": "TrainConfig parse_settings parse_time",
+            "apiece.training.trainer": "TrainResult train",
         },
     )

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Array, Float32, Int
+from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
-from apiece.datasets.split import class_counts
 from apiece.errors import DataError
 from apiece.training.config import TrainConfig
 

@@ -24,8 +24,8 @@ from apiece._atomic import atomic
 from apiece.check.contract import Settings
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import Dataset, Subset, fingerprint
-from apiece.datasets.split import class_counts, split
 from apiece.errors import ConfigError, DataError
 from apiece.formats import LabelSet, Record
 from apiece.images import read_image

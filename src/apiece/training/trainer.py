@@ -25,8 +25,8 @@ from torch import Tensor
 from apiece import models
 from apiece._arrays import Int
 from apiece._atomic import atomic
+from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import BadEntries, Dataset, fingerprint, open_data, readable
-from apiece.datasets.split import class_counts, split
 from apiece.errors import ConfigError, DataError, ModelFileError
 from apiece.models import load_model, save_model
 from apiece.models.contract import Architecture

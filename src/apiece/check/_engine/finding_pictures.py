@@ -14,7 +14,7 @@ from apiece.check.contract import Finding, Place
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.draw.overlay import overlay, to_display
+from apiece.draw import overlay, to_display
 from apiece.draw.page import data_uri, scaled
 from apiece.errors import FormatError, ImageError
 from apiece.images import read_image

@@ -13,7 +13,7 @@ from apiece._arrays import Bool, Float, Float32, Int
 from apiece.check.contract import Labelled, Place
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.ops.nms import nms
+from apiece.ops import nms
 from apiece.ops.overlap import intersections
 from apiece.ops.perimeter import crofton
 

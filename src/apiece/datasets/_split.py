@@ -16,8 +16,8 @@ import scipy.sparse
 
 from apiece import formats
 from apiece._arrays import Float, Int
+from apiece.datasets._merge import together
 from apiece.datasets.dataset import Subset
-from apiece.datasets.merge import together
 from apiece.datasets.write import DEFAULTS, WriteOptions, Written, write_sets
 from apiece.errors import ConfigError, DataError
 from apiece.formats import LabelSet

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from apiece import formats
-from apiece.datasets.merge import together
+from apiece.datasets._merge import together
 from apiece.datasets.write import DEFAULTS, WriteOptions, Written, write_sets
 from apiece.errors import ConfigError
 from apiece.formats import LabelSet

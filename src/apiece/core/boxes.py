@@ -24,37 +24,37 @@ def _boxes(boxes: npt.ArrayLike) -> Float32:
 
 
 def from_xywh(boxes: npt.ArrayLike) -> Float32:
-    """From COCO's x, y, width, height."""
+    """Return half-open boxes of COCO's x, y, width, height."""
     box = _boxes(boxes).copy()
     box[:, 2:] += box[:, :2]
     return box
 
 
 def to_xywh(boxes: npt.ArrayLike) -> Float32:
-    """To COCO's x, y, width, height."""
+    """Return boxes as COCO's x, y, width, height."""
     box = _boxes(boxes).copy()
     box[:, 2:] -= box[:, :2]
     return box
 
 
 def area(boxes: npt.ArrayLike) -> Float:
-    """Width times height, 0 for a box turned inside out: float64 of shape (N,)."""
+    """Return width times height, 0 for a box turned inside out: float64 of shape (N,)."""
     sides = np.diff(_boxes(boxes).astype(np.float64).reshape(-1, 2, 2), axis=1)[:, 0]
     product: Float = np.maximum(sides, 0).prod(1)
     return product
 
 
 def clip(boxes: npt.ArrayLike, size: tuple[int, int]) -> Float32:
-    """Cut at the borders of an image of ``size`` (height, width)."""
+    """Return the boxes cut at the borders of an image of ``size`` (height, width)."""
     limits = np.array([size[1], size[0], size[1], size[0]], np.float32)
     return np.clip(_boxes(boxes), np.float32(0), limits)
 
 
 def scale(boxes: npt.ArrayLike, x: float, y: float) -> Float32:
-    """Multiplied by ``x`` across and ``y`` down."""
+    """Return the boxes multiplied by ``x`` across and ``y`` down."""
     return _boxes(boxes) * np.array([x, y, x, y], np.float32)
 
 
 def shift(boxes: npt.ArrayLike, dx: float, dy: float) -> Float32:
-    """Moved by ``dx`` across and ``dy`` down."""
+    """Return the boxes moved by ``dx`` across and ``dy`` down."""
     return _boxes(boxes) + np.array([dx, dy, dx, dy], np.float32)

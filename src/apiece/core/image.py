@@ -31,7 +31,7 @@ _PIXEL_SIZE = re.compile(r"\s*([0-9.eE+-]+)\s*(?:[x×,]\s*([0-9.eE+-]+)\s*)?([A-
 
 @dataclass(frozen=True)
 class PixelSize:
-    """Physical width and height of one pixel.
+    """Hold the physical width and height of one pixel.
 
     Attributes
     ----------
@@ -58,7 +58,12 @@ class PixelSize:
         Raises
         ------
         ConfigError
-            if the text is none of these.
+            If the text is none of these.
+
+        Examples
+        --------
+        >>> apiece.PixelSize.parse("500 x 400 nm/px").to("um")
+        PixelSize(x=0.5, y=0.4, unit='um')
         """
         match = _PIXEL_SIZE.fullmatch(text)
         try:
@@ -71,7 +76,7 @@ class PixelSize:
         return cls(x, y, match[3])
 
     def to(self, unit: str) -> PixelSize:
-        """The same size in another unit."""
+        """Return the same size in another unit."""
         target = PixelSize(1.0, 1.0, unit).unit
         factor = _METRES[self.unit] / _METRES[target]
         return PixelSize(self.x * factor, self.y * factor, target)
@@ -83,7 +88,7 @@ class PixelSize:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """Pixels exactly as stored: no rescaling, no conversion, no dropped channel.
+    """Hold pixels exactly as stored: no rescaling, no conversion, no dropped channel.
 
     Attributes
     ----------
@@ -128,12 +133,12 @@ class Image:
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image that a label file speaks of, not opened.
+    """Refer to an image that a label file names, without opening it.
 
     Attributes
     ----------
     path : where the pixels are (may not exist: labels can be used without them).
-    name : as the label file spells it; the key that joins truth and predictions.
+    name : as the label file spells it; the key that joins ground truth and predictions.
     size : (height, width) the labels were drawn on, if stated.
     id : the label file's own id, if it has one.
     attributes : whatever else the file says of the image (``modality``, ``license`` ...).

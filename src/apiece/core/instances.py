@@ -1,7 +1,4 @@
-"""`Instances`: the objects of one image, each with mask, class, score and id.
-
-The only thing that crosses between rooms.
-"""
+"""`Instances`: the objects of one image, each with mask, class, score and id; all that crosses between rooms."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ __all__ = ["Instances"]
 
 @dataclass(frozen=True, eq=False, init=False)
 class Instances:
-    """Objects of one image, validated when made; index with an integer array, a bool array or a slice.
+    """Hold the objects of one image, validated when made; index with an integer array, a bool array or a slice.
 
     Attributes
     ----------
     masks : `Masks` of N instances.
     labels : int64 of shape (N,), index into ``classes``; may be left out when there is one class.
     classes : class names.
-    scores : float64 of shape (N,), or None for truth.
+    scores : float64 of shape (N,), or None for ground truth.
     ids : int64 of shape (N,): what the label file, the label map or a tracker calls each; or None.
     crowd : bool of shape (N,): the mask covers a group, not one object (COCO's ``iscrowd``); default all False.
     attributes : further values, each an array with first axis N.
@@ -39,7 +36,16 @@ class Instances:
     Raises
     ------
     InvalidInstancesError
-        saying what was expected and what came.
+        Saying what was expected and what came.
+
+    Examples
+    --------
+    >>> masks = apiece.Masks.from_label_map(np.array([[1, 1, 0], [0, 2, 2]]))
+    >>> found = apiece.Instances(masks, [0, 1], ("bolt", "nut"), scores=[0.9, 0.4])
+    >>> found
+    Instances(2 on 2 x 3: 1 bolt, 1 nut)
+    >>> found[found.scores > 0.5].names
+    ['bolt']
     """
 
     masks: Masks
@@ -101,20 +107,20 @@ class Instances:
 
     @classmethod
     def empty(cls, size: tuple[int, int], classes: Sequence[str] = ("object",), *, scored: bool = False) -> Instances:
-        """No instance on an image of ``size``; ``scored`` for a prediction that found nothing."""
+        """Return no instance on an image of ``size``; ``scored`` for a prediction that found nothing."""
         return cls(Masks.empty(size), np.zeros(0, np.int64), classes, np.zeros(0) if scored else None)
 
     @classmethod
     def from_label_map(
         cls, a: Array, label: int = 0, classes: Sequence[str] = ("object",), background: int = 0
     ) -> Instances:
-        """One instance for each distinct value but ``background``, ascending; the values become the ids."""
+        """Return one instance for each distinct value but ``background``, ascending; the values become the ids."""
         values, masks = label_map_masks(a, background)
         return cls(masks, np.full(len(masks), label), classes, ids=values)
 
     @classmethod
     def concatenate(cls, sets: Sequence[Instances]) -> Instances:
-        """All instances of several sets on images of one size with the same classes.
+        """Return all instances of several sets on images of one size with the same classes.
 
         Scores, ids and attributes are kept if every set has them.
         """
@@ -153,7 +159,7 @@ class Instances:
         return len(self.masks)
 
     def __getitem__(self, index: Index | int) -> Instances:
-        """The chosen instances; an integer gives a set of one."""
+        """Return the chosen instances; an integer gives a set of one."""
         chosen = resolve_index(index, len(self))
         return Instances(
             self.masks[chosen],
@@ -166,13 +172,19 @@ class Instances:
         )
 
     def of_class(self, name: str) -> Instances:
-        """The instances of one class."""
+        """Return the instances of one class."""
         if name not in self.classes:
             raise UnknownNameError("class", name, self.classes)
         return self[self.labels == self.classes.index(name)]
 
     def replace(self, **changes: Any) -> Instances:
-        """The same instances with other fields, validated again."""
+        """Return the same instances with other fields, validated again.
+
+        Examples
+        --------
+        >>> apiece.Instances.from_label_map(np.eye(2, dtype=int)).replace(scores=[0.5]).scores
+        array([0.5])
+        """
         unknown = set(changes) - {f.name for f in fields(self)}
         if unknown:
             raise UnknownNameError("field of Instances", unknown.pop(), (f.name for f in fields(self)))

@@ -28,10 +28,10 @@ _DTYPES = (np.int32, np.int32, np.int32, np.int64)
 
 
 class Masks:
-    """The masks of N instances on one image, immutable.
+    """Hold the masks of N instances on one image; immutable.
 
-    Make one with a ``from_`` constructor. The stored form is public, to be read by adapters and by fast code of your
-    own:
+    Make a set with a ``from_`` constructor. Masks may overlap, have holes and several parts, or be empty. The stored
+    form is public, so that adapters and fast code of your own can read it.
 
     Attributes
     ----------
@@ -44,7 +44,17 @@ class Masks:
     Raises
     ------
     InvalidInstancesError
-        if the arrays are not of this form.
+        If the arrays are not of this form.
+
+    Examples
+    --------
+    >>> masks = apiece.Masks.from_label_map(np.array([[1, 1, 0], [1, 0, 2]]))
+    >>> masks.area
+    array([3, 1])
+    >>> masks.boxes.tolist()
+    [[0.0, 0.0, 2.0, 2.0], [2.0, 1.0, 3.0, 2.0]]
+    >>> masks[masks.area > 1].to_dense().astype(int).tolist()
+    [[[1, 1, 0], [1, 0, 0]]]
     """
 
     size: tuple[int, int]
@@ -108,13 +118,13 @@ class Masks:
 
     @classmethod
     def empty(cls, size: tuple[int, int], count: int = 0) -> Masks:
-        """``count`` masks without a pixel."""
+        """Return ``count`` masks without a pixel."""
         none = np.zeros(0, np.int32)
         return cls.of_runs(size, Runs(none, none, none, np.zeros(count + 1, np.int64)))
 
     @classmethod
     def concatenate(cls, sets: Sequence[Masks]) -> Masks:
-        """All masks of several sets of one size, in order."""
+        """Return all masks of several sets on images of one size, in order."""
         if not sets:
             raise InvalidInstancesError("concatenate needs at least one set of masks")
         if len({m.size for m in sets}) > 1:
@@ -123,15 +133,23 @@ class Masks:
 
     @classmethod
     def from_label_map(cls, a: Array, background: int = 0) -> Masks:
-        """One mask for each distinct value but ``background``, in ascending order of value.
+        """Return one mask for each distinct value but ``background``, in ascending order of value.
 
-        ``a`` is an integer or bool array of shape (height, width). `label_map_values` gives the values.
+        Parameters
+        ----------
+        a : integer or bool array of shape (height, width). `label_map_values` gives its values.
+        background : the value that belongs to no mask.
+
+        Examples
+        --------
+        >>> apiece.Masks.from_label_map(np.array([[7, 7, 0], [0, 5, 5]])).area
+        array([2, 2])
         """
         return label_map_masks(a, background)[1]
 
     @classmethod
     def from_dense(cls, stack: npt.ArrayLike) -> Masks:
-        """From an array of shape (N, height, width); nonzero is inside."""
+        """Return the masks of an array of shape (N, height, width); nonzero is inside."""
         stack = np.asarray(stack)
         if stack.ndim != 3 or stack.dtype.kind not in "buif":
             raise InvalidInstancesError(
@@ -142,23 +160,35 @@ class Masks:
 
     @classmethod
     def from_crops(cls, crops: Sequence[npt.ArrayLike], corners: npt.ArrayLike, size: tuple[int, int]) -> Masks:
-        """From one small 2-D array per mask and the (x, y) of its upper left pixel; what lies outside the image is cut.
+        """Return the masks of small arrays that lie somewhere on the image; what lies outside the image is cut.
 
-        ``corners`` is an integer array of shape (N, 2).
+        Parameters
+        ----------
+        crops : one 2-D array per mask; nonzero is inside.
+        corners : integer array of shape (N, 2): x, y of each crop's upper left pixel.
+        size : (height, width) of the image.
         """
         runs = _convert.crop_runs([np.asarray(c) for c in crops], np.asarray(corners))
         return cls._pack(size, len(crops), *_convert.clip_runs(runs, (0, 0, size[1], size[0])))
 
     @classmethod
     def from_coco(cls, rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None = None) -> Masks:
-        """From COCO RLE ``{"size": [height, width], "counts": str, bytes or list of int}``, compressed or not.
+        """Return the masks of COCO RLE ``{"size": [height, width], "counts": str, bytes or list of int}``.
 
-        ``size`` is needed only for an empty sequence; if given, every mask must have it.
+        Parameters
+        ----------
+        rles : compressed or not.
+        size : (height, width), needed only for an empty sequence; if given, every mask must have it.
 
         Raises
         ------
         InvalidInstancesError
-            naming the index of a mask whose counts are no valid encoding of its size.
+            Naming the index of a mask whose counts are no valid encoding of its size.
+
+        Examples
+        --------
+        >>> apiece.Masks.from_coco([{"size": [2, 3], "counts": [1, 2, 3]}]).to_dense().astype(int).tolist()
+        [[[0, 1, 0], [1, 0, 0]]]
         """
         size = _convert.coco_size(rles, None if size is None else checked_size(size))
         counts, offsets = _rle.decode([r["counts"] for r in rles])
@@ -170,25 +200,25 @@ class Masks:
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[npt.ArrayLike]], size: tuple[int, int]) -> Masks:
-        """From polygons by COCO's own rasterisation rule, pixel-exact with pycocotools.
+        """Return the masks of polygons by COCO's own rasterisation rule, pixel-exact with pycocotools.
 
         Parameters
         ----------
         polygons : for each instance its parts; a part is ``[x, y, x, y, ...]`` or an array of shape (K, 2), K >= 3.
             Parts are united, as COCO unites them: a ring inside another is no hole.
-        size : (height, width); what lies outside is clipped.
+        size : (height, width); what lies outside is cut.
 
         Raises
         ------
         InvalidInstancesError
-            naming instance and part, for fewer than 3 points, an odd number of coordinates, another shape, or NaN.
+            Naming instance and part, for fewer than 3 points, an odd number of coordinates, another shape, or NaN.
         """
         points, rings, owner = _convert.flatten_polygons(polygons)
         return cls._pack(size, len(polygons), *_polygons.polygon_runs(points, rings, owner, checked_size(size)))
 
     @classmethod
     def from_boxes(cls, boxes: npt.ArrayLike, size: tuple[int, int]) -> Masks:
-        """Filled boxes: the pixels whose centres lie in each half-open box (x0, y0, x1, y1), inside the image."""
+        """Return filled boxes: the pixels of the image whose centres lie in each half-open box x0, y0, x1, y1."""
         window = _decode.pixel_window(checked_boxes(boxes), checked_size(size))
         count = np.maximum(window[:, 2] - window[:, 0], 0)
         owner = np.repeat(np.arange(len(window)), count)
@@ -205,11 +235,11 @@ class Masks:
         whole: bool = False,
         span: tuple[float, float] | None = None,
     ) -> Masks:
-        """From low-resolution maps, bilinear to image resolution inside each box, where above ``threshold``.
+        """Return the masks of low-resolution maps: where a map, resampled inside its box, lies above ``threshold``.
 
-        Equal to upsampling each whole map (pixel centres at halves, edges repeated: ``align_corners=False``) and
-        thresholding inside the box, but computed as run-lengths directly: no N x H x W array, memory independent of N
-        beyond the result.
+        The result equals resampling each whole map bilinearly (pixel centres at halves, edges repeated:
+        ``align_corners=False``) and thresholding inside the box. It is computed as run-lengths directly: there is no
+        N x H x W array, and memory does not depend on N beyond the result.
 
         Parameters
         ----------
@@ -237,10 +267,16 @@ class Masks:
         threshold: float = 0.0,
         span: tuple[float, float] | None = None,
     ) -> Masks:
-        """As `from_logits` with ``whole=True`` for maps that are weighted sums of prototypes.
+        """Return what `from_logits` with ``whole=True`` returns, of maps that are weighted sums of prototypes.
 
-        ``prototypes`` is (K, h, w), ``coefficients`` (N, K), both float. Sums are computed near each box only and a few
-        masks at a time: time grows with the boxes' areas, memory is bounded whatever N.
+        Sums are computed near each box only and a few masks at a time: time grows with the boxes' areas, memory is
+        bounded whatever N.
+
+        Parameters
+        ----------
+        prototypes : float (K, h, w).
+        coefficients : float (N, K).
+        boxes, size, threshold, span : as in `from_logits`.
         """
         size = checked_size(size)
         covered = span or np.shape(prototypes)[1:]
@@ -259,7 +295,7 @@ class Masks:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: Index | int) -> Masks:
-        """The chosen masks: an integer array, a bool array of length N, or a slice; an integer gives a set of one."""
+        """Return the chosen masks: by an integer array, a bool array of length N, or a slice; an integer gives one."""
         if isinstance(index, slice) and index.step in (None, 1):
             first, last, _ = index.indices(len(self))
             offsets = self.offsets[first : max(first, last) + 1]
@@ -334,19 +370,19 @@ class Masks:
     # --- moved and joined ---------------------------------------------------------------------------------------------
 
     def crop(self, x0: int, y0: int, x1: int, y1: int) -> Masks:
-        """What lies in the half-open window, as masks of its size; the window may reach beyond the image."""
+        """Return what lies in the half-open window, as masks of its size; the window may reach beyond the image."""
         x0, y0, x1, y1 = whole(x0, y0, x1, y1)
         owner, x, top, bottom = _convert.clip_runs(self.runs.loose, (x0, y0, x1, y1))
         return Masks.of_runs((y1 - y0, x1 - x0), Runs.ordered(owner, x - x0, top - y0, bottom - y0, len(self)))
 
     def shift(self, dx: int, dy: int, size: tuple[int, int] | None = None) -> Masks:
-        """Moved by whole pixels onto an image of ``size`` (by default the same); what falls outside is cut."""
+        """Return the masks moved by whole pixels onto an image of ``size`` (default the same); the outside is cut."""
         height, width = self.size if size is None else checked_size(size)
         dx, dy = whole(dx, dy)
         return self.crop(-dx, -dy, width - dx, height - dy)
 
     def flip(self, axis: Literal["horizontal", "vertical"]) -> Masks:
-        """Mirrored: ``"horizontal"`` exchanges left and right, ``"vertical"`` top and bottom."""
+        """Return the masks mirrored: ``"horizontal"`` exchanges left and right, ``"vertical"`` top and bottom."""
         owner = self.runs.owners
         if axis == "horizontal":
             return Masks._pack(self.size, len(self), owner, self.size[1] - 1 - self.x, self.y0, self.y1)
@@ -355,15 +391,15 @@ class Masks:
         raise ValueError(f"axis must be 'horizontal' or 'vertical', got {axis!r}")
 
     def transpose(self) -> Masks:
-        """Rows and columns exchanged."""
+        """Return the masks with rows and columns exchanged."""
         return Masks.of_runs((self.size[1], self.size[0]), topology.transposed(self.runs, self.size))
 
     def union(self) -> Masks:
-        """One mask that covers every pixel that any mask covers."""
+        """Return one mask that covers every pixel that any mask covers."""
         return self.merge(np.zeros(len(self), np.int64), 1)
 
     def merge(self, groups: npt.ArrayLike, count: int) -> Masks:
-        """``count`` masks, each the union of the masks whose entry in ``groups`` (N,) is its index."""
+        """Return ``count`` masks, each the union of the masks whose entry in ``groups`` (N,) is its index."""
         group = integers("groups", groups)
         if group.shape != (len(self),) or (len(group) and not (group.min() >= 0 and group.max() < count)):
             raise InvalidInstancesError(f"groups must be {len(self)} integers from 0 to {count - 1}")
@@ -374,39 +410,44 @@ class Masks:
     def to_label_map(
         self, values: npt.ArrayLike | None = None, dtype: npt.DTypeLike | None = None, overlap: Overlap = "raise"
     ) -> Array:
-        """(height, width) integers: ``values[i]`` where mask i is, 0 elsewhere.
+        """Return integers of shape (height, width): ``values[i]`` where mask i is, 0 elsewhere.
 
         Parameters
         ----------
         values : one integer per mask, default 1 to N.
         dtype : default the smallest unsigned type that holds the values.
-        overlap : who gets a pixel that several masks claim: ``"first"``, ``"last"`` or ``"smallest"`` mask. By
-            default that is refused.
+        overlap : which mask gets a pixel that several masks claim: the ``"first"``, ``"last"`` or ``"smallest"``. The
+            default ``"raise"`` refuses.
 
         Raises
         ------
         InvalidInstancesError
-            if masks overlap and ``overlap`` is ``"raise"``, or a value does not fit ``dtype``.
+            If masks overlap and ``overlap`` is ``"raise"``, or a value does not fit ``dtype``.
+
+        Examples
+        --------
+        >>> apiece.Masks.from_boxes([[0, 0, 2, 2], [1, 0, 3, 1]], (2, 3)).to_label_map(overlap="first").tolist()
+        [[1, 1, 2], [1, 1, 0]]
         """
         return _convert.label_map(self.runs, self.size, values, dtype, overlap)
 
     def to_semantic(self, labels: npt.ArrayLike, overlap: Overlap = "raise", background: int = 0) -> Array:
-        """(height, width) class map: ``labels[i] + 1`` where mask i is, ``background`` elsewhere; see `to_label_map`.
+        """Return the class map: ``labels[i] + 1`` where mask i is, ``background`` elsewhere; see `to_label_map`.
 
         Overlap between masks of one label is no conflict.
         """
         return _convert.semantic(self.runs, self.size, integers("labels", labels), overlap, background)
 
     def to_dense(self) -> Bool:
-        """(N, height, width) bool. For small sets only: this is the array that `Masks` exist to avoid."""
+        """Return bool of shape (N, height, width). For small sets only: `Masks` exist to avoid this array."""
         return _convert.dense(self.runs, self.size)
 
     def to_crops(self) -> tuple[list[Bool], Int]:
-        """Each mask inside its own box, N bool arrays, and the x, y of the boxes' upper left pixels, int64 (N, 2)."""
+        """Return each mask inside its own box, N bool arrays, and x, y of the boxes' first pixels, int64 (N, 2)."""
         return _convert.crops(self.runs)
 
     def to_coco(self, compressed: bool = True) -> list[dict[str, Any]]:
-        """COCO RLE of each mask: ``{"size": [height, width], "counts": ...}``, a str, or ints if not compressed."""
+        """Return the COCO RLE of each mask: ``{"size": [height, width], "counts": ...}``; ints if not compressed."""
         counts, offsets = _rle.counts_of(self.runs, self.size)
         if compressed:
             texts: Sequence[str | list[int]] = _rle.compress(counts, offsets)
@@ -417,15 +458,22 @@ class Masks:
         return [{"size": [height, width], "counts": text} for text in texts]
 
     def to_polygons(self) -> list[list[list[Float]]]:
-        """Exact outlines along pixel edges: for each mask its parts, for each part its outline, then its holes.
+        """Return exact outlines along pixel edges: for each mask its parts, for each part its outline, then its holes.
 
         A ring is float64 of shape (K, 2), corners x, y, not closed; outlines run clockwise as seen, holes
-        counter-clockwise. Rasterising them by COCO's rule gives the same pixels back (COCO itself cannot say holes).
+        counter-clockwise. Rasterising them by COCO's rule gives the same pixels back (COCO itself has no holes).
+
+        Examples
+        --------
+        >>> ring = np.ones((3, 3), int)
+        >>> ring[1, 1] = 0
+        >>> [[outline.tolist() for outline in part] for part in apiece.Masks.from_label_map(ring).to_polygons()[0]]
+        [[[[0.0, 0.0], [3.0, 0.0], [3.0, 3.0], [0.0, 3.0]], [[1.0, 2.0], [2.0, 2.0], [2.0, 1.0], [1.0, 1.0]]]]
         """
         return _convert.polygons(self.runs, self.size)
 
     def to_layers(self) -> list[Int32]:
-        """Few label maps (height, width) that together hold every mask whole: value i + 1 for mask i.
+        """Return few label maps (height, width) that together hold every mask whole: value i + 1 for mask i.
 
         No two masks of one layer overlap. Fewest for two layers, near the fewest beyond (see `_layers.colour`).
         """
@@ -434,17 +482,17 @@ class Masks:
         return [self[i].to_label_map(i + 1, np.int32, "last") for i in chosen]
 
     def layer_of(self) -> Int:
-        """Layer of each mask, from 0, so that masks of one layer are disjoint: int64 of shape (N,)."""
+        """Return the layer of each mask, from 0; masks of one layer are disjoint: int64 of shape (N,)."""
         columns = self.columns
         return _layers.colour(run_overlap.intersections(columns, columns, (len(self), len(self))))
 
 
 def label_map_masks(a: Array, background: int = 0) -> tuple[Array, Masks]:
-    """(values, masks): `label_map_values` and `Masks.from_label_map` in one go."""
+    """Return (values, masks): `label_map_values` and `Masks.from_label_map` in one go."""
     values, owner, x, y0, y1 = _labelmap.label_map_runs(a, background)
     return values, Masks.of_runs(np.shape(a), Runs.ordered(owner, x, y0, y1, len(values)))
 
 
 def label_map_values(a: Array, background: int = 0) -> Array:
-    """The distinct values of a label map but ``background``, ascending: what `Masks.from_label_map` makes masks of."""
+    """Return the distinct values of a label map but ``background``, ascending."""
     return _labelmap.label_map_runs(a, background)[0]

@@ -1,7 +1,11 @@
 """Label formats, one file each: `read` labels, `write` them without loss, `detect` what a file is.
 
->>> for ref, instances in apiece.read("data/train.json"): ...
->>> apiece.write(records, "out.json")
+>>> for ref, instances in apiece.read("data/train.json"):
+...     print(ref.name, len(instances))
+a.png 2
+b.png 2
+>>> apiece.write(apiece.read("data/train.json"), "out.json", format="coco")
+[]
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Non-maximum suppression on masks: of several detections of one object, the best-scored stays."""
+"""Non-maximum suppression on masks: of several detections of one object, the detection of the highest score stays."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ __all__ = ["nms"]
 
 
 def nms(masks: Masks, scores: npt.ArrayLike, labels: npt.ArrayLike | None = None, iou: float = 0.5) -> Int:
-    """Indices of the masks kept, best score first; ties keep the earlier one.
+    """Return the indices of the masks that greedy suppression keeps, by descending score; ties keep the earlier mask.
 
-    A mask goes if its mask IoU with a kept, better-scored one of the same label exceeds ``iou``. Only overlapping
-    pairs are looked at.
+    A mask goes if its IoU with a kept mask of the same label and a higher score exceeds ``iou``.
 
     Parameters
     ----------
@@ -27,7 +26,14 @@ def nms(masks: Masks, scores: npt.ArrayLike, labels: npt.ArrayLike | None = None
     Raises
     ------
     InvalidInstancesError
-        if there is not one score, or one label, per mask.
+        If there is not one score, or one label, per mask.
+
+    Examples
+    --------
+    >>> from apiece.ops import nms
+    >>> masks = apiece.Masks.from_boxes([[0, 0, 4, 4], [0, 0, 4, 3], [5, 5, 8, 8]], (8, 8))
+    >>> nms(masks, scores=[0.6, 0.9, 0.5]).tolist()
+    [1, 2]
     """
     for name, column in (("scores", scores), ("labels", labels)):
         if column is not None and np.shape(column) != (len(masks),):

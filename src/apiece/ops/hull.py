@@ -23,7 +23,7 @@ with y negated."""
 
 
 def hull_columns(masks: Masks) -> Chains:
-    """The columns whose end pixels are vertices of the hull of the pixel centres.
+    """Return the columns whose end pixels are vertices of the hull of the pixel centres.
 
     ``y`` is the top edge of the column's highest pixel, or minus the bottom edge of its lowest one.
     """

@@ -16,10 +16,12 @@ __all__ = ["box_iou", "intersections", "iou"]
 
 
 def intersections(a: Masks | Instances, b: Masks | Instances) -> sp.csr_array:
-    """Pixels that each mask of ``a`` shares with each mask of ``b``.
+    """Return the pixels that each mask of ``a`` shares with each mask of ``b``.
 
-    Returns an int64 ``scipy.sparse.csr_array`` of shape (len(a), len(b)) that holds the overlapping pairs only;
-    memory grows with these, not with len(a) x len(b).
+    Returns
+    -------
+    int64 ``scipy.sparse.csr_array`` of shape (len(a), len(b)) that holds the overlapping pairs only; memory grows with
+    these pairs, not with len(a) x len(b).
     """
     first, second = _masks(a), _masks(b)
     if first.size != second.size:
@@ -31,7 +33,7 @@ def intersections(a: Masks | Instances, b: Masks | Instances) -> sp.csr_array:
 
 
 def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None = None) -> sp.csr_array:
-    """Intersection over union of every overlapping pair: float64 ``csr_array`` of shape (len(a), len(b)).
+    """Return the intersection over union of every overlapping pair: float64 ``csr_array`` (len(a), len(b)).
 
     Parameters
     ----------
@@ -41,7 +43,14 @@ def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None 
     Raises
     ------
     InvalidInstancesError
-        if the images' sizes differ, or ``crowd`` has another shape.
+        If the images' sizes differ, or ``crowd`` has another shape.
+
+    Examples
+    --------
+    >>> a = apiece.Masks.from_boxes([[0, 0, 2, 2], [4, 4, 6, 6]], (8, 8))
+    >>> b = apiece.Masks.from_boxes([[1, 0, 3, 2]], (8, 8))
+    >>> apiece.iou(a, b).toarray().round(3).tolist()
+    [[0.333], [0.0]]
     """
     first, second = _masks(a), _masks(b)
     if crowd is not None and np.shape(crowd) != (len(second),):
@@ -56,7 +65,7 @@ def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None 
 
 
 def box_iou(a: npt.ArrayLike, b: npt.ArrayLike, crowd: npt.ArrayLike | None = None) -> Float:
-    """Intersection over union of all pairs of half-open xyxy boxes: dense float64 (len(a), len(b)).
+    """Return the intersection over union of all pairs of half-open xyxy boxes: dense float64 (len(a), len(b)).
 
     Two empty boxes give 0; ``crowd`` as for `iou`.
     """

@@ -14,7 +14,7 @@ __all__ = ["largest_part", "parts_of"]
 
 
 def parts_of(masks: Masks, corners: bool = True) -> tuple[Masks, Int]:
-    """Every part as a mask of its own, and the mask it belongs to, ascending.
+    """Return every part as a mask of its own, and the mask it belongs to, ascending.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def parts_of(masks: Masks, corners: bool = True) -> tuple[Masks, Int]:
 
 
 def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
-    """The masks, of which those of several parts (over 8 neighbours) keep the largest; of equal ones the leftmost.
+    """Return the masks; a mask of several parts (over 8 neighbours) keeps its largest, of equal parts the leftmost.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
     Raises
     ------
     InvalidInstancesError
-        if ``which`` has not one value per mask.
+        If ``which`` has not one value per mask.
     """
     chosen = np.ones(len(masks), bool) if which is None else np.asarray(which, bool)
     if chosen.shape != (len(masks),):

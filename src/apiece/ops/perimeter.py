@@ -14,7 +14,7 @@ __all__ = ["crofton"]
 
 
 def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Float:
-    """Length of the outline, holes included.
+    """Return the length of each outline, holes included.
 
     Crofton: a curve's length follows from how often straight lines cross it. Lines run through the pixel centres along
     x, y and both diagonals. With square pixels this is ``skimage.measure.perimeter_crofton(directions=4)``; otherwise

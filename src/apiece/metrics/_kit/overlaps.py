@@ -58,6 +58,7 @@ def shifted(runs: Runs, mask: Int, shift: Int, size: tuple[int, int], number: In
 def shared(runs: Runs, other: Runs, size: tuple[int, int]) -> Int:
     """Return the pixels that each mask shares with the same one of ``other``: int64 (N,). ``size`` holds them all.
 
+    >>> from apiece import Masks
     >>> boxes = [Masks.from_boxes([box], (5, 5)).runs for box in ([0, 0, 4, 2], [2, 1, 5, 5])]
     >>> shared(boxes[0], boxes[1], (5, 5)).tolist()
     [2]

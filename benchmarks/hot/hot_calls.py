@@ -39,7 +39,7 @@ class Calls:
         self.found = Instances(self.masks, np.zeros(len(self.masks), np.int64), ("object",))
         self.logits = rng.normal(size=(len(self.masks), 28, 28)).astype(np.float32)
         self.boxes = self.masks.boxes
-        self.sample = Sample(apiece.Image(rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8)), self.found)
+        self.sample = Sample(rng.integers(0, 255, (SIDE, SIDE, 3), np.uint8), self.found)
         self.transform = Compose((Flip("horizontal", p=1.0), Rotate((15, 15))))
 
     def time_from_label_map(self) -> None:

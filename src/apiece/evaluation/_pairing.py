@@ -161,7 +161,7 @@ class _Modelled:
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
         self.notes: Sequence[str] = [words] if unknown else []
         # numbers in the order of the data's classes, which may not be the model's
-        self._conf = by_class(conf, truth.classes) if np.ndim(conf) else conf
+        self._conf = conf if conf is None or isinstance(conf, float | Mapping) else by_class(conf, truth.classes)
 
     def __iter__(self) -> Iterator[Judged]:
         for ref, image, wanted in self.truth.records():

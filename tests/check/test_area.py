@@ -20,7 +20,7 @@ def test_one_that_is_far_larger_and_one_that_is_far_smaller() -> None:
         small, large = large, small
     assert (small.kind, small.place.index, small.place.instances) == ("small", 6, (1,))
     assert (large.kind, large.place.instances, large.place.box) == ("large", (2,), (100, 100, 160, 160))
-    assert "3,600 pixels, 36.0 times the middle of its class (100)" in large.message
+    assert "3,600 pixels, 36.0 times the median of its class (100)" in large.message
 
 
 def test_equal_sizes_make_nothing_stand_out_that_is_less_than_twice_as_large() -> None:

@@ -51,8 +51,11 @@ def test_few_instances_crowds_not_counted() -> None:
 def test_a_class_in_one_split_only() -> None:
     found = check(few=0, train=[image([0] * 9 + [1] * 9)], val=[image([0, 2, 2])])
     assert [f.kind for f in found] == ["one_split", "one_split"]
-    assert found[0].message == "nut: all 9 instances are in train, none in val; it can be learned, not judged"
-    assert found[1].message == "washer: all 2 instances are in val, none in train; it is judged, and was never learned"
+    assert (
+        found[0].message
+        == "nut: all 9 instances are in train, none in val; a model can learn it, but not be judged on it"
+    )
+    assert found[1].message == "washer: all 2 instances are in val, none in train; a model never learns it"
     # two that lie in the small split by chance are less likely than nine in the large one
     assert found[1].sure > found[0].sure
     assert found[0].sure == pytest.approx(1 - (18 / 21) ** 9)
@@ -72,6 +75,6 @@ def test_unlabelled_images() -> None:
     found = check(few=0, train=[image([0, 1, 2])] * 9 + [image([])], val=[image([0, 1, 2]), image([])])
     assert [(f.kind, f.place.image) for f in found] == [("unlabelled_image", "train9"), ("unlabelled_image", "val1")]
     assert [f.sure for f in found] == [0.9, 0.5]
-    assert found[0].message == "no instance on it, as on 1 of 10 images in train"
+    assert found[0].message == "no instance on it, like 1 of 10 images in train"
     # a crowd is a label
     assert check(few=0, train=[image([0, 1, 2]), image([0], crowd=[0])]) == []

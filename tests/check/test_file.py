@@ -51,7 +51,7 @@ def test_what_is_stated_is_held_against_the_mask(report: Report) -> None:
     repairs = {f.repair for f in report.findings if f.kind == "empty_mask"}
     assert repairs == {"drop", None}  # a stated box is the last trace of an object
     (area,) = (f for f in report.findings if f.kind == "stated_area")
-    assert area.message == "hex nut: the area is stated as 1,200, the mask has 400 pixels"
+    assert area.message == "hex nut: the stated area is 1,200, the mask has 400 pixels"
     assert area.place.box == (40, 40, 60, 60)
 
 

@@ -21,7 +21,7 @@ def test_a_pinhole_among_masks_without() -> None:
 def test_a_filled_ring_among_rings() -> None:
     (found,) = asked("holes", *[of(RING)] * 20, of(WHOLE))
     assert (found.kind, found.place.index, found.place.instances) == ("no_hole", 20, (0,))
-    assert "95% of 21" in found.message
+    assert "95% of the 21" in found.message
     assert asked("holes", *[of(RING)] * 5, of(WHOLE)) == []  # too few to say what the class is like
     assert asked("holes", *[of(RING)] * 20, *[of(WHOLE)] * 20) == []
 

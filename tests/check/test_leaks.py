@@ -73,7 +73,7 @@ def test_every_copy_is_found_and_nothing_else(name: str) -> None:
 
 def test_the_message_says_how() -> None:
     (same,) = check(SCENES[:3], [SCENES[1].copy()])
-    assert same.message == "val image val0.png is train image train1.png again: the same pixels"
+    assert same.message == "val image val0.png is a copy of train image train1.png: the same pixels"
     assert same.sure == 1
     (turned,) = check(SCENES[:3], [np.rot90(SCENES[2])])
     assert "train2.png" in turned.message
@@ -124,7 +124,7 @@ def test_within_a_split_one_finding_for_all_that_hang_together() -> None:
     assert found.kind == "repeated_image"
     assert found.place.index == 0
     assert [o.index for o in found.others] == [2, 4]
-    assert found.message == "train0.png is in train 3 times (near-duplicates), as train2.png, train4.png"
+    assert found.message == "train0.png is in train 3 times (near-duplicates), also as train2.png, train4.png"
     (same,) = check([a, a.copy()], [b])
     assert "the same pixels" in same.message
     assert same.sure == 1

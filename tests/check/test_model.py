@@ -155,7 +155,8 @@ def test_classes_are_joined_by_name_and_sizes_must_agree() -> None:
     kinds = {f.kind for f in check([*good(), (boxes(grid()), foreign)])}
     assert kinds <= {"spurious_label"}
     other = Instances.empty((10, 10), CLASSES, scored=True)
-    assert coverage_of(Labelled("train", 0, ImageRef(Path("x"), "x"), boxes(grid()), predicted=other)) is None
+    labelled = Labelled("train", 0, ImageRef(Path("x"), "x"), boxes(grid()), predicted=other)
+    assert coverage_of(labelled, Settings()) is None
 
 
 def test_scores_mean_what_they_turn_out_to_mean() -> None:

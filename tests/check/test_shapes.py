@@ -12,7 +12,7 @@ from skimage.morphology import convex_hull_image
 from tests.check.drawn_labels import disc
 
 from apiece import Masks
-from apiece.check._kit.shapes import bare_on_lines, bridged, closed, crossings, grown, hulls
+from apiece.check._kit.shapes import bare_on_lines, bridged, dilated, filled, hulls, nearest_pixels
 
 DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12)))
 EIGHT = np.ones((3, 3), int)
@@ -20,12 +20,12 @@ EIGHT = np.ones((3, 3), int)
 
 @settings(max_examples=60)
 @given(DENSE)
-def test_closed_and_grown(dense: np.ndarray) -> None:
+def test_filled_and_dilated(dense: np.ndarray) -> None:
     masks = Masks.from_dense(dense)
-    filled = np.stack([ndimage.binary_fill_holes(mask, EIGHT) for mask in dense])
-    np.testing.assert_array_equal(closed(masks).to_dense(), filled)
+    solid = np.stack([ndimage.binary_fill_holes(mask, EIGHT) for mask in dense])
+    np.testing.assert_array_equal(filled(masks).to_dense(), solid)
     wide = np.stack([ndimage.binary_dilation(mask) for mask in dense])
-    np.testing.assert_array_equal(grown(masks).to_dense(), wide)
+    np.testing.assert_array_equal(dilated(masks).to_dense(), wide)
 
 
 def test_hulls_are_those_of_the_pixel_centres() -> None:
@@ -48,13 +48,13 @@ def test_what_is_too_thin_has_no_hull_and_an_empty_mask_neither() -> None:
 
 @settings(max_examples=60)
 @given(hnp.arrays(bool, (2, 9, 11)))
-def test_crossings_are_nearest(dense: np.ndarray) -> None:
+def test_nearest_pixels(dense: np.ndarray) -> None:
     if not dense.any((1, 2)).all():
         return
     masks = Masks.from_dense(dense)
     split = int(masks.offsets[1])
     first, second = np.arange(split), np.arange(split, len(masks.x))
-    begin, end, run = crossings(masks, first, second)
+    begin, end, run = nearest_pixels(masks, first, second)
     there = np.argwhere(dense[1])[:, ::-1]
     for k in first.tolist():
         own = np.array([(masks.x[k], y) for y in range(masks.y0[k], masks.y1[k])])
@@ -76,7 +76,7 @@ def test_bare_pixels_on_lines() -> None:
 def test_an_open_ring_is_bridged_along_each_border() -> None:
     for turns in range(4):
         ring = np.rot90(disc((41, 41), 20.5, 0, 12) & ~disc((41, 41), 20.5, 0, 6), turns)
-        whole = closed(bridged(Masks.from_dense(ring[None]))).to_dense()[0]
+        whole = filled(bridged(Masks.from_dense(ring[None]))).to_dense()[0]
         wanted = np.rot90(disc((41, 41), 20.5, 0, 12), turns)
         np.testing.assert_array_equal(whole, wanted)
     inner = Masks.from_boxes([[3, 3, 6, 6]], (10, 10))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -11,15 +12,13 @@ from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFact
 
 __all__ = ["CHECK"]
 
-
-IMBALANCE = 50
-"""How many times as many instances the commonest class has before a class is called outnumbered: a rule of thumb."""
+IMBALANCE = 50  # instances of the commonest class for each of a class that is outnumbered: a rule of thumb
 
 _Seen = tuple[Place, Int, Int, bool]
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Seen:
-    """The image, the classes on it and how often; whether there is anything at all."""
+    """Keep the image, the classes on it, how often each occurs, and whether there is any instance."""
     instances = labelled.instances
     classes, count = np.unique(instances.labels[~instances.crowd], return_counts=True)
     return labelled.place(), classes, count, len(instances) > 0
@@ -36,7 +35,7 @@ def _conclude(remembered: Sequence[_Seen], facts: SetFacts, settings: Settings) 
     yield from _outnumbered(counts.sum(axis=0), facts.classes, splits)
     if len(splits) > 1:
         yield from _one_split(counts, facts.classes, splits)
-    yield from _unlabelled(remembered, splits)
+    yield from _unlabelled([(place, some) for place, *_, some in remembered])
 
 
 def _few(total: Int, classes: Sequence[str], splits: Sequence[str], few: int) -> Iterator[Finding]:
@@ -47,22 +46,17 @@ def _few(total: Int, classes: Sequence[str], splits: Sequence[str], few: int) ->
 
 
 def _outnumbered(total: Int, classes: Sequence[str], splits: Sequence[str]) -> Iterator[Finding]:
-    """One finding for all classes that are outnumbered, the rarest first."""
+    """Report all classes that are outnumbered in one finding, the rarest first."""
     most = int(total.max(initial=0))
     rare = np.flatnonzero((total > 0) & (total * IMBALANCE < most))
     if not len(rare):
         return
     rare = rare[np.argsort(total[rare], kind="stable")]
-    told = ", ".join(f"{classes[k]} {total[k]:,}" for k in rare[:5].tolist())
+    least = float(total[rare[0]])
+    named = ", ".join(f"{classes[k]} {total[k]:,}" for k in rare[:5].tolist())
     more = f" and {len(rare) - 5} more" if len(rare) > 5 else ""
-    common = int(total.argmax())
-    yield Finding(
-        "imbalance",
-        f"{classes[common]} has {most:,} instances, {most / total[rare[0]]:,.0f} times as many as the rarest: "
-        f"{told}{more}",
-        1 - float(total[rare[0]]) * IMBALANCE / most,
-        Place(splits[0]),
-    )
+    message = f"{classes[int(total.argmax())]} has {most:,} instances, {most / least:,.0f} times as many as the rarest"
+    yield Finding("imbalance", f"{message}: {named}{more}", 1 - least * IMBALANCE / most, Place(splits[0]))
 
 
 def _one_split(counts: Int, classes: Sequence[str], splits: Sequence[str]) -> Iterator[Finding]:
@@ -70,64 +64,52 @@ def _one_split(counts: Int, classes: Sequence[str], splits: Sequence[str]) -> It
     held = counts > 0
     for k in np.flatnonzero(held.sum(axis=0) == 1).tolist():
         here = int(held[:, k].argmax())
-        n = int(counts[here, k])
-        others = [s for s in range(len(splits)) if s != here]
-        # how unlikely it is that all came to lie here, had instances been dealt out at random
+        n, split = int(counts[here, k]), splits[here]
+        others = " or ".join(s for s in splits if s != split)
+        # how unlikely it is that all lie here, if instances had been dealt out at random
         sure = 1 - float(share[here]) ** n
-        meaning = "it can be learned, not judged" if splits[here] == "train" else "it is judged, and was never learned"
-        yield Finding(
-            "one_split",
-            f"{classes[k]}: all {n:,} instances are in {splits[here]}, none in "
-            f"{' or '.join(splits[s] for s in others)}; {meaning}",
-            sure,
-            Place(splits[here]),
-        )
+        means = "a model can learn it, but not be judged on it" if split == "train" else "a model never learns it"
+        message = f"{classes[k]}: all {n:,} instances are in {split}, none in {others}; {means}"
+        yield Finding("one_split", message, sure, Place(split))
 
 
-def _unlabelled(remembered: Sequence[_Seen], splits: Sequence[str]) -> Iterator[Finding]:
-    images = dict.fromkeys(splits, 0)
-    bare = dict.fromkeys(splits, 0)
-    for place, _, _, some in remembered:
-        images[place.split] += 1
-        bare[place.split] += not some
-    for place, _, _, some in remembered:
+def _unlabelled(images: Sequence[tuple[Place, bool]]) -> Iterator[Finding]:
+    total = Counter(place.split for place, _ in images)
+    empty = Counter(place.split for place, some in images if not some)
+    for place, some in images:
         if not some:
-            n, of = bare[place.split], images[place.split]
-            # where many images have nothing on them, that is what they are for
-            yield Finding(
-                "unlabelled_image",
-                f"no instance on it, as on {n:,} of {of:,} images in {place.split}",
-                1 - n / of,
-                place,
-            )
+            n, of = empty[place.split], total[place.split]
+            message = f"no instance on it, like {n:,} of {of:,} images in {place.split}"
+            # where many images are empty, that is what they are for
+            yield Finding("unlabelled_image", message, 1 - n / of, place)
 
 
 CHECK = Check(
-    summary="Classes with too few instances, in one split only or outnumbered; images without labels.",
-    kinds=(
+    "Classes with too few instances, in one split only or outnumbered; images without labels.",
+    (
         Kind(
             "few_instances",
             "warning",
-            "A class with fewer than few instances in all splits together, crowds not counted.",
+            "A class with fewer than `--few` instances (default 10) in all splits together, without crowds.",
             "Label more of it, join it to another class, or take it off the list of classes.",
         ),
         Kind(
             "one_split",
             "warning",
-            "A class all of whose instances are in one split.",
-            "Split again, in even shares of every class: apiece split.",
+            "A class whose instances are all in one split.",
+            "Split again, in even shares of every class: `apiece split`.",
         ),
         Kind(
             "unlabelled_image",
             "warning",
-            "An image without an instance; the fewer there are of them, the surer that it was forgotten.",
+            "An image without an instance; the fewer such images, the surer it is that somebody forgot to label it.",
             "Label it, or keep it if there is nothing on it.",
         ),
         Kind(
             "imbalance",
             "note",
-            f"Classes that the commonest outnumbers {IMBALANCE} to 1.",
-            "Label more of the rare ones, or train with balance=both.",
+            f"Classes that the commonest class outnumbers {IMBALANCE} to 1.",
+            "Label more of the rare ones, or train with `balance=both`.",
         ),
     ),
     remember=_remember,

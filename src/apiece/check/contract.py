@@ -1,20 +1,20 @@
-"""What a family of label checks is: one file in this package that defines ``CHECK = Check(...)``.
+"""The contract of a family of label checks: one file in this package that defines ``CHECK = Check(...)``.
 
-`apiece.check.check` finds the file by itself, and so do the report and the shared tests. A family looks at one labelled
-image at a time, or remembers a little of each and concludes over the whole set, or both. Files whose name starts with
-an underscore are helpers.
+`apiece.check.check` finds the file by itself, and so do the report and the shared tests. A family judges one labelled
+image at a time (`Check.look`), or keeps a little of each image and judges the whole set (`Check.remember`,
+`Check.conclude`), or both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Float32, Int, Int32
+from apiece._arrays import Array, Float32, Int, Int32
 from apiece._plugins import Room
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
@@ -22,19 +22,9 @@ from apiece.errors import ConfigError, FormatError
 from apiece.formats import LabelSet
 
 __all__ = [
-    "LEVELS",
-    "ROOM",
-    "Check",
-    "Finding",
-    "Kind",
-    "Labelled",
-    "Level",
-    "Place",
-    "Places",
-    "Repair",
-    "SetFacts",
-    "Settings",
-]
+    "LEVELS", "ROOM", "Check", "Finding", "JoinedRows", "Kind", "Labelled", "Level", "Place", "Repair", "Rows",
+    "SetFacts", "Settings",
+]  # fmt: skip
 
 Level = Literal["error", "warning", "note"]
 """``error``: labels contradict themselves or their images. ``warning``: probably a mistake. ``note``: worth knowing."""
@@ -43,8 +33,8 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 Repair = Literal["drop", "dust", "rewrite"]
 """A repair that is safe.
 
-``drop``: leave the first of the place's instances out. ``dust``: take parts of at most `Settings.dust` pixels off the
-instances' masks. ``rewrite``: area and box as the masks have them; where the place names no image, of every instance.
+``drop``: remove the first of the place's instances. ``dust``: remove parts of at most `Settings.dust` pixels from the
+masks of the instances. ``rewrite``: compute area and box from the mask; of every instance, if the place names no image.
 """
 
 
@@ -64,16 +54,16 @@ class Kind:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person may wish otherwise; every family takes what concerns it."""
+    """Thresholds that a person can set; each family takes the ones that concern it."""
 
     duplicate_iou: float = 0.85
-    """Mask IoU above which two instances of a class are the same object, labelled twice."""
+    """Mask IoU above which two instances of one class are the same object, labelled twice."""
     dust: int = 4
-    """Most pixels of a part, or of a whole mask, that is called dust."""
+    """Most pixels of dust: of a loose part, or of a whole mask."""
     few: int = 10
-    """Fewest instances of a class that can be learned from; fewer are reported."""
+    """Fewest instances of a class that a model can learn from."""
     near: int = 6
-    """Most bits of 64 in which the hashes of two near-duplicate images differ."""
+    """Most bits, of 64, in which the hashes of two near-duplicate images differ."""
 
     def __post_init__(self) -> None:
         if not 0 < self.duplicate_iou <= 1:
@@ -85,35 +75,39 @@ class Settings:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """One image with its labels, as a family gets to see it."""
+    """One image with its labels, as a family receives it."""
 
     split: str
     """``"train"``, ``"val"`` or ``"test"``."""
     index: int
-    """Position in its split."""
+    """Position of the image in its split."""
     ref: ImageRef
-    """Where the image is, and what the label file says of it."""
+    """Where the image is, and what the label file states about it."""
     instances: Instances
-    """Its labels; attributes ``area`` and ``bbox``, where there are any, are what the label file itself states."""
+    """The labels. Their attributes ``area`` and ``bbox`` are the values that the label file states."""
     image: Image | None = None
-    """Its pixels, of the size of the labels; None where they were not asked for or could not be had."""
+    """The pixels, of the size of the labels; None if `check` was not to read them, or could not."""
     problem: str | None = None
-    """Why the pixels could not be had: missing, unreadable, or of another size."""
+    """Why `check` could not read the pixels: missing, unreadable, or of another size."""
     predicted: Instances | None = None
-    """What a model that did not learn from this image found on it, with scores."""
+    """Predictions with scores, by a model that did not learn from this image."""
 
     def place(self, *instances: int, box: npt.ArrayLike | None = None) -> Place:
-        """These instances of this image; ``box`` where to look, by default around them all."""
+        """Return the place of these instances; ``box`` is where to look, by default the box around all of them."""
         if box is None and instances:
             boxes = self.instances.boxes[list(instances)]
             box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
         around = None if box is None else tuple(float(v) for v in np.asarray(box, np.float64).ravel())
         return Place(self.split, self.ref.name, self.index, tuple(int(i) for i in instances), around)
 
-    def places(self, instances: Int) -> Places:
-        """The place of each of these instances."""
-        boxes = self.instances.boxes[instances]
-        return Places(self.split, self.ref.name, self.index, instances.astype(np.int32), boxes)
+    def name(self, instance: int) -> str:
+        """Return the class name of an instance."""
+        return self.instances.classes[self.instances.labels[instance]]
+
+    def rows(self, instances: Int, **columns: Array) -> Rows:
+        """Return a row for each of these instances: its place and class, and its value in each of ``columns``."""
+        boxes, labels = self.instances.boxes[instances], self.instances.labels[instances]
+        return Rows(self.place(), instances.astype(np.int32), boxes, {"label": labels, **columns})
 
 
 @dataclass(frozen=True)
@@ -123,7 +117,7 @@ class Place:
     split: str
     """The split."""
     image: str | None = None
-    """Name of the image, as the label file spells it; None for what concerns the whole set."""
+    """Name of the image, as the label file spells it; None for a finding about the whole set."""
     index: int | None = None
     """Position of the image in its split."""
     instances: tuple[int, ...] = ()
@@ -133,53 +127,74 @@ class Place:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
-    """Single instances of an image in arrays: what `Check.remember` keeps of thousands should cost little."""
+class Rows:
+    """Instances of one image as arrays, a row each: a cheap thing to `Check.remember`."""
 
-    split: str
-    image: str
-    index: int
+    image: Place
+    """The image."""
     at: Int32
     """(N,) Positions in the image's labels."""
     boxes: Float32
     """(N, 4) Half-open xyxy in pixels."""
+    columns: Mapping[str, Array]
+    """Further values by name, N rows each; ``label`` is the class."""
 
-    def __getitem__(self, k: int) -> Place:
-        return Place(self.split, self.image, self.index, (int(self.at[k]),), tuple(self.boxes[k].tolist()))
+
+class JoinedRows:
+    """The rows of many images, one after the other; ``joined["area"]`` is a column of all of them.
+
+    Attributes
+    ----------
+    image : int64 array, the position in ``rows`` of each row's image.
+    """
+
+    def __init__(self, rows: Sequence[Rows]) -> None:
+        self._rows, count = rows, [len(one.at) for one in rows]
+        self.image = np.repeat(np.arange(len(rows)), count)
+        self._first = np.cumsum([0, *count])
+
+    def __getitem__(self, name: str) -> Array:
+        return np.concatenate([one.columns[name] for one in self._rows])
+
+    def place(self, row: int) -> Place:
+        """Return the place of one row."""
+        one = self._rows[self.image[row]]
+        k = row - int(self._first[self.image[row]])
+        return replace(one.image, instances=(int(one.at[k]),), box=tuple(one.boxes[k].tolist()))
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is probably wrong: what, where, how sure, how to fix it."""
+    """One probable mistake: what it is, where it is, how sure the check is, and how to repair it."""
 
     kind: str
     """Name of its `Kind`."""
     message: str
     """What was found, in one line, with its numbers."""
     sure: float
-    """How sure, 0 to 1; findings of one level are ranked by it."""
+    """How sure the check is, 0 to 1; a report ranks findings of one level by it."""
     place: Place
     """Where."""
     others: tuple[Place, ...] = ()
     """Further places that it concerns: the other image of a near-duplicate pair."""
     repair: Repair | None = None
-    """The safe repair of it, if there is one."""
+    """Its safe repair, if there is one."""
     predicted: tuple[int, ...] = ()
-    """Positions in the image's predictions, for findings that a model made."""
+    """Positions in the image's predictions, for findings by a model."""
 
 
 @dataclass(frozen=True)
 class SetFacts:
-    """What `Check.conclude` gets beside what was remembered."""
+    """What `Check.conclude` receives beside what the family remembered."""
 
     classes: tuple[str, ...]
-    """Class names, those of all splits; `Labelled.instances` index into them."""
+    """Class names of all splits; `Labelled.instances` index into them."""
     refs: Mapping[str, tuple[ImageRef, ...]]
     """Every image of each split."""
     refused: Mapping[str, tuple[FormatError, ...]]
     """Entries of each split's label file that its reader refused."""
     unread: Mapping[str, Mapping[int, FormatError]] = field(default_factory=dict)
-    """Images of each split, by position, whose labels could not be had at all; no family got to see them."""
+    """Images of each split, by position, whose labels the reader refused as a whole; no family sees them."""
     labels: Mapping[str, LabelSet] = field(default_factory=dict)
     """Each split's labels as they were opened, with their own classes."""
 
@@ -193,13 +208,13 @@ class Check:
     kinds: tuple[Kind, ...]
     """What it can find."""
     look: Callable[[Labelled, Settings], Iterable[Finding]] | None = None
-    """Findings of one image."""
+    """Find mistakes in one image."""
     remember: Callable[[Labelled, Settings], Any] | None = None
-    """What to keep of one image for `conclude`: small, picklable, no masks and no pixels; None is kept for nothing."""
+    """Return what `conclude` needs of one image: small, picklable, no masks and no pixels; None to keep nothing."""
     conclude: Callable[[Sequence[Any], SetFacts, Settings], Iterable[Finding]] | None = None
-    """Findings over the whole set, from what was remembered (without the Nones), in the order of the images."""
+    """Find mistakes in the whole set, from what was remembered (without the Nones), in the order of the images."""
     needs: Literal["labels", "image", "predicted"] = "labels"
-    """What it cannot do without: it is not asked about images that lack it."""
+    """What the family cannot do without: `check` passes over images that lack it."""
 
 
 ROOM: Room[Check] = Room("apiece.check", "CHECK", Check)

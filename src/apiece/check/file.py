@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -20,94 +19,73 @@ from apiece.measurements import measure
 
 __all__ = ["CHECK"]
 
-SLIP = 2.0
-"""Pixels by which a stated box may be off at each side: tools round, and count the last pixel in or out."""
-SHARE = 0.05
-"""Share of the mask's area, or of the box's side, by which what is stated may be off."""
-MANY = 20
-"""From so many contradictions on, if most instances of a split have one, they are one finding: the tool's own rule."""
-
-
-# ---------------------------------------------------------------- one image
+SLIP = 2.0  # pixels by which each side of a stated box may be off: tools round, and count the last pixel in or out
+SHARE = 0.05  # share of the mask's area, or of the box's side, by which a stated value may be off
+MANY = 20  # so many contradictions, if most instances of a split have one, are one finding: a habit of the tool
 
 
 def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     instances = labelled.instances
     if labelled.problem is not None:
-        kind, message = _image_problem(labelled)
-        yield Finding(kind, message, 1.0, labelled.place())
+        yield Finding(*_image_problem(labelled), 1.0, labelled.place())
     boxes = stated(instances, "bbox")
     for i in np.flatnonzero(instances.masks.area == 0).tolist():
-        # a box that says where the object was is the last trace of it, and is not thrown away
-        traced = boxes is not None and bool(boxes[i, 2:].min() > 0)
-        where = labelled.place(i, box=_xyxy(boxes[i]) if traced and boxes is not None else None)
-        message = f"{_name(labelled, i)}: the mask has no pixel" + (", though a box is stated" if traced else "")
-        yield Finding("empty_mask", message, 1.0, where, repair=None if traced else "drop")
-    yield from _duplicate_ids(labelled)
+        message = f"{labelled.name(i)}: the mask has no pixel"
+        # a stated box is the last trace of the object: such an instance stays
+        if boxes is not None and boxes[i, 2:].min() > 0:
+            where = labelled.place(i, box=_xyxy(boxes[i]))
+            yield Finding("empty_mask", f"{message}, though a box is stated", 1.0, where)
+        else:
+            yield Finding("empty_mask", message, 1.0, labelled.place(i), repair="drop")
+    if instances.ids is not None:
+        values, counts = np.unique(instances.ids, return_counts=True)
+        for value in values[counts > 1].tolist():
+            members = np.flatnonzero(instances.ids == value).tolist()
+            message = f"{len(members)} instances of this image have the id {value}"
+            yield Finding("duplicate_id", message, 1.0, labelled.place(*members))
 
 
 def _image_problem(labelled: Labelled) -> tuple[str, str]:
-    """(kind, what is wrong) of an image whose pixels could not be had."""
+    """Return (kind, message) for an image whose pixels could not be read."""
     path, drawn, problem = labelled.ref.path, labelled.instances.size, labelled.problem
     if not path.is_file():
         return "missing_image", f"there is no image {path}"
     try:
         size = image_size(path, page=labelled.ref.page)
     except ImageError:
-        return "unreadable_image", f"the image {problem}"
-    if size == drawn:  # the header is right, what follows is not
+        size = drawn
+    if size == drawn:  # the header is right, what follows it is not
         return "unreadable_image", f"the image {problem}"
     if size == drawn[::-1]:
         return "rotated_image", f"the image {problem}: the sides are exchanged"
     return "image_size", f"the image {problem}"
 
 
-def _duplicate_ids(labelled: Labelled) -> Iterator[Finding]:
-    ids = labelled.instances.ids
-    if ids is None:
-        return
-    values, counts = np.unique(ids, return_counts=True)
-    for value in values[counts > 1].tolist():
-        members = np.flatnonzero(ids == value).tolist()
-        message = f"id {value} is that of {len(members)} instances of this image"
-        yield Finding("duplicate_id", message, 1.0, labelled.place(*members))
-
-
 def _outside(labelled: Labelled) -> Iterator[Finding]:
-    """Stated boxes that reach beyond the image."""
+    """Find stated boxes that reach beyond the image."""
     said = stated(labelled.instances, "bbox")
     if said is None:
         return
     beyond = _beyond(_xyxy(said), labelled.instances.size)
     for i in np.flatnonzero(beyond > SLIP).tolist():
-        message = f"{_name(labelled, i)}: the stated box {_words(said[i])} reaches {beyond[i]:,.0f} pixels outside"
+        message = (
+            f"{labelled.name(i)}: the stated box {_words(said[i])} reaches {beyond[i]:,.0f} pixels outside the image"
+        )
         yield Finding("outside", message, 1.0, labelled.place(i))
 
 
 def _beyond(boxes: Float, size: tuple[int, int]) -> Float:
-    """(N,) Pixels by which boxes x0, y0, x1, y1 reach beyond the image."""
+    """Return (N,) pixels by which boxes x0, y0, x1, y1 reach beyond the image."""
     beyond = np.concatenate([-boxes[:, :2], boxes[:, 2:] - np.array(size[::-1])], axis=1)
     return np.asarray(beyond.max(1, initial=0.0))
 
 
-# ---------------------------------------------------------------- area and box against the mask
-
-
-@dataclass(frozen=True)
-class _Stated:
-    """What is remembered of one image."""
-
-    split: str
-    instances: int
-    findings: tuple[Finding, ...]
+_Stated = tuple[str, int, list[Finding]]  # of one image: split, number of instances, what contradicts the masks
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Stated:
-    return _Stated(
-        labelled.split,
-        len(labelled.instances),
-        (*_stated_areas(labelled), *_stated_boxes(labelled), *_outside(labelled)),
-    )
+    found = [*_stated_areas(labelled), *_stated_boxes(labelled), *_outside(labelled)]
+    return labelled.split, len(labelled.instances), found
 
 
 def _stated_areas(labelled: Labelled) -> Iterator[Finding]:
@@ -120,7 +98,7 @@ def _stated_areas(labelled: Labelled) -> Iterator[Finding]:
     off = np.abs(said[some] - area[some])
     for k in np.flatnonzero(off > np.maximum(perimeter / 2 + SLIP, SHARE * area[some])).tolist():
         i = int(some[k])
-        message = f"{_name(labelled, i)}: the area is stated as {said[i]:,.6g}, the mask has {area[i]:,} pixels"
+        message = f"{labelled.name(i)}: the stated area is {said[i]:,.6g}, the mask has {area[i]:,} pixels"
         yield Finding("stated_area", message, _sure(off[k], area[i]), labelled.place(i), repair="rewrite")
 
 
@@ -130,7 +108,7 @@ def _stated_boxes(labelled: Labelled) -> Iterator[Finding]:
     if said is None:
         return
     height, width = instances.size
-    # what lies outside the image is another finding; here it is cut off like the mask
+    # the part outside the image is another finding; here the box is cut like the mask
     corners = np.clip(_xyxy(said), 0, [width, height, width, height])
     boxes = instances.masks.boxes.astype(np.float64)
     side = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
@@ -138,14 +116,14 @@ def _stated_boxes(labelled: Labelled) -> Iterator[Finding]:
     own = own_boxes(instances.masks)
     wrong = (off > np.maximum(SLIP, SHARE * side)).any(1) & (instances.masks.area > 0)
     for i in np.flatnonzero(wrong).tolist():
-        message = f"{_name(labelled, i)}: the box is stated as {_words(said[i])}, that of the mask is {_words(own[i])}"
+        message = f"{labelled.name(i)}: the stated box is {_words(said[i])}, the box of the mask is {_words(own[i])}"
         around = np.concatenate([np.minimum(corners[i, :2], boxes[i, :2]), np.maximum(corners[i, 2:], boxes[i, 2:])])
         sure = _sure(float(off[i].max()), float(side[i].max()))
         yield Finding("stated_box", message, sure, labelled.place(i, box=around), repair="rewrite")
 
 
 def _sure(off: float, whole: float) -> float:
-    """Certain from half of the whole on."""
+    """Return 1 from half of the whole on, and 0.5 for no difference."""
     return min(1.0, 0.5 + off / whole)
 
 
@@ -160,46 +138,38 @@ def _words(box: Float) -> str:
     return f"{width:.5g} x {height:.5g} at ({x:.5g}, {y:.5g})"
 
 
-def _name(labelled: Labelled, i: int) -> str:
-    return labelled.instances.classes[labelled.instances.labels[i]]
-
-
-# ---------------------------------------------------------------- the whole set
-
-
 def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
     for split in facts.refs:
-        own = [s for s in seen if s.split == split]
+        total = sum(count for name, count, _ in seen if name == split)
+        found = [f for name, _, own in seen if name == split for f in own]
         for kind, what in (("stated_area", "area"), ("stated_box", "box")):
-            found = [f for s in own for f in s.findings if f.kind == kind]
-            total = sum(s.instances for s in own)
-            if len(found) >= MANY and 2 * len(found) > total:
-                message = f"{len(found):,} of {total:,} instances state another {what} than their masks have; "
-                yield Finding(kind, message + f"one: {found[0].message}", 1.0, Place(split), repair="rewrite")
+            some = [f for f in found if f.kind == kind]
+            if len(some) >= MANY and 2 * len(some) > total:
+                message = f"{len(some):,} of {total:,} instances state another {what} than that of their masks"
+                yield Finding(kind, f"{message}; one of them: {some[0].message}", 1.0, Place(split), repair="rewrite")
             else:
-                yield from found
-        yield from _all_outside(split, [f for s in own for f in s.findings if f.kind == "outside"], facts)
+                yield from some
+        yield from _all_outside(split, [f for f in found if f.kind == "outside"], facts)
         yield from _refused(split, facts)
         yield from _twice(split, facts)
     yield from _class_names(facts)
 
 
 def _all_outside(split: str, found: Sequence[Finding], facts: SetFacts) -> Iterator[Finding]:
-    """Boxes, and polygons as their file has them: what is outside is cut off the masks without a trace."""
+    """Yield boxes, and polygons as their file states them: the reader cuts masks at the border without a trace."""
     yield from found
-    told = {(f.place.index, f.place.instances[0]) for f in found}
+    boxed = {(f.place.index, f.place.instances[0]) for f in found}
     outside = getattr(facts.labels.get(split), "outside", None)
     if outside is None:
         return
     images, places, boxes = outside(SLIP)
     for image, place, box in zip(images.tolist(), places.tolist(), boxes, strict=True):
         ref = facts.refs[split][image]
-        if (image, place) in told or ref.size is None or image in facts.unread.get(split, {}):
+        if (image, place) in boxed or ref.size is None or image in facts.unread.get(split, {}):
             continue
         message = f"a polygon reaches {float(_beyond(box[None], ref.size)[0]):,.0f} pixels outside the image"
         within = np.clip(box, 0, np.tile(ref.size[::-1], 2))
-        where = Place(split, ref.name, image, (place,), tuple(within.tolist()))
-        yield Finding("outside", message, 1.0, where)
+        yield Finding("outside", message, 1.0, Place(split, ref.name, image, (place,), tuple(within.tolist())))
 
 
 def _refused(split: str, facts: SetFacts) -> Iterator[Finding]:
@@ -207,18 +177,17 @@ def _refused(split: str, facts: SetFacts) -> Iterator[Finding]:
         yield Finding("refused", f"{error.path.name}: {error.reason}", 1.0, Place(split))
     for index, error in facts.unread.get(split, {}).items():
         ref = facts.refs[split][index]
-        # a label file that does not say how large an image is cannot be read without it
+        # labels that do not state the size of their image cannot be read without the image
         kind = "refused" if ref.path.is_file() else "missing_image"
         yield Finding(kind, f"{error.path.name}: {error.reason}", 1.0, Place(split, ref.name, index))
 
 
 def _twice(split: str, facts: SetFacts) -> Iterator[Finding]:
-    refs = facts.refs[split]
     first: dict[str, int] = {}
-    for index, ref in enumerate(refs):
+    for index, ref in enumerate(facts.refs[split]):
         if first.setdefault(ref.name, index) != index:
             earlier = Place(split, ref.name, first[ref.name])
-            message = "the image is listed twice, each time with labels of its own"
+            message = "the labels list this image twice, each time with labels of its own"
             yield Finding("image_twice", message, 1.0, Place(split, ref.name, index), (earlier,))
 
 
@@ -229,47 +198,47 @@ def _class_names(facts: SetFacts) -> Iterator[Finding]:
     for name in facts.classes:
         spelled.setdefault(_spelling(name), []).append(name)
     for names in spelled.values():
+        message = None
         if len(names) > 1:
-            said = " and ".join(f"{name!r} ({', '.join(where[name])})" for name in names)
-            yield Finding("class_name", f"{said} are one name but for case or space", 1.0, Place(where[names[0]][0]))
+            found = " and ".join(f"{name!r} ({', '.join(where[name])})" for name in names)
+            message = f"{found} are one name but for case or space"
         elif names[0] != names[0].strip():
             message = f"the class {names[0]!r} begins or ends with a space"
+        if message is not None:
             yield Finding("class_name", message, 1.0, Place(where[names[0]][0]))
     for a, b in combinations(lists, 2):
-        yield from _different_classes(a, b, lists[a], lists[b])
+        parts = _different_classes(a, b, lists[a], lists[b])
+        if parts:
+            message = f"{a} and {b} have different classes; {'; '.join(parts)}"
+            yield Finding("class_sets", message, 1.0, Place(a), (Place(b),))
 
 
-def _different_classes(a: str, b: str, ours: tuple[str, ...], theirs: tuple[str, ...]) -> Iterator[Finding]:
-    if ours == theirs:
-        return
-    # names that differ by their spelling only have been told already
-    left = [
-        [n for n in one if _spelling(n) not in set(map(_spelling, other))]
-        for one, other in ((ours, theirs), (theirs, ours))
-    ]
-    parts = [f"only in {split}: {', '.join(names)}" for split, names in ((a, left[0]), (b, left[1])) if names]
-    if not parts and Counter(ours) == Counter(theirs):
+def _different_classes(a: str, b: str, ours: tuple[str, ...], theirs: tuple[str, ...]) -> list[str]:
+    """Return in words how two lists of classes differ, apart from spelling, which is another finding."""
+    parts = []
+    for split, one, other in ((a, ours, theirs), (b, theirs, ours)):
+        known = set(map(_spelling, other))
+        if names := [name for name in one if _spelling(name) not in known]:
+            parts.append(f"only in {split}: {', '.join(names)}")
+    if not parts and ours != theirs and Counter(ours) == Counter(theirs):
         parts = [f"the same names in another order: {', '.join(ours)} and {', '.join(theirs)}"]
-    if parts:
-        yield Finding(
-            "class_sets", f"{a} and {b} have different classes; {'; '.join(parts)}", 1.0, Place(a), (Place(b),)
-        )
+    return parts
 
 
 def _spelling(name: str) -> str:
-    """A name without what people spell differently: case, spaces, underscores, hyphens, forms of one letter."""
+    """Return a name without what people spell differently: case, spaces, underscores, hyphens, letter forms."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     return "".join(c for c in folded if not c.isspace() and c not in "_-") or folded
 
 
 CHECK = Check(
-    summary="Labels against their own file and their images: missing, refused, contradicting itself, under two names.",
-    kinds=(
+    "Labels against their own file and their images: missing, refused, contradicting itself, under two names.",
+    (
         Kind(
             "missing_image",
             "error",
-            "An image that the labels speak of is not there.",
-            "Put it back, say where images are (--images), or remove its labels.",
+            "An image that the labels name does not exist.",
+            "Put it back, say where the images are (`--images`), or remove its labels.",
         ),
         Kind(
             "unreadable_image",
@@ -280,8 +249,8 @@ CHECK = Check(
         Kind(
             "image_size",
             "error",
-            "An image has another size than its labels were drawn on.",
-            "Put the image back that was labelled, or scale the labels.",
+            "An image has another size than the one its labels were drawn on.",
+            "Put back the image that was labelled, or scale the labels.",
         ),
         Kind(
             "rotated_image",
@@ -292,14 +261,14 @@ CHECK = Check(
         Kind(
             "image_twice",
             "error",
-            "One image name is listed twice in a split.",
+            "The labels of a split list one image name twice.",
             "Join the two entries, or remove one.",
         ),
         Kind(
             "refused",
             "error",
             "An entry that the reader refuses: of an unknown class or image, outside, without mask, with another's id.",
-            "Correct the entry in the label file; it is left out of everything until then.",
+            "Correct the entry in the label file; every command leaves it out until then.",
         ),
         Kind(
             "class_name",
@@ -310,38 +279,38 @@ CHECK = Check(
         Kind(
             "class_sets",
             "error",
-            "Splits with different classes, or the same in another order.",
+            "Splits with different classes, or with the same classes in another order.",
             "Write the same list of classes in every split.",
         ),
         Kind(
             "stated_area",
             "error",
-            "A stated area that is off the mask's by more than its outline and a twentieth: COCO's sizes go by it.",
-            "Compute it from the mask; --fix does.",
+            "A stated area that differs from the mask's by more than its outline and a twentieth; COCO sizes by it.",
+            "Compute it from the mask; `--fix` does.",
         ),
         Kind(
             "stated_box",
             "error",
-            "A stated box whose side is off the mask's by more than 2 pixels and a twentieth.",
-            "Compute it from the mask, unless it is the mask that is wrong; --fix does.",
+            "A stated box with a side that differs from the mask's by more than 2 pixels and a twentieth.",
+            "Compute it from the mask, unless the mask is wrong; `--fix` does.",
         ),
         Kind(
             "outside",
             "error",
             "Coordinates more than 2 pixels outside the image.",
-            "See whether these labels are another image's, or of another scale; else cut them at the border.",
+            "See whether these labels belong to another image or scale; otherwise cut them at the border.",
         ),
         Kind(
             "empty_mask",
             "error",
             "An instance whose mask has no pixel.",
-            "Draw the mask, or delete the instance; --fix deletes it where nothing tells where it was.",
+            "Draw the mask, or delete the instance; `--fix` deletes it if nothing tells where it was.",
         ),
         Kind(
             "duplicate_id",
             "error",
-            "One id for several instances of an image.",
-            "Give each its own id, or join them where they are parts of one object.",
+            "Several instances of an image with one id.",
+            "Give each its own id, or join them if they are parts of one object.",
         ),
     ),
     look=_look,

@@ -15,7 +15,6 @@ from apiece.ops.image_hash import TURNS, Pairs, Print, near_pairs, print_of
 
 __all__ = ["CHECK"]
 
-
 _Seen = tuple[Place, Print]
 
 
@@ -25,22 +24,13 @@ def _remember(labelled: Labelled, settings: Settings) -> _Seen | None:
 
 @dataclass(frozen=True, eq=False)
 class _Groups:
-    """Images of the same pixels, taken as one, and which groups look alike.
+    """Images of the same pixels as one group, and which groups look alike."""
 
-    Attributes
-    ----------
-    places : every image, in order.
-    group : int64 (images,), group of each.
-    split : int64 (images,), split of each, in the order in which splits first occur.
-    first : int64 (groups, splits), the first image of each group in each split, or -1.
-    pairs : groups that look alike.
-    """
-
-    places: Sequence[Place]
-    group: Int
-    split: Int
-    first: Int
-    pairs: Pairs
+    places: Sequence[Place]  # every image, in order
+    group: Int  # (images,) group of each
+    split: Int  # (images,) split of each, in the order in which splits first occur
+    first: Int  # (groups, splits) the first image of each group in each split, or -1
+    pairs: Pairs  # groups that look alike
 
 
 def _conclude(remembered: Sequence[_Seen], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
@@ -64,14 +54,13 @@ def _group(remembered: Sequence[_Seen], splits: list[str], near: int) -> _Groups
 
 
 def _across(groups: _Groups) -> Iterator[Finding]:
-    """One finding for each image outside the first split that an earlier split has too."""
+    """Yield a finding for each image outside the first split that an earlier split has too."""
     pairs = groups.pairs
     both = np.concatenate([pairs.first, pairs.second]), np.concatenate([pairs.second, pairs.first])
     order = np.lexsort((-np.tile(pairs.likeness, 2), both[0]))
     mine, other = both[0][order], both[1][order]
     which = np.tile(np.arange(len(pairs.first)), 2)[order]
-    begin = np.searchsorted(mine, groups.group, "left")
-    end = np.searchsorted(mine, groups.group, "right")
+    begin, end = (np.searchsorted(mine, groups.group, side) for side in ("left", "right"))
     earlier = [(groups.first[:, :k] >= 0).any(axis=1) for k in range(groups.first.shape[1])]
     for i, (g, k) in enumerate(zip(groups.group.tolist(), groups.split.tolist(), strict=True)):
         near = slice(begin[i], end[i])
@@ -83,15 +72,10 @@ def _across(groups: _Groups) -> Iterator[Finding]:
         found = groups.first[alike, :k]
         others = tuple(groups.places[j] for j in found[found >= 0].tolist())
         likeness, how = (1.0, "the same pixels") if same else _how(pairs, int(which[near][leaking][0]))
-        place = groups.places[i]
-        also = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        yield Finding(
-            "leak",
-            f"{place.split} image {place.image} is {others[0].split} image {others[0].image} again{also}: {how}",
-            likeness,
-            place,
-            others,
-        )
+        place, twin = groups.places[i], others[0]
+        also = f" and of {len(others) - 1} more" if len(others) > 1 else ""
+        message = f"{place.split} image {place.image} is a copy of {twin.split} image {twin.image}{also}: {how}"
+        yield Finding("leak", message, likeness, place, others)
 
 
 def _how(pairs: Pairs, k: int) -> tuple[float, str]:
@@ -100,7 +84,7 @@ def _how(pairs: Pairs, k: int) -> tuple[float, str]:
 
 
 def _within(groups: _Groups) -> Iterator[Finding]:
-    """One finding for all images of a split that hang together."""
+    """Yield a finding for all images of a split that are connected by likeness."""
     pairs = groups.pairs
     for k in range(groups.first.shape[1]):
         here = groups.first[:, k] >= 0
@@ -114,16 +98,11 @@ def _within(groups: _Groups) -> Iterator[Finding]:
         np.minimum.at(weakest, part[pairs.first[both]], pairs.likeness[both])
         for members in np.split(images, np.flatnonzero(np.diff(cluster)) + 1):
             if len(members) > 1:
-                places = [groups.places[i] for i in members.tolist()]
+                first, *others = (groups.places[i] for i in members.tolist())
+                how = "the same pixels" if len(np.unique(groups.group[members])) == 1 else "near-duplicates"
+                message = f"{first.image} is in {first.split} {len(members)} times ({how}), also as {_names(others)}"
                 sure = float(weakest[part[groups.group[members[0]]]])
-                how = "the same pixels" if len(set(groups.group[members].tolist())) == 1 else "near-duplicates"
-                yield Finding(
-                    "repeated_image",
-                    f"{places[0].image} is in {places[0].split} {len(places)} times ({how}), as {_names(places[1:])}",
-                    sure,
-                    places[0],
-                    tuple(places[1:]),
-                )
+                yield Finding("repeated_image", message, sure, first, tuple(others))
 
 
 def _names(places: Sequence[Place]) -> str:
@@ -132,14 +111,14 @@ def _names(places: Sequence[Place]) -> str:
 
 
 CHECK = Check(
-    summary="Images that are in the set more than once, across splits or within one.",
-    kinds=(
+    "Images that are in the set more than once, across splits or within one.",
+    (
         Kind(
             "leak",
             "error",
-            "A validation or test image that an earlier split has too: the same pixels, or a near-duplicate (a hash of "
-            "64 bits that differs in up to near of them, confirmed by thumbnails; mirrored and turned ones too).",
-            "Take it out of one of the two splits; what is measured on it says nothing.",
+            "A validation or test image that an earlier split has too: the same pixels, or a near-duplicate (64-bit "
+            "hashes that differ in at most `--near` bits, default 6, and like thumbnails; also mirrored and turned).",
+            "Remove it from one of the two splits; what is measured on it says nothing.",
         ),
         Kind(
             "repeated_image",

@@ -1,4 +1,4 @@
-"""Shapes of all masks of an image at once, from their runs: hulls, holes closed, rims, what lies bare."""
+"""Shapes of all masks of an image at once, from their runs: hulls, filled holes, rims, ground that nothing covers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from apiece.ops.hull import hull_columns
 from apiece.ops.overlap import intersections
 
 
-def holes_in(crop: Bool) -> tuple[Int32, Int]:
-    """Holes of one mask drawn in its own box.
+def hole_sizes(crop: Bool) -> tuple[Int32, Int]:
+    """Return (the piece of mask or background that each pixel belongs to, each piece's pixels or 0 if it is no hole).
 
-    Returns
-    -------
-    part : int32 of the crop's shape: which piece of the mask or of the background each pixel belongs to.
-    pixels : int64, one for each piece: how large it is where it is a hole, 0 where it is not.
+    ``crop`` is one mask, drawn in its own bounding box.
     """
     ground = cv2.copyMakeBorder((~crop).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     _, part, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
@@ -29,56 +26,48 @@ def holes_in(crop: Bool) -> tuple[Int32, Int]:
     return part[1:-1, 1:-1], pixels
 
 
-def closed(masks: Masks) -> Masks:
-    """The masks with their holes filled."""
+def filled(masks: Masks) -> Masks:
+    """Return the masks with their holes filled."""
     some = np.flatnonzero(masks.holes)
     if not len(some):
         return masks
     crops, corners = masks[some].to_crops()
-    filled = []
-    for crop in crops:
-        part, pixels = holes_in(crop)
-        filled.append(crop | (pixels > 0)[part])
-    joined = Masks.concatenate([masks, Masks.from_crops(filled, corners, masks.size)])
+    whole = [crop | (pixels > 0)[part] for crop in crops for part, pixels in [hole_sizes(crop)]]
     chosen = np.arange(len(masks))
     chosen[some] = len(masks) + np.arange(len(some))
-    return joined[chosen]
+    return Masks.concatenate([masks, Masks.from_crops(whole, corners, masks.size)])[chosen]
 
 
 def bridged(masks: Masks) -> Masks:
-    """Each mask with the line along the image border between the outermost places where it meets that border.
+    """Return each mask with a line along the image border between the outermost places where it meets that border.
 
-    An object that the border cuts goes on beyond it, so that a ring which is cut open there is closed by the line.
+    An object that the border cuts continues beyond it, so the line closes a ring that is cut open there.
     """
-    height, width = masks.size
-    owner = owners(masks.offsets)
-    more: list[tuple[Int, Int, Int, Int]] = []
-    for side in (0, width - 1):
-        at = np.flatnonzero(masks.x == side)
+    (height, width), owner = masks.size, owners(masks.offsets)
+    boxes, groups = [], [np.arange(len(masks))]
+    for axis, edge, meets, low, high in (
+        (0, 0, masks.x == 0, masks.y0, masks.y1),
+        (0, width - 1, masks.x == width - 1, masks.y0, masks.y1),
+        (1, 0, masks.y0 == 0, masks.x, masks.x + 1),
+        (1, height - 1, masks.y1 == height, masks.x, masks.x + 1),
+    ):
+        at = np.flatnonzero(meets)
         who, first = np.unique(owner[at], return_index=True)
         if len(who):
-            top, bottom = np.minimum.reduceat(masks.y0[at], first), np.maximum.reduceat(masks.y1[at], first)
-            more.append((who, np.full(len(who), side), top.astype(np.int64), bottom.astype(np.int64)))
-    for on_side, row in ((masks.y0 == 0, 0), (masks.y1 == height, height - 1)):
-        at = np.flatnonzero(on_side)
-        who, first = np.unique(owner[at], return_index=True)
-        if len(who):
-            left, right = np.minimum.reduceat(masks.x[at], first), np.maximum.reduceat(masks.x[at], first)
-            count = (right - left + 1).astype(np.int64)
-            rows = np.full(int(count.sum()), row)
-            more.append((np.repeat(who, count), expand(left, count), rows, rows + 1))
-    if not more:
+            box = np.full((len(who), 4), edge)
+            box[:, axis + 2] += 1
+            box[:, 1 - axis] = np.minimum.reduceat(low[at], first)
+            box[:, 3 - axis] = np.maximum.reduceat(high[at], first)
+            boxes.append(box)
+            groups.append(who)
+    if not boxes:
         return masks
-    who, x, y0, y1 = (np.concatenate(columns) for columns in zip(*more, strict=True))
-    order = np.lexsort((y0, x, who))
-    # lines of one mask may cross in a corner: each run is a mask of its own until they are merged
-    lines = Masks(masks.size, x[order], y0[order], y1[order], np.arange(len(order) + 1))
-    groups = np.concatenate([np.arange(len(masks)), who[order]])
-    return Masks.concatenate([masks, lines]).merge(groups, len(masks))
+    lines = Masks.from_boxes(np.concatenate(boxes), masks.size)
+    return Masks.concatenate([masks, lines]).merge(np.concatenate(groups), len(masks))
 
 
 def hulls(masks: Masks) -> Masks:
-    """The convex hull of the pixel centres of each mask, all its parts together; what is too thin for one has none."""
+    """Return the convex hull of each mask's pixel centres, all parts together; empty for a mask too thin for one."""
     count = len(masks)
     chain, x, y = hull_columns(masks)
     upper = chain < count
@@ -92,25 +81,21 @@ def hulls(masks: Masks) -> Masks:
 
 
 def bare_pixels(hull: Masks, cover: Masks) -> Int:
-    """Pixels of each hull that no instance covers: hollows that nothing lies in. ``cover`` is one mask."""
+    """Return how many pixels of each hull no instance covers; ``cover`` is one mask."""
     return hull.area - intersections(hull, cover).toarray()[:, 0]
 
 
-def grown(masks: Masks) -> Masks:
-    """Each mask and the pixels that share a side with it."""
+def dilated(masks: Masks) -> Masks:
+    """Return each mask with the pixels that share a side with it."""
     moved = [masks, *(masks.shift(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))]
     return Masks.concatenate(moved).merge(np.tile(np.arange(len(masks)), 5), len(masks))
 
 
-def crossings(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, Int]:
-    """For each of some runs of ``masks`` the nearest pixel of other runs.
+def nearest_pixels(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, Int]:
+    """For each run in ``first`` return (its pixel x, y; the nearest pixel of the runs in ``second``; that run).
 
-    Compares every run with every other, in pieces; exact, and no pixel is looked at.
-
-    Returns
-    -------
-    begin, end : int64 (len(first), 2): a pixel x, y of the run, and the nearest one to it of the others.
-    run : which of the runs that is.
+    Compares every run with every other, in chunks, without drawing a mask. ``first`` and ``second`` are positions of
+    runs in ``masks``.
     """
     x, y0, y1 = (a.astype(np.int64) for a in (masks.x, masks.y0, masks.y1))
     run = np.zeros(len(first), np.int64)
@@ -128,7 +113,7 @@ def crossings(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, Int]:
 
 
 def bare_on_lines(cover: Masks, begin: Int, end: Int) -> tuple[Int, Int]:
-    """(pixels strictly between the ends of each straight line, how many of them no instance covers).
+    """Return (pixels strictly between the ends of each straight line, how many of them no instance covers).
 
     ``begin`` and ``end`` are (N, 2) pixels x, y; ``cover`` is one mask.
     """
@@ -142,7 +127,7 @@ def bare_on_lines(cover: Masks, begin: Int, end: Int) -> tuple[Int, Int]:
 
 
 def _inside(cover: Masks, x: Int, y: Int) -> Bool:
-    """Whether each pixel lies in the one mask."""
+    """Return whether each pixel lies in the one mask."""
     if not len(cover.x):
         return np.zeros(len(x), bool)
     keys = Keys(*cover.size)

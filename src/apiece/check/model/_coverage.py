@@ -1,32 +1,25 @@
-"""What the labels and the predictions of an image say of each other, kept small: sizes, overlaps, scores."""
+"""How the labels and the predictions of an image relate, kept small: sizes, overlaps, scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from apiece._arrays import Bool, Float, Float32, Int
-from apiece.check.contract import Labelled, Place
-from apiece.core.instances import Instances
+from apiece.check.contract import Labelled, Place, Settings
 from apiece.core.masks import Masks
 from apiece.ops import nms
 from apiece.ops.overlap import intersections
 from apiece.ops.perimeter import crofton
 
-_TRACE = 0.1
-"""Share of the smaller mask from which an overlap is kept."""
-_CROWD = 0.5
-"""Share of a prediction in a crowd from which it says nothing: the objects there were not labelled one by one."""
-_FREE = 0.45
-"""Most of a prediction's pixels under labels if it speaks of an object that has none."""
-_SAME = 0.3
-"""IoU from which two predictions off the labels are of the same object, whatever their classes."""
-_SHARE = 0.5
-"""Share of the smaller of two predictions of a class from which they contradict each other."""
+_TRACE = 0.1  # share of the smaller mask from which an overlap is kept
+_CROWD = 0.5  # share of a prediction in a crowd from which it is ignored: the objects there were not labelled singly
+_FREE = 0.45  # largest share of a prediction's pixels under labels if it is of an object without a label
+_SAME = 0.3  # IoU from which two predictions off the labels are of the same object, whatever their classes
+_SHARE = 0.5  # share of the smaller of two predictions of a class from which they contradict each other
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +54,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Coverage:
-    """What is kept of an image; ``label`` and ``predicted`` index into its two sides."""
+    """What the check remembers of an image; ``label`` and ``predicted`` index into its two sides."""
 
     place: Place
     labels: Side
@@ -69,11 +62,11 @@ class Coverage:
     label: Int
     predicted: Int
     shared: Float
-    """Pixels that the two share; pairs that share less than a tenth of the smaller are left out."""
+    """Pixels that the two share; without pairs that share less than a tenth of the smaller."""
 
 
-def coverage_of(labelled: Labelled) -> Coverage | None:
-    """The coverage of an image; None where predictions are of another size than the labels."""
+def coverage_of(labelled: Labelled, settings: Settings) -> Coverage | None:
+    """Return the coverage of an image; None if the predictions have another size than the labels."""
     found, instances = labelled.predicted, labelled.instances
     if found is None or found.size != instances.size:
         return None
@@ -84,23 +77,18 @@ def coverage_of(labelled: Labelled) -> Coverage | None:
     rows = np.flatnonzero((label >= 0) & (found.masks.area > 0) & (crowds < _CROWD))
     rows = rows[np.argsort(-score[rows], kind="stable")]
     predictions = _predictions(found.masks[rows], rows, label[rows], score[rows], instances.masks)
-    own = np.flatnonzero(~instances.crowd & (instances.masks.area > 0))
-    labels = _labels(instances[own], own, found.masks)
-    pairs = intersections(instances.masks[own], found.masks[rows]).tocoo()
+    at = np.flatnonzero(~instances.crowd & (instances.masks.area > 0))
+    own, yes = instances[at], np.ones(len(at), bool)
+    area, seen = own.masks.area.astype(np.float64), _share(own.masks, found.masks)
+    labels = Side(at, own.labels, area, crofton(own.masks), own.boxes, seen, np.ones(len(at)), yes, yes)
+    pairs = intersections(own.masks, found.masks[rows]).tocoo()
     some = pairs.data >= _TRACE * np.minimum(labels.area[pairs.row], predictions.area[pairs.col])
     row, column = pairs.row[some].astype(np.int64), pairs.col[some].astype(np.int64)
     return Coverage(labelled.place(), labels, predictions, row, column, pairs.data[some].astype(np.float64))
 
 
-def _labels(own: Instances, rows: Int, found: Masks) -> Side:
-    yes = np.ones(len(own), bool)
-    seen = _share(own.masks, found)
-    area = own.masks.area.astype(np.float64)
-    return Side(rows, own.labels, area, crofton(own.masks), own.boxes, seen, np.ones(len(own)), yes, yes)
-
-
 def _predictions(masks: Masks, rows: Int, label: Int, score: Float, labels: Masks) -> Side:
-    """``masks`` are ordered by descending score."""
+    """Return the side of predictions, which are ordered by descending score."""
     area = masks.area.astype(np.float64)
     seen = _share(masks, labels)
     pairs = intersections(masks, masks).tocoo()
@@ -115,7 +103,7 @@ def _predictions(masks: Masks, rows: Int, label: Int, score: Float, labels: Mask
 
 
 def _share(masks: Masks, others: Masks) -> Float:
-    """Share of each mask's pixels that any of the others covers; 0 for an empty mask."""
+    """Return the share of each mask's pixels that any of the others covers; 0 for an empty mask."""
     if not len(others):
         return np.zeros(len(masks))
     under = np.asarray(intersections(masks, others.union()).sum(axis=1), np.float64).reshape(-1)
@@ -129,7 +117,7 @@ class Whole:
     Attributes
     ----------
     images : the images.
-    label_image, predicted_image : int64, which of them each label and each prediction is of.
+    label_image, predicted_image : int64, the image of each label and of each prediction.
     """
 
     images: Sequence[Coverage]
@@ -143,17 +131,17 @@ class Whole:
 
     @cached_property
     def iou(self) -> Float:
-        """Mask IoU of each pair."""
+        """The mask IoU of each pair."""
         union = self.labels.area[self.label] + self.predictions.area[self.predicted] - self.shared
         return self.shared / union
 
     @cached_property
     def same(self) -> Bool:
-        """Whether the two of each pair are of one class."""
+        """Whether the label and the prediction of each pair have one class."""
         return np.asarray(self.labels.label[self.label] == self.predictions.label[self.predicted])
 
     def place(self, labels: Sequence[int], box: Float32 | None = None, image: int | None = None) -> Place:
-        """Where these labels are, or where ``box`` is on an image."""
+        """Return the place of these labels, or of ``box`` on an image."""
         where = self.images[int(self.label_image[labels[0]]) if image is None else image].place
         if box is None:
             boxes = self.labels.box[list(labels)]
@@ -162,22 +150,21 @@ class Whole:
         return Place(where.split, where.image, where.index, rows, tuple(float(v) for v in box))
 
     def rows(self, predicted: Sequence[int]) -> tuple[int, ...]:
-        """Positions of predictions among those of their image."""
+        """Return the positions of predictions among those of their image."""
         return tuple(self.predictions.row[list(predicted)].tolist())
 
 
 def join(images: Sequence[Coverage]) -> Whole:
-    """All images in one."""
-    labels, predictions = ([getattr(c, side) for c in images] for side in ("labels", "predictions"))
-    before_l, before_p = (np.cumsum([0, *map(len, side)])[:-1] for side in (labels, predictions))
-    pairs = [(c.label + a, c.predicted + b, c.shared) for c, a, b in zip(images, before_l, before_p, strict=True)]
+    """Join all images into one."""
+    labels, predictions = (_stack([getattr(c, name) for c in images]) for name in ("labels", "predictions"))
+    counts = np.array([(len(c.labels), len(c.predictions)) for c in images])
+    image, before = np.arange(len(images)), np.cumsum(counts, axis=0) - counts
+    pairs = [(c.label + a, c.predicted + b, c.shared) for c, (a, b) in zip(images, before, strict=True)]
     label, predicted, shared = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    of = [np.repeat(np.arange(len(images)), [len(s) for s in side]) for side in (labels, predictions)]
-    return Whole(images, _stack(labels), _stack(predictions), of[0], of[1], label, predicted, shared)
+    label_image, predicted_image = (np.repeat(image, n) for n in counts.T)
+    return Whole(images, labels, predictions, label_image, predicted_image, label, predicted, shared)
 
 
 def _stack(sides: Sequence[Side]) -> Side:
-    columns: dict[str, Any] = {
-        name: np.concatenate([getattr(s, name) for s in sides]) for name in Side.__dataclass_fields__
-    }
+    columns = {name: np.concatenate([getattr(s, name) for s in sides]) for name in Side.__dataclass_fields__}
     return Side(**columns)

@@ -1,4 +1,4 @@
-"""What predictions are worth beside these labels: how often a score is right, and which classes a model mixes up."""
+"""What scores mean beside these labels: how often a score is right, and which classes a model mixes up."""
 
 from __future__ import annotations
 
@@ -11,27 +11,23 @@ from scipy.optimize import isotonic_regression
 from apiece._arrays import Bool, Float, Int
 from apiece.check.model._coverage import Whole
 
-MATCH = 0.5
-"""IoU from which a prediction and a label are of the same object."""
-ENOUGH = 20
-"""Predictions that agree, or pairs of outlines, from which a class or a set is judged by its own."""
+MATCH = 0.5  # IoU from which a prediction and a label are of the same object
+ENOUGH = 20  # predictions that agree, or pairs of outlines, from which a class or a set is judged by itself
 
 
 @dataclass(frozen=True, eq=False)
 class Trust:
-    """What the predictions are worth.
+    """How far to trust the predictions.
 
     Attributes
     ----------
-    agrees : int64 (predictions,), the pair by which each agrees with a label, or -1.
     chance : float64 (predictions,), how often predictions of this score and class are right.
     confident : bool (predictions,).
-    named : float64 (predictions,), how often a label that a prediction of this score and class lies on has its class.
-    mixed : float64 (classes, classes), of labels under confident predictions of another class (columns), the share of
-        each class (rows).
+    named : float64 (predictions,), how often the label under a prediction of this score and class has its class.
+    mixed : float64 (classes, classes), the share of each class (rows) among the labels under confident predictions of
+        another class (columns).
     """
 
-    agrees: Int
     chance: Float
     confident: Bool
     named: Float
@@ -39,18 +35,15 @@ class Trust:
 
 
 def trust_of(whole: Whole, classes: int) -> Trust:
-    """What the predictions of a whole set are worth, judged by the labels, most of which are right."""
+    """Judge the predictions of a whole set by the labels, most of which are right."""
     found = whole.predictions
     good = np.flatnonzero(whole.same & (whole.iou >= MATCH))
-    # the best-scored prediction agrees with the label; the others of its class there are neither right nor wrong
+    # the prediction of the best score is right; the others of its class on the same label are neither right nor wrong
     good = good[np.lexsort((-whole.iou[good], -found.score[whole.predicted[good]], whole.label[good]))]
     first = good[np.append(True, np.diff(whole.label[good]) != 0)[: len(good)]]
-    agrees = np.full(len(found), -1, np.int64)
-    agrees[whole.predicted[first]] = first
-    counted = np.ones(len(found), bool)
+    right, counted = np.zeros(len(found), bool), np.ones(len(found), bool)
     counted[whole.predicted[good]] = False
-    counted[whole.predicted[first]] = True
-    right = agrees >= 0
+    right[whole.predicted[first]] = counted[whole.predicted[first]] = True
     lowest, chance = np.zeros(len(found)), np.zeros(len(found))
     for k, own in _own_or_all(found.label, right, classes):
         rows = np.flatnonzero(own & counted)
@@ -61,11 +54,11 @@ def trust_of(whole: Whole, classes: int) -> Trust:
             labels = len(whole.labels) if k is None else int((whole.labels.label == k).sum())
             lowest[own] = level[_best_f1(right[rows], start, labels)]
     confident = found.score >= lowest
-    return Trust(agrees, chance, confident, *_named(whole, confident, classes))
+    return Trust(chance, confident, *_named(whole, confident, classes))
 
 
 def _own_or_all(label: Int, right: Bool, classes: int) -> Iterator[tuple[int | None, Bool]]:
-    """All predictions, then those of each class of which enough are right to be judged by its own."""
+    """Yield all predictions, then those of each class with enough right ones to be judged by itself."""
     yield None, np.ones(len(label), bool)
     for k in range(classes):
         if (right & (label == k)).sum() >= ENOUGH:
@@ -73,12 +66,12 @@ def _own_or_all(label: Int, right: Bool, classes: int) -> Iterator[tuple[int | N
 
 
 def _curve(score: Float, right: Bool) -> tuple[Float, Int, Float]:
-    """How often predictions of a score are right, which never falls as scores rise; ``score`` ascending.
+    """Return (the scores that occur, where each begins, how often it is right, never falling as scores rise).
 
-    Returns the scores that occur, where each begins, and its share.
+    ``score`` is ascending.
     """
     level, start = np.unique(score, return_index=True)
-    # predictions of equal score have one chance; one that was wrong at the very top keeps it from certainty
+    # predictions of equal score have one chance; a wrong one, added at the very top, keeps it from certainty
     weights = np.diff(np.append(start, len(score))).astype(np.float64)
     weights[-1] += 1
     mean = np.add.reduceat(right.astype(np.float64), start) / weights
@@ -86,7 +79,7 @@ def _curve(score: Float, right: Bool) -> tuple[Float, Int, Float]:
 
 
 def _named(whole: Whole, confident: Bool, classes: int) -> tuple[Float, Float]:
-    """How well predictions tell the class of what they lie on: `Trust.named` and `Trust.mixed`."""
+    """Return how well predictions tell the class of the label under them: `Trust.named` and `Trust.mixed`."""
     found = whole.predictions
     good = np.flatnonzero(whole.iou >= MATCH)
     pairs = best_of_each(whole.predicted[good], whole.iou[good], good)
@@ -99,7 +92,7 @@ def _named(whole: Whole, confident: Bool, classes: int) -> tuple[Float, Float]:
             level, _, curve = _curve(found.score[p[own]], right[own])
             rows = slice(None) if k is None else found.label == k
             named[rows] = np.interp(found.score[rows], level, curve)
-    # one of each kind keeps what never happened from being impossible
+    # one case of each kind is added, so that nothing is impossible because it never happened
     mixed = np.ones((classes, classes)) - np.eye(classes)
     wrong = ~right & confident[p]
     np.add.at(mixed, (whole.labels.label[whole.label[pairs[wrong]]], found.label[p[wrong]]), 1)
@@ -107,13 +100,13 @@ def _named(whole: Whole, confident: Bool, classes: int) -> tuple[Float, Float]:
 
 
 def _best_f1(right: Bool, start: Int, labels: int) -> int:
-    """Which level of score gives the best F1; ``right`` by ascending score, ``start`` where each level begins."""
+    """Return the level of score with the best F1; ``right`` by ascending score, ``start`` where each level begins."""
     hits = np.cumsum(right[::-1])[::-1][start]
     taken = len(right) - start
     return int(np.argmax(2 * hits / (taken + labels)))
 
 
 def best_of_each(owner: Int, value: Float, rows: Int) -> Int:
-    """Of each owner's rows the one of highest value."""
+    """Return the row of highest value of each owner."""
     order = np.lexsort((-value, owner))
     return rows[order[np.append(True, np.diff(owner[order]) != 0)[: len(order)]]]

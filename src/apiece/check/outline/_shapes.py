@@ -10,41 +10,38 @@ import numpy as np
 from apiece._arrays import Array, Float, Float32, Int, Int32
 from apiece.core.masks import Masks
 
-REACH = 6
-"""Pixels to either side of an outline that are looked at."""
-OFFSETS = np.arange(-REACH, REACH + 1)
-"""Where edges are looked for, in pixels from the outline, outwards positive."""
-POINTS = 64
-"""Most points of an outline."""
-BLUR = 1.0
-"""Standard deviation in pixels of the blur before gradients are taken."""
-SIDES = 8
-"""Most corners of an outline that may be a coarse polygon."""
-CORNER = 1.0
-"""Most distance in pixels between an outline and the polygon that stands for it."""
-_MOST = 1 << 14
-"""Rows and columns that are mapped at once: OpenCV takes at most 32,767, of the image too."""
+REACH = 6  # pixels to either side of an outline that are examined
+OFFSETS = np.arange(-REACH, REACH + 1)  # where edges are looked for, in pixels from the outline, outwards positive
+POINTS = 64  # most points of an outline
+BLUR = 1.0  # standard deviation in pixels of the blur before gradients are taken
+SIDES = 8  # most corners of an outline that may be a coarse polygon
+CORNER = 1.0  # largest distance in pixels between an outline and the polygon that stands for it
+_MOST = 1 << 14  # rows and columns that are mapped at once: OpenCV takes at most 32,767, of the image too
 
 
 @dataclass(frozen=True)
 class Outlines:
-    """Points along the outlines of some masks, those of one mask after those of another."""
+    """Points along the outlines of some masks, mask after mask.
+
+    Attributes
+    ----------
+    owner : int64 (P,), the mask of each point, ascending.
+    point : float32 (P, 2), x, y on the edge of the outermost pixels.
+    normal : float32 (P, 2), unit vectors that point out of the mask.
+    arc : float32 (P,), 4 u (1 - u) times the length of the polygon side at this point, u from 0 to 1 along the side; a
+        round object bulges beyond a coarse polygon by a multiple of it.
+    corners : int64 (masks,), corners of the polygon that stands for the outline.
+    """
 
     owner: Int
-    """int64 (P,): the mask, ascending."""
     point: Float32
-    """float32 (P, 2): x, y on the edge of the outermost pixels."""
     normal: Float32
-    """float32 (P, 2): unit vectors that point out of the mask."""
     arc: Float32
-    """float32 (P,): 4 u (1 - u) times the side's length, u from 0 to 1 along the side of the polygon that stands for
-    the outline; a multiple of it is how far a round object bulges beyond a coarse polygon."""
     corners: Int
-    """int64 (masks,): corners of that polygon."""
 
 
 def outlines(masks: Masks) -> Outlines:
-    """Points on the outer outline of the largest part of each mask; points at the image border are left out."""
+    """Return points on the outer outline of each mask's largest part, without those at the image border."""
     crops, corners = masks.to_crops()
     owner, point, normal, arc = [], [], [], []
     count = np.zeros(len(masks), np.int64)
@@ -79,7 +76,7 @@ def outlines(masks: Masks) -> Outlines:
 
 
 def _normals(ring: Int32, places: Int) -> Float:
-    """Outward unit normals, from the chord between the points some way before and after."""
+    """Return outward unit normals, from the chord between the points some way before and after."""
     step = int(np.clip(len(ring) // 16, 2, 5))
     along = (ring[(places + step) % len(ring)] - ring[places - step]).astype(np.float64)
     turned = np.stack([along[:, 1], -along[:, 0]], 1)
@@ -91,7 +88,7 @@ def _normals(ring: Int32, places: Int) -> Float:
 
 
 def _arcs(ring: Int32, places: Int) -> tuple[Float, int]:
-    """`Outlines.arc` at these places, and the number of corners; zeros where there are more than `SIDES`."""
+    """Return (`Outlines.arc` at these places, number of corners); zeros where there are more than `SIDES`."""
     corners = cv2.approxPolyDP(ring, CORNER, True).reshape(-1, 2)
     if not 3 <= len(corners) <= SIDES:
         return np.zeros(len(places)), len(corners)
@@ -108,10 +105,10 @@ def _arcs(ring: Int32, places: Int) -> tuple[Float, int]:
 
 
 def edges(pixels: Array, found: Outlines) -> Float:
-    """Edge strength at each point and each of `OFFSETS` along its normal: float64 (P, 13), 0 to 1.
+    """Return the edge strength at each point and each of `OFFSETS` along its normal: float64 (P, 13), 0 to 1.
 
-    The derivative along the normal, in the channel where the gradient is steepest, over the steepest one at that point;
-    where there is no edge at all, noise is not blown up to one.
+    It is the derivative along the normal, in the channel of the steepest gradient, over the steepest one at that point.
+    The image's noise is added below, so that noise alone is no edge.
     """
     gx, gy = _gradient(pixels)
     noise = float(np.median(np.hypot(gx[::2, ::2], gy[::2, ::2]))) + 1e-6
@@ -133,7 +130,7 @@ def edges(pixels: Array, found: Outlines) -> Float:
 
 
 def _gradient(pixels: Array) -> tuple[Float32, Float32]:
-    """x and y derivative of the blurred image, of each pixel's steepest channel: float32 (height, width)."""
+    """Return the x and y derivative of the blurred image in each pixel's steepest channel: float32 (height, width)."""
     best: tuple[Float32, Float32] | None = None
     for c in range(pixels.shape[2]):
         channel = cv2.GaussianBlur(np.ascontiguousarray(pixels[:, :, c], np.float32), (0, 0), BLUR)

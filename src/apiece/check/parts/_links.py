@@ -1,4 +1,4 @@
-"""Parts of a mask, each linked to a larger one near it: do the two hang together under what lies over them?"""
+"""Parts of a mask, each linked to a larger one near it: do the two belong together under what lies on top of them?"""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
-from apiece.check._kit.shapes import bare_on_lines, crossings
+from apiece.check._kit.shapes import bare_on_lines, nearest_pixels
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.ops.parts import parts_of
 
-MOST = 32
-"""Largest parts of a mask that are looked at."""
-LINES = (12, 24)
-"""Places in a part, and in the larger ones, between which lines are looked along."""
-CLOSED = 0.1
-"""Share of these lines that meet no open ground from which the parts hang together under what lies over them."""
-NEAR = 5.0
-"""Most pixels between two parts of a mask that was torn."""
+MOST = 32  # largest parts of a mask that are examined
+LINES = (12, 24)  # places in a part, and in the larger ones, between which lines are drawn
+CLOSED = 0.1  # share of these lines without open ground from which the parts belong together under what covers them
+NEAR = 5.0  # largest gap in pixels between two parts of a torn mask
+# least length of the open slit between torn parts, in pixels and in diameters of the smaller part: parts that another
+# object separates come as near as that at a corner only
 SLIT = (7.0, 0.5)
-"""Least length of the open slit between torn parts, in pixels and in diameters of the smaller one: what another object
-parts comes as near as that at a corner only."""
 
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """Of masks of several parts: each part but its mask's largest, and the larger part nearest to it."""
+    """In masks of several parts: each part but its mask's largest, and the larger part nearest to it.
+
+    Attributes
+    ----------
+    pieces : every part as a mask of its own.
+    owner : position in the image's instances of the mask that each piece belongs to.
+    part : the parts, as positions in ``pieces``; mask after mask, the larger parts of each first.
+    other : the larger part nearest to each.
+    gap : distance in pixels of the two parts' nearest pixels.
+    hidden : whether they may be one object that continues under others.
+    joined : whether they may be one object at all: under others, or beyond the image's border.
+    """
 
     pieces: Masks
-    """Every part as a mask of its own."""
     owner: Int
-    """Position in the image's instances of the mask that each piece belongs to."""
     part: Int
-    """The parts, as positions in `pieces`: mask after mask, each one's larger parts first."""
     other: Int
-    """The larger part nearest to each."""
     gap: Float
-    """Distance in pixels of the two parts' nearest pixels."""
     hidden: Bool
-    """Whether they may be one object that goes on under others."""
     joined: Bool
-    """Whether they may be one object at all: under others, or beyond the image's border."""
 
 
 def diameter(area: Int | int) -> Float:
-    """Of the disc of the same area."""
+    """Return the diameter of the disc of the same area."""
     return np.sqrt(np.asarray(area) * (4 / np.pi))
 
 
 def linked(instances: Instances, dust: int) -> Links | None:
-    """The links of all masks that have several parts of more than ``dust`` pixels; None if there are none."""
+    """Return the links of all masks with several parts of more than ``dust`` pixels; None if there are none."""
     some = np.flatnonzero((instances.masks.parts > 1) & ~instances.crowd)
     if not len(some):
         return None
@@ -69,7 +69,7 @@ def linked(instances: Instances, dust: int) -> Links | None:
     box = pieces.boxes
     edge = (box[:, :2] == 0).any(1) | (box[:, 2] == width) | (box[:, 3] == height)
     outside = edge[part] & edge[other] & (gap <= diameter(pieces.area[other]))
-    # whatever else lies there, an open slit between two parts is where something was erased
+    # an open slit between two parts shows that somebody erased something, whatever else lies there
     torn = np.zeros(len(part), bool)
     for k in np.flatnonzero((hidden | outside) & (gap <= NEAR)).tolist():
         long = max(SLIT[0], SLIT[1] * float(diameter(pieces.area[part[k]])))
@@ -78,25 +78,25 @@ def linked(instances: Instances, dust: int) -> Links | None:
 
 
 def _nearest(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, Int, Float, Bool]:
-    """Each part, the larger one nearest to it, their distance, and whether others lie between."""
+    """Return (each part, the larger one nearest to it, their distance, whether others lie between)."""
     part, other, lines = [], [], []
     order = real[np.lexsort((-pieces.area[real], owner[real]))]
-    begins = np.flatnonzero(np.diff(owner[order], prepend=-1))
-    for a, b in zip(begins.tolist(), [*begins[1:].tolist(), len(order)], strict=True):
-        chosen = order[a : min(b, a + MOST)].tolist()
+    for own in np.split(order, np.flatnonzero(np.diff(owner[order])) + 1):
+        chosen = own[:MOST].tolist()
         runs = [np.arange(pieces.offsets[p], pieces.offsets[p + 1]) for p in chosen]
         for k in range(1, len(chosen)):
-            begin, end, run = crossings(pieces, runs[k], np.concatenate(runs[:k]))
+            larger = np.concatenate(runs[:k])
+            begin, end, run = nearest_pixels(pieces, runs[k], larger)
             least = int(((end - begin) ** 2).sum(1).argmin())
             part.append(chosen[k])
             other.append(int(np.searchsorted(pieces.offsets, run[least], "right")) - 1)
             nearest = np.concatenate([begin[least], end[least]])[None]
-            lines.append(np.concatenate([nearest, _across(pieces, runs[k], np.concatenate(runs[:k]))]))
+            lines.append(np.concatenate([nearest, _across(pieces, runs[k], larger)]))
     flat = np.concatenate(lines)
     between, bare = bare_on_lines(cover, flat[:, :2], flat[:, 2:])
     first = np.cumsum([0, *(len(some) for some in lines[:-1])])
     gap = np.hypot(*(flat[first, 2:] - flat[first, :2]).T)
-    # labels leave a pixel free on either side of what lies over an object at times
+    # labels often leave a pixel free on either side of what lies on top of an object
     over = (bare[first] <= 2) & (between[first] - bare[first] > bare[first])
     closed = np.add.reduceat((bare == 0).astype(np.float64), first)
     hidden = (bare[first] == 0) | over | (closed >= CLOSED * np.array([len(some) for some in lines]))
@@ -104,7 +104,7 @@ def _nearest(pieces: Masks, owner: Int, real: Int, cover: Masks) -> tuple[Int, I
 
 
 def _across(pieces: Masks, small: Int, large: Int) -> Int:
-    """Lines from places all over one part to places all over others: pixels x, y at both ends."""
+    """Return lines from places all over one part to places all over others: pixels x, y at both ends."""
     few, many = (runs[np.linspace(0, len(runs) - 1, min(len(runs), n)).astype(np.int64)] for runs, n in (
         (small, LINES[0]), (large, LINES[1])
     ))  # fmt: skip
@@ -113,7 +113,7 @@ def _across(pieces: Masks, small: Int, large: Int) -> Int:
 
 
 def _slit(one: Masks, two: Masks, gap: float, cover: Masks) -> float:
-    """Pixels along the open ground where two parts, ``gap`` apart at the nearest, face each other as near as that."""
+    """Return the length in pixels of the open ground along which two parts lie as near as their least ``gap``."""
     boxes, reach, (height, width) = np.stack([one.boxes[0], two.boxes[0]]).astype(np.int64), int(NEAR) + 2, cover.size
     begin = np.maximum(boxes[:, :2].max(0) - reach, 0).tolist()
     end = np.minimum(boxes[:, 2:].min(0) + reach, (width, height)).tolist()

@@ -1,4 +1,4 @@
-"""How far one object of a class reaches: parts of a mask that reach further together are of two."""
+"""How far one object of a class reaches: parts of a mask that reach further together are two objects."""
 
 from __future__ import annotations
 
@@ -8,26 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Float, Int
-from apiece.check._kit.shapes import bare_pixels, bridged, closed, grown, hulls
+from apiece.check._kit.shapes import bare_pixels, bridged, dilated, filled, hulls
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 
-SAMPLE = 8
-"""Most masks of an image that tell how far objects of their classes reach."""
-FIRST, EVERY = 32, 8
-"""Images whose masks are asked: so many at the start of a split, and one in so many of the rest."""
-TURNS = 16
-"""Directions in which a mask's width is taken."""
-HIGH = 0.99
-"""Quantile over the masks of a class that is its limit: some of these hold a mistake themselves."""
+SAMPLE = 8  # most masks of an image that show how far objects of their classes reach
+FIRST, EVERY = 32, 8  # images whose masks are sampled: the first ones of a split, and one in so many of the rest
+TURNS = 16  # directions in which the width of a mask is taken
+HIGH = 0.99  # quantile over the masks of a class that is its limit, since some of them hold a mistake themselves
 
 
 @dataclass(frozen=True, eq=False)
 class Spans:
-    """How far some masks reach, one value for each."""
+    """How far some masks reach, one value each."""
 
     label: Int
-    """Class."""
     length: Float
     """Greatest width in pixels."""
     hollow: Float
@@ -36,14 +31,14 @@ class Spans:
 
 @dataclass(frozen=True)
 class Limit:
-    """What objects of a class seldom pass."""
+    """The length and the hollow that objects of a class seldom exceed."""
 
     length: float
     hollow: float
 
 
 def sample(instances: Instances, index: int, dust: int) -> Spans | None:
-    """Of a few masks in one part, evenly from all classes; None of an image that is not asked or has none."""
+    """Return the spans of a few masks in one part, evenly from all classes; None if the image is not sampled."""
     if index >= FIRST and index % EVERY:
         return None
     whole = np.flatnonzero((instances.masks.parts == 1) & (instances.masks.area > dust) & ~instances.crowd)
@@ -51,17 +46,17 @@ def sample(instances: Instances, index: int, dust: int) -> Spans | None:
         return None
     order = whole[np.argsort(instances.labels[whole], kind="stable")]
     chosen = order[np.linspace(0, len(order) - 1, min(len(order), SAMPLE)).astype(np.int64)]
-    return _spans(instances.labels[chosen], closed(instances.masks[chosen]), instances.masks)
+    return _spans(instances.labels[chosen], filled(instances.masks[chosen]), instances.masks)
 
 
 def together(instances: Instances, owner: Int, masks: Masks) -> Spans:
-    """Of parts of some instances, those of one mask of ``masks`` taken together; ``owner`` says whose they are.
+    """Return the spans of ``masks``, each some parts of one instance (``owner``) taken together.
 
-    Labels leave a pixel free beside what lies over an object at times, and ground that objects enclose is the hollow of
-    none of them: neither counts.
+    Two kinds of open ground do not count: the pixel that labels often leave free beside what lies on top of an object,
+    and what objects enclose.
     """
-    cover = closed(bridged(grown(instances.masks.union())))
-    return _spans(instances.labels[owner], closed(bridged(masks)), cover)
+    cover = filled(bridged(dilated(instances.masks.union())))
+    return _spans(instances.labels[owner], filled(bridged(masks)), cover)
 
 
 def _spans(label: Int, masks: Masks, others: Masks) -> Spans:
@@ -70,7 +65,7 @@ def _spans(label: Int, masks: Masks, others: Masks) -> Spans:
 
 
 def _lengths(masks: Masks) -> Float:
-    """The greatest of the widths in `TURNS` directions: at most 0.5 % less than the greatest in any."""
+    """Return the greatest of the widths in `TURNS` directions: at most 0.5 % less than the greatest in any."""
     turns = np.arange(TURNS) * (np.pi / TURNS)
     across, down = masks.x[:, None] * np.cos(turns), np.sin(turns)  # never negative: lower pixels lie further on
     first = masks.offsets[:-1]
@@ -81,7 +76,7 @@ def _lengths(masks: Masks) -> Float:
 
 
 def limits(kept: Sequence[Spans], few: int) -> dict[int, Limit]:
-    """Class to its limit; a class of fewer than ``few`` masks has none."""
+    """Return the limit of each class of at least ``few`` masks."""
     if not kept:
         return {}
     label, length, hollow = (np.concatenate([getattr(k, name) for k in kept]) for name in ("label", "length", "hollow"))

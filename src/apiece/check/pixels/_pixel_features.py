@@ -1,4 +1,4 @@
-"""What the image shows under each mask, in a few numbers that do not depend on exposure, bit depth or channels."""
+"""Features of the image under each mask: a few numbers that do not depend on exposure, bit depth or channels."""
 
 from __future__ import annotations
 
@@ -20,18 +20,16 @@ FEATURES = (
 )
 """Columns of `features_of`."""
 
-_FLOOR = 1e-3
-"""Least standard deviation told apart from none, in shares of the image's range."""
-_MARGIN = 0.5
-"""How far the surroundings reach beyond the box, in shares of its sides."""
+_FLOOR = 1e-3  # least standard deviation that differs from none, as a share of the image's range
+_MARGIN = 0.5  # how far the surroundings reach beyond the bounding box, as a share of its sides
 
 
 def features_of(image: Image, masks: Masks) -> Float32:
-    """One row of `FEATURES` for each mask: float32 (N, 6); NaN for an empty mask.
+    """Return a row of `FEATURES` for each mask: float32 (N, 6); NaN for an empty mask.
 
     The image is stretched to 0 and 1 from its 1st to its 99.8th percentile, or further where the masks are darker or
-    brighter: what is compared between images is how objects stand out in each. Colours are 0 where there are not three
-    channels. ``contrast`` is against the pixels of no mask in a box half as large again.
+    brighter, so that images can be compared by how objects stand out in each. Colours are 0 without three channels.
+    The surroundings of a mask are the pixels of no mask in a bounding box half as large again.
     """
     channels = _stretched(image, masks)
     grey = np.mean(channels, axis=0) if len(channels) > 1 else channels[0]
@@ -54,12 +52,12 @@ def features_of(image: Image, masks: Masks) -> Float32:
 
 
 def _stretched(image: Image, masks: Masks) -> list[Float32]:
-    """The first three channels, or the first of one or two."""
+    """Return the first three channels, or the first one where there are fewer."""
     shown = range(3 if image.channels >= 3 else 1)
     channels = [image.pixels[:, :, c].astype(np.float32) for c in shown]
     if image.pixels.dtype.kind == "f":
         channels = [np.nan_to_num(plane, posinf=0.0, neginf=0.0) for plane in channels]
-    step = _step(channels[0])
+    step = max(int(np.sqrt(channels[0].size / 1e5)), 1)  # a hundred thousand pixels give the percentiles
     low, high = np.percentile(np.mean([plane[::step, ::step] for plane in channels], axis=0), (1, 99.8))
     if len(masks.x):
         # a few small objects on a dark field are too few pixels to count among the image's
@@ -70,12 +68,8 @@ def _stretched(image: Image, masks: Masks) -> list[Float32]:
     return [(plane - np.float32(low)) * scale for plane in channels]
 
 
-def _step(plane: Float32) -> int:
-    return max(int(np.sqrt(plane.size / 1e5)), 1)  # a hundred thousand pixels tell the percentiles
-
-
 def _sums(plane: Float32, masks: Masks) -> Float:
-    """Sum of a plane over each mask: run by run, from the sums over all that lies above and to the left."""
+    """Return the sum of a plane over each mask, run by run from the integral image."""
     whole = cv2.integral(plane, sdepth=cv2.CV_64F)
     x, y0, y1 = masks.x, masks.y0, masks.y1
     run = whole[y1, x + 1] - whole[y1, x] - whole[y0, x + 1] + whole[y0, x]
@@ -83,7 +77,7 @@ def _sums(plane: Float32, masks: Masks) -> Float:
 
 
 def _around(grey: Float32, masks: Masks) -> Float:
-    """Mean of the pixels of no mask around each one; of the whole image's where there are none."""
+    """Return the mean of the pixels of no mask around each mask; of the whole image's where there are none."""
     free = np.ones(grey.shape, np.uint8)
     free[masks.union().to_dense()[0]] = 0
     box = masks.boxes.astype(np.int64)

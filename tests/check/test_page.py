@@ -149,7 +149,7 @@ def test_a_limit_says_how_many_it_left_out(tmp_path: Path) -> None:
     write_page(tmp_path / "a.html", report, {}, limit=20)
     page = Parsed((tmp_path / "a.html").read_text())
     assert len(page.of("article")) == 20
-    assert "The 20 surest are shown, 2,980 more are left out." in page.text
+    assert "These are the 20 surest; 2,980 more are left out." in page.text
     assert "number 19." in page.text
     assert "number 20." not in page.text
     write_page(tmp_path / "a.html", report, {}, limit=None)
@@ -158,6 +158,4 @@ def test_a_limit_says_how_many_it_left_out(tmp_path: Path) -> None:
 
 def test_nothing_found(tmp_path: Path) -> None:
     write_page(tmp_path / "a.html", Report((), kinds(), {"train": 4}, {"train": 9}), {})
-    assert (
-        f"Nothing: {len(kinds())} kinds of mistakes were looked for." in Parsed((tmp_path / "a.html").read_text()).text
-    )
+    assert f"Nothing, of {len(kinds())} kinds of mistakes." in Parsed((tmp_path / "a.html").read_text()).text

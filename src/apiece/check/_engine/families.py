@@ -1,4 +1,4 @@
-"""What each family can find, and which of it a person asked for."""
+"""The kinds of mistakes that each family can find, and the ones a person asked for."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from apiece.errors import ConfigError, UnknownNameError
 
 
 def kinds() -> dict[str, Kind]:
-    """Return every kind of mistake that can be found, by name."""
+    """Return every kind of mistake that `check` can find, by name."""
     return {kind.name: kind for family in ROOM.load_all().values() for kind in family.kinds}
 
 
 def chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> Mapping[str, tuple[Kind, ...]]:
-    """The kinds wanted of each family; the name of a family stands for all its kinds.
-
-    Raises
-    ------
-    UnknownNameError
-        for a name that is neither.
-    ConfigError
-        if nothing is left.
-    """
+    """Return the wanted kinds of each family; a name is that of a kind, or of a family for all its kinds."""
     families = {name: family.kinds for name, family in ROOM.load_all().items()}
     every = {kind.name for members in families.values() for kind in members}
 
@@ -36,6 +28,6 @@ def chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> Mapping[st
 
     wanted = (every if only is None else named(only)) - named(skip or ())
     if not wanted:
-        raise ConfigError("nothing is left to look for; name other kinds in only and skip")
+        raise ConfigError("nothing is left to look for; name other kinds in only or skip")
     left = {name: tuple(k for k in members if k.name in wanted) for name, members in families.items()}
     return {name: members for name, members in left.items() if members}

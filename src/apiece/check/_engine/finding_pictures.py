@@ -20,23 +20,18 @@ from apiece.errors import FormatError, ImageError
 from apiece.images import read_image
 
 FIRST, SECOND, PREDICTED, OTHERS = (255, 176, 0), (42, 157, 255), (255, 60, 140), (196, 202, 210)
-"""Outline colours of the instance in question, of those it is seen together with, of predictions, and of all others."""
-_SIDE = 288
-"""Longer side of a picture, in pixels."""
-_LEAST = 48.0
-"""Least side of what a picture shows, in pixels of the image."""
-_GROUND = 96
-"""Grey where there are no pixels to show."""
+"""Outline colours of the instance in question, of the other instances of the finding, of predictions, of the rest."""
+_SIDE = 288  # longer side of a picture, in pixels
+_LEAST = 48.0  # least side of the window that a picture shows, in pixels of the image
+_GROUND = 96  # grey of an image that cannot be read
 
 
 @dataclass(frozen=True)
 class _View:
     """One picture of a finding."""
 
-    number: int
-    """Of the finding among those shown."""
-    order: int
-    """Of the picture among the finding's."""
+    number: int  # position of the finding in the list
+    order: int  # position of the picture in the finding
     place: Place
     predicted: tuple[int, ...]
 
@@ -47,9 +42,9 @@ def thumbnails(
     report: Report,
     step: Callable[[], None] = lambda: None,
 ) -> list[list[str]]:
-    """For each finding its pictures as data addresses, its own place first; none where no image is concerned.
+    """Return the pictures of each finding as data addresses, its own place first; none if it concerns no image.
 
-    Every image is read once, whatever number of findings there are on it; ``step`` is called after each finding.
+    Reads every image once, however many findings there are on it, and calls ``step`` after each finding.
     """
     found: list[dict[int, str]] = [{} for _ in findings]
     views: dict[tuple[str, int], list[_View]] = {}
@@ -72,19 +67,15 @@ def thumbnails(
 
 
 def _ground(ref: ImageRef, size: tuple[int, int]) -> Image:
-    """The image as a screen shows it, or grey of its size."""
+    """Return the image as a screen shows it, or grey if it cannot be read or has another size."""
     try:
         image = read_image(ref.path, page=ref.page)
     except ImageError:
-        return _grey(size)
-    if image.size != size:
-        return _grey(size)
+        image = None
+    if image is None or image.size != size:
+        return Image(np.broadcast_to(np.array(_GROUND, np.uint8), (*size, 3)))
     # a deep image is stretched as a whole, so that all its pictures look alike
     return image if image.pixels.dtype == np.uint8 else Image(to_display(image))
-
-
-def _grey(size: tuple[int, int]) -> Image:
-    return Image(np.broadcast_to(np.array(_GROUND, np.uint8), (*size, 3)))
 
 
 def _picture(ground: Image, instances: Instances, view: _View, report: Report) -> str:
@@ -100,7 +91,7 @@ def _picture(ground: Image, instances: Instances, view: _View, report: Report) -
 def _within(
     instances: Instances, view: _View, report: Report, window: tuple[int, int, int, int]
 ) -> tuple[Masks, UInt8, Bool]:
-    """(masks cut to the window, their colours, which of them are in question) of all that reaches into it."""
+    """Return (masks cut to the window, their colours, which are in question) of all that reaches into it."""
     x0, y0, x1, y1 = window
     boxes = instances.boxes
     near = (boxes[:, 0] < x1) & (boxes[:, 2] > x0) & (boxes[:, 1] < y1) & (boxes[:, 3] > y0)
@@ -121,7 +112,7 @@ def _within(
 
 
 def _window(box: tuple[float, ...] | None, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """A square around the box with room at its sides, moved into the image; the whole image for no box."""
+    """Return a square around the box with room at its sides, moved into the image; the whole image for no box."""
     height, width = size
     if box is None or box[2] <= box[0] or box[3] <= box[1]:
         return 0, 0, width, height

@@ -6,20 +6,20 @@ import contextlib
 import json
 import secrets
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from apiece import formats
+from apiece._arrays import Int
 from apiece._atomic import atomic
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check._kit.stated_area_box import differs, with_own
-from apiece.check.contract import Finding, Settings
+from apiece.check.contract import Settings
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, FormatError
@@ -27,64 +27,53 @@ from apiece.formats import Record
 from apiece.ops.parts import parts_of
 
 CHANGES = "changes.json"
-"""The list of what was done, beside the labels."""
+"""The list of all changes, beside the labels."""
+
+_Plan = dict[str, dict[int, list[str]]]
+"""For one image: each repair, the instances it is for, and the kinds of finding that ask for it."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is other in the copy."""
+    """One difference between the copy and the original."""
 
     split: str
     """The split."""
     image: str | None
-    """Name of the image; None where it is not known."""
+    """Name of the image, if it is known."""
     kinds: tuple[str, ...]
-    """What had been found."""
+    """Kinds of the findings that asked for it."""
     instances: tuple[int, ...]
     """Positions in the original labels of the image."""
     ids: tuple[int, ...]
-    """Ids of these instances, where they have any."""
+    """Ids of these instances, if they have any."""
     done: str
-    """What was done."""
+    """What `fix` did."""
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A copy of the labels, and what is other in it."""
+    """A repaired copy of labels."""
 
     files: Mapping[str, Path]
     """The copy's label file or folder of each split."""
     changes: tuple[Change, ...]
-    """In the order of splits and images."""
-
-
-@dataclass
-class _Plan:
-    """What is to be done on one image: position of the instance to the kinds that ask for it."""
-
-    drop: dict[int, list[str]] = field(default_factory=dict)
-    dust: dict[int, list[str]] = field(default_factory=dict)
-    rewrite: dict[int, list[str]] = field(default_factory=dict)
-
-    def add(self, finding: Finding) -> None:
-        chosen = finding.place.instances[:1] if finding.repair == "drop" else finding.place.instances
-        for i in chosen:
-            getattr(self, str(finding.repair)).setdefault(i, []).append(finding.kind)
+    """All differences from the original, by split and image."""
 
 
 def check_target(sources: Mapping[str, OpenLabels], out: Path) -> None:
-    """Refuse a folder that holds something, or lies within the labels.
+    """Refuse a target folder for `fix` that holds something, or lies within the labels.
 
     Raises
     ------
     ConfigError
-        saying which.
+        If ``out`` cannot be the target, or labels were not read from a file.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} is there already; the repaired copy needs a folder that is new or empty")
+        raise ConfigError(f"{out} is there already; the repaired copy needs a new or empty folder")
     for source in sources.values():
         if source.path is None or source.format is None:
-            raise ConfigError("only labels that were read from a file can be repaired; open them with open_labels")
+            raise ConfigError("fix repairs only labels from a file; open them with open_labels")
         if source.path.is_dir() and out.resolve().is_relative_to(source.path.resolve()):
             raise ConfigError(f"{out} lies within the labels ({source.path}); name a folder outside")
 
@@ -99,24 +88,38 @@ def fix(
 ) -> Fixed:
     """Write a copy of the labels with the safe repairs that ``report`` names, whole or not at all.
 
-    Everything else stays as it was read.
-
-    Masks lose what is dust, copies of an instance and empty masks go, stated areas and boxes become the masks' own.
-    Images stay where they are. Entries that the reader refused cannot be in the copy, and are listed.
+    Masks lose their dust; exact copies of an instance and empty masks go; stated areas and boxes become those of the
+    masks. Everything else stays as it was read, and images stay where they are. The copy lacks entries that the reader
+    refused; the list of changes names them.
 
     Parameters
     ----------
-    sources : what was checked, from `open_labels`.
-    out : folder for the copy, new or empty; `CHANGES` in it says what was done.
-    root : folder that the copy keeps the label files' places in; by default each gets its own name, in a folder of its
-        split where two have one name.
+    sources : by split, the labels that were checked, from `open_labels`.
+    report : what `check` found in them.
+    out : folder for the copy, new or empty. The file ``changes.json`` in it lists all changes.
+    root : folder that contains the label files; the copy keeps their places in it. By default each label file or folder
+        lies directly in ``out``, or in a folder of its split if two have one name.
+    settings : `Settings.dust` says how large dust is at most; default as in `check`.
+
+    Returns
+    -------
+    The copy's files and all changes.
 
     Raises
     ------
     ConfigError
-        if ``out`` holds something, or lies within the labels.
+        If ``out`` holds something, or lies within the labels.
     LossyFormatError
-        if the format cannot hold its own labels any more.
+        If the format cannot hold its own labels any more.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from apiece.check import check, fix, open_labels
+    >>> sources = {"train": open_labels("data/train.json")}
+    >>> fixed = fix(sources, check(sources), Path("repaired"))
+    >>> fixed.files["train"].as_posix(), fixed.changes
+    ('repaired/train.json', ())
     """
     check_target(sources, out)
     dust = (settings or Settings()).dust
@@ -140,7 +143,7 @@ def fix(
 
 @contextlib.contextmanager
 def _whole(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that gets its name when the block ends well, and vanishes otherwise."""
+    """Make a folder beside ``out`` that gets its name when the block ends well, and vanishes otherwise."""
     place = out.resolve()
     stage = place.with_name(f".{place.name[:60]}.{secrets.token_hex(4)}")
     stage.mkdir(parents=True)
@@ -167,10 +170,10 @@ def _write(target: Path, members: Mapping[str, OpenLabels], report: Report, dust
     )
     formats.write(records, target, first.format, first.labels.classes, metadata=first.labels.metadata)
     for split, source in members.items():
-        # decoding meets again what was met before
-        told = dict.fromkeys(str(error) for error in source.refused)
+        # decoding reports the same entries once more
+        messages = dict.fromkeys(str(error) for error in source.refused)
         del source.refused[known[split] :]
-        changes += [Change(split, None, ("refused",), (), (), f"left out: {error}") for error in told]
+        changes += [Change(split, None, ("refused",), (), (), f"left out: {message}") for message in messages]
 
 
 def _place(path: Path, root: Path | None) -> Path:
@@ -179,17 +182,23 @@ def _place(path: Path, root: Path | None) -> Path:
 
 
 def _plans(report: Report, split: str) -> tuple[dict[int, _Plan], list[str]]:
-    """What is to be done on each image, and the kinds that ask to rewrite every one."""
-    plans: dict[int, _Plan] = {}
+    """Return (the plan for each image, the kinds that ask to rewrite area and box of every instance)."""
+    plans: dict[int, _Plan] = defaultdict(_no_plan)
     everywhere = []
     for finding in report.findings:
-        if finding.repair is None or finding.place.split != split:
+        place, repair = finding.place, finding.repair
+        if repair is None or place.split != split:
             continue
-        if finding.place.index is None:
+        if place.index is None:
             everywhere.append(finding.kind)
-        else:
-            plans.setdefault(finding.place.index, _Plan()).add(finding)
+            continue
+        for i in place.instances[:1] if repair == "drop" else place.instances:
+            plans[place.index][repair].setdefault(i, []).append(finding.kind)
     return plans, everywhere
+
+
+def _no_plan() -> _Plan:
+    return {"drop": {}, "dust": {}, "rewrite": {}}
 
 
 def _repaired(
@@ -206,56 +215,45 @@ def _repaired(
         except FormatError as error:
             changes.append(Change(split, ref.name, ("refused",), (), (), f"left out with its labels: {error}"))
             continue
-        plan = plans.get(index, _Plan())
+        plan = plans[index]
         for i in np.flatnonzero(differs(instances)).tolist() if everywhere else ():
-            plan.rewrite.setdefault(i, []).extend(everywhere)
-        made, done = _apply(instances, plan, dust)
+            plan["rewrite"].setdefault(i, []).extend(everywhere)
+        repaired, done = _apply(instances, plan, dust)
         for kinds, chosen, what in done:
-            ids = () if instances.ids is None else tuple(instances.ids[list(chosen)].tolist())
-            changes.append(Change(split, ref.name, kinds, chosen, ids, what))
-        yield ref, made
+            ids = () if instances.ids is None else tuple(instances.ids[chosen].tolist())
+            changes.append(Change(split, ref.name, tuple(dict.fromkeys(kinds)), tuple(chosen), ids, what))
+        yield ref, repaired
 
 
-_Done = list[tuple[tuple[str, ...], tuple[int, ...], str]]
-
-
-def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, _Done]:
-    """The repaired instances, and (kinds, positions, what) of all that was done."""
-    done: _Done = []
-    dusted = np.array(sorted(set(plan.dust) - set(plan.drop)), np.int64)
+def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, list[tuple[list[str], list[int], str]]]:
+    """Return the repaired instances, and (kinds, positions, what was done) of each change."""
+    done = []
+    dusted, rewritten = (
+        np.array(sorted(set(plan[name]) - set(plan["drop"])), np.int64) for name in ("dust", "rewrite")
+    )
     if len(dusted):
         before = instances.masks.area
         instances = instances.replace(masks=_without_dust(instances.masks, dusted, dust))
-        lost = (before - instances.masks.area)[dusted]
-        for i, pixels in zip(dusted[lost > 0].tolist(), lost[lost > 0].tolist(), strict=True):
-            what = f"{pixels:,} pixel{'s' * (pixels > 1)} of dust taken off the mask"
-            done.append((_distinct(plan.dust[i]), (i,), what))
-        dusted = dusted[lost > 0]
-    rewritten = sorted(set(plan.rewrite) - set(plan.drop))
-    if rewritten or len(dusted):
-        instances = with_own(instances, np.union1d(np.array(rewritten, np.int64), dusted))
-    if rewritten:
-        kinds = _distinct([kind for i in rewritten for kind in plan.rewrite[i]])
-        done.append((kinds, tuple(rewritten), "area and box computed from the mask"))
-    if plan.drop:
-        for i in sorted(plan.drop):
-            done.append((_distinct(plan.drop[i]), (i,), "left out"))
-        keep = np.ones(len(instances), bool)
-        keep[list(plan.drop)] = False
-        instances = instances[keep]
-    return instances, done
+        lost = before - instances.masks.area
+        dusted = dusted[lost[dusted] > 0]
+        for i in dusted.tolist():
+            what = f"{lost[i]:,} pixel{'s' * int(lost[i] > 1)} of dust taken off the mask"
+            done.append((plan["dust"][i], [i], what))
+    if len(rewritten) or len(dusted):
+        instances = with_own(instances, np.union1d(rewritten, dusted))
+    if len(rewritten):
+        kinds = [kind for i in rewritten.tolist() for kind in plan["rewrite"][i]]
+        done.append((kinds, rewritten.tolist(), "area and box computed from the mask"))
+    done += [(plan["drop"][i], [i], "left out") for i in sorted(plan["drop"])]
+    return instances[np.setdiff1d(np.arange(len(instances)), list(plan["drop"]))], done
 
 
-def _distinct(kinds: list[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(kinds))
-
-
-def _without_dust(masks: Masks, chosen: np.ndarray[Any, np.dtype[np.int64]], dust: int) -> Masks:
-    """The chosen masks without parts of ``dust`` pixels or fewer; each keeps its largest part in any case."""
+def _without_dust(masks: Masks, chosen: Int, dust: int) -> Masks:
+    """Return the masks, the ``chosen`` without parts of at most ``dust`` pixels; each keeps its largest part."""
     parts, owner = parts_of(masks[chosen])
     largest = np.zeros(len(chosen), np.int64)
     np.maximum.at(largest, owner, parts.area)
-    # of several largest parts all stay: nothing tells which of them is the object
+    # several largest parts all stay: nothing tells which of them is the object
     kept = (parts.area > dust) | (parts.area == largest[owner])
     cleaned = parts[kept].merge(owner[kept], len(chosen))
     place = np.arange(len(masks))

@@ -1,4 +1,4 @@
-"""Label files opened so that what their reader refuses is kept, not raised."""
+"""`open_labels`: a label file whose bad entries are kept, not raised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from apiece.formats import LabelSet
 
 
 class HasLabels(Protocol):
-    """A data set that has its labels as ``labels``, such as `apiece.datasets.dataset.Dataset`."""
+    """A data set with its labels as ``labels``, such as `apiece.datasets.Dataset`."""
 
     @property
     def labels(self) -> LabelSet: ...
@@ -21,29 +21,41 @@ class HasLabels(Protocol):
 
 @dataclass(frozen=True)
 class OpenLabels:
-    """Labels, and what their reader refused."""
+    """Labels, and the entries that their reader refused."""
 
     labels: LabelSet
     """The set."""
     refused: list[FormatError] = field(default_factory=list)
-    """Bad entries, as far as they have been met: some are only seen when an image is decoded."""
+    """Bad entries, as far as the reader has met them: it sees some of them only when it decodes an image."""
     path: Path | None = None
-    """Where they were read from; None for a set that somebody else opened."""
+    """The label file or folder; None for a set that the caller opened."""
     format: str | None = None
-    """The format they were read by."""
+    """Name of the format of ``path``."""
 
 
 def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> OpenLabels:
-    """Open a label file or folder; bad entries are left out and kept in `OpenLabels.refused`.
+    """Open a label file or folder for `check`, `write_page` and `fix`, without its bad entries.
 
     Parameters
     ----------
-    images : folder that image names are relative to; found beside the labels if left out.
+    path : label file or folder, of any format.
+    images : folder that image names are relative to; by default found beside the labels.
+
+    Returns
+    -------
+    The labels; `OpenLabels.refused` collects the bad entries.
 
     Raises
     ------
     FormatError
-        if the file as a whole cannot be read.
+        If the file as a whole cannot be read.
+
+    Examples
+    --------
+    >>> from apiece.check import open_labels
+    >>> opened = open_labels("data/train.json")
+    >>> opened.format, len(opened.labels), opened.refused
+    ('coco', 2, [])
     """
     name = formats.detect(path)
     refused: list[FormatError] = []
@@ -51,7 +63,7 @@ def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | N
 
 
 def source_of(given: LabelSet | HasLabels | OpenLabels | str | os.PathLike[str]) -> OpenLabels:
-    """Whatever labels may come as."""
+    """Return labels that were opened, or open them."""
     if isinstance(given, OpenLabels):
         return given
     if isinstance(given, str | os.PathLike):

@@ -1,4 +1,4 @@
-"""``check.html``: every kind of finding with pictures, in one file that loads nothing and runs nothing."""
+"""`write_page`: every kind of finding with pictures, in one HTML file that loads nothing and runs nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apiece.check.contract import LEVELS, Finding, Kind
 from apiece.draw.page import html_page
 
 PER_KIND = 200
-"""Findings of a kind that are shown, if nothing else is asked for."""
+"""Default of the most findings of a kind on the page."""
 
 
 def write_page(
@@ -28,13 +28,23 @@ def write_page(
     limit: int | None = PER_KIND,
     step: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write the page, whole or not at all.
+    """Write a self-contained HTML page of the findings with pictures, whole or not at all.
 
     Parameters
     ----------
-    sources : what was checked; labels and images of what is shown are read again.
-    limit : findings shown of each kind, the surest; None shows all. The page says how many were left out.
+    path : the file to write.
+    report : what `check` found.
+    sources : by split, the labels that were checked, from `open_labels`; the page reads their images again.
+    title : title of the page.
+    limit : most findings of each kind on the page, the surest; None for all. The page says how many are left out.
     step : called after each finding that has a picture.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from apiece.check import check, open_labels, write_page
+    >>> sources = {"train": open_labels("data/train.json")}
+    >>> write_page(Path("check.html"), check(sources), sources)
     """
     groups = [(report.kinds[name], [f for f in report.findings if f.kind == name]) for name in report.counts]
     shown = [f for _, found in groups for f in found[:limit]]
@@ -61,7 +71,7 @@ def write_page(
 
 def _summary(report: Report, groups: list[tuple[Kind, list[Finding]]]) -> str:
     if not groups:
-        return f"<p>Nothing: {len(report.kinds) - len(report.unasked)} kinds of mistakes were looked for.</p>"
+        return f"<p>Nothing, of {len(report.kinds) - len(report.unasked)} kinds of mistakes.</p>"
     levels = "".join(
         f'<label><input type="checkbox" id="show-{level}" checked>{_badge(level)}</label>'
         for level in LEVELS
@@ -99,7 +109,7 @@ def _heading(kind: Kind, count: int) -> str:
 
 def _group(kind: Kind, found: list[Finding], report: Report, pictures: list[list[str]]) -> str:
     left = len(found) - len(pictures)
-    more = f'<p class="note">The {len(pictures):,} surest are shown, {left:,} more are left out.</p>' if left else ""
+    more = f'<p class="note">These are the {len(pictures):,} surest; {left:,} more are left out.</p>' if left else ""
     cards = "".join(_card(f, report, p) for f, p in zip(found, pictures, strict=False))
     return (
         f"<p>{_badge(kind.level)} {escape(kind.summary)}</p>"
@@ -125,14 +135,14 @@ def _card(finding: Finding, report: Report, pictures: list[str]) -> str:
 def _notes(report: Report) -> str:
     by_need = sorted(report.unasked.items(), key=lambda item: item[1])
     lines = [
-        f"<p>Not looked for, since it needs {escape(need)}: {', '.join(name for name, _ in members)}.</p>"
+        f"<p>The check could not look for these kinds without {escape(need)}: {', '.join(n for n, _ in members)}.</p>"
         for need, members in groupby(by_need, key=lambda item: item[1])
     ]
     return "".join(lines)
 
 
 def _rules(groups: list[tuple[Kind, list[Finding]]]) -> str:
-    """A box that is not ticked hides what it stands for: CSS alone, no script."""
+    """Return CSS by which a box that is not ticked hides its findings, without a script."""
     rules = [f"body:has(#show-k-{k.name}:not(:checked)) #k-{k.name}{{display:none}}" for k, _ in groups]
     for level in LEVELS:
         members = ",".join(f"#k-{kind.name}" for kind, _ in groups if kind.level == level)

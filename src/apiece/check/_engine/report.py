@@ -1,4 +1,4 @@
-"""`Report`: what a check found, ranked, counted, and as JSON knows it."""
+"""`Report`: the findings of a check, ranked, counted, and ready for JSON."""
 
 from __future__ import annotations
 
@@ -18,71 +18,71 @@ FailOn = Literal["error", "warning", "note", "never"]
 
 @dataclass(frozen=True, eq=False)
 class Predicted:
-    """Those of an image's predictions that findings speak of."""
+    """The predictions of an image that findings refer to."""
 
     positions: Int
-    """(K,) Where each is among the image's predictions."""
+    """(K,) Their positions among the image's predictions."""
     instances: Instances
     """The K predictions."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A label, and everything that speaks against it."""
+    """A label, and all findings against it."""
 
     place: Place
     """Where it is."""
     sure: float
-    """How sure that something is wrong with it, 0 to 1: one less the product of the doubts that each finding leaves."""
+    """How sure it is that the label is wrong, 0 to 1: one minus the product of the findings' doubts (1 - sure)."""
     kinds: tuple[str, ...]
     """Kinds of the findings, the surest first, each once."""
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What a check found."""
+    """The findings of a check."""
 
     findings: tuple[Finding, ...]
     """By level, then by how sure they are."""
     kinds: Mapping[str, Kind]
-    """Every kind that was looked for, by name."""
+    """Every kind that the check looked for, by name."""
     images: Mapping[str, int]
     """Images of each split."""
     instances: Mapping[str, int]
     """Instances of each split."""
     unasked: Mapping[str, str] = field(default_factory=dict)
-    """Kinds that were asked for but could not be looked for, and what they would need."""
+    """Wanted kinds that the check could not look for, and what they need."""
     predicted: Mapping[tuple[str, int], Predicted] = field(default_factory=dict)
-    """Predictions that findings speak of, by split and position of the image."""
+    """Predictions that findings refer to, by split and position of the image."""
     ids: Mapping[tuple[str, int], Mapping[int, int]] = field(default_factory=dict)
-    """Ids of the instances that findings speak of, where labels have ids: by split and image, by position."""
+    """Ids of the instances that findings refer to, if labels have ids: by split and image, by position."""
 
     def level(self, finding: Finding) -> Level:
-        """How grave a finding is."""
+        """Return how grave a finding is."""
         return self.kinds[finding.kind].level
 
     @property
     def counts(self) -> dict[str, int]:
-        """Findings of each kind, gravest first; only kinds that were found."""
+        """The number of findings of each kind, gravest first, without zeros."""
         found = Counter(f.kind for f in self.findings)
         return {name: found[name] for name in sorted(found, key=lambda name: (self._rank(name), -found[name], name))}
 
     @property
     def levels(self) -> dict[Level, int]:
-        """Findings of each level."""
+        """The number of findings of each level."""
         found = Counter(self.level(f) for f in self.findings)
         return {level: found[level] for level in LEVELS}
 
     def fails(self, on: FailOn = "error") -> bool:
-        """Whether there is a finding at this level or a graver one."""
+        """Return whether there is a finding at this level or a graver one."""
         return on != "never" and any(self.levels[level] for level in LEVELS[: LEVELS.index(on) + 1])
 
     @property
     def suspects(self) -> tuple[Suspect, ...]:
-        """Labels that errors and warnings speak of, the most suspect first.
+        """Labels with errors or warnings, the most suspect first.
 
-        What several findings say is taken for independent, which it seldom quite is: a ranking, not a chance. A finding
-        of several labels speaks against the first, which is the one to look at.
+        Findings count as independent, which they seldom quite are: `Suspect.sure` is a ranking, not a probability. A
+        finding of several labels counts against the first of them.
         """
         against: dict[tuple[str, int, int], list[Finding]] = {}
         for f in self.findings:
@@ -97,7 +97,7 @@ class Report:
         return tuple(sorted(found, key=lambda s: -s.sure))
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but masks, as JSON knows it."""
+        """Return everything but masks, as plain Python values for JSON."""
         return {
             "images": dict(self.images),
             "instances": dict(self.instances),
@@ -124,7 +124,7 @@ class Report:
         }
 
     def where(self, place: Place) -> str:
-        """A place in words: split, image, and the instances' ids, or else their positions."""
+        """Return a place in words: split, image, and the instances' ids, or else their positions."""
         words = [place.split] if place.split else []
         if place.image is not None:
             words.append(place.image)
@@ -153,5 +153,5 @@ class Report:
 
 
 def ranked(findings: list[Finding], kinds: Mapping[str, Kind]) -> tuple[Finding, ...]:
-    """Gravest level first, then the surest; of equals, in the order they were found."""
+    """Return findings ranked: gravest level first, then the surest, then in the order they were found."""
     return tuple(sorted(findings, key=lambda f: (LEVELS.index(kinds[f.kind].level), -f.sure)))

@@ -40,31 +40,44 @@ def check(
     workers: int = 1,
     step: Callable[[], None] = lambda: None,
 ) -> Report:
-    """Look for mistakes in labels.
+    """Find mistakes in labels.
 
     Parameters
     ----------
-    sets : labels of each split (``"train"``, ``"val"``, ``"test"``): a label set, a data set, a path, or what
-        `open_labels` gives. Of a path, entries that the reader refuses become findings; a set that is open already
-        refuses as it was told to when it was opened.
-    images : read the pixels too. Without, kinds that need them are not looked for.
-    predicted : ``(split, position of the image)`` to what a model that did not learn from this image found on it, with
-        scores; None where there is nothing. Joined by class name. Called in this process, in order; what it gives is
-        kept to the end.
-    only, skip : kinds, or families of kinds.
-    workers : processes that read images and look at them; 1 is this one. The report is the same however many there are.
+    sets : labels of each split (``"train"``, ``"val"``, ``"test"``): a label set, a data set, a path, or the result of
+        `open_labels`. In a path, entries that the reader refuses become findings; a label set that is open already
+        refuses them as its ``on_bad`` says.
+    settings : thresholds.
+    images : also read the pixels. Without them, `check` does not look for kinds that need them.
+    predicted : function from (split, position of the image) to the predictions of a model that did not learn from this
+        image, with scores, or to None. Classes are joined by name. `check` calls it in order, in this process, and
+        keeps its results to the end.
+    only : kinds to look for, or families of kinds; by default all.
+    skip : kinds, or families of kinds, to leave out.
+    workers : processes that read images and look at them; 1 is this process. Any number gives the same report.
     step : called after each image.
+
+    Returns
+    -------
+    The findings, ranked.
 
     Raises
     ------
     UnknownNameError
-        for a kind that does not exist.
+        If ``only`` or ``skip`` names a kind that does not exist.
     ConfigError
-        if nothing is left to look for, or nothing that can be without images or predictions, or ``workers`` is below 1.
+        If nothing is left to look for, also for lack of images or predictions, or if ``workers`` is below 1.
     DataError
-        if the predictions have no class in common with the labels.
+        If the predictions have no class in common with the labels.
     FormatError
-        for a path whose file as a whole cannot be read.
+        If a file as a whole cannot be read.
+
+    Examples
+    --------
+    >>> from apiece.check import check
+    >>> report = check({"train": "data/train.json"}, only=["few_instances"])
+    >>> print(report.findings[0].message)
+    bolt: 2 instances in the whole set
     """
     if workers < 1:
         raise ConfigError(f"workers must be at least 1, got {workers}")
@@ -77,7 +90,7 @@ def check(
     }
     if all(kind.name in unasked for members in kinds.values() for kind in members):
         lacking = " and ".join(dict.fromkeys(unasked.values()))
-        raise ConfigError(f"{', '.join(unasked)} cannot be looked for without {lacking}")
+        raise ConfigError(f"check cannot look for {', '.join(unasked)} without {lacking}")
     sources = {split: source_of(given) for split, given in sets.items()}
     reading = _Reading(sources, predicted)
     job = _Job(tuple(kinds), settings, images)
@@ -94,7 +107,7 @@ def check(
     facts = reading.facts()
     for name, what in remembered.items():
         conclude = ROOM.load(name).conclude
-        # a family that could not be asked has nothing to conclude from
+        # a family without its images or predictions remembers nothing
         if conclude is not None and not any(kind.name in unasked for kind in kinds[name]):
             findings += [f for f in conclude(what, facts, settings) if f.kind in wanted]
     return _report(ranked(findings, wanted), wanted, reading, unasked)
@@ -102,7 +115,7 @@ def check(
 
 @dataclass(frozen=True)
 class _Job:
-    """What a process is told once."""
+    """What each process needs to know once."""
 
     families: tuple[str, ...]
     settings: Settings
@@ -111,14 +124,14 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What came of one image."""
+    """What the families found and remembered of one image."""
 
     findings: list[Finding]
     remembered: dict[str, Any]
 
 
 class _Reading:
-    """The labels of every image, one after the other; what cannot be read is noted."""
+    """The labels of every image, one after the other, and a note of all that cannot be read."""
 
     def __init__(
         self, sources: Mapping[str, OpenLabels], predicted: Callable[[str, int], Instances | None] | None
@@ -135,7 +148,7 @@ class _Reading:
         for split, source in self.sources.items():
             for index in range(len(source.labels)):
                 try:
-                    # by position: a set that is iterated leaves out what it cannot read
+                    # by position: iteration over a set passes over unreadable images
                     ref, instances = source.labels[index]
                 except FormatError as error:
                     self.unread[split][index] = error
@@ -143,10 +156,8 @@ class _Reading:
                 self.instances[split] += len(instances)
                 if instances.ids is not None and len(instances):
                     self.ids[split, index] = instances.ids
-                instances = self._renamed(instances)
-                found = None
-                if self.predicted is not None:
-                    found = self._joined(self.predicted(split, index), instances.size)
+                instances = _relabelled(instances, self.classes)
+                found = None if self.predicted is None else self._joined(self.predicted(split, index), instances.size)
                 if found is not None:
                     self.found[split, index] = found
                 yield Labelled(split, index, ref, instances, predicted=found)
@@ -160,29 +171,29 @@ class _Reading:
             {split: source.labels for split, source in self.sources.items()},
         )
 
-    def _renamed(self, instances: Instances) -> Instances:
-        """With labels that index into the classes of all splits."""
-        if instances.classes == self.classes:
-            return instances
-        place = np.array([self.classes.index(name) for name in instances.classes], np.int64)
-        return instances.replace(labels=place[instances.labels], classes=self.classes)
-
     def _joined(self, found: Instances | None, size: tuple[int, int]) -> Instances | None:
-        """Predictions with the labels' classes; those of classes that the labels have not are left out."""
+        """Return predictions with the classes of the labels, without those of other classes."""
         if found is None or found.size != size:
             return None
         if not set(found.classes) & set(self.classes):
             raise DataError(
-                f"the model knows {', '.join(found.classes)}, the labels {', '.join(self.classes)}: they have no class "
-                f"in common, so that it cannot judge them"
+                f"the model knows {', '.join(found.classes)}, the labels have {', '.join(self.classes)}: with no class "
+                f"in common, the model cannot judge the labels"
             )
-        place = np.array([self.classes.index(n) if n in self.classes else -1 for n in found.classes], np.int64)
-        known = found[place[found.labels] >= 0]
-        return known.replace(labels=place[known.labels], classes=self.classes)
+        return _relabelled(found, self.classes)
+
+
+def _relabelled(instances: Instances, classes: tuple[str, ...]) -> Instances:
+    """Return instances whose labels index into ``classes``, without those of other classes."""
+    if instances.classes == classes:
+        return instances
+    table = np.array([classes.index(n) if n in classes else -1 for n in instances.classes], np.int64)
+    known = instances[table[instances.labels] >= 0]
+    return known.replace(labels=table[known.labels], classes=classes)
 
 
 def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:
-    """What was seen on every image, in order; never more than a few under way."""
+    """Yield what the families saw on every image, in order, with only a few images under way."""
     if workers == 1:
         families = {name: ROOM.load(name) for name in job.families}
         for labelled in reading:
@@ -204,14 +215,14 @@ def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise DataError(
-            "a process that looked at images was ended, as happens when memory runs out; use fewer workers"
+            "the system ended a process that looked at images, probably for lack of memory; use fewer workers"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 _here: tuple[dict[str, Check], _Job] | None = None
-"""What a process of the pool was told."""
+"""In a process of the pool, the families and the job."""
 
 
 def _begin(job: _Job) -> None:
@@ -220,7 +231,7 @@ def _begin(job: _Job) -> None:
 
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the processes ends them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent process ends them
     cv2.setNumThreads(1)  # there are as many processes as cores
     _here = {name: ROOM.load(name) for name in job.families}, job
 
@@ -245,7 +256,7 @@ def _look(labelled: Labelled, families: Mapping[str, Check], job: _Job) -> _Seen
 
 
 def _with_image(labelled: Labelled) -> Labelled:
-    """With its pixels, or why they cannot be had."""
+    """Return the image with its pixels, or with the reason why they cannot be read."""
     try:
         image = read_image(labelled.ref.path, page=labelled.ref.page)
     except ImageError as error:
@@ -264,15 +275,14 @@ def _report(
     predicted: dict[tuple[str, int], set[int]] = {}
     for finding in findings:
         for place in (finding.place, *finding.others):
-            known = None if place.index is None else reading.ids.get((place.split, place.index))
-            if place.index is not None and known is not None:
-                own = ids.setdefault((place.split, place.index), {})
-                own.update((i, int(known[i])) for i in place.instances)
+            at = (place.split, -1 if place.index is None else place.index)
+            if (known := reading.ids.get(at)) is not None:
+                ids.setdefault(at, {}).update((i, int(known[i])) for i in place.instances)
         if finding.predicted and finding.place.index is not None:
             predicted.setdefault((finding.place.split, finding.place.index), set()).update(finding.predicted)
     kept = {}
     for where, positions in predicted.items():
-        chosen = np.array(sorted(positions), np.int64)
-        kept[where] = Predicted(chosen, reading.found[where][chosen])
+        some = np.array(sorted(positions), np.int64)
+        kept[where] = Predicted(some, reading.found[where][some])
     images = {split: len(refs) for split, refs in reading.refs.items()}
     return Report(findings, kinds, images, reading.instances, unasked, kept, ids)

@@ -12,7 +12,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {"area": (), "bbox": (4,)}
 
 
 def stated(instances: Instances, name: str) -> Array | None:
-    """``area`` (N,) or ``bbox`` (N, 4: x, y, width, height); None where there is none, or none that is numbers."""
+    """Return ``area`` (N,) or ``bbox`` (N, 4: x, y, width, height); None if it is absent or holds no numbers."""
     values = instances.attributes.get(name)
     if values is None or values.shape != (len(instances), *_SHAPES[name]) or values.dtype.kind not in "iuf":
         return None
@@ -20,14 +20,14 @@ def stated(instances: Instances, name: str) -> Array | None:
 
 
 def own_boxes(masks: Masks) -> Float:
-    """The masks' boxes as COCO writes them: x, y, width, height."""
+    """Return the masks' boxes as COCO writes them: x, y, width, height."""
     boxes = masks.boxes.astype(np.float64)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes
 
 
 def differs(instances: Instances) -> Bool:
-    """(N,) Whether another area or box is stated than the mask has."""
+    """Return (N,) whether the stated area or box differs from that of the mask."""
     other = np.zeros(len(instances), bool)
     for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):
         values = stated(instances, name)
@@ -37,7 +37,7 @@ def differs(instances: Instances) -> Bool:
 
 
 def with_own(instances: Instances, chosen: Int) -> Instances:
-    """With the masks' own area and box stated for the ``chosen``; an attribute that then says no more is left out."""
+    """State the masks' own area and box for the ``chosen``; drops an attribute that then equals the masks' values."""
     attributes = dict(instances.attributes)
     for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):
         values = stated(instances, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from apiece import models
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models.contract import Architecture
-from apiece.training import TrainConfig, parse_settings, parse_time
+from apiece.training import TrainConfig, parse_settings, parse_time, train
 from apiece.training.config import build_model_config
 
 
@@ -123,3 +124,11 @@ def _source_of() -> str:
     import inspect
 
     return str(inspect.getsourcefile(TrainConfig))
+
+
+def test_train_takes_every_setting_by_name() -> None:
+    parameters = inspect.signature(train).parameters.values()
+    assert [p.name for p in parameters] == [f.name for f in dataclasses.fields(TrainConfig)]
+    assert all(p.kind is p.KEYWORD_ONLY for p in parameters)
+    given = {p.name: p.default for p in parameters}
+    assert TrainConfig(**{**given, "model_settings": {}}) == TrainConfig()

@@ -60,9 +60,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[set[str], set[str]]]:
 
     def recording(config: TrainConfig, *, splits: Any) -> Any:
         calls.append(({r.name for r in splits[0].refs}, {r.name for r in splits[1].refs}))
-        return trainer.train(config, splits=splits)
+        return trainer.fit(config, splits=splits)
 
-    monkeypatch.setattr(folds, "train", recording)
+    monkeypatch.setattr(folds, "fit", recording)
     monkeypatch.setattr(folds, "LOWEST", 0.0)  # after one step no model is sure of anything
     return calls
 
@@ -114,7 +114,7 @@ def test_a_fold_that_was_cut_off_goes_on(
     config = TrainConfig(**{**config.to_dict(), "save_every": 0, "epochs": 4})
     at_once = predict_out_of_fold(labels, 2, config, tmp_path / "once")
     out = tmp_path / "cut"
-    inner = folds.train
+    inner = folds.fit
 
     def dies(own: TrainConfig, *, splits: Any) -> Any:
         if own.folder.name == "fold_2":
@@ -123,12 +123,12 @@ def test_a_fold_that_was_cut_off_goes_on(
         return inner(own, splits=splits)
 
     with monkeypatch.context() as patch:
-        patch.setattr(folds, "train", dies)
+        patch.setattr(folds, "fit", dies)
         with pytest.raises(KeyboardInterrupt):
             predict_out_of_fold(labels, 2, config, out)
     first = (out / "fold_1" / "predictions.json").stat().st_mtime_ns
     resumed: list[bool] = []
-    monkeypatch.setattr(folds, "train", lambda own, *, splits: (resumed.append(own.resume), inner(own, splits=splits)))
+    monkeypatch.setattr(folds, "fit", lambda own, *, splits: (resumed.append(own.resume), inner(own, splits=splits)))
     assert len(predict_out_of_fold(labels, 2, config, out)) == len(at_once)
     assert resumed == [True]
     assert (out / "fold_1" / "predictions.json").stat().st_mtime_ns == first

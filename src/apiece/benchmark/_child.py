@@ -73,14 +73,14 @@ def _train(task: Mapping[str, Any]) -> dict[str, Any]:
     from apiece.models import load, load_model
     from apiece.training.config import TrainConfig
     from apiece.training.device import Hardware
-    from apiece.training.trainer import train
+    from apiece.training.trainer import fit
 
     config = TrainConfig.from_dict(task["config"])
     architecture = load(config.model)
     goes_on = (config.folder / "last" / "state.safetensors").is_file()
     config = TrainConfig.from_dict({**config.to_dict(), "resume": goes_on, "overwrite": not goes_on})
     gauge = Memory()
-    made = train(config)
+    made = fit(config)
     hardware, effective = Hardware.choose(config), config.with_defaults(architecture)
     batch = (hardware.batch if effective.batch == "auto" else int(effective.batch or 1)) * (effective.accumulate or 1)
     rate = throughput(made.folder / "log.csv")

@@ -64,7 +64,7 @@ def demo(
     from apiece.formats import read
     from apiece.measurements import Table, measure_many
     from apiece.predict import load, predict_to
-    from apiece.training.trainer import train
+    from apiece.training import train
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise ConfigError(f"{out} is not empty; choose another --out, or --overwrite")

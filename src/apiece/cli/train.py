@@ -61,8 +61,7 @@ def train(
     json
         One JSON object with the result on standard output.
     """
-    from apiece.training.trainer import STATE
-    from apiece.training.trainer import train as run
+    from apiece.training.trainer import STATE, fit
 
     given = settings.given
     if set:
@@ -73,7 +72,7 @@ def train(
         given["out"] = settings.folder
     chosen = TrainConfig.from_dict(given) if config is None else TrainConfig.from_yaml(config, **given)
     try:
-        result = run(chosen)
+        result = fit(chosen)
     except KeyboardInterrupt:
         if (chosen.folder / STATE).is_file():
             note(f"interrupted; apiece train --out {chosen.folder} --resume goes on")

@@ -13,7 +13,7 @@ from apiece.errors import ConfigError, UnknownNameError
 
 __all__ = ["Conf", "thresholds"]
 
-Conf: TypeAlias = "float | Mapping[str, float] | Sequence[float] | Float"
+Conf: TypeAlias = float | Mapping[str, float] | Sequence[float] | Float
 """One number for all classes, a mapping from class names, or one number for each class in order."""
 
 

@@ -12,10 +12,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
+from apiece import predict
 from apiece._arrays import Float
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
@@ -26,10 +27,6 @@ from apiece.evaluation._pairing import Joined, join, open_truth
 from apiece.formats import LabelSet
 from apiece.metrics import FEW, Evaluation, defined, interval
 from apiece.metrics.ap_tau import accuracy
-
-if TYPE_CHECKING:
-    from apiece.predict.predictor import Model
-
 
 _TOO_FEW = 6
 """Images below which even a change of one sign on all of them is no proof: 2 ** -4 is more than 0.05."""
@@ -120,8 +117,8 @@ class Comparison:
 
 
 def compare(
-    a: Path | str | Model | LabelSet | Joined,
-    b: Path | str | Model | LabelSet | Joined,
+    a: Path | str | predict.Model | LabelSet | Joined,
+    b: Path | str | predict.Model | LabelSet | Joined,
     data: Path | str | Dataset | LabelSet,
     *,
     by: str = "mask_ap",

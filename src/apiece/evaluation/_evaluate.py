@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
+from apiece import predict
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
@@ -17,16 +18,12 @@ from apiece.metrics import Evaluation, frame_of
 from apiece.metrics import evaluate as judge
 from apiece.metrics.lvis import frequencies, searched
 
-if TYPE_CHECKING:
-    from apiece.predict.predictor import Model
-
-
 HEADLINE = ("coco", "ap_tau")
 """The metrics whose numbers are asked for first; see the files of ``apiece.metrics`` for the others."""
 
 
 def evaluate(
-    predictions: Path | str | Model | LabelSet | Joined,
+    predictions: Path | str | predict.Model | LabelSet | Joined,
     data: Path | str | Dataset | LabelSet | None = None,
     *,
     metrics: Sequence[str] | Literal["all"] = HEADLINE,
@@ -67,7 +64,7 @@ def evaluate(
     if data is None:
         joined = cast(Joined, predictions)
     else:
-        joined = join(cast("Path | str | Model | LabelSet", predictions), open_truth(data, split, images), conf)
+        joined = join(cast("Path | str | predict.Model | LabelSet", predictions), open_truth(data, split, images), conf)
     images_now, images_then = itertools.tee(joined)
     result = judge(
         _watched(images_now, watch),

@@ -6,11 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 import numpy as np
 
-from apiece import formats
+from apiece import formats, predict
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
@@ -19,10 +19,6 @@ from apiece.errors import ConfigError, DataError, FormatError
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad
-
-if TYPE_CHECKING:  # predictions in a file need no torch
-    from apiece.predict.predictor import Model
-
 
 _log = logging.getLogger("apiece")
 
@@ -56,7 +52,7 @@ class Joined(Protocol):
 
 
 def join(
-    predictions: Path | str | Model | LabelSet,
+    predictions: Path | str | predict.Model | LabelSet,
     truth: Dataset,
     conf: Conf | None = None,
     device: str = "auto",
@@ -111,7 +107,9 @@ def open_truth(
     return next(found[name] for name in ("val", "test", "train") if name in found)
 
 
-def open_predictions(path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None) -> Model | LabelSet:
+def open_predictions(
+    path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None
+) -> predict.Model | LabelSet:
     """A model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
     path = Path(path)
     if path.is_dir() and (path / "model.json").is_file():
@@ -123,7 +121,7 @@ def open_predictions(path: Path | str, truth: Dataset, device: str = "auto", on_
     return sound(formats.read(path, on_bad=on_bad), on_bad)
 
 
-def check_known(wanted: Instances, model: Model, data: Path | str) -> None:
+def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:
     """Refuse labels of a class that the model does not know: they tell nothing of its scores.
 
     Raises
@@ -155,7 +153,7 @@ def above(ranked: Instances, lowest: Mapping[str, float]) -> Instances:
 class _Modelled:
     """What a model finds."""
 
-    def __init__(self, truth: Dataset, model: Model, conf: Conf | None) -> None:
+    def __init__(self, truth: Dataset, model: predict.Model, conf: Conf | None) -> None:
         self.truth, self._model = truth, model
         unknown = [name for name in truth.classes if name not in model.classes]
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"

@@ -32,7 +32,7 @@ __all__ = ["Model", "load", "out_of_memory", "resolve_device"]
 _log = logging.getLogger("apiece")
 
 """Lowest score kept: one for all classes, some classes' own, or None for those in the model folder."""
-One: TypeAlias = "Image | Array | str | os.PathLike[str]"
+One: TypeAlias = Image | Array | str | os.PathLike[str]
 
 
 def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:

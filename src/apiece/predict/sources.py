@@ -25,8 +25,6 @@ _log = logging.getLogger("apiece")
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What is taken for an image in a folder or glob; a file named by itself may be called anything."""
 
-_One: TypeAlias = "str | os.PathLike[str] | Image | Array | Source"
-Sources: TypeAlias = "_One | Iterable[_One]"
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -60,6 +58,10 @@ class Source:
         if self.path is None:
             raise DataError(f"source {self.name!r} has neither pixels nor a path")
         return read_image(self.path, max_pixels=max_pixels)
+
+
+_One: TypeAlias = str | os.PathLike[str] | Image | Array | Source
+Sources: TypeAlias = _One | Iterable[_One]
 
 
 def find_sources(sources: Sources, *, exclude: Sequence[Path] = ()) -> list[Source]:

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 from apiece._lazy import lazy
 
 if TYPE_CHECKING:
+    from apiece.training._train import TrainResult, train
     from apiece.training.config import TrainConfig, parse_settings, parse_time
-    from apiece.training.trainer import TrainResult, train
+    from apiece.training.trainer import fit
 
 __all__ = [
     "TrainConfig",
     "TrainResult",
+    "fit",
     "parse_settings",
     "parse_time",
     "train",
@@ -29,6 +31,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.training.config": "TrainConfig parse_settings parse_time",
-            "apiece.training.trainer": "TrainResult train",
+            "apiece.training.trainer": "fit",
+            "apiece.training._train": "TrainResult train",
         },
     )

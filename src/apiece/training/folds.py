@@ -33,7 +33,7 @@ from apiece.ops.image_hash import near_pairs, print_of
 from apiece.predict.predictor import load
 from apiece.predict.sources import Source
 from apiece.training.config import TrainConfig
-from apiece.training.trainer import STATE, train
+from apiece.training.trainer import STATE, fit
 
 __all__ = ["LOWEST", "predict_out_of_fold"]
 
@@ -173,7 +173,7 @@ def _train(labels: LabelSet, others: Sequence[int], config: TrainConfig, folder:
     parts = split(Subset(labels, tuple(others)), {"train": 1 - _VAL_SHARE, "val": _VAL_SHARE}, seed=config.seed)
     begun = (folder / STATE).is_file()
     own = replace(config, out=folder, resume=begun, overwrite=not begun)
-    train(own, splits=(Dataset(parts["train"]), Dataset(parts["val"])))
+    fit(own, splits=(Dataset(parts["train"]), Dataset(parts["val"])))
 
 
 def _predicted(refs: Sequence[ImageRef], folder: Path, device: str) -> Iterator[Record]:

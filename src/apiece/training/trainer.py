@@ -1,4 +1,4 @@
-"""`train`: from labelled images to a model folder, in one path that reads from top to bottom.
+"""`fit`: from labelled images to a model folder, in one path that reads from top to bottom.
 
 The run's folder holds the best model by validation mask AP (``model.safetensors``, ``model.json``), ``config.yaml``
 with the settings in effect, ``log.csv``, ``tensorboard/``, ``losses.png``, ``ap.png``, and in ``last/`` the state to
@@ -11,9 +11,8 @@ import importlib.metadata
 import logging
 import platform
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +42,13 @@ from apiece.training._pretrained import Start, begin, room
 from apiece.training._report import Report
 from apiece.training._schedule import Average, Clock, Plan, parameter_groups
 from apiece.training._survey import survey
+from apiece.training._train import TrainResult
 from apiece.training._validate import Validation, Validator
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
 from apiece.training.config import TrainConfig, build_model_config
 from apiece.training.device import Hardware
 
-__all__ = ["STATE", "TrainResult", "train"]
+__all__ = ["STATE", "fit"]
 
 log = logging.getLogger("apiece")
 
@@ -62,35 +62,13 @@ _FREE = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class TrainResult:
-    """What came of a run.
-
-    Attributes
-    ----------
-    folder : holds the best model; `apiece.load` takes it.
-    metrics : of the best model on the validation images.
-    best_step : the step it is from.
-    steps : steps taken in all.
-    seconds : time used, that before a resume included.
-    """
-
-    folder: Path
-    metrics: Mapping[str, float]
-    best_step: int
-    steps: int
-    seconds: float
-
-
-def train(
-    config: TrainConfig | None = None, *, splits: tuple[Dataset, Dataset] | None = None, **settings: Any
-) -> TrainResult:
-    """Train a model.
+def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -> TrainResult:
+    """Train a model with the settings of ``config``.
 
     Parameters
     ----------
-    config : all settings; or give them by name: ``train(data="data/", model="embedding", max_time="30m")``.
-    splits : the images to train and to validate on, in place of those at ``data``.
+    config : all settings.
+    splits : the images to train and to validate on, in place of those at ``config.data``.
 
     Raises
     ------
@@ -102,9 +80,6 @@ def train(
         if the loss is no number, or memory runs out with a single crop.
     """
     clock = Clock()
-    if config is not None and settings:
-        raise ConfigError("give a config or settings by name, not both")
-    config = config or TrainConfig.from_dict(settings)
     architecture: Architecture = models.load(config.model)
     config = config.with_defaults(architecture)
     saved = _earlier_state(config)

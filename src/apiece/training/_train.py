@@ -1,0 +1,91 @@
+"""`train`: a training run from settings by name; and what came of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from apiece.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What came of a run.
+
+    Attributes
+    ----------
+    folder : holds the best model; `apiece.load` takes it.
+    metrics : of the best model on the validation images.
+    best_step : the step it is from.
+    steps : steps taken in all.
+    seconds : time used, that before a resume included.
+    """
+
+    folder: Path
+    metrics: Mapping[str, float]
+    best_step: int
+    steps: int
+    seconds: float
+
+
+def train(
+    *,
+    data: str | os.PathLike[str] = "data",
+    model: str = "swift",
+    weights: str | None = None,
+    out: str | os.PathLike[str] | None = None,
+    epochs: float | None = None,
+    max_time: float | str | None = None,
+    imgsz: int | Literal["native"] | None = None,
+    crop: int | None = None,
+    batch: int | Literal["auto"] | None = None,
+    accumulate: int | None = None,
+    lr: float | None = None,
+    warmup: int | None = None,
+    weight_decay: float | None = None,
+    dropout: float | None = None,
+    ema: float | None = None,
+    precision: Literal["auto", "32", "bf16"] = "auto",
+    balance: Literal["none", "sampling", "loss", "both"] = "none",
+    clip: float | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    device: str = "auto",
+    skip_bad: bool = False,
+    cache: float = 2.0,
+    augment: float | None = None,
+    upright: bool | None = None,
+    one_piece: bool | None = None,
+    val_every: float | None = None,
+    save_every: float | str = 120.0,
+    resume: bool = False,
+    overwrite: bool = False,
+    model_settings: Mapping[str, Any] | None = None,
+) -> TrainResult:
+    """Train a model; the best by validation mask AP is kept as a model folder.
+
+    Parameters
+    ----------
+    data, model, weights, out, epochs, max_time, ... : as in `TrainConfig`, which describes each.
+
+    Returns
+    -------
+    Where the model folder is, and how good the model is on the validation images.
+
+    Raises
+    ------
+    ConfigError, UnknownNameError
+        for settings that cannot be.
+    DataError, ImageError, FormatError
+        for data that cannot be trained on.
+    TrainingError
+        if the loss is no number, or memory runs out with a single crop.
+    """
+    settings = {**locals(), "model_settings": model_settings or {}}
+    from apiece.training.trainer import fit  # needs torch
+
+    return fit(TrainConfig.from_dict(settings))

@@ -21,7 +21,10 @@ def lazy(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], 
     def get(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        found = importlib.import_module(home[name] or f"{package}.{name}")
+        from apiece._extras import extras  # here, so that `import apiece` itself stays quick
+
+        with extras():
+            found = importlib.import_module(home[name] or f"{package}.{name}")
         value = getattr(found, name) if home[name] else found
         setattr(sys.modules[package], name, value)
         return value

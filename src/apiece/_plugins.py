@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from apiece._extras import extras
 from apiece.errors import PluginError, UnknownNameError
 
 if TYPE_CHECKING:  # takes 0.05 s to import, and most runs never ask for a plugin of another package
@@ -88,9 +89,13 @@ class Room(Generic[Plugin]):
             if there is no such plugin; names the nearest right one.
         PluginError
             if the plugin of another package cannot be imported or is of another type; names the package.
+        MissingExtraError
+            if it needs an optional dependency that is not installed.
         """
         if name in names(self.package):
-            own: Plugin = getattr(importlib.import_module(f"{self.package}.{name}"), self.attribute)
+            with extras():
+                module = importlib.import_module(f"{self.package}.{name}")
+            own: Plugin = getattr(module, self.attribute)
             return own
         if name not in foreign(self.package):
             # "apiece.models" -> "model": what a person calls it

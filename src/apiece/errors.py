@@ -152,5 +152,5 @@ class MissingExtraError(ApieceError, ImportError):
     _arguments = ("module", "extra")
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"{module} is not installed. Install it with: pip install 'apiece[{extra}]'")
+        super().__init__(f"{module} is not installed. Install it with: pip install 'apiece[{extra}]'", name=module)
         self.module, self.extra = module, extra

@@ -18,8 +18,7 @@ def validation_images(data: Path, seed: int, trains: bool) -> Dataset:
         if there are none, or none to train on where something is to be trained.
     """
     if trains:
-        from apiece.training.config import TrainConfig
-        from apiece.training.trainer import open_splits
+        from apiece.training import TrainConfig, open_splits
 
         truth = open_splits(TrainConfig(data=data, seed=seed))[1]
     else:

@@ -245,9 +245,7 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
 def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
     """What is the same for every model, JSON-able."""
     from apiece.predict import resolve_device
-    from apiece.training.config import TrainConfig
-    from apiece.training.device import Hardware
-    from apiece.training.trainer import open_splits
+    from apiece.training import Hardware, TrainConfig, open_splits
 
     truth = validation_images(config.data, config.seed, trains)
     data: dict[str, Any] = {

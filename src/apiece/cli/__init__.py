@@ -15,6 +15,7 @@ from importlib import resources
 from cyclopts import App, CycloptsError, Parameter
 
 from apiece import __version__, _plugins
+from apiece._extras import extras
 from apiece.errors import ApieceError
 
 __all__ = ["main"]
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         log.setLevel(logging.INFO)
     try:
         app = _app(tokens[0] if tokens else "")
-        code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
+        with extras():
+            code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
         if tokens and tokens[0] in _plugins.names("apiece.cli"):
             print(f"apiece {tokens[0]} --help shows examples", file=sys.stderr)  # noqa: T201

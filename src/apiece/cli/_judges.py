@@ -48,8 +48,7 @@ def of_model(folder: Path, sources: Mapping[str, OpenLabels], device: str) -> Ju
 
 def out_of_fold(folds: int, sources: Mapping[str, OpenLabels], config: Path | None, runs: Path, device: str) -> Judge:
     """What models find that were trained without the image, all splits taken together; the device wins over config."""
-    from apiece.training.config import TrainConfig
-    from apiece.training.folds import predict_out_of_fold
+    from apiece.training import TrainConfig, predict_out_of_fold
 
     joined = _Joined(tuple(source.labels for source in sources.values()))
     settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)

@@ -19,10 +19,8 @@ _SQUARE = np.ones((3, 3), np.uint8)
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    import matplotlib
-
-    # matplotlib brings DejaVu Sans, which has Greek, Cyrillic, arrows and units; Pillow's own font has Latin only
-    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans-Bold.ttf"), size)
+    # DejaVu Sans has Greek, Cyrillic, arrows and units; Pillow's own font has Latin only
+    return ImageFont.truetype(str(Path(__file__).parent / "fonts" / "DejaVuSans-Bold.ttf"), size)
 
 
 @lru_cache(maxsize=4096)

@@ -113,7 +113,7 @@ def open_predictions(
     """A model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
     path = Path(path)
     if path.is_dir() and (path / "model.json").is_file():
-        from apiece.predict.predictor import load
+        from apiece.predict import load
 
         return load(path, device)
     if is_results(path):

@@ -15,14 +15,19 @@ from apiece._lazy import lazy
 if TYPE_CHECKING:
     from apiece.training._train import TrainResult, train
     from apiece.training.config import TrainConfig, parse_settings, parse_time
-    from apiece.training.trainer import fit
+    from apiece.training.device import Hardware
+    from apiece.training.folds import predict_out_of_fold
+    from apiece.training.trainer import fit, open_splits
 
 __all__ = [
+    "Hardware",
     "TrainConfig",
     "TrainResult",
     "fit",
+    "open_splits",
     "parse_settings",
     "parse_time",
+    "predict_out_of_fold",
     "train",
 ]
 
@@ -31,7 +36,9 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.training.config": "TrainConfig parse_settings parse_time",
-            "apiece.training.trainer": "fit",
             "apiece.training._train": "TrainResult train",
+            "apiece.training.device": "Hardware",
+            "apiece.training.folds": "predict_out_of_fold",
+            "apiece.training.trainer": "fit open_splits",
         },
     )

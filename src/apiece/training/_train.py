@@ -86,6 +86,6 @@ def train(
         if the loss is no number, or memory runs out with a single crop.
     """
     settings = {**locals(), "model_settings": model_settings or {}}
-    from apiece.training.trainer import fit  # needs torch
+    from apiece.training import fit  # needs torch
 
     return fit(TrainConfig.from_dict(settings))

@@ -1,0 +1,45 @@
+"""Optional dependencies: the extra that brings each, and the error that says how to install it.
+
+A base install reads, writes, checks, measures, evaluates and draws. What needs more is imported when it is first
+used: by a room's front (`apiece._lazy`), as a plugin (`apiece._plugins`) or by a command. All three use `extras`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from apiece.errors import MissingExtraError
+
+_BROUGHT_BY = {
+    **dict.fromkeys(("huggingface_hub", "safetensors", "timm", "torch", "torchvision", "transformers"), "models"),
+    **dict.fromkeys(("lightning", "matplotlib", "tensorboard"), "train"),
+}
+_LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
+
+
+@contextmanager
+def extras() -> Iterator[None]:
+    """Raise `MissingExtraError` where an optional dependency is absent.
+
+    Every other `ImportError` passes, such as that of a package that is installed and broken.
+    """
+    try:
+        yield
+    except (ModuleNotFoundError, MissingExtraError) as error:
+        extra = _BROUGHT_BY.get(error.name or "")
+        if extra is None:
+            raise
+        learns = _passed(error.__traceback__, _LEARNERS)
+        raise MissingExtraError(str(error.name), "train" if learns else extra) from None
+
+
+def _passed(trace: TracebackType | None, rooms: tuple[str, ...]) -> bool:
+    """Whether an error came by way of one of these rooms."""
+    while trace is not None:
+        module = f"{trace.tb_frame.f_globals.get('__name__')}."
+        if module.startswith(tuple(f"{room}." for room in rooms)):
+            return True
+        trace = trace.tb_next
+    return False

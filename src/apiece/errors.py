@@ -15,13 +15,16 @@ The tree::
     ├── PluginError           a plugin of another installed package that cannot be used (names the package)
     └── MissingExtraError     an optional dependency is absent (says the install command; also an ImportError)
 
-A message says what was wrong, where, and what to do next.
+A message says what was wrong, where, and what to do next. Where it names an option, it holds an `Option`, and whoever
+shows the message chooses the spelling: ``str(error)`` is Python's (``device='cpu'``), `on_command_line` is the
+shell's (``--device cpu``). So a page or a service can mark the field that an error is about (`ApieceError.options`).
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -33,12 +36,83 @@ __all__ = [
     "ImageError",
     "InvalidInstancesError",
     "LossyFormatError",
+    "Message",
     "MissingExtraError",
     "ModelFileError",
+    "Option",
     "PluginError",
     "TrainingError",
     "UnknownNameError",
+    "on_command_line",
 ]
+
+
+@dataclass(frozen=True)
+class Option:
+    """Name an option within a `Message`; adding text to it makes the message.
+
+    Parameters
+    ----------
+    name : the parameter's name in Python.
+    value : the value to give it, or ``...`` for any; None names the option alone.
+    flag : its name on the command line, where that is another than ``--name``.
+
+    Examples
+    --------
+    >>> message = "use " + Option("device", "cpu") + " here"
+    >>> print(message)
+    use device='cpu' here
+    >>> on_command_line(message)
+    'use --device cpu here'
+    """
+
+    name: str
+    value: object = None
+    flag: str = ""
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return self.name
+        return f"{self.name}=..." if self.value is ... else f"{self.name}={self.value!r}"
+
+    def __add__(self, other: str | Option) -> Message:
+        return Message(self, other)
+
+    def __radd__(self, other: str) -> Message:
+        return Message(other, self)
+
+    @property
+    def on_command_line(self) -> str:
+        """The option as a person types it in a shell."""
+        flag = self.flag or "--" + self.name.replace("_", "-")
+        return flag if self.value is None or self.value is True or self.value is ... else f"{flag} {self.value}"
+
+
+class Message(str):
+    """Text that names options: a ``str`` in Python's spelling, which adding text keeps."""
+
+    parts: tuple[str | Option, ...]
+    """The text and the options in it, in order."""
+
+    def __new__(cls, *parts: str | Option) -> Self:
+        flat = [piece for part in parts for piece in (part.parts if isinstance(part, Message) else (part,))]
+        made = super().__new__(cls, "".join(map(str, flat)))
+        made.parts = tuple(flat)
+        return made
+
+    def __add__(self, other: str | Option) -> Message:
+        return Message(self, other)
+
+    def __radd__(self, other: str) -> Message:
+        return Message(other, self)
+
+
+def on_command_line(said: object) -> str:
+    """Return a message, or an error's message, with its options as a person types them in a shell."""
+    if isinstance(said, ApieceError):
+        said = said.message
+    parts = said.parts if isinstance(said, Message) else (str(said),)
+    return "".join(part.on_command_line if isinstance(part, Option) else part for part in parts)
 
 
 class ApieceError(Exception):
@@ -49,6 +123,16 @@ class ApieceError(Exception):
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return type(self), tuple(getattr(self, name) for name in self._arguments) or self.args
+
+    @property
+    def message(self) -> Message:
+        """The text, with its options."""
+        return Message(*self.args[:1])
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options that the message names."""
+        return tuple(part for part in self.message.parts if isinstance(part, Option))
 
 
 class ConfigError(ApieceError):
@@ -98,7 +182,7 @@ class _FileError(ApieceError):
     _arguments: ClassVar[tuple[str, ...]] = ("path", "reason")
 
     def __init__(self, path: Path | str, reason: str) -> None:
-        super().__init__(f"{path}: {reason}")
+        super().__init__(Message(f"{path}: ", reason))
         self.path, self.reason = Path(path), reason
 
     def at(self, path: Path) -> Self:

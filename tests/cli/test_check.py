@@ -31,7 +31,7 @@ def test_exit_codes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong, why in (
         ((tmp_path / "none",), "there is no such file or folder"),
         ((clean, "--only", "duplicat"), "Did you mean 'duplicate'?"),
-        ((clean, "--duplicate-iou", 7), "duplicate_iou must lie above 0"),
+        ((clean, "--duplicate-iou", 7), "--duplicate-iou must be above 0"),
         ((clean, "--only", "model"), "loose_outline without predictions of a model"),
         ((clean, "--limit", -1), "limit must be 0 or more"),
         ((clean, "--workers", 0), "workers must be at least 1"),

@@ -287,7 +287,7 @@ def test_what_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     save_set(tmp_path / "in" / "val.json")
     out = tmp_path / "out"
     assert run("convert", tmp_path / "in", out) == 1
-    assert "say format=" in capsys.readouterr().err
+    assert "name it with --to: " in capsys.readouterr().err
     assert run("convert", tmp_path / "in", tmp_path / "all.json") == 1
     assert "train and val do not fit into one file" in capsys.readouterr().err
     assert run("convert", tmp_path / "in", out, "--to", "yollo") == 1

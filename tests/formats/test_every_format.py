@@ -321,7 +321,7 @@ def test_detection_says_what_it_looked_for(tmp_path: Path) -> None:
 
 
 def test_the_format_to_write_is_told_by_the_ending(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="say format="):
+    with pytest.raises(ConfigError, match="name it with format="):
         formats.write([], tmp_path / "out.xyz")
     formats.write([], tmp_path / "out.json")
     assert formats.detect(tmp_path / "out.json") == "coco"

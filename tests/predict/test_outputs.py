@@ -212,7 +212,7 @@ def test_wrong_calls(model: Model, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'labelmap'"):
         predict_to(model, photos, tmp_path / "out", ("labelmaps",))
     for save in ((), "coco"):
-        with pytest.raises(ConfigError, match="save is a list"):
+        with pytest.raises(ConfigError, match="save takes a list"):
             predict_to(model, photos, tmp_path / "out", save)
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="is a file"):

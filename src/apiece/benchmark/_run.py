@@ -18,11 +18,12 @@ from apiece.benchmark.config import BenchmarkConfig, Entry, cores
 from apiece.benchmark.page import write_page
 from apiece.benchmark.rows import Row, pareto, row, write_csv, write_json
 from apiece.datasets.dataset import fingerprint
-from apiece.errors import ApieceError, ConfigError, ModelFileError
+from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
 
 __all__ = ["Plan", "Result", "Watch", "run"]
 
 _PACKAGES = ("apiece", "torch", "torchvision", "timm", "lightning", "transformers", "numpy")
+_ANEW = "another " + Option("out") + ", or " + Option("overwrite", True)
 _MEASURING = 60.0  # seconds that measuring a model is thought to take
 
 
@@ -239,7 +240,7 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
     except ImportError:
         return  # such as a missing extra: its row says what to install
     except ApieceError as error:
-        raise ConfigError(f"{entry.name}: {error}") from error
+        raise ConfigError(f"{entry.name}: " + error.message) from error
 
 
 def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
@@ -319,11 +320,9 @@ def _hold_conditions(path: Path, conditions: Mapping[str, Any]) -> None:
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ConfigError(f"{path} cannot be read ({error}); give another out, or overwrite") from error
+            raise ConfigError(f"{path} cannot be read ({error}); give " + _ANEW) from error
         if told := _differences(before, conditions):
-            raise ConfigError(
-                f"{path.parent} holds a benchmark under other conditions ({told}); give another out, or overwrite"
-            )
+            raise ConfigError(f"{path.parent} holds a benchmark under other conditions ({told}); give " + _ANEW)
     with atomic(path) as scratch:
         scratch.write_text(json.dumps(conditions, indent=2), encoding="utf-8")
 
@@ -338,7 +337,7 @@ def _refuse_other_settings(task: Task) -> None:
     if before is not None and (told := _differences(before, task.key)):
         raise ConfigError(
             f"{task.name} was trained in {task.file.parent} otherwise ({told}); give it a name of its own "
-            f"({task.key['model']}:NAME), or another out, or overwrite"
+            f"({task.key['model']}:NAME), or " + _ANEW
         )
 
 

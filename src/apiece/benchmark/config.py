@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from apiece.errors import ConfigError, UnknownNameError
+from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import ROOM
 from apiece.training.config import TrainConfig, parse_settings, parse_time
 
@@ -98,7 +98,7 @@ class BenchmarkConfig:
         for name in ("jobs", "timed", "threads"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} must be an integer of 1 or more, got {value!r}")
+                raise ConfigError(Option(name) + f" must be an integer of 1 or more, got {value!r}")
         TrainConfig(seed=self.seed, device=self.device, precision=self.precision)  # whose rules hold for these
         _ = self.entries
 
@@ -153,7 +153,9 @@ class BenchmarkConfig:
             own = path.resolve()
             entries.append(Entry(own.name if taken[own.name] == 1 else f"{own.parent.name}/{own.name}", trained=path))
         if not entries:
-            raise ConfigError("there is nothing to compare: give models, trained model folders, or both")
+            raise ConfigError(
+                "there is nothing to compare: give " + Option("models") + ", " + Option("trained") + ", or both"
+            )
         folders = Counter(e.folder for e in entries)
         twice = [e.name for e in entries if folders[e.folder] > 1]
         if twice:
@@ -204,7 +206,9 @@ def _sizes(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
         model, sign, text = pair.rpartition("=")
         value = "native" if text == "native" else int(text) if text.isdigit() else None
         if value is None or (not model and sign):
-            raise ConfigError(f"cannot read imgsz {pair!r}; write it as MODEL=512, MODEL=native, or 512 for all")
+            raise ConfigError(
+                "cannot read " + Option("imgsz") + f" {pair!r}; write it as MODEL=512, MODEL=native, or 512 for all"
+            )
         if model:
             own[_known(model, names)] = value
         else:

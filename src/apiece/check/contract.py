@@ -18,7 +18,7 @@ from apiece._arrays import Array, Float32, Int, Int32
 from apiece._plugins import Room
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, FormatError
+from apiece.errors import ConfigError, FormatError, Option
 from apiece.formats import LabelSet
 
 __all__ = [
@@ -67,10 +67,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 < self.duplicate_iou <= 1:
-            raise ConfigError(f"duplicate_iou must lie above 0 and at most at 1, got {self.duplicate_iou}")
+            raise ConfigError(Option("duplicate_iou") + f" must be above 0 and at most 1, got {self.duplicate_iou}")
         for name in ("dust", "few", "near"):
             if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
+                raise ConfigError(Option(name) + f" must be 0 or more, got {getattr(self, name)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from apiece import __version__, _plugins
 from apiece._extras import extras
-from apiece.errors import ApieceError
+from apiece.errors import ApieceError, on_command_line
 
 __all__ = ["main"]
 
@@ -44,6 +44,16 @@ def _summary(name: str) -> str:
     return (ast.get_docstring(command) or "").partition("\n")[0]
 
 
+class _Words(logging.Formatter):
+    """Lines of the log, with options as a person types them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        shown = logging.makeLogRecord({**record.__dict__, "msg": on_command_line(record.msg)})
+        if isinstance(record.args, tuple):
+            shown.args = tuple(on_command_line(arg) if isinstance(arg, ApieceError) else arg for arg in record.args)
+        return super().format(shown)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code.
 
@@ -53,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     log = logging.getLogger("apiece")
     if not log.handlers:
-        log.addHandler(logging.StreamHandler())  # standard error
+        handler = logging.StreamHandler()  # standard error
+        handler.setFormatter(_Words())
+        log.addHandler(handler)
         log.setLevel(logging.INFO)
     try:
         app = _app(tokens[0] if tokens else "")
@@ -64,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"apiece {tokens[0]} --help shows examples", file=sys.stderr)  # noqa: T201
         code = 2
     except ApieceError as error:
-        print(f"apiece: {error}", file=sys.stderr)  # noqa: T201  # the one place where errors become text
+        print(f"apiece: {on_command_line(error)}", file=sys.stderr)  # noqa: T201  # the one place where errors become text
         code = 1
     except KeyboardInterrupt:
         code = 130

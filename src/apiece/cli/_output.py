@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from apiece.errors import ConfigError
+from apiece.errors import ApieceError, ConfigError, Message, on_command_line
 
 
 def plain(value: Any) -> Any:
@@ -27,6 +27,8 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, np.generic):
         return plain(value.item())
+    if isinstance(value, Message):
+        return on_command_line(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Path):
@@ -70,12 +72,12 @@ def shown(value: Any) -> str:
         if not math.isfinite(number):
             return "-"
         return f"{number:,.1f}" if abs(number) >= 100 else f"{number:.3f}"
-    return str(value)
+    return on_command_line(value)
 
 
-def note(text: str) -> None:
+def note(said: str | ApieceError) -> None:
     """A line on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(on_command_line(said) + "\n")
 
 
 def check_writable(*paths: Path | None) -> None:

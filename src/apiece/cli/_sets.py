@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from apiece.cli._output import note, print_json, print_table
+from apiece.errors import on_command_line
 
 if TYPE_CHECKING:
     from apiece.datasets.dataset import BadEntries
@@ -53,7 +54,7 @@ def report_bad(bad: BadEntries | None, json: bool) -> list[dict[str, str]]:
         return []
     if bad.errors:
         note(f"{len(bad.errors):,} bad entries were left out:")
-        _listed([str(error) for error in bad.errors], json)
+        _listed([on_command_line(error) for error in bad.errors], json)
     return [{"path": str(error.path), "reason": error.reason} for error in bad.errors]
 
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from apiece.check import FailOn, Report
 from apiece.check.contract import Place, Settings
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
-from apiece.errors import ApieceError, ConfigError, FormatError
+from apiece.errors import ApieceError, ConfigError, FormatError, on_command_line
 
 if TYPE_CHECKING:
     from apiece.check import Fixed, OpenLabels
@@ -136,7 +136,7 @@ def check(
             _write_page(html, report, sources, data, limit)
         fixed = None if fix is None else _fix(sources, report, fix, data, chosen)
     except (ApieceError, OSError) as error:
-        note(f"apiece: {error}")
+        note(f"apiece: {on_command_line(error)}")
         return _COULD_NOT
     if json:
         print_json(report.to_dict() | ({} if fixed is None else {"fixed": asdict(fixed)}))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
-from apiece.errors import ApieceError, ConfigError
+from apiece.errors import ApieceError, ConfigError, on_command_line
 
 if TYPE_CHECKING:
     from apiece.monitor import Drift, Profile
@@ -100,7 +100,7 @@ def monitor(
         title = f"{model.name}: has it begun to fail?"
         _write(drift, before, now, known, photos, html, prometheus, title)
     except (ApieceError, OSError) as error:
-        note(f"apiece: {error}")
+        note(f"apiece: {on_command_line(error)}")
         return _COULD_NOT
     if json:
         print_json({**asdict(drift), "unlike": drift.unlike[:limit], "bad": _missing(photos, now)})
@@ -129,7 +129,12 @@ def _photos(model: Model, photos: list[Source], labels: Path | None, skip_bad: b
 
     with progress("new photos", len(photos)) as step:
         return photo_profile(
-            model, photos, labels=labels, skip_bad=skip_bad, on_bad=lambda error: note(f"apiece: {error}"), step=step
+            model,
+            photos,
+            labels=labels,
+            skip_bad=skip_bad,
+            on_bad=lambda error: note(f"apiece: {on_command_line(error)}"),
+            step=step,
         )
 
 

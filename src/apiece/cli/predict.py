@@ -88,7 +88,7 @@ def predict(
                 "images": summary.images,
                 "instances": summary.instances,
                 "per_class": summary.per_class,
-                "bad": [str(error) for error in summary.bad],
+                "bad": [error.message for error in summary.bad],
                 "lost": summary.lost,
                 "files": summary.files,
             }

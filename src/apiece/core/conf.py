@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Float
-from apiece.errors import ConfigError, UnknownNameError
+from apiece.errors import ConfigError, Option, UnknownNameError
 
 __all__ = ["Conf", "thresholds"]
 
@@ -50,6 +50,8 @@ def thresholds(conf: Conf | None, classes: Sequence[str], default: npt.ArrayLike
             values[classes.index(name)] = value
     elif conf is not None:
         if np.ndim(conf) and np.shape(conf) != values.shape:
-            raise ConfigError(f"conf needs one number or {len(classes)}, one per class; got {np.size(conf)}")
+            raise ConfigError(
+                Option("conf") + f" needs one number or {len(classes)}, one per class; got {np.size(conf)}"
+            )
         values[:] = conf
     return values

@@ -19,7 +19,7 @@ from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.classes import relabelled
-from apiece.errors import ConfigError, DataError
+from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet, Record
 
 __all__ = ["Joined", "SameImage", "merge", "together"]
@@ -164,7 +164,7 @@ def merge(
         naming an image file that two sets label differently.
     """
     if same not in ("refuse", "first", "unite"):
-        raise ConfigError(f"same images must be one of refuse, first, unite; got {same!r}")
+        raise ConfigError(Option("same") + f" must be one of refuse, first, unite; got {same!r}")
     names = tuple(tuple(ref.name for ref in labels.refs) for labels in sets.values())
     plain = Joined(tuple(sets.values()), names, ({},) * len(sets), (0,) * len(sets))
     gone, also, notes = _settled(plain, list(sets), same)
@@ -188,7 +188,10 @@ def _settled(
         if not equal and same == "refuse":
             raise DataError(
                 f"image {plain.sets[k].refs[i].name!r} of {labels[k]} and {plain.sets[first].refs[j].name!r} of "
-                f"{labels[first]} are the same file with different labels; say which count: --same first, or unite"
+                f"{labels[first]} are the same file with different labels; say which labels count: "
+                + Option("same", "first")
+                + " or "
+                + Option("same", "unite")
             )
         if not equal and same == "unite":
             also[first, j] = (*also.get((first, j), ()), (k, i))

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Literal
 
 from apiece.core.image import ImageRef
-from apiece.errors import ConfigError, DataError
+from apiece.errors import ConfigError, DataError, Option
 from apiece.images import read_image, write_image
 
 ImageMode = Literal["link", "copy", "leave"]
@@ -36,7 +36,9 @@ class Placer:
             "link": ("hard links", "symbolic links", "copies"), "copy": ("copies",), "leave": ()
         }  # fmt: skip
         if mode not in ways:
-            raise ConfigError(f"images must be one of {', '.join(ways)}; got {mode!r}")
+            raise ConfigError(
+                Option("images", flag="--image-files") + f" must be one of {', '.join(ways)}; got {mode!r}"
+            )
         self.ways = list(ways[mode])
 
     def __enter__(self) -> Placer:

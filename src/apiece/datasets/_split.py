@@ -19,7 +19,7 @@ from apiece._arrays import Float, Int
 from apiece.datasets._merge import together
 from apiece.datasets.dataset import Subset
 from apiece.datasets.write import DEFAULTS, WriteOptions, Written, write_sets
-from apiece.errors import ConfigError, DataError
+from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet
 
 __all__ = ["class_counts", "split", "write_split"]
@@ -56,9 +56,9 @@ def split(
     """
     shares = np.array(list(fractions.values()), np.float64)
     if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
-        raise ConfigError(f"fractions must be above 0 and add up to 1, got {dict(fractions)}")
+        raise ConfigError(Option("fractions") + f" must be above 0 and add up to 1, got {dict(fractions)}")
     if seed < 0:
-        raise ConfigError(f"seed must be 0 or more, got {seed}")
+        raise ConfigError(Option("seed") + f" must be 0 or more, got {seed}")
     groups = np.arange(len(labels)) if group is None else _values(labels, group)
     count = int(groups.max()) + 1 if len(groups) else 0
     if count < len(shares):

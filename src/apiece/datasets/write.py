@@ -19,7 +19,7 @@ from apiece import formats
 from apiece.core.image import ImageRef
 from apiece.datasets._place import ImageMode, Placer
 from apiece.datasets.dataset import open_sources
-from apiece.errors import ApieceError, ConfigError, DataError, FormatError
+from apiece.errors import ApieceError, ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelFormat, LabelSet, Record
 
 __all__ = ["DEFAULTS", "WriteOptions", "Written", "check_apart", "write_sets"]
@@ -244,7 +244,7 @@ def check_apart(sources: Iterable[Path], out: Path) -> None:
 def _check_free(paths: list[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite and (path.is_file() or any(path.iterdir())):
-            raise ConfigError(f"{path} is there already; choose another place, or --overwrite")
+            raise ConfigError(f"{path} is there already; choose another place, or " + Option("overwrite", True))
 
 
 def _check_replaceable(out: Path, sets: Iterable[LabelSet]) -> None:

@@ -21,7 +21,7 @@ from apiece._arrays import Float
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 from apiece.evaluation._evaluate import HEADLINE, evaluate
 from apiece.evaluation._pairing import Joined, join, open_truth
 from apiece.formats import LabelSet
@@ -146,7 +146,7 @@ def compare(
         for fewer than 100 draws, a number that is not resampled, or one of which neither more nor less is better.
     """
     if bootstrap < 100:
-        raise ConfigError(f"a comparison needs 100 draws or more, got bootstrap={bootstrap}")
+        raise ConfigError("a comparison needs 100 draws or more, got " + Option("bootstrap", bootstrap))
     truth = open_truth(data, split, images)
     # ap_tau tells how each image fares
     chosen = tuple(dict.fromkeys([*metrics, "ap_tau"])) if metrics != "all" else metrics

@@ -15,7 +15,7 @@ from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset, open_data, sound
-from apiece.errors import ConfigError, DataError, FormatError
+from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad
@@ -102,7 +102,7 @@ def open_truth(
     found: Mapping[str, Dataset] = open_data(data, images, on_bad)
     if split is not None:
         if split not in found:
-            raise ConfigError(f"{data} has no split {split!r}; it has {', '.join(found)}")
+            raise ConfigError(f"{data} has no " + Option("split", split) + f"; it has {', '.join(found)}")
         return found[split]
     return next(found[name] for name in ("val", "test", "train") if name in found)
 

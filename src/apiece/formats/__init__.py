@@ -20,7 +20,7 @@ import numpy as np
 
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, FormatError
+from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._kit.files import inside
 from apiece.formats.contract import EVERYTHING, ROOM, Holds, LabelFormat, LabelSet, OnBad, Record
@@ -39,6 +39,8 @@ __all__ = [
     "write",
 ]
 
+_WHICH = Option("format", ...)
+_WHICH = Option("format", ...)
 Labelled = tuple[ImageRef | Image | str | os.PathLike[str], Instances]
 
 
@@ -61,9 +63,9 @@ def detect(path: str | os.PathLike[str]) -> str:
     found = [name for name, format in ROOM.load_all().items() if format.detect(path)]
     if not found:
         looked = ", ".join(names())
-        raise FormatError(path, f"is of no known label format; looked for {looked}. If it is one, say format=...")
+        raise FormatError(path, f"is of no known label format; looked for {looked}. If it is one, say " + _WHICH)
     if len(found) > 1:
-        raise FormatError(path, f"could be {' or '.join(found)}; say which: format=...")
+        raise FormatError(path, f"could be {' or '.join(found)}; say which with " + _WHICH)
     return found[0]
 
 
@@ -163,8 +165,9 @@ def format_for(path: Path) -> str:
     if not found:
         known = ", ".join(sorted(f"{ending} ({name})" for name, suffixes in endings.items() for ending in suffixes))
         raise ConfigError(
-            f"cannot tell from {path.name!r} which format to write; say format=... (--to on the command line): "
-            f"{', '.join(names())}; or end it in {known}"
+            f"cannot tell from {path.name!r} which format to write; name it with "
+            + Option("format", ..., flag="--to")
+            + f": {', '.join(names())}; or end it in {known}"
         )
     return found[0]
 

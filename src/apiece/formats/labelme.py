@@ -29,7 +29,7 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
+from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError, Option
 from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring
 from apiece.formats._kit.entry_files import ItemSet, no_constants
 from apiece.formats._kit.files import atomic_folder, inside, is_file, read_text
@@ -149,7 +149,7 @@ def _image_name(file: Path, root: Path, stated: Any, images: Path | None) -> str
         return name
     if images is not None and inside(PurePosixPath(stated).name) is None:
         return PurePosixPath(stated).name
-    raise FormatError(file, f"imagePath: {reason}; or say where the images are: images=...")
+    raise FormatError(file, f"imagePath: {reason}; or name the folder of the images with " + Option("images", ...))
 
 
 def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:

@@ -12,7 +12,7 @@ import numpy as np
 from apiece._arrays import Array
 from apiece._plugins import Room
 from apiece.core.image import PixelSize
-from apiece.errors import ImageError
+from apiece.errors import ImageError, Option
 
 __all__ = [
     "MAX_PIXELS",
@@ -144,8 +144,8 @@ def check_page(path: Path, page: int | None, pages: int, what: str = "pages") ->
     """
     if page is None:
         if pages != 1:
-            one = f"say which with page=0 to page={pages - 1}, or save the one you mean as a file of its own"
-            raise ImageError(path, f"holds {pages} {what}; {one}")
+            which = f"holds {pages} {what}; say which with " + Option("page", 0) + " to " + Option("page", pages - 1)
+            raise ImageError(path, which + ", or save it as a file of its own")
         return 0
     if not 0 <= page < pages:
         raise ImageError(path, f"has no page {page}; it holds {pages} {what}, counted from 0")

@@ -17,7 +17,7 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int32
 from apiece._plugins import Room
 from apiece.core.conf import Conf, thresholds
-from apiece.errors import ConfigError, UnknownNameError
+from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
 __all__ = ["ROOM", "Aim", "Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
@@ -55,7 +55,9 @@ class Settings:
     def __post_init__(self) -> None:
         limits = tuple(sorted(int(m) for m in self.max_dets))
         if not limits or limits[0] < 1 or len(set(limits)) != len(limits):
-            raise ConfigError(f"max_dets must be distinct numbers of 1 or more, got {tuple(self.max_dets)}")
+            raise ConfigError(
+                Option("max_dets") + f" must be distinct numbers of 1 or more, got {tuple(self.max_dets)}"
+            )
         object.__setattr__(self, "max_dets", limits)
         kinds = tuple(kind for kind in ("mask", "box") if kind in self.kinds)
         if not kinds or len(kinds) != len(self.kinds):

@@ -16,7 +16,7 @@ from scipy import stats
 from scipy.spatial import cKDTree
 
 from apiece._arrays import Bool, Float, Int
-from apiece.errors import ConfigError, DataError
+from apiece.errors import ConfigError, DataError, Option
 from apiece.monitor._profile import Profile, Reliability
 from apiece.monitor._signals import SIGNALS
 
@@ -125,7 +125,7 @@ def detect(baseline: Profile, now: Profile, *, alpha: float = 0.03, seed: int = 
         if there are too few images to conclude anything, or the classes differ.
     """
     if not 0 < alpha < 1:
-        raise ConfigError(f"alpha must lie between 0 and 1, got {alpha}")
+        raise ConfigError(Option("alpha") + f" must lie between 0 and 1, got {alpha}")
     for name, side in (("the baseline", baseline), ("use", now)):
         if len(side) < LEAST:
             raise DataError(f"{len(side)} images in {name} are too few to tell drift from chance; give {LEAST} or more")

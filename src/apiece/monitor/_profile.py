@@ -15,10 +15,11 @@ from apiece._atomic import atomic
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import DataError, FormatError
+from apiece.errors import DataError, FormatError, Option
 from apiece.monitor._signals import SIGNALS, observe
 
 _VERSION = 1
+_MAKE = Option("Profile.write", flag="--save-baseline")
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,10 +95,10 @@ class Profile:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(told, dict) or told.get("apiece_profile") != _VERSION:
-                raise FormatError(path, f"this is no profile of version {_VERSION}; make one with --save-baseline")
+                raise FormatError(path, f"this is no profile of version {_VERSION}; make one with " + _MAKE)
             names = [signal.name for signal in SIGNALS]
             if told["signals"] != names:
-                raise FormatError(path, "it was made of other signals than these; make it again with --save-baseline")
+                raise FormatError(path, "it was made of other signals than these; make it again with " + _MAKE)
             classes, images = tuple(map(str, told["classes"])), tuple(map(str, told["images"]))
             values = np.array(told["values"], np.float64).reshape(len(images), len(names))
             counts = np.array(told["counts"], np.int64).reshape(len(images), len(classes))

@@ -18,7 +18,7 @@ from apiece.core.conf import Conf
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw import overlay
-from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, UnknownNameError
+from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
 from apiece.images import MAX_PIXELS, image_size, write_image
 from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources, find_sources, unreadable
@@ -158,7 +158,7 @@ class _Tally:
 
 def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
     if isinstance(save, str) or not save:
-        raise ConfigError(f"save is a list of outputs ({', '.join(OUTPUTS)}), got {save!r}")
+        raise ConfigError(Option("save") + f" takes a list of outputs ({', '.join(OUTPUTS)}), got {save!r}")
     for name in save:
         if name not in OUTPUTS:
             raise UnknownNameError("output", name, OUTPUTS)
@@ -168,7 +168,7 @@ def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
     there = [t for t in targets if t.exists()]
     if there and not overwrite:
         names = ", ".join(t.name for t in there)
-        raise DataError(f"{out} holds results already ({names}); name another folder, or overwrite them")
+        raise DataError(f"{out} holds results already ({names}); name another folder, or " + Option("overwrite", True))
     return targets
 
 
@@ -283,8 +283,8 @@ def _write_label_map(
         return formats.write([(ref, bare)], path, format="labelmap", allow_lossy=allow_lossy)
     except LossyFormatError as error:
         shown = folder.parent.parent / folder.name
-        hint = "allow_lossy (--allow-lossy) puts the smallest on top; coco keeps all of it"
-        raise LossyFormatError(shown, f"{error.reason} ({hint})") from error
+        hint = " puts the smallest on top; coco keeps all of it)"
+        raise LossyFormatError(shown, f"{error.reason} (" + Option("allow_lossy", True) + hint) from error
 
 
 def _rows(name: str, instances: Instances) -> Iterator[tuple[object, ...]]:

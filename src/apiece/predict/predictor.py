@@ -20,7 +20,7 @@ from apiece._arrays import Array, Float32
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, ImageError
+from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import MAX_PIXELS
 from apiece.models import LoadedModel, load_model
 from apiece.models.contract import DecodeOptions, Frame
@@ -53,6 +53,9 @@ def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") ->
     return Model(load_model(Path(folder)), device)
 
 
+_INSTEAD = "use " + Option("device", "cpu") + " or " + Option("device", "auto")
+
+
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """The device of this name, tried out.
 
@@ -68,9 +71,9 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         torch.zeros(1, device=found)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"device {str(device)!r} cannot be used here ({reason}); use 'cpu' or 'auto'") from error
+        raise ConfigError(Option("device", str(device)) + f" cannot be used here ({reason}); " + _INSTEAD) from error
     if found.type == "meta":
-        raise ConfigError("device 'meta' holds no numbers; use 'cpu' or 'auto'")
+        raise ConfigError(Option("device", "meta") + " holds no numbers; " + _INSTEAD)
     return found
 
 
@@ -209,7 +212,7 @@ class Model:
     ) -> Generator[tuple[Source, Image, Instances]]:
         """What `stream` is made of: each source with its image and instances. Without ``on_bad``, a bad one raises."""
         if batch < 1:
-            raise ConfigError(f"batch must be at least 1, got {batch}")
+            raise ConfigError(Option("batch") + f" must be at least 1, got {batch}")
         return self._batched(self._prefetched(sources, batch, max_pixels, on_bad), batch, options)
 
     def _batched(
@@ -279,11 +282,9 @@ class Model:
             each = [self._run_at([ready], several) for ready in group]
             return [[one[k][0] for one in each] for k in range(len(several))]
         height, width = group[0].image.size
-        elsewhere = "" if self.device.type == "cpu" else "use device='cpu', or "
-        raise DataError(
-            f"an image of {height} x {width} pixels does not fit in the memory of {self.device}; "
-            f"{elsewhere}cut it into smaller images"
-        )
+        reason = f"an image of {height} x {width} pixels does not fit in the memory of {self.device}; "
+        elsewhere = "" if self.device.type == "cpu" else "use " + Option("device", "cpu") + ", or "
+        raise DataError(reason + elsewhere + "cut it into smaller images")
 
     def _try(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]] | None:
         """None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
@@ -320,11 +321,11 @@ class Model:
         default = DecodeOptions()
         own = tuple(thresholds(conf, self.classes, self.loaded.thresholds or default.conf).tolist())
         if not all(0 <= value <= 1 for value in own):
-            raise ConfigError(f"conf must be from 0 to 1, got {conf}")
+            raise ConfigError(Option("conf") + f" must be from 0 to 1, got {conf}")
         if iou is not None and not 0 < iou <= 1:
-            raise ConfigError(f"iou must be above 0 and at most 1, got {iou}")
+            raise ConfigError(Option("iou") + f" must be above 0 and at most 1, got {iou}")
         if max_instances is not None and max_instances < 1:
-            raise ConfigError(f"max_instances must be at least 1, got {max_instances}")
+            raise ConfigError(Option("max_instances") + f" must be at least 1, got {max_instances}")
         overlap = default.iou if iou is None else float(iou)
         return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from apiece._arrays import Array
 from apiece.core.image import Image
-from apiece.errors import DataError, ImageError
+from apiece.errors import DataError, ImageError, Message, Option
 from apiece.images import MAX_PIXELS, read_image
 
 __all__ = ["IMAGE_SUFFIXES", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
@@ -190,8 +190,7 @@ def unreadable(errors: Sequence[ImageError | DataError], total: int) -> ImageErr
     """One error that names every bad image."""
     first = errors[0]
     path = first.path if isinstance(first, ImageError) else Path("image")
-    reason = first.reason if isinstance(first, ImageError) else str(first)
-    more = "".join(f"\n{error}" for error in errors[1:])
-    return ImageError(
-        path, f"{reason}{more}\n{len(errors)} of {total} images cannot be used; skip_bad (--skip-bad) leaves them out"
-    )
+    reason = first.reason if isinstance(first, ImageError) else first.message
+    more = (part for error in errors[1:] for part in ("\n", error.message))
+    last = f"\n{len(errors)} of {total} images cannot be used; leave them out with " + Option("skip_bad", True)
+    return ImageError(path, Message(reason, *more, last))

@@ -12,7 +12,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from apiece.errors import ApieceError, TrainingError
+from apiece.errors import ApieceError, Option, TrainingError
 from apiece.models.contract import Architecture
 from apiece.predict.predictor import out_of_memory
 from apiece.training._data import Batch
@@ -28,6 +28,7 @@ _SHARE = 0.1  # of the time budget, for validation
 _LONGEST = 0.1  # of the time budget, for one validation but the last
 _FIRST = 0.2  # of the time budget, before the first validation
 _TIMES = 20  # validations in all, where nothing else is said
+_FULL = Option("precision", "32")
 _SKIPS = 10  # steps in a row whose gradient may overflow
 
 
@@ -128,7 +129,8 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             if self.state.micro == 1:
                 raise TrainingError(
                     f"memory runs out with a single crop of {self.config.crop or batch.images.shape[-1]} px "
-                    f"({', '.join(batch.names)}); lower crop or imgsz, or choose a smaller model"
+                    f"({', '.join(batch.names)}); lower " + Option("crop") + " or " + Option("imgsz") + ", "
+                    "or choose a smaller model"
                 )
             self.state.micro = -(-self.state.micro // 2)
             log.warning(
@@ -164,14 +166,19 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
                 sums[name] = sums[name] + value.detach().float() * share
         return {name: float(value) for name, value in sums.items()}
 
+    @property
+    def _lower(self) -> Option:
+        """A learning rate to try."""
+        return Option("lr", float(f"{(self.config.lr or 0.0) / 4:.2g}"))
+
     def _not_a_number(self, losses: Mapping[str, Tensor], names: list[str]) -> TrainingError:
         values = ", ".join(f"{name} {float(v.detach()):.3g}" for name, v in losses.items())
-        lower, longer = (self.config.lr or 0.0) / 4, 2 * (self.config.warmup or 0) + 200
+        longer = Option("warmup", 2 * (self.config.warmup or 0) + 200)
+        ways = self._lower + ", " + longer + ", " + Option("clip", 1) + " or " + _FULL
         return TrainingError(
             f"the loss is not a finite number at step {self.state.step} ({values}) on crops of {', '.join(names)}. "
-            f"Try a lower learning rate (lr={lower:.2g}), a longer warm-up (warmup={longer}), clip=1, or "
-            "precision='32'; if it comes again with the same images, look at these. The best model so far, if any, "
-            f"is in {self.config.folder}."
+            "Try a lower learning rate, a longer warm-up or full precision: " + ways + "; if it comes again with the "
+            f"same images, look at these. The best model so far, if any, is in {self.config.folder}."
         )
 
     def _step(self) -> float:
@@ -185,9 +192,8 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             self.state.skipped += 1
             log.warning("the gradient overflowed at step %d; the weights stay as they are", self.state.step)
             if self.state.skipped >= _SKIPS:
-                lower = (self.config.lr or 0.0) / 4
                 raise TrainingError(
-                    f"the gradient overflowed in {_SKIPS} steps in a row; try lr={lower:.2g} or precision='32'"
+                    f"the gradient overflowed in {_SKIPS} steps in a row; try " + self._lower + " or " + _FULL
                 )
         self._optimizer.zero_grad(set_to_none=True)
         return float(norm)

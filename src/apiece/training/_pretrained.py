@@ -14,7 +14,7 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from apiece import _strict_json as typed_json
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 from apiece.models import (
     OWN,
     UNKNOWN_LICENCE,
@@ -142,7 +142,8 @@ def _own(config: TrainConfig, architecture: Architecture, settings: Any, most: i
     own = found.settings[OWN]
     if own["architecture"] != config.model:
         raise ConfigError(
-            f"{found.source} holds a model of {own['architecture']!r}, not of {config.model!r}; give that as the model"
+            f"{found.source} holds a model of {own['architecture']!r}, not of {config.model!r}; use "
+            + Option("model", own["architecture"])
         )
     before = typed_json.dataclass_from(architecture.config, own["config"], "config")
     today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}
@@ -160,7 +161,7 @@ def _agreed(config: TrainConfig, architecture: Architecture, asked: Any, adopted
         if getattr(adopted, name) != getattr(asked, name):
             raise ConfigError(
                 f"{config.weights}: {name} is {getattr(adopted, name)!r} in these weights, and "
-                f"{getattr(asked, name)!r} was asked for; leave it out of the settings"
+                f"{getattr(asked, name)!r} was asked for; leave it out of " + Option("model_settings", flag="--set")
             )
     if not slots:
         return adopted

@@ -17,12 +17,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from apiece._atomic import atomic
-from apiece.errors import ModelFileError
+from apiece.errors import ModelFileError, Option
 
 __all__ = ["RunState", "read_state", "restore", "write_state"]
 
 _KEY = "apiece_train_state"
 _VERSION = 1
+ANEW = Option("overwrite", True)
+"""What begins a run anew."""
 
 
 @dataclass
@@ -80,16 +82,16 @@ def read_state(path: Path) -> tuple[RunState, dict[str, Tensor]]:
         if the file is absent, damaged or of another version.
     """
     if not path.is_file():
-        raise ModelFileError(path, "there is no saved state to resume from; start without resume")
+        raise ModelFileError(path, "there is no saved state to resume from; start without " + Option("resume"))
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})[_KEY])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a mapping
         if header.pop("version") != _VERSION or set(header) != {f.name for f in fields(RunState)}:
-            raise ModelFileError(path, "this state was written by another version of apiece; start anew with overwrite")
+            raise ModelFileError(path, "this state was written by another version of apiece; start anew with " + ANEW)
         return RunState(**header), tensors
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelFileError(path, f"cannot resume from this file ({error}); start anew with overwrite") from error
+        raise ModelFileError(path, f"cannot resume from this file ({error}); start anew with " + ANEW) from error
 
 
 def restore(

@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import yaml
 
-from apiece.errors import ConfigError, UnknownNameError
+from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import Architecture
 
 __all__ = ["TrainConfig", "build_model_config", "parse_settings", "parse_time"]
 
+_SET = Option("model_settings", flag="--set")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 # what neither the person nor the architecture says
@@ -189,18 +190,25 @@ class TrainConfig:
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
         if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device):
-            raise ConfigError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {self.device!r}")
+            raise ConfigError(
+                Option("device") + f" must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {self.device!r}"
+            )
 
     def _check_conflicts(self) -> None:
         if self.resume and self.overwrite:
-            raise ConfigError("resume goes on with a run and overwrite throws it away; give one of them")
+            ways = Option("resume") + " goes on with a run and " + Option("overwrite") + " throws it away"
+            raise ConfigError(ways + "; give one of them")
         if self.dropout is not None and "dropout" in self.model_settings:
-            raise ConfigError("dropout is given twice, as dropout and in model_settings; give it once")
+            raise ConfigError(
+                "dropout is given twice, with " + Option("dropout") + " and in " + _SET + "; give it once"
+            )
         if self.weights is not None and "weights" in self.model_settings:
-            raise ConfigError("weights are given twice, as weights and in model_settings; give them once")
+            raise ConfigError(
+                "weights are given twice, with " + Option("weights") + " and in " + _SET + "; give them once"
+            )
         if self.weights is not None and Path(self.weights).resolve() == self.folder.resolve():
             raise ConfigError(
-                f"{self.folder}: a run cannot overwrite the weights that it begins with; give another out"
+                f"{self.folder}: a run cannot overwrite the weights that it begins with; give another " + Option("out")
             )
         if (
             isinstance(self.imgsz, int)
@@ -208,7 +216,8 @@ class TrainConfig:
             and self.crop > max(64, math.ceil(self.imgsz / 32) * 32)
         ):
             raise ConfigError(
-                f"crop {self.crop} is larger than the resized images (imgsz {self.imgsz}); lower crop or raise imgsz"
+                Option("crop", self.crop) + " is larger than the resized images (" + Option("imgsz", self.imgsz) + "); "
+                "lower the one or raise the other"
             )
 
     @property
@@ -227,9 +236,11 @@ class TrainConfig:
         """
         names = {f.name for f in fields(architecture.config)}
         if self.dropout is not None and "dropout" not in names:
-            raise ConfigError(f"{self.model} has no dropout; leave dropout out or choose another model")
+            raise ConfigError(
+                f"{self.model} has no dropout; leave out " + Option("dropout") + " or choose another " + Option("model")
+            )
         if self.balance in ("loss", "both") and "class_weights" not in names:
-            raise ConfigError(f"the loss of {self.model} takes no class weights; use balance='sampling'")
+            raise ConfigError(f"the loss of {self.model} takes no class weights; use " + Option("balance", "sampling"))
         unknown = set(architecture.defaults) - {f.name for f in fields(self)}
         if unknown:
             raise ConfigError(f"the defaults of {self.model} name unknown training settings: {sorted(unknown)}")
@@ -298,4 +309,4 @@ def _check(name: str, value: Any, rule: str, holds: Any) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not holds(value):
-        raise ConfigError(f"{name} must be {rule}, got {value!r}")
+        raise ConfigError(Option(name) + f" must be {rule}, got {value!r}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 from apiece.training.config import TrainConfig
 
 __all__ = ["Hardware"]
@@ -68,24 +68,25 @@ class Hardware:
         return [self.device.index or 0] if self.device.type == "cuda" else 1
 
 
+_CPU = Option("device", "cpu")
+
+
 def _device_name(wanted: str) -> str:
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted.startswith("cuda"):
         index = int(wanted.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
-            raise ConfigError(
-                f"there is no device {wanted!r} here ({torch.cuda.device_count()} GPUs); use device='cpu'"
-            )
+            raise ConfigError(f"there is no device {wanted!r} here ({torch.cuda.device_count()} GPUs); use " + _CPU)
     if wanted == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("there is no device 'mps' here; use device='cpu'")
+        raise ConfigError("there is no device 'mps' here; use " + _CPU)
     return wanted
 
 
 def _precision(wanted: str, device: torch.device) -> str:
     able = device.type == "cpu" or (device.type == "cuda" and torch.cuda.is_bf16_supported())
     if wanted == "bf16" and not able:
-        raise ConfigError(f"{device} does not compute in bf16; use precision='32'")
+        raise ConfigError(f"{device} does not compute in bf16; use " + Option("precision", "32"))
     fast = able and (device.type == "cuda" or _has_amx())
     return "bf16-mixed" if wanted == "bf16" or (wanted == "auto" and fast) else "32-true"
 

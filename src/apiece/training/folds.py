@@ -26,7 +26,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import Dataset, Subset, fingerprint
-from apiece.errors import ConfigError, DataError
+from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet, Record
 from apiece.images import read_image
 from apiece.ops.image_hash import near_pairs, print_of
@@ -43,6 +43,7 @@ LOWEST = 0.05
 """Lowest score of a prediction that is kept."""
 
 _VAL_SHARE = 0.15
+_OUT = Option("out", flag="--runs")
 _GROUP = "near-duplicates"
 # may differ when the folds are gone on with: they say where and how, not what is computed
 _FREE = ("cache", "data", "device", "out", "overwrite", "resume", "save_every", "workers")
@@ -98,9 +99,11 @@ def predict_out_of_fold(
 def _division(labels: LabelSet, folds: int, config: TrainConfig, out: Path) -> Int:
     """The fold of each image, from ``out`` where it is written."""
     if folds < 2:
-        raise ConfigError(f"folds must be 2 or more, got {folds}: a model has to learn from other images")
+        raise ConfigError(Option("folds") + f" must be 2 or more, got {folds}: a model has to learn from other images")
     if len(labels) < folds + 1:
-        raise DataError(f"{len(labels)} images are too few for {folds} folds; give more images, or fewer folds")
+        raise DataError(
+            f"{len(labels)} images are too few for " + Option("folds", folds) + "; give more images, or fewer folds"
+        )
     settings = {k: v for k, v in config.to_dict().items() if k not in _FREE}
     plan: dict[str, Any] = {"labels": fingerprint(labels), "folds": folds, "settings": settings}
     path = out / "folds.json"
@@ -109,9 +112,11 @@ def _division(labels: LabelSet, folds: int, config: TrainConfig, out: Path) -> I
             written = json.loads(path.read_text(encoding="utf-8"))
             fold = np.array(written.pop("fold"), np.int64)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
-            raise ConfigError(f"{path} is damaged; remove {out}, or give another folder") from None
+            raise ConfigError(f"{path} is damaged; remove {out}, or give another folder with " + _OUT) from None
         if json.dumps(written, sort_keys=True) != json.dumps(plan, sort_keys=True):
-            raise ConfigError(f"{out} holds folds of other labels or settings; give another folder, or remove it")
+            raise ConfigError(
+                f"{out} holds folds of other labels or settings; remove it, or give another folder with " + _OUT
+            )
         return fold
     names = [str(k) for k in range(folds)]
     parts = split(_Grouped(labels, _alike(labels)), dict.fromkeys(names, 1 / folds), group=_GROUP, seed=config.seed)

@@ -26,7 +26,7 @@ from apiece._arrays import Int
 from apiece._atomic import atomic
 from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import BadEntries, Dataset, fingerprint, open_data, readable
-from apiece.errors import ConfigError, DataError, ModelFileError
+from apiece.errors import ConfigError, DataError, ModelFileError, Option
 from apiece.models import load_model, save_model
 from apiece.models.contract import Architecture
 from apiece.training._data import (
@@ -44,7 +44,7 @@ from apiece.training._schedule import Average, Clock, Plan, parameter_groups
 from apiece.training._survey import survey
 from apiece.training._train import TrainResult
 from apiece.training._validate import Validation, Validator
-from apiece.training.checkpoint import RunState, read_state, restore, write_state
+from apiece.training.checkpoint import ANEW, RunState, read_state, restore, write_state
 from apiece.training.config import TrainConfig, build_model_config
 from apiece.training.device import Hardware
 
@@ -116,7 +116,7 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
     if saved is not None:
         state, tensors = saved
         if state.fingerprint != print_of_data:
-            raise DataError(f"{config.data}: images or labels changed since this run began; start anew with overwrite")
+            raise DataError(f"{config.data}: images or labels changed since this run began; start anew with " + ANEW)
         restore(config.folder / STATE, tensors, module, average.module, optimizer)
         clock.add(state.seconds)
         _forget_broken_best(config.folder, state)
@@ -235,7 +235,8 @@ def _earlier_state(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | 
             raise ConfigError(f"{folder}: a run resumes with the settings it began with; {told}")
         return saved
     if (state.exists() or (folder / "model.json").exists()) and not config.overwrite:
-        raise ConfigError(f"{folder} holds a run already; give another out, or resume or overwrite")
+        ways = Option("out") + ", or " + Option("resume", True) + " or " + ANEW
+        raise ConfigError(f"{folder} holds a run already; give another " + ways)
     return None
 
 

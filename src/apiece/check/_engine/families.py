@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from apiece.check.contract import ROOM, Kind
-from apiece.errors import ConfigError, UnknownNameError
+from apiece.errors import ConfigError, Option, UnknownNameError
 
 
 def kinds() -> dict[str, Kind]:
@@ -28,6 +28,8 @@ def chosen(only: Iterable[str] | None, skip: Iterable[str] | None) -> Mapping[st
 
     wanted = (every if only is None else named(only)) - named(skip or ())
     if not wanted:
-        raise ConfigError("nothing is left to look for; name other kinds in only or skip")
+        raise ConfigError(
+            "nothing is left to look for; name other kinds in " + Option("only") + " or " + Option("skip")
+        )
     left = {name: tuple(k for k in members if k.name in wanted) for name, members in families.items()}
     return {name: members for name, members in left.items() if members}

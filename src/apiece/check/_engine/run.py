@@ -20,7 +20,7 @@ from apiece.check._engine.open_labels import HasLabels, OpenLabels, source_of
 from apiece.check._engine.report import Predicted, Report, ranked
 from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError, DataError, FormatError, ImageError
+from apiece.errors import ConfigError, DataError, FormatError, ImageError, Option
 from apiece.formats import LabelSet
 from apiece.images import read_image
 
@@ -80,7 +80,7 @@ def check(
     bolt: 2 instances in the whole set
     """
     if workers < 1:
-        raise ConfigError(f"workers must be at least 1, got {workers}")
+        raise ConfigError(Option("workers") + f" must be at least 1, got {workers}")
     kinds = chosen(only, skip)
     unasked = {
         kind.name: _NEEDS[needs]
@@ -215,7 +215,8 @@ def _looked(reading: _Reading, job: _Job, workers: int) -> Generator[_Seen]:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise DataError(
-            "the system ended a process that looked at images, probably for lack of memory; use fewer workers"
+            "the system ended a process that looked at images, probably for lack of memory; use fewer "
+            + Option("workers")
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece._strict_json import kind_of
-from apiece.errors import FormatError
+from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
@@ -103,7 +103,9 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
         raise FormatError(path, f"holds {constants[0]}, which is no number in JSON, under a key that is there twice")
     if type(document) is list:
         raise FormatError(
-            path, "is a bare list of results, without images and classes; read it with read_results(path, truth)"
+            path,
+            "is a bare list of results, without images and classes; read it with "
+            + Option("read_results(path, truth)", flag="apiece evaluate --predictions"),
         )
     if type(document) is not dict:
         raise FormatError(path, f"must be an object with images, annotations and categories, got {kind_of(document)}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from apiece import images
 from apiece.core.image import ImageRef
-from apiece.errors import FormatError, ImageError
+from apiece.errors import FormatError, ImageError, Option
 
 LONGEST = 1 << 22
 """Pixels along one side of an image; more is a lie in a header."""
@@ -26,7 +26,7 @@ def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
         raise FormatError(
             path,
             f"image {ref.name!r}: its size is not stated, and the image {error.reason} ({ref.path}); "
-            f"say where images are: images=...",
+            "name the folder of the images with " + Option("images", ...),
         ) from None
     if max(height, width) > LONGEST:
         raise FormatError(path, f"image {ref.name!r}: its header claims {width} x {height} pixels ({ref.path})")

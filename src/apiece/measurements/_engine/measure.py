@@ -12,7 +12,7 @@ from apiece._arrays import Array
 from apiece.core.image import Image, ImageRef, PixelSize
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import ConfigError, InvalidInstancesError, UnknownNameError
+from apiece.errors import ConfigError, InvalidInstancesError, Option, UnknownNameError
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
 
@@ -120,7 +120,8 @@ def measure_many(
         if bool(found) != bool(unit):
             raise ConfigError(
                 f"image {name!r} has {'a' if found else 'no'} pixel size, those before it have "
-                f"{'none' if found else 'one'}; give one for all (--pixel-size '0.5 um'), or measure them apart"
+                f"{'none' if found else 'one'}; measure them apart, or give one for all with "
+                + Option("pixel_size", "0.5 um")
             )
         if size is not None and unit:
             size = size.to(unit)

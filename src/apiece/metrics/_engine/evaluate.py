@@ -13,7 +13,7 @@ import numpy as np
 
 from apiece._arrays import Float
 from apiece.core.conf import Conf
-from apiece.errors import ConfigError, DataError, UnknownNameError
+from apiece.errors import ConfigError, DataError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, grouped
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.bootstrap import bootstrap as resample
@@ -179,7 +179,7 @@ def _named(metrics: Sequence[str] | Literal["all"]) -> dict[str, type[Metric]]:
         for a bare name, where a list of them is meant.
     """
     if isinstance(metrics, str) and metrics != "all":
-        raise ConfigError(f"metrics is a list of names or 'all', got {metrics!r}; say ({metrics!r},)")
+        raise ConfigError(Option("metrics") + f" takes a list of names or 'all', got {metrics!r}; say ({metrics!r},)")
     return ROOM.load_all() if metrics == "all" else {name: ROOM.load(name) for name in metrics}
 
 

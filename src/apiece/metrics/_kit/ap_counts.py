@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32, UInt8
-from apiece.errors import DataError
+from apiece.errors import DataError, Option
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.curves import RECALL, Curves, Ranking
 from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS, greedy
@@ -102,10 +102,8 @@ def left_out(limit: int, given: int, counted: int, what: str = "AP and AR") -> t
     """What to say of a limit on predictions per image and class: a cap that bites says so."""
     if given == counted:
         return ()
-    return (
-        f"max_dets={limit} per image and class left {given - counted} of {given} predictions "
-        f"out of {what}; raise it (--max-dets) where images hold more objects",
-    )
+    limited = Option("max_dets", limit) + f" per image and class left {given - counted} of {given} predictions out of "
+    return (limited + f"{what}; raise it where images hold more objects",)
 
 
 def need_scores(batch: Batch) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 from apiece.metrics._kit.curves import RECALL, hits_needed
 from apiece.metrics.contract import Resampled, Resampling
 
@@ -45,7 +45,7 @@ def draws(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
     The same numbers give the same draws, so two models judged on the same images meet the same draws.
     """
     if count < 0:
-        raise ConfigError(f"bootstrap must be 0 draws or more, got {count}")
+        raise ConfigError(Option("bootstrap") + f" must be 0 draws or more, got {count}")
     random = np.random.default_rng(seed)
     some = max(_WEIGHTS // max(images, 1), 1)
     for start in range(0, count, some):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 
 _RANGE = (1.5, 6.0)  # sides of an object over the side of a cell, within which a level learns it
 _HOME = 3.0  # the same for the level that suits it best: the geometric middle
@@ -58,7 +58,7 @@ def assign_cells(boxes: Float, centres: Float, sides: Sequence[int], size: tuple
     if len(boxes) > ends[-1]:
         raise ConfigError(
             f"{len(boxes)} objects on {size[0]} x {size[1]} pixels, where the grids have {ends[-1]} cells, each for "
-            f"one object: lower cell (now {sides[0]}), or enlarge the images (imgsz)"
+            f"one object: lower cell (now {sides[0]}), or enlarge the images with " + Option("imgsz")
         )
     held = np.full(int(ends[-1]), -1, np.int64)
     grids = _Grids(np.asarray(sides, np.float64), shapes, ends - shapes.prod(1))

@@ -171,7 +171,7 @@ def test_folders_become_sequences(tmp_path: Path) -> None:
     assert files == [f"0{k}_GT/SEG/man_seg00{f}.tif" for k, f in ((1, 0), (1, 1), (2, 0), (2, 7))]
     assert [r.name for r in formats.read(tmp_path / "out").refs] == names
     clash: list[tuple[ImageRef, Instances]] = [(ref("a/1.png"), found), (ref("01/t000.tif"), found)]
-    with pytest.raises(FormatError, match="would be the same frame"):
+    with pytest.raises(FormatError, match="would share 01/000"):
         formats.write(clash, tmp_path / "o2", "ctc")
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from apiece import formats
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import BadEntryError, ellipse_shape
+from apiece.formats._kit.bad_entries import BadEntryError
+from apiece.formats._kit.shapes import ellipse_shape
 
 SIZE = (9, 12)
 ordinary = st.floats(-20, 20)

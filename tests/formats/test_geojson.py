@@ -209,7 +209,7 @@ BY_ROUNDING = [0, 7.1, 2.8, 0, 4.3, 4.3 * (2.8 / 7.1)]
         ({"geotransform": [0, 1e-320, 0, 0, 0, 1]}, "on one line"),
         ({"geotransform": BY_ROUNDING}, "on one line"),
         ({"apiece": {"image": "../a.png"}}, "leaves the folder"),
-        ({"apiece": {"size": [2**40, 3]}}, "size: image height"),
+        ({"apiece": {"size": [2**40, 3]}}, "image height"),
     ],
 )
 def test_a_bad_collection(saved: Save, picture: Path, tmp_path: Path, more: dict[str, Any], reason: str) -> None:
@@ -250,9 +250,9 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(LossyFormatError, match=reason):
             formats.write([("a.png", Instances(masks, attributes={name: [value]}))], out)
-    with pytest.raises(FormatError, match="cannot hold several images"):
+    with pytest.raises(FormatError, match="holds one image, got several"):
         formats.write([("a.png", Instances(masks)), ("b.png", Instances(masks))], out)
-    with pytest.raises(FormatError, match="would share a label file"):
+    with pytest.raises(FormatError, match=r"would share a\.geojson"):
         formats.write([("a.png", Instances(masks)), ("a.jpg", Instances(masks))], tmp_path / "folder", "geojson")
     coarse = ImageRef(Path("a.png"), "a.png", None, None, {"geotransform": [1e16, 1, 0, 0, 0, 1]})
     with pytest.raises(LossyFormatError, match="too coarse"):

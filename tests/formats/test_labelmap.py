@@ -130,7 +130,7 @@ def test_names_that_would_mix(tmp_path: Path) -> None:
     names = ["x.png", "x_mask.png", "y_labels.png"]
     formats.write([(ref(n), instances) for n in names], tmp_path / "out", "labelmap")
     assert [r.name for r, _ in formats.read(tmp_path / "out")] == names
-    with pytest.raises(FormatError, match="would share a label map"):
+    with pytest.raises(FormatError, match=r"would share x\.png"):
         formats.write([(ref("x.png"), instances), (ref("x.jpg"), instances)], tmp_path / "o2", "labelmap")
     with pytest.raises(FormatError, match="hidden"):
         formats.write([(ref(".x.png"), instances)], tmp_path / "o2", "labelmap")
@@ -207,8 +207,8 @@ def test_a_header_that_claims_gigabytes(tmp_path: Path, size: tuple[int, int]) -
 def test_every_truncation_is_an_error(tmp_path: Path, suffix: str) -> None:
     rng = np.random.default_rng(0)
     array = rng.integers(0, 60000, (40, 50)).astype(np.uint16)
-    write_raster(array, tmp_path / "a", suffix, {})
-    data = (tmp_path / "a").read_bytes()
+    write_raster(array, tmp_path / f"a{suffix}", {})
+    data = (tmp_path / f"a{suffix}").read_bytes()
     path = tmp_path / f"b{suffix}"
     for length in [*range(0, 200, 13), *range(200, len(data) - 8, 397)]:
         path.write_bytes(data[:length])
@@ -219,8 +219,8 @@ def test_every_truncation_is_an_error(tmp_path: Path, suffix: str) -> None:
 def test_damage_is_an_error_or_harmless(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     for suffix in (".png", ".tif"):
-        write_raster(A, tmp_path / "a", suffix, {"image": "a.png"})
-        data = np.frombuffer((tmp_path / "a").read_bytes(), np.uint8)
+        write_raster(A, tmp_path / f"a{suffix}", {"image": "a.png"})
+        data = np.frombuffer((tmp_path / f"a{suffix}").read_bytes(), np.uint8)
         for _ in range(60):
             hurt = data.copy()
             hurt[rng.integers(0, len(hurt), 3)] = rng.integers(0, 256, 3)
@@ -246,7 +246,7 @@ def test_broken_label_maps_are_left_out_and_reported(tmp_path: Path) -> None:
     labels = formats.read(tmp_path, on_bad=told.append)
     assert [r.name for r in labels.refs] == ["a.png", "c.png"]
     assert [r.name for r, _ in labels] == ["a.png", "c.png"]
-    assert [e.path.name for e in told] == ["d.tif", "b.png", "c.tif"]
+    assert [e.path.name for e in told] == ["d.tif", "c.tif", "b.png"]
     assert [len(found) for _, found in labels] == [3, 3]
     with pytest.raises(FormatError):  # the file as a whole
         list(formats.read(tmp_path / "masks" / "b.png", on_bad=told.append))

@@ -202,7 +202,7 @@ FILES = {
     "list": ([1], "must be an object"),
     "deep": ("[" * 100_000, "deep"),
     "cut": ('{"version": "5.4.1", "shapes": [{"la', "cut short|line 1"),
-    "same image": (document(), "is about 'a.jpg' too"),
+    "same image": (document(), "is about image 'a.jpg' too"),
     "no size": (document(imagePath="c.jpg", imageHeight=None, imageWidth=None), "size is not stated"),
 }
 

@@ -128,7 +128,7 @@ def test_what_is_written_is_kaggles(tmp_path: Path) -> None:
 def test_sets_that_cannot_be_told_apart(tmp_path: Path) -> None:
     found = plain_instances().replace(ids=None)
     for records, message in (
-        ([(ref("a"), found), (ref("a"), found)], "two images are named 'a'"),
+        ([(ref("a"), found), (ref("a"), found)], "image 'a' comes twice"),
         ([(ref("../a"), found)], "leaves the folder"),
         ([(ImageRef(Path("a"), "a", (5, 4)), found)], "its instances are on"),
     ):

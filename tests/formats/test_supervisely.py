@@ -152,7 +152,7 @@ def test_datasets_and_names(tmp_path: Path) -> None:
     for wrong, reason in (("ds0/a.png", "rename the folder"), ("../a.png", "leaves"), (".a.png", "hidden")):
         with pytest.raises(FormatError, match=reason):
             formats.write([(ref(wrong), one)], tmp_path / "no", "supervisely")
-    with pytest.raises(FormatError, match="is there twice"):
+    with pytest.raises(FormatError, match="comes twice"):
         formats.write([(ref("a.png"), one)] * 2, tmp_path / "no", "supervisely")
     with pytest.raises(LossyFormatError, match="JSON cannot hold"):
         formats.write([(ref(), one.replace(attributes={"x": [np.inf]}))], tmp_path / "no", "supervisely")

@@ -241,7 +241,7 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
     good = ["a.png", 1, size, 2, 0, RECT, {"class": "x"}]
     for bad, reason in (
         (["a.png", 1, size, 2, 1, "{'name'", {}], "line 3: region_shape_attributes: is no JSON"),
-        (["a.png", 1, size, 2, 1, '{"name": NaN}', {}], "line 3: region_shape_attributes: holds NaN"),
+        (["a.png", 1, size, 2, 1, '{"name": NaN}', {}], "line 3: region_shape_attributes: is no JSON .holds NaN"),
         (["a.png", 1, size, "many", 1, RECT, {}], "line 3: region_count"),
         (["a.png", 1, size, 2], "line 3: has 4 columns of 7"),
         (["b.png", 1, size, 0, 0, {}, {}], "line 2: 'a.png' has 2 regions by its region_count, but 1 good"),
@@ -291,7 +291,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(LossyFormatError, match=reason):
             formats.write([(ref(), one.replace(**changes))], tmp_path / "out", "via")
-    with pytest.raises(FormatError, match="is there twice"):
+    with pytest.raises(FormatError, match="comes twice"):
         formats.write([(ref(), one)] * 2, tmp_path / "out", "via")
     with pytest.raises(FormatError, match="export the CSV from VIA"):
         formats.write([(ref(), one)], tmp_path / "out.csv", "via")

@@ -23,7 +23,7 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._kit.files import inside
-from apiece.formats.contract import EVERYTHING, ROOM, Holds, LabelFormat, LabelSet, OnBad, Record
+from apiece.formats.contract import EVERYTHING, ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
 
 __all__ = [
     "Holds",
@@ -39,7 +39,6 @@ __all__ = [
     "write",
 ]
 
-_WHICH = Option("format", ...)
 _WHICH = Option("format", ...)
 Labelled = tuple[ImageRef | Image | str | os.PathLike[str], Instances]
 
@@ -98,7 +97,7 @@ def read(
         raise FormatError(path, "there is no such file or folder")
     if images is not None and not Path(images).is_dir():
         raise FormatError(Path(images), "there is no such folder of images")
-    return chosen.read(path, None if images is None else Path(images), on_bad)
+    return chosen.read(path, None if images is None else Path(images), None if on_bad is None else Once(on_bad))
 
 
 def write(

@@ -29,24 +29,21 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
-from apiece.formats._kit.files import atomic_folder, is_file
+from apiece.formats._kit.image_places import find_image, image_ref
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_image_sets import (
     SIDECAR,
-    RasterSet,
     add_region,
-    find_image,
     load_sidecar,
-    region_said,
+    noted_file,
     regions_of,
-    safe_name,
     save_label_png,
-    save_sidecar,
     sidecar_format,
-    sound,
+    written_set,
 )
 from apiece.formats._kit.label_images import read_raster
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
+from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats.contract import ANY_INT64, Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -63,6 +60,7 @@ _STUFF = {
 _UNDRAWN = {"unlabeled": 0, "license plate": -1}
 _IDS, _POLYGONS = "instanceIds.png", "polygons.json"
 _ENDING = re.compile(r"^(.+?)(_gt(?:Fine|Coarse))?_(?:instanceIds\.png|polygons\.json)$")
+_IMAGE = "_leftImg8bit"
 _FIRST = 2000  # files looked at by `detect`
 _LONGEST = 1 << 15
 
@@ -86,7 +84,7 @@ def _root(path: Path) -> Path:
     return next((path / name for name in ("gtFine", "gtCoarse") if (path / name).is_dir()), path)
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open a folder of Cityscapes labels, the one above ``gtFine``, or one file.
 
     Raises
@@ -114,7 +112,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     refs = tuple(_ref(folder, key, note) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_THINGS)
     numbers_of(classes, _THINGS, set(_STUFF.values()), path)
-    return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode, notes, on_bad))
+    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, on_bad=on_bad).sound()
 
 
 def _image_folder(root: Path) -> Path:
@@ -128,27 +126,22 @@ def _image_folder(root: Path) -> Path:
 
 
 def _ref(folder: Path, key: str, note: Mapping[str, Any]) -> ImageRef:
-    if "name" in note:
-        return ImageRef(folder / note["name"], note["name"])
-    found = find_image(folder, key + "_leftImg8bit") or find_image(folder, key)
-    name = key + "_leftImg8bit.png" if found is None else found.relative_to(folder).as_posix()
-    return ImageRef(folder / name, name)
+    bare = "name" not in note and find_image(folder, key + _IMAGE) is None and find_image(folder, key) is not None
+    return image_ref(folder, key if bare else key + _IMAGE, note.get("name"))
 
 
-def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    file = labels.files[i]
-    if not is_file(file):
-        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    file = noted_file(labels.files[i])
     array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, file)
     numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _THINGS, set(_STUFF.values()), file))}
     stuff = {number: name for name, number in _STUFF.items()}
     regions = regions_of(array, stuff)
     left = np.where(np.isin(array, list(stuff)), 0, array)
-    found = instances_of(left, numbers, labels.classes, labels.notes[i], file, labels.report, crowds=True)
+    found = instances_of(left, numbers, labels.classes, labels.rows[i], file, labels.report, crowds=True)
     return found, {"stuff": regions} if regions else {}
 
 
-def _drawn(labels: RasterSet, file: Path) -> Int:
+def _drawn(labels: LabelImageSet, file: Path) -> Int:
     """The label image that cityscapesScripts makes of a file of polygons."""
     said = load_json(file)
     if type(said) is not dict or type(said.get("objects")) is not list:
@@ -213,24 +206,15 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     """
     numbers = numbers_of(classes, _THINGS, set(_STUFF.values()), path)
     values = Values(path, numbers, crowds=True)
-    images: dict[str, dict[str, Any]] = {}
-    taken: dict[str, str] = {}
-    with atomic_folder(path) as folder:
+    with written_set(path, "cityscapes", classes) as out:
         for ref, instances in records:
-            key = safe_name(path, ref, taken).removesuffix("_leftImg8bit")
-            if key in images:
-                raise FormatError(
-                    path, f"images {images[key]['name']!r} and {ref.name!r} would share a file; rename one"
-                )
+            key = out.key(ref).removesuffix(_IMAGE)
             own, note = values.of(ref, instances)
+            out.note(key, ref, **note)
             painted = instances.masks.to_label_map(own, np.uint16)
             for name, number in _STUFF.items():
-                rle = region_said(ref, "stuff", name)
-                if rle is not None:
-                    add_region(painted, rle, number, path, ref, "stuff")
-            save_label_png(painted, folder / f"{key}_gtFine_{_IDS}")
-            images[key] = {"name": ref.name.replace("\\", "/"), **note}
-        save_sidecar(folder, "cityscapes", classes, images)
+                add_region(painted, ref, "stuff", name, number, path)
+            save_label_png(painted, out.folder / f"{key}_gtFine_{_IDS}")
 
 
 FORMAT = LabelFormat(
@@ -238,6 +222,6 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=(-(2**63), 2**63 - 1), crowd=True),
+    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=ANY_INT64, crowd=True),
     folders=("gtFine", "leftImg8bit"),
 )

@@ -39,11 +39,11 @@ from apiece.formats._kit.checked_rows import Checker
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import Images, Table, read_annotations, read_table
 from apiece.formats._kit.coco_write import write
-from apiece.formats._kit.columns import table, take
-from apiece.formats._kit.files import pick_folder
+from apiece.formats._kit.columns import table, taken
+from apiece.formats._kit.image_places import image_folder
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, Record, refuse
+from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, OpenedLabels, Record
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
@@ -66,7 +66,7 @@ def is_results(path: Path | str) -> bool:
 
 
 @dataclass(frozen=True)
-class CocoSet:
+class CocoSet(OpenedLabels):
     """A COCO file, opened: a `LabelSet`. Small, picklable, and shared by forked workers without copies."""
 
     table: Table
@@ -76,8 +76,8 @@ class CocoSet:
     format: str = "coco"
     """What `metadata` is filed under."""
     on_bad: OnBad = None
-    _told: set[int] = field(default_factory=set, compare=False, repr=False)
-    """Annotations that were found not to decode and reported, each once."""
+    _broken: set[int] = field(default_factory=set, compare=False, repr=False)
+    """Annotations that were found not to decode."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,8 +100,9 @@ class CocoSet:
     def __len__(self) -> int:
         return len(self.images.ids)
 
-    def __getitem__(self, index: int) -> Record:
-        return next(self._decode([range(len(self))[index]]))
+    def record(self, index: int) -> Record:
+        """Return the record of one image."""
+        return next(self._decode([index]))
 
     def __iter__(self) -> Iterator[Record]:
         # an instance has no more runs than its image has columns, give or take
@@ -145,7 +146,7 @@ class CocoSet:
         width_height = self.images.sizes[image[rows], ::-1]
         far = (boxes[:, :2] < -slack).any(1) | (boxes[:, 2:] > width_height + slack).any(1)
         rows, boxes = rows[far], boxes[far]
-        decoded = notes.order[~np.isin(notes.order, list(self._told))]
+        decoded = notes.order[~np.isin(notes.order, list(self._broken))]
         first = np.searchsorted(image[decoded], np.arange(len(self)))
         place = np.empty(len(image), np.int64)
         place[decoded] = np.arange(len(decoded)) - first[image[decoded]]
@@ -205,10 +206,7 @@ class CocoSet:
     def _instances(self, rows: Int, masks: Masks, stated: Stated) -> Instances:
         notes = self.table.annotations
         attributes = {name: values for name, values, other in stated if other.any()}
-        for name, column in notes.extras.items():
-            taken = take(column, rows)
-            if taken is not None:
-                attributes[name] = taken
+        attributes |= taken(notes.extras, rows)
         ids = notes.ids[rows]
         if notes.kept is not None and notes.instance_ids is not None:
             ids = np.where(notes.kept[rows], notes.instance_ids[rows], ids)
@@ -232,10 +230,9 @@ class CocoSet:
             if not faults:  # each of them is right, but not all together
                 raise FormatError(self.table.path, f"{self.table.key}: {error}") from None
         for row, reason in faults.items():
-            if self.on_bad is None or row not in self._told:
-                self._told.add(row)
-                place = row if places is None else int(places[row])
-                refuse(FormatError(self.table.path, f"{self.table.key}[{place}].segmentation: {reason}"), self.on_bad)
+            self._broken.add(row)
+            place = row if places is None else int(places[row])
+            self.report(FormatError(self.table.path, f"{self.table.key}[{place}].segmentation: {reason}"))
         rows = rows[~np.isin(rows, list(faults))]
         return rows, segments.masks(rows, size)
 
@@ -255,10 +252,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
 
 def folder_of(path: Path, images: Path | None, found: Images) -> Path:
     """The folder that image names are relative to."""
-    if images is not None:
-        return images
-    names = (str(name) for name in found.names)
-    return pick_folder(names, [path.parent, path.parent / "images"])
+    return image_folder(map(str, found.names), images, [path.parent, path.parent / "images"])
 
 
 @uncollected()

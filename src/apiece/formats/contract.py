@@ -9,14 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 
-__all__ = ["EVERYTHING", "ROOM", "Holds", "LabelFormat", "LabelSet", "OnBad", "Record", "each", "once", "refuse"]
+__all__ = [
+    "EVERYTHING",
+    "ROOM",
+    "Holds",
+    "LabelFormat",
+    "LabelSet",
+    "OnBad",
+    "Once",
+    "OpenedLabels",
+    "Record",
+    "refuse",
+]
 
 Record = tuple[ImageRef, Instances]
 OnBad = Callable[[FormatError], None] | None
@@ -30,29 +41,17 @@ def refuse(error: FormatError, on_bad: OnBad) -> None:
     on_bad(error)
 
 
-def once(on_bad: OnBad) -> OnBad:
-    """``on_bad`` that is told nothing twice, for readers that come across the same entry in two ways."""
-    if on_bad is None:
-        return None
-    told: set[str] = set()
+class Once:
+    """An ``on_bad`` that calls another one with every error once, however often an entry is read."""
 
-    def tell(error: FormatError) -> None:
-        if str(error) not in told:
-            told.add(str(error))
-            on_bad(error)
+    def __init__(self, on_bad: Callable[[FormatError], None]) -> None:
+        self._on_bad = on_bad
+        self._told: set[str] = set()
 
-    return tell
-
-
-def each(labels: LabelSet, on_bad: OnBad) -> Iterator[Record]:
-    """The records of a set one by one; an image that cannot be read as a whole is told and left out."""
-    for i in range(len(labels)):
-        try:
-            record = labels[i]
-        except FormatError as error:
-            refuse(error, on_bad)
-            continue
-        yield record
+    def __call__(self, error: FormatError) -> None:
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            self._on_bad(error)
 
 
 class LabelSet(Protocol):
@@ -84,6 +83,39 @@ class LabelSet(Protocol):
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Record: ...
     def __iter__(self) -> Iterator[Record]: ...
+
+
+class OpenedLabels:
+    """A `LabelSet` that takes everything but `classes` and `metadata` from `refs`, `on_bad` and one method."""
+
+    on_bad: OnBad
+    if TYPE_CHECKING:
+
+        @property
+        def refs(self) -> tuple[ImageRef, ...]: ...
+
+    def record(self, index: int) -> Record:
+        """Return the record of the image at ``index``, from 0 to the number of images less 1."""
+        raise NotImplementedError
+
+    def report(self, error: FormatError) -> None:
+        """Raise the error of a bad entry, or tell it so that the entry is left out."""
+        refuse(error, self.on_bad)
+
+    def __len__(self) -> int:
+        return len(self.refs)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.record(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Record]:
+        for index in range(len(self)):
+            try:
+                record = self.record(index)
+            except FormatError as error:
+                self.report(error)
+                continue
+            yield record
 
 
 @dataclass(frozen=True)
@@ -126,6 +158,10 @@ EVERYTHING = Holds(
     attributes=True,
 )
 """What a format holds that loses nothing."""
+
+
+ANY_INT64 = (-(2**63), 2**63 - 1)
+"""`Holds.id_range` of a format whose ids are any integers, each once in an image."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ Written: one mask annotation per object, RLE, which loses nothing.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,22 +23,26 @@ from typing import IO, Any
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.entries import (
+from apiece.errors import FormatError
+from apiece.formats._kit.bad_entries import (
     BadEntryError,
-    Entry,
-    EntrySet,
-    box_shape,
+    Size,
+    an_object,
     checked_size,
-    ellipse_shape,
     finite,
     is_int64,
-    ring,
+    skip_bad,
 )
-from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_file, inside, pick_folder
-from apiece.formats._kit.json_files import dump_json, load_json
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import IMAGE_SUFFIXES
+from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.json_files import dump_json, load_json, members
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.said import refuse_own, said_of
+from apiece.formats._kit.shapes import box_shape, ellipse_shape, ring
+from apiece.formats._kit.written import Names, text_file
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -82,18 +85,17 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     classes = _classes(file, document)
     header = {k: v for k, v in document.items() if k != "items"}
     names: set[str] = set()  # of images, and of items
-    kept, ignored = [], Counter[str]()
+    refs: list[ImageRef] = []
+    rows, ignored = [], Counter[str]()
     for i, item in enumerate(document["items"]):
-        try:
-            kept.append((_item(item, names), i, item["annotations"]))
-        except BadEntryError as error:
-            refuse(FormatError(file, f"items[{i}]{error}"), on_bad)
-            continue
-        ignored.update(n["type"] for n in item["annotations"] if type(n) is dict and n.get("type") in _NO_AREA)
-    folder = _folder(file, images, [ref.name for ref, _, _ in kept])
-    refs = tuple(ImageRef(folder / r.name, r.name, r.size, r.id, r.attributes) for r, _, _ in kept)
+        with skip_bad(on_bad, file, f"items[{i}]"):
+            refs.append(_item(item, names))
+            rows.append((i, item["annotations"]))
+            ignored.update(n["type"] for n in item["annotations"] if type(n) is dict and n.get("type") in _NO_AREA)
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    found = placed(refs, images, [root / "images" / file.stem, root / "images", file.parent])
     metadata = {"datumaro": header | {"ignored": dict(ignored)}}
-    return EntrySet(file, classes, refs, metadata, [(i, notes) for _, i, notes in kept], _parse, on_bad)
+    return EntrySet(found, (file,) * len(found), classes, _decode, rows, metadata, on_bad=on_bad)
 
 
 def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
@@ -109,32 +111,26 @@ def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _item(item: Any, names: set[str]) -> ImageRef:
-    """The image of an item, its path relative to nothing yet."""
+    """Return the image of an item, its path relative to nothing yet."""
     if type(item) is not dict or type(item.get("id")) is not str or type(item.get("annotations")) is not list:
-        raise BadEntryError(": must be an object with an id (a string) and annotations (a list)")
+        raise BadEntryError("must be an object with an id (a string) and annotations (a list)")
     image = item.get("image") or item.get("media") or {}
     if type(image) is not dict or type(image.get("path", "")) is not str:
-        raise BadEntryError(".image: must be an object with a path")
-    name = _image_name(item["id"], image.get("path", ""))
-    reason = inside(name)
-    if reason:
-        raise BadEntryError(f".id: image name {reason}")
+        raise BadEntryError("image: must be an object with a path")
+    name = image_name(_spelled(item["id"], image.get("path", "")))
     if name in names or "id " + item["id"] in names:
-        raise BadEntryError(f".id: {item['id']!r} is another item's already")
+        raise BadEntryError(f"id: {item['id']!r} is another item's already")
     size = image.get("size")
     if size is not None:
         if type(size) is not list or len(size) != 2:
-            raise BadEntryError(f".image.size: must be [height, width], got {str(size)[:40]}")
-        try:
-            size = checked_size(size[0], size[1])
-        except BadEntryError as error:
-            raise BadEntryError(f".image.size: {error}") from None
+            raise BadEntryError(f"image.size: must be [height, width], got {str(size)[:40]}")
+        size = checked_size(*size)
     names |= {name, "id " + item["id"]}
     attributes = item.get("attr")
     return ImageRef(Path(name), name, size, item["id"], dict(attributes) if type(attributes) is dict else {})
 
 
-def _image_name(key: str, path: str) -> str:
+def _spelled(key: str, path: str) -> str:
     """An item's id is its image's path without the ending; ``path`` may lie on the machine that made the file."""
     path = path.replace("\\", "/")
     suffix = Path(path).suffix
@@ -145,55 +141,38 @@ def _image_name(key: str, path: str) -> str:
     return key + suffix
 
 
-def _folder(file: Path, images: Path | None, names: list[str]) -> Path:
-    if images is not None:
-        return images
-    root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    return pick_folder(iter(names), [root / "images" / file.stem, root / "images", file.parent])
-
-
-def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     item, notes = labels.rows[index]
     found: list[tuple[Entry, str, int]] = []
     for k, note in enumerate(notes):
         where = f"items[{item}].annotations[{k}]"
         if type(note) is dict and note.get("type") in _NO_AREA:
             continue
-        try:
-            found.append(_entry(note, where, size, labels.classes))
-        except BadEntryError as error:
-            refuse(FormatError(labels.path, f"{where}{error}"), labels.on_bad)
+        with skip_bad(labels.on_bad, labels.files[index], where):
+            found.append(_entry(an_object(note), where, size, len(labels.classes)))
     return _joined(found)
 
 
-def _entry(note: Any, where: str, size: tuple[int, int], classes: tuple[str, ...]) -> tuple[Entry, str, int]:
-    if type(note) is not dict:
-        raise BadEntryError(f": must be an object, got {kind_of(note)}")
+def _entry(note: dict[str, Any], where: str, size: Size, classes: int) -> tuple[Entry, str, int]:
     kind, label = note.get("type"), note.get("label_id")
-    if type(label) is not int or not 0 <= label < len(classes):
-        raise BadEntryError(f".label_id: {str(label)[:40]} is none of the {len(classes)} labels, which count from 0")
-    try:
-        shape = _shape(note, kind, size)
-        extras = dict(note.get("attributes") or {})
-        score = extras.pop("score", None)
-        crowd = extras.pop("is_crowd", False)
-        score = None if score is None else finite(score, "attributes.score")
-    except BadEntryError as error:
-        raise BadEntryError(f": {error}") from None
-    except (TypeError, ValueError):
-        raise BadEntryError(f".attributes: must be an object, got {kind_of(note.get('attributes'))}") from None
+    if type(label) is not int or not 0 <= label < classes:
+        raise BadEntryError(f"label_id: {str(label)[:40]} is none of the {classes} labels, which count from 0")
+    shape = _shape(note, kind, size)
+    extras = dict(an_object(note.get("attributes") or {}, "attributes"))
+    score, crowd = extras.pop("score", None), extras.pop("is_crowd", False)
+    score = None if score is None else finite(score, "attributes.score")
     if type(crowd) not in (bool, int) or crowd not in (0, 1):
-        raise BadEntryError(f".attributes.is_crowd: must be true or false, got {str(crowd)[:40]}")
+        raise BadEntryError(f"attributes.is_crowd: must be true or false, got {str(crowd)[:40]}")
     for key in ("group", "z_order", "id"):
         value = note.get(key, 0)
         if not is_int64(value):
-            raise BadEntryError(f".{key}: must be an integer of at most 64 bits, got {str(value)[:40]}")
+            raise BadEntryError(f"{key}: must be an integer of at most 64 bits, got {str(value)[:40]}")
         if value and key != "id":
             extras[key] = value
     return Entry(where, label, shape, note.get("id"), score, bool(crowd), extras), str(kind), note.get("group", 0)
 
 
-def _shape(note: dict[str, Any], kind: Any, size: tuple[int, int]) -> Any:
+def _shape(note: dict[str, Any], kind: Any, size: Size) -> Any:
     if kind == "mask":
         rle = note.get("rle")
         if type(rle) is not dict or type(rle.get("counts")) not in (str, list) or rle.get("size") != list(size):
@@ -228,11 +207,11 @@ def _joined(found: list[tuple[Entry, str, int]]) -> list[Entry]:
         if group:
             groups.setdefault((group, entry.label), []).append(i)
     out: list[Entry | None] = [entry for entry, _, _ in found]
-    for members in groups.values():
-        if len(members) < 2:
+    for shared in groups.values():
+        if len(shared) < 2:
             continue
-        parts = [i for i in members if found[i][1] != "bbox"] or members
-        for i in members:
+        parts = [i for i in shared if found[i][1] != "bbox"] or shared
+        for i in shared:
             out[i] = None
         first = found[parts[0]][0]
         first.joined = [found[i][0] for i in parts[1:]]
@@ -252,18 +231,14 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     """
     known = metadata.get("datumaro", {})
     header = {k: v for k, v in known.items() if k not in ("categories", "ignored", "items")} or {"info": {}}
-    seen: set[str] = set()
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
-        header["categories"] = _categories(classes, known.get("categories", {}))
-        for name, value in header.items():
-            start = "{" if name == next(iter(header)) else ""
-            out.write(f"{start}{json.dumps(name)}: {dump_json(path, value, name)},\n")
-        out.write('"items": [')
+    header["categories"] = _categories(classes, known.get("categories", {}))
+    names = Names(path)
+    with text_file(path) as out:
+        out.write("{" + members(path, header) + '"items": [')
         for i, (ref, instances) in enumerate(records):
-            if ref.name in seen:
-                raise FormatError(path, f"image {ref.name!r} comes twice; its labels belong in one record")
-            seen.add(ref.name)
-            _write_item(out, ref, instances, path, first=i == 0)
+            names.once(ref)
+            out.write("," if i else "")
+            _write_item(out, ref, instances, path)
         out.write("\n]}\n")
 
 
@@ -276,7 +251,7 @@ def _categories(classes: tuple[str, ...], known: Mapping[str, Any]) -> dict[str,
     return {**rest, "label": {"attributes": [], **(label if rest else {}), "labels": labels}}
 
 
-def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path, first: bool) -> None:
+def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path) -> None:
     height, width = instances.size
     where = f"image {ref.name!r}"
     key = ref.id if isinstance(ref.id, str) and ref.name.startswith(ref.id) else str(Path(ref.name).with_suffix(""))
@@ -285,30 +260,23 @@ def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path, f
         item["attr"] = dict(ref.attributes)
     item["image"] = {"path": ref.name, "size": [height, width]}
     text = dump_json(path, item, where)
-    out.write(("" if first else ",") + f'\n{text[:-1]}, "annotations": [')
+    out.write(f'\n{text[:-1]}, "annotations": [')
     for i, line in enumerate(_notes(instances, path, where)):
         out.write((",\n" if i else "\n") + line)
     out.write("]}")
 
 
 def _notes(instances: Instances, path: Path, where: str) -> Iterator[str]:
-    for name in _OWN:
-        if name in instances.attributes:
-            raise LossyFormatError(path, f"{where}, attribute {name!r}: is Datumaro's own; rename it")
-    ids = range(1, len(instances) + 1) if instances.ids is None else instances.ids.tolist()
-    scores = None if instances.scores is None else instances.scores.tolist()
-    columns = {name: values.tolist() for name, values in instances.attributes.items()}
-    crowd, labels = instances.crowd.tolist(), instances.labels.tolist()
-    special = {name: columns.pop(name) for name in ("group", "z_order") if _fits(instances, name)}
-    for k, rle in enumerate(instances.masks.to_coco()):
-        attributes = {name: values[k] for name, values in columns.items() if values[k] is not None}
-        if scores is not None:
-            attributes["score"] = scores[k]
-        if crowd[k]:
-            attributes["is_crowd"] = True
-        note = {"id": ids[k], "type": "mask", "attributes": attributes, "label_id": labels[k], "rle": rle}
-        own = {name: special[name][k] or 0 if name in special else 0 for name in ("group", "z_order")}
-        yield dump_json(path, note | own, where)
+    refuse_own(path, where, instances, _OWN, "Datumaro")
+    special = [name for name in ("group", "z_order") if _fits(instances, name)]
+    for k, (said, rle) in enumerate(zip(said_of(instances), instances.masks.to_coco(), strict=True)):
+        own = {"group": 0, "z_order": 0} | {name: said.attributes.pop(name, None) or 0 for name in special}
+        if said.score is not None:
+            said.attributes["score"] = said.score
+        if said.crowd:
+            said.attributes["is_crowd"] = True
+        note = {"id": k + 1 if said.id is None else said.id, "type": "mask", "attributes": said.attributes}
+        yield dump_json(path, note | {"label_id": said.label, "rle": rle} | own, where)
 
 
 def _fits(instances: Instances, name: str) -> bool:

@@ -13,11 +13,8 @@ inside each file says which image it belongs to.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +24,7 @@ from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import (
-    IMAGE_SUFFIXES,
-    atomic_file,
-    atomic_folder,
-    inside,
-    rasters,
-    stem_key,
-    visible_name,
-)
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, stem_key
 from apiece.formats._kit.label_image_sets import sidecar_format
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
@@ -45,10 +34,13 @@ from apiece.formats._kit.label_images import (
     stack_pages,
     write_raster,
 )
+from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import is_mask_folder
+from apiece.formats._kit.said import numbered
+from apiece.formats._kit.written import write_each
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 
-__all__ = ["FORMAT", "LabelMapSet"]
+__all__ = ["FORMAT"]
 
 _log = logging.getLogger("apiece")
 _FOLDERS = ("masks", "labels", "labelmaps", "label_maps")
@@ -87,61 +79,14 @@ def _label_files(folder: Path) -> tuple[Path, list[Path]]:
     """(the folder that label maps' paths are relative to, the label maps)."""
     for name in _FOLDERS:
         if (folder / name).is_dir():
-            return folder / name, rasters(folder / name, RASTER_SUFFIXES)
-    found = rasters(folder, RASTER_SUFFIXES)
+            return folder / name, files_below(folder / name, RASTER_SUFFIXES)
+    found = files_below(folder, RASTER_SUFFIXES)
     marked = [p for p in found if _bare(p.stem) != p.stem]
     return folder, found if not marked or note_of(marked[0]) is not None else marked
 
 
-@dataclass(frozen=True)
-class LabelMapSet:
-    """Label maps, found but not read: a `LabelSet`."""
-
-    files: tuple[Path, ...]
-    """Label maps, one per image."""
-    images: tuple[Path, ...]
-    """The image of each, or where it would be looked for first."""
-    names: tuple[str, ...]
-    """What each image is called."""
-    pages: tuple[int | None, ...]
-    """Which page of its file each label map is; None where the file is one."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Always ``("object",)``."""
-        return ("object",)
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
-
-    @cached_property
-    def refs(self) -> tuple[ImageRef, ...]:
-        """Every image, ordered by path; sizes are known only when read."""
-        return tuple(self._ref(i) for i in range(len(self)))
-
-    def fingerprint(self) -> str:
-        """SHA-256 of names and label files' bytes."""
-        digest = hashlib.sha256()
-        for name, file, page in zip(self.names, self.files, self.pages, strict=True):
-            digest.update(name.encode() + b"\0")
-            if not page:
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
-        return digest.hexdigest()
-
-    def _ref(self, i: int) -> ImageRef:
-        return ImageRef(self.images[i], self.names[i], page=self.pages[i])
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Record:
-        i = range(len(self))[index]
-        return self._ref(i), Instances.from_label_map(_values(self.files[i], self.pages[i]))
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    return Instances.from_label_map(_values(labels.files[i], labels.refs[i].page)), {}
 
 
 def _values(path: Path, page: int | None) -> Array:
@@ -151,7 +96,7 @@ def _values(path: Path, page: int | None) -> Array:
     return array
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open one label map or a folder of them.
 
     With ``on_bad`` every label map is decoded once now, so that ``refs`` names none that is broken.
@@ -175,30 +120,26 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelMapSet:
     absent = images or (beside[0] if beside[0] != root else root / "images")  # never the label map itself
     pictures, unclear = _pictures(folder, set(files), _key(files[0], root) if alone else None, on_bad)
     keys: dict[str, Path] = {}
-    rows: list[tuple[Path, Path, str, int | None]] = []
-    found = 0
+    refs: list[ImageRef] = []
+    kept: list[Path] = []
     for file in files:
         key = _key(file, root)
         if key in keys:
             refuse(FormatError(file, f"and {keys[key].name} are label maps of the same image; remove one"), on_bad)
         elif key not in unclear:
+            keys[key] = file
             image = pictures.get(key)
             for name, page in _paged(file, _name(file, root, image, folder)):
-                # of a broken file of one image nothing can be had, so it is raised in any case
-                if on_bad is None or _sound(file, page, None if alone and page is None else on_bad):
-                    keys[key] = file
-                    rows.append((file, image or absent / name, name, page))
-                    found += image is not None
-    unlabelled = sorted(set(pictures) - set(keys)) if found and not alone else []
+                refs.append(ImageRef(image or absent / name, name, page=page))
+                kept.append(file)
+    unlabelled = [] if alone or not pictures.keys() & keys.keys() else sorted(pictures.keys() - keys.keys())
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
-    return LabelMapSet(
-        tuple(row[0] for row in rows),
-        tuple(row[1] for row in rows),
-        tuple(row[2] for row in rows),
-        tuple(row[3] for row in rows),
-    )
+    labels = LabelImageSet(tuple(refs), tuple(kept), ("object",), _decode, on_bad=on_bad)
+    if on_bad is not None and alone and len(labels) == 1:
+        labels.record(0)  # of a broken file of one image nothing can be had, so it is raised in any case
+    return labels.sound()
 
 
 def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:
@@ -209,15 +150,6 @@ def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:
     whole = Path(name)
     digits = len(str(count - 1))
     return [(whole.with_name(f"{whole.stem}#{k:0{digits}d}{whole.suffix}").as_posix(), k) for k in range(count)]
-
-
-def _sound(file: Path, page: int | None, on_bad: OnBad) -> bool:
-    try:
-        _values(file, page)
-    except FormatError as error:
-        refuse(error, on_bad)
-        return False
-    return True
 
 
 def _key(file: Path, root: Path) -> str:
@@ -231,7 +163,7 @@ def _pictures(folder: Path, labels: set[Path], only: str | None, on_bad: OnBad) 
     """Every image below ``folder`` by its path without ending, label maps left out; and names that two images share."""
     found: dict[str, Path] = {}
     unclear: set[str] = set()
-    files = rasters(folder) if only is None else sorted(folder.glob("*"))
+    files = files_below(folder) if only is None else sorted(folder.glob("*"))
     for file in files:
         key = stem_key(file, folder)
         if file in labels or file.is_dir() or file.suffix.lower() not in IMAGE_SUFFIXES or only not in (None, key):
@@ -266,42 +198,24 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     LossyFormatError
         if an id does not fit: PNG holds 65535, TIFF 4294967295.
     """
-    if path.suffix.lower() in RASTER_SUFFIXES:
-        _write_one(records, path)
-        return
-    with atomic_folder(path) as folder:
-        seen: dict[str, str] = {}
-        for ref, instances in records:
-            name = visible_name(path, ref.name)
-            array = _paint(instances)
-            target = Path(name).with_suffix(".tif" if array.dtype.itemsize > 2 else ".png")
-            key = target.with_suffix("").as_posix()
-            if key in seen:
-                raise FormatError(path, f"images {seen[key]!r} and {ref.name!r} would share a label map; rename one")
-            seen[key] = ref.name
-            (folder / target).parent.mkdir(parents=True, exist_ok=True)
-            write_raster(array, folder / target, target.suffix, {"image": ref.name})
+
+    def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:
+        values = numbered(instances)
+        dtype = _dtype(instances)
+        if dtype is np.uint32 and target.suffix.lower() == ".png":
+            reason = f"PNG holds numbers up to 65535, but an id is {int(values.max())}; name it .tif"
+            raise LossyFormatError(path, reason)
+        write_raster(instances.masks.to_label_map(values, dtype), target, {"image": ref.name})
+
+    def ending(instances: Instances) -> str:
+        return ".tif" if _dtype(instances) is np.uint32 else ".png"
+
+    write_each(records, path, RASTER_SUFFIXES, ending, write_one)
 
 
-def _write_one(records: Iterable[Record], path: Path) -> None:
-    stream = iter(records)
-    record = next(stream, None)
-    if record is None or next(stream, None) is not None:
-        many = "no image" if record is None else "several images"
-        raise FormatError(path, f"one label map cannot hold {many}; name a folder instead of a file")
-    ref, instances = record
-    array = _paint(instances)
-    if array.dtype.itemsize > 2 and path.suffix.lower() == ".png":
-        raise LossyFormatError(path, f"PNG holds numbers up to 65535, but an id is {int(array.max())}; name it .tif")
-    with atomic_file(path) as temporary:
-        write_raster(array, temporary, path.suffix, {"image": ref.name})
-
-
-def _paint(instances: Instances) -> Array:
-    values = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
-    highest = int(values.max()) if len(values) else 0
-    dtype = np.uint8 if highest <= 0xFF else np.uint16 if highest <= 0xFFFF else np.uint32
-    return instances.masks.to_label_map(values, dtype)
+def _dtype(instances: Instances) -> type[np.unsignedinteger[Any]]:
+    highest = numbered(instances).max(initial=0)
+    return np.uint8 if highest <= 0xFF else np.uint16 if highest <= 0xFFFF else np.uint32
 
 
 FORMAT = LabelFormat(

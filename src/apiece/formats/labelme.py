@@ -16,10 +16,10 @@ Written: a folder with a JSON per image and ``labels.txt``; a polygon where a ma
 from __future__ import annotations
 
 import base64
-import json
 import math
 import posixpath
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,16 +28,26 @@ import numpy as np
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
-from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError, Option
-from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring
-from apiece.formats._kit.entry_files import ItemSet, no_constants
-from apiece.formats._kit.files import atomic_folder, inside, is_file, read_text
-from apiece.formats._kit.image_sizes import image_size
-from apiece.formats._kit.json_files import load_object
+from apiece.errors import FormatError, LossyFormatError, Option
+from apiece.formats._kit.bad_entries import (
+    BadEntryError,
+    Size,
+    an_object,
+    checked_size,
+    finite,
+    no_constants,
+    skip_bad,
+)
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import inside, is_file, read_text
+from apiece.formats._kit.json_files import dump_json, load_object
 from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.per_image import label_files, opened
 from apiece.formats._kit.png_in_text import from_base64, from_png, to_png
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.shapes import check_centre, crop_shape, ellipse_shape, rectangle, ring
+from apiece.formats._kit.written import Names, atomic_folder
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -65,7 +75,7 @@ def _is_labelme(path: Path) -> bool:
     return seen is not None and seen[0] == "{" and "shapes" in seen[1] and bool({"version", "flags"} & seen[1])
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open one JSON or a folder of them; images lie beside them, or below ``images``.
 
     Raises
@@ -73,33 +83,17 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
     FormatError
         naming file, key and reason.
     """
-    root = path if path.is_dir() else path.parent
-    found = sorted(p for p in path.rglob("*.json") if not _hidden(p, path)) if path.is_dir() else [path]
-    if not found:
-        raise FormatError(path, "holds no JSON files")
+    root, found = label_files(path, (".json",))
     given = _listed(root / _LABELS) if (root / _LABELS).is_file() else None
     refs: list[ImageRef] = []
-    files: list[Path | None] = []
+    files: list[Path] = []
     labels: set[str] = set()
-    names: dict[str, Path] = {}
-    for file in found:
-        try:
-            ref, own = _head(file, root, images)
-            if ref.name in names:
-                raise FormatError(file, f"imagePath: {names[ref.name].name} is about {ref.name!r} too; remove one")
-        except FormatError as error:
-            refuse(error, on_bad)
-            continue
-        names[ref.name] = file
+    for file, ref, own in opened(path, found, lambda file: _head(file, root, images), on_bad):
         labels |= own
         refs.append(ref)
         files.append(file)
     classes = tuple(sorted(labels)) if given is None else given
-    return ItemSet(classes, tuple(refs), tuple(files), {}, _entries, given is not None, on_bad)
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+    return EntrySet(tuple(refs), tuple(files), classes, _decode, on_bad=on_bad)
 
 
 def _listed(path: Path) -> tuple[str, ...]:
@@ -125,13 +119,10 @@ def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[st
     document, constants = _load(file)
     name = _image_name(file, root, document.get("imagePath"), images)
     sides = (document.get("imageHeight"), document.get("imageWidth"))
-    try:
-        size = None if sides == (None, None) else checked_size(*sides)
-        extras = {k: v for k, v in document.items() if k not in _TOP and v not in ({}, None)}
-        if constants:
-            no_constants(extras)
-    except BadEntryError as error:
-        raise FormatError(file, f"imageHeight, imageWidth or a key of the image: {error}") from None
+    size = None if sides == (None, None) else checked_size(*sides)
+    extras = {k: v for k, v in document.items() if k not in _TOP and v not in ({}, None)}
+    if constants:
+        no_constants(extras)
     kept = {s["label"] for s in document["shapes"] if type(s) is dict and type(s.get("label")) is str and s["label"]}
     path = (images or root) / name
     if images is not None and not is_file(path) and is_file(images / PurePosixPath(name).name):
@@ -152,36 +143,22 @@ def _image_name(file: Path, root: Path, stated: Any, images: Path | None) -> str
     raise FormatError(file, f"imagePath: {reason}; or name the folder of the images with " + Option("images", ...))
 
 
-def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
-    file, ref = items.files[i], items.refs[i]
-    assert file is not None
-    size = image_size(file, ref) if ref.size is None else ref.size
-    places = {name: k for k, name in enumerate(items.classes)}
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    file = labels.files[index]
     grouped: dict[Any, list[Entry]] = {}
     document, constants = _load(file)
     for k, shape in enumerate(document["shapes"]):
-        try:
+        with skip_bad(labels.on_bad, file, f"shapes[{k}]"):
             if constants:
                 no_constants(shape)
-            entry = _entry(shape, f"shapes[{k}]", size, places)
-        except BadEntryError as error:
-            refuse(FormatError(file, f"shapes[{k}]: {error}"), items.on_bad)
-            continue
-        grouped.setdefault((entry.label, entry.id) if entry.id is not None else -1 - k, []).append(entry)
-    entries = []
-    for members in grouped.values():
-        try:
-            entries.append(members[0] if len(members) == 1 else _joined(members, size))
-        except (BadEntryError, InvalidInstancesError) as error:
-            refuse(FormatError(file, f"{members[0].where}: {error}"), items.on_bad)
-    return size, _settled(entries)
+            entry = _entry(an_object(shape), f"shapes[{k}]", size, labels.classes)
+            grouped.setdefault((entry.label, entry.id) if entry.id is not None else -1 - k, []).append(entry)
+    return _settled([_joined(members) for members in grouped.values()])
 
 
-def _entry(shape: Any, where: str, size: tuple[int, int], places: Mapping[str, int]) -> Entry:
-    if type(shape) is not dict:
-        raise BadEntryError(f"must be an object, got {kind_of(shape)}")
+def _entry(shape: dict[str, Any], where: str, size: Size, classes: tuple[str, ...]) -> Entry:
     label, group = shape.get("label"), shape.get("group_id")
-    if type(label) is not str or label not in places:
+    if type(label) is not str or label not in classes:
         among = f"; {_LABELS} lists the labels: add it there" if type(label) is str and label else ""
         raise BadEntryError(f"label: {label!r} is no class{among}")
     if group is not None and (type(group) is not int or abs(group) > _LARGEST_ID):
@@ -195,10 +172,10 @@ def _entry(shape: Any, where: str, size: tuple[int, int], places: Mapping[str, i
     clash = next((name for name in flags if name in extras or name in _SHAPE), None)
     if clash is not None:
         raise BadEntryError(f"flags: {clash!r} is the name of another key of the shape")
-    return Entry(where, places[label], _outline(shape, size), group, extras=extras | flags)
+    return Entry(where, classes.index(label), _outline(shape, size), group, extras=extras | flags)
 
 
-def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
+def _outline(shape: dict[str, Any], size: Size) -> Any:
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
     if kind == "polygon":
         return [[ring(points, size)]]
@@ -210,10 +187,9 @@ def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
         raise BadEntryError(f"points: a {kind} has two points [x, y]")
     (x0, y0), (x1, y1) = ([finite(v, "points") for v in p] for p in points)
     if kind == "rectangle":
-        return [[ring([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], size, "rectangle")]]
+        return [[rectangle(x0, y0, x1, y1, size)]]
     if kind == "circle":
-        if not (0 <= x0 <= size[1] and 0 <= y0 <= size[0]):
-            raise BadEntryError(f"points: the circle's centre ({x0:g}, {y0:g}) lies outside the image")
+        check_centre(kind, x0, y0, size)
         radius = math.hypot(x1 - x0, y1 - y0)
         return ellipse_shape(x0, y0, radius, radius, 0.0, size)
     crop = from_png(from_base64(shape.get("mask"), "mask"), size, "mask")
@@ -222,30 +198,16 @@ def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
     # the second point is the last pixel; some tools write the one after it
     if not all(a - b in (0, 1) for a, b in zip(crop.shape, claimed, strict=True)):
         raise BadEntryError(f"mask: is {crop.shape[1]} x {crop.shape[0]} pixels, but its points say otherwise")
-    if left < 0 or top < 0 or left + crop.shape[1] > size[1] or top + crop.shape[0] > size[0]:
-        raise BadEntryError(f"points: the mask reaches outside the image of {size[1]} x {size[0]} pixels")
-    return crop, (left, top)
+    return crop_shape(crop, left, top, size)
 
 
-def _joined(members: list[Entry], size: tuple[int, int]) -> Entry:
-    """One entry of several parts; where they differ in an attribute, the first one's is kept."""
-    shapes = [m.shape for m in members]
-    extras: dict[str, Any] = {}
-    for member in reversed(members):
-        extras |= member.extras
-    first = members[0]
-    if all(type(s) is list for s in shapes):
-        return Entry(first.where, first.label, [part for s in shapes for part in s], first.id, extras=extras)  # type: ignore[misc]
-    drawn = Masks.concatenate([_drawn(s, size) for s in shapes]).union()
-    return Entry(first.where, first.label, drawn, first.id, extras=extras)
-
-
-def _drawn(shape: Any, size: tuple[int, int]) -> Masks:
-    if isinstance(shape, Masks):
-        return shape
-    if isinstance(shape, tuple):
-        return Masks.from_crops([shape[0]], np.array([shape[1]]), size)
-    return Masks.from_polygons([[outline for outline, *_ in shape]], size)
+def _joined(members: list[Entry]) -> Entry:
+    """Return one entry of several parts; where they differ in an attribute, the first one's is kept."""
+    first, *others = members
+    for member in others:
+        first.extras = member.extras | first.extras
+    first.joined = others
+    return first
 
 
 def _settled(entries: list[Entry]) -> list[Entry]:
@@ -281,19 +243,12 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     bad = next((c for c in classes if not _is_line(c)), None)
     if bad is not None:
         raise LossyFormatError(path, f"class name {bad!r} cannot stand in {_LABELS}; rename it")
-    taken: dict[str, str] = {}
+    names = Names(path)
     with atomic_folder(path) as folder:
         for ref, instances in records:
-            name = ref.name.replace("\\", "/")
-            if any(part.startswith(".") for part in name.split("/")):
-                raise FormatError(path, f"image name {ref.name!r} is hidden; rename it")
-            target = PurePosixPath(name).with_suffix(".json").as_posix()
-            if target in taken:
-                raise FormatError(path, f"images {taken[target]!r} and {ref.name!r} would share {target}; rename one")
-            taken[target] = ref.name
-            text = _document(path, ref, instances)
-            (folder / target).parent.mkdir(parents=True, exist_ok=True)
-            (folder / target).write_bytes(text)
+            target = folder / names.file(ref, ".json")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(_document(path, ref, instances), "utf-8", newline="\n")
         (folder / _LABELS).write_text("".join(f"{name}\n" for name in ("__ignore__", *classes)), "utf-8")
 
 
@@ -303,7 +258,7 @@ def _is_line(name: str) -> bool:
     return encodable and bool(name.strip()) and name.splitlines() == [name] and name.strip() not in _NO_CLASSES
 
 
-def _document(path: Path, ref: ImageRef, instances: Instances) -> bytes:
+def _document(path: Path, ref: ImageRef, instances: Instances) -> str:
     height, width = instances.size
     document = {
         "version": "5.4.1",
@@ -315,10 +270,7 @@ def _document(path: Path, ref: ImageRef, instances: Instances) -> bytes:
         "imageWidth": width,
     }
     document |= {k: v for k, v in ref.attributes.items() if k not in document}
-    try:
-        return (json.dumps(document, ensure_ascii=False, allow_nan=False, indent=1) + "\n").encode()
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"image {ref.name!r}: JSON cannot hold its attributes ({error})") from None
+    return dump_json(path, document, f"image {ref.name!r}", ascii=False, indent=1) + "\n"
 
 
 def _shapes(path: Path, ref: ImageRef, instances: Instances) -> list[dict[str, Any]]:
@@ -368,14 +320,5 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        classes=True,
-        ids=True,
-        id_range=(0, _LARGEST_ID),
-        scores=True,
-        attributes=True,
-    ),
+    holds=replace(EVERYTHING, empty=False, crowd=False, id_range=(0, _LARGEST_ID)),
 )

@@ -13,6 +13,7 @@ lists, empty; a category without ``frequency`` gets the one that LVIS would give
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import make_table, open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import Dialect, write_coco
 from apiece.formats.coco import CocoSet, folder_of
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -121,15 +122,6 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     numbers_entries=True,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        empty=True,
-        classes=True,
-        ids=True,
-        scores=True,
-        attributes=True,
-    ),
+    holds=replace(EVERYTHING, crowd=False),
     ending=".json",
 )

@@ -26,21 +26,21 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_folder, is_file
+from apiece.formats._kit.files import files_in
+from apiece.formats._kit.image_places import find_image
 from apiece.formats._kit.image_sizes import image_size
 from apiece.formats._kit.label_image_sets import (
     SIDECAR,
-    RasterSet,
-    find_image,
     load_sidecar,
-    safe_name,
+    noted_file,
     save_label_png,
-    save_sidecar,
     sidecar_format,
-    sound,
+    written_set,
 )
 from apiece.formats._kit.label_images import RASTER_SUFFIXES, read_raster
+from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import flat_masks, is_mask_folder
+from apiece.formats._kit.said import numbered
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
@@ -70,7 +70,7 @@ def detect(path: Path) -> bool:
         return False
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open a folder of masks, one file each.
 
     Raises
@@ -98,23 +98,19 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     places = tuple(note[0][0].parent if note[0] else path for _, note, _ in found)
     refs = tuple(ref for ref, _, _ in found)
     notes = tuple((note, extra) for _, note, extra in found)
-    return sound(RasterSet(places, refs, ("object",), {}, _decode, notes, on_bad))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in RASTER_SUFFIXES and not p.name.startswith("."))
+    return LabelImageSet(refs, places, ("object",), _decode, notes, on_bad=on_bad).sound()
 
 
 def _one(folder: Path, images: Path | None) -> tuple[ImageRef, _Note, dict[str, Any]]:
     """One image's folder."""
     own = folder / "images"
-    pictures = [p for p in sorted(own.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES] if own.is_dir() else []
+    pictures = files_in(own)
     if len(pictures) > 1:
         raise FormatError(folder, f"has {len(pictures)} images; masks of one file each need an image of their own")
     name = pictures[0].name if pictures else f"{folder.name}.png"
     elsewhere = None if images is None else find_image(images, folder.name)
     path = elsewhere or (pictures[0] if pictures else own / name)
-    return ImageRef(path, name), _numbered(_files(folder / "masks")), {}
+    return ImageRef(path, name), _numbered(files_in(folder / "masks", RASTER_SUFFIXES)), {}
 
 
 def _numbered(files: list[Path]) -> _Note:
@@ -141,8 +137,8 @@ def _written(path: Path, said: dict[str, Any], images: Path | None) -> list[tupl
     return found
 
 
-def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    (files, ids), extra = labels.notes[i]
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    (files, ids), extra = labels.rows[i]
     size: tuple[int, int] | None = extra.get("size")
     parts: list[Masks] = []
     kept: list[int] = []
@@ -174,9 +170,7 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
 
 
 def _mask(file: Path) -> Bool:
-    if not is_file(file):
-        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
-    array = read_raster(file)
+    array = read_raster(noted_file(file))
     mask: Bool = array != 0
     values = array[mask]
     if values.size and (values != values[0]).any():
@@ -203,17 +197,13 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     FormatError
         for a folder with something in it, or two images of one name.
     """
-    images: dict[str, dict[str, Any]] = {}
-    taken: dict[str, str] = {}
-    with atomic_folder(path) as folder:
+    with written_set(path, _NAME, classes) as out:
         for ref, instances in records:
-            key = safe_name(path, ref, taken)
-            ids = list(range(1, len(instances) + 1)) if instances.ids is None else instances.ids.tolist()
-            (folder / key / "masks").mkdir(parents=True, exist_ok=True)
+            key, ids = out.key(ref), numbered(instances).tolist()
+            out.note(key, ref, size=list(instances.size), ids=ids)
+            (out.folder / key / "masks").mkdir(parents=True, exist_ok=True)
             for own, mask in zip(ids, instances.masks, strict=True):
-                save_label_png(mask.to_dense()[0], folder / key / "masks" / f"{own}.png")
-            images[key] = {"name": ref.name.replace("\\", "/"), "size": list(instances.size), "ids": ids}
-        save_sidecar(folder, _NAME, classes, images)
+                save_label_png(mask.to_dense()[0], out.folder / key / "masks" / f"{own}.png")
 
 
 FORMAT = LabelFormat(

@@ -16,8 +16,9 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import atomic_file
-from apiece.formats._kit.json_files import dump_json
+from apiece.formats._kit.json_files import dump_json, members
+from apiece.formats._kit.said import refuse_own, stated
+from apiece.formats._kit.written import text_file
 from apiece.formats.contract import Record
 
 _AT_ONCE = 512  # instances encoded together
@@ -58,10 +59,8 @@ def write_coco(
     header = {k: v for k, v in said.items() if k != "categories"}
     categories = categories_of(classes, said.get("categories", ()))
     writer = _Writer(path, [c["id"] for c in categories], dialect)
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
-        out.write("{")
-        for name, value in header.items():
-            out.write(f"{json.dumps(name)}: {dump_json(path, value, name)},\n")
+    with text_file(path) as out:
+        out.write("{" + members(path, header))
         if dialect.categories is None:
             out.write(f'"categories": {dump_json(path, categories, "categories")},\n')
         out.write('"annotations": [')
@@ -180,7 +179,11 @@ class _Writer:
         shape = f', "segmentation": {{"size": [{height}, {width}], "counts": "'
         numbers, own = self._numbers(instances)
         categories = [self.category_ids[i] for i in instances.labels.tolist()]
-        areas, boxes = self._stated(ref, instances, "area", ()), self._stated(ref, instances, "bbox", (4,))
+        where = f"image {ref.name!r}"
+        areas, boxes = (
+            stated(self.path, where, instances, "area", ()),
+            stated(self.path, where, instances, "bbox", (4,)),
+        )
         tails = [""] * len(instances)
         if self.dialect.crowd:
             tails = [_CROWD[c] for c in instances.crowd.tolist()]
@@ -205,25 +208,13 @@ class _Writer:
             return wanted, []
         return self.ids.free(len(instances)), [("apiece_id", wanted)]
 
-    def _stated(self, ref: ImageRef, instances: Instances, name: str, shape: tuple[int, ...]) -> list[Any] | None:
-        """The area or box that was kept beside the masks because a file said other than they do."""
-        values = instances.attributes.get(name)
-        if values is None:
-            return None
-        if values.shape != (len(instances), *shape) or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
-            where, expected = f"image {ref.name!r}: attribute {name!r}", (len(instances), *shape)
-            raise FormatError(self.path, f"{where} must be finite numbers of shape {expected}")
-        return list(values.tolist())
-
     def _extras(self, ref: ImageRef, instances: Instances) -> Iterator[tuple[str, list[Any]]]:
         """Every further attribute as JSON texts; None where it is absent."""
+        refuse_own(self.path, f"image {ref.name!r}", instances, _OWN, "COCO")
         for name, values in instances.attributes.items():
-            if name in ("area", "bbox"):
-                continue
-            where = f"image {ref.name!r}, attribute {name!r}"
-            if name in _OWN:
-                raise LossyFormatError(self.path, f"{where} is a key of COCO's own; rename it")
-            yield name, [None if v is None else dump_json(self.path, v, where) for v in values.tolist()]
+            if name not in ("area", "bbox"):
+                where = f"image {ref.name!r}, attribute {name!r}"
+                yield name, [None if v is None else dump_json(self.path, v, where) for v in values.tolist()]
 
 
 @dataclass(frozen=True)
@@ -243,13 +234,13 @@ def _encode(masks: list[Masks]) -> list[_Encoded]:
     groups: dict[tuple[int, int], list[int]] = {}
     for k, m in enumerate(masks):
         groups.setdefault(m.size, []).append(k)
-    for members in groups.values():
-        joined = Masks.concatenate([masks[k] for k in members])
+    for group in groups.values():
+        joined = Masks.concatenate([masks[k] for k in group])
         texts = [rle["counts"] for rle in joined.to_coco()]
         # boxes of pixels are whole; as integers they are shorter, and faster to write
         areas, rows = joined.area.tolist(), to_xywh(joined.boxes).astype(np.int64).tolist()
-        ends = itertools.accumulate(len(masks[k]) for k in members)
-        for k, end in zip(members, ends, strict=True):
+        ends = itertools.accumulate(len(masks[k]) for k in group)
+        for k, end in zip(group, ends, strict=True):
             part = slice(end - len(masks[k]), end)
             found[k] = _Encoded(texts[part], areas[part], rows[part])
     return found

@@ -13,7 +13,7 @@ _TEXT = np.dtypes.StringDType()  # strings of any length, no Python objects: for
 
 
 def column(values: Sequence[Any]) -> Array:
-    """One array for values that are all integers, numbers, booleans, strings, or lists of numbers of one length.
+    """Return one array for values that are all integers, numbers, booleans, strings, or lists of numbers of one length.
 
     Anything else stays as it is, in an object array; None stands for a value that is absent.
     """
@@ -40,7 +40,7 @@ def column(values: Sequence[Any]) -> Array:
 
 
 def take(values: Array, rows: Int) -> Array | None:
-    """The chosen values as an array a person would expect; None if all of them are absent."""
+    """Return the chosen values as an array of their own type; None if all of them are absent."""
     chosen = values[rows]
     if chosen.dtype == object:
         if len(rows) and any(v is not None for v in chosen):
@@ -52,14 +52,19 @@ def take(values: Array, rows: Int) -> Array | None:
     return chosen
 
 
+def taken(columns: Mapping[str, Array], rows: Int) -> dict[str, Array]:
+    """Return the chosen values of every column that has any."""
+    return {name: found for name, values in columns.items() if (found := take(values, rows)) is not None}
+
+
 def plain(values: Array, row: int) -> Any:
-    """One value as a Python object; None if absent."""
+    """Return one value as a Python object; None if absent."""
     value = values[row]
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def table(rows: Sequence[Mapping[str, Any]], without: Iterable[str]) -> dict[str, Array]:
-    """A column for every key that occurs in ``rows``, but those ``without``."""
+    """Return a column for every key that occurs in ``rows``, but those ``without``."""
     keys = dict.fromkeys(key for row in rows for key in row)
     for key in without:
         keys.pop(key, None)

@@ -7,13 +7,11 @@ from pathlib import Path
 from apiece import images
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError, ImageError, Option
-
-LONGEST = 1 << 22
-"""Pixels along one side of an image; more is a lie in a header."""
+from apiece.formats._kit.bad_entries import LONGEST
 
 
 def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
-    """(height, width) of the image of ``ref``, upright, without decoding its pixels.
+    """Return (height, width) of the image of ``ref``, upright, without decoding its pixels.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,14 @@ def dump_json(path: Path, value: Any, where: str, ascii: bool = True, indent: in
         return text
     except (TypeError, ValueError) as error:
         raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
+
+
+def members(path: Path, values: Mapping[str, Any]) -> str:
+    """Return the members of a JSON object, a line each, with a comma behind every one.
+
+    Raises
+    ------
+    LossyFormatError
+        as `dump_json`.
+    """
+    return "".join(f"{json.dumps(name)}: {dump_json(path, value, name)},\n" for name, value in values.items())

@@ -1,8 +1,7 @@
-"""What the folder formats made of label images share.
+"""Folders of label images, with what their layout cannot say in a file ``apiece.json`` beside them.
 
-A written folder has a file ``apiece.json`` beside the format's own files. It says what the layout cannot: class names
-that the format has no number for, image names, ids that are no pixel values. A folder without it is read by the
-format's own rules.
+`written_set` writes that file, `load_sidecar` reads it: class names that the format has no number for, image names, ids
+that are no pixel values. A folder without it is read by the format's own rules.
 
 Pixels that belong to no object (VOC's void border, ignored regions, stuff) are kept on the image, as
 ``ImageRef.attributes[key] = {name: COCO RLE}``, and written back from there.
@@ -10,10 +9,9 @@ Pixels that belong to no object (VOC's void border, ignored regions, stuff) are 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,91 +21,18 @@ from PIL import Image as Pillow
 
 from apiece._arrays import Array
 from apiece.core.image import ImageRef
-from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
-from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, is_file, visible_name
+from apiece.formats._kit.files import inside, is_file
 from apiece.formats._kit.json_files import load_json
-from apiece.formats.contract import OnBad, Record, refuse
+from apiece.formats._kit.written import Names, atomic_folder
 
 SIDECAR = "apiece.json"
 _SMALL = 1 << 28  # a note longer than this is none of ours
 
 
-@dataclass(frozen=True)
-class RasterSet:
-    """Label images of one folder, found but not read: a `LabelSet`."""
-
-    files: tuple[Path, ...]
-    """What each image's labels are read from."""
-    refs: tuple[ImageRef, ...]
-    classes: tuple[str, ...]
-    metadata: Mapping[str, Any]
-    decode: Callable[[RasterSet, int], tuple[Instances, dict[str, Any]]]
-    """``(set, index)`` to the instances and further attributes of the image; `report` for what is wrong with one."""
-    notes: tuple[Any, ...] = ()
-    """What `decode` needs to know of each image besides."""
-    on_bad: OnBad = None
-    told: set[str] = field(default_factory=set)
-    """What was reported, so that nothing is reported twice."""
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> Record:
-        i = range(len(self))[index]
-        instances, attributes = self.decode(self, i)
-        ref = self.refs[i]
-        return (replace(ref, attributes={**ref.attributes, **attributes}) if attributes else ref), instances
-
-    def __iter__(self) -> Iterator[Record]:
-        for i in range(len(self)):
-            try:
-                record = self[i]
-            except FormatError as error:
-                self.report(error)
-                continue
-            yield record
-
-    def report(self, error: FormatError) -> None:
-        """Raise the error of a bad entry, or report it once."""
-        if self.on_bad is None:
-            raise error
-        if str(error) not in self.told:
-            self.told.add(str(error))
-            refuse(error, self.on_bad)
-
-    def fingerprint(self) -> str:
-        """SHA-256 of names and label files' bytes."""
-        digest = hashlib.sha256()
-        for ref, file in zip(self.refs, self.files, strict=True):
-            digest.update(ref.name.encode(errors="surrogatepass") + b"\0")
-            if file.is_file():
-                with file.open("rb") as opened:
-                    digest.update(hashlib.file_digest(opened, "sha256").digest())
-        return digest.hexdigest()
-
-
-def sound(labels: RasterSet) -> RasterSet:
-    """The set without the images that cannot be decoded, each reported, if there is somebody to tell.
-
-    So ``refs`` names none that is broken; without ``on_bad`` nothing is decoded, and the first bad one is raised later.
-    """
-    if labels.on_bad is None:
-        return labels
-    good = []
-    for i in range(len(labels)):
-        try:
-            labels.decode(labels, i)
-            good.append(i)
-        except FormatError as error:
-            labels.report(error)
-    files, refs = tuple(labels.files[i] for i in good), tuple(labels.refs[i] for i in good)
-    return replace(labels, files=files, refs=refs, notes=tuple(labels.notes[i] for i in good) if labels.notes else ())
-
-
 def sidecar_format(folder: Path) -> str | None:
-    """Which format's folder this is, by its `SIDECAR`; never raises."""
+    """Return which format's folder this is, by its `SIDECAR`; never raises."""
     try:
         with (folder / SIDECAR).open("rb") as file:
             head = file.read(80).decode("utf-8", errors="replace")
@@ -118,7 +43,7 @@ def sidecar_format(folder: Path) -> str | None:
 
 
 def load_sidecar(folder: Path, format: str) -> dict[str, Any]:
-    """What `save_sidecar` wrote, checked: ``classes`` (list of names) and ``images`` (key to object), if it is there.
+    """Return what `written_set` noted, checked: ``classes`` (names) and ``images`` (key to object); empty without it.
 
     Raises
     ------
@@ -146,53 +71,51 @@ def load_sidecar(folder: Path, format: str) -> dict[str, Any]:
     return found
 
 
-def save_sidecar(folder: Path, format: str, classes: tuple[str, ...], images: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the `SIDECAR`; the format comes first, for `sidecar_format`."""
-    said = {"apiece": format, "classes": list(classes), "images": images}
-    (folder / SIDECAR).write_text(json.dumps(said, ensure_ascii=False, indent=1), encoding="utf-8")
+class WrittenSet:
+    """A folder of label images while it is written, and the notes that become its `SIDECAR`."""
+
+    def __init__(self, path: Path, folder: Path) -> None:
+        self.path, self.folder, self.names = path, folder, Names(path)
+        self.notes: dict[str, Mapping[str, Any]] = {}
+
+    def key(self, ref: ImageRef) -> str:
+        """Return the image's name without ending, as files are called after it."""
+        return self.names.file(ref)
+
+    def note(self, key: str, ref: ImageRef, **said: Any) -> None:
+        """Keep an image's name, and what else is said, under ``key``."""
+        if key in self.notes:
+            other = self.notes[key]["name"]
+            raise FormatError(self.path, f"images {other!r} and {ref.name!r} would share {key}; rename one")
+        self.notes[key] = {"name": ref.name.replace("\\", "/"), **said}
 
 
-def safe_name(path: Path, ref: ImageRef, taken: dict[str, str]) -> str:
-    """The image's name without ending, as files are called after it.
+@contextmanager
+def written_set(path: Path, format: str, classes: tuple[str, ...]) -> Iterator[WrittenSet]:
+    """Write a folder of label images and, when the block ends, its `SIDECAR`."""
+    with atomic_folder(path) as folder:
+        written = WrittenSet(path, folder)
+        yield written
+        # the format comes first, for `sidecar_format`
+        said = {"apiece": format, "classes": list(classes), "images": written.notes}
+        (folder / SIDECAR).write_text(json.dumps(said, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def noted_file(file: Path) -> Path:
+    """Return a label image that is there.
 
     Raises
     ------
     FormatError
-        if it is hidden, or that of another image.
+        if it is only named in the `SIDECAR`.
     """
-    name = visible_name(path, ref.name)
-    key = Path(name).with_suffix("").as_posix()
-    if key in taken:
-        raise FormatError(path, f"images {taken[key]!r} and {ref.name!r} would share their label files; rename one")
-    taken[key] = ref.name
-    return key
-
-
-def find_image(folder: Path, key: str) -> Path | None:
-    """The image ``key`` with any of the usual endings, if there is one."""
-    for suffix in IMAGE_SUFFIXES:
-        for ending in (suffix, suffix.upper()):
-            if is_file(folder / (key + ending)):
-                return folder / (key + ending)
-    return None
-
-
-def image_ref(folder: Path, key: str, name: str | None, ending: str = ".png") -> ImageRef:
-    """The image that is called ``name``; or else ``key`` as it is found, with ``ending`` if it is nowhere."""
-    if name is None:
-        found = find_image(folder, key)
-        name = key + ending if found is None else found.relative_to(folder).as_posix()
-    return ImageRef(folder / name, name)
-
-
-def find_images(folder: Path) -> dict[str, Path]:
-    """All that `find_image` would find directly in a folder, by key."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES] if folder.is_dir() else []
-    return {p.stem: p for p in sorted(found, key=lambda p: IMAGE_SUFFIXES.index(p.suffix.lower()), reverse=True)}
+    if not is_file(file):
+        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
+    return file
 
 
 def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -> None:
-    """An 8 or 16 bit PNG, 8 bit ones with a palette if there is one; makes the folder."""
+    """Write an 8 or 16 bit PNG, an 8 bit one with the palette if there is one; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Pillow.fromarray(array)
     if palette is not None:
@@ -201,45 +124,60 @@ def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -
 
 
 def save_label_tiff(array: Array, path: Path) -> None:
-    """A TIFF of one plane; makes the folder."""
+    """Write a TIFF of one plane; makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tifffile.imwrite(path, array, compression="zlib", predictor=True, metadata=None)
 
 
 def regions_of(array: Array, names: Mapping[int, str]) -> dict[str, Any]:
-    """COCO RLE of the pixels of each value in ``names`` that occurs, by name."""
+    """Return COCO RLE of the pixels of each value in ``names`` that occurs, by name."""
     chosen = np.where(np.isin(array, list(names)), array.astype(np.int64) + 1, 0)
     values = np.unique(chosen[chosen > 0]) - 1
     rles = Masks.from_label_map(chosen).to_coco()
     return {names[int(v)]: rle for v, rle in zip(values, rles, strict=True)}
 
 
-def add_region(painted: Array, rle: object, value: int, path: Path, ref: ImageRef, what: str) -> None:
-    """Paint a region from `regions_of` where nothing is.
+def add_region(painted: Array, ref: ImageRef, key: str, name: str, value: int, path: Path) -> bool:
+    """Paint a region of `regions_of` that the image has under ``key`` and ``name``; return whether it has it.
 
     Raises
     ------
     FormatError
-        if it is none for this image.
+        if it is no region of this image.
     LossyFormatError
         if it covers an instance: only one of them could be kept.
+    """
+    rle = region_said(ref, key, name)
+    if rle is None:
+        return False
+    region = region_mask(rle, (painted.shape[0], painted.shape[1]), path, ref, key).to_dense()[0]
+    if painted[region].any():
+        raise LossyFormatError(
+            path,
+            f"image {ref.name!r}: its {key!r} region covers instances, and a pixel has one value; "
+            f"remove the attribute or cut the region",
+        )
+    painted[region] = value
+    return True
+
+
+def region_said(ref: ImageRef, key: str, name: str) -> object | None:
+    """Return the region that an image has under ``key`` and ``name``; other formats may use the key otherwise."""
+    said = ref.attributes.get(key)
+    return said.get(name) if isinstance(said, Mapping) else None
+
+
+def region_mask(rle: object, size: tuple[int, int], path: Path, ref: ImageRef, key: str) -> Masks:
+    """Return a region as one mask.
+
+    Raises
+    ------
+    FormatError
+        if it is no COCO RLE of this image.
     """
     try:
         if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
             raise InvalidInstancesError("is no COCO run-length encoding")
-        region = Masks.from_coco([rle], (painted.shape[0], painted.shape[1])).to_dense()[0]
+        return Masks.from_coco([rle], size)
     except (InvalidInstancesError, TypeError, ValueError) as error:
-        raise FormatError(path, f"image {ref.name!r}, attribute {what!r}: {error}") from None
-    if painted[region].any():
-        raise LossyFormatError(
-            path,
-            f"image {ref.name!r}: its {what!r} region covers instances, and a pixel has one value; "
-            f"remove the attribute or cut the region",
-        )
-    painted[region] = value
-
-
-def region_said(ref: ImageRef, key: str, name: str) -> object | None:
-    """The region of this name that an image has; other formats may use the key for something else."""
-    said = ref.attributes.get(key)
-    return said.get(name) if isinstance(said, Mapping) else None
+        raise FormatError(path, f"image {ref.name!r}, attribute {key!r}: {error}") from None

@@ -239,13 +239,13 @@ def note_of(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def write_raster(array: Array, path: Path, suffix: str, note: dict[str, Any]) -> None:
-    """Write an unsigned label image as PNG (8 or 16 bit) or TIFF (also 32 bit) with a note that tells what it is.
+def write_raster(array: Array, path: Path, note: dict[str, Any]) -> None:
+    """Write an unsigned label image with a note that tells what it is.
 
-    ``suffix`` says which of them, as ``path`` may be a temporary name.
+    As PNG (8 or 16 bit) if ``path`` ends so, else as TIFF (also 32 bit).
     """
     text = json.dumps({_NOTE: "label map"} | note)
-    if suffix.lower() == ".png":
+    if path.suffix.lower() == ".png":
         info = PngInfo()
         info.add_text(_NOTE, text)
         Pillow.fromarray(array).save(path, format="PNG", pnginfo=info)

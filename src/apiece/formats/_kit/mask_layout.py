@@ -8,25 +8,19 @@ from pathlib import Path
 
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._kit.files import IMAGE_SUFFIXES
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in
 from apiece.formats._kit.label_images import RASTER_SUFFIXES
 
 _log = logging.getLogger("apiece")
 _NUMBERED = re.compile(r"(.+)_(\d{1,18})", re.ASCII)
 
 
-def _listed(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
-
-
 def _stems(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    return {p.stem: p for p in _listed(folder, suffixes)}
+    return {p.stem: p for p in files_in(folder, suffixes)}
 
 
 def is_mask_folder(folder: Path) -> bool:
-    """Whether the folder holds one image and its masks, or several and masks ``NAME_0`` ...; never raises.
+    """Return whether the folder holds one image and its masks, or several and masks ``NAME_0`` ...; never raises.
 
     A mask named as its image, or as its image with ``_mask`` behind, is a label map instead.
     """
@@ -47,7 +41,7 @@ def is_mask_folder(folder: Path) -> bool:
 def flat_masks(
     folder: Path, images: Path | None
 ) -> list[tuple[ImageRef, tuple[Path, ...], tuple[int, ...] | None]] | None:
-    """Each image with its masks ``NAME_0, NAME_1 ...`` and their numbers; None if ``folder`` is that of one image.
+    """Return each image with its masks ``NAME_0, NAME_1 ...`` and their numbers; None if it is a folder of one image.
 
     Raises
     ------
@@ -60,7 +54,7 @@ def flat_masks(
     if len(pictures) <= 1 and not all(m is not None and m[1] in pictures for m in matches.values()):
         return None
     found: dict[str, dict[int, Path]] = {}
-    for file in _listed(folder / "masks", RASTER_SUFFIXES):
+    for file in files_in(folder / "masks", RASTER_SUFFIXES):
         stem = file.stem
         match = matches[stem]
         if stem in pictures:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 from xml.parsers import expat
 
-from apiece.errors import FormatError
+from apiece.errors import FormatError, LossyFormatError
 
 _DEPTH = 64
 _CHUNK = 1 << 16
+# XML 1.0 has no way to say these, not even as a number
+_UNSAYABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SIGNS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+_ESCAPE = re.compile("[" + "".join(_SIGNS) + "]")
 
 Start = Callable[[str, dict[str, str], int], None]
 End = Callable[[str, str], None]
@@ -94,3 +99,17 @@ def peek_xml(path: Path, wanted: int = 1) -> list[str]:
     except (_EnoughError, expat.ExpatError, FormatError, OSError, LookupError, ValueError):
         pass
     return names
+
+
+def xml_text(path: Path, text: str, where: str) -> str:
+    """Return a text as it stands in an element or an attribute.
+
+    Raises
+    ------
+    LossyFormatError
+        naming the file that is written and ``where`` in it, for a character that XML cannot hold.
+    """
+    wrong = _UNSAYABLE.search(text)
+    if wrong:
+        raise LossyFormatError(path, f"{where}: XML cannot hold the character {wrong[0]!r} of {text[:40]!r}")
+    return _ESCAPE.sub(lambda m: _SIGNS[m[0]], text)

@@ -25,10 +25,14 @@ from apiece._arrays import Array, Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.files import atomic_file, atomic_folder, inside
-from apiece.formats._kit.label_image_sets import RasterSet, find_image, safe_name, sound
+from apiece.formats._kit.files import inside
+from apiece.formats._kit.image_places import find_image
+from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.said import numbered
+from apiece.formats._kit.written import write_each
 from apiece.formats.cellpose._pickled import Pickled, PickleRefusedError, read_pickle
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -58,7 +62,7 @@ def _is_object(path: Path) -> bool:
     return head.startswith(_MAGIC) and (b"'|O'" in head or b"'O'" in head)
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open one file or a folder of them; names of images are looked up at once, masks when they are asked for.
 
     Raises
@@ -66,19 +70,10 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     FormatError
         naming the file and the reason.
     """
-    root = path.parent if path.is_file() else path
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*" + _ENDING) if p.is_file())
-    if not files:
-        raise FormatError(path, f"holds no files of Cellpose (*{_ENDING})")
-    kept, refs = [], []
-    for file in files:
-        try:
-            refs.append(_ref(file, root, images))
-        except FormatError as error:
-            refuse(error, on_bad)
-            continue
-        kept.append(file)
-    return sound(RasterSet(tuple(kept), tuple(refs), ("object",), {}, _decode, (), on_bad))
+    root, files = label_files(path, (_ENDING,))
+    found = list(opened(path, files, lambda file: (_ref(file, root, images), None), on_bad))
+    refs, kept = tuple(ref for _, ref, _ in found), tuple(file for file, _, _ in found)
+    return LabelImageSet(refs, kept, ("object",), _decode, on_bad=on_bad).sound()
 
 
 def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:
@@ -132,7 +127,7 @@ def _data_start(file: Path, head: bytes) -> int:
     return start
 
 
-def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = labels.files[i]
     masks = _open(file).get("masks")
     if not isinstance(masks, Pickled):
@@ -161,31 +156,14 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     FormatError
         for a folder with something in it, two images of one name, or several images into one file.
     """
-    if path.name.endswith(".npy"):
-        if not path.name.endswith(_ENDING):
-            raise FormatError(path, f"must end in {_ENDING}, as Cellpose looks for it beside the image")
-        stream = iter(records)
-        record = next(stream, None)
-        if record is None or next(stream, None) is not None:
-            raise FormatError(
-                path, f"one file holds one image, not {'none' if record is None else 'several'}; name a folder"
-            )
-        with atomic_file(path) as temporary:
-            _save(record, temporary)
-        return
-    taken: dict[str, str] = {}
-    with atomic_folder(path) as folder:
-        for record in records:
-            target = folder / (safe_name(path, record[0], taken) + _ENDING)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _save(record, target)
+    if path.suffix == ".npy" and not path.name.endswith(_ENDING):
+        raise FormatError(path, f"must end in {_ENDING}, as Cellpose looks for it beside the image")
+    write_each(records, path, (_ENDING,), _ENDING, _save)
 
 
-def _save(record: Record, target: Path) -> None:
-    ref, instances = record
-    values = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
-    highest = int(values.max()) if len(values) else 0
-    masks = instances.masks.to_label_map(values, np.uint16 if highest < 2**16 else np.uint32)
+def _save(ref: ImageRef, instances: Instances, target: Path) -> None:
+    values = numbered(instances)
+    masks = instances.masks.to_label_map(values, np.uint16 if values.max(initial=0) < 2**16 else np.uint32)
     said = {
         "outlines": masks * _edges(masks),
         "masks": masks,

@@ -15,9 +15,9 @@ Written: for a path that ends in ``.json`` that file and the folder, else a fold
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,15 +31,16 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import ImageTable, categories_of
-from apiece.formats._kit.files import atomic_file, atomic_folder, pick_folder
-from apiece.formats._kit.json_files import dump_json
+from apiece.formats._kit.image_places import image_folder
+from apiece.formats._kit.json_files import dump_json, members
+from apiece.formats._kit.said import numbered, refuse_own, stated
+from apiece.formats._kit.written import Names, atomic_file, atomic_folder
 from apiece.formats.coco_panoptic._read import HIGHEST, PanopticSet, read_segments
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
 
 __all__ = ["FORMAT"]
 
 _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
-_STATED: tuple[tuple[str, tuple[int, ...]], ...] = (("area", ()), ("bbox", (4,)))
 
 
 def detect(path: Path) -> bool:
@@ -68,9 +69,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
     categories, classes = read_categories(path, document.header["categories"])
     found = read_images(document, on_bad)
     segments = read_segments(document, found, categories, on_bad)
-    pngs = pick_folder((n for n in segments.files.tolist() if n), [path.with_suffix(""), path.parent])
+    pngs = image_folder((n for n in segments.files.tolist() if n), None, [path.with_suffix(""), path.parent])
     around = [path.parent, path.parent / "images", path.parent.parent, path.parent.parent / "images"]
-    folder = images or pick_folder(iter(found.names.tolist()), around)
+    folder = image_folder(found.names.tolist(), images, around)
     opened = PanopticSet(path, classes, document.header, found, segments, folder, pngs, on_bad)
     if on_bad is None:
         return opened
@@ -120,10 +121,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             pngs.mkdir()
         writer = _Writer(path, pngs, [c["id"] for c in categories])
         with target.open("w", encoding="utf-8", newline="\n") as out:
-            out.write("{")
-            for name, value in header.items():
-                out.write(f"{json.dumps(name)}: {dump_json(path, value, name)},\n")
-            out.write('"annotations": [')
+            out.write("{" + members(path, header) + '"annotations": [')
             for i, (ref, instances) in enumerate(records):
                 out.write(("," if i else "") + "\n" + writer.annotation(ref, instances))
             out.write('\n],\n"images": [\n' + ",\n".join(writer.images.lines) + "\n]}\n")
@@ -133,13 +131,13 @@ class _Writer:
     def __init__(self, path: Path, pngs: Path, category_ids: list[int]) -> None:
         self.path, self.pngs, self.category_ids = path, pngs, category_ids
         self.images = ImageTable(path)
-        self.files: dict[str, str] = {}
+        self.names = Names(path)
 
     def annotation(self, ref: ImageRef, instances: Instances) -> str:
-        """Write the PNG, note the image; the annotation as JSON."""
-        number, file = self.images.add(ref, instances.size, ref.attributes), self._file(ref)
-        ids = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
-        if len(ids) and int(ids.max()) > HIGHEST:
+        """Write the PNG and note the image; return the annotation as JSON."""
+        number, file = self.images.add(ref, instances.size, ref.attributes), self.names.file(ref, ".png")
+        ids = numbered(instances)
+        if ids.max(initial=0) > HIGHEST:
             raise LossyFormatError(self.path, f"image {ref.name!r}: {len(ids)} instances need more than {HIGHEST} ids")
         target = self.pngs / file
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -147,42 +145,25 @@ class _Writer:
         Pillow.fromarray(np.stack([painted & 255, painted >> 8 & 255, painted >> 16], -1).astype(np.uint8)).save(
             target, format="PNG"
         )
-        entry = {"image_id": number, "file_name": file, "segments_info": self._segments(ref, instances, ids)}
-        return dump_json(self.path, entry, f"image {ref.name!r}")
+        where = f"image {ref.name!r}"
+        entry = {"image_id": number, "file_name": file, "segments_info": self._segments(where, instances, ids)}
+        return dump_json(self.path, entry, where)
 
-    def _file(self, ref: ImageRef) -> str:
-        name = PurePosixPath(ref.name.replace("\\", "/"))
-        if any(part.startswith(".") for part in name.parts):
-            raise FormatError(self.path, f"{ref.name!r} would be a hidden file; rename the image")
-        file = name.with_suffix(".png").as_posix()
-        if file in self.files:
-            raise FormatError(self.path, f"images {self.files[file]!r} and {ref.name!r} would share a PNG; rename one")
-        self.files[file] = ref.name
-        return file
-
-    def _segments(self, ref: ImageRef, instances: Instances, ids: Int) -> list[dict[str, Any]]:
+    def _segments(self, where: str, instances: Instances, ids: Int) -> list[dict[str, Any]]:
+        refuse_own(self.path, where, instances, _OWN, "the format")
+        boxes = to_xywh(instances.boxes).astype(np.int64).tolist()
         columns: dict[str, list[Any]] = {
             "id": ids.tolist(),
             "category_id": [self.category_ids[i] for i in instances.labels.tolist()],
             "iscrowd": instances.crowd.astype(int).tolist(),
-            "area": instances.masks.area.tolist(),
-            "bbox": to_xywh(instances.boxes).astype(np.int64).tolist(),
+            "area": stated(self.path, where, instances, "area", ()) or instances.masks.area.tolist(),
+            "bbox": stated(self.path, where, instances, "bbox", (4,)) or boxes,
         }
         if instances.scores is not None:
             columns["score"] = instances.scores.tolist()
-        for name, shape in _STATED:
-            values = instances.attributes.get(name)
-            if values is not None:
-                if values.shape != (len(instances), *shape) or values.dtype.kind not in "iuf":
-                    where, expected = f"image {ref.name!r}: attribute {name!r}", (len(instances), *shape)
-                    raise FormatError(self.path, f"{where} must be numbers of shape {expected}")
-                columns[name] = values.tolist()
         for name, values in instances.attributes.items():
-            if name in _OWN:
-                reason = f"image {ref.name!r}, attribute {name!r} is a key of the format's own; rename it"
-                raise LossyFormatError(self.path, reason)
             columns.setdefault(name, values.tolist())
-        rows: Iterator[tuple[Any, ...]] = zip(*columns.values(), strict=True)
+        rows = zip(*columns.values(), strict=True)
         return [{k: v for k, v in zip(columns, row, strict=True) if v is not None} for row in rows]
 
 
@@ -191,14 +172,5 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        holes=True,
-        parts=True,
-        classes=True,
-        ids=True,
-        id_range=(1, HIGHEST),
-        scores=True,
-        crowd=True,
-        attributes=True,
-    ),
+    holds=replace(EVERYTHING, overlap=False, empty=False, id_range=(1, HIGHEST)),
 )

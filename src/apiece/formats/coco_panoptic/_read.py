@@ -6,8 +6,8 @@ import hashlib
 import itertools
 import json
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, without_images
-from apiece.formats._kit.columns import plain, table, take
+from apiece.formats._kit.columns import plain, table, taken
 from apiece.formats._kit.files import inside
 from apiece.formats._kit.label_images import check_chunks
-from apiece.formats.contract import OnBad, Record, each, refuse
+from apiece.formats.contract import OnBad, OpenedLabels, Record
 
 HIGHEST = 256**3 - 1
 """The largest id that three channels hold."""
@@ -130,7 +130,7 @@ def _repeated(image: Int, ids: Int) -> Bool:
 
 
 @dataclass(frozen=True)
-class PanopticSet:
+class PanopticSet(OpenedLabels):
     """A COCO panoptic file, opened: a `LabelSet`. Its PNG files are read when an item is asked for."""
 
     path: Path
@@ -146,8 +146,6 @@ class PanopticSet:
     on_bad: OnBad = None
     chosen: tuple[int, ...] | None = None
     """The images whose PNG file is whole, if that was looked at."""
-    _told: set[tuple[int, int]] = field(default_factory=set, compare=False, repr=False)
-    """Images and ids that were found to be wrong and reported, each once."""
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -165,12 +163,10 @@ class PanopticSet:
     def __len__(self) -> int:
         return len(self.images.ids) if self.chosen is None else len(self.chosen)
 
-    def __getitem__(self, index: int) -> Record:
-        row = self._row(range(len(self))[index])
+    def record(self, index: int) -> Record:
+        """Return the image and its segments; its PNG file is read."""
+        row = self._row(index)
         return self._ref(row), self._instances(row)
-
-    def __iter__(self) -> Iterator[Record]:
-        return each(self, self.on_bad)
 
     def fingerprint(self) -> str:
         """SHA-256 of classes, image names, segments and the PNG files' bytes."""
@@ -206,11 +202,11 @@ class PanopticSet:
         name = str(segments.files[row])
         absent = ~np.isin(segments.ids[rows], values)
         for number in segments.ids[rows[absent]].tolist():
-            self._tell(row, number, self.path, f"image {self.images.ids[row]!r}: no pixel of {name} has id {number}")
+            reason = f"image {self.images.ids[row]!r}: no pixel of {name} has id {number}"
+            self.report(FormatError(self.path, reason))
         for number in np.setdiff1d(values, segments.ids[rows]).tolist():
-            self._tell(
-                row, number, self.pngs / name, f"has pixels of id {number}, which {self.path.name} says nothing of"
-            )
+            reason = f"has pixels of id {number}, which {self.path.name} says nothing of"
+            self.report(FormatError(self.pngs / name, reason))
         rows = rows[~absent]
         masks = masks[np.searchsorted(values, segments.ids[rows])]
         attributes: dict[str, Array] = {}
@@ -220,16 +216,10 @@ class PanopticSet:
                 said = np.where(np.isnan(stated[rows]), own, stated[rows])
                 if (said != own).any():
                     attributes[key] = said
-        taken = {key: take(column, rows) for key, column in segments.extras.items()}
-        attributes |= {key: column for key, column in taken.items() if column is not None}
+        attributes |= taken(segments.extras, rows)
         scores = None if segments.scores is None else segments.scores[rows]
         crowd = segments.crowd[rows]
         return Instances(masks, segments.labels[rows], self.classes, scores, segments.ids[rows], crowd, attributes)
-
-    def _tell(self, row: int, number: int, path: Path, reason: str) -> None:
-        if self.on_bad is None or (row, number) not in self._told:
-            self._told.add((row, number))
-            refuse(FormatError(path, reason), self.on_bad)
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> Int32:

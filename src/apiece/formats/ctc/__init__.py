@@ -28,9 +28,11 @@ from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import atomic_folder, is_file
-from apiece.formats._kit.label_image_sets import SIDECAR, RasterSet, load_sidecar, save_label_tiff, save_sidecar, sound
+from apiece.formats._kit.files import is_file
+from apiece.formats._kit.label_image_sets import SIDECAR, load_sidecar, save_label_tiff, written_set
 from apiece.formats._kit.label_images import read_raster
+from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.said import numbered
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 from apiece.formats.ctc._tracks import Tracks, read_tracks
 
@@ -88,7 +90,7 @@ def _frames(folder: Path) -> dict[int, Path]:
     return found
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open a folder of the challenge, or one sequence's labels.
 
     Raises
@@ -119,7 +121,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     refs = [_ref(path, images, note, names.get(f"{note[0]}/{note[1]:03d}")) for note in notes]
     files = tuple(note[2] or note[3] or path for note in notes)
     metadata = {_NAME: parents} if parents else {}
-    return sound(RasterSet(files, tuple(refs), ("object",), metadata, _decode, tuple(notes), on_bad))
+    return LabelImageSet(tuple(refs), files, ("object",), _decode, tuple(notes), metadata, on_bad=on_bad).sound()
 
 
 def _open(folder: Path, on_bad: OnBad) -> tuple[list[_Note], dict[int, int]]:
@@ -153,8 +155,8 @@ def _ref(path: Path, images: Path | None, note: _Note, name: str | None) -> Imag
     return ImageRef((images or home) / name, name)
 
 
-def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    _, frame, outline, marker, tracks = labels.notes[i]
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    _, frame, outline, marker, tracks = labels.rows[i]
     if marker is None:
         return Instances.from_label_map(_plane(outline)), {}
     painted = _plane(marker)
@@ -182,7 +184,7 @@ def _plane(file: Path) -> Array:
     return array
 
 
-def _matched(labels: RasterSet, file: Path, shapes: Instances, painted: Array) -> Instances:
+def _matched(labels: LabelImageSet, file: Path, shapes: Instances, painted: Array) -> Instances:
     """The outlines, each with the id of the one marker of which it covers more than half."""
     if painted.shape != shapes.size:
         raise FormatError(file, f"is of {shapes.size} pixels, and its markers of {painted.shape}")
@@ -219,32 +221,24 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     LossyFormatError
         if a parent has no track here.
     """
-    images: dict[str, dict[str, Any]] = {}
     tracks: dict[str, Tracks] = {}
     folders: dict[str, str] = {}
     count: dict[str, int] = {}
-    with atomic_folder(path) as folder:
+    with written_set(path, _NAME, classes) as out:
         for ref, instances in records:
             sequence, frame = _place(path, ref, folders, count)
             count[sequence] = count.get(sequence, 0) + 1
-            key = f"{sequence}/{frame:03d}"
-            if key in images:
-                raise FormatError(
-                    path, f"images {images[key]['name']!r} and {ref.name!r} would be the same frame; rename one"
-                )
-            images[key] = {"name": ref.name.replace("\\", "/")}
-            values = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
-            painted = instances.masks.to_label_map(values, np.uint16)
-            home = folder / f"{sequence}_GT"
+            out.note(f"{sequence}/{frame:03d}", ref)
+            painted = instances.masks.to_label_map(numbered(instances), np.uint16)
+            home = out.folder / f"{sequence}_GT"
             save_label_tiff(painted, home / "SEG" / f"man_seg{frame:03d}.tif")
             if instances.ids is not None:
                 save_label_tiff(painted, home / "TRA" / f"man_track{frame:03d}.tif")
                 tracks.setdefault(sequence, Tracks()).add(frame, instances.ids)
         parents = metadata.get(_NAME) if isinstance(metadata.get(_NAME), Mapping) else {}
         for sequence, own in tracks.items():
-            table = folder / f"{sequence}_GT" / "TRA" / "man_track.txt"
+            table = out.folder / f"{sequence}_GT" / "TRA" / "man_track.txt"
             table.write_text(own.text(path, (parents or {}).get(sequence, {})), encoding="ascii", newline="\n")
-        save_sidecar(folder, _NAME, classes, images)
 
 
 def _place(path: Path, ref: ImageRef, folders: dict[str, str], count: Mapping[str, int]) -> tuple[str, int]:

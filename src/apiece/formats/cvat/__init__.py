@@ -19,9 +19,7 @@ attributes ``apiece_id``, ``apiece_score``, ``apiece_crowd``, declared with each
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +27,13 @@ import numpy as np
 
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
-from apiece.errors import FormatError
-from apiece.formats._kit.entries import (
-    BadEntryError,
-    Entry,
-    EntrySet,
-    box_shape,
-    ellipse_shape,
-    is_int64,
-    number,
-    ring,
-    whole,
-)
-from apiece.formats._kit.files import inside, pick_folder
+from apiece.formats._kit.bad_entries import BadEntryError, Size, is_int64, number, skip_bad, whole
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.safe_xml import peek_xml
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, once, refuse
+from apiece.formats._kit.shapes import box_shape, check_window, ellipse_shape, ring
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
 from apiece.formats.cvat._model import Document, Shape, read_document
 from apiece.formats.cvat._tracks import Timeline, timeline
 from apiece.formats.cvat._write import JSON_VALUES, write
@@ -68,80 +58,57 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         naming file, line and reason.
     """
     file = path / "annotations.xml" if path.is_dir() else path
-    on_bad = once(on_bad)  # a line may hold several entries with the same fault
     document = read_document(file, on_bad)
     used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
     # a file without a list of labels is one that somebody made by hand
     classes = tuple(document.labels) or tuple(dict.fromkeys(name for name in used if name))
     metadata = {"cvat": {"ignored": dict(document.ignored), "task": document.task}}
+    rows: list[Any] = []
     if document.is_video:
         times = timeline(document, file, on_bad)
-        folder = images or pick_folder(iter(times.names[:32]), [file.parent, file.parent / "images"])
-        refs = tuple(
-            ImageRef(folder / name, name, document.size, frame)
-            for name, frame in zip(times.names, times.frames, strict=True)
-        )
-        return EntrySet(file, classes, refs, metadata, _Frames(times, document), _parse_frame, on_bad)
-    rows, found = [], {}
-    for picture in document.pictures:
-        name = picture.name.replace("\\", "/")
-        reason = inside(name) or (f"{name!r} is another image's already" if name in found else None)
-        if reason:
-            refuse(FormatError(file, f"image {picture.id}: name {reason}"), on_bad)
-            continue
-        found[name] = picture
-        rows.append((picture.shapes, document))
-    folder = images or pick_folder(iter(found), [file.parent, file.parent / "images"])
-    refs = tuple(ImageRef(folder / name, name, p.size, p.id) for name, p in found.items())
-    return EntrySet(file, classes, refs, metadata, rows, _parse_picture, on_bad)
+        named = zip(times.names, times.frames, strict=True)
+        refs = [ImageRef(Path(name), name, document.size, frame) for name, frame in named]
+        context: tuple[Document, Timeline | None] = (document, times)
+        decode = _decode_frame
+    else:
+        found: dict[str, ImageRef] = {}
+        for picture in document.pictures:
+            name = picture.name.replace("\\", "/")
+            with skip_bad(on_bad, file, f"image {picture.id}"):
+                if image_name(name) in found:
+                    raise BadEntryError(f"image name {name!r} is another image's already")
+                found[name] = ImageRef(Path(name), name, picture.size, picture.id)
+                rows.append(picture.shapes)
+        refs, context, decode = list(found.values()), (document, None), _decode_picture
+    around = [file.parent, file.parent / "images"]
+    files = (file,) * len(refs)
+    return EntrySet(placed(refs, images, around), files, classes, decode, rows, metadata, context, on_bad)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Frames(Sequence[Any]):
-    """A sequence of frame numbers that knows the tracks."""
-
-    times: Timeline
-    document: Document
-
-    def __len__(self) -> int:
-        return len(self.times.frames)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.times.frames[index]
-
-
-def _parse_picture(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
-    shapes, document = labels.rows[index]
-    found = []
-    for shape in shapes:
-        try:
-            found.append(_entry(shape, shape.attributes.get("label"), size, labels.classes, document))
-        except BadEntryError as error:
-            refuse(FormatError(labels.path, f"line {shape.line}: <{shape.kind}>: {error}"), labels.on_bad)
+def _decode_picture(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    found: list[Entry] = []
+    for shape in labels.rows[index]:
+        with skip_bad(labels.on_bad, labels.files[index], f"line {shape.line}: <{shape.kind}>"):
+            found.append(_entry(shape, shape.attributes.get("label"), size, labels))
     return found
 
 
-def _parse_frame(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
-    frames = labels.rows
-    assert isinstance(frames, _Frames)
+def _decode_frame(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    times: Timeline = labels.context[1]
     found = []
-    for track, shape in frames.times.at(index):
-        try:
-            entry = _entry(shape, track.label, size, labels.classes, frames.document)
-        except BadEntryError as error:
-            where = f"line {shape.line}: track {track.id}, frame {frames[index]}: <{shape.kind}>: {error}"
-            refuse(FormatError(labels.path, where), labels.on_bad)
-            continue
-        entry.id = track.id
-        found.append(entry)
+    for track, shape in times.at(index):
+        where = f"line {shape.line}: track {track.id}, frame {times.frames[index]}: <{shape.kind}>"
+        with skip_bad(labels.on_bad, labels.files[index], where):
+            entry = _entry(shape, track.label, size, labels)
+            entry.id = track.id
+            found.append(entry)
     return found
 
 
-def _entry(
-    shape: Shape, label: str | None, size: tuple[int, int], classes: tuple[str, ...], document: Document
-) -> Entry:
-    if label not in classes:
-        raise BadEntryError(f"label {str(label)[:60]!r} is none of {', '.join(classes)}"[:300])
+def _entry(shape: Shape, label: str | None, size: Size, labels: EntrySet) -> Entry:
+    document: Document = labels.context[0]
+    if label not in labels.classes:
+        raise BadEntryError(f"label {str(label)[:60]!r} is none of {', '.join(labels.classes)}"[:300])
     given = shape.attributes
     extras: dict[str, Any] = {}
     if whole(given.get("occluded", "0"), "occluded"):
@@ -156,7 +123,7 @@ def _entry(
     own, score, crowd = (extras.pop(f"apiece_{key}", None) for key in ("id", "score", "crowd"))
     return Entry(
         f"line {shape.line}: <{shape.kind}>",
-        classes.index(label),
+        labels.classes.index(label),
         _DRAW[shape.kind](given, size),
         own if is_int64(own) else None,
         score if type(score) is float else None,
@@ -180,7 +147,7 @@ def _value(text: str, kind: str, values: str, name: str) -> Any:
     return text
 
 
-def _polygon(given: dict[str, str], size: tuple[int, int]) -> Any:
+def _polygon(given: dict[str, str], size: Size) -> Any:
     pairs = [pair.split(",") for pair in given.get("points", "").split(";") if pair]
     if not all(len(pair) == 2 for pair in pairs):
         raise BadEntryError("points must be x,y pairs, separated by ;")
@@ -191,22 +158,20 @@ def _polygon(given: dict[str, str], size: tuple[int, int]) -> Any:
     return [[ring(points, size)]]
 
 
-def _box(given: dict[str, str], size: tuple[int, int]) -> Any:
+def _box(given: dict[str, str], size: Size) -> Any:
     x0, y0, x1, y1 = (number(given.get(k), k) for k in ("xtl", "ytl", "xbr", "ybr"))
     turn = number(given.get("rotation", "0"), "rotation")
     return box_shape(x0, y0, x1 - x0, y1 - y0, turn, ((x0 + x1) / 2, (y0 + y1) / 2), size)
 
 
-def _ellipse(given: dict[str, str], size: tuple[int, int]) -> Any:
+def _ellipse(given: dict[str, str], size: Size) -> Any:
     cx, cy, rx, ry = (number(given.get(k), k) for k in ("cx", "cy", "rx", "ry"))
     return ellipse_shape(cx, cy, rx, ry, number(given.get("rotation", "0"), "rotation"), size)
 
 
-def _mask(given: dict[str, str], size: tuple[int, int]) -> Any:
+def _mask(given: dict[str, str], size: Size) -> Any:
     left, top, width, height = (whole(given.get(k), k) for k in ("left", "top", "width", "height"))
-    if width < 1 or height < 1 or left < 0 or top < 0 or left + width > size[1] or top + height > size[0]:
-        box = f"{width} x {height} at ({left}, {top})"
-        raise BadEntryError(f"{box} does not lie inside the image of {size[1]} x {size[0]} pixels")
+    check_window(left, top, width, height, size)
     try:
         counts = np.array(given.get("rle", "").split(","), np.int64)
     except (ValueError, OverflowError):

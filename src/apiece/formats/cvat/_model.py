@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import BadEntryError, checked_size, number, whole
+from apiece.formats._kit.bad_entries import BadEntryError, checked_size, number, skip_bad, whole
 from apiece.formats._kit.safe_xml import parse_xml
-from apiece.formats.contract import OnBad, refuse
+from apiece.formats.contract import OnBad
 
 DRAWN = ("polygon", "mask", "box", "ellipse")
 _NO_AREA = ("polyline", "points", "skeleton", "cuboid", "tag")
@@ -107,16 +107,16 @@ class _Reader:
         if self.skipping:
             self.skipping += 1
             return
-        try:
+        self.skipping = 1  # what lies in it too, if it is bad
+        with skip_bad(self.on_bad, self.path, f"line {line}: <{name}>"):
+            passed_over = False
             if depth == 1 and name in ("image", "track"):
                 self.holder = self._picture(attributes) if name == "image" else self._track(attributes, line)
             elif depth == 2 and self.holder is not None:
-                self._shape(name, attributes, line)
+                passed_over = not self._shape(name, attributes, line)
             elif name == "attribute":
                 self.key = attributes.get("name", "")
-        except BadEntryError as error:
-            refuse(FormatError(self.path, f"line {line}: <{name}>: {error}"), self.on_bad)
-            self.skipping = 1
+            self.skipping = int(passed_over)
 
     def end(self, name: str, text: str) -> None:
         self.names.pop()
@@ -152,19 +152,18 @@ class _Reader:
             raise BadEntryError("has no label")
         return Track(whole(given.get("id"), "id"), given["label"], given, line, [])
 
-    def _shape(self, name: str, given: dict[str, str], line: int) -> None:
+    def _shape(self, name: str, given: dict[str, str], line: int) -> bool:
+        """Keep a shape; return whether it is one that is read."""
         if name in _NO_AREA:
             self.document.ignored[name] += 1
-            self.skipping = 1
-            return
-        if name == "track":  # the points of a skeleton
-            self.skipping = 1
-            return
+        if name in _NO_AREA or name == "track":  # in a track, the points of a skeleton
+            return False
         if name not in DRAWN:
             raise BadEntryError(f"is no shape; there are {', '.join(DRAWN)} and, without area, {', '.join(_NO_AREA)}")
         self.shape = Shape(name, given, line)
         assert self.holder is not None
         self.holder.shapes.append(self.shape)
+        return True
 
     def _meta(self, where: list[str], name: str, text: str) -> None:
         """Labels with their attributes, and the plain values of the task (or job, or project)."""

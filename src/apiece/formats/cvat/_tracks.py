@@ -12,7 +12,7 @@ import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import BadEntryError, number, whole
+from apiece.formats._kit.bad_entries import BadEntryError, number, skip_bad, whole
 from apiece.formats.contract import OnBad, refuse
 from apiece.formats.cvat._model import Document, Shape, Track
 
@@ -113,15 +113,13 @@ def timeline(document: Document, path: Path, on_bad: OnBad) -> Timeline:
     """
     tracks, keys, seen = [], [], set()
     for track in document.tracks:
-        try:
+        with skip_bad(on_bad, path, f"line {track.line}: <track>"):
             if track.id in seen:
                 raise BadEntryError(f"id {track.id} is another track's already")
             if track.shapes:
                 keys.append(_order(track))
                 tracks.append(track)
             seen.add(track.id)
-        except BadEntryError as error:
-            refuse(FormatError(path, f"line {track.line}: <track>: {error}"), on_bad)
     frames = _frames(document, path, max((k[-1] for k in keys), default=-1))
     stride = frames[1] - frames[0] if len(frames) > 1 else 1
     for track, places in zip(tracks, keys, strict=True):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -16,8 +14,11 @@ from apiece._arrays import Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import atomic_file
+from apiece.errors import LossyFormatError
+from apiece.formats._kit.json_files import dump_json
+from apiece.formats._kit.safe_xml import xml_text
+from apiece.formats._kit.said import refuse_own
+from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Record
 
 JSON_VALUES = "apiece:json"
@@ -25,10 +26,6 @@ JSON_VALUES = "apiece:json"
 _AT_ONCE = 256  # masks encoded together
 _CROP = 1 << 20
 _OWN = ("apiece_id", "apiece_score", "apiece_crowd")
-# XML 1.0 has no way to say these, not even as a number
-_UNSAYABLE = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_SIGNS = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
-_ESCAPE = re.compile("[" + "".join(_SIGNS) + "]")
 _ELEMENT = {"occluded": (bool,), "z_order": (int,), "group_id": (int,), "source": (str,)}
 
 
@@ -44,17 +41,16 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     """
     writer = _Writer(path, classes)
     # what the head declares is known only when the last image has been written
-    with atomic_file(path) as temporary, _unnamed(temporary.parent) as body:
+    with text_file(path) as out, _unnamed(path.parent) as body:
         count = 0
         for ref, instances in records:
             writer.image(body, ref, instances, count)
             count += 1
         task = metadata.get("cvat", {}).get("task", {})
         body.seek(0)
-        with temporary.open("w", encoding="utf-8", newline="\n") as out:
-            out.write(writer.head(task.get("name", "apiece"), count))
-            shutil.copyfileobj(body, out)
-            out.write("</annotations>\n")
+        out.write(writer.head(task.get("name", "apiece"), count))
+        shutil.copyfileobj(body, out)
+        out.write("</annotations>\n")
 
 
 def _unnamed(folder: Path) -> IO[str]:
@@ -66,14 +62,11 @@ class _Writer:
         self.path = path
         self.classes = [self._text(name, "class names") for name in classes]
         self.kinds: dict[str, str] = {}
-        self.names: set[str] = set()
+        self.names = Names(path)
         self.ids: set[int] = set()
 
     def _text(self, text: str, where: str) -> str:
-        wrong = _UNSAYABLE.search(text)
-        if wrong:
-            raise LossyFormatError(self.path, f"{where}: XML cannot hold the character {wrong[0]!r} of {text[:40]!r}")
-        return _ESCAPE.sub(lambda m: _SIGNS[m[0]], text)
+        return xml_text(self.path, text, where)
 
     def head(self, name: str, count: int) -> str:
         kinds = [
@@ -100,10 +93,7 @@ class _Writer:
 
     def image(self, out: IO[str], ref: ImageRef, instances: Instances, index: int) -> None:
         where = f"image {ref.name!r}"
-        name = ref.name.replace("\\", "/")
-        if name in self.names:
-            raise FormatError(self.path, f"{where} comes twice; its labels belong in one record")
-        self.names.add(name)
+        name = self.names.once(ref)
         number = ref.id if isinstance(ref.id, int) and ref.id not in self.ids else index
         while number in self.ids:
             number += 1
@@ -143,9 +133,8 @@ class _Writer:
             found.append(("apiece_score", instances.scores.tolist()))
         if instances.crowd.any():
             found.append(("apiece_crowd", [c or None for c in instances.crowd.tolist()]))
+        refuse_own(self.path, where, instances, _OWN, "apiece")
         for name, array in instances.attributes.items():
-            if name in _OWN:
-                raise LossyFormatError(self.path, f"{where}, attribute {name!r}: is of apiece's own; rename it")
             values = array.tolist()
             plain = [v for v in values if v is not None]
             # as an element's attribute it comes back without what says nothing
@@ -176,10 +165,7 @@ class _Writer:
                 raise LossyFormatError(self.path, f"{where}: CVAT cannot hold {value}; leave it out")
             return repr(value)
         if kind == "json":
-            try:
-                value = json.dumps(value, allow_nan=False)
-            except (TypeError, ValueError) as error:
-                raise LossyFormatError(self.path, f"{where}: cannot be written ({error}); leave it out") from None
+            value = dump_json(self.path, value, where)
         return self._text(value, where)
 
 

@@ -33,11 +33,26 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.entries import BadEntryError, Entry, EntrySet, Part, checked_size, finite, is_int64, ring
+from apiece.formats._kit.bad_entries import (
+    BadEntryError,
+    Size,
+    an_object,
+    checked_size,
+    finite,
+    is_int64,
+    skip_bad,
+)
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import files_below
+from apiece.formats._kit.image_places import image_of
 from apiece.formats._kit.json_files import dump_json, load_json
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats._kit.per_image import image_of, label_files, opened, write_each
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.said import refuse_own, said_of
+from apiece.formats._kit.shapes import Part, ring
+from apiece.formats._kit.written import write_each
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 from apiece.formats.geojson._geometry import Affine, checked_transform, to_pixels, to_world, world_file
 
 __all__ = ["FORMAT"]
@@ -52,7 +67,7 @@ def detect(path: Path) -> bool:
     """Whether this is GeoJSON, or a folder of ``.geojson`` files."""
     try:
         if path.is_dir():
-            files = label_files(path, _ENDINGS)[1]
+            files = files_below(path, _ENDINGS)
             return bool(files) and detect(files[0])
     except OSError:
         return False
@@ -69,13 +84,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         naming file, key and reason.
     """
     root, files = label_files(path, _ENDINGS)
-    if not files:
-        raise FormatError(path, "holds no .geojson files")
     classes: dict[str, None] = {}
     colors: dict[str, Any] = {}
     ignored: Counter[str] = Counter()
     refs: list[ImageRef] = []
-    rows, unnamed = [], False
+    kept: list[Path] = []
+    unnamed = False
 
     def look(file: Path) -> tuple[ImageRef, tuple[dict[str, Any], list[Any]]]:
         document, features = _load(file)
@@ -83,7 +97,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 
     for file, ref, (document, features) in opened(path, files, look, on_bad):
         refs.append(ref)
-        rows.append(file)
+        kept.append(file)
         stated = _note(document).get("classes")
         classes.update(dict.fromkeys(n for n in stated if type(n) is str) if type(stated) is list else {})
         for feature in features:
@@ -99,7 +113,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     if unnamed:
         classes.setdefault("Unclassified" if classes and tuple(classes) != ("object",) else "object")
     metadata = {"geojson": {"ignored": dict(ignored), "colors": colors}}
-    return EntrySet(path, tuple(classes) or ("object",), tuple(refs), metadata, rows, _parse, on_bad)
+    named = tuple(classes) or ("object",)
+    return EntrySet(tuple(refs), tuple(kept), named, _decode, metadata=metadata, on_bad=on_bad)
 
 
 def _load(file: Path) -> tuple[dict[str, Any], list[Any]]:
@@ -124,10 +139,7 @@ def _ref(file: Path, root: Path, images: Path | None, document: dict[str, Any], 
     found = image_of(file, root, images, note.get("image"))
     stated, size = note.get("size"), None
     if type(stated) is list and len(stated) == 2:
-        try:
-            size = checked_size(*stated)
-        except BadEntryError as error:
-            raise FormatError(file, f"apiece.size: {error}") from None
+        size = checked_size(*stated)
     attributes = dict(note["attributes"]) if type(note.get("attributes")) is dict else {}
     if document.get("geotransform") is not None:
         transform = checked_transform(document["geotransform"])
@@ -163,22 +175,17 @@ def _class(feature: Feature) -> tuple[str | None, Any]:
     return next((text for text in texts if type(text) is str), None), None
 
 
-def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
-    file, found = labels.file(index), []
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    file, found = labels.files[index], []
     transform = checked_transform(labels.refs[index].attributes.get("geotransform"))
     for k, feature in enumerate(_load(file)[1]):
-        if _kind(feature) in _NO_AREA:
-            continue
-        try:
-            found.append(_entry(feature, f"features[{k}]", size, labels.classes, transform))
-        except BadEntryError as error:
-            refuse(FormatError(file, f"features[{k}]: {error}"), labels.on_bad)
+        if _kind(feature) not in _NO_AREA:
+            with skip_bad(labels.on_bad, file, f"features[{k}]"):
+                found.append(_entry(feature, f"features[{k}]", size, labels.classes, transform))
     return found
 
 
-def _entry(
-    feature: Any, where: str, size: tuple[int, int], classes: tuple[str, ...], transform: Affine | None
-) -> Entry:
+def _entry(feature: Any, where: str, size: Size, classes: tuple[str, ...], transform: Affine | None) -> Entry:
     if type(feature) is not dict or type(feature.get("geometry")) is not dict:
         raise BadEntryError("must be an object with a geometry")
     name = _class(feature)[0]
@@ -186,9 +193,7 @@ def _entry(
         name = "Unclassified" if "Unclassified" in classes else "object"
     geometry = feature["geometry"]
     parts = [_part(rings, size, transform) for rings in _polygons(geometry)]
-    properties = feature.get("properties") or {}
-    if type(properties) is not dict:
-        raise BadEntryError(f"properties must be an object, got {kind_of(properties)}")
+    properties = an_object(feature.get("properties") or {}, "properties")
     extras = {k: v for k, v in properties.items() if k not in _OWN and v is not None}
     score = properties.get("score")
     score = None if score is None else finite(score, "properties.score")
@@ -217,7 +222,7 @@ def _polygons(geometry: dict[str, Any]) -> list[Any]:
     return polygons
 
 
-def _part(rings: list[Any], size: tuple[int, int], transform: Affine | None) -> Part:
+def _part(rings: list[Any], size: Size, transform: Affine | None) -> Part:
     found = []
     for k, points in enumerate(rings):
         name = "outer ring" if k == 0 else f"hole {k}"
@@ -267,33 +272,29 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 def _features(
     instances: Instances, transform: Affine | None, colors: Mapping[str, Any], path: Path, where: str
 ) -> Iterator[Feature]:
-    columns = {name: values.tolist() for name, values in instances.attributes.items()}
-    scores = None if instances.scores is None else instances.scores.tolist()
-    default = "annotation" if scores is None else "detection"
-    for name in _OWN:
-        if name in columns:
-            raise LossyFormatError(path, f"{where}, attribute {name!r}: is the format's own; rename it")
+    default = "annotation" if instances.scores is None else "detection"
+    refuse_own(path, where, instances, _OWN, "the format")
+    rows = said_of(instances)
     for name, silent in (("objectType", default), ("isLocked", False)):
-        if any(v == silent for v in columns.get(name, ())):
-            raise LossyFormatError(path, f"{where}, attribute {name!r}: {silent} goes without saying; rename it")
-    ids = None if instances.ids is None else instances.ids.tolist()
-    other = columns.get("feature_id", [])
-    if ids is None and all(type(v) is str for v in other):
-        ids = columns.pop("feature_id", None)
+        if any(said.attributes.get(name) == silent for said in rows):
+            reason = f"{where}, attribute {name!r}: {silent} goes without saying; rename it"
+            raise LossyFormatError(path, reason, "attributes")
+    texts = [said.attributes.get("feature_id") for said in rows]
+    if instances.ids is not None or not all(type(text) is str for text in texts):
+        texts = []
     polygons = (p for k in range(0, len(instances), 256) for p in instances.masks[k : k + 256].to_polygons())
-    for k, parts in enumerate(polygons):
-        name = instances.classes[instances.labels[k]]
-        properties: dict[str, Any] = {"objectType": default, "classification": {"name": name, "color": colors[name]}}
-        properties["isLocked"] = False
-        properties |= {key: values[k] for key, values in columns.items() if values[k] is not None}
-        if scores is not None:
-            properties["score"] = scores[k]
-        if instances.crowd[k]:
+    for said, parts in zip(rows, polygons, strict=True):
+        own = {"id": said.attributes.pop("feature_id")} if texts else {} if said.id is None else {"id": said.id}
+        properties: dict[str, Any] = {"objectType": default}
+        properties["classification"] = {"name": said.name, "color": colors[said.name]}
+        properties |= {"isLocked": False} | said.attributes
+        if said.score is not None:
+            properties["score"] = said.score
+        if said.crowd:
             properties["iscrowd"] = True
         rings = [[_closed(r, hole > 0, transform, path, where) for hole, r in enumerate(part)] for part in parts]
         one = len(rings) == 1
         geometry = {"type": "Polygon" if one else "MultiPolygon", "coordinates": rings[0] if one else rings}
-        own = {} if ids is None or ids[k] is None else {"id": ids[k]}
         yield {"type": "Feature"} | own | {"geometry": geometry, "properties": properties}
 
 

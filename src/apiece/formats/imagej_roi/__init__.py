@@ -34,11 +34,16 @@ from roifile import ImagejRoi
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.entries import BadEntryError, Entry, EntrySet, checked_size, finite, is_int64
-from apiece.formats._kit.files import rasters
+from apiece.formats._kit.bad_entries import BadEntryError, Size, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import files_below
+from apiece.formats._kit.image_places import image_of
 from apiece.formats._kit.json_files import dump_json
-from apiece.formats._kit.per_image import image_of, label_files, opened, write_each
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.said import said_of
+from apiece.formats._kit.written import write_each
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 from apiece.formats.imagej_roi._shapes import has_area, roi_of, shape_of
 
 __all__ = ["FORMAT"]
@@ -58,7 +63,7 @@ def detect(path: Path) -> bool:
     """Whether this is a ROI, an archive of ROIs, or a folder with such."""
     try:
         if path.is_dir():
-            files = label_files(path, _ENDINGS)[1]
+            files = files_below(path, _ENDINGS)
             return bool(files) and detect(files[0])
         with path.open("rb") as file:
             head = file.read(4)
@@ -80,13 +85,11 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         naming file, entry and reason.
     """
     root, files = label_files(path, _ENDINGS)
-    if not files:
-        raise FormatError(path, "holds no .roi or .zip files")
     stated: dict[str, None] = {}
     groups: set[int] = set()
     ignored: Counter[str] = Counter()
     refs: list[ImageRef] = []
-    rows = []
+    kept: list[Path] = []
 
     def look(file: Path) -> tuple[ImageRef, list[str]]:
         note, names = _survey(file, groups, ignored)
@@ -94,11 +97,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 
     for file, ref, names in opened(path, files, look, on_bad):
         refs.append(ref)
-        rows.append(file)
+        kept.append(file)
         stated.update(dict.fromkeys(names))
     classes = (*stated, *(name for n in sorted(groups) if (name := _group(n)) not in stated))
     metadata = {"imagej_roi": {"ignored": dict(ignored)}}
-    return EntrySet(path, classes or ("object",), tuple(refs), metadata, rows, _parse, on_bad)
+    named = classes or ("object",)
+    return EntrySet(tuple(refs), tuple(kept), named, _decode, metadata=metadata, on_bad=on_bad)
 
 
 def _group(number: int) -> str:
@@ -150,16 +154,13 @@ def _ref(file: Path, root: Path, images: Path | None, note: dict[str, Any]) -> I
     if stated is None:
         bare = file.with_name(re.sub(r"(?i)[-_ ]*(roiset|rois)$", "", file.stem) + file.suffix)
         nameless = bare.stem == file.suffix
-        beside = rasters(images or file.parent) if nameless else []
+        beside = files_below(images or file.parent) if nameless else []
         if len(beside) == 1:
             return ImageRef(beside[0], beside[0].relative_to(images or file.parent).as_posix())
         file = file if nameless else bare
     found = image_of(file, root, images, stated)
     if type(note.get("size")) is list and len(note["size"]) == 2:
-        try:
-            size = checked_size(*note["size"])
-        except BadEntryError as error:
-            raise FormatError(file, f"comment: {error}") from None
+        size = checked_size(*note["size"])
     return ImageRef(found.path, found.name, size)
 
 
@@ -242,20 +243,18 @@ def _roi(data: bytes) -> ImagejRoi | str:
         return f"is no whole ROI: {error}"
 
 
-def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
-    file, found = labels.file(index), []
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    file, found = labels.files[index], []
     for name, roi in _rois(file):
-        try:
+        with skip_bad(labels.on_bad, file, name):
             if isinstance(roi, str):
                 raise BadEntryError(roi)
             if has_area(roi):
                 found.append(_entry(roi, name, size, labels.classes))
-        except BadEntryError as error:
-            refuse(FormatError(file, f"{name}: {error}"), labels.on_bad)
     return found
 
 
-def _entry(roi: ImagejRoi, where: str, size: tuple[int, int], classes: tuple[str, ...]) -> Entry:
+def _entry(roi: ImagejRoi, where: str, size: Size, classes: tuple[str, ...]) -> Entry:
     own = _own(roi)
     if not own and roi.roitype == 1 and not roi.composite and roi.right <= roi.left:
         raise BadEntryError("is a rectangle without a pixel")
@@ -310,27 +309,24 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 def _written(instances: Instances, path: Path, where: str, common: dict[str, Any]) -> Iterator[bytes]:
-    columns = {name: values.tolist() for name, values in instances.attributes.items()}
     outlines = (p for k in range(0, len(instances), 256) for p in instances.masks[k : k + 256].to_polygons())
     boxes = instances.boxes.astype(int).tolist()
-    for k, (parts, box) in enumerate(zip(outlines, boxes, strict=True)):
-        label = int(instances.labels[k])
-        own: dict[str, Any] = {"class": instances.classes[label]} | common
-        if instances.ids is not None:
-            own["id"] = int(instances.ids[k])
-        if instances.scores is not None:
-            own["score"] = float(instances.scores[k])
-        if instances.crowd[k]:
+    for k, (said, parts, box) in enumerate(zip(said_of(instances), outlines, boxes, strict=True)):
+        own: dict[str, Any] = {"class": said.name} | common
+        if said.id is not None:
+            own["id"] = said.id
+        if said.score is not None:
+            own["score"] = said.score
+        if said.crowd:
             own["crowd"] = True
-        attributes = {name: values[k] for name, values in columns.items() if values[k] is not None}
-        if attributes:
-            own["attributes"] = attributes
+        if said.attributes:
+            own["attributes"] = said.attributes
         roi = roi_of(parts, box)
         roi.name = f"{k + 1:05d}"
-        roi.group = label + 1 if label < 255 else 0
+        roi.group = said.label + 1 if said.label < 255 else 0
         for key in _POSITIONS:
-            if type(attributes.get(key)) is int and 0 < attributes[key] < 1 << 31:
-                setattr(roi, key, attributes[key])
+            if type(said.attributes.get(key)) is int and 0 < said.attributes[key] < 1 << 31:
+                setattr(roi, key, said.attributes[key])
         roi.props = f"apiece: {dump_json(path, own, where)}\n"
         yield roi.tobytes()
 

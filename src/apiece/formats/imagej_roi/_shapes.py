@@ -10,7 +10,8 @@ from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from apiece._arrays import Float
 from apiece.core.masks import Masks
-from apiece.formats._kit.entries import BadEntryError, ellipse_shape, ring
+from apiece.formats._kit.bad_entries import BadEntryError, Size
+from apiece.formats._kit.shapes import ellipse_shape, ring
 
 _AREA = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
 _POINTS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 0}  # of each segment of a path: move, line, quadratic, cubic, close
@@ -24,7 +25,7 @@ def has_area(roi: ImagejRoi) -> bool:
     return roi.roitype in _AREA and drawn
 
 
-def shape_of(roi: ImagejRoi, size: tuple[int, int]) -> Any:
+def shape_of(roi: ImagejRoi, size: Size) -> Any:
     """The ROI as `Entry.shape`; what lies outside the image is cut, as ImageJ does."""
     if roi.roitype == ROI_TYPE.RECT and roi.composite:
         return _even_odd(_rings(np.asarray(roi.multi_coordinates, np.float64)), size)
@@ -38,7 +39,7 @@ def shape_of(roi: ImagejRoi, size: tuple[int, int]) -> Any:
     return [[ring(points, None)]]
 
 
-def _box_or_oval(roi: ImagejRoi, size: tuple[int, int]) -> Masks:
+def _box_or_oval(roi: ImagejRoi, size: Size) -> Masks:
     box: tuple[float, ...] = (roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top)
     if roi.subpixelrect:
         box = (roi.xd, roi.yd, roi.widthd, roi.heightd)
@@ -86,7 +87,7 @@ def _curve(points: Float) -> Float:
     return np.asarray(level[0])
 
 
-def _even_odd(rings: list[Float], size: tuple[int, int]) -> Masks:
+def _even_odd(rings: list[Float], size: Size) -> Masks:
     """The pixels inside an odd number of rings: how Java fills a path."""
     masks = Masks.from_polygons([[r] for r in rings], size)
     step = size[0] + 1

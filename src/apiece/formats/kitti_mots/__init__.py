@@ -27,24 +27,21 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
-from apiece.formats._kit.files import atomic_file, atomic_folder, is_file
+from apiece.formats._kit.image_places import image_ref, images_in
 from apiece.formats._kit.label_image_sets import (
     SIDECAR,
-    RasterSet,
     add_region,
-    find_images,
-    image_ref,
     load_sidecar,
-    region_said,
+    noted_file,
     regions_of,
-    safe_name,
     save_label_png,
-    save_sidecar,
     sidecar_format,
-    sound,
+    written_set,
 )
 from apiece.formats._kit.label_images import is_label_raster, read_raster
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
+from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.written import atomic_file
+from apiece.formats.contract import ANY_INT64, Holds, LabelFormat, OnBad, Record
 from apiece.formats.kitti_mots._text import Frame, decode_lines, is_mots_text, read_lines, write_lines
 
 __all__ = ["FORMAT"]
@@ -83,7 +80,7 @@ def _root(path: Path) -> Path:
     return next((path / name for name in ("instances", "instances_txt") if (path / name).is_dir()), path)
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open a folder of sequences, one sequence, or a text.
 
     Raises
@@ -109,7 +106,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
     refs = tuple(image_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_CLASSES)
     numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
-    return sound(RasterSet(tuple(found.values()), refs, classes, {}, _decode_png, notes, on_bad))
+    return LabelImageSet(refs, tuple(found.values()), classes, _decode_png, notes, on_bad=on_bad).sound()
 
 
 def _image_folder(root: Path, otherwise: Path) -> Path:
@@ -117,19 +114,17 @@ def _image_folder(root: Path, otherwise: Path) -> Path:
     return next((f for f in near if f.is_dir()), otherwise)
 
 
-def _decode_png(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    file = labels.files[i]
-    if not is_file(file):
-        raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
+def _decode_png(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    file = noted_file(labels.files[i])
     array = read_raster(file)
     regions = regions_of(array, {_IGNORE: "ignore"})
     left = np.where(array == _IGNORE, 0, array) if regions else array
     numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _CLASSES, {_IGNORE // 1000}, file))}
-    found = instances_of(left, numbers, labels.classes, labels.notes[i], file, labels.report)
+    found = instances_of(left, numbers, labels.classes, labels.rows[i], file, labels.report)
     return found, {"regions": regions} if regions else {}
 
 
-def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> RasterSet:
+def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> LabelImageSet:
     classes = tuple(_CLASSES)
     numbers = {number: k for k, number in enumerate(_CLASSES.values())}
     places: list[Path] = []
@@ -137,7 +132,7 @@ def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> RasterS
     notes: list[Frame] = []
     for file in files:
         sequence, folder = _sequence(file, images)
-        pictures = find_images(folder)
+        pictures = images_in(folder)
         for number, frame in read_lines(file, numbers, on_bad).items():
             key = f"{number:06d}"
             found = pictures.get(key)
@@ -145,7 +140,7 @@ def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> RasterS
             refs.append(ImageRef(found or folder / f"{key}.png", name, frame.size))
             places.append(file)
             notes.append(frame)
-    return sound(RasterSet(tuple(places), tuple(refs), classes, {}, _decode_text, tuple(notes), on_bad))
+    return LabelImageSet(tuple(refs), tuple(places), classes, _decode_text, tuple(notes), on_bad=on_bad).sound()
 
 
 def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
@@ -157,8 +152,8 @@ def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
     return path.stem, (images or _image_folder(file.parent, file.parent)) / path.stem
 
 
-def _decode_text(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    frame = labels.notes[i]
+def _decode_text(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    frame = labels.rows[i]
     if not frame.lines and frame.ignore is None:
         return _nobody(frame.size, labels.classes), {}
     found, regions = decode_lines(labels.files[i], frame, labels.classes, labels.report)
@@ -190,19 +185,14 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         with atomic_file(path) as temporary:
             write_lines(records, path, temporary, numbers, lambda record: _text_ids(values, record, path))
         return
-    images: dict[str, dict[str, Any]] = {}
-    taken: dict[str, str] = {}
-    with atomic_folder(path) as folder:
+    with written_set(path, _NAME, classes) as out:
         for ref, instances in records:
-            key = safe_name(path, ref, taken)
+            key = out.key(ref)
             own, note = values.of(ref, instances)
+            out.note(key, ref, **note)
             painted = instances.masks.to_label_map(own, np.uint16)
-            ignore = region_said(ref, "regions", "ignore")
-            if ignore is not None:
-                add_region(painted, ignore, _IGNORE, path, ref, "regions")
-            save_label_png(painted, folder / f"{key}.png")
-            images[key] = {"name": ref.name.replace("\\", "/"), **note}
-        save_sidecar(folder, _NAME, classes, images)
+            add_region(painted, ref, "regions", "ignore", _IGNORE, path)
+            save_label_png(painted, out.folder / f"{key}.png")
 
 
 def _text_ids(values: Values, record: Record, path: Path) -> list[int]:
@@ -219,6 +209,6 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=(-(2**63), 2**63 - 1)),
+    holds=Holds(holes=True, parts=True, classes=True, ids=True, id_range=ANY_INT64),
     folders=("instances", "image_02"),
 )

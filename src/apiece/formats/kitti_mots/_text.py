@@ -12,7 +12,7 @@ import numpy as np
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
-from apiece.formats._kit.label_image_sets import region_said
+from apiece.formats._kit.label_image_sets import region_mask, region_said
 from apiece.formats.contract import OnBad, Record, refuse
 
 _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
@@ -20,8 +20,6 @@ _LONGEST = 1 << 22
 _MOST_FRAMES = 1 << 18
 _LONGEST_GAP = 1 << 14  # frames without a line are filled in, so that a slip must not make many: nine minutes of video
 IGNORE_CLASS, IGNORE_ID = 10, 10000
-_EMPTY: dict[str, object] = {}
-"""A region without a pixel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +182,8 @@ def write_lines(
                 f"{frame} {own} {numbers[label]} {size[0]} {size[1]} {rle['counts']}\n" for own, label, rle in rows
             ]
             rle = region_said(ref, "regions", "ignore")
-            counts = _counts(path, ref.name, _EMPTY if rle is None else rle, size)
+            ignored = Masks.empty(size, 1) if rle is None else region_mask(rle, size, path, ref, "regions")
+            counts = ignored.to_coco()[0]["counts"]
             region = f"{frame} {IGNORE_ID} {IGNORE_CLASS} {size[0]} {size[1]} {counts}\n"
             if rle is not None or not (lines or seen):
                 lines.append(region)
@@ -194,14 +193,6 @@ def write_lines(
         file.write(pending)
     if not seen:
         raise LossyFormatError(path, "a sequence as text has a frame at least")
-
-
-def _counts(path: Path, name: str, rle: object, size: tuple[int, int]) -> str:
-    try:
-        masks = Masks.empty(size, 1) if rle is _EMPTY else Masks.from_coco([rle], size)  # type: ignore[list-item]
-        return str(masks.to_coco()[0]["counts"])
-    except (InvalidInstancesError, TypeError, KeyError, ValueError) as error:
-        raise FormatError(path, f"image {name!r}, attribute 'regions': {error}") from None
 
 
 def _frame(path: Path, name: str) -> int:

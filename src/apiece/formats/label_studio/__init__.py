@@ -31,21 +31,23 @@ import numpy as np
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import (
+from apiece.formats._kit.bad_entries import (
     BadEntryError,
-    Entry,
-    EntrySet,
-    box_shape,
+    Size,
+    an_object,
     checked_size,
-    ellipse_shape,
     finite,
     is_int64,
-    ring,
+    skip_bad,
 )
-from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, pick_folder
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import IMAGE_SUFFIXES
+from apiece.formats._kit.image_places import image_name, placed
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, refuse
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.shapes import box_shape, ellipse_shape, ring
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
 from apiece.formats.label_studio._brush import decode_brush
 from apiece.formats.label_studio._write import write
 
@@ -78,24 +80,21 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         raise FormatError(path, f"a Label Studio export is a list of tasks, got {kind_of(tasks)}")
     found: dict[str, tuple[ImageRef, int]] = {}
     for i, task in enumerate(tasks):
-        try:
+        with skip_bad(on_bad, path, f"[{i}]"):
             ref = _ref(task, found)
             found[ref.name] = (ref, i)
-        except BadEntryError as error:
-            refuse(FormatError(path, f"[{i}]{error}"), on_bad)
     drawn = any(_drawn(tasks[i]) for _, i in found.values())
     classes: dict[str, None] = {}
     ignored: Counter[str] = Counter()
     for _, i in found.values():
-        note = _note(tasks[i].get("meta"))
-        stated = note.get("classes")
-        if type(stated) is list and all(type(name) is str for name in stated):
-            classes.update(dict.fromkeys(stated))
+        listed = _note(tasks[i].get("meta")).get("classes")
+        if type(listed) is list and all(type(name) is str for name in listed):
+            classes.update(dict.fromkeys(listed))
         _survey(tasks[i], drawn, classes, ignored)
-    folder = images or pick_folder(iter(found), [path.parent, path.parent / "images"])
-    refs = tuple(ImageRef(folder / r.name, r.name, r.size, r.id, r.attributes) for r, _ in found.values())
-    rows = [(i, tasks[i], drawn) for _, i in found.values()]
-    return EntrySet(path, tuple(classes), refs, {"label_studio": {"ignored": dict(ignored)}}, rows, _parse, on_bad)
+    refs = placed([ref for ref, _ in found.values()], images, [path.parent, path.parent / "images"])
+    rows = [(i, tasks[i]) for _, i in found.values()]
+    metadata = {"label_studio": {"ignored": dict(ignored)}}
+    return EntrySet(refs, (path,) * len(refs), tuple(classes), _decode, rows, metadata, drawn, on_bad)
 
 
 def _note(meta: Any) -> dict[str, Any]:
@@ -118,21 +117,18 @@ def _drawn(task: dict[str, Any]) -> bool:
 def _ref(task: Any, found: dict[str, tuple[ImageRef, int]]) -> ImageRef:
     """The image of a task, its path relative to nothing yet; checks the form of the task."""
     if type(task) is not dict or type(task.get("data")) is not dict:
-        raise BadEntryError(".data: a task is an object with an object of data")
+        raise BadEntryError("data: a task is an object with an object of data")
     for name in ("annotations", "completions", "predictions"):
         sessions = task.get(name) or []
         good = type(sessions) is list and all(type(s) is dict and type(s.get("result")) is list for s in sessions)
         if not good or not all(type(r) is dict for s in sessions for r in s["result"]):
-            raise BadEntryError(f".{name}: must be a list of objects with a result, a list of objects")
+            raise BadEntryError(f"{name}: must be a list of objects with a result, a list of objects")
     link = _link(task["data"])
     short, long = _names(link)
-    name = long if short in found else short
-    reason = inside(name)
-    if reason:
-        raise BadEntryError(f".data: image name {reason}")
+    name = image_name(long if short in found else short)
     if name in found:
         raise BadEntryError(
-            f".data: image {link[:100]!r} is that of task [{found[name][1]}] already; join the two tasks"
+            f"data: image {link[:100]!r} is that of task [{found[name][1]}] already; join the two tasks"
         )
     number = task.get("id")
     said = _note(task.get("meta")).get("image")
@@ -148,7 +144,7 @@ def _link(data: dict[str, Any]) -> str:
     for text in texts.values():
         if urlsplit(text).path.lower().endswith(IMAGE_SUFFIXES) or "?d=" in text:
             return str(text)
-    raise BadEntryError(".data: names no image; only image tasks are read")
+    raise BadEntryError("data: names no image; only image tasks are read")
 
 
 def _names(link: str) -> tuple[str, str]:
@@ -157,7 +153,7 @@ def _names(link: str) -> tuple[str, str]:
         parts = urlsplit(link)
         local = parse_qs(parts.query).get("d")
     except ValueError:
-        raise BadEntryError(f".data: {link[:100]!r} is no address") from None
+        raise BadEntryError(f"data: {link[:100]!r} is no address") from None
     if "/local-files/" in link and local:
         return local[0], local[0]
     if not parts.scheme and not link.startswith("/"):
@@ -166,24 +162,15 @@ def _names(link: str) -> tuple[str, str]:
     return path.rpartition("/")[2], f"{parts.netloc}{path}".lstrip("/").replace(":", "_")
 
 
-def _size(task: dict[str, Any]) -> tuple[int, int] | None:
+def _size(task: dict[str, Any]) -> Size | None:
     """(height, width) as the first region states it, or else the task's data."""
     for key in ("annotations", "completions", "predictions"):
         for session in task.get(key) or []:
             for result in session["result"]:
                 if result.get("original_width") is not None and result.get("original_height") is not None:
-                    return _stated(result["original_height"], result["original_width"])
-    data = task["data"]
-    return (
-        _stated(data["height"], data["width"]) if type(data.get("width")) is type(data.get("height")) is int else None
-    )
-
-
-def _stated(height: Any, width: Any) -> tuple[int, int]:
-    try:
-        return checked_size(height, width)
-    except BadEntryError as error:
-        raise BadEntryError(f": {error}") from None
+                    return checked_size(result["original_height"], result["original_width"])
+    height, width = task["data"].get("height"), task["data"].get("width")
+    return checked_size(height, width) if type(height) is type(width) is int else None
 
 
 def _kind(result: Result) -> str:
@@ -236,38 +223,28 @@ def _answer(result: Result) -> Any:
     return given[0] if type(given) is list and len(given) == 1 else given
 
 
-def _parse(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
-    i, task, drawn = labels.rows[index]
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    (i, task), drawn = labels.rows[index], labels.context
     found = []
     for key, session in _sessions(task, drawn):
-        if session.get("was_cancelled"):
-            continue
-        for results in _regions(session).values():
+        for results in [] if session.get("was_cancelled") else _regions(session).values():
             k, shape = next(((k, r) for k, r in results if _kind(r) in _SHAPES), results[0])
             if _kind(shape) not in _SHAPES and (_kind(shape) in _NO_AREA or _answer(shape) is not None):
                 continue
             where = f"[{i}].{key}.result[{k}]"
-            try:
-                found.append(_entry(shape, [r for _, r in results], session, where, size, labels.classes, drawn))
-            except BadEntryError as error:
-                refuse(FormatError(labels.path, f"{where}: {error}"), labels.on_bad)
+            with skip_bad(labels.on_bad, labels.files[index], where):
+                found.append(_entry(shape, [r for _, r in results], session, where, size, labels))
     return found
 
 
 def _entry(
-    shape: Result,
-    results: list[Result],
-    session: dict[str, Any],
-    where: str,
-    size: tuple[int, int],
-    classes: tuple[str, ...],
-    drawn: bool,
+    shape: Result, results: list[Result], session: dict[str, Any], where: str, size: Size, labels: EntrySet
 ) -> Entry:
     names = list(dict.fromkeys(name for r in results for name in _labels(r)))
-    drawing = _shape(shape, size)
+    drawing, drawn = _shape(shape, size), labels.context
     if not names:
         raise BadEntryError("has no label; give the region one, or delete it")
-    if names[0] not in classes:
+    if names[0] not in labels.classes:
         raise BadEntryError(f"label {names[0]!r} is not known")
     note = _note(shape.get("meta"))
     extras = _extras(results, session, names, drawn)
@@ -281,7 +258,7 @@ def _entry(
     if own is None and type(key) is str and note.get("numbered") is not True:
         extras["region"] = key
     score = None if score is None else finite(score, "score")
-    return Entry(where, classes.index(names[0]), drawing, own, score, note.get("crowd") is True, extras)
+    return Entry(where, labels.classes.index(names[0]), drawing, own, score, note.get("crowd") is True, extras)
 
 
 def _extras(results: list[Result], session: dict[str, Any], names: list[str], drawn: bool) -> dict[str, Any]:
@@ -298,12 +275,11 @@ def _extras(results: list[Result], session: dict[str, Any], names: list[str], dr
     return extras
 
 
-def _shape(result: Result, size: tuple[int, int]) -> Any:
+def _shape(result: Result, size: Size) -> Any:
     kind, value = _kind(result), result.get("value")
     if kind not in _SHAPES:
         raise BadEntryError(f"type {str(result.get('type'))[:40]!r} is not known; there are {', '.join(_SHAPES)}")
-    if type(value) is not dict:
-        raise BadEntryError(f"value must be an object, got {kind_of(value)}")
+    value = an_object(value, "value")
     if result.get("image_rotation"):
         raise BadEntryError(f"was drawn on the image turned by {result['image_rotation']!s:.10} degrees; turn the file")
     stated = (result.get("original_height", size[0]), result.get("original_width", size[1]))

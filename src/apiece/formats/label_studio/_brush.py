@@ -15,14 +15,15 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.core.masks import Masks
-from apiece.formats._kit.entries import BadEntryError, RowRle
+from apiece.formats._kit.bad_entries import BadEntryError, Size
+from apiece.formats._kit.entries import RowRle
 
 _SIZES = (3, 4, 8, 16)
 _HEAD = 32 + 5 + 4 * 4
 _MOST = (1 << 64) - 1
 
 
-def decode_brush(codes: Any, size: tuple[int, int]) -> RowRle:
+def decode_brush(codes: Any, size: Size) -> RowRle:
     """A brush region on an image of ``size``."""
     height, width = size
     try:

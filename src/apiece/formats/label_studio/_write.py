@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import atomic_file
+from apiece.errors import LossyFormatError
 from apiece.formats._kit.json_files import dump_json
+from apiece.formats._kit.said import said_of
+from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Record
 from apiece.formats.label_studio._brush import encode_brush
 
@@ -30,11 +31,12 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     LossyFormatError
         for images of 2**30 pixels or more, attribute values that JSON cannot hold, and scores on some images only.
     """
-    seen: dict[str, bool | None] = {}
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+    names, scored = Names(path), set[bool]()
+    with text_file(path) as out:
         out.write("[")
         for i, (ref, instances) in enumerate(records):
-            _check(ref, instances, path, seen)
+            names.once(ref)
+            _check(ref, instances, path, scored)
             width, height = instances.size[1], instances.size[0]
             note: dict[str, Any] = {"classes": list(classes)} if i == 0 else {}
             if ref.attributes:
@@ -59,17 +61,15 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         out.write("\n]\n")
 
 
-def _check(ref: ImageRef, instances: Instances, path: Path, seen: dict[str, bool | None]) -> None:
-    if ref.name in seen:
-        raise FormatError(path, f"image {ref.name!r} comes twice; its labels belong in one record")
+def _check(ref: ImageRef, instances: Instances, path: Path, scored: set[bool]) -> None:
     if instances.size[0] * instances.size[1] >= 1 << 30:
         raise LossyFormatError(path, f"image {ref.name!r}: brush masks hold fewer than 2**30 pixels")
-    scored = None if not len(instances) else instances.scores is not None
-    if scored is not None and (not scored) in seen.values():
+    if len(instances):
+        scored.add(instances.scores is not None)
+    if len(scored) > 1:
         raise LossyFormatError(
             path, f"image {ref.name!r}: a file of labels and predictions cannot say which is which; write two files"
         )
-    seen[ref.name] = scored
 
 
 def _sessions(instances: Instances, attribute: str) -> dict[str, list[int]]:
@@ -88,33 +88,23 @@ def _sessions(instances: Instances, attribute: str) -> dict[str, list[int]]:
 
 def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef) -> list[str]:
     where = f"image {ref.name!r}"
-    columns = {name: values.tolist() for name, values in instances.attributes.items()}
-    scores = None if instances.scores is None else instances.scores.tolist()
     height, width = instances.size
     lines = []
-    for k, codes in enumerate(encode_brush(instances.masks)):
-        attributes = {name: values[k] for name, values in columns.items() if values[k] is not None}
-        region = attributes.pop("region", None)
-        note: dict[str, Any] = {"attributes": attributes} if attributes else {}
+    for row, said, codes in zip(rows, said_of(instances), encode_brush(instances.masks), strict=True):
+        region = said.attributes.pop("region", None)
+        note: dict[str, Any] = {"attributes": said.attributes} if said.attributes else {}
         if type(region) is not str:
-            note |= {} if region is None else {"attributes": attributes | {"region": region}}
-            region, note["numbered"] = f"r{rows[k]}", True  # an id that Label Studio wants and nobody gave
-        if instances.ids is not None:
-            note["id"] = int(instances.ids[k])
-        if instances.crowd[k]:
+            note |= {} if region is None else {"attributes": said.attributes | {"region": region}}
+            region, note["numbered"] = f"r{row}", True  # an id that Label Studio wants and nobody gave
+        if said.id is not None:
+            note["id"] = said.id
+        if said.crowd:
             note["crowd"] = True
-        result: dict[str, Any] = {
-            "id": region,
-            "type": "brushlabels",
-            "from_name": "label",
-            "to_name": "image",
-            "original_width": width,
-            "original_height": height,
-            "image_rotation": 0,
-        }
-        result["value"] = {"format": "rle", "rle": codes, "brushlabels": [instances.classes[instances.labels[k]]]}
-        if scores is not None:
-            result["score"] = scores[k]
+        result: dict[str, Any] = {"id": region, "type": "brushlabels", "from_name": "label", "to_name": "image"}
+        result |= {"original_width": width, "original_height": height, "image_rotation": 0}
+        result["value"] = {"format": "rle", "rle": codes, "brushlabels": [said.name]}
+        if said.score is not None:
+            result["score"] = said.score
         if note:
             result["meta"] = {"apiece": note}
         lines.append(dump_json(path, result, where))

@@ -19,12 +19,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -32,103 +30,67 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.core.image import ImageRef
-from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_file, is_file
+from apiece.formats._kit.bad_entries import BadEntryError, skip_bad
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import IMAGE_SUFFIXES, head_of, is_file
 from apiece.formats._kit.image_sizes import image_size
 from apiece.formats._kit.json_files import load_json
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, each, refuse
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.written import Names, atomic_file, text_file
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats.rle_csv._rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
 
-__all__ = ["FORMAT", "RleCsvSet"]
+__all__ = ["FORMAT"]
 
-_PEEK = 1 << 14
 _NAMES = "label_descriptions.json"
 
 
 def detect(path: Path) -> bool:
     """Whether this is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            head = file.read(_PEEK).decode("utf-8-sig", errors="replace")
-        return find_columns(next(csv.reader(head.splitlines()[:1]), [])) is not None
+        return find_columns(next(csv.reader(head_of(path).splitlines()[:1]), [])) is not None
     except (OSError, csv.Error):
         return False
 
 
 @dataclass(frozen=True)
-class RleCsvSet:
-    """A run-length CSV, opened: a `LabelSet`. Runs stay in the file until an item is asked for."""
+class _Runs:
+    """Where in the file the runs are; rows are ordered by image."""
 
-    path: Path
-    classes: tuple[str, ...]
-    refs: tuple[ImageRef, ...]
-    """Every image, in order of first appearance; sizes are known where the file states them."""
     columns: Columns
     labels: Int
-    """Class of each row, rows ordered by image."""
+    """Class of each row."""
     spans: Int
     """(N, 2): where in the file each row begins and ends."""
     lines: Int
     offsets: Int
     """Image i has the rows ``offsets[i]`` to ``offsets[i + 1] - 1``."""
-    on_bad: OnBad = None
-    _told: set[int] = field(default_factory=set, compare=False, repr=False)
-    """Rows whose runs were found to be wrong and reported, each once."""
 
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Nothing."""
-        return {}
 
-    def __len__(self) -> int:
-        return len(self.refs)
-
-    def __getitem__(self, index: int) -> Record:
-        i = range(len(self))[index]
-        ref = self.refs[i]
-        size = ref.size if ref.size is not None else image_size(self.path, ref)
-        return ref, self._instances(range(int(self.offsets[i]), int(self.offsets[i + 1])), size)
-
-    def __iter__(self) -> Iterator[Record]:
-        return each(self, self.on_bad)
-
-    @cached_property
-    def _digest(self) -> str:
-        with self.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-        digest.update(json.dumps([self.classes, [r.name for r in self.refs]]).encode())
-        return digest.hexdigest()
-
-    def fingerprint(self) -> str:
-        """SHA-256 of the file, class and image names."""
-        return self._digest
-
-    def _instances(self, rows: range, size: tuple[int, int]) -> Instances:
-        kept, rles, others = [], [], []
-        with self.path.open("rb") as file:
-            for row in rows:
-                file.seek(self.spans[row, 0])
+def _decode(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
+    runs: _Runs = labels.context
+    path, others, found = labels.files[index], runs.columns.others, []
+    with path.open("rb") as file:
+        for row in range(int(runs.offsets[index]), int(runs.offsets[index + 1])):
+            where = f"line {runs.lines[row]}"
+            file.seek(runs.spans[row, 0])
+            with skip_bad(labels.on_bad, path, where):
                 try:
-                    fields = fields_of(file.read(int(self.spans[row, 1] - self.spans[row, 0])))
-                    counts = pixel_runs(fields[self.columns.pixels].strip(), size)
+                    fields = fields_of(file.read(int(runs.spans[row, 1] - runs.spans[row, 0])))
+                    counts = pixel_runs(fields[runs.columns.pixels].strip(), size)
                 except (ValueError, IndexError, StopIteration, csv.Error) as error:
-                    if self.on_bad is None or row not in self._told:
-                        self._told.add(row)
-                        refuse(FormatError(self.path, f"line {self.lines[row]}: {error}"), self.on_bad)
-                    continue
-                kept.append(row)
-                rles.append({"size": size, "counts": counts})
-                others.append([fields[k] for k in self.columns.others])
-        columns = zip((self.columns.names[k] for k in self.columns.others), zip(*others, strict=True), strict=False)
-        attributes = {name: np.array(values, np.str_) for name, values in columns if any(values)}
-        return Instances(Masks.from_coco(rles, size), self.labels[kept], self.classes, attributes=attributes)
+                    raise BadEntryError(str(error)) from None
+                extras = {runs.columns.names[k]: fields[k] for k in others}
+                found.append(Entry(where, int(runs.labels[row]), {"size": size, "counts": counts}, extras=extras))
+    for name in dict.fromkeys(runs.columns.names[k] for k in others):
+        if not any(entry.extras[name] for entry in found):
+            for entry in found:
+                del entry.extras[name]
+    return found
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RleCsvSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open a run-length CSV; images are looked for in ``images``, or beside the file and in folders named after it.
 
     With ``on_bad`` images whose size is neither stated nor to be had from the image are left out now.
@@ -153,7 +115,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RleCsvSet:
     np.cumsum(np.bincount(place[image[order]], minlength=len(refs)), out=offsets[1:])
     spans = np.stack([np.array(rows.begin, np.int64), np.array(rows.end, np.int64)], 1)[order]
     lines = np.array(rows.line, np.int64)[order]
-    return RleCsvSet(path, classes, refs, rows.columns, label[order], spans, lines, offsets, on_bad)
+    runs = _Runs(rows.columns, label[order], spans, lines, offsets)
+    return EntrySet(refs, (path,) * len(refs), classes, _decode, context=runs, on_bad=on_bad)
 
 
 def _names_file(path: Path) -> Path:
@@ -221,22 +184,19 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     """
     named = classes != ("object",)
     with contextlib.ExitStack() as stack:
-        target = stack.enter_context(atomic_file(path))
+        out = stack.enter_context(text_file(path))
         if named:
             names = stack.enter_context(atomic_file(_names_file(path)))
             entries = [{"id": i, "name": name} for i, name in enumerate(classes)]
             names.write_text(json.dumps({"categories": entries}, ensure_ascii=False, indent=1), encoding="utf-8")
-        with target.open("w", encoding="utf-8", newline="") as out:
-            _write_rows(out, records, path, named)
+        _write_rows(out, records, path, named)
 
 
 def _write_rows(out: IO[str], records: Iterable[Record], path: Path, named: bool) -> None:
-    writer, seen = csv.writer(out, lineterminator="\n"), set()
+    writer, names = csv.writer(out, lineterminator="\n"), Names(path)
     writer.writerow(["ImageId", "EncodedPixels", "Height", "Width", *(["ClassId"] if named else [])])
     for ref, instances in records:
-        if ref.name in seen:
-            raise FormatError(path, f"two images are named {ref.name!r}; rename one")
-        seen.add(ref.name)
+        names.once(ref)
         if not len(instances):
             writer.writerow([ref.name, "", *instances.size, *([""] if named else [])])
         for rle, label in zip(instances.masks.to_coco(compressed=False), instances.labels.tolist(), strict=True):

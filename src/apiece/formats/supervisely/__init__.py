@@ -16,24 +16,36 @@ where not (flags, lists). Pictures are not copied.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from apiece._arrays import Bool, Float
+from apiece._arrays import Float
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, finite, is_int64, ring
-from apiece.formats._kit.entry_files import ItemSet, no_constants
+from apiece.formats._kit.bad_entries import (
+    BadEntryError,
+    Size,
+    an_object,
+    checked_size,
+    finite,
+    is_int64,
+    no_constants,
+    skip_bad,
+)
+from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.json_files import load_json, load_object
 from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.per_image import opened
 from apiece.formats._kit.png_in_text import MOST_PIXELS, from_base64, from_png
-from apiece.formats.contract import Holds, LabelFormat, OnBad, refuse
+from apiece.formats._kit.shapes import Crop, crop_shape, ring
+from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad
 from apiece.formats.supervisely._write import NO_FOLDER, OWN, write
 
 __all__ = ["FORMAT"]
@@ -53,7 +65,7 @@ def detect(path: Path) -> bool:
         return False
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open a project; images lie in its ``img`` folders, or below ``images`` under their names.
 
     Raises
@@ -66,17 +78,10 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
         raise FormatError(path, "is no Supervisely project; name the folder that holds meta.json")
     meta = _meta(root / "meta.json")
     classes = tuple(entry["title"] for entry in meta["classes"])
-    refs: list[ImageRef] = []
-    files: list[Path | None] = []
-    for file in sorted(root.glob("**/ann/*.json")):
-        try:
-            ref = _ref(file, root, images)
-        except FormatError as error:
-            refuse(error, on_bad)
-            continue
-        refs.append(ref)
-        files.append(file)
-    return ItemSet(classes, tuple(refs), tuple(files), {"supervisely": meta}, _entries, None, on_bad)
+    files = sorted(root.glob("**/ann/*.json"))
+    found = list(opened(root, files, lambda file: (_ref(file, root, images), None), on_bad))
+    refs, kept = tuple(ref for _, ref, _ in found), tuple(file for file, _, _ in found)
+    return EntrySet(refs, kept, classes, _decode, metadata={"supervisely": meta}, on_bad=on_bad)
 
 
 def _meta(path: Path) -> dict[str, Any]:
@@ -114,64 +119,46 @@ def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:
         raise FormatError(file, "lies in no dataset; the layout is DATASET/ann/IMAGE.json, DATASET/datasets/NESTED/ann")
     datasets = "/".join(parts[::2])
     name = file.name.removesuffix(".json") if datasets == NO_FOLDER else f"{datasets}/{file.name.removesuffix('.json')}"
-    stated = document.get("size")
-    if type(stated) is not dict:
-        raise FormatError(file, f"size: must be an object with height and width, got {kind_of(stated)}")
-    try:
-        size = checked_size(stated.get("height"), stated.get("width"))
-        extras = {k: v for k, v in document.items() if k not in ("size", "objects") and v not in ("", [], {}, None)}
-        if constants:
-            no_constants(extras)
-    except BadEntryError as error:
-        raise FormatError(file, f"size or another key of the image: {error}") from None
+    stated = an_object(document.get("size"), "size")
+    size = checked_size(stated.get("height"), stated.get("width"))
+    extras = {k: v for k, v in document.items() if k not in ("size", "objects") and v not in ("", [], {}, None)}
+    if constants:
+        no_constants(extras)
     picture = folder / "img" / file.name.removesuffix(".json") if images is None else images / name
     return ImageRef(picture, name, size, None, extras)
 
 
-def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
-    file, size = items.files[i], items.refs[i].size
-    assert file is not None
-    assert size is not None
-    places = {name: k for k, name in enumerate(items.classes)}
-    entries: list[Entry] = []
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    file, entries = labels.files[index], []
     ids: dict[int, str] = {}
     document, constants = _load(file)
     for k, found in enumerate(document["objects"]):
         where = f"objects[{k}]"
-        try:
+        with skip_bad(labels.on_bad, file, where):
             if constants:
                 no_constants(found)
-            entry = _entry(found, where, size, places)
-            if entry.id is not None and entry.id in ids:
+            entry = _entry(an_object(found), where, size, labels.classes)
+            if entry.id is not None and ids.setdefault(entry.id, where) != where:
                 raise BadEntryError(f"id: {entry.id} is {ids[entry.id]}'s already")
-        except BadEntryError as error:
-            refuse(FormatError(file, f"{where}: {error}"), items.on_bad)
-            continue
-        if entry.id is not None:
-            ids[entry.id] = where
-        entries.append(entry)
-    return size, entries
+            entries.append(entry)
+    return entries
 
 
-def _entry(found: Any, where: str, size: tuple[int, int], places: Mapping[str, int]) -> Entry:
-    if type(found) is not dict:
-        raise BadEntryError(f"must be an object, got {kind_of(found)}")
+def _entry(found: dict[str, Any], where: str, size: Size, classes: tuple[str, ...]) -> Entry:
     title, number = found.get("classTitle"), found.get("id")
-    if type(title) is not str or title not in places:
+    if type(title) is not str or title not in classes:
         raise BadEntryError(f"classTitle: {str(title)[:60]!r} is no class of meta.json")
     if number is not None and not is_int64(number):
         raise BadEntryError(f"id: must be an integer, got {str(number)[:40]!r}")
-    return Entry(where, places[title], _shape(found, size), number, extras=_values(found))
+    return Entry(where, classes.index(title), _shape(found, size), number, extras=_values(found))
 
 
 def _values(found: dict[str, Any]) -> dict[str, Any]:
     """Tags, what `write` keeps beside them, and the description."""
     values: dict[str, Any] = {}
-    tags, own = found.get("tags") or [], found.get(OWN) or {}
+    tags, own = found.get("tags") or [], an_object(found.get(OWN) or {}, OWN)
     if type(tags) is not list or not all(type(t) is dict and type(t.get("name")) is str for t in tags):
         raise BadEntryError("tags: must be a list of objects with a name")
-    if type(own) is not dict:
-        raise BadEntryError(f"{OWN}: must be an object, got {kind_of(own)}")
     for tag in tags:
         if tag["name"] in values:
             raise BadEntryError(f"tags: {tag['name']!r} is there twice, and an attribute has one value")
@@ -182,7 +169,7 @@ def _values(found: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _shape(found: dict[str, Any], size: tuple[int, int]) -> Any:
+def _shape(found: dict[str, Any], size: Size) -> Any:
     kind = found.get("geometryType")
     if kind is None:
         kind = "bitmap" if type(found.get("bitmap")) is dict else "polygon"
@@ -208,7 +195,7 @@ def _shape(found: dict[str, Any], size: tuple[int, int]) -> Any:
     return Masks.from_boxes(np.array([box]), size)
 
 
-def _filled(rings: list[Float]) -> tuple[Bool, Any]:
+def _filled(rings: list[Float]) -> Crop:
     """The outline's pixels without those of its holes, borders included, in its own box, and the box's corner."""
     whole = [np.rint(points).astype(np.int64) for points in rings]
     low, high = whole[0].min(0), whole[0].max(0)
@@ -223,9 +210,8 @@ def _filled(rings: list[Float]) -> tuple[Bool, Any]:
     return canvas != 0, (int(low[0]), int(low[1]))
 
 
-def _bitmap(found: Any, size: tuple[int, int]) -> tuple[Bool, tuple[int, int]]:
-    if type(found) is not dict:
-        raise BadEntryError(f"bitmap: must be an object with data and origin, got {kind_of(found)}")
+def _bitmap(found: Any, size: Size) -> Crop:
+    found = an_object(found, "bitmap")
     origin = found.get("origin")
     if type(origin) is not list or len(origin) != 2 or {type(v) for v in origin} != {int}:
         raise BadEntryError(f"bitmap.origin: must be [x, y], got {str(origin)[:40]}")
@@ -238,10 +224,7 @@ def _bitmap(found: Any, size: tuple[int, int]) -> tuple[Bool, tuple[int, int]]:
     if not unpacker.eof:
         raise BadEntryError(f"bitmap.data: is cut short, or more than {_MOST_BYTES} bytes for one mask")
     crop = from_png(data, size, "bitmap.data")
-    x, y = origin
-    if x < 0 or y < 0 or x + crop.shape[1] > size[1] or y + crop.shape[0] > size[0]:
-        raise BadEntryError(f"bitmap: reaches outside the image of {size[1]} x {size[0]} pixels")
-    return crop, (x, y)
+    return crop_shape(crop, origin[0], origin[1], size)
 
 
 FORMAT = LabelFormat(
@@ -249,13 +232,5 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        overlap=True,
-        holes=True,
-        parts=True,
-        classes=True,
-        ids=True,
-        id_range=(-(2**63), 2**63 - 1),
-        attributes=True,
-    ),
+    holds=replace(EVERYTHING, empty=False, scores=False, crowd=False, id_range=ANY_INT64),
 )

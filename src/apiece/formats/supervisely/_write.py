@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import atomic_folder
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.png_in_text import to_png
+from apiece.formats._kit.written import Names, atomic_folder
 from apiece.formats.contract import Record
 
 NO_FOLDER = "ds0"
@@ -35,26 +35,21 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     """
     meta = dict(metadata.get("supervisely", {}))
     tags = _Tags(meta.get("tags", []))
-    seen: set[str] = set()
+    names = Names(path)
     with atomic_folder(path) as folder:
         for ref, instances in records:
             target = _target(path, ref)
-            if target in seen:
-                raise FormatError(path, f"image {ref.name!r} is there twice; rename one")
-            seen.add(target)
+            names.take(target, ref, target)
             document = _document(path, ref, instances, tags)
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
-            (folder / target).write_bytes(_encoded(path, f"image {ref.name!r}", document))
+            (folder / target).write_text(_text(path, f"image {ref.name!r}", document), "utf-8", newline="\n")
         meta |= {"classes": _classes(classes, meta.get("classes", [])), "tags": list(tags.metas.values())}
         meta.setdefault("projectType", "images")
-        (folder / "meta.json").write_bytes(_encoded(path, "meta.json", meta))
+        (folder / "meta.json").write_text(_text(path, "meta.json", meta), "utf-8", newline="\n")
 
 
-def _encoded(path: Path, where: str, document: Any) -> bytes:
-    try:
-        return (json.dumps(document, ensure_ascii=False, allow_nan=False) + "\n").encode()
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold its attributes ({error}); leave them out") from None
+def _text(path: Path, where: str, document: Any) -> str:
+    return dump_json(path, document, where, ascii=False) + "\n"
 
 
 def _target(path: Path, ref: ImageRef) -> str:

@@ -13,7 +13,6 @@ Written: a project, with polygons; ids and scores stand in region attributes ``i
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -24,12 +23,24 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.entries import BadEntryError, Entry, checked_size, ellipse_shape, finite, ring, whole
-from apiece.formats._kit.entry_files import ItemSet, no_constants
-from apiece.formats._kit.files import atomic_file, inside, pick_folder
-from apiece.formats._kit.image_sizes import image_size
+from apiece.formats._kit.bad_entries import (
+    BadEntryError,
+    Size,
+    checked_size,
+    finite,
+    no_constants,
+    skip_bad,
+    whole,
+)
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import head_of, inside
+from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.shapes import check_centre, ellipse_shape, rectangle, ring
+from apiece.formats._kit.written import Names, text_file
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, read_table
 
 __all__ = ["FORMAT"]
@@ -51,13 +62,10 @@ _SETTINGS: dict[str, Any] = {
 def detect(path: Path) -> bool:
     """Whether this is a VIA project, or a JSON or CSV that VIA exports."""
     try:
-        if not path.is_file():
-            return False
         seen = peek_json(path)
         if seen is not None and any(key.startswith("_via_") for key in seen[1]):
             return True
-        with path.open("rb") as file:
-            head = file.read(1 << 14).decode("utf-8-sig", errors="replace")
+        head = head_of(path)
         if seen is not None:
             return _EXPORT.match(head) is not None and '"regions"' in head
         line = head.splitlines()[0] if head.strip() else ""
@@ -66,7 +74,7 @@ def detect(path: Path) -> bool:
         return False
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open one file; image names are relative to ``images``, or to where the project says, or to the file's folder.
 
     Raises
@@ -79,42 +87,42 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
     table = read_table(path, on_bad)
     key = class_attribute(path, table)
     good: dict[str, Picture] = {}
-    sizes: list[tuple[int, int] | None] = []
+    refs: list[ImageRef] = []
     for picture in table.pictures:
-        try:
-            size = _head(picture, good)
-        except BadEntryError as error:
-            refuse(FormatError(path, f"{picture.where}: {error}"), on_bad)
-            continue
-        good[picture.name] = picture
-        sizes.append(size)
+        with skip_bad(on_bad, path, picture.where):
+            refs.append(_ref(picture, good))
+            good[picture.name] = picture
     stated = table.folder.replace("\\", "/").strip("/")
-    beside = [path.parent, path.parent / "images"]
+    around = [path.parent, path.parent / "images"]
     if stated and inside(stated) is None:
-        beside.insert(0, path.parent / stated)
-    folder = images or pick_folder(iter(good), beside)
-    refs = [
-        ImageRef(folder / name, name, size, None, {k: v for k, v in p.attributes.items() if k not in _SIZE and v != ""})
-        for (name, p), size in zip(good.items(), sizes, strict=True)
-    ]
-    classes = _classes(key, table.definitions.get("region", {}), list(good.values()))
-    context = (key, _marked(table.definitions.get("region", {})), list(good.values()))
-    metadata = {"via": {"class": key, "attributes": table.definitions}}
-    return ItemSet(classes, tuple(refs), (path,) * len(refs), metadata, _entries, context, on_bad)
+        around.insert(0, path.parent / stated)
+    defined, pictures = table.definitions.get("region", {}), list(good.values())
+    return EntrySet(
+        placed(refs, images, around),
+        (path,) * len(refs),
+        _classes(key, defined, pictures),
+        _decode,
+        [picture.regions for picture in pictures],
+        {"via": {"class": key, "attributes": table.definitions}},
+        (key, _marked(defined)),
+        on_bad,
+    )
 
 
-def _head(picture: Picture, known: Mapping[str, Picture]) -> tuple[int, int] | None:
-    """The size, if stated, of an image whose name was checked."""
-    if type(picture.name) is not str:
-        raise BadEntryError(f"filename: must be a name, got {kind_of(picture.name)}")
-    reason = inside(picture.name)
-    if reason:
-        raise BadEntryError(f"filename: {reason}")
-    if picture.name in known:
-        raise BadEntryError(f"filename: {picture.name!r} is {known[picture.name].where}'s already")
-    no_constants(picture.attributes)
-    given = [picture.attributes.get(key) for key in _SIZE]
-    return None if None in given else checked_size(*(whole(str(v), key) for v, key in zip(given, _SIZE, strict=True)))
+def _ref(picture: Picture, known: Mapping[str, Picture]) -> ImageRef:
+    """Return the image, its path relative to nothing yet."""
+    name, said = picture.name, picture.attributes
+    if type(name) is not str:
+        raise BadEntryError(f"filename: must be a name, got {kind_of(name)}")
+    image_name(name)
+    if name in known:
+        raise BadEntryError(f"filename: {name!r} is {known[name].where}'s already")
+    no_constants(said)
+    sides = [said.get(key) for key in _SIZE]
+    size = None
+    if None not in sides:
+        size = checked_size(*(whole(str(side), key) for side, key in zip(sides, _SIZE, strict=True)))
+    return ImageRef(Path(name), name, size, None, {k: v for k, v in said.items() if k not in _SIZE and v != ""})
 
 
 def _marked(defined: Mapping[str, Any]) -> dict[str, str]:
@@ -139,31 +147,24 @@ def _classes(key: str | None, defined: Mapping[str, Any], pictures: list[Picture
     return tuple(sorted({v for v in values if type(v) is str and v}))
 
 
-def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
-    path, ref = items.files[i], items.refs[i]
-    assert path is not None
-    size = image_size(path, ref) if ref.size is None else ref.size
-    key, marked, pictures = items.context
-    places = {name: k for k, name in enumerate(items.classes)}
-    entries = []
-    for where, shape, attributes in pictures[i].regions:
-        try:
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    key, marked = labels.context
+    entries: list[Entry] = []
+    for where, shape, attributes in labels.rows[index]:
+        with skip_bad(labels.on_bad, labels.files[index], where):
             if type(shape) is not dict or type(attributes) is not dict:
                 raise BadEntryError("shape_attributes and region_attributes must be objects")
             no_constants(attributes)
             extras = dict(attributes)
-            label = 0 if key is None else _label(extras.pop(key, None), key, places)
+            label = 0 if key is None else _label(extras.pop(key, None), key, labels.classes)
             entry = Entry(where, label, _outline(shape, size), extras=extras)
             for name in marked.keys() & extras.keys():
                 if marked[name] == "id":
                     entry.id = whole(str(extras.pop(name)), name)
                 else:
                     entry.score = finite(_as_number(extras.pop(name)), name)
-        except BadEntryError as error:
-            refuse(FormatError(path, f"{where}: {error}"), items.on_bad)
-            continue
-        entries.append(entry)
-    return size, entries
+            entries.append(entry)
+    return entries
 
 
 def _as_number(value: Any) -> Any:
@@ -174,17 +175,17 @@ def _as_number(value: Any) -> Any:
         return value
 
 
-def _label(value: Any, key: str, places: Mapping[str, int]) -> int:
+def _label(value: Any, key: str, classes: tuple[str, ...]) -> int:
     if value is None or value == "":
         raise BadEntryError(f"region_attributes: has no {key!r}, so it has no class")
     if type(value) is not str:
         raise BadEntryError(f"region_attributes: {key!r} must be one class name, got {kind_of(value)}")
-    if value not in places:
+    if value not in classes:
         raise BadEntryError(f"region_attributes: {key!r} is {value[:60]!r}, which is none of its choices")
-    return places[value]
+    return classes.index(value)
 
 
-def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
+def _outline(shape: dict[str, Any], size: Size) -> Any:
     kind = shape.get("name")
     if kind == "polygon":
         x, y = shape.get("all_points_x"), shape.get("all_points_y")
@@ -198,10 +199,8 @@ def _outline(shape: dict[str, Any], size: tuple[int, int]) -> Any:
     if kind == "rect":
         if min(more) <= 0:
             raise BadEntryError(f"rect is {more[0]:g} wide and {more[1]:g} high; both must be more than 0")
-        right, bottom = x + more[0], y + more[1]
-        return [[ring([[x, y], [right, y], [right, bottom], [x, bottom]], size, "rect")]]
-    if not (0 <= x <= size[1] and 0 <= y <= size[0]):
-        raise BadEntryError(f"the {kind}'s centre ({x:g}, {y:g}) lies outside the image")
+        return [[rectangle(x, y, x + more[0], y + more[1], size)]]
+    check_centre(kind, x, y, size)
     theta = math.fmod(finite(shape.get("theta", 0), "theta"), math.tau)
     return ellipse_shape(x, y, more[0], more[-1], math.degrees(theta), size)
 
@@ -222,24 +221,25 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     key = said.get("class") or "class"
     defined = {n: d for n, d in said.get("attributes", {}).get("region", {}).items() if n not in _marked({n: d})}
     files = dict(said.get("attributes", {}).get("file", {}))
-    names: list[str] = []
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+    names, keys = Names(path), list[str]()
+    with text_file(path) as out:
         settings = _SETTINGS | {"project": {"name": path.stem}}
         out.write(f'{{"_via_settings": {_dumps(path, settings, "")},\n"_via_img_metadata": {{')
-        seen: dict[str, None] = {}
         for ref, instances in records:
+            names.once(ref)
             name, picture = _picture(path, ref, instances, key)
-            if ref.name in seen:
-                raise FormatError(path, f"image {ref.name!r} is there twice; rename one")
-            seen[ref.name] = None
             text = _dumps(path, picture, f"image {ref.name!r}")
-            out.write((",\n" if names else "\n") + f"{_dumps(path, name, '')}: {text}")
-            names.append(name)
+            out.write((",\n" if keys else "\n") + f"{_dumps(path, name, '')}: {text}")
+            keys.append(name)
             _define(defined, files, instances, ref)
         region = {key: _class_definition(defined.pop(key, None), classes)} | defined
         attributes = {"region": region, "file": files}
         out.write(f'\n}},\n"_via_attributes": {_dumps(path, attributes, "attributes")},\n')
-        out.write('"_via_data_format_version": "2.0.10",\n"_via_image_id_list": ' + _dumps(path, names, "") + "}\n")
+        out.write('"_via_data_format_version": "2.0.10",\n"_via_image_id_list": ' + _dumps(path, keys, "") + "}\n")
+
+
+def _dumps(path: Path, value: Any, where: str) -> str:
+    return dump_json(path, value, where, ascii=False)
 
 
 def _class_definition(before: Any, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -249,15 +249,6 @@ def _class_definition(before: Any, classes: tuple[str, ...]) -> dict[str, Any]:
     options = known["options"] if type(known.get("options")) is dict else {}
     fresh = {"description": "", "default_options": {}} | known
     return fresh | {"type": kind, "options": {name: options.get(name, "") for name in classes}, MARK: "class"}
-
-
-def _dumps(path: Path, value: Any, where: str) -> str:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()
-    except (TypeError, ValueError) as error:
-        raise LossyFormatError(path, f"{where}: JSON cannot hold its attributes ({error}); leave them out") from None
-    return text
 
 
 def _define(defined: dict[str, Any], files: dict[str, Any], instances: Instances, ref: ImageRef) -> None:

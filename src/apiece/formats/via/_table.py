@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from apiece._strict_json import kind_of
+from apiece._strict_json import StrictError, kind_of, parse
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import BadEntryError
+from apiece.formats._kit.bad_entries import BadEntryError, an_object, skip_bad
 from apiece.formats._kit.files import read_text
 from apiece.formats._kit.json_files import load_object
 from apiece.formats._kit.long_csv import long_fields
@@ -78,10 +77,9 @@ def read_table(path: Path, on_bad: OnBad) -> Table:
         raise FormatError(path, "is neither a VIA project nor annotations exported from VIA")
     pictures = []
     for name, found in table.items():
-        try:
-            pictures.append(_picture(found, f"{key}[{name!r}]" if key else repr(name)))
-        except BadEntryError as error:
-            refuse(FormatError(path, str(error)), on_bad)
+        where = f"{key}[{name!r}]" if key else repr(name)
+        with skip_bad(on_bad, path, where):
+            pictures.append(_picture(an_object(found), where))
     defined = _inner(document, "_via_attributes") if key else {}
     return Table(pictures, {kind: _inner(defined, kind) for kind in ("region", "file")}, folder)
 
@@ -91,14 +89,12 @@ def _inner(value: Any, key: str) -> dict[str, Any]:
     return found if type(found) is dict else {}
 
 
-def _picture(found: Any, where: str) -> Picture:
-    if type(found) is not dict:
-        raise BadEntryError(f"{where}: must be an object, got {kind_of(found)}")
+def _picture(found: dict[str, Any], where: str) -> Picture:
     regions, attributes = found.get("regions"), found.get("file_attributes") or {}
     if type(regions) is dict:
         regions = list(regions.values())  # as VIA 1 has them, by number
     if type(regions) is not list or type(attributes) is not dict:
-        raise BadEntryError(f"{where}: regions must be a list and file_attributes an object")
+        raise BadEntryError("regions must be a list and file_attributes an object")
     picture = Picture(where, found.get("filename"), attributes)
     for k, region in enumerate(regions):
         place = f"{where}.regions[{k}]"
@@ -112,20 +108,17 @@ def _from_csv(path: Path, on_bad: OnBad) -> list[Picture]:
     counts: dict[str, int] = {}
     for line, row in _rows(path):
         where = f"line {line}"
-        try:
+        with skip_bad(on_bad, path, where):
             if len(row) != len(COLUMNS) or not row[0]:
                 raise BadEntryError(f"has {len(row)} columns of {len(COLUMNS)}, or no filename")
             own, shape, attributes = (_object(row[k], COLUMNS[k]) for k in (2, 5, 6))
             count = int(row[3]) if row[3].isascii() and row[3].isdigit() and len(row[3]) < 10 else -1
             if count < 0:
                 raise BadEntryError(f"region_count: must be a number, got {row[3][:40]!r}")
-        except BadEntryError as error:
-            refuse(FormatError(path, f"{where}: {error}"), on_bad)
-            continue
-        picture = pictures.setdefault(row[0], Picture(where, row[0], own))
-        counts[row[0]] = count
-        if count:
-            picture.regions.append((where, shape, attributes))
+            picture = pictures.setdefault(row[0], Picture(where, row[0], own))
+            counts[row[0]] = count
+            if count:
+                picture.regions.append((where, shape, attributes))
     for name, picture in pictures.items():
         if len(picture.regions) != counts[name]:
             said = f"{name!r} has {counts[name]} regions by its region_count, but {len(picture.regions)} good rows"
@@ -148,16 +141,10 @@ def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _object(text: str, name: str) -> dict[str, Any]:
-    def constant(word: str) -> NoReturn:
-        raise BadEntryError(f"{name}: holds {word}, which is no number in JSON")
-
     try:
-        found = json.loads(text or "{}", parse_constant=constant)
-    except (ValueError, RecursionError) as error:
+        return an_object(parse((text or "{}").encode(), thorough=False), name)
+    except (StrictError, UnicodeEncodeError) as error:
         raise BadEntryError(f"{name}: is no JSON ({error})") from None
-    if type(found) is not dict:
-        raise BadEntryError(f"{name}: must be an object, got {kind_of(found)}")
-    return found
 
 
 def class_attribute(path: Path, table: Table) -> str | None:

@@ -17,6 +17,7 @@ Written: everything but the images, and a file ``apiece.json`` that keeps image 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +26,21 @@ import numpy as np
 from apiece._arrays import Array, UInt8
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.columns import table, take
-from apiece.formats._kit.files import atomic_folder, inside, is_file, read_text
+from apiece.formats._kit.columns import table, taken
+from apiece.formats._kit.files import inside, is_file, read_text
+from apiece.formats._kit.image_places import image_ref
 from apiece.formats._kit.label_image_sets import (
-    RasterSet,
     add_region,
-    image_ref,
     load_sidecar,
-    region_said,
     regions_of,
-    safe_name,
     save_label_png,
-    save_sidecar,
     sidecar_format,
-    sound,
+    written_set,
 )
 from apiece.formats._kit.label_images import read_raster
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
-from apiece.formats.voc._xml import VocObject, read_objects, xml_text
+from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats.voc._xml import VocObject, annotation_text, read_objects
 
 __all__ = ["FORMAT"]
 
@@ -51,6 +49,7 @@ _CLASSES = (
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
 _VOID = 255
+_MOST = _VOID - 1  # objects on an image
 _OBJECTS, _SEMANTIC, _XML, _IMAGES = "SegmentationObject", "SegmentationClass", "Annotations", "JPEGImages"
 _LISTS = ("ImageSets", "Segmentation")
 _NAMES, _BACKGROUND = "class_names.txt", "_background_"
@@ -72,7 +71,7 @@ def _root_of_list(path: Path) -> Path | None:
     return path.resolve().parents[2] if parts[-3:-1] == _LISTS else None
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open a folder of VOC, or one of its lists.
 
     Raises
@@ -101,7 +100,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> RasterSet:
         kept.append(key)
         files.append(file)
         refs.append(image_ref(folder, key, said.get("images", {}).get(key, {}).get("name"), ".jpg"))
-    return sound(RasterSet(tuple(files), tuple(refs), classes, {}, _decode, tuple(kept), on_bad))
+    return LabelImageSet(tuple(refs), tuple(files), classes, _decode, tuple(kept), on_bad=on_bad).sound()
 
 
 def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path]:
@@ -143,10 +142,10 @@ def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(names[1:])
 
 
-def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = labels.files[i]
     array = _read_bytes(file)
-    key = labels.notes[i]
+    key = labels.rows[i]
     root = file.parents[len(Path(key).parts)]
     semantic, xml = root / _SEMANTIC / f"{key}.png", root / _XML / f"{key}.xml"
     regions = regions_of(array, {_VOID: "void"})
@@ -169,8 +168,7 @@ def _decode(labels: RasterSet, i: int) -> tuple[Instances, dict[str, Any]]:
         line = (objects or [])[number - 1].line
         labels.report(FormatError(xml, f"line {line}: object {number} has no pixel in {_OBJECTS}/{key}.png"))
     index = np.array([k for k, _ in rows], np.int64)
-    columns = table([shape.extras for shape in chosen], ())
-    extras = {key: v for key, c in columns.items() if (v := take(c, np.arange(len(chosen)))) is not None}
+    extras = taken(table([shape.extras for shape in chosen], ()), np.arange(len(chosen)))
     ids = [int(numbers[k]) if shape.id is None else shape.id for k, shape in zip(index, chosen, strict=True)]
     where = np.array([label for _, label in rows], np.int64)
     instances = Instances(found.masks[index], where, labels.classes, ids=np.array(ids, np.int64), attributes=extras)
@@ -241,33 +239,29 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         raise LossyFormatError(
             path, f"has no place for the class names {classes}: one is empty, reserved or has line ends"
         )
-    images: dict[str, dict[str, Any]] = {}
-    taken: dict[str, str] = {}
     colours = _palette()
-    with atomic_folder(path) as folder:
+    with written_set(path, "voc", classes) as out:
+        folder = out.folder
         for name in (_OBJECTS, _SEMANTIC, _XML, "/".join(_LISTS)):
             (folder / name).mkdir(parents=True)
         for ref, instances in records:
-            key = safe_name(path, ref, taken)
+            key = out.key(ref)
             if key != key.strip() or len(key.splitlines()) > 1:
                 raise LossyFormatError(path, f"image name {ref.name!r} begins or ends in a space or has line ends")
+            out.note(key, ref)
             objects = instances.masks.to_label_map(np.arange(1, len(instances) + 1), np.uint8)
             semantic = np.append(0, instances.labels + 1)[objects].astype(np.uint8)
-            void = region_said(ref, "regions", "void")
-            if void is not None:
-                add_region(objects, void, _VOID, path, ref, "regions")
+            if add_region(objects, ref, "regions", "void", _VOID, path):
                 semantic[objects == _VOID] = _VOID
             save_label_png(objects, folder / _OBJECTS / f"{key}.png", colours)
             save_label_png(semantic, folder / _SEMANTIC / f"{key}.png", colours)
             xml = folder / _XML / f"{key}.xml"
             xml.parent.mkdir(parents=True, exist_ok=True)
-            xml.write_text(xml_text(ref, ref.name, instances, path), encoding="utf-8", newline="\n")
-            images[key] = {"name": ref.name.replace("\\", "/")}
+            xml.write_text(annotation_text(ref, instances, path), encoding="utf-8", newline="\n")
         # no line end behind the last name, so that a list cut short is known as such
-        folder.joinpath(*_LISTS, "trainval.txt").write_text("\n".join(images), encoding="utf-8", newline="\n")
+        folder.joinpath(*_LISTS, "trainval.txt").write_text("\n".join(out.notes), encoding="utf-8", newline="\n")
         names = "\n".join((_BACKGROUND, *classes, ""))
         (folder / _NAMES).write_text(names, encoding="utf-8", newline="\n")
-        save_sidecar(folder, "voc", classes, images)
 
 
 def _palette() -> list[int]:
@@ -284,13 +278,5 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=Holds(
-        holes=True,
-        parts=True,
-        classes=True,
-        ids=True,
-        id_range=(-(2**63), 2**63 - 1),
-        attributes=True,
-        most=_VOID - 1,
-    ),
+    holds=replace(EVERYTHING, overlap=False, empty=False, scores=False, crowd=False, id_range=ANY_INT64, most=_MOST),
 )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.safe_xml import parse_xml
+from apiece.errors import FormatError
+from apiece.formats._kit.bad_entries import BadEntryError, whole
+from apiece.formats._kit.json_files import dump_json
+from apiece.formats._kit.safe_xml import parse_xml, xml_text
 
 _FLAGS = ("truncated", "difficult", "occluded")
 _OBJECT = ("annotation", "object")
@@ -56,7 +56,7 @@ def read_objects(path: Path) -> list[VocObject]:
         if tuple(where[:2]) == _OBJECT and inner:
             try:
                 _take(found[-1], inner, text, pending)
-            except ValueError as error:
+            except BadEntryError as error:
                 found[-1].fault = found[-1].fault or str(error)
         where.pop()
 
@@ -69,32 +69,30 @@ def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str
     if inner == ("name",):
         found.name = text
     elif inner == ("instance_id",):
-        if not (text.lstrip("-").isdecimal() and text.isascii() and len(text) < 21 and -(2**63) <= int(text) < 2**63):
-            raise ValueError(f"instance_id must be an integer of 64 bits, got {text[:40]!r}")
-        found.id = int(text)
+        found.id = whole(text, "instance_id")
     elif inner == ("pose",):
         found.extras["pose"] = text
     elif len(inner) == 1 and inner[0] in _FLAGS and text.strip():
         if text.strip() not in ("0", "1"):
-            raise ValueError(f"{inner[0]} must be 0 or 1, got {text.strip()[:40]!r}")
+            raise BadEntryError(f"{inner[0]} must be 0 or 1, got {text.strip()[:40]!r}")
         found.extras[inner[0]] = text.strip() == "1"
     elif inner == ("attributes", "attribute", "name"):
         pending[:] = [text]
     elif inner == ("attributes", "attribute", "value"):
         if not pending:
-            raise ValueError("an attribute has a value before its name")
+            raise BadEntryError("an attribute has a value before its name")
         found.extras[pending.pop()] = _value(text)
 
 
 def _value(text: str) -> Any:
-    """`xml_text` writes JSON; others write plain text."""
+    """`annotation_text` writes JSON; others write plain text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
 
 
-def xml_text(ref: ImageRef, name: str, instances: Instances, path: Path) -> str:
+def annotation_text(ref: ImageRef, instances: Instances, path: Path) -> str:
     """The file of one image; boxes count pixels from 1, both ends included, as VOC's do.
 
     Raises
@@ -103,10 +101,14 @@ def xml_text(ref: ImageRef, name: str, instances: Instances, path: Path) -> str:
         if a name or an attribute cannot be written.
     """
     height, width = instances.size
-    text = _escaper(path, ref)
+    where = f"image {ref.name!r}"
+
+    def text(value: str) -> str:
+        return xml_text(path, value, where)
+
     lines = [
         "<annotation>",
-        f"\t<filename>{text(name)}</filename>",
+        f"\t<filename>{text(ref.name)}</filename>",
         f"\t<size><width>{width}</width><height>{height}</height><depth>3</depth></size>",
         "\t<segmented>1</segmented>",
     ]
@@ -128,31 +130,8 @@ def xml_text(ref: ImageRef, name: str, instances: Instances, path: Path) -> str:
             f"\t\t<bndbox><xmin>{x0 + 1}</xmin><ymin>{y0 + 1}</ymin><xmax>{x1}</xmax><ymax>{y1}</ymax></bndbox>"
         )
         if rest:
-            pairs = (
-                f"<name>{text(key)}</name><value>{text(_json(columns[key][k], path, ref, key))}</value>" for key in rest
-            )
+            said = {key: text(dump_json(path, columns[key][k], f"{where}, attribute {key!r}")) for key in rest}
+            pairs = (f"<name>{text(key)}</name><value>{value}</value>" for key, value in said.items())
             lines.append("\t\t<attributes>" + "".join(f"<attribute>{p}</attribute>" for p in pairs) + "</attributes>")
         lines.append("\t</object>")
     return "\n".join([*lines, "</annotation>", ""])
-
-
-def _json(value: Any, path: Path, ref: ImageRef, key: str) -> str:
-    try:
-        return json.dumps(value)
-    except (TypeError, ValueError):
-        raise LossyFormatError(
-            path, f"image {ref.name!r}: attribute {key!r} has a value that is neither number, text, nor a list of them"
-        ) from None
-
-
-def _escaper(path: Path, ref: ImageRef) -> Callable[[str], str]:
-    def text(value: str) -> str:
-        # XML has no way to say most control characters, and reads line ends as its own
-        if any(
-            (ord(c) < 32 and c not in "\t\n\r") or 0xD800 <= ord(c) < 0xE000 or ord(c) in (0xFFFE, 0xFFFF)
-            for c in value
-        ):
-            raise LossyFormatError(path, f"image {ref.name!r}: {value!r} has a character that XML cannot hold")
-        return escape(value, {"\r": "&#13;"})
-
-    return text

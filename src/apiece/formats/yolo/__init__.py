@@ -29,11 +29,12 @@ import yaml
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.entries import BadEntryError, Entry
-from apiece.formats._kit.entry_files import ItemSet
-from apiece.formats._kit.files import IMAGE_SUFFIXES, atomic_folder, is_file, rasters, read_text, stem_key
-from apiece.formats._kit.image_sizes import image_size
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, once, refuse
+from apiece.formats._kit.bad_entries import BadEntryError, Size, skip_bad
+from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, read_text, stem_key
+from apiece.formats._kit.label_sets import EntrySet
+from apiece.formats._kit.written import Names, atomic_folder
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats.yolo._layout import (
     NOTES,
     SPLITS,
@@ -61,7 +62,7 @@ def detect(path: Path) -> bool:
         return False
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open a ``data.yaml`` or the folder that holds it; images lie with it, or below ``images`` under their names.
 
     Raises
@@ -75,27 +76,28 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> ItemSet:
     config = read_config(chosen)
     root = chosen.parent / config.root
     root = root if os.path.isdir(root) else chosen.parent
-    notes, tell = read_notes(root), once(on_bad)
+    notes = read_notes(root)
     items: dict[str, Item] = {}
     labels: dict[Path, Item] = {}
-    for item in (item for split in SPLITS for item in items_of(config, root, split, tell)):
+    for item in (item for split in SPLITS for item in items_of(config, root, split, on_bad)):
         if item.relative in items:
             continue  # val is often train again
         other = labels.setdefault(item.labels, item)
         if other is not item:
             said = f"is the label file of both {other.relative!r} and {item.relative!r}; rename one of the images"
-            refuse(FormatError(item.labels, said), tell)
+            refuse(FormatError(item.labels, said), on_bad)
             continue
         items[item.relative] = item
     _check_whole(root, notes, items)
     _refuse_boxes(chosen, items.values())
     places = _pictures(images, root)
     refs = [_ref(item, root, places, notes) for item in items.values()]
-    files = [item.labels if is_file(item.labels) else None for item in items.values()]
+    files = tuple(item.labels if is_file(item.labels) else chosen for item in items.values())
+    rows = [0 if note is None else note.rows for note in map(notes.get, items)]
     numbers = {number: k for k, number in enumerate(config.names)}
-    context = (numbers, chosen, [notes.get(relative) for relative in items])
     metadata = {"yolo": {"names": config.names}}
-    return ItemSet(tuple(config.names.values()), tuple(refs), tuple(files), metadata, _entries, context, on_bad)
+    classes = tuple(config.names.values())
+    return EntrySet(tuple(refs), files, classes, _decode, rows, metadata, (numbers, chosen), on_bad)
 
 
 def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item]) -> None:
@@ -126,7 +128,7 @@ def _refuse_boxes(path: Path, items: Iterable[Item]) -> None:
 
 def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
     """Images in a folder of their own, by path without ending."""
-    return {} if images is None or images == root else {stem_key(p, images): p for p in rasters(images)}
+    return {} if images is None or images == root else {stem_key(p, images): p for p in files_below(images)}
 
 
 def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str, Note]) -> ImageRef:
@@ -141,31 +143,27 @@ def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str,
     return ImageRef(path, name, None if note is None else note.size, None, {"split": item.split})
 
 
-def _entries(items: ItemSet, i: int) -> tuple[tuple[int, int], list[Entry]]:
-    places, config, notes = items.context
-    file, ref = items.files[i], items.refs[i]
-    size = image_size(file or config, ref) if ref.size is None else ref.size
-    rows = 0 if notes[i] is None else notes[i].rows
-    lines = [] if file is None else read_text(file, "it must hold rows of numbers").split("\n")
-    entries, found = [], 0
+def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
+    (numbers, config), file, rows = labels.context, labels.files[index], labels.rows[index]
+    lines = [] if file == config else read_text(file, "it must hold rows of numbers").split("\n")
+    entries: list[Entry] = []
+    found = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         found += 1
-        try:
+        with skip_bad(labels.on_bad, file, f"line {number}"):
             if rows and number == len(lines):
                 raise BadEntryError(f"is cut short, or remove the image's line in {NOTES} if you edited it")
-            entries.append(_entry(line, f"line {number}", size, places))
-        except BadEntryError as error:
-            refuse(FormatError(file or config, f"line {number}: {error}"), items.on_bad)
+            entries.append(_entry(line, f"line {number}", size, numbers))
     if found < rows:
-        said = f"image {ref.name!r} has {found} rows of labels where {rows} were written"
+        said = f"image {labels.refs[index].name!r} has {found} rows of labels where {rows} were written"
         advice = f"they are cut short; if you removed some, remove the image's line in {NOTES}"
-        refuse(FormatError(file or config, f"{said}; {advice}"), items.on_bad)
-    return size, entries
+        labels.report(FormatError(file, f"{said}; {advice}"))
+    return entries
 
 
-def _entry(line: str, where: str, size: tuple[int, int], places: Mapping[int, int]) -> Entry:
+def _entry(line: str, where: str, size: Size, places: Mapping[int, int]) -> Entry:
     try:
         values = np.array(line.split(), np.float64)
     except ValueError:
@@ -203,7 +201,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     numbers = {name: number for number, name in known.items()}
     if not set(classes) <= set(numbers):
         numbers = {name: number for number, name in enumerate(classes)}
-    taken: dict[str, str] = {}
+    names = Names(path)
     used: set[str] = {"train"}
     with atomic_folder(path) as folder, ExitStack() as stack:
         lists: dict[str, IO[str]] = {}
@@ -218,9 +216,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             split = _split(path, ref)
             name = _checked_name(path, ref)
             target = label_path(f"images/{name}")
-            if target in taken:
-                raise FormatError(path, f"images {taken[target]!r} and {ref.name!r} would share {target}; rename one")
-            taken[target] = ref.name
+            names.take(target, ref, target)
             used.add(split)
             out(f"{split}.txt").write(f"./images/{name}\n")
             (folder / target).parent.mkdir(parents=True, exist_ok=True)

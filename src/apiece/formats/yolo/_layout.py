@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 
 from apiece.errors import FormatError
-from apiece.formats._kit.entries import BadEntryError, checked_size
-from apiece.formats._kit.files import IMAGE_SUFFIXES, inside, rasters, read_text
+from apiece.formats._kit.bad_entries import BadEntryError, checked_size
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, read_text
 from apiece.formats.contract import OnBad, refuse
 
 SPLITS = ("train", "val", "test")
@@ -218,7 +218,7 @@ def _listed(file: Path, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]
 def _in_folder(folder: Path, root: Path, split: str) -> Iterator[Item]:
     relative = folder.relative_to(root)
     found: dict[str, str] = {}
-    for image in rasters(folder) if folder.is_dir() else []:
+    for image in files_below(folder) if folder.is_dir() else []:
         path = image.relative_to(root).as_posix()
         found.setdefault(path, label_path(path))
     labels = posixpath.dirname(label_path((relative / "a").as_posix()))

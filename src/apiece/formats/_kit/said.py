@@ -1,0 +1,77 @@
+"""What a set of instances says besides its masks, instance by instance: what writers put beside each shape."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apiece._arrays import Int
+from apiece.core.instances import Instances
+from apiece.errors import FormatError, LossyFormatError
+
+
+@dataclass(slots=True)
+class Said:
+    """What is known of one instance, as Python values."""
+
+    label: int
+    name: str
+    id: int | None
+    score: float | None
+    crowd: bool
+    attributes: dict[str, Any]
+    """Without those that are None."""
+
+
+def said_of(instances: Instances) -> list[Said]:
+    """Return what is known of each instance."""
+    nothing = [None] * len(instances)
+    ids = nothing if instances.ids is None else instances.ids.tolist()
+    scores = nothing if instances.scores is None else instances.scores.tolist()
+    names = list(instances.attributes)
+    values = zip(*(column.tolist() for column in instances.attributes.values()), strict=True) if names else nothing
+    attributes = [{k: v for k, v in zip(names, row or (), strict=True) if v is not None} for row in values]
+    rows = zip(
+        instances.labels.tolist(), instances.names, ids, scores, instances.crowd.tolist(), attributes, strict=True
+    )
+    return [Said(*row) for row in rows]
+
+
+def numbered(instances: Instances) -> Int:
+    """Return the ids, or 1, 2 ... where there are none: the pixel values of a label image."""
+    return np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
+
+
+def refuse_own(path: Path, where: str, instances: Instances, own: Container[str], owner: str) -> None:
+    """Refuse attributes whose names the format has another use for.
+
+    Raises
+    ------
+    LossyFormatError
+        naming the file that is written, ``where`` in it, and the attribute.
+    """
+    for name in instances.attributes:
+        if name in own:
+            reason = f"{where}, attribute {name!r}: is a key of {owner}'s own; rename it"
+            raise LossyFormatError(path, reason, "attributes")
+
+
+def stated(path: Path, where: str, instances: Instances, name: str, shape: tuple[int, ...]) -> list[Any] | None:
+    """Return the area or box that is kept beside the masks because a file said other than they do, if there is one.
+
+    Raises
+    ------
+    FormatError
+        if it is no array of finite numbers of this shape.
+    """
+    values = instances.attributes.get(name)
+    if values is None:
+        return None
+    expected = (len(instances), *shape)
+    if values.shape != expected or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise FormatError(path, f"{where}: attribute {name!r} must be finite numbers of shape {expected}")
+    return list(values.tolist())

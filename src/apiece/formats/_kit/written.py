@@ -1,0 +1,149 @@
+"""Label files while they are written: whole or not at all, each image once, no two images in one file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from apiece._atomic import atomic
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
+from apiece.errors import FormatError
+from apiece.formats.contract import Record
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary file beside ``path`` that takes its place when the block ends, and vanishes when it fails."""
+    if path.is_dir():
+        raise FormatError(path, "is a folder; name a file")
+    _parent(path)
+    with atomic(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[IO[str]]:
+    """Give a text in UTF-8 with Unix line ends, which becomes the file at ``path`` as in `atomic_file`."""
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
+        yield out
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` that takes its name when the block ends, and vanishes when it fails.
+
+    Raises
+    ------
+    FormatError
+        if ``path`` is a file or a folder with something in it: labels of two runs would mix.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FormatError(path, "already exists and is not an empty folder; name another or remove it")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=_parent(path)))
+    try:
+        yield temporary
+        # temporary folders are made for their owner alone; the finished one is like any other
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o777 & ~mask)
+        if path.exists():
+            path.rmdir()
+        os.replace(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _parent(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(path, f"its folder cannot be made: {error.strerror}") from None
+    return path.parent
+
+
+class Names:
+    """The images that were written to ``path``, by what they are called there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._taken: dict[str, str] = {}
+
+    def once(self, ref: ImageRef) -> str:
+        """Return the image's name with ``/`` between its parts.
+
+        Raises
+        ------
+        FormatError
+            if it was written before.
+        """
+        name = ref.name.replace("\\", "/")
+        self.take(name, ref, name)
+        return name
+
+    def file(self, ref: ImageRef, ending: str = "") -> str:
+        """Return the image's name with another ending, for the file that holds its labels.
+
+        Raises
+        ------
+        FormatError
+            if it is hidden, so that no reader would find it, or that of another image.
+        """
+        name = ref.name.replace("\\", "/")
+        if any(part.startswith(".") for part in name.split("/")):
+            raise FormatError(self.path, f"{ref.name!r} would be a hidden file, never read back; rename the image")
+        key = Path(name).with_suffix("").as_posix()
+        self.take(key, ref, key + ending)
+        return key + ending
+
+    def take(self, key: str, ref: ImageRef, file: str) -> None:
+        """Note that ``file`` holds the labels of an image; ``key`` is what no other image may have.
+
+        Raises
+        ------
+        FormatError
+            naming both images.
+        """
+        other = self._taken.get(key)
+        if other == ref.name:
+            raise FormatError(self.path, f"image {other!r} comes twice; its labels belong in one record")
+        if other is not None:
+            raise FormatError(self.path, f"images {other!r} and {ref.name!r} would share {file}; rename one")
+        self._taken[key] = ref.name
+
+
+def write_each(
+    records: Iterable[Record],
+    path: Path,
+    endings: tuple[str, ...],
+    ending: str | Callable[[Instances], str],
+    write_one: Callable[[ImageRef, Instances, Path], None],
+) -> None:
+    """Write one file if ``path`` has one of these endings, or else a folder with a file per image.
+
+    Raises
+    ------
+    FormatError
+        for a folder with something in it, two images of one name, or several images into one file.
+    """
+    if path.name.lower().endswith(endings):
+        stream = iter(records)
+        record = next(stream, None)
+        if record is None or next(stream, None) is not None:
+            many = "none" if record is None else "several"
+            raise FormatError(path, f"one {path.suffix} file holds one image, got {many}; name a folder instead")
+        with atomic_file(path) as temporary:
+            write_one(*record, temporary)
+        return
+    names = Names(path)
+    with atomic_folder(path) as folder:
+        for ref, instances in records:
+            target = folder / names.file(ref, ending if isinstance(ending, str) else ending(instances))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_one(ref, instances, target)

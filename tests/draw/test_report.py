@@ -15,7 +15,6 @@ import pytest
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.draw import report
 from apiece.draw._examples import COLOURS
 from apiece.draw.charts import bars_svg, lines_svg, ticks
 from apiece.draw.page import scaled
@@ -73,15 +72,16 @@ def example(title: str = "one.png") -> Example:
 
 
 def full(name: str = "nut") -> ReportData:
-    scores = {f"{kind}_{key}": 0.25 for kind in ("mask", "box") for key, _ in report._coco_rows({})}
     return ReportData(
         title=f"Report on {name}",
         subtitle=name,
         headline=[("0.861", name)],
         facts=[("model", name)],
-        scores=scores | {"mask_ap_large": -1.0, "box_ap_large": float("nan"), "mask_ap50": 0.875},
-        extra_scores={name: 0.5, f"{name}_low": 0.4375, f"{name}_high": 0.5625},
-        per_class=[(name, {"mask AP": 0.123, "box AP": 0.5})],
+        scores=[
+            PageTable("COCO", ("", "mask"), [("AP", "0.875"), (name, "0.250")]),
+            PageTable(name, ("", "value", "95% interval"), [(name, 0.5, "0.438 to 0.562")], note=name),
+            PageTable("Per class", ("class", "mask AP"), [(name, 0.123)]),
+        ],
         precision_recall=[Chart(name, "recall", "precision", [Line(name, [0, 0.5, 1], [1, 0.8, 0.1])])],
         errors=[
             Bars(name, "", "AP", [(name, [0.1] * 9)], groups=["localisation", *"abcdefgh"]),
@@ -141,20 +141,8 @@ def test_what_is_empty_is_left_out(tmp_path: Path) -> None:
     _, parsed = page(tmp_path, ReportData("Nothing yet"))
     assert "section" not in parsed.tags
     assert "Nothing yet" in parsed.text
-    _, parsed = page(tmp_path, ReportData("Per class only", per_class=[("a", {"AP": 0.5})]))
+    _, parsed = page(tmp_path, ReportData("One table only", scores=[PageTable("t", ("class", "AP"), [("a", 0.5)])]))
     assert parsed.tags.count("table") == 1
-
-
-def test_scores_that_do_not_exist_are_dashes(tmp_path: Path) -> None:
-    _, parsed = page(tmp_path, ReportData("t", scores={"mask_ap": 0.5, "mask_ap_large": -1.0}))
-    assert "-1" not in parsed.text
-    assert parsed.text.count("–") == 9
-    assert parsed.tags.count("th") == 2 + 10
-    _, parsed = page(tmp_path, ReportData("t", scores={"mask_ap": 0.5, "mask_ap_low": 0.25, "mask_ap_high": 0.75}))
-    assert "0.250 to 0.750" in parsed.text
-    _, parsed = page(tmp_path, ReportData("t", scores={"box_ap": 0.5, "box_ar7": 0.1, "box_ar1000": 0.2}))
-    assert "AR, 7 per image" in parsed.text
-    assert "AR, 1,000 per image" in parsed.text
 
 
 def test_examples_show_what_each_object_is(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from scipy.optimize import linear_sum_assignment
 from tests.metrics import track_scenes as scenes
 
 from apiece.metrics import evaluate, hota
-from apiece.metrics._kit import tracks, tracks_log
-from apiece.metrics._kit.tracks import heaviest
+from apiece.metrics._kit import one_to_one, tracks, tracks_log
+from apiece.metrics._kit.one_to_one import heaviest
 
 KEYS = {"hota": "HOTA", "deta": "DetA", "assa": "AssA", "loca": "LocA", "detre": "DetRe", "detpr": "DetPr",
         "assre": "AssRe", "asspr": "AssPr"}  # fmt: skip
@@ -128,18 +128,18 @@ def test_heaviest_is_the_assignment_of_greatest_weight(seed: int, piece: int) ->
     shape = rng.integers(1, 12, 2)
     weight = rng.random(shape) * (rng.random(shape) < rng.random())
     row, column = np.nonzero(weight)
-    before, tracks._SLICE = tracks._SLICE, piece
+    before, one_to_one._SLICE = one_to_one._SLICE, piece
     try:
         chosen = heaviest(row, column, weight[row, column])
     finally:
-        tracks._SLICE = before
+        one_to_one._SLICE = before
     assert len(set(row[chosen])) == len(set(column[chosen])) == chosen.sum()
     best = weight[linear_sum_assignment(-weight)].sum()
     assert weight[row, column][chosen].sum() == pytest.approx(best, abs=1e-12)
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    for module in (hota, tracks, tracks_log):
+    for module in (hota, one_to_one, tracks, tracks_log):
         result = doctest.testmod(module)
         assert result.attempted
         assert not result.failed

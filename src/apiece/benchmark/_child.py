@@ -15,13 +15,17 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from apiece._atomic import atomic
 from apiece.benchmark._gauges import Memory, Others
+from apiece.benchmark.rows import MASK_AP
 from apiece.errors import ApieceError
+
+if TYPE_CHECKING:
+    from apiece.metrics import Number
 
 _WARM_UP = 3  # images before the clock runs, at least
 _TIMES = 20  # timings, at least: few images are gone through several times
@@ -141,13 +145,14 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
         "others_cores": others,
         "memory_mb": memory,
         "gpu_memory_mb": on_gpu,
-        # COCO's -1 means that there was nothing to score
-        "scores": {k: v if np.isfinite(v) and v >= 0 else None for k, v in result.numbers.items()},
-        "per_class": {
-            name: {k: v if np.isfinite(v) and v >= 0 else None for k, v in scores.items() if k.startswith("mask_ap")}
-            for name, scores in result.per_class.items()
-        },
+        "scores": {key: _known(result.number(key)) for key in result.about},
+        "per_class": {name: {key: _known(result.number(key, name)) for key in MASK_AP} for name in result.per_class},
     }
+
+
+def _known(number: Number) -> float | None:
+    """The value; None where there was nothing to score."""
+    return number.value if np.isfinite(number.value) else None
 
 
 def _latency(model: Any, paths: list[Path]) -> tuple[list[float], float | None]:

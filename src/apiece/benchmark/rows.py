@@ -12,6 +12,7 @@ from typing import Any
 from apiece._atomic import atomic
 from apiece.benchmark._processes import Outcome
 from apiece.benchmark.config import Entry
+from apiece.metrics.coco import PRECISIONS
 
 __all__ = ["Row", "pareto", "row", "write_csv", "write_json"]
 
@@ -81,10 +82,8 @@ class Row:
     per_class: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
 
 
-_SCORES = (
-    "mask_ap", "mask_ap50", "mask_ap75", "mask_ap_small", "mask_ap_medium", "mask_ap_large", "box_ap", "ap_tau50",
-    "ap_tau",
-)  # fmt: skip
+MASK_AP = tuple(f"mask_{key}" for key in PRECISIONS)
+_SCORES = (*MASK_AP, "box_ap", "ap_tau50", "ap_tau")
 
 
 def row(entry: Entry, folder: Path, trained: Outcome | None, judged: Outcome | None) -> Row:

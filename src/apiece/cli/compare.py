@@ -110,7 +110,7 @@ def _plain(found: Comparison) -> dict[str, Any]:
 
 
 def _print(found: Comparison) -> None:
-    from apiece.evaluation.page import DIFFERENCE_COLUMNS, difference_row, known, main_differences
+    from apiece.evaluation.tables import DIFFERENCE_COLUMNS, difference_row, known, main_differences
 
     def rows(numbers: list[tuple[str, Difference]]) -> list[tuple[str, ...]]:
         return [(name, *difference_row(d)) for name, d in numbers]

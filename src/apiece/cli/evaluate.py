@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -15,28 +14,14 @@ from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
     from apiece.core.instances import Instances
-    from apiece.metrics import Evaluation
+    from apiece.evaluation.tables import Rows
+    from apiece.metrics import Evaluation, Number
 
 __all__ = ["evaluate", "metric_names", "print_scores"]
 
-_ROWS = (
-    ("AP", "ap"),
-    ("AP, IoU 0.50", "ap50"),
-    ("AP, IoU 0.75", "ap75"),
-    ("AP, small", "ap_small"),
-    ("AP, medium", "ap_medium"),
-    ("AP, large", "ap_large"),
-    ("AR, small", "ar_small"),
-    ("AR, medium", "ar_medium"),
-    ("AR, large", "ar_large"),
-)
 _CLASSES = 30  # in the terminal
-_ON_PAGE = {
-    "confusion": ("confusion_",),
-    "calibration": ("calibration_", "overconfidence"),
-    "errors": ("dap", "errors"),
-}
-"""Metrics that a page needs, and how their keys begin: the terminal leaves them out unless they were asked for."""
+_ON_PAGE = ("confusion", "calibration", "errors")
+"""Metrics that a page needs: the terminal leaves them out unless they were asked for."""
 
 
 def evaluate(
@@ -135,8 +120,7 @@ def evaluate(
         shown = {**result, "per_class": result.per_class, "images": result.images, "notes": result.notes}
         print_json(shown | ({"bad": left_out} if skip_bad else {}))
         return
-    unasked = [name for name in _ON_PAGE if wanted != "all" and name not in asked]
-    print_scores(result, without=tuple(start for name in unasked for start in _ON_PAGE[name]))
+    print_scores(result, without=[name for name in _ON_PAGE if wanted != "all" and name not in asked])
 
 
 def metric_names(text: str) -> Sequence[str] | Literal["all"]:
@@ -153,66 +137,48 @@ def metric_names(text: str) -> Sequence[str] | Literal["all"]:
     return "all" if names == ("all",) else names
 
 
-def print_scores(result: Evaluation, without: tuple[str, ...] = ()) -> None:
-    """The tables of an evaluation on standard output; ``without``: how keys begin that are left out."""
+def print_scores(result: Evaluation, without: Sequence[str] = ()) -> None:
+    """The tables of an evaluation on standard output; ``without``: groups of numbers that are left out."""
+    from apiece.evaluation.tables import coco_rows, further_rows
+
     title = f"{result.images:,} images"
-    kinds = [kind for kind in ("mask", "box") if f"{kind}_ap" in result]
+    kinds, rows = coco_rows(result)
     if kinds:
-        recalls = sorted(int(key[7:]) for key in result if re.fullmatch(r"mask_ar\d+", key))
-        limits = [(f"AR, {n} per image", f"ar{n}") for n in recalls]
-        keys = [(name, [f"{kind}_{key}" for kind in kinds]) for name, key in (*_ROWS[:6], *limits, *_ROWS[6:])]
-        _print_numbers(title, "COCO", kinds, keys, result)
+        _print_numbers(title, "COCO", kinds, rows)
         title = ""
     if "ap_tau50" in result:
-        levels = [(f"{t / 100:.2f}", [f"ap_tau{t}", f"ap_tau{t}_image"]) for t in (50, 60, 70, 75, 80, 90)]
+        levels = [
+            (f"{t / 100:.2f}", [result.number(f"ap_tau{t}"), result.number(f"ap_tau{t}_image")])
+            for t in (50, 60, 70, 75, 80, 90)
+        ]
         heading = "AP-tau = TP / (TP + FP + FN) of the final answer"
-        _print_numbers(heading, "IoU", ["pooled", "mean over images"], levels, result)
-    others = _others(result, without)
+        _print_numbers(heading, "IoU", ["pooled", "mean over images"], levels)
+    others = further_rows(result, ("mask", "box", "ap_tau", "f1_tau", *without))
     if others:
-        _print_numbers(title, "further metrics", ["value"], [(key, [key]) for key in others], result)
+        _print_numbers(title, "further metrics", ["value"], others)
     if len(result.per_class) > 1 and kinds:
         _print_classes(result)
 
 
-def _others(result: Evaluation, without: tuple[str, ...]) -> list[str]:
-    """Keys that have no table of their own, and are defined."""
-    from apiece.metrics import defined
-
-    left = ("mask_", "box_", "ap_tau", "f1_tau", *without)
-    keys = (key for key in result if not key.startswith(left) and not key.endswith(("_low", "_high")))
-    return [key for key in keys if math.isfinite(defined(key, result[key]))]
-
-
-def _print_numbers(
-    title: str, what: str, columns: Sequence[str], keys: Sequence[tuple[str, Sequence[str]]], result: Evaluation
-) -> None:
+def _print_numbers(title: str, what: str, columns: Sequence[str], rows: Rows) -> None:
     """One row per number, each with its interval where there is one."""
-    from apiece.metrics import defined
+    from apiece.evaluation.tables import with_intervals
 
-    drawn = any(f"{key}_low" in result for _, row in keys for key in row)
-    heads = [head for column in columns for head in (column, "95%")[: 1 + drawn]]
-    rows = []
-    for name, row in keys:
-        cells: list[Any] = []
-        for key in row:
-            value = defined(key, result[key])
-            cells.append(int(value) if key.startswith("errors") else value)
-            if drawn:
-                low, high = (result.numbers.get(f"{key}_{end}", float("nan")) for end in ("low", "high"))
-                cells.append("-" if low != low else f"{shown(low)} to {shown(high)}")
-        rows.append((name, *cells))
-    print_table(title, (what, *heads), rows)
+    def cell(number: Number) -> float:
+        return int(number.value) if number.unit == "count" and math.isfinite(number.value) else number.value
+
+    heads, cells = with_intervals(columns, rows, cell, shown, "95%", "-")
+    print_table(title, (what, *heads), cells)
 
 
 def _print_classes(result: Evaluation) -> None:
-    """Mask AP of each class; of very many the ten best and the worst."""
-    from apiece.metrics import defined
+    """AP of each class; of very many the ten best and the worst."""
+    from apiece.evaluation.tables import class_rows
 
-    keys = ("mask_ap", "mask_ap50", "box_ap")
-    rows = [(name, [defined(k, scores.get(k, math.nan)) for k in keys]) for name, scores in result.per_class.items()]
+    columns, rows = class_rows(result, {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "box_ap": "box AP"})
     title = ""
     if len(rows) > _CLASSES:
-        known = sorted((row for row in rows if math.isfinite(row[1][0])), key=lambda row: -row[1][0])
+        known = sorted((row for row in rows if math.isfinite(row[1][0].value)), key=lambda row: -row[1][0].value)
         title = f"{_CLASSES} of {len(rows)} classes, the ten best and the {_CLASSES - 10} worst; --json has all"
         rows = [*known[:10], *known[10:][-(_CLASSES - 10) :]]
-    print_table(title, ("class", "mask AP", "mask AP50", "box AP"), [(name, *values) for name, values in rows])
+    print_table(title, ("class", *columns), [(name, *(n.value for n in numbers)) for name, numbers in rows])

@@ -80,10 +80,10 @@ def train(
     if json:
         print_json(result)
         return
-    print_table(
-        f"best model in {result.folder}",
-        ("", ""),
-        # COCO's -1: there is nothing of that size
-        [(k, "-" if v == -1 else v) for k, v in result.metrics.items() if k.startswith(("mask_ap", "box_ap"))],
-    )
+    from apiece.metrics.coco import PRECISIONS
+
+    keys = [f"{kind}_{key}" for kind in ("mask", "box") for key in PRECISIONS]
+    # COCO's -1: there is nothing of that size
+    rows = [(key, "-" if result.metrics[key] == -1 else result.metrics[key]) for key in keys if key in result.metrics]
+    print_table(f"best model in {result.folder}", ("", ""), rows)
     note(f"next: apiece evaluate --model {result.folder} --data {chosen.data}")

@@ -5,10 +5,8 @@ The caller brings numbers, curves and examples in the plain dataclasses below; w
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from apiece.draw._examples import Example, Panel, examples_html
 from apiece.draw._scatter import Dot, Scatter, scatter_svg
 from apiece.draw.charts import Bars, Chart, Line, bars_svg, lines_svg
 from apiece.draw.page import html_page
-from apiece.draw.tables import Cell, Matrix, PageTable, matrix_html, table_html
+from apiece.draw.tables import Matrix, PageTable, matrix_html, table_html
 from apiece.errors import ConfigError
 
 __all__ = [
@@ -46,10 +44,7 @@ class ReportData:
     headline : the few numbers that matter most, (value, what it is).
     facts : what was run, (name, value): model, data, seed, hardware, time ...
     comparison : plots and tables of several models, in the order given.
-    scores : the twelve COCO numbers of masks and of boxes by key: ``mask_ap``, ``mask_ap50`` ... ``box_ar_large``;
-        their intervals, ``mask_ap_low`` and ``mask_ap_high`` ..., are shown where there are any.
-    extra_scores : further metrics by name; intervals as above.
-    per_class : for each class its scores, (class, {column: value}).
+    scores : tables of numbers, the longest first: it stands on the left, the others below each other on the right.
     precision_recall : charts of precision over recall, usually one per IoU and one per class.
     errors : what each kind of error costs, and how many there are.
     confusion : which class was taken for which.
@@ -67,9 +62,7 @@ class ReportData:
     headline: Sequence[tuple[str, str]] = ()
     facts: Sequence[tuple[str, str]] = ()
     comparison: Sequence[Scatter | PageTable] = ()
-    scores: Mapping[str, float] = field(default_factory=dict)
-    extra_scores: Mapping[str, float] = field(default_factory=dict)
-    per_class: Sequence[tuple[str, Mapping[str, float]]] = ()
+    scores: Sequence[PageTable] = ()
     precision_recall: Sequence[Chart] = ()
     errors: Sequence[Bars | PageTable] = ()
     confusion: Matrix | None = None
@@ -80,78 +73,6 @@ class ReportData:
     examples: Sequence[tuple[str, Sequence[Example]]] = ()
     measurements: PageTable | None = None
     notes: Sequence[str] = ()
-
-
-# ---------------------------------------------------------------- tables
-
-_LIMITED = re.compile(r"(?:mask|box)_ar(\d+)")
-_SIZES_NOTE = (
-    "AP: average precision, AR: average recall, by the rules of COCO: mean over IoU 0.50 to 0.95 unless one is named. "
-    "Small is below 32 x 32 pixels, large above 96 x 96. A dash: nothing of that size is there."
-)
-_DRAWN_NOTE = " Intervals: bootstrap over images."
-
-
-def _score(value: float | None) -> str:
-    # COCO's -1 means that there was nothing to score
-    return "–" if value is None or not math.isfinite(value) or value < 0 else f"{value:.3f}"
-
-
-def _span(scores: Mapping[str, float], key: str) -> str:
-    low, high = scores.get(f"{key}_low"), scores.get(f"{key}_high")
-    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
-        return "–"
-    return f"{_short(low)} to {_short(high)}"
-
-
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
-
-
-def _coco_rows(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """(key after mask_ or box_, what it is called)."""
-    limits = sorted({int(found[1]) for key in scores if (found := _LIMITED.fullmatch(key))}) or [100]
-    sizes = ("small", "medium", "large")
-    return [
-        ("ap", "AP"),
-        ("ap50", "AP, IoU 0.50"),
-        ("ap75", "AP, IoU 0.75"),
-        *((f"ap_{size}", f"AP, {size}") for size in sizes),
-        *((f"ar{limit}", f"AR, {limit:,} per image") for limit in limits),
-        *((f"ar_{size}", f"AR, {size}") for size in sizes),
-    ]
-
-
-def _coco(scores: Mapping[str, float]) -> PageTable:
-    kinds = [kind for kind in ("mask", "box") if f"{kind}_ap" in scores]
-    drawn = any(f"{kind}_ap_low" in scores for kind in kinds)
-    rows: list[list[Cell]] = []
-    for key, name in _coco_rows(scores):
-        cells = [[_score(scores.get(f"{kind}_{key}"))] + [_span(scores, f"{kind}_{key}")] * drawn for kind in kinds]
-        rows.append([name, *(cell for pair in cells for cell in pair)])
-    columns = [column for kind in kinds for column in (kind, "95% interval")[: 1 + drawn]]
-    return PageTable("COCO", ("", *columns), rows, _SIZES_NOTE + _DRAWN_NOTE * drawn)
-
-
-def _further(scores: Mapping[str, float]) -> PageTable:
-    named = [key for key in scores if not key.endswith(("_low", "_high"))]
-    drawn = any(f"{key}_low" in scores for key in named)
-    rows = [[key, _short(scores[key])] + [_span(scores, key)] * drawn for key in named]
-    return PageTable("Further metrics", ("", "value", "95% interval")[: 2 + drawn], rows)
-
-
-def _scores(data: ReportData) -> str:
-    parts = []
-    if data.scores:
-        parts.append(table_html(_coco(data.scores)))
-    if data.extra_scores:
-        parts.append(table_html(_further(data.extra_scores)))
-    if data.per_class:
-        columns = list(dict.fromkeys(key for _, values in data.per_class for key in values))
-        rows = [[name, *(_score(values.get(c)) for c in columns)] for name, values in data.per_class]
-        parts.append(table_html(PageTable("Per class", ("class", *columns), rows)))
-    # the long table on the left, the short ones below each other on the right
-    return "".join(f"<div>{p}</div>" for p in (parts[0], "".join(parts[1:])) if p) if parts else ""
 
 
 # ---------------------------------------------------------------- the page
@@ -165,6 +86,8 @@ def _shown(entry: Bars | Chart | PageTable) -> str:
 
 def _sections(data: ReportData, side: int) -> list[tuple[str, str, str]]:
     """(anchor, heading, HTML) of every section that has something to show."""
+    scores = [table_html(table) for table in data.scores]
+    accuracy = "".join(f"<div>{part}</div>" for part in (*scores[:1], "".join(scores[1:])) if part)
     counts = ""
     if data.counts:
         names, there, found = zip(*data.counts, strict=True)
@@ -185,7 +108,7 @@ def _sections(data: ReportData, side: int) -> list[tuple[str, str, str]]:
     sections = [
         ("comparison", "Side by side", f'<div class="comparison">{compared}</div>' if compared else ""),
         ("run", "What was run", f'<dl class="facts">{facts}</dl>' if facts else ""),
-        ("accuracy", "Accuracy", f'<div class="columns">{s}</div>' if (s := _scores(data)) else ""),
+        ("accuracy", "Accuracy", f'<div class="columns">{accuracy}</div>' if accuracy else ""),
         ("curves", "Curves", f'<div class="charts">{"".join(curves)}</div>' if curves else ""),
         ("errors", "Errors", errors),
         ("confusion", "Confusion", matrix_html(data.confusion) if data.confusion else ""),

@@ -25,7 +25,7 @@ from apiece.errors import ConfigError, Option
 from apiece.evaluation._evaluate import HEADLINE, evaluate
 from apiece.evaluation._pairing import Joined, join, open_truth
 from apiece.formats import LabelSet
-from apiece.metrics import FEW, Evaluation, defined, interval
+from apiece.metrics import FEW, Evaluation, interval
 from apiece.metrics.ap_tau import accuracy
 
 _TOO_FEW = 6
@@ -113,7 +113,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """In plain words, whether B is better."""
-        return _sentence(self.numbers[self.by], self.by, self.a.images, less=self.by in self.a.aims)
+        return _sentence(self.numbers[self.by], self.by, self.a.images, less=self.a.about[self.by].aim == "less")
 
 
 def compare(
@@ -156,11 +156,8 @@ def compare(
         found.append(evaluate(joined, metrics=chosen, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch))
         _check_decides(by, found[0])
     first, second = found
-    numbers = _differences(first.numbers, second.numbers, first.resamples.numbers, second.resamples.numbers)
-    per_class = {
-        name: _differences(first.per_class[name], second.per_class[name], drawn, second.resamples.per_class[name])
-        for name, drawn in first.resamples.per_class.items()
-    }
+    numbers = _differences(first, second)
+    per_class = {name: _differences(first, second, name) for name in first.resamples.per_class}
     both = [note for note in first.notes if note in second.notes]
     notes = [f"{name}: {note}" for name, one in zip("AB", found, strict=True) for note in one.notes if note not in both]
     changes = _changes([ref.name for ref in truth.refs], first, second)
@@ -180,11 +177,11 @@ def difference(a: float, b: float, draws_a: Float, draws_b: Float) -> Difference
     return Difference(a, b, low, high, min(1.0, 2 * (tail + 1) / (len(gained) + 1)))
 
 
-def _differences(
-    a: Mapping[str, float], b: Mapping[str, float], draws_a: Mapping[str, Float], draws_b: Mapping[str, Float]
-) -> dict[str, Difference]:
+def _differences(a: Evaluation, b: Evaluation, label: str | None = None) -> dict[str, Difference]:
+    """Of every number that is resampled on both sides; of one class, if ``label`` names one."""
+    draws_a, draws_b = (one.resamples.numbers if label is None else one.resamples.per_class[label] for one in (a, b))
     return {
-        key: difference(defined(key, a[key]), defined(key, b[key]), draws_a[key], draws_b[key])
+        key: difference(a.number(key, label).value, b.number(key, label).value, draws_a[key], draws_b[key])
         for key in draws_a
         if key in draws_b
     }
@@ -199,7 +196,7 @@ def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageC
 
 
 def _check_decides(by: str, found: Evaluation) -> None:
-    fit = [key for key in found.resamples.numbers if found.aims.get(key) != "neither"]
+    fit = [key for key in found.resamples.numbers if found.about[key].aim != "neither"]
     if by in fit:
         return
     if by in found.resamples.numbers:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import math
 import platform
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,29 +18,35 @@ from apiece.datasets.dataset import Dataset
 from apiece.draw.report import Bars, Chart, Example, Line, PageTable, Panel, ReportData, write_report
 from apiece.evaluation._charts import confusion_matrix, error_charts, precision_recall, reliability
 from apiece.evaluation._pairing import Joined
+from apiece.evaluation.tables import (
+    DIFFERENCE_COLUMNS,
+    class_rows,
+    coco_rows,
+    difference_row,
+    further_rows,
+    known,
+    main_differences,
+    with_intervals,
+)
 from apiece.measurements import Table
-from apiece.metrics import Evaluation, defined, marks
+from apiece.metrics import Evaluation, Number, marks
 from apiece.metrics.ap_tau import accuracy
 
 if TYPE_CHECKING:
-    from apiece.evaluation._compare import Comparison, Difference
+    from apiece.evaluation._compare import Comparison
 
-__all__ = [
-    "DIFFERENCE_COLUMNS",
-    "PAGE_METRICS",
-    "Seen",
-    "difference_row",
-    "known",
-    "main_differences",
-    "write_comparison",
-    "write_evaluation",
-]
+__all__ = ["PAGE_METRICS", "Seen", "write_comparison", "write_evaluation"]
 
 PAGE_METRICS = ("coco", "ap_tau", "confusion", "calibration", "errors")
 """What the page of an evaluation is made of."""
 
 _WORST, _BEST, _CHANGED = 8, 2, 4  # images
-_OWN_SECTION = ("mask_", "box_", "ap_tau", "f1_tau", "dap", "errors", "confusion_", "calibration_", "overconfidence")
+_OWN_SECTION = ("mask", "box", "ap_tau", "f1_tau", "errors", "confusion", "calibration")  # groups of numbers
+_OF_CLASS = {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "box_ap": "box AP", "confusion_f1": "F1"}
+_SIZES_NOTE = (
+    "AP: average precision, AR: average recall, by the rules of COCO: mean over IoU 0.50 to 0.95 unless one is named. "
+    "Small is below 32 x 32 pixels, large above 96 x 96. A dash: nothing of that size is there."
+)
 
 
 class Seen:
@@ -83,14 +90,6 @@ class Seen:
         return Bars("Sizes", "area in pixels", "objects", series, edges=edges.tolist())
 
 
-def _further(result: Evaluation) -> dict[str, float]:
-    """The numbers that have no table or section of their own, those that are defined, with their intervals."""
-    return {
-        key: value for key, value in result.numbers.items()
-        if not key.startswith(_OWN_SECTION) and np.isfinite(defined(key, value))
-    }  # fmt: skip
-
-
 def write_evaluation(
     path: Path,
     joined: Joined,
@@ -115,19 +114,16 @@ def write_evaluation(
     """
     truth = joined.truth
     worst, best = _extremes(result)
-    numbers = result.numbers
     data = ReportData(
         title=title,
         subtitle=f"{result.images:,} images, {seen.total[0]:,} objects, {seen.total[1]:,} found",
         headline=[
-            _headline(numbers, "mask_ap", "mask AP"),
-            _headline(numbers, "mask_ap50", "mask AP at IoU 0.50"),
-            _headline(numbers, "ap_tau50", "TP / (TP + FP + FN) at IoU 0.50"),
+            _headline(result, "mask_ap", "mask AP"),
+            _headline(result, "mask_ap50", "mask AP at IoU 0.50"),
+            _headline(result, "ap_tau50", "TP / (TP + FP + FN) at IoU 0.50"),
         ],
         facts=[*facts, *_machine()],
-        scores={key: value for key, value in numbers.items() if key.startswith(("mask_", "box_"))},
-        extra_scores=_tau(numbers) | _further(result),
-        per_class=[(name, _class_scores(scores)) for name, scores in result.per_class.items()],
+        scores=_scores(result),
         precision_recall=precision_recall(result.curves["mask"], [there for _, there, _ in seen.counts]),
         errors=error_charts(result.extras["errors"]),
         confusion=confusion_matrix(result.extras["confusion"]["confusion"]),
@@ -178,45 +174,45 @@ def write_comparison(
     write_report(path, data)
 
 
-DIFFERENCE_COLUMNS = ("A", "B", "B - A", "95% interval", "B is")
+def _headline(result: Evaluation, key: str, name: str) -> tuple[str, str]:
+    found = result.number(key)
+    span = "" if found.interval is None else f", {' to '.join(map(_digits, found.interval))} (95%)"
+    return _cell(found), name + span
 
 
-def difference_row(d: Difference) -> tuple[str, ...]:
-    """The cells of `DIFFERENCE_COLUMNS`."""
-    words = {"higher": "higher", "lower": "lower", "same": "the same", "open": "not clearly different"}
-    digits = 0 if max(abs(d.a), abs(d.b)) >= 100 else 3
-    a, b = (f"{value:,.{digits}f}" for value in (d.a, d.b))
-    change, low, high = (f"{value:+,.{digits}f}" for value in (d.difference, d.low, d.high))
-    return a, b, change, f"{low} to {high}", words[d.verdict]
+def _scores(result: Evaluation) -> list[PageTable]:
+    """COCO's numbers, all others that have no section of their own, and the main numbers of each class."""
+    levels = [*(f"ap_tau{level}" for level in ("", 50, 75, 90)), *(f"f1_tau{level}" for level in ("", 50, 75))]
+    tau = [(key, [number]) for key in levels if np.isfinite((number := result.number(key)).value)]
+    kinds, coco = coco_rows(result)
+    drawn = any(number.interval for _, row in coco for number in row)
+    classes, by_class = class_rows(result, _OF_CLASS)
+    tables = [
+        ("COCO", "", kinds, coco, _SIZES_NOTE + " Intervals: bootstrap over images." * drawn),
+        ("Further metrics", "", ["value"], tau + further_rows(result, _OWN_SECTION), ""),
+        (
+            "Per class",
+            "class",
+            classes,
+            [(name, [replace(n, interval=None) for n in row]) for name, row in by_class],
+            "",
+        ),
+    ]
+    found = []
+    for title, what, columns, rows, note in tables:
+        heads, cells = with_intervals(columns, rows, _cell, _digits, "95% interval", "–")
+        found += [PageTable(title, (what, *heads), cells, note)] if rows else []
+    return found
 
 
-def known(numbers: Mapping[str, Difference]) -> list[tuple[str, Difference]]:
-    """Those that are defined for both."""
-    return [(key, d) for key, d in numbers.items() if np.isfinite([d.a, d.b, d.low, d.high]).all()]
+def _cell(number: Number) -> str:
+    if math.isnan(number.value):
+        return "–"
+    return f"{number.value:,.0f}" if number.unit == "count" else _digits(number.value)
 
 
-def main_differences(found: Comparison) -> list[tuple[str, Difference]]:
-    """Those a person reads first: not every level of AP-tau, of boxes AP only."""
-    left = re.compile(r"(ap_tau|f1_tau)\d\d(_image)?$|box_(ar|ap_)")
-    kept = ("ap_tau50", "ap_tau75", "f1_tau50", found.by)
-    return [(key, d) for key, d in known(found.numbers) if key in kept or not left.match(key)]
-
-
-def _headline(numbers: Mapping[str, float], key: str, name: str) -> tuple[str, str]:
-    value, low, high = (numbers.get(k, float("nan")) for k in (key, f"{key}_low", f"{key}_high"))
-    span = f", {low:.3f} to {high:.3f} (95%)" if np.isfinite(low) else ""
-    return (f"{value:.3f}" if np.isfinite(defined(key, value)) else "–"), name + span
-
-
-def _tau(numbers: Mapping[str, float]) -> dict[str, float]:
-    shown = [*(f"ap_tau{level}" for level in ("", 50, 75, 90)), *(f"f1_tau{level}" for level in ("", 50, 75))]
-    keys = [key + end for key in shown for end in ("", "_low", "_high")]
-    return {key: numbers[key] for key in keys if np.isfinite(numbers.get(key, np.nan))}
-
-
-def _class_scores(scores: Mapping[str, float]) -> dict[str, float]:
-    keys = {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "box_ap": "box AP", "confusion_f1": "F1"}
-    return {name: scores[key] for key, name in keys.items() if key in scores}
+def _digits(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
 def _machine() -> list[tuple[str, str]]:

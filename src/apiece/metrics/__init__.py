@@ -18,9 +18,8 @@ from apiece.metrics._kit.batch import Batch, Searched, VideoFrame
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
-from apiece.metrics._kit.ratios import defined
 from apiece.metrics._kit.tracks_log import frame_of
-from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Settings
+from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Number, Settings
 
 __all__ = [
     "FEW",
@@ -31,6 +30,7 @@ __all__ = [
     "Matches",
     "Metric",
     "MetricResult",
+    "Number",
     "Price",
     "Searched",
     "Settings",
@@ -38,7 +38,6 @@ __all__ = [
     "Thresholds",
     "VideoFrame",
     "cost",
-    "defined",
     "describe",
     "evaluate",
     "f1",

@@ -21,7 +21,8 @@ import numpy as np
 
 from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_answer import Answer, assign
+from apiece.metrics._kit.match_answer import Answer
+from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
 
@@ -43,24 +44,21 @@ def overlap(batch: Batch, conf: Float) -> Float:
     pairs = answer.pairs
     order = np.lexsort((pairs.predicted, -pairs.iou, pairs.truth))
     best = order[np.append(True, np.diff(pairs.truth[order]) > 0)[: len(order)]]
-    matched = assign(pairs, len(batch.predicted), len(batch.truth))
-    parts = [*_sums(batch, answer, best), *_sums(batch, answer, matched)]
-    return np.stack(parts, -1).reshape(batch.count, len(batch.classes), 4)
+    matched = np.flatnonzero(heaviest(pairs.predicted, pairs.truth, pairs.iou))
+    return np.concatenate([_sums(batch, answer, best), _sums(batch, answer, matched)], -1)
 
 
-def _sums(batch: Batch, answer: Answer, chosen: Int) -> tuple[Float, Float]:
+def _sums(batch: Batch, answer: Answer, chosen: Int) -> Float:
     """Shared and joined pixels of each image and class, for some chosen pairs."""
     truth, predicted = batch.truth, batch.predicted
     t, p = answer.pairs.truth[chosen], answer.pairs.predicted[chosen]
     shared = answer.shared[chosen]
     alone_t, alone_p = ~truth.crowd, answer.counted & ~answer.spared
     alone_t[t] = alone_p[p] = False
-    cells = batch.count * len(batch.classes)
     group = np.concatenate([truth.group[t], truth.group[alone_t], predicted.group[alone_p]])
     joined = truth.pixels[t] + predicted.pixels[p] - shared
     pixels = np.concatenate([joined, truth.pixels[alone_t], predicted.pixels[alone_p]])
-    sums = np.bincount(truth.group[t], shared, cells), np.bincount(group, pixels, cells)
-    return sums[0].astype(np.float64), sums[1].astype(np.float64)
+    return batch.by_cell((truth.group[t], shared), (group, pixels))
 
 
 def _indices(sums: Float) -> dict[str, Float]:

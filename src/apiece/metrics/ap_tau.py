@@ -30,11 +30,13 @@ from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS, most
 from apiece.metrics._kit.overlaps import Pairs
-from apiece.metrics._kit.ratios import mean_over, ratio
-from apiece.metrics._kit.sums_per_image import Cells
-from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.sums_per_image import CellMetric
+from apiece.metrics.contract import Number
 
 __all__ = ["METRIC", "ApTau", "accuracy", "count", "f1"]
+
+_FIRST = ("ap_tau50", "ap_tau75", "f1_tau50")
 
 
 def accuracy(counts: npt.NDArray[np.number]) -> Float:
@@ -65,64 +67,56 @@ def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:
     conf : float64 (classes,), lowest score that counts; predictions without scores all count.
     """
     truth, predicted = batch.truth, batch.predicted
-    cells = batch.count * len(batch.classes)
-    # not >=: a missing score is NaN and counts
-    kept = ~(predicted.score < conf[predicted.label])
+    kept = predicted.counted(conf)
     pairs = pairs.where(kept[pairs.predicted])
     in_crowd = truth.crowd[pairs.truth]
     single, crowded = pairs.where(~in_crowd), pairs.where(in_crowd)
-    truths = np.bincount(truth.group[~truth.crowd], minlength=cells)
-    out = np.empty((len(IOU_THRESHOLDS), cells, 3), np.int64)
-    for level, threshold in enumerate(IOU_THRESHOLDS):
-        matched = most(single, float(threshold), len(predicted), len(truth)) >= 0
-        right = np.bincount(predicted.group[matched], minlength=cells)
+    levels = []
+    for threshold in IOU_THRESHOLDS.tolist():
+        matched = most(single, threshold, len(predicted), len(truth)) >= 0
+        right = predicted.group[matched]
         judged = kept.copy()
         judged[crowded.predicted[crowded.iou >= threshold]] = False
         if not judged[kept].all():
             # of all largest matchings one matches as many of the judged as can be (a matroid): it counts
-            matched = most(single.where(judged[single.predicted]), float(threshold), len(predicted), len(truth)) >= 0
-        wrong = np.bincount(predicted.group[judged & ~matched], minlength=cells)
-        out[level] = np.stack([right, wrong, truths - right], -1)
-    return out.reshape(len(IOU_THRESHOLDS), batch.count, len(batch.classes), 3)
+            matched = most(single.where(judged[single.predicted]), threshold, len(predicted), len(truth)) >= 0
+        levels.append(batch.by_cell(right, predicted.group[judged & ~matched], truth.group[~truth.crowd]))
+    counts = np.stack(levels).astype(np.int64)
+    counts[..., 2] -= counts[..., 0]
+    return counts
 
 
-class ApTau:
-    """AP-tau over a stream of batches; keeps three counts per threshold of each image and class with anything in it."""
+def _keys(name: str, suffix: str = "") -> list[str]:
+    return [f"{name}{level}{suffix}" for level in ("", *(round(100 * t) for t in IOU_THRESHOLDS))]
 
-    judges: ClassVar[Judges] = "answer"
 
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self.classes = tuple(classes)
-        self.conf = (settings or Settings()).thresholds(self.classes)
-        self.reset()
+class ApTau(CellMetric):
+    """AP-tau over a stream of batches; keeps three counts per threshold of each image and class with anything in it.
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._cells = Cells(len(self.classes), 3 * len(IOU_THRESHOLDS))
+    Extra ``"counts"``: int32 (thresholds, images, 3) of TP, FP, FN, all classes together.
+    """
 
-    def update(self, batch: Batch) -> None:
-        """Take in the images of one batch."""
+    columns = 3 * len(IOU_THRESHOLDS)
+    about: ClassVar[Mapping[str, Number]] = {
+        key: Number(group=name, detail=level > 0 and key not in _FIRST)
+        for name, suffix in (("ap_tau", ""), ("f1_tau", ""), ("ap_tau", "_image"))
+        for level, key in enumerate(_keys(name, suffix))
+    }
+
+    def _count(self, batch: Batch) -> Int:
         counts = count(batch, batch.mask_pairs, self.conf)
-        self._cells.add(counts.transpose(1, 2, 0, 3).reshape(batch.count, len(self.classes), -1))
+        return counts.transpose(1, 2, 0, 3).reshape(batch.count, len(self.classes), -1)
 
-    def compute(self) -> MetricResult:
-        """All numbers; per class pooled only. Extra ``"counts"``: int32 (thresholds, images, 3) of TP, FP, FN."""
-        counts = self._per_image()
-        pooled = _unpacked(self._cells.sums())[:, 0]
-        numbers = _keyed(_pooled(pooled.sum(1)) | _by_key("ap_tau", mean_over(accuracy(counts)), "_image"))
-        per_class = {name: _keyed(_pooled(pooled[:, k])) for k, name in enumerate(self.classes)}
-        return MetricResult(numbers, per_class, {"counts": counts})
-
-    def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
-        pooled = _unpacked(self._cells.sums(weights))
-        by_image = np.stack([mean_over(values, weights) for values in accuracy(self._per_image())])
-        per_class = {name: _pooled(pooled[:, :, k]) for k, name in enumerate(self.classes)}
-        return Resampled(_pooled(pooled.sum(2)) | _by_key("ap_tau", by_image, "_image"), per_class)
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
+        counts = _unpacked(sums)
+        by_image = np.stack([self._mean_image(values, weights) for values in accuracy(self._per_image())])
+        return _pooled(counts.sum(2)) | _by_key("ap_tau", by_image, "_image"), _pooled(counts)
 
     def _per_image(self) -> Int32:
-        """TP, FP, FN of all classes together: int32 (thresholds, images, 3)."""
         return _unpacked(self._cells.by_image()).astype(np.int32)
+
+    def _extras(self) -> dict[str, Int32]:
+        return {"counts": self._per_image()}
 
 
 METRIC = ApTau
@@ -133,16 +127,11 @@ def _unpacked(columns: Float) -> Float:
     return np.moveaxis(columns.reshape(*columns.shape[:-1], len(IOU_THRESHOLDS), 3), -2, 0)
 
 
-def _keyed(values: Mapping[str, Float]) -> dict[str, float]:
-    return {key: float(value) for key, value in values.items()}
-
-
 def _pooled(counts: Float) -> dict[str, Float]:
     """AP-tau and F1-tau by key from counts (thresholds, ..., 3)."""
     return _by_key("ap_tau", accuracy(counts)) | _by_key("f1_tau", f1(counts))
 
 
 def _by_key(name: str, values: Float, suffix: str = "") -> dict[str, Float]:
-    """Each threshold and their mean by key; first axis thresholds."""
-    keys = [f"{name}{round(100 * t)}{suffix}" for t in IOU_THRESHOLDS]
-    return {f"{name}{suffix}": values.mean(0)} | dict(zip(keys, values, strict=True))
+    """The mean over the thresholds and each of them by key; first axis thresholds."""
+    return dict(zip(_keys(name, suffix), [values.mean(0), *values], strict=True))

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,10 +32,10 @@ import numpy.typing as npt
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_counts import need_scores
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_ranked import greedy
+from apiece.metrics._kit.match_ranked import matched
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import Cells
-from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
+from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
 
 __all__ = ["BINS", "METRIC", "Calibration", "Reliability", "bin_scores", "calibration_errors"]
 
@@ -43,11 +43,10 @@ __all__ = ["BINS", "METRIC", "Calibration", "Reliability", "bin_scores", "calibr
 BINS = 15
 """Bins of the reliability diagram, as in Guo et al."""
 _IOU = np.array([0.5])
-_KEYS = ("calibration_error", "calibration_error_max", "overconfidence")
-_AIMS: Mapping[str, Aim] = {
-    "calibration_error": "less",
-    "calibration_error_max": "less",
-    "overconfidence": "neither",
+_ABOUT: Mapping[str, Number] = {
+    "calibration_error": Number(aim="less"),
+    "calibration_error_max": Number(aim="less"),
+    "overconfidence": Number(aim="neither"),
 }
 
 
@@ -135,7 +134,7 @@ class Calibration:
         self._highest = float(predicted.score.max(initial=self._highest))
         if self._beyond:
             return
-        match = np.append(pairs.truth, -1)[greedy(pairs, crowd, crowd, _IOU, len(predicted))[0]]
+        match = matched(pairs, crowd, _IOU, len(predicted))[0]
         counted = ~((match >= 0) & np.append(crowd, False)[match])
         label, score, right = predicted.label[counted], predicted.score[counted], match[counted] >= 0
         self._binned += bin_scores(label, score, right, len(self.classes))
@@ -148,11 +147,9 @@ class Calibration:
     def compute(self) -> MetricResult:
         """All numbers; extra ``"reliability"``: `Reliability`, unless scores lie outside 0 to 1."""
         if self._beyond:
-            nothing = np.zeros_like(self._binned)
-            note = (
-                f"calibration: scores from {self._lowest:g} to {self._highest:g} are no probabilities; it is left out"
-            )
-            return MetricResult(*self._numbers(nothing), notes=(note,))
+            found = f"scores from {self._lowest:g} to {self._highest:g}"
+            note = f"calibration: {found} are no probabilities; it is left out"
+            return self._result(np.zeros_like(self._binned), notes=(note,))
         count, score, right = np.moveaxis(self._binned, -1, 0)
         every = self._binned.sum(0)
         reliability = Reliability(
@@ -165,7 +162,7 @@ class Calibration:
             ratio(every[:, 1], every[:, 0]),
             ratio(every[:, 2], every[:, 0]),
         )
-        return MetricResult(*self._numbers(self._binned), {"reliability": reliability}, aims=_AIMS)
+        return self._result(self._binned, extras={"reliability": reliability})
 
     def resample(self, weights: Int32) -> Resampled:
         """Overconfidence, pooled, on each draw; see `apiece.metrics.contract.Resampling`."""
@@ -174,12 +171,9 @@ class Calibration:
         count, score, right = self._images.sums(weights)[:, 0].T
         return Resampled({"overconfidence": ratio(score - right, count)}, {})
 
-    def _numbers(self, binned: Float) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-        pooled, each = calibration_errors(binned.sum(0)), calibration_errors(binned)
-        return (
-            {key: float(value) for key, value in zip(_KEYS, pooled, strict=True)},
-            {n: {key: float(v[k]) for key, v in zip(_KEYS, each, strict=True)} for k, n in enumerate(self.classes)},
-        )
+    def _result(self, binned: Float, **more: Any) -> MetricResult:
+        pooled, each = (dict(zip(_ABOUT, calibration_errors(b), strict=True)) for b in (binned.sum(0), binned))
+        return MetricResult.of(self.classes, pooled, each, about=_ABOUT, **more)
 
 
 METRIC = Calibration

@@ -27,11 +27,10 @@ import numpy.typing as npt
 from apiece._arrays import Float, Int, Int32
 from apiece.errors import ConfigError
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_ranked import greedy
+from apiece.metrics._kit.match_ranked import matched
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.sums_per_image import Cells
-from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
+from apiece.metrics._kit.sums_per_image import CellMetric
 
 __all__ = ["METRIC", "Confusion", "ConfusionMatrix", "confusion", "shares"]
 
@@ -86,10 +85,9 @@ def confusion(batch: Batch, conf: Float) -> tuple[Int, Int]:
     [[[0, 1]], [[1, 0]]]
     """
     truth, predicted = batch.truth, batch.predicted
-    # not >=: a missing score is NaN and counts
-    kept = ~(predicted.score < conf[predicted.label])
+    kept = predicted.counted(conf)
     pairs = batch.mask_pairs.where(kept[batch.mask_pairs.predicted])
-    match = np.append(pairs.truth, -1)[greedy(pairs, truth.crowd, truth.crowd, _IOU, len(kept))[0]]
+    match = matched(pairs, truth.crowd, _IOU, len(kept))[0]
     free_p, free_t = kept & (match < 0), ~truth.crowd
     free_t[match[match >= 0]] = False
     rest = batch.image_pairs
@@ -113,30 +111,25 @@ def _match_any_class(batch: Batch, pairs: Pairs) -> Int:
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     ranked = Pairs(place[pairs.predicted], pairs.truth, pairs.iou)
-    nothing = np.zeros(len(batch.truth), bool)
-    chosen = greedy(ranked, nothing, nothing, _IOU, len(order))[0]
-    return np.append(pairs.truth, -1)[chosen[place]]
+    return matched(ranked, np.zeros(len(batch.truth), bool), _IOU, len(order))[0][place]
 
 
-class Confusion:
-    """The confusion matrix over a stream of batches; four numbers are kept per image and class, to be resampled."""
+class Confusion(CellMetric):
+    """The confusion matrix over a stream of batches; four numbers are kept per image and class, to be resampled.
 
-    judges: ClassVar[Judges] = "answer"
+    Extra ``"confusion"``: `ConfusionMatrix`.
+    """
+
     crosses_classes: ClassVar[bool] = True
-
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self.classes = tuple(classes)
-        self.conf = (settings or Settings()).thresholds(self.classes)
-        self.reset()
+    columns = 4
 
     def reset(self) -> None:
         """Forget everything."""
+        super().reset()
         side = len(self.classes) + 1
         self._counts = np.zeros((side, side), np.int64)
-        self._cells = Cells(len(self.classes), 4)
 
-    def update(self, batch: Batch) -> None:
-        """Take in the images of one batch."""
+    def _count(self, batch: Batch) -> Float:
         classes, side = len(self.classes), len(self.classes) + 1
         rows_t, rows_p = confusion(batch, self.conf)
         counted_t, counted_p = rows_t[:, 0] >= 0, rows_p[:, 0] >= 0
@@ -144,25 +137,15 @@ class Confusion:
         made_up = classes * side + rows_p[rows_p[:, 1] == classes, 0]
         self._counts += np.bincount(np.append(cell, made_up), minlength=side * side).reshape(side, side)
         found = counted_t & (rows_t[:, 1] < classes)
-        chosen = (batch.truth.group[found & (rows_t[:, 0] == rows_t[:, 1])], batch.truth.group[counted_t],
-                  batch.predicted.group[counted_p], batch.truth.group[found])  # fmt: skip
-        cells = [np.bincount(group, minlength=batch.count * classes) for group in chosen]
-        self._cells.add(np.stack(cells, -1).reshape(batch.count, classes, 4))
+        right = found & (rows_t[:, 0] == rows_t[:, 1])
+        group = batch.truth.group
+        return batch.by_cell(group[right], group[counted_t], batch.predicted.group[counted_p], group[found])
 
-    def compute(self) -> MetricResult:
-        """All numbers; extra ``"confusion"``: `ConfusionMatrix`."""
-        sums = self._cells.sums()[0]
-        numbers = {key: float(value) for key, value in _numbers(sums.sum(0)).items()}
-        each = _numbers(sums)
-        per_class = {name: {key: float(each[key][k]) for key in each} for k, name in enumerate(self.classes)}
-        return MetricResult(numbers, per_class, {"confusion": ConfusionMatrix(self.classes, self._counts.copy())})
+    def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
+        return _numbers(sums.sum(1)), _numbers(sums)
 
-    def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
-        sums = self._cells.sums(weights)
-        each = _numbers(sums)
-        per_class = {name: {key: each[key][:, k] for key in each} for k, name in enumerate(self.classes)}
-        return Resampled(_numbers(sums.sum(1)), per_class)
+    def _extras(self) -> dict[str, ConfusionMatrix]:
+        return {"confusion": ConfusionMatrix(self.classes, self._counts.copy())}
 
 
 METRIC = Confusion

@@ -7,8 +7,9 @@ Files whose name starts with an underscore are helpers, not metrics.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -20,13 +21,58 @@ from apiece.core.conf import Conf, thresholds
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
-__all__ = ["ROOM", "Aim", "Crossing", "Judges", "Metric", "MetricResult", "Resampled", "Resampling", "Settings"]
+__all__ = [
+    "ROOM",
+    "Aim",
+    "Crossing",
+    "Judges",
+    "Metric",
+    "MetricResult",
+    "Number",
+    "Resampled",
+    "Resampling",
+    "Settings",
+    "Unit",
+]
 
 Judges = Literal["ranked", "answer"]
 """What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""
 
-Aim = Literal["less", "neither"]
-"""What is better of a number of which more is not: less of it, or neither more nor less (a mere count, an offset)."""
+Aim = Literal["more", "less", "neither"]
+"""What is better: more of a number, less of it, or neither (a mere count, an offset)."""
+
+Unit = Literal["share", "count", "objects"]
+"""What a number is in: a share of 1, a whole number of things, objects per image."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number, and what is known of it; a metric declares it once, `Evaluation.number` adds the value.
+
+    Attributes
+    ----------
+    value : NaN where it is undefined.
+    interval : (low, high), the 95% interval over images; None where there is none.
+    unit : see `Unit`.
+    aim : see `Aim`.
+    group : numbers of one group are listed together; by default the metric's name.
+    title : what the number is called within its group; by default its key.
+    detail : whether short lists leave it out.
+    undefined : what stands for an undefined value among ``Evaluation.numbers``: NaN, or pycocotools' -1.
+    """
+
+    value: float = math.nan
+    interval: tuple[float, float] | None = None
+    unit: Unit = "share"
+    aim: Aim = "more"
+    group: str = ""
+    title: str = ""
+    detail: bool = False
+    undefined: float = math.nan
+
+    def of(self, value: float, interval: tuple[float, float] | None = None) -> Number:
+        """Return the number with a value as it stands in ``Evaluation.numbers``."""
+        return replace(self, value=math.nan if value == self.undefined else float(value), interval=interval)
 
 
 @dataclass(frozen=True)
@@ -97,7 +143,7 @@ class MetricResult:
     extras : named further objects (curves, matches).
     notes : sentences a person should read beside the numbers.
     applies : whether the data is of the kind the metric is made for; if not, it answers only those who name it.
-    aims : what is better, by key, of numbers of which more is not.
+    about : by key, what is known of each number; default a share of which more is better.
     """
 
     numbers: Mapping[str, float]
@@ -105,7 +151,15 @@ class MetricResult:
     extras: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     notes: tuple[str, ...] = ()
     applies: bool = True
-    aims: Mapping[str, Aim] = field(default_factory=lambda: MappingProxyType({}))
+    about: Mapping[str, Number] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def of(
+        cls, classes: Sequence[str], numbers: Mapping[str, Any], by_class: Mapping[str, Any], **more: Any
+    ) -> MetricResult:
+        """Return the result of arrays: of one value each, and of one for each class."""
+        per_class = {name: {key: float(v[k]) for key, v in by_class.items()} for k, name in enumerate(classes)}
+        return cls({key: float(np.squeeze(value)) for key, value in numbers.items()}, per_class, **more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +174,12 @@ class Resampled:
 
     numbers: Mapping[str, Float]
     per_class: Mapping[str, Mapping[str, Float]]
+
+    @classmethod
+    def of(cls, classes: Sequence[str], numbers: Mapping[str, Float], by_class: Mapping[str, Float]) -> Resampled:
+        """Return the draws of ``numbers``, float64 (draws,), and of ``by_class``, float64 (draws, classes)."""
+        per_class = {name: {key: v[:, k] for key, v in by_class.items()} for k, name in enumerate(classes)}
+        return cls(numbers, per_class)
 
 
 class Metric(Protocol):

@@ -32,7 +32,7 @@ from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
-from apiece.metrics.contract import Aim
+from apiece.metrics.contract import Number
 
 __all__ = ["METRIC", "Counts", "count"]
 
@@ -54,14 +54,9 @@ def count(batch: Batch, conf: Float) -> Int:
     holds, inside = 2 * answer.shared > truth.pixels[t], 2 * answer.shared > predicted.pixels[p]
     merges = _beyond_one(p, holds, inside, len(predicted))
     splits = _beyond_one(t, inside, holds, len(truth))
-    cells = batch.count * len(batch.classes)
-    columns = [
-        np.bincount(truth.group[~truth.crowd], minlength=cells),
-        np.bincount(predicted.group[answer.counted & ~answer.spared], minlength=cells),
-        np.bincount(predicted.group, merges, cells),
-        np.bincount(truth.group, splits, cells),
-    ]
-    return np.stack(columns, -1).astype(np.int64).reshape(batch.count, len(batch.classes), 4)
+    found = predicted.group[answer.counted & ~answer.spared]
+    columns = truth.group[~truth.crowd], found, (predicted.group, merges), (truth.group, splits)
+    return batch.by_cell(*columns).astype(np.int64)
 
 
 def _beyond_one(node: Int, part: Bool, back: Bool, nodes: int) -> Int:
@@ -76,17 +71,17 @@ class Counts(CellMetric):
 
     columns = 6
     further = 1  # all classes together
-    aims: ClassVar[Mapping[str, Aim]] = {
-        "count_truth": "neither",
-        "count_predicted": "neither",
-        "count_mae": "less",
-        "count_rmse": "less",
-        "count_bias": "neither",
-        "count_error_rate": "less",
-        "merges": "less",
-        "splits": "less",
-        "merge_rate": "less",
-        "split_rate": "less",
+    about: ClassVar[Mapping[str, Number]] = {
+        "count_truth": Number(unit="count", aim="neither"),
+        "count_predicted": Number(unit="count", aim="neither"),
+        "count_mae": Number(unit="objects", aim="less"),
+        "count_rmse": Number(unit="objects", aim="less"),
+        "count_bias": Number(unit="objects", aim="neither"),
+        "count_error_rate": Number(aim="less"),
+        "merges": Number(unit="count", aim="less"),
+        "splits": Number(unit="count", aim="less"),
+        "merge_rate": Number(aim="less"),
+        "split_rate": Number(aim="less"),
     }
 
     def _count(self, batch: Batch) -> Int:

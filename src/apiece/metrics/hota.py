@@ -30,8 +30,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.tracks import Tracks, heaviest, meetings
+from apiece.metrics._kit.tracks import Tracks, meetings
 from apiece.metrics._kit.tracks_log import TrackMetric
 
 __all__ = ["ALPHAS", "METRIC", "Hota", "count", "curves", "scores"]

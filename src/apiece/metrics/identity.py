@@ -22,10 +22,11 @@ from typing import ClassVar
 import numpy as np
 
 from apiece._arrays import Float
+from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.tracks import Tracks, heaviest, meetings
+from apiece.metrics._kit.tracks import Tracks, meetings
 from apiece.metrics._kit.tracks_log import TrackMetric
-from apiece.metrics.contract import Aim
+from apiece.metrics.contract import Number
 
 __all__ = ["METRIC", "MIN_IOU", "Identity", "count", "scores"]
 
@@ -65,7 +66,11 @@ class Identity(TrackMetric):
     """IDF1 over a stream of batches; keeps three numbers per object and per pair of IoU from 0.5."""
 
     lowest = MIN_IOU
-    aims: ClassVar[Mapping[str, Aim]] = {"idfp": "less", "idfn": "less"}
+    about: ClassVar[Mapping[str, Number]] = {
+        "idtp": Number(unit="count"),
+        "idfp": Number(unit="count", aim="less"),
+        "idfn": Number(unit="count", aim="less"),
+    }
 
     def _count(self, tracks: Tracks) -> dict[str, Float]:
         return count(tracks)

@@ -16,18 +16,16 @@ Reference: Gupta et al., LVIS, CVPR 2019, arXiv 1908.03195; lvis-api, ``eval.py`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Int32
+from apiece._arrays import Bool
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.metrics._kit.ap_counts import Tally, joined, mean_defined, need_scores, summary, tally
-from apiece.metrics._kit.ap_draws import resampled
+from apiece.metrics._kit.ap_metric import ApMetric
 from apiece.metrics._kit.batch import Batch, Searched
-from apiece.metrics._kit.ratios import mean_over
-from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
+from apiece.metrics.contract import Settings
 
 __all__ = ["METRIC", "Lvis", "frequencies", "judged", "searched"]
 
@@ -131,81 +129,34 @@ def best_of_image(batch: Batch, limit: int) -> Bool:
     return out
 
 
-class Lvis:
+class Lvis(ApMetric):
     """LVIS AP and AR of masks and boxes over a stream of batches.
 
     Memory: about 100 bytes per prediction that counts.
     """
 
-    judges: ClassVar[Judges] = "ranked"
+    prefix = "lvis_"
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self.classes = tuple(classes)
-        settings = settings or Settings()
-        self.kinds, self.limit, self.frequency = settings.kinds, settings.image_dets, settings.frequency
-        if self.frequency and len(self.frequency) != len(self.classes):
-            raise ConfigError(f"frequency needs {len(self.classes)} values, one per class; got {len(self.frequency)}")
-        self.reset()
+        super().__init__(classes, settings)
+        self.limits, frequency = (self.settings.image_dets,), self.settings.frequency
+        if frequency and len(frequency) != len(self.classes):
+            raise ConfigError(f"frequency needs {len(self.classes)} values, one per class; got {len(frequency)}")
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._tallies: dict[str, list[Tally]] = {kind: [] for kind in self.kinds}
-        self._beyond = 0
+    def _within(self, batch: Batch) -> Bool:
+        return best_of_image(batch, self.limits[0])
 
-    def update(self, batch: Batch) -> None:
-        """Take in the images of one batch.
+    def _judged(self, batch: Batch) -> tuple[Bool, Bool]:
+        return judged(batch)
 
-        Raises
-        ------
-        DataError
-            if predictions have no scores, or nothing says what the images were searched for.
-        UnknownNameError
-            if an image was searched for a class that there is not.
-        """
-        need_scores(batch)
-        best = best_of_image(batch, self.limit)
-        self._beyond += int((~best).sum())
-        counted, spared = judged(batch)
-        for kind in self.kinds:
-            pairs = batch.mask_pairs if kind == "mask" else batch.box_pairs
-            self._tallies[kind].append(tally(batch, pairs, best & counted, spared)[0])
-
-    def compute(self) -> MetricResult:
-        """All numbers, per class too; extras: ``"mask"`` and ``"box"``, `Curves`."""
-        numbers: dict[str, float] = {}
-        per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes}
-        extras: dict[str, object] = {}
-        for kind in self.kinds:
-            whole = joined(self._tallies[kind], len(self.classes))
-            values, extras[kind] = summary(whole, self.classes, (self.limit,))
-            for key, by_class in values.items():
-                numbers[f"lvis_{kind}_{key}"] = mean_defined(by_class)
-                for name, column in zip(self.classes, by_class, strict=True):
-                    per_class[name][f"lvis_{kind}_{key}"] = mean_defined(column)
-            for sign, group in _GROUPS.items() if self.frequency else ():
-                numbers[f"lvis_{kind}_ap_{group}"] = mean_defined(values["ap"][np.array(self.frequency) == sign])
-        return MetricResult(numbers, per_class, extras, self._notes())
-
-    def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
-        numbers: dict[str, Float] = {}
-        per_class: dict[str, dict[str, Float]] = {name: {} for name in self.classes}
-        for kind in self.kinds:
-            whole = joined(self._tallies[kind], len(self.classes))
-            found = resampled(whole, f"lvis_{kind}_", self.classes, (self.limit,), weights)
-            numbers |= found.numbers
-            for name, values in found.per_class.items():
-                per_class[name] |= values
-            key = f"lvis_{kind}_ap"
-            for sign, group in _GROUPS.items() if self.frequency else ():
-                rows = [per_class[name][key] for name, f in zip(self.classes, self.frequency, strict=True) if f == sign]
-                numbers[f"{key}_{group}"] = mean_over(np.reshape(rows, (-1, len(weights))).T)
-        return Resampled(numbers, per_class)
+    def _groups(self) -> dict[str, Bool]:
+        found = np.array(self.settings.frequency)
+        return {name: found == sign for sign, name in _GROUPS.items()} if found.size else {}
 
     def _notes(self) -> tuple[str, ...]:
-        if not self._beyond:
+        if not self._lost:
             return ()
-        return (f"image_dets={self.limit} per image left {self._beyond} predictions out of LVIS AP and AR",)
+        return (f"image_dets={self.limits[0]} per image left {self._lost} predictions out of LVIS AP and AR",)
 
 
 METRIC = Lvis

@@ -30,11 +30,12 @@ from typing import ClassVar
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.tracks import Rows, Tracks, heaviest
+from apiece.metrics._kit.tracks import Rows, Tracks
 from apiece.metrics._kit.tracks_log import TrackMetric
-from apiece.metrics.contract import Aim
+from apiece.metrics.contract import Number
 
 __all__ = ["METRIC", "MIN_IOU", "Mots", "count", "match", "scores"]
 
@@ -140,13 +141,13 @@ class Mots(TrackMetric):
     """MOTSA and its kin over a stream of batches; keeps three numbers per object and per pair of IoU from 0.5."""
 
     lowest = MIN_IOU
-    aims: ClassVar[Mapping[str, Aim]] = {
-        "mots_fp": "less",
-        "mots_fn": "less",
-        "id_switches": "less",
-        "fragmentations": "less",
-        "mostly_lost": "less",
-        "partly_tracked": "neither",
+    about: ClassVar[Mapping[str, Number]] = {
+        **{key: Number(unit="count") for key in ("mots_tp", "mostly_tracked")},
+        **{
+            key: Number(unit="count", aim="less")
+            for key in ("mots_fp", "mots_fn", "id_switches", "fragmentations", "mostly_lost")
+        },
+        "partly_tracked": Number(unit="count", aim="neither"),
     }
 
     def _count(self, tracks: Tracks) -> dict[str, Float]:

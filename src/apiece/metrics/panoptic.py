@@ -29,7 +29,8 @@ import numpy.typing as npt
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
-from apiece.metrics._kit.match_answer import Answer, assign
+from apiece.metrics._kit.match_answer import Answer
+from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Pairs, mask_pairs
 from apiece.metrics._kit.ratios import mean_over, ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
@@ -59,17 +60,15 @@ def count(batch: Batch, conf: Float, stuff: Bool) -> Float:
     conf : float64 (classes,), lowest score that counts; predictions without scores all count.
     stuff : bool (classes,), which classes are stuff; if any, what no truth covers is void.
     """
-    cells = batch.count * len(batch.classes)
     segments = _panoptic(batch, conf, stuff) if stuff.any() else _instances(batch, conf)
     near = segments.pairs.where(segments.pairs.iou > 0.5)
-    match = near.where(assign(near, len(segments.group_p), len(segments.group_t)))
-    group = segments.group_p[match.predicted]
-    right, iou = np.bincount(group, minlength=cells), np.bincount(group, match.iou, cells)
-    alone = segments.judged.copy()
+    match = near.where(heaviest(near.predicted, near.truth, near.iou))
+    right = segments.group_p[match.predicted]
+    alone = segments.judged & ~segments.spared
     alone[match.predicted] = False
-    wrong = np.bincount(segments.group_p[alone & ~segments.spared], minlength=cells)
-    missed = np.bincount(segments.group_t, minlength=cells) - right
-    return np.stack([right, wrong, missed, iou], -1).reshape(batch.count, len(batch.classes), 4)
+    sums = batch.by_cell(right, segments.group_p[alone], segments.group_t, (right, match.iou))
+    sums[..., 2] -= sums[..., 0]
+    return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +94,7 @@ def _instances(batch: Batch, conf: Float) -> _Segments:
 def _panoptic(batch: Batch, conf: Float, stuff: Bool) -> _Segments:
     """Stuff joined per image and class, void taken out of IoU."""
     truth, predicted = batch.truth, batch.predicted
-    kept = np.flatnonzero(~(predicted.score < conf[predicted.label]))
+    kept = np.flatnonzero(predicted.counted(conf))
     crowd, single = np.flatnonzero(truth.crowd), np.flatnonzero(~truth.crowd)
     runs_p, row_p = _joined(predicted, kept, stuff)
     runs_t, row_t = _joined(truth, single, stuff)

@@ -31,12 +31,8 @@ def present(batch: Batch, conf: Float) -> tuple[Bool, Bool]:
     >>> [side.tolist() for side in present(Batch.of(0, [(truth, found)], ("a", "b")), np.array([0.5, 0.5]))]
     [[[True, False]], [[True, False]]]
     """
-    cells = batch.count * len(batch.classes)
-    counted = ~(batch.predicted.score < conf[batch.predicted.label])
-    groups = (batch.truth.group, batch.predicted.group[counted])
-    truth, predicted = (np.bincount(group, minlength=cells) > 0 for group in groups)
-    shape = (batch.count, len(batch.classes))
-    return truth.reshape(shape), predicted.reshape(shape)
+    there = batch.by_cell(batch.truth.group, batch.predicted.group[batch.predicted.counted(conf)]) > 0
+    return there[..., 0], there[..., 1]
 
 
 class Presence(CellMetric):

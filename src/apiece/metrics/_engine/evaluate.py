@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
-
-import numpy as np
 
 from apiece._arrays import Float
 from apiece.core.conf import Conf
@@ -19,8 +18,7 @@ from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.bootstrap import bootstrap as resample
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
-from apiece.metrics._kit.ratios import defined
-from apiece.metrics.contract import ROOM, Aim, Crossing, Judges, Metric, MetricResult, Resampled, Settings
+from apiece.metrics.contract import ROOM, Crossing, Judges, Metric, Number, Resampled, Settings
 
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
@@ -45,7 +43,7 @@ class Evaluation:
     extras : what else metrics gave, by metric, then by name.
     notes : sentences to be read beside the numbers.
     resamples : the numbers on each draw of the bootstrap; empty without one.
-    aims : what is better, by key, of numbers of which more is not: ``"less"`` or ``"neither"``.
+    about : what is known of each number, by key; intervals have no key of their own here.
     """
 
     numbers: Mapping[str, float]
@@ -54,7 +52,23 @@ class Evaluation:
     extras: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
     resamples: Resampled = field(default_factory=lambda: Resampled({}, {}))
-    aims: Mapping[str, Aim] = field(default_factory=dict)
+    about: Mapping[str, Number] = field(default_factory=dict)
+
+    def number(self, key: str, label: str | None = None) -> Number:
+        """Return a number with its interval and what is known of it; of one class, if ``label`` names one."""
+        numbers = self.numbers if label is None else self.per_class[label]
+        if key not in self.about:
+            raise UnknownNameError("number in this evaluation", key, self.about)
+        ends = tuple(numbers.get(f"{key}_{end}", math.nan) for end in _ENDS)
+        interval = (ends[0], ends[1]) if math.isfinite(ends[0]) else None
+        return self.about[key].of(numbers.get(key, math.nan), interval)
+
+    def groups(self) -> dict[str, dict[str, Number]]:
+        """Return every number by its group and title, in the order of the metrics."""
+        found: dict[str, dict[str, Number]] = {}
+        for key, known in self.about.items():
+            found.setdefault(known.group, {})[known.title] = self.number(key)
+        return found
 
     def __getitem__(self, key: str) -> float:
         if key not in self.numbers:
@@ -229,19 +243,22 @@ class _Running:
         extras: dict[str, Mapping[str, Any]] = {}
         notes: list[str] = []
         used: list[Metric] = []
-        aims: dict[str, Aim] = {}
+        about: dict[str, Number] = {}
         for name, metric in self._metrics.items():
             if name in self._refused:
                 continue
             result = metric.compute()
-            if self._all and not (result.applies and _says_anything(result)):
+            known = {key: result.about.get(key, Number()) for key in result.numbers}
+            # a metric without numbers speaks through its extras
+            defined = not known or any(math.isfinite(n.of(result.numbers[key]).value) for key, n in known.items())
+            if self._all and not (result.applies and defined):
                 continue
             used.append(metric)
             numbers.update(result.numbers)
             for label, values in result.per_class.items():
                 per_class[label].update(values)
             extras[name] = result.extras
-            aims |= result.aims
+            about |= {key: replace(n, group=n.group or name, title=n.title or key) for key, n in known.items()}
             notes += (note for note in result.notes if note not in notes)
         for reason in dict.fromkeys(self._refused.values()):
             names = ", ".join(name for name, why in self._refused.items() if why == reason)
@@ -255,12 +272,7 @@ class _Running:
             notes.append(_few(images))
         for note in notes:
             _log.warning(note)
-        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn, aims)
-
-
-def _says_anything(result: MetricResult) -> bool:
-    """Whether any number is defined; a metric without numbers speaks through its extras."""
-    return not result.numbers or any(np.isfinite(defined(k, v)) for k, v in result.numbers.items())
+        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn, about)
 
 
 def _few(images: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.instances import Instances
@@ -111,10 +112,13 @@ class Side:
     def rank(self) -> Int:
         """Place of each prediction among those of its image and class, the best score 0: int64 (N,)."""
         position = np.arange(len(self))
-        first = np.empty(len(self), bool)
-        first[:1] = True
-        np.not_equal(self.group[1:], self.group[:-1], out=first[1:])
+        first = np.append(True, self.group[1:] != self.group[:-1])[: len(self)]
         return position - np.maximum.accumulate(np.where(first, position, 0))
+
+    def counted(self, conf: Float) -> Bool:
+        """Return whether each score is not below its class's ``conf``, float64 (classes,); a missing score counts."""
+        # not >=: a missing score is NaN
+        return ~(self.score < conf[self.label])
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,43 +175,36 @@ class Batch:
     @cached_property
     def mask_pairs(self) -> Pairs:
         """Every prediction and truth of one image and class whose masks overlap, with mask IoU."""
-        truth, predicted = self.truth, self.predicted
         if self.crossing and len(self.classes) > 1:
             known = self.image_pairs
-            return known.where(predicted.label[known.predicted] == truth.label[known.truth])
-        return mask_pairs(
-            predicted.runs,
-            predicted.mask,
-            predicted.group,
-            truth.runs,
-            truth.mask,
-            truth.group,
-            truth.crowd,
-            truth.sizes[truth.image],
-        )
+            return known.where(self.predicted.label[known.predicted] == self.truth.label[known.truth])
+        return self._mask_pairs(self.predicted.group, self.truth.group)
 
     @cached_property
     def image_pairs(self) -> Pairs:
         """Every prediction and truth of one image whose masks overlap, of whatever classes, with mask IoU."""
-        if len(self.classes) == 1:
-            return self.mask_pairs
-        truth, predicted = self.truth, self.predicted
-        return mask_pairs(
-            predicted.runs,
-            predicted.mask,
-            predicted.image,
-            truth.runs,
-            truth.mask,
-            truth.image,
-            truth.crowd,
-            truth.sizes[truth.image],
-        )
+        return self.mask_pairs if len(self.classes) == 1 else self._mask_pairs(self.predicted.image, self.truth.image)
+
+    def _mask_pairs(self, predicted: Int, truth: Int) -> Pairs:
+        """Overlaps within groups of rows."""
+        p, t = self.predicted, self.truth
+        return mask_pairs(p.runs, p.mask, predicted, t.runs, t.mask, truth, t.crowd, t.sizes[t.image])
 
     @cached_property
     def box_pairs(self) -> Pairs:
         """Every prediction and truth of one image and class whose boxes overlap, with box IoU."""
         truth, predicted = self.truth, self.predicted
         return box_pairs(predicted.box, predicted.group, truth.box, truth.group, truth.crowd)
+
+    def by_cell(self, *columns: Int | tuple[Int, npt.NDArray[np.generic]]) -> Float:
+        """Return how many rows each image and class has: float64 (images, classes, columns).
+
+        A column is the groups of some rows, or these and what each row weighs.
+        """
+        size = self.count * len(self.classes)
+        pairs = [column if isinstance(column, tuple) else (column, None) for column in columns]
+        sums = [np.bincount(group, weight, size).astype(np.float64) for group, weight in pairs]
+        return np.stack(sums, -1).reshape(self.count, len(self.classes), len(columns))
 
     def shared(self, pairs: Pairs) -> Int:
         """Pixels that the masks of each pair share, from their IoU: int64, exact below 2^50 pixels."""
@@ -232,7 +229,7 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
     label = _joined([_labels(s, classes) for s in sets], np.int64)
     runs = Runs.concatenate([s.masks.runs for s in sets])
     area = runs.area.astype(np.float64)
-    stated = np.concatenate([_stated(s, "bbox", (4,)) for s in sets])
+    stated = np.concatenate([np.zeros((0, 4)), *(_stated(s, "bbox", (4,)) for s in sets)])
     if predicted:
         there = np.isfinite(stated).all(1)
         area[there] = stated[there, 2] * stated[there, 3]
@@ -247,7 +244,7 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
     return Side(
         runs=runs,
         mask=order,
-        sizes=np.array([s.size for s in sets], np.int64),
+        sizes=np.array([s.size for s in sets], np.int64).reshape(-1, 2),
         image=image[order],
         index=(np.arange(len(image)) - np.repeat(np.cumsum(counts) - counts, counts))[order],
         label=label[order],

@@ -107,6 +107,11 @@ def _next_wish(wish: Int, proposer: Int) -> Int:
     return following[(following > wish) & (proposer[following] == proposer[wish])]
 
 
+def matched(pairs: Pairs, crowd: Bool, thresholds: Float, predictions: int) -> Int:
+    """`greedy` with crowds ignored: int64 (T, predictions), row of the truth each is matched to, or -1."""
+    return np.append(pairs.truth, -1)[greedy(pairs, crowd, crowd, thresholds, predictions)]
+
+
 def most(pairs: Pairs, threshold: float, predictions: int, truths: int) -> Int:
     """As many one-to-one matches of IoU of at least ``threshold`` as there can be (Hopcroft and Karp 1973).
 

@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Float
-
-_AVERAGE = re.compile(r"_a[pr]\d*(_|$)")
-"""Keys of average precision and recall: ``mask_ap50``, ``lvis_box_ap_rare``, ``boundary_ar100``."""
-
-
-def defined(key: str, value: float) -> float:
-    """The value of a number, NaN where it is undefined.
-
-    Average precision and recall say so by pycocotools' -1; any other number may be -1 (a mean count can be one short).
-
-    >>> defined("mask_ap_small", -1.0), defined("count_bias", -1.0)
-    (nan, -1.0)
-    """
-    return float("nan") if value == -1 and _AVERAGE.search(key) else float(value)
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
 from apiece.metrics._kit.ratios import mean_over
-from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
+from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
 
 
 class Cells:
@@ -72,13 +72,13 @@ class CellMetric(ABC):
     ----------
     columns : how many numbers each image and class adds.
     further : rows beyond the classes (background, the image as a whole).
-    aims : see `MetricResult`.
+    about : see `MetricResult`.
     """
 
     judges: ClassVar[Judges] = "answer"
     columns: ClassVar[int]
     further: ClassVar[int] = 0
-    aims: ClassVar[Mapping[str, Aim]] = MappingProxyType({})
+    about: ClassVar[Mapping[str, Number]] = MappingProxyType({})
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self.classes = tuple(classes)
@@ -94,6 +94,10 @@ class CellMetric(ABC):
     def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         """Headline numbers (draws,), and numbers by class (draws, classes), from sums (draws, rows, columns)."""
 
+    def _extras(self) -> dict[str, Any]:
+        """Named further objects of the result."""
+        return {}
+
     def reset(self) -> None:
         """Forget everything."""
         self._cells = Cells(len(self.classes) + self.further, self.columns)
@@ -105,21 +109,16 @@ class CellMetric(ABC):
     def compute(self) -> MetricResult:
         """All numbers, per class too."""
         numbers, by_class = self._found(self._cells.sums(), None)
-        return MetricResult(
-            {key: float(value[0]) for key, value in numbers.items()},
-            {name: {key: float(v[0, k]) for key, v in by_class.items()} for k, name in enumerate(self.classes)},
-            aims=self.aims,
-        )
+        first = {key: values[0] for key, values in by_class.items()}
+        return MetricResult.of(self.classes, numbers, first, extras=self._extras(), about=self.about)
 
     def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
-        numbers, by_class = self._found(self._cells.sums(weights), weights)
-        per_class = {name: {key: v[:, k] for key, v in by_class.items()} for k, name in enumerate(self.classes)}
-        return Resampled(numbers, per_class)
+        return Resampled.of(self.classes, *self._found(self._cells.sums(weights), weights))
 
     def _mean_image(self, values: Float, weights: Int32 | None) -> Float:
         """Mean over the images on which a number (images,) is defined: float64 (draws,)."""
-        return mean_over(values, np.ones((1, len(values))) if weights is None else weights)
+        return mean_over(values)[None] if weights is None else mean_over(values, weights)
 
     def _images(self, weights: Int32 | None) -> Float:
         """How many images there are on each draw: float64 (draws,)."""

@@ -12,14 +12,9 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components, min_weight_full_bipartite_matching
 
-from apiece._arrays import Bool, Float, Int
+from apiece._arrays import Float, Int
 from apiece.metrics._kit.overlaps import Pairs
-
-_SLICE = 2048
-"""Rows assigned in one call: the solver clears an array of all columns for each row it has to look at twice."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,54 +91,6 @@ def meetings(tracks: Tracks, pairs: Pairs) -> tuple[Int, Int, Int]:
     key = tracks.truth.track[pairs.truth] * across + tracks.predicted.track[pairs.predicted]
     found, meeting = np.unique(key, return_inverse=True)
     return found // across, found % across, meeting
-
-
-def heaviest(row: Int, column: Int, weight: Float) -> Bool:
-    """The one-to-one choice of edges of the greatest total weight.
-
-    Edges that share no end with another are taken as they are; the others go to the sparse solver of Jonker and
-    Volgenant (1987), in slices of whole connected parts.
-
-    Parameters
-    ----------
-    row, column : int64 (E,), the two ends of each edge; every edge once.
-    weight : float64 (E,), above 0.
-
-    Returns
-    -------
-    bool (E,).
-
-    >>> heaviest(np.array([0, 0, 1, 5]), np.array([0, 1, 0, 9]), np.array([0.9, 0.6, 0.5, 0.1])).tolist()
-    [False, True, True, True]
-    """
-    chosen: Bool = (np.bincount(row)[row] == 1) & (np.bincount(column)[column] == 1)
-    rest = np.flatnonzero(~chosen)
-    if not len(rest):
-        return chosen
-    place, end = (np.unique(ends[rest], return_inverse=True)[1] for ends in (row, column))
-    rows, nodes = int(place.max()) + 1, int(place.max()) + int(end.max()) + 2
-    graph = sp.coo_array((np.ones(len(rest), np.int8), (place, rows + end)), shape=(nodes, nodes))
-    part = connected_components(graph.tocsr(), directed=False)[1].astype(np.int64)
-    before = np.cumsum(np.bincount(part[:rows])) // _SLICE
-    piece = before[part[place]]
-    order = np.argsort(piece, kind="stable")
-    for edges in np.split(rest[order], np.flatnonzero(np.diff(piece[order])) + 1):
-        chosen[edges] = _assign(row[edges], column[edges], weight[edges])
-    return chosen
-
-
-def _assign(row: Int, column: Int, weight: Float) -> Bool:
-    """`heaviest` of edges of which each shares an end with another."""
-    row, column = (np.unique(ends, return_inverse=True)[1] for ends in (row, column))
-    rows, columns = int(row.max()) + 1, int(column.max()) + 1
-    # a column of its own for each row, for it to stay alone; dearer than every edge
-    price = weight.max() + 1
-    alone = np.arange(rows)
-    cost = np.append(price - weight, np.full(rows, price))
-    ends = (np.append(row, alone), np.append(column, columns + alone))
-    graph = sp.coo_array((cost, ends), shape=(rows, columns + rows)).tocsr()
-    taken = min_weight_full_bipartite_matching(graph)[1]
-    return taken[row] == column
 
 
 def summed(counts: Mapping[str, Float], place: Int, size: int) -> dict[str, Float]:

@@ -28,9 +28,10 @@ from apiece.core.masks import Masks
 from apiece.core.runs import Runs
 from apiece.errors import DataError
 from apiece.metrics._kit.batch import Batch, Side, VideoFrame
+from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Pairs, mask_pairs
-from apiece.metrics._kit.tracks import Rows, Tracks, heaviest, summed
-from apiece.metrics.contract import Aim, Judges, MetricResult, Settings
+from apiece.metrics._kit.tracks import Rows, Tracks, summed
+from apiece.metrics.contract import Judges, MetricResult, Number, Settings
 
 _MATCH = 0.5
 _INSIDE = 0.5
@@ -91,8 +92,7 @@ class TrackLog:
         """
         truth, predicted = batch.truth, batch.predicted
         counted = ~truth.crowd
-        # not >=: a missing score is NaN and counts
-        kept = ~(predicted.score < self._conf[predicted.label])
+        kept = predicted.counted(self._conf)
         kept &= ~_spared(batch, kept)
         names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
         sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
@@ -154,12 +154,12 @@ class TrackMetric(ABC):
     Attributes
     ----------
     lowest : pairs of lower IoU do not count.
-    aims : see `MetricResult`.
+    about : see `MetricResult`.
     """
 
     judges: ClassVar[Judges] = "answer"
     lowest: ClassVar[float] = 0.0
-    aims: ClassVar[Mapping[str, Aim]] = MappingProxyType({})
+    about: ClassVar[Mapping[str, Number]] = MappingProxyType({})
 
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
         self._log = TrackLog(tuple(classes), settings or Settings(), self.lowest)
@@ -188,7 +188,7 @@ class TrackMetric(ABC):
         """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
         tracks = self._log.tracks()
         counts = self._count(tracks)
-        return replace(self._log.result(tracks, counts, self._scores, self._extras(counts)), aims=self.aims)
+        return replace(self._log.result(tracks, counts, self._scores, self._extras(counts)), about=self.about)
 
 
 def _named(scores: Mapping[str, Float], names: tuple[str, ...]) -> dict[str, dict[str, float]]:

@@ -16,18 +16,13 @@ Reference: Cheng et al., Boundary IoU, CVPR 2021, arXiv 2103.16562.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import numpy as np
 
-from apiece._arrays import Int32
-from apiece.metrics._kit.ap_counts import Tally, joined, left_out, mean_defined, need_scores, summary, tally
-from apiece.metrics._kit.ap_draws import resampled
+from apiece.metrics._kit.ap_metric import ApMetric
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS
 from apiece.metrics._kit.overlaps import Pairs, shared
 from apiece.metrics.boundary._runs import band_widths, bands
-from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Boundary", "boundary_pairs"]
 
@@ -69,54 +64,16 @@ def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_
     return Pairs(pairs.predicted, pairs.truth, iou)
 
 
-class Boundary:
+class Boundary(ApMetric):
     """Boundary AP and AR over a stream of batches.
 
     Memory: about 60 bytes per prediction.
     """
 
-    judges: ClassVar[Judges] = "ranked"
+    own_kinds = ("boundary",)
 
-    def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self.classes = tuple(classes)
-        self.max_dets = (settings or Settings()).max_dets
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._tallies: list[Tally] = []
-        self._given = 0
-
-    def update(self, batch: Batch) -> None:
-        """Take in the images of one batch.
-
-        Raises
-        ------
-        DataError
-            if predictions have no scores.
-        """
-        need_scores(batch)
-        kept = batch.predicted.rank < self.max_dets[-1]
-        self._given += len(kept)
-        self._tallies.append(tally(batch, boundary_pairs(batch), kept)[0])
-
-    def compute(self) -> MetricResult:
-        """All numbers, per class too; extra ``"boundary"``: `Curves`."""
-        whole = joined(self._tallies, len(self.classes))
-        values, curves = summary(whole, self.classes, self.max_dets)
-        numbers = {f"boundary_{key}": mean_defined(by_class) for key, by_class in values.items()}
-        per_class = {
-            name: {f"boundary_{key}": mean_defined(by_class[k]) for key, by_class in values.items()}
-            for k, name in enumerate(self.classes)
-        }
-        return MetricResult(
-            numbers, per_class, {"boundary": curves}, left_out(self.max_dets[-1], self._given, len(whole.label))
-        )
-
-    def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
-        whole = joined(self._tallies, len(self.classes))
-        return resampled(whole, "boundary_", self.classes, self.max_dets, weights)
+    def _pairs(self, batch: Batch, kind: str) -> Pairs:
+        return boundary_pairs(batch)
 
 
 METRIC = Boundary

@@ -21,19 +21,21 @@ Reference: Bolya et al., TIDE, ECCV 2020, arXiv 2008.08115.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Array, Bool, Float, Int, Int32
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_counts import left_out, need_scores
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
+from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.ratios import mean_over
-from apiece.metrics.contract import Aim, Judges, MetricResult, Resampled, Settings
-from apiece.metrics.errors._cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, joined, resampled_costs
+from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
+from apiece.metrics.errors._cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, ordered, resampled_costs
 from apiece.metrics.errors._forms import FORMS, Forms, Near, forms
 from apiece.metrics.errors._kinds import KINDS, Nearest, Verdicts, verdicts
 
@@ -41,7 +43,9 @@ __all__ = ["METRIC", "Decomposition", "Errors", "Faults", "decomposition"]
 
 
 _LEVELS = (0.5, 0.75)
-_LESS: Aim = "less"
+_COST, _COUNT = Number(aim="less"), Number(aim="less", unit="count")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +171,7 @@ class Errors:
         self._ledgers: list[list[Ledger]] = [[] for _ in _LEVELS]
         self._faults: list[Faults] = []
         self._given = 0
+        self.update(Batch.of(0, [], self.classes))
 
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch.
@@ -189,41 +194,39 @@ class Errors:
 
     def compute(self) -> MetricResult:
         """All numbers; extras: ``"decomposition"``, ``"decomposition75"``: `Decomposition`; ``"faults"``: `Faults`."""
-        numbers: dict[str, float] = {}
-        per_class: dict[str, dict[str, float]] = {name: {} for name in self.classes}
+        numbers: dict[str, Float] = {}
+        by_class: dict[str, Float] = {}
+        about: dict[str, Number] = {}
         extras: dict[str, object] = {}
         for level, ledgers, suffix in zip(_LEVELS, self._ledgers, ("", "75"), strict=True):
-            made = decomposition(joined(ledgers), level, self.classes)
+            made = decomposition(ordered(ledgers), level, self.classes)
             extras[f"decomposition{suffix}"] = made
-            costs = np.concatenate([made.cost_per_class, made.special_per_class], 1)
-            numbers |= _keyed(np.append(made.cost, made.special_cost), made.count, suffix)
-            for k, name in enumerate(self.classes):
-                per_class[name] |= _keyed(costs[k], made.count_per_class[k], suffix)
-        faults = _joined_faults(self._faults)
-        notes = left_out(self.limit, self._given, len(faults.index), "the kinds of errors")
-        return MetricResult(numbers, per_class, extras | {"faults": faults}, notes, aims=dict.fromkeys(numbers, _LESS))
+            each = np.concatenate([made.cost_per_class, made.special_per_class, made.count_per_class], 1)
+            numbers |= _keyed([*made.cost, *made.special_cost, *made.count], suffix)
+            by_class |= _keyed(each.T, suffix)
+            about |= _keyed([_COST] * (len(made.cost) + len(made.special)) + [_COUNT] * len(made.count), suffix)
+        extras["faults"] = faults = joined(self._faults, offsets=["offsets", "lost_offsets"])
+        notes = left_out(self.limit, self._given - len(faults.index), self._given, "the kinds of errors")
+        return MetricResult.of(self.classes, numbers, by_class, extras=extras, notes=notes, about=about)
 
     def resample(self, weights: Int32) -> Resampled:
         """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         for ledgers, suffix in zip(self._ledgers, ("", "75"), strict=True):
-            whole = joined(ledgers)
+            whole = ordered(ledgers)
             by_image = counts(whole, whole.image, whole.truth_image, weights.shape[1])
             cost = resampled_costs(whole, len(self.classes), weights)
-            numbers |= dict(zip(_keys(suffix), [*cost, *weighted_sums(weights, by_image).T], strict=True))
+            numbers |= _keyed([*cost, *weighted_sums(weights, by_image).T], suffix)
         return Resampled(numbers, {})
 
 
 METRIC = Errors
 
 
-def _keys(suffix: str) -> list[str]:
+def _keyed(values: Iterable[T], suffix: str) -> dict[str, T]:
+    """Costs, then counts, by key."""
     costs = [f"dap{suffix}_{name}" for name in (*ALL_KINDS, *SPECIAL)]
-    return costs + [f"errors{suffix}_{name}" for name in ALL_KINDS]
-
-
-def _keyed(cost: Float, count: Int, suffix: str) -> dict[str, float]:
-    return {key: float(value) for key, value in zip(_keys(suffix), [*cost, *count], strict=True)}
+    return dict(zip([*costs, *(f"errors{suffix}_{name}" for name in ALL_KINDS)], values, strict=True))
 
 
 def _ledger(batch: Batch, kept: Bool, found: Verdicts, shapes: Forms) -> Ledger:
@@ -267,20 +270,3 @@ def _faults(batch: Batch, kept: Bool, found: Verdicts, shapes: Forms) -> Faults:
 
 def _offsets(image: Int, count: int) -> Int:
     return np.concatenate([[0], np.cumsum(np.bincount(image, minlength=count))])
-
-
-def _joined_faults(parts: list[Faults]) -> Faults:
-    def column(name: str, dtype: type[np.generic]) -> Array:
-        return np.concatenate([np.zeros(0, dtype), *(getattr(p, name) for p in parts)])
-
-    def offsets(name: str) -> Int:
-        ends = [getattr(p, name) for p in parts]
-        before = np.cumsum([0, *(end[-1] for end in ends)])
-        return np.concatenate([[0], *(end[1:] + shift for end, shift in zip(ends, before[:-1], strict=True))])
-
-    i32, i8 = np.int32, np.int8
-    return Faults(
-        KINDS, FORMS, offsets("offsets"), column("index", i32), column("kind", i8), column("form", i8),
-        column("ignored", np.bool_), column("truth", i32), offsets("lost_offsets"), column("lost", i32),
-        column("missed", np.bool_),
-    )  # fmt: skip

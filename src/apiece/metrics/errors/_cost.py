@@ -16,13 +16,14 @@ what is missing to 1: errors hide each other.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_draws import precision_of_classes, summed
+from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.curves import Ranking
 from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.errors._forms import BOUNDARY, FORMS, MERGE, SPLIT
@@ -30,6 +31,7 @@ from apiece.metrics.errors._kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
 
 ALL_KINDS = (*KINDS, *FORMS)
 SPECIAL = ("false_positive", "false_negative")
+_OF_PREDICTIONS = ("label", "image", "score", "kind", "form", "claim", "gains")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,23 +64,11 @@ class Ledger:
     split: Bool
 
 
-_COLUMNS = {
-    "label": np.int32, "image": np.int32, "score": np.float64, "kind": np.int8, "form": np.int8, "claim": np.int32,
-    "gains": np.int32,
-}  # fmt: skip
-_TRUTH = {
-    "truth_label": np.int32, "truth_image": np.int32, "missed": np.bool_, "lost": np.bool_, "split": np.bool_,
-}  # fmt: skip
-
-
-def joined(parts: Sequence[Ledger]) -> Ledger:
+def ordered(parts: Sequence[Ledger]) -> Ledger:
     """Several ledgers as one, its predictions ordered by class and descending score."""
-    columns = {
-        name: np.concatenate([np.zeros(0, dtype), *(getattr(p, name) for p in parts)])
-        for name, dtype in (_COLUMNS | _TRUTH).items()
-    }
-    order = np.lexsort((-columns["score"], columns["label"]))
-    return Ledger(**{name: column[order] if name in _COLUMNS else column for name, column in columns.items()})
+    whole = joined(parts)
+    order = np.lexsort((-whole.score, whole.label))
+    return replace(whole, **{name: getattr(whole, name)[order] for name in _OF_PREDICTIONS})
 
 
 def counts(ledger: Ledger, predicted: Int32, truth: Int32, groups: int) -> Int:
@@ -124,7 +114,7 @@ class Mended:
 def mended(ledger: Ledger) -> Iterator[Mended]:
     """First as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`.
 
-    ``ledger`` is ordered by class and descending score, as `joined` gives it.
+    ``ledger`` is ordered by class and descending score, as `ordered` gives it.
     """
     right = ledger.kind == NO_ERROR
     once, every = np.ones(len(right), np.int64), np.ones(len(ledger.lost), bool)
@@ -163,7 +153,7 @@ def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
 
     Parameters
     ----------
-    ledger : ordered by class and descending score, as `joined` gives it.
+    ledger : ordered by class and descending score, as `ordered` gives it.
     classes : how many.
 
     Returns

@@ -32,8 +32,8 @@ class Light:
 
     Attributes
     ----------
-    direction : unit vector to the lamp: x to the right, y down, z towards the camera.
-    ambient : share of the light that comes from everywhere, 0..1.
+    direction : unit vector to the lamp; x to the right, y down, z towards the camera.
+    ambient : share of the light that comes from all directions, 0..1.
     size : how large the lamp is: width of highlights, softness of shadows.
     """
 
@@ -44,7 +44,7 @@ class Light:
 
 @dataclass(frozen=True)
 class View:
-    """What a part is painted on: a patch of pixels.
+    """A patch of pixels on which a part is painted.
 
     Attributes
     ----------
@@ -61,11 +61,8 @@ class View:
     light: Light
 
 
-# ---------------------------------------------------------------- light on surfaces
-
-
 def _normals(height: Float32) -> _Normal:
-    """Unit normals of a height field, in the image's frame."""
+    """Return the unit normals of a height field, in the image's frame."""
     gx = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3, scale=-0.125)
     gy = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3, scale=-0.125)
     nz = 1.0 / np.sqrt(gx * gx + gy * gy + 1.0)
@@ -73,13 +70,13 @@ def _normals(height: Float32) -> _Normal:
 
 
 def rounded(depth: Float32, radius: float) -> Float32:
-    """Height of a plate with a rounded edge, ``depth`` inside its outline."""
+    """Return the height of a plate with a rounded edge, ``depth`` inside its outline."""
     t = np.clip(depth * (1.0 / radius), 0.0, 1.0) - 1.0
     return radius * np.sqrt(1.0 - t * t)
 
 
 def metal(height: Float32, colour: Colour, light: Light, *, gloss: float, shade: Float32 | float = 1.0) -> Float32:
-    """A mirror of a simple room: bright towards the lamp, a dark horizon opposite, the lamp itself."""
+    """Mirror a simple room: bright towards the lamp, a dark horizon opposite, the lamp itself."""
     nx, ny, nz = _normals(height)
     rx, ry = 2.0 * nz * nx, 2.0 * nz * ny
     lx, ly, _ = light.direction
@@ -97,7 +94,7 @@ def metal(height: Float32, colour: Colour, light: Light, *, gloss: float, shade:
 def matte(
     height: Float32, albedo: list[Float32] | Colour, light: Light, *, gloss: float, sharp: float = 40.0
 ) -> Float32:
-    """Diffuse light with a highlight on top."""
+    """Return diffuse light with a highlight on top."""
     nx, ny, nz = _normals(height)
     lx, ly, lz = light.direction
     facing = np.maximum(nx * lx + ny * ly + nz * lz, 0.0)
@@ -110,7 +107,7 @@ def matte(
 
 
 def scratches(view: View, rng: np.random.Generator, strength: float) -> Float32:
-    """A brushed finish, turned with the part."""
+    """Return a brushed finish, turned with the part."""
     return np.asarray(1.0 + strength * texture("brushed", view.u.shape, rng, angle=view.angle), np.float32)
 
 

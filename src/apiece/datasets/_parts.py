@@ -7,9 +7,8 @@ to 0..1, and it belongs to the mask where that is at least one half.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -18,38 +17,34 @@ from apiece.datasets._light import METALS, Colour, View, grime, matte, metal, pi
 from apiece.datasets._textures import texture
 
 
-class Part(Protocol):
-    """One part, its shape already drawn by lot."""
+class Part(ABC):
+    """One part; making it draws its shape by lot.
 
-    @property
-    def reach(self) -> float:
-        """Radius in pixels of the circle about the origin that holds it."""
-        ...
+    Attributes
+    ----------
+    reach : radius in pixels of the circle about the origin that holds the part.
+    thickness : height above the table in pixels, which is the length of its shadow.
+    """
 
-    @property
-    def thickness(self) -> float:
-        """How high it stands above the table, in pixels: the length of its shadow."""
-        ...
-
-    def distance(self, u: Float32, v: Float32) -> Float32:
-        """Signed distance to the outline, in pixels."""
-        ...
-
-    def paint(self, view: View, rng: np.random.Generator) -> Float32:
-        """Linear-light colour of every pixel of the patch, float32 (h, w, 3)."""
-        ...
-
-
-# ---------------------------------------------------------------- the parts
-
-
-@dataclass(frozen=True)
-class _Washer:
     reach: float
-    hole: float
     thickness: float
-    colour: Colour
-    turned: bool  # finished on a lathe: rings and a bow-tie of light; otherwise stamped and tumbled
+
+    @abstractmethod
+    def distance(self, u: Float32, v: Float32) -> Float32:
+        """Return the signed distance to the outline, in pixels."""
+
+    @abstractmethod
+    def paint(self, view: View, rng: np.random.Generator) -> Float32:
+        """Return the linear-light colour of every pixel of the patch, float32 (h, w, 3)."""
+
+
+class _Washer(Part):
+    def __init__(self, rng: np.random.Generator, radius: float) -> None:
+        self.reach, self.thickness = radius, float(0.10 * radius + 1.0)
+        self.hole = float(radius * rng.uniform(0.36, 0.62))
+        self.colour = pick(rng, METALS)
+        # finished on a lathe: rings and a bow-tie of light; otherwise stamped and tumbled
+        self.turned = bool(rng.random() < 0.5)
 
     def distance(self, u: Float32, v: Float32) -> Float32:
         r = np.sqrt(u * u + v * v)
@@ -71,18 +66,11 @@ class _Washer:
         return metal(height, self.colour, view.light, gloss=0.8, shade=np.asarray(shade, np.float32))
 
 
-def _washer(rng: np.random.Generator, radius: float) -> Part:
-    hole = radius * rng.uniform(0.36, 0.62)
-    colour = pick(rng, METALS)
-    return _Washer(radius, float(hole), float(0.10 * radius + 1.0), colour, bool(rng.random() < 0.5))
-
-
-@dataclass(frozen=True)
-class _Nut:
-    reach: float
-    hole: float
-    thickness: float
-    colour: Colour
+class _Nut(Part):
+    def __init__(self, rng: np.random.Generator, radius: float) -> None:
+        self.reach, self.thickness = radius, float(0.42 * radius + 1.0)
+        self.hole = float(radius * rng.uniform(0.40, 0.52))
+        self.colour = pick(rng, METALS)
 
     def _hexagon(self, u: Float32, v: Float32) -> Float32:
         a, b = np.abs(u), np.abs(v)
@@ -107,41 +95,27 @@ class _Nut:
         return metal(np.asarray(height, np.float32), self.colour, view.light, gloss=0.7, shade=shade)
 
 
-def _nut(rng: np.random.Generator, radius: float) -> Part:
-    hole = radius * rng.uniform(0.40, 0.52)
-    return _Nut(radius, float(hole), float(0.42 * radius + 1.0), pick(rng, METALS))
-
-
-@dataclass(frozen=True)
-class _Screw:
-    end: float  # half the length
-    shaft: float  # half the width of the shaft
-    head: float  # half the width of the head
-    head_length: float
-    pitch: float
-    kind: int  # 0 pan head, 1 hexagon head, 2 countersunk
-    pointed: bool
-    colour: Colour
-
-    @property
-    def reach(self) -> float:
-        return float(np.hypot(self.end, self.head))
-
-    @property
-    def thickness(self) -> float:
-        return self.shaft * 1.6
-
-    def _split(self) -> float:
-        return self.head_length - self.end
+class _Screw(Part):
+    def __init__(self, rng: np.random.Generator, radius: float) -> None:
+        self.end = float(radius * rng.uniform(1.05, 1.5))  # half the length
+        self.shaft = float(max(2.4, radius * rng.uniform(0.17, 0.25)))  # half its width
+        self.kind = int(rng.integers(3))  # 0 pan head, 1 hexagon head, 2 countersunk
+        self.head = float(self.shaft * rng.uniform(1.7, 2.1))  # half its width
+        self.head_length = float(self.shaft * (1.25, 1.3, 1.15)[self.kind] * rng.uniform(0.9, 1.15))
+        self.pitch = float(max(2.6, self.shaft * rng.uniform(0.55, 0.75)))
+        self.colour = pick(rng, METALS)
+        self.pointed = bool(rng.random() < 0.4)
+        self.reach, self.thickness = float(np.hypot(self.end, self.head)), self.shaft * 1.6
+        self.split = self.head_length - self.end  # where the head ends
 
     def _thread(self, u: Float32, v: Float32) -> Float32:
-        """Saw of the thread, -1..1; it climbs half a turn from one side to the other."""
+        """Return the saw of the thread, -1..1; it climbs half a turn from one side to the other."""
         phase = (u + v * (0.5 * self.pitch / self.shaft)) * (1.0 / self.pitch)
         saw: Float32 = np.abs((phase - np.floor(phase)) * np.float32(4.0) - np.float32(2.0)) - np.float32(1.0)
         return saw
 
     def _half_width(self, u: Float32) -> Float32:
-        """Half width of the shaft: full, then a point or a chamfer."""
+        """Return half the width of the shaft: full, then a point or a chamfer."""
         left = self.end - u
         taper = 0.45 if self.pointed else 1.0
         least = 0.0 if self.pointed else 0.62 * self.shaft
@@ -153,7 +127,7 @@ class _Screw:
         width = self._half_width(u)
         bite = np.float32(0.13) * width
         shaft = np.maximum(side - width + bite * (1.0 - saw) * 0.5, u - self.end)
-        shaft = np.maximum(shaft, self._split() - 1.0 - u)
+        shaft = np.maximum(shaft, self.split - 1.0 - u)
         centre, half = 0.5 * self.head_length - self.end, 0.5 * self.head_length
         if self.kind == 2:
             t = np.clip((u + self.end) * (1.0 / self.head_length), 0.0, 1.0)
@@ -161,13 +135,10 @@ class _Screw:
             head = np.maximum((side - self.head + slope) * 0.75, np.abs(u - centre) - half)
         else:
             radius = (0.75 if self.kind == 0 else 0.16) * half
-            # only the outer end of a pan head is round
-            reach = np.where(u < centre, u - centre + half, np.float32(np.inf)) if self.kind == 0 else None
             qx, qy = np.abs(u - centre) - (half - radius), side - (self.head - radius)
             head = np.hypot(np.maximum(qx, 0), np.maximum(qy, 0)) + np.minimum(np.maximum(qx, qy), 0) - radius
-            if reach is not None:
-                square = np.maximum(np.abs(u - centre) - half, side - self.head)
-                head = np.where(u < centre, head, square)
+            if self.kind == 0:  # only the outer end of a pan head is round
+                head = np.where(u < centre, head, np.maximum(np.abs(u - centre) - half, side - self.head))
         return np.asarray(np.minimum(shaft, head), np.float32)
 
     def paint(self, view: View, rng: np.random.Generator) -> Float32:
@@ -175,7 +146,7 @@ class _Screw:
         width = np.maximum(self._half_width(u), 0.5)
         across = np.clip(v / width, -1.0, 1.0)
         thread = self._thread(u, v)
-        bare = np.clip((u - self._split() - 0.15 * self.end) * 0.5, 0.0, 1.0)
+        bare = np.clip((u - self.split - 0.15 * self.end) * 0.5, 0.0, 1.0)
         shaft = width * np.sqrt(1.0 - 0.96 * across * across) + thread * bare * (0.16 * self.pitch + 0.2)
         over = np.clip(v * (1.0 / self.head), -1.0, 1.0)
         if self.kind == 1:
@@ -183,25 +154,13 @@ class _Screw:
             head = self.head * (1.15 - np.maximum(np.abs(over) - 0.5, 0.0) * 1.1)
         else:
             head = self.head * np.sqrt(1.0 - 0.96 * over * over)
-        in_head = u < self._split()
+        in_head = u < self.split
         height = np.where(in_head, head, shaft).astype(np.float32)
         height += 0.5 * rounded(-view.distance, 1.5)
         groove = 1.0 - 0.30 * bare * (thread < -0.25) * ~in_head
-        neck = 1.0 - 0.45 * np.exp(-(((u - self._split() - 1.0) / 1.3) ** 2)) * ~in_head
+        neck = 1.0 - 0.45 * np.exp(-(((u - self.split - 1.0) / 1.3) ** 2)) * ~in_head
         shade = groove * neck * grime(view, rng, 0.08)
         return metal(height, self.colour, view.light, gloss=0.75, shade=np.asarray(shade, np.float32))
-
-
-def _screw(rng: np.random.Generator, radius: float) -> Part:
-    end = radius * rng.uniform(1.05, 1.5)
-    shaft = max(2.4, radius * rng.uniform(0.17, 0.25))
-    kind = int(rng.integers(3))
-    head = shaft * rng.uniform(1.7, 2.1)
-    length = shaft * (1.25, 1.3, 1.15)[kind] * rng.uniform(0.9, 1.15)
-    pitch = max(2.6, shaft * rng.uniform(0.55, 0.75))
-    colour = pick(rng, METALS)
-    pointed = bool(rng.random() < 0.4)
-    return _Screw(float(end), float(shaft), float(head), float(length), float(pitch), kind, pointed, colour)
 
 
 _COATS: tuple[Colour, ...] = (
@@ -210,17 +169,17 @@ _COATS: tuple[Colour, ...] = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Pill:
-    reach: float
-    half: float  # half the width
-    colours: tuple[Colour, Colour]
-    kind: int  # 0 two-part capsule, 1 round tablet, 2 oblong tablet
-    scored: bool
-
-    @property
-    def thickness(self) -> float:
-        return self.half * (1.0 if self.kind == 0 else 0.7)
+class _Pill(Part):
+    def __init__(self, rng: np.random.Generator, radius: float) -> None:
+        self.kind = int(rng.integers(3))  # 0 two-part capsule, 1 round tablet, 2 oblong tablet
+        first, second = rng.choice(len(_COATS), 2, replace=False)
+        half = radius * (rng.uniform(0.36, 0.46), rng.uniform(0.62, 0.9), rng.uniform(0.42, 0.55))[self.kind]
+        self.half = float(half)  # half the width
+        self.reach = self.half if self.kind == 1 else float(radius)
+        self.thickness = self.half * (1.0 if self.kind == 0 else 0.7)
+        pale = int(rng.integers(2)) if rng.random() < 0.6 else int(first)
+        self.colours = _COATS[first if self.kind == 0 else pale], _COATS[second]
+        self.scored = bool(self.kind and rng.random() < 0.55)
 
     def distance(self, u: Float32, v: Float32) -> Float32:
         along = np.maximum(np.abs(u) - np.float32(self.reach - self.half), 0.0)
@@ -244,37 +203,30 @@ class _Pill:
         return matte(height, [speckle * np.float32(c) for c in self.colours[0]], view.light, gloss=0.12, sharp=24.0)
 
 
-def _pill(rng: np.random.Generator, radius: float) -> Part:
-    kind = int(rng.integers(3))
-    first, second = rng.choice(len(_COATS), 2, replace=False)
-    half = radius * (rng.uniform(0.36, 0.46), rng.uniform(0.62, 0.9), rng.uniform(0.42, 0.55))[kind]
-    reach = half if kind == 1 else radius
-    pale = int(rng.integers(2)) if rng.random() < 0.6 else int(first)
-    colours = (_COATS[first], _COATS[second]) if kind == 0 else (_COATS[pale], _COATS[second])
-    return _Pill(float(reach), float(half), colours, kind, bool(kind and rng.random() < 0.55))
-
-
 _STONES: tuple[Colour, ...] = (
     (0.34, 0.31, 0.27), (0.20, 0.20, 0.21), (0.50, 0.44, 0.36),
     (0.36, 0.20, 0.14), (0.58, 0.56, 0.52), (0.16, 0.19, 0.15),
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Particle:
+class _Particle(Part):
     """A crushed stone (planes cut off a block) or a pebble (a wavy outline)."""
 
-    reach: float
-    waves: Float32  # (3, K): order, amplitude, phase of the outline of a pebble
-    planes: Float32  # (3, K): direction, offset, slope of the planes of a crushed stone; none for a pebble
-    colour: Colour
-
-    @property
-    def thickness(self) -> float:
-        return 0.5 * self.reach
+    def __init__(self, rng: np.random.Generator, radius: float) -> None:
+        reach = radius * rng.uniform(0.55, 1.0)
+        self.reach, self.thickness = float(reach), 0.5 * float(reach)
+        amplitude = rng.uniform(0.2, 1.0, 5) * np.array([0.13, 0.08, 0.045, 0.03, 0.02])
+        # (3, K) order, amplitude, phase of the outline of a pebble
+        self.waves = np.stack([np.arange(2, 7), amplitude, rng.uniform(0, 2 * np.pi, 5)]).astype(np.float32)
+        count = int(rng.integers(6, 10)) if rng.random() < 0.6 else 0
+        turn = (np.arange(count) + rng.uniform(-0.32, 0.32, count)) * (2 * np.pi / max(count, 1))
+        planes = [turn, reach * rng.uniform(0.58, 0.92, count), rng.uniform(0.35, 1.5, count)]
+        # (3, K) direction, offset, slope of the planes of a crushed stone; none for a pebble
+        self.planes = np.stack(planes).astype(np.float32)
+        self.colour = pick(rng, _STONES, 0.15)
 
     def _edge(self, u: Float32, v: Float32) -> Float32:
-        """Distance from the centre to the outline of a pebble, in the direction of each pixel."""
+        """Return the distance from the centre to the outline of a pebble, in the direction of each pixel."""
         theta = np.arctan2(v, u)
         order, amplitude, phase = (row[:, None, None] for row in self.waves)
         wave: Float32 = (amplitude * np.cos(order * theta + phase)).sum(axis=0)
@@ -304,22 +256,11 @@ class _Particle:
         return matte(np.asarray(height, np.float32), albedo, view.light, gloss=0.05, sharp=10.0)
 
 
-def _particle(rng: np.random.Generator, radius: float) -> Part:
-    reach = radius * rng.uniform(0.55, 1.0)
-    order = np.arange(2, 7)
-    amplitude = rng.uniform(0.2, 1.0, 5) * np.array([0.13, 0.08, 0.045, 0.03, 0.02])
-    waves = np.stack([order, amplitude, rng.uniform(0, 2 * np.pi, 5)]).astype(np.float32)
-    count = int(rng.integers(6, 10)) if rng.random() < 0.6 else 0
-    turn = (np.arange(count) + rng.uniform(-0.32, 0.32, count)) * (2 * np.pi / max(count, 1))
-    planes = np.stack([turn, reach * rng.uniform(0.58, 0.92, count), rng.uniform(0.35, 1.5, count)]).astype(np.float32)
-    return _Particle(float(reach), waves, planes, pick(rng, _STONES, 0.15))
-
-
 PARTS: dict[str, Callable[[np.random.Generator, float], Part]] = {
-    "washer": _washer,
-    "pill": _pill,
-    "screw": _screw,
-    "nut": _nut,
-    "particle": _particle,
+    "washer": _Washer,
+    "pill": _Pill,
+    "screw": _Screw,
+    "nut": _Nut,
+    "particle": _Particle,
 }
 """Class name to ``make(rng, radius in pixels)``."""

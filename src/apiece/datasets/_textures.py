@@ -27,7 +27,7 @@ _SPECTRA: dict[str, Callable[[Float32, Float32], Array]] = {
 
 @cache
 def _tile(kind: str) -> Float32:
-    """One periodic tile of (512, 512), mean 0, standard deviation 1."""
+    """Return one periodic tile of (512, 512), mean 0, standard deviation 1."""
     rng = np.random.default_rng([20260101, sorted(_SPECTRA).index(kind)])
     frequency = np.fft.fftfreq(_SIDE, 1.0 / _SIDE)
     spectrum = _SPECTRA[kind](np.abs(frequency[None, :]), np.abs(frequency[:, None]))
@@ -40,7 +40,7 @@ def _tile(kind: str) -> Float32:
 def texture(
     kind: str, shape: tuple[int, int], rng: np.random.Generator, *, scale: float = 1.0, angle: float = 0.0
 ) -> Float32:
-    """A random piece of a tile, turned by ``angle`` (radians), enlarged ``scale`` times: (h, w), mean 0, std 1."""
+    """Cut a random piece out of a tile, turned by ``angle`` (radians), enlarged ``scale`` times: mean 0, std 1."""
     tile = _tile(kind)
     dx, dy = rng.random(2) * _SIDE
     if scale == 1.0 and angle == 0.0 and max(shape) <= _SIDE // 2:
@@ -53,32 +53,30 @@ def texture(
     return np.asarray(piece, np.float32)
 
 
-# ---------------------------------------------------------------- backdrops
-# Each returns (brightness field around 1, base colour): linear light, not yet lit.
-
 _Colour = tuple[float, float, float]
-_Field = tuple[Float32, _Colour]
+_Field = tuple[Float32, _Colour]  # what a backdrop returns: brightness around 1, base colour; linear light, unlit
 
 
-def _tint(
-    rng: np.random.Generator, low: tuple[float, float, float], high: tuple[float, float, float]
-) -> tuple[float, float, float]:
+def _tint(rng: np.random.Generator, low: _Colour, high: _Colour) -> _Colour:
     r, g, b = np.asarray(low) + (np.asarray(high) - np.asarray(low)) * rng.random()
     return float(r), float(g), float(b)
 
 
+def _mixed(rng: np.random.Generator, size: tuple[int, int], *layers: tuple[str, float, float]) -> Float32:
+    """Return 1 plus textures, each given by (kind, amplitude, scale)."""
+    field: Float32 | float = 1.0
+    for kind, amplitude, scale in layers:
+        field = field + amplitude * texture(kind, size, rng, scale=scale)
+    return np.asarray(field)
+
+
 def _paper(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
-    field = 1.0 + 0.012 * texture("grain", size, rng) + 0.03 * texture("cloud", size, rng, scale=1.5)
+    field = _mixed(rng, size, ("grain", 0.012, 1.0), ("cloud", 0.03, 1.5))
     return field, _tint(rng, (0.62, 0.60, 0.56), (0.80, 0.80, 0.79))
 
 
 def _felt(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
-    field = (
-        1.0
-        + 0.16 * texture("grain", size, rng)
-        + 0.07 * texture("mottle", size, rng)
-        + 0.05 * texture("cloud", size, rng)
-    )
+    field = _mixed(rng, size, ("grain", 0.16, 1.0), ("mottle", 0.07, 1.0), ("cloud", 0.05, 1.0))
     colours = ((0.03, 0.16, 0.08), (0.04, 0.07, 0.22), (0.05, 0.05, 0.055), (0.22, 0.035, 0.045), (0.16, 0.15, 0.14))
     return field, colours[rng.integers(len(colours))]
 
@@ -98,23 +96,19 @@ def _wood(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
 
 
 def _rubber(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
-    field = (
-        1.0
-        + 0.20 * texture("mottle", size, rng, scale=float(rng.uniform(0.8, 1.6)))
-        + 0.10 * texture("grain", size, rng)
-    )
+    field = _mixed(rng, size, ("mottle", 0.20, float(rng.uniform(0.8, 1.6))), ("grain", 0.10, 1.0))
     return field, _tint(rng, (0.030, 0.032, 0.035), (0.085, 0.085, 0.08))
 
 
 def _concrete(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
     pits = np.maximum(texture("mottle", size, rng) - 1.6, 0.0)
-    field = 1.0 + 0.12 * texture("cloud", size, rng) + 0.05 * texture("grain", size, rng) - 0.35 * pits
+    field = _mixed(rng, size, ("cloud", 0.12, 1.0), ("grain", 0.05, 1.0)) - 0.35 * pits
     return field, _tint(rng, (0.26, 0.25, 0.23), (0.44, 0.43, 0.41))
 
 
 def _mat(rng: np.random.Generator, size: tuple[int, int]) -> _Field:
-    """A cutting mat: a printed grid on matt plastic."""
-    field = 1.0 + 0.05 * texture("grain", size, rng) + 0.04 * texture("cloud", size, rng)
+    """Draw a cutting mat: a printed grid on matt plastic."""
+    field = _mixed(rng, size, ("grain", 0.05, 1.0), ("cloud", 0.04, 1.0))
     pitch, angle = float(rng.uniform(26, 60)), float(rng.normal(0, 0.12))
     y, x = np.ogrid[: size[0], : size[1]]
     c, s, (ox, oy) = np.cos(angle), np.sin(angle), rng.random(2) * pitch
@@ -137,7 +131,7 @@ BACKDROPS: dict[str, Callable[[np.random.Generator, tuple[int, int]], _Field]] =
 
 
 def backdrop(kind: str, rng: np.random.Generator, size: tuple[int, int]) -> Float32:
-    """The empty table ``kind`` (a key of `BACKDROPS`): float32 (H, W, 3), linear light, unlit."""
+    """Draw the empty table ``kind`` (a key of `BACKDROPS`): float32 (H, W, 3), linear light, unlit."""
     field, colour = BACKDROPS[kind](rng, size)
     # dust: a few light and dark specks, so that small blobs alone do not mean a part
     count = int(rng.integers(0, 1 + size[0] * size[1] // 3000))

@@ -1,4 +1,4 @@
-"""`Dataset`: labelled images read one at a time; `open_data`, `open_sources`: a file or folder to its sets."""
+"""`Dataset`: labelled images, read one at a time; `open_data`, `open_sources`: the sets of a file or folder."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from apiece import formats
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import DataError, FormatError, ImageError
+from apiece.errors import ApieceError, DataError, FormatError, ImageError
 from apiece.formats import LabelSet, Record
 from apiece.formats.contract import ROOM, OnBad
 from apiece.images import read_image
@@ -33,8 +33,10 @@ __all__ = [
     "sound",
 ]
 
+Error = TypeVar("Error", bound=ApieceError)
+
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""Splits, and the names that files and folders of each may have."""
+"""Each split, and the names that its files and folders may have."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,12 @@ class Subset:
         return tuple(refs[i] for i in self.indices)
 
     def __getstate__(self) -> dict[str, Any]:
-        # data-loader processes are not sent what they can make themselves
+        # data-loader processes can make the references themselves
         return {k: v for k, v in self.__dict__.items() if k != "refs"}
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """That of the whole set."""
+        """Metadata of the whole set."""
         return self.labels.metadata
 
     def __len__(self) -> int:
@@ -80,11 +82,22 @@ class Subset:
 class Dataset:
     """Labelled images: ``dataset[i]`` reads one image and decodes its masks, and keeps neither.
 
-    Picklable, and small in forked or spawned data-loader workers, however many labels there are.
+    It is picklable, and small in forked or spawned data-loader workers, however many labels there are.
+
+    Attributes
+    ----------
+    labels : the source of instances and image references.
+
+    Examples
+    --------
+    >>> from apiece.datasets import open_data
+    >>> data = open_data("data")["train"]
+    >>> image, instances = data[0]
+    >>> len(data), data.classes, image.size, len(instances)
+    (2, ('bolt', 'nut'), (24, 32), 2)
     """
 
     labels: LabelSet
-    """Where instances and image references come from."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -100,12 +113,12 @@ class Dataset:
         return len(self.labels)
 
     def __getitem__(self, index: int) -> tuple[Image, Instances]:
-        """Image and instances number ``index``.
+        """Read image and instances number ``index``.
 
         Raises
         ------
         ImageError
-            if the image cannot be read, or does not have the size that the labels were drawn on.
+            If the image cannot be read, or has another size than the one that the labels were drawn on.
         """
         ref, instances = self.labels[index]
         return _read(ref, instances), instances
@@ -114,11 +127,11 @@ class Dataset:
         return ((image, instances) for _, image, instances in self.records())
 
     def records(self) -> Iterator[tuple[ImageRef, Image, Instances]]:
-        """Each image with its reference, which now says what only decoded labels know (regions to ignore)."""
+        """Yield each image with its reference, which states also what only decoded labels know (ignored regions)."""
         return ((ref, _read(ref, instances), instances) for ref, instances in self.labels)
 
     def subset(self, indices: Iterable[int]) -> Dataset:
-        """The chosen images, in the order given."""
+        """Return the chosen images, in the given order."""
         return Dataset(Subset(self.labels, tuple(int(i) for i in indices)))
 
 
@@ -154,72 +167,90 @@ class FoundLabels:
 
 @dataclass
 class BadEntries:
-    """Give it as ``on_bad``: it keeps what was left out, each once, however often labels are gone through."""
+    """An ``on_bad`` that collects each bad entry once, however often somebody iterates over the labels.
+
+    Examples
+    --------
+    >>> from apiece.datasets import BadEntries, open_data
+    >>> bad = BadEntries()
+    >>> data = open_data("data", on_bad=bad)
+    >>> bad.errors
+    []
+    """
 
     errors: list[FormatError | ImageError] = field(default_factory=list)
-    """In the order they were met."""
-    _told: set[str] = field(default_factory=set, repr=False)
+    """The errors, in the order they came."""
+    _known: set[str] = field(default_factory=set, repr=False)
 
     def __call__(self, error: FormatError | ImageError) -> None:
-        if str(error) not in self._told:
-            self._told.add(str(error))
+        if str(error) not in self._known:
+            self._known.add(str(error))
             self.errors.append(error)
 
 
 def sound(labels: LabelSet, on_bad: OnBad) -> LabelSet:
-    """The set without the images that cannot be read as a whole, so that every index gives a record.
+    """Return the set without the images whose labels cannot be decoded, so that every index gives a record.
 
-    Goes through the labels once if somebody is told of bad entries; otherwise the set comes back as it is.
+    Decodes all labels once if there is an ``on_bad``, which it calls for each such image; returns the set itself
+    otherwise.
     """
     if on_bad is None:
         return labels
-    good = []
-    for i in range(len(labels)):
-        try:
-            labels[i]
-            good.append(i)
-        except FormatError as error:
-            on_bad(error)
+    good = _readable(labels, FormatError, on_bad)
     return labels if len(good) == len(labels) else Subset(labels, tuple(good))
 
 
 def readable(data: Dataset, on_bad: Callable[[ImageError], None]) -> Dataset:
-    """The images that can be read whole and have the size that their labels say; each is decoded once to know it.
+    """Return the data without the images that are broken or of another size than their labels; decodes all images.
 
-    Parameters
-    ----------
-    on_bad : called for each image that is left out.
+    Calls ``on_bad`` for each image that is left out.
     """
-    good = []
-    for i in range(len(data)):
-        try:
-            data[i]
-            good.append(i)
-        except ImageError as error:
-            on_bad(error)
+    good = _readable(data, ImageError, on_bad)
     return data if len(good) == len(data) else data.subset(good)
 
 
-def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad = None) -> dict[str, Dataset]:
-    """Open the data at ``path``; the keys are those found of ``"train"``, ``"val"`` and ``"test"``.
+def _readable(items: LabelSet | Dataset, kind: type[Error], on_bad: Callable[[Error], None]) -> list[int]:
+    good = []
+    for i in range(len(items)):
+        try:
+            items[i]
+            good.append(i)
+        except kind as error:
+            on_bad(error)
+    return good
 
-    A label file is ``train``. In a folder, each split is looked for in this order: ``train.json`` (or another ending of
-    label files); ``annotations/train.json`` or ``annotations/instances_train*.json``; a folder ``train`` that holds one
-    label file or is laid out as a label format (``valid``, ``validation`` ... are understood too). A set that says
-    itself which image is of which split (YOLO) is divided so. Labels without splits are ``train``.
+
+def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad = None) -> dict[str, Dataset]:
+    """Open the data at ``path``; the keys are those of ``"train"``, ``"val"`` and ``"test"`` that it has.
+
+    A label file is ``train``. In a folder, `open_data` looks for each split in this order: ``train.json`` (or another
+    ending of label files); ``annotations/train.json`` or ``annotations/instances_train*.json``; a folder ``train`` that
+    holds one label file or is laid out as a label format. ``valid``, ``validation`` ... mean ``val``. A set that states
+    the split of each image (YOLO) is divided by that. Labels without splits are ``train``.
 
     Parameters
     ----------
-    images : folder that image names are relative to; found beside the labels if left out.
-    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first is raised. Labels
-        are gone through once to find images that cannot be read as a whole.
+    path : label file or folder.
+    images : folder that image names are relative to; by default found beside the labels.
+    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first one is raised. To
+        find images that cannot be decoded as a whole, all labels are decoded once.
+
+    Returns
+    -------
+    The data of each split.
 
     Raises
     ------
     DataError
-        if there is nothing, or two candidates for one split, or the splits' classes differ.
+        If there are no labels, or two candidates for one split, or the splits have different classes.
     FormatError
-        if a label file breaks its format.
+        If a label file breaks its format.
+
+    Examples
+    --------
+    >>> from apiece.datasets import open_data
+    >>> {split: len(data) for split, data in open_data("data").items()}
+    {'train': 2, 'val': 1}
     """
     sources = open_sources(path, images, on_bad=on_bad)
     sets = {split or "train": Dataset(sound(source.labels, on_bad)) for split, source in sources.items()}
@@ -234,15 +265,16 @@ def open_sources(
 
     Parameters
     ----------
-    format : the format of the file or folder at ``path``; found by content if left out.
-    images, on_bad : as `formats.read` has them.
+    path : label file or folder.
+    images, on_bad : as in `apiece.read`.
+    format : the format of the file or folder at ``path``; by default found by content.
 
     Raises
     ------
     DataError
-        if there is nothing, or two candidates for one split.
+        If there are no labels, or two candidates for one split.
     FormatError
-        if a label file breaks its format.
+        If a label file breaks its format.
     """
     found = {"": Path(path)} if format is not None and Path(path).exists() else _find(Path(path))
     sources: dict[str, FoundLabels] = {}
@@ -254,7 +286,7 @@ def open_sources(
 
 
 def _find(path: Path) -> dict[str, Path]:
-    """Labels by split; the key of labels without splits is empty."""
+    """Return labels by split; the key of labels without splits is empty."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     if path.is_file():
@@ -272,7 +304,7 @@ def _find(path: Path) -> dict[str, Path]:
 
 
 def _divided(source: FoundLabels) -> dict[str, FoundLabels]:
-    """A set that says itself which image is of which split."""
+    """Divide a set that states the split of each image."""
     said = [ref.attributes.get("split") for ref in source.labels.refs]
     chosen = {split: tuple(i for i, s in enumerate(said) if s == split) for split in SPLITS if split in said}
     return {
@@ -283,7 +315,7 @@ def _divided(source: FoundLabels) -> dict[str, FoundLabels]:
 
 @cache
 def _endings() -> tuple[str, ...]:
-    """Endings of label files that hold many images."""
+    """Return the endings of label files that hold many images."""
     return tuple(dict.fromkeys(format.ending for format in ROOM.load_all().values() if format.ending))
 
 
@@ -296,8 +328,7 @@ def _find_split(folder: Path, split: str) -> Path | None:
         name = re.compile(rf"instances[_-](?:{'|'.join(words)})[^a-z]*\.json", re.IGNORECASE)
         here = sorted(f for f in (folder / "annotations").iterdir() if name.fullmatch(f.name))
     if not here:
-        inside = [found for word in words if (found := _labels_in(folder / word)) is not None]
-        here = inside
+        here = [found for word in words if (found := _labels_in(folder / word)) is not None]
     if len(here) > 1:
         raise DataError(
             f"{folder}: {' and '.join(str(f.relative_to(folder)) for f in here)} could both be {split!r}; keep one"
@@ -306,7 +337,7 @@ def _find_split(folder: Path, split: str) -> Path | None:
 
 
 def _labels_in(folder: Path) -> Path | None:
-    """The one label file in a folder, or the folder itself where it is laid out as a format; None if neither."""
+    """Return the one label file in a folder, or the folder if it is laid out as a format; None for neither."""
     if not folder.is_dir():
         return None
     kinds = {f: kind for f in sorted(folder.iterdir()) if f.suffix in _endings() and (kind := _format_of(f))}
@@ -341,10 +372,10 @@ def _same_classes(sets: Mapping[str, Dataset], sources: Mapping[str, Path]) -> N
 
 
 def fingerprint(data: Dataset | LabelSet) -> str:
-    """SHA-256 (hex) of classes, image names and labels: the same for the same labels, wherever the files lie.
+    """Return the SHA-256 (hex) of classes, image names and labels: equal for equal labels, wherever the files lie.
 
-    Formats that can tell without decoding masks do (method ``fingerprint``); otherwise every mask is decoded once.
-    Image pixels do not enter.
+    Decodes every mask once, unless the format can do without (its sets have a method ``fingerprint``). Image pixels do
+    not count.
     """
     labels = data.labels if isinstance(data, Dataset) else data
     digest = hashlib.sha256()

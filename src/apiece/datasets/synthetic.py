@@ -1,8 +1,8 @@
 """Photo-like scenes of small parts on a table, with exact masks: for the demo, for tests and for pretraining.
 
-Washers, pills, screws, hex nuts and irregular particles lie on paper, felt, steel, wood, rubber, concrete or a
-cutting mat; they touch, overlap, hide each other, reach over the border, cast shadows and shine. Every scene
-is a function of the configuration and its index alone.
+Washers, pills, screws, hex nuts and irregular particles lie on paper, felt, steel, wood, rubber, concrete or a cutting
+mat; they touch, overlap, hide each other, cross the border, cast shadows and shine. A scene depends only on the
+configuration and its index.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from apiece.images import write_image
 
 __all__ = ["Scene", "SceneConfig", "SyntheticSet", "scene", "write_dataset"]
 
-_VAL_START = 1_000_000_000
-"""First scene of the validation split: the same scenes however many there are to train on."""
-_TRIES = 14
-"""Places tried for a part before it is given up."""
+_VAL_START = 1_000_000_000  # first scene of the validation split, which does not depend on the training split
+_TRIES = 14  # places tried for a part before it is given up
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,11 @@ class SceneConfig:
     Attributes
     ----------
     size : (height, width) of the image in pixels, each at least 32.
-    objects : fewest and most parts tried; a crowded table may hold fewer.
+    objects : fewest and most parts tried; a crowded table may have room for fewer.
     classes : which parts, among ``washer``, ``pill``, ``screw``, ``nut`` and ``particle``; labels index into them.
     radius : smallest and largest radius of a part, in pixels, at least 6; screws are up to 1.5 times as long.
-    overlap : largest share of a part that others may hide, 0 (nothing overlaps) to 1 (some vanish, and are dropped).
-    touching : share of the parts that are pushed against another one, 0..1.
+    overlap : largest share of a part that others may hide, 0 (no overlap) to 1 (hidden parts have no label).
+    touching : share of the parts that touch another one, 0..1.
     blur : smallest and largest standard deviation of the lens blur, in pixels.
     noise : smallest and largest standard deviation of the sensor noise, as a share of full scale.
     backdrops : which tables, among ``paper``, ``felt``, ``steel``, ``wood``, ``rubber``, ``concrete`` and ``mat``.
@@ -90,13 +88,13 @@ def _whole_pair(pair: Sequence[float]) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """One scene and its exact labels. Both sets hold the same parts in the same order, the lowest one first.
+    """One scene and its exact labels. Both sets have the same parts in the same order, the lowest part first.
 
     Attributes
     ----------
     image : uint8 RGB, (H, W, 3).
-    visible : what can be seen of each part: disjoint masks. Attribute ``occluded`` is the hidden share, 0..1.
-    full : the whole of each part, seen or not (amodal masks), cut only by the image's border.
+    visible : the visible area of each part: disjoint masks. The attribute ``occluded`` is the hidden share, 0..1.
+    full : the whole area of each part, visible or not (amodal masks), cut only by the image's border.
     """
 
     image: Image
@@ -104,12 +102,9 @@ class Scene:
     full: Instances
 
 
-# ---------------------------------------------------------------- laying the parts
-
-
 @dataclass
 class _Table:
-    """A scene in the making: pixels, who owns them, and what has been laid so far."""
+    """A scene in the making: pixels, the part that each belongs to, and the parts so far."""
 
     canvas: Float32
     owner: Int32
@@ -117,11 +112,15 @@ class _Table:
     corners: list[tuple[int, int]] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
     middles: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, reach
-    whole: list[int] = field(default_factory=list)  # pixels of each part, and of what is seen of it
-    seen: list[int] = field(default_factory=list)
+    whole: list[int] = field(default_factory=list)  # pixels of each part
+    seen: list[int] = field(default_factory=list)  # visible pixels of each part
 
     def accepts(self, x: int, y: int, mask: Bool, area: int, limit: float, hidden: float) -> bool:
-        """Whether a part may lie here: enough in the frame, ``limit`` of a part hidden by it, ``hidden`` in all."""
+        """Return whether a part may lie here.
+
+        Enough of it must lie in the frame. It may hide the share ``limit`` of another part, all parts together the
+        share ``hidden``.
+        """
         y0, x0, y1, x1 = self.window(x, y, mask.shape)
         if y1 <= y0 or x1 <= x0:
             return False
@@ -144,7 +143,7 @@ class _Table:
         return max(y, 0), max(x, 0), min(y + shape[0], height), min(x + shape[1], width)
 
     def lay(self, x: int, y: int, coverage: Float32, colour: Float32, label: int) -> None:
-        """Paint a patch whose corner is at (x, y) and note its mask."""
+        """Paint a patch with its corner at (x, y) and keep its mask."""
         y0, x0, y1, x1 = self.window(x, y, coverage.shape)
         alpha = coverage[y0 - y : y1 - y, x0 - x : x1 - x]
         below = self.canvas[y0:y1, x0:x1]
@@ -181,7 +180,7 @@ class _Table:
 def _places(
     rng: np.random.Generator, table: _Table, reach: float, config: SceneConfig
 ) -> Iterator[tuple[float, float, float]]:
-    """Places to try, (x, y, share of a part that may be hidden there): the first that is accepted is taken."""
+    """Yield places to try, (x, y, share of a part that may be hidden there); the first that fits counts."""
     height, width = config.size
     limit = config.overlap * rng.random() if rng.random() < 0.5 else 0.0
     if table.middles and rng.random() < config.touching:
@@ -198,7 +197,7 @@ def _places(
 
 
 def _add(rng: np.random.Generator, table: _Table, label: int, light: Light, config: SceneConfig) -> None:
-    """Draw a part by lot, find it a place, cast its shadow and paint it; no place, no part."""
+    """Draw a part by lot, find it a place, cast its shadow and paint it; without a place there is no part."""
     low, high = config.radius
     part: Part = PARTS[config.classes[label]](rng, float(low * (high / low) ** rng.random()))
     angle = float(rng.uniform(0, 2 * np.pi))
@@ -223,9 +222,6 @@ def _add(rng: np.random.Generator, table: _Table, label: int, light: Light, conf
     table.middles.append((cx, cy, part.reach))
 
 
-# ---------------------------------------------------------------- the photograph
-
-
 def _light(rng: np.random.Generator) -> Light:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.70, 1.22)
     flat = np.cos(elevation)
@@ -234,7 +230,7 @@ def _light(rng: np.random.Generator) -> Light:
 
 
 def _expose(rng: np.random.Generator, table: _Table, light: Light, config: SceneConfig) -> UInt8:
-    """Uneven light, colour temperature, lens blur, film curve, shot and read noise: the canvas to uint8 RGB."""
+    """Turn the canvas into uint8 RGB: uneven light, colour temperature, lens blur, film curve, noise."""
     height, width = config.size
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
@@ -253,7 +249,7 @@ def _expose(rng: np.random.Generator, table: _Table, light: Light, config: Scene
     shown *= 0.60 + 0.40 * shown
     strength = float(rng.uniform(*config.noise))
     if strength > 0:
-        # the sum of three bytes is near enough to normal, and ten times cheaper; its standard deviation is 128
+        # the sum of three bytes is nearly normal, with a standard deviation of 128, and ten times cheaper
         one, two, three = rng.integers(0, 256, (3, *shown.shape), dtype=np.uint8)
         noise = cv2.add(cv2.add(one, two, dtype=cv2.CV_32F), three, dtype=cv2.CV_32F)
         shown = cv2.scaleAdd(noise, strength / 128.0, shown) - np.float32(strength * 382.5 / 128.0)
@@ -261,14 +257,21 @@ def _expose(rng: np.random.Generator, table: _Table, light: Light, config: Scene
 
 
 def scene(config: SceneConfig, index: int) -> Scene:
-    """Scene ``index`` of a configuration: a function of these two alone, whatever was drawn before.
+    """Draw scene ``index`` of a configuration; the same two always give the same scene.
 
-    Parts that nothing can be seen of are dropped from both sets of masks.
+    Neither set of masks has parts without a visible pixel.
 
     Raises
     ------
     ConfigError
-        if ``index`` is negative.
+        If ``index`` is negative.
+
+    Examples
+    --------
+    >>> from apiece.datasets import SceneConfig, scene
+    >>> drawn = scene(SceneConfig(size=(96, 96), objects=(4, 4), seed=7), index=0)
+    >>> drawn.image.size, len(drawn.visible) == len(drawn.full)
+    ((96, 96), True)
     """
     if index < 0:
         raise ConfigError(f"scenes are numbered from 0, got {index}")
@@ -284,7 +287,7 @@ def scene(config: SceneConfig, index: int) -> Scene:
 
 
 def _label(image: Image, table: _Table, config: SceneConfig) -> Scene:
-    """The scene's two sets of masks; a part's id is its place in the pile, from 1 at the bottom."""
+    """Return the scene with its two sets of masks; a part's id is its place in the pile, from 1 at the bottom."""
     ids = np.flatnonzero(table.seen) + 1
     labels = np.asarray(table.labels, np.int64)[ids - 1]
     full = Masks.from_crops([table.crops[i - 1] for i in ids], [table.corners[i - 1] for i in ids], config.size)
@@ -297,17 +300,14 @@ def _label(image: Image, table: _Table, config: SceneConfig) -> Scene:
     )
 
 
-# ---------------------------------------------------------------- many scenes
-
-
 class SyntheticSet:
-    """A data set of scenes that are drawn when asked for: ``set[i]`` is ``(Image, Instances)``, visible masks.
+    """A data set that draws each scene on demand: ``set[i]`` is ``(Image, Instances)`` with the visible masks.
 
     Parameters
     ----------
-    config : what the scenes hold.
-    count : how many there are.
-    start : index of the first one; sets that share no index share no scene.
+    config : what the scenes hold; default `SceneConfig`.
+    count : number of scenes.
+    start : index of the first scene; sets that share no index share no scene.
     """
 
     def __init__(self, config: SceneConfig | None = None, count: int = 100, start: int = 0) -> None:
@@ -323,7 +323,7 @@ class SyntheticSet:
 
     @property
     def refs(self) -> tuple[ImageRef, ...]:
-        """Every image by name and size; nothing lies at the paths."""
+        """Every image by name and size; there are no files at the paths."""
         names = (f"{self.start + i:010d}.png" for i in range(self.count))
         return tuple(ImageRef(Path("synthetic") / n, n, self.config.size, id=i + 1) for i, n in enumerate(names))
 
@@ -338,7 +338,7 @@ class SyntheticSet:
         return (self[i] for i in range(self.count))
 
     def scene(self, index: int) -> Scene:
-        """Image, visible and full masks of one item; negative indices count from the end."""
+        """Draw one scene with visible and full masks; negative indices count from the end."""
         where = index + self.count if index < 0 else index
         if not 0 <= where < self.count:
             raise IndexError(f"index {index} of {self.count} scenes")
@@ -350,11 +350,17 @@ def write_dataset(
 ) -> tuple[Path, Path]:
     """Write ``folder/images/*.png`` with ``train.json`` and ``val.json`` (COCO, visible masks) beside them.
 
-    The validation scenes do not depend on ``train``. Existing files of the same names are replaced.
+    The validation scenes do not depend on ``train``. Replaces existing files of the same names.
+
+    Parameters
+    ----------
+    folder : folder to write; new, or with anything in it.
+    train, val : number of scenes.
+    config : what the scenes hold; default `SceneConfig`.
 
     Returns
     -------
-    paths of ``train.json`` and ``val.json``.
+    The paths of ``train.json`` and ``val.json``.
     """
     folder = Path(folder)
     images = folder / "images"
@@ -368,7 +374,7 @@ def write_dataset(
                 image, instances = drawn[i]
                 path = images / f"{split}_{i:05d}.png"
                 write_image(path, image)
-                # ids are places in the pile; in a file they would have to be distinct over all images
+                # ids are places in the pile; in a COCO file they would have to differ over all images
                 yield replace(ref, path=path, name=path.name), instances.replace(ids=None)
 
         paths.append(folder / f"{split}.json")

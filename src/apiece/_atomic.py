@@ -1,14 +1,16 @@
-"""Files that are either whole or not there: written beside their target, then renamed over it."""
+"""Files and folders that are either whole or not there: written beside their target, then renamed over it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic"]
+__all__ = ["atomic", "relocated", "staged", "take_place"]
 
 
 @contextlib.contextmanager
@@ -35,3 +37,39 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def staged(parent: Path, name: str) -> Iterator[Path]:
+    """Make a hidden folder in ``parent`` that vanishes after the block, as do new parents if they are still empty."""
+    new = [p for p in (parent, *parent.parents) if not p.exists()]
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name[:60]}.", suffix=".part", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for made in new:
+            with contextlib.suppress(OSError):
+                made.rmdir()  # only if it is empty
+
+
+def take_place(made: Path, target: Path, stage: Path) -> None:
+    """Rename ``made`` to ``target``; what was there goes to ``stage``, and comes back if the rename fails."""
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+    if not target.exists():
+        made.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=".old.", dir=stage)) / target.name
+    target.rename(old)
+    try:
+        made.rename(target)
+    except OSError:
+        old.rename(target)
+        raise
+
+
+def relocated(path: Path, old: Path, new: Path) -> Path:
+    """Return where ``path`` is after the folder ``old`` has become ``new``."""
+    return new / path.relative_to(old) if path.is_relative_to(old) else path

@@ -250,7 +250,7 @@ def test_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("convert", tmp_path / "two", out, "--to", "labelme", "--overwrite") == 0
     assert files(out) == ["labels.txt", "x.json", "x.png"]
     assert run("convert", out, out, "--to", "coco", "--overwrite") == 1
-    assert "holds what is read" in capsys.readouterr().err
+    assert "contains the labels to read" in capsys.readouterr().err
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear diary")
     assert run("convert", tmp_path / "two", tmp_path / "mine", "--to", "labelme", "--overwrite") == 1

@@ -1,4 +1,4 @@
-"""`convert`: labels of any format as another, whole data sets split by split."""
+"""`convert`: labels of one format to another, whole data sets split by split."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ def convert(
 ) -> dict[str, Written]:
     """Write label sets as one data set that `open_data` reads.
 
-    A single set becomes the file ``out``, if it ends as such, or the folder ``out``, laid out as its format has it,
-    with ``labels.json`` (or another ending) in it where the format is a file. Several become a folder for each split in
-    ``out``; a format that says itself which image is of which split (YOLO) gets them all as one set.
+    A single set becomes the file ``out``, if that has the ending of a file, or the folder ``out`` in the layout of its
+    format; a format of one file gets ``labels.json`` (or another ending) in it. Several sets become a folder for each
+    split in ``out``, or one set if the format states the split of each image (YOLO).
 
     Parameters
     ----------
-    sets : label sets by split; the key of a single one does not matter.
-    format : by the ending of ``out`` if left out.
-    step : called after each image's labels, and after each image that is put in its place.
+    sets : label sets by split; the key of a single set does not matter.
+    out : file or folder to write.
+    format : name of the format; by default by the ending of ``out``.
+    options : images, loss and overwriting.
+    step : called after the labels of each image, and after each image that is put in its place.
 
     Returns
     -------
@@ -41,9 +43,18 @@ def convert(
     Raises
     ------
     ConfigError
-        if ``out`` does not say which format, or there is something already.
+        If ``out`` does not tell the format, or is there already.
     LossyFormatError
-        naming image and instances that the format cannot hold.
+        If the format cannot hold an instance; names it and its image.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from apiece.datasets import WriteOptions, convert, open_data
+    >>> sets = {split: data.labels for split, data in open_data("data").items()}
+    >>> written = convert(sets, Path("as_yolo"), "yolo", options=WriteOptions(allow_lossy=True))  # YOLO has no ids
+    >>> written[""].images, written[""].instances
+    (3, 6)
     """
     name = formats.format_for(out) if format is None else format
     chosen, ending = formats.load(name), formats.load(name).ending

@@ -1,4 +1,4 @@
-"""`merge`: several label sets as one; classes by name, image names made distinct, no photo twice by accident."""
+"""`merge`: one label set of several; classes by name, distinct image names, no photo twice by accident."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ _Place = tuple[int, int]  # (set, image in it)
 
 @dataclass(frozen=True)
 class Joined:
-    """Several label sets one after the other: a `LabelSet`."""
+    """A `LabelSet` of several sets, one after the other, with classes joined by name."""
 
     sets: tuple[LabelSet, ...]
-    """The sets, whose classes are joined by name."""
+    """The sets."""
     names: tuple[tuple[str | None, ...], ...]
-    """What each image of each set is called now; None leaves it out."""
+    """The new name of each image of each set; None leaves it out."""
     said: tuple[Mapping[str, Any], ...]
-    """For each set what all its images get as attributes."""
+    """For each set, attributes for all its images."""
     shifts: tuple[int, ...]
-    """For each set what is added to its instance ids."""
+    """For each set, the number added to its instance ids."""
     also: Mapping[_Place, tuple[_Place, ...]] = field(default_factory=dict)
-    """Further labels of an image: those of another (set, image)."""
+    """For an image, the places of further labels of it."""
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Those of all sets, in the order they are met."""
+        """The classes of all sets, in the order they first occur."""
         return tuple(dict.fromkeys(name for labels in self.sets for name in labels.classes))
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """That of the first set, and of others what formats the first says nothing of."""
+        """The metadata of the first set, and of later sets the entries that earlier sets lack."""
         found: dict[str, Any] = {}
         for labels in self.sets:
             found = {**labels.metadata, **found}
@@ -58,7 +58,7 @@ class Joined:
 
     @cached_property
     def refs(self) -> tuple[ImageRef, ...]:
-        """Every image that is not left out."""
+        """Every image, apart from those left out."""
         return tuple(
             self._named(k, i, ref)
             for k, labels in enumerate(self.sets)
@@ -76,7 +76,7 @@ class Joined:
     def __iter__(self) -> Iterator[Record]:
         for k, labels in enumerate(self.sets):
             index = {ref.name: i for i, ref in enumerate(labels.refs)}
-            for record in labels:  # in its own way, which may be faster than one by one, and leave out bad ones
+            for record in labels:  # iteration may be faster than access by index, and pass over bad images
                 i = index[record[0].name]
                 if self.names[k][i] is not None:
                     yield self._record(k, i, record)
@@ -91,7 +91,7 @@ class Joined:
         return [np.array([number[name] for name in labels.classes], np.int64) for labels in self.sets]
 
     def _named(self, k: int, i: int, ref: ImageRef) -> ImageRef:
-        # numbers of images are those of the first set; others would often be the same
+        # images of the first set keep their ids; other sets often have the same ones
         return replace(
             ref,
             name=self.names[k][i] or ref.name,
@@ -126,9 +126,9 @@ def _fields(instances: Instances) -> set[str]:
 
 
 def together(sets: Mapping[str, LabelSet]) -> Joined:
-    """Splits as one set whose images say, as ``attributes["split"]``, which they are of.
+    """Join splits into one set whose images state their split as ``attributes["split"]``.
 
-    Where two splits have images of one name, every image gets its split's name as a folder.
+    If two splits have images of one name, every image gets its split's name as a folder.
     """
     counts = Counter(_key(ref.name) for labels in sets.values() for ref in labels.refs)
     clash = len(sets) > 1 and any(count > 1 for count in counts.values())
@@ -142,26 +142,34 @@ def together(sets: Mapping[str, LabelSet]) -> Joined:
 def merge(
     sets: Mapping[str, LabelSet], same: SameImage = "refuse", distinct_ids: bool = True
 ) -> tuple[Joined, list[str]]:
-    """Make one set of several; the classes are joined by name (`map_classes` renames them before).
+    """Make one set of several; joins classes by name (`map_classes` renames them before).
 
-    An image whose name an earlier set has already gets the name of its set as a folder. Of one image file in two sets
-    (one path, a link, or equal bytes) one is kept if the labels are equal too.
+    An image with a name that an earlier set has gets the name of its set as a folder. If two sets have one image file
+    (one path, a link, or equal bytes), one image stays, provided that the labels are equal.
 
     Parameters
     ----------
     sets : label sets by the name that images get as a folder.
-    same : what to do where one image file has different labels in two sets: ``"refuse"``, keep those of the
-        ``"first"``, or ``"unite"`` all on one image.
-    distinct_ids : add a constant to the ids of a set whose range meets that of earlier ones. Goes through all labels.
+    same : what to do if two sets have different labels of one image file: ``"refuse"``, keep those of the ``"first"``
+        set, or ``"unite"`` all on one image.
+    distinct_ids : add a constant to the ids of a set whose range meets that of earlier sets. Decodes all labels.
 
     Returns
     -------
-    The set, and what was done, in lines for people.
+    The set, and notes in words on what `merge` did.
 
     Raises
     ------
     DataError
-        naming an image file that two sets label differently.
+        If two sets label an image file differently; names it.
+
+    Examples
+    --------
+    >>> from apiece.datasets import merge
+    >>> sets = {"a": apiece.read("data/train.json"), "b": apiece.read("data/val.json")}
+    >>> joined, notes = merge(sets, distinct_ids=False)
+    >>> len(joined), notes
+    (2, ['b: 1 images left out, a has them with the same labels'])
     """
     if same not in ("refuse", "first", "unite"):
         raise ConfigError(Option("same") + f" must be one of refuse, first, unite; got {same!r}")
@@ -178,7 +186,7 @@ def merge(
 def _settled(
     plain: Joined, labels: Sequence[str], same: SameImage
 ) -> tuple[set[_Place], dict[_Place, tuple[_Place, ...]], list[str]]:
-    """Which images are left out since an earlier set has them, whose labels are united, and what to say of it."""
+    """Return (images to leave out because an earlier set has them, images whose labels are united, notes)."""
     also: dict[_Place, tuple[_Place, ...]] = {}
     gone: set[_Place] = set()
     counts = Counter[tuple[int, int, str]]()
@@ -206,38 +214,35 @@ def _settled(
 
 
 def _key(name: str) -> str:
-    """What must differ between images: label files go by the name without ending, and some systems mind no case."""
+    """Return what must differ between images: the name without ending, since label files have it, and without case."""
     return PurePosixPath(name.replace("\\", "/")).with_suffix("").as_posix().casefold()
 
 
 def _distinct(
     sets: Mapping[str, LabelSet], gone: set[_Place]
 ) -> tuple[tuple[tuple[str | None, ...], ...], Counter[str]]:
+    """Return (the new names of all images, None for ``gone`` images; how many images of each set have another name)."""
     taken: set[str] = set()
     names: list[tuple[str | None, ...]] = []
     renamed = Counter[str]()
     for k, (label, labels) in enumerate(sets.items()):
         folder = re.sub(r"[^\w. -]", "_", label).strip(". ") or str(k + 1)
-        own: list[str | None] = []
-        mine = {_key(ref.name) for i, ref in enumerate(labels.refs) if (k, i) not in gone}
-        for i, ref in enumerate(labels.refs):
-            name: str | None = ref.name
-            if (k, i) in gone:
-                name = None
-            elif _key(ref.name) in taken:  # within one set, names are as they are
+        own: list[str | None] = [None if (k, i) in gone else ref.name for i, ref in enumerate(labels.refs)]
+        mine = {_key(name) for name in own if name is not None}
+        for i, name in enumerate(own):
+            if name is not None and _key(name) in taken:  # within one set, names stay as they are
                 folders = itertools.chain([folder], (f"{folder}-{n}" for n in itertools.count(2)))
-                tries = (f"{f}/{ref.name}" for f in folders)
-                name = next(t for t in tries if _key(t) not in taken and _key(t) not in mine)
-                mine.add(_key(name))
+                tries = (f"{f}/{name}" for f in folders)
+                own[i] = new = next(t for t in tries if _key(t) not in taken and _key(t) not in mine)
+                mine.add(_key(new))
                 renamed[label] += 1
-            own.append(name)
         taken |= mine
         names.append(tuple(own))
     return tuple(names), renamed
 
 
 def _duplicates(sets: Sequence[LabelSet]) -> Iterator[tuple[_Place, _Place]]:
-    """Each image whose file an earlier set has too, and where that is."""
+    """Yield (an image, the same image file in an earlier set)."""
     sizes: dict[int, list[tuple[_Place, ImageRef, os.stat_result]]] = defaultdict(list)
     for k, labels in enumerate(sets):
         for i, ref in enumerate(labels.refs):
@@ -266,7 +271,7 @@ def _digest(path: Path) -> bytes:
 
 
 def _content(joined: Joined, k: int, i: int) -> Counter[tuple[str, int, bool]]:
-    """Masks, classes and crowd flags of an image, whatever their order."""
+    """Return the masks, classes and crowd flags of an image, in any order."""
     instances = relabelled(joined.sets[k][i][1], joined._tables[k], joined.classes)
     rles = [str(rle["counts"]) for rle in instances.masks.to_coco()]
     return Counter(zip(rles, instances.labels.tolist(), instances.crowd.tolist(), strict=True))

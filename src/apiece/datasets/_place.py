@@ -1,4 +1,4 @@
-"""Images put where labels look for them: linked, copied, or left."""
+"""`Placer`: put images where labels look for them, as links or copies, or leave them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ImageMode = Literal["link", "copy", "leave"]
 
 
 class Placer:
-    """Puts images in their places; what it made is taken away again if its block fails.
+    """Puts images in their places, and removes them again if its block fails.
 
     Parameters
     ----------
     mode : ``link`` makes hard links, symbolic ones where the file system cannot, and copies where it has neither.
-    stage : the folder in which places are named.
+    stage : the folder that contains the places.
     step : called after each image.
     """
 
@@ -51,18 +51,18 @@ class Placer:
                     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def put(self, images: Sequence[tuple[ImageRef, Path]], final: Path | None = None) -> dict[str, int]:
-        """Put each image at its path in the stage, or at the same path in ``final``, a folder that is there already.
+        """Put each image at its path in the stage, or at the same path in ``final``, an existing folder.
 
         Returns
         -------
-        How many images were treated in which way.
+        The number of images by what was done with them.
 
         Raises
         ------
         DataError
-            if another image is in the place.
+            If another image is in the place.
         ImageError
-            if a page of a stack cannot be read, or written as a file of its own.
+            If a page of a stack cannot be read, or written as a file of its own.
         """
         if not self.ways:
             return {}
@@ -77,12 +77,12 @@ class Placer:
             return "missing"
         if not place.is_relative_to(self.stage):
             if final is None:
-                return "without a place"  # the reader of this layout looks elsewhere, as the folder's name is another's
+                return "without a place"  # the name of the folder makes the reader of this layout look elsewhere
             place = self.stage / ref.name.replace("\\", "/")  # found in the folder that the stage is in
         if final is not None:
             relative = place.relative_to(self.stage)
             place = final / relative
-            # readers look in images/ too, so what lies there need not come twice
+            # readers look in images/ too, so an image there need not come twice
             if any(p.exists() and p.samefile(ref.path) for p in (place, final / "images" / relative)):
                 return "there already"
         if place.exists():

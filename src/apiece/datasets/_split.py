@@ -1,7 +1,7 @@
-"""Split a set into train, validation and test: seeded, no group on two sides, classes or an attribute in even shares.
+"""`split` a set into train, validation and test: seeded, groups kept together, even shares of classes or an attribute.
 
 The assignment follows iterative stratification (Sechidis, Tsoumakas, Vlahavas, ECML 2011), for groups of images instead
-of single ones: what is rare is placed first, and each group goes where its content is missed most.
+of single ones: rare content is placed first, and each group goes to the part that lacks its content most.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ def split(
 
     Parameters
     ----------
+    labels : the set.
     fractions : share of the images for each name, such as ``{"train": 0.8, "val": 0.2}``; the sum is 1.
     group : image attribute (``"source_photo"``) whose images stay together; None divides single images.
     stratify : ``"classes"`` gives each part its share of every class; the name of an image attribute (``"modality"``)
@@ -50,9 +51,16 @@ def split(
     Raises
     ------
     ConfigError
-        for fractions that do not add up to 1, or a seed below 0.
+        If fractions do not add up to 1, or the seed is below 0.
     DataError
-        if an image lacks the attribute, or there are fewer groups than parts.
+        If an image lacks the attribute, or there are fewer groups than parts.
+
+    Examples
+    --------
+    >>> from apiece.datasets import split
+    >>> parts = split(apiece.read("data/train.json"), {"train": 0.5, "val": 0.5}, seed=1)
+    >>> {name: len(part) for name, part in parts.items()}
+    {'train': 1, 'val': 1}
     """
     shares = np.array(list(fractions.values()), np.float64)
     if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
@@ -82,19 +90,19 @@ def write_split(
 ) -> dict[str, Written]:
     """Write the parts together: all of them, or nothing.
 
-    Formats of one label file get ``<folder>/<name>`` with their ending, beside whatever else is in the folder. Of
-    others a new ``folder`` holds a folder for each part, or is one set that says which image is of which part (YOLO).
+    A format of one label file gets ``<folder>/<name>`` with its ending, beside whatever else is in the folder. Other
+    formats get a new ``folder`` with a folder for each part, or with one set that states the part of each image (YOLO).
 
     Returns
     -------
-    What was written, by part; one entry with an empty key where all parts are one set.
+    What was written, by part; one entry with an empty key if all parts are one set.
 
     Raises
     ------
     ConfigError
-        if there is something already.
+        If something is there already.
     LossyFormatError
-        if the format cannot hold the instances, or no part of this name.
+        If the format cannot hold the instances, or no part of this name.
     """
     folder, ending = Path(folder), formats.load(format).ending
     if formats.load(format).splits:
@@ -106,7 +114,7 @@ def write_split(
 
 
 def class_counts(labels: LabelSet) -> scipy.sparse.csr_array:
-    """Instances of each class on each image: int64 (images, classes); decodes masks only where the format must."""
+    """Return the instances of each class on each image: int64 (images, classes); decodes masks only if it must."""
     if isinstance(labels, Subset):
         return scipy.sparse.csr_array(class_counts(labels.labels)[list(labels.indices)])
     quick = getattr(labels, "class_counts", None)
@@ -117,7 +125,7 @@ def class_counts(labels: LabelSet) -> scipy.sparse.csr_array:
 
 
 def _values(labels: LabelSet, name: str) -> Int:
-    """For each image the number of its value of an attribute."""
+    """Return for each image the number of its value of an attribute."""
     numbers: dict[Any, int] = {}
     out = []
     for ref in labels.refs:
@@ -130,13 +138,13 @@ def _values(labels: LabelSet, name: str) -> Int:
 
 
 def _content(labels: LabelSet, stratify: str | None) -> scipy.sparse.csr_array:
-    """What is to be shared evenly: (images, kinds), at least 0."""
+    """Return the content to share evenly: (images, kinds), at least 0."""
     if stratify is None:
         return scipy.sparse.csr_array((len(labels), 0))
     if stratify == "classes":
         counts = class_counts(labels)
         empty = np.asarray(counts.sum(axis=1)).reshape(-1, 1) == 0
-        # an image without instances is a kind of its own; presence counts too, lest one crowded image decide
+        # images without instances are a kind of their own; presence counts too, so that one crowded image cannot decide
         present = counts.astype(bool).astype(np.float64)
         return scipy.sparse.csr_array(scipy.sparse.hstack([present, counts, empty.astype(np.float64)]))
     values = _values(labels, stratify)
@@ -144,7 +152,7 @@ def _content(labels: LabelSet, stratify: str | None) -> scipy.sparse.csr_array:
 
 
 def _assign(sizes: Int, content: scipy.sparse.csr_array, shares: Float, rng: np.random.Generator) -> Int:
-    """The part of each group."""
+    """Return the part of each group."""
     total = np.asarray(content.sum(axis=0)).ravel()
     weight = 1 / np.maximum(total, 1)
     indptr, kinds, amounts = content.indptr, content.indices, content.data
@@ -159,7 +167,7 @@ def _assign(sizes: Int, content: scipy.sparse.csr_array, shares: Float, rng: np.
     for g in order.tolist():
         chosen = slice(indptr[g], indptr[g + 1])
         kind, amount = kinds[chosen], amounts[chosen]
-        # relative need of what this group holds, in shares of what each part is due
+        # each part's need of this group's content, relative to its share
         need = (missing[:, kind] * (amount * weight[kind])).sum(1) / shares
         fits = room >= sizes[g]
         if not fits.any():
@@ -179,7 +187,7 @@ def _assign(sizes: Int, content: scipy.sparse.csr_array, shares: Float, rng: np.
 
 
 def _quota(count: int, shares: Float) -> Int:
-    """Whole numbers in these shares that add up to ``count``: largest remainders first."""
+    """Return whole numbers in these shares that add up to ``count``: largest remainders first."""
     exact = shares * count
     quota = np.floor(exact + 1e-9).astype(np.int64)
     quota[np.argsort(quota - exact, kind="stable")[: count - int(quota.sum())]] += 1

@@ -1,4 +1,4 @@
-"""Label sets seen otherwise: `map_classes` renames, unites and chooses classes; `Dropped` goes without some fields."""
+"""Views of label sets: `map_classes` renames, unites and chooses classes; `Dropped` leaves out some fields."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from apiece.formats import LabelSet, Record
 __all__ = ["DROPPABLE", "Dropped", "Mapped", "map_classes", "relabelled"]
 
 DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes")
-"""What instances can go without."""
+"""Fields that `Dropped` can leave out."""
 
 
 @dataclass(frozen=True)
 class _Seen(ABC):
-    """A `LabelSet` of the same images, each instance seen otherwise."""
+    """A `LabelSet` of the same images with other instances."""
 
     labels: LabelSet
-    """The set as it was."""
+    """The original set."""
 
     @property
     def refs(self) -> tuple[ImageRef, ...]:
-        """Every image, also those of which no instance is left."""
+        """Every image, also images without a remaining instance."""
         return self.labels.refs
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """As it was: what it says of classes goes by their names."""
+        """The original metadata, which refers to classes by name."""
         return self.labels.metadata
 
     def __len__(self) -> int:
@@ -51,19 +51,19 @@ class _Seen(ABC):
 
     @abstractmethod
     def _seen(self, record: Record) -> Record:
-        """The record as this set gives it."""
+        """Return the record of this view."""
 
 
 @dataclass(frozen=True)
 class Mapped(_Seen):
-    """A `LabelSet` whose labels are looked up in a table; instances without a new class are left out and counted."""
+    """A `LabelSet` with other classes; it leaves out instances without a new class, and counts them."""
 
     classes: tuple[str, ...]
-    """Its new classes."""
+    """The new classes."""
     table: Int
-    """For each old class the new one, or -1: its instances are left out."""
+    """For each old class the new one, or -1 to leave out its instances."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """How many instances of each class the last pass left out."""
+    """The number of instances of each class that the last iteration left out."""
 
     def __iter__(self) -> Iterator[Record]:
         self.left_out.clear()
@@ -81,10 +81,10 @@ class Mapped(_Seen):
 
 @dataclass(frozen=True)
 class Dropped(_Seen):
-    """A `LabelSet` without some of what its instances have."""
+    """A `LabelSet` whose instances lack some fields."""
 
     fields: tuple[str, ...]
-    """Of `DROPPABLE`; without classes all are ``object``."""
+    """Names from `DROPPABLE`; without classes every instance is an ``object``."""
 
     def __post_init__(self) -> None:
         for name in self.fields:
@@ -93,7 +93,7 @@ class Dropped(_Seen):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """As they were, or ``object``."""
+        """The original classes, or ``object``."""
         return ("object",) if "classes" in self.fields else self.labels.classes
 
     def _seen(self, record: Record) -> Record:
@@ -105,7 +105,7 @@ class Dropped(_Seen):
 
 
 def relabelled(instances: Instances, table: Int, classes: tuple[str, ...]) -> Instances:
-    """Instances with the classes that ``table`` gives them; those it gives -1 are left out."""
+    """Return instances with the classes that ``table`` gives them, without instances to which it gives -1."""
     labels = table[instances.labels]
     if (labels < 0).any():
         instances, labels = instances[labels >= 0], labels[labels >= 0]
@@ -117,17 +117,24 @@ def map_classes(labels: LabelSet, wanted: Iterable[str], keep_others: bool = Fal
 
     Parameters
     ----------
-    wanted : the classes to keep, in the new order: ``"car"``, or ``"car=vehicle"`` under a new name; several that get
-        one name become one class; ``"*"`` stands for all that are not named. Commas separate (``"car,truck=lorry"``), a
-        backslash takes a comma or an equals sign for part of a name.
+    labels : the set.
+    wanted : the classes to keep, in the new order: ``"car"``, or ``"car=vehicle"`` to rename it. Classes that get one
+        name become one class; ``"*"`` stands for all that are not named. Commas separate (``"car,truck=lorry"``); a
+        backslash makes a comma or an equals sign part of a name.
     keep_others : as if ``"*"`` came last.
 
     Raises
     ------
     UnknownNameError
-        for a class that the set has not.
+        If the set lacks a class.
     ConfigError
-        for a class that is named twice, or a name that is empty.
+        If a class is named twice, or a name is empty.
+
+    Examples
+    --------
+    >>> from apiece.datasets import map_classes
+    >>> map_classes(apiece.read("data/train.json"), ["bolt=part,nut=part"]).classes
+    ('part',)
     """
     known = labels.classes
     items = [item for text in wanted for item in re.split(r"(?<!\\),", text)]

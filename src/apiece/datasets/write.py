@@ -1,14 +1,11 @@
 """`write_sets`: labels and their images as one data set on disk, whole or not at all.
 
-Labels are built in a hidden folder beside their place and read back: where the format's own reader looks for an image
-is where the image goes. A folder then gets its name in one step; files that join an existing folder come last, after
-their images.
+Labels are built in a hidden folder beside their place and read back: an image goes to where the format's own reader
+looks for it. A folder then gets its name in one step; files that join an existing folder come last, after their images.
 """
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from apiece import formats
+from apiece._atomic import relocated, staged, take_place
 from apiece.core.image import ImageRef
 from apiece.datasets._place import ImageMode, Placer
 from apiece.datasets.dataset import open_sources
@@ -27,42 +25,41 @@ __all__ = ["DEFAULTS", "WriteOptions", "Written", "check_apart", "write_sets"]
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """How sets are written."""
+    """How `write_sets` writes."""
 
     images: ImageMode = "link"
     """``"link"`` the images to where the format expects them, ``"copy"`` them there, or ``"leave"`` them."""
     allow_lossy: bool = False
-    """Write what the format can hold instead of refusing."""
+    """Write what the format can hold, instead of refusing labels that it cannot hold whole."""
     overwrite: bool = False
-    """Replace what is there."""
+    """Replace what is there already."""
     check: bool = False
-    """Write to a temporary folder only, lossy and without images, to say what would be lost."""
+    """Write to a temporary folder only, lossy and without images, to find out what would be lost."""
 
 
-_PART = ".part"
 DEFAULTS = WriteOptions()
 
 
 @dataclass(frozen=True)
 class Written:
-    """One set that was written."""
+    """A written set."""
 
     path: Path
     """Label file or folder."""
     format: str
-    """Its format."""
+    """Name of the format."""
     images: int
-    """How many images it has."""
+    """Number of images."""
     instances: int
-    """How many instances."""
+    """Number of instances."""
     lost: tuple[str, ...] = ()
-    """What the format could not hold, a line per image and kind of loss."""
+    """Losses: what the format could not hold, a line for each image and kind of loss."""
     dropped: tuple[str, ...] = ()
-    """Values that images had (``"modality"``) and the format has no place for."""
+    """Image attributes (``"modality"``) that the format has no place for."""
     placed: Mapping[str, int] = field(default_factory=dict)
-    """How many images were hard linked, copied, there already, missing ..."""
+    """The number of images that were hard linked, copied, there already, missing ..."""
     image_folder: Path | None = None
-    """Where the images are that were left, if that is one folder and not where the format looks by itself."""
+    """The folder of images that were left, if it is one, and not the one that the format expects."""
 
 
 def write_sets(
@@ -78,21 +75,27 @@ def write_sets(
 
     Parameters
     ----------
-    sets : label sets by their path within ``out``; ``"."`` is ``out`` itself. What they are read from must not lie
+    sets : label sets by their path within ``out``; ``"."`` is ``out`` itself. Their label files and images must not lie
         in an ``out`` that is replaced as a whole.
     out : folder or label file that appears as a whole, or with ``join`` a folder that label files are added to.
     format : name of the format.
-    step : called after each image's labels, and after each image that is put in its place.
+    options : images, loss and overwriting.
+    join : add label files to the folder ``out`` instead of making it.
+    step : called after the labels of each image, and after each image that is put in its place.
+
+    Returns
+    -------
+    What was written, by path within ``out``.
 
     Raises
     ------
     ConfigError
-        if there is something already, or it would be replaced and is no label set, or holds what is to be written; or
-        if a set would not lie within ``out``.
+        If something is there already; if what would be replaced is no label set, or holds the labels to write; or if a
+        set would not lie within ``out``.
     LossyFormatError
-        naming image and instances that the format cannot hold.
+        If the format cannot hold an instance; names it and its image.
     DataError
-        if an image would take the place of another.
+        If an image would take the place of another.
     """
     outside = next((key for key in sets if PurePath(key).is_absolute() or ".." in PurePath(key).parts), None)
     if outside is not None:
@@ -104,15 +107,15 @@ def write_sets(
         _check_replaceable(out, sets.values())
     parent = out if join else out.parent
     try:
-        with _stage(parent, out.name) as stage:
-            root = stage if join else stage / out.name
-            with Placer(options.images, stage, step) as placer:
-                job = _Job(root, out, join, format, options, placer, step)
+        with staged(parent, out.name) as stage, Placer(options.images, stage, step) as placer:
+            job = _Job(stage if join else stage / out.name, out, join, format, options, placer, step)
+            try:
                 found = {key: _write_one(labels, key, job) for key, labels in sets.items()}
-                for made in [p for p in stage.iterdir() if not p.name.startswith(".")]:
-                    _move(made, parent / made.name, stage, options.overwrite)
-    except FormatError as error:
-        raise error.at(_final(error.path, parent)) from None
+            except FormatError as error:
+                raise error.at(relocated(error.path, stage, parent)) from None
+            for made in [p for p in stage.iterdir() if not p.name.startswith(".")]:
+                _check_free([parent / made.name], options.overwrite)
+                take_place(made, parent / made.name, stage)
     except OSError as error:
         raise DataError(f"{out}: cannot be written: {error}") from error
     return found
@@ -121,15 +124,13 @@ def write_sets(
 def _checked(
     sets: Mapping[str, LabelSet], out: Path, format: str, join: bool, step: Callable[[], None]
 ) -> dict[str, Written]:
-    """What `write_sets` would have lost at ``out``, written elsewhere and thrown away."""
+    """Return what `write_sets` would lose at ``out``; writes elsewhere, and throws the result away."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / out.name
         try:
             found = write_sets(sets, place, format, WriteOptions("leave", allow_lossy=True), join=join, step=step)
         except FormatError as error:
-            inside = error.path.is_relative_to(folder)
-            path = out.parent / error.path.relative_to(folder) if inside else error.path
-            raise error.at(path) from None
+            raise error.at(relocated(error.path, Path(folder), out.parent)) from None
         return {
             key: replace(one, path=out / one.path.relative_to(place), placed={}, image_folder=None)
             for key, one in found.items()
@@ -140,12 +141,9 @@ def _checked(
 class _Job:
     """What all sets that are written together share."""
 
-    root: Path
-    """Where sets are built."""
-    out: Path
-    """Where they will be."""
+    root: Path  # where sets are built
+    out: Path  # where they will be
     join: bool
-    """Whether label files are added to ``out``."""
     format: str
     options: WriteOptions
     placer: Placer
@@ -174,12 +172,13 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
     has = {key for ref in new.values() for key in ref.attributes}
     if again is not None:
         places = {name: i for i, name in enumerate(new)}
-        # some say a thing of an image only when its labels are decoded
+        # some formats state an attribute only once the labels of the image are decoded
         has |= {key for key, name in had.items() if key not in has and key in again[places[name]][0].attributes}
-    # a label file joins a folder, and so do its images; those of a folder come with it
+    # a label file joins a folder, and so do its images; the images of a folder come with it
     final = job.out if job.join else job.out.parent if path == job.root and path.is_file() else None
     placed, left = job.placer.put(pairs, final), None
-    if job.options.images == "leave" and not all(_will_be(place, job).is_file() for _, place in pairs[:32]):
+    stage, parent = job.placer.stage, job.out if job.join else job.out.parent
+    if job.options.images == "leave" and not all(relocated(p, stage, parent).is_file() for _, p in pairs[:32]):
         left = _common_folder([ref for ref, _ in pairs])
     return Written(
         job.out if key == "." else job.out / key,
@@ -193,30 +192,17 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
     )
 
 
-def _final(path: Path, parent: Path) -> Path:
-    """A path in a stage in ``parent``, as people know it."""
-    parts = path.relative_to(parent).parts if path.is_relative_to(parent) else ()
-    staged = parts and parts[0].startswith(".") and parts[0].endswith(_PART)
-    return parent.joinpath(*parts[1:]) if staged else path
-
-
-def _will_be(place: Path, job: _Job) -> Path:
-    """Where a path in the stage will be when all is done."""
-    stage, parent = job.placer.stage, job.out if job.join else job.out.parent
-    return parent / place.relative_to(stage) if place.is_relative_to(stage) else place
-
-
 def _plain(name: str) -> str:
     return name.replace("\\", "/")
 
 
 def _is_file(path: Path, chosen: LabelFormat) -> bool:
-    """Whether a format that writes folders would make a file of this name: one label map, one sequence as text."""
+    """Return whether a format of folders would write a file of this name: one label map, one sequence as text."""
     return path.suffix.lower() in (*chosen.suffixes, ".txt")
 
 
 def _common_folder(refs: list[ImageRef]) -> Path | None:
-    """The folder that all names are relative to."""
+    """Return the folder that all image names are relative to."""
     found = set()
     for ref in refs:
         name = PurePosixPath(_plain(ref.name)).parts
@@ -227,18 +213,18 @@ def _common_folder(refs: list[ImageRef]) -> Path | None:
 
 
 def check_apart(sources: Iterable[Path], out: Path) -> None:
-    """Refuse to write a folder that holds what is read; a label file may take the place of the one it was read from.
+    """Refuse to write a folder that contains the sources; a label file may replace its own source.
 
     Raises
     ------
     ConfigError
-        naming both.
+        If ``out`` contains a source; names both.
     """
     place = out.resolve()
     for source in sources:
         whole = source.resolve()
         if whole.is_relative_to(place) and (whole != place or whole.is_dir()):
-            raise ConfigError(f"{out} holds what is read ({source}); name another place")
+            raise ConfigError(f"{out} contains the labels to read ({source}); name another place")
 
 
 def _check_free(paths: list[Path], overwrite: bool) -> None:
@@ -248,49 +234,16 @@ def _check_free(paths: list[Path], overwrite: bool) -> None:
 
 
 def _check_replaceable(out: Path, sets: Iterable[LabelSet]) -> None:
-    """Refuse to replace a folder that holds no labels, or the very images and labels to be written."""
+    """Refuse to replace a folder that holds no labels, or the images and labels to write."""
     if out.is_file() or not any(out.iterdir()):
         return
     try:
         open_sources(out)
     except ApieceError as error:
         raise ConfigError(
-            f"{out} is no label set that could be read, so it is not replaced; remove it yourself, or name another "
-            f"place ({error})"
+            f"{out} is no readable label set and is not replaced; remove it, or name another place ({error})"
         ) from None
     whole = out.resolve()
     folders = {ref.path.parent for labels in sets for ref in labels.refs}
     if Path.cwd().is_relative_to(whole) or any(folder.resolve().is_relative_to(whole) for folder in folders):
-        raise ConfigError(f"{out} holds the images of these labels, or is where you are; name another place")
-
-
-@contextlib.contextmanager
-def _stage(parent: Path, name: str) -> Iterator[Path]:
-    """A hidden folder in ``parent`` that vanishes; so do folders that were made for it if nothing came of it."""
-    made = [p for p in (parent, *parent.parents) if not p.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{name[:60]}.", suffix=_PART, dir=parent))
-    try:
-        yield stage
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        for folder in made:
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # goes only if it is empty
-
-
-def _move(made: Path, place: Path, stage: Path, overwrite: bool) -> None:
-    """Give what was made its name; what had it before goes to the stage, which vanishes."""
-    if place.is_dir() and not any(place.iterdir()):
-        place.rmdir()
-    _check_free([place], overwrite)
-    if not place.exists():
-        made.rename(place)
-        return
-    old = Path(tempfile.mkdtemp(prefix=".old.", dir=stage)) / place.name
-    place.rename(old)
-    try:
-        made.rename(place)
-    except OSError:
-        old.rename(place)
-        raise
+        raise ConfigError(f"{out} holds the images of these labels, or is the current folder; name another place")

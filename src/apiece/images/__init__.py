@@ -1,11 +1,12 @@
-"""Image files to `Image` and back: exact pixels, one orientation, or an `ImageError` that says why not.
+"""Image files to `Image` and back: exact pixels, one orientation, or an `ImageError` with the reason.
 
-A file's kind is found by its content, never by its name. Each module here without a leading underscore reads one
-kind; another kind is another file.
+The content of a file decides its kind, not its name. Each module here reads one kind; a new kind is a new file.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from apiece.core.image import Image
@@ -29,7 +30,60 @@ __all__ = [
 names, load, describe = ROOM.names, ROOM.load, ROOM.describe
 
 
-def _reader(path: Path) -> ImageReader:
+def read_image(path: Path | str, *, page: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read one image: pixels (height, width, channels) in the dtype and range of the file, EXIF orientation applied.
+
+    Parameters
+    ----------
+    path : PNG, JPEG, TIFF, WebP or BMP, by content.
+    page : for a file of several images (TIFF pages, slices of a stack), the number of one, from 0.
+    max_pixels : most pixels (height × width); `read_image` refuses a header that claims more before it takes memory.
+
+    Returns
+    -------
+    The image, with its pixel size if the file states one.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, empty, truncated, damaged, of another kind or too large, or holds several images and
+        ``page`` names none. `read_image` never converts, fills in or drops pixels to avoid the error.
+
+    Examples
+    --------
+    >>> from apiece.images import read_image
+    >>> image = read_image("photo.png")
+    >>> image.size, image.channels, image.pixels.dtype
+    ((24, 32), 3, dtype('uint8'))
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        decoded = reader.read(path, page, max_pixels)
+        return Image(oriented(decoded.pixels, decoded.orientation), pixel_size=decoded.pixel_size, path=path)
+
+
+def image_size(path: Path | str, *, page: int | None = None) -> tuple[int, int]:
+    """Return the (height, width) of the image that `read_image` would give, from the header alone.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, as far as the header shows it.
+
+    Examples
+    --------
+    >>> from apiece.images import image_size
+    >>> image_size("photo.png")
+    (24, 32)
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        return reader.size(path, page)
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[ImageReader]:
+    """Give the reader of a file; the block raises nothing but `ImageError`."""
     try:
         if path.exists() and not path.is_file():
             raise ImageError(path, "is not a file" if not path.is_dir() else "is a folder, not an image")
@@ -41,58 +95,16 @@ def _reader(path: Path) -> ImageReader:
     if not head:
         raise ImageError(path, "is empty")
     readers = ROOM.load_all().values()
-    found = next((reader for reader in readers if reader.detect(head)), None)
-    if found is not None:
-        return found
-    kinds = [reader.kind for reader in readers]
-    raise ImageError(path, f"is none of {', '.join(kinds)}, whatever its name says: it begins with {head[:12]!r}")
-
-
-def read_image(path: Path | str, *, page: int | None = None, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read one image: pixels (height, width, channels) in the dtype and range of the file, EXIF orientation applied.
-
-    Parameters
-    ----------
-    path : PNG, JPEG, TIFF, WebP or BMP; told apart by content.
-    page : which image of a file that holds several (TIFF pages, slices of a stack), from 0.
-    max_pixels : most pixels (height × width) read; a header that claims more is refused before memory is taken.
-
-    Raises
-    ------
-    ImageError
-        if the file is missing, empty, truncated, damaged, of another kind, too large, or holds several images and
-        ``page`` does not say which. Nothing is ever converted, filled in or dropped to get past it.
-    """
-    path = Path(path)
-    reader = _reader(path)
+    reader = next((reader for reader in readers if reader.detect(head)), None)
+    if reader is None:
+        kinds = ", ".join(reader.kind for reader in readers)
+        raise ImageError(path, f"is none of {kinds}, whatever its name says: it begins with {head[:12]!r}")
     try:
-        decoded = reader.read(path, page, max_pixels)
-        return Image(oriented(decoded.pixels, decoded.orientation), pixel_size=decoded.pixel_size, path=path)
+        yield reader
     except ImageError:
         raise
     except Exception as error:
-        raise _undecodable(path, reader, error) from error
-
-
-def image_size(path: Path | str, *, page: int | None = None) -> tuple[int, int]:
-    """(height, width) of the image that `read_image` would give, from the header, without decoding pixels.
-
-    Raises
-    ------
-    ImageError
-        as `read_image`, as far as the header shows it.
-    """
-    path = Path(path)
-    reader = _reader(path)
-    try:
-        return reader.size(path, page)
-    except ImageError:
-        raise
-    except Exception as error:
-        raise _undecodable(path, reader, error) from error
-
-
-def _undecodable(path: Path, reader: ImageReader, error: Exception) -> ImageError:
-    # decoders raise anything from struct.error to MemoryError; for the caller it is one thing: this file is bad
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return ImageError(path, f"cannot be decoded as {reader.kind}, it is damaged or uses a rare feature: {reason}")
+        # decoders raise anything from struct.error to MemoryError; to the caller all of it means: this file is bad
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        message = f"cannot be decoded as {reader.kind}, it is damaged or uses a rare feature: {reason}"
+        raise ImageError(path, message) from error

@@ -1,4 +1,4 @@
-"""What an image reader is: one file in this package that defines ``READER = ImageReader(...)``."""
+"""The contract of an image reader: one file in this package that defines ``READER = ImageReader(...)``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _VALUES_PER_PIXEL = 16
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a reader hands back: pixels as they lie in the file, and what is still to be done with them.
+    """The result of a reader: pixels as they lie in the file, and how to orient them.
 
     Attributes
     ----------
@@ -51,12 +51,12 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its one image before the pixels.
+    """What a file states of its one image before the pixels.
 
     Attributes
     ----------
     size : (height, width), before orientation.
-    channels : how many there are at most.
+    channels : number of channels, at most.
     orientation : EXIF / TIFF tag 274, 1 to 8.
     """
 
@@ -70,19 +70,19 @@ AnyHeader = TypeVar("AnyHeader", bound=Header)
 
 @dataclass(frozen=True)
 class ImageReader:
-    """A kind of image file: how to know it, how to learn its size, how to read it.
+    """A kind of image file: how to recognise it, find its size, and read it.
 
-    ``read`` and ``size`` may raise anything; `apiece.images` turns it into `ImageError` with the path.
+    ``read`` and ``size`` may raise anything; `apiece.images` turns it into an `ImageError` with the path.
     """
 
     kind: str
-    """What a person calls it: ``"PNG"``."""
+    """Its usual name: ``"PNG"``."""
     detect: Callable[[bytes], bool]
-    """Whether a file that begins with these bytes (up to 64) is of this kind."""
+    """Return whether a file that begins with these bytes (up to 64) is of this kind."""
     size: Callable[[Path, int | None], tuple[int, int]]
-    """``(path, page)`` to (height, width) after orientation, from the header alone."""
+    """Return from ``(path, page)`` the (height, width) after orientation, from the header alone."""
     read: Callable[[Path, int | None, int], Decoded]
-    """``(path, page, max_pixels)`` to the pixels; calls `check_size` before it makes room for them."""
+    """Return from ``(path, page, max_pixels)`` the pixels; calls `check_size` before it takes memory for them."""
 
 
 def single_image(
@@ -91,13 +91,13 @@ def single_image(
     header: Callable[[bytes, Path], AnyHeader],
     pixels: Callable[[bytes, AnyHeader, Path], Array],
 ) -> ImageReader:
-    """The reader of files that hold one image and are read whole.
+    """Return the reader of files that hold one image and are read whole.
 
     Parameters
     ----------
     kind, detect : as in `ImageReader`.
-    header : ``(the file's bytes, path)`` to what they say of the image.
-    pixels : ``(the file's bytes, header, path)`` to the pixels as they lie in the file; its size has been checked.
+    header : from ``(the file's bytes, path)`` to what they state of the image.
+    pixels : from ``(the file's bytes, header, path)`` to the pixels as they lie in the file, of a checked size.
     """
 
     def size(path: Path, page: int | None) -> tuple[int, int]:
@@ -116,12 +116,12 @@ def single_image(
 
 
 def check_size(path: Path, size: tuple[int, int], channels: int, max_pixels: int) -> None:
-    """Refuse what a header claims if it is empty or larger than ``max_pixels``.
+    """Refuse an image whose header claims no pixels, or more than ``max_pixels``.
 
     Raises
     ------
     ImageError
-        if a side is 0, if height × width exceeds ``max_pixels``, or if there are more than 16 × ``max_pixels`` values.
+        If a side is 0, if height × width exceeds ``max_pixels``, or if there are more than 16 × ``max_pixels`` values.
     """
     height, width = size
     if height < 1 or width < 1 or channels < 1:
@@ -135,12 +135,12 @@ def check_size(path: Path, size: tuple[int, int], channels: int, max_pixels: int
 
 
 def check_page(path: Path, page: int | None, pages: int, what: str = "pages") -> int:
-    """The page to read, from what was asked for and how many there are.
+    """Return the number of the page to read; ``page`` is the wanted one, ``pages`` their number.
 
     Raises
     ------
     ImageError
-        if there are several and none was named, or the one named does not exist.
+        If there are several pages and none is wanted, or the wanted one does not exist.
     """
     if page is None:
         if pages != 1:
@@ -153,7 +153,7 @@ def check_page(path: Path, page: int | None, pages: int, what: str = "pages") ->
 
 
 def oriented(pixels: Array, orientation: int) -> Array:
-    """Turn stored pixels the way the EXIF tag says they are to be seen (Exif 2.32, tag 274)."""
+    """Turn stored pixels as the EXIF orientation says (Exif 2.32, tag 274)."""
     if orientation in (2, 3):
         pixels = pixels[:, ::-1]
     if orientation in (3, 4):
@@ -168,9 +168,9 @@ def oriented(pixels: Array, orientation: int) -> Array:
 
 
 def oriented_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """(height, width) after `oriented`."""
+    """Return (height, width) after `oriented`."""
     return (size[1], size[0]) if orientation >= 5 else size
 
 
 ROOM: Room[ImageReader] = Room("apiece.images", "READER", ImageReader)
-"""Where the image readers are found."""
+"""The image readers."""

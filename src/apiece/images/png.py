@@ -37,7 +37,7 @@ class _Header(Header):
 
 
 def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Each chunk's type and its content, to IEND; the checksum of those that matter is checked."""
+    """Yield each chunk's type and content, to IEND; checks the checksum of critical chunks."""
     at = len(_SIGNATURE)
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)

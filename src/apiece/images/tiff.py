@@ -29,7 +29,7 @@ _NO_COMPRESSION, _JPEG, _ORIENTATION, _GDAL_NODATA = 1, 7, 274, 42113
 
 @dataclass(frozen=True)
 class _Plane:
-    """One image among those of a file: the pages that hold its channels, in order."""
+    """One image of a file: the pages that hold its channels, in order."""
 
     series: tifffile.TiffPageSeries
     pages: tuple[int, ...]
@@ -54,7 +54,7 @@ class _Plane:
 
 
 def _planes(tif: tifffile.TiffFile, path: Path) -> list[_Plane]:
-    """Every image of the file, without the reduced copies and masks that belong to one of them."""
+    """Return every image of the file, without reduced copies and masks of them."""
     series = [s for s in tif.series if s.keyframe is not None]
     full = [s for s in series if not (s.keyframe.is_reduced or s.keyframe.is_mask)] or series
     return [plane for s in full for plane in _planes_of(s, path)]
@@ -101,7 +101,7 @@ def _check_kind(plane: _Plane, path: Path) -> None:
 
 
 def _check_segments(page: Any, key: tifffile.TiffPage, file_size: int, path: Path) -> None:
-    """Every strip or tile must lie whole in the file: the decoder fills what is missing with zeros, silently."""
+    """Refuse a page with strips or tiles outside the file, which the decoder would silently fill with zeros."""
     offsets, counts = np.asarray(page.dataoffsets, np.int64), np.asarray(page.databytecounts, np.int64)
     expected = int(np.prod(key.chunked))
     if len(offsets) < expected or len(counts) < expected:
@@ -153,7 +153,7 @@ def _contiguous(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) 
 
 
 def _seen(pixels: Array, plane: _Plane, path: Path) -> Array:
-    """Apply what the file says its numbers mean."""
+    """Turn white-is-zero images, and expand palettes."""
     key = plane.key
     if int(key.photometric) == _WHITE_IS_ZERO:
         if pixels.dtype.kind == "b":

@@ -6,8 +6,8 @@
 >>> measure(found, pixel_size="0.5 um")["area"]
 array([1.])
 
-A family of measurements is one file in this package (see ``contract.py``); to measure one thing of your own, pass a
-function as ``extra``.
+A family of measurements is one file in this package (see ``contract.py``). To measure one thing of your own, pass a
+function as ``extra`` to `measure`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the image shows inside each mask: mean, min, max and standard deviation of every channel.
+"""Intensity of the image inside each mask: mean, min, max and standard deviation of every channel.
 
-Values are those of the image as stored. Pixels are gathered a bounded number at a time; what each piece of a mask
-gives (count, mean, squared deviation) is joined by the formula of Chan, Golub and LeVeque (1979), which keeps digits.
+Values are those of the image as stored. Pixels are gathered in chunks; the formula of Chan, Golub and LeVeque (1979),
+which keeps digits, joins the count, mean and squared deviation of the pieces of a mask.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ from apiece.measurements.contract import Measure, Property, Request
 __all__ = ["MEASURE"]
 
 
-CHUNK = 1 << 19
-"""Pixels gathered at once: few enough that what is made of them stays in the processor's cache."""
+CHUNK = 1 << 19  # pixels gathered at once: few enough for the processor's cache
 
 
 def _compute(request: Request) -> Mapping[str, Array]:
@@ -36,7 +35,7 @@ def _compute(request: Request) -> Mapping[str, Array]:
     owner: list[Int] = []
     size: list[Int] = []
     pieces: list[Float] = []
-    with np.errstate(invalid="ignore", over="ignore"):  # an image may hold inf and nan; so do its numbers then
+    with np.errstate(invalid="ignore", over="ignore"):  # an image may hold inf and nan, and then so do the results
         for who, begin, index in _gather(masks, channels):
             count = np.diff(np.append(begin, len(index)))
             owner.append(who)
@@ -49,7 +48,7 @@ def _compute(request: Request) -> Mapping[str, Array]:
 
 
 def _gather(masks: Masks, channels: int) -> Iterator[tuple[Int, Int, Int]]:
-    """Pieces of bounded size: (instance of each piece, its first place, flat index of each pixel's first channel)."""
+    """Yield chunks: (instance of each piece, its first place, flat index of each pixel's first channel)."""
     stride = masks.size[1] * channels
     owner = owners(masks.offsets)
     length = (masks.y1 - masks.y0).astype(np.int64)
@@ -64,7 +63,7 @@ def _gather(masks: Masks, channels: int) -> Iterator[tuple[Int, Int, Int]]:
 
 
 def _piece(values: Array, begin: Int, count: Int, spread: bool) -> Float:
-    """(mean, min, max, sum of squared deviations) of each piece, shape (4, pieces)."""
+    """Return (mean, min, max, sum of squared deviations) of each piece, shape (4, pieces)."""
     exact = values.dtype.kind in "ui" and values.dtype.itemsize <= 4
     out = np.zeros((4, len(begin)))
     out[0] = np.add.reduceat(values, begin, dtype=np.int64 if exact else np.float64) / count

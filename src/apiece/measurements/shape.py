@@ -1,9 +1,8 @@
 """Size and shape of each mask.
 
 Pixels are rectangles of the pixel size: lengths are measured after x and y are scaled, so pixels need not be square.
-Places in the image (`box`, `centroid`) stay in pixels. Where scikit-image's ``regionprops`` has the property, its
-definition is followed unless the property's line says otherwise. Of an empty mask sizes and counts are 0, what does not
-exist is NaN.
+Places in the image (`box`, `centroid`) stay in pixels. Definitions are those of scikit-image's ``regionprops``, if it
+has the property, unless the property's line says otherwise. Sizes and counts of an empty mask are 0, the rest is NaN.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def _hulls(masks: Masks, scale: tuple[float, float]) -> Columns:
 
 
 def _ellipses(masks: Masks, scale: tuple[float, float]) -> Columns:
-    """Axes of the ellipse with the same second moments as the pixel centres, in closed form from the runs."""
+    """Return the axes of the ellipse with the pixel centres' second moments, in closed form from the runs."""
     n = (masks.y1 - masks.y0).astype(np.float64)
     owner = owners(masks.offsets)
     centre = masks.centroids[owner]
@@ -86,7 +85,7 @@ def _ellipses(masks: Masks, scale: tuple[float, float]) -> Columns:
     area = masks.area
     xx, yy, xy = (_ratio(_sum(n * v, masks), area) for v in (dx * dx, dy * dy + inside, dx * dy))
     middle, spread = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
-    # rounding leaves a trace where the truth is 0: the width of a line, the difference of a disc's axes
+    # rounding leaves a trace instead of 0: the width of a line, the difference of a disc's axes
     noise = 1e-12 * middle
     small = np.where(middle - spread > noise, middle - spread, np.minimum(middle, 0.0))
     large = middle + spread
@@ -101,7 +100,7 @@ def _ellipses(masks: Masks, scale: tuple[float, float]) -> Columns:
 
 
 def _sum(values: Float, masks: Masks) -> Float:
-    """Sum over the runs of each mask; unlike a difference of running sums it keeps a small mask's digits."""
+    """Sum over the runs of each mask; unlike a difference of running sums, this keeps a small mask's digits."""
     out = np.zeros(len(masks))
     some = np.flatnonzero(np.diff(masks.offsets))
     if len(some):

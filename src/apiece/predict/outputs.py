@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 import logging
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from apiece import formats
+from apiece._atomic import staged, take_place
 from apiece.core.conf import Conf
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
@@ -187,34 +186,13 @@ def _bad_headers(sources: Sequence[Source], known: Bad) -> Iterator[Bad]:
 @contextmanager
 def _staged(out: Path, targets: Sequence[Path]) -> Iterator[Path]:
     """A hidden folder inside ``out`` whose entries take their places when the block ends well; it goes in any case."""
-    stage = out / f".apiece-{secrets.token_hex(4)}"
-    made = [p for p in (out, *out.parents) if not p.exists()]
     try:
-        stage.mkdir(parents=True)
-        yield stage
-        (stage / "old").mkdir()
-        for target in targets:
-            _replace(target, stage / target.name, stage / "old" / target.name)
+        with staged(out, "apiece") as folder:
+            yield folder
+            for target in targets:
+                take_place(folder / target.name, target, folder)
     except OSError as error:
         raise DataError(f"results cannot be written to {out}: {error}") from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-        with suppress(OSError):  # not empty: it holds the results
-            for folder in made:
-                folder.rmdir()
-
-
-def _replace(target: Path, new: Path, old: Path) -> None:
-    """Put ``new`` in the place of ``target``, which goes to ``old``; if that fails, it is back where it was."""
-    there = target.exists()
-    if there:
-        target.rename(old)
-    try:
-        new.rename(target)
-    except OSError:
-        if there:
-            old.rename(target)
-        raise
 
 
 def _file_names(sources: Sequence[Source]) -> dict[str, PurePosixPath]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import secrets
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +12,7 @@ import numpy as np
 
 from apiece import formats
 from apiece._arrays import Int
-from apiece._atomic import atomic
+from apiece._atomic import atomic, relocated, staged
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check._kit.stated_area_box import differs, with_own
@@ -133,30 +130,22 @@ def fix(
     for path, members in together.items():
         if names[places[path]] > 1:
             places[path] = Path(next(iter(members)), places[path])
-    with _whole(out) as stage:
-        for path, members in together.items():
-            _write(stage / places[path], members, report, dust, changes)
-        files = {split: out / places[path] for path, members in together.items() for split in members}
-        _write_list(stage / CHANGES, {split: file.relative_to(out) for split, file in files.items()}, changes)
-    return Fixed(files, tuple(changes))
-
-
-@contextlib.contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """Make a folder beside ``out`` that gets its name when the block ends well, and vanishes otherwise."""
     place = out.resolve()
-    stage = place.with_name(f".{place.name[:60]}.{secrets.token_hex(4)}")
-    stage.mkdir(parents=True)
-    try:
-        yield stage
+    with staged(place.parent, place.name) as folder:
+        made = folder / place.name
+        made.mkdir()
+        try:
+            for path, members in together.items():
+                _write(made / places[path], members, report, dust, changes)
+        except FormatError as error:
+            raise error.at(relocated(error.path, made, out)) from None
+        files = {split: places[path] for path, members in together.items() for split in members}
+        _write_list(made / CHANGES, files, changes)
         if place.exists():
             place.rmdir()  # it is empty
-        stage.rename(place)
-    except FormatError as error:
-        inside = error.path.is_relative_to(stage)
-        raise type(error)(out / error.path.relative_to(stage) if inside else error.path, error.reason) from None
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        made.rename(place)
+    files = {split: out / file for split, file in files.items()}
+    return Fixed(files, tuple(changes))
 
 
 def _write(target: Path, members: Mapping[str, OpenLabels], report: Report, dust: int, changes: list[Change]) -> None:

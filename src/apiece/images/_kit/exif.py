@@ -1,4 +1,4 @@
-"""The one EXIF tag that changes pixels, read without a library that warns about all the others."""
+"""The EXIF orientation, read without a library that warns about all other tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _SHORT, _LONG = 3, 4
 
 
 def orientation(exif: bytes) -> int:
-    """Orientation (1 to 8) in an EXIF block, with or without its ``Exif\\0\\0`` head; 1 where none is usable."""
+    """Return the orientation (1 to 8) in an EXIF block, with or without its ``Exif\\0\\0`` head; 1 without any."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None or len(exif) < 8:

@@ -1,4 +1,4 @@
-"""What a TIFF says beside its pixels: whether its directories are whole, and how large a pixel is."""
+"""What a TIFF states beside its pixels: whole directories, and the size of a pixel."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _SCREEN = (72.0, 96.0)
 
 
 def check_directories(path: Path) -> None:
-    """Follow the chain of directories to its end: a cut chain would read as a file of fewer pages.
+    """Follow the chain of directories to its end, because a cut chain would read as a file of fewer pages.
 
     Raises
     ------
     ImageError
-        if a directory lies outside the file, or the chain runs in a circle.
+        If a directory lies outside the file, or the chain runs in a circle.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -51,9 +51,9 @@ def check_directories(path: Path) -> None:
 
 
 def pixel_size(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, oriented: int = 1) -> PixelSize | None:
-    """Physical pixel size: from OME metadata, else ImageJ's unit, else the resolution tags; None where none says it.
+    """Return the physical pixel size from OME metadata, else ImageJ's unit, else the resolution tags; None without any.
 
-    72 and 96 per inch are what programs write that know nothing of size, so they are not taken for one.
+    Programs that know no size write 72 or 96 per inch, so these two do not count.
     """
     size = _from_ome(tif, series) if tif.is_ome else _from_tags(tif, series)
     if size is not None and oriented >= 5:
@@ -64,7 +64,7 @@ def pixel_size(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, orien
 def _made(x: float, y: float, unit: str) -> PixelSize | None:
     try:
         return PixelSize(x, y, unit)
-    except ConfigError:  # a unit that is no length, such as "pixel", or a size of 0: the file states no size
+    except ConfigError:  # a unit that is no length, such as "pixel", or a size of 0
         return None
 
 

@@ -1,4 +1,4 @@
-"""`measure` and `measure_many`: instances to tables."""
+"""`measure` and `measure_many`: from instances to tables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
 
 Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
-"""A measurement of one's own: (masks, pixels (height, width, channels) or None) to N values, or N rows of values."""
+"""A measurement of your own: from (masks, pixels (height, width, channels) or None) to N values, or N rows of them."""
 
 Columns = dict[str, Array]
 
@@ -37,27 +37,39 @@ def measure(
 ) -> Table:
     """Measure every instance: one row each, in order.
 
-    Columns: ``id`` (or the position, where instances have no ids), ``class``, ``score`` (if scored), ``crowd``, then
-    the properties. Lengths and areas are in pixels, or in the unit of the pixel size; boxes and centroids are places in
-    the image and stay in pixels. `apiece.measurements.families` lists all properties with the definition each follows.
+    The columns are ``id`` (the position, if instances have no ids), ``class``, ``score`` (if scored), ``crowd``, then
+    the properties; `apiece.measurements.families` lists them with their definitions. Lengths and areas are in pixels,
+    or in the unit of the pixel size. Boxes and centroids are places in the image and stay in pixels.
 
     Parameters
     ----------
-    image : what the instances were found on, for intensities; its own pixel size is used unless ``pixel_size`` is
-        given.
-    pixel_size : `PixelSize`, or text such as ``"0.5 um"`` or ``"0.5 x 0.4 um"`` (width first).
+    instances : the N instances.
+    image : the image that the instances were found on, for intensities and for its pixel size.
+    pixel_size : `PixelSize`, or text such as ``"0.5 um"`` or ``"0.5 x 0.4 um"`` (width first); by default the image's.
     properties : names of what to measure, in the order of the columns; None for everything that can be measured.
     extra : column name to a function of your own, called once with all masks and the pixels.
+
+    Returns
+    -------
+    A table of N rows.
 
     Raises
     ------
     InvalidInstancesError
-        if the image is none, or its size is not that of the masks.
+        If ``image`` is no image, or has another size than the masks.
     UnknownNameError
-        for a property that does not exist.
+        If a property does not exist.
     ConfigError
-        for a pixel size that cannot be read, if intensities are asked for without an image, or an extra measurement
-        does not return one value per instance.
+        If the pixel size cannot be read, if intensities are wanted without an image, or if an extra measurement does
+        not return one value per instance.
+
+    Examples
+    --------
+    >>> found = apiece.Instances.from_label_map(np.array([[1, 1, 0], [1, 1, 0]]))
+    >>> apiece.measure(found, pixel_size="0.5 um")["area"].tolist()
+    [1.0]
+    >>> apiece.measure(found, extra={"right": lambda masks, pixels: masks.boxes[:, 2]})["right"].tolist()
+    [2.0]
     """
     if image is not None and not isinstance(image, Image):
         image = Image(image)
@@ -69,7 +81,7 @@ def measure(
     size = _pixel_size(pixel_size, image)
     pixels = None if image is None else image.pixels
     wanted = _select(properties, pixels is not None)
-    columns, units = _identity(instances)
+    columns, units = _identity(instances), dict[str, str]()
     request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
     measured: Columns = {}
     for family in families():
@@ -92,20 +104,33 @@ def measure_many(
     properties: Sequence[str] | None = None,
     extra: Mapping[str, Extra] | None = None,
 ) -> Iterator[Table]:
-    """Measure the instances of several images, one table per image, each made when it is asked for.
+    """Measure the instances of several images: yield one table per image.
 
-    As `measure`, with a first column ``image``: the image's name. ``Table.concatenate(measure_many(...))`` joins them.
-    Physical units are those of the first image.
+    As `measure`, with a first column ``image``: the image's name. ``Table.concatenate(measure_many(...))`` joins the
+    tables. Physical units are those of the first image.
 
     Parameters
     ----------
-    records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as label files give them.
-    read : opens an `ImageRef`, for intensities and pixel sizes; without it only an `Image` is looked at.
+    records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as `apiece.read` yields them.
+    read : function that opens an `ImageRef`, for intensities and pixel sizes; without it, only an `Image` is used.
+    pixel_size, properties, extra : as in `measure`.
 
     Raises
     ------
     ConfigError
-        if some images have a pixel size and others have none; names the image.
+        If some images have a pixel size and others have none; names the image.
+
+    Examples
+    --------
+    >>> from apiece.measurements import Table, measure_many
+    >>> table = Table.concatenate(measure_many(apiece.read("data/train.json"), properties=["area"]))
+    >>> print(table)
+    image  id  class  crowd  area
+                               px
+    a.png   1  bolt      no    54
+    a.png   2  nut       no   130
+    b.png   1  bolt      no    54
+    b.png   2  nut       no   130
     """
     unit: str | None = None
     for index, (source, instances) in enumerate(records):
@@ -119,16 +144,15 @@ def measure_many(
             unit = found
         if bool(found) != bool(unit):
             raise ConfigError(
-                f"image {name!r} has {'a' if found else 'no'} pixel size, those before it have "
-                f"{'none' if found else 'one'}; measure them apart, or give one for all with "
+                f"image {name!r} has {'a' if found else 'no'} pixel size, the images before it have "
+                f"{'none' if found else 'one'}; measure them separately, or give one for all with "
                 + Option("pixel_size", "0.5 um")
             )
         if size is not None and unit:
             size = size.to(unit)
         table = measure(instances, image, pixel_size=size, properties=properties, extra=extra)
-        names = np.full(len(table), name)
-        levels = {"image": (name,), **table.levels}
-        yield Table({"image": names, **table.columns}, table.units, levels)
+        columns = {"image": np.full(len(table), name), **table.columns}
+        yield Table(columns, table.units, {"image": (name,), **table.levels})
 
 
 def _image_name(source: ImageRef | Image | str, index: int) -> str:
@@ -161,8 +185,8 @@ def _select(names: Sequence[str] | None, has_image: bool) -> list[Property]:
     return [known[name][0] for name in dict.fromkeys(names)]
 
 
-def _identity(instances: Instances) -> tuple[Columns, dict[str, str]]:
-    """What each row is: id, class, score, crowd."""
+def _identity(instances: Instances) -> Columns:
+    """Return the columns id, class, score and crowd."""
     classes = np.array(instances.classes, np.str_)
     columns: Columns = {
         "id": np.arange(len(instances)) if instances.ids is None else instances.ids,
@@ -171,11 +195,11 @@ def _identity(instances: Instances) -> tuple[Columns, dict[str, str]]:
     if instances.scores is not None:
         columns["score"] = instances.scores
     columns["crowd"] = instances.crowd
-    return columns, {}
+    return columns
 
 
 def _split(name: str, values: Array, parts: Sequence[str] = ()) -> Columns:
-    """One column of each of N values, or several of N rows of values."""
+    """Return one column for N values, or several for N rows of values."""
     if values.ndim == 1:
         return {name: values}
     parts = parts or [str(k) for k in range(values.shape[1])]

@@ -25,7 +25,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Columns of equal length, immutable.
+    """Immutable columns of equal length.
 
     ``table["area"]`` is a 1-D array, ``len(table)`` the number of rows, ``str(table)`` aligned text.
 
@@ -33,12 +33,20 @@ class Table:
     ----------
     columns : name to 1-D array: numbers, bools or strings. Names carry no unit.
     units : name to unit (``"um"``, ``"um2"``, ``"px"``, ``"deg"``), for the columns that have one.
-    levels : name to every value that a column of strings may take, in order, so that classes without a row are counted.
+    levels : name to every value that a column of strings may take, in order, so that a summary counts classes without a
+        row.
 
     Raises
     ------
     InvalidInstancesError
-        if columns differ in length or are not 1-D.
+        If columns differ in length or are not 1-D.
+
+    Examples
+    --------
+    >>> from apiece.measurements import Table
+    >>> table = Table({"class": np.array(["nut", "bolt"]), "area": np.array([2.5, 4.0])}, {"area": "um2"})
+    >>> table.header(), table["area"].max()
+    (['class', 'area_um2'], np.float64(4.0))
     """
 
     columns: Mapping[str, Array]
@@ -66,17 +74,17 @@ class Table:
         return self.columns[name]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # a mapping proxy does not travel between processes
+        # a mapping proxy cannot be pickled
         return Table, (dict(self.columns), dict(self.units), dict(self.levels))
 
     @classmethod
     def concatenate(cls, tables: Iterable[Table]) -> Table:
-        """All rows of several tables, in order; a float that a table lacks (a channel) is NaN.
+        """Return all rows of several tables, in order; where a table lacks a column of floats (a channel), NaN.
 
         Raises
         ------
         ConfigError
-            if a column has different units, or if a column that holds no numbers is missing somewhere.
+            If a column has different units, or if a column without floats is missing from a table.
         """
         tables = list(tables)
         units: dict[str, str] = {}
@@ -87,8 +95,8 @@ class Table:
             found = {t.units.get(name, "") for t in holders}
             if len(found) > 1:
                 raise ConfigError(
-                    f"column {name!r} is in different units ({', '.join(sorted(found))}), so its rows cannot be "
-                    f"joined; give one pixel size for all images"
+                    f"column {name!r} has different units ({', '.join(sorted(found))}), so its rows cannot be joined; "
+                    f"give one pixel size for all images"
                 )
             units[name] = found.pop()
             if any(name in t.levels for t in holders):
@@ -97,20 +105,20 @@ class Table:
         return cls(columns, units, levels)
 
     def header(self) -> list[str]:
-        """Column names with their units, as a CSV file spells them: ``area_um2``, ``rect_angle_deg``, ``solidity``."""
+        """Return column names with their units, as in a CSV file: ``area_um2``, ``rect_angle_deg``, ``solidity``."""
         return [f"{name}_{self.units[name]}" if name in self.units else name for name in self.columns]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Each row as Python values; None for NaN and infinity, which JSON has no number for."""
+        """Yield each row as Python values, with None for NaN and infinity, which JSON does not have."""
         lists = [[_plain(v) for v in column.tolist()] for column in self.columns.values()]
         return (dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """``{"units": {name: unit}, "rows": [{name: value}, ...]}``, all of it plain Python values."""
+        """Return ``{"units": {name: unit}, "rows": [{name: value}, ...]}`` in plain Python values."""
         return {"units": dict(self.units), "rows": list(self.rows())}
 
     def to_json(self, path: Path | str | None = None) -> str:
-        """`to_dict` as JSON text; also written to ``path``, atomically, if given."""
+        """Return `to_dict` as JSON text, and write it to ``path``, atomically, if there is one."""
         text = json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
         if path is not None:
             _write(Path(path), text)
@@ -121,7 +129,7 @@ class Table:
         _write(Path(path), self.csv_text())
 
     def csv_text(self) -> str:
-        """The text that `to_csv` writes."""
+        """Return the text that `to_csv` writes."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(self.header())
@@ -129,12 +137,12 @@ class Table:
         return out.getvalue()
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame with the same columns; ``frame.attrs["units"]`` holds the units.
+        """Return a pandas DataFrame with the same columns; ``frame.attrs["units"]`` holds the units.
 
         Raises
         ------
         MissingExtraError
-            if pandas is not installed.
+            If pandas is not installed.
         """
         try:
             pandas = importlib.import_module("pandas")
@@ -145,7 +153,7 @@ class Table:
         return frame
 
     def to_text(self, rows: int | None = None) -> str:
-        """Aligned text, units in the second line; of more than ``rows`` rows the first and last, and their number."""
+        """Return aligned text with units in the second line; of more than ``rows`` rows only the first and last."""
         cut = rows is not None and len(self) > rows
         shown = np.arange(len(self))
         if cut and rows is not None:
@@ -172,22 +180,29 @@ class Table:
         return f"Table({len(self)} rows: {', '.join(self.columns)})"
 
     def summary(self, by: str = "class", of: Sequence[str] = ("area", "equivalent_diameter")) -> Table:
-        """Count and distribution of sizes for each group, with a last row ``all`` over everything.
+        """Return count and distribution of sizes for each group, with a last row ``all``.
 
-        Rows whose column ``crowd`` is true cover a group of objects and are left out.
+        Rows whose column ``crowd`` is true cover several objects and do not count.
 
         Parameters
         ----------
-        by : column of names to group by; a class without a row is listed with count 0.
-        of : columns of numbers described by mean, standard deviation (population) and the percentiles 5, 25, 50, 75 and
-            95 (linear between ranks, NaN left out): ``area_mean``, ``area_std``, ``area_p5`` ...
+        by : column of names to group by; a class without a row has count 0.
+        of : columns of numbers to describe by mean, standard deviation (population) and the percentiles 5, 25, 50, 75
+            and 95 (linear between ranks, without NaN): ``area_mean``, ``area_std``, ``area_p5`` ...
 
         Raises
         ------
         UnknownNameError
-            if there is no such column.
+            If there is no such column.
         ConfigError
-            if a column to describe holds no numbers.
+            If a column to describe holds no numbers.
+
+        Examples
+        --------
+        >>> from apiece.measurements import Table
+        >>> table = Table({"class": np.array(["nut", "nut", "bolt"]), "area": np.array([2.0, 4.0, 9.0])})
+        >>> table.summary(of=["area"])["area_mean"].tolist()
+        [3.0, 9.0, 5.0]
         """
         group = self[by]
         for name in of:
@@ -196,7 +211,7 @@ class Table:
         numbers = {name: self[name].astype(np.float64) for name in of}
         keys = list(self.levels.get(by, ())) or list(dict.fromkeys(group.tolist()))
         single = np.flatnonzero(~self.columns["crowd"]) if "crowd" in self.columns else np.arange(len(self))
-        # one sort, since there may be as many groups as images
+        # one sort, because there may be as many groups as images
         values, place = np.unique(group[single], return_inverse=True)
         rows = single[np.argsort(place, kind="stable")]
         parts = np.split(rows, np.cumsum(np.bincount(place, minlength=len(values)))[:-1])
@@ -224,7 +239,7 @@ def _describe(values: Float) -> Float:
 
 
 def _filled(table: Table, name: str, tables: Sequence[Table]) -> Array:
-    """The column of a table, or NaN for each row where others have numbers."""
+    """Return the column of a table, or NaN for each row if other tables have floats there."""
     if name in table.columns:
         return table[name]
     kinds = {t[name].dtype.kind for t in tables if name in t.columns}

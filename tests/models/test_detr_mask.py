@@ -14,8 +14,9 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models import detr_mask
+from apiece.models._kit.queries import encode_masks
 from apiece.models.contract import Checkpoint, DecodeOptions, Frame, ModelInput
-from apiece.models.detr_mask import DetrMaskSettings, adopt, build, decode, encode, loss
+from apiece.models.detr_mask import DetrMask, DetrMaskSettings, adopt, decode, loss
 
 SMALL = DetrMaskSettings(width=64, encoder_layers=1, decoder_layers=2, feedforward=32, queries=9)
 
@@ -56,7 +57,7 @@ def test_a_checkpoint_gives_what_the_library_gives(layout: str, tmp_path: Path) 
         assert "mask_head.lay1.weight" in given.tensors
     config, tensors = adopt(given, DetrMaskSettings(dropout=0.25))
     assert (config.queries, config.stride, config.backbone, config.dropout) == (7, 32, "resnet10t", 0.25)
-    ours = build(config, inputs(3), 3).eval()
+    ours = DetrMask(config, inputs(3), 3).eval()
     ours.load_state_dict(tensors)
     images = torch.rand(2, 3, 64, 96)
     with torch.inference_mode():
@@ -88,7 +89,7 @@ def test_a_checkpoint_of_another_network_is_refused() -> None:
 
 
 def test_masks_made_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = build(SMALL, inputs(1), 2).eval()
+    module = DetrMask(SMALL, inputs(1), 2).eval()
     images = torch.rand(2, 1, 64, 64)
     with torch.inference_mode():
         together = module(images)["masks"]
@@ -99,13 +100,13 @@ def test_masks_made_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch
 
 def test_an_encoder_without_the_strides_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"stride 16 needs features at strides \[16, 8, 4, 2\]"):
-        build(DetrMaskSettings(backbone="convnext_atto"), inputs(3), 2)
+        DetrMask(DetrMaskSettings(backbone="convnext_atto"), inputs(3), 2)
 
 
 def test_classes_lose_the_weighted_mean_of_all_queries() -> None:
     logits = torch.tensor([[[2.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
     boxes = torch.full((1, 2, 4), 0.5)
-    targets = encode(Instances(Masks.from_boxes(np.array([[0, 0, 4, 4]]), (8, 8)), [0], ("a", "b")), SMALL)
+    targets = encode_masks(Instances(Masks.from_boxes(np.array([[0, 0, 4, 4]]), (8, 8)), [0], ("a", "b")), SMALL)
     pairs = [(torch.tensor([0]), torch.tensor([0]))]
     found = detr_mask._class_loss(logits, boxes, [targets], pairs, torch.tensor([3.0, 1.0]), (8, 8))
     chances = logits.log_softmax(-1)
@@ -125,17 +126,17 @@ def test_queries_and_objects_pair_by_class_and_box() -> None:
 
 def test_nothing_is_learned_where_a_crowd_lies() -> None:
     everywhere = Masks.from_boxes(np.array([[0, 0, 64, 64]]), (64, 64))
-    module = build(SMALL, inputs(1), 1).train()
+    module = DetrMask(SMALL, inputs(1), 1).train()
     images = torch.rand(2, 1, 64, 64)
-    losses = loss(module, images, [encode(Instances(everywhere, crowd=[True]), SMALL)] * 2)
+    losses = loss(module, images, [encode_masks(Instances(everywhere, crowd=[True]), SMALL)] * 2)
     assert [v.item() for v in losses.values()] == [0, 0, 0]
 
 
 def test_learns_in_half_precision() -> None:
     masks = Masks.from_boxes(np.array([[8, 8, 40, 40], [30, 30, 60, 60]]), (64, 64))
-    module = build(SMALL, inputs(1), 1).train()
+    module = DetrMask(SMALL, inputs(1), 1).train()
     with torch.autocast("cpu", torch.bfloat16):
-        losses = loss(module, torch.rand(2, 1, 64, 64), [encode(Instances(masks), SMALL)] * 2)
+        losses = loss(module, torch.rand(2, 1, 64, 64), [encode_masks(Instances(masks), SMALL)] * 2)
     assert all(v.dtype == torch.float32 and torch.isfinite(v) for v in losses.values())
     sum(losses.values()).backward()
 

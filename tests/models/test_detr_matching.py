@@ -11,8 +11,8 @@ from torchvision.ops import generalized_box_iou
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.models._kit import detr_matching
+from apiece.models._kit.crops import pack_crops
 from apiece.models._kit.queries import encode_masks
-from apiece.models._kit.two_stage import pack_crops
 
 
 def test_boxes_become_shares_of_the_input() -> None:

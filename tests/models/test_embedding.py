@@ -159,14 +159,14 @@ def test_settings_that_cannot_be_are_refused() -> None:
         with pytest.raises(ConfigError):
             EmbeddingConfig(**bad)
     with pytest.raises(UnknownNameError, match="resnet18"):
-        embedding.build(EmbeddingConfig(backbone="resnet81"), ModelInput(), 1)
+        embedding.Embedding(EmbeddingConfig(backbone="resnet81"), ModelInput(), 1)
     with pytest.raises(ConfigError, match="no pretrained weights"):
-        embedding.build(EmbeddingConfig(weights="timm"), ModelInput(), 1)
+        embedding.Embedding(EmbeddingConfig(weights="timm"), ModelInput(), 1)
 
 
 def test_a_timm_encoder_serves_too() -> None:
     channels = 7
-    module = embedding.build(
+    module = embedding.Embedding(
         EmbeddingConfig(backbone="resnet10t"), ModelInput(channels, mean=(0,) * channels, std=(1,) * channels), 2
     )
     out = module(torch.zeros(1, channels, 64, 96))

@@ -11,44 +11,15 @@ from apiece.models._kit import losses
 from apiece.models._kit.ragged import segment_sum, window_pixels
 
 
-def _lovasz_by_hand(logits: Tensor, target: Tensor) -> Tensor:
-    """Berman et al., section 3, one segment, as the paper writes it."""
-    errors = 1 - logits * (2 * target - 1)
-    order = errors.argsort(descending=True)
-    truth = target[order].bool()
-    total, before = int(truth.sum()), 0.0
-    loss = torch.zeros(())
-    for k in range(len(order)):
-        wrong_negatives, missed = int((~truth[: k + 1]).sum()), int(truth[: k + 1].sum())
-        now = 1 - (total - missed) / (total + wrong_negatives)
-        loss = loss + errors[order[k]].clamp(min=0) * (now - before)
-        before = now
-    return loss
-
-
 def _segments() -> tuple[Tensor, Tensor, Tensor, int]:
     torch.manual_seed(3)
     segment = torch.tensor([0] * 9 + [2] * 5 + [3] * 20)  # 1 and 4 are empty
     return torch.randn(34) * 2, (torch.rand(34) > 0.5).float(), segment, 5
 
 
-def test_lovasz_hinge_equals_the_paper_segment_by_segment() -> None:
-    logits, target, segment, count = _segments()
-    got = losses.lovasz_hinge(logits, target, segment, count)
-    want = [_lovasz_by_hand(logits[segment == s], target[segment == s]) for s in range(count)]
-    torch.testing.assert_close(got, torch.stack(want))
-
-
-def test_lovasz_hinge_is_zero_when_all_are_right_by_the_margin_and_takes_nothing() -> None:
-    target = torch.tensor([1.0, 1.0, 0.0])
-    assert losses.lovasz_hinge(2 * target - 1, target, torch.zeros(3).long(), 1).item() == 0
-    none = torch.zeros(0)
-    assert losses.lovasz_hinge(none, none, none.long(), 2).tolist() == [0, 0]
-
-
 def test_gradients_of_every_mask_loss_are_right() -> None:
     logits, target, segment, count = _segments()
-    for loss in (losses.bce, losses.dice, losses.lovasz_hinge):
+    for loss in (losses.bce, losses.dice):
         x = logits.double().requires_grad_()
         assert torch.autograd.gradcheck(lambda v, f=loss: f(v, target.double(), segment, count), (x,)), loss
 

@@ -16,6 +16,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models import mask2former
+from apiece.models._kit.queries import encode_masks
 from apiece.models._kit.weights import dependent, fill
 from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.mask2former import Mask2FormerConfig, adopt
@@ -53,7 +54,7 @@ def test_an_adopted_checkpoint_answers_as_in_its_library(backbone: Any) -> None:
         Mask2FormerConfig, json.loads(json.dumps(typed_json.dataclass_to(config))), "config"
     )
     assert again == config
-    ours = mask2former.build(again, RGB, 3).eval()
+    ours = mask2former.Mask2Former(again, RGB, 3).eval()
     assert fill(ours, tensors, "test") == ()
     images = torch.rand(2, 3, 64, 96)
     with torch.inference_mode():
@@ -90,7 +91,7 @@ def test_other_classes_and_channels_can_be_told_from_the_shape() -> None:
     assert len(varying.channels) == 1
     assert varying.slots == {"head.transformer.queries_embedder.weight", "head.transformer.queries_features.weight"}
     more = dataclasses.replace(config, queries=20)
-    assert set(fill(mask2former.build(more, spec, 7), tensors, "test", varying)) >= varying.classes
+    assert set(fill(mask2former.Mask2Former(more, spec, 7), tensors, "test", varying)) >= varying.classes
 
 
 def test_adopting_changes_no_random_state() -> None:
@@ -127,12 +128,12 @@ def test_checkpoints_that_do_not_fit_are_refused() -> None:
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        mask2former.build(Mask2FormerConfig(**settings), RGB, 2)
+        mask2former.Mask2Former(Mask2FormerConfig(**settings), RGB, 2)
 
 
 def test_every_layer_answers_and_learns() -> None:
     torch.manual_seed(0)
-    module = mask2former.build(Mask2FormerConfig(layers=4), RGB, 2)
+    module = mask2former.Mask2Former(Mask2FormerConfig(layers=4), RGB, 2)
     answers = module.answers(torch.rand(1, 3, 64, 64))
     assert [(a.shape, b.shape) for a, b in answers] == [((1, 100, 3), (1, 100, 16, 16))] * 5
 
@@ -141,9 +142,9 @@ def test_dropout_never_drops_a_layer() -> None:
     """The library would, and then fail on an attention mask of another level's size."""
     torch.manual_seed(0)
     config = Mask2FormerConfig(dropout=0.9)
-    module = mask2former.build(config, RGB, 2).train()
+    module = mask2former.Mask2Former(config, RGB, 2).train()
     masks = Masks.from_boxes([[4, 4, 30, 30]], (64, 96))
-    targets = [mask2former.encode(Instances(masks, [0], ("a", "b")), config)]
+    targets = [encode_masks(Instances(masks, [0], ("a", "b")), config)]
     for _ in range(3):
         losses = mask2former.loss(module, torch.rand(1, 3, 64, 96), targets)
         assert all(torch.isfinite(v) for v in losses.values())
@@ -152,8 +153,8 @@ def test_dropout_never_drops_a_layer() -> None:
 def test_learns_under_bfloat16() -> None:
     torch.manual_seed(0)
     config = Mask2FormerConfig()
-    module = mask2former.build(config, RGB, 2).train()
-    targets = [mask2former.encode(Instances(Masks.from_boxes([[4, 4, 30, 30]], (64, 64)), [1], ("a", "b")), config)]
+    module = mask2former.Mask2Former(config, RGB, 2).train()
+    targets = [encode_masks(Instances(Masks.from_boxes([[4, 4, 30, 30]], (64, 64)), [1], ("a", "b")), config)]
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = mask2former.loss(module, torch.rand(1, 3, 64, 64), targets)
     assert all(v.dtype == torch.float32 for v in losses.values())

@@ -16,7 +16,8 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
 from apiece.models._kit import two_stage
-from apiece.models._kit.two_stage import crop_targets, match_boxes, pack_crops
+from apiece.models._kit.crops import crop_targets, pack_crops
+from apiece.models._kit.two_stage import match_boxes
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig, decode
 
@@ -114,7 +115,7 @@ def test_a_box_without_a_pixel_is_no_object() -> None:
 
 
 def test_the_limit_on_proposals_says_when_it_bites(caplog: pytest.LogCaptureFixture) -> None:
-    module = mask_rcnn.build(MaskRCNNConfig(proposals=8, conf=0.0, iou=1.0), ModelInput(1, mean=(0,), std=(1,)), 1)
+    module = mask_rcnn.MaskRCNN(MaskRCNNConfig(proposals=8, conf=0.0, iou=1.0), ModelInput(1, mean=(0,), std=(1,)), 1)
     with caplog.at_level(logging.WARNING, "apiece"), torch.inference_mode():
         module.eval()(torch.rand(1, 1, 64, 64))
     assert "raise proposals" in caplog.text
@@ -131,4 +132,4 @@ def test_settings_that_cannot_be_are_refused() -> None:
         with pytest.raises(ConfigError):
             MaskRCNNConfig(**bad)
     with pytest.raises(ConfigError, match="strides 4 to 32"):
-        mask_rcnn.build(MaskRCNNConfig(backbone="xcit_nano_12_p16_224"), ModelInput(), 1)
+        mask_rcnn.MaskRCNN(MaskRCNNConfig(backbone="xcit_nano_12_p16_224"), ModelInput(), 1)

@@ -50,7 +50,7 @@ def test_an_adopted_checkpoint_answers_as_in_its_library(backbone: Any) -> None:
         MaskFormerConfig, json.loads(json.dumps(typed_json.dataclass_to(config))), "config"
     )
     assert again == config
-    ours = maskformer.build(again, RGB, 3).eval()
+    ours = maskformer.MaskFormer(again, RGB, 3).eval()
     assert fill(ours, tensors, "test") == ()
     images = torch.rand(2, 3, 64, 96)
     with torch.inference_mode():
@@ -105,14 +105,14 @@ def test_checkpoints_that_do_not_fit_are_refused() -> None:
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        maskformer.build(MaskFormerConfig(**settings), RGB, 2)
+        maskformer.MaskFormer(MaskFormerConfig(**settings), RGB, 2)
 
 
 def test_layers_answer_from_what_the_library_gives() -> None:
     """The states before the last are normed here as the last is by the library."""
     torch.manual_seed(0)
-    module = maskformer.build(MaskFormerConfig(layers=2), RGB, 2).eval()
-    one = maskformer.build(MaskFormerConfig(layers=1), RGB, 2).eval()
+    module = maskformer.MaskFormer(MaskFormerConfig(layers=2), RGB, 2).eval()
+    one = maskformer.MaskFormer(MaskFormerConfig(layers=1), RGB, 2).eval()
     one.load_state_dict({k: v for k, v in module.state_dict().items() if k in one.state_dict()})
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():

@@ -132,7 +132,7 @@ def test_targets_show_what_is_seen_of_things_and_stuff() -> None:
 def test_things_and_stuff_learn_and_are_found_together() -> None:
     torch.manual_seed(0)
     config = PanopticFPNConfig(stuff=(0, 2), smallest=1, class_weights=(1.0, 2.0, 3.0, 4.0), **SMALL)
-    module = panoptic_fpn.build(config, INPUT, 4).train()
+    module = panoptic_fpn.PanopticFPN(config, INPUT, 4).train()
     assert module.things.class_weights.tolist() == [1, 2, 4]
     assert module.semantic_weights.tolist() == [1, 1, 3]
     images = torch.rand(2, 1, 64, 64)
@@ -152,7 +152,7 @@ def test_things_and_stuff_learn_and_are_found_together() -> None:
 
 def test_without_stuff_prediction_does_not_run_the_branch() -> None:
     torch.manual_seed(0)
-    module = panoptic_fpn.build(PanopticFPNConfig(**SMALL), INPUT, 2).eval()
+    module = panoptic_fpn.PanopticFPN(PanopticFPNConfig(**SMALL), INPUT, 2).eval()
     with torch.inference_mode():
         raw = module(torch.rand(1, 1, 64, 64))
         alone = module.things(torch.rand(1, 1, 64, 64))
@@ -163,7 +163,7 @@ def test_without_stuff_prediction_does_not_run_the_branch() -> None:
 def test_every_form_of_mask_rcnns_settings_is_taken(levels: int) -> None:
     anchors = ((8.0,), (16.0,), (32.0,), (64.0,), (128.0,))[:levels]
     config = PanopticFPNConfig(norm="frozen", anchors=anchors, **SMALL)
-    module = panoptic_fpn.build(config, INPUT, 4).train()
+    module = panoptic_fpn.PanopticFPN(config, INPUT, 4).train()
     images = torch.rand(1, 1, 64, 64)
     found = panoptic_fpn.loss(module, images, [encode(truth(), config)])
     assert all(torch.isfinite(v) for v in found.values())
@@ -175,7 +175,7 @@ def test_the_things_are_mask_rcnns() -> None:
     """One loss: what Mask R-CNN says of the same features."""
     torch.manual_seed(0)
     config = PanopticFPNConfig(**SMALL)
-    module = panoptic_fpn.build(config, INPUT, 4).eval()
+    module = panoptic_fpn.PanopticFPN(config, INPUT, 4).eval()
     images, targets = torch.rand(1, 1, 64, 64), [encode(truth(), config)]
     torch.manual_seed(1)
     ours = panoptic_fpn.loss(module, images, targets)
@@ -200,4 +200,4 @@ def test_the_config_names_what_is_wrong(setting: str, value: object) -> None:
 @pytest.mark.parametrize("stuff", [(4,), (0, 1, 2, 3)])
 def test_stuff_beyond_the_classes_and_stuff_alone_are_refused(stuff: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="stuff"):
-        panoptic_fpn.build(PanopticFPNConfig(stuff=stuff, **SMALL), INPUT, 4)
+        panoptic_fpn.PanopticFPN(PanopticFPNConfig(stuff=stuff, **SMALL), INPUT, 4)

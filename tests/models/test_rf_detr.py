@@ -14,8 +14,9 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models._kit import detr_matching, window_attention
+from apiece.models._kit.queries import encode_masks
 from apiece.models.contract import Checkpoint, DecodeOptions, Frame, ModelInput
-from apiece.models.rf_detr import RfDetrSettings, adopt, build, decode, encode, loss
+from apiece.models.rf_detr import RfDetr, RfDetrSettings, adopt, decode, loss
 
 SMALL = RfDetrSettings(width=32, depth=2, heads=2, taps=(1, 2), hidden=32, feedforward=32, mask_feedforward=32,
                        layers=2, queries=9, groups=2, grid=4)  # fmt: skip
@@ -56,7 +57,7 @@ def test_a_checkpoint_gives_what_the_library_gives(layout: str, tmp_path: Path) 
         assert "query_feat.weight" in given.tensors
     config, tensors = adopt(given, RfDetrSettings(dropout=0.25))
     assert (config.queries, config.patch, config.taps, config.dropout) == (7, 8, (2, 4), 0.25)
-    ours = build(config, inputs(3), 3).eval()
+    ours = RfDetr(config, inputs(3), 3).eval()
     ours.load_state_dict(tensors)
     for side in (64, 96):
         images = torch.rand(2, 3, side, side)
@@ -87,7 +88,7 @@ def test_windows_come_apart_and_together_on_any_grid() -> None:
 
 
 def test_any_size_goes_in_and_masks_have_a_quarter_of_it() -> None:
-    module = build(SMALL, inputs(2), 3).eval()
+    module = RfDetr(SMALL, inputs(2), 3).eval()
     with torch.inference_mode():
         out = module(torch.rand(1, 2, 40, 72))
     assert out["masks"].shape == (1, 9, 12, 20)  # padded to 48 x 80
@@ -95,7 +96,7 @@ def test_any_size_goes_in_and_masks_have_a_quarter_of_it() -> None:
 
 
 def test_more_queries_than_cells_take_the_best_cells_again() -> None:
-    module = build(SMALL, inputs(1), 2).train()
+    module = RfDetr(SMALL, inputs(1), 2).train()
     found, references = module.propose(module.features(torch.rand(1, 1, 16, 16)))  # 4 cells
     assert [tuple(logits.shape) for logits, _, _ in found] == [(1, 4, 2)] * 2
     assert references.shape == (1, 18, 4)
@@ -104,7 +105,7 @@ def test_more_queries_than_cells_take_the_best_cells_again() -> None:
 
 
 def test_groups_learn_side_by_side_and_prediction_uses_the_first() -> None:
-    module = build(SMALL, inputs(1), 2)
+    module = RfDetr(SMALL, inputs(1), 2)
     images = torch.rand(1, 1, 64, 64)
     last = module.train().answers(images)
     assert [a.logits.shape[1] for a in last] == [18, 18, 18]  # proposals and two layers
@@ -131,8 +132,8 @@ def test_an_objects_weight_scales_its_losses() -> None:
     values = []
     for weight in (1.0, 3.0):
         torch.manual_seed(0)
-        module = build(RfDetrSettings(**{**vars(SMALL), "class_weights": (weight, 1.0)}), inputs(1), 2).train()
-        values.append(loss(module, images, [encode(Instances(masks, [0], ("a", "b")), SMALL)]))
+        module = RfDetr(RfDetrSettings(**{**vars(SMALL), "class_weights": (weight, 1.0)}), inputs(1), 2).train()
+        values.append(loss(module, images, [encode_masks(Instances(masks, [0], ("a", "b")), SMALL)]))
     for name in ("box_query", "mask_query", "mask_proposal"):
         assert (values[1][name] / values[0][name]).item() == pytest.approx(3, rel=1e-4)
     assert values[1]["class_query"] > values[0]["class_query"]
@@ -141,16 +142,16 @@ def test_an_objects_weight_scales_its_losses() -> None:
 def test_nothing_is_learned_where_a_crowd_lies() -> None:
     everywhere = Masks.from_boxes(np.array([[0, 0, 64, 64]]), (64, 64))
     torch.manual_seed(0)
-    module = build(SMALL, inputs(1), 1).train()
-    losses = loss(module, torch.rand(1, 1, 64, 64), [encode(Instances(everywhere, crowd=[True]), SMALL)])
+    module = RfDetr(SMALL, inputs(1), 1).train()
+    losses = loss(module, torch.rand(1, 1, 64, 64), [encode_masks(Instances(everywhere, crowd=[True]), SMALL)])
     assert {k: v.item() for k, v in losses.items() if v.item() != 0} == {}
 
 
 def test_learns_in_half_precision() -> None:
     masks = Masks.from_boxes(np.array([[8, 8, 40, 40], [30, 30, 60, 60]]), (64, 64))
-    module = build(SMALL, inputs(1), 1).train()
+    module = RfDetr(SMALL, inputs(1), 1).train()
     with torch.autocast("cpu", torch.bfloat16):
-        losses = loss(module, torch.rand(1, 1, 64, 64), [encode(Instances(masks), SMALL)])
+        losses = loss(module, torch.rand(1, 1, 64, 64), [encode_masks(Instances(masks), SMALL)])
     assert all(v.dtype == torch.float32 and torch.isfinite(v) for v in losses.values())
     sum(losses.values()).backward()
 

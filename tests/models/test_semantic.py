@@ -126,7 +126,7 @@ def test_losses_by_hand() -> None:
 def test_each_head_learns_from_one_odd_image(head: str, norm: str) -> None:
     torch.manual_seed(0)
     config = SemanticConfig(head=head, norm=norm, dropout=0.25)
-    module = semantic.build(config, INPUT, 2).train()
+    module = semantic.Semantic(config, INPUT, 2).train()
     truth = Instances(Masks.from_boxes(np.array([[4, 4, 20, 30]]), (61, 90)), [1], CLASSES)
     found = semantic.loss(module, torch.rand(1, 1, 64, 96), [encode(truth, config)])
     sum(found.values()).backward()  # type: ignore[union-attr]
@@ -164,7 +164,7 @@ def test_overfits_the_regions_of_four_images() -> None:
     scenes = [_scene(seed) for seed in range(4)]
     torch.manual_seed(0)
     config = SemanticConfig()
-    module = semantic.build(config, INPUT, 2).train()
+    module = semantic.Semantic(config, INPUT, 2).train()
     images = torch.stack([torch.from_numpy(p)[None] for p, _ in scenes])
     targets = [encode(t, config) for _, t in scenes]
     optimiser = torch.optim.AdamW(module.parameters(), semantic.ARCHITECTURE.defaults["lr"])

@@ -13,9 +13,9 @@ from transformers.models.maskformer import modeling_maskformer as cheng21
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.models._kit import set_loss
+from apiece.models._kit.crops import pack_crops
 from apiece.models._kit.queries import encode_masks
 from apiece.models._kit.set_loss import SetLoss, answers_at, masks_at, pair_costs, pair_losses, set_losses
-from apiece.models._kit.two_stage import pack_crops
 
 SIZE = (16, 24)
 

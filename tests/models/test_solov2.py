@@ -16,10 +16,11 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import solov2
 from apiece.models._kit import matrix_nms
-from apiece.models._kit.grid_targets import cell_places, covered_share, crowd_cells, draw_cells, join_targets
+from apiece.models._kit.grid_targets import cell_places, covered_share, crowd_cells, join_targets
 from apiece.models._kit.grids import assign_cells, grid_shapes
 from apiece.models._kit.kernel_masks import kernel_logits, kernel_masks, low_resolution
 from apiece.models._kit.matrix_nms import decay, mask_pairs, pack_bits
+from apiece.models._kit.ragged import few_of_each
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.solov2 import SOLOv2Config, decode, encode
 
@@ -182,7 +183,7 @@ def test_cells_under_a_crowd_teach_nothing_unless_an_object_is_there() -> None:
 def test_at_most_so_many_cells_of_each_object_are_drawn() -> None:
     torch.manual_seed(0)
     owner = torch.tensor([3, 0, 0, 1, 3, 3, 3, 0])
-    chosen = draw_cells(owner, 2)
+    chosen = few_of_each(owner, 2)
     assert torch.bincount(owner[chosen], minlength=4).tolist() == [2, 1, 0, 2]
     assert len(set(chosen.tolist())) == len(chosen)
 
@@ -198,7 +199,7 @@ def test_settings_are_checked() -> None:
 def test_other_cells_learn_too(cell: int) -> None:
     torch.manual_seed(0)
     config = SOLOv2Config(cell=cell, width=16, mask_width=16, features=8)
-    module = solov2.build(config, ModelInput(1, mean=(0,), std=(1,)), 1).train()
+    module = solov2.SOLOv2(config, ModelInput(1, mean=(0,), std=(1,)), 1).train()
     some = Instances(Masks.from_boxes(np.array([[2, 2, 9, 8], [20, 20, 60, 60]]), (64, 64)))
     losses = solov2.loss(module, torch.rand(1, 1, 64, 64), [encode(some, config)])
     assert all(torch.isfinite(v) and v > 0 for v in losses.values())
@@ -290,7 +291,7 @@ def test_cells_in_the_padding_are_no_objects() -> None:
 
 def test_the_limit_on_candidates_says_when_it_bites(caplog: pytest.LogCaptureFixture) -> None:
     torch.manual_seed(0)
-    module = solov2.build(SOLOv2Config(candidates=8), ModelInput(1, mean=(0,), std=(1,)), 1).eval()
+    module = solov2.SOLOv2(SOLOv2Config(candidates=8), ModelInput(1, mean=(0,), std=(1,)), 1).eval()
     with torch.inference_mode():
         raw = module(torch.rand(1, 1, 64, 64))
     assert raw["scores"].shape == (1, 8)
@@ -306,7 +307,7 @@ def test_the_limit_on_candidates_says_when_it_bites(caplog: pytest.LogCaptureFix
 def test_training_takes_bfloat16() -> None:
     torch.manual_seed(0)
     config = SOLOv2Config(width=16, mask_width=16, features=8)
-    module = solov2.build(config, ModelInput(1, mean=(0,), std=(1,)), 1).train()
+    module = solov2.SOLOv2(config, ModelInput(1, mean=(0,), std=(1,)), 1).train()
     some = Instances(Masks.from_boxes(np.array([[2, 2, 9, 8], [20, 20, 60, 60]]), (64, 64)))
     with torch.autocast("cpu", torch.bfloat16):
         losses = solov2.loss(module, torch.rand(1, 1, 64, 64), [encode(some, config)])

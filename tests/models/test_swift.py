@@ -9,13 +9,13 @@ import torch
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models._kit.quadratic_forms import form_values, quadratic_planes
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
-from apiece.models.swift import Swift, SwiftConfig, build, decode
+from apiece.models.swift import Swift, SwiftConfig, decode
 
 
 @pytest.mark.parametrize(("size", "millions"), [("s", 1.5), ("m", 5.0), ("l", 15.0)])
 def test_three_sizes(size: str, millions: float) -> None:
     with torch.device("meta"):
-        module = build(SwiftConfig(size=size), ModelInput(), 3)
+        module = Swift(SwiftConfig(size=size), ModelInput(), 3)
     assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions, rel=0.12)
 
 
@@ -86,15 +86,15 @@ def test_settings_that_cannot_be() -> None:
         with pytest.raises(ConfigError):
             SwiftConfig(**wrong)
     with pytest.raises(ConfigError, match="plain encoder has no pretrained weights"):
-        build(SwiftConfig(weights="timm"), ModelInput(), 1)
+        Swift(SwiftConfig(weights="timm"), ModelInput(), 1)
     with pytest.raises(ConfigError, match="strides 4 to 32"):
-        build(SwiftConfig(backbone="xcit_nano_12_p16_224"), ModelInput(), 1)
+        Swift(SwiftConfig(backbone="xcit_nano_12_p16_224"), ModelInput(), 1)
 
 
 def test_a_timm_encoder_gives_the_same_outputs_shapes() -> None:
     torch.manual_seed(0)
     plain, timm = (
-        build(SwiftConfig(size="s", backbone=b), ModelInput(4, mean=(0,) * 4, std=(1,) * 4), 2).eval()
+        Swift(SwiftConfig(size="s", backbone=b), ModelInput(4, mean=(0,) * 4, std=(1,) * 4), 2).eval()
         for b in ("plain", "resnet10t")
     )
     with torch.inference_mode():

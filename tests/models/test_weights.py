@@ -331,13 +331,13 @@ def test_an_own_model_folder(tmp_path: Path) -> None:
     spec = ModelInput(1, mean=(0.0,), std=(1.0,))
     config = embedding.EmbeddingConfig(widths=(8, 16))
     torch.manual_seed(0)
-    module = embedding.build(config, spec, 2)
+    module = embedding.Embedding(config, spec, 2)
     save_model(tmp_path / "m", module, architecture="embedding", config=config, input=spec, classes=["a", "b"])
     found = open_checkpoint(tmp_path / "m")
     assert found.settings[OWN]["architecture"] == "embedding"
     assert found.licence == "your own"
     assert same(found.tensors, module.state_dict())
-    other = embedding.build(config, ModelInput(), 3)
+    other = embedding.Embedding(config, ModelInput(), 3)
     left = fill(other, found.tensors, "m", dependent(embedding.ARCHITECTURE, config, ModelInput(), 3))
     assert left
     assert set(left) < set(found.tensors)
@@ -368,7 +368,7 @@ def library() -> MaskRCNN:
 def adopted(tensors: dict[str, Tensor], classes: int) -> mask_rcnn.MaskRCNN:
     checkpoint = Checkpoint(tensors, {}, "x.pth")
     config, renamed = mask_rcnn.adopt(checkpoint, MaskRCNNConfig(proposals=1000))
-    module = mask_rcnn.build(config, ModelInput(), classes)
+    module = mask_rcnn.MaskRCNN(config, ModelInput(), classes)
     fill(module, renamed, "x.pth", dependent(mask_rcnn.ARCHITECTURE, config, ModelInput(), classes))
     return module.eval()
 

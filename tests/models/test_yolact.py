@@ -18,6 +18,7 @@ from apiece.models import yolact
 from apiece.models._kit import fast_nms as module_of_fast_nms
 from apiece.models._kit.cell_targets import CellTruth
 from apiece.models._kit.fast_nms import fast_nms
+from apiece.models._kit.ragged import few_of_each
 from apiece.models.contract import DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.yolact import Yolact, YolactConfig, decode, encode
 
@@ -26,7 +27,7 @@ NO_CROWD = torch.zeros(0, 4)
 
 def make(classes: int = 2, **wanted: object) -> Yolact:
     torch.manual_seed(0)
-    return yolact.build(YolactConfig(**wanted), ModelInput(1, mean=(0,), std=(1,)), classes)  # type: ignore[arg-type]
+    return yolact.Yolact(YolactConfig(**wanted), ModelInput(1, mean=(0,), std=(1,)), classes)  # type: ignore[arg-type]
 
 
 def target_of(boxes: list[list[int]], labels: list[int], crowd: list[bool], size: tuple[int, int]) -> Targets:
@@ -154,12 +155,12 @@ def test_masks_are_learned_from_a_few_anchors_of_each_object() -> None:
     torch.manual_seed(0)
     seen = set()
     for _ in range(40):
-        chosen = yolact._few_of_each(owner, 2)
+        chosen = few_of_each(owner, 2)
         assert sorted(owner[chosen].tolist()) == [0, 0, 2, 4, 4]
         assert len(set(chosen.tolist())) == 5
         seen |= set(chosen.tolist())
     assert seen == set(range(8))
-    assert len(yolact._few_of_each(owner[:0], 2)) == 0
+    assert len(few_of_each(owner[:0], 2)) == 0
 
 
 def outputs(boxes: list[list[float]], logits: list[list[float]], coefficients: list[list[float]]) -> dict[str, Tensor]:

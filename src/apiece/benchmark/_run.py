@@ -19,6 +19,7 @@ from apiece.benchmark.page import write_page
 from apiece.benchmark.rows import Row, pareto, row, write_csv, write_json
 from apiece.datasets.dataset import fingerprint
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
+from apiece.training.config import differences
 
 __all__ = ["Plan", "Result", "Watch", "run"]
 
@@ -321,7 +322,7 @@ def _hold_conditions(path: Path, conditions: Mapping[str, Any]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise ConfigError(f"{path} cannot be read ({error}); give " + _ANEW) from error
-        if told := _differences(before, conditions):
+        if told := differences(before, conditions):
             raise ConfigError(f"{path.parent} holds a benchmark under other conditions ({told}); give " + _ANEW)
     with atomic(path) as scratch:
         scratch.write_text(json.dumps(conditions, indent=2), encoding="utf-8")
@@ -334,26 +335,11 @@ def _refuse_other_settings(task: Task) -> None:
         before = dict(content["key"]) if "result" in content else None
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if before is not None and (told := _differences(before, task.key)):
+    if before is not None and (told := differences(before, task.key)):
         raise ConfigError(
             f"{task.name} was trained in {task.file.parent} otherwise ({told}); give it a name of its own "
             f"({task.key['model']}:NAME), or " + _ANEW
         )
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """``seed was 0, is 1``; empty where there are none."""
-    old, new = _flat(before), _flat(json.loads(json.dumps(now)))
-    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
-    return ", ".join(f"{k.rpartition('.')[2]} was {old.get(k)!r}, is {new.get(k)!r}" for k in keys)
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested dicts to one with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
-    return flat
 
 
 def _checksum(model: Path) -> str:

@@ -31,11 +31,12 @@ from transformers.models.detr import modeling_detr
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
-from apiece.models._kit import detr_matching, losses
+from apiece.models._kit import detr_matching
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import NORMS
+from apiece.models._kit.network import Network, input_size, on_device, per_image
 from apiece.models._kit.queries import assign, check_room, chosen_classes, decode_queries, encode_masks
-from apiece.models._kit.transformers_parts import library_config, library_tensors
+from apiece.models._kit.settings import BackboneSettings
+from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors, renamed
 from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
@@ -48,14 +49,13 @@ _NONE = 0.1  # weight of "no object" in the loss of classes
 
 
 @dataclass(frozen=True)
-class DetrMaskSettings:
-    """Settings of the architecture.
+class DetrMaskSettings(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
+
+    ``norm`` is that of the encoder of images, ``dropout`` drops values in the transformer.
 
     Attributes
     ----------
-    backbone : a timm model that gives features, or ``"unet"``.
-    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in the encoder of images.
     stride : input pixels along a cell of the features that the transformer reads; a mask's cell is an eighth of it.
     width : channels of the transformer and, falling to a sixteenth, of the mask head; a power of two, or a multiple
         of 128.
@@ -63,13 +63,8 @@ class DetrMaskSettings:
     encoder_layers, decoder_layers : layers of the transformer.
     feedforward : width of its feed-forward layers.
     queries : objects that one image may hold.
-    dropout : chance of dropping a value in the transformer.
-    class_weights : weight of each class in the losses of objects; empty: all 1.
     """
 
-    backbone: str = "resnet10t"
-    weights: str = "none"
-    norm: str = "batch"
     stride: int = 16
     width: int = 128
     heads: int = 8
@@ -77,25 +72,16 @@ class DetrMaskSettings:
     decoder_layers: int = 3
     feedforward: int = 512
     queries: int = 100
-    dropout: float = 0.0
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if self.stride not in (16, 32):
-            raise ConfigError(f"stride must be 16 or 32, got {self.stride}")
+        super().__post_init__()
+        self._one_of("stride", (16, 32))
+        self._at_least(1, "encoder_layers", "decoder_layers", "feedforward", "queries")
         parts = [self.width // 2**k for k in range(1, 5)]  # channels of the mask head, in groups of 8 or all
         if self.width < 16 or self.width % 16 or any(n > 8 and n % 8 for n in parts):
             raise ConfigError(f"width must be a power of two or a multiple of 128, got {self.width}")
         if self.heads < 8 or self.heads % 8 or self.width % self.heads:
             raise ConfigError(f"heads must be a multiple of 8 that divides {self.width}, got {self.heads}")
-        for name in ("encoder_layers", "decoder_layers", "feedforward", "queries"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
 
 
 def _library_config(config: DetrMaskSettings) -> Any:
@@ -125,20 +111,19 @@ class _Read:
     fine: list[Tensor]
 
 
-class DetrMask(nn.Module):
+class DetrMask(Network):
     """Images ``(B, C, H, W)`` to a dictionary, for Q queries:
 
     ``logits`` (B, Q, classes + 1), of a softmax whose last class is "no object"; ``boxes`` (B, Q, 4): centre x, centre
     y, width, height as shares of the input; ``masks`` (B, Q, h, w), logits; ``cell`` (B,), pixels along a cell of them.
     """
 
-    def __init__(self, config: DetrMaskSettings, channels: int, classes: int) -> None:
-        super().__init__()
+    config: DetrMaskSettings
+
+    def __init__(self, config: DetrMaskSettings, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
         library: Any = modeling_detr
-        self.config, self.classes = config, classes
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
-        self.backbone = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
+        self.backbone = build_backbone(config.backbone, input.channels, config.weights, config.norm)
         strides = [config.stride >> k for k in range(4)]
         self.levels = [self.backbone.strides.index(s) for s in strides if s in self.backbone.strides]
         if len(self.levels) != 4:
@@ -228,25 +213,14 @@ class DetrMask(nn.Module):
         return {"logits": logits, "boxes": boxes, "masks": torch.stack(masks), "cell": cell}
 
 
-def build(config: DetrMaskSettings, input: ModelInput, classes: int) -> DetrMask:
-    """The network, randomly initialised from torch's generator."""
-    return DetrMask(config, input.channels, classes)
-
-
 # --- training ---------------------------------------------------------------------------------------------------------
-
-
-def encode(instances: Instances, config: DetrMaskSettings) -> Targets:
-    """Targets of one image, see `encode_masks`."""
-    return encode_masks(instances)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """``class_query``, ``box_query``, summed over the decoder's layers, and ``mask_query`` of the last one; scalars."""
     assert isinstance(module, DetrMask)
     check_room(targets, module.config.queries)
-    size = (int(images.shape[2]), int(images.shape[3]))
-    moved = [{k: v.to(images.device) for k, v in t.items()} for t in targets]
+    size, moved = input_size(images), on_device(targets, images.device)
     truth = [detr_matching.relative_boxes(t["boxes"], size) for t in moved]
     count = max(1, sum(len(t) for t in truth))
     read = module.read(images)
@@ -306,17 +280,11 @@ def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask,
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Each query's likeliest class, "no object" left out, and its mask; the score is the chance of the class."""
-    return [
-        decode_queries(
-            chosen_classes(outputs["logits"][i]), outputs["masks"][i], frame, classes, options,
-            cell=float(outputs["cell"][i]), filled=False,
-        )
-        for i, frame in enumerate(frames)
-    ]  # fmt: skip
+    chances, cell = chosen_classes(out["logits"]), float(out["cell"])
+    return decode_queries(chances, out["masks"], frame, classes, options, cell=cell, filled=False)
 
 
 def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSettings, dict[str, Tensor]]:
@@ -327,47 +295,35 @@ def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSet
     ConfigError
         if it is for another network, or one with parts that are not built here.
     """
-    kind = checkpoint.settings.get("model_type")
-    if kind != "detr":
-        raise ConfigError(f"{checkpoint.source}: detr_mask needs a checkpoint of model_type 'detr', got {kind!r}")
     theirs: Any = library_config(DetrConfig, checkpoint, use_pretrained_backbone=False)
     encoder = theirs.backbone_config
-    plain = {
-        "backbone": (encoder.model_type, "timm_backbone"), "dilation": (theirs.dilation, False),
-        "auxiliary_loss": (theirs.auxiliary_loss, False), "activation_function": (theirs.activation_function, "relu"),
-        "position_embedding_type": (theirs.position_embedding_type, "sine"),
-        "decoder_attention_heads": (theirs.decoder_attention_heads, theirs.encoder_attention_heads),
-        "decoder_ffn_dim": (theirs.decoder_ffn_dim, theirs.encoder_ffn_dim),
-    }  # fmt: skip
-    for name, (is_, wanted) in plain.items():
-        if is_ != wanted:
-            raise ConfigError(f"{checkpoint.source}: {name} is {is_!r}; detr_mask is built with {wanted!r} only")
+    check_fixed(checkpoint, encoder, {"model_type": "timm_backbone"})
+    same = {"decoder_attention_heads": theirs.encoder_attention_heads, "decoder_ffn_dim": theirs.encoder_ffn_dim}
+    check_fixed(checkpoint, theirs, {**_FIXED, **same})
     ours = replace(
         config, backbone=encoder.backbone, weights="none", norm="batch", stride=32, width=theirs.d_model,
         heads=theirs.encoder_attention_heads, encoder_layers=theirs.encoder_layers,
         decoder_layers=theirs.decoder_layers, feedforward=theirs.encoder_ffn_dim, queries=theirs.num_queries,
     )  # fmt: skip
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in library_tensors(DetrForSegmentation, theirs, checkpoint).items():
-        for old, new in _NAMES:
-            if name.startswith(old):
-                tensors[new + name.removeprefix(old)] = tensor
-                break
-        if name.endswith("running_var"):  # the library's frozen normalisation does not count batches
-            tensors[new + name.removeprefix(old).replace("running_var", "num_batches_tracked")] = torch.tensor(0)
-    return ours, tensors
+    tensors = renamed(library_tensors(DetrForSegmentation, theirs, checkpoint), _NAMES)
+    # the library's frozen normalisation does not count batches
+    counts = [k.replace("running_var", "num_batches_tracked") for k in tensors if k.endswith("running_var")]
+    return ours, {**tensors, **dict.fromkeys(counts, torch.tensor(0))}
 
 
-_NAMES = (
-    ("detr.model.backbone.model.", "backbone.body."),
-    ("detr.model.input_projection.", "projection."),
-    ("detr.model.query_position_embeddings.", "queries."),
-    ("detr.model.", ""),
-    ("detr.class_labels_classifier.", "classify."),
-    ("detr.bbox_predictor.", "box."),
-    ("bbox_attention.", "attention."),
-    ("", ""),
-)
+_NAMES = {
+    "detr.model.backbone.model.": "backbone.body.",
+    "detr.model.input_projection.": "projection.",
+    "detr.model.query_position_embeddings.": "queries.",
+    "detr.model.": "",
+    "detr.class_labels_classifier.": "classify.",
+    "detr.bbox_predictor.": "box.",
+    "bbox_attention.": "attention.",
+    "": "",
+}
+_FIXED = {
+    "activation_function": "relu", "auxiliary_loss": False, "dilation": False, "position_embedding_type": "sine",
+}  # fmt: skip
 
 _COCO = "things and stuff of COCO 2017 panoptic (annotations CC BY 4.0)"
 
@@ -375,11 +331,10 @@ ARCHITECTURE = Architecture(
     summary="query-based: the first end-to-end detector; slow to learn from scratch, for comparison and its weights",
     kind="query",
     config=DetrMaskSettings,
-    build=build,
-    encode=encode,
+    build=DetrMask,
+    encode=encode_masks,
     loss=loss,
     decode=decode,
-    stride=32,
     slots="queries",
     weights=(
         Weights("hf:facebook/detr-resnet-50-panoptic", "Apache-2.0", _COCO),

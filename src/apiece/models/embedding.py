@@ -33,9 +33,10 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import NORMS
 from apiece.models._kit.clustering import SeedIndex, Seeds, distinct, local_maxima
-from apiece.models._kit.ragged import Pixels, segment_sum, window_pixels
+from apiece.models._kit.network import Network, input_size, on_cpu, per_image
+from apiece.models._kit.ragged import Pixels, owners, segment_sum, window_pixels
+from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.unet import UNetDecoder
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
@@ -48,42 +49,30 @@ _TILE = 2048  # side of the square of pixels clustered at once
 
 
 @dataclass(frozen=True)
-class EmbeddingConfig:
-    """Settings of the architecture.
+class EmbeddingConfig(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
+
+    ``dropout`` has no effect in an encoder of timm's.
 
     Attributes
     ----------
-    backbone : ``"unet"``: a compact encoder of its own; else a timm model that gives a pyramid of features.
     widths : channels of each level of the ``unet`` encoder, from stride 2 on; each level doubles the stride.
-    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in all layers that are not timm's.
-    dropout : chance of dropping a feature map in the encoder's two coarsest levels (``unet`` only).
     window : pixels near one instance that its loss looks at; larger instances are sampled on a grid.
-    class_weights : weight of each class in the losses; empty: all 1.
     """
 
     backbone: str = "unet"
     widths: tuple[int, ...] = (32, 64, 128, 192, 192)
-    weights: str = "none"
-    norm: str = "batch"
-    dropout: float = 0.0
     window: int = 2304
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(int(w) for w in self.widths))
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
+        super().__post_init__()
+        self._tuples(int, "widths")
+        self._at_least(64, "window")
         if len(self.widths) < 2 or min(self.widths) < 8:
             raise ConfigError(f"widths needs two levels or more of at least 8 channels each, got {self.widths}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
-        if self.window < 64:
-            raise ConfigError(f"window must be at least 64 pixels, got {self.window}")
 
 
-class Embedding(nn.Module):
+class Embedding(Network):
     """Images ``(B, C, H, W)`` to maps at the same resolution, in a dictionary:
 
     ``seed`` (B, classes, H, W), logits; ``offset`` (B, 2, H, W), x and y in pixels; ``bandwidth`` (B, 2, H, W), in
@@ -91,13 +80,12 @@ class Embedding(nn.Module):
     joins a seed if its squared distance in bandwidths is below ``exp(reach) - 1``.
     """
 
-    def __init__(self, config: EmbeddingConfig, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config, self.classes = config, classes
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
+    config: EmbeddingConfig
+
+    def __init__(self, config: EmbeddingConfig, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
         self.encoder = build_backbone(
-            config.backbone, channels, config.weights, widths=config.widths, norm=config.norm, dropout=config.dropout
+            config.backbone, input.channels, config.weights, config.norm, widths=config.widths, dropout=config.dropout
         )
         self.decoder = UNetDecoder(self.encoder.channels, config.norm)
         self.shuffle = self.encoder.strides[0]
@@ -119,11 +107,6 @@ class Embedding(nn.Module):
             "bandwidth": 4.0 * bandwidth.clamp(-4, 4).exp(),
             "reach": _REACH - functional.softplus(_REACH - reach),
         }
-
-
-def build(config: EmbeddingConfig, input: ModelInput, classes: int) -> Embedding:
-    """The network, randomly initialised from torch's generator."""
-    return Embedding(config, input.channels, classes)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -195,24 +178,23 @@ class _Batch:
 
 
 def _batch(targets: Sequence[Targets], size: tuple[int, int], device: torch.device) -> _Batch:
-    owners, distances, first = [], [], 0
+    numbered, distances, first = [], [], 0
     for t in targets:
         pad = (0, size[1] - t["map"].shape[1], 0, size[0] - t["map"].shape[0])
         owner = functional.pad(t["map"].to(device).long(), pad)
-        owners.append(torch.where(owner > 0, owner + first, owner))
+        numbered.append(torch.where(owner > 0, owner + first, owner))
         distances.append(functional.pad(t["distance"].to(device), pad))
         first += len(t["labels"])
-    counts = torch.tensor([len(t["labels"]) for t in targets], device=device)
     joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in ("labels", "area", "windows")}
-    image = torch.repeat_interleave(torch.arange(len(targets), device=device), counts)
-    return _Batch(torch.stack(owners), torch.stack(distances), image=image, **joined)
+    image = owners([len(t["labels"]) for t in targets], device)
+    return _Batch(torch.stack(numbered), torch.stack(distances), image=image, **joined)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """``box_offset``, ``class_seed``, ``mask_instance`` and ``mask_foreground``, each a scalar."""
     assert isinstance(module, Embedding)
     out: dict[str, Tensor] = module(images)
-    batch = _batch(targets, (images.shape[2], images.shape[3]), images.device)
+    batch = _batch(targets, input_size(images), images.device)
     seed, foreground = _dense_losses(out, batch, module.class_weights)
     keep = batch.area > 0
     near = window_pixels(torch.where(keep[:, None], batch.windows, 0), module.config.window)
@@ -287,19 +269,11 @@ def _draw_seeds(logits: Tensor, inside: Tensor, window: Tensor, count: int) -> T
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Cluster the votes of each image; masks never overlap."""
-    found = []
-    for i, frame in enumerate(frames):
-        h, w = frame.input_size
-        maps = {k: np.ascontiguousarray(v[i, :, :h, :w].detach().float().cpu().numpy()) for k, v in outputs.items()}
-        found.append(_decode_one(maps, frame, classes, options))
-    return found
-
-
-def _decode_one(maps: dict[str, Float32], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    h, w = frame.input_size
+    maps = {k: np.ascontiguousarray(v[:, :h, :w].numpy()) for k, v in on_cpu(out).items()}
     seed = maps["seed"].max(0)
     label = maps["seed"].argmax(0).ravel()
     lowest = min(float(np.min(options.conf)), 1 - 1e-6)
@@ -309,7 +283,6 @@ def _decode_one(maps: dict[str, Float32], frame: Frame, classes: tuple[str, ...]
     peaks, score = peaks[keep], score[keep]
     if not len(peaks):
         return Instances.empty(frame.size, classes, scored=True)
-    w = frame.input_size[1]
     x, y = (peaks % w + 0.5).astype(np.float32), (peaks // w + 0.5).astype(np.float32)
     flat = {k: v.reshape(len(v), -1)[:, peaks] for k, v in maps.items() if k != "seed"}
     sx, sy = flat["bandwidth"]
@@ -354,11 +327,10 @@ ARCHITECTURE = Architecture(
     summary="bottom-up: pixels vote for their object's centre; thousands of small touching objects, no overlaps",
     kind="bottom-up",
     config=EmbeddingConfig,
-    build=build,
+    build=Embedding,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     overlap=False,
     defaults={"lr": 3e-3, "batch": 8, "crop": 192, "weight_decay": 1e-2},
 )

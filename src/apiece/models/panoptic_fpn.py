@@ -31,7 +31,8 @@ from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
 from apiece.models._kit import class_map, losses
-from apiece.models._kit.blocks import ConvNorm
+from apiece.models._kit.network import input_size, per_image
+from apiece.models._kit.pyramid import climb, climbs
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
 from apiece.ops import intersections
@@ -60,17 +61,14 @@ class PanopticFPNConfig(MaskRCNNConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._at_least(8, "semantic_width")
+        self._at_least(0, "semantic_weight")
+        self._at_least(1, "smallest")
         object.__setattr__(self, "stuff", tuple(sorted(int(c) for c in self.stuff)))
         if len(set(self.stuff)) < len(self.stuff) or min(self.stuff, default=0) < 0:
             raise ConfigError(f"stuff needs distinct indices of classes, from 0 on, got {self.stuff}")
-        if self.semantic_width < 8:
-            raise ConfigError(f"semantic_width must be at least 8, got {self.semantic_width}")
-        if self.semantic_weight < 0:
-            raise ConfigError(f"semantic_weight must be 0 or more, got {self.semantic_weight}")
         if not 0 <= self.remain <= 1:
             raise ConfigError(f"remain must be from 0 to 1, got {self.remain}")
-        if self.smallest < 1:
-            raise ConfigError(f"smallest must be at least 1 pixel, got {self.smallest}")
 
 
 class SemanticBranch(nn.Module):
@@ -80,23 +78,12 @@ class SemanticBranch(nn.Module):
         super().__init__()
         width = config.semantic_width
         norm = "group" if config.norm == "frozen" else config.norm  # nothing to freeze: the branch is always new
-        self.climbs = nn.ModuleList()
-        for level in range(4):
-            inputs = [config.width] + [width] * max(0, level - 1)
-            self.climbs.append(nn.ModuleList(ConvNorm(i, width, norm=norm) for i in inputs))
+        self.climbs = climbs(config.width, width, norm)
         self.drop = nn.Dropout2d(config.dropout)
         self.last = nn.Conv2d(width, outputs, 1)
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        total: Tensor | None = None
-        for level, steps in enumerate(self.climbs):
-            assert isinstance(steps, nn.ModuleList)
-            x = features[str(level)]
-            for step in steps:
-                x = step(x)
-                if level:
-                    x = functional.interpolate(x, scale_factor=2.0, mode="bilinear")
-            total = x if total is None else total + x
+        total = climb(self.climbs, [features[str(level)] for level in range(4)])
         logits: Tensor = self.last(self.drop(total)).float()
         return logits
 
@@ -109,7 +96,7 @@ class PanopticFPN(nn.Module):
     ``smallest`` int64 (B,), on the CPU.
     """
 
-    def __init__(self, config: PanopticFPNConfig, channels: int, classes: int) -> None:
+    def __init__(self, config: PanopticFPNConfig, input: ModelInput, classes: int) -> None:
         super().__init__()
         self.config = config
         things = [c for c in range(classes) if c not in config.stuff]
@@ -125,7 +112,7 @@ class PanopticFPN(nn.Module):
         self.register_buffer("thing_classes", torch.tensor(things), persistent=False)
         self.register_buffer("semantic_weights", torch.cat([torch.ones(1), weights[painted]]), persistent=False)
         detector = replace(config, class_weights=tuple(config.class_weights[c] for c in things if config.class_weights))
-        self.things = MaskRCNN(detector, channels, len(things))
+        self.things = MaskRCNN(detector, input, len(things))
         self.branch = SemanticBranch(config, 1 + len(painted))
 
     def semantic(self, features: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
@@ -133,7 +120,7 @@ class PanopticFPN(nn.Module):
         return functional.interpolate(self.branch(features), size=size, mode="bilinear")
 
     def forward(self, images: Tensor) -> dict[str, list[Tensor] | Tensor]:
-        size = (int(images.shape[2]), int(images.shape[3]))
+        size = input_size(images)
         features = self.things.features(images)
         found: dict[str, list[Tensor] | Tensor] = dict(self.things.detect(features, size))
         found["labels"] = [self.thing_classes[label] for label in found["labels"]]
@@ -144,11 +131,6 @@ class PanopticFPN(nn.Module):
             found["stuff"] = torch.tensor([self.config.stuff] * len(images), device=images.device)
             found["smallest"] = torch.full((len(images),), self.config.smallest)
         return found
-
-
-def build(config: PanopticFPNConfig, input: ModelInput, classes: int) -> PanopticFPN:
-    """The network, randomly initialised from torch's generator."""
-    return PanopticFPN(config, input.channels, classes)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -177,7 +159,7 @@ def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """The five losses of `mask_rcnn.loss`, and ``class_semantic``, cross-entropy of the branch; each a scalar."""
     assert isinstance(module, PanopticFPN)
-    size = (int(images.shape[2]), int(images.shape[3]))
+    size = input_size(images)
     features = module.things.features(images)
     found = mask_rcnn.detection_losses(module.things, features, size, targets)
     target = class_map.stack_maps([t["semantic"] for t in targets], size, images.device)
@@ -188,24 +170,16 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, list[Tensor] | Tensor],
-    frames: Sequence[Frame],
-    classes: tuple[str, ...],
-    options: DecodeOptions,
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Things without overlap, and one segment per class of stuff in what they leave."""
-    detected = {k: list(outputs[k]) for k in ("boxes", "scores", "labels", "masks")}
-    found = []
-    for i, things in enumerate(mask_rcnn.decode(detected, frames, classes, options)):
-        visible, kept = without_overlap(things.masks, float(outputs["remain"][i]))
-        segments = things[kept].replace(masks=visible)
-        if "semantic" in outputs:
-            logits = outputs["semantic"][i].detach().float().cpu().numpy()
-            stuff = outputs["stuff"][i].cpu().numpy()
-            segments = merge(segments, logits, stuff, int(outputs["smallest"][i]), frames[i], options)
-        found.append(segments)
-    return found
+    things = mask_rcnn.decode_one(out, frame, classes, options)
+    visible, kept = without_overlap(things.masks, float(out["remain"]))
+    segments = things[kept].replace(masks=visible)
+    if "semantic" not in out:
+        return segments
+    logits, stuff = out["semantic"].float().cpu().numpy(), out["stuff"].cpu().numpy()
+    return merge(segments, logits, stuff, int(out["smallest"]), frame, options)
 
 
 def without_overlap(masks: Masks, remain: float) -> tuple[Masks, Int]:
@@ -273,11 +247,10 @@ ARCHITECTURE = Architecture(
     summary="two-stage: Mask R-CNN with a semantic branch; things and stuff share the image without overlap",
     kind="two-stage",
     config=PanopticFPNConfig,
-    build=build,
+    build=PanopticFPN,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     overlap=False,
     defaults=mask_rcnn.ARCHITECTURE.defaults,
 )

@@ -29,9 +29,11 @@ from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
-from apiece.models._kit import detr_matching, losses
+from apiece.models._kit import detr_matching
+from apiece.models._kit.network import Network, input_size, on_device, per_image
 from apiece.models._kit.queries import check_room, chosen_classes, decode_queries, encode_masks
-from apiece.models._kit.transformers_parts import library_config, library_tensors
+from apiece.models._kit.settings import Settings
+from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors
 from apiece.models._kit.window_attention import windowed_features
 from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 
@@ -43,8 +45,10 @@ _POINTS = 2048  # most points at which masks are compared
 
 
 @dataclass(frozen=True)
-class RfDetrSettings:
-    """Settings of the architecture.
+class RfDetrSettings(Settings):
+    """Settings of the architecture, beside those of `Settings`.
+
+    ``dropout`` drops values in the encoder's input and in the decoder.
 
     Attributes
     ----------
@@ -60,8 +64,6 @@ class RfDetrSettings:
     feedforward, mask_feedforward : width of the decoder's and of the mask head's feed-forward layers.
     queries : objects that one image may hold.
     groups : sets of queries that learn side by side; prediction uses the first.
-    dropout : chance of dropping a value, in the encoder's input and in the decoder.
-    class_weights : weight of each class in the losses of objects; empty: all 1.
     """
 
     patch: int = 8
@@ -81,15 +83,11 @@ class RfDetrSettings:
     mask_feedforward: int = 512
     queries: int = 100
     groups: int = 2
-    dropout: float = 0.0
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "taps", tuple(int(t) for t in self.taps))
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        for name, value in vars(self).items():
-            if isinstance(value, int) and value < 1:
-                raise ConfigError(f"{name} must be at least 1, got {value}")
+        super().__post_init__()
+        self._tuples(int, "taps")
+        self._at_least(1, *(name for name, value in vars(self).items() if isinstance(value, int)))
         if list(self.taps) != sorted({*self.taps, self.depth}) or self.taps[0] < 1:
             raise ConfigError(f"taps must be layers in ascending order, {self.depth} the last, got {self.taps}")
         for name, whole, part in (
@@ -101,8 +99,6 @@ class RfDetrSettings:
                 raise ConfigError(f"{name} must divide {whole} channels, got {part}")
         if self.hidden % 4:
             raise ConfigError(f"hidden must be a multiple of 4, got {self.hidden}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
 
 
 def _library_config(config: RfDetrSettings, channels: int, classes: int) -> Any:
@@ -134,19 +130,18 @@ class _Answers:
     groups: int
 
 
-class RfDetr(nn.Module):
+class RfDetr(Network):
     """Images ``(B, C, H, W)`` to a dictionary, for Q queries:
 
     ``logits`` (B, Q, classes), of a sigmoid each; ``boxes`` (B, Q, 4): centre x, centre y, width, height as shares of
     the input padded to whole windows; ``masks`` (B, Q, h, w), logits, a cell for 4 x 4 pixels from the upper left.
     """
 
-    def __init__(self, config: RfDetrSettings, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config = config
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
-        self.net: Any = RfDetrForInstanceSegmentation(_library_config(config, channels, classes))
+    config: RfDetrSettings
+
+    def __init__(self, config: RfDetrSettings, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
+        self.net: Any = RfDetrForInstanceSegmentation(_library_config(config, input.channels, classes))
         self.multiple = math.lcm(config.patch * config.windows, _RATIO)
 
     # --- encoder ------------------------------------------------------------------------------------------------------
@@ -237,17 +232,7 @@ class RfDetr(nn.Module):
         return {"logits": last.logits[:, first], "boxes": last.boxes[:, first], "masks": masks.float()}
 
 
-def build(config: RfDetrSettings, input: ModelInput, classes: int) -> RfDetr:
-    """The network, randomly initialised from torch's generator."""
-    return RfDetr(config, input.channels, classes)
-
-
 # --- training ---------------------------------------------------------------------------------------------------------
-
-
-def encode(instances: Instances, config: RfDetrSettings) -> Targets:
-    """Targets of one image, see `encode_masks`."""
-    return encode_masks(instances)
 
 
 @dataclass(frozen=True)
@@ -269,8 +254,8 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     assert isinstance(module, RfDetr)
     check_room(targets, module.config.queries)
     answers = module.answers(images)
-    grid = (int(answers[-1].pixels.shape[2]), int(answers[-1].pixels.shape[3]))
-    truth = [_truth({k: v.to(images.device) for k, v in t.items()}, grid, module.config.groups) for t in targets]
+    grid = input_size(answers[-1].pixels)
+    truth = [_truth(t, grid, module.config.groups) for t in on_device(targets, images.device)]
     count = max(1, sum(len(t.labels) for t in truth)) * answers[-1].groups
     total: dict[str, Tensor] = {}
     with torch.autocast(images.device.type, enabled=False):
@@ -329,17 +314,11 @@ def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> di
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Each query's likeliest class and mask; the score is the class's chance, which has learned the box's quality."""
-    return [
-        decode_queries(
-            chosen_classes(outputs["logits"][i], none=False), outputs["masks"][i], frame, classes, options,
-            cell=_RATIO, filled=False,
-        )
-        for i, frame in enumerate(frames)
-    ]  # fmt: skip
+    chances = chosen_classes(out["logits"], none=False)
+    return decode_queries(chances, out["masks"], frame, classes, options, cell=_RATIO, filled=False)
 
 
 def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSettings, dict[str, Tensor]]:
@@ -350,9 +329,6 @@ def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSetting
     ConfigError
         if it is for another network, or one with parts that are not built here.
     """
-    kind = checkpoint.settings.get("model_type")
-    if kind != "rf_detr":
-        raise ConfigError(f"{checkpoint.source}: rf_detr needs a checkpoint of model_type 'rf_detr', got {kind!r}")
     theirs: Any = library_config(RfDetrConfig, checkpoint)
     encoder = theirs.backbone_config
     ours = replace(
@@ -366,10 +342,7 @@ def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSetting
     )  # fmt: skip
     same = _library_config(ours, encoder.num_channels, theirs.num_labels)
     for mine, other in ((same, theirs), (same.backbone_config, encoder)):
-        for name in _SHAPING:
-            a, b = getattr(mine, name, None), getattr(other, name, None)
-            if a != b:
-                raise ConfigError(f"{checkpoint.source}: {name} is {b!r}; rf_detr is built with {a!r} only")
+        check_fixed(checkpoint, other, {name: getattr(mine, name, None) for name in _SHAPING})
     state = library_tensors(RfDetrForInstanceSegmentation, theirs, checkpoint)
     unused = [f"encoder.layer.{k}." for k in range(ours.depth, encoder.num_hidden_layers)]
     kept = {k: v for k, v in state.items() if "mask_token" not in k and not any(u in k for u in unused)}
@@ -387,8 +360,8 @@ ARCHITECTURE = Architecture(
     summary="query-based on a vision transformer: no duplicates, overlaps kept; strong with pretrained weights",
     kind="query",
     config=RfDetrSettings,
-    build=build,
-    encode=encode,
+    build=RfDetr,
+    encode=encode_masks,
     loss=loss,
     decode=decode,
     stride=16,

@@ -30,10 +30,11 @@ from torchvision.models.segmentation.fcn import FCNHead
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_values
-from apiece.errors import ConfigError
-from apiece.models._kit import class_map, losses
+from apiece.models._kit import class_map
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import NORMS, norm_layer
+from apiece.models._kit.blocks import norm_layer
+from apiece.models._kit.network import Network, input_size, per_image
+from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.unet import UNetDecoder
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.ops.parts import parts_of
@@ -44,53 +45,35 @@ HEADS = ("unet", "fcn", "deeplab")
 
 
 @dataclass(frozen=True)
-class SemanticConfig:
-    """Settings of the architecture.
+class SemanticConfig(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
 
     Attributes
     ----------
-    backbone : a timm model that gives a pyramid of features, or ``"unet"``.
-    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in all layers.
     head : ``"unet"``: sharp outlines; ``"fcn"``: smallest; ``"deeplab"``: DeepLabV3, sees furthest.
     smallest : fewest pixels of the image that a region needs to be an object.
-    dropout : chance of dropping a feature map before the last layer, and wherever torchvision's heads drop values.
-    class_weights : weight of each class in the losses; empty: all 1. Background weighs 1.
     """
 
-    backbone: str = "resnet10t"
-    weights: str = "none"
-    norm: str = "batch"
     head: str = "unet"
     smallest: int = 16
-    dropout: float = 0.0
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if self.head not in HEADS:
-            raise ConfigError(f"head must be one of {', '.join(HEADS)}, got {self.head!r}")
-        if self.smallest < 1:
-            raise ConfigError(f"smallest must be at least 1 pixel, got {self.smallest}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        super().__post_init__()
+        self._one_of("head", HEADS)
+        self._at_least(1, "smallest")
 
 
-class Semantic(nn.Module):
+class Semantic(Network):
     """Images ``(B, C, H, W)`` to a dictionary:
 
     ``classes`` (B, 1 + classes, H, W), logits, background first; ``smallest`` int64 (B,), the setting.
     """
 
-    def __init__(self, config: SemanticConfig, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config = config
-        self.class_weights: Tensor
-        weights = losses.class_weights(config.class_weights, classes)
-        self.register_buffer("class_weights", torch.cat([torch.ones(1), weights]), persistent=False)
-        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
+    config: SemanticConfig
+
+    def __init__(self, config: SemanticConfig, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes, background=True)
+        self.encoder = build_backbone(config.backbone, input.channels, config.weights, config.norm)
         build_head = {"unet": UNetHead, "fcn": JoinedHead, "deeplab": JoinedHead}[config.head]
         self.head = build_head(config, self.encoder.channels, self.encoder.strides, classes + 1)
 
@@ -146,11 +129,6 @@ def _adapt(head: nn.Module, norm: str, dropout: float) -> None:
                 child.p = dropout
 
 
-def build(config: SemanticConfig, input: ModelInput, classes: int) -> Semantic:
-    """The network, randomly initialised from torch's generator."""
-    return Semantic(config, input.channels, classes)
-
-
 def encode(instances: Instances, config: SemanticConfig) -> Targets:
     """Targets of one image: ``classes`` int16 (H, W): class of the smallest instance at each pixel plus 1, 0 for
     background, -1 where only a crowd lies."""
@@ -161,32 +139,21 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     """``class_pixel`` (cross-entropy) and ``mask_dice``, each a scalar."""
     assert isinstance(module, Semantic)
     logits = module(images)["classes"]
-    size = (int(images.shape[2]), int(images.shape[3]))
-    target = class_map.stack_maps([t["classes"] for t in targets], size, images.device)
+    target = class_map.stack_maps([t["classes"] for t in targets], input_size(images), images.device)
     return {
         "class_pixel": class_map.cross_entropy(logits, target, module.class_weights),
         "mask_dice": class_map.class_dice(logits, target, module.class_weights),
     }
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Connected regions of one class, scored by their mean probability; masks never overlap."""
-    return [
-        _decode_one(outputs["classes"][i].detach().float().cpu(), int(outputs["smallest"][i]), frame, classes, options)
-        for i, frame in enumerate(frames)
-    ]
-
-
-def _decode_one(
-    logits: Tensor, smallest: int, frame: Frame, classes: tuple[str, ...], options: DecodeOptions
-) -> Instances:
-    best, probability = class_map.class_pixels(logits.numpy(), frame)
+    best, probability = class_map.class_pixels(out["classes"].float().cpu().numpy(), frame)
     regions, source = parts_of(Masks.from_label_map(best), corners=False)
     labels = (label_map_values(best).astype(np.int64) - 1)[source]
     scores = class_map.mean_inside(probability, regions)
-    keep = np.flatnonzero((regions.area >= smallest) & (scores >= options.threshold(labels)))
+    keep = np.flatnonzero((regions.area >= int(out["smallest"])) & (scores >= options.threshold(labels)))
     keep = keep[np.argsort(-scores[keep], kind="stable")]
     return Instances(regions[keep], labels[keep], classes, scores[keep])
 
@@ -195,11 +162,10 @@ ARCHITECTURE = Architecture(
     summary="a class per pixel, connected regions as objects: the baseline; touching objects of a class merge",
     kind="semantic",
     config=SemanticConfig,
-    build=build,
+    build=Semantic,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     overlap=False,
     defaults={"lr": 2e-3, "batch": 8, "crop": 256, "weight_decay": 1e-2},
 )

@@ -24,7 +24,6 @@ What differs, and why:
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,25 +34,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 
-from apiece._arrays import Float32
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import NORMS, ConvNorm, norm_layer
+from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
+from apiece.models._kit.crops import learnable, pack_crops
 from apiece.models._kit.grid_targets import (
     CellBatch,
     cell_places,
     covered_share,
     crowd_cells,
-    draw_cells,
     join_targets,
 )
 from apiece.models._kit.grids import assign_cells
 from apiece.models._kit.kernel_masks import COORDINATES, kernel_masks, low_resolution
 from apiece.models._kit.matrix_nms import decay, distinct_masks, mask_pairs
-from apiece.models._kit.ragged import window_pixels
-from apiece.models._kit.two_stage import pack_crops
+from apiece.models._kit.network import Network, on_cpu, per_image
+from apiece.models._kit.pyramid import climb, climbs
+from apiece.models._kit.ragged import few_of_each, window_pixels
+from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "SOLOv2", "SOLOv2Config"]
@@ -66,56 +66,43 @@ _LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)
-class SOLOv2Config:
-    """Settings of the architecture.
+class SOLOv2Config(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
+
+    The heads, shared by all levels, have group norm always, as in the paper.
 
     Attributes
     ----------
-    backbone : a timm model that gives features at strides 4, 8, 16 and 32, or ``"unet"``.
-    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and mask branch; the heads, shared by all levels, have group
-        norm always, as in the paper.
     width : channels of the feature pyramid and of the heads.
     depth : convolutions in each head before the last.
     mask_width : channels of the mask branch.
     features : channels of the unified mask feature, coordinates not counted.
     cell : side in pixels of the finest grid's cells, 2, 4 or 8; each further grid's are twice as large. A cell holds
         one object.
-    dropout : chance of dropping a feature map before the heads' last convolutions and the mask branch's.
     cells : cells of each object, drawn at random in each step, whose masks are learned.
     samples : pixels of stride 2 in one object's window that its mask learns from; larger windows get a sparser grid.
     outside : pixels anywhere else that it learns from; half of them other objects' centres.
     candidates : cells with the best scores that prediction looks at, per image; it says so when that leaves some out.
-    class_weights : weight of each class in the losses; empty: all 1.
     """
 
-    backbone: str = "resnet10t"
-    weights: str = "none"
-    norm: str = "batch"
     width: int = 96
     depth: int = 2
     mask_width: int = 64
     features: int = 32
     cell: int = 4
-    dropout: float = 0.0
     cells: int = 3
     samples: int = 324
     outside: int = 32
     candidates: int = 2000
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if min(self.width, self.mask_width, self.features) < 8 or self.width % 8 or self.mask_width % 8:
-            raise ConfigError("width, mask_width and features must be at least 8, the first two multiples of 8")
-        if self.cell not in _CELLS:
-            raise ConfigError(f"cell must be 2, 4 or 8 pixels, got {self.cell}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
-        if min(self.depth, self.cells, self.outside, self.candidates) < 1 or self.samples < 16:
-            raise ConfigError("depth, cells, outside and candidates must be at least 1, and samples at least 16")
+        super().__post_init__()
+        self._one_of("cell", _CELLS)
+        self._at_least(8, "width", "mask_width", "features")
+        self._at_least(1, "depth", "cells", "outside", "candidates")
+        self._at_least(16, "samples")
+        if self.width % 8 or self.mask_width % 8:
+            raise ConfigError(f"width and mask_width must be multiples of 8, got {self.width} and {self.mask_width}")
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -126,31 +113,21 @@ class SOLOv2Config:
 class MaskBranch(nn.Module):
     """The unified mask feature: pyramid levels at strides 4 to 32, finest first, to (B, features, H / 4, W / 4).
 
-    As in the paper: each level is brought to stride 4 by convolutions and bilinear upsampling by 2 in turn, all are
-    added, and a 1 x 1 convolution follows.
+    As in the paper: each level climbs to stride 4 (see `climb`), and a 1 x 1 convolution follows.
     """
 
     def __init__(self, inputs: int, width: int, outputs: int, norm: str, dropout: float) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(
-            nn.ModuleList(ConvNorm(inputs if i == 0 else width, width, norm=norm) for i in range(max(1, k)))
-            for k in range(4)
-        )
+        self.levels = climbs(inputs, width, norm)
         self.drop = nn.Dropout2d(dropout)
         self.last = ConvNorm(width, outputs, kernel=1, norm=norm)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
-        total = torch.zeros((), device=pyramid[0].device)
-        for k, (level, x) in enumerate(zip(self.levels, pyramid, strict=True)):
-            for convolution in level:  # type: ignore[attr-defined]
-                x = convolution(x)
-                x = functional.interpolate(x, scale_factor=2, mode="bilinear") if k else x
-            total = total + x
-        out: Tensor = self.last(self.drop(total))
+        out: Tensor = self.last(self.drop(climb(self.levels, pyramid)))
         return out
 
 
-class SOLOv2(nn.Module):
+class SOLOv2(Network):
     """Images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
 
     ``scores`` (B, T), best first; ``labels`` (B, T); ``kernels`` (B, T, E + 6): weights of the mask feature's channels
@@ -158,19 +135,15 @@ class SOLOv2(nn.Module):
     ``features`` (B, E, H / 4, W / 4); ``left_out`` (B,): best score of a cell that is not among the ``T``.
     """
 
-    def __init__(self, config: SOLOv2Config, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config, self.classes = config, classes
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
-        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
-        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
-        if len(self.levels) != 4:
-            raise ConfigError(
-                f"solov2 needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
-            )
-        width, inputs = config.width, [self.encoder.channels[i] for i in self.levels]
-        self.pyramid = FeaturePyramidNetwork(inputs, width, norm_layer=partial(norm_layer, config.norm))
+    config: SOLOv2Config
+
+    def __init__(self, config: SOLOv2Config, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
+        width = config.width
+        self.encoder = build_backbone(config.backbone, input.channels, config.weights, config.norm, STRIDES)
+        self.pyramid = FeaturePyramidNetwork(
+            list(self.encoder.channels), width, norm_layer=partial(norm_layer, config.norm)
+        )
         self.mask_branch = MaskBranch(width, config.mask_width, config.features, config.norm, config.dropout)
         self.shuffle = _STRIDES[0] // config.cell
         self.category = self._head(torch.full((classes,), -4.6))  # objects are rare: 1 cell in 100
@@ -190,8 +163,7 @@ class SOLOv2(nn.Module):
     def grids(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]]]:
         """All cells, level by level, row by row: class logits (B, M, classes), kernels (B, M, E + 6), the mask feature,
         and each grid's rows and columns."""
-        found = self.encoder(images)
-        pyramid = list(self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels))).values())
+        pyramid = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         features = self.mask_branch(pyramid).float()
         answers: list[list[Tensor]] = [[], []]
         levels, shapes = pyramid[1:], []
@@ -228,22 +200,17 @@ def _concave(raw: Tensor) -> Tensor:
     return torch.cat([weights, squares, bound * mixed.tanh()], -1)
 
 
-def build(config: SOLOv2Config, input: ModelInput, classes: int) -> SOLOv2:
-    """The network, randomly initialised from torch's generator."""
-    return SOLOv2(config, input.channels, classes)
-
-
 # --- training ---------------------------------------------------------------------------------------------------------
 
 
 def encode(instances: Instances, config: SOLOv2Config) -> Targets:
     """Targets of one image.
 
-    ``boxes`` float32 (N, 4); ``centres`` float32 (N, 2), centres of mass; ``labels`` int64 (N,); ``crops`` and
-    ``layout`` as `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them;
+    ``boxes`` and ``labels``, see `learnable`; ``centres`` float32 (N, 2), centres of mass; ``crops`` and ``layout`` as
+    `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them;
     ``crowd`` float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
     """
-    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    shown, targets = learnable(instances)
     boxes, centres = shown.boxes.astype(np.float64), shown.masks.centroids
     cells, owner = assign_cells(boxes, centres, config.sides, instances.size)
     rows, columns = (-(-n // config.cell) for n in instances.size)
@@ -254,9 +221,8 @@ def encode(instances: Instances, config: SOLOv2Config) -> Targets:
         crowd[:] = covered.reshape(rows, config.cell, columns, config.cell).any((1, 3))
     crops, layout = pack_crops(shown.masks)
     return {
-        "boxes": torch.from_numpy(shown.boxes.copy()),
+        **targets,
         "centres": torch.from_numpy(centres.astype(np.float32)),
-        "labels": torch.from_numpy(shown.labels.copy()),
         "crops": crops,
         "layout": layout,
         "cells": torch.from_numpy(cells),
@@ -274,7 +240,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     focal = _category_loss(category, batch, crowd, module.class_weights)
     if not len(batch.labels):
         return {"class_focal": focal, "mask_dice": kernels.sum() * 0.0, "mask_bce": features.sum() * 0.0}
-    chosen = draw_cells(batch.owner, min(module.config.cells, max(1, _CHOSEN // len(batch.labels))))
+    chosen = few_of_each(batch.owner, min(module.config.cells, max(1, _CHOSEN // len(batch.labels))))
     owner, cell = batch.owner[chosen], batch.cell[chosen]
     kernel, place = kernels[batch.image[owner], cell], cell_places(shapes, module.config.sides, images.device)[cell]
     dice, bce = _mask_losses(features, kernel, place, owner, batch, module.config)
@@ -332,20 +298,13 @@ def _mask_losses(
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Candidates' masks at stride 4, Matrix NMS among them, then what stays at the image's size; masks may overlap."""
-    return [
-        _decode_one({k: v[i].detach().float().cpu().numpy() for k, v in outputs.items()}, frame, classes, options)
-        for i, frame in enumerate(frames)
-    ]
-
-
-def _decode_one(out: dict[str, Float32], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    scores, labels, places = out["scores"].astype(np.float64), out["labels"].astype(np.int64), out["places"]
+    found = {name: values.numpy() for name, values in on_cpu(out).items()}
+    scores, labels, places = found["scores"].astype(np.float64), found["labels"].astype(np.int64), found["places"]
     lowest = float(np.min(options.conf))
-    if out["left_out"] > 0 and out["left_out"] >= lowest:
+    if found["left_out"] > 0 and found["left_out"] >= lowest:
         _LOG.warning(
             "the %d best cells of an image do not hold all that score %.3f or more: some objects may be missing; raise "
             "candidates in the settings of solov2", len(scores), lowest,
@@ -354,8 +313,8 @@ def _decode_one(out: dict[str, Float32], frame: Frame, classes: tuple[str, ...],
     inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
     keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)
     rows, columns = (-(-n // _MASK_STRIDE) for n in frame.input_size)
-    maps = np.ascontiguousarray(out["features"][:, :rows, :columns].transpose(1, 2, 0))
-    maskness, boxes, bits = low_resolution(maps, out["kernels"][keep], places[keep], _MASK_STRIDE)
+    maps = np.ascontiguousarray(found["features"][:, :rows, :columns].transpose(1, 2, 0))
+    maskness, boxes, bits = low_resolution(maps, found["kernels"][keep], places[keep], _MASK_STRIDE)
     # the paper's score: class probability times the mean probability inside the mask
     score, label = scores[keep] * maskness, labels[keep]
     order = np.argsort(-score, kind="stable")
@@ -366,19 +325,17 @@ def _decode_one(out: dict[str, Float32], frame: Frame, classes: tuple[str, ...],
     stays = stays[final[stays] >= options.threshold(label[order[stays]])]
     chosen = order[stays]
     cells = keep[chosen]
-    masks = kernel_masks(maps, out["kernels"][cells], places[cells], boxes[chosen], frame, _MASK_STRIDE)
-    found = Instances(masks, label[chosen], classes, final[stays])
-    return found[masks.area > 0]
+    masks = kernel_masks(maps, found["kernels"][cells], places[cells], boxes[chosen], frame, _MASK_STRIDE)
+    return Instances(masks, label[chosen], classes, final[stays])[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(
     summary="single-stage without boxes: grid cells predict classes and mask kernels; fast, overlaps allowed",
     kind="single-stage",
     config=SOLOv2Config,
-    build=build,
+    build=SOLOv2,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     defaults={"lr": 2e-3, "batch": 8, "weight_decay": 1e-2},
 )

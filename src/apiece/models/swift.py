@@ -32,15 +32,16 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models._kit import losses
-from apiece.models._kit.backbone import TimmBackbone, build_backbone
-from apiece.models._kit.blocks import NORMS, ConvNorm
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import STRIDES, ConvNorm, Encoder
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
 from apiece.models._kit.dense_assignment import Assigned, Points, assign
+from apiece.models._kit.network import Network, input_size, on_cpu, per_image
 from apiece.models._kit.pyramid import Pyramid, Tower
 from apiece.models._kit.quadratic_forms import FORM, form_values, quadratic_planes
 from apiece.models._kit.ragged import segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
-from apiece.models._kit.unet import UNetEncoder
+from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.ops import nms
 
@@ -68,52 +69,39 @@ _SIZES = {
 
 
 @dataclass(frozen=True)
-class SwiftConfig:
-    """Settings of the architecture.
+class SwiftConfig(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
 
     Attributes
     ----------
     size : ``"s"`` (1.5 million parameters), ``"m"`` (4.5) or ``"l"`` (15).
     backbone : ``"plain"``: an encoder of its own; else a timm model that gives features at strides 4 to 32.
-    weights : ``"none"``, or timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in all layers that are not timm's.
-    dropout : chance of dropping a feature map in the encoder's two coarsest stages and before the heads.
     mask_stride : 2 or 4: pixels of the input per cell of the mask features.
     prototypes : mask features.
     learn : points per object whose masks are learned from in one step, the best ones.
     window : cells near one object that its mask's loss looks at; larger objects are sampled on a grid.
-    class_weights : weight of each class in the losses; empty: all 1.
     """
 
-    size: str = "m"
     backbone: str = "plain"
-    weights: str = "none"
-    norm: str = "batch"
-    dropout: float = 0.0
+    size: str = "m"
     mask_stride: int = 2
     prototypes: int = 32
     learn: int = 3
     window: int = 784
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
+        super().__post_init__()
         if self.size not in _SIZES:
             raise UnknownNameError("size of swift", self.size, _SIZES)
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
-        if self.mask_stride not in (2, 4):
-            raise ConfigError(f"mask_stride must be 2 or 4, got {self.mask_stride}")
-        if min(self.prototypes, self.learn) < 1 or self.window < 64:
-            raise ConfigError("prototypes and learn must be at least 1, window at least 64")
+        self._one_of("mask_stride", (2, 4))
+        self._at_least(1, "prototypes", "learn")
+        self._at_least(64, "window")
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-class Swift(nn.Module):
+class Swift(Network):
     """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
 
     ``logits`` (B, A, classes) of the A points of all levels; ``quality`` (B, A, 1), logits of the IoU that the point's
@@ -122,26 +110,20 @@ class Swift(nn.Module):
     run from -1 to 1 across the point's box; ``features`` (B, K, H / mask_stride, W / mask_stride).
     """
 
-    def __init__(self, config: SwiftConfig, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config, self.classes = config, classes
+    config: SwiftConfig
+
+    def __init__(self, config: SwiftConfig, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
         size, norm = _SIZES[config.size], config.norm
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
         if config.backbone == "plain":
             if config.weights != "none":
                 raise ConfigError("the plain encoder has no pretrained weights; use weights 'none' or a timm backbone")
-            self.encoder: ResidualEncoder | UNetEncoder | TimmBackbone = ResidualEncoder(
-                channels, size.stem, size.widths, size.depths, norm, config.dropout
+            self.encoder: Encoder = ResidualEncoder(
+                input.channels, size.stem, size.widths, size.depths, norm, config.dropout
             )
         else:
-            self.encoder = build_backbone(config.backbone, channels, config.weights, norm=norm)
-        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
-        if len(self.levels) != 4:
-            raise ConfigError(
-                f"swift needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
-            )
-        self.neck = Pyramid([self.encoder.channels[i] for i in self.levels], size.neck, norm)
+            self.encoder = build_backbone(config.backbone, input.channels, config.weights, norm, STRIDES)
+        self.neck = Pyramid(self.encoder.channels, size.neck, norm)
         self.drop = nn.Dropout2d(config.dropout)
         self.class_tower = Tower(size.neck, size.head, 4, norm)
         self.shape_tower = Tower(size.neck, size.head, 4, norm)
@@ -162,8 +144,7 @@ class Swift(nn.Module):
             self.to_shape.bias[-FORM:] = torch.tensor(_ELLIPSE)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        found = self.encoder(images)
-        pyramid = [self.drop(level) for level in self.neck([found[i] for i in self.levels])]
+        pyramid = [self.drop(level) for level in self.neck(self.encoder(images))]
         logits, shapes, quality = [], [], []
         for k, level in enumerate(pyramid):
             classes, shape = self.class_tower(level, k), self.shape_tower(level, k)
@@ -174,7 +155,7 @@ class Swift(nn.Module):
                 shapes.append(self.to_shape(_rows(shape).float()) + scale)
         maps = functional.pixel_shuffle(self.to_features(self.mask_branch(pyramid[0])), self.finer).float()
         shape = torch.cat(shapes, 1)
-        place, stride = self.points((images.shape[2], images.shape[3])).places(images.device)
+        place, stride = self.points(input_size(images)).places(images.device)
         reach = shape[..., :4].clamp(-6, 6).exp() * (_PRIOR * stride)[:, None]
         boxes = torch.cat([place - reach[..., :2], place + reach[..., 2:]], -1)
         return {
@@ -185,18 +166,12 @@ class Swift(nn.Module):
     @staticmethod
     def points(size: tuple[int, int]) -> Points:
         """Where the points lie on an input of ``size``."""
-        strides = (4, 8, 16, 32)
-        return Points(tuple((size[0] // s, size[1] // s) for s in strides), strides)
+        return Points(tuple((size[0] // s, size[1] // s) for s in STRIDES), STRIDES)
 
 
 def _rows(level: Tensor) -> Tensor:
     """(B, n, H, W) to (B, H * W, n)."""
     return level.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def build(config: SwiftConfig, input: ModelInput, classes: int) -> Swift:
-    """The network, randomly initialised from torch's generator."""
-    return Swift(config, input.channels, classes)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -212,7 +187,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     assert isinstance(module, Swift)
     out: dict[str, Tensor] = module(images)
     truth = CellTruth.join(targets, images.device, module.config.mask_stride)
-    points = module.points((images.shape[2], images.shape[3]))
+    points = module.points(input_size(images))
     boxes, logits = out["boxes"].flatten(0, 1), out["logits"].flatten(0, 1)
     pairs = assign(points, boxes.detach(), logits.detach(), truth.boxes, truth.labels, truth.image)
     weight = pairs.target * module.class_weights[truth.labels[pairs.truth]]
@@ -290,17 +265,10 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: A
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """The best points' masks at the image's size; masks may overlap, as objects do."""
-    return [
-        _decode_one({k: v[i].detach().float().cpu() for k, v in outputs.items()}, frame, classes, options)
-        for i, frame in enumerate(frames)
-    ]
-
-
-def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    out = on_cpu(out)
     likely, label = out["logits"].max(1)
     best = likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()
     scores, labels = best.numpy(), label.numpy()
@@ -326,18 +294,16 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     filled = np.flatnonzero(masks.area > 0)
     stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
     masks = masks[stay] if size == frame.size else draw(stay, frame.size)
-    found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
-    return found[masks.area > 0]
+    return Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(
     summary="real-time: a box, a class and a mask at every point; good from scratch, objects may overlap",
     kind="single-stage",
     config=SwiftConfig,
-    build=build,
+    build=Swift,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     defaults={"lr": 2e-3, "batch": 8, "weight_decay": 2e-2},
 )

@@ -18,7 +18,6 @@ through the boxes in rounds, best first, so that it needs no limit on their numb
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,10 +34,12 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import NORMS, ConvNorm
+from apiece.models._kit.blocks import STRIDES, ConvNorm
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
 from apiece.models._kit.fast_nms import fast_nms
-from apiece.models._kit.ragged import window_pixels
+from apiece.models._kit.network import Network, on_cpu, per_image
+from apiece.models._kit.ragged import centres, few_of_each, window_pixels
+from apiece.models._kit.settings import BackboneSettings, check_anchors
 from apiece.models._kit.two_stage import match_boxes
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
@@ -50,14 +51,13 @@ _CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))  # SSD's variances of 0.1 and 0.2
 
 
 @dataclass(frozen=True)
-class YolactConfig:
-    """Settings of the architecture.
+class YolactConfig(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
+
+    The heads have group norm always.
 
     Attributes
     ----------
-    backbone : a timm model that gives features down to stride 32, or ``"unet"``.
-    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and prototype branch.
     width : channels of the feature pyramid, the heads and the prototype branch.
     prototypes : masks that each object's mask is a weighted sum of.
     anchors : sides of the anchors in pixels, at strides 4, 8, 16, 32, 64 and 128.
@@ -66,13 +66,8 @@ class YolactConfig:
         object's.
     learn : anchors per object whose masks are learned from in one step, drawn at random.
     window : cells of one object that its mask's loss looks at; larger objects are sampled on a grid.
-    dropout : chance of dropping a feature map of the pyramid before the heads.
-    class_weights : weight of each class in the losses; empty: all 1.
     """
 
-    backbone: str = "resnet10t"
-    weights: str = "none"
-    norm: str = "batch"
     width: int = 96
     prototypes: int = 32
     anchors: tuple[tuple[float, ...], ...] = ((8, 12), (16, 24), (32, 48), (64, 96), (128, 192), (256, 400))
@@ -81,38 +76,25 @@ class YolactConfig:
     foreground: float = 0.5
     learn: int = 4
     window: int = 784
-    dropout: float = 0.0
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "anchors", tuple(tuple(float(s) for s in level) for level in self.anchors))
-        object.__setattr__(self, "aspects", tuple(float(a) for a in self.aspects))
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in NORMS:
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, got {self.norm!r}")
-        if len(self.anchors) != len(_STRIDES) or any(not level or min(level) <= 0 for level in self.anchors):
-            raise ConfigError(f"anchors needs the sides for {len(_STRIDES)} strides, each above 0, got {self.anchors}")
-        if len({len(level) for level in self.anchors}) > 1:
-            raise ConfigError(f"anchors needs as many sides at each stride, got {self.anchors}")
-        if not self.aspects or min(self.aspects) <= 0:
-            raise ConfigError(f"aspects must be above 0, got {self.aspects}")
+        super().__post_init__()
+        self._tuples(float, "anchors", "aspects")
+        check_anchors(self.anchors, self.aspects, (len(_STRIDES),))
+        self._at_least(1, "prototypes", "learn")
+        self._at_least(64, "window")
         if not 0 < self.background <= self.foreground < 1:
             raise ConfigError(
                 f"background and foreground must rise within (0, 1), got {self.background} and {self.foreground}"
             )
-        if self.width < 8 or self.width % 8 or min(self.prototypes, self.learn) < 1 or self.window < 64:
-            raise ConfigError(
-                "width must be a multiple of 8, prototypes and learn at least 1, window at least 64; got "
-                f"{self.width}, {self.prototypes}, {self.learn} and {self.window}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        if self.width < 8 or self.width % 8:
+            raise ConfigError(f"width must be a multiple of 8, got {self.width}")
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
 
 
-class Yolact(nn.Module):
+class Yolact(Network):
     """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
 
     ``logits`` (B, A, classes) of the A anchors of all levels; ``moves`` (B, A, 4), from each anchor to its box;
@@ -120,20 +102,14 @@ class Yolact(nn.Module):
     (B, K, H / 4, W / 4), 0 or more. All float32.
     """
 
-    def __init__(self, config: YolactConfig, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config, self.classes = config, classes
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", losses.class_weights(config.class_weights, classes), persistent=False)
-        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
-        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
-        if len(self.levels) != 4:
-            raise ConfigError(
-                f"yolact needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
-            )
+    config: YolactConfig
+
+    def __init__(self, config: YolactConfig, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
+        self.encoder = build_backbone(config.backbone, input.channels, config.weights, config.norm, STRIDES)
         width, per_cell = config.width, len(config.anchors[0]) * len(config.aspects)
         norm = partial(ConvNorm, width, width, norm=config.norm)
-        self.pyramid = FeaturePyramidNetwork([self.encoder.channels[i] for i in self.levels], width)
+        self.pyramid = FeaturePyramidNetwork(list(self.encoder.channels), width)
         self.coarser = nn.ModuleList(nn.Conv2d(width, width, 3, 2, 1) for _ in range(2))
         self.drop = nn.Dropout2d(config.dropout)
         self.head = nn.Sequential(*(ConvNorm(width, width, norm="group") for _ in range(2)))
@@ -150,9 +126,7 @@ class Yolact(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """The pyramid P2 to P7, finest first."""
-        found = self.encoder(images)
-        named = self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels)))
-        levels: list[Tensor] = list(named.values())
+        levels = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         # oneDNN leaves part of a convolution's bfloat16 gradient unset where its input is one pixel, as of a small crop
         with torch.autocast(images.device.type, enabled=False):
             for conv in self.coarser:
@@ -187,12 +161,10 @@ class Yolact(nn.Module):
         ``sizes`` are (rows, columns) of each level.
         """
         found = []
-        for (rows, columns), stride, sides in zip(sizes, _STRIDES, self.config.anchors, strict=True):
+        for size, stride, sides in zip(sizes, _STRIDES, self.config.anchors, strict=True):
             shapes = [(side / a**0.5, side * a**0.5) for side in sides for a in self.config.aspects]
             half = torch.tensor(shapes, device=device) / 2
-            y = (torch.arange(rows, device=device) + 0.5) * stride
-            x = (torch.arange(columns, device=device) + 0.5) * stride
-            centre = torch.stack([x.repeat(rows), y.repeat_interleave(columns)], 1)[:, None]
+            centre = centres(size, stride, device)[:, None]
             found.append(torch.cat([centre - half, centre + half], -1).flatten(0, 1))
         return torch.cat(found)
 
@@ -200,11 +172,6 @@ class Yolact(nn.Module):
 def _rows(cells: Tensor, values: int) -> Tensor:
     """(B, H, W, n * values) to (B, H * W * n, values)."""
     return cells.reshape(len(cells), -1, values)
-
-
-def build(config: YolactConfig, input: ModelInput, classes: int) -> Yolact:
-    """The network, randomly initialised from torch's generator."""
-    return Yolact(config, input.channels, classes)
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -264,7 +231,7 @@ def _match(
 
 def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor: Tensor, owner: Tensor) -> Tensor:
     """Cross-entropy of masks inside the true boxes, and a cell around, as a mean over each box."""
-    some = _few_of_each(owner, module.config.learn)
+    some = few_of_each(owner, module.config.learn)
     anchor, owner = anchor[some], owner[some]
     maps = out["prototypes"]
     if not len(anchor):
@@ -283,29 +250,13 @@ def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor:
     return (each * module.class_weights[truth.labels[owner]]).mean()
 
 
-def _few_of_each(owner: Tensor, most: int) -> Tensor:
-    """At most ``most`` places of each value of ``owner``, drawn at random with torch's generator."""
-    shuffled = torch.randperm(len(owner), device=owner.device)
-    order = shuffled[torch.argsort(owner[shuffled], stable=True)]
-    size = torch.bincount(owner)
-    rank = torch.arange(len(owner), device=owner.device) - (size.cumsum(0) - size)[owner[order]]
-    return order[rank < most]
-
-
 # --- prediction -------------------------------------------------------------------------------------------------------
 
 
-def decode(
-    outputs: dict[str, Tensor], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Masks of the anchors that Fast NMS leaves, at the image's size; masks may overlap, as objects do."""
-    return [
-        _decode_one({k: v[i].detach().float().cpu() for k, v in outputs.items()}, frame, classes, options)
-        for i, frame in enumerate(frames)
-    ]
-
-
-def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    out = on_cpu(out)
     best, label = out["logits"].max(1)
     scores, labels = best.double().sigmoid().numpy(), label.numpy()
     keep = torch.from_numpy(np.flatnonzero(scores >= options.threshold(labels)))
@@ -322,18 +273,16 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
         frame.size,
         span=(height / _STRIDE, width / _STRIDE),
     )
-    found = Instances(masks, labels[chosen], classes, scores[chosen])
-    return found[masks.area > 0]
+    return Instances(masks, labels[chosen], classes, scores[chosen])[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(
     summary="fast, single-stage: masks are sums of prototypes; crossing objects of one class may share a box and go",
     kind="single-stage",
     config=YolactConfig,
-    build=build,
+    build=Yolact,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     defaults={"lr": 1e-3, "batch": 8, "crop": 256, "weight_decay": 1e-2},
 )

@@ -10,6 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,16 +20,47 @@ from torch import Tensor
 
 from apiece._arrays import Float, Float32, Int
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset
+from apiece.datasets import split
+from apiece.datasets.dataset import BadEntries, Dataset, open_data, readable
 from apiece.errors import ApieceError, DataError
 from apiece.models.contract import ModelInput, Targets
+from apiece.training.config import TrainConfig
 from apiece.transforms import Compose, Sample, default_colour, default_geometry
 from apiece.transforms.geometric import scaled
 from apiece.transforms.input import input_size, match_channels, normalise, value_limits
 
 log = logging.getLogger("apiece")
 
+_VAL_SHARE = 0.2
 _RARE = 0.5  # a class in fewer than this share of the images is drawn more often
+
+
+def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
+    """The training and the validation images.
+
+    Raises
+    ------
+    DataError, FormatError
+        if there is no ``train``, or it is too small to be split.
+    """
+    splits = _without_bad(config.data) if config.skip_bad else open_data(config.data)
+    if "train" not in splits:
+        raise DataError(f"{config.data}: there is no 'train' here, only {', '.join(sorted(splits))}")
+    training = splits["train"]
+    if "val" in splits:
+        return training, splits["val"]
+    parts = split(training.labels, {"train": 1 - _VAL_SHARE, "val": _VAL_SHARE}, seed=config.seed)
+    log.info("%s has no 'val': %d of %d images are held back by seed %d",
+             config.data, len(parts["val"]), len(training), config.seed)  # fmt: skip
+    return Dataset(parts["train"]), Dataset(parts["val"])
+
+
+def _without_bad(data: Path) -> dict[str, Dataset]:
+    bad = BadEntries()
+    splits = {name: readable(found, bad) for name, found in open_data(data, on_bad=bad).items()}
+    for error in bad.errors:
+        log.warning("left out: %s", error)
+    return splits
 
 
 def repeat_factors(counts: Int) -> Float:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apiece.errors import ApieceError, Option, TrainingError
-from apiece.models.contract import Architecture
 from apiece.predict.predictor import out_of_memory
 from apiece.training._data import Batch
 from apiece.training._report import Report, grouped
-from apiece.training._schedule import Average, Clock, Plan, learning_rate, step_seed
-from apiece.training._validate import Validation
-from apiece.training.checkpoint import RunState
-from apiece.training.config import TrainConfig
+from apiece.training._run import Run
+from apiece.training._schedule import learning_rate, step_seed
 
 log = logging.getLogger("apiece")
 
@@ -32,50 +28,19 @@ _FULL = Option("precision", "32")
 _SKIPS = 10  # steps in a row whose gradient may overflow
 
 
-@dataclass(frozen=True)
-class Actions:
-    """What the loop calls for.
-
-    Attributes
-    ----------
-    validate : the averaged module, if that takes no longer than so many seconds.
-    save_best : keep the averaged module as the best so far.
-    save_state : write what a resumed run needs.
-    """
-
-    validate: Callable[[nn.Module, float | None], Validation | None]
-    save_best: Callable[[Validation], None]
-    save_state: Callable[[], None]
-
-
 class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not typed
-    """The training loop of one run."""
+    """The training loop of one run, told to a report."""
 
-    def __init__(
-        self,
-        module: nn.Module,
-        average: Average,
-        optimizer: torch.optim.Optimizer,
-        architecture: Architecture,
-        config: TrainConfig,
-        *,
-        plan: Plan,
-        clock: Clock,
-        state: RunState,
-        report: Report,
-        actions: Actions,
-        steps_per_epoch: float,
-    ) -> None:
+    def __init__(self, run: Run, report: Report) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.module, self.average, self._optimizer, self.architecture = module, average, optimizer, architecture
-        self.config, self.plan, self.clock, self.state = config, plan, clock, state
-        self.report, self.actions, self.steps_per_epoch = report, actions, steps_per_epoch
-        self._saved = clock.seconds
+        self.run, self.report, self.module = run, report, run.module
+        self.config, self.clock, self.state = run.config, run.clock, run.state
+        self._saved = run.clock.seconds
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimizer that was made outside, so that its state could be restored."""
-        return self._optimizer
+        return self.run.optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Errors of the loader come through as they are."""
@@ -88,13 +53,13 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         state, config = self.state, self.config
         progress = self._progress()
         lr = learning_rate(config.lr or 0.0, state.step, config.warmup or 0, progress)
-        for group in self._optimizer.param_groups:
+        for group in self.run.optimizer.param_groups:
             group["lr"] = lr
         self.module.train()
         losses = self._gradients(batch)
         norm = self._step()
         state.step += 1
-        self.average.update(self.module, state.step)
+        self.run.average.update(self.module, state.step)
 
         progress = self._progress()
         values = {"lr": lr, **grouped(losses), "gradient": norm}
@@ -107,8 +72,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             log.info("stopping early: no better mask AP in %d validations", state.stale)
             done = True
         if done or validated or self.clock.seconds - self._saved >= float(config.save_every):
-            state.seconds = self.clock.seconds
-            self.actions.save_state()
+            self.run.save_state()
             self._saved = self.clock.seconds
         if done:
             self.trainer.should_stop = True
@@ -123,7 +87,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             losses = self._try_gradients(batch)
             if losses is not None:
                 return losses
-            self._optimizer.zero_grad(set_to_none=True)
+            self.run.optimizer.zero_grad(set_to_none=True)
             if self.module_device.type == "cuda":
                 torch.cuda.empty_cache()
             if self.state.micro == 1:
@@ -156,7 +120,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             images = batch.images[part]
             if self.channels_last:
                 images = images.contiguous(memory_format=torch.channels_last)
-            losses: Mapping[str, Tensor] = self.architecture.loss(self.module, images, batch.targets[part])
+            losses: Mapping[str, Tensor] = self.run.architecture.loss(self.module, images, batch.targets[part])
             total = torch.stack([v.float() for v in losses.values()]).sum()
             if not torch.isfinite(total):
                 raise self._not_a_number(losses, batch.names[part])
@@ -183,7 +147,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
 
     def _step(self) -> float:
         """Change the weights; gives the norm of the gradient."""
-        weights = [p for group in self._optimizer.param_groups for p in group["params"]]
+        weights = [p for group in self.run.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(weights, self.config.clip or float("inf"))
         if torch.isfinite(norm):
             self.state.skipped = 0
@@ -195,25 +159,25 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
                 raise TrainingError(
                     f"the gradient overflowed in {_SKIPS} steps in a row; try " + self._lower + " or " + _FULL
                 )
-        self._optimizer.zero_grad(set_to_none=True)
+        self.run.optimizer.zero_grad(set_to_none=True)
         return float(norm)
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
     def _epoch(self) -> float:
-        return self.state.step / self.steps_per_epoch
+        return self.state.step / self.run.steps_per_epoch
 
     def _progress(self) -> float:
-        seconds = self.plan.seconds or 0.0
+        seconds = self.run.plan.seconds or 0.0
         reserve = 1.2 * self.state.cost + 1.0 if self.state.cost else 0.03 * seconds
-        return self.plan.progress(self.state.step, self.clock.seconds, reserve)
+        return self.run.plan.progress(self.state.step, self.clock.seconds, reserve)
 
     def _validation_due(self) -> bool:
-        state, plan = self.state, self.plan
+        state, plan = self.state, self.run.plan
         if self.config.val_every is not None or plan.seconds is None:
             # by steps, so that the same seed gives the same model
             least = 0 if plan.steps is None else -(-plan.steps // _TIMES)
-            every = max(1, round((self.config.val_every or 1.0) * self.steps_per_epoch))
+            every = max(1, round((self.config.val_every or 1.0) * self.run.steps_per_epoch))
             return state.step % (every if self.config.val_every is not None else max(every, least)) == 0
         since, left = self.clock.seconds - state.validated, plan.seconds - self.clock.seconds
         if not state.cost:
@@ -223,8 +187,9 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
 
     def _validate(self, last: bool) -> None:
         state, begin = self.state, self.clock.seconds
-        limit = None if last or self.plan.seconds is None else self.plan.seconds * _LONGEST
-        result = self.actions.validate(self.average.module, limit)
+        seconds = self.run.plan.seconds
+        limit = None if last or seconds is None else seconds * _LONGEST
+        result = self.run.validate(self.run.average.module, limit)
         state.validated = self.clock.seconds
         state.cost = state.validated - begin
         if result is None:
@@ -233,7 +198,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         state.stale = 0 if result.mask_ap > state.best else state.stale + 1
         if result.mask_ap >= state.best:  # of equals the one that has learned longer
             state.best, state.best_step = result.mask_ap, state.step
-            self.actions.save_best(result)
+            self.run.save_best(result)
         self.report.validated(
             state.step, result.numbers, epoch=self._epoch(), seconds=self.clock.seconds, cost=state.cost
         )

@@ -19,7 +19,10 @@ from torch import Tensor, nn
 from apiece._atomic import atomic
 from apiece.errors import ModelFileError, Option
 
-__all__ = ["RunState", "read_state", "restore", "write_state"]
+__all__ = ["STATE", "RunState", "read_state", "restore", "write_state"]
+
+STATE = Path("last") / "state.safetensors"
+"""Where in a run's folder the state is that ``resume`` goes on from."""
 
 _KEY = "apiece_train_state"
 _VERSION = 1

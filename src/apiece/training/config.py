@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -299,6 +300,22 @@ def build_model_config(architecture: Architecture, name: str, settings: Mapping[
         if key not in known:
             raise UnknownNameError(f"setting of {name}", key, known)
     return architecture.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = ()) -> str:
+    """Say how nested settings differ, such as ``seed was 0, is 1``; empty if only those named in ``free`` do."""
+    plain = (json.loads(json.dumps({k: v for k, v in values.items() if k not in free})) for values in (before, now))
+    old, new = map(_flat, plain)
+    keys = [k for k in {**old, **new} if old.get(k) != new.get(k)]
+    return ", ".join(f"{k.rpartition('.')[2]} was {old.get(k)!r}, is {new.get(k)!r}" for k in keys)
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested mappings as one dictionary with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return flat
 
 
 def _is_zero(value: object) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from apiece.errors import ConfigError, UnknownNameError
+from apiece.models._kit.blocks import Encoder
 from apiece.models._kit.unet import UNetEncoder
 from apiece.models._kit.weights import open_checkpoint, timm_name
 from apiece.models.contract import Checkpoint
@@ -60,7 +60,7 @@ def is_backbone(checkpoint: Checkpoint, name: str) -> bool:
         return timm.create_model(name, pretrained=False, num_classes=0).state_dict().keys() <= checkpoint.tensors.keys()
 
 
-class TimmBackbone(nn.Module):
+class TimmBackbone(Encoder):
     """A timm model's features, finest first.
 
     Parameters
@@ -107,9 +107,10 @@ class TimmBackbone(nn.Module):
         if known is not None and known.fixed_input_size:
             self._try_out(name, channels)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
-        features: list[Tensor] = self.body(images)
-        return features
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the features that timm's model gives."""
+        found: list[Tensor] = self.body(images)
+        return found
 
     def _try_out(self, name: str, channels: int) -> None:
         """Refuse a model that only takes images of the size that it was first trained on, as many transformers do."""
@@ -151,20 +152,30 @@ def build_backbone(
     name: str,
     channels: int,
     weights: str = "none",
-    *,
-    widths: Sequence[int] = (32, 64, 128, 192, 192),
     norm: str = "batch",
-    dropout: float = 0.0,
-) -> UNetEncoder | TimmBackbone:
-    """The encoder called ``name``: ``"unet"``, made of ``widths``, or timm's; ``weights`` as `TimmBackbone` takes them.
+    strides: tuple[int, ...] | None = None,
+    **unet: Any,
+) -> Encoder:
+    """Build the encoder called ``name``: ``"unet"``, or a model of timm's.
+
+    Parameters
+    ----------
+    channels : input channels.
+    weights, norm : see `TimmBackbone`.
+    strides : the strides at which features are needed; None: all that the encoder has.
+    unet : further arguments of `UNetEncoder`, for that encoder only.
 
     Raises
     ------
     ConfigError, UnknownNameError, ModelFileError
-        if it does not exist or cannot be had.
+        if the encoder does not exist, cannot be had, or lacks one of the strides.
     """
     if name == "unet":
         if weights != "none":
             raise ConfigError("the unet encoder has no pretrained weights; use weights 'none' or a timm backbone")
-        return UNetEncoder(channels, widths, norm, dropout)
-    return TimmBackbone(name, channels, weights, norm)
+        encoder: Encoder = UNetEncoder(channels, norm=norm, **unet)
+    else:
+        encoder = TimmBackbone(name, channels, weights, norm)
+    if strides is not None:
+        encoder.narrow(name, strides)
+    return encoder

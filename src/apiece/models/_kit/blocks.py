@@ -1,12 +1,16 @@
-"""Convolution blocks that every neck and head here is made of, and the choice of normalisation."""
+"""What encoders, necks and heads are made of: a base class, convolution blocks, the choice of normalisation."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
-from apiece.errors import UnknownNameError
+from apiece.errors import ConfigError, UnknownNameError
 
 NORMS = ("batch", "group")
+STRIDES = (4, 8, 16, 32)
+"""Strides of the features that most models here take."""
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
@@ -54,3 +58,40 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.activate(self.second(self.drop(self.first(x))) + self.shortcut(x))
         return out
+
+
+class Encoder(nn.Module):
+    """Images ``(B, C, H, W)`` to a pyramid of features, finest first.
+
+    Attributes
+    ----------
+    channels, strides : of each map of features.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    _chosen: Sequence[int] | None = None
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the features at all strides that the encoder has."""
+        raise NotImplementedError
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        found = self.features(images)
+        return found if self._chosen is None else [found[i] for i in self._chosen]
+
+    def narrow(self, name: str, strides: tuple[int, ...]) -> None:
+        """Give features at these strides only.
+
+        Raises
+        ------
+        ConfigError
+            if the encoder, called ``name``, lacks one of them.
+        """
+        chosen = [i for i, stride in enumerate(self.strides) if stride in strides]
+        if len(chosen) != len(strides):
+            raise ConfigError(
+                f"the model needs features at strides {strides[0]} to {strides[-1]}; {name!r} has {self.strides}"
+            )
+        self._chosen, self.strides = chosen, strides
+        self.channels = tuple(self.channels[i] for i in chosen)

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apiece.core import runs
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.models._kit.ragged import Pixels, window_pixels
+from apiece.models._kit.crops import crowd_boxes, join_crops, learnable, read_crops
+from apiece.models._kit.network import on_device
+from apiece.models._kit.ragged import Pixels, owners, window_pixels
 from apiece.models.contract import Targets
 
 
@@ -31,7 +34,7 @@ def pack_cells(masks: Masks, stride: int) -> tuple[Tensor, Tensor]:
     lines = extent[:, 1] + 2  # a column of cells, and room in which what a run adds is taken away again
     size = extent[:, 0] * lines
     start = np.cumsum(size) - size
-    owner = np.repeat(np.arange(len(masks)), np.diff(masks.offsets))
+    owner = runs.owners(masks.offsets)
     line = start[owner] + (masks.x // stride - low[owner, 0]) * lines[owner] - low[owner, 1]
     total = int(size.sum())
     change = np.zeros(total, np.float64)
@@ -57,27 +60,15 @@ def cell_targets(cells: Tensor, layout: Tensor, index: Tensor, near: Pixels, str
     cells, layout : see `pack_cells`.
     index : int64[K], the mask that each window of ``near`` looks at.
     """
-    start, x0, y0, width, height = layout[index[near.window]].unbind(1)
-    x, y = near.x - x0, near.y - y0
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    place = torch.where(inside, start + x * height + y, 0)
-    if not len(cells):
-        return torch.zeros(len(place), device=place.device)
-    return torch.where(inside, cells[place].float() / stride**2, 0.0)
+    return read_crops(cells, layout[index[near.window]].T, near.x, near.y).float() / stride**2
 
 
 def encode_cells(instances: Instances, stride: int) -> Targets:
-    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``cells`` and ``layout`` as `pack_cells`
-    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
-    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    """Return targets of one image: ``boxes`` and ``labels``, see `learnable`; ``cells`` and ``layout`` as `pack_cells`
+    gives them; ``crowd``, see `crowd_boxes`."""
+    shown, targets = learnable(instances)
     cells, layout = pack_cells(shown.masks, stride)
-    return {
-        "boxes": torch.from_numpy(shown.boxes.copy()),
-        "labels": torch.from_numpy(shown.labels.copy()),
-        "cells": cells,
-        "layout": layout,
-        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
-    }
+    return {**targets, "cells": cells, "layout": layout, "crowd": crowd_boxes(instances)}
 
 
 @dataclass(frozen=True)
@@ -102,13 +93,11 @@ class CellTruth:
     @classmethod
     def join(cls, targets: Sequence[Targets], device: torch.device, stride: int) -> CellTruth:
         """The targets of a batch's images, on a device."""
-        names = ("boxes", "labels", "cells", "layout", "crowd")
-        joined = {k: torch.cat([t[k].to(device) for t in targets]) for k in names}
-        counts = {k: torch.tensor([len(t[k]) for t in targets], device=device) for k in names}
-        images = torch.arange(len(targets), device=device)
-        image = torch.repeat_interleave(images, counts["labels"])
-        joined["layout"][:, 0] += (counts["cells"].cumsum(0) - counts["cells"])[image]
-        return cls(stride, image=image, crowd_image=torch.repeat_interleave(images, counts["crowd"]), **joined)
+        moved = on_device(targets, device)
+        joined = {name: torch.cat([t[name] for t in moved]) for name in ("boxes", "labels", "crowd")}
+        joined["cells"], joined["layout"] = join_crops([t["cells"] for t in moved], [t["layout"] for t in moved])
+        image, crowd_image = (owners([len(t[name]) for t in moved], device) for name in ("labels", "crowd"))
+        return cls(stride, image=image, crowd_image=crowd_image, **joined)
 
     def share(self, index: Tensor, near: Pixels) -> Tensor:
         """`cell_targets` of the objects ``index``."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from apiece._arrays import Float, Float32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import owners
 from apiece.transforms.input import Frame
 
 _TILE = 1024  # side of the square of pixels interpolated at once
@@ -121,6 +122,5 @@ def mean_inside(plane: Float32, masks: Masks) -> Float:
     if len(start):
         bounds = np.stack([start, start + length], 1).ravel()
         sums[order] = np.add.reduceat(flat, bounds, dtype=np.float64)[::2]
-    owner = np.repeat(np.arange(len(masks)), np.diff(masks.offsets))
-    total = np.bincount(owner, sums, minlength=len(masks))
+    total = np.bincount(owners(masks.offsets), sums, minlength=len(masks))
     return total / np.maximum(masks.area, 1)

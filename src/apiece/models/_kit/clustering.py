@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Bool, Float32, Int, Int32
+from apiece.core.runs import expand
 
 _MOST_CELLS = 4_000_000
 _BLOCK = 1024  # seeds compared with each other at once
@@ -76,8 +77,7 @@ class SeedIndex:
                 break
             self.cell *= 2
         self.columns, self.rows = int(x1.max(initial=0)) + 1, int(y1.max(initial=0)) + 1
-        seed = np.repeat(np.arange(len(seeds)), counts)
-        place = np.arange(len(seed)) - np.repeat(np.cumsum(counts) - counts, counts)
+        seed, place = np.repeat(np.arange(len(seeds)), counts), expand(np.zeros_like(counts), counts)
         width = (x1 - x0 + 1)[seed]
         row = place // width
         cell = (y0[seed] + row) * self.columns + x0[seed] + place - row * width
@@ -125,8 +125,7 @@ class SeedIndex:
         """All (vote, seed) pairs where the vote lies within its reach of the seed, not only the nearest."""
         start, count = self._lists(x, y)
         vote = np.repeat(np.arange(len(x)), count)
-        place = np.arange(len(vote)) - np.repeat(np.cumsum(count) - count, count)
-        seed = self.order[start[vote] + place]
+        seed = self.order[expand(start, count)]
         held = self._distance(x[vote], y[vote], seed) < reach[vote]
         return vote[held], seed[held].astype(np.int64)
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from apiece.models._kit.ragged import centres
+
 _REACH = 2  # points on each side of the centre's, per level
 _MOST = 10  # points per object, at most
 _POWER = 6.0  # of the overlap in how well a point answers
@@ -38,12 +40,8 @@ class Points:
 
     def places(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """float32[A, 2], x and y in pixels of the input, and float32[A], the stride of each."""
-        places, strides = [], []
-        for (rows, columns), stride in zip(self.sizes, self.strides, strict=True):
-            y = (torch.arange(rows, device=device) + 0.5) * stride
-            x = (torch.arange(columns, device=device) + 0.5) * stride
-            places.append(torch.stack([x.repeat(rows), y.repeat_interleave(columns)], 1))
-            strides.append(torch.full((rows * columns,), float(stride), device=device))
+        places = [centres(size, stride, device) for size, stride in zip(self.sizes, self.strides, strict=True)]
+        strides = [p.new_full((len(p),), float(s)) for p, s in zip(places, self.strides, strict=True)]
         return torch.cat(places), torch.cat(strides)
 
     def near(self, boxes: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import box_convert, generalized_box_iou
 
+from apiece.models._kit.crops import read_crops
 from apiece.models._kit.queries import assign
+from apiece.models._kit.set_loss import answers_at
 from apiece.models.contract import Targets
 
 
@@ -50,12 +52,8 @@ def at_points(crops: Tensor, layout: Tensor, points: Tensor) -> Tensor:
     -------
     float32 (N, S): 1 where the pixel that a point lies in belongs to the mask, else 0.
     """
-    if not len(crops):
-        return points.new_zeros(len(layout), len(points))
-    start, left, top, width, height = layout.T[:, :, None]
-    x, y = points[:, 0].floor().long() - left, points[:, 1].floor().long() - top
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return torch.where(inside, crops[torch.where(inside, start + x * height + y, 0)].float(), 0.0)
+    x, y = points.floor().long().T
+    return read_crops(crops, layout.T[:, :, None], x, y).float()
 
 
 def crowded(targets: Targets, points: Tensor) -> Tensor:
@@ -96,11 +94,7 @@ def draw_points(size: tuple[int, int], boxes: Tensor, most: int) -> Tensor:
 def sample(maps: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
     """Values of maps (C, h, w) that span an input of ``size`` (height, width) at points (S, 2): (C, S), bilinear with
     repeated edges, as masks are read in prediction."""
-    place = 2 * points / points.new_tensor([size[1], size[0]]) - 1
-    found = functional.grid_sample(
-        maps.float()[None], place[None, None], mode="bilinear", padding_mode="border", align_corners=False
-    )
-    return found[0, :, 0]
+    return answers_at(maps.float()[None], (points / points.new_tensor([size[1], size[0]]))[None])[0]
 
 
 def near_points(boxes: Tensor, points: Tensor, margin: float) -> Tensor:

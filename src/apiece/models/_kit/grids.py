@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
+from apiece.core.runs import expand
 from apiece.errors import ConfigError, Option
 
 _RANGE = (1.5, 6.0)  # sides of an object over the side of a cell, within which a level learns it
@@ -156,7 +157,7 @@ def _around(boxes: Float, centres: Float, extent: Float, grids: _Grids) -> tuple
         wide, tall = (last - first + 1).T
         count = wide * tall
         which = np.repeat(np.arange(len(members)), count)
-        place = np.arange(len(which)) - np.repeat(count.cumsum() - count, count)
+        place = expand(np.zeros_like(count), count)
         xy = first[which] + np.stack([place % wide[which], place // wide[which]], 1)
         levels = np.full(len(which), level)
         cell = grids.at(levels, xy)

@@ -34,33 +34,6 @@ def dice(logits: Tensor, target: Tensor, segment: Tensor, count: int, smooth: fl
     return 1 - (2 * both + smooth) / (total + smooth)
 
 
-def lovasz_hinge(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
-    """Lovász hinge loss of each segment (Berman et al., CVPR 2018), shape (count,).
-
-    The convex surrogate of ``1 - IoU``: hinge errors sorted from worst to best, weighted by how much each adds to the
-    loss of Jaccard. One sort for all segments, where the authors' code loops over images.
-    """
-    if not len(logits):
-        return logits.new_zeros(count)
-    positive = target > 0.5
-    errors = 1 - logits * torch.where(positive, 1.0, -1.0)
-    # one key for both: segment first, then the error from worst to best
-    shrunk = errors.detach().double().clamp(-999, 999)
-    order = (segment.double() * 2000 - shrunk).argsort()
-    errors, positive, segment = errors[order], positive[order].long(), segment[order]
-    size = torch.bincount(segment, minlength=count)
-    start = (size.cumsum(0) - size)[segment]
-    hits = positive.cumsum(0)
-    before = torch.cat([hits.new_zeros(1), hits])[start]
-    hits = hits - before  # positives up to and with this one, within its segment
-    rank = torch.arange(1, len(segment) + 1, device=segment.device) - start
-    positives = segment_sum(positive, segment, count)[segment]
-    jaccard = 1 - (positives - hits).to(logits.dtype) / (positives + rank - hits).to(logits.dtype)
-    previous = torch.cat([jaccard.new_zeros(1), jaccard[:-1]])
-    previous[rank == 1] = 0
-    return segment_sum(functional.relu(errors) * (jaccard - previous), segment, count)
-
-
 def focal(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
     """Quality focal loss (Li et al., NeurIPS 2020), element by element, shape as given.
 

@@ -1,4 +1,4 @@
-"""A feature pyramid and heads over it that learn from scratch: normalised throughout."""
+"""A feature pyramid and heads over it that learn from scratch, and the way from its levels to one map."""
 
 from __future__ import annotations
 
@@ -42,3 +42,23 @@ class Tower(nn.Module):
         for conv, norm in zip(self.convs, norms, strict=True):
             x = functional.relu(norm(conv(x)))
         return x
+
+
+def climbs(inputs: int, width: int, norm: str) -> nn.ModuleList:
+    """Return the convolutions of `climb`: as many for each level as it has steps to stride 4, at least one."""
+    return nn.ModuleList(
+        nn.ModuleList(ConvNorm(inputs if step == 0 else width, width, norm=norm) for step in range(max(1, level)))
+        for level in range(4)
+    )
+
+
+def climb(levels: nn.ModuleList, pyramid: Sequence[Tensor]) -> Tensor:
+    """Bring the levels of a pyramid to stride 4, by convolution and twofold upsampling in turn, and add them up."""
+    total: Tensor | None = None
+    for k, (steps, x) in enumerate(zip(levels, pyramid, strict=True)):
+        for step in steps:  # type: ignore[attr-defined]
+            x = step(x)
+            x = functional.interpolate(x, scale_factor=2.0, mode="bilinear") if k else x
+        total = x if total is None else total + x
+    assert total is not None
+    return total

@@ -20,34 +20,27 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models._kit.clustering import suppress
-from apiece.models._kit.two_stage import pack_crops
+from apiece.models._kit.crops import learnable, pack_crops
 from apiece.models.contract import DecodeOptions, Frame, Targets
 
 _VALUES = 1 << 20  # grid values compared at once
 _FAR = 1e9  # the cost of a pair that is no number: matched only where nothing else is left
 
 
-def encode_masks(instances: Instances) -> Targets:
-    """Targets of one image on the network's grid; memory grows with the objects' boxes, not with the image.
+def encode_masks(instances: Instances, config: object = None) -> Targets:
+    """Return targets of one image on the network's grid; memory grows with the objects' boxes, not with the image.
 
     Returns
     -------
-    dict with ``labels`` int64 (N,); ``boxes`` float32 (N, 4), half-open xyxy in pixels; ``crops`` and ``layout`` of the
-    N masks as `pack_crops` gives them; ``crowd_crops`` and ``crowd_layout`` of the union of all crowds (one mask, or
-    none). Crowds and masks without a pixel are no objects.
+    dict with ``boxes`` and ``labels``, see `learnable`; ``crops`` and ``layout`` of the N masks as `pack_crops` gives
+    them; ``crowd_crops`` and ``crowd_layout`` of the union of all crowds (one mask, or none).
     """
-    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    shown, targets = learnable(instances)
     crowd = instances.masks[instances.crowd & (instances.masks.area > 0)]
     crops, layout = pack_crops(shown.masks)
     crowd_crops, crowd_layout = pack_crops(crowd.union() if len(crowd) else crowd)
-    return {
-        "labels": torch.from_numpy(shown.labels.copy()),
-        "boxes": torch.from_numpy(shown.boxes.copy()),
-        "crops": crops,
-        "layout": layout,
-        "crowd_crops": crowd_crops,
-        "crowd_layout": crowd_layout,
-    }
+    more = {"crops": crops, "layout": layout, "crowd_crops": crowd_crops, "crowd_layout": crowd_layout}
+    return {**targets, **more}
 
 
 def check_room(targets: Sequence[Targets], queries: int, setting: str = "queries") -> None:

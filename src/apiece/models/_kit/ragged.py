@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,13 +45,37 @@ def window_pixels(windows: Tensor, most: int | None = None) -> Pixels:
     columns = (width - phase[0] + step - 1) // step
     rows = (height - phase[1] + step - 1) // step
     counts = columns * rows
-    window = torch.repeat_interleave(torch.arange(len(windows), device=windows.device), counts)
+    window = owners(counts, windows.device)
     place = torch.arange(len(window), device=windows.device) - (counts.cumsum(0) - counts)[window]
     row = torch.div(place, columns[window], rounding_mode="floor")
     column = place - row * columns[window]
     y = (windows[:, 1] + phase[1])[window] + row * step[window]
     x = (windows[:, 0] + phase[0])[window] + column * step[window]
     return Pixels(window, y, x, counts)
+
+
+def few_of_each(owner: Tensor, most: int) -> Tensor:
+    """Return places of at most ``most`` of each value of ``owner``, drawn at random, in the order of the values."""
+    shuffled = torch.randperm(len(owner), device=owner.device)
+    order = shuffled[owner[shuffled].argsort(stable=True)]
+    count = torch.bincount(owner)
+    rank = torch.arange(len(owner), device=owner.device) - (count.cumsum(0) - count)[owner[order]]
+    return order[rank < most]
+
+
+def owners(counts: Tensor | Sequence[int], device: torch.device) -> Tensor:
+    """Return ``0`` as often as the first count says, then ``1`` as often as the second says, and so on: int64."""
+    times = torch.as_tensor(counts, device=device)
+    return torch.repeat_interleave(torch.arange(len(times), device=device), times)
+
+
+def centres(shape: tuple[int, int], stride: float, device: torch.device) -> Tensor:
+    """Return x and y of the centres of a grid's cells, row by row: float32 (rows * columns, 2), in pixels.
+
+    ``shape`` is (rows, columns) of the grid, ``stride`` the side of its cells in pixels.
+    """
+    y, x = ((torch.arange(n, device=device) + 0.5) * stride for n in shape)
+    return torch.stack([x.repeat(len(y)), y.repeat_interleave(len(x))], 1)
 
 
 def segment_sum(values: Tensor, segment: Tensor, count: int) -> Tensor:

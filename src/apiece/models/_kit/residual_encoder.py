@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from apiece.models._kit.blocks import ConvNorm, ResidualBlock
+from apiece.models._kit.blocks import ConvNorm, Encoder, ResidualBlock
 
 
-class ResidualEncoder(nn.Module):
+class ResidualEncoder(Encoder):
     """Images ``(B, channels, H, W)`` to features at strides 4, 8, 16, ..., finest first.
 
     Each stage is a convolution of stride 2 and some residual blocks (He et al., CVPR 2016, basic blocks).
@@ -45,7 +45,8 @@ class ResidualEncoder(nn.Module):
             self.stages.append(nn.Sequential(ConvNorm(inputs, width, stride=2, norm=norm), *blocks))
             inputs = width
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the features of every stage."""
         x = self.stem(images)
         features: list[Tensor] = []
         for stage in self.stages:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from apiece.models._kit.crops import join_crops, read_crops
 from apiece.models._kit.queries import assign
 from apiece.models.contract import Targets
 
@@ -164,8 +165,9 @@ def _mask_losses(
     """The two mask terms of matched pairs, summed: ``maps`` (K, h, w) and the objects ``target`` of ``image``, (K,)."""
     if not len(maps):
         return maps.sum() * 0.0, maps.sum() * 0.0
-    crops, layout, first = _joined(targets, "crops", "layout")
-    index = first[image] + target
+    crops, layout = join_crops([t["crops"] for t in targets], [t["layout"] for t in targets])
+    counts = torch.tensor([len(t["layout"]) for t in targets], device=layout.device)
+    index = (counts.cumsum(0) - counts)[image] + target
     points = _pair_points(maps.detach(), layout[index], size, rule.points)
     truth = masks_at(crops, layout, index, points, size)
     weight = torch.ones_like(truth)
@@ -230,13 +232,8 @@ def masks_at(crops: Tensor, layout: Tensor, index: Tensor, points: Tensor, size:
     -------
     float32 (K, P), 0 or 1.
     """
-    start, left, top, width, height = layout[index].T[:, :, None]
-    x = (points[..., 0] * size[1]).long().clamp(max=size[1] - 1) - left
-    y = (points[..., 1] * size[0]).long().clamp(max=size[0] - 1) - top
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    if not len(crops):
-        return inside.float()
-    return torch.where(inside, crops[torch.where(inside, start + x * height + y, 0)], 0).float()
+    x, y = ((points[..., k] * size[1 - k]).long().clamp(max=size[1 - k] - 1) for k in (0, 1))
+    return read_crops(crops, layout[index].T[:, :, None], x, y).float()
 
 
 def _crowd_at(t: Targets, points: Tensor, size: tuple[int, int]) -> Tensor:
@@ -253,16 +250,3 @@ def _near(layout: Tensor, share: Tensor, size: tuple[int, int]) -> Tensor:
     corner = layout[:, None, 1:3] - 0.25 * side - 2
     limit = torch.tensor([size[1], size[0]], device=layout.device)
     return ((corner + share * (1.5 * side + 4)) / limit).clamp(0, 1)
-
-
-def _joined(targets: Sequence[Targets], crops: str, layout: str) -> tuple[Tensor, Tensor, Tensor]:
-    """All images' crops as one array, its layout, and the first mask of each image."""
-    pixels = torch.tensor([len(t[crops]) for t in targets])
-    counts = torch.tensor([len(t[layout]) for t in targets])
-    shifted = []
-    for t, shift in zip(targets, (pixels.cumsum(0) - pixels).tolist(), strict=True):
-        moved = t[layout].clone()
-        moved[:, 0] += shift
-        shifted.append(moved)
-    first = (counts.cumsum(0) - counts).to(targets[0][layout].device)
-    return torch.cat([t[crops] for t in targets]), torch.cat(shifted), first

@@ -17,15 +17,13 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.utils import logging
 
 from apiece.errors import ConfigError, ModelFileError, UnknownNameError
-from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import STRIDES, Encoder
 from apiece.models.contract import Checkpoint
 
 _Config = TypeVar("_Config", bound=PretrainedConfig)
 
 ENCODERS = ("resnet", "swin", "maskformer-swin")
 """Kinds of the library's backbones that can be encoders."""
-STRIDES = (4, 8, 16, 32)
-"""Of the features that the models here take."""
 # what follows from the rest, or is set here
 _DERIVED = {"hidden_size", "model_type", "num_layers", "out_features", "out_indices", "stage_names"}
 # what makes the library fetch code, or numbers of another kind: a network's description has no say in that
@@ -67,7 +65,7 @@ def backbone_settings(config: PretrainedConfig) -> dict[str, Any]:
     return dict(json.loads(json.dumps({**kept, "model_type": config.model_type})))
 
 
-class LibraryBackbone(nn.Module):
+class LibraryBackbone(Encoder):
     """A backbone of transformers: images to features of four stages at strides 4 to 32, finest first.
 
     Parameters
@@ -95,29 +93,9 @@ class LibraryBackbone(nn.Module):
         self.channels = tuple(int(c) for c in self.body.channels)
         self.strides = STRIDES
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the features of the four stages."""
         return list(self.body(images).feature_maps)
-
-
-def four_stages(
-    encoder: Mapping[str, Any], backbone: str, channels: int, weights: str, norm: str
-) -> tuple[nn.Module, list[int], list[int]]:
-    """The encoder of a model that may have one of the library's: of ``encoder`` if it says anything, else `backbone`'s.
-
-    Returns
-    -------
-    the encoder; which of its features lie at strides 4, 8, 16 and 32; and their channels.
-
-    Raises
-    ------
-    ConfigError
-        if it has not all of them.
-    """
-    built = LibraryBackbone(encoder, channels) if encoder else build_backbone(backbone, channels, weights, norm=norm)
-    levels = [i for i, s in enumerate(built.strides) if s in STRIDES]
-    if len(levels) != len(STRIDES):
-        raise ConfigError(f"features at strides 4 to 32 are needed; backbone {backbone!r} has {built.strides}")
-    return built, levels, [built.channels[i] for i in levels]
 
 
 @torch.no_grad()
@@ -140,15 +118,40 @@ def initialise(module: nn.Module) -> None:
 
 
 def library_config(kind: type[_Config], checkpoint: Checkpoint, **changes: Any) -> _Config:
-    """What a checkpoint's ``config.json`` describes, as the library's configuration of this ``kind``.
+    """Return what a checkpoint's ``config.json`` describes, as the library's configuration of this ``kind``.
 
     Raises
     ------
+    ConfigError
+        if the checkpoint is of another kind.
     ModelFileError
-        if the library cannot make sense of it.
+        if the library cannot read the description.
     """
+    found = checkpoint.settings.get("model_type")
+    if found != kind.model_type:
+        raise ConfigError(
+            f"{checkpoint.source}: needs to be a checkpoint of model_type {kind.model_type!r}, got {found!r}"
+        )
     with _blamed_on(checkpoint):
         return cast("_Config", kind.from_dict({**_description(checkpoint.settings), **changes}))
+
+
+def check_fixed(checkpoint: Checkpoint, found: object, wanted: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint in whose configuration ``found`` a setting differs that has no counterpart here."""
+    for name, value in wanted.items():
+        own = getattr(found, name, None)
+        if (list(own) if isinstance(own, tuple) else own) != value:
+            raise ConfigError(f"{checkpoint.source}: {name} is {own!r}; only {value!r} is supported")
+
+
+def renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:
+    """Return the tensors with the first prefix in ``names`` that fits replaced; tensors with none are left out."""
+    found = {}
+    for name, tensor in tensors.items():
+        theirs = next((prefix for prefix in names if name.startswith(prefix)), None)
+        if theirs is not None:
+            found[names[theirs] + name.removeprefix(theirs)] = tensor
+    return found
 
 
 def _description(settings: Mapping[str, Any]) -> dict[str, Any]:

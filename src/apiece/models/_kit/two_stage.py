@@ -1,8 +1,7 @@
-"""What a two-stage detector needs beyond torchvision: matching and mask targets whose memory stays small.
+"""What a two-stage detector needs beyond torchvision: matching whose memory stays small.
 
-torchvision compares all anchors with all true boxes in one dense table and turns all true masks into float images; with
-thousands of instances both take gigabytes. Here matching goes through the anchors in parts, and a mask target is read
-from the crop of its own instance only.
+torchvision compares all anchors with all true boxes in one dense table, which takes gigabytes with thousands of
+instances. Here matching goes through the anchors in parts.
 """
 
 from __future__ import annotations
@@ -12,8 +11,6 @@ from torch import Tensor
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_iou
-
-from apiece.core.masks import Masks
 
 CROWD_SHARE = 0.5
 """A box with more than this share of its area in a crowd's box is neither object nor background."""
@@ -126,60 +123,3 @@ class Regions(RoIHeads):  # type: ignore[misc]
             indices.append(index)
             labels.append(torch.where(state == 1, label, state))
         return indices, labels
-
-
-def pack_crops(masks: Masks) -> tuple[Tensor, Tensor]:
-    """All masks, each inside its own box, as one flat array.
-
-    Returns
-    -------
-    uint8[P]: crop after crop, column by column, 1 inside the mask; and int64[N, 5]: start in that array, x, y, width,
-    height.
-    """
-    boxes = torch.from_numpy(masks.boxes.copy()).long()
-    side = boxes[:, 2:] - boxes[:, :2]
-    area = side.prod(1)
-    layout = torch.cat([(area.cumsum(0) - area)[:, None], boxes[:, :2], side], 1)
-    offsets = torch.from_numpy(masks.offsets.copy())
-    owner = torch.repeat_interleave(torch.arange(len(masks)), offsets.diff())
-    start, x, y, _, height = layout[owner].T
-    column = start + (torch.from_numpy(masks.x.copy()) - x) * height - y
-    change = torch.zeros(int(area.sum()) + 1, dtype=torch.int8)
-    one = torch.ones(len(owner), dtype=torch.int8)
-    # a run may begin where another, one column earlier, ends: both add up to no change
-    change.index_add_(0, column + torch.from_numpy(masks.y0.copy()), one)
-    change.index_add_(0, column + torch.from_numpy(masks.y1.copy()), -one)
-    return change.cumsum(0)[:-1].to(torch.uint8), layout
-
-
-def crop_targets(crops: Tensor, layout: Tensor, index: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """What a mask head should answer: the masks ``index`` seen through ``boxes``.
-
-    Parameters
-    ----------
-    crops, layout : see `pack_crops`.
-    index : int64[K], the mask that each box looks at.
-    boxes : float32[K, 4], half-open xyxy.
-    size : samples along each side.
-
-    Returns
-    -------
-    float32[K, size, size] in [0, 1]: bilinear between pixel centres, 0 outside the mask's own box.
-    """
-    steps = (torch.arange(size, device=boxes.device) + 0.5) / size
-    grid = boxes[:, None, :2] + steps[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]  # (K, size, xy)
-    local = grid - layout[index][:, None, 1:3] - 0.5
-    floor = local.floor()
-    share = local - floor
-    start, width, height = (layout[index, i][:, None, None] for i in (0, 3, 4))
-    total = boxes.new_zeros(len(boxes), size, size)
-    for dx in (0, 1):
-        x = (floor[..., 0].long() + dx)[:, None, :]
-        wx = (share[..., 0] if dx else 1 - share[..., 0])[:, None, :]
-        for dy in (0, 1):
-            y = (floor[..., 1].long() + dy)[:, :, None]
-            wy = (share[..., 1] if dy else 1 - share[..., 1])[:, :, None]
-            inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-            place = torch.where(inside, start + x * height + y, 0)
-            total += torch.where(inside, crops[place].float(), 0.0) * wx * wy
-    return total

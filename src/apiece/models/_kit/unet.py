@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from torch import Tensor, cat, nn
 from torch.nn import functional
 
-from apiece.models._kit.blocks import ConvNorm, ResidualBlock
+from apiece.models._kit.blocks import ConvNorm, Encoder, ResidualBlock
 
 
-class UNetEncoder(nn.Module):
+class UNetEncoder(Encoder):
     """Images to a pyramid of features, finest first.
 
     Parameters
@@ -26,7 +26,13 @@ class UNetEncoder(nn.Module):
     dropout : chance of dropping a feature map, in the two coarsest levels only.
     """
 
-    def __init__(self, channels: int, widths: Sequence[int], norm: str = "batch", dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int] = (32, 64, 128, 192, 192),
+        norm: str = "batch",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.channels = tuple(widths)
         self.strides = tuple(2 << k for k in range(len(widths)))
@@ -35,7 +41,8 @@ class UNetEncoder(nn.Module):
         drops = [dropout if k >= len(widths) - 2 else 0.0 for k in range(len(widths))]
         self.levels = nn.ModuleList(ResidualBlock(i, o, norm, d) for i, o, d in zip(inputs, widths, drops, strict=True))
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Return the features of every level."""
         x = self.stem(images)
         features: list[Tensor] = []
         for k, level in enumerate(self.levels):

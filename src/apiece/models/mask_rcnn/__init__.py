@@ -14,10 +14,10 @@ image each; matching runs in bounded memory.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -34,9 +34,11 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import NORMS, norm_layer
-from apiece.models._kit.losses import class_weights
-from apiece.models._kit.two_stage import Proposer, Regions, crop_targets, pack_crops
+from apiece.models._kit.blocks import NORMS, STRIDES, norm_layer
+from apiece.models._kit.crops import crop_targets, crowd_boxes, learnable, pack_crops
+from apiece.models._kit.network import Network, input_size, on_cpu, on_device, per_image
+from apiece.models._kit.settings import BackboneSettings, check_anchors
+from apiece.models._kit.two_stage import Proposer, Regions
 from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 from apiece.models.mask_rcnn._torchvision import MASK_RCNN, mask_rcnn_tensors
 
@@ -47,15 +49,14 @@ _LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)
-class MaskRCNNConfig:
-    """Settings of the architecture.
+class MaskRCNNConfig(BackboneSettings):
+    """Settings of the architecture, beside those of `BackboneSettings`.
+
+    ``norm`` may also be ``"frozen"``: the encoder keeps its batch norms as its weights have them, and nothing else is
+    normalised (for pretrained weights, not from scratch).
 
     Attributes
     ----------
-    backbone : a timm model that gives features down to stride 32, or ``"unet"``.
-    weights : ``"none"``, or ``"timm"`` for timm's weights of ``backbone``.
-    norm : ``"batch"`` or ``"group"``, in encoder, pyramid and mask head; ``"frozen"``: the encoder keeps its batch
-        norms as its weights have them, and nothing else is normalised (for pretrained weights, not from scratch).
     width : channels of the feature pyramid and of the mask head.
     hidden : width of the box head's two layers.
     mask_layers : convolutions of the mask head.
@@ -64,16 +65,12 @@ class MaskRCNNConfig:
     scale : side in pixels of a box that is pooled at stride 8; from twice that on at stride 16, and so on.
     pool_samples : samples along each side of a pooled cell.
     proposals : boxes that go on to the second stage, per image; it bounds how many objects can be found.
-    dropout : chance of dropping a value after the box head's layers, and a feature map before the mask head.
     samples : proposals of each image that the second stage learns from in one step; a quarter of them objects.
     conf : lowest score that leaves the network; prediction may ask for a higher one, not for a lower one.
     iou : overlap of boxes of one class above which the lower-scoring leaves; prediction may ask for a lower one.
-    class_weights : weight of each class in the loss of the second stage's classes; empty: all 1.
     """
 
-    backbone: str = "resnet10t"
-    weights: str = "none"
-    norm: str = "batch"
+    norms: ClassVar[tuple[str, ...]] = (*NORMS, "frozen")
     width: int = 96
     hidden: int = 512
     mask_layers: int = 3
@@ -83,56 +80,34 @@ class MaskRCNNConfig:
     pool_samples: int = 1
     proposals: int = 2000
     samples: int = 128
-    dropout: float = 0.0
     conf: float = 0.05
     iou: float = 0.6
-    class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "anchors", tuple(tuple(float(s) for s in level) for level in self.anchors))
-        object.__setattr__(self, "aspects", tuple(float(a) for a in self.aspects))
-        object.__setattr__(self, "class_weights", tuple(float(w) for w in self.class_weights))
-        if self.norm not in (*NORMS, "frozen"):
-            raise ConfigError(f"norm must be one of {', '.join(NORMS)}, frozen, got {self.norm!r}")
-        if len(self.anchors) not in (4, 5) or any(not level or min(level) <= 0 for level in self.anchors):
-            raise ConfigError(f"anchors needs the sides for 4 or 5 strides, each above 0, got {self.anchors}")
-        if len({len(level) for level in self.anchors}) > 1:
-            raise ConfigError(f"anchors needs as many sides at each stride, got {self.anchors}")
-        if not self.aspects or min(self.aspects) <= 0:
-            raise ConfigError(f"aspects must be above 0, got {self.aspects}")
-        if min(self.width, self.hidden, self.proposals, self.samples) < 8:
-            raise ConfigError("width, hidden, proposals and samples must be at least 8")
-        if min(self.scale, self.mask_layers, self.pool_samples) < 1:
-            raise ConfigError("scale, mask_layers and pool_samples must be at least 1")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must be from 0 to below 1, got {self.dropout}")
+        super().__post_init__()
+        self._tuples(float, "anchors", "aspects")
+        check_anchors(self.anchors, self.aspects, (4, 5))
+        self._at_least(8, "width", "hidden", "proposals", "samples")
+        self._at_least(1, "scale", "mask_layers", "pool_samples")
         if not (0 <= self.conf < 1 and 0 < self.iou <= 1):
             raise ConfigError(f"conf and iou lie between 0 and 1, got {self.conf} and {self.iou}")
 
 
-class MaskRCNN(nn.Module):
+class MaskRCNN(Network):
     """Images ``(B, C, H, W)`` to a dictionary of lists with one tensor per image, K detections each, best first:
 
     ``boxes`` (K, 4) half-open xyxy on the input, ``scores`` (K,), ``labels`` (K,), ``masks`` (K, 28, 28) logits.
     """
 
-    def __init__(self, config: MaskRCNNConfig, channels: int, classes: int) -> None:
-        super().__init__()
-        self.config = config
-        weights = class_weights(config.class_weights, classes)
-        self.class_weights: Tensor
-        self.register_buffer("class_weights", torch.cat([torch.ones(1), weights]), persistent=False)
-        self.encoder = build_backbone(config.backbone, channels, config.weights, norm=config.norm)
-        self.levels = [i for i, s in enumerate(self.encoder.strides) if s in (4, 8, 16, 32)]
-        if len(self.levels) != 4:
-            raise ConfigError(
-                f"mask_rcnn needs features at strides 4 to 32; {config.backbone!r} has {self.encoder.strides}"
-            )
+    config: MaskRCNNConfig
+
+    def __init__(self, config: MaskRCNNConfig, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes, background=True)
+        self.encoder = build_backbone(config.backbone, input.channels, config.weights, config.norm, STRIDES)
         norm = None if config.norm == "frozen" else partial(norm_layer, config.norm)
         width = config.width
         more = LastLevelMaxPool() if len(config.anchors) == 5 else None
-        inputs = [self.encoder.channels[i] for i in self.levels]
-        self.pyramid = FeaturePyramidNetwork(inputs, width, more, norm)
+        self.pyramid = FeaturePyramidNetwork(list(self.encoder.channels), width, more, norm)
         aspects = (config.aspects,) * len(config.anchors)
         per_cell = len(config.anchors[0]) * len(config.aspects)
         limit = {"training": config.proposals, "testing": config.proposals}
@@ -158,8 +133,7 @@ class MaskRCNN(nn.Module):
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """The pyramid, stride 4 first, in single precision: pooling and box arithmetic need it."""
-        found = self.encoder(images)
-        pyramid = self.pyramid(OrderedDict((str(k), found[i]) for k, i in enumerate(self.levels)))
+        pyramid = self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))})
         return {k: v.float() for k, v in pyramid.items()}
 
     def masks(self, features: dict[str, Tensor], boxes: list[Tensor], labels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -171,7 +145,7 @@ class MaskRCNN(nn.Module):
         return logits[torch.arange(len(labels), device=labels.device), labels]
 
     def forward(self, images: Tensor) -> dict[str, list[Tensor]]:
-        return self.detect(self.features(images), (int(images.shape[2]), int(images.shape[3])))
+        return self.detect(self.features(images), input_size(images))
 
     def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> dict[str, list[Tensor]]:
         """What `forward` gives, from the features of images of ``size`` (height, width)."""
@@ -199,11 +173,6 @@ class MaskRCNN(nn.Module):
             )  # fmt: skip
 
 
-def build(config: MaskRCNNConfig, input: ModelInput, classes: int) -> MaskRCNN:
-    """The network, randomly initialised from torch's generator."""
-    return MaskRCNN(config, input.channels, classes)
-
-
 def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfig, dict[str, Tensor]]:
     """torchvision's ``maskrcnn_resnet50_fpn``: ``config`` with its shape, and its tensors under this module's names.
 
@@ -216,32 +185,25 @@ def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfi
 
 
 def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
-    """Targets of one image: ``boxes`` float32 (N, 4), ``labels`` int64 (N,), ``crops`` and ``layout`` as `pack_crops`
-    gives them, ``crowd`` float32 (K, 4): boxes where nothing is learned."""
-    shown = instances[~instances.crowd & (instances.masks.area > 0)]
+    """Return targets of one image: ``boxes`` and ``labels``, see `learnable`; ``crops`` and ``layout`` as `pack_crops`
+    gives them; ``crowd``, see `crowd_boxes`."""
+    shown, targets = learnable(instances)
     crops, layout = pack_crops(shown.masks)
-    return {
-        "boxes": torch.from_numpy(shown.boxes.copy()),
-        "labels": torch.from_numpy(shown.labels.copy()),
-        "crops": crops,
-        "layout": layout,
-        "crowd": torch.from_numpy(instances[instances.crowd].boxes.copy()),
-    }
+    return {**targets, "crops": crops, "layout": layout, "crowd": crowd_boxes(instances)}
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region``, ``mask_region``
     of the second; each a scalar."""
     assert isinstance(module, MaskRCNN)
-    return detection_losses(module, module.features(images), (int(images.shape[2]), int(images.shape[3])), targets)
+    return detection_losses(module, module.features(images), input_size(images), targets)
 
 
 def detection_losses(
     module: MaskRCNN, features: dict[str, Tensor], size: tuple[int, int], targets: Sequence[Targets]
 ) -> dict[str, Tensor]:
     """What `loss` gives, from the features of images of ``size`` (height, width)."""
-    device = features["0"].device
-    moved: list[dict[str, Tensor]] = [{k: v.to(device) for k, v in t.items()} for t in targets]
+    moved = on_device(targets, features["0"].device)
     proposals, first = module.proposer(list(features.values()), size, moved)
     regions = module.regions
     boxes, index, labels, wanted = regions.choose(proposals, moved)
@@ -278,17 +240,9 @@ def _region_loss(
     return classes, boxes
 
 
-def decode(
-    outputs: dict[str, list[Tensor]], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
-) -> list[Instances]:
-    """Logits of each box to masks at the image's size; masks may overlap, as objects do."""
-    return [
-        _decode_one({k: v[i].detach().float().cpu() for k, v in outputs.items()}, frame, classes, options)
-        for i, frame in enumerate(frames)
-    ]
-
-
-def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+def decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    """Return the boxes' logits as masks at the image's size; masks may overlap, as objects do."""
+    out = on_cpu(out)
     scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
     keep = np.flatnonzero(scores >= options.threshold(labels))
     kept = torch.from_numpy(keep)
@@ -298,19 +252,20 @@ def _decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], 
     scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
     boxes = (out["boxes"].double().numpy()[keep] * scale).clip(0, np.array([frame.size[1], frame.size[0]] * 2))
     masks = Masks.from_logits(out["masks"].numpy()[keep], boxes, frame.size)
-    found = Instances(masks, labels[keep], classes, scores[keep])
-    return found[masks.area > 0]
+    return Instances(masks, labels[keep], classes, scores[keep])[masks.area > 0]
+
+
+decode = per_image(decode_one)
 
 
 ARCHITECTURE = Architecture(
     summary="two-stage: boxes, then a mask in each; safe from scratch with few images, objects may overlap",
     kind="two-stage",
     config=MaskRCNNConfig,
-    build=build,
+    build=MaskRCNN,
     encode=encode,
     loss=loss,
     decode=decode,
-    stride=32,
     weights=(
         Weights(
             "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",

@@ -56,7 +56,8 @@ def _place(name: str) -> str:
 
 
 def _known(name: str) -> str:
-    return _sentence((formats.load(name).detect.__doc__ or "").partition("\n")[0].removeprefix("Whether this is "))
+    first = (formats.load(name).detect.__doc__ or "").partition("\n")[0]
+    return _sentence(first.removeprefix("Return whether this is "))
 
 
 def _sentence(text: str) -> str:

@@ -66,7 +66,7 @@ _LONGEST = 1 << 15
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json`` in it, or one such file."""
+    """Return whether this is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json``, or one such file."""
     try:
         if path.is_file():
             return path.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
@@ -85,13 +85,7 @@ def _root(path: Path) -> Path:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of Cityscapes labels, the one above ``gtFine``, or one file.
-
-    Raises
-    ------
-    FormatError
-        if there are none. A broken file is named when it is read.
-    """
+    """Open a folder of Cityscapes labels, the one above ``gtFine``, or one file."""
     root = path.parent if path.is_file() else _root(path)
     said = {} if path.is_file() else load_sidecar(root, "cityscapes")
     files = [path] if path.is_file() else sorted(root.rglob("*_" + _IDS)) + sorted(root.rglob("*_" + _POLYGONS))
@@ -116,7 +110,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
 
 
 def _image_folder(root: Path) -> Path:
-    """``leftImg8bit/...`` for ``gtFine/...``, however deep the folder that was named."""
+    """Return ``leftImg8bit/...`` for ``gtFine/...``, however deep the folder that was named."""
     parts = root.resolve().parts
     for name in ("gtFine", "gtCoarse"):
         if name in parts:
@@ -142,7 +136,7 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
 
 
 def _drawn(labels: LabelImageSet, file: Path) -> Int:
-    """The label image that cityscapesScripts makes of a file of polygons."""
+    """Return the label image that cityscapesScripts makes of a file of polygons."""
     said = load_json(file)
     if type(said) is not dict or type(said.get("objects")) is not list:
         raise FormatError(file, "objects: must be a list")
@@ -169,7 +163,7 @@ def _drawn(labels: LabelImageSet, file: Path) -> Int:
 
 
 def _value(label: object, count: dict[str, int]) -> int:
-    """Pixel value of the next polygon with this label."""
+    """Return the pixel value of the next polygon with this label."""
     if type(label) is not str:
         raise ValueError("label must be a string")
     plain = {**_STUFF, **_UNDRAWN, **_THINGS}
@@ -197,12 +191,7 @@ def _points(polygon: object) -> list[tuple[float, float]]:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write a ``gtFine`` folder.
 
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, or two images of one name.
-    LossyFormatError
-        for more objects of a class than fit, two crowd regions of a class, or stuff under an instance.
+    Refused as a loss: more objects of a class than fit, two crowd regions of a class, stuff under an instance.
     """
     numbers = numbers_of(classes, _THINGS, set(_STUFF.values()), path)
     values = Values(path, numbers, crowds=True)

@@ -55,19 +55,19 @@ _WINDOW = 256  # images looked at together while iterating
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a JSON object with images or annotations (not panoptic, not LVIS), or a list of COCO results."""
+    """Return whether this is a JSON object with images or annotations (no panoptic, no LVIS), or a list of results."""
     return kind_of_coco(path) == "coco"
 
 
 def is_results(path: Path | str) -> bool:
-    """Whether a file is a bare list of COCO results, which `read_results` reads."""
+    """Return whether a file is a bare list of COCO results, which `read_results` reads."""
     seen = peek_json(Path(path))
     return seen is not None and seen[0] == "[" and "image_id" in seen[1]
 
 
 @dataclass(frozen=True)
 class CocoSet(OpenedLabels):
-    """A COCO file, opened: a `LabelSet`. Small, picklable, and shared by forked workers without copies."""
+    """A COCO file, opened: a `LabelSet`. It is small, picklable, and shared by forked workers without copies."""
 
     table: Table
     folder: Path
@@ -115,7 +115,7 @@ class CocoSet(OpenedLabels):
             i = last
 
     def fingerprint(self) -> str:
-        """SHA-256 of classes, image names and sizes, and every annotation's mask as stored, class and crowd flag."""
+        """Return the SHA-256 of classes, image names and sizes, and every mask as stored with class and crowd flag."""
         digest, notes = hashlib.sha256(), self.table.annotations
         digest.update(json.dumps([self.classes, self.images.names.tolist()]).encode())
         own = (notes.labels, notes.crowd, notes.order, notes.offsets, self.images.sizes)
@@ -124,7 +124,7 @@ class CocoSet(OpenedLabels):
         return digest.hexdigest()
 
     def class_counts(self) -> scipy.sparse.csr_array:
-        """Instances of each class on each image: int64 (images, classes)."""
+        """Return how many instances of each class are on each image: int64 (images, classes)."""
         notes = self.table.annotations
         image = np.repeat(np.arange(len(self)), np.diff(notes.offsets))
         labels = notes.labels[notes.order]
@@ -133,11 +133,13 @@ class CocoSet(OpenedLabels):
         )
 
     def outside(self, slack: float) -> tuple[Int, Int, Float]:
-        """Polygons with points more than ``slack`` pixels outside their image, where masks are cut.
+        """Return the polygons with points more than ``slack`` pixels outside their image, where masks are cut.
 
         Returns
         -------
-        Position of the image, position of the instance on it, and the polygons' box x0, y0, x1, y1: (K,), (K,), (K, 4).
+        image : (K,) position of the image.
+        instance : (K,) position of the instance on it.
+        boxes : (K, 4) the polygons' boxes x0, y0, x1, y1, pixels.
         """
         notes = self.table.annotations
         image = np.empty(len(notes.order), np.int64)
@@ -153,7 +155,7 @@ class CocoSet(OpenedLabels):
         return image[rows], place[rows], boxes
 
     def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
-        """The chosen images, their columns made Python values in one go."""
+        """Yield the chosen images, their columns made Python values together."""
         names, sizes = self.images.names[chosen].tolist(), self.images.sizes[chosen].tolist()
         extras = [(key, column[chosen].tolist()) for key, column in self.images.extras.items()]
         for k, (i, name, (height, width)) in enumerate(zip(chosen, names, sizes, strict=True)):
@@ -161,7 +163,7 @@ class CocoSet(OpenedLabels):
             yield ImageRef(self.folder / name, name, (height, width), self.images.ids[i], attributes)
 
     def _decode(self, chosen: list[int]) -> Iterator[Record]:
-        """The chosen images' records; masks on images of one size are decoded together."""
+        """Yield the chosen images' records; masks on images of one size are decoded together."""
         notes = self.table.annotations
         rows = [notes.order[notes.offsets[i] : notes.offsets[i + 1]] for i in chosen]
         sizes = [(h, w) for h, w in self.images.sizes[chosen].tolist()]
@@ -191,7 +193,7 @@ class CocoSet(OpenedLabels):
             yield ref, self._instances(rows[k], *some)
 
     def _stated(self, rows: Int, masks: Masks) -> Stated:
-        """The file's own areas and boxes, and for which masks they differ from the masks'."""
+        """Return the file's own areas and boxes, and for which masks they differ from the masks'."""
         notes = self.table.annotations
         found: Stated = []
         if notes.area is not None:
@@ -221,7 +223,7 @@ class CocoSet(OpenedLabels):
         )
 
     def _sound(self, rows: Int, size: tuple[int, int]) -> tuple[Int, Masks]:
-        """Those of the chosen annotations that can be decoded, and their masks."""
+        """Return the chosen annotations that can be decoded, and their masks."""
         segments, places = self.table.annotations.segments, self.table.annotations.places
         try:
             return rows, segments.masks(rows, size)
@@ -239,19 +241,13 @@ class CocoSet(OpenedLabels):
 
 @uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
-    """Open a COCO file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open a COCO file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it."""
     found = read_table(path, on_bad)
     return CocoSet(found, folder_of(path, images, found.images), found.images, on_bad=on_bad)
 
 
 def folder_of(path: Path, images: Path | None, found: Images) -> Path:
-    """The folder that image names are relative to."""
+    """Return the folder that image names are relative to."""
     return image_folder(map(str, found.names), images, [path.parent, path.parent / "images"])
 
 
@@ -259,8 +255,14 @@ def folder_of(path: Path, images: Path | None, found: Images) -> Path:
 def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> CocoSet:
     """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
 
-    Category ids are those of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
-    pycocotools does, results have the area of their ``bbox`` as their area if the first of them states one.
+    Category ids are the ones of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
+    pycocotools does, results have the area of their ``bbox`` as their area if the first result states one.
+
+    Parameters
+    ----------
+    path : the file of results.
+    truth : ground truth of the same images.
+    on_bad : as `apiece.formats.read` has it.
 
     Raises
     ------

@@ -51,7 +51,7 @@ _OWN = ("score", "is_crowd")
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a JSON object with categories and items, or a folder with one in ``annotations``."""
+    """Return whether this is a JSON object with categories and items, or a folder with one in ``annotations``."""
     file = _file(path)
     seen = None if file is None else peek_json(file)
     return seen is not None and seen[0] == "{" and {"categories", "items"} <= seen[1] and "annotations" not in seen[1]
@@ -68,13 +68,7 @@ def _file(path: Path) -> Path | None:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a Datumaro file; image paths are relative to ``images`` or to where Datumaro puts them.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open a Datumaro file; image paths are relative to ``images`` or to where Datumaro puts them."""
     file = _file(path)
     if file is None:
         raise FormatError(path, "holds no single annotations/*.json; name the file of the subset wanted")
@@ -131,7 +125,7 @@ def _item(item: Any, names: set[str]) -> ImageRef:
 
 
 def _spelled(key: str, path: str) -> str:
-    """An item's id is its image's path without the ending; ``path`` may lie on the machine that made the file."""
+    """Return the image's name: the item's id, with the ending of ``path``, which may be of another machine."""
     path = path.replace("\\", "/")
     suffix = Path(path).suffix
     if path in (key, key + suffix) or not path:
@@ -201,7 +195,7 @@ def _shape(note: dict[str, Any], kind: Any, size: Size) -> Any:
 
 
 def _joined(found: list[tuple[Entry, str, int]]) -> list[Entry]:
-    """Parts of one group and label as one entry."""
+    """Return the entries, with the parts of one group and label as one entry."""
     groups: dict[tuple[int, int], list[int]] = {}
     for i, (entry, _, group) in enumerate(found):
         if group:
@@ -220,15 +214,7 @@ def _joined(found: list[tuple[Entry, str, int]]) -> list[Entry]:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write one subset; nothing is left behind if a record cannot be had or written.
-
-    Raises
-    ------
-    FormatError
-        for two images of one name.
-    LossyFormatError
-        for attribute values that JSON cannot hold.
-    """
+    """Write one subset."""
     known = metadata.get("datumaro", {})
     header = {k: v for k, v in known.items() if k not in ("categories", "ignored", "items")} or {"info": {}}
     header["categories"] = _categories(classes, known.get("categories", {}))
@@ -243,7 +229,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 def _categories(classes: tuple[str, ...], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Labels with what the file they came from said of them; the rest of its categories if labels are the same."""
+    """Return labels as the file they came from has them, and the rest of its categories if no label changed."""
     label = known.get("label", {})
     by_name = {entry["name"]: entry for entry in label.get("labels", ())}
     labels = [by_name.get(name) or {"name": name, "parent": "", "attributes": []} for name in classes]
@@ -280,7 +266,7 @@ def _notes(instances: Instances, path: Path, where: str) -> Iterator[str]:
 
 
 def _fits(instances: Instances, name: str) -> bool:
-    """Whether the attribute can be what Datumaro means by it: for a group, one of its label on this image."""
+    """Return whether an attribute can be what Datumaro means by it: for a group, one of its label on this image."""
     values = instances.attributes.get(name)
     if values is None or values.ndim != 1 or values.dtype.kind not in "iuO":
         return False

@@ -49,7 +49,7 @@ _HIGHEST = 2**32 - 1
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a label map by its place, name or note, or a folder laid out as such."""
+    """Return whether this is a label map by its place, name or note, or a folder laid out as such."""
     try:
         if path.is_file():
             return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
@@ -66,17 +66,17 @@ def detect(path: Path) -> bool:
 
 
 def _bare(stem: str) -> str:
-    """The stem without what marks a label map."""
+    """Return the stem without what marks a label map."""
     return next((stem.removesuffix(e) for e in _ENDINGS if stem.lower().endswith(e) and len(stem) > len(e)), stem)
 
 
 def _marked(path: Path) -> bool:
-    """Whether the name, or the note inside, says that this is a label map."""
+    """Return whether the name, or the note inside, says that this is a label map."""
     return _bare(path.stem) != path.stem or note_of(path) is not None
 
 
 def _label_files(folder: Path) -> tuple[Path, list[Path]]:
-    """(the folder that label maps' paths are relative to, the label maps)."""
+    """Return the folder that label maps' paths are relative to, and the label maps."""
     for name in _FOLDERS:
         if (folder / name).is_dir():
             return folder / name, files_below(folder / name, RASTER_SUFFIXES)
@@ -99,12 +99,7 @@ def _values(path: Path, page: int | None) -> Array:
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open one label map or a folder of them.
 
-    With ``on_bad`` every label map is decoded once now, so that ``refs`` names none that is broken.
-
-    Raises
-    ------
-    FormatError
-        if there is none, or an image is named twice. A broken label map is named when it is read.
+    With ``on_bad`` every label map is decoded once now, so that ``refs`` names no image whose label map is broken.
     """
     if path.is_file():
         root, files = path.parent, [path]
@@ -143,7 +138,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
 
 
 def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:
-    """What the images are called whose label maps are in a file, and their pages."""
+    """Return what the images of a file's label maps are called, and the page of each."""
     count = stack_pages(file)
     if count == 1:
         return [(name, None)]
@@ -160,7 +155,7 @@ def _key(file: Path, root: Path) -> str:
 
 
 def _pictures(folder: Path, labels: set[Path], only: str | None, on_bad: OnBad) -> tuple[dict[str, Path], set[str]]:
-    """Every image below ``folder`` by its path without ending, label maps left out; and names that two images share."""
+    """Return every image below ``folder`` by path without ending, without label maps; and names that two share."""
     found: dict[str, Path] = {}
     unclear: set[str] = set()
     files = files_below(folder) if only is None else sorted(folder.glob("*"))
@@ -191,12 +186,7 @@ def _name(file: Path, root: Path, image: Path | None, folder: Path) -> str:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write one file for one image, if ``path`` ends in .png, .tif or .tiff, or else a folder.
 
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, two images of one name, or several images into one file.
-    LossyFormatError
-        if an id does not fit: PNG holds 65535, TIFF 4294967295.
+    An id that does not fit is refused as a loss: PNG holds 65535, TIFF 4294967295.
     """
 
     def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:

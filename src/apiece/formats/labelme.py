@@ -60,7 +60,7 @@ _LARGEST_ID = 2**63 - 1
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
+    """Return whether this is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
     try:
         if path.is_dir():
             near = (sorted(path.glob("*/" * depth + "*.json")) for depth in range(4))
@@ -76,13 +76,7 @@ def _is_labelme(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open one JSON or a folder of them; images lie beside them, or below ``images``.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open one JSON or a folder of them; images lie beside them, or below ``images``."""
     root, found = label_files(path, (".json",))
     given = _listed(root / _LABELS) if (root / _LABELS).is_file() else None
     refs: list[ImageRef] = []
@@ -115,7 +109,7 @@ def _load(file: Path) -> tuple[dict[str, Any], bool]:
 
 
 def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[str]]:
-    """The image and the labels of one JSON."""
+    """Return the image and the labels of one JSON."""
     document, constants = _load(file)
     name = _image_name(file, root, document.get("imagePath"), images)
     sides = (document.get("imageHeight"), document.get("imageWidth"))
@@ -211,7 +205,7 @@ def _joined(members: list[Entry]) -> Entry:
 
 
 def _settled(entries: list[Entry]) -> list[Entry]:
-    """Group ids as ids, scores as scores and descriptions dropped, where that loses nothing."""
+    """Make group ids ids and scores scores, and drop descriptions, where that loses nothing."""
     groups = [e.id for e in entries]
     if None in groups or len(set(groups)) < len(groups):
         for entry in entries:
@@ -231,12 +225,7 @@ def _settled(entries: list[Entry]) -> list[Entry]:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write a folder: a JSON for each image, in the image's own subfolder, and the list of classes.
 
-    Raises
-    ------
-    FormatError
-        for two images that would share a JSON, or a folder with something in it.
-    LossyFormatError
-        for attributes that JSON cannot hold or labelme has another use for, and class names that no line holds.
+    Attributes that labelme has another use for are refused as a loss, and class names that no line holds.
     """
     if path.suffix.lower() == ".json":
         raise FormatError(path, "labelme has a file for each image; name a folder")
@@ -253,7 +242,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 def _is_line(name: str) -> bool:
-    """Whether `_listed` would read the name back."""
+    """Return whether `_listed` would read the name back."""
     encodable = name.encode(errors="replace").decode() == name
     return encodable and bool(name.strip()) and name.splitlines() == [name] and name.strip() not in _NO_CLASSES
 
@@ -294,7 +283,7 @@ def _shapes(path: Path, ref: ImageRef, instances: Instances) -> list[dict[str, A
 
 
 def _add_values(path: Path, ref: ImageRef, instances: Instances, shapes: list[dict[str, Any]]) -> None:
-    """Ids, scores and attributes, each under the key it is read from."""
+    """Add ids, scores and attributes, each under the key it is read from."""
     columns = {name: values.tolist() for name, values in instances.attributes.items()}
     taken = _SHAPE - {"group_id"} if instances.ids is None else _SHAPE
     clash = next((n for n in columns if n in taken or (n == "score" and None not in columns[n])), None)

@@ -35,19 +35,13 @@ _RARE, _COMMON = 10, 100
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a COCO-like file whose images state `neg_category_ids` or `not_exhaustive_category_ids`."""
+    """Return whether this is COCO JSON whose images have `neg_category_ids` or `not_exhaustive_category_ids`."""
     return kind_of_coco(path) == "lvis"
 
 
 @uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
-    """Open an LVIS file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open an LVIS file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it."""
     document = open_document(path, on_bad)
     categories, classes = read_categories(path, document.header["categories"])
     for row in document.images if type(document.images) is list else ():
@@ -77,15 +71,7 @@ def _fault(value: Any, categories: Mapping[Any, int]) -> str:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write one LVIS file; nothing is left behind if a record cannot be had or written.
-
-    Raises
-    ------
-    FormatError
-        for two images with one id.
-    LossyFormatError
-        for attribute values that JSON cannot hold, and for lists of categories that are not among ``classes``.
-    """
+    """Write one LVIS file; lists of categories that are not among ``classes`` are refused as a loss."""
     seen = np.zeros((2, len(classes)), np.int64)  # images and instances of each class
 
     def counted() -> Iterator[Record]:

@@ -54,7 +54,7 @@ _Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
+    """Return whether this is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
     try:
         if not path.is_dir():
             return False
@@ -71,13 +71,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of masks, one file each.
-
-    Raises
-    ------
-    FormatError
-        if it is not laid out so, or a mask could belong to two images. A broken mask is named when it is read.
-    """
+    """Open a folder of masks, one file each."""
     if not path.is_dir():
         raise FormatError(path, "is a file; masks of one file each lie in folders, ID/masks/*.png")
     said = load_sidecar(path, _NAME)
@@ -102,7 +96,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
 
 
 def _one(folder: Path, images: Path | None) -> tuple[ImageRef, _Note, dict[str, Any]]:
-    """One image's folder."""
+    """Return the image of one image's folder, and its masks."""
     own = folder / "images"
     pictures = files_in(own)
     if len(pictures) > 1:
@@ -114,7 +108,7 @@ def _one(folder: Path, images: Path | None) -> tuple[ImageRef, _Note, dict[str, 
 
 
 def _numbered(files: list[Path]) -> _Note:
-    """Masks with their numbers as ids, in order of these; or by name."""
+    """Return masks with their numbers as ids, in order of these; or by name."""
     stems = [p.stem for p in files]
     plain = all(s.isascii() and s.isdecimal() and len(s) < 19 and str(int(s)) == s for s in stems)
     if not plain or len(set(stems)) != len(stems):
@@ -181,7 +175,7 @@ def _mask(file: Path) -> Bool:
 
 
 def _cut(mask: Bool) -> tuple[Bool, tuple[int, int]]:
-    """The mask inside its own box, and the x, y of the box's corner."""
+    """Return the mask inside its own box, and the x, y of the box's corner."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
         return np.zeros((1, 1), bool), (0, 0)
@@ -190,13 +184,7 @@ def _cut(mask: Bool) -> tuple[Bool, tuple[int, int]]:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write a folder for each image, with a file for each mask.
-
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, or two images of one name.
-    """
+    """Write a folder for each image, with a file for each mask."""
     with written_set(path, _NAME, classes) as out:
         for ref, instances in records:
             key, ids = out.key(ref), numbered(instances).tolist()

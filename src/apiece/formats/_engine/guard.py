@@ -22,7 +22,7 @@ _NAMED = 8  # instances named in a message
 
 @dataclass(frozen=True)
 class _Check:
-    """One thing a format may be unable to hold."""
+    """One thing that a format may be unable to hold."""
 
     find: Callable[[Instances, Holds], Int]
     """Rows that would lose something."""
@@ -39,13 +39,10 @@ class _Check:
 def guarded(
     records: Iterable[Record], path: Path, holds: Holds, allow_lossy: bool, lost: list[str]
 ) -> Iterator[Record]:
-    """The records, each examined against ``holds``.
+    """Yield the records, each examined against ``holds``.
 
-    Raises
-    ------
-    LossyFormatError
-        naming image and instances, unless ``allow_lossy``: then the instances are repaired and a line about each image
-        and loss is added to ``lost``.
+    What the format cannot hold raises a `LossyFormatError` that names image and instances. With ``allow_lossy`` the
+    instances are repaired instead, and ``lost`` gets a line about each image and loss.
     """
     for ref, instances in records:
         for check in _CHECKS:
@@ -83,7 +80,7 @@ def _without(instances: Instances, rows: Int) -> Instances:
 
 
 def _beyond(instances: Instances, holds: Holds) -> Int:
-    """The smallest of too many."""
+    """Return the smallest of too many instances."""
     excess = 0 if holds.most is None else max(0, len(instances) - holds.most)
     return np.sort(np.argsort(instances.masks.area, kind="stable")[:excess])
 
@@ -97,7 +94,7 @@ def _overlapping(instances: Instances, holds: Holds) -> Int:
 
 
 def _flatten(instances: Instances, rows: Int) -> Instances:
-    """Each contested pixel to the smallest of its masks; masks left without a pixel stay, empty."""
+    """Give each contested pixel to the smallest of its masks; a mask left without a pixel stays, empty."""
     values = np.arange(1, len(instances) + 1)
     painted = Masks.from_label_map(order := instances.masks.to_label_map(values, np.int32, overlap="smallest"))
     left = np.unique(order[order > 0]) - 1

@@ -1,6 +1,6 @@
-"""Lists of JSON objects, checked column by column: every check names all the rows that break it at once.
+"""Check lists of JSON objects column by column: every check names all the rows that break it at once.
 
-A large file costs no Python per row while it is good, and a pass for each kind of fault when it is not.
+A large file costs no Python per row while it is good, and one pass for each kind of fault when it is not.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ class _BadRows(Exception):
 
 
 class Checker:
-    """Names file, key and reason; ``places`` are the rows' positions in the file when some were left out."""
+    """Name file, key and reason of bad rows; ``places`` are the rows' positions in the file if some were left out."""
 
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
         self.places: Int | None = None
 
     def place(self, index: int) -> int:
-        """Where the row is in the file."""
+        """Return where the row is in the file."""
         return index if self.places is None else int(self.places[index])
 
     def where(self, index: int) -> str:
-        """What messages call a row."""
+        """Return what messages call a row."""
         return f"{self.key}[{self.place(index)}]"
 
     def broken(self, reason: str) -> FormatError:
-        """The error of the list as a whole."""
+        """Return the error of the list as a whole."""
         return FormatError(self.path, f"{self.key}: {reason}")
 
     def error(self, index: int, name: str, reason: str) -> FormatError:
-        """The error of one row."""
+        """Return the error of one row."""
         return FormatError(self.path, f"{self.where(index)}{'.' + name if name else ''}: {reason}")
 
     def refuse(self, bad: Iterable[int] | Bool, name: str, reason: Reason) -> None:
@@ -62,11 +62,11 @@ class Checker:
             raise _BadRows(rows, name, reason)
 
     def stop(self, bad: Iterable[int], name: str, reason: Reason) -> NoReturn:
-        """As `refuse`, where it is known that there are bad rows."""
+        """Stop the pass: there are bad rows."""
         raise _BadRows(list(bad), name, reason)
 
     def objects(self, rows: Any) -> list[Row]:
-        """The rows, all of them objects."""
+        """Return the rows, all of them objects."""
         if type(rows) is not list:
             raise self.broken(f"must be a list, got {kind_of(rows)}")
         if set(map(type, rows)) - {dict}:
@@ -75,7 +75,7 @@ class Checker:
         return rows
 
     def values(self, rows: list[Row], name: str, types: set[type], expected: str) -> list[Any]:
-        """One value of each row, all of the types wanted."""
+        """Return one value of each row, all of the types wanted."""
         try:
             values = list(map(itemgetter(name), rows))
         except KeyError:
@@ -87,7 +87,7 @@ class Checker:
         return values
 
     def distinct(self, values: Sequence[Any], name: str) -> None:
-        """No value twice; what comes second is the bad one."""
+        """Refuse every row whose value an earlier row has."""
         if len(set(values)) == len(values):
             return
         seen: dict[Any, int] = {}
@@ -95,19 +95,19 @@ class Checker:
         self.stop(twice, name, lambda i: f"{values[i]!r} is used twice; {self.where(seen[values[i]])} has it too")
 
     def finite(self, columns: dict[str, Array]) -> None:
-        """No NaN and no infinity in columns of numbers."""
+        """Refuse NaN and infinity in columns of numbers."""
         for name, values in columns.items():
             if values.dtype.kind == "f":
                 good = np.isfinite(values).reshape(len(values), -1).all(axis=1)
                 self.refuse(np.logical_not(good), name, lambda i: "must be a finite number")
 
     def no_constants(self, rows: list[Row]) -> None:
-        """No NaN and no infinity however deep in a row."""
+        """Refuse NaN and infinity however deep in a row."""
         bad = (i for i, row in enumerate(rows) if has_constants(row))
         self.refuse(bad, "", lambda i: "holds NaN or Infinity, which is no number in JSON")
 
     def int64(self, values: list[int], name: str) -> Int:
-        """The values as an array."""
+        """Return the values as an array."""
         try:
             return np.array(values, np.int64)
         except OverflowError:
@@ -115,7 +115,7 @@ class Checker:
             self.stop(bad, name, lambda i: f"{values[i]} does not fit 64 bits")
 
     def look_up(self, rows: list[Row], name: str, known: dict[Any, int], types: set[type], kind: str) -> Int:
-        """Position in ``known`` of each row's value."""
+        """Return the position in ``known`` of each row's value."""
         values = self.values(rows, name, types, "an integer" if types == {int} else "an integer or a string")
         found = np.fromiter((known.get(v, -1) for v in values), np.int64, len(values))
         self.refuse(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r}")
@@ -123,7 +123,7 @@ class Checker:
 
 
 def sifted(check: Checker, rows: Any, build: Callable[[Any], Made], on_bad: OnBad) -> Made:
-    """``build(rows)`` with the rows left out that its checks find bad, each reported; or the first of them raised."""
+    """Return ``build(rows)`` without the rows that its checks find bad: each is reported, or the first one raised."""
     while True:
         try:
             return build(rows)

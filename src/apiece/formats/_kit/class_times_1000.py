@@ -1,4 +1,4 @@
-"""Label images whose pixel value is class * 1000 + n: Cityscapes and KITTI MOTS."""
+"""Label images whose pixel value is class * 1000 + n, as Cityscapes and KITTI MOTS have them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ _HIGHEST_CLASS = 64  # 64999 is the last whole thousand below 65536
 
 
 def numbers_of(classes: tuple[str, ...], known: Mapping[str, int], taken: set[int], path: Path) -> list[int]:
-    """Each class's number: its own if the format knows it, a free one otherwise; always the same for one list.
+    """Return each class's number: its own if the format knows it, else a free one; the same for the same classes.
 
-    Raises
-    ------
-    LossyFormatError
-        if there are more classes than numbers.
+    More classes than numbers raise a `LossyFormatError`.
     """
     used = taken | set(known.values())
     free = (k for k in range(1, _HIGHEST_CLASS + 1) if k not in used)
@@ -35,9 +32,9 @@ def numbers_of(classes: tuple[str, ...], known: Mapping[str, int], taken: set[in
 
 
 class Values:
-    """Gives objects their pixel values while frames are written: one id has one value over all frames.
+    """Give objects their pixel values while frames are written: one id has one value over all frames.
 
-    An id that is class * 1000 + n already is its own value; others get a free one.
+    An id that is class * 1000 + n already is its own value; other ids get a free one.
     """
 
     def __init__(self, path: Path, numbers: list[int], crowds: bool) -> None:
@@ -46,12 +43,9 @@ class Values:
         self._used: set[int] = set()
 
     def of(self, ref: ImageRef, instances: Instances) -> tuple[Int, dict[str, Any]]:
-        """The value of each instance, and what must be noted beside the image to get order and ids back.
+        """Return the value of each instance, and what to note beside the image to get order and ids back.
 
-        Raises
-        ------
-        LossyFormatError
-            naming the image, if there are not enough values.
+        Too few values raise a `LossyFormatError` that names the image.
         """
         number = self.numbers[instances.labels]
         crowd = instances.crowd if self.crowds else np.zeros(len(instances), bool)
@@ -113,7 +107,7 @@ class Values:
 
 
 def _within(number: Int) -> Int:
-    """Each entry's place among those of its number, from 0."""
+    """Return each entry's place among the entries of its number, from 0."""
     order = np.argsort(number, kind="stable")
     ranked = number[order]
     place = np.empty(len(number), np.int64)
@@ -130,7 +124,7 @@ def instances_of(
     report: Callable[[FormatError], None],
     crowds: bool = False,
 ) -> Instances:
-    """The objects of a label image; ``numbers`` are class numbers and their labels, ``note`` as from `Values`."""
+    """Return the objects of a label image; ``numbers`` maps class numbers to labels, ``note`` is of `Values`."""
     found = Instances.from_label_map(array)
     values = np.zeros(0, np.int64) if found.ids is None else found.ids
     crowd = (values < PER_CLASS) & crowds

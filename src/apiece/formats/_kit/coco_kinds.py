@@ -11,7 +11,7 @@ _LVIS = frozenset(["neg_category_ids", "not_exhaustive_category_ids"])
 
 
 def kind_of_coco(path: Path) -> str | None:
-    """``"coco"``, ``"coco_panoptic"``, ``"lvis"`` or None, by the keys of the first entries; never raises."""
+    """Return ``"coco"``, ``"coco_panoptic"``, ``"lvis"`` or None, by the keys of the first entries; never raises."""
     seen = peek_json(path)
     if seen is None:
         return None

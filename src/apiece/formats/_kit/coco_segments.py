@@ -26,7 +26,7 @@ def _offsets(lengths: Any, count: int) -> Int:
 
 
 def _numbers(lists: list[list[Any]], dtype: type, total: int) -> Array | None:
-    """All entries of several lists, or None if one is no number that the dtype holds."""
+    """Return all entries of several lists; None if one is no number that the dtype holds."""
     if set(map(type, chain.from_iterable(lists))) - ({int} if dtype is np.int64 else {int, float}):
         return None
     try:
@@ -86,18 +86,15 @@ class Segments:
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """Everything that is kept."""
+        """Return everything that is kept."""
         text = np.frombuffer(self.text, np.uint8)
         offsets = (self.text_offsets, self.count_offsets, self.ring_offsets, self.part_offsets)
         return (self.kind, text, self.counts, self.points, *offsets)
 
     def masks(self, rows: Int, size: tuple[int, int]) -> Masks:
-        """The masks of the chosen annotations, all on an image of ``size``, decoded in one go.
+        """Return the masks of the chosen annotations, all on an image of ``size``, decoded together.
 
-        Raises
-        ------
-        InvalidInstancesError
-            if one cannot be decoded; `faults` says which.
+        One that cannot be decoded raises an `InvalidInstancesError`; `faults` says which.
         """
         kind = self.kind[rows]
         polygon = kind == POLYGON
@@ -116,7 +113,7 @@ class Segments:
         return both[back]
 
     def extents(self) -> tuple[Int, Float]:
-        """The annotations that are polygons, and the boxes x0, y0, x1, y1 of their points, (K, 4)."""
+        """Return which annotations are polygons, and the boxes x0, y0, x1, y1 of their points, (K, 4)."""
         rows = np.flatnonzero(self.kind == POLYGON)
         starts = self.ring_offsets[self.part_offsets[self.place[rows]]]
         if not len(rows):
@@ -126,7 +123,7 @@ class Segments:
         return rows, np.concatenate(ends, axis=1)
 
     def faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
-        """The chosen annotations that cannot be decoded, and why."""
+        """Return the chosen annotations that cannot be decoded, and why."""
         found = {}
         for row in rows:
             try:
@@ -167,7 +164,7 @@ def _refuse_form(given: list[Any], check: Checker) -> NoReturn:
 
 
 def _rle_counts(rles: list[dict[str, Any]], rows: Int, sizes: Int, check: Checker) -> list[Any]:
-    """The ``counts`` of every RLE, strings or lists, after its ``size`` was compared with the image's."""
+    """Return the ``counts`` of every RLE, strings or lists, after comparing its ``size`` with the image's."""
     counts: list[Any] = [r.get("counts") for r in rles]
     stated: list[Any] = [r.get("size") for r in rles]
     shape = None
@@ -199,7 +196,7 @@ def _join(texts: list[str], rows: Int, check: Checker) -> bytes:
 
 
 def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[Float, Int, Int]:
-    """(coordinates, offsets of polygons, offsets of annotations)."""
+    """Return (coordinates, offsets of polygons, offsets of annotations)."""
     parts = list(chain.from_iterable(given))
     if set(map(type, parts)) - {list}:
         wrong = rows[np.array([set(map(type, v)) != {list} for v in given])]
@@ -209,7 +206,7 @@ def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[Float, Int, 
     lengths = np.diff(rings)
 
     def refuse(bad: Bool, reason: Callable[[int], str]) -> None:
-        """The annotations of bad parts; each says its first."""
+        """Refuse the annotations of bad parts; each names its first."""
         wrong = np.flatnonzero(bad)
         owner, first = np.unique(np.searchsorted(part_offsets, wrong, "right") - 1, return_index=True)
         said = {

@@ -1,4 +1,4 @@
-"""A COCO file as flat arrays: checked once, sorted by image, small to keep and to share, nothing decoded."""
+"""A COCO file as flat arrays: checked once, sorted by image, small to keep and to share, no mask decoded."""
 
 from __future__ import annotations
 
@@ -90,13 +90,7 @@ class Document:
 
 
 def open_document(path: Path, on_bad: OnBad) -> Document:
-    """Parse a file.
-
-    Raises
-    ------
-    FormatError
-        if it is no JSON object with images, annotations and categories.
-    """
+    """Parse a file; refuse what is no JSON object with images, annotations and categories."""
     constants: list[str] | None = None if on_bad is None else []
     document = load_json(path, constants)
     if constants and not has_constants(document):
@@ -122,11 +116,6 @@ def read_table(path: Path, on_bad: OnBad = None) -> Table:
     """Read and check a COCO data set, decoding no mask.
 
     With ``on_bad``, annotations and images that break a rule are reported and left out, an image with its annotations.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
     """
     document = open_document(path, on_bad)
     categories, classes = read_categories(path, document.header["categories"])
@@ -137,7 +126,7 @@ def read_table(path: Path, on_bad: OnBad = None) -> Table:
 def make_table(
     document: Document, classes: tuple[str, ...], categories: dict[Any, int], images: Images, on_bad: OnBad
 ) -> Table:
-    """The whole file, annotations checked."""
+    """Return the whole file, its annotations checked."""
     check = Checker(document.path, "annotations")
     rows = without_images(check, document, images)
     annotations = read_annotations(check, rows, images, categories, on_bad, document.constants)
@@ -145,7 +134,7 @@ def make_table(
 
 
 def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
-    """(label of each category's id, names); nothing can be read where they are wrong."""
+    """Return (label of each category's id, names); a bad category refuses the file."""
     check = Checker(path, "categories")
 
     def build(rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
@@ -188,7 +177,7 @@ def read_images(document: Document, on_bad: OnBad, more: Callable[[Checker, list
 
 
 def without_images(check: Checker, document: Document, images: Images) -> Any:
-    """The annotations, those of images that were reported and left out gone with them."""
+    """Return the annotations without the ones of images that were left out."""
     rows = document.annotations
     if len(images.ids) == len(document.images) or type(rows) is not list:
         return rows
@@ -202,7 +191,7 @@ def without_images(check: Checker, document: Document, images: Images) -> Any:
 def read_annotations(
     check: Checker, rows: Any, images: Images, categories: dict[Any, int], on_bad: OnBad, constants: bool = False
 ) -> Annotations:
-    """Check the annotations (or, where the checker has no key, the results) of known images and categories."""
+    """Check the annotations of known images and categories, or results where the checker has no key."""
     results = not check.key
     positions = {v: i for i, v in enumerate(images.ids)}
 
@@ -237,7 +226,7 @@ def read_annotations(
 
 
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:
-    """A value of 0 or 1 of each row; 0 where there is none."""
+    """Return a value of 0 or 1 of each row; 0 where there is none."""
     values = [row.get(name, 0) for row in rows]
     if set(map(type, values)) - {int, bool} or set(values) - {0, 1}:
         bad = [i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1)]
@@ -256,7 +245,7 @@ def _kept_ids(check: Checker, rows: list[Row]) -> tuple[Int | None, Bool | None]
 
 
 def numbers(check: Checker, rows: list[Row], name: str, width: int) -> Float | None:
-    """(N,) or (N, width) float64, NaN where the file says nothing; None if it never does."""
+    """Return (N,) or (N, width) float64, NaN where a row says nothing; None if no row says anything."""
     given = [row.get(name) for row in rows]
     empty = [v is None or v == [] for v in given]
     if all(empty):
@@ -285,7 +274,7 @@ def _is_row(value: Any, width: int) -> bool:
 
 
 def scores_of(check: Checker, rows: list[Row], needed: bool = False) -> Float | None:
-    """The scores, of every row or of none."""
+    """Return the scores, of every row or of none."""
     if not needed and not any("score" in row for row in rows):
         return None
     values = check.values(rows, "score", {int, float}, "a number")

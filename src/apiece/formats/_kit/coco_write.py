@@ -29,7 +29,7 @@ _CROWD = (', "iscrowd": 0', ', "iscrowd": 1')
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a format that is COCO but for a few keys writes otherwise."""
+    """What a format writes otherwise that is COCO but for a few keys."""
 
     image: Callable[[Mapping[str, Any], set[int], str], Mapping[str, Any]] | None = None
     """``(attributes, category ids, what messages call the image)`` to the attributes that are written."""
@@ -40,14 +40,9 @@ class Dialect:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write one COCO file; nothing is left behind if a record cannot be had or written.
+    """Write one COCO file.
 
-    Raises
-    ------
-    FormatError
-        for two images with one id.
-    LossyFormatError
-        for attribute values that JSON cannot hold.
+    Two images with one id are refused, and attribute values that JSON cannot hold.
     """
     write_coco(records, path, classes, metadata.get("coco", {}), Dialect())
 
@@ -55,7 +50,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 def write_coco(
     records: Iterable[Record], path: Path, classes: tuple[str, ...], said: Mapping[str, Any], dialect: Dialect
 ) -> None:
-    """As `write`; ``said`` is what the file itself says, categories included."""
+    """Write one file as `write` does; ``said`` is what the file itself says, categories included."""
     header = {k: v for k, v in said.items() if k != "categories"}
     categories = categories_of(classes, said.get("categories", ()))
     writer = _Writer(path, [c["id"] for c in categories], dialect)
@@ -76,7 +71,7 @@ def write_coco(
 
 
 def categories_of(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One category per class: the entry it had in the file it came from, or the next free id."""
+    """Return one category per class: the entry it had in the file it came from, or the next free id."""
     by_name = {c["name"]: dict(c) for c in known}
     used = {by_name[name]["id"] for name in classes if name in by_name}
     free = (i for i in itertools.count(1) if i not in used)
@@ -98,7 +93,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 @dataclass
 class _Ids:
-    """Hands out numbers that are not in use."""
+    """Hand out numbers that are not in use."""
 
     used: set[Any] = field(default_factory=set)
     last: int = 0
@@ -123,7 +118,7 @@ class _Ids:
 
 @dataclass
 class ImageTable:
-    """What is written under ``images``."""
+    """Gather what is written under ``images``."""
 
     path: Path
     lines: list[str] = field(default_factory=list)
@@ -131,15 +126,7 @@ class ImageTable:
     _ids: _Ids = field(default_factory=_Ids)
 
     def add(self, ref: ImageRef, size: tuple[int, int], extras: Mapping[str, Any]) -> int | str:
-        """Note an image of (height, width) and its further values; the id it has in the file.
-
-        Raises
-        ------
-        FormatError
-            if its id is another's already.
-        LossyFormatError
-            for values that JSON cannot hold.
-        """
+        """Note an image of (height, width) and its further values; return the id that it has in the file."""
         number: int | str = self._ids.free(1)[0] if ref.id is None else ref.id
         if ref.id is not None and not self._ids.claim([number]):
             raise FormatError(self.path, f"image {ref.name!r}: id {number!r} is another image's already")
@@ -166,7 +153,7 @@ class _Writer:
                 self.begun = True
 
     def _image(self, ref: ImageRef, instances: Instances) -> str:
-        """Note the image; its id as JSON."""
+        """Note the image; return its id as JSON."""
         extras = ref.attributes
         if self.dialect.image is not None:
             extras = self.dialect.image(extras, self.known, f"image {ref.name!r}")
@@ -200,7 +187,7 @@ class _Writer:
             yield f'{{"id": {number}, {head}{category}{shape}{text}"}}, "area": {area}, "bbox": {box}{tail}}}'
 
     def _numbers(self, instances: Instances) -> tuple[list[int], list[tuple[str, list[Any]]]]:
-        """Annotation ids, and the instances' own ids where those could not serve."""
+        """Return annotation ids, and the instances' own ids where those cannot serve."""
         if instances.ids is None:
             return self.ids.free(len(instances)), []
         wanted = instances.ids.tolist()
@@ -209,7 +196,7 @@ class _Writer:
         return self.ids.free(len(instances)), [("apiece_id", wanted)]
 
     def _extras(self, ref: ImageRef, instances: Instances) -> Iterator[tuple[str, list[Any]]]:
-        """Every further attribute as JSON texts; None where it is absent."""
+        """Yield every further attribute as JSON texts, None where a value is absent."""
         refuse_own(self.path, f"image {ref.name!r}", instances, _OWN, "COCO")
         for name, values in instances.attributes.items():
             if name not in ("area", "bbox"):
@@ -229,7 +216,7 @@ class _Encoded:
 
 
 def _encode(masks: list[Masks]) -> list[_Encoded]:
-    """Masks of one size are encoded together."""
+    """Encode masks, the ones of one size together."""
     found = [_Encoded([], [], []) for _ in masks]
     groups: dict[tuple[int, int], list[int]] = {}
     for k, m in enumerate(masks):

@@ -1,4 +1,4 @@
-"""Lists of JSON values to compact typed arrays and back: how per-image and per-annotation values are kept."""
+"""Lists of JSON values as compact typed arrays, and back: how values of images and annotations are kept."""
 
 from __future__ import annotations
 

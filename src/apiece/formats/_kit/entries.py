@@ -1,4 +1,4 @@
-"""Annotations read one by one: from outlines, crops and run-lengths of all kinds to the `Instances` of an image."""
+"""From the entries of a label file (outlines, crops, run-lengths of all kinds) to the `Instances` of an image."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Entry:
 
 
 def assemble(entries: list[Entry], size: Size, classes: tuple[str, ...], path: Path, on_bad: OnBad) -> Instances:
-    """Draw all entries of one image, many at a time; what cannot be drawn is refused or left out."""
+    """Draw all entries of one image, many at a time; what cannot be drawn is raised or reported and left out."""
     pieces = [piece for entry in entries for piece in (entry, *entry.joined)]
     owner = np.repeat(np.arange(len(entries)), [1 + len(entry.joined) for entry in entries])
     masks, place, bad = [Masks.empty(size)], np.full(len(pieces), -1, np.int64), {}
@@ -90,7 +90,7 @@ def _instances(entries: list[Entry], masks: Masks, classes: tuple[str, ...]) -> 
 
 
 def _ids(entries: list[Entry]) -> Int | None:
-    """Each entry's own id; those without one get numbers beyond the others where there are any, or none has one."""
+    """Return each entry's own id, and for entries without one numbers beyond these; None if no entry has an id."""
     own = {e.id for e in entries if e.id is not None}
     if not own:
         return None
@@ -100,7 +100,7 @@ def _ids(entries: list[Entry]) -> Int | None:
 
 
 def _batches(rows: list[int], entries: list[Entry], size: Size) -> Iterator[list[int]]:
-    """Rows in batches whose drawing needs bounded memory."""
+    """Yield rows in batches whose drawing needs bounded memory."""
     batch: list[int] = []
     cost = 0
     for i in rows:
@@ -145,7 +145,7 @@ def _draw_parts(shapes: list[list[Part]], size: Size) -> Masks:
 
 
 def _without(masks: Masks, holes: Masks) -> Masks:
-    """The pixels of each mask that its holes do not cover."""
+    """Return the pixels of each mask that its holes do not cover."""
     count = len(masks)
     both = Masks.concatenate([masks, holes]).merge(np.tile(np.arange(count), 2), count)
     # holes lie wholly in the union, so that the union's ends and theirs, sorted, alternate between in and out

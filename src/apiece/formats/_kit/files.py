@@ -30,13 +30,7 @@ def is_file(path: Path) -> bool:
 
 
 def read_text(path: Path, advice: str = "save it as UTF-8") -> str:
-    """Return what a text file in UTF-8 says, without a byte order mark.
-
-    Raises
-    ------
-    FormatError
-        if it cannot be read, or is of another encoding; ``advice`` is what to do then.
-    """
+    """Return what a text file in UTF-8 says; of another encoding, ``advice`` is what to do about it."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
@@ -67,9 +61,6 @@ def files_in(folder: Path, suffixes: tuple[str, ...] = IMAGE_SUFFIXES) -> list[P
 
 
 def stem_key(path: Path, root: Path) -> str:
-    """Return the path relative to ``root`` without its ending: what an image and its labels share.
-
-    ``.ome.tif`` counts as one ending.
-    """
+    """Return the path relative to ``root`` without its ending (``.ome.tif`` counts as one): the key of an image."""
     key = path.relative_to(root).as_posix()
     return key[: len(key) - len(path.suffix)].removesuffix(".ome")

@@ -1,4 +1,4 @@
-"""The size of an image that a label file names but does not measure: read from the image's header when it is needed."""
+"""The size of an image that a label file names but does not measure, read from the image's header when needed."""
 
 from __future__ import annotations
 
@@ -11,13 +11,7 @@ from apiece.formats._kit.bad_entries import LONGEST
 
 
 def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
-    """Return (height, width) of the image of ``ref``, upright, without decoding its pixels.
-
-    Raises
-    ------
-    FormatError
-        naming label file and image, if there is no image or it cannot be read.
-    """
+    """Return (height, width) of an image, upright, decoding no pixel; ``path`` is the label file that names it."""
     try:
         height, width = images.image_size(ref.path, page=ref.page)
     except ImageError as error:

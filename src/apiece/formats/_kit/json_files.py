@@ -13,13 +13,7 @@ from apiece.errors import FormatError, LossyFormatError
 
 
 def load_json(path: Path, constants: list[str] | None = None) -> Any:
-    """Return what a JSON file holds; ``constants`` as in `apiece._strict_json.parse`.
-
-    Raises
-    ------
-    FormatError
-        if it cannot be read, or is no JSON.
-    """
+    """Return what a JSON file holds; ``constants`` as in `apiece._strict_json.parse`."""
     try:
         return parse(path.read_bytes(), constants, thorough=False)
     except OSError as error:
@@ -29,13 +23,7 @@ def load_json(path: Path, constants: list[str] | None = None) -> Any:
 
 
 def load_object(path: Path) -> tuple[dict[str, Any], bool]:
-    """Return a JSON object, and whether it holds NaN or Infinity, which its entries must then be searched for.
-
-    Raises
-    ------
-    FormatError
-        as `load_json`, and for another value than an object.
-    """
+    """Return a JSON object, and whether NaN or Infinity is in it, so that its entries must be searched."""
     constants: list[str] = []
     document = load_json(path, constants)
     if type(document) is not dict:
@@ -59,13 +47,7 @@ def has_constants(value: Any) -> bool:
 
 
 def dump_json(path: Path, value: Any, where: str, ascii: bool = True, indent: int | None = None) -> str:
-    """Return a value as JSON, exactly.
-
-    Raises
-    ------
-    LossyFormatError
-        naming the file that is written and ``where`` in it, for NaN, infinities, and what is no JSON value.
-    """
+    """Return a value as JSON, exactly; what JSON cannot hold raises a `LossyFormatError` that names ``where``."""
     try:
         text = json.dumps(value, allow_nan=False, ensure_ascii=ascii, indent=indent)
         text.encode()
@@ -75,11 +57,5 @@ def dump_json(path: Path, value: Any, where: str, ascii: bool = True, indent: in
 
 
 def members(path: Path, values: Mapping[str, Any]) -> str:
-    """Return the members of a JSON object, a line each, with a comma behind every one.
-
-    Raises
-    ------
-    LossyFormatError
-        as `dump_json`.
-    """
+    """Return the members of a JSON object, a line each, with a comma behind every one."""
     return "".join(f"{json.dumps(name)}: {dump_json(path, value, name)},\n" for name, value in values.items())

@@ -32,7 +32,7 @@ _SMALL = 1 << 28  # a note longer than this is none of ours
 
 
 def sidecar_format(folder: Path) -> str | None:
-    """Return which format's folder this is, by its `SIDECAR`; never raises."""
+    """Return which format wrote a folder, by its `SIDECAR`; None for other folders; never raises."""
     try:
         with (folder / SIDECAR).open("rb") as file:
             head = file.read(80).decode("utf-8", errors="replace")
@@ -43,13 +43,7 @@ def sidecar_format(folder: Path) -> str | None:
 
 
 def load_sidecar(folder: Path, format: str) -> dict[str, Any]:
-    """Return what `written_set` noted, checked: ``classes`` (names) and ``images`` (key to object); empty without it.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Return what `written_set` noted, checked: ``classes``, and ``images`` by key; empty where it did not."""
     path = folder / SIDECAR
     if not path.exists():
         return {}
@@ -102,13 +96,7 @@ def written_set(path: Path, format: str, classes: tuple[str, ...]) -> Iterator[W
 
 
 def noted_file(file: Path) -> Path:
-    """Return a label image that is there.
-
-    Raises
-    ------
-    FormatError
-        if it is only named in the `SIDECAR`.
-    """
+    """Return a label image that is there; refuse one that is only named in the `SIDECAR`."""
     if not is_file(file):
         raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
     return file
@@ -138,14 +126,9 @@ def regions_of(array: Array, names: Mapping[int, str]) -> dict[str, Any]:
 
 
 def add_region(painted: Array, ref: ImageRef, key: str, name: str, value: int, path: Path) -> bool:
-    """Paint a region of `regions_of` that the image has under ``key`` and ``name``; return whether it has it.
+    """Paint the region that the image has under ``key`` and ``name``, if it has it; return whether it has.
 
-    Raises
-    ------
-    FormatError
-        if it is no region of this image.
-    LossyFormatError
-        if it covers an instance: only one of them could be kept.
+    A region that covers an instance raises a `LossyFormatError`: a pixel has one value.
     """
     rle = region_said(ref, key, name)
     if rle is None:
@@ -168,13 +151,7 @@ def region_said(ref: ImageRef, key: str, name: str) -> object | None:
 
 
 def region_mask(rle: object, size: tuple[int, int], path: Path, ref: ImageRef, key: str) -> Masks:
-    """Return a region as one mask.
-
-    Raises
-    ------
-    FormatError
-        if it is no COCO RLE of this image.
-    """
+    """Return a region as one mask; refuse what is no COCO RLE of this image."""
     try:
         if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
             raise InvalidInstancesError("is no COCO run-length encoding")

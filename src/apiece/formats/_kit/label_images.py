@@ -1,4 +1,4 @@
-"""Integer rasters: PNG and TIFF label images read exactly and strictly, written at the smallest depth that fits."""
+"""Label images: PNG and TIFF of integers, read exactly and strictly, written at the smallest depth that fits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLOUR = (
 
 @contextmanager
 def _failures(path: Path) -> Iterator[None]:
-    """Whatever a decoder raises on a broken file, as one error."""
+    """Turn whatever a decoder raises on a broken file into one error."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # decoders warn where they go on; what matters is checked here
@@ -54,12 +54,9 @@ def _is_tiff(path: Path) -> bool:
 
 
 def read_raster(path: Path, page: int | None = None) -> Array:
-    """A label image: integers of shape (height, width), none negative; ``page`` of those of a stack.
+    """Return a label image: integers of shape (height, width), none negative; of a stack, its plane ``page``.
 
-    Raises
-    ------
-    FormatError
-        for colour, floats, stacks, negative values, broken or oversized files.
+    Colour, floats, stacks, negative values, broken and oversized files are refused.
     """
     try:
         with _failures(path):
@@ -91,14 +88,9 @@ def _read_pillow(path: Path) -> Array:
 
 
 def check_chunks(path: Path) -> None:
-    """Follow a PNG's chunks to its end, without reading them: the decoder is content once it has the last row.
+    """Follow a PNG's chunks to its end, without reading them, and refuse a file that lacks one.
 
-    A chunk that claims gigabytes would be given them before anything is read. What is behind the end says nothing.
-
-    Raises
-    ------
-    FormatError
-        if a chunk or the end is not in the file.
+    The decoder stops at the last row, and would make room for a chunk that claims gigabytes.
     """
     at, size = 8, path.stat().st_size
     with path.open("rb") as file:
@@ -112,7 +104,7 @@ def check_chunks(path: Path) -> None:
 
 
 def stack_pages(path: Path) -> int:
-    """Planes of a TIFF that says they are slices (Z) or frames (T) of one stack; 1 for any other file; never raises."""
+    """Return how many slices (Z) or frames (T) of one stack a TIFF has; 1 for any other file; never raises."""
     try:
         with _failures(path):
             if not _is_tiff(path):
@@ -125,7 +117,7 @@ def stack_pages(path: Path) -> int:
 
 
 def _planes(file: tifffile.TiffFile) -> range:
-    """Places of the planes of a stack in its one series; empty if it is none, or pages could mean anything else."""
+    """Return the places of the planes of a file's one stack; none if its pages could mean anything else."""
     series = [s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced]
     if len(series) != 1 or series[0].is_multifile:
         return range(0)
@@ -170,7 +162,7 @@ def _read_tiff(path: Path, number: int | None) -> Array:
 
 
 def _plane(path: Path, file: tifffile.TiffFile, number: int) -> Array:
-    """One plane of a stack, and no more of the file than that."""
+    """Return one plane of a stack, reading no more of the file than that."""
     (series,) = (s for s in file.series if s.keyframe is not None and not s.keyframe.is_reduced)
     key, whole = series.keyframe, path.stat().st_size
     _check_kind(path, key)
@@ -208,7 +200,7 @@ def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflatio
 
 
 def is_label_raster(path: Path) -> bool:
-    """Whether a file is a PNG or TIFF with one channel of integers, by its header; never raises."""
+    """Return whether a file is a PNG or TIFF with one channel of integers, by its header; never raises."""
     try:
         with _failures(path):
             if _is_tiff(path):
@@ -222,7 +214,7 @@ def is_label_raster(path: Path) -> bool:
 
 
 def note_of(path: Path) -> dict[str, Any] | None:
-    """The note that `write_raster` left in a file; None if there is none; never raises."""
+    """Return the note that `write_raster` left in a file; None if there is none; never raises."""
     try:
         with _failures(path):
             if _is_tiff(path):
@@ -240,10 +232,7 @@ def note_of(path: Path) -> dict[str, Any] | None:
 
 
 def write_raster(array: Array, path: Path, note: dict[str, Any]) -> None:
-    """Write an unsigned label image with a note that tells what it is.
-
-    As PNG (8 or 16 bit) if ``path`` ends so, else as TIFF (also 32 bit).
-    """
+    """Write an unsigned label image and a note: PNG (8, 16 bit) if ``path`` ends so, else TIFF (also 32 bit)."""
     text = json.dumps({_NOTE: "label map"} | note)
     if path.suffix.lower() == ".png":
         info = PngInfo()

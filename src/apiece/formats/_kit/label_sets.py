@@ -35,7 +35,7 @@ class FileSet(OpenedLabels):
     on_bad: OnBad = None
 
     def fingerprint(self) -> str:
-        """SHA-256 of classes, image names and label files' bytes."""
+        """Return the SHA-256 of classes, image names and label files' bytes."""
         named = repr((self.classes, [ref.name for ref in self.refs]))
         digest = hashlib.sha256(named.encode(errors="surrogatepass"))
         for path in dict.fromkeys(self.files):
@@ -52,7 +52,7 @@ class EntrySet(FileSet):
     """
 
     def record(self, index: int) -> Record:
-        """Return the image and its entries, drawn; the image is measured if nobody says how large it is."""
+        """Return the image and its entries, drawn; the image is measured if the labels do not say its size."""
         ref, file = self.refs[index], self.files[index]
         size: Size = image_size(file, ref) if ref.size is None else ref.size
         entries: list[Entry] = self.decode(self, index, size)
@@ -74,10 +74,9 @@ class LabelImageSet(FileSet):
         return (replace(ref, attributes={**ref.attributes, **attributes}) if attributes else ref), instances
 
     def sound(self) -> LabelImageSet:
-        """Return the set without the images that cannot be decoded, each reported.
+        """Return the set without the images that cannot be decoded, each reported, so that ``refs`` names none of them.
 
-        So ``refs`` names no image whose labels are broken. Without ``on_bad`` nothing is decoded, and the first broken
-        label image raises when it is asked for.
+        Without ``on_bad`` nothing is decoded, and a broken label image raises when it is asked for.
         """
         if self.on_bad is None:
             return self

@@ -9,7 +9,7 @@ _LONGEST = (1 << 31) - 1
 
 
 class _LongFields:
-    """The limit is one for the whole process: it is raised with the first reader and put back after the last."""
+    """Raise the process's limit with the first reader, and put it back after the last."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

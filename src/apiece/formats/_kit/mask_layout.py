@@ -20,7 +20,7 @@ def _stems(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
 
 
 def is_mask_folder(folder: Path) -> bool:
-    """Return whether the folder holds one image and its masks, or several and masks ``NAME_0`` ...; never raises.
+    """Return whether a folder holds one image and its masks, or several and masks ``NAME_0`` ...; never raises.
 
     A mask named as its image, or as its image with ``_mask`` behind, is a label map instead.
     """
@@ -43,10 +43,7 @@ def flat_masks(
 ) -> list[tuple[ImageRef, tuple[Path, ...], tuple[int, ...] | None]] | None:
     """Return each image with its masks ``NAME_0, NAME_1 ...`` and their numbers; None if it is a folder of one image.
 
-    Raises
-    ------
-    FormatError
-        naming a mask that belongs to no image, or to two, or comes twice.
+    A mask that belongs to no image, or to two, or comes twice, is refused.
     """
     pictures = _stems(images or folder / "images", IMAGE_SUFFIXES)
     masks = _stems(folder / "masks", RASTER_SUFFIXES)

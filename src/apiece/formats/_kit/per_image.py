@@ -16,13 +16,7 @@ Found = TypeVar("Found")
 
 
 def label_files(path: Path, endings: tuple[str, ...]) -> tuple[Path, list[Path]]:
-    """Return the folder that names are relative to, and the label files: ``path`` itself, or all below it.
-
-    Raises
-    ------
-    FormatError
-        if there are none.
-    """
+    """Return the folder that names are relative to, and the label files: ``path`` itself, or all below it."""
     if path.is_file():
         return path.parent, [path]
     found = files_below(path, endings)
@@ -36,12 +30,8 @@ def opened(
 ) -> Iterator[tuple[Path, ImageRef, Found]]:
     """Yield each label file with the image and whatever else ``look`` finds in it.
 
-    A file that is broken, or whose image has a label file already, is refused.
-
-    Raises
-    ------
-    FormatError
-        for the first such file if ``on_bad`` is None, or if ``path`` is that file: nothing of it can be had.
+    A file that is broken, or whose image has a label file already, is reported and left out; it is raised if it is
+    ``path`` itself, since nothing is left then.
     """
     files_of: dict[str, Path] = {}
     for file in files:

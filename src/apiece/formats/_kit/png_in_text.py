@@ -1,4 +1,4 @@
-"""Small masks as PNG in a text: base64, checked against the image before a pixel is decoded."""
+"""Small masks as PNG in a text (base64), checked against the image before a pixel is decoded."""
 
 from __future__ import annotations
 
@@ -19,13 +19,7 @@ _INFLATION = 8 * 1100  # pixels of one bit that a byte of deflated data can make
 
 
 def from_base64(text: Any, name: str) -> bytes:
-    """The bytes of a base64 text.
-
-    Raises
-    ------
-    BadEntryError
-        if it is none.
-    """
+    """Return the bytes of a base64 text."""
     if type(text) is not str:
         raise BadEntryError(f"{name} must be a base64 text")
     try:
@@ -35,13 +29,7 @@ def from_base64(text: Any, name: str) -> bytes:
 
 
 def from_png(data: bytes, size: tuple[int, int], name: str) -> Bool:
-    """The mask in a PNG: where it is opaque if it has transparency, where it is not 0 otherwise.
-
-    Raises
-    ------
-    BadEntryError
-        if it is damaged or larger than the image of ``size``.
-    """
+    """Return the mask in a PNG: its opaque pixels if it has transparency, else the ones that are not 0."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked here
@@ -70,7 +58,7 @@ def _decoded(data: bytes, size: tuple[int, int], name: str) -> Bool:
 
 
 def to_png(mask: Bool, transparent: bool) -> bytes:
-    """A mask as PNG: grey values 0 and 1, or, if ``transparent``, a palette whose entry 0 is seen through."""
+    """Return a mask as PNG: values 0 and 1, or, if ``transparent``, a palette whose entry 0 is seen through."""
     out = io.BytesIO()
     image = Pillow.fromarray(mask.astype(np.uint8))
     if transparent:

@@ -1,4 +1,4 @@
-"""XML as a stream of elements, safely: no DTD, no entities, no depth to drown in; every failure a `FormatError`."""
+"""XML as a stream of elements, read safely: no DTD, no entities, bounded depth; every failure is a `FormatError`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,7 @@ class _EnoughError(Exception):
 def parse_xml(path: Path, start: Start, end: End) -> None:
     """Call ``start(name, attributes, line)`` and ``end(name, text inside)`` for every element, in order.
 
-    Raises
-    ------
-    FormatError
-        if the file cannot be read, is no XML, has a document type (which can hold entities that grow without bound), or
-        is nested deeper than any label file.
+    A document type is refused, since its entities can grow without bound.
     """
     parser = _parser(path, start, end)
     try:
@@ -80,7 +76,7 @@ def _parser(path: Path, start: Start, end: End) -> expat.XMLParserType:
 
 
 def peek_xml(path: Path, wanted: int = 1) -> list[str]:
-    """Names of the first few elements; empty if the file does not begin as XML does; reads 64 kB; never raises."""
+    """Return the names of the first elements; none if the file does not begin as XML; reads 64 kB; never raises."""
     names: list[str] = []
 
     def start(name: str, attributes: dict[str, str], line: int) -> None:
@@ -102,13 +98,7 @@ def peek_xml(path: Path, wanted: int = 1) -> list[str]:
 
 
 def xml_text(path: Path, text: str, where: str) -> str:
-    """Return a text as it stands in an element or an attribute.
-
-    Raises
-    ------
-    LossyFormatError
-        naming the file that is written and ``where`` in it, for a character that XML cannot hold.
-    """
+    """Return a text as it stands in an element or attribute; a character that XML lacks is refused as a loss."""
     wrong = _UNSAYABLE.search(text)
     if wrong:
         raise LossyFormatError(path, f"{where}: XML cannot hold the character {wrong[0]!r} of {text[:40]!r}")

@@ -1,4 +1,4 @@
-"""What a set of instances says besides its masks, instance by instance: what writers put beside each shape."""
+"""What a set of instances says besides its masks, instance by instance, for writers."""
 
 from __future__ import annotations
 
@@ -47,13 +47,7 @@ def numbered(instances: Instances) -> Int:
 
 
 def refuse_own(path: Path, where: str, instances: Instances, own: Container[str], owner: str) -> None:
-    """Refuse attributes whose names the format has another use for.
-
-    Raises
-    ------
-    LossyFormatError
-        naming the file that is written, ``where`` in it, and the attribute.
-    """
+    """Refuse attributes that have the name of a key of the format's own; ``where`` goes into the message."""
     for name in instances.attributes:
         if name in own:
             reason = f"{where}, attribute {name!r}: is a key of {owner}'s own; rename it"
@@ -61,13 +55,7 @@ def refuse_own(path: Path, where: str, instances: Instances, own: Container[str]
 
 
 def stated(path: Path, where: str, instances: Instances, name: str, shape: tuple[int, ...]) -> list[Any] | None:
-    """Return the area or box that is kept beside the masks because a file said other than they do, if there is one.
-
-    Raises
-    ------
-    FormatError
-        if it is no array of finite numbers of this shape.
-    """
+    """Return the area or box that a file stated other than the masks do; None where the instances keep none."""
     values = instances.attributes.get(name)
     if values is None:
         return None

@@ -25,9 +25,9 @@ _SLACK = 1.0  # tools round, and draw their last point on the border; further ou
 
 
 def ring(points: Any, size: Size | None, name: str = "polygon") -> Float:
-    """A list of x, y pairs, or an array, as a ring: at least 3 points, finite, inside the image of ``size``.
+    """Return x, y pairs, a list or an array, as a ring: at least 3 finite points, inside the image of ``size``.
 
-    ``size`` None is for formats whose rule is to cut what lies outside.
+    Formats whose rule is to cut what lies outside give None as ``size``.
     """
     if not isinstance(points, list | np.ndarray):
         raise BadEntryError(f"{name} must be a list of x, y pairs of numbers, got {kind_of(points)}")
@@ -71,7 +71,7 @@ def check_centre(kind: str, x: float, y: float, size: Size) -> None:
 def box_shape(
     x: float, y: float, width: float, height: float, degrees: float, pivot: tuple[float, float], size: Size
 ) -> list[Part] | Masks:
-    """A box in pixels: the pixels whose centres it holds; turned clockwise about ``pivot``: drawn as a polygon."""
+    """Return the pixels whose centres a box holds; if it is turned clockwise about ``pivot``, it is a polygon."""
     if width <= 0 or height <= 0:
         raise BadEntryError(f"box is {width:g} wide and {height:g} high; both must be more than 0")
     corners = np.array([[x, y], [x + width, y], [x + width, y + height], [x, y + height]])
@@ -84,7 +84,7 @@ def box_shape(
 
 
 def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, size: Size) -> Masks:
-    """The pixels whose centres lie in an ellipse, turned clockwise about its centre; what lies outside is cut."""
+    """Return the pixels whose centres lie in an ellipse turned clockwise about its centre; the rest is cut."""
     if rx <= 0 or ry <= 0:
         raise BadEntryError(f"ellipse has radii {rx:g} and {ry:g}; both must be more than 0")
     if not max(abs(cx), abs(cy), rx, ry) < _FAR:

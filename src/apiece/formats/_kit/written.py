@@ -19,7 +19,7 @@ from apiece.formats.contract import Record
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside ``path`` that takes its place when the block ends, and vanishes when it fails."""
+    """Give a temporary file that takes the place of ``path`` when the block ends, and vanishes when it fails."""
     if path.is_dir():
         raise FormatError(path, "is a folder; name a file")
     _parent(path)
@@ -29,19 +29,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def text_file(path: Path) -> Iterator[IO[str]]:
-    """Give a text in UTF-8 with Unix line ends, which becomes the file at ``path`` as in `atomic_file`."""
+    """Give a text in UTF-8 with Unix line ends that becomes the file at ``path`` as in `atomic_file`."""
     with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as out:
         yield out
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` that takes its name when the block ends, and vanishes when it fails.
+    """Give a temporary folder that takes the name ``path`` when the block ends, and vanishes when it fails.
 
-    Raises
-    ------
-    FormatError
-        if ``path`` is a file or a folder with something in it: labels of two runs would mix.
+    A folder with something in it is refused: labels of two runs would mix.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FormatError(path, "already exists and is not an empty folder; name another or remove it")
@@ -69,32 +66,20 @@ def _parent(path: Path) -> Path:
 
 
 class Names:
-    """The images that were written to ``path``, by what they are called there."""
+    """Know the images that were written to ``path``, by what they are called there."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._taken: dict[str, str] = {}
 
     def once(self, ref: ImageRef) -> str:
-        """Return the image's name with ``/`` between its parts.
-
-        Raises
-        ------
-        FormatError
-            if it was written before.
-        """
+        """Return the image's name with ``/`` between its parts; refuse an image that comes twice."""
         name = ref.name.replace("\\", "/")
         self.take(name, ref, name)
         return name
 
     def file(self, ref: ImageRef, ending: str = "") -> str:
-        """Return the image's name with another ending, for the file that holds its labels.
-
-        Raises
-        ------
-        FormatError
-            if it is hidden, so that no reader would find it, or that of another image.
-        """
+        """Return the name, with another ending, of the file for an image's labels; refuse hidden and shared names."""
         name = ref.name.replace("\\", "/")
         if any(part.startswith(".") for part in name.split("/")):
             raise FormatError(self.path, f"{ref.name!r} would be a hidden file, never read back; rename the image")
@@ -103,13 +88,7 @@ class Names:
         return key + ending
 
     def take(self, key: str, ref: ImageRef, file: str) -> None:
-        """Note that ``file`` holds the labels of an image; ``key`` is what no other image may have.
-
-        Raises
-        ------
-        FormatError
-            naming both images.
-        """
+        """Note that ``file`` holds the labels of an image; refuse another image with the same ``key``."""
         other = self._taken.get(key)
         if other == ref.name:
             raise FormatError(self.path, f"image {other!r} comes twice; its labels belong in one record")
@@ -125,13 +104,7 @@ def write_each(
     ending: str | Callable[[Instances], str],
     write_one: Callable[[ImageRef, Instances, Path], None],
 ) -> None:
-    """Write one file if ``path`` has one of these endings, or else a folder with a file per image.
-
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, two images of one name, or several images into one file.
-    """
+    """Write one file if ``path`` has one of these endings, or else a folder with a file per image."""
     if path.name.lower().endswith(endings):
         stream = iter(records)
         record = next(stream, None)

@@ -43,7 +43,7 @@ _FIRST = 2000  # files looked at by `detect`
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a NumPy file of one object, called ``*_seg.npy``, or a folder with such files in it."""
+    """Return whether this is a NumPy file of one object, called ``*_seg.npy``, or a folder with such files in it."""
     try:
         if path.is_file():
             return path.name.endswith(_ENDING) and _is_object(path)
@@ -63,13 +63,7 @@ def _is_object(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open one file or a folder of them; names of images are looked up at once, masks when they are asked for.
-
-    Raises
-    ------
-    FormatError
-        naming the file and the reason.
-    """
+    """Open one file or a folder of them."""
     root, files = label_files(path, (_ENDING,))
     found = list(opened(path, files, lambda file: (_ref(file, root, images), None), on_bad))
     refs, kept = tuple(ref for _, ref, _ in found), tuple(file for file, _, _ in found)
@@ -94,7 +88,7 @@ def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:
 
 
 def _open(file: Path) -> dict[Any, Any]:
-    """The dictionary of a file; arrays are views of it."""
+    """Return the dictionary of a file; arrays are views of it."""
     try:
         with file.open("rb") as opened:
             start = _data_start(file, opened.read(1 << 12))
@@ -115,7 +109,7 @@ def _open(file: Path) -> dict[Any, Any]:
 
 
 def _data_start(file: Path, head: bytes) -> int:
-    """Where the pickle begins, behind a header that says it is one object."""
+    """Return where the pickle begins, behind a header that says it is one object."""
     if not head.startswith(_MAGIC) or len(head) < 12:
         raise FormatError(file, "is no NumPy file, or cut short")
     wide = head[6] > 1
@@ -149,13 +143,7 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write one ``*_seg.npy``, or a folder of them.
-
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, two images of one name, or several images into one file.
-    """
+    """Write one ``*_seg.npy``, or a folder of them."""
     if path.suffix == ".npy" and not path.name.endswith(_ENDING):
         raise FormatError(path, f"must end in {_ENDING}, as Cellpose looks for it beside the image")
     write_each(records, path, (_ENDING,), _ENDING, _save)
@@ -179,7 +167,7 @@ def _save(ref: ImageRef, instances: Instances, target: Path) -> None:
 
 
 def _edges(masks: Array) -> Bool:
-    """Pixels of an object beside something else, or at the border."""
+    """Return the pixels of an object beside something else, or at the border."""
     wide = np.pad(masks, 1)
     near = (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
     edge: Bool = (masks > 0) & np.logical_or.reduce([masks != other for other in near])

@@ -55,7 +55,7 @@ class _Type:
 
 @dataclass
 class Pickled:
-    """An array in a pickle, as yet unread."""
+    """An array in a pickle, not read yet."""
 
     shape: tuple[int, ...] = ()
     type: _Type | None = None
@@ -64,13 +64,7 @@ class Pickled:
     """A view of the file; a list of objects for an array of them."""
 
     def array(self) -> Array:
-        """The numbers, a read-only view of the file.
-
-        Raises
-        ------
-        PickleRefusedError
-            if it is an array of objects, its size is not that of its data, or NumPy has no such array.
-        """
+        """Return the numbers, a read-only view of the file; refuse objects, and data of another length."""
         if self.type is None or self.type.code == "O8":
             raise PickleRefusedError("is an array of objects")
         try:
@@ -91,13 +85,7 @@ _MARK = _Mark()
 
 
 def read_pickle(data: memoryview) -> Any:
-    """The object that a pickle describes, as numbers, text, containers and `Pickled` arrays.
-
-    Raises
-    ------
-    PickleRefusedError
-        saying what cannot be read, and where.
-    """
+    """Return what a pickle describes: numbers, text, containers and `Pickled` arrays; refuse anything else."""
     reader = _Reader(data)
     try:
         return reader.run()
@@ -198,7 +186,7 @@ def _reduce(reader: _Reader) -> None:
 
 
 def _made(what: str, given: tuple[Any, ...]) -> Any:
-    """What one of NumPy's functions would give."""
+    """Return what one of NumPy's functions would give."""
     if what == "reconstruct" and len(given) == 3 and given[0] == _Name("ndarray"):
         return Pickled()
     if what == "dtype" and 1 <= len(given) <= 3 and isinstance(given[0], str):

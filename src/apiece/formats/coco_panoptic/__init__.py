@@ -44,7 +44,7 @@ _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 
 
 def detect(path: Path) -> bool:
-    """Whether this is JSON whose annotations have ``segments_info``, or a folder with such a ``*panoptic*.json``."""
+    """Return whether this is JSON whose annotations have ``segments_info``, or a folder with ``*panoptic*.json``."""
     try:
         if path.is_dir():
             return any(kind_of_coco(p) == "coco_panoptic" for p in path.glob("*panoptic*.json"))
@@ -57,11 +57,6 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
     """Open a panoptic file, or a folder with one.
 
     With ``on_bad`` every PNG is decoded once now, so that ``refs`` names no image whose file is broken.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
     """
     if path.is_dir():
         path = _only(path)
@@ -97,15 +92,7 @@ def _is_whole(labels: PanopticSet, row: int, on_bad: OnBad) -> bool:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write the JSON file and the folder of PNG; nothing is left behind if a record cannot be had or written.
-
-    Raises
-    ------
-    FormatError
-        for two images with one id or PNG, or a folder with something in it.
-    LossyFormatError
-        for attribute values that JSON cannot hold.
-    """
+    """Write the JSON file and the folder of PNG."""
     said = metadata.get("coco_panoptic", {})
     categories = [
         c if "isthing" in c else c | {"isthing": 1} for c in categories_of(classes, said.get("categories", ()))

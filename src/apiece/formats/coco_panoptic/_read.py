@@ -52,7 +52,7 @@ class Segments:
 
 
 class _SegmentChecker(Checker):
-    """Names a segment by annotation and place in it."""
+    """Name a segment by annotation and place in it."""
 
     def __init__(self, path: Path, owner: Int, within: Int) -> None:
         super().__init__(path, "annotations")
@@ -123,7 +123,7 @@ def _segments(
 
 
 def _repeated(image: Int, ids: Int) -> Bool:
-    """All but the first of those that share image and id."""
+    """Return a flag for each segment whose image has an earlier segment of the same id."""
     bad = np.ones(len(ids), bool)
     bad[np.unique(image * (HIGHEST + 1) + ids, return_index=True)[1]] = False
     return bad
@@ -169,7 +169,7 @@ class PanopticSet(OpenedLabels):
         return self._ref(row), self._instances(row)
 
     def fingerprint(self) -> str:
-        """SHA-256 of classes, image names, segments and the PNG files' bytes."""
+        """Return the SHA-256 of classes, image names, segments and the PNG files' bytes."""
         digest, rows = hashlib.sha256(), [self._row(i) for i in range(len(self))]
         digest.update(json.dumps([self.classes, self.images.names[rows].tolist()]).encode())
         for array in (self.segments.ids, self.segments.labels, self.segments.crowd, self.segments.order):
@@ -180,7 +180,7 @@ class PanopticSet(OpenedLabels):
         return digest.hexdigest()
 
     def id_map(self, row: int) -> Int32:
-        """(height, width): the id that each pixel's colour stands for; row counts the file's images."""
+        """Return (height, width): the id that each pixel's colour stands for; ``row`` counts the file's images."""
         size = (int(self.images.sizes[row, 0]), int(self.images.sizes[row, 1]))
         name = str(self.segments.files[row])
         return read_ids(self.pngs / name, size) if name else np.zeros(size, np.int32)
@@ -223,12 +223,9 @@ class PanopticSet(OpenedLabels):
 
 
 def read_ids(path: Path, size: tuple[int, int]) -> Int32:
-    """The ids of a PNG whose colours are R + 256 G + 65536 B; alpha says nothing.
+    """Return the ids of a PNG whose colours are R + 256 G + 65536 B; alpha says nothing.
 
-    Raises
-    ------
-    FormatError
-        for a file that is missing, damaged, not in colour or of another size.
+    A file that is missing, damaged, not in colour or of another size is refused.
     """
     try:
         with warnings.catch_warnings():

@@ -48,7 +48,7 @@ _Note = tuple[str, int, Path | None, Path | None, dict[int, tuple[int, int, int]
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a folder with ``01_GT``, ``01_ST`` or ``01_RES`` in it, or one of those."""
+    """Return whether this is a folder with ``01_GT``, ``01_ST`` or ``01_RES`` in it, or one of those."""
     try:
         return path.is_dir() and any(
             _frames(f) or (f / "TRA").is_dir() or (f / "SEG").is_dir() for f in _sequences(path)
@@ -60,7 +60,7 @@ def detect(path: Path) -> bool:
 
 
 def _sequences(path: Path) -> list[Path]:
-    """Folders of one sequence: below ``path``, or the one that it is or lies in."""
+    """Return the folders of one sequence each: below ``path``, or the one that it is or lies in."""
     below = sorted(p for p in path.iterdir() if re.fullmatch(r"\d\d_(GT|ST|RES)", p.name) and p.is_dir())
     if below:
         # the truth, where there is one; silver and results are read by their own name
@@ -75,7 +75,7 @@ def _sequences(path: Path) -> list[Path]:
 
 
 def _frames(folder: Path) -> dict[int, Path]:
-    """Label images by frame."""
+    """Return label images by frame."""
     found: dict[int, Path] = {}
     if not folder.is_dir():
         return found
@@ -91,13 +91,7 @@ def _frames(folder: Path) -> dict[int, Path]:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of the challenge, or one sequence's labels.
-
-    Raises
-    ------
-    FormatError
-        naming file, line and reason. A broken label image is named when it is read.
-    """
+    """Open a folder of the challenge, or one sequence's labels."""
     if not path.is_dir():
         raise FormatError(path, "is a file; sequences of the challenge are folders, 01_GT/SEG/man_seg000.tif")
     said = load_sidecar(path, _NAME)
@@ -125,7 +119,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
 
 
 def _open(folder: Path, on_bad: OnBad) -> tuple[list[_Note], dict[int, int]]:
-    """The frames of one sequence and who is whose parent."""
+    """Return the frames of one sequence, and each child's parent."""
     whole = folder.resolve()
     home = whole.parent if whole.name in ("SEG", "TRA") else whole
     sequence = home.name[:2] if re.fullmatch(r"\d\d_\w+", home.name) else home.name
@@ -185,7 +179,7 @@ def _plane(file: Path) -> Array:
 
 
 def _matched(labels: LabelImageSet, file: Path, shapes: Instances, painted: Array) -> Instances:
-    """The outlines, each with the id of the one marker of which it covers more than half."""
+    """Return the outlines, each with the id of the one marker of which it covers more than half."""
     if painted.shape != shapes.size:
         raise FormatError(file, f"is of {shapes.size} pixels, and its markers of {painted.shape}")
     values = np.arange(1, len(shapes) + 1)
@@ -212,15 +206,7 @@ def _matched(labels: LabelImageSet, file: Path, shapes: Instances, painted: Arra
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write a folder of sequences without images.
-
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, or two images of one frame.
-    LossyFormatError
-        if a parent has no track here.
-    """
+    """Write a folder of sequences without images; a parent that has no track here is refused as a loss."""
     tracks: dict[str, Tracks] = {}
     folders: dict[str, str] = {}
     count: dict[str, int] = {}

@@ -12,13 +12,7 @@ from apiece.formats.contract import OnBad, refuse
 
 
 def read_tracks(path: Path, on_bad: OnBad) -> dict[int, tuple[int, int, int]]:
-    """Label to first frame, last frame and parent (0: none).
-
-    Raises
-    ------
-    FormatError
-        naming the line and the reason.
-    """
+    """Return label to first frame, last frame and parent (0: none); a bad line is reported."""
     text = read_text(path)
     found: dict[int, tuple[int, int, int]] = {}
     lines: dict[int, int] = {}
@@ -56,25 +50,22 @@ def _fault(parts: list[str], found: Mapping[int, object]) -> str:
 
 
 class Tracks:
-    """First and last frame of each id, gathered while frames are written."""
+    """Gather the first and last frame of each id while frames are written."""
 
     def __init__(self) -> None:
         self._first: dict[int, int] = {}
         self._last: dict[int, int] = {}
 
     def add(self, frame: int, ids: Int) -> None:
-        """The ids of one frame."""
+        """Note the ids of one frame."""
         for own in ids.tolist():
             self._first[own] = min(self._first.get(own, frame), frame)
             self._last[own] = max(self._last.get(own, frame), frame)
 
     def text(self, path: Path, parents: Mapping[int, int]) -> str:
-        """The table; ``parents`` from a child's id to its parent's.
+        """Return the table; ``parents`` maps a child's id to its parent's.
 
-        Raises
-        ------
-        LossyFormatError
-            if a parent has no track, or one that does not end before its child's begins.
+        A parent without a track that ends before its child's begins is refused as a loss.
         """
         lines = []
         for own in sorted(self._first):

@@ -44,19 +44,13 @@ _CROP = 1 << 20  # pixels of a mask's box unpacked as such; larger ones go by ru
 
 
 def detect(path: Path) -> bool:
-    """Whether this is an XML file of CVAT annotations, or a folder with ``annotations.xml``."""
+    """Return whether this is an XML file of CVAT annotations, or a folder with ``annotations.xml``."""
     file = path / "annotations.xml" if path.is_dir() else path
     return {"version", "meta"} & set(peek_xml(file, 3)) != set() and peek_xml(file) == ["annotations"]
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a CVAT file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it.
-
-    Raises
-    ------
-    FormatError
-        naming file, line and reason.
-    """
+    """Open a CVAT file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it."""
     file = path / "annotations.xml" if path.is_dir() else path
     document = read_document(file, on_bad)
     used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
@@ -133,7 +127,7 @@ def _entry(shape: Shape, label: str | None, size: Size, labels: EntrySet) -> Ent
 
 
 def _value(text: str, kind: str, values: str, name: str) -> Any:
-    """What an annotator filled in, by the type that the label declares."""
+    """Return what an annotator filled in, by the type that the label declares."""
     if kind == "checkbox" and text.strip().lower() in ("true", "false"):
         return text.strip().lower() == "true"
     if kind == "number" and text.strip():

@@ -66,13 +66,7 @@ class Document:
 
 
 def read_document(path: Path, on_bad: OnBad) -> Document:
-    """Read and check the form of the file.
-
-    Raises
-    ------
-    FormatError
-        naming line and reason.
-    """
+    """Read the file and check its form."""
     reader = _Reader(path, on_bad)
     parse_xml(path, reader.start, reader.end)
     if not reader.seen_root:
@@ -166,7 +160,7 @@ class _Reader:
         return True
 
     def _meta(self, where: list[str], name: str, text: str) -> None:
-        """Labels with their attributes, and the plain values of the task (or job, or project)."""
+        """Keep labels with their attributes, and the plain values of the task (or job, or project)."""
         if name == "name" and where[-1] == "label":
             self.label = {"name": text}
         elif where[-1] == "attribute" and where[-2:-1] == ["attributes"]:

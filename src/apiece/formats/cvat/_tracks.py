@@ -42,11 +42,11 @@ class Timeline:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What CVAT calls the images of the frames."""
+        """Return what CVAT calls the images of the frames."""
         return tuple(f"frame_{frame:06d}.png" for frame in self.frames)
 
     def at(self, index: int) -> list[tuple[Track, Shape]]:
-        """Tracks that are seen on a frame, with their shapes there."""
+        """Return the tracks that are seen on a frame, with their shapes there."""
         frame, found = self.frames[index], []
         for k in np.flatnonzero((self.first <= frame) & (frame < self.last)).tolist():
             shape = _shape_at(self.tracks[k], self.keys[k], frame)
@@ -68,7 +68,7 @@ def _shape_at(track: Track, keys: list[int], frame: int) -> Shape | None:
 
 
 def _between(before: Shape, after: Shape, share: float) -> Shape:
-    """The shape a ``share`` of the way from one key frame to the next; masks do not move."""
+    """Return the shape a ``share`` of the way from one key frame to the next; masks do not move."""
     if before.kind != after.kind or before.kind == "mask":
         return before
     given = dict(before.attributes)
@@ -104,13 +104,7 @@ def _number(shape: Shape, name: str) -> float | None:
 
 
 def timeline(document: Document, path: Path, on_bad: OnBad) -> Timeline:
-    """Order and check the tracks, and find the frames of the video.
-
-    Raises
-    ------
-    FormatError
-        naming line and reason.
-    """
+    """Order and check the tracks, and find the frames of the video."""
     tracks, keys, seen = [], [], set()
     for track in document.tracks:
         with skip_bad(on_bad, path, f"line {track.line}: <track>"):
@@ -131,7 +125,7 @@ def timeline(document: Document, path: Path, on_bad: OnBad) -> Timeline:
 
 
 def _order(track: Track) -> list[int]:
-    """Sort the shapes of a track by frame; their frames."""
+    """Sort the shapes of a track by frame; return their frames."""
     placed = []
     for shape in track.shapes:
         frame = whole(shape.attributes.get("frame"), "frame")
@@ -148,7 +142,7 @@ def _order(track: Track) -> list[int]:
 
 
 def _close_gaps(track: Track, places: list[int], stride: int, path: Path, on_bad: OnBad) -> None:
-    """Where no shape can be made between two key frames, say so, and let the track be outside there."""
+    """Report two key frames between which no shape can be made, and let the track be outside there."""
     for k in range(len(places) - 1, 0, -1):
         a, b = track.shapes[k - 1 : k + 1]
         if places[k] - places[k - 1] <= stride or a.attributes.get("outside") == "1":
@@ -167,7 +161,7 @@ def _close_gaps(track: Track, places: list[int], stride: int, path: Path, on_bad
 
 
 def _frames(document: Document, path: Path, last: int) -> tuple[int, ...]:
-    """Frame numbers of the task, or up to the last one with a shape."""
+    """Return the frame numbers of the task, or up to the last one with a shape."""
     try:
         start = whole(document.task.get("start_frame") or "0", "start_frame")
         step = re.fullmatch(r"step=(\d{1,9})", document.task.get("frame_filter", ""))

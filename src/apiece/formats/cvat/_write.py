@@ -30,14 +30,9 @@ _ELEMENT = {"occluded": (bool,), "z_order": (int,), "group_id": (int,), "source"
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write one file; nothing is left behind if a record cannot be had or written.
+    """Write one file.
 
-    Raises
-    ------
-    FormatError
-        for two images of one name.
-    LossyFormatError
-        for text that XML cannot hold, and attributes that are of one kind on one image and of another on the next.
+    Text that XML cannot hold is refused as a loss, and an attribute that is of different kinds on two images.
     """
     writer = _Writer(path, classes)
     # what the head declares is known only when the last image has been written
@@ -125,7 +120,7 @@ class _Writer:
         return lines
 
     def _said(self, instances: Instances, where: str) -> list[tuple[str, list[Any]]]:
-        """Everything that goes into attributes: name and a value or None for each instance."""
+        """Return everything that goes into attributes: name, and a value or None for each instance."""
         found: list[tuple[str, list[Any]]] = []
         if instances.ids is not None:
             found.append(("apiece_id", instances.ids.tolist()))
@@ -143,7 +138,7 @@ class _Writer:
         return found
 
     def _column(self, name: str, values: list[Any], where: str) -> list[str | None]:
-        """The values as XML text, their kind declared."""
+        """Return the values as XML text, their kind declared."""
         types = {type(v) for v in values if v is not None}
         if not types:
             return values
@@ -170,7 +165,7 @@ class _Writer:
 
 
 def _encoded(masks: Masks) -> list[str]:
-    """Each mask as the attributes of its element: run-lengths by rows of its box, and the box."""
+    """Return each mask as the attributes of its element: run-lengths by rows of its box, and the box."""
     boxes = masks.boxes.astype(np.int64)
     wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
     small = wide * high <= _CROP
@@ -191,7 +186,7 @@ def _encoded(masks: Masks) -> list[str]:
 
 
 def _counts(flat: Bool) -> list[int]:
-    """Lengths of runs in turn, background first."""
+    """Return the lengths of runs in turn, background first."""
     cuts = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     counts: list[int] = np.diff(np.concatenate([[0], cuts, [len(flat)]])).tolist()
     return [0, *counts] if flat[0] else counts

@@ -64,7 +64,7 @@ Feature = dict[str, Any]
 
 
 def detect(path: Path) -> bool:
-    """Whether this is GeoJSON, or a folder of ``.geojson`` files."""
+    """Return whether this is GeoJSON, or a folder of ``.geojson`` files."""
     try:
         if path.is_dir():
             files = files_below(path, _ENDINGS)
@@ -76,13 +76,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``."""
     root, files = label_files(path, _ENDINGS)
     classes: dict[str, None] = {}
     colors: dict[str, Any] = {}
@@ -118,7 +112,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 
 
 def _load(file: Path) -> tuple[dict[str, Any], list[Any]]:
-    """The members of the collection, and its features."""
+    """Return the members of the collection, and its features."""
     document = load_json(file)
     if type(document) is list:
         return {}, document
@@ -157,7 +151,7 @@ def _ref(file: Path, root: Path, images: Path | None, document: dict[str, Any], 
 
 
 def _kind(feature: Any) -> str:
-    """The type of a feature's geometry, or ``null``; empty if there is none to be had."""
+    """Return the type of a feature's geometry, or ``null``; empty if it has none."""
     geometry = feature.get("geometry", "") if type(feature) is dict else ""
     if geometry is None:
         return "null"
@@ -212,7 +206,7 @@ def _entry(feature: Any, where: str, size: Size, classes: tuple[str, ...], trans
 
 
 def _polygons(geometry: dict[str, Any]) -> list[Any]:
-    """The polygons of a geometry, each a list of rings."""
+    """Return the polygons of a geometry, each a list of rings."""
     kind, given = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon"):
         raise BadEntryError(f"geometry of type {str(kind)[:40]!r} is not read; Polygon and MultiPolygon are")
@@ -237,12 +231,7 @@ def _part(rings: list[Any], size: Size, transform: Affine | None) -> Part:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write one file for one image, if ``path`` ends in .geojson or .json, or else a folder.
 
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, two images of one name, or several images into one file.
-    LossyFormatError
-        for attribute values that JSON cannot hold, and transforms too coarse for doubles.
+    A transform that is too coarse for doubles is refused as a loss.
     """
     colors = dict(metadata.get("geojson", {}).get("colors", {}))
     for k, name in enumerate(classes):
@@ -299,7 +288,7 @@ def _features(
 
 
 def _closed(points: Any, hole: bool, transform: Affine | None, path: Path, where: str) -> list[list[float]]:
-    """A ring as it is written: in the world's coordinates, wound as RFC 7946 says, its first point repeated."""
+    """Return a ring in the world's coordinates, wound as RFC 7946 says, its first point repeated."""
     if transform is not None:
         world = to_world(points, transform)
         if not np.abs(to_pixels(world, transform) - points).max() <= 0.01:  # nor if it is not finite

@@ -1,4 +1,4 @@
-"""Where pixels lie in the world: six numbers, from a file or from a world file beside the image."""
+"""Where pixels lie in the world: six numbers, stated by a label file or by a world file beside the image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Affine = tuple[float, float, float, float, float, float]
 
 
 def checked_transform(value: Any) -> Affine | None:
-    """Six numbers as a transform that can be undone; None if they are none."""
+    """Return six numbers as a transform that can be undone; None for anything else."""
     if not isinstance(value, list | tuple) or len(value) != 6 or not all(type(v) in (int, float) for v in value):
         return None
     try:
@@ -37,7 +37,7 @@ def _inverse(dx: float, rx: float, ry: float, dy: float) -> Float:
 
 
 def to_world(points: Float, transform: Affine) -> Float:
-    """Pixel coordinates (K, 2) in the world; not finite where doubles do not reach."""
+    """Return pixel coordinates (K, 2) in the world; not finite where doubles do not reach."""
     x0, dx, rx, y0, ry, dy = transform
     with np.errstate(over="ignore", invalid="ignore"):
         world: Float = points @ np.array([[dx, ry], [rx, dy]]) + np.array([x0, y0])
@@ -45,7 +45,7 @@ def to_world(points: Float, transform: Affine) -> Float:
 
 
 def to_pixels(points: Float, transform: Affine) -> Float:
-    """World coordinates (K, 2) in pixels; not finite where doubles do not reach."""
+    """Return world coordinates (K, 2) in pixels; not finite where doubles do not reach."""
     x0, dx, rx, y0, ry, dy = transform
     with np.errstate(over="ignore", invalid="ignore"):
         pixels: Float = (points - np.array([x0, y0])) @ _inverse(dx, rx, ry, dy)
@@ -53,14 +53,9 @@ def to_pixels(points: Float, transform: Affine) -> Float:
 
 
 def world_file(image: Path) -> Affine | None:
-    """The transform in a world file beside an image (``.pgw``, ``.pngw``, ``.wld``); None if there is none.
+    """Return the transform in a world file beside an image (``.pgw``, ``.pngw``, ``.wld``); None without such a file.
 
     A world file speaks of the centre of the upper left pixel.
-
-    Raises
-    ------
-    FormatError
-        if it does not hold six numbers that make sense.
     """
     ending = image.suffix
     short = ending[:2] + ending[-1:] + "w" if len(ending) > 3 else ending + "w"

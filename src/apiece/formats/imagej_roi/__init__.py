@@ -60,7 +60,7 @@ _DAY = (1980, 1, 1, 0, 0, 0)  # the same ROIs are the same bytes
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a ROI, an archive of ROIs, or a folder with such."""
+    """Return whether this is a ROI, an archive of ROIs, or a folder with such."""
     try:
         if path.is_dir():
             files = files_below(path, _ENDINGS)
@@ -77,13 +77,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``.
-
-    Raises
-    ------
-    FormatError
-        naming file, entry and reason.
-    """
+    """Open a file or a folder of them; images lie beside the files, in ``images/``, or in ``images``."""
     root, files = label_files(path, _ENDINGS)
     stated: dict[str, None] = {}
     groups: set[int] = set()
@@ -110,7 +104,7 @@ def _group(number: int) -> str:
 
 
 def _survey(file: Path, groups: set[int], ignored: Counter[str]) -> tuple[dict[str, Any], list[str]]:
-    """What the file says of its image, and the class names in it; adds groups, and counts what is passed over."""
+    """Return what the file says of its image, and its class names; add its groups, count what is passed over."""
     note: dict[str, Any] = {}
     names: list[str] = []
     if file.suffix.lower() == ".zip" or _is_zip(file):
@@ -133,7 +127,7 @@ def _survey(file: Path, groups: set[int], ignored: Counter[str]) -> tuple[dict[s
 
 
 def _note(text: bytes | str) -> dict[str, Any]:
-    """JSON that `write` left; empty for anything else."""
+    """Return the JSON that `write` left; empty for anything else."""
     try:
         note = json.loads(text)
     except (ValueError, RecursionError):
@@ -173,13 +167,7 @@ def _is_zip(file: Path) -> bool:
 
 
 def _opened(file: Path) -> zipfile.ZipFile:
-    """The archive, after a look at what it claims.
-
-    Raises
-    ------
-    FormatError
-        if it is none, or one that would fill the memory.
-    """
+    """Return the archive, if what it claims would not fill the memory."""
     try:
         archive = zipfile.ZipFile(file)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -197,7 +185,7 @@ def _opened(file: Path) -> zipfile.ZipFile:
 
 
 def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
-    """(entry's name, the ROI or why it cannot be read) of everything in a file."""
+    """Yield (entry's name, the ROI or why it cannot be read) of everything in a file."""
     if not _is_zip(file):
         if file.stat().st_size > _ENTRY:
             raise FormatError(file, f"is of {file.stat().st_size} bytes; one ROI has fewer")
@@ -220,7 +208,7 @@ def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
 
 
 def _refusal(info: zipfile.ZipInfo) -> str | None:
-    """Why an entry must not be unpacked."""
+    """Return why an entry must not be unpacked; None if it may."""
     name = info.filename
     if not name or len(name) > _NAME or not name.isprintable():
         return "has a name that no ROI has"
@@ -278,13 +266,7 @@ def _entry(roi: ImagejRoi, where: str, size: Size, classes: tuple[str, ...]) -> 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write one archive for one image, if ``path`` ends in .zip, or one ROI if in .roi, or else a folder of archives.
 
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, two images of one name, or several images into one file.
-    LossyFormatError
-        for attribute values that JSON cannot hold, several objects into one .roi, more class names than an archive's
-        comment holds.
+    Several objects into one .roi are refused as a loss, and class names longer than an archive's comment.
     """
 
     def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:

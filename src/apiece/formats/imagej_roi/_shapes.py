@@ -1,4 +1,4 @@
-"""ImageJ's ROIs as shapes and back, through the `roifile` library (BSD-3)."""
+"""ImageJ's ROIs as shapes, and back, through the `roifile` library (BSD-3)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SHORT = 32767  # furthest that a 16-bit coordinate reaches
 
 
 def has_area(roi: ImagejRoi) -> bool:
-    """Whether the ROI is an area; lines, points, text and pictures are none."""
+    """Return whether the ROI is an area; lines, points, text and pictures are none."""
     drawn = roi.subtype not in (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.IMAGE, ROI_SUBTYPE.ARROW)
     return roi.roitype in _AREA and drawn
 
 
 def shape_of(roi: ImagejRoi, size: Size) -> Any:
-    """The ROI as `Entry.shape`; what lies outside the image is cut, as ImageJ does."""
+    """Return the ROI as `Entry.shape`; what lies outside the image is cut, as ImageJ does."""
     if roi.roitype == ROI_TYPE.RECT and roi.composite:
         return _even_odd(_rings(np.asarray(roi.multi_coordinates, np.float64)), size)
     if roi.roitype in (ROI_TYPE.RECT, ROI_TYPE.OVAL):
@@ -56,7 +56,7 @@ def _box_or_oval(roi: ImagejRoi, size: Size) -> Masks:
 
 
 def _rings(path: Float) -> list[Float]:
-    """The closed outlines of a path of moves, lines and curves."""
+    """Return the closed outlines of a path of moves, lines and curves."""
     found: list[list[Float]] = []
     at = 0
     while at < len(path):
@@ -80,7 +80,7 @@ def _rings(path: Float) -> list[Float]:
 
 
 def _curve(points: Float) -> Float:
-    """A Bézier curve of degree 2 or 3 as points after its first."""
+    """Return a Bézier curve of degree 2 or 3 as points after its first."""
     level = [np.broadcast_to(p, (len(_STEPS), 2)) for p in points]
     while len(level) > 1:
         level = [a + (b - a) * _STEPS for a, b in pairwise(level)]
@@ -88,7 +88,7 @@ def _curve(points: Float) -> Float:
 
 
 def _even_odd(rings: list[Float], size: Size) -> Masks:
-    """The pixels inside an odd number of rings: how Java fills a path."""
+    """Return the pixels inside an odd number of rings: how Java fills a path."""
     masks = Masks.from_polygons([[r] for r in rings], size)
     step = size[0] + 1
     x = masks.x.astype(np.int64) * step
@@ -99,7 +99,7 @@ def _even_odd(rings: list[Float], size: Size) -> Masks:
 
 
 def roi_of(parts: list[list[Float]], box: list[int]) -> ImagejRoi:
-    """A mask's outlines as a ROI: traced where one ring says it, else composite; ``box`` is x0, y0, x1, y1."""
+    """Return a mask's outlines as a ROI: traced if it is one ring, else composite; ``box`` is x0, y0, x1, y1."""
     # a box without a pixel at 0 would be read as one of 65536 pixels
     left, top, right, bottom = box if parts else [1, 1, 1, 1]
     roi = ImagejRoi(left=left, top=top, right=right, bottom=bottom)
@@ -117,7 +117,7 @@ def roi_of(parts: list[list[Float]], box: list[int]) -> ImagejRoi:
 
 
 def _path(points: Float) -> Float:
-    """Move to the first point, lines to the others, close."""
+    """Return a path: move to the first point, lines to the others, close."""
     segments = np.concatenate([np.ones((len(points), 1)), points], axis=1)
     segments[0, 0] = 0
     return np.append(segments.ravel(), 4)

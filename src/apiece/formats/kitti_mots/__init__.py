@@ -52,7 +52,7 @@ _NAME = "kitti_mots"
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a text of MOTS, a folder of them, or one of folders with numbered 16-bit PNG."""
+    """Return whether this is a text of MOTS, a folder of them, or one of folders with numbered 16-bit PNG."""
     try:
         if path.is_file():
             return path.suffix == ".txt" and is_mots_text(path)
@@ -81,13 +81,7 @@ def _root(path: Path) -> Path:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of sequences, one sequence, or a text.
-
-    Raises
-    ------
-    FormatError
-        if there are none; in texts, naming the line. A broken PNG is named when it is read.
-    """
+    """Open a folder of sequences, one sequence, or a text."""
     if path.is_file():
         return _read_text([path], images, on_bad)
     root = path if (path / SIDECAR).exists() else _root(path)
@@ -144,7 +138,7 @@ def _read_text(files: list[Path], images: Path | None, on_bad: OnBad) -> LabelIm
 
 
 def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
-    """What a text's sequence is called and where its images are."""
+    """Return what a text's sequence is called, and where its images are."""
     path = file.resolve()
     if path.name == "gt.txt" and path.parent.name == "gt":  # MOTS20-02/gt/gt.txt beside MOTS20-02/img1
         name, beside = path.parent.parent.name, path.parent.parent / "img1"
@@ -169,12 +163,7 @@ def _nobody(size: tuple[int, int], classes: tuple[str, ...]) -> Instances:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write a folder of PNG, or one sequence as text if ``path`` ends in .txt.
 
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, two images of one name, or a name that is no frame of a text.
-    LossyFormatError
-        for more objects of a class than fit, an ignored region over an instance, or what a text has no line for.
+    Refused as a loss: more objects of a class than fit, an ignored region over an instance, what a text cannot hold.
     """
     numbers = numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
     values = Values(path, numbers, crowds=False)

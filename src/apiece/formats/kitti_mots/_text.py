@@ -42,7 +42,7 @@ class Frame:
 
 
 def is_mots_text(path: Path) -> bool:
-    """Whether the first line is one of MOTS; never raises."""
+    """Return whether the first line is one of MOTS; never raises."""
     try:
         with path.open("rb") as file:
             return _LINE.match(file.read(1 << 12)) is not None
@@ -51,13 +51,7 @@ def is_mots_text(path: Path) -> bool:
 
 
 def read_lines(path: Path, numbers: dict[int, int], on_bad: OnBad) -> dict[int, Frame]:
-    """Every frame from the first to the last; frames without a line have no object.
-
-    Raises
-    ------
-    FormatError
-        naming the line and the reason.
-    """
+    """Return every frame from the first to the last; frames without a line have no object."""
     frames: dict[int, Frame] = {}
     seen: set[tuple[int, int]] = set()
     try:
@@ -123,7 +117,7 @@ def _add(frames: dict[int, Frame], seen: set[tuple[int, int]], raw: bytes, k: in
 def decode_lines(
     path: Path, frame: Frame, classes: tuple[str, ...], report: Callable[[FormatError], None]
 ) -> tuple[Instances, dict[str, object] | None]:
-    """The objects of a frame and its ignored region."""
+    """Return the objects of a frame, and its ignored region."""
     lines, size = frame.lines, frame.size
     wanted = lines if frame.ignore is None else [*lines, frame.ignore]
     try:
@@ -153,16 +147,10 @@ def _rle(line: Line, size: tuple[int, int]) -> dict[str, object]:
 def write_lines(
     records: Iterable[Record], path: Path, target: Path, numbers: list[int], values: Callable[[Record], Iterable[int]]
 ) -> None:
-    """Write a sequence, a frame after the other; ``path`` is what the file will be called.
+    """Write a sequence, a frame after the other, to ``target``; ``path`` is what the file will be called.
 
     A first or last frame without an object gets an ignored region without a pixel, so that there is a line for it.
-
-    Raises
-    ------
-    FormatError
-        if an image's name is not that of a frame of this sequence, or a frame comes twice.
-    LossyFormatError
-        if images differ in size, or there is none.
+    Images of different sizes are refused as a loss, and a sequence without images.
     """
     seen = set[int]()
     size: tuple[int, int] | None = None

@@ -60,7 +60,7 @@ Result = dict[str, Any]
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a JSON list of tasks."""
+    """Return whether this is a JSON list of tasks."""
     seen = peek_json(path)
     if seen is None or seen[0] != "[" or {"image_id", "category_id"} & seen[1]:
         return False
@@ -68,13 +68,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open an export; images are looked for below ``images``, or beside the file.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open an export; images are looked for below ``images``, or beside the file."""
     tasks = load_json(path)
     if type(tasks) is not list:
         raise FormatError(path, f"a Label Studio export is a list of tasks, got {kind_of(tasks)}")
@@ -98,13 +92,13 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 
 
 def _note(meta: Any) -> dict[str, Any]:
-    """What `write` kept in the ``meta`` of a task or region."""
+    """Return what `write` kept in the ``meta`` of a task or region."""
     note = meta.get("apiece") if type(meta) is dict else None
     return note if type(note) is dict else {}
 
 
 def _sessions(task: dict[str, Any], drawn: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(key, annotation or prediction) of a task, as far as they count."""
+    """Yield (key, annotation or prediction) of a task, as far as they count."""
     for name in ("annotations", "completions") if drawn else ("predictions",):
         for k, session in enumerate(task.get(name) or []):
             yield f"{name}[{k}]", session
@@ -115,7 +109,7 @@ def _drawn(task: dict[str, Any]) -> bool:
 
 
 def _ref(task: Any, found: dict[str, tuple[ImageRef, int]]) -> ImageRef:
-    """The image of a task, its path relative to nothing yet; checks the form of the task."""
+    """Check the form of a task; return its image, its path relative to nothing yet."""
     if type(task) is not dict or type(task.get("data")) is not dict:
         raise BadEntryError("data: a task is an object with an object of data")
     for name in ("annotations", "completions", "predictions"):
@@ -148,7 +142,7 @@ def _link(data: dict[str, Any]) -> str:
 
 
 def _names(link: str) -> tuple[str, str]:
-    """The name that an image is looked for under, and a longer one in case two have that."""
+    """Return the name that an image is looked for under, and a longer one in case two have that name."""
     try:
         parts = urlsplit(link)
         local = parse_qs(parts.query).get("d")
@@ -163,7 +157,7 @@ def _names(link: str) -> tuple[str, str]:
 
 
 def _size(task: dict[str, Any]) -> Size | None:
-    """(height, width) as the first region states it, or else the task's data."""
+    """Return (height, width) as the first region states it, or else the task's data."""
     for key in ("annotations", "completions", "predictions"):
         for session in task.get(key) or []:
             for result in session["result"]:
@@ -194,7 +188,7 @@ def _survey(task: dict[str, Any], drawn: bool, classes: dict[str, None], ignored
 
 
 def _regions(session: dict[str, Any]) -> dict[Any, list[tuple[int, Result]]]:
-    """Results with their places, by region: results of one id speak of one region."""
+    """Return results with their places, by region: results of one id speak of one region."""
     found: dict[Any, list[tuple[int, Result]]] = {}
     for k, result in enumerate(session["result"]):
         key = result.get("id")
@@ -215,7 +209,7 @@ def _labels(result: Result) -> list[str]:
 
 
 def _answer(result: Result) -> Any:
-    """What was chosen or typed, if this is an answer and not a shape."""
+    """Return what was chosen or typed, if this is an answer and not a shape."""
     value = result.get("value")
     if type(value) is not dict or _kind(result) in _SHAPES:
         return None

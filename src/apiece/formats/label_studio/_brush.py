@@ -24,7 +24,7 @@ _MOST = (1 << 64) - 1
 
 
 def decode_brush(codes: Any, size: Size) -> RowRle:
-    """A brush region on an image of ``size``."""
+    """Return a brush region on an image of ``size``."""
     height, width = size
     try:
         if type(codes) is not list or set(map(type, codes)) - {int}:
@@ -46,12 +46,12 @@ def decode_brush(codes: Any, size: Size) -> RowRle:
 
 
 def _opaque(data: bytes, values: int) -> tuple[Int, Int]:
-    """Half-open runs of pixels, counted by rows, whose alpha is more than 0."""
+    """Return the half-open runs of pixels, counted by rows, whose alpha is more than 0."""
     total = len(data) * 8
     data += bytes(8)  # so that 64 bits can be had from any place
 
     def ahead() -> int:
-        """At least 57 bits from here on, with zeros behind them to 64."""
+        """Return at least 57 bits from here on, with zeros behind them to 64."""
         return (int.from_bytes(data[at >> 3 : (at >> 3) + 8], "big") << (at & 7)) & _MOST
 
     at = 32
@@ -90,7 +90,7 @@ def _opaque(data: bytes, values: int) -> tuple[Int, Int]:
 
 
 def encode_brush(masks: Masks) -> list[list[int]]:
-    """Each mask as Label Studio writes it: all four bytes of a pixel are 255 or 0."""
+    """Return each mask as Label Studio writes it: all four bytes of a pixel are 255 or 0."""
     height, width = masks.size
     found = []
     for mask in masks.transpose().to_coco(compressed=False):
@@ -100,7 +100,7 @@ def encode_brush(masks: Masks) -> list[list[int]]:
 
 
 def _pack(counts: Int, values: int) -> list[int]:
-    """Runs of 0 and 255 in turn, beginning with 0."""
+    """Return runs of 0 and 255 in turn, beginning with 0, as bytes."""
     head = f"{values:032b}{7:05b}" + "".join(f"{s - 1:04b}" for s in _SIZES)
     texts = [head]
     longest = 1 << _SIZES[-1]

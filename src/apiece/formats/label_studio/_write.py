@@ -22,15 +22,7 @@ _WHO = {"annotations": ("annotator", "completed_by"), "predictions": ("model_ver
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write one file of tasks; nothing is left behind if a record cannot be had or written.
-
-    Raises
-    ------
-    FormatError
-        for two images of one name.
-    LossyFormatError
-        for images of 2**30 pixels or more, attribute values that JSON cannot hold, and scores on some images only.
-    """
+    """Write one file of tasks; images of 2**30 pixels or more are refused as a loss, and scores on some images only."""
     names, scored = Names(path), set[bool]()
     with text_file(path) as out:
         out.write("[")
@@ -73,7 +65,7 @@ def _check(ref: ImageRef, instances: Instances, path: Path, scored: set[bool]) -
 
 
 def _sessions(instances: Instances, attribute: str) -> dict[str, list[int]]:
-    """Rows by who drew them, in one go where that would change their order."""
+    """Return rows by who drew them; all of them as one where their order would change."""
     values = instances.attributes.get(attribute)
     whole = {"null": list(range(len(instances)))}
     if values is None or values.ndim != 1:

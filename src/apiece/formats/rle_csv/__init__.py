@@ -47,7 +47,7 @@ _NAMES = "label_descriptions.json"
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
+    """Return whether this is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
     try:
         return find_columns(next(csv.reader(head_of(path).splitlines()[:1]), [])) is not None
     except (OSError, csv.Error):
@@ -94,11 +94,6 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open a run-length CSV; images are looked for in ``images``, or beside the file and in folders named after it.
 
     With ``on_bad`` images whose size is neither stated nor to be had from the image are left out now.
-
-    Raises
-    ------
-    FormatError
-        naming file, line and reason.
     """
     rows = find_rows(path, on_bad)
     named = rows.columns.joined or rows.columns.label is not None
@@ -124,7 +119,7 @@ def _names_file(path: Path) -> Path:
 
 
 def _classes(path: Path, labels: list[str]) -> tuple[tuple[str, ...], Int]:
-    """(class names, the class of each distinct entry of the column, -1 for none)."""
+    """Return class names, and the class of each distinct entry of the column, -1 for none."""
     source = next((p for p in (_names_file(path), path.with_name(_NAMES)) if p.is_file()), None)
     if source is None:
         whole = all(text.isascii() and text.isdigit() for text in labels)
@@ -147,7 +142,7 @@ def _classes(path: Path, labels: list[str]) -> tuple[tuple[str, ...], Int]:
 
 
 def _refs(path: Path, rows: Rows, images: Path | None, on_bad: OnBad) -> tuple[tuple[ImageRef, ...], Int]:
-    """(the images, the place of each of the file's images among them, -1 for one that is left out)."""
+    """Return the images, and the place of each of the file's images among them, -1 for one that is left out."""
     beside = path.parent
     folders = [beside, beside / path.stem, beside / f"{path.stem}_images", beside / "images"]
     folders = [f for f in ([images] if images is not None else folders) if f.is_dir()] or [images or beside]
@@ -167,7 +162,7 @@ def _refs(path: Path, rows: Rows, images: Path | None, on_bad: OnBad) -> tuple[t
 
 
 def _image(name: str, folders: list[Path]) -> Path:
-    """Where an image is; where it would be, if it is nowhere."""
+    """Return where an image is, or where it would be if it is nowhere."""
     endings = ("",) if Path(name).suffix.lower() in IMAGE_SUFFIXES else IMAGE_SUFFIXES
     options = itertools.chain((f"{name}{e}" for e in endings), (f"{name}/images/{name}{e}" for e in endings))
     tried = [folder / option for option in options for folder in folders]
@@ -175,13 +170,7 @@ def _image(name: str, folders: list[Path]) -> Path:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write the CSV, and the file of class names if there are others than ``object``.
-
-    Raises
-    ------
-    FormatError
-        for two images of one name.
-    """
+    """Write the CSV, and the file of class names if there are others than ``object``."""
     named = classes != ("object",)
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(text_file(path))

@@ -1,4 +1,4 @@
-"""A run-length CSV's rows: found and checked without their masks, so that those can be read one image at a time."""
+"""Rows of a run-length CSV: found and checked without their masks, which are read one image at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DIGITS = frozenset("0123456789 ")
 
 @dataclass(frozen=True)
 class Columns:
-    """Where the header has what; None for a column that it has not."""
+    """Where the header has what; None for a column that it lacks."""
 
     names: tuple[str, ...]
     image: int
@@ -41,13 +41,13 @@ class Columns:
 
     @property
     def others(self) -> list[int]:
-        """Columns that mean nothing to the format."""
+        """Return the columns that mean nothing to the format."""
         own = (self.image, self.pixels, self.label, self.height, self.width)
         return [i for i in range(len(self.names)) if i not in own]
 
 
 def find_columns(header: list[str]) -> Columns | None:
-    """The columns, if there is one of images and one of runs."""
+    """Return the columns, if there is one of images and one of runs."""
     lower = [name.strip().lower() for name in header]
 
     def place(*names: str) -> int | None:
@@ -64,7 +64,7 @@ def find_columns(header: list[str]) -> Columns | None:
 
 @dataclass
 class Rows:
-    """What the rows say but for their runs."""
+    """What the rows say besides their runs."""
 
     columns: Columns
     names: list[str] = field(default_factory=list)
@@ -101,13 +101,7 @@ class _Lines:
 
 
 def find_rows(path: Path, on_bad: OnBad) -> Rows:
-    """Read all rows but keep no runs.
-
-    Raises
-    ------
-    FormatError
-        naming the line.
-    """
+    """Read all rows but keep no runs."""
     try:
         with path.open("rb") as file, long_fields:
             lines = _Lines(path, file)
@@ -191,18 +185,15 @@ def _size(columns: Columns, fields: list[str]) -> tuple[int, int] | None:
 
 
 def fields_of(data: bytes) -> list[str]:
-    """The values of one row, from its bytes."""
+    """Return the values of one row, from its bytes."""
     with long_fields:
         return next(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
 def pixel_runs(text: str, size: tuple[int, int]) -> Int:
-    """COCO counts of ``start length start length ...``: pixels counted from 1 down the columns.
+    """Return COCO counts of ``start length start length ...``: pixels counted from 1 down the columns.
 
-    Raises
-    ------
-    ValueError
-        saying what is wrong: no numbers, an odd number of them, runs outside the image or not in order.
+    A `ValueError` says what is wrong: no numbers, an odd number of them, runs outside the image or not in order.
     """
     total = size[0] * size[1]
     if not set(text) <= _DIGITS:

@@ -54,7 +54,7 @@ _MOST_BYTES = 1 << 26  # of a PNG of one mask
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a folder, or its ``meta.json``, with classes and tags and a dataset's ``ann`` beside it."""
+    """Return whether this is a folder, or its ``meta.json``, with classes, tags and a dataset's ``ann`` beside it."""
     try:
         root = path if path.is_dir() else path.parent
         if path != root and path.name != "meta.json":
@@ -66,13 +66,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a project; images lie in its ``img`` folders, or below ``images`` under their names.
-
-    Raises
-    ------
-    FormatError
-        naming file, key and reason.
-    """
+    """Open a project; images lie in its ``img`` folders, or below ``images`` under their names."""
     root = path if path.is_dir() else path.parent
     if path != root and path.name != "meta.json":
         raise FormatError(path, "is no Supervisely project; name the folder that holds meta.json")
@@ -154,7 +148,7 @@ def _entry(found: dict[str, Any], where: str, size: Size, classes: tuple[str, ..
 
 
 def _values(found: dict[str, Any]) -> dict[str, Any]:
-    """Tags, what `write` keeps beside them, and the description."""
+    """Return tags, what `write` keeps beside them, and the description."""
     values: dict[str, Any] = {}
     tags, own = found.get("tags") or [], an_object(found.get(OWN) or {}, OWN)
     if type(tags) is not list or not all(type(t) is dict and type(t.get("name")) is str for t in tags):
@@ -196,7 +190,7 @@ def _shape(found: dict[str, Any], size: Size) -> Any:
 
 
 def _filled(rings: list[Float]) -> Crop:
-    """The outline's pixels without those of its holes, borders included, in its own box, and the box's corner."""
+    """Return the outline's pixels without the pixels of its holes, borders included, in its own box."""
     whole = [np.rint(points).astype(np.int64) for points in rings]
     low, high = whole[0].min(0), whole[0].max(0)
     width, height = (high - low + 1).tolist()

@@ -1,4 +1,4 @@
-"""Write a Supervisely project: bitmaps, tags, and ``meta.json`` when all tags are known."""
+"""Write a Supervisely project: bitmaps, tags, and ``meta.json`` at the end, when all tags are known."""
 
 from __future__ import annotations
 
@@ -24,15 +24,7 @@ _COLOURS = ("#E6194B", "#3CB44B", "#4363D8", "#F58231", "#911EB4", "#42D4F4", "#
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write a project folder without images: ``meta.json`` and ``DATASET/ann/IMAGE.json``.
-
-    Raises
-    ------
-    FormatError
-        for two images of one name, or a folder with something in it.
-    LossyFormatError
-        for attributes that JSON cannot hold.
-    """
+    """Write a project folder without images: ``meta.json`` and ``DATASET/ann/IMAGE.json``."""
     meta = dict(metadata.get("supervisely", {}))
     tags = _Tags(meta.get("tags", []))
     names = Names(path)
@@ -53,7 +45,7 @@ def _text(path: Path, where: str, document: Any) -> str:
 
 
 def _target(path: Path, ref: ImageRef) -> str:
-    """Where the annotation of an image goes, in the project."""
+    """Return where the annotation of an image goes, in the project."""
     name = ref.name.replace("\\", "/")
     parts = name.split("/")
     if any(part.startswith(".") or not part for part in parts):
@@ -65,20 +57,20 @@ def _target(path: Path, ref: ImageRef) -> str:
 
 
 def _classes(classes: tuple[str, ...], known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the project says of each class; masks are written as bitmaps, so its shape is that."""
+    """Return what the project says of each class; masks are written as bitmaps, so its shape is that."""
     before = {entry["title"]: entry for entry in known}
     fresh = ({"title": c, "color": _COLOURS[i % len(_COLOURS)], "geometry_config": {}} for i, c in enumerate(classes))
     return [before.get(entry["title"], entry) | {"shape": "bitmap"} for entry in fresh]
 
 
 class _Tags:
-    """The tags of a project; each is declared once, with one type of value."""
+    """Declare each tag of a project once, with one type of value."""
 
     def __init__(self, known: list[dict[str, Any]]) -> None:
         self.metas = {tag["name"]: tag for tag in known}
 
     def fits(self, name: str, value: Any) -> bool:
-        """Whether a tag holds the value; declares the tag if it is new."""
+        """Return whether a tag holds the value; declare the tag if it is new."""
         kind = "none" if value is True else {str: "any_string", int: "any_number", float: "any_number"}.get(type(value))
         if kind is None:
             return False

@@ -60,7 +60,7 @@ _SETTINGS: dict[str, Any] = {
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a VIA project, or a JSON or CSV that VIA exports."""
+    """Return whether this is a VIA project, or a JSON or CSV that VIA exports."""
     try:
         seen = peek_json(path)
         if seen is not None and any(key.startswith("_via_") for key in seen[1]):
@@ -75,13 +75,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open one file; image names are relative to ``images``, or to where the project says, or to the file's folder.
-
-    Raises
-    ------
-    FormatError
-        naming file, key or line, and reason.
-    """
+    """Open one file; image names are relative to ``images``, or to where the project says, or to the file's folder."""
     if path.is_dir():
         raise FormatError(path, "is a folder; VIA's projects and exports are single files")
     table = read_table(path, on_bad)
@@ -126,7 +120,7 @@ def _ref(picture: Picture, known: Mapping[str, Picture]) -> ImageRef:
 
 
 def _marked(defined: Mapping[str, Any]) -> dict[str, str]:
-    """Attributes that hold what `write` kept in them: name to id or score."""
+    """Return the attributes that hold what `write` kept in them: name to id or score."""
     return {n: d[MARK] for n, d in defined.items() if type(d) is dict and d.get(MARK) in ("id", "score")}
 
 
@@ -168,7 +162,7 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
 
 
 def _as_number(value: Any) -> Any:
-    """VIA's own form turns every value that is edited into text."""
+    """Return the number in a text: VIA's own form turns every value that is edited into text."""
     try:
         return float(value) if type(value) is str else value
     except ValueError:
@@ -206,15 +200,7 @@ def _outline(shape: dict[str, Any], size: Size) -> Any:
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write a project.
-
-    Raises
-    ------
-    FormatError
-        for two images of one name.
-    LossyFormatError
-        for attributes that JSON cannot hold, or that have the name of the class's, the ids' or the scores'.
-    """
+    """Write a project; attributes called as the class's, the ids' or the scores' are refused as a loss."""
     if path.suffix.lower() == ".csv":
         raise FormatError(path, "VIA projects are JSON; name it so, and export the CSV from VIA")
     said = metadata.get("via", {})
@@ -243,7 +229,7 @@ def _dumps(path: Path, value: Any, where: str) -> str:
 
 
 def _class_definition(before: Any, classes: tuple[str, ...]) -> dict[str, Any]:
-    """The class attribute: a list of choices, with the texts that they had."""
+    """Return the class attribute: a list of choices, with the texts that they had."""
     known: dict[str, Any] = before if type(before) is dict else {}
     kind = known["type"] if known.get("type") in ("dropdown", "radio") else "dropdown"
     options = known["options"] if type(known.get("options")) is dict else {}
@@ -252,7 +238,7 @@ def _class_definition(before: Any, classes: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _define(defined: dict[str, Any], files: dict[str, Any], instances: Instances, ref: ImageRef) -> None:
-    """Every attribute that is used, so that VIA shows it."""
+    """Declare every attribute that is used, so that VIA shows it."""
     text = {"type": "text", "description": "", "default_value": ""}
     own = {"id": instances.ids, "score": instances.scores}
     for name in instances.attributes:
@@ -265,7 +251,7 @@ def _define(defined: dict[str, Any], files: dict[str, Any], instances: Instances
 
 
 def _picture(path: Path, ref: ImageRef, instances: Instances, key: str) -> tuple[str, dict[str, Any]]:
-    """The image's name in the project, and what the project says of it."""
+    """Return the image's name in the project, and what the project says of it."""
     height, width = instances.size
     columns = {name: values.tolist() for name, values in instances.attributes.items()}
     own = {"id": instances.ids, "score": instances.scores}

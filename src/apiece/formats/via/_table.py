@@ -1,4 +1,4 @@
-"""VIA's three files brought to one form: images, each with its regions, and which region attribute is the class."""
+"""VIA's three kinds of file as one: images, each with its regions, and which region attribute is the class."""
 
 from __future__ import annotations
 
@@ -50,13 +50,7 @@ class Table:
 
 
 def read_table(path: Path, on_bad: OnBad) -> Table:
-    """Read a project, exported annotations as JSON, or as CSV; told apart by content.
-
-    Raises
-    ------
-    FormatError
-        for a file that is none of them.
-    """
+    """Read a project, exported annotations as JSON, or as CSV; told apart by content."""
     try:
         with path.open("rb") as file:
             head = file.read(4).lstrip(b"\xef\xbb\xbf \t\r\n")
@@ -148,15 +142,10 @@ def _object(text: str, name: str) -> dict[str, Any]:
 
 
 def class_attribute(path: Path, table: Table) -> str | None:
-    """The region attribute that says the class; None if regions have no attributes at all.
+    """Return the region attribute that says the class; None if regions have no attributes at all.
 
-    The one `write` marked; else the first of class, label, category, name, type ...; else the only one; else the only
-    one with a list of choices.
-
-    Raises
-    ------
-    FormatError
-        naming the attributes, if several could be it.
+    It is the one `write` marked; else the first of class, label, category, name, type ...; else the only one; else the
+    only one with a list of choices. Several that could be it refuse the file.
     """
     defined = table.definitions.get("region", {})
     marked = [name for name, d in defined.items() if type(d) is dict and d.get(MARK) == "class"]

@@ -56,7 +56,7 @@ _NAMES, _BACKGROUND = "class_names.txt", "_background_"
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a folder with ``SegmentationObject`` in it, or a list below its ``ImageSets/Segmentation``."""
+    """Return whether this is a folder with ``SegmentationObject``, or a list below its ``ImageSets/Segmentation``."""
     try:
         if path.is_file():
             root = _root_of_list(path)
@@ -72,13 +72,7 @@ def _root_of_list(path: Path) -> Path | None:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of VOC, or one of its lists.
-
-    Raises
-    ------
-    FormatError
-        naming file, line or object, and reason.
-    """
+    """Open a folder of VOC, or one of its lists."""
     root = _root_of_list(path) if path.is_file() else path
     if root is None or not ((root / _OBJECTS).is_dir() or sidecar_format(root) == "voc"):
         raise FormatError(
@@ -104,7 +98,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
 
 
 def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path]:
-    """Names of the images, and which list names them."""
+    """Return the names of the images, and which list names them."""
     if lists is None:
         lists = sorted((root.joinpath(*_LISTS)).glob("*.txt"))
         lists = [p for p in lists if p.name != "test.txt"] or lists
@@ -183,7 +177,7 @@ def _read_bytes(file: Path) -> UInt8:
 
 
 def _drawn_classes(file: Path, semantic: Path, array: UInt8, numbers: Array) -> dict[int, list[int]]:
-    """The values of SegmentationClass under each object."""
+    """Return the values of SegmentationClass under each object."""
     values = _read_bytes(semantic)
     if values.shape != array.shape:
         raise FormatError(semantic, f"is of {values.shape} pixels, and {file.parent.name}/{file.name} of {array.shape}")
@@ -198,7 +192,7 @@ def _label(
     classes: tuple[str, ...],
     names: dict[str, int],
 ) -> tuple[int, VocObject]:
-    """The class of an object and what the XML says of it, where both agree."""
+    """Return the class of an object and what the XML says of it, if both agree."""
     shape, label = VocObject(0), -1
     if drawn is not None:
         if len(drawn[number]) != 1:
@@ -224,15 +218,7 @@ def _label(
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
-    """Write a folder of VOC without its images.
-
-    Raises
-    ------
-    FormatError
-        for a folder with something in it, or two images of one name.
-    LossyFormatError
-        for void over an instance, or a name that XML or a list cannot hold.
-    """
+    """Write a folder of VOC without images; void over an instance, and names that a list cannot hold, are a loss."""
     if len(classes) >= _VOID:
         raise LossyFormatError(path, f"holds {_VOID - 1} classes, got {len(classes)}")
     if any(c != c.strip("\r\n") or "\n" in c or not c or c in ("__ignore__", _BACKGROUND) for c in classes):
@@ -265,7 +251,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 def _palette() -> list[int]:
-    """VOC's colours: the bits of the index, dealt out to red, green and blue from the highest bit down."""
+    """Return VOC's colours: bits of the index, dealt to red, green and blue from the highest bit down."""
     index, colours = np.arange(256), np.zeros((256, 3), np.int64)
     for bit in range(8):
         for channel in range(3):

@@ -31,13 +31,7 @@ class VocObject:
 
 
 def read_objects(path: Path) -> list[VocObject]:
-    """Every object in file order; what is wrong with one is in its ``fault``.
-
-    Raises
-    ------
-    FormatError
-        if the file cannot be read or is no XML of this kind.
-    """
+    """Return every object in file order; what is wrong with one is in its ``fault``."""
     if path.stat().st_size > _LARGEST:
         raise FormatError(path, f"is larger than the annotation of any image ({_LARGEST} bytes)")
     found: list[VocObject] = []
@@ -65,7 +59,7 @@ def read_objects(path: Path) -> list[VocObject]:
 
 
 def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str]) -> None:
-    """One element inside an object; ``inner`` are the names from there down."""
+    """Take one element inside an object; ``inner`` are the names from there down."""
     if inner == ("name",):
         found.name = text
     elif inner == ("instance_id",):
@@ -85,7 +79,7 @@ def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str
 
 
 def _value(text: str) -> Any:
-    """`annotation_text` writes JSON; others write plain text."""
+    """Return a value: `annotation_text` writes JSON, others write plain text."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -93,13 +87,7 @@ def _value(text: str) -> Any:
 
 
 def annotation_text(ref: ImageRef, instances: Instances, path: Path) -> str:
-    """The file of one image; boxes count pixels from 1, both ends included, as VOC's do.
-
-    Raises
-    ------
-    LossyFormatError
-        if a name or an attribute cannot be written.
-    """
+    """Return the file of one image; boxes count pixels from 1, both ends included, as VOC's do."""
     height, width = instances.size
     where = f"image {ref.name!r}"
 

@@ -55,7 +55,7 @@ _SLACK = 1e-5  # what rounding does to a point on the border
 
 
 def detect(path: Path) -> bool:
-    """Whether this is a YAML file with names and splits, or a folder with one."""
+    """Return whether this is a YAML file with names and splits, or a folder with one."""
     try:
         return config_file(path) is not None
     except OSError:
@@ -63,13 +63,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a ``data.yaml`` or the folder that holds it; images lie with it, or below ``images`` under their names.
-
-    Raises
-    ------
-    FormatError
-        naming file, key or line, and reason; for a detection set, which has no masks.
-    """
+    """Open a ``data.yaml`` or the folder that holds it; images lie with it, or below ``images`` under their names."""
     chosen = path if path.is_file() else config_file(path)
     if chosen is None:
         raise FormatError(path, "holds no data.yaml, or several YAML files with names and splits; name the file")
@@ -127,7 +121,7 @@ def _refuse_boxes(path: Path, items: Iterable[Item]) -> None:
 
 
 def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
-    """Images in a folder of their own, by path without ending."""
+    """Return the images in a folder of their own, by path without ending."""
     return {} if images is None or images == root else {stem_key(p, images): p for p in files_below(images)}
 
 
@@ -190,12 +184,7 @@ def _entry(line: str, where: str, size: Size, places: Mapping[int, int]) -> Entr
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write a folder: ``data.yaml``, lists of images, ``labels/``.
 
-    Raises
-    ------
-    FormatError
-        for two images that would share a label file, an image that trainers do not take, or a folder with something in.
-    LossyFormatError
-        for class or image names that their files cannot hold.
+    An image that trainers do not take is refused, and class or image names that their files cannot hold are a loss.
     """
     known = metadata.get("yolo", {}).get("names", {})
     numbers = {name: number for number, name in known.items()}
@@ -256,7 +245,7 @@ def _rows(instances: Instances, numbers: list[int]) -> Iterator[str]:
 
 @lru_cache(maxsize=64)
 def _shares(length: int) -> list[str]:
-    """Every pixel edge of a side as a part of it: outlines run along pixel edges, so there are no other numbers."""
+    """Return every pixel edge of a side as a part of it: outlines run along pixel edges, so these are all numbers."""
     return [f"{v:.10g}" for v in (np.arange(length + 1) / length).tolist()]
 
 

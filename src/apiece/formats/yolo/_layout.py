@@ -55,7 +55,7 @@ class Item:
 
 
 def config_file(path: Path) -> Path | None:
-    """The YAML file at ``path``, or in the folder ``path``; None if there is none or no single one."""
+    """Return the YAML file at ``path``, or in the folder ``path``; None if there is none or no single one."""
     if path.is_file():
         return path if _is_config(path) else None
     if not path.is_dir():
@@ -76,13 +76,7 @@ def _is_config(path: Path) -> bool:
 
 
 def read_config(path: Path) -> Config:
-    """Read ``data.yaml``.
-
-    Raises
-    ------
-    FormatError
-        naming the key.
-    """
+    """Read ``data.yaml``."""
     document = _parsed(path)
     if type(document) is not dict:
         raise FormatError(path, "is no data.yaml: it must say names and where train, val or test images are")
@@ -142,7 +136,7 @@ def _names(path: Path, given: Any) -> dict[int, str]:
 
 
 def label_path(relative: str) -> str:
-    """Path of the label file of an image, both relative to the data set's folder."""
+    """Return the path of the label file of an image, both relative to the data set's folder."""
     parts = relative.split("/")
     at = max((k for k, part in enumerate(parts[:-1]) if part == "images"), default=None)
     if at is not None:
@@ -151,14 +145,14 @@ def label_path(relative: str) -> str:
 
 
 def name_of(relative: str) -> str:
-    """What an image is called: its path without the last folder ``images``."""
+    """Return what an image is called: its path without the last folder ``images``."""
     parts = relative.split("/")
     at = max((k for k, part in enumerate(parts[:-1]) if part == "images"), default=None)
     return "/".join(part for k, part in enumerate(parts) if k != at)
 
 
 def items_of(config: Config, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]:
-    """Every image of a split, in order of its list, or by name."""
+    """Yield every image of a split, in order of its list, or by name."""
     for place in config.splits[split]:
         try:
             found = _resolved(config, root, place, split)
@@ -172,7 +166,7 @@ def items_of(config: Config, root: Path, split: str, on_bad: OnBad) -> Iterator[
 
 
 def _resolved(config: Config, root: Path, place: str, split: str) -> Path:
-    """A place of ``data.yaml`` in the file system: the folder, if there are images or labels for it, or the list."""
+    """Return the folder or list that a place of ``data.yaml`` means, if it or labels for it are there."""
     place = place.replace("\\", "/")
     below = _below(place, root)
     # exporters write ../train/images beside a folder train, and trainers look there too
@@ -189,7 +183,7 @@ def _resolved(config: Config, root: Path, place: str, split: str) -> Path:
 
 
 def _below(place: str, root: Path) -> str:
-    """An absolute path relative to ``root`` where it lies there; else as it is."""
+    """Return an absolute path relative to ``root`` if it lies there; else as it is."""
     if place.startswith("/"):
         try:
             return Path(place).relative_to(root.resolve()).as_posix()
@@ -244,13 +238,7 @@ class Note:
 
 
 def read_notes(root: Path) -> dict[str, Note]:
-    """The note of every image by its path; empty without notes.
-
-    Raises
-    ------
-    FormatError
-        if they are damaged.
-    """
+    """Return the note of every image by its path; empty without notes; damaged notes are refused."""
     path = root / NOTES
     if not path.is_file():
         return {}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from apiece.check import OpenLabels
 from apiece.cli._output import note, progress
-from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import DataError, ImageError
-from apiece.formats import LabelSet, Record
 from apiece.images import read_image
 
 Judge = Callable[[str, int], Instances | None]
@@ -48,54 +45,16 @@ def of_model(folder: Path, sources: Mapping[str, OpenLabels], device: str) -> Ju
 
 def out_of_fold(folds: int, sources: Mapping[str, OpenLabels], config: Path | None, runs: Path, device: str) -> Judge:
     """What models find that were trained without the image, all splits taken together; the device wins over config."""
+    from apiece.datasets import together
     from apiece.training import TrainConfig, predict_out_of_fold
 
-    joined = _Joined(tuple(source.labels for source in sources.values()))
+    sets = {split: source.labels for split, source in sources.items()}
+    if len({labels.classes for labels in sets.values()}) > 1:
+        raise DataError("the splits have different classes, so that no model can learn from both; make them agree")
+    joined, start = together(sets), dict(zip(sets, accumulate(map(len, sets.values()), initial=0), strict=False))
     settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)
     if device != "auto":
         settings = replace(settings, device=device)
     with progress("predicting out of fold", len(joined)) as step:
         found = predict_out_of_fold(joined, folds, settings, runs, step=step)
-    start = dict(zip(sources, joined.starts, strict=True))
     return lambda split, index: found[start[split] + index]
-
-
-@dataclass(frozen=True)
-class _Joined:
-    """The images of several label sets, one after the other: a `LabelSet`."""
-
-    sets: tuple[LabelSet, ...]
-
-    def __post_init__(self) -> None:
-        if len({labels.classes for labels in self.sets}) > 1:
-            raise DataError("the splits have different classes, so that no model can learn from both; make them agree")
-
-    @property
-    def starts(self) -> tuple[int, ...]:
-        """Position of each set's first image."""
-        return tuple(accumulate(map(len, self.sets[:-1]), initial=0))
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.sets[0].classes
-
-    @property
-    def refs(self) -> tuple[ImageRef, ...]:
-        return tuple(ref for labels in self.sets for ref in labels.refs)
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        return self.sets[0].metadata
-
-    def __len__(self) -> int:
-        return sum(map(len, self.sets))
-
-    def __getitem__(self, index: int) -> Record:
-        index = range(len(self))[index]
-        for labels, start in zip(self.sets, self.starts, strict=True):
-            if index < start + len(labels):
-                return labels[index - start]
-        raise IndexError(index)
-
-    def __iter__(self) -> Iterator[Record]:
-        return (record for labels in self.sets for record in labels)

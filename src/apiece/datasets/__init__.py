@@ -13,7 +13,7 @@ from apiece._lazy import lazy
 
 if TYPE_CHECKING:
     from apiece.datasets._convert import convert
-    from apiece.datasets._merge import Joined, SameImage, merge
+    from apiece.datasets._merge import Joined, SameImage, merge, together
     from apiece.datasets._split import class_counts, split, write_split
     from apiece.datasets.classes import Dropped, map_classes
     from apiece.datasets.dataset import (
@@ -58,6 +58,7 @@ __all__ = [
     "sound",
     "split",
     "summarise",
+    "together",
     "write_dataset",
     "write_split",
 ]
@@ -67,7 +68,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.datasets._convert": "convert",
-            "apiece.datasets._merge": "Joined SameImage merge",
+            "apiece.datasets._merge": "Joined SameImage merge together",
             "apiece.datasets._split": "class_counts split write_split",
             "apiece.datasets.classes": "Dropped map_classes",
             "apiece.datasets.dataset": "BadEntries Dataset FoundLabels Subset fingerprint open_data open_sources "

@@ -20,13 +20,9 @@ ImageMode = Literal["link", "copy", "leave"]
 
 
 class Placer:
-    """Puts images in their places, and removes them again if its block fails.
+    """Puts images in their places in the folder ``stage``, and removes them again if its block fails.
 
-    Parameters
-    ----------
-    mode : ``link`` makes hard links, symbolic ones where the file system cannot, and copies where it has neither.
-    stage : the folder that contains the places.
-    step : called after each image.
+    The mode ``link`` makes hard links, symbolic ones if the file system has none, and copies if it has neither.
     """
 
     def __init__(self, mode: ImageMode, stage: Path, step: Callable[[], None]) -> None:
@@ -53,16 +49,7 @@ class Placer:
     def put(self, images: Sequence[tuple[ImageRef, Path]], final: Path | None = None) -> dict[str, int]:
         """Put each image at its path in the stage, or at the same path in ``final``, an existing folder.
 
-        Returns
-        -------
-        The number of images by what was done with them.
-
-        Raises
-        ------
-        DataError
-            If another image is in the place.
-        ImageError
-            If a page of a stack cannot be read, or written as a file of its own.
+        Returns the number of images by what was done with them. Raises `DataError` if another image is in the place.
         """
         if not self.ways:
             return {}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from apiece._arrays import Int
-from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.datasets._views import View
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.formats import LabelSet, Record
 
@@ -24,38 +23,7 @@ DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes")
 
 
 @dataclass(frozen=True)
-class _Seen(ABC):
-    """A `LabelSet` of the same images with other instances."""
-
-    labels: LabelSet
-    """The original set."""
-
-    @property
-    def refs(self) -> tuple[ImageRef, ...]:
-        """Every image, also images without a remaining instance."""
-        return self.labels.refs
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """The original metadata, which refers to classes by name."""
-        return self.labels.metadata
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Record:
-        return self._seen(self.labels[index])
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self._seen(record) for record in self.labels)
-
-    @abstractmethod
-    def _seen(self, record: Record) -> Record:
-        """Return the record of this view."""
-
-
-@dataclass(frozen=True)
-class Mapped(_Seen):
+class Mapped(View):
     """A `LabelSet` with other classes; it leaves out instances without a new class, and counts them."""
 
     classes: tuple[str, ...]
@@ -72,15 +40,15 @@ class Mapped(_Seen):
             gone = labels[self.table[labels] < 0]
             for k, count in zip(*np.unique(gone, return_counts=True), strict=True):
                 self.left_out[self.labels.classes[k]] += int(count)
-            yield self._seen(record)
+            yield self.seen(record)
 
-    def _seen(self, record: Record) -> Record:
+    def seen(self, record: Record) -> Record:
         ref, instances = record
         return ref, relabelled(instances, self.table, self.classes)
 
 
 @dataclass(frozen=True)
-class Dropped(_Seen):
+class Dropped(View):
     """A `LabelSet` whose instances lack some fields."""
 
     fields: tuple[str, ...]
@@ -96,7 +64,7 @@ class Dropped(_Seen):
         """The original classes, or ``object``."""
         return ("object",) if "classes" in self.fields else self.labels.classes
 
-    def _seen(self, record: Record) -> Record:
+    def seen(self, record: Record) -> Record:
         ref, instances = record
         gone: dict[str, Any] = {name: {} if name == "attributes" else None for name in self.fields}
         if "classes" in gone:

@@ -7,17 +7,18 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from apiece import formats
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
+from apiece.datasets._views import Subset
 from apiece.errors import ApieceError, DataError, FormatError, ImageError
-from apiece.formats import LabelSet, Record
+from apiece.formats import LabelSet
 from apiece.formats.contract import ROOM, OnBad
 from apiece.images import read_image
 
@@ -37,45 +38,6 @@ Error = TypeVar("Error", bound=ApieceError)
 
 SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 """Each split, and the names that its files and folders may have."""
-
-
-@dataclass(frozen=True)
-class Subset:
-    """Some images of a `LabelSet`, in the order of ``indices``: a `LabelSet` itself."""
-
-    labels: LabelSet
-    """The whole set."""
-    indices: tuple[int, ...]
-    """Positions in it."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names of the whole set."""
-        return self.labels.classes
-
-    @cached_property
-    def refs(self) -> tuple[ImageRef, ...]:
-        """The chosen images."""
-        refs = self.labels.refs
-        return tuple(refs[i] for i in self.indices)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # data-loader processes can make the references themselves
-        return {k: v for k, v in self.__dict__.items() if k != "refs"}
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """Metadata of the whole set."""
-        return self.labels.metadata
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> Record:
-        return self.labels[self.indices[index]]
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self.labels[i] for i in self.indices)
 
 
 @dataclass(frozen=True)

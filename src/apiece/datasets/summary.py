@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Int
+from apiece.core.image import ImageRef
+from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets.dataset import Dataset
 from apiece.formats import LabelSet
@@ -113,54 +115,41 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
     (2, 4, 54.0)
     """
     labels = data.labels if isinstance(data, Dataset) else data
-    sizes: Counter[tuple[int, int]] = Counter()
-    totals: Counter[str] = Counter()
+    sizes, totals = Counter[tuple[int, int]](), Counter[str]()
     areas, kinds, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], []
     images_with = np.zeros(len(labels.classes), np.int64)
     named: set[str] = set()
     of_images: set[str] = set()
-    ids: dict[str, list[Int]] = {}
+    ids = defaultdict[str, list[Int]](list)
     for ref, instances in labels:
-        masks = instances.masks
         sizes[instances.size] += 1
         counts.append(len(instances))
-        areas.append(masks.area)
+        areas.append(instances.masks.area)
         kinds.append(instances.labels)
         images_with[np.unique(instances.labels)] += 1
-        overlapping = _overlapping(masks)
-        totals["missing"] += not ref.path.is_file()
-        totals["overlapping images"] += overlapping > 0
-        totals["overlapping"] += overlapping
-        totals["holes"] += int(np.count_nonzero(masks.holes))
-        totals["parts"] += int(np.count_nonzero(masks.parts > 1))
-        totals["crowd"] += int(np.count_nonzero(instances.crowd))
-        totals["scored"] += instances.scores is not None
+        totals.update(_totals(ref, instances))
         named.update(instances.attributes)
         of_images.update(ref.attributes)
         if instances.ids is not None:
-            folder = ref.name.replace("\\", "/").rpartition("/")[0]
-            ids.setdefault(folder, []).append(np.unique(instances.ids))
-            totals["ids"] += len(instances)
+            ids[ref.name.replace("\\", "/").rpartition("/")[0]].append(np.unique(instances.ids))
         step()
-    area, kind = np.concatenate(areas), np.concatenate(kinds)
+    area = np.concatenate(areas)
     tracks = [int((np.unique(np.concatenate(own), return_counts=True)[1] > 1).sum()) for own in ids.values()]
     return Summary(
         images=len(counts),
-        missing_images=totals["missing"],
+        missing_images=totals["missing_images"],
         empty_images=counts.count(0),
         instances=len(area),
-        classes=_classes(labels.classes, area, kind, images_with),
+        classes=_classes(labels.classes, area, np.concatenate(kinds), images_with),
         image_sizes=tuple((h, w, n) for (h, w), n in sizes.most_common()),
         per_image=_spread(np.array(counts)),
-        areas={f"p{p}": float(v) for p, v in zip(PERCENTILES, np.percentile(area, PERCENTILES), strict=True)}
-        if len(area)
-        else {},
-        overlapping_images=totals["overlapping images"],
-        overlapping_instances=totals["overlapping"],
-        with_holes=totals["holes"],
-        several_parts=totals["parts"],
+        areas={f"p{p}": float(np.percentile(area, p)) for p in PERCENTILES} if len(area) else {},
+        overlapping_images=totals["overlapping_images"],
+        overlapping_instances=totals["overlapping_instances"],
+        with_holes=totals["with_holes"],
+        several_parts=totals["several_parts"],
         crowd=totals["crowd"],
-        empty_masks=int(np.count_nonzero(area == 0)),
+        empty_masks=totals["empty_masks"],
         scored=totals["scored"] > 0,
         attributes=tuple(sorted(named)),
         image_attributes=tuple(sorted(of_images)),
@@ -168,6 +157,23 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
         tracks=sum(tracks),
         sequences=sum(count > 0 for count in tracks),
     )
+
+
+def _totals(ref: ImageRef, instances: Instances) -> dict[str, int]:
+    """Return what one image adds to the fields of a `Summary`."""
+    masks = instances.masks
+    overlapping = _overlapping(masks)
+    return {
+        "missing_images": not ref.path.is_file(),
+        "overlapping_images": overlapping > 0,
+        "overlapping_instances": overlapping,
+        "with_holes": int(np.count_nonzero(masks.holes)),
+        "several_parts": int(np.count_nonzero(masks.parts > 1)),
+        "crowd": int(np.count_nonzero(instances.crowd)),
+        "empty_masks": int(np.count_nonzero(masks.area == 0)),
+        "scored": instances.scores is not None,
+        "ids": 0 if instances.ids is None else len(instances),
+    }
 
 
 def _overlapping(masks: Masks) -> int:
@@ -181,12 +187,8 @@ def _overlapping(masks: Masks) -> int:
 def _spread(counts: Int) -> dict[str, float]:
     if not len(counts):
         return {}
-    return {
-        "min": float(counts.min()),
-        "median": float(np.median(counts)),
-        "mean": float(counts.mean()),
-        "max": float(counts.max()),
-    }
+    values = (counts.min(), np.median(counts), counts.mean(), counts.max())
+    return dict(zip(("min", "median", "mean", "max"), map(float, values), strict=True))
 
 
 def _classes(names: tuple[str, ...], area: Int, kind: Int, images: Int) -> tuple[ClassSummary, ...]:

@@ -1,0 +1,74 @@
+"""Label sets made of another one: `Subset`, and what views that change each record share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from apiece.core.image import ImageRef
+from apiece.formats import LabelSet, Record
+
+
+@dataclass(frozen=True)
+class View:
+    """A `LabelSet` of the same images, each record as `seen` returns it; ``classes`` are up to the subclass."""
+
+    labels: LabelSet
+    """The original set."""
+
+    @property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """Every image, also images without a remaining instance."""
+        return self.labels.refs
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The original metadata, which refers to classes by name."""
+        return self.labels.metadata
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.seen(self.labels[index])
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self.seen, self.labels)
+
+    def seen(self, record: Record) -> Record:
+        """Return a record of the original set as this view has it."""
+        return record
+
+
+@dataclass(frozen=True)
+class Subset(View):
+    """Some images of a `LabelSet`, in the order of ``indices``."""
+
+    indices: tuple[int, ...]
+    """Positions in the original set."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the original set."""
+        return self.labels.classes
+
+    @cached_property
+    def refs(self) -> tuple[ImageRef, ...]:
+        """The chosen images."""
+        refs = self.labels.refs
+        return tuple(refs[i] for i in self.indices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # data-loader processes can make the references themselves
+        return {k: v for k, v in self.__dict__.items() if k != "refs"}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.labels[self.indices[index]]
+
+    def __iter__(self) -> Iterator[Record]:
+        return (self.labels[i] for i in self.indices)

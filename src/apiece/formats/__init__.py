@@ -39,7 +39,7 @@ __all__ = [
     "write",
 ]
 
-_WHICH = Option("format", ...)
+_WHICH, _TO = Option("format", ...), Option("format", ..., flag="--to")
 Labelled = tuple[ImageRef | Image | str | os.PathLike[str], Instances]
 
 
@@ -47,12 +47,21 @@ names, load, describe = ROOM.names, ROOM.load, ROOM.describe
 
 
 def detect(path: str | os.PathLike[str]) -> str:
-    """Name of the format that the file or folder at ``path`` is of, by its content.
+    """Return the name of the format that a file or folder is of, by its content.
+
+    Parameters
+    ----------
+    path : label file or folder.
 
     Raises
     ------
     FormatError
-        if there is nothing, or it is of no format or of several.
+        if there is nothing at ``path``, or it is of no format or of several.
+
+    Examples
+    --------
+    >>> apiece.formats.detect("data/train.json")
+    'coco'
     """
     path = Path(path)
     if not path.exists():
@@ -79,10 +88,14 @@ def read(
     Parameters
     ----------
     path : label file or folder.
-    format : its format; found by content if left out.
-    images : folder that image names are relative to; found beside the labels if left out.
-    on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first is raised. It may
-        be called while the set is opened and while its items are decoded.
+    format : its format; found by content if None.
+    images : folder that image names are relative to; found beside the labels if None.
+    on_bad : called once with the `FormatError` of each bad entry, which is left out, while the set is opened and while
+        its items are decoded; if None, the first error is raised.
+
+    Returns
+    -------
+    The labels, a sequence of ``(ImageRef, Instances)``.
 
     Raises
     ------
@@ -90,6 +103,13 @@ def read(
         naming file, line or key, and reason.
     UnknownNameError
         for a format that does not exist.
+
+    Examples
+    --------
+    >>> for ref, instances in apiece.read("data/train.json"):
+    ...     print(ref.name, instances.names, instances.masks.area.tolist())
+    a.png ['bolt', 'nut'] [54, 130]
+    b.png ['bolt', 'nut'] [54, 130]
     """
     chosen = load(detect(path) if format is None else format)
     path = Path(path)
@@ -108,16 +128,16 @@ def write(
     allow_lossy: bool = False,
     metadata: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """Write labels, streaming and whole: on any error nothing is left at ``path`` that was not there before.
+    """Write labels, streaming; on any error nothing is left at ``path`` that was not there before.
 
     Parameters
     ----------
     records : ``(image, Instances)`` pairs, such as a `LabelSet`; the image as `ImageRef`, `Image`, path or name.
     path : file or folder to write.
-    format : by the ending of ``path`` if left out.
-    classes : class names in the order wanted; by default those of ``records``, or of the first set of instances.
+    format : the format; chosen by the ending of ``path`` if None.
+    classes : class names in the order wanted; if None, the classes of ``records``, or of the first set of instances.
     allow_lossy : write what the format can hold instead of refusing.
-    metadata : what a file says of the set as a whole (``LabelSet.metadata``); by default that of ``records``.
+    metadata : what a file says of the set as a whole (``LabelSet.metadata``); if None, the metadata of ``records``.
 
     Returns
     -------
@@ -128,9 +148,17 @@ def write(
     LossyFormatError
         naming image and instances that the format cannot hold.
     FormatError
-        for an image whose name leaves the folder, or whose stated size is not that of its instances.
+        for an image whose name leaves the folder, or whose stated size is not the size of its instances.
     DataError
         if instances have a class that is not among ``classes``.
+
+    Examples
+    --------
+    >>> labels = apiece.read("data/train.json")
+    >>> apiece.write(labels, "copy.json", format="coco")
+    []
+    >>> apiece.write(labels, "polygons", format="yolo", allow_lossy=True)[0]
+    "image 'a.png', ids 1, 2: ids lost"
     """
     path = Path(path)
     chosen = load(format_for(path) if format is None else format)
@@ -150,22 +178,27 @@ def write(
 
 
 def format_for(path: Path) -> str:
-    """Name of the format that is written to ``path`` when none is named: by its ending.
+    """Return the name of the format that is written to ``path`` when none is named: by its ending.
 
     Raises
     ------
     ConfigError
         if the ending says nothing, or could mean several formats.
+
+    Examples
+    --------
+    >>> apiece.formats.format_for(Path("labels.xml"))
+    'cvat'
     """
     endings = {name: format.suffixes for name, format in ROOM.load_all().items()}
     found = [name for name, suffixes in endings.items() if path.suffix.lower() in suffixes]
     if len(found) > 1:
-        raise ConfigError(f"{path.name!r} could be written as {' or '.join(found)}; say which: format=...")
+        raise ConfigError(f"{path.name!r} could be written as {' or '.join(found)}; say which with " + _TO)
     if not found:
         known = ", ".join(sorted(f"{ending} ({name})" for name, suffixes in endings.items() for ending in suffixes))
         raise ConfigError(
             f"cannot tell from {path.name!r} which format to write; name it with "
-            + Option("format", ..., flag="--to")
+            + _TO
             + f": {', '.join(names())}; or end it in {known}"
         )
     return found[0]
@@ -182,7 +215,7 @@ def _ref(image: ImageRef | Image | str | os.PathLike[str]) -> ImageRef:
 
 
 def _checked(record: Record, path: Path) -> Record:
-    """The record, if its image lies in the folder and is as large as its masks say."""
+    """Return the record, if its image lies in the folder and is as large as its masks say."""
     ref, instances = record
     reason = inside(ref.name)
     if reason:
@@ -193,7 +226,7 @@ def _checked(record: Record, path: Path) -> Record:
 
 
 def _with_classes(record: Record, classes: tuple[str, ...]) -> Record:
-    """The same instances with labels that index into ``classes``."""
+    """Return the same instances with labels that index into ``classes``."""
     ref, instances = record
     places = [classes.index(name) if name in classes else -1 for name in instances.classes]
     labels = np.array(places, np.int64)[instances.labels] if places else instances.labels

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
-from apiece._atomic import atomic
+from apiece._atomic import atomic, staged, take_place
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
@@ -22,7 +19,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """Give a temporary file that takes the place of ``path`` when the block ends, and vanishes when it fails."""
     if path.is_dir():
         raise FormatError(path, "is a folder; name a file")
-    _parent(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(path, f"its folder cannot be made: {error.strerror}") from None
     with atomic(path) as temporary:
         yield temporary
 
@@ -42,27 +42,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FormatError(path, "already exists and is not an empty folder; name another or remove it")
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:60]}.", suffix=".part", dir=_parent(path)))
-    try:
-        yield temporary
-        # temporary folders are made for their owner alone; the finished one is like any other
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o777 & ~mask)
-        if path.exists():
-            path.rmdir()
-        os.replace(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-def _parent(path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FormatError(path, f"its folder cannot be made: {error.strerror}") from None
-    return path.parent
+    with ExitStack() as stack:
+        try:
+            stage = stack.enter_context(staged(path.parent, path.name))
+        except OSError as error:
+            raise FormatError(path, f"its folder cannot be made: {error.strerror}") from None
+        made = stage / "made"
+        made.mkdir()
+        yield made
+        take_place(made, path, stage)
 
 
 class Names:

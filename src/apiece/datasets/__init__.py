@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from apiece.datasets._convert import convert
     from apiece.datasets._merge import Joined, SameImage, merge, together
     from apiece.datasets._split import class_counts, split, write_split
+    from apiece.datasets._views import View
     from apiece.datasets.classes import Dropped, map_classes
     from apiece.datasets.dataset import (
         BadEntries,
@@ -43,6 +44,7 @@ __all__ = [
     "Subset",
     "Summary",
     "SyntheticSet",
+    "View",
     "WriteOptions",
     "Written",
     "check_apart",
@@ -70,6 +72,7 @@ if not TYPE_CHECKING:
             "apiece.datasets._convert": "convert",
             "apiece.datasets._merge": "Joined SameImage merge together",
             "apiece.datasets._split": "class_counts split write_split",
+            "apiece.datasets._views": "View",
             "apiece.datasets.classes": "Dropped map_classes",
             "apiece.datasets.dataset": "BadEntries Dataset FoundLabels Subset fingerprint open_data open_sources "
             "readable sound",

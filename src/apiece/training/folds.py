@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from apiece._atomic import atomic
 from apiece.check.contract import Settings
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.datasets import class_counts, split
+from apiece.datasets import View, class_counts, split
 from apiece.datasets.dataset import Dataset, Subset, fingerprint
 from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet, Record
@@ -129,10 +129,9 @@ def _division(labels: LabelSet, folds: int, config: TrainConfig, out: Path) -> I
 
 
 @dataclass(frozen=True)
-class _Grouped:
+class _Grouped(View):
     """A `LabelSet` whose images know their group."""
 
-    labels: LabelSet
     group: tuple[int, ...]
 
     @property
@@ -144,19 +143,6 @@ class _Grouped:
         return tuple(
             replace(ref, attributes={_GROUP: group}) for ref, group in zip(self.labels.refs, self.group, strict=True)
         )
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        return self.labels.metadata
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> Record:
-        return self.labels[index]
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(self.labels)
 
     def class_counts(self) -> sp.csr_array:
         """As the labels themselves tell it."""

@@ -14,6 +14,7 @@ from tests.check.faulty_labels import HEIGHT, WIDTH, faulty_set
 
 from apiece import Instances, Masks, formats
 from apiece.check import Finding, Place, Report, check, kinds, open_labels
+from apiece.check._engine import page as page_module
 from apiece.check._engine.finding_pictures import FIRST, PREDICTED, SECOND, _window, thumbnails
 from apiece.check._engine.page import write_page
 from apiece.check._engine.report import Predicted
@@ -48,7 +49,7 @@ class Parsed(HTMLParser):
 
 
 def decoded(uri: str) -> np.ndarray:
-    data = base64.b64decode(uri.removeprefix("data:image/jpeg;base64,"))
+    data = base64.b64decode(uri.removeprefix("data:image/webp;base64,"))
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
 
 
@@ -154,6 +155,49 @@ def test_a_limit_says_how_many_it_left_out(tmp_path: Path) -> None:
     assert "number 20." not in page.text
     write_page(tmp_path / "a.html", report, {}, limit=None)
     assert len(Parsed((tmp_path / "a.html").read_text()).of("article")) == 3000
+
+
+def noisy(tmp_path: Path, count: int) -> tuple[dict[str, object], Report]:
+    """Pictures of noise, which compress badly, and two kinds of findings on every mask of them."""
+    pixels = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    where = Place("train", "a.png", 0, (0,), (4.0, 4.0, 14.0, 14.0))
+    findings = [
+        Finding(kind, f"{kind} {i}.", 1 - i / 5000, where, (where,) * 50 if i == 0 else ())
+        for kind in ("duplicate", "leak")
+        for i in range(count)
+    ]
+    report = Report((*findings, Finding("class_sets", "set", 1.0, Place("train"))), kinds(), {"train": 1}, {"train": 3})
+    return {"train": source(tmp_path, pixels)}, report
+
+
+def test_a_page_stays_small_whatever_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST", 400_000)
+    sources, report = noisy(tmp_path, 60)
+    write_page(tmp_path / "a.html", report, sources, limit=None)  # type: ignore[arg-type]
+    assert (tmp_path / "a.html").stat().st_size < 400_000
+    page = Parsed((tmp_path / "a.html").read_text())
+    assert len(page.of("article")) == 121
+    assert 4 < len(page.of("img")) < 120
+    assert "have no picture here; --pictures 60 draws all." in page.text
+    with_pictures = re.findall(r"<article[^>]*><div.*?<p class=.what.>(\w+) (\d+)", (tmp_path / "a.html").read_text())
+    for kind in ("duplicate", "leak"):  # the surest of each kind
+        numbers = [int(number) for name, number in with_pictures if name == kind]
+        assert numbers == list(range(len(numbers)))
+        assert abs(len(numbers) - len(with_pictures) / 2) <= 1
+    write_page(tmp_path / "a.html", report, sources, pictures=2)  # type: ignore[arg-type]
+    assert len(Parsed((tmp_path / "a.html").read_text()).of("img")) == 2 * (4 + 1)
+    write_page(tmp_path / "a.html", report, sources, pictures=60)  # type: ignore[arg-type]
+    assert len(Parsed((tmp_path / "a.html").read_text()).of("img")) == 2 * (4 + 59)
+    assert "and 42 more" in (tmp_path / "a.html").read_text()
+
+
+def test_words_alone_stay_small_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST", 100_000)
+    findings = tuple(Finding("duplicate", "word " * 20, 1 - i / 5000, Place("train")) for i in range(3000))
+    report = Report(findings, kinds(), {"train": 1}, {"train": 0})
+    write_page(tmp_path / "a.html", report, {}, limit=None)
+    assert (tmp_path / "a.html").stat().st_size < 100_000
+    assert "more are left out." in Parsed((tmp_path / "a.html").read_text()).text
 
 
 def test_nothing_found(tmp_path: Path) -> None:

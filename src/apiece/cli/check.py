@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from apiece.check import FailOn, Report
 from apiece.check.contract import Place, Settings
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
-from apiece.errors import ApieceError, ConfigError, FormatError, on_command_line
+from apiece.errors import ApieceError, ConfigError, FormatError, Option, on_command_line
 
 if TYPE_CHECKING:
     from apiece.check import Fixed, OpenLabels
@@ -65,6 +65,7 @@ def check(
     device: str = "auto",
     fail_on: FailOn = "error",
     html: Path | None = None,
+    pictures: int | None = None,
     fix: Path | None = None,
     limit: int | None = None,
     workers: int | None = None,
@@ -108,7 +109,9 @@ def check(
     fail_on
         Least grave level that makes the exit code 1.
     html
-        Write a self-contained page with a picture of every finding.
+        Write a self-contained page of the findings, the surest with pictures. It stays below 20 MB.
+    pictures
+        Findings of each kind with pictures on the page; by default as many as keep it below 20 MB.
     fix
         Folder for a repaired copy of the labels: dust, exact copies and empty masks gone, areas and boxes computed.
     limit
@@ -119,8 +122,9 @@ def check(
         One JSON object with every finding on standard output instead of tables.
     """
     try:
-        if limit is not None and limit < 0:
-            raise ConfigError(f"limit must be 0 or more, got {limit}; 0 shows all")
+        for name, number in (("limit", limit), ("pictures", pictures)):
+            if number is not None and number < 0:
+                raise ConfigError(Option(name) + f" must be 0 or more, got {number}")
         check_writable(html)
         options = _Options(model, folds, config, runs, device)
         sources = _open(data, images)
@@ -133,7 +137,7 @@ def check(
             sources, chosen, not no_images, only, skip, options, _processes(sources) if workers is None else workers
         )
         if html is not None:
-            _write_page(html, report, sources, data, limit)
+            _write_page(html, report, sources, data, limit, pictures)
         fixed = None if fix is None else _fix(sources, report, fix, data, chosen)
     except (ApieceError, OSError) as error:
         note(f"apiece: {on_command_line(error)}")
@@ -232,12 +236,19 @@ def _predicted(sources: Mapping[str, OpenLabels], options: _Options) -> Callable
     return None
 
 
-def _write_page(path: Path, report: Report, sources: Mapping[str, OpenLabels], data: Path, limit: int | None) -> None:
+def _write_page(
+    path: Path,
+    report: Report,
+    sources: Mapping[str, OpenLabels],
+    data: Path,
+    limit: int | None,
+    pictures: int | None,
+) -> None:
     from apiece.check import PER_KIND, write_page
 
-    most = PER_KIND if limit is None else limit or None
+    most, title = PER_KIND if limit is None else limit or None, f"Label check of {data.name}"
     with progress("drawing", None) as step:
-        write_page(path, report, sources, title=f"Label check of {data.name}", limit=most, step=step)
+        write_page(path, report, sources, title=title, limit=most, pictures=pictures, step=step)
 
 
 def _fix(sources: Mapping[str, OpenLabels], report: Report, out: Path, data: Path, settings: Settings) -> Fixed:

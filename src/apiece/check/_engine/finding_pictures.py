@@ -24,6 +24,7 @@ FIRST, SECOND, PREDICTED, OTHERS = (255, 176, 0), (42, 157, 255), (255, 60, 140)
 _SIDE = 288  # longer side of a picture, in pixels
 _LEAST = 48.0  # least side of the window that a picture shows, in pixels of the image
 _GROUND = 96  # grey of an image that cannot be read
+_EACH = 4  # most pictures of one finding: an image may have hundreds of near-duplicates
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,14 @@ def thumbnails(
     report: Report,
     step: Callable[[], None] = lambda: None,
 ) -> list[list[str]]:
-    """Return the pictures of each finding as data addresses, its own place first; none if it concerns no image.
+    """Return the pictures of each finding as data addresses in WebP, its own place first; none if it has no image.
 
     Reads every image once, however many findings there are on it, and calls ``step`` after each finding.
     """
     found: list[dict[int, str]] = [{} for _ in findings]
     views: dict[tuple[str, int], list[_View]] = {}
     for number, finding in enumerate(findings):
-        for order, place in enumerate((finding.place, *finding.others)):
+        for order, place in enumerate((finding.place, *finding.others)[:_EACH]):
             if place.index is not None:
                 predicted = finding.predicted if order == 0 else ()
                 views.setdefault((place.split, place.index), []).append(_View(number, order, place, predicted))
@@ -85,7 +86,7 @@ def _picture(ground: Image, instances: Instances, view: _View, report: Report) -
     shown, grown = scaled(crop, Instances(masks), _SIDE / max(crop.size))
     faint, marked = grown[~bold], grown[bold]
     drawn = overlay(shown, faint, fill=False, names=False, colours=colours[~bold], thickness=1)
-    return data_uri(overlay(Image(drawn), marked, names=False, colours=colours[bold], alpha=0.08, thickness=2))
+    return data_uri(overlay(Image(drawn), marked, names=False, colours=colours[bold], alpha=0.08, thickness=3), "webp")
 
 
 def _within(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib import resources
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 from apiece._atomic import atomic
@@ -17,6 +17,12 @@ from apiece.draw.page import html_page
 
 PER_KIND = 200
 """Default of the most findings of a kind on the page."""
+MOST = 20_000_000
+"""Bytes that a page stays below, unless a number of pictures is asked for."""
+_PLACES = 8  # further places of a finding that are named
+_DRAWN = 1500  # findings of which pictures are drawn at most, before the page's size decides
+
+_Groups = list[tuple[Kind, list[Finding]]]
 
 
 def write_page(
@@ -26,9 +32,12 @@ def write_page(
     *,
     title: str = "Label check",
     limit: int | None = PER_KIND,
+    pictures: int | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a self-contained HTML page of the findings with pictures, whole or not at all.
+
+    The page says how many findings it leaves out, and how many have no picture.
 
     Parameters
     ----------
@@ -36,7 +45,8 @@ def write_page(
     report : what `check` found.
     sources : by split, the labels that were checked, from `open_labels`; the page reads their images again.
     title : title of the page.
-    limit : most findings of each kind on the page, the surest; None for all. The page says how many are left out.
+    limit : most findings of each kind on the page, the surest; None for all that keep the page below `MOST` bytes.
+    pictures : findings of each kind with pictures, the surest; by default as many as keep the page below `MOST` bytes.
     step : called after each finding that has a picture.
 
     Examples
@@ -47,29 +57,43 @@ def write_page(
     >>> write_page(Path("check.html"), check(sources), sources)
     """
     groups = [(report.kinds[name], [f for f in report.findings if f.kind == name]) for name in report.counts]
-    shown = [f for _, found in groups for f in found[:limit]]
-    pictures = thumbnails(shown, sources, report, step)
+    most = max((len(found) for _, found in groups), default=0)
+    limit = most if limit is None else min(limit, most)
+    while len(page := _page(report, title, groups, limit, {})) > MOST // 2:
+        limit //= 2
+    wanted = _surest(groups, limit if pictures is None else pictures)[: _DRAWN if pictures is None else None]
+    drawn = zip(wanted, thumbnails(wanted, sources, report, step), strict=True)
+    kept, room = {}, MOST - len(page.encode())
+    for finding, own in drawn:
+        room -= sum(len(_image(picture, report.where(finding.place))) for picture in own)
+        if room < 0 and pictures is None:
+            break
+        kept[finding] = own
+    with atomic(path) as temporary:
+        temporary.write_text(_page(report, title, groups, limit, kept), encoding="utf-8")
+
+
+def _surest(groups: _Groups, most: int) -> list[Finding]:
+    """Return the surest findings of each kind that concern an image: the first of every kind, then the second ones."""
+    rows = zip_longest(*([f for f in found if f.place.index is not None][:most] for _, found in groups))
+    return [finding for row in rows for finding in row if finding is not None]
+
+
+def _page(report: Report, title: str, groups: _Groups, limit: int, pictures: Mapping[Finding, list[str]]) -> str:
     sections = [("kinds", "What was found", _summary(report, groups))]
-    done = 0
     for kind, found in groups:
-        count = len(found[:limit])
-        sections.append(
-            (f"k-{kind.name}", _heading(kind, len(found)), _group(kind, found, report, pictures[done:][:count]))
-        )
-        done += count
-    notes = _notes(report)
-    if notes:
-        sections.append(("notes", "Notes", notes))
+        name = f"{kind.name.replace('_', ' ')} <small>{len(found):,}</small>"
+        sections.append((f"k-{kind.name}", name, _group(kind, found, limit, report, pictures)))
+    if report.unasked:
+        sections.append(("notes", "Notes", _notes(report)))
     images, instances = sum(report.images.values()), sum(report.instances.values())
     headline = [(f"{number:,}", f"{level}s") for level, number in report.levels.items()]
     subtitle = f"{images:,} images, {instances:,} instances; splits: {', '.join(report.images)}"
     style = resources.files("apiece.check._engine").joinpath("check.css").read_text(encoding="utf-8") + _rules(groups)
-    page = html_page(title, subtitle, headline, sections, style)
-    with atomic(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    return html_page(title, subtitle, headline, sections, style)
 
 
-def _summary(report: Report, groups: list[tuple[Kind, list[Finding]]]) -> str:
+def _summary(report: Report, groups: _Groups) -> str:
     if not groups:
         return f"<p>Nothing, of {len(report.kinds) - len(report.unasked)} kinds of mistakes.</p>"
     levels = "".join(
@@ -103,33 +127,38 @@ def _badge(level: str) -> str:
     return f'<span class="badge is-{level}">{level}</span>'
 
 
-def _heading(kind: Kind, count: int) -> str:
-    return f"{kind.name.replace('_', ' ')} <small>{count:,}</small>"
-
-
-def _group(kind: Kind, found: list[Finding], report: Report, pictures: list[list[str]]) -> str:
-    left = len(found) - len(pictures)
-    more = f'<p class="note">These are the {len(pictures):,} surest; {left:,} more are left out.</p>' if left else ""
-    cards = "".join(_card(f, report, p) for f, p in zip(found, pictures, strict=False))
+def _group(kind: Kind, found: list[Finding], limit: int, report: Report, pictures: Mapping[Finding, list[str]]) -> str:
+    listed, left = found[:limit], len(found[limit:])
+    notes = [f"These are the {len(listed):,} surest; {left:,} more are left out."] if left else []
+    bare = sum(f.place.index is not None and f not in pictures for f in listed)
+    if bare:
+        notes.append(f"{bare:,} of these have no picture here; <code>--pictures {len(listed)}</code> draws all.")
+    cards = {True: "", False: ""}
+    for finding in listed:
+        cards[bool(pictures.get(finding))] += _card(finding, report, pictures.get(finding, []))
     return (
-        f"<p>{_badge(kind.level)} {escape(kind.summary)}</p>"
-        f'<p><b>What to do:</b> {escape(kind.fix)}</p>{more}<div class="findings">{cards}</div>'
+        f"<p>{_badge(kind.level)} {escape(kind.summary)}</p><p><b>What to do:</b> {escape(kind.fix)}</p>"
+        f"{''.join(f'<p class=note>{note}</p>' for note in notes)}"
+        f'<div class="findings">{cards[True]}</div><div class="listed">{cards[False]}</div>'
     )
 
 
 def _card(finding: Finding, report: Report, pictures: list[str]) -> str:
-    places = [where for place in (finding.place, *finding.others) if (where := report.where(place))]
-    images = "".join(
-        f'<img src="{picture}" loading="lazy" alt="{escape(where)}">'
-        for picture, where in zip(pictures, places, strict=False)
-    )
+    where = [words for place in (finding.place, *finding.others[:_PLACES]) if (words := report.where(place))]
+    images = "".join(_image(picture, words) for picture, words in zip(pictures, where, strict=False))
+    if len(finding.others) > _PLACES:
+        where.append(f"and {len(finding.others) - _PLACES:,} more")
     shown = f'<div class="pictures">{images}</div>' if images else ""
     repair = '<span class="safe">--fix repairs it</span>' if finding.repair is not None else ""
     return (
         f'<article class="finding">{shown}<p class="what">{escape(finding.message)}</p>'
-        f'<p class="note">{"<br>".join(map(escape, places))}</p>'
+        f'<p class="note">{"<br>".join(map(escape, where))}</p>'
         f'<p class="note">sure: {finding.sure:.2f} {repair}</p></article>'
     )
+
+
+def _image(picture: str, where: str) -> str:
+    return f'<img src="{picture}" loading="lazy" alt="{escape(where)}">'
 
 
 def _notes(report: Report) -> str:
@@ -141,7 +170,7 @@ def _notes(report: Report) -> str:
     return "".join(lines)
 
 
-def _rules(groups: list[tuple[Kind, list[Finding]]]) -> str:
+def _rules(groups: _Groups) -> str:
     """Return CSS by which a box that is not ticked hides its findings, without a script."""
     rules = [f"body:has(#show-k-{k.name}:not(:checked)) #k-{k.name}{{display:none}}" for k, _ in groups]
     for level in LEVELS:

@@ -39,16 +39,22 @@ Targets: TypeAlias = "dict[str, Tensor]"
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How raw outputs become instances.
+    """Say how raw outputs become instances.
+
+    `Architecture.decode` may leave ``max_instances`` and ``one_piece`` to `finished`.
 
     Attributes
     ----------
-    conf : lowest score kept: one number, or one per class.
-    iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
-    max_instances : most instances kept per image, best scores first; None keeps all.
+    conf : lowest score kept, 0 to 1 (default 0.05): one number, or one per class.
+    iou : overlap above which the lower-scoring of two instances of a class is a duplicate (default 0.5).
+    max_instances : most instances kept per image, best scores first (default None: all).
     one_piece : whether objects are in one piece, for each class; of such masks the largest part is kept. Empty: none.
 
-    `decode` need not heed the last two: see `finished`.
+    Examples
+    --------
+    >>> options = DecodeOptions(conf=(0.5, 0.3))
+    >>> options.threshold(np.array([1, 0, 1]))
+    array([0.3, 0.5, 0.3])
     """
 
     conf: float | tuple[float, ...] = 0.05
@@ -57,9 +63,10 @@ class DecodeOptions:
     one_piece: tuple[bool, ...] = ()
 
     def finished(self, found: Instances) -> Instances:
-        """What `decode` found, best scores first, as a person gets it: at most `max_instances`, stray parts gone.
+        """Return the instances that `decode` found, best scores first, as a person gets them.
 
-        A warning says if instances are lost.
+        At most ``max_instances`` stay, and masks of classes in one piece lose stray parts. A warning says if instances
+        are lost.
         """
         if any(self.one_piece):
             single = np.array(self.one_piece)[found.labels]
@@ -71,14 +78,14 @@ class DecodeOptions:
         return found[:most]
 
     def threshold(self, labels: Int) -> Float:
-        """The lowest score kept, for each label of an array."""
+        """Return the lowest score kept, float64 (N,), for each of ``labels`` (N,)."""
         values = np.asarray(self.conf, np.float64)
         return np.broadcast_to(values, labels.shape) if values.ndim == 0 else values[labels]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Pretrained weights that an architecture can start from, as ``apiece models`` lists them.
+    """Name pretrained weights that an architecture can start from, as ``apiece models`` lists them.
 
     Attributes
     ----------
@@ -94,14 +101,14 @@ class Weights:
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights of another library, read and not yet understood.
+    """Hold weights of another library, read but not interpreted.
 
     Attributes
     ----------
     tensors : name to tensor, on the CPU.
     settings : its ``config.json``; empty where it has none.
     source : where it was read from, for messages.
-    licence : what it may be used for, as far as it says; empty where it does not.
+    licence : what it may be used for, if it says so; else empty.
     preprocess : its ``preprocessor_config.json``; empty where it has none.
     """
 
@@ -114,7 +121,10 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One architecture: everything that training, prediction and the shared tests need to know."""
+    """Describe one architecture: everything that training, prediction and the shared tests need to know.
+
+    CONTRIBUTING shows a whole one under "Add a model".
+    """
 
     summary: str
     """One line for ``apiece models``: what it is good and bad at."""

@@ -5,16 +5,16 @@ masks. Built of the layers of transformers' DetrForSegmentation (Apache-2.0) on 
 together here; its checkpoints load and give the same outputs. Weights: facebook/detr-resnet-50-panoptic and -101-, COCO
 panoptic, things and stuff (Apache-2.0); timm's for the encoder (each with its own licence, named by timm).
 
-As in the paper: queries and objects are matched by class and box, after every layer of the decoder; a mask begins as
-the query's attention over the image, which convolutions refine with finer and finer features; score = chance of the
-class.
-What differs: the encoder is small and its normalisation learns (the paper freezes it); the transformer reads features
+As in the paper: queries and objects are matched by class and box, after every layer of the decoder. A mask begins as
+the query's attention over the image, which convolutions refine with finer and finer features. The score is the chance
+of the class.
+
+What differs: the encoder is small and its normalisation learns (the paper freezes it). The transformer reads features
 at stride 16 by default, to which the coarser ones are added, so that masks have half the input's resolution and small
-objects a cell of their own; boxes,
-classes and masks learn together from the start, with the layers' losses on boxes that the paper has; in training only
-queries that have an object make a mask, in prediction a few queries at a time, so memory does not grow with them; the
-mask's loss weighs the surroundings of an object as much as the rest of the image; weights that read the attention begin
-larger, without which masks hardly learn from scratch.
+objects a cell of their own. Boxes, classes and masks learn together from the start. Only queries that have an object
+make a mask in training, and a few queries at a time in prediction, so memory does not grow with them. The mask's loss
+weighs the surroundings of an object as much as the rest of the image. Weights that read the attention begin larger,
+without which masks hardly learn from scratch.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DetrMaskSettings(BackboneSettings):
 
 
 def _library_config(config: DetrMaskSettings) -> Any:
-    """What the library's layers need to know."""
+    """Return what the library's layers need to know."""
     return DetrConfig(
         d_model=config.width, encoder_layers=config.encoder_layers, decoder_layers=config.decoder_layers,
         encoder_attention_heads=config.heads, decoder_attention_heads=config.heads,
@@ -96,19 +96,12 @@ def _library_config(config: DetrMaskSettings) -> Any:
 
 @dataclass(frozen=True)
 class _Read:
-    """What the transformer has made of a batch, with Q queries.
+    """What the transformer has made of a batch, with Q queries."""
 
-    Attributes
-    ----------
-    queries : (layers, B, Q, width), after each layer of the decoder, normalised.
-    memory : (B, width, h, w), the encoder's output; ``features`` : the same before the encoder.
-    fine : three maps of finer features, coarsest first.
-    """
-
-    queries: Tensor
-    memory: Tensor
-    features: Tensor
-    fine: list[Tensor]
+    queries: Tensor  # (layers, B, Q, width): after each layer of the decoder, normalised
+    memory: Tensor  # (B, width, h, w): the encoder's output
+    features: Tensor  # (B, width, h, w): its input
+    fine: list[Tensor]  # three maps of finer features, coarsest first
 
 
 class DetrMask(Network):
@@ -148,7 +141,7 @@ class DetrMask(Network):
         self._initialise()
 
     def _initialise(self) -> None:
-        """As in the authors' code: Xavier in the transformer, He with slope 1 in the mask head."""
+        """Draw weights as in the authors' code: Xavier in the transformer, He with slope 1 in the mask head."""
         for part in (self.encoder, self.decoder, self.attention):
             for value in part.parameters():
                 if value.ndim > 1:
@@ -161,7 +154,7 @@ class DetrMask(Network):
             self.mask_head.conv1.conv.weight[:, self.config.width :] *= _LIFT
 
     def read(self, images: Tensor) -> _Read:
-        """Encoder of images, encoder and decoder of the transformer."""
+        """Run the encoder of images, and encoder and decoder of the transformer."""
         found = self.backbone(images)
         coarse, *fine = (found[k] for k in self.levels)
         features = self.projection(coarse)
@@ -181,9 +174,9 @@ class DetrMask(Network):
         return _Read(torch.stack(after), memory, features, fine)
 
     def masks(self, read: _Read, image: int, queries: Tensor) -> Tensor:
-        """Logits (K, h, w) of queries (K, width) of one image, a few at a time.
+        """Return logits (K, h, w) of queries (K, width) of one image, a few at a time.
 
-        Features that all queries share pass through what comes before the queries' own part once.
+        Features that all queries share pass once through the layers before the queries' own part.
         """
         head, one = self.mask_head, slice(image, image + 1)
         maps = self.attention(queries[None], read.memory[one])[0]  # (K, heads, h, w)
@@ -202,7 +195,7 @@ class DetrMask(Network):
         return torch.cat(parts) if parts else fine[-1].new_zeros(0, *fine[-1].shape[-2:], dtype=torch.float32)
 
     def answers(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of classes and boxes (centre x, centre y, width, height) of any queries, in single precision."""
+        """Return logits of classes and boxes (centre x, centre y, width, height) of any queries, in float32."""
         return self.classify(queries).float(), self.box(queries).float().sigmoid()
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -217,7 +210,7 @@ class DetrMask(Network):
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_query``, ``box_query``, summed over the decoder's layers, and ``mask_query`` of the last one; scalars."""
+    """Return ``class_query`` and ``box_query``, summed over the decoder's layers, and the last one's ``mask_query``."""
     assert isinstance(module, DetrMask)
     check_room(targets, module.config.queries)
     size, moved = input_size(images), on_device(targets, images.device)
@@ -242,7 +235,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 
 def _match(logits: Tensor, boxes: Tensor, labels: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Queries and objects of one image, pair by pair."""
+    """Return queries and objects of one image, pair by pair."""
     with torch.no_grad():
         return assign(detr_matching.box_cost(boxes, truth) - logits.softmax(-1)[:, labels])
 
@@ -251,7 +244,7 @@ def _class_loss(
     logits: Tensor, boxes: Tensor, targets: list[Targets], pairs: list[tuple[Tensor, Tensor]], weights: Tensor,
     size: tuple[int, int],
 ) -> Tensor:  # fmt: skip
-    """Weighted mean of the cross-entropy over all queries of a batch; "no object" weighs a tenth."""
+    """Return the weighted mean of the cross-entropy over all queries of a batch; "no object" weighs a tenth."""
     none = logits.shape[-1] - 1
     label = torch.full(logits.shape[:2], none, device=logits.device)
     weight = torch.full(logits.shape[:2], _NONE, device=logits.device)
@@ -265,7 +258,7 @@ def _class_loss(
 
 
 def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask, size: tuple[int, int]) -> Tensor:
-    """Sum over the objects ``target`` (K,) of one image, whose maps (K, h, w) are the queries' answers."""
+    """Return the sum over the objects ``target`` (K,) of one image, whose maps (K, h, w) are the queries' answers."""
     if not len(target):
         return maps.sum() * 0.0
     boxes = targets["boxes"][target]
@@ -282,18 +275,18 @@ def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask,
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Each query's likeliest class, "no object" left out, and its mask; the score is the chance of the class."""
+    """Return each query's likeliest class, "no object" left out, and its mask; the score is the class's chance."""
     chances, cell = chosen_classes(out["logits"]), float(out["cell"])
     return decode_queries(chances, out["masks"], frame, classes, options, cell=cell, filled=False)
 
 
 def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSettings, dict[str, Tensor]]:
-    """Settings and tensors of a checkpoint for transformers' DetrForSegmentation.
+    """Return settings and tensors of a checkpoint for transformers' DetrForSegmentation.
 
     Raises
     ------
-    ConfigError
-        if it is for another network, or one with parts that are not built here.
+    ConfigError, ModelFileError
+        if the checkpoint is for another network, or one with parts that are not built here.
     """
     theirs: Any = library_config(DetrConfig, checkpoint, use_pretrained_backbone=False)
     encoder = theirs.backbone_config

@@ -1,18 +1,19 @@
 """Embedding: every pixel votes for its object's centre, then votes are clustered; for thousands of touching objects.
 
-Papers: D. Neven et al., "Instance Segmentation by Jointly Optimizing Spatial Embeddings and Clustering Bandwidth",
-CVPR 2019 (arXiv 1906.11109); T. Goldsborough et al., "InstanSeg", arXiv 2408.15954. Written from the papers; there are
-no weights to load but timm's for the encoder (each with its own licence, named by timm).
+Papers: D. Neven et al., "Instance Segmentation by Jointly Optimizing Spatial Embeddings and Clustering Bandwidth", CVPR
+2019 (arXiv 1906.11109); T. Goldsborough et al., "InstanSeg", arXiv 2408.15954. Written from the papers; there are no
+weights to load but timm's for the encoder (each with its own licence, named by timm).
 
-As in Neven et al.: an offset and a bandwidth at every pixel, a seed map per class, a loss on each instance's mask.
-As in InstanSeg: the seed map learns the normalised distance to the object's edge, so it has one peak per object and
+As in Neven et al.: an offset and a bandwidth at every pixel, a seed map per class, a loss on each instance's mask. As
+in InstanSeg: the seed map learns the normalised distance to the object's edge, so it has one peak per object and
 valleys where objects touch; in training the cluster's centre and bandwidth are those of one pixel drawn by the
 predicted seed map, which is what prediction uses, and not a mean over the true object.
+
 What differs from both: each pixel has a reach of its own (logit = reach - log(1 + squared distance in bandwidths)),
-which plays the part of InstanSeg's small network per seed yet keeps the clustering in closed form; a mask's loss is
-Dice and cross-entropy, where both papers use the Lovász hinge; a small loss draws offsets to the centre of mass; the
-losses run over a flat list of the pixels near each instance, not over an N x H x W stack; clustering looks votes up in
-the plane where they land, so no window limits an object's size; votes are interpolated to the image's own resolution
+which plays the part of InstanSeg's small network per seed yet keeps the clustering in closed form. A mask's loss is
+Dice and cross-entropy, where both papers use the Lovász hinge; a small loss draws offsets to the centre of mass. The
+losses run over a flat list of the pixels near each instance, not over an N x H x W stack. Clustering looks votes up in
+the plane where they land, so no window limits an object's size. Votes are interpolated to the image's own resolution
 before they are counted.
 """
 
@@ -113,7 +114,7 @@ class Embedding(Network):
 
 
 def encode(instances: Instances, config: EmbeddingConfig) -> Targets:
-    """Targets of one image.
+    """Return targets of one image.
 
     ``map`` int32 (H, W): index of the smallest instance at each pixel plus 1, 0 for background, -1 where only a crowd
     lies; ``distance`` float32 (H, W): distance to the object's edge, 1 at its deepest pixel; ``labels`` int64 (N,);
@@ -146,7 +147,7 @@ def encode(instances: Instances, config: EmbeddingConfig) -> Targets:
 
 
 def edge_distance(label_map: Int32) -> Float32:
-    """Distance of each labelled pixel to the nearest pixel of another value, over the largest within its object.
+    """Return the distance of each labelled pixel to the nearest pixel of another value, 1 at its object's deepest.
 
     Outside the image counts as the same object, so that a cut object has its peak where its whole would.
     """
@@ -191,7 +192,7 @@ def _batch(targets: Sequence[Targets], size: tuple[int, int], device: torch.devi
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``box_offset``, ``class_seed``, ``mask_instance`` and ``mask_foreground``, each a scalar."""
+    """Return ``box_offset``, ``class_seed``, ``mask_instance`` and ``mask_foreground``, each a scalar."""
     assert isinstance(module, Embedding)
     out: dict[str, Tensor] = module(images)
     batch = _batch(targets, input_size(images), images.device)
@@ -206,7 +207,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 
 def _dense_losses(out: dict[str, Tensor], batch: _Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Of the seed map and of foreground against background, over every pixel that no crowd covers."""
+    """Return the losses of the seed map and of foreground against background, over pixels outside of crowds."""
     seen = batch.owner >= 0
     index = batch.owner.clamp(min=0)
     # a small object has few pixels but counts as one object: its pixels weigh up to four times as much
@@ -222,7 +223,7 @@ def _dense_losses(out: dict[str, Tensor], batch: _Batch, weights: Tensor) -> tup
 
 
 def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Offsets to the centre of mass, and each instance's cluster against its mask."""
+    """Return the losses of offsets to the centre of mass, and of each instance's cluster against its mask."""
     height, width = batch.owner.shape[1:]
     count = len(batch.labels)
     flat = (batch.image[near.window] * height + near.y) * width + near.x
@@ -257,7 +258,7 @@ def _instance_losses(out: dict[str, Tensor], batch: _Batch, near: Pixels, weight
 
 
 def _draw_seeds(logits: Tensor, inside: Tensor, window: Tensor, count: int) -> Tensor:
-    """One pixel of each instance, drawn with the odds of its seed logit: index into the list of pixels, -1 for none."""
+    """Draw one pixel of each instance, with the odds of its seed logit: index into the list of pixels, -1 for none."""
     noise = -torch.log(-torch.log(torch.rand_like(logits).clamp(1e-6, 1 - 1e-6)))
     key = torch.where(inside, 2.0 * logits.float() + noise, -torch.inf)
     best = torch.full((count,), -torch.inf, device=logits.device).scatter_reduce(0, window, key, "amax")
@@ -271,7 +272,7 @@ def _draw_seeds(logits: Tensor, inside: Tensor, window: Tensor, count: int) -> T
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Cluster the votes of each image; masks never overlap."""
+    """Cluster the votes of an image; masks never overlap."""
     h, w = frame.input_size
     maps = {k: np.ascontiguousarray(v[:, :h, :w].numpy()) for k, v in on_cpu(out).items()}
     seed = maps["seed"].max(0)
@@ -297,7 +298,7 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
 
 
 def cluster(maps: dict[str, Float32], seeds: Seeds, frame: Frame) -> Int32:
-    """Label map at the image's size: index of the seed that each pixel falls to, -1 for background.
+    """Return a label map at the image's size: index of the seed that each pixel falls to, -1 for background.
 
     The maps are interpolated to the image's resolution first, so outlines are smooth at any scale.
     """

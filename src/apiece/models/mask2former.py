@@ -2,14 +2,13 @@
 
 Paper: B. Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation", CVPR 2022 (arXiv
 2112.01527). Pixel decoder (deformable attention) and transformer decoder are those of transformers (Apache-2.0), on a
-timm encoder (Apache-2.0) or one of transformers' own. Checkpoints in transformers' layout can be adopted; those that
-the authors trained may not be used commercially (CC-BY-NC-4.0, as their model zoo says).
+timm encoder (Apache-2.0) or one of transformers' own. Checkpoints in transformers' layout can be adopted; the authors'
+own may not be used commercially (CC-BY-NC-4.0, as their model zoo says).
 
-What differs: all is smaller by default, to learn from scratch on a CPU; losses are computed here, from crops and with
-fewer points (see `points`), never from a dense mask per object; a query stands for its likeliest class only, and of two
-answers for one object the worse one goes; dropping whole layers, which the library does at the rate of ``dropout`` and
-which leaves a mask of the wrong size for the next layer, is off; weights begin as in the authors' code (see
-`initialise`).
+What differs: all is smaller by default, to learn from scratch on a CPU. Losses are computed from crops and at fewer
+points (see ``points``), never from a dense mask per object. A query stands for its likeliest class only, and of two
+answers for one object the worse one goes. Whole layers are not dropped: the library does so at the rate of ``dropout``,
+which leaves a mask of the wrong size for the next layer. Weights begin as in the authors' code, see `initialise`.
 """
 
 from __future__ import annotations
@@ -75,7 +74,7 @@ class Mask2FormerConfig(MaskClassifierSettings):
             raise ConfigError(f"width must be a multiple of heads ({self.heads}), got {self.width}")
 
     def library(self, classes: int) -> LibraryConfig:
-        """Return the same settings as transformers' configuration, which counts the answer before the first layer."""
+        """Return the settings as transformers' configuration, which counts the answer before the first layer."""
         return LibraryConfig(
             num_labels=classes, feature_size=self.width, mask_feature_size=self.mask_width, hidden_dim=self.hidden,
             num_attention_heads=self.heads, encoder_layers=self.pixel_layers, decoder_layers=self.layers + 1,
@@ -100,7 +99,7 @@ class _Head(Mask2FormerPreTrainedModel):  # type: ignore[misc]
 
     @torch.no_grad()
     def _spread(self) -> None:
-        """Deformable attention begins by looking along one direction per head, a step further with each point."""
+        """Let deformable attention begin by looking along one direction per head, a step further with each point."""
         for layer in self.pixel_decoder.encoder.layers:
             attention = layer.self_attn
             angle = torch.arange(attention.n_heads) * (2 * math.pi / attention.n_heads)
@@ -132,14 +131,12 @@ class Mask2Former(MaskClassifier):
 
 
 def adopt(checkpoint: Checkpoint, config: Mask2FormerConfig) -> tuple[Mask2FormerConfig, dict[str, Tensor]]:
-    """Return the shape of a checkpoint of transformers, and its tensors under our names.
+    """Return the settings of a checkpoint of transformers, and its tensors under our names.
 
     Raises
     ------
-    ConfigError
-        if the checkpoint is of another kind, or its settings cannot be expressed here.
-    ModelFileError
-        if tensors are missing.
+    ConfigError, ModelFileError
+        if the checkpoint is of another kind, its settings cannot be expressed here, or tensors are missing.
     """
     library = library_config(LibraryConfig, checkpoint)
     check_fixed(checkpoint, library, _FIXED)

@@ -2,13 +2,13 @@
 
 Paper: B. Cheng et al., "Per-Pixel Classification is Not All You Need for Semantic Segmentation", NeurIPS 2021 (arXiv
 2107.06278). Pixel decoder (a feature pyramid) and transformer decoder (DETR's) are those of transformers (Apache-2.0),
-on a timm encoder (Apache-2.0) or one of transformers' own. Checkpoints in transformers' layout can be adopted; those
-that the authors trained may not be used commercially (CC-BY-NC-4.0, as their model zoo says).
+on a timm encoder (Apache-2.0) or one of transformers' own. Checkpoints in transformers' layout can be adopted; the
+authors' own may not be used commercially (CC-BY-NC-4.0, as their model zoo says).
 
-What differs: all is smaller by default, to learn from scratch on a CPU; masks are compared at sampled points, from
-crops, as Mask2Former does it (see `points`), with this paper's focal and Dice terms; every layer of the decoder
-answers and is matched by itself; a score is the class's chance times the mask's mean chance, a query stands for its
-likeliest class only, and of two answers for one object the worse one goes; weights begin as in the authors' code, see
+What differs: all is smaller by default, to learn from scratch on a CPU. Masks are compared at sampled points, from
+crops, as Mask2Former does it (see ``points``), with this paper's focal and Dice terms. Every layer of the decoder
+answers and is matched by itself. A score is the class's chance times the mask's mean chance; a query stands for its
+likeliest class only, and of two answers for one object the worse one goes. Weights begin as in the authors' code, see
 `initialise`.
 """
 
@@ -61,7 +61,7 @@ class MaskFormerConfig(MaskClassifierSettings):
         self._one_of("activation", ("relu", "gelu"))
 
     def library(self, classes: int) -> LibraryConfig:
-        """Return the same settings as transformers' configuration."""
+        """Return the settings as transformers' configuration."""
         decoder = DetrConfig(
             num_queries=self.queries, d_model=self.hidden, decoder_layers=self.layers, dropout=self.dropout,
             decoder_attention_heads=self.heads, encoder_attention_heads=self.heads, decoder_ffn_dim=self.feedforward,
@@ -114,14 +114,12 @@ class MaskFormer(MaskClassifier):
 
 
 def adopt(checkpoint: Checkpoint, config: MaskFormerConfig) -> tuple[MaskFormerConfig, dict[str, Tensor]]:
-    """Return the shape of a checkpoint of transformers, and its tensors under our names.
+    """Return the settings of a checkpoint of transformers, and its tensors under our names.
 
     Raises
     ------
-    ConfigError
-        if the checkpoint is of another kind, or its settings cannot be expressed here.
-    ModelFileError
-        if tensors are missing.
+    ConfigError, ModelFileError
+        if the checkpoint is of another kind, or tensors are missing.
     """
     library = library_config(LibraryConfig, checkpoint)
     tensors = library_tensors(MaskFormerForInstanceSegmentation, library, checkpoint)

@@ -1,18 +1,19 @@
 """Panoptic FPN: Mask R-CNN and a semantic branch on one feature pyramid; things and stuff merged without overlap.
 
-Papers: A. Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019 (arXiv 1901.02446); the merge is that of
-A. Kirillov et al., "Panoptic Segmentation", CVPR 2019 (arXiv 1801.00868). The half for things is `mask_rcnn` here, of
+Papers: A. Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019 (arXiv 1901.02446); the merge is that of A.
+Kirillov et al., "Panoptic Segmentation", CVPR 2019 (arXiv 1801.00868). The half for things is `mask_rcnn` here, of
 torchvision's parts (BSD-3-Clause) on a timm encoder (Apache-2.0); branch and merge are written from the papers. There
 are no weights to load but timm's for the encoder (each with its own licence, named by timm).
 
-As in the papers: every level of the pyramid climbs to stride 4 by steps of convolution, normalisation, ReLU and twofold
-upsampling, levels are added, and one more layer gives a class per pixel, among them "no stuff"; its loss is added with
-a weight. Things by falling score take the pixels that nothing before them took, and one of which too little is left is
-dropped and takes none; stuff fills the rest, but for classes with too few pixels.
-What differs: stuff is a setting, none by default: the branch then learns where each class of things is, which helps
-the pyramid, and is not run in prediction. What no label covers is background and learned as "no stuff", not ignored.
-Where labels overlap, things learn what shows of them (the smallest lies on top). A segment of stuff is scored by its
-mean probability. The merge goes through all things at once in a few rounds, with the result of one by one.
+As in the papers: every level of the pyramid climbs to stride 4, levels are added, and one more layer gives a class per
+pixel, among them "no stuff"; its loss is added with a weight. Things by falling score take the pixels that nothing
+before them took. A thing of which too little is left is dropped and takes none. Stuff fills the rest, but for classes
+with too few pixels.
+
+What differs: stuff is a setting, none by default: the branch then learns where each class of things is, which helps the
+pyramid, and is not run in prediction. What no label covers is background and learned as "no stuff", not ignored. Where
+labels overlap, things learn what shows of them (the smallest lies on top). A segment of stuff is scored by its mean
+probability. The merge goes through all things at once in a few rounds, with the result of one by one.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ class PanopticFPN(nn.Module):
         self.branch = SemanticBranch(config, 1 + len(painted))
 
     def semantic(self, features: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """Logits of each pixel of the input, (B, 1 + classes of the branch, H, W)."""
+        """Return logits of each pixel of the input, (B, 1 + classes of the branch, H, W)."""
         return functional.interpolate(self.branch(features), size=size, mode="bilinear")
 
     def forward(self, images: Tensor) -> dict[str, list[Tensor] | Tensor]:
@@ -137,9 +138,11 @@ class PanopticFPN(nn.Module):
 
 
 def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
-    """Targets of one image: those of `mask_rcnn.encode` for what shows of the things, numbered without stuff; and
-    ``semantic`` int16 (H, W): 1 + place in ``stuff`` (without stuff: 1 + class) where it shows, 0 elsewhere, -1 where
-    only a crowd lies."""
+    """Return targets of one image.
+
+    Those of `mask_rcnn.encode` for the visible part of the things, numbered without stuff; and ``semantic`` int16 (H,
+    W): 1 + place in ``stuff`` (without stuff: 1 + class) where it shows, 0 elsewhere, -1 where only a crowd lies.
+    """
     stuff = np.array(config.stuff, np.int64)
     is_stuff = np.isin(instances.labels, stuff)
     painted = (
@@ -157,7 +160,7 @@ def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """The five losses of `mask_rcnn.loss`, and ``class_semantic``, cross-entropy of the branch; each a scalar."""
+    """Return the five losses of `mask_rcnn.loss`, and ``class_semantic``, cross-entropy of the branch."""
     assert isinstance(module, PanopticFPN)
     size = input_size(images)
     features = module.things.features(images)
@@ -172,7 +175,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Things without overlap, and one segment per class of stuff in what they leave."""
+    """Return things without overlap, and one segment per class of stuff in the pixels that they leave."""
     things = mask_rcnn.decode_one(out, frame, classes, options)
     visible, kept = without_overlap(things.masks, float(out["remain"]))
     segments = things[kept].replace(masks=visible)
@@ -183,16 +186,14 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
 
 
 def without_overlap(masks: Masks, remain: float) -> tuple[Masks, Int]:
-    """Each mask less what the masks before it took; one that keeps less than ``remain`` of itself is dropped.
+    """Take from each mask the pixels of the masks before it; drop a mask that keeps less than ``remain`` of itself.
 
     A mask that is dropped takes nothing. The result is that of going through the masks one by one, but reached in a few
     rounds, each of which bounds what every open mask keeps. It keeps at least what is left if all open masks before it
-    stay: where that is enough, it stays. It keeps at most what is left by those that stay for certain: where that is
-    too little, it is dropped. For the first open mask both are the same, so each round decides some.
+    stay: where that is enough, it stays. It keeps at most what is left by the masks that stay for certain: where that
+    is too little, it is dropped. For the first open mask both are the same, so each round decides some.
 
-    Returns
-    -------
-    disjoint masks, none empty, and their indices in ``masks``, ascending.
+    The disjoint masks are returned, none empty, and their indices in ``masks``, ascending.
     """
     area = masks.area
     enough = np.maximum(np.ceil(remain * area), 1)
@@ -214,7 +215,7 @@ def without_overlap(masks: Masks, remain: float) -> tuple[Masks, Int]:
 
 
 def _first_on_top(masks: Masks, index: Int) -> tuple[Masks, Int]:
-    """What shows of the masks ``index`` with earlier ones on top, and which of them show at all."""
+    """Return the visible parts of the masks ``index``, earlier ones on top, and the indices of those that show."""
     label_map = masks[index].to_label_map(index + 1, np.int32, overlap="first")
     return Masks.from_label_map(label_map), label_map_values(label_map).astype(np.int64) - 1
 
@@ -227,7 +228,7 @@ def merge(
     frame: Frame,
     options: DecodeOptions,
 ) -> Instances:
-    """Things and, in the pixels that they leave, one segment per class of stuff with ``smallest`` pixels or more.
+    """Return things and, in the pixels that they leave, segments of stuff with ``smallest`` pixels or more.
 
     ``logits`` is (1 + S, H, W) on the network's input, "no stuff" first; ``stuff`` (S,) names the classes. Best first.
     """

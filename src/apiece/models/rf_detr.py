@@ -2,17 +2,19 @@
 
 Paper: I. Robinson et al., "RF-DETR: Neural Architecture Search for Real-Time Detection Transformers" (arXiv
 2511.09554), on LW-DETR (Q. Chen et al., arXiv 2406.03459) and Group DETR (Q. Chen et al., ICCV 2023). Built of the
-layers of transformers' RfDetrForInstanceSegmentation (Apache-2.0), put together here; its checkpoints load and give
-the same outputs. Weights: Roboflow's RF-DETR-Seg, learned on COCO (Apache-2.0).
+layers of transformers' RfDetrForInstanceSegmentation (Apache-2.0), put together here; its checkpoints load and give the
+same outputs. Weights: Roboflow's RF-DETR-Seg, learned on COCO (Apache-2.0).
 
-As in the paper: a DINOv2 encoder whose layers look at windows except at the ones that are read out, a C2f projector,
-proposals from the encoder's cells, a shallow decoder with deformable attention whose reference boxes stay where they
-were proposed, groups of queries in training, classification weighted by IoU, masks as products of queries and pixel
+As in the paper: a DINOv2 encoder whose layers look at windows, but for the layers that are read out; a C2f projector;
+proposals from the encoder's cells; a shallow decoder with deformable attention whose reference boxes stay where they
+were proposed; groups of queries in training; classification weighted by IoU; masks as products of queries and pixel
 features at a quarter of the input.
-What differs: a small encoder with fine patches, for training from scratch; windows are cut right when the input is not
-square (the library mixes rows and columns up); the input is padded to whole windows; where queries outnumber cells, the
-best cells are taken again; masks are compared with the objects, and matched, at points that all queries share, those
-near an object weighing as much as all others, where the library draws the least certain points of every mask's grid.
+
+What differs: a small encoder with fine patches, for training from scratch. Windows are cut right where the input is not
+square (the library mixes rows and columns up), and the input is padded to whole windows. Where queries outnumber cells,
+the best cells are taken again. Masks are compared with the objects, and matched, at points that all queries share;
+points near an object weigh as much as all others, where the library draws the least certain points of every mask's
+grid.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ class RfDetrSettings(Settings):
 
 
 def _library_config(config: RfDetrSettings, channels: int, classes: int) -> Any:
-    """The same network as transformers describes it."""
+    """Return the same network as transformers describes it."""
     make: Any = RfDetrConfig  # takes more names than it is typed with
     encoder = {
         "model_type": "rf_detr_dinov2", "num_channels": channels, "patch_size": config.patch,
@@ -147,7 +149,7 @@ class RfDetr(Network):
     # --- encoder ------------------------------------------------------------------------------------------------------
 
     def features(self, images: Tensor) -> Tensor:
-        """(B, hidden, H / patch, W / patch), of images whose sides are multiples of ``multiple``."""
+        """Return (B, hidden, H / patch, W / patch), of images whose sides are multiples of ``multiple``."""
         part = self.net.model.model.backbone
         found: Tensor = part.projector(windowed_features(part.backbone, images, self.config.taps))
         return found
@@ -155,12 +157,10 @@ class RfDetr(Network):
     # --- proposals ----------------------------------------------------------------------------------------------------
 
     def propose(self, features: Tensor) -> tuple[list[tuple[Tensor, Tensor, Tensor]], Tensor]:
-        """From each cell a box and its chance; the best become the queries' reference boxes.
+        """Propose a box and its chance from each cell; the best become the queries' reference boxes.
 
-        Returns
-        -------
-        For each group the logits, boxes and vectors of its distinct proposals, best first, at most as many as queries;
-        and float32 (B, queries of all groups, 4), reference boxes without gradient.
+        For each group the logits, boxes and vectors of its distinct proposals are returned, best first, at most as many
+        as queries; and reference boxes without gradient, float32 (B, queries of all groups, 4).
         """
         model = self.net.model.model
         memory = features.flatten(2).transpose(1, 2).float()
@@ -183,7 +183,7 @@ class RfDetr(Network):
     # --- decoder and masks --------------------------------------------------------------------------------------------
 
     def decode(self, features: Tensor, references: Tensor) -> list[Tensor]:
-        """The queries' vectors after each layer, (B, Q, hidden)."""
+        """Return the queries' vectors after each layer, (B, Q, hidden)."""
         decoder = self.net.model.model.decoder
         memory = features.flatten(2).transpose(1, 2)
         shape = torch.tensor([features.shape[2:]], device=features.device)
@@ -201,7 +201,7 @@ class RfDetr(Network):
         return found
 
     def answers(self, images: Tensor) -> list[_Answers]:
-        """What queries say after each layer of the decoder, the last one last; in training, proposals before all."""
+        """Return what queries say after each layer of the decoder, the last one last; in training, proposals first."""
         height, width = images.shape[2:]
         images = functional.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
         features = self.features(images)
@@ -250,7 +250,7 @@ class _Truth:
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_``, ``box_`` and ``mask_`` with ``proposal`` or ``query``, each a scalar; queries summed over layers."""
+    """Return ``class_``, ``box_`` and ``mask_`` with ``proposal`` or ``query``; queries summed over layers."""
     assert isinstance(module, RfDetr)
     check_room(targets, module.config.queries)
     answers = module.answers(images)
@@ -279,7 +279,7 @@ def _truth(targets: Targets, grid: tuple[int, int], groups: int) -> _Truth:
 
 
 def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> dict[str, Tensor]:
-    """Sums over all objects and groups of one layer's answers."""
+    """Return sums over all objects and groups of one layer's answers."""
     logits, boxes, bias, weights = answer.logits, answer.boxes, module.net.segmentation_bias, module.class_weights
     quality = torch.zeros_like(logits)  # what an object's own class should say
     scale = torch.ones_like(logits)
@@ -316,18 +316,18 @@ def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> di
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Each query's likeliest class and mask; the score is the class's chance, which has learned the box's quality."""
+    """Return each query's likeliest class and mask; the score is the class's chance, which has learned the IoU."""
     chances = chosen_classes(out["logits"], none=False)
     return decode_queries(chances, out["masks"], frame, classes, options, cell=_RATIO, filled=False)
 
 
 def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSettings, dict[str, Tensor]]:
-    """Settings and tensors of a checkpoint for transformers' RfDetrForInstanceSegmentation.
+    """Return settings and tensors of a checkpoint for transformers' RfDetrForInstanceSegmentation.
 
     Raises
     ------
-    ConfigError
-        if it is for another network, or one with parts that are not built here.
+    ConfigError, ModelFileError
+        if the checkpoint is for another network, or one with parts that are not built here.
     """
     theirs: Any = library_config(RfDetrConfig, checkpoint)
     encoder = theirs.backbone_config

@@ -6,10 +6,9 @@ Image Segmentation" (DeepLabV3), arXiv 1706.05587. The U-Net is written here; th
 (BSD-3-Clause); encoders are timm's (Apache-2.0) or the compact one here. There are no weights to load but timm's for
 the encoder (each with its own licence, named by timm).
 
-One class per pixel by softmax, and not a sigmoid per class: a pixel then belongs to one region at most, so that regions
-never overlap and nobody has to decide between classes afterwards. No map of edges, distances or centres is learned:
-touching objects of one class merge into one, and an object that another cuts in two becomes two. That is what this
-model is there to show.
+One class per pixel by softmax, and not a sigmoid per class: a pixel then belongs to one region at most, so regions
+never overlap. No map of edges, distances or centres is learned: touching objects of one class merge into one, and an
+object that another cuts in two becomes two. This model is there to show that.
 
 What differs: cross-entropy and Dice together; the U-Net's last layer shuffles channels to full resolution; the FCN and
 DeepLabV3 heads read all levels from stride 8 on, joined at stride 8, where the papers widen the encoder's steps
@@ -118,7 +117,7 @@ class JoinedHead(nn.Module):
 
 
 def _adapt(head: nn.Module, norm: str, dropout: float) -> None:
-    """Normalisation and dropout of torchvision's layers as the settings say."""
+    """Give torchvision's layers the normalisation and dropout of the settings."""
     for module in head.modules():
         if isinstance(module, ASPPPooling):  # one value per channel: batch norm cannot learn from a batch of one
             module[2] = norm_layer("group", module[2].num_features)
@@ -130,13 +129,13 @@ def _adapt(head: nn.Module, norm: str, dropout: float) -> None:
 
 
 def encode(instances: Instances, config: SemanticConfig) -> Targets:
-    """Targets of one image: ``classes`` int16 (H, W): class of the smallest instance at each pixel plus 1, 0 for
-    background, -1 where only a crowd lies."""
+    """Return targets of one image: ``classes`` int16 (H, W): class of the smallest instance at each pixel plus 1, 0
+    for background, -1 where only a crowd lies."""
     return {"classes": class_map.paint_classes(instances, instances.labels + 1)}
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_pixel`` (cross-entropy) and ``mask_dice``, each a scalar."""
+    """Return ``class_pixel`` (cross-entropy) and ``mask_dice``, each a scalar."""
     assert isinstance(module, Semantic)
     logits = module(images)["classes"]
     target = class_map.stack_maps([t["classes"] for t in targets], input_size(images), images.device)
@@ -148,7 +147,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Connected regions of one class, scored by their mean probability; masks never overlap."""
+    """Return connected regions of one class, scored by their mean probability; masks never overlap."""
     best, probability = class_map.class_pixels(out["classes"].float().cpu().numpy(), frame)
     regions, source = parts_of(Masks.from_label_map(best), corners=False)
     labels = (label_map_values(best).astype(np.int64) - 1)[source]

@@ -1,4 +1,4 @@
-"""SOLOv2: each cell of a grid names the class of the object at it and the 1 x 1 kernel that draws its mask; no boxes.
+"""SOLOv2: each cell of a grid names its object's class and the 1 x 1 kernel that draws its mask; no boxes.
 
 Paper: X. Wang et al., "SOLOv2: Dynamic and Fast Instance Segmentation", NeurIPS 2020 (arXiv 2003.10152). Written from
 the paper, on a timm encoder (Apache-2.0) and torchvision's feature pyramid (BSD-3-Clause). There are no weights to load
@@ -17,8 +17,8 @@ What differs, and why:
 - *No object is lost.* Of two that want one cell, the paper leaves one out; see `assign_cells`.
 - *Masks are learned at sampled pixels* of stride 2 (interpolated, as prediction does) in a window about the object, by
   Dice; at these and some elsewhere, among them other objects' centres, by cross-entropy, where the mask must be off.
-- Each cell answers for its best class; the heads are narrow; Matrix NMS runs on bit-packed masks of stride 4, and what
-  then still overlaps a better one of its class by more than the asked IoU leaves.
+- Each cell answers for its best class; the heads are narrow; Matrix NMS runs on bit-packed masks of stride 4. A mask
+  that then still overlaps a better one of its class by more than the asked IoU leaves.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class SOLOv2(Network):
         self.kernel = self._head(blob)
 
     def _head(self, bias: Tensor) -> nn.Sequential:
-        """Convolutions that all levels share; ``bias`` is what each cell's outputs begin with."""
+        """Build convolutions that all levels share; ``bias`` is what each cell's outputs begin with."""
         width, per_cell = self.config.width, self.shuffle**2
         tower = [ConvNorm(width, width, norm="group") for _ in range(self.config.depth)]
         last = nn.Conv2d(width, len(bias) * per_cell, 3, padding=1)
@@ -161,8 +161,8 @@ class SOLOv2(Network):
         return nn.Sequential(*tower, nn.Dropout2d(self.config.dropout), last)
 
     def grids(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]]]:
-        """All cells, level by level, row by row: class logits (B, M, classes), kernels (B, M, E + 6), the mask feature,
-        and each grid's rows and columns."""
+        """Return all cells, level by level, row by row: class logits (B, M, classes), kernels (B, M, E + 6), the
+        mask feature, and each grid's rows and columns."""
         pyramid = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         features = self.mask_branch(pyramid).float()
         answers: list[list[Tensor]] = [[], []]
@@ -194,7 +194,7 @@ class SOLOv2(Network):
 
 
 def _concave(raw: Tensor) -> Tensor:
-    """Kernels (..., E + 6) whose quadratic part falls off in every direction, so that a mask ends somewhere."""
+    """Return kernels (..., E + 6) whose quadratic part falls off in every direction, so that a mask ends somewhere."""
     weights, squares, mixed = raw[..., :-3], functional.softplus(raw[..., -3:-1]) + 1e-4, raw[..., -1:]
     bound = 1.8 * squares.prod(-1, keepdim=True).sqrt()
     return torch.cat([weights, squares, bound * mixed.tanh()], -1)
@@ -204,11 +204,11 @@ def _concave(raw: Tensor) -> Tensor:
 
 
 def encode(instances: Instances, config: SOLOv2Config) -> Targets:
-    """Targets of one image.
+    """Return targets of one image.
 
     ``boxes`` and ``labels``, see `learnable`; ``centres`` float32 (N, 2), centres of mass; ``crops`` and ``layout`` as
-    `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them;
-    ``crowd`` float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
+    `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them; ``crowd``
+    float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
     """
     shown, targets = learnable(instances)
     boxes, centres = shown.boxes.astype(np.float64), shown.masks.centroids
@@ -232,7 +232,7 @@ def encode(instances: Instances, config: SOLOv2Config) -> Targets:
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_focal``, ``mask_dice`` and ``mask_bce``, each a scalar."""
+    """Return ``class_focal``, ``mask_dice`` and ``mask_bce``, each a scalar."""
     assert isinstance(module, SOLOv2)
     category, kernels, features, shapes = module.grids(images)
     batch = join_targets(targets, shapes, images.device)
@@ -250,7 +250,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 
 def _category_loss(category: Tensor, batch: CellBatch, crowd: Tensor, weights: Tensor) -> Tensor:
-    """Focal loss over all cells but those where only a crowd lies, per cell that stands for an object."""
+    """Return the focal loss over all cells, but where only a crowd lies, per cell that stands for an object."""
     image, label = batch.image[batch.owner], batch.labels[batch.owner]
     target = torch.zeros_like(category)
     target[image, batch.cell, label] = 1.0
@@ -264,7 +264,7 @@ def _category_loss(category: Tensor, batch: CellBatch, crowd: Tensor, weights: T
 def _mask_losses(
     features: Tensor, kernel: Tensor, place: Tensor, owner: Tensor, batch: CellBatch, config: SOLOv2Config
 ) -> tuple[Tensor, Tensor]:
-    """Dice and cross-entropy of each chosen cell's mask (K,), at pixels of stride 2."""
+    """Return Dice and cross-entropy of each chosen cell's mask (K,), at pixels of stride 2."""
     count, device = len(owner), features.device
     fine = functional.interpolate(features, scale_factor=2, mode="bilinear")
     height, width = fine.shape[2:]
@@ -300,7 +300,7 @@ def _mask_losses(
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Candidates' masks at stride 4, Matrix NMS among them, then what stays at the image's size; masks may overlap."""
+    """Return the candidates' masks that Matrix NMS at stride 4 leaves, at the image's size; they may overlap."""
     found = {name: values.numpy() for name, values in on_cpu(out).items()}
     scores, labels, places = found["scores"].astype(np.float64), found["labels"].astype(np.int64), found["places"]
     lowest = float(np.min(options.conf))

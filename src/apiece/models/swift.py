@@ -4,16 +4,17 @@ In the line of YOLACT (Bolya et al., ICCV 2019), CondInst (Tian et al., ECCV 202
 al., NeurIPS 2020) and RTMDet-Ins (Lyu et al., arXiv 2212.07784). Written here from the papers; there are no weights to
 load but timm's for a timm encoder (each with its own licence, named by timm).
 
-As in those: a feature pyramid, shared heads over its levels, mask features at high resolution, and a kernel per point
-that turns them into that point's mask; boxes and classes by task-aligned assignment.
+As in those papers: a feature pyramid, shared heads over its levels, mask features at high resolution, and a kernel per
+point that turns them into that point's mask; boxes and classes by task-aligned assignment.
+
 What differs: the kernel is linear, as in SOLOv2, plus a quadratic form in the coordinates of the point's own box, an
-ellipse when training begins. So a mask is sensible from the first step and never leaks to a like object elsewhere, as
-CondInst's relative coordinates see to with three layers; yet a mask stays a weighted sum of maps (the quadratic form of
-any box is a sum of 1, x, y, x^2, xy and y^2), which the shared decoder turns into run-lengths near its box only,
-exactly and in bounded memory. There is a level at stride 4 for small objects. The mask losses run over a flat list
-of the cells near each object; how much of a cell an object covers is known exactly, so outlines are finer than the
-cells. A score is the class's times the IoU that the mask is foretold to have (as in Mask Scoring R-CNN, Huang et al.,
-CVPR 2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects stay.
+ellipse when training begins. So a mask is sensible from the first step and never leaks to a like object elsewhere,
+which CondInst reaches with relative coordinates and three layers. Yet a mask stays a weighted sum of maps (the
+quadratic form of any box is a sum of 1, x, y, x^2, xy and y^2), which the shared decoder turns into run-lengths near
+its box only, exactly and in bounded memory. There is a level at stride 4 for small objects. The mask losses run over a
+flat list of the cells near each object; how much of a cell an object covers is known exactly, so outlines are finer
+than the cells. A score is the class's times the predicted IoU of the mask (as in Mask Scoring R-CNN, Huang et al., CVPR
+2019). Duplicates are removed by the overlap of masks, not of boxes, so that crossing objects stay.
 """
 
 from __future__ import annotations
@@ -165,12 +166,12 @@ class Swift(Network):
 
     @staticmethod
     def points(size: tuple[int, int]) -> Points:
-        """Where the points lie on an input of ``size``."""
+        """Return where the points lie on an input of ``size``."""
         return Points(tuple((size[0] // s, size[1] // s) for s in STRIDES), STRIDES)
 
 
 def _rows(level: Tensor) -> Tensor:
-    """(B, n, H, W) to (B, H * W, n)."""
+    """Turn (B, n, H, W) into (B, H * W, n)."""
     return level.permute(0, 2, 3, 1).flatten(1, 2)
 
 
@@ -178,12 +179,12 @@ def _rows(level: Tensor) -> Tensor:
 
 
 def encode(instances: Instances, config: SwiftConfig) -> Targets:
-    """Targets of one image, see `encode_cells`."""
+    """Return targets of one image, see `encode_cells`."""
     return encode_cells(instances, config.mask_stride)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``, each a scalar."""
+    """Return ``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``."""
     assert isinstance(module, Swift)
     out: dict[str, Tensor] = module(images)
     truth = CellTruth.join(targets, images.device, module.config.mask_stride)
@@ -215,7 +216,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 
 def _ignored(points: Points, truth: CellTruth, images: int, pairs: Assigned) -> Tensor:
-    """bool[B * A]: points in a crowd's box that no object claims."""
+    """Return the points in a crowd's box that no object claims: bool[B * A]."""
     inside = torch.zeros(images, points.count, dtype=torch.bool, device=pairs.point.device)
     place, _ = points.places(inside.device)
     for box, image in zip(truth.crowd, truth.crowd_image.tolist(), strict=True):
@@ -226,7 +227,7 @@ def _ignored(points: Points, truth: CellTruth, images: int, pairs: Assigned) -> 
 
 
 def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: Assigned) -> tuple[Tensor, Tensor]:
-    """Of each object's best points, near the object: Dice and cross-entropy of the masks; and of their IoU foretold."""
+    """Return Dice and cross-entropy of each object's best points' masks near it, and the loss of their IoU."""
     some = pairs.rank < module.config.learn
     point, index = pairs.point[some], pairs.truth[some]
     stride = module.config.mask_stride
@@ -267,7 +268,7 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: A
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """The best points' masks at the image's size; masks may overlap, as objects do."""
+    """Return the best points' masks at the image's size; masks may overlap, as objects do."""
     out = on_cpu(out)
     likely, label = out["logits"].max(1)
     best = likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()

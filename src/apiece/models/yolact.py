@@ -4,15 +4,16 @@ Paper: D. Bolya et al., "YOLACT: Real-time Instance Segmentation", ICCV 2019 (ar
 paper on a timm encoder (Apache-2.0) and torchvision's feature pyramid and box coding (BSD-3-Clause). There are no
 weights to load but timm's for the encoder (each with its own licence, named by timm).
 
-As there: prototypes at stride 4 behind a ReLU, coefficients behind a tanh, anchors of fixed shapes, smooth L1 for
-boxes, cross-entropy of masks cropped to the true box, semantic segmentation as an extra task, Fast NMS on boxes.
+As in the paper: prototypes at stride 4 behind a ReLU, coefficients behind a tanh, anchors of fixed shapes, smooth L1
+for boxes, cross-entropy of masks cropped to the true box, semantic segmentation as an extra task, Fast NMS on boxes.
+
 What differs: the pyramid has a level at stride 4 (P2 to P7) and anchors begin at 8 pixels, so that small objects have
 anchors; prototypes are made of that level and need no upsampling. Two sides of anchors per level halve the steps
 between them. Classes are learned by focal loss, not by mining three hard negatives per positive: in an image full of
-small objects the hardest negatives are mostly the rims of objects, and an image without objects would teach nothing;
-it takes no weight that balances classes. Heads have group norm, since they are shared by levels whose statistics
-differ and trained from scratch. True masks are shares of cells, read from crops, never full images. Fast NMS goes
-through the boxes in rounds, best first, so that it needs no limit on their number.
+small objects the hardest negatives are mostly the rims of objects, and an image without objects would teach nothing. It
+takes no weight that balances classes. Heads have group norm, since they are shared by levels whose statistics differ
+and trained from scratch. True masks are shares of cells, read from crops, never full images. Fast NMS goes through the
+boxes in rounds, best first, so that it needs no limit on their number.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ class Yolact(Network):
         nn.init.constant_(self.to_logits.bias, -math.log(99))  # objects are rare: 0.01
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The pyramid P2 to P7, finest first."""
+        """Return the pyramid P2 to P7, finest first."""
         levels = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         # oneDNN leaves part of a convolution's bfloat16 gradient unset where its input is one pixel, as of a small crop
         with torch.autocast(images.device.type, enabled=False):
@@ -137,7 +138,7 @@ class Yolact(Network):
         return self.answers(self.features(images))
 
     def answers(self, features: list[Tensor]) -> dict[str, Tensor]:
-        """What `forward` gives, from the pyramid."""
+        """Return what `forward` gives, from the pyramid."""
         outputs: dict[str, list[Tensor]] = {"logits": [], "moves": [], "coefficients": []}
         for level in features:
             shared = self.head(level).permute(0, 2, 3, 1)
@@ -156,7 +157,7 @@ class Yolact(Network):
         return joined
 
     def anchors(self, sizes: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
-        """Boxes float32[A, 4] around the cells' centres, by level, row, column, side and aspect.
+        """Return boxes float32[A, 4] around the cells' centres, by level, row, column, side and aspect.
 
         ``sizes`` are (rows, columns) of each level.
         """
@@ -178,13 +179,12 @@ def _rows(cells: Tensor, values: int) -> Tensor:
 
 
 def encode(instances: Instances, config: YolactConfig) -> Targets:
-    """Targets of one image, see `encode_cells`."""
+    """Return targets of one image, see `encode_cells`."""
     return encode_cells(instances, _STRIDE)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_anchors``, ``box_anchors``, ``mask_anchors`` and ``mask_regions``, each a scalar, weighted as in the
-    paper."""
+    """Return ``class_anchors``, ``box_anchors``, ``mask_anchors`` and ``mask_regions``, weighted as in the paper."""
     assert isinstance(module, Yolact)
     features = module.features(images)
     out = module.answers(features)
@@ -215,8 +215,8 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 def _match(
     config: YolactConfig, anchors: Tensor, targets: Sequence[Targets], logits: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Anchors of objects, int64[P] into those of all images; the object of each, int64[P] into those of all images;
-    bool[B * A], anchors that learn nothing."""
+    """Return anchors of objects and the object of each, int64[P] into those of all images, and the anchors that
+    learn nothing, bool[B * A]."""
     positive, owner, ignored, first = [], [], [], 0
     for i, t in enumerate(targets):
         truth, crowd = t["boxes"].to(logits.device), t["crowd"].to(logits.device)
@@ -230,7 +230,7 @@ def _match(
 
 
 def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor: Tensor, owner: Tensor) -> Tensor:
-    """Cross-entropy of masks inside the true boxes, and a cell around, as a mean over each box."""
+    """Return the cross-entropy of masks inside the true boxes, and a cell around, as a mean over each box."""
     some = few_of_each(owner, module.config.learn)
     anchor, owner = anchor[some], owner[some]
     maps = out["prototypes"]
@@ -255,7 +255,7 @@ def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor:
 
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Masks of the anchors that Fast NMS leaves, at the image's size; masks may overlap, as objects do."""
+    """Return the masks of the anchors that Fast NMS leaves, at the image's size; masks may overlap, as objects do."""
     out = on_cpu(out)
     best, label = out["logits"].max(1)
     scores, labels = best.double().sigmoid().numpy(), label.numpy()

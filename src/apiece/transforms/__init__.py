@@ -1,8 +1,7 @@
-"""Image and instances changed together: ``transform(sample, rng) -> Sample``.
+"""Change image and instances together: ``transform(sample, rng) -> Sample``.
 
-Each transform is a small frozen dataclass; the random generator is passed in, so the same seed gives the same
-result. Masks are changed as runs where that is exact and as layers where they must be resampled, never as an
-N x H x W stack.
+Each transform is a small frozen dataclass. The random generator is passed in, so the same seed gives the same result.
+Masks are changed as runs where that is exact, and as layers where they must be resampled; never as an N x H x W stack.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,13 @@ _DTYPES = {
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
-    """What a model folder holds.
+    """Hold what a model folder holds.
 
     Attributes
     ----------
     module : the network, on the CPU, in evaluation mode.
-    architecture : how to encode, train and decode it.
-    name : the architecture's name.
-    config : the architecture's settings.
-    input : what the network takes.
+    architecture, name : how to encode, train and decode it, and the architecture's name.
+    config, input : the architecture's settings, and what the network takes.
     classes : class names; labels index into them.
     thresholds : lowest score kept, one per class; None if none were chosen.
     one_piece : whether objects are in one piece, for each class; see `DecodeOptions`.
@@ -87,8 +86,8 @@ def save_model(
 ) -> None:
     """Write ``model.safetensors`` and ``model.json`` into ``folder`` (made if needed; other files in it stay).
 
-    Each file is replaced in one step. If the machine dies between the two steps, `load_model` refuses the pair
-    rather than mixing an old and a new model.
+    Each file is replaced in one step. If the machine dies between the two steps, `load_model` refuses the pair rather
+    than mixing an old and a new model.
 
     Parameters
     ----------
@@ -100,12 +99,8 @@ def save_model(
 
     Raises
     ------
-    UnknownNameError
-        for an unknown architecture.
-    ConfigError
-        if the parts do not fit together.
-    ModelFileError
-        if the folder cannot be written.
+    ConfigError, UnknownNameError, ModelFileError
+        if the parts do not fit together, no architecture has this name, or the folder cannot be written.
     """
     folder = Path(folder)
     known = models.load(architecture)
@@ -119,31 +114,32 @@ def save_model(
         raise ConfigError(f"one_piece should be {len(classes)} truth values, one per class; got {len(one_piece)}")
     tensors = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
     content = {
-        "version": _VERSION,
-        "architecture": architecture,
-        "config": typed_json.dataclass_to(config),
-        "input": typed_json.dataclass_to(input),
-        "classes": list(classes),
+        "version": _VERSION, "architecture": architecture, "config": typed_json.dataclass_to(config),
+        "input": typed_json.dataclass_to(input), "classes": list(classes),
         "thresholds": None if thresholds is None else dict(zip(classes, thresholds, strict=True)),
         "one_piece": [name for name, one in zip(classes, one_piece, strict=True) if one],
-        "provenance": dict(provenance or {}),
-        "metrics": dict(metrics or {}),
+        "provenance": dict(provenance or {}), "metrics": dict(metrics or {}),
         "tensors": {"sha256": hashlib.sha256(tensors).hexdigest(), "bytes": len(tensors)},
-    }
+    }  # fmt: skip
     try:
         text = typed_json.dump(content)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"provenance and metrics of a model are numbers, texts, lists and dicts: {error}") from error
+    with _written(folder), atomic(folder / JSON_NAME) as json_path, atomic(folder / TENSORS_NAME) as tensors_path:
+        tensors_path.write_bytes(tensors)
+        json_path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
     try:
-        with atomic(folder / JSON_NAME) as json_path, atomic(folder / TENSORS_NAME) as tensors_path:
-            tensors_path.write_bytes(tensors)
-            json_path.write_text(text, encoding="utf-8")
+        yield
     except OSError as error:
-        raise ModelFileError(folder, f"cannot be written: {error}") from error
+        raise ModelFileError(path, f"cannot be written: {error}") from error
 
 
 def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Mapping[str, Any] | None = None) -> None:
-    """Put other thresholds into a model folder. ``model.json`` is replaced in one step, the tensors stay as they are.
+    """Put other thresholds into a model folder; ``model.json`` is replaced in one step, the tensors stay.
 
     Parameters
     ----------
@@ -152,10 +148,8 @@ def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Map
 
     Raises
     ------
-    ConfigError
-        if there is not one threshold from 0 to 1 per class.
-    ModelFileError
-        if ``model.json`` is missing or damaged, or cannot be written.
+    ConfigError, ModelFileError
+        if there is not one threshold from 0 to 1 per class, or ``model.json`` is missing, damaged or cannot be written.
     """
     json_path = _inside(Path(folder), JSON_NAME)
     try:
@@ -167,21 +161,18 @@ def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Map
     content["thresholds"] = dict(zip(classes, chosen, strict=True))
     if origin is not None:
         content["provenance"] = {**content["provenance"], "thresholds": dict(origin)}
-    try:
-        with atomic(json_path) as temporary:
-            temporary.write_text(typed_json.dump(content), encoding="utf-8")
-    except OSError as error:
-        raise ModelFileError(json_path, f"cannot be written: {error}") from error
+    with _written(json_path), atomic(json_path) as temporary:
+        temporary.write_text(typed_json.dump(content), encoding="utf-8")
 
 
 def load_model(folder: Path | str) -> LoadedModel:
-    """Load a model folder.
+    """Load a model folder; runs no code from it.
 
     Raises
     ------
     ModelFileError
         if the folder is missing, incomplete, damaged, inconsistent, of an unknown architecture or a newer version, or
-        if one of its files is a link that leads out of it; says what to do.
+        one of its files is a link that leads out of it; says what to do.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -222,24 +213,15 @@ def _load(content: Mapping[str, Any], tensors_path: Path) -> LoadedModel:
         if not isinstance(content[key], dict):
             raise StrictError(f"{key} should be an object")
     module = _filled(architecture, config, spec, classes, content["tensors"], tensors_path)
-    return LoadedModel(
-        module,
-        architecture,
-        name,
-        config,
-        spec,
-        classes,
-        thresholds,
-        tuple(name in single for name in classes),
-        content["provenance"],
-        content["metrics"],
-    )
+    one_piece = tuple(name in single for name in classes)
+    about = content["provenance"], content["metrics"]
+    return LoadedModel(module, architecture, name, config, spec, classes, thresholds, one_piece, *about)
 
 
 def _filled(
     architecture: Architecture, config: Any, spec: ModelInput, classes: tuple[str, ...], stated: Any, path: Path
 ) -> nn.Module:
-    """The module of these settings with the tensors of the file."""
+    """Return the module of these settings with the tensors of the file."""
     check = typed_json.check_keys(stated, {"sha256", "bytes"}, "tensors")
     if any(f.name == "weights" for f in dataclasses.fields(config)):
         # where training started from; the folder has all weights, and loading must not go and fetch others
@@ -272,7 +254,7 @@ def _build(
 
 
 def _check_header(path: Path, expected: Mapping[str, Tensor]) -> None:
-    """Hold names, types, shapes and the file's length against the module, reading nothing but the header."""
+    """Compare names, types, shapes and the file's length with the module, reading nothing but the header."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -22,7 +22,7 @@ _SEED = 0x5EED  # of the values that pretrained ones must have replaced
 
 
 def backbone_checkpoint(name: str, weights: str) -> Checkpoint:
-    """The pretrained weights of timm's model ``name``: the whole model's tensors, classifier included.
+    """Return the pretrained weights of timm's model ``name``: the whole model's tensors, classifier included.
 
     Parameters
     ----------
@@ -31,9 +31,9 @@ def backbone_checkpoint(name: str, weights: str) -> Checkpoint:
     Raises
     ------
     ConfigError
-        if there are none, or they are of another model.
+        if timm has none, or the weights are of another model.
     ModelFileError
-        if they cannot be had; says what to put where.
+        if the weights cannot be fetched or read; says what to put where.
     """
     known = get_pretrained_cfg(name)
     tagged = timm_name(weights)
@@ -53,7 +53,7 @@ def backbone_checkpoint(name: str, weights: str) -> Checkpoint:
 
 
 def is_backbone(checkpoint: Checkpoint, name: str) -> bool:
-    """Whether these are weights of timm's model ``name``, with or without its classifier."""
+    """Return whether these are weights of timm's model ``name``, with or without its classifier."""
     if not timm.is_model(name):
         return False
     with torch.random.fork_rng(devices=[]):
@@ -61,24 +61,15 @@ def is_backbone(checkpoint: Checkpoint, name: str) -> bool:
 
 
 class TimmBackbone(Encoder):
-    """A timm model's features, finest first.
+    """The features of a timm model, finest first.
 
     Parameters
     ----------
     name : timm's name of a model that can give features.
-    channels : input channels; pretrained first layers are adapted by timm.
+    channels : input channels; timm adapts pretrained first layers.
     weights : ``"none"``, or what `backbone_checkpoint` takes.
     norm : ``"batch"`` leaves the model's own normalisation; ``"group"`` asks for group norm (ResNets); ``"frozen"``
         keeps batch norms as the weights have them.
-
-    Raises
-    ------
-    UnknownNameError
-        if timm has no such model.
-    ConfigError
-        if the model cannot give features, or not of images of any size, or the weights do not fit it.
-    ModelFileError
-        if the weights cannot be had; says what to put where.
     """
 
     def __init__(self, name: str, channels: int, weights: str = "none", norm: str = "batch") -> None:
@@ -113,7 +104,7 @@ class TimmBackbone(Encoder):
         return found
 
     def _try_out(self, name: str, channels: int) -> None:
-        """Refuse a model that only takes images of the size that it was first trained on, as many transformers do."""
+        """Refuse a model that takes images of its training size only, as many transformers do."""
         height, width = 64, 96
         try:
             with torch.inference_mode():
@@ -129,8 +120,11 @@ class TimmBackbone(Encoder):
 
 
 def _pretrained(name: str, weights: str, options: dict[str, Any]) -> nn.Module:
-    """The model with the weights in it. timm fits names and channels, yet would pass over what is missing: here no
-    random value may remain where the same model without weights has one."""
+    """Build the model with the weights in it.
+
+    timm fits names and channels, yet would pass over what is missing. So no random value may remain where the same
+    model without weights has one.
+    """
     found = backbone_checkpoint(name, weights)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)
@@ -160,15 +154,9 @@ def build_backbone(
 
     Parameters
     ----------
-    channels : input channels.
     weights, norm : see `TimmBackbone`.
     strides : the strides at which features are needed; None: all that the encoder has.
     unet : further arguments of `UNetEncoder`, for that encoder only.
-
-    Raises
-    ------
-    ConfigError, UnknownNameError, ModelFileError
-        if the encoder does not exist, cannot be had, or lacks one of the strides.
     """
     if name == "unet":
         if weights != "none":

@@ -14,17 +14,10 @@ STRIDES = (4, 8, 16, 32)
 
 
 def norm_layer(name: str, channels: int) -> nn.Module:
-    """A normalisation that learns from scratch.
+    """Return a normalisation that learns from scratch.
 
-    Parameters
-    ----------
-    name : ``"batch"`` (fastest, needs some pixels per batch) or ``"group"`` (independent of the batch).
-    channels : channels it normalises. Group norm takes groups of 8 channels, or one group where 8 does not divide.
-
-    Raises
-    ------
-    UnknownNameError
-        for any other name.
+    ``"batch"`` is fastest and needs some pixels per batch. ``"group"`` does not depend on the batch; it takes groups of
+    8 channels, or one group where 8 does not divide them.
     """
     if name == "batch":
         return nn.BatchNorm2d(channels)
@@ -61,12 +54,7 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images ``(B, C, H, W)`` to a pyramid of features, finest first.
-
-    Attributes
-    ----------
-    channels, strides : of each map of features.
-    """
+    """Images ``(B, C, H, W)`` to a pyramid of features, finest first, with these channels and strides."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]
@@ -81,13 +69,7 @@ class Encoder(nn.Module):
         return found if self._chosen is None else [found[i] for i in self._chosen]
 
     def narrow(self, name: str, strides: tuple[int, ...]) -> None:
-        """Give features at these strides only.
-
-        Raises
-        ------
-        ConfigError
-            if the encoder, called ``name``, lacks one of them.
-        """
+        """Give features at these strides only; an encoder (called ``name``) that lacks one is refused."""
         chosen = [i for i, stride in enumerate(self.strides) if stride in strides]
         if len(chosen) != len(strides):
             raise ConfigError(

@@ -20,12 +20,10 @@ from apiece.models.contract import Targets
 
 
 def pack_cells(masks: Masks, stride: int) -> tuple[Tensor, Tensor]:
-    """The share of each cell of ``stride`` x ``stride`` pixels that each mask covers, inside the mask's own box.
+    """Return the share of each cell of ``stride`` x ``stride`` pixels that each mask covers, in the mask's own box.
 
-    Returns
-    -------
-    uint8[P]: covered pixels of each cell (``stride`` at most 15), mask after mask, column by column; and int64[N, 5]:
-    start in that array, then x, y, width and height in cells. An empty mask has no cells.
+    The array, uint8[P], holds the covered pixels of each cell (``stride`` at most 15), mask after mask, column by
+    column. The layout, int64[N, 5], gives each mask's start in it, then x, y, width and height in cells.
     """
     boxes = masks.boxes.astype(np.int64)
     filled = masks.area > 0
@@ -53,19 +51,13 @@ def pack_cells(masks: Masks, stride: int) -> tuple[Tensor, Tensor]:
 
 
 def cell_targets(cells: Tensor, layout: Tensor, index: Tensor, near: Pixels, stride: int) -> Tensor:
-    """What share of each cell of ``near`` the masks cover: float32[P] from 0 to 1.
-
-    Parameters
-    ----------
-    cells, layout : see `pack_cells`.
-    index : int64[K], the mask that each window of ``near`` looks at.
-    """
+    """Return the share of each cell of ``near`` that the masks ``index`` of its windows cover: float32[P], 0 to 1."""
     return read_crops(cells, layout[index[near.window]].T, near.x, near.y).float() / stride**2
 
 
 def encode_cells(instances: Instances, stride: int) -> Targets:
-    """Return targets of one image: ``boxes`` and ``labels``, see `learnable`; ``cells`` and ``layout`` as `pack_cells`
-    gives them; ``crowd``, see `crowd_boxes`."""
+    """Return targets of one image: ``boxes`` and ``labels``, see `learnable`; ``cells`` and ``layout`` as
+    `pack_cells` gives them; ``crowd``, see `crowd_boxes`."""
     shown, targets = learnable(instances)
     cells, layout = pack_cells(shown.masks, stride)
     return {**targets, "cells": cells, "layout": layout, "crowd": crowd_boxes(instances)}
@@ -73,26 +65,20 @@ def encode_cells(instances: Instances, stride: int) -> Targets:
 
 @dataclass(frozen=True)
 class CellTruth:
-    """What `encode_cells` gave for the images of a batch, one after the other.
+    """The targets of `encode_cells` of a batch's images, one after the other."""
 
-    Attributes
-    ----------
-    stride : pixels per cell.
-    image, crowd_image : int64, the image of each object and of each crowd.
-    """
-
-    stride: int
+    stride: int  # pixels per cell
     boxes: Tensor
     labels: Tensor
     cells: Tensor
     layout: Tensor
-    image: Tensor
+    image: Tensor  # int64: the image of each object
     crowd: Tensor
-    crowd_image: Tensor
+    crowd_image: Tensor  # int64: the image of each crowd
 
     @classmethod
     def join(cls, targets: Sequence[Targets], device: torch.device, stride: int) -> CellTruth:
-        """The targets of a batch's images, on a device."""
+        """Join the targets of a batch's images, on a device."""
         moved = on_device(targets, device)
         joined = {name: torch.cat([t[name] for t in moved]) for name in ("boxes", "labels", "crowd")}
         joined["cells"], joined["layout"] = join_crops([t["cells"] for t in moved], [t["layout"] for t in moved])
@@ -100,14 +86,14 @@ class CellTruth:
         return cls(stride, image=image, crowd_image=crowd_image, **joined)
 
     def share(self, index: Tensor, near: Pixels) -> Tensor:
-        """`cell_targets` of the objects ``index``."""
+        """Return `cell_targets` of the objects ``index``."""
         return cell_targets(self.cells, self.layout, index, near, self.stride)
 
 
 def region_losses(logits: Tensor, truth: CellTruth) -> Tensor:
-    """Cross-entropy of which classes lie where, at every cell outside of crowds: mean of each class, (classes,).
+    """Return the mean cross-entropy of each class (classes,) over which classes lie where, outside of crowds.
 
-    ``logits`` is (B, classes, h, w); what several objects of a class share counts once.
+    ``logits`` is (B, classes, h, w). A cell that several objects of a class share counts once.
     """
     count, classes, height, width = logits.shape
     low, side = truth.layout[:, 1:3], truth.layout[:, 3:]

@@ -25,7 +25,7 @@ _TILE = 1024  # side of the square of pixels interpolated at once
 
 
 def paint_classes(instances: Instances, values: npt.ArrayLike) -> Tensor:
-    """What each pixel shows: int16 (H, W), ``values[i]`` (from 0 on) where instance i is, 0 on background.
+    """Return what each pixel shows: int16 (H, W), ``values[i]`` (0 or more) where instance i is, 0 on background.
 
     Where instances overlap, the smallest is seen. -1 where only a crowd lies: not to be learned from.
     """
@@ -40,24 +40,25 @@ def paint_classes(instances: Instances, values: npt.ArrayLike) -> Tensor:
 
 
 def stack_maps(maps: Sequence[Tensor], size: tuple[int, int], device: torch.device) -> Tensor:
-    """Maps (H, W) of several images as one int64 (B, height, width), background below and on the right of each."""
+    """Return maps (H, W) of several images as one int64 (B, height, width), padded with background."""
     padded = [functional.pad(m.to(device).long(), (0, size[1] - m.shape[1], 0, size[0] - m.shape[0])) for m in maps]
     return torch.stack(padded)
 
 
 def cross_entropy(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Mean cross-entropy over the pixels whose ``target`` (B, H, W) is no -1; scalar, 0 where there are none.
+    """Return the mean cross-entropy over the pixels whose ``target`` (B, H, W) is not -1; 0 where there are none.
 
-    ``logits`` is (B, C, H, W), ``weights`` (C,) multiplies what a pixel of each class costs.
+    ``logits`` is (B, C, H, W), ``weights`` (C,) multiplies the loss of the pixels of each class.
     """
     total = functional.cross_entropy(logits, target, weights, ignore_index=-1, reduction="sum")
     return total / (target >= 0).sum().clamp(min=1)
 
 
 def class_dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Soft Dice loss (Milletari et al., 3DV 2016) of each class but the first (background), mean over those that occur.
+    """Return the soft Dice loss (Milletari et al., 3DV 2016), a mean over the classes that occur, without
+    background.
 
-    Shapes as for `cross_entropy`; sums run over all images, so that a class missing in one image does no harm.
+    Shapes as for `cross_entropy`. Sums run over all images, so that a class missing in one image does no harm.
     """
     classes = logits.shape[1]
     p = logits.softmax(1) * (target >= 0)[:, None]
@@ -75,10 +76,9 @@ def class_dice(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
 
 
 def upsampled_tiles(logits: Float32, frame: Frame) -> Iterator[tuple[tuple[slice, slice], Float32]]:
-    """Maps (C, H, W) on the network's grid, bilinear at the image's resolution, a tile at a time.
+    """Yield maps (C, H, W) of the network's grid at the image's resolution, tile by tile: rows and columns, values.
 
-    Pixel centres lie at halves and edges are repeated, as by ``align_corners=False``. Yields (rows and columns of the
-    image, values (C, rows, columns)).
+    Values are bilinear between pixel centres at halves, with repeated edges, as by ``align_corners=False``.
     """
     height, width = frame.input_size
     grid = logits[:, :height, :width]
@@ -94,14 +94,14 @@ def upsampled_tiles(logits: Float32, frame: Frame) -> Iterator[tuple[tuple[slice
 
 
 def _between(cells: int, pixels: int) -> tuple[Any, Any, Float32]:
-    """For each pixel along an axis: the cells on both sides of its centre, and the share of the second."""
+    """Return, for each pixel along an axis, the cells on both sides of its centre, and the share of the second."""
     place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(0, cells - 1)
     low = place.astype(np.int64)
     return low, np.minimum(low + 1, cells - 1), (place - low).astype(np.float32)
 
 
 def class_pixels(logits: Float32, frame: Frame) -> tuple[npt.NDArray[np.int16], Float32]:
-    """The likeliest class of each pixel of the image, int16 (height, width), and its softmax probability, float32."""
+    """Return the likeliest class of each pixel of the image, int16 (H, W), and its probability, float32."""
     best = np.empty(frame.size, np.int16)
     probability = np.empty(frame.size, np.float32)
     for place, values in upsampled_tiles(logits, frame):
@@ -112,7 +112,7 @@ def class_pixels(logits: Float32, frame: Frame) -> tuple[npt.NDArray[np.int16], 
 
 
 def mean_inside(plane: Float32, masks: Masks) -> Float:
-    """Mean of ``plane`` (height, width) over each mask, float64 (N,); 0 for a mask without pixels."""
+    """Return the mean of ``plane`` (height, width) over each mask, float64 (N,); 0 for a mask without pixels."""
     height = masks.size[0]
     flat = np.append(plane.T, np.float32(0))  # column by column as runs go; one more, for a run that ends the image
     order = np.lexsort((masks.y0, masks.x))

@@ -1,10 +1,10 @@
 """Pixels vote, seeds collect: from dense embeddings to a label map, for thousands of objects at once.
 
-Each pixel votes for a point of the image; each seed owns an ellipse around its own vote. A pixel belongs to the seed
-that its vote lies nearest to, measured in the seed's bandwidths, if its own reach exceeds the squared distance. Votes
-are looked up through a grid of cells, so the cost grows with the pixels of objects and not with pixels times seeds, and
-an object may be of any size and shape. Coordinates are continuous: pixel (row i, column j) has its centre at (j + 0.5,
-i + 0.5).
+Each pixel votes for a point of the image, and each seed owns an ellipse around its own vote. A pixel belongs to the
+seed nearest to its vote, measured in the seed's bandwidths, if the pixel's own reach exceeds the squared distance.
+Votes are looked up through a grid of cells, so the cost grows with the pixels of objects and not with pixels times
+seeds, and an object may be of any size and shape. Coordinates are continuous: pixel (row i, column j) has its centre at
+(j + 0.5, i + 0.5).
 """
 
 from __future__ import annotations
@@ -23,20 +23,13 @@ _BLOCK = 1024  # seeds compared with each other at once
 
 @dataclass(frozen=True)
 class Seeds:
-    """Candidate objects.
+    """Candidate objects, float32[S] each."""
 
-    Attributes
-    ----------
-    x, y : float32[S], where each seed's own vote lies.
-    sx, sy : float32[S], its bandwidths in pixels.
-    reach : float32[S], the seed pixel's own reach.
-    """
-
-    x: Float32
+    x: Float32  # where each seed's own vote lies
     y: Float32
-    sx: Float32
+    sx: Float32  # its bandwidths in pixels
     sy: Float32
-    reach: Float32
+    reach: Float32  # the seed pixel's own reach
 
     def __len__(self) -> int:
         return len(self.x)
@@ -46,8 +39,10 @@ class Seeds:
 
 
 def local_maxima(score: Float32, threshold: float, size: int = 3) -> Int:
-    """Flat indices of the pixels of ``score`` (H, W) that exceed ``threshold`` and none of their ``size`` x ``size``
-    neighbours exceeds; best first, ties in reading order."""
+    """Return flat indices of pixels of ``score`` (H, W) above ``threshold`` that no neighbour exceeds, best first.
+
+    Neighbours lie in a square of ``size`` x ``size``; ties are in reading order.
+    """
     peak = cv2.dilate(score, np.ones((size, size), np.uint8))
     flat = np.flatnonzero((score >= peak) & (score > threshold))
     return flat[np.argsort(-score.ravel()[flat], kind="stable")]
@@ -56,10 +51,7 @@ def local_maxima(score: Float32, threshold: float, size: int = 3) -> Int:
 class SeedIndex:
     """Which seeds' ellipses may hold a vote: cells of the plane, each with its list of seeds.
 
-    Parameters
-    ----------
-    seeds : the seeds.
-    reach : the largest reach any pixel has; an ellipse has half axes ``sqrt(reach) * bandwidth``.
+    ``reach`` is the largest reach that any pixel has; an ellipse has half axes ``sqrt(reach) * bandwidth``.
     """
 
     def __init__(self, seeds: Seeds, reach: float) -> None:
@@ -85,7 +77,7 @@ class SeedIndex:
         self.ends = np.cumsum(np.bincount(cell, minlength=self.rows * self.columns))
 
     def _lists(self, x: Float32, y: Float32) -> tuple[Int, Int]:
-        """Start and length of each vote's list of seeds."""
+        """Return start and length of each vote's list of seeds."""
         column = np.floor((x - self.left) / self.cell)
         row = np.floor((y - self.top) / self.cell)
         inside = (column >= 0) & (row >= 0) & (column < self.columns) & (row < self.rows)
@@ -99,12 +91,9 @@ class SeedIndex:
         return near
 
     def assign(self, x: Float32, y: Float32, reach: Float32) -> Int32:
-        """The seed that each vote falls to, -1 for none: int32[P].
+        """Return the seed that each vote ``x``, ``y`` (P,) falls to, -1 for none: int32[P].
 
-        Parameters
-        ----------
-        x, y : float32[P], the votes.
-        reach : float32[P], the squared distance in bandwidths below which a pixel joins.
+        A pixel joins a seed at a squared distance in bandwidths below ``reach`` (P,).
         """
         best = np.full(len(x), -1, np.int32)
         nearest = np.array(reach, np.float32)
@@ -122,7 +111,7 @@ class SeedIndex:
         return best
 
     def pairs(self, x: Float32, y: Float32, reach: Float32) -> tuple[Int, Int]:
-        """All (vote, seed) pairs where the vote lies within its reach of the seed, not only the nearest."""
+        """Return all (vote, seed) pairs where the vote lies within its reach of the seed, not only the nearest."""
         start, count = self._lists(x, y)
         vote = np.repeat(np.arange(len(x)), count)
         seed = self.order[expand(start, count)]
@@ -131,7 +120,7 @@ class SeedIndex:
 
 
 def suppress(loser: Int, winner: Int, count: int) -> Bool:
-    """Greedy non-maximum suppression on a sparse graph: which of ``count`` candidates, best first, stay.
+    """Return which of ``count`` candidates, best first, stay in greedy non-maximum suppression on a sparse graph.
 
     ``loser[i]`` goes if ``winner[i]``, which must come before it, stays. Exact, in as many rounds as the longest chain.
     """
@@ -149,15 +138,11 @@ def suppress(loser: Int, winner: Int, count: int) -> Bool:
 
 
 def distinct(seeds: Seeds, reach: float) -> Bool:
-    """Which seeds stay as objects: a seed whose vote falls to a better one (seeds come best first) is a part of it.
+    """Return which seeds (best first) stay as objects: a seed whose vote falls to a better one is a part of it.
 
-    Greedy and exact, block by block: what stays of a block takes its parts out of everything after it. A network that
-    has not learned yet has peaks everywhere and wide ellipses; so memory must not grow with the pairs of seeds.
-
-    Parameters
-    ----------
-    seeds : the candidates, best first.
-    reach : the largest reach any pixel has.
+    Greedy and exact, block by block: the seeds that stay take their parts out of all later blocks. A network that has
+    not learned yet has peaks everywhere and wide ellipses, so memory must not grow with the pairs of seeds. ``reach``
+    is the largest reach that any pixel has.
     """
     stays = np.zeros(len(seeds), np.bool_)
     rest = np.arange(len(seeds))

@@ -14,11 +14,9 @@ from apiece.models.contract import Targets
 
 
 def learnable(instances: Instances) -> tuple[Instances, Targets]:
-    """Return the instances that can be learned, neither crowds nor without a pixel, and targets that all models need.
+    """Return the instances that can be learned, neither crowds nor empty, and targets that all models need.
 
-    Returns
-    -------
-    The instances; and ``boxes`` float32 (N, 4), half-open xyxy in pixels, and ``labels`` int64 (N,) of these.
+    The targets are ``boxes`` float32 (N, 4), half-open xyxy in pixels, and ``labels`` int64 (N,).
     """
     shown = instances[~instances.crowd & (instances.masks.area > 0)]
     return shown, {
@@ -33,12 +31,10 @@ def crowd_boxes(instances: Instances) -> Tensor:
 
 
 def pack_crops(masks: Masks) -> tuple[Tensor, Tensor]:
-    """Return all masks, each inside its own box, as one flat array.
+    """Return all masks, each inside its own box, as one flat array, uint8[P], and its layout, int64[N, 5].
 
-    Returns
-    -------
-    uint8[P]: crop after crop, column by column, 1 inside the mask; and int64[N, 5]: start in that array, x, y, width,
-    height.
+    The array holds crop after crop, column by column, 1 inside the mask. The layout gives each crop's start in the
+    array, x, y, width and height.
     """
     boxes = torch.from_numpy(masks.boxes.copy()).long()
     side = boxes[:, 2:] - boxes[:, :2]
@@ -64,13 +60,9 @@ def join_crops(crops: Sequence[Tensor], layouts: Sequence[Tensor]) -> tuple[Tens
 
 
 def read_crops(crops: Tensor, layout: Tensor | Sequence[Tensor | int], x: Tensor, y: Tensor) -> Tensor:
-    """Return the crops' values at pixels, 0 outside of a crop's own box, in the type of the crops.
+    """Return the crops' values at pixels, in the type of the crops; 0 outside of a crop's own box.
 
-    Parameters
-    ----------
-    crops : see `pack_crops`.
-    layout : the five columns of the layout, each of a shape that broadcasts with ``x`` and ``y``.
-    x, y : int64, column and row of the pixels.
+    ``layout`` is the five columns of `pack_crops`' layout. ``x`` and ``y`` (int64, column and row) broadcast with them.
     """
     start, left, top, width, height = layout
     x, y = x - left, y - top
@@ -81,18 +73,9 @@ def read_crops(crops: Tensor, layout: Tensor | Sequence[Tensor | int], x: Tensor
 
 
 def crop_targets(crops: Tensor, layout: Tensor, index: Tensor, boxes: Tensor, size: int) -> Tensor:
-    """Return what a mask head should answer: the masks ``index`` seen through ``boxes``.
+    """Return what a mask head should answer: the masks ``index`` int64[K] seen through ``boxes`` float32[K, 4].
 
-    Parameters
-    ----------
-    crops, layout : see `pack_crops`.
-    index : int64[K], the mask that each box looks at.
-    boxes : float32[K, 4], half-open xyxy.
-    size : samples along each side.
-
-    Returns
-    -------
-    float32[K, size, size] in [0, 1]: bilinear between pixel centres, 0 outside the mask's own box.
+    float32[K, size, size] in [0, 1]: bilinear between pixel centres, 0 outside of the mask's own box.
     """
     steps = (torch.arange(size, device=boxes.device) + 0.5) / size
     grid = boxes[:, None, :2] + steps[:, None] * (boxes[:, 2:] - boxes[:, :2])[:, None]  # (K, size, xy)

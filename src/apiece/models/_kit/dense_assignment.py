@@ -1,9 +1,9 @@
-"""Which points of a dense detector learn which object: the few that already answer it best, of those near its centre.
+"""Which points of a dense detector learn which object: the few near its centre that already answer it best.
 
 Task-aligned assignment (Feng et al., TOOD, ICCV 2021, arXiv 2108.07755) with the number of points per object of SimOTA
 (Ge et al., YOLOX, arXiv 2107.08430). What differs: only points near an object's centre are compared (as in ATSS, Zhang
 et al., CVPR 2020), so the tables have one row per object, not one entry per object and point of the image; and an
-object that loses all its points to others gets its next best free one, so that none goes unlearned in a crowd.
+object that loses all its points to others gets its next best free one, so that each object is learned in a crowd too.
 """
 
 from __future__ import annotations
@@ -22,16 +22,10 @@ _POWER = 6.0  # of the overlap in how well a point answers
 
 @dataclass(frozen=True)
 class Points:
-    """Where the points of a dense detector lie: level by level, row by row.
+    """Where the points of a dense detector lie: level by level, row by row; the first of a level at half its stride."""
 
-    Attributes
-    ----------
-    sizes : (rows, columns) of each level.
-    strides : pixels from point to point; the first lies at half of that.
-    """
-
-    sizes: tuple[tuple[int, int], ...]
-    strides: tuple[int, ...]
+    sizes: tuple[tuple[int, int], ...]  # rows and columns of each level
+    strides: tuple[int, ...]  # pixels from point to point
 
     @property
     def count(self) -> int:
@@ -39,14 +33,16 @@ class Points:
         return sum(h * w for h, w in self.sizes)
 
     def places(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """float32[A, 2], x and y in pixels of the input, and float32[A], the stride of each."""
+        """Return x and y in pixels of the input, float32[A, 2], and the stride of each point, float32[A]."""
         places = [centres(size, stride, device) for size, stride in zip(self.sizes, self.strides, strict=True)]
         strides = [p.new_full((len(p),), float(s)) for p, s in zip(places, self.strides, strict=True)]
         return torch.cat(places), torch.cat(strides)
 
     def near(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The points around each box's centre: index int64[G, K], and whether it may answer the box: inside the box, or
-        the nearest of its level."""
+        """Return the points around each box's centre: index int64[G, K], and whether each may answer the box.
+
+        A point may if it lies inside the box or is the nearest of its level.
+        """
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         offsets = torch.arange(-_REACH, _REACH + 1, device=boxes.device)
         dy, dx = (d.flatten() for d in torch.meshgrid(offsets, offsets, indexing="ij"))
@@ -66,24 +62,16 @@ class Points:
 
 @dataclass(frozen=True)
 class Assigned:
-    """The pairs of points and objects, ordered by object, its best point first.
+    """The pairs of points and objects, ordered by object, its best point first."""
 
-    Attributes
-    ----------
-    point : int64[P], index into the points of all images, one image after the other.
-    truth : int64[P], the object.
-    target : float32[P] from 0 to 1, the score that the point should give.
-    rank : int64[P], 0 for the best point of its object, and so on.
-    """
-
-    point: Tensor
-    truth: Tensor
-    target: Tensor
-    rank: Tensor
+    point: Tensor  # int64[P]: index into the points of all images, one image after the other
+    truth: Tensor  # int64[P]: the object
+    target: Tensor  # float32[P] from 0 to 1: the score that the point should give
+    rank: Tensor  # int64[P]: 0 for the best point of its object, and so on
 
 
 def pair_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes (..., 4), half-open xyxy, pair by pair."""
+    """Return the IoU of boxes (..., 4), half-open xyxy, pair by pair."""
     side = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     both = side.prod(-1)
     areas = [(x[..., 2:] - x[..., :2]).clamp(min=0).prod(-1) for x in (a, b)]
@@ -126,7 +114,7 @@ def assign(points: Points, boxes: Tensor, logits: Tensor, truth: Tensor, labels:
 
 
 def _settle(near: Tensor, metric: Tensor, claim: Tensor, owner: Tensor) -> Tensor:
-    """Points that several objects claim go to the one that they answer best; of equals, to the first."""
+    """Give points that several objects claim to the object that they answer best; of equals, to the first."""
     truth, column = claim.nonzero(as_tuple=True)
     point, worth = near[truth, column], metric[truth, column]
     best = torch.full(owner.shape, -1.0, device=owner.device).scatter_reduce(0, point, worth, "amax")

@@ -11,17 +11,11 @@ _PAIRS = 250_000  # pairs of boxes held at once
 
 
 def fast_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tensor:
-    """Indices of the boxes that stay, best first.
+    """Return indices of the boxes that stay, best first; of equal scores the first is the better.
 
-    A box goes if it overlaps a better one of its class by more than ``iou``, even one that goes itself; all boxes of a
-    round are compared in one matrix. A round takes the 500 best boxes that are left; what overlaps the boxes that it
-    keeps does not reach the next one. So time grows with boxes times kept boxes, and memory does not grow with pairs.
-
-    Parameters
-    ----------
-    boxes : float32[N, 4], half-open xyxy.
-    scores : float[N]; of equal ones the first is the better.
-    labels : int64[N].
+    A box goes if it overlaps a better one of its class by more than ``iou``, even if that one goes itself; all boxes of
+    a round are compared in one matrix. A round takes the 500 best boxes that are left; boxes that overlap those it
+    keeps do not reach the next round. So time grows with boxes times kept boxes, and memory does not grow with pairs.
     """
     left = torch.argsort(scores, descending=True, stable=True)
     kept = [left[:0]]
@@ -34,7 +28,7 @@ def fast_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou: float) -> Tenso
 
 
 def _largest_overlap(boxes: Tensor, labels: Tensor, rivals: Tensor, some: Tensor, better: bool = False) -> Tensor:
-    """Largest IoU of each of ``some`` with a rival of its class, float32; ``better``: with one that comes before it."""
+    """Return the largest IoU of each of ``some`` with a rival of its class; ``better``: with one before it."""
     found = boxes.new_zeros(len(some))
     step = max(1, _PAIRS // max(1, len(rivals)))
     for start in range(0, len(some) if len(rivals) else 0, step):

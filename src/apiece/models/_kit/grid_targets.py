@@ -17,7 +17,7 @@ from apiece.models.contract import Targets
 
 
 def cell_places(shapes: Sequence[tuple[int, int]], sides: Sequence[int], device: torch.device) -> Tensor:
-    """Centre x, y and side in pixels of every cell of grids with these rows and columns: float32 (M, 3)."""
+    """Return centre x, y and side in pixels of every cell of grids with these rows and columns: float32 (M, 3)."""
     grids = zip(shapes, sides, strict=True)
     return torch.cat([functional.pad(centres(shape, side, device), (0, 1), value=float(side)) for shape, side in grids])
 
@@ -37,7 +37,7 @@ class CellBatch:
 
 
 def join_targets(targets: Sequence[Targets], shapes: Sequence[tuple[int, int]], device: torch.device) -> CellBatch:
-    """Targets of a batch's images, with cells numbered through grids of these rows and columns."""
+    """Join the targets of a batch's images, with cells numbered through grids of these rows and columns."""
     moved = on_device(targets, device)
     shape = torch.tensor(shapes, device=device)
     starts = shape.prod(1).cumsum(0) - shape.prod(1)
@@ -55,7 +55,7 @@ def join_targets(targets: Sequence[Targets], shapes: Sequence[tuple[int, int]], 
 
 
 def crowd_cells(crowd: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-    """Whether a crowd lies in each cell of all grids: float32 (M,)."""
+    """Return whether a crowd lies in each cell of all grids: float32 (M,)."""
     parts = []
     for rows, columns in shapes:
         parts.append(functional.pad(crowd, (0, columns - crowd.shape[1], 0, rows - crowd.shape[0])).flatten())
@@ -64,7 +64,7 @@ def crowd_cells(crowd: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def covered_share(batch: CellBatch, index: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Share of the pixel (x, y) of stride 2 that each mask ``index`` covers: float32, of 4 image pixels."""
+    """Return the share of pixel (x, y) of stride 2, of 4 image pixels, that each mask ``index`` covers."""
     total = torch.zeros(len(x), device=x.device)
     for dx in (0, 1):
         for dy in (0, 1):

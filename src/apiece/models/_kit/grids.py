@@ -23,36 +23,26 @@ _PART = 1 << 18  # cells looked at at once
 
 
 def grid_shapes(size: tuple[int, int], sides: Sequence[int]) -> Int:
-    """Rows and columns of each grid over an image of ``size`` (height, width): int64[L, 2]."""
+    """Return rows and columns of each grid over an image of ``size`` (height, width): int64[L, 2]."""
     side = np.asarray(sides, np.int64)[:, None]
     shapes: Int = -(-np.asarray(size, np.int64) // side)
     return shapes
 
 
 def assign_cells(boxes: Float, centres: Float, sides: Sequence[int], size: tuple[int, int]) -> tuple[Int, Int]:
-    """Cells that stand for objects.
+    """Return cells that stand for objects: level, row, column int64[K, 3], and the object of each int64[K].
 
-    First each object takes the cell of its centre, on the level that suits its size; where several want one, it goes to
-    the one whose centre is nearest to the cell's, and each other takes its next best free cell: near its centre, on
+    First each object takes the cell of its centre, on the level that suits its size. Where several want one, it goes to
+    the object whose centre is nearest to the cell's, and each other takes its next best free cell: near its centre, on
     its level or one close to it. Then the cells around each object's centre, on all levels that suit its size, join
-    where they are free.
+    where they are free. So every object has at least one cell, and no cell has two objects.
 
     Parameters
     ----------
     boxes : (N, 4) half-open xyxy, none empty.
     centres : (N, 2) x, y inside the image: centres of mass.
     sides : side of the cells of each grid, finest first, each twice the one before.
-    size : (height, width) of the image.
-
-    Returns
-    -------
-    int64[K, 3] level, row and column of each cell that stands for an object, and int64[K], which one. Every object
-    has at least one cell, and no cell two objects.
-
-    Raises
-    ------
-    ConfigError
-        if there are more objects than cells.
+    size : (height, width) of the image; with fewer cells than objects it is refused.
     """
     shapes = grid_shapes(size, sides)
     ends = shapes.prod(1).cumsum()
@@ -82,27 +72,27 @@ class _Grids:
         self.sides, self.shapes, self.starts = sides, shapes, starts
 
     def at(self, level: Int, xy: Int) -> Int:
-        """Number of the cell at ``xy`` (..., 2): column, row; -1 outside its grid."""
+        """Return the number of the cell at ``xy`` (..., 2): column, row; -1 outside its grid."""
         x, y = xy[..., 0], xy[..., 1]
         inside = (x >= 0) & (y >= 0) & (x < self.shapes[level, 1]) & (y < self.shapes[level, 0])
         number: Int = np.where(inside, self.starts[level] + y * self.shapes[level, 1] + x, -1)
         return number
 
     def places(self, cell: Int) -> Int:
-        """Level, row and column: int64[K, 3]."""
+        """Return level, row and column: int64[K, 3]."""
         level = np.searchsorted(self.starts, cell, "right") - 1
         row, column = np.divmod(cell - self.starts[level], self.shapes[level, 1])
         return np.stack([level, row, column], 1)
 
     def distance(self, cell: Int, level: Int, centres: Float) -> Float:
-        """From each centre to the middle of its cell, in sides of the cell."""
+        """Return the way from each centre to the middle of its cell, in sides of the cell."""
         place = self.places(np.maximum(cell, 0))
         away: Float = np.hypot(*(place[:, :0:-1] + 0.5 - centres / self.sides[level][:, None]).T)
         return away
 
 
 def _seat(held: Int, owner: Int, cell: Int, cost: Float) -> Bool:
-    """Give each free cell to the cheapest of those who ask for it, in place; who got theirs."""
+    """Give each free cell to the object that asks for it at the least cost, in place; return which got theirs."""
     asks = np.flatnonzero(cell >= 0)
     asks = asks[held[cell[asks]] < 0]
     asks = asks[np.lexsort((cost[asks], cell[asks]))]
@@ -143,7 +133,7 @@ def _next_best(held: Int, pending: Int, centres: Float, home: Int, grids: _Grids
 
 
 def _around(boxes: Float, centres: Float, extent: Float, grids: _Grids) -> tuple[Int, Int, Float]:
-    """Cells that the middle of each object touches, at most 3 x 3, on every level that suits its size."""
+    """Return cells that the middle of each object touches, at most 3 x 3, on every level that suits its size."""
     owners, cells, costs = [], [], []
     last_level = len(grids.sides) - 1
     half = 0.5 * _CENTRE * (boxes[:, 2:] - boxes[:, :2])

@@ -23,14 +23,13 @@ _VALUES = 1 << 21  # values of masks, or of the map in windows, held at once
 
 
 def kernel_logits(maps: Float32, kernels: Float32, places: Float32, x: Int, y: Int, stride: int) -> Float32:
-    """Mask logits (N, r, c) at rows ``y`` (N, r) and columns ``x`` (N, c) of the map.
+    """Return mask logits (N, r, c) at rows ``y`` (N, r) and columns ``x`` (N, c) of the map; one row may serve all.
 
     Parameters
     ----------
     maps : float32 (h, w, E), at ``stride`` of the network's input.
     kernels : float32 (N, E + 6).
     places : float32 (N, 3): x, y and side of each kernel's cell, in pixels of the input.
-    x, y : where to look; one row of each stands for all kernels.
     """
     weights, shape = kernels[:, :-COORDINATES], kernels[:, -COORDINATES:, None]
     u = (stride * (x + 0.5) - places[:, :1]).astype(np.float32) / places[:, 2:]
@@ -49,8 +48,8 @@ def kernel_logits(maps: Float32, kernels: Float32, places: Float32, x: Int, y: I
 
 
 def low_resolution(maps: Float32, kernels: Float32, places: Float32, stride: int) -> LowResolution:
-    """Of each mask on the map's own grid: mean probability inside (0 if it is empty), tight half-open xyxy box in cells
-    of the map, packed bits. A few masks at a time, so memory is bounded whatever their number."""
+    """Return of each mask on the map's own grid: mean probability inside (0 if it is empty), tight half-open xyxy
+    box in cells of the map, packed bits. A few masks at a time, so memory is bounded whatever their number."""
     height, width = maps.shape[:2]
     at_once = max(1, _VALUES // (height * width))
     maskness, boxes = np.zeros(len(kernels)), np.zeros((len(kernels), 4), np.int64)
@@ -73,8 +72,10 @@ def low_resolution(maps: Float32, kernels: Float32, places: Float32, stride: int
 
 
 def kernel_masks(maps: Float32, kernels: Float32, places: Float32, boxes: Int, frame: Frame, stride: int) -> Masks:
-    """Masks at the image's size, from logits in a window about each box of `low_resolution`, windows of one size at
-    once. Nothing is inside beyond one cell of the map around the box, so the result is that of whole maps."""
+    """Return masks at the image's size, from logits in a window about each box of `low_resolution`.
+
+    Nothing is inside beyond one cell of the map around the box, so the result is that of whole maps.
+    """
     height, width = maps.shape[:2]
     scale = np.array([o / n for o, n in zip(frame.size, frame.input_size, strict=True)])[::-1]
     side = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=2) + 2

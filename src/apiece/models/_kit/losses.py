@@ -17,14 +17,14 @@ from apiece.models._kit.ragged import segment_sum
 
 
 def bce(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
-    """Mean binary cross-entropy of each segment, shape (count,); 0 for an empty one."""
+    """Return the mean binary cross-entropy of each segment, (count,); 0 for an empty one."""
     loss = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     size = segment_sum(torch.ones_like(logits), segment, count)
     return segment_sum(loss, segment, count) / size.clamp(min=1)
 
 
 def dice(logits: Tensor, target: Tensor, segment: Tensor, count: int, smooth: float = 1.0) -> Tensor:
-    """Soft Dice loss of each segment (Milletari et al., 3DV 2016), shape (count,).
+    """Return the soft Dice loss of each segment (Milletari et al., 3DV 2016), (count,).
 
     ``1 - (2 |p t| + smooth) / (|p| + |t| + smooth)`` with ``p`` the sigmoid of the logits.
     """
@@ -35,7 +35,7 @@ def dice(logits: Tensor, target: Tensor, segment: Tensor, count: int, smooth: fl
 
 
 def focal(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
-    """Quality focal loss (Li et al., NeurIPS 2020), element by element, shape as given.
+    """Return the quality focal loss (Li et al., NeurIPS 2020), element by element, shape as given.
 
     Cross-entropy with a soft target in [0, 1], weighted by ``|target - p| ** gamma``; with targets 0 and 1 and without
     the balance factor it is the focal loss of Lin et al., ICCV 2017.
@@ -45,13 +45,7 @@ def focal(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
 
 
 def class_weights(weights: Sequence[float], classes: int) -> Tensor:
-    """One weight per class, float32 (classes,); all 1 where none are given.
-
-    Raises
-    ------
-    ConfigError
-        if their number is not that of the classes, or one is negative.
-    """
+    """Return one weight per class, float32 (classes,); all 1 where none are given. Any other number is refused."""
     if weights and (len(weights) != classes or min(weights) < 0):
         raise ConfigError(f"class_weights needs {classes} values of 0 or more, one per class, got {tuple(weights)}")
     return torch.tensor(weights or [1.0] * classes, dtype=torch.float32)

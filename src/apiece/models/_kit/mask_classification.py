@@ -1,7 +1,7 @@
 """What Mask2Former and MaskFormer share: an encoder, and queries that each answer with a class and a mask.
 
-Their decoders are transformers' own (Apache-2.0) and lie in `MaskClassifier.head`, made by each model file. Losses are
-computed at points and from crops (`set_loss`); of two queries that answer for one object the worse leaves
+Their decoders are transformers' own (Apache-2.0), put together in each model file (`MaskClassifier.make_head`). Losses
+are computed at points and from crops (`set_loss`); of two queries that answer for one object the worse leaves
 (`decode_queries`).
 """
 
@@ -79,19 +79,15 @@ class MaskClassifierSettings(BackboneSettings):
 
 
 class MaskClassifier(Network):
-    """Images ``(B, C, H, W)`` to ``classes`` (B, Q, classes + 1), logits with "no object" last, and ``masks``
-    (B, Q, H / 4, W / 4), logits over the whole input.
-
-    Attributes
-    ----------
-    make_head : makes the decoder of transformers' configuration and the channels of the features at strides 4 to 32;
-        the decoder takes the features and gives class and mask logits of each layer that answers.
-    rule : the weights of the losses.
-    """
+    """Images ``(B, C, H, W)`` to ``classes`` (B, Q, classes + 1), logits with "no object" last, and ``masks`` (B, Q,
+    H / 4, W / 4), logits over the whole input."""
 
     config: MaskClassifierSettings
     make_head: ClassVar[type[nn.Module]]
+    """Decoder made of transformers' configuration and the features' channels: features at strides 4 to 32, finest
+    first, to class and mask logits of each layer that answers."""
     rule: ClassVar[SetLoss]
+    """Weights of the losses."""
 
     def __init__(self, config: MaskClassifierSettings, input: ModelInput, classes: int) -> None:
         super().__init__(config, classes)
@@ -103,7 +99,7 @@ class MaskClassifier(Network):
         self.head = type(self).make_head(config.library(classes), self.encoder.channels)
 
     def answers(self, images: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return class and mask logits of each layer that answers; those of the last are the model's answer."""
+        """Return class and mask logits of each layer that answers; the last one's are the model's answer."""
         found: list[tuple[Tensor, Tensor]] = self.head([f.float().contiguous() for f in self.encoder(images)])
         return found
 
@@ -118,13 +114,8 @@ def shaped(config: MaskClassifierSettings, backbone: Any, **settings: Any) -> An
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """Return ``class_query``, ``mask_point`` and ``mask_dice``, each summed over the layers; see `set_losses`.
-
-    Raises
-    ------
-    ConfigError
-        naming ``queries``, if an image has more objects.
-    """
+    """Return ``class_query``, ``mask_point`` and ``mask_dice``, each summed over the layers; see `set_losses`. An
+    image with more objects than ``queries`` is refused."""
     assert isinstance(module, MaskClassifier)
     config = module.config
     check_room(targets, config.queries)

@@ -22,27 +22,21 @@ _WORDS = 1 << 20  # words of 64 pixels compared at once
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of masks of one class that overlap; masks come best first.
+    """Pairs of masks of one class that overlap; masks come best first."""
 
-    Attributes
-    ----------
-    winner, loser : int64[P], the better and the worse of each pair: ``winner < loser``.
-    iou : float64[P], above 0.
-    """
-
-    winner: Int
-    loser: Int
-    iou: Float
+    winner: Int  # int64[P]: the better of each pair, which comes before
+    loser: Int  # int64[P]: the worse
+    iou: Float  # float64[P], above 0
 
 
 def pack_bits(masks: Bool) -> Bits:
-    """Masks (N, ...) as rows of 64-pixel words: uint64 (N, words)."""
+    """Return masks (N, ...) as rows of 64-pixel words: uint64 (N, words)."""
     packed = np.packbits(masks.reshape(len(masks), int(np.prod(masks.shape[1:]))), axis=1)
     return np.pad(packed, ((0, 0), (0, -packed.shape[1] % 8))).view(np.uint64)
 
 
 def mask_pairs(bits: Bits, boxes: Int, labels: Int) -> Pairs:
-    """All pairs of one class that overlap, with their IoU.
+    """Return all pairs of one class that overlap, with their IoU.
 
     Parameters
     ----------
@@ -73,7 +67,7 @@ def mask_pairs(bits: Bits, boxes: Int, labels: Int) -> Pairs:
 
 
 def decay(pairs: Pairs, count: int, sigma: float = 2.0) -> Float:
-    """What each of ``count`` scores is multiplied by: float64[count] in (0, 1], the paper's Gaussian form.
+    """Return the factor of each of ``count`` scores: float64[count] in (0, 1], the paper's Gaussian form.
 
     ``min over better i of exp(-sigma iou_ij**2) / exp(-sigma most_i**2)``, with ``most_i`` the largest IoU of mask i
     with one better than itself, and never above 1.
@@ -86,7 +80,7 @@ def decay(pairs: Pairs, count: int, sigma: float = 2.0) -> Float:
 
 
 def distinct_masks(pairs: Pairs, score: Float, iou: float) -> Int:
-    """Candidates that overlap no better one that stays by more than ``iou``, best first."""
+    """Greedy NMS: return candidates whose IoU with every better, kept one is at most ``iou``, best first."""
     order = np.argsort(-score, kind="stable")
     rank = np.argsort(order)
     near = pairs.iou > iou

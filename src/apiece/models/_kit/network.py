@@ -18,17 +18,10 @@ DecodeBatch: TypeAlias = Callable[[Any, Sequence[Frame], tuple[str, ...], Decode
 
 
 class Network(nn.Module):
-    """A network that knows its settings and has a weight per class for the losses.
-
-    Attributes
-    ----------
-    config : the architecture's settings.
-    classes : number of classes.
-    class_weights : float32 (classes,), or (1 + classes,) with the background first; not saved with the network.
-    """
+    """A network that knows its settings and has a weight per class for the losses, not saved with the network."""
 
     config: Any
-    class_weights: Tensor
+    class_weights: Tensor  # float32 (classes,), or (1 + classes,) with the background first
 
     def __init__(self, config: Any, classes: int, *, background: bool = False) -> None:
         super().__init__()

@@ -13,11 +13,9 @@ FORM = 6
 
 
 def form_values(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
-    """1, u, v, uu, uv and vv at places in boxes: (P, 6).
+    """Return 1, u, v, uu, uv and vv at places ``x``, ``y`` (P,) in boxes (P, 4), half-open xyxy in pixels: (P, 6).
 
-    Parameters
-    ----------
-    x, y : (P,) in pixels; boxes : (P, 4) half-open xyxy. ``u`` and ``v`` run from -1 to 1 across the box.
+    ``u`` and ``v`` run from -1 to 1 across the box.
     """
     u = 2 * (x - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0]) - 1
     v = 2 * (y - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1]) - 1
@@ -25,17 +23,13 @@ def form_values(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
 
 
 def quadratic_planes(forms: Float32, boxes: Float, shape: tuple[int, ...], stride: int) -> tuple[Float32, Float32]:
-    """Quadratic forms in the coordinates of boxes, as weighted sums of the same six maps.
+    """Return quadratic forms over boxes as weighted sums of the same six maps: float32 (6, h, w) and (N, 6).
 
     Parameters
     ----------
     forms : (N, 6) weights of 1, u, v, uu, uv, vv, where u and v run from -1 to 1 across the box.
     boxes : (N, 4) half-open xyxy in pixels.
     shape : (h, w) of the maps; each cell is ``stride`` pixels wide.
-
-    Returns
-    -------
-    float32 (6, h, w) maps and float32 (N, 6) weights.
     """
     unit = stride * max(shape) / 2
     x, y = (((np.arange(n) + 0.5) * stride - n * stride / 2) / unit for n in (shape[1], shape[0]))

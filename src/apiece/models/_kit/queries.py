@@ -2,8 +2,8 @@
 map of mask logits per query to instances.
 
 A query answers with chances of each class and a grid of mask logits over the whole network input. On the way to masks
-each grid is looked at only where it is above the threshold, so a query costs what its object covers, and it is placed
-on the image by exact scaling: no part of the padding is stretched onto it.
+each grid is looked at only where it is above the threshold, so a query costs what its object covers. It is placed on
+the image by exact scaling: no part of the padding is stretched onto it.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ _FAR = 1e9  # the cost of a pair that is no number: matched only where nothing e
 def encode_masks(instances: Instances, config: object = None) -> Targets:
     """Return targets of one image on the network's grid; memory grows with the objects' boxes, not with the image.
 
-    Returns
-    -------
-    dict with ``boxes`` and ``labels``, see `learnable`; ``crops`` and ``layout`` of the N masks as `pack_crops` gives
-    them; ``crowd_crops`` and ``crowd_layout`` of the union of all crowds (one mask, or none).
+    ``boxes`` and ``labels``, see `learnable`; ``crops`` and ``layout`` of the N masks, see `pack_crops`;
+    ``crowd_crops`` and ``crowd_layout`` of the union of all crowds (one mask, or none).
     """
     shown, targets = learnable(instances)
     crowd = instances.masks[instances.crowd & (instances.masks.area > 0)]
@@ -44,13 +42,7 @@ def encode_masks(instances: Instances, config: object = None) -> Targets:
 
 
 def check_room(targets: Sequence[Targets], queries: int, setting: str = "queries") -> None:
-    """Refuse an image with more objects than there are queries, which would leave some out of training unseen.
-
-    Raises
-    ------
-    ConfigError
-        naming the setting and both numbers.
-    """
+    """Refuse an image with more objects than queries: some would be left out of training unseen."""
     most = max((len(t["labels"]) for t in targets), default=0)
     if most > queries:
         raise ConfigError(
@@ -60,15 +52,9 @@ def check_room(targets: Sequence[Targets], queries: int, setting: str = "queries
 
 
 def assign(cost: Tensor) -> tuple[Tensor, Tensor]:
-    """The cheapest one-to-one matching (Kuhn 1955) of queries to objects.
+    """Match queries to objects one to one at the least cost (Kuhn 1955); return both, int64 (N,) each.
 
-    Parameters
-    ----------
-    cost : (Q, N) of a query taking an object, N at most Q.
-
-    Returns
-    -------
-    int64 (N,) queries and int64 (N,) objects, pair by pair, on the device of ``cost``.
+    ``cost`` (Q, N) is that of a query taking an object, N at most Q.
     """
     table = np.nan_to_num(cost.detach().float().cpu().numpy(), nan=_FAR, posinf=_FAR, neginf=-_FAR)
     query, target = linear_sum_assignment(table)
@@ -76,8 +62,8 @@ def assign(cost: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def chosen_classes(logits: Tensor, none: bool = True) -> Tensor:
-    """Chances of each class, (..., C): a softmax that has "no object" as its last class, which is left out; with
-    ``none=False`` each class has a sigmoid of its own."""
+    """Return chances of each class, (..., C): a softmax whose last class, "no object", is left out; with
+    ``none=False`` a sigmoid of each class."""
     return logits.float().softmax(-1)[..., :-1] if none else logits.float().sigmoid()
 
 
@@ -91,7 +77,7 @@ def decode_queries(
     cell: float | tuple[float, float],
     filled: bool = True,
 ) -> Instances:
-    """The answers of one image's queries as instances at the image's size, best first.
+    """Return the answers of one image's queries as instances at the image's size, best first.
 
     Each query stands for its likeliest class. Of two of one class whose masks overlap by more than ``options.iou`` (on
     the grid), the better one stays.
@@ -100,7 +86,7 @@ def decode_queries(
     ----------
     chances : (Q, C) in [0, 1], see `chosen_classes`.
     maps : (Q, h, w) mask logits; the grid begins at the upper left corner of the network input.
-    cell : network pixels that a cell of the grid covers: one number, or (vertical, horizontal).
+    cell : network pixels along a cell of the grid: one number, or (vertical, horizontal).
     filled : multiply a score by the mean chance of the mask's own cells, so that a vague mask counts less.
     """
     high, wide = (float(c) for c in (cell if isinstance(cell, tuple) else (cell, cell)))
@@ -126,7 +112,7 @@ def decode_queries(
 
 
 def _distinct(inside: Tensor, label: Tensor, iou: float) -> Tensor:
-    """Which of the masks (bool (K, cells), best first) of classes ``label`` stay, as bool (K,), on the CPU."""
+    """Return which of the masks (bool (K, cells), best first) of classes ``label`` stay, as bool (K,), on the CPU."""
     both = torch.zeros(len(inside), len(inside), device=inside.device)
     step = max(1, _VALUES // max(1, len(inside)))
     with torch.autocast(inside.device.type, enabled=False):  # cells are counted exactly, even inside of training
@@ -141,12 +127,10 @@ def _distinct(inside: Tensor, label: Tensor, iou: float) -> Tensor:
 
 
 def grid_masks(maps: Float32, frame: Frame, cell: tuple[float, float]) -> Masks:
-    """Masks at the image's size where the upsampled maps exceed 0.
+    """Return masks at the image's size where the upsampled maps exceed 0.
 
-    Parameters
-    ----------
-    maps : (N, h, w) float32 over the network input from its upper left corner.
-    cell : (vertical, horizontal) network pixels per cell; the grid may reach beyond the image.
+    ``maps`` is (N, h, w) over the network input from its upper left corner, ``cell`` (vertical, horizontal) the network
+    pixels along a cell; the grid may reach beyond the image.
     """
     span = (frame.input_size[0] / cell[0], frame.input_size[1] / cell[1])
     boxes = np.zeros((len(maps), 4))

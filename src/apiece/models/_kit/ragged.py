@@ -11,29 +11,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Pixels:
-    """Pixels of all windows, window by window.
+    """Pixels of all windows, window by window."""
 
-    Attributes
-    ----------
-    window : int64[P], which window a pixel belongs to; ascending.
-    y, x : int64[P], row and column of the pixel.
-    counts : int64[N], pixels per window.
-    """
-
-    window: Tensor
-    y: Tensor
-    x: Tensor
-    counts: Tensor
+    window: Tensor  # int64[P]: the window that each pixel belongs to, ascending
+    y: Tensor  # int64[P]: row
+    x: Tensor  # int64[P]: column
+    counts: Tensor  # int64[N]: pixels per window
 
 
 def window_pixels(windows: Tensor, most: int | None = None) -> Pixels:
-    """All pixels of windows, or an even grid of at most about ``most`` pixels in each larger one.
+    """Return all pixels of windows int64[N, 4], half-open ``x0, y0, x1, y1``.
 
-    Parameters
-    ----------
-    windows : int64[N, 4], half-open ``x0, y0, x1, y1``; an empty window has no pixels.
-    most : pixels per window above which a grid with a larger step is taken. Its phase is random (torch's generator), so
-        that every pixel gets its turn.
+    In a window with more than ``most`` pixels an even grid of about ``most`` is taken. The grid's phase is drawn from
+    torch's generator, so that every pixel gets its turn.
     """
     width = (windows[:, 2] - windows[:, 0]).clamp(min=0)
     height = (windows[:, 3] - windows[:, 1]).clamp(min=0)
@@ -79,5 +69,5 @@ def centres(shape: tuple[int, int], stride: float, device: torch.device) -> Tens
 
 
 def segment_sum(values: Tensor, segment: Tensor, count: int) -> Tensor:
-    """Sum of ``values`` (shape (P,)) per segment: shape (count,)."""
+    """Return the sum of ``values`` (P,) in each segment: (count,)."""
     return values.new_zeros(count).index_add(0, segment, values)

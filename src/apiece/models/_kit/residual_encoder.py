@@ -16,11 +16,8 @@ class ResidualEncoder(Encoder):
 
     Parameters
     ----------
-    channels : input channels.
     stem : channels at stride 2, where there is one convolution only: that resolution is dear.
-    widths : channels of each stage.
-    depths : residual blocks of each stage.
-    norm : see `norm_layer`.
+    widths, depths : channels and residual blocks of each stage.
     dropout : chance of dropping a feature map, in the two coarsest stages only.
     """
 

@@ -32,22 +32,14 @@ _ALPHA = 0.25  # weight of the inside in the focal loss
 
 @dataclass(frozen=True)
 class SetLoss:
-    """What is minimised.
-
-    Attributes
-    ----------
-    classes, mask, dice : weights of the three terms, in the matching and in the loss.
-    none : weight of "no object" among the classes.
-    points : points at which a mask is compared with a true one.
-    focal : the mask term is a focal loss (Lin et al., ICCV 2017) in place of binary cross-entropy.
-    """
+    """What is minimised: weights of the three terms, in the matching and in the loss, and how masks are compared."""
 
     classes: float = 2.0
     mask: float = 5.0
     dice: float = 5.0
-    none: float = 0.1
-    points: int = 1024
-    focal: bool = False
+    none: float = 0.1  # weight of "no object" among the classes
+    points: int = 1024  # at which a mask is compared with a true one
+    focal: bool = False  # the mask term is a focal loss (Lin et al., ICCV 2017) in place of binary cross-entropy
 
 
 def set_losses(
@@ -57,7 +49,7 @@ def set_losses(
     class_weights: Tensor,
     rule: SetLoss,
 ) -> dict[str, Tensor]:
-    """``class_query``, ``mask_point`` and ``mask_dice``: each a scalar, summed over all layers that answer.
+    """Return ``class_query``, ``mask_point`` and ``mask_dice``: each a scalar, summed over all layers that answer.
 
     Every layer is matched by itself; points of an image's matching are drawn once for all layers.
 
@@ -93,7 +85,7 @@ def set_losses(
 def _match(
     layers: list[tuple[Tensor, Tensor]], targets: Sequence[Targets], size: tuple[int, int], rule: SetLoss
 ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """For each layer: the class each query should name, int64 (B, Q), and the pairs: image, query, object in it."""
+    """Return for each layer the class each query should name, int64 (B, Q), and pairs: image, query, object."""
     batch, queries, nothing = layers[0][0].shape
     device = layers[0][0].device
     wanted = torch.full((len(layers), batch, queries), nothing - 1, device=device)
@@ -124,13 +116,8 @@ def _match(
 
 
 def pair_costs(found: Tensor, truth: Tensor, rule: SetLoss) -> Tensor:
-    """What it costs that a query takes an object, by their masks: (Q, N).
-
-    Parameters
-    ----------
-    found : (Q, P) mask logits of the queries at points.
-    truth : (N, P) in [0, 1], the objects there.
-    """
+    """Return the cost (Q, N) of a query taking an object, by their masks: logits ``found`` (Q, P) of the queries at
+    points, and ``truth`` (N, P) in [0, 1]."""
     inside, outside = _both_terms(found, rule.focal)
     point = (outside.sum(1)[:, None] + (inside - outside) @ truth.T) / max(found.shape[1], 1)
     chance = found.sigmoid()
@@ -139,7 +126,7 @@ def pair_costs(found: Tensor, truth: Tensor, rule: SetLoss) -> Tensor:
 
 
 def _matching_points(t: Targets, size: tuple[int, int], count: int) -> Tensor:
-    """(P, 2): half of them around objects, each object as often as any other, the rest anywhere."""
+    """Return (P, 2): half of them around objects, each object as often as any other, the rest anywhere."""
     points = torch.rand(count, 2, device=t["layout"].device)
     if len(t["layout"]):
         near = torch.randint(len(t["layout"]), (count // 2,), device=points.device)
@@ -151,7 +138,7 @@ def _matching_points(t: Targets, size: tuple[int, int], count: int) -> Tensor:
 
 
 def _class_loss(logits: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
-    """Weighted cross-entropy over the queries of all images, divided by the weights' sum."""
+    """Return the weighted cross-entropy over the queries of all images, divided by the weights' sum."""
     asked = wanted != _SKIP
     label = wanted.clamp(min=0)
     weight = weights[label] * asked
@@ -162,7 +149,7 @@ def _class_loss(logits: Tensor, wanted: Tensor, weights: Tensor) -> Tensor:
 def _mask_losses(
     maps: Tensor, targets: Sequence[Targets], image: Tensor, target: Tensor, size: tuple[int, int], rule: SetLoss
 ) -> tuple[Tensor, Tensor]:
-    """The two mask terms of matched pairs, summed: ``maps`` (K, h, w) and the objects ``target`` of ``image``, (K,)."""
+    """Return both mask terms, summed over pairs of ``maps`` (K, h, w) and objects ``target`` of ``image``, (K,)."""
     if not len(maps):
         return maps.sum() * 0.0, maps.sum() * 0.0
     crops, layout = join_crops([t["crops"] for t in targets], [t["layout"] for t in targets])
@@ -180,7 +167,7 @@ def _mask_losses(
 
 
 def pair_losses(found: Tensor, truth: Tensor, weight: Tensor, focal: bool) -> tuple[Tensor, Tensor]:
-    """Mean point loss and Dice loss of each pair, two of shape (K,), from logits, truth and weights (K, P)."""
+    """Return mean point loss and Dice loss of each pair, (K,) each, from logits, truth and weights (K, P)."""
     inside, outside = _both_terms(found, focal)
     point = ((outside + (inside - outside) * truth) * weight).sum(1) / weight.sum(1).clamp(min=1)
     chance = found.sigmoid() * weight
@@ -189,7 +176,7 @@ def pair_losses(found: Tensor, truth: Tensor, weight: Tensor, focal: bool) -> tu
 
 
 def _both_terms(logits: Tensor, focal: bool) -> tuple[Tensor, Tensor]:
-    """The loss of each logit if the point lies inside the object, and if outside."""
+    """Return the loss of each logit if the point lies inside the object, and if outside."""
     inside, outside = functional.softplus(-logits), functional.softplus(logits)
     if not focal:
         return inside, outside
@@ -199,7 +186,7 @@ def _both_terms(logits: Tensor, focal: bool) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _pair_points(maps: Tensor, layout: Tensor, size: tuple[int, int], count: int) -> Tensor:
-    """(K, P, 2): where the logits are nearest to 0 among random points, around the object, and anywhere."""
+    """Return (K, P, 2): where the logits are nearest to 0 among random points, around the object, and anywhere."""
     uncertain, near = int(_UNCERTAIN * count), int(_NEAR * count)
     tried = torch.rand(len(maps), _CANDIDATES * count, 2, device=maps.device)
     chosen = answers_at(maps[:, None], tried)[:, 0].abs().topk(uncertain, dim=1, largest=False, sorted=False)[1]
@@ -213,31 +200,20 @@ def _pair_points(maps: Tensor, layout: Tensor, size: tuple[int, int], count: int
 
 
 def answers_at(maps: Tensor, points: Tensor) -> Tensor:
-    """Maps (K, C, h, w) at points (K, P, 2), bilinear between centres of cells, edges repeated: (K, C, P)."""
+    """Return maps (K, C, h, w) at points (K, P, 2), bilinear between centres of cells, edges repeated: (K, C, P)."""
     grid = (2 * points - 1)[:, :, None]
     return functional.grid_sample(maps, grid, mode="bilinear", padding_mode="border", align_corners=False)[..., 0]
 
 
 def masks_at(crops: Tensor, layout: Tensor, index: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
-    """Whether the pixel that each point lies in is inside a mask.
-
-    Parameters
-    ----------
-    crops, layout : see `pack_crops`.
-    index : int64 (K,), the mask that each row of points looks at.
-    points : (K, P, 2).
-    size : (height, width) of the square's image in pixels.
-
-    Returns
-    -------
-    float32 (K, P), 0 or 1.
-    """
+    """Return whether the pixel that each point (K, P, 2) lies in is inside the mask ``index`` int64 (K,) of its row:
+    float32 (K, P). ``size`` is (height, width) in pixels."""
     x, y = ((points[..., k] * size[1 - k]).long().clamp(max=size[1 - k] - 1) for k in (0, 1))
     return read_crops(crops, layout[index].T[:, :, None], x, y).float()
 
 
 def _crowd_at(t: Targets, points: Tensor, size: tuple[int, int]) -> Tensor:
-    """Whether points (K, P, 2) lie in a crowd of the image: bool (K, P)."""
+    """Return whether points (K, P, 2) lie in a crowd of the image: bool (K, P)."""
     if not len(t["crowd_layout"]):
         return torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
@@ -245,7 +221,7 @@ def _crowd_at(t: Targets, points: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _near(layout: Tensor, share: Tensor, size: tuple[int, int]) -> Tensor:
-    """Points (K, P, 2) at ``share`` (K, P, 2) of the objects' boxes, each side half as long again and 4 pixels more."""
+    """Return points at ``share`` (K, P, 2) of the objects' boxes, each side half as long again and 4 pixels more."""
     side = layout[:, None, 3:5].float()
     corner = layout[:, None, 1:3] - 0.25 * side - 2
     limit = torch.tensor([size[1], size[0]], device=layout.device)

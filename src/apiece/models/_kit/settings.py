@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class BackboneSettings(Settings):
-    """Settings of an architecture on an encoder of timm's.
+    """Settings of an architecture on an encoder, beside those of `Settings`.
 
     Attributes
     ----------

@@ -35,12 +35,7 @@ _STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
 def check_encoder(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of a backbone that is not one of `ENCODERS`, and any that it does not have.
-
-    Raises
-    ------
-    ConfigError, UnknownNameError
-    """
+    """Refuse settings of a backbone that is not one of `ENCODERS`, and any that it does not have."""
     if not settings:
         return
     kind = settings.get("model_type")
@@ -53,13 +48,13 @@ def check_encoder(settings: Mapping[str, Any]) -> None:
 
 
 def _own_names(kind: type[PretrainedConfig]) -> set[str]:
-    """Settings that a configuration has beyond those of any of the library's: they alone describe its network."""
+    """Return the settings that a configuration has beyond those of any of the library's: they describe its network."""
     every = {f.name for f in fields(PretrainedConfig)}
     return {f.name for f in fields(kind) if f.name not in every and not f.name.startswith("_")}
 
 
 def backbone_settings(config: PretrainedConfig) -> dict[str, Any]:
-    """What describes a backbone's network, as JSON values."""
+    """Return what describes a backbone's network, as JSON values."""
     own = _own_names(type(config))
     kept = {k: v for k, v in config.to_diff_dict().items() if k in own}
     return dict(json.loads(json.dumps({**kept, "model_type": config.model_type})))
@@ -68,15 +63,7 @@ def backbone_settings(config: PretrainedConfig) -> dict[str, Any]:
 class LibraryBackbone(Encoder):
     """A backbone of transformers: images to features of four stages at strides 4 to 32, finest first.
 
-    Parameters
-    ----------
-    settings : as in its ``config.json``, with ``model_type`` out of `ENCODERS`.
-    channels : input channels.
-
-    Raises
-    ------
-    ConfigError
-        if the library cannot build it.
+    ``settings`` are as in its ``config.json``, with ``model_type`` out of `ENCODERS`.
     """
 
     def __init__(self, settings: Mapping[str, Any], channels: int) -> None:
@@ -100,9 +87,12 @@ class LibraryBackbone(Encoder):
 
 @torch.no_grad()
 def initialise(module: nn.Module) -> None:
-    """Weights as the papers' own code draws them: Xavier for linear layers, He for convolutions, biases 0, embeddings
-    of unit variance; the norms stay. The library draws nearly all of them with a deviation of 0.02, from which a small
-    network hardly begins to learn, as queries are all alike."""
+    """Draw weights as the papers' own code does: Xavier for linear layers, He for convolutions, biases 0, embeddings
+    of unit variance; the norms stay.
+
+    The library draws nearly all weights with a deviation of 0.02, from which a small network hardly begins to learn, as
+    its queries are all alike.
+    """
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.xavier_uniform_(part.weight)
@@ -120,12 +110,7 @@ def initialise(module: nn.Module) -> None:
 def library_config(kind: type[_Config], checkpoint: Checkpoint, **changes: Any) -> _Config:
     """Return what a checkpoint's ``config.json`` describes, as the library's configuration of this ``kind``.
 
-    Raises
-    ------
-    ConfigError
-        if the checkpoint is of another kind.
-    ModelFileError
-        if the library cannot read the description.
+    A checkpoint of another kind is refused.
     """
     found = checkpoint.settings.get("model_type")
     if found != kind.model_type:
@@ -155,7 +140,7 @@ def renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str
 
 
 def _description(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings, and those inside them, without what makes the library act."""
+    """Return the settings, and those inside them, without those that make the library act."""
     kept = {k: v for k, v in settings.items() if k not in _ACTING}
     return {k: _description(v) if isinstance(v, Mapping) else v for k, v in kept.items()}
 
@@ -175,16 +160,10 @@ def _told(error: Exception) -> str:
 
 
 def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under the names that the installed library gives them; older names are understood.
+    """Return the tensors of a checkpoint under the installed library's names; older names are understood.
 
-    Parameters
-    ----------
-    kind : the library's model that the checkpoint was made with, and ``config`` its configuration.
-
-    Raises
-    ------
-    ModelFileError
-        naming what is missing or of another shape.
+    ``kind`` is the library's model that the checkpoint was made with, ``config`` its configuration. Tensors that are
+    missing or of another shape are a `ModelFileError` that names them.
     """
     with torch.random.fork_rng(devices=[]), _quiet(), _blamed_on(checkpoint):
         model, found = kind.from_pretrained(
@@ -210,7 +189,7 @@ def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, check
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's progress bar and warnings: what is wrong is raised."""
+    """Silence the library's progress bar and warnings: what is wrong is raised."""
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

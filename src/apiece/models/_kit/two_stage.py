@@ -20,19 +20,13 @@ _PART = 4_000_000  # entries of the table of overlaps held at once
 def match_boxes(
     truth: Tensor, crowd: Tensor, boxes: Tensor, low: float, high: float, rescue: bool
 ) -> tuple[Tensor, Tensor]:
-    """The true box that each box stands for.
+    """Return the true box of each box, int64[A], 0 where none, and its state: 1 object, 0 background, -1 neither.
 
     Parameters
     ----------
-    truth : float32[N, 4], true boxes.
-    crowd : float32[K, 4], boxes of crowds.
-    boxes : float32[A, 4].
+    truth, crowd, boxes : float32[N, 4], [K, 4] and [A, 4]: true boxes, boxes of crowds, and those to be matched.
     low, high : IoU below which a box is background, and from which on it is an object.
     rescue : give each true box the boxes that overlap it best, even below ``high``.
-
-    Returns
-    -------
-    int64[A] index of the true box (0 where none), and int64[A] state: 1 object, 0 background, -1 neither.
     """
     index = torch.zeros(len(boxes), dtype=torch.int64, device=boxes.device)
     state = torch.zeros_like(index)
@@ -64,7 +58,7 @@ class Proposer(RegionProposalNetwork):  # type: ignore[misc]
     def forward(
         self, features: list[Tensor], size: tuple[int, int], targets: list[dict[str, Tensor]] | None = None
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Proposals of each image (best first, float32[K, 4]) and, with targets, the two losses."""
+        """Return proposals of each image (best first, float32[K, 4]) and, with targets, the two losses."""
         objectness, deltas = self.head(features)
         count = len(objectness[0])
         per_level = [o[0].numel() for o in objectness]
@@ -106,7 +100,7 @@ class Regions(RoIHeads):  # type: ignore[misc]
     crowds: list[Tensor]
 
     def choose(self, proposals: list[Tensor], targets: list[dict[str, Tensor]]) -> tuple[list[Tensor], ...]:
-        """Proposals to learn from: ``(boxes, index of the true box, label with 0 for background, box targets)``."""
+        """Return proposals to learn from: boxes, index of the true box, label (0 for background), box targets."""
         self.crowds = [t["crowd"] for t in targets]
         named = [{"boxes": t["boxes"], "labels": t["labels"] + 1, "masks": t["crops"]} for t in targets]
         chosen: tuple[list[Tensor], ...] = self.select_training_samples(proposals, named)
@@ -115,7 +109,7 @@ class Regions(RoIHeads):  # type: ignore[misc]
     def assign_targets_to_proposals(
         self, proposals: list[Tensor], gt_boxes: list[Tensor], gt_labels: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """As torchvision's, which calls it, in bounded memory and with crowds left out."""
+        """Match as torchvision, which calls it, does, in bounded memory and with crowds left out."""
         indices, labels = [], []
         for boxes, truth, names, crowd in zip(proposals, gt_boxes, gt_labels, self.crowds, strict=True):
             index, state = match_boxes(truth, crowd, boxes, 0.5, 0.5, rescue=False)

@@ -20,9 +20,7 @@ class UNetEncoder(Encoder):
 
     Parameters
     ----------
-    channels : input channels.
     widths : channels of each level; level ``k`` has ``1 / (2 * 2**k)`` of the input's resolution.
-    norm : see `norm_layer`.
     dropout : chance of dropping a feature map, in the two coarsest levels only.
     """
 
@@ -57,8 +55,7 @@ class UNetDecoder(nn.Module):
     Parameters
     ----------
     channels : channels of each level of the pyramid.
-    norm : see `norm_layer`.
-    limit : most channels a level of the decoder has.
+    limit : most channels that a level of the decoder has.
     """
 
     def __init__(self, channels: Sequence[int], norm: str = "batch", limit: int = 256) -> None:

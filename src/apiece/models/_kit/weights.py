@@ -47,8 +47,8 @@ _SPECS = (
 
 
 def timm_name(spec: str) -> str | None:
-    """timm's own name of the weights that a spec asks for (``"resnet18.a1_in1k"``); ``""`` for just ``"timm"``, which
-    leaves the choice to timm; None where the spec is none of timm's."""
+    """Return timm's own name of the weights that a spec asks for (``"resnet18.a1_in1k"``); ``""`` for just
+    ``"timm"``, which leaves the choice to timm; None where the spec is none of timm's."""
     if spec == "timm":
         return ""
     for prefix in ("timm:", "hf:timm/"):
@@ -58,7 +58,7 @@ def timm_name(spec: str) -> str | None:
 
 
 def open_checkpoint(spec: str | Path) -> Checkpoint:
-    """Read what ``--weights`` names.
+    """Read the weights that ``--weights`` names.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def _from_own(folder: Path) -> Checkpoint:
 
 
 def _from_folder(folder: Path, source: str = "") -> Checkpoint:
-    """A folder in transformers' layout: ``config.json`` and ``model.safetensors``, which may be in parts."""
+    """Read a folder in transformers' layout: ``config.json`` and ``model.safetensors``, which may be in parts."""
     source = source or str(folder)
     if not (folder / _CONFIG).is_file():
         raise ModelFileError(folder, f"has neither {_CONFIG} nor {JSON_NAME}; weights are {_SPECS}")
@@ -128,7 +128,7 @@ def _from_folder(folder: Path, source: str = "") -> Checkpoint:
 
 
 def _from_hub(repository: str, revision: str | None, source: str) -> Checkpoint:
-    """Files of a repository from the Hugging Face cache, else from the hub; what it may lack is not waited for."""
+    """Read a repository's files from the Hugging Face cache, else from the hub; optional ones only if online."""
     _, online = _fetch(repository, _CONFIG, revision)
     if _cached(repository, _TENSORS, revision) is None and (index := _optional(repository, _INDEX, revision, online)):
         for part in _parts(index):
@@ -161,7 +161,7 @@ def _optional(repository: str, name: str, revision: str | None, online: bool) ->
 
 
 def _fetch(repository: str, name: str, revision: str | None) -> tuple[Path, bool]:
-    """The file, and whether it was fetched rather than found in the cache."""
+    """Return the file, and whether it was fetched rather than found in the cache."""
     found = _cached(repository, name, revision)
     if found is not None:
         return found, False
@@ -223,7 +223,7 @@ def _is_dict(value: object) -> bool:
 
 
 def _parts(index: Path) -> list[str]:
-    """Names of the files that an index spreads the tensors over; none may lead out of its folder."""
+    """Return the names of the files that an index spreads the tensors over; none may lead out of its folder."""
     names = _json(index).get("weight_map")
     if not isinstance(names, dict) or not names:
         raise ModelFileError(index, "has no weight_map; fetch or copy it afresh")
@@ -248,7 +248,7 @@ def _json(path: Path) -> Mapping[str, Any]:
 
 
 def _card_licence(card: Path) -> str:
-    """The ``license`` in the front matter of a model card; empty where there is none."""
+    """Return the ``license`` in the front matter of a model card; empty where there is none."""
     if not card.is_file() or card.stat().st_size > _TEXT_LIMIT:
         return ""
     found = re.match(r"\ufeff?---\s*\n(.*?)\n---", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
@@ -264,7 +264,7 @@ def _card_licence(card: Path) -> str:
 
 
 def licence_of(checkpoint: Checkpoint, architecture: Architecture) -> str:
-    """What the weights may be used for: as they say, else as ``architecture`` knows them, else `UNKNOWN_LICENCE`."""
+    """Return what the weights may be used for: as they say, else as ``architecture`` knows, else unknown."""
     plain = checkpoint.source.partition("@")[0]
     known = {w.name: w.licence for w in architecture.weights}
     here = known.get(plain) or known.get(Path(plain).name)
@@ -278,22 +278,15 @@ def licence_of(checkpoint: Checkpoint, architecture: Architecture) -> str:
 
 @dataclass(frozen=True)
 class Dependent:
-    """Names of the tensors whose shape depends on something that differs between data sets.
+    """Names of the tensors whose shape depends on something that differs between data sets."""
 
-    Attributes
-    ----------
-    classes : on the number of classes.
-    channels : on the input's channels.
-    slots : on `Architecture.slots`, how many objects an image may hold.
-    """
-
-    classes: frozenset[str] = frozenset()
-    channels: frozenset[str] = frozenset()
-    slots: frozenset[str] = frozenset()
+    classes: frozenset[str] = frozenset()  # on the number of classes
+    channels: frozenset[str] = frozenset()  # on the input's channels
+    slots: frozenset[str] = frozenset()  # on `Architecture.slots`, how many objects an image may hold
 
 
 def dependent(architecture: Architecture, config: Any, input: ModelInput, classes: int) -> Dependent:
-    """Find those names by building the network a few times, without memory."""
+    """Find the names of `Dependent` by building the network a few times, without memory."""
     plain = {f.name: f.default for f in dataclasses.fields(config) if f.name in ("weights", "class_weights")}
     config = dataclasses.replace(config, **plain)
 
@@ -313,7 +306,7 @@ def dependent(architecture: Architecture, config: Any, input: ModelInput, classe
 def fill(
     module: nn.Module, tensors: Mapping[str, Tensor], source: str, varying: Dependent = Dependent()
 ) -> tuple[str, ...]:
-    """Put ``tensors`` into ``module``, each into the one of its name.
+    """Put ``tensors`` into ``module``, each into the one of its name; return (and log) the names that stayed random.
 
     Parameters
     ----------
@@ -321,10 +314,6 @@ def fill(
     varying : what may differ. A tensor that depends on the classes stays random where its shape differs. The channels
         of one that depends on the input's are summed for a single channel, else repeated and scaled so that their sum
         stays. Of one that depends on the slots, as many rows as both have are taken.
-
-    Returns
-    -------
-    names of the tensors that stayed random; they are logged too.
 
     Raises
     ------
@@ -370,7 +359,7 @@ def _fitted(name: str, given: Tensor, own: Tensor, varying: Dependent) -> Tensor
 
 
 def _fit_channels(weight: Tensor, channels: int) -> Tensor:
-    """A first layer (out, in, ...) made for another number of input channels."""
+    """Return a first layer (out, in, ...) for another number of input channels."""
     if channels == 1:
         return weight.sum(1, keepdim=True)
     before = weight.shape[1]

@@ -1,7 +1,7 @@
 """A vision transformer whose attention looks at windows, on inputs of any shape.
 
 The encoder is transformers' RfDetrDinov2Backbone (Apache-2.0): DINOv2 (M. Oquab et al., arXiv 2304.07193), most of
-whose layers look at windows only. The library cuts windows as if rows and columns were as many; here they are cut
+whose layers look at windows only. The library cuts windows as if there were as many rows as columns. Here they are cut
 right, which is the same for square inputs.
 """
 
@@ -15,13 +15,10 @@ from torch import Tensor
 
 
 def windowed_features(backbone: Any, images: Tensor, taps: Sequence[int]) -> list[Tensor]:
-    """What layers of the encoder give, normalised: one (B, C, H / patch, W / patch) for each of ``taps``.
+    """Return what ``taps``, layers of the encoder counted from 1, give, normalised: (B, C, H / patch, W / patch)
+    each.
 
-    Parameters
-    ----------
-    backbone : the library's module.
-    images : (B, channels, H, W), sides multiples of patch times windows.
-    taps : layers, counted from 1, in ascending order.
+    ``images`` is (B, channels, H, W), sides multiples of patch times windows.
     """
     embed, count = backbone.embeddings, backbone.config.num_windows
     batch, _, height, width = images.shape
@@ -39,12 +36,10 @@ def windowed_features(backbone: Any, images: Tensor, taps: Sequence[int]) -> lis
 
 
 def into_windows(tokens: Tensor, grid: tuple[int, int], count: int) -> Tensor:
-    """(B, 1 + cells, C) to (B * count * count, 1 + cells of a window, C).
+    """Cut (B, 1 + cells, C) into (B * count * count, 1 + cells of a window, C).
 
-    Parameters
-    ----------
-    tokens : a class token, which goes into each window, and the cells of ``grid`` (rows, columns) in reading order.
-    count : windows along each side.
+    ``tokens`` are a class token, which goes into each window, and the cells of ``grid`` (rows, columns) in reading
+    order. ``count`` is the number of windows along each side.
     """
     channels = tokens.shape[-1]
     cells = tokens[:, 1:].view(-1, count, grid[0] // count, count, grid[1] // count, channels).transpose(2, 3)
@@ -53,7 +48,7 @@ def into_windows(tokens: Tensor, grid: tuple[int, int], count: int) -> Tensor:
 
 
 def out_of_windows(tokens: Tensor, grid: tuple[int, int], count: int) -> Tensor:
-    """The inverse, without the class tokens: (B, C, rows, columns)."""
+    """Do the inverse of `into_windows`, without the class tokens: (B, C, rows, columns)."""
     channels = tokens.shape[-1]
     cells = tokens[:, 1:].reshape(-1, count, count, grid[0] // count, grid[1] // count, channels).transpose(2, 3)
     return cells.reshape(-1, *grid, channels).permute(0, 3, 1, 2).contiguous()

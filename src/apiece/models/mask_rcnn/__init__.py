@@ -1,13 +1,13 @@
 """Mask R-CNN: boxes are proposed, then each is classified, refined and filled; safe from scratch with few images.
 
-Papers: K. He et al., "Mask R-CNN", ICCV 2017 (arXiv 1703.06870); T.-Y. Lin et al., "Feature Pyramid Networks for
-Object Detection", CVPR 2017. Built of torchvision's region proposal network, RoI heads and feature pyramid
-(BSD-3-Clause) on a timm encoder (Apache-2.0). Weights: timm's for the encoder (each with its own licence), and
-torchvision's ``maskrcnn_resnet50_fpn`` (BSD-3-Clause, learned from COCO), which sets the settings to its own.
+Papers: K. He et al., "Mask R-CNN", ICCV 2017 (arXiv 1703.06870); T.-Y. Lin et al., "Feature Pyramid Networks for Object
+Detection", CVPR 2017. Built of torchvision's region proposal network, RoI heads and feature pyramid (BSD-3-Clause) on a
+timm encoder (Apache-2.0). Weights: timm's for the encoder (each with its own licence), and torchvision's
+``maskrcnn_resnet50_fpn`` (BSD-3-Clause, learned from COCO), which sets the settings to its own.
 
-What differs by default: the encoder is small and its normalisation learns from scratch (torchvision freezes it);
-anchors start at 8 pixels; pooling reads one sample per cell; no image is resized in here, and masks stay logits of
-28 x 28 per box until the shared decoder turns them into run-lengths; true masks are read from crops, never made a float
+What differs by default: the encoder is small and its normalisation learns from scratch (torchvision freezes it).
+Anchors start at 8 pixels, and pooling reads one sample per cell. No image is resized in here, and masks stay logits of
+28 x 28 per box until the shared decoder turns them into run-lengths. True masks are read from crops, never made a float
 image each; matching runs in bounded memory.
 """
 
@@ -132,12 +132,12 @@ class MaskRCNN(Network):
         self.mask_predictor = MaskRCNNPredictor(width, width, classes)
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
-        """The pyramid, stride 4 first, in single precision: pooling and box arithmetic need it."""
+        """Return the pyramid, stride 4 first, in float32: pooling and box arithmetic need it."""
         pyramid = self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))})
         return {k: v.float() for k, v in pyramid.items()}
 
     def masks(self, features: dict[str, Tensor], boxes: list[Tensor], labels: Tensor, size: tuple[int, int]) -> Tensor:
-        """Mask logits (K, 28, 28) of all boxes, of the class that ``labels`` (K,) names."""
+        """Return mask logits (K, 28, 28) of all boxes, of the class that ``labels`` (K,) names."""
         if not len(labels):  # batch norm cannot learn from nothing
             return features["0"].new_zeros(0, _MASK, _MASK)
         pooled = self.mask_pool(features, boxes, [size] * len(boxes))
@@ -148,7 +148,7 @@ class MaskRCNN(Network):
         return self.detect(self.features(images), input_size(images))
 
     def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> dict[str, list[Tensor]]:
-        """What `forward` gives, from the features of images of ``size`` (height, width)."""
+        """Return what `forward` gives, from the features of images of ``size`` (height, width)."""
         proposals, _ = self.proposer(list(features.values()), size)
         pooled = self.regions.box_roi_pool(features, proposals, [size] * len(proposals))
         logits, moves = self.regions.box_predictor(self.regions.box_head(pooled))
@@ -164,7 +164,7 @@ class MaskRCNN(Network):
         }  # fmt: skip
 
     def _warn(self, boxes: list[Tensor]) -> None:
-        """A limit that bites says so: proposals crowd each other out well before they are all objects."""
+        """Warn where the limit may bite: proposals crowd each other out well before they are all objects."""
         most = max((len(b) for b in boxes), default=0)
         if 2 * most > self.config.proposals:
             _LOG.warning(
@@ -174,12 +174,9 @@ class MaskRCNN(Network):
 
 
 def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfig, dict[str, Tensor]]:
-    """torchvision's ``maskrcnn_resnet50_fpn``: ``config`` with its shape, and its tensors under this module's names.
+    """Return ``config`` with the shape of torchvision's ``maskrcnn_resnet50_fpn``, and its tensors under our names.
 
-    Raises
-    ------
-    ModelFileError
-        if the checkpoint is another model's.
+    A checkpoint of another model is a `ModelFileError`.
     """
     return replace(config, weights="none", **MASK_RCNN), mask_rcnn_tensors(checkpoint)
 
@@ -193,8 +190,8 @@ def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region``, ``mask_region``
-    of the second; each a scalar."""
+    """Return ``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region`` and
+    ``mask_region`` of the second."""
     assert isinstance(module, MaskRCNN)
     return detection_losses(module, module.features(images), input_size(images), targets)
 
@@ -202,7 +199,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 def detection_losses(
     module: MaskRCNN, features: dict[str, Tensor], size: tuple[int, int], targets: Sequence[Targets]
 ) -> dict[str, Tensor]:
-    """What `loss` gives, from the features of images of ``size`` (height, width)."""
+    """Return what `loss` gives, from the features of images of ``size`` (height, width)."""
     moved = on_device(targets, features["0"].device)
     proposals, first = module.proposer(list(features.values()), size, moved)
     regions = module.regions
@@ -230,7 +227,7 @@ def detection_losses(
 def _region_loss(
     logits: Tensor, moves: Tensor, labels: Tensor, wanted: Tensor, weights: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """torchvision's ``fastrcnn_loss`` with a weight per class: of the classes, and of the boxes of objects."""
+    """Return torchvision's ``fastrcnn_loss`` with a weight per class: of the classes, and of the objects' boxes."""
     if not len(labels):  # nothing but crowd
         return logits.sum() * 0.0, moves.sum() * 0.0
     classes = functional.cross_entropy(logits, labels, weights, reduction="sum") / len(labels)

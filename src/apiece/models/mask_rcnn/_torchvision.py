@@ -44,16 +44,10 @@ _RENAMED: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
 
 
 def mask_rcnn_tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The tensors under `MaskRCNN`'s names.
+    """Return the tensors under `MaskRCNN`'s names; a checkpoint of another network is a `ModelFileError`.
 
-    The mask of the background, which no box ever asks for, is left out. The encoder's norms divide by
-    ``sqrt(variance + eps)`` with torchvision's ``eps``; the weight takes the difference to ours, so the result is the
-    same.
-
-    Raises
-    ------
-    ModelFileError
-        if the checkpoint is not of this network.
+    The mask of the background, which no box ever asks for, is left out. The encoder's norms divide by ``sqrt(variance +
+    eps)`` with torchvision's ``eps``; the weight takes the difference to ours, so the result is the same.
     """
     given = checkpoint.tensors
     if (

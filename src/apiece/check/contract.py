@@ -145,20 +145,27 @@ class JoinedRows:
 
     Attributes
     ----------
+    rows : the images.
     image : int64 array, the position in ``rows`` of each row's image.
     """
 
     def __init__(self, rows: Sequence[Rows]) -> None:
-        self._rows, count = rows, [len(one.at) for one in rows]
+        self.rows, count = rows, [len(one.at) for one in rows]
         self.image = np.repeat(np.arange(len(rows)), count)
         self._first = np.cumsum([0, *count])
+        self._joined: dict[str, Array] = {}
+
+    def __len__(self) -> int:
+        return len(self.image)
 
     def __getitem__(self, name: str) -> Array:
-        return np.concatenate([one.columns[name] for one in self._rows])
+        if name not in self._joined:
+            self._joined[name] = np.concatenate([one.columns[name] for one in self.rows])
+        return self._joined[name]
 
     def place(self, row: int) -> Place:
         """Return the place of one row."""
-        one = self._rows[self.image[row]]
+        one = self.rows[self.image[row]]
         k = row - int(self._first[self.image[row]])
         return replace(one.image, instances=(int(one.at[k]),), box=tuple(one.boxes[k].tolist()))
 

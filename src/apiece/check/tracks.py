@@ -11,14 +11,15 @@ successive frames share, nine in ten have hardly moved. Other sequences are not 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from apiece._arrays import Float, Float32, Int
-from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece._arrays import Float, Int
+from apiece.check.contract import Check, Finding, JoinedRows, Kind, Labelled, Place, Rows, SetFacts, Settings
 from apiece.core.image import ImageRef
 from apiece.core.runs import sums
 
@@ -36,27 +37,16 @@ _NAMES = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class _Frame:
-    """What the check remembers of a frame."""
-
-    place: Place
-    sequence: str
-    frame: int
-    ids: Int
-    labels: Int
-    boxes: Float32
-    middles: Float32
-    areas: Float32
+_Frame = tuple[str, int, Rows]  # sequence, number of the frame, its instances
 
 
 @dataclass(frozen=True, eq=False)
 class _Sequence:
     """All instances of a sequence, ordered by id and frame, in flat arrays."""
 
-    frames: Sequence[_Frame]
+    rows: JoinedRows
+    row: Int
     time: Int  # position of the frame in the sequence
-    row: Int  # position of the instance in its frame
     id: Int
     label: Int
     middle: Float
@@ -64,12 +54,11 @@ class _Sequence:
 
     def place(self, k: int) -> Place:
         """Return where instance ``k`` is."""
-        frame, row = self.frames[int(self.time[k])], int(self.row[k])
-        return replace(frame.place, instances=(row,), box=tuple(frame.boxes[row].tolist()))
+        return self.rows.place(int(self.row[k]))
 
     def name(self, k: int) -> str:
         """Return the name of the image of instance ``k``."""
-        return str(self.frames[int(self.time[k])].place.image)
+        return str(self.place(k).image)
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Frame | None:
@@ -77,17 +66,10 @@ def _remember(labelled: Labelled, settings: Settings) -> _Frame | None:
     ids: Any = instances.attributes.get("track_id", instances.ids)
     if where is None or ids is None or np.asarray(ids).dtype.kind not in "iu":
         return None
-    own = ~instances.crowd & (instances.masks.area > 0)
-    # crowds and empty masks keep their rows, so that positions stay those of the labels, but have no id
-    return _Frame(
-        labelled.place(),
-        *where,
-        np.where(own, ids, -1).astype(np.int64),
-        instances.labels,
-        instances.boxes,
-        instances.masks.centroids.astype(np.float32),
-        instances.masks.area.astype(np.float32),
-    )
+    masks = instances.masks
+    at = np.flatnonzero(~instances.crowd & (masks.area > 0) & (np.asarray(ids) >= 0))
+    middle, area = masks.centroids[at].astype(np.float32), masks.area[at].astype(np.float32)
+    return *where, labelled.rows(at, id=np.asarray(ids, np.int64)[at], middle=middle, area=area)
 
 
 def _frame_of(ref: ImageRef) -> tuple[str, int] | None:
@@ -104,26 +86,21 @@ def _frame_of(ref: ImageRef) -> tuple[str, int] | None:
 
 
 def _conclude(remembered: Sequence[_Frame], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
-    sequences: dict[tuple[str, str], list[_Frame]] = {}
+    sequences = defaultdict[tuple[str, str], list[_Frame]](list)
     for frame in remembered:
-        sequences.setdefault((frame.place.split, frame.sequence), []).append(frame)
+        sequences[frame[2].image.split, frame[0]].append(frame)
     for frames in sequences.values():
-        numbers = [f.frame for f in frames]
-        if len(frames) < 2 or len(set(numbers)) < len(numbers):
-            continue  # two images of one frame: these numbers are not frame numbers
-        yield from _judge(_ordered(sorted(frames, key=lambda f: f.frame)), facts.classes)
+        numbers = [number for _, number, _ in frames]
+        if len(set(numbers)) == len(numbers) > 1:  # else two images of one frame: these numbers are no frame numbers
+            yield from _judge(_ordered([frames[k][2] for k in np.argsort(numbers).tolist()]), facts.classes)
 
 
-def _ordered(frames: Sequence[_Frame]) -> _Sequence:
-    counts = [len(f.ids) for f in frames]
-    time = np.repeat(np.arange(len(frames)), counts)
-    row = np.concatenate([np.arange(n) for n in counts]).astype(np.int64)
-    ids, labels, areas = (np.concatenate([getattr(f, name) for f in frames]) for name in ("ids", "labels", "areas"))
-    middle = np.concatenate([f.middles for f in frames]).astype(np.float64)
-    order = np.lexsort((row, time, ids))
-    order = order[ids[order] >= 0]
-    diameter = np.sqrt(areas[order].astype(np.float64) * (4 / np.pi))
-    return _Sequence(frames, time[order], row[order], ids[order], labels[order], middle[order], diameter)
+def _ordered(frames: Sequence[Rows]) -> _Sequence:
+    rows = JoinedRows(frames)
+    order = np.lexsort((rows.image, rows["id"]))
+    id_, label, middle, area = (rows[name][order] for name in ("id", "label", "middle", "area"))
+    diameter = np.sqrt(area.astype(np.float64) * (4 / np.pi))
+    return _Sequence(rows, order, rows.image[order], id_, label, middle.astype(np.float64), diameter)
 
 
 def _judge(sequence: _Sequence, classes: Sequence[str]) -> Iterator[Finding]:
@@ -184,7 +161,7 @@ def _gaps(sequence: _Sequence, at: Int, lapse: Int) -> Iterator[Finding]:
         message = f"id {sequence.id[i]} is missing for {frames}, between {sequence.name(i)} and {sequence.name(i + 1)}"
         # if one frame lacks the object, and it has not moved since, somebody most likely forgot it
         sure = 1 / (away + max(far - 0.5, 0.0)) * 0.9
-        gone = replace(sequence.frames[int(sequence.time[i]) + 1].place, box=sequence.place(i).box)
+        gone = replace(sequence.rows.rows[int(sequence.time[i]) + 1].image, box=sequence.place(i).box)
         yield Finding("id_gap", message, sure, gone, (sequence.place(i), sequence.place(i + 1)))
 
 

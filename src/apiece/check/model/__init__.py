@@ -12,6 +12,7 @@ Northcutt, Jiang and Chuang 2021, *Confident Learning* (JAIR 70), do likewise fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -56,25 +57,24 @@ def _conclude(remembered: Sequence[Coverage], facts: SetFacts, settings: Setting
 
 def _missing(whole: Whole, trust: Trust, classes: Sequence[str]) -> Iterator[Finding]:
     found = whole.predictions
-    for p in np.flatnonzero(found.apart & trust.confident & (trust.chance >= LACKING)).tolist():
-        name, score, chance = classes[found.label[p]], found.score[p], float(trust.chance[p])
+    for p in np.flatnonzero(found["apart"] & trust.confident & (trust.chance >= LACKING)).tolist():
+        name, score, chance = classes[found["label"][p]], found["score"][p], float(trust.chance[p])
         message = f"{name}: found with score {score:.2f} ({_in_words(chance)}) where no label is"
-        place = whole.place([], found.box[p], int(whole.predicted_image[p]))
+        place = replace(found.place(p), instances=())
         yield Finding("missing_label", message, chance, place, predicted=whole.rows([p]))
 
 
 def _spurious(whole: Whole, classes: Sequence[str]) -> Iterator[Finding]:
     labels = whole.labels
-    seen = labels.seen > UNSEEN
-    usual = _seen_alike(labels.label, labels.area, seen)
-    there = np.bincount(whole.label_image, seen, len(whole.images))
-    count = np.bincount(whole.label_image, minlength=len(whole.images))
+    seen = labels["seen"] > UNSEEN
+    usual = _seen_alike(labels["label"], labels["area"], seen)
+    there, count = np.bincount(labels.image, seen), np.bincount(labels.image)
     # on an image where the model sees little, its silence about one label says nothing
-    here = ((there + 1) / (count + 1))[whole.label_image]
+    here = ((there + 1) / (count + 1))[labels.image]
     for i in np.flatnonzero(~seen & (np.minimum(usual, here) >= LIKELY)).tolist():
         message = (
-            f"{classes[labels.label[i]]} of {labels.area[i]:,.0f} pixels: no prediction of any score covers it, but "
-            f"predictions cover {usual[i]:.0%} of the labels of its size"
+            f"{classes[labels['label'][i]]} of {labels['area'][i]:,.0f} pixels: no prediction of any score covers it, "
+            f"but predictions cover {usual[i]:.0%} of the labels of its size"
         )
         # a model that sees all but one in a hundred has seldom missed this one
         sure = float(here[i] * MISTAKES / (MISTAKES + 1 - usual[i]))
@@ -103,14 +103,14 @@ def _swapped(whole: Whole, trust: Trust, classes: Sequence[str]) -> Iterator[Fin
     found = whole.predictions
     for k in other.tolist():
         i, p = int(whole.label[k]), int(whole.predicted[k])
-        label, name = whole.labels.label[i], classes[found.label[p]]
-        mixed = float(trust.mixed[label, found.label[p]] * (1 - trust.named[p]))
+        label, name = whole.labels["label"][i], classes[found["label"][p]]
+        mixed = float(trust.mixed[label, found["label"][p]] * (1 - trust.named[p]))
         # all classes of labels are wrong equally often; a model that seldom mixes up these two is not wrong here
         sure = min(1.0, MISNAMED / (len(classes) - 1) * trust.named[p] / mixed) * float(1 - own[i])
         if sure >= LIKELY:
             message = (
-                f"{classes[label]}: found as {name} with score {found.score[p]:.2f} and IoU {whole.iou[k]:.2f}; under "
-                f"such a prediction the label is {classes[label]} in {mixed:.1%} of all cases"
+                f"{classes[label]}: found as {name} with score {found['score'][p]:.2f} and IoU {whole.iou[k]:.2f}; "
+                f"under such a prediction the label is {classes[label]} in {mixed:.1%} of all cases"
             )
             yield Finding("swapped_class", message, sure, whole.place([i]), predicted=whole.rows([p]))
 
@@ -121,7 +121,7 @@ def _groups(whole: Whole, trust: Trust, owner: Int, owner_area: Float, part_area
     ``owner``, ``owner_area`` and ``part_area`` give for each pair of ``whole`` the owner and the two areas.
     """
     share, inside = whole.shared / owner_area, whole.shared / part_area >= INSIDE
-    usable = (whole.predictions.alone & trust.confident)[whole.predicted]
+    usable = (whole.predictions["alone"] & trust.confident)[whole.predicted]
     rows = np.flatnonzero(whole.same & usable & inside & (share >= PART[0]) & (share <= PART[1]))
     rows = rows[np.argsort(owner[rows], kind="stable")]
     for group in np.split(rows, np.flatnonzero(np.diff(owner[rows])) + 1):
@@ -132,21 +132,21 @@ def _groups(whole: Whole, trust: Trust, owner: Int, owner_area: Float, part_area
 def _merged(whole: Whole, trust: Trust, classes: Sequence[str], explained: set[int]) -> Iterator[Finding]:
     """Find labels that hold several confident predictions of their class, with no better one of the whole."""
     found, labels = whole.predictions, whole.labels
-    areas = labels.area[whole.label], found.area[whole.predicted]
+    areas = labels["area"][whole.label], found["area"][whole.predicted]
     for i, pairs in _groups(whole, trust, whole.label, *areas):
         parts = whole.predicted[pairs].tolist()
         sure = float(np.sort(trust.chance[parts])[-2])
         if sure >= LIKELY:
             explained.add(i)
-            scores = ", ".join(f"{s:.2f}" for s in sorted(found.score[parts].tolist(), reverse=True)[:4])
-            message = f"{classes[labels.label[i]]}: found as {len(parts)} objects (scores {scores})"
+            scores = ", ".join(f"{s:.2f}" for s in sorted(found["score"][parts].tolist(), reverse=True)[:4])
+            message = f"{classes[labels['label'][i]]}: found as {len(parts)} objects (scores {scores})"
             yield Finding("merged_label", message, sure, whole.place([i]), predicted=whole.rows(parts))
 
 
 def _split(whole: Whole, trust: Trust, classes: Sequence[str], explained: set[int]) -> Iterator[Finding]:
     """Find several labels under one confident prediction of their class that the model does not find one by one."""
     found, labels = whole.predictions, whole.labels
-    areas = found.area[whole.predicted], labels.area[whole.label]
+    areas = found["area"][whole.predicted], labels["area"][whole.label]
     good = np.flatnonzero(whole.same & (whole.iou >= MATCH))
     for p, pairs in _groups(whole, trust, whole.predicted, *areas):
         parts = whole.label[pairs].tolist()
@@ -158,19 +158,19 @@ def _split(whole: Whole, trust: Trust, classes: Sequence[str], explained: set[in
         if sure >= LIKELY:
             explained.update(parts)
             message = (
-                f"{classes[found.label[p]]}: {len(parts)} labels lie on what the model found as one object with score "
-                f"{found.score[p]:.2f} ({_in_words(trust.chance[p])})"
+                f"{classes[found['label'][p]]}: {len(parts)} labels lie on what the model found as one object with "
+                f"score {found['score'][p]:.2f} ({_in_words(trust.chance[p])})"
             )
             yield Finding("split_label", message, sure, whole.place(parts), predicted=whole.rows([p]))
 
 
 def _fitting(whole: Whole, trust: Trust) -> Int:
     """Return pairs of a label and a confident prediction that (nearly) match, each the best partner of the other."""
-    found = whole.predictions.area[whole.predicted]
-    smaller = np.minimum(whole.labels.area[whole.label], found)
+    found = whole.predictions["area"][whole.predicted]
+    smaller = np.minimum(whole.labels["area"][whole.label], found)
     nearly = (whole.iou >= FITTING[0]) & (whole.shared >= FITTING[1] * smaller)
     # a prediction that reaches over other labels covers several objects
-    elsewhere = whole.predictions.seen[whole.predicted] * found - whole.shared
+    elsewhere = whole.predictions["seen"][whole.predicted] * found - whole.shared
     near = ((whole.iou >= MATCH) | nearly) & (elsewhere <= ELSEWHERE * found)
     rows = np.flatnonzero(near & whole.same & trust.confident[whole.predicted])
     rows = best_of_each(whole.label[rows], whole.iou[rows], rows)
@@ -187,18 +187,18 @@ def _loose(whole: Whole, trust: Trust, classes: Sequence[str], explained: set[in
     if len(pairs) < ENOUGH:
         return
     i, p = whole.label[pairs], whole.predicted[pairs]
-    around = np.maximum((labels.perimeter[i] + found.perimeter[p]) / 2, 1)
+    around = np.maximum((labels["perimeter"][i] + found["perimeter"][p]) / 2, 1)
     # the area between two outlines over their length is how far apart they lie on average
-    stray = (labels.area[i] + found.area[p] - 2 * whole.shared[pairs]) / around
-    beyond = (labels.area[i] - found.area[p]) / around
-    unusual = _unusual(stray, labels.label[i], labels.area[i])
+    stray = (labels["area"][i] + found["area"][p] - 2 * whole.shared[pairs]) / around
+    beyond = (labels["area"][i] - found["area"][p]) / around
+    unusual = _unusual(stray, labels["label"][i], labels["area"][i])
     for k in np.flatnonzero((stray >= STRAY[0]) & (unusual >= STRAY[1])).tolist():
         if int(i[k]) in explained:
             continue
         way = "beside it" if abs(beyond[k]) < stray[k] / 2 else "outside it" if beyond[k] > 0 else "inside it"
         message = (
-            f"{classes[labels.label[i[k]]]}: the outline lies {stray[k]:.1f} pixels off that of the prediction (score "
-            f"{found.score[p[k]]:.2f}, IoU {whole.iou[pairs[k]]:.2f}), {way}"
+            f"{classes[labels['label'][i[k]]]}: the outline lies {stray[k]:.1f} pixels off that of the prediction "
+            f"(score {found['score'][p[k]]:.2f}, IoU {whole.iou[pairs[k]]:.2f}), {way}"
         )
         sure = float(trust.chance[p[k]] * (1 - STRAY[1] / unusual[k] / 2))
         place, rows = whole.place([int(i[k])]), whole.rows([int(p[k])])

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Float32, Int
-from apiece.check.contract import Labelled, Place, Settings
+from apiece._arrays import Array, Bool, Float, Int
+from apiece.check.contract import JoinedRows, Labelled, Place, Rows, Settings
 from apiece.core.masks import Masks
 from apiece.ops import nms
 from apiece.ops.overlap import intersections
@@ -23,42 +23,17 @@ _SHARE = 0.5  # share of the smaller of two predictions of a class from which th
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """The labels, or the predictions, of an image; arrays of one length.
+class Coverage:
+    """What the check remembers of an image; ``label`` and ``predicted`` index into its labels and predictions.
 
-    Attributes
-    ----------
-    row : int64, position in the image's labels or predictions.
-    label : int64, index into the classes of the labels.
-    area, perimeter : float64, in pixels.
-    box : float32 (N, 4).
-    seen : float64, share of the pixels that the other side covers: any prediction, or any label and crowd.
-    score : float64; 1 for labels.
-    alone : bool; a prediction is alone if none of its class with a better score shares half of the smaller one.
-    apart : bool; a prediction is apart if it lies off the labels, and is the best of those of its place.
+    The columns of both: ``label`` (class of the labels), ``area`` and ``perimeter`` in pixels, ``seen`` (share of the
+    pixels that the other side covers: any prediction, or any label and crowd). Predictions also have ``score``;
+    ``alone``, whether no better one of their class shares half of the smaller; and ``apart``, whether they lie off the
+    labels and are the best there.
     """
 
-    row: Int
-    label: Int
-    area: Float
-    perimeter: Float
-    box: Float32
-    seen: Float
-    score: Float
-    alone: Bool
-    apart: Bool
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-
-@dataclass(frozen=True, eq=False)
-class Coverage:
-    """What the check remembers of an image; ``label`` and ``predicted`` index into its two sides."""
-
-    place: Place
-    labels: Side
-    predictions: Side
+    labels: Rows
+    predictions: Rows
     label: Int
     predicted: Int
     shared: Float
@@ -76,30 +51,33 @@ def coverage_of(labelled: Labelled, settings: Settings) -> Coverage | None:
     crowds = _share(found.masks, instances.masks[instances.crowd])
     rows = np.flatnonzero((label >= 0) & (found.masks.area > 0) & (crowds < _CROWD))
     rows = rows[np.argsort(-score[rows], kind="stable")]
-    predictions = _predictions(found.masks[rows], rows, label[rows], score[rows], instances.masks)
-    at = np.flatnonzero(~instances.crowd & (instances.masks.area > 0))
-    own, yes = instances[at], np.ones(len(at), bool)
-    area, seen = own.masks.area.astype(np.float64), _share(own.masks, found.masks)
-    labels = Side(at, own.labels, area, crofton(own.masks), own.boxes, seen, np.ones(len(at)), yes, yes)
-    pairs = intersections(own.masks, found.masks[rows]).tocoo()
-    some = pairs.data >= _TRACE * np.minimum(labels.area[pairs.row], predictions.area[pairs.col])
+    theirs, at = found.masks[rows], np.flatnonzero(~instances.crowd & (instances.masks.area > 0))
+    own = instances.masks[at]
+    columns = _predicted(theirs, label[rows], score[rows], instances.masks)
+    predictions = Rows(labelled.place(), rows.astype(np.int32), theirs.boxes, columns)
+    labels = labelled.rows(at, **_sizes(own, found.masks))
+    pairs = intersections(own, theirs).tocoo()
+    some = pairs.data >= _TRACE * np.minimum(own.area[pairs.row], theirs.area[pairs.col])
     row, column = pairs.row[some].astype(np.int64), pairs.col[some].astype(np.int64)
-    return Coverage(labelled.place(), labels, predictions, row, column, pairs.data[some].astype(np.float64))
+    return Coverage(labels, predictions, row, column, pairs.data[some].astype(np.float64))
 
 
-def _predictions(masks: Masks, rows: Int, label: Int, score: Float, labels: Masks) -> Side:
-    """Return the side of predictions, which are ordered by descending score."""
-    area = masks.area.astype(np.float64)
-    seen = _share(masks, labels)
+def _sizes(masks: Masks, others: Masks) -> dict[str, Array]:
+    return {"area": masks.area.astype(np.float64), "perimeter": crofton(masks), "seen": _share(masks, others)}
+
+
+def _predicted(masks: Masks, label: Int, score: Float, labels: Masks) -> dict[str, Array]:
+    """Return the columns of predictions, which are ordered by descending score."""
+    columns = _sizes(masks, labels)
     pairs = intersections(masks, masks).tocoo()
-    smaller = np.minimum(area[pairs.row], area[pairs.col])
+    smaller = np.minimum(masks.area[pairs.row], masks.area[pairs.col])
     beaten = (pairs.row < pairs.col) & (label[pairs.row] == label[pairs.col]) & (pairs.data > _SHARE * smaller)
     alone = np.ones(len(masks), bool)
     alone[pairs.col[beaten]] = False
-    free = np.flatnonzero(seen < _FREE)
+    free = np.flatnonzero(columns["seen"] < _FREE)
     apart = np.zeros(len(masks), bool)
     apart[free[nms(masks[free], score[free], iou=_SAME)]] = True
-    return Side(rows, label, area, crofton(masks), masks.boxes, seen, score, alone, apart)
+    return {"label": label, "score": score, "alone": alone, "apart": apart, **columns}
 
 
 def _share(masks: Masks, others: Masks) -> Float:
@@ -112,19 +90,10 @@ def _share(masks: Masks, others: Masks) -> Float:
 
 @dataclass(frozen=True, eq=False)
 class Whole:
-    """The coverage of all images in flat arrays; ``label`` and ``predicted`` index into the joined sides.
+    """The coverage of all images in flat arrays; ``label`` and ``predicted`` index into the joined rows."""
 
-    Attributes
-    ----------
-    images : the images.
-    label_image, predicted_image : int64, the image of each label and of each prediction.
-    """
-
-    images: Sequence[Coverage]
-    labels: Side
-    predictions: Side
-    label_image: Int
-    predicted_image: Int
+    labels: JoinedRows
+    predictions: JoinedRows
     label: Int
     predicted: Int
     shared: Float
@@ -132,39 +101,31 @@ class Whole:
     @cached_property
     def iou(self) -> Float:
         """The mask IoU of each pair."""
-        union = self.labels.area[self.label] + self.predictions.area[self.predicted] - self.shared
+        union = self.labels["area"][self.label] + self.predictions["area"][self.predicted] - self.shared
         return self.shared / union
 
     @cached_property
     def same(self) -> Bool:
         """Whether the label and the prediction of each pair have one class."""
-        return np.asarray(self.labels.label[self.label] == self.predictions.label[self.predicted])
+        return np.asarray(self.labels["label"][self.label] == self.predictions["label"][self.predicted])
 
-    def place(self, labels: Sequence[int], box: Float32 | None = None, image: int | None = None) -> Place:
-        """Return the place of these labels, or of ``box`` on an image."""
-        where = self.images[int(self.label_image[labels[0]]) if image is None else image].place
-        if box is None:
-            boxes = self.labels.box[list(labels)]
-            box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
-        rows = tuple(self.labels.row[list(labels)].tolist())
-        return Place(where.split, where.image, where.index, rows, tuple(float(v) for v in box))
+    def place(self, labels: Sequence[int]) -> Place:
+        """Return the place of these labels of one image, with the box around them all."""
+        places = [self.labels.place(i) for i in labels]
+        boxes = np.array([place.box for place in places])
+        box = np.concatenate([boxes[:, :2].min(0), boxes[:, 2:].max(0)])
+        return replace(places[0], instances=tuple(p.instances[0] for p in places), box=tuple(box.tolist()))
 
     def rows(self, predicted: Sequence[int]) -> tuple[int, ...]:
         """Return the positions of predictions among those of their image."""
-        return tuple(self.predictions.row[list(predicted)].tolist())
+        return tuple(self.predictions.place(p).instances[0] for p in predicted)
 
 
 def join(images: Sequence[Coverage]) -> Whole:
     """Join all images into one."""
-    labels, predictions = (_stack([getattr(c, name) for c in images]) for name in ("labels", "predictions"))
-    counts = np.array([(len(c.labels), len(c.predictions)) for c in images])
-    image, before = np.arange(len(images)), np.cumsum(counts, axis=0) - counts
+    counts = np.array([(len(c.labels.at), len(c.predictions.at)) for c in images])
+    before = np.cumsum(counts, axis=0) - counts
     pairs = [(c.label + a, c.predicted + b, c.shared) for c, (a, b) in zip(images, before, strict=True)]
     label, predicted, shared = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    label_image, predicted_image = (np.repeat(image, n) for n in counts.T)
-    return Whole(images, labels, predictions, label_image, predicted_image, label, predicted, shared)
-
-
-def _stack(sides: Sequence[Side]) -> Side:
-    columns = {name: np.concatenate([getattr(s, name) for s in sides]) for name in Side.__dataclass_fields__}
-    return Side(**columns)
+    labels, predictions = JoinedRows([c.labels for c in images]), JoinedRows([c.predictions for c in images])
+    return Whole(labels, predictions, label, predicted, shared)

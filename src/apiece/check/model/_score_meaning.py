@@ -39,21 +39,21 @@ def trust_of(whole: Whole, classes: int) -> Trust:
     found = whole.predictions
     good = np.flatnonzero(whole.same & (whole.iou >= MATCH))
     # the prediction of the best score is right; the others of its class on the same label are neither right nor wrong
-    good = good[np.lexsort((-whole.iou[good], -found.score[whole.predicted[good]], whole.label[good]))]
+    good = good[np.lexsort((-whole.iou[good], -found["score"][whole.predicted[good]], whole.label[good]))]
     first = good[np.append(True, np.diff(whole.label[good]) != 0)[: len(good)]]
     right, counted = np.zeros(len(found), bool), np.ones(len(found), bool)
     counted[whole.predicted[good]] = False
     right[whole.predicted[first]] = counted[whole.predicted[first]] = True
     lowest, chance = np.zeros(len(found)), np.zeros(len(found))
-    for k, own in _own_or_all(found.label, right, classes):
+    for k, own in _own_or_all(found["label"], right, classes):
         rows = np.flatnonzero(own & counted)
-        rows = rows[np.argsort(found.score[rows], kind="stable")]
+        rows = rows[np.argsort(found["score"][rows], kind="stable")]
         if len(rows):
-            level, start, curve = _curve(found.score[rows], right[rows])
-            chance[own] = np.interp(found.score[own], level, curve)
-            labels = len(whole.labels) if k is None else int((whole.labels.label == k).sum())
+            level, start, curve = _curve(found["score"][rows], right[rows])
+            chance[own] = np.interp(found["score"][own], level, curve)
+            labels = len(whole.labels) if k is None else int((whole.labels["label"] == k).sum())
             lowest[own] = level[_best_f1(right[rows], start, labels)]
-    confident = found.score >= lowest
+    confident = found["score"] >= lowest
     return Trust(chance, confident, *_named(whole, confident, classes))
 
 
@@ -84,18 +84,18 @@ def _named(whole: Whole, confident: Bool, classes: int) -> tuple[Float, Float]:
     good = np.flatnonzero(whole.iou >= MATCH)
     pairs = best_of_each(whole.predicted[good], whole.iou[good], good)
     p, right = whole.predicted[pairs], whole.same[pairs]
-    order = np.argsort(found.score[p], kind="stable")
+    order = np.argsort(found["score"][p], kind="stable")
     p, right, pairs = p[order], right[order], pairs[order]
     named = np.zeros(len(found))
-    for k, own in _own_or_all(found.label[p], right, classes):
+    for k, own in _own_or_all(found["label"][p], right, classes):
         if own.any():
-            level, _, curve = _curve(found.score[p[own]], right[own])
-            rows = slice(None) if k is None else found.label == k
-            named[rows] = np.interp(found.score[rows], level, curve)
+            level, _, curve = _curve(found["score"][p[own]], right[own])
+            rows = slice(None) if k is None else found["label"] == k
+            named[rows] = np.interp(found["score"][rows], level, curve)
     # one case of each kind is added, so that nothing is impossible because it never happened
     mixed = np.ones((classes, classes)) - np.eye(classes)
     wrong = ~right & confident[p]
-    np.add.at(mixed, (whole.labels.label[whole.label[pairs[wrong]]], found.label[p[wrong]]), 1)
+    np.add.at(mixed, (whole.labels["label"][whole.label[pairs[wrong]]], found["label"][p[wrong]]), 1)
     return named, mixed / np.maximum(mixed.sum(0), 1)
 
 

@@ -16,9 +16,8 @@ _CHUNK = 1 << 22
 
 def _columns(masks: Masks, order: Int) -> tuple[Int, Int, Int, Int]:
     """Runs of the masks in ``order``: (place in order, x, y0, y1)."""
-    taken = masks[order]
-    place = np.repeat(np.arange(len(taken), dtype=np.int64), np.diff(taken.offsets))
-    return place, taken.x.astype(np.int64), taken.y0.astype(np.int64), taken.y1.astype(np.int64)
+    place, x, y0, y1 = masks.runs.take(order).loose
+    return place, x.astype(np.int64), y0.astype(np.int64), y1.astype(np.int64)
 
 
 def fill(masks: Masks, order: Int) -> Iterator[tuple[Int, Int]]:
@@ -41,11 +40,12 @@ def outline(masks: Masks, order: Int, thickness: int) -> tuple[Int, Int]:
     stride, gap = height + 2, width + 2 * thickness
     base = (place * gap + x + thickness) * stride
     start, end = base + y0, base + y1
-    pieces = [(start, np.minimum(start + thickness, end)), (np.maximum(end - thickness, start), end)]
-    for step in range(1, thickness + 1):
-        for sign in (-1, 1):
-            pieces.append(_difference(start, end, start + sign * step * stride, end + sign * step * stride))
-    low, high = _union(np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces]))
+    pieces = [(start, np.minimum(start + thickness, end), 1), (np.maximum(end - thickness, start), end, 1)]
+    for step in (*range(-thickness, 0), *range(1, thickness + 1)):
+        beside = start + step * stride, end + step * stride, 2
+        # a weight of 2 for the column beside: 1 is where only this one is
+        pieces.append((*_stretches([(start, end, 1), beside], np.equal), 1))
+    low, high = _stretches(pieces, np.greater_equal)
     column, row = np.divmod(low, stride)
     owner, across = np.divmod(column, gap)
     at = _expand(across - thickness, row, row + high - low, width)
@@ -58,32 +58,11 @@ def _expand(x: Int, y0: Int, y1: Int, width: int) -> Int:
     return np.repeat(y0 * width + x - before * width, length) + np.arange(int(length.sum())) * width
 
 
-def _depths(low: Int, high: Int) -> tuple[Int, Int]:
-    """Ends of intervals sorted, and how many intervals are open after each."""
-    at = np.concatenate([low, high])
+def _stretches(intervals: list[tuple[Int, Int, int]], compared: np.ufunc) -> tuple[Int, Int]:
+    """Where the weights of the intervals (low, high, weight) over a place add up to what is so ``compared`` to 1."""
+    at = np.concatenate([end for low, high, _ in intervals for end in (low, high)])
+    change = np.concatenate([np.full(len(low), w) for low, _, weight in intervals for w in (weight, -weight)])
     order = np.argsort(at, kind="stable")
-    change = np.ones(len(at), np.int64)
-    change[len(low) :] = -1
-    return at[order], np.cumsum(change[order])
-
-
-def _difference(low: Int, high: Int, other_low: Int, other_high: Int) -> tuple[Int, Int]:
-    """The stretches of [low, high) that no [other_low, other_high) covers; both sets sorted and disjoint."""
-    at = np.concatenate([low, high, other_low, other_high])
-    order = np.argsort(at, kind="stable")
-    change = np.concatenate(
-        [np.full(len(low), 1), np.full(len(low), -1), np.full(len(other_low), 2), np.full(len(other_low), -2)]
-    )
-    # a weight of 2 for the others: depth 1 is where only the first set is
-    alone = np.flatnonzero((np.cumsum(change[order]) == 1)[:-1])
-    at = at[order]
-    begin, finish = at[alone], at[alone + 1]
-    real = finish > begin
-    return begin[real], finish[real]
-
-
-def _union(low: Int, high: Int) -> tuple[Int, Int]:
-    """Stretches merged where they overlap; those that touch may stay apart."""
-    at, depth = _depths(low, high)
-    opens = np.flatnonzero((depth > 0)[:-1] & (at[1:] > at[:-1]))
-    return at[opens], at[opens + 1]
+    at, depth = at[order], np.cumsum(change[order])
+    begin = np.flatnonzero(compared(depth, 1)[:-1] & (at[1:] > at[:-1]))
+    return at[begin], at[begin + 1]

@@ -20,7 +20,6 @@ References: Caicedo et al. 2019, doi 10.1038/s41592-019-0612-7; Schmidt et al. 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -97,7 +96,7 @@ class ApTau(CellMetric):
     """
 
     columns = 3 * len(IOU_THRESHOLDS)
-    about: ClassVar[Mapping[str, Number]] = {
+    about: ClassVar = {
         key: Number(group=name, detail=level > 0 and key not in _FIRST)
         for name, suffix in (("ap_tau", ""), ("f1_tau", ""), ("ap_tau", "_image"))
         for level, key in enumerate(_keys(name, suffix))

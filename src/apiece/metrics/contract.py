@@ -22,6 +22,7 @@ from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
 __all__ = [
+    "FEWER",
     "ROOM",
     "Aim",
     "Crossing",
@@ -73,6 +74,10 @@ class Number:
     def of(self, value: float, interval: tuple[float, float] | None = None) -> Number:
         """Return the number with a value as it stands in ``Evaluation.numbers``."""
         return replace(self, value=math.nan if value == self.undefined else float(value), interval=interval)
+
+
+FEWER = Number(unit="count", aim="less")
+"""A count of which less is better."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ Reference: Matula et al., Cell Tracking Accuracy Measurement Based on Comparison
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -32,7 +31,7 @@ from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
-from apiece.metrics.contract import Number
+from apiece.metrics.contract import FEWER, Number
 
 __all__ = ["METRIC", "Counts", "count"]
 
@@ -71,17 +70,12 @@ class Counts(CellMetric):
 
     columns = 6
     further = 1  # all classes together
-    about: ClassVar[Mapping[str, Number]] = {
-        "count_truth": Number(unit="count", aim="neither"),
-        "count_predicted": Number(unit="count", aim="neither"),
-        "count_mae": Number(unit="objects", aim="less"),
-        "count_rmse": Number(unit="objects", aim="less"),
+    about: ClassVar = {
+        **dict.fromkeys(("count_truth", "count_predicted"), Number(unit="count", aim="neither")),
+        **dict.fromkeys(("count_mae", "count_rmse"), Number(unit="objects", aim="less")),
         "count_bias": Number(unit="objects", aim="neither"),
-        "count_error_rate": Number(aim="less"),
-        "merges": Number(unit="count", aim="less"),
-        "splits": Number(unit="count", aim="less"),
-        "merge_rate": Number(aim="less"),
-        "split_rate": Number(aim="less"),
+        **dict.fromkeys(("merges", "splits"), FEWER),
+        **dict.fromkeys(("count_error_rate", "merge_rate", "split_rate"), Number(aim="less")),
     }
 
     def _count(self, batch: Batch) -> Int:

@@ -79,12 +79,7 @@ def count(tracks: Tracks) -> dict[str, Float]:
     return {name: np.stack([level[name] for level in levels], 1) for name in levels[0]}
 
 
-def _agreement(
-    tracks: Tracks,
-    met_truth: Int,
-    met_predicted: Int,
-    meeting: Int,
-) -> Float:
+def _agreement(tracks: Tracks, met_truth: Int, met_predicted: Int, meeting: Int) -> Float:
     """How well two tracks that meet agree over the whole sequence, from 0 to 1: float64 (meetings,).
 
     A soft Jaccard index. In a frame two objects agree by their IoU over all IoU that the one or the other has.
@@ -126,14 +121,10 @@ class Hota(TrackMetric):
     Extras: ``"alphas"``, float64 (19,); ``"curves"``, the scores at each of them by name.
     """
 
-    def _count(self, tracks: Tracks) -> dict[str, Float]:
-        return count(tracks)
+    count = staticmethod(count)
+    scores = staticmethod(scores)
 
-    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
-        return scores(counts)
-
-    def _extras(self, counts: Mapping[str, Float]) -> dict[str, object]:
-        pooled = {name: values.sum(0) for name, values in counts.items()}
+    def _extras(self, pooled: Mapping[str, Float]) -> dict[str, object]:
         return {"alphas": ALPHAS, "curves": curves(pooled)}
 
 

@@ -35,7 +35,7 @@ from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.tracks import Rows, Tracks
 from apiece.metrics._kit.tracks_log import TrackMetric
-from apiece.metrics.contract import Number
+from apiece.metrics.contract import FEWER, Number
 
 __all__ = ["METRIC", "MIN_IOU", "Mots", "count", "match", "scores"]
 
@@ -141,20 +141,14 @@ class Mots(TrackMetric):
     """MOTSA and its kin over a stream of batches; keeps three numbers per object and per pair of IoU from 0.5."""
 
     lowest = MIN_IOU
-    about: ClassVar[Mapping[str, Number]] = {
-        **{key: Number(unit="count") for key in ("mots_tp", "mostly_tracked")},
-        **{
-            key: Number(unit="count", aim="less")
-            for key in ("mots_fp", "mots_fn", "id_switches", "fragmentations", "mostly_lost")
-        },
+    about: ClassVar = {
+        **dict.fromkeys(("mots_tp", "mostly_tracked"), Number(unit="count")),
+        **dict.fromkeys(("mots_fp", "mots_fn", "id_switches", "fragmentations", "mostly_lost"), FEWER),
         "partly_tracked": Number(unit="count", aim="neither"),
     }
 
-    def _count(self, tracks: Tracks) -> dict[str, Float]:
-        return count(tracks)
-
-    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
-        return scores(counts)
+    count = staticmethod(count)
+    scores = staticmethod(scores)
 
 
 METRIC = Mots

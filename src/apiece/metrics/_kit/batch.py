@@ -157,19 +157,16 @@ class Batch:
             if an instance has a class that is not among ``classes``.
         """
         truth = _side([truth for truth, _ in pairs], classes, predicted=False)
-        found = [found for _, found in pairs]
-        _check_sizes(first, truth.sizes, found)
-        return cls(first, len(pairs), classes, truth, _side(found, classes, predicted=True))
+        return cls(first, len(pairs), classes, truth, truth).judging([found for _, found in pairs])
 
     def judging(self, found: Sequence[Instances]) -> Batch:
-        """The same images and truth with other predictions, one `Instances` per image.
-
-        Raises
-        ------
-        DataError, UnknownNameError
-            as `of` does.
-        """
-        _check_sizes(self.first, self.truth.sizes, found)
+        """Return the same images and truth with other predictions, one `Instances` per image; raises as `of` does."""
+        for i, (size, predicted) in enumerate(zip(self.truth.sizes.tolist(), found, strict=True), self.first):
+            if tuple(size) != predicted.size:
+                raise DataError(
+                    f"image {i}: truth lies on {tuple(size)} (height, width), predictions on {predicted.size}; "
+                    "predict at the image's own size"
+                )
         return replace(self, predicted=_side(found, self.classes, predicted=True))
 
     @cached_property
@@ -212,15 +209,6 @@ class Batch:
         both = area + self.truth.pixels[pairs.truth]
         part = np.where(self.truth.crowd[pairs.truth], pairs.iou * area, pairs.iou * both / (1 + pairs.iou))
         return np.rint(part).astype(np.int64)
-
-
-def _check_sizes(first: int, sizes: Int, found: Sequence[Instances]) -> None:
-    for i, (size, predicted) in enumerate(zip(sizes.tolist(), found, strict=True), first):
-        if tuple(size) != predicted.size:
-            raise DataError(
-                f"image {i}: truth lies on {tuple(size)} (height, width), predictions on {predicted.size}; "
-                "predict at the image's own size"
-            )
 
 
 def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) -> Side:

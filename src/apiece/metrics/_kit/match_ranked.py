@@ -65,17 +65,9 @@ def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predicti
 
 
 def _deferred_acceptance(proposer: Int, target: Int, open_to_all: Bool, targets: int) -> Int:
-    """Stable matching; every target prefers the lower proposer.
+    """Rows of the wishes that come true in a stable matching; every target prefers the lower proposer.
 
-    Parameters
-    ----------
-    proposer, target : int64 (P,), one row per wish, ordered by proposer and, within it, best wish first.
-    open_to_all : bool (P,), whether the target accepts everyone.
-    targets : number of targets.
-
-    Returns
-    -------
-    rows of the wishes that came true.
+    Wishes are ordered by proposer and, within one, best first; a target that is ``open_to_all`` accepts everyone.
     """
     if not len(proposer):
         return np.zeros(0, np.int64)

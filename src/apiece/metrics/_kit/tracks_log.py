@@ -14,20 +14,20 @@ The rules that all of them share:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Int
+from apiece._arrays import Bool, Float
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
 from apiece.errors import DataError
 from apiece.metrics._kit.batch import Batch, Side, VideoFrame
+from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Pairs, mask_pairs
 from apiece.metrics._kit.tracks import Rows, Tracks, summed
@@ -57,99 +57,10 @@ def frame_of(ref: ImageRef) -> VideoFrame:
     )
 
 
-class TrackLog:
-    """Objects and overlaps of one batch after another; small, as masks are not kept.
-
-    Parameters
-    ----------
-    classes : class names.
-    settings : of which ``conf`` counts.
-    lowest : pairs of lower IoU are not kept.
-    """
-
-    def __init__(self, classes: tuple[str, ...], settings: Settings, lowest: float = 0.0) -> None:
-        self._classes = classes
-        self._conf = settings.thresholds(classes)
-        self._lowest = lowest
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget everything."""
-        self._sequences: dict[str, int] = {}
-        self._images = 0
-        self._truth = [np.zeros((3, 0), np.int64)]
-        self._predicted = [np.zeros((3, 0), np.int64)]
-        self._pairs = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
-        self._rows = [0, 0]
-
-    def add(self, batch: Batch) -> None:
-        """Take in the images of one batch.
-
-        Raises
-        ------
-        DataError
-            if objects have no ids, or two of one class in one image have the same.
-        """
-        truth, predicted = batch.truth, batch.predicted
-        counted = ~truth.crowd
-        kept = predicted.counted(self._conf)
-        kept &= ~_spared(batch, kept)
-        names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
-        sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
-        self._truth.append(self._columns(batch, truth, counted, sequence, "truth"))
-        self._predicted.append(self._columns(batch, predicted, kept, sequence, "predictions"))
-        pairs = batch.mask_pairs
-        pairs = pairs.where((pairs.iou >= self._lowest) & kept[pairs.predicted] & counted[pairs.truth])
-        row_p, row_t = np.cumsum(kept) - 1 + self._rows[0], np.cumsum(counted) - 1 + self._rows[1]
-        self._pairs.append(Pairs(row_p[pairs.predicted], row_t[pairs.truth], pairs.iou))
-        self._rows = [self._rows[0] + int(kept.sum()), self._rows[1] + int(counted.sum())]
-        self._images = batch.first + batch.count
-
-    def _columns(self, batch: Batch, side: Side, chosen: Bool, sequence: Int, kind: str) -> Int:
-        """Sequence and class as one number, image, and id of the chosen rows: int64 (3, N)."""
-        _check_ids(batch, side, chosen, kind)
-        scene = sequence[side.image] * len(self._classes) + side.label
-        return np.stack([scene, batch.first + side.image, side.id])[:, chosen]
-
-    def tracks(self) -> Tracks:
-        """Everything taken in so far."""
-        sides = [np.concatenate(parts, 1) for parts in (self._truth, self._predicted)]
-        scenes, group = np.unique(np.concatenate([side[0] for side in sides]), return_inverse=True)
-        groups = np.split(group, [sides[0].shape[1]])
-        truth, predicted = (
-            Rows.of(own * self._images + image, ids, own) for (_, image, ids), own in zip(sides, groups, strict=True)
-        )
-        columns = ("predicted", "truth", "iou")
-        pairs = Pairs(*(np.concatenate([getattr(p, name) for p in self._pairs]) for name in columns))
-        return Tracks(truth, predicted, pairs, scenes // len(self._classes), scenes % len(self._classes))
-
-    def result(
-        self,
-        tracks: Tracks,
-        counts: Mapping[str, Float],
-        scores: Callable[[Mapping[str, Float]], Mapping[str, Float]],
-        extras: Mapping[str, Any],
-    ) -> MetricResult:
-        """The result from the counts of each group: pooled, per class, and per sequence.
-
-        Parameters
-        ----------
-        tracks, counts : what was counted, and what came out: first axis groups.
-        scores : from counts of any number of groups to their numbers.
-        extras : further extras beside ``"sequences"``.
-        """
-        per_class, per_sequence = (
-            _named(scores(summed(counts, place, len(names))), names)
-            for place, names in ((tracks.label, self._classes), (tracks.sequence, tuple(self._sequences)))
-        )
-        pooled = scores({name: values.sum(0) for name, values in counts.items()})
-        numbers = {name: float(value) for name, value in pooled.items()}
-        notes = _notes(tracks)
-        return MetricResult(numbers, per_class, {"sequences": per_sequence, **extras}, notes, not notes)
-
-
 class TrackMetric(ABC):
     """A metric of objects followed through video: what each sequence and class adds, counted when all frames are there.
+
+    Objects and overlaps of one batch after another are kept: small, as masks are not among them.
 
     Attributes
     ----------
@@ -161,38 +72,90 @@ class TrackMetric(ABC):
     lowest: ClassVar[float] = 0.0
     about: ClassVar[Mapping[str, Number]] = MappingProxyType({})
 
+    @staticmethod
+    @abstractmethod
+    def count(tracks: Tracks) -> dict[str, Float]:
+        """Return what the numbers are made of by name; first axis groups, over which the counts may be added."""
+
+    @staticmethod
+    @abstractmethod
+    def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
+        """Return the numbers by name, from the counts of any number of groups."""
+
     def __init__(self, classes: tuple[str, ...], settings: Settings | None = None) -> None:
-        self._log = TrackLog(tuple(classes), settings or Settings(), self.lowest)
-
-    @abstractmethod
-    def _count(self, tracks: Tracks) -> dict[str, Float]:
-        """What the numbers are made of, by name: first axis groups, over which they may be added."""
-
-    @abstractmethod
-    def _scores(self, counts: Mapping[str, Float]) -> dict[str, Float]:
-        """The numbers by name, from counts of any number of groups."""
-
-    def _extras(self, counts: Mapping[str, Float]) -> dict[str, object]:
-        """Further extras beside ``"sequences"``."""
-        return {}
+        self._classes = tuple(classes)
+        self._conf = (settings or Settings()).thresholds(self._classes)
+        self.reset()
 
     def reset(self) -> None:
         """Forget everything."""
-        self._log.reset()
+        self._sequences: dict[str, int] = {}
+        self._images = 0
+        # of predictions, of truth: sequence and class as one number, image, and id, int64 (3, N)
+        self._parts = [np.zeros((3, 0), np.int64)], [np.zeros((3, 0), np.int64)]
+        self._pairs = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
 
     def update(self, batch: Batch) -> None:
-        """Take in the images of one batch."""
-        self._log.add(batch)
+        """Take in the images of one batch.
+
+        Raises
+        ------
+        DataError
+            if objects have no ids, or two of one class in one image have the same.
+        """
+        truth, predicted = batch.truth, batch.predicted
+        counted, kept = ~truth.crowd, predicted.counted(self._conf)
+        kept &= ~_spared(batch, kept)
+        names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
+        sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
+        pairs = batch.mask_pairs
+        pairs = pairs.where((pairs.iou >= self.lowest) & kept[pairs.predicted] & counted[pairs.truth])
+        rows = []
+        for parts, side, chosen, kind in zip(
+            self._parts, (predicted, truth), (kept, counted), ("predictions", "truth"), strict=True
+        ):
+            _check_ids(batch, side, chosen, kind)
+            rows.append(np.cumsum(chosen) - 1 + sum(part.shape[1] for part in parts))
+            scene = sequence[side.image] * len(self._classes) + side.label
+            parts.append(np.stack([scene, batch.first + side.image, side.id])[:, chosen])
+        self._pairs.append(Pairs(rows[0][pairs.predicted], rows[1][pairs.truth], pairs.iou))
+        self._images = batch.first + batch.count
 
     def compute(self) -> MetricResult:
         """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
-        tracks = self._log.tracks()
-        counts = self._count(tracks)
-        return replace(self._log.result(tracks, counts, self._scores, self._extras(counts)), about=self.about)
+        tracks = self._tracks()
+        counts = self.count(tracks)
+        by_class, by_sequence = (
+            self.scores(summed(counts, place, size))
+            for place, size in ((tracks.label, len(self._classes)), (tracks.sequence, len(self._sequences)))
+        )
+        pooled = {name: values.sum(0) for name, values in counts.items()}
+        sequences = MetricResult.of(tuple(self._sequences), {}, by_sequence).per_class
+        extras, notes = {"sequences": sequences, **self._extras(pooled)}, _notes(tracks)
+        return MetricResult.of(
+            self._classes,
+            self.scores(pooled),
+            by_class,
+            extras=extras,
+            notes=notes,
+            applies=not notes,
+            about=self.about,
+        )
 
+    def _extras(self, pooled: Mapping[str, Float]) -> dict[str, object]:
+        """Further extras beside ``"sequences"``, from the counts of all groups together."""
+        return {}
 
-def _named(scores: Mapping[str, Float], names: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    return {name: {key: float(values[k]) for key, values in scores.items()} for k, name in enumerate(names)}
+    def _tracks(self) -> Tracks:
+        """Everything taken in so far."""
+        found, wanted = (np.concatenate(parts, 1) for parts in self._parts)
+        scenes, group = np.unique(np.append(found[0], wanted[0]), return_inverse=True)
+        groups = np.split(group, [found.shape[1]])
+        predicted, truth = (
+            Rows.of(own * self._images + image, ids, own)
+            for (_, image, ids), own in zip((found, wanted), groups, strict=True)
+        )
+        return Tracks(truth, predicted, joined(self._pairs), scenes // len(self._classes), scenes % len(self._classes))
 
 
 def _notes(tracks: Tracks) -> tuple[str, ...]:

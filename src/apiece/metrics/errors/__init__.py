@@ -34,7 +34,7 @@ from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.ratios import mean_over
-from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
+from apiece.metrics.contract import FEWER, Judges, MetricResult, Number, Resampled, Settings
 from apiece.metrics.errors._cost import ALL_KINDS, SPECIAL, Ledger, costs, counts, ordered, resampled_costs
 from apiece.metrics.errors._forms import FORMS, Forms, Near, forms
 from apiece.metrics.errors._kinds import KINDS, Nearest, Verdicts, verdicts
@@ -43,7 +43,6 @@ __all__ = ["METRIC", "Decomposition", "Errors", "Faults", "decomposition"]
 
 
 _LEVELS = (0.5, 0.75)
-_COST, _COUNT = Number(aim="less"), Number(aim="less", unit="count")
 
 T = TypeVar("T")
 
@@ -204,7 +203,7 @@ class Errors:
             each = np.concatenate([made.cost_per_class, made.special_per_class, made.count_per_class], 1)
             numbers |= _keyed([*made.cost, *made.special_cost, *made.count], suffix)
             by_class |= _keyed(each.T, suffix)
-            about |= _keyed([_COST] * (len(made.cost) + len(made.special)) + [_COUNT] * len(made.count), suffix)
+            about |= _keyed([Number(aim="less")] * len(ALL_KINDS + SPECIAL) + [FEWER] * len(ALL_KINDS), suffix)
         extras["faults"] = faults = joined(self._faults, offsets=["offsets", "lost_offsets"])
         notes = left_out(self.limit, self._given - len(faults.index), self._given, "the kinds of errors")
         return MetricResult.of(self.classes, numbers, by_class, extras=extras, notes=notes, about=about)

@@ -18,7 +18,20 @@ from apiece.core.masks import Masks
 from apiece.draw._examples import COLOURS
 from apiece.draw.charts import bars_svg, lines_svg, ticks
 from apiece.draw.page import scaled
-from apiece.draw.report import Bars, Chart, Example, Line, Matrix, PageTable, Panel, ReportData, write_report
+from apiece.draw.report import (
+    Bars,
+    Chart,
+    Example,
+    Examples,
+    Facts,
+    Line,
+    Matrix,
+    PageTable,
+    Panel,
+    ReportData,
+    Section,
+    write_report,
+)
 from apiece.errors import ConfigError, UnknownNameError
 
 NASTY = "<script>alert(\"x\")</script> & 'co'"
@@ -72,30 +85,43 @@ def example(title: str = "one.png") -> Example:
 
 
 def full(name: str = "nut") -> ReportData:
+    scores = [
+        PageTable("COCO", ("", "mask"), [("AP", "0.875"), (name, "0.250")]),
+        PageTable(name, ("", "value", "95% interval"), [(name, 0.5, "0.438 to 0.562")], note=name),
+        PageTable("Per class", ("class", "mask AP"), [(name, 0.123)]),
+    ]
     return ReportData(
         title=f"Report on {name}",
         subtitle=name,
         headline=[("0.861", name)],
-        facts=[("model", name)],
-        scores=[
-            PageTable("COCO", ("", "mask"), [("AP", "0.875"), (name, "0.250")]),
-            PageTable(name, ("", "value", "95% interval"), [(name, 0.5, "0.438 to 0.562")], note=name),
-            PageTable("Per class", ("class", "mask AP"), [(name, 0.123)]),
+        sections=[
+            Section("run", "Run", [Facts([("model", name)])]),
+            Section("accuracy", name, scores, columns=True),
+            Section("curves", "Curves", [
+                Chart(name, "recall", "precision", [Line(name, [0, 0.5, 1], [1, 0.8, 0.1])]),
+                Chart(name, "epoch", "loss", [Line(name, [1, 2, 3], [2, float("nan"), 1]), Line("b", [1], [1])]),
+            ]),
+            Section("errors", "Errors", [
+                Bars(name, "", "AP", [(name, [0.1] * 9)], groups=["localisation", *"abcdefgh"]),
+                PageTable(name, ("kind", "n"), [(name, 3)]),
+            ]),
+            Section("confusion", "Confusion", [
+                Matrix(name, name, name, [name, "b"], [name, "b"], np.array([[9, 1], [0, 0]]), np.eye(2, dtype=bool)),
+            ]),
+            Section("reliability", "Reliability", [Chart(name, "score", "right", [Line(name, [0, 1], [0, 1])])]),
+            Section("counts", "Counts", [
+                Bars(name, "class", "instances", [("truth", [12]), ("found", [11])], groups=[name]),
+                Bars(name, "area", "instances", [(name, [3, 0])], edges=[0, 10, 20]),
+            ]),
+            Section("images", "Images", [
+                Examples([(f"Worst {name}", [example(name)]), ("Best", [example(name)]), ("None", [])]),
+            ]),
+            Section("measurements", "Measurements", [
+                PageTable(name, ("class", "area"), [(name, 1234.5), ("b", None)], note=name),
+            ]),
+            Section("notes", "Notes", [name]),
         ],
-        precision_recall=[Chart(name, "recall", "precision", [Line(name, [0, 0.5, 1], [1, 0.8, 0.1])])],
-        errors=[
-            Bars(name, "", "AP", [(name, [0.1] * 9)], groups=["localisation", *"abcdefgh"]),
-            PageTable(name, ("kind", "n"), [(name, 3)]),
-        ],
-        confusion=Matrix(name, name, name, [name, "b"], [name, "b"], np.array([[9, 1], [0, 0]]), np.eye(2, dtype=bool)),
-        reliability=[Chart(name, "score", "right", [Line(name, [0, 1], [0, 1])])],
-        training=[Chart(name, "epoch", "loss", [Line(name, [1, 2, 3], [2, float("nan"), 1]), Line("b", [1], [1])])],
-        counts=[(name, 12, 11)],
-        sizes=Bars(name, "area", "instances", [(name, [3, 0])], edges=[0, 10, 20]),
-        examples=[(f"Worst {name}", [example(name)]), ("Best", [example(name)]), ("None", [])],
-        measurements=PageTable(name, ("class", "area"), [(name, 1234.5), ("b", None)], note=name),
-        notes=[name],
-    )
+    )  # fmt: skip
 
 
 def page(tmp_path: Path, data: ReportData, **options: int) -> tuple[str, Page]:
@@ -141,8 +167,11 @@ def test_what_is_empty_is_left_out(tmp_path: Path) -> None:
     _, parsed = page(tmp_path, ReportData("Nothing yet"))
     assert "section" not in parsed.tags
     assert "Nothing yet" in parsed.text
-    _, parsed = page(tmp_path, ReportData("One table only", scores=[PageTable("t", ("class", "AP"), [("a", 0.5)])]))
+    empty = [Section("a", "A", []), Section("b", "B", [Facts([]), Examples([("None", [])]), "", None])]
+    one = Section("c", "C", [PageTable("t", ("class", "AP"), [("a", 0.5)])], columns=True)
+    _, parsed = page(tmp_path, ReportData("One table only", sections=[*empty, one]))
     assert parsed.tags.count("table") == 1
+    assert parsed.tags.count("section") == 1
 
 
 def test_examples_show_what_each_object_is(tmp_path: Path) -> None:
@@ -152,7 +181,8 @@ def test_examples_show_what_each_object_is(tmp_path: Path) -> None:
     both = Instances.from_label_map(a)
     image = Image(np.full((64, 64, 3), 90, np.uint8))
     panels = [Panel("truth", both, ["found", "missed"]), Panel("A", both, ["class", "false"])]
-    html, parsed = page(tmp_path, ReportData("t", examples=[("g", [Example("e", image, panels)])]), image_side=128)
+    group = Examples([("g", [Example("e", image, panels)])])
+    html, parsed = page(tmp_path, ReportData("t", sections=[Section("g", "g", [group])]), image_side=128)
     pictures = re.findall(r"base64,([^\"]+)", html)
     assert len(pictures) == 2
     for picture, panel in zip(pictures, panels, strict=True):
@@ -175,7 +205,7 @@ def test_examples_show_what_each_object_is(tmp_path: Path) -> None:
 def test_a_matrix_tints_by_the_share_of_the_row(tmp_path: Path) -> None:
     counts = np.array([[30, 10], [0, 0]])
     matrix = Matrix("m", "truth", "found", ["a", "background"], ["a", "background"], counts, np.eye(2, dtype=bool))
-    html, _ = page(tmp_path, ReportData("t", confusion=matrix))
+    html, _ = page(tmp_path, ReportData("t", sections=[Section("m", "m", [matrix])]))
     assert '<td class="n right dark" style="--share:0.750" title="a, a: 30, 75.0% of the row">30</td>' in html
     assert '<td class="n wrong" style="--share:0.250"' in html
     assert html.count('class="n none"') == 2

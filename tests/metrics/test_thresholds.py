@@ -15,10 +15,12 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import Matches, Price, evaluate, f1_thresholds, fit_thresholds, sweep
 from apiece.metrics._engine import thresholds
+from apiece.metrics._kit import ratios
 
 
 def test_examples() -> None:
-    assert doctest.testmod(thresholds) == (0, 4)
+    assert doctest.testmod(thresholds) == (0, 1)
+    assert doctest.testmod(ratios) == (0, 5)
 
 
 def f1(matches: Matches, conf: np.ndarray) -> np.ndarray:
@@ -123,7 +125,7 @@ def test_a_sweep_counts_as_each_threshold_does() -> None:
         assert np.array_equal(made.counts[:, k], matches.counts(made.threshold[k]).sum(0))
     few = sweep(matches, [0.25, 0.6])
     assert np.array_equal(few.counts[:, 1], matches.counts(0.6).sum(0))
-    assert np.array_equal(thresholds.f1(few.counts)[:, 0], f1(matches, np.full(2, 0.25)))
+    assert np.array_equal(ratios.f1(few.counts)[:, 0], f1(matches, np.full(2, 0.25)))
 
 
 def test_counts_at_a_threshold_are_those_of_evaluating_what_is_left() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apiece.benchmark.rows import Row, pareto
-from apiece.draw.report import Chart, Dot, Line, PageTable, ReportData, Scatter, write_report
+from apiece.draw.report import Chart, Dot, Facts, Line, PageTable, ReportData, Scatter, Section, write_report
 
 __all__ = ["disturbance", "table_of_scores", "table_of_sizes", "words_of_time", "write_page"]
 
@@ -44,10 +44,12 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
         title="apiece benchmark",
         subtitle=_subtitle(rows, conditions),
         headline=_headline(measured),
-        comparison=comparison,
-        facts=_facts(conditions),
-        training=_curves(rows),
-        notes=notes,
+        sections=[
+            Section("comparison", "Side by side", comparison),
+            Section("run", "What was run", [Facts(_facts(conditions))]),
+            Section("curves", "Curves", _curves(rows)),
+            Section("notes", "Notes", notes),
+        ],
     )
     write_report(path, data)
 

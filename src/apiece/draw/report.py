@@ -5,10 +5,12 @@ The caller brings numbers, curves and examples in the plain dataclasses below; w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import TypeAlias
 
 from apiece._atomic import atomic
 from apiece.draw._examples import Example, Panel, examples_html
@@ -22,103 +24,104 @@ __all__ = [
     "Bars",
     "Chart",
     "Dot",
+    "Entry",
     "Example",
+    "Examples",
+    "Facts",
     "Line",
     "Matrix",
     "PageTable",
     "Panel",
     "ReportData",
     "Scatter",
+    "Section",
     "write_report",
 ]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What was run: (name, value) of model, data, seed, hardware, time ..."""
+
+    pairs: Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Groups of images, (heading, examples): the worst, the best, the most changed."""
+
+    groups: Sequence[tuple[str, Sequence[Example]]]
+
+
+Entry: TypeAlias = Bars | Chart | Scatter | PageTable | Matrix | Facts | Examples | str | None
+"""What a section can show; text is a paragraph."""
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """A part of the page under a heading of its own.
+
+    Attributes
+    ----------
+    anchor : its address on the page.
+    heading : above it.
+    entries : what it shows, in order.
+    columns : whether the first entry stands on the left, and the others below each other on the right.
+    """
+
+    anchor: str
+    heading: str
+    entries: Sequence[Entry]
+    columns: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """All that a report can show.
+    """All that a report shows.
 
     Attributes
     ----------
     title : of the page.
     subtitle : a sentence below it.
     headline : the few numbers that matter most, (value, what it is).
-    facts : what was run, (name, value): model, data, seed, hardware, time ...
-    comparison : plots and tables of several models, in the order given.
-    scores : tables of numbers, the longest first: it stands on the left, the others below each other on the right.
-    precision_recall : charts of precision over recall, usually one per IoU and one per class.
-    errors : what each kind of error costs, and how many there are.
-    confusion : which class was taken for which.
-    reliability : whether scores mean what they say.
-    training : charts over epochs: losses, AP, learning rate ...
-    counts : for each class (class, instances that are there, instances found).
-    sizes : histogram of sizes, usually truth and found as two series.
-    examples : (heading, examples), groups of images: the worst, the best, the most changed.
-    measurements : summary of measurements, usually per class.
-    notes : paragraphs at the end: what is missing, what to read with care.
+    sections : the parts of the page; those without anything to show are left out.
     """
 
     title: str
     subtitle: str = ""
     headline: Sequence[tuple[str, str]] = ()
-    facts: Sequence[tuple[str, str]] = ()
-    comparison: Sequence[Scatter | PageTable] = ()
-    scores: Sequence[PageTable] = ()
-    precision_recall: Sequence[Chart] = ()
-    errors: Sequence[Bars | PageTable] = ()
-    confusion: Matrix | None = None
-    reliability: Sequence[Chart | Bars] = ()
-    training: Sequence[Chart] = ()
-    counts: Sequence[tuple[str, int, int]] = ()
-    sizes: Bars | None = None
-    examples: Sequence[tuple[str, Sequence[Example]]] = ()
-    measurements: PageTable | None = None
-    notes: Sequence[str] = ()
+    sections: Sequence[Section] = ()
 
 
-# ---------------------------------------------------------------- the page
-
-
-def _shown(entry: Bars | Chart | PageTable) -> str:
+def _html(entry: Entry, side: int) -> str:
+    if isinstance(entry, Bars):
+        return bars_svg(entry)
+    if isinstance(entry, Chart):
+        return lines_svg(entry)
+    if isinstance(entry, Scatter):
+        return scatter_svg(entry)
     if isinstance(entry, PageTable):
         return table_html(entry)
-    return bars_svg(entry) if isinstance(entry, Bars) else lines_svg(entry)
+    if isinstance(entry, Matrix):
+        return matrix_html(entry)
+    if isinstance(entry, Examples):
+        return examples_html(entry.groups, side) if any(examples for _, examples in entry.groups) else ""
+    if isinstance(entry, Facts):
+        facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in entry.pairs)
+        return f'<dl class="facts">{facts}</dl>' if facts else ""
+    return f"<p>{escape(entry)}</p>" if entry else ""
 
 
-def _sections(data: ReportData, side: int) -> list[tuple[str, str, str]]:
-    """(anchor, heading, HTML) of every section that has something to show."""
-    scores = [table_html(table) for table in data.scores]
-    accuracy = "".join(f"<div>{part}</div>" for part in (*scores[:1], "".join(scores[1:])) if part)
-    counts = ""
-    if data.counts:
-        names, there, found = zip(*data.counts, strict=True)
-        series = (("truth", there), ("found", found))
-        counts = bars_svg(Bars("Instances per class", "class", "instances", series, groups=names))
-    curves = [lines_svg(chart) for chart in (*data.precision_recall, *data.training)]
-    errors = "".join(
-        _shown(entry) if isinstance(entry, PageTable) else f'<div class="charts">{_shown(entry)}</div>'
-        for entry in data.errors
-    )
-    reliability = "".join(_shown(entry) for entry in data.reliability)
-    sizes = bars_svg(data.sizes) if data.sizes else ""
-    measured = table_html(data.measurements) if data.measurements else ""
-    compared = "".join(
-        scatter_svg(c) if isinstance(c, Scatter) else f"<div>{table_html(c)}</div>" for c in data.comparison
-    )
-    facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in data.facts)
-    sections = [
-        ("comparison", "Side by side", f'<div class="comparison">{compared}</div>' if compared else ""),
-        ("run", "What was run", f'<dl class="facts">{facts}</dl>' if facts else ""),
-        ("accuracy", "Accuracy", f'<div class="columns">{accuracy}</div>' if accuracy else ""),
-        ("curves", "Curves", f'<div class="charts">{"".join(curves)}</div>' if curves else ""),
-        ("errors", "Errors", errors),
-        ("confusion", "Confusion", matrix_html(data.confusion) if data.confusion else ""),
-        ("reliability", "Reliability", f'<div class="charts">{reliability}</div>' if reliability else ""),
-        ("counts", "Counts and sizes", f'<div class="charts">{counts}{sizes}</div>' if counts or sizes else ""),
-        ("images", "Images", examples_html(data.examples, side) if any(e for _, e in data.examples) else ""),
-        ("measurements", "Measurements", measured),
-        ("notes", "Notes", "".join(f"<p>{escape(n)}</p>" for n in data.notes)),
-    ]
-    return [s for s in sections if s[2]]
+def _section_html(section: Section, side: int) -> str:
+    parts = []
+    # charts that follow each other stand side by side
+    for is_chart, entries in itertools.groupby(section.entries, lambda entry: isinstance(entry, Bars | Chart)):
+        shown = [html for entry in entries if (html := _html(entry, side))]
+        parts += [f'<div class="charts">{"".join(shown)}</div>'] if is_chart else shown
+    if section.columns and parts:
+        sides = "".join(f"<div>{part}</div>" for part in (parts[0], "".join(parts[1:])) if part)
+        return f'<div class="columns">{sides}</div>'
+    return "".join(parts)
 
 
 def write_report(path: Path | str, data: ReportData, *, image_side: int = 560) -> None:
@@ -137,7 +140,7 @@ def write_report(path: Path | str, data: ReportData, *, image_side: int = 560) -
     """
     if image_side < 32:
         raise ConfigError(f"image_side must be at least 32, got {image_side}")
-    sections = _sections(data, image_side)
-    page = html_page(data.title, data.subtitle, data.headline, sections)
+    shown = [(section.anchor, escape(section.heading), _section_html(section, image_side)) for section in data.sections]
+    page = html_page(data.title, data.subtitle, data.headline, [part for part in shown if part[2]])
     with atomic(Path(path)) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from apiece._arrays import Int
 from apiece.draw.report import Bars, Chart, Line, Matrix, PageTable
 from apiece.metrics import Curves
 from apiece.metrics.calibration import Reliability
@@ -28,7 +29,7 @@ _MEANING = {
 }
 
 
-def precision_recall(curves: Curves, objects: Sequence[int]) -> list[Chart]:
+def precision_recall(curves: Curves, objects: Int) -> list[Chart]:
     """Curves at three IoU, mean over classes; and at IoU 0.5 of each class, those with the most objects."""
     lines = []
     for wanted in (0.5, 0.75, 0.9):
@@ -38,7 +39,7 @@ def precision_recall(curves: Curves, objects: Sequence[int]) -> list[Chart]:
             lines.append(Line(f"IoU {wanted:.2f}", curves.recall.tolist(), precision[known].mean(0).tolist()))
     charts = [_unit("Precision over recall", "recall", "precision", lines)] if lines else []
     first = curves.precision[:, 0]
-    order = [k for k in np.argsort(-np.asarray(objects), kind="stable").tolist() if (first[k] >= 0).all()]
+    order = [k for k in np.argsort(-objects, kind="stable").tolist() if (first[k] >= 0).all()]
     if len(order) > 1:
         each = [Line(curves.classes[k], curves.recall.tolist(), first[k].tolist()) for k in order[:_LINES]]
         more = f", the {_LINES} with the most objects" if len(order) > _LINES else ""

@@ -217,8 +217,8 @@ def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
     found, the last part of it decides, if it is unambiguous on both sides.
     """
     names = [ref.name for ref in truth.refs]
-    known, by_last = set(names), _unique_last_parts(names)
-    last_of_found = _unique_last_parts([ref.name for ref in found.refs])
+    known, by_last = set(names), unique_last_parts(names)
+    last_of_found = unique_last_parts([ref.name for ref in found.refs])
     index, stray = {}, []
     for i, ref in enumerate(found.refs):
         last = PurePosixPath(ref.name).name
@@ -239,6 +239,6 @@ def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
     return index
 
 
-def _unique_last_parts(names: Sequence[str]) -> dict[str, str]:
+def unique_last_parts(names: Sequence[str]) -> dict[str, str]:
     counts = Counter(PurePosixPath(name).name for name in names)
     return {last: name for name in names if counts[last := PurePosixPath(name).name] == 1}

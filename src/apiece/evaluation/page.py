@@ -15,7 +15,19 @@ import numpy as np
 from apiece import __version__
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
-from apiece.draw.report import Bars, Chart, Example, Line, PageTable, Panel, ReportData, write_report
+from apiece.draw.report import (
+    Bars,
+    Chart,
+    Example,
+    Examples,
+    Facts,
+    Line,
+    PageTable,
+    Panel,
+    ReportData,
+    Section,
+    write_report,
+)
 from apiece.evaluation._charts import confusion_matrix, error_charts, precision_recall, reliability
 from apiece.evaluation._pairing import Joined
 from apiece.evaluation.tables import (
@@ -53,11 +65,16 @@ class Seen:
     """Counts and sizes of what is there and of what was found, image by image: what a page says beside metrics.
 
     Memory: 8 bytes per object and per prediction.
+
+    Attributes
+    ----------
+    classes : K class names.
+    counts : int64 (2, K), objects there, and found.
     """
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
-        self._counts = np.zeros((2, len(classes)), np.int64)
+        self.counts = np.zeros((2, len(classes)), np.int64)
         self._areas: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
 
     def add(self, truth: Instances, answer: Instances) -> None:
@@ -65,29 +82,20 @@ class Seen:
         for side, instances in enumerate((truth, answer)):
             place = [self.classes.index(name) if name in self.classes else -1 for name in instances.classes]
             label = np.array(place, np.int64)[instances.labels]
-            self._counts[side] += np.bincount(label, minlength=len(self.classes))
+            self.counts[side] += np.bincount(label, minlength=len(self.classes))
             self._areas[side].append(instances.masks.area)
 
-    @property
-    def total(self) -> tuple[int, int]:
-        """Objects there, and found."""
-        there, found = self._counts.sum(1).tolist()
-        return there, found
-
-    @property
-    def counts(self) -> list[tuple[str, int, int]]:
-        """(class, objects there, objects found)."""
-        return list(zip(self.classes, *self._counts.tolist(), strict=True))
-
-    def sizes(self) -> Bars | None:
-        """Histogram of areas; None if there are none."""
+    def charts(self) -> list[Bars]:
+        """Return objects of each class, and a histogram of their areas if there are any."""
+        counts = list(zip(("truth", "found"), self.counts.tolist(), strict=True))
+        charts = [Bars("Instances per class", "class", "instances", counts, groups=self.classes)]
         sides = [np.concatenate([np.zeros(0, np.int64), *areas]) for areas in self._areas]
-        largest = max((int(areas.max(initial=0)) for areas in sides), default=0)
-        if not largest:
-            return None
-        edges = np.linspace(0, largest + 1, 31)
-        series = [(name, np.histogram(a, edges)[0].tolist()) for name, a in zip(("truth", "found"), sides, strict=True)]
-        return Bars("Sizes", "area in pixels", "objects", series, edges=edges.tolist())
+        largest = int(np.concatenate(sides).max(initial=0))
+        if largest:
+            edges = np.linspace(0, largest + 1, 31)
+            series = [(name, np.histogram(a, edges)[0].tolist()) for (name, _), a in zip(counts, sides, strict=True)]
+            charts.append(Bars("Sizes", "area in pixels", "objects", series, edges=edges.tolist()))
+        return charts
 
 
 def write_evaluation(
@@ -112,31 +120,32 @@ def write_evaluation(
     facts : further (name, value) of what was run.
     measured : measurements of the answers, for a summary.
     """
-    truth = joined.truth
-    worst, best = _extremes(result)
+    there, found = seen.counts.sum(1).tolist()
+    training = [] if model is None else _training(model / "log.csv")
+    examples = [
+        (f"{name} images", [_example(joined.truth, i, score, (("found", joined),)) for i, score in some])
+        for name, some in zip(("Worst", "Best"), _extremes(result), strict=True)
+    ]
     data = ReportData(
         title=title,
-        subtitle=f"{result.images:,} images, {seen.total[0]:,} objects, {seen.total[1]:,} found",
+        subtitle=f"{result.images:,} images, {there:,} objects, {found:,} found",
         headline=[
             _headline(result, "mask_ap", "mask AP"),
             _headline(result, "mask_ap50", "mask AP at IoU 0.50"),
             _headline(result, "ap_tau50", "TP / (TP + FP + FN) at IoU 0.50"),
         ],
-        facts=[*facts, *_machine()],
-        scores=_scores(result),
-        precision_recall=precision_recall(result.curves["mask"], [there for _, there, _ in seen.counts]),
-        errors=error_charts(result.extras["errors"]),
-        confusion=confusion_matrix(result.extras["confusion"]["confusion"]),
-        reliability=reliability(result.extras["calibration"].get("reliability")),
-        training=[] if model is None else _training(model / "log.csv"),
-        counts=seen.counts,
-        sizes=seen.sizes(),
-        examples=[
-            ("Worst images", [_example(truth, i, score, (("found", joined),)) for i, score in worst]),
-            ("Best images", [_example(truth, i, score, (("found", joined),)) for i, score in best]),
+        sections=[
+            Section("run", "What was run", [Facts([*facts, *_machine()])]),
+            Section("accuracy", "Accuracy", _scores(result), columns=True),
+            Section("curves", "Curves", [*precision_recall(result.curves["mask"], seen.counts[0]), *training]),
+            Section("errors", "Errors", error_charts(result.extras["errors"])),
+            Section("confusion", "Confusion", [confusion_matrix(result.extras["confusion"]["confusion"])]),
+            Section("reliability", "Reliability", reliability(result.extras["calibration"].get("reliability"))),
+            Section("counts", "Counts and sizes", seen.charts()),
+            Section("images", "Images", [Examples(examples)]),
+            Section("measurements", "Measurements", [] if measured is None else [_measurements(measured)]),
+            Section("notes", "Notes", result.notes),
         ],
-        measurements=None if measured is None else _measurements(measured),
-        notes=result.notes,
     )
     write_report(path, data)
 
@@ -145,12 +154,20 @@ def write_comparison(
     path: Path, a: Joined, b: Joined, found: Comparison, *, facts: Sequence[tuple[str, str]] = ()
 ) -> None:
     """Write the page of ``apiece compare``: the verdict, every difference, and the images that changed most."""
-    truth = a.truth
-    gained = [c for c in found.images if c.difference > 0][:_CHANGED]
-    lost = [c for c in found.images if c.difference < 0][:_CHANGED]
     sides = (("A", a), ("B", b))
+    examples = []
+    for word, sign in (("gained", 1), ("lost", -1)):
+        changed = [c for c in found.images if c.difference * sign > 0][:_CHANGED]
+        shown = [_example(a.truth, c.index, (c.a, c.b), sides) for c in changed]
+        examples.append((f"Images that {word} most", shown))
     by_class = {name: by_key[found.by] for name, by_key in found.per_class.items() if found.by in by_key}
     tables = [("Numbers", "", main_differences(found)), (f"{found.by} per class", "class", known(by_class))]
+    compared = [
+        PageTable(title, (what, *DIFFERENCE_COLUMNS), [(name, *difference_row(d)) for name, d in rows])
+        for title, what, rows in tables
+        if rows
+    ]
+    draws = f"{found.draws:,} of {found.a.images:,} images, the same for both"
     data = ReportData(
         title="Is B better than A?",
         subtitle=found.verdict,
@@ -159,17 +176,12 @@ def write_comparison(
             (f"{found.numbers[found.by].a:.3f}", f"{found.by} of A"),
             (f"{found.numbers[found.by].b:.3f}", f"{found.by} of B"),
         ],
-        comparison=[
-            PageTable(title, (what, *DIFFERENCE_COLUMNS), [(name, *difference_row(d)) for name, d in rows])
-            for title, what, rows in tables
-            if rows
+        sections=[
+            Section("comparison", "Side by side", compared),
+            Section("run", "What was run", [Facts([*facts, ("draws", draws), *_machine()])]),
+            Section("images", "Images", [Examples(examples)]),
+            Section("notes", "Notes", found.notes),
         ],
-        facts=[*facts, ("draws", f"{found.draws:,} of {found.a.images:,} images, the same for both"), *_machine()],
-        examples=[
-            (name, [_example(truth, c.index, (c.a, c.b), sides) for c in changes])
-            for name, changes in (("Images that gained most", gained), ("Images that lost most", lost))
-        ],
-        notes=found.notes,
     )
     write_report(path, data)
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from apiece import metrics
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset, fingerprint
+from apiece.core.runs import owners
+from apiece.datasets.dataset import fingerprint
 from apiece.errors import DataError, FormatError, ImageError
-from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth
+from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth, unique_last_parts
 from apiece.images import read_image
 from apiece.monitor import Profile, Reliability, profile
 from apiece.predict.sources import Source
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from apiece.predict.predictor import Model
 
 __all__ = ["baseline_profile", "photo_profile"]
+
+_Seen = tuple[str, Image, Instances | None, Instances]
+"""Name and pixels of an image, its labels if there are any, and the answer on it."""
 
 
 def baseline_profile(
@@ -50,7 +53,11 @@ def baseline_profile(
         for files that cannot be read.
     """
     if baseline.is_file() and _is_profile(baseline):
-        return _of_model(Profile.read(baseline), model, baseline)
+        saved = Profile.read(baseline)
+        if saved.classes != model.classes:
+            own, theirs = ", ".join(saved.classes), ", ".join(model.classes)
+            raise FormatError(baseline, f"its classes are {own}, the model's {theirs}; make it anew")
+        return saved
     truth = open_truth(baseline, None, images)
     if model.loaded.provenance.get("data_fingerprint") == fingerprint(truth):
         raise DataError(
@@ -58,26 +65,19 @@ def baseline_profile(
             "others, such as those that it was validated on"
         )
     found = None if predictions is None else join(predictions, truth)
-    seen: list[tuple[Instances, Instances]] = []
 
-    def pairs() -> Iterator[tuple[str, Image | None, Instances]]:
+    def images_seen() -> Iterator[_Seen]:
         for index, ref in enumerate(truth.refs):
             _, wanted = truth.labels[index]
             check_known(wanted, model, baseline)
             image = read_image(ref.path, page=ref.page)
             if wanted.scores is not None:
-                answer = _kept(wanted, model)
-            elif found is None:
-                answer = model.predict(image)
+                yield ref.name, image, None, _kept(wanted, model)
             else:
-                answer = _kept(found.answer(index), model)
-            if wanted.scores is None:
-                seen.append((wanted, answer))
-            yield ref.name, image, answer
-            step()
+                answer = model.predict(image) if found is None else _kept(found.answer(index), model)
+                yield ref.name, image, wanted, answer
 
-    made = profile(pairs(), model.classes, conf=model.thresholds or 0.0)
-    return Profile(made.classes, made.names, made.values, made.counts, made.unsure, _reliability(seen, model))
+    return _observed(model, images_seen(), step)
 
 
 def photo_profile(
@@ -103,10 +103,11 @@ def photo_profile(
     FormatError, ImageError
         for files that cannot be read.
     """
-    truth = _by_name(open_truth(labels)) if labels is not None else {}
-    seen: list[tuple[Instances, Instances]] = []
+    truth = None if labels is None else open_truth(labels)
+    place = {} if truth is None else {ref.name: i for i, ref in enumerate(truth.refs)}
+    by_last = unique_last_parts(list(place))
 
-    def pairs() -> Iterator[tuple[str, Image | None, Instances]]:
+    def images_seen() -> Iterator[_Seen]:
         for source in sources:
             try:
                 image = source.read()
@@ -116,33 +117,37 @@ def photo_profile(
                 on_bad(error)
                 step()
                 continue
-            answer = model.predict(image)
-            where = truth.get(source.name) or truth.get(PurePosixPath(source.name).name)
-            if where is not None:
-                data, index = where
-                wanted = data.labels[index][1]
+            answer, wanted = model.predict(image), None
+            name = source.name if source.name in place else by_last.get(PurePosixPath(source.name).name)
+            if truth is not None and name is not None:
+                wanted = truth.labels[place[name]][1]
                 check_known(wanted, model, str(labels))
+            yield source.name, image, wanted, answer
+
+    made = _observed(model, images_seen(), step)
+    if labels is not None and made.reliability is None:
+        raise DataError(f"{labels}: these labels are of none of the photos; names have to agree")
+    return made
+
+
+def _observed(model: Model, images: Iterable[_Seen], step: Callable[[], None]) -> Profile:
+    """The profile of images, with how often scores are right on those that have labels."""
+    seen: list[tuple[Instances, Instances]] = []
+
+    def pairs() -> Iterator[tuple[str, Image, Instances]]:
+        for name, image, wanted, answer in images:
+            if wanted is not None:
                 seen.append((wanted, answer))
-            yield source.name, image, answer
+            yield name, image, answer
             step()
 
     made = profile(pairs(), model.classes, conf=model.thresholds or 0.0)
-    if labels is not None and not seen:
-        raise DataError(f"{labels}: these labels are of none of the photos; names have to agree")
-    return Profile(made.classes, made.names, made.values, made.counts, made.unsure, _reliability(seen, model))
+    return replace(made, reliability=_reliability(seen, model) if seen else None)
 
 
 def _is_profile(path: Path) -> bool:
     with path.open("rb") as file:
         return b'"apiece_profile"' in file.read(200)
-
-
-def _of_model(found: Profile, model: Model, path: Path) -> Profile:
-    if found.classes != model.classes:
-        raise FormatError(
-            path, f"its classes are {', '.join(found.classes)}, the model's {', '.join(model.classes)}; make it anew"
-        )
-    return found
 
 
 def _kept(found: Instances, model: Model) -> Instances:
@@ -152,20 +157,8 @@ def _kept(found: Instances, model: Model) -> Instances:
     return above(found, by_class(model.thresholds, model.classes))
 
 
-def _by_name(truth: Dataset) -> dict[str, tuple[Dataset, int]]:
-    """Where each image's labels are, by name and by the last part of the name where no two share it."""
-    named: dict[str, list[int]] = {}
-    for i, ref in enumerate(truth.refs):
-        for name in {ref.name, PurePosixPath(ref.name).name}:
-            named.setdefault(name, []).append(i)
-    return {name: (truth, indices[0]) for name, indices in named.items() if len(indices) == 1}
-
-
-def _reliability(seen: list[tuple[Instances, Instances]], model: Model) -> Reliability | None:
-    if not seen:
-        return None
+def _reliability(seen: list[tuple[Instances, Instances]], model: Model) -> Reliability:
     judged = metrics.evaluate(seen, model.classes, metrics=["coco"], kinds=("mask",), max_dets=(1 << 30,))
     matches = judged.matches
-    image = np.repeat(np.arange(len(matches)), np.diff(matches.offsets))
     counted = ~matches.ignored
-    return Reliability(image[counted], matches.score[counted], matches.hits[counted])
+    return Reliability(owners(matches.offsets)[counted], matches.score[counted], matches.hits[counted])

@@ -7,17 +7,15 @@ from apiece.metrics._engine.thresholds import (
     Sweep,
     Thresholds,
     cost,
-    f1,
     f1_thresholds,
     fit_thresholds,
-    precision,
-    recall,
     sweep,
 )
 from apiece.metrics._kit.batch import Batch, Searched, VideoFrame
 from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
+from apiece.metrics._kit.ratios import f1, precision, recall
 from apiece.metrics._kit.tracks_log import frame_of
 from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Number, Settings
 

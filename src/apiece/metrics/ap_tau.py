@@ -29,7 +29,7 @@ from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS, most
 from apiece.metrics._kit.overlaps import Pairs
-from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.ratios import f1, ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.contract import Number
 
@@ -45,15 +45,6 @@ def accuracy(counts: npt.NDArray[np.number]) -> Float:
     [0.5, nan]
     """
     return ratio(counts[..., 0], counts.sum(-1))
-
-
-def f1(counts: npt.NDArray[np.number]) -> Float:
-    """2 TP / (2 TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where all three are 0.
-
-    >>> f1(np.array([[3, 1, 1], [0, 0, 0]])).tolist()
-    [0.75, nan]
-    """
-    return ratio(2 * counts[..., 0], counts[..., 0] + counts.sum(-1))
 
 
 def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:

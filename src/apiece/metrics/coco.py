@@ -23,6 +23,7 @@ from dataclasses import replace
 import numpy as np
 
 from apiece._arrays import Int
+from apiece.core.runs import offsets_of
 from apiece.metrics._kit.ap_metric import ApMetric
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.columns import joined
@@ -67,15 +68,14 @@ def _matches(batch: Batch, pairs: Pairs, match: Int) -> Matches:
     """Which truth each prediction matched by its pair, or -1."""
     truth, predicted = batch.truth, batch.predicted
     row = np.append(pairs.truth, -1)[match]
-    truths = batch.by_cell(truth.group[~truth.crowd])[..., 0]
     return Matches(
         batch.classes,
-        np.concatenate([[0], np.cumsum(np.bincount(predicted.image, minlength=batch.count))]),
+        offsets_of(predicted.image, batch.count),
         predicted.index.astype(np.int32),
         predicted.label.astype(np.int32),
         predicted.score,
         np.append(truth.index, -1)[row].astype(np.int32),
         np.append(pairs.iou, 0.0)[match].astype(np.float32),
         np.append(truth.crowd, False)[row],
-        truths.astype(np.int32),
+        batch.by_cell(truth.group[~truth.crowd])[..., 0].astype(np.int32),
     )

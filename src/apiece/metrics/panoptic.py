@@ -31,7 +31,7 @@ from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.one_to_one import heaviest
-from apiece.metrics._kit.overlaps import Pairs, mask_pairs
+from apiece.metrics._kit.overlaps import Grouped, Pairs, mask_pairs
 from apiece.metrics._kit.ratios import mean_over, ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.contract import Settings
@@ -63,87 +63,72 @@ def count(batch: Batch, conf: Float, stuff: Bool) -> Float:
     segments = _panoptic(batch, conf, stuff) if stuff.any() else _instances(batch, conf)
     near = segments.pairs.where(segments.pairs.iou > 0.5)
     match = near.where(heaviest(near.predicted, near.truth, near.iou))
-    right = segments.group_p[match.predicted]
-    alone = segments.judged & ~segments.spared
-    alone[match.predicted] = False
-    sums = batch.by_cell(right, segments.group_p[alone], segments.group_t, (right, match.iou))
+    right, wrong = segments.predicted[match.predicted], segments.judged.copy()
+    wrong[match.predicted] = False
+    sums = batch.by_cell(right, segments.predicted[wrong], segments.truth, (right, match.iou))
     sums[..., 2] -= sums[..., 0]
     return sums
 
 
 @dataclass(frozen=True, eq=False)
 class _Segments:
-    """Segments of both sides: their (image, class), overlaps, and which predictions are no mistake on their own."""
+    """Segments: (image, class) of each side's, which predictions are a mistake where they match nothing, overlaps."""
 
-    group_p: Int
-    group_t: Int
+    predicted: Int
+    truth: Int
     judged: Bool
-    spared: Bool
     pairs: Pairs
 
 
 def _instances(batch: Batch, conf: Float) -> _Segments:
     answer = Answer.of(batch, conf)
-    single = np.flatnonzero(~batch.truth.crowd)
-    place = np.zeros(len(batch.truth), np.int64)
-    place[single] = np.arange(len(single))
-    pairs = Pairs(answer.pairs.predicted, place[answer.pairs.truth], answer.pairs.iou)
-    return _Segments(batch.predicted.group, batch.truth.group[single], answer.counted, answer.spared, pairs)
+    wanted = batch.truth.group[~batch.truth.crowd]
+    return _Segments(batch.predicted.group, wanted, answer.counted & ~answer.spared, answer.pairs)
 
 
 def _panoptic(batch: Batch, conf: Float, stuff: Bool) -> _Segments:
     """Stuff joined per image and class, void taken out of IoU."""
-    truth, predicted = batch.truth, batch.predicted
-    kept = np.flatnonzero(predicted.counted(conf))
-    crowd, single = np.flatnonzero(truth.crowd), np.flatnonzero(~truth.crowd)
-    runs_p, row_p = _joined(predicted, kept, stuff)
-    runs_t, row_t = _joined(truth, single, stuff)
-    group_p, group_t, image_p = predicted.group[row_p], truth.group[row_t], predicted.image[row_p]
-    every = np.arange(len(row_p))
-    sizes = truth.sizes
-    covered = _shares(runs_p, image_p, *_united(truth, np.arange(len(truth)), truth.image, batch.count), sizes)
-    inside = _shares(runs_p, group_p, *_united(truth, crowd, truth.group, batch.count * len(batch.classes)),
-                     np.repeat(sizes, len(batch.classes), 0))  # fmt: skip
-    area_p, area_t = runs_p.area, runs_t.area
+    truth, predicted, classes = batch.truth, batch.predicted, len(batch.classes)
+    found, image_p = _joined(predicted, np.flatnonzero(predicted.counted(conf)), stuff)
+    wanted, image_t = _joined(truth, np.flatnonzero(~truth.crowd), stuff)
+    whole = _union(truth, np.arange(len(truth)), truth.image, batch.count)
+    covered = _shares(found._replace(group=image_p), whole, truth.sizes)
+    crowds = _union(truth, np.flatnonzero(truth.crowd), truth.group[truth.crowd], batch.count * classes)
+    inside = _shares(found, crowds, np.repeat(truth.sizes, classes, 0))
+    area_p, area_t = found.runs.area, wanted.runs.area
     void = area_p - np.rint(covered * area_p)
     unclear = void + np.rint(inside * area_p)
-    none = np.zeros(len(row_t), bool)
-    pairs = mask_pairs(runs_p, every, group_p, runs_t, np.arange(len(row_t)), group_t, none, sizes[truth.image[row_t]])
+    pairs = mask_pairs(found, wanted, np.zeros(len(image_t), bool), truth.sizes[image_t])
     mine, other = area_p[pairs.predicted], area_t[pairs.truth]
     shared = np.rint(pairs.iou * (mine + other) / (1 + pairs.iou))
     iou = shared / (mine + other - shared - void[pairs.predicted])
-    judged = np.ones(len(row_p), bool)
-    return _Segments(group_p, group_t, judged, 2 * unclear > area_p, Pairs(pairs.predicted, pairs.truth, iou))
+    return _Segments(found.group, wanted.group, 2 * unclear <= area_p, Pairs(pairs.predicted, pairs.truth, iou))
 
 
-def _joined(side: Side, rows: Int, stuff: Bool) -> tuple[Runs, Int]:
-    """Segments as runs, and a row of the side that each has (its first, where several are joined)."""
+def _joined(side: Side, rows: Int, stuff: Bool) -> tuple[Grouped, Int]:
+    """Segments with their (image, class), stuff as one per image and class; and the image of each."""
     segment = rows.copy()
     joins = stuff[side.label[rows]]
     if joins.any():
         _, first, which = np.unique(side.group[rows[joins]], return_index=True, return_inverse=True)
         segment[joins] = rows[joins][first[which]]
     row, number = np.unique(segment, return_inverse=True)
-    return _union(side, rows, number, len(row)), row
-
-
-def _united(side: Side, rows: Int, group: Int, groups: int) -> tuple[Runs, Int]:
-    """All masks of each group as one, and the numbers of the groups."""
-    return _union(side, rows, group[rows], groups), np.arange(groups)
+    return Grouped(_union(side, rows, number, len(row)), side.group[row]), side.image[row]
 
 
 def _union(side: Side, rows: Int, group: Int, groups: int) -> Runs:
+    """The masks of some rows, those of each group as one."""
     owner, x, y0, y1 = side.runs.take(side.mask[rows]).loose
     height, width = side.sizes.max(0).tolist()
     return Runs.pack((group[owner], x, y0, y1), groups, (height, width))
 
 
-def _shares(runs_p: Runs, group_p: Int, runs: Runs, group: Int, sizes: Int) -> Float:
-    """Share of each prediction's pixels inside the one mask of its group: float64 (predictions,)."""
-    every = np.arange(len(group_p))
+def _shares(found: Grouped, regions: Runs, sizes: Int) -> Float:
+    """Share of each prediction's pixels inside the one region of its group: float64 (predictions,)."""
+    every = np.arange(regions.number)
     # against a crowd the overlap is this share
-    pairs = mask_pairs(runs_p, every, group_p, runs, np.arange(len(group)), group, np.ones(len(group), bool), sizes)
-    return np.bincount(pairs.predicted, pairs.iou, len(group_p)).astype(np.float64)
+    pairs = mask_pairs(found, Grouped(regions, every), np.ones(len(every), bool), sizes)
+    return np.bincount(pairs.predicted, pairs.iou, len(found.group)).astype(np.float64)
 
 
 class Panoptic(CellMetric):

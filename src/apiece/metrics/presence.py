@@ -14,7 +14,7 @@ import numpy as np
 
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.ratios import mean_over, ratio
+from apiece.metrics._kit.ratios import f1, mean_over, precision, ratio, recall
 from apiece.metrics._kit.sums_per_image import CellMetric
 
 __all__ = ["METRIC", "Presence", "present"]
@@ -49,12 +49,9 @@ class Presence(CellMetric):
         return np.concatenate([by_class, whole], 1).astype(np.int64)
 
     def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
-        right, wrong, missed = np.moveaxis(sums[:, :-1], -1, 0)
-        by_class = {
-            "presence_precision": ratio(right, right + wrong),
-            "presence_recall": ratio(right, right + missed),
-            "presence_f1": ratio(2 * right, 2 * right + wrong + missed),
-        }
+        counts = sums[:, :-1]
+        scores = {"presence_precision": precision, "presence_recall": recall, "presence_f1": f1}
+        by_class = {key: score(counts) for key, score in scores.items()}
         numbers = {key: mean_over(values) for key, values in by_class.items()}
         return numbers | {"presence_exact": ratio(sums[:, -1, 0], self._images(weights))}, by_class
 

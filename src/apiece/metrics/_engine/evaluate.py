@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from apiece._arrays import Float
 from apiece.core.conf import Conf
@@ -24,8 +24,6 @@ _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
 _MAX_IMAGES = 256
 _ENDS = ("low", "high")
-
-_Fact = TypeVar("_Fact")
 
 _log = logging.getLogger("apiece")
 
@@ -154,14 +152,7 @@ def evaluate(
     UnknownNameError
         if an instance has a class that is not among ``classes``, or a metric does not exist.
     """
-    settings = Settings(
-        tuple(max_dets),
-        tuple(kinds),
-        conf,
-        image_dets=image_dets,
-        frequency=tuple(frequency),
-        stuff=tuple(stuff),
-    )
+    settings = Settings(tuple(max_dets), tuple(kinds), conf, image_dets, tuple(frequency), tuple(stuff))
     stream = iter(pairs)
     head = list(itertools.islice(stream, 1))
     if classes is None:
@@ -171,27 +162,18 @@ def evaluate(
     names = tuple(classes)
     running = _Running(metrics, names, settings)
     images = 0
-    told = None if searched is None else iter(searched)
-    placed = None if frames is None else iter(frames)
+    facts = {name: iter(given) for name, given in (("searched", searched), ("frames", frames)) if given is not None}
     for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
         batch = Batch.of(images, [(truth, ranked) for truth, ranked, *_ in group], names)
-        if told is not None:
-            batch = replace(batch, searched=_next("searched", told, batch.count, images))
-        if placed is not None:
-            batch = replace(batch, frames=_next("frames", placed, batch.count, images))
+        known: dict[str, Any] = {name: _next(name, given, batch.count, images) for name, given in facts.items()}
+        batch = replace(batch, **known)
         running.update(batch, group)
         images += batch.count
     return running.collect(images, bootstrap, seed)
 
 
 def _named(metrics: Sequence[str] | Literal["all"]) -> dict[str, type[Metric]]:
-    """Metrics by name, each once; ``"all"`` stands for every one there is.
-
-    Raises
-    ------
-    ConfigError
-        for a bare name, where a list of them is meant.
-    """
+    """Metrics by name, each once; ``"all"`` stands for every one there is; a bare name is refused."""
     if isinstance(metrics, str) and metrics != "all":
         raise ConfigError(Option("metrics") + f" takes a list of names or 'all', got {metrics!r}; say ({metrics!r},)")
     return ROOM.load_all() if metrics == "all" else {name: ROOM.load(name) for name in metrics}
@@ -286,7 +268,7 @@ def _intervals(drawn: Mapping[str, Float]) -> dict[str, float]:
     return {f"{key}_{end}": value for key, pair in ends.items() for end, value in zip(_ENDS, pair, strict=True)}
 
 
-def _next(name: str, facts: Iterator[_Fact], count: int, before: int) -> tuple[_Fact, ...]:
+def _next(name: str, facts: Iterator[Any], count: int, before: int) -> tuple[Any, ...]:
     found = tuple(itertools.islice(facts, count))
     if len(found) < count:
         raise DataError(f"{name}: given for {before + len(found)} images, and there are more; give one for each")

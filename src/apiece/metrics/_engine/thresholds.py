@@ -21,7 +21,6 @@ import numpy.typing as npt
 from apiece._arrays import Bool, Float, Int
 from apiece.errors import ConfigError
 from apiece.metrics._kit.match_ranked import Matches
-from apiece.metrics._kit.ratios import ratio
 
 FEWEST = 10
 """Instances of truth from which a class has a threshold of its own."""
@@ -82,35 +81,8 @@ class Sweep:
     counts: Int
 
 
-def precision(counts: npt.NDArray[np.number]) -> Float:
-    """TP / (TP + FP) of counts with last axis (TP, FP, FN); NaN where nothing is kept.
-
-    >>> precision(np.array([[3, 1, 2], [0, 0, 2]])).tolist()
-    [0.75, nan]
-    """
-    return ratio(counts[..., 0], counts[..., 0] + counts[..., 1])
-
-
-def recall(counts: npt.NDArray[np.number]) -> Float:
-    """TP / (TP + FN) of counts with last axis (TP, FP, FN); NaN where there is no truth.
-
-    >>> recall(np.array([3, 1, 1])).tolist()
-    0.75
-    """
-    return ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
-
-
-def f1(counts: npt.NDArray[np.number]) -> Float:
-    """2 TP / (2 TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where there is nothing.
-
-    >>> f1(np.array([3, 1, 1])).tolist()
-    0.75
-    """
-    return ratio(2 * counts[..., 0], 2 * counts[..., 0] + counts[..., 1] + counts[..., 2])
-
-
 def cost(counts: npt.NDArray[np.number], price: Price) -> Float:
-    """Misses and false alarms at their price, of counts with last axis (TP, FP, FN).
+    """Return misses and false alarms at their price, of counts with last axis (TP, FP, FN).
 
     >>> cost(np.array([3, 1, 2]), Price(miss=10, false_alarm=1)).tolist()
     21.0

@@ -14,7 +14,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
 from apiece.errors import DataError, UnknownNameError
-from apiece.metrics._kit.overlaps import Pairs, box_pairs, mask_pairs
+from apiece.metrics._kit.overlaps import Grouped, Pairs, box_pairs, mask_pairs
 
 Record = tuple[Instances, Instances] | tuple[Instances, Instances, Instances]
 """Truth and predictions of an image; where they differ, truth, what is ranked, and the final answer."""
@@ -185,7 +185,8 @@ class Batch:
     def _mask_pairs(self, predicted: Int, truth: Int) -> Pairs:
         """Overlaps within groups of rows."""
         p, t = self.predicted, self.truth
-        return mask_pairs(p.runs, p.mask, predicted, t.runs, t.mask, truth, t.crowd, t.sizes[t.image])
+        rows = Grouped(p.runs, predicted, p.mask), Grouped(t.runs, truth, t.mask)
+        return mask_pairs(*rows, t.crowd, t.sizes[t.image])
 
     @cached_property
     def box_pairs(self) -> Pairs:

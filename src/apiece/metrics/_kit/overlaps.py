@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
 from apiece.core.run_overlap import Columns, intersections
 from apiece.core.runs import Keys, Runs, chunks, expand, sums
+from apiece.metrics._kit.columns import joined
 
 _STRIP = 1 << 26
 """Widest strip: beyond it groups go to another one."""
@@ -39,8 +41,13 @@ class Pairs:
         return len(self.iou)
 
     def where(self, keep: Bool | Int) -> Pairs:
-        """The chosen pairs, by a bool for each or by ascending indices."""
+        """The chosen pairs, by a bool for each or by indices."""
         return Pairs(self.predicted[keep], self.truth[keep], self.iou[keep])
+
+    @classmethod
+    def none(cls) -> Pairs:
+        """No pair."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
 def shifted(runs: Runs, mask: Int, shift: Int, size: tuple[int, int], number: Int | None = None) -> Columns:
@@ -78,31 +85,41 @@ def shared(runs: Runs, other: Runs, size: tuple[int, int]) -> Int:
     return np.bincount(runs.owners, covered(last) - covered(first), runs.number).astype(np.int64)
 
 
-def mask_pairs(
-    runs_p: Runs, mask_p: Int, group_p: Int, runs_t: Runs, mask_t: Int, group_t: Int, crowd: Bool, sizes_t: Int
-) -> Pairs:
+class Grouped(NamedTuple):
+    """Rows that have a mask and belong to a group.
+
+    Attributes
+    ----------
+    runs : masks.
+    group : int64 (N,), group of each row.
+    mask : int64 (N,), which mask each row has; None: its own.
+    """
+
+    runs: Runs
+    group: Int
+    mask: Int | None = None
+
+
+def mask_pairs(predicted: Grouped, truth: Grouped, crowd: Bool, sizes: Int) -> Pairs:
     """Mask IoU of all overlapping pairs within each group.
 
-    Parameters
-    ----------
-    runs_p, runs_t : masks of predictions and of truth.
-    mask_p, mask_t : int64 (N,), which mask each row has.
-    group_p, group_t : int64 (N,), group of each row.
-    crowd : bool of the truth's rows.
-    sizes_t : int64 (N, 2), height and width of the image of each row of truth.
+    Of each row of truth, ``crowd`` is whether it is one, ``sizes`` the height and width of its image, int64 (N, 2).
     """
+    runs_p, group_p, mask_p = predicted
+    runs_t, group_t, mask_t = truth
     # a group without truth, or without predictions, needs no place on the strip
     groups = np.intersect1d(group_p, group_t)
     if not len(groups):
-        return _no_pairs()
+        return Pairs.none()
     rows_p, rows_t = (np.flatnonzero(np.isin(g, groups)) for g in (group_p, group_t))
     place_p, place_t = np.searchsorted(groups, group_p[rows_p]), np.searchsorted(groups, group_t[rows_t])
     order = np.argsort(place_t, kind="stable")
     rows_t, place_t = rows_t[order], place_t[order]
     first = np.searchsorted(place_t, np.arange(len(groups)))
-    width = sizes_t[rows_t[first], 1]
+    masks_p, masks_t = rows_p if mask_p is None else mask_p[rows_p], rows_t if mask_t is None else mask_t[rows_t]
+    width = sizes[rows_t[first], 1]
     left = np.cumsum(width) - width
-    height = int(sizes_t[:, 0].max())
+    height = int(sizes[:, 0].max())
     found = []
     for start, stop in chunks(width, _STRIP):
         size = (height, int(left[stop - 1] + width[stop - 1] - left[start]))
@@ -112,15 +129,15 @@ def mask_pairs(
         # truth is numbered within its group, so that the table of all pairs is narrow
         number = np.flatnonzero(here_t) - first[of]
         pixels = intersections(
-            shifted(runs_p, mask_p[rows_p[here_p]], shift[group], size),
-            shifted(runs_t, mask_t[rows_t[here_t]], shift[of], size, number),
+            shifted(runs_p, masks_p[here_p], shift[group], size),
+            shifted(runs_t, masks_t[here_t], shift[of], size, number),
             (len(group), int(number.max()) + 1),
         ).tocoo()
-        found.append((rows_p[here_p][pixels.row], rows_t[first[group[pixels.row]] + pixels.col], pixels.data))
+        found.append((np.flatnonzero(here_p)[pixels.row], first[group[pixels.row]] + pixels.col, pixels.data))
     p, t, both = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    area = runs_p.area[mask_p[p]]
-    whole = np.where(crowd[t], area, area + runs_t.area[mask_t[t]] - both)
-    return _ordered([Pairs(p, t, both / whole)])
+    area = runs_p.area[masks_p[p]]
+    whole = np.where(crowd[rows_t[t]], area, area + runs_t.area[masks_t[t]] - both)
+    return _ordered([Pairs(rows_p[p], rows_t[t], both / whole)])
 
 
 def box_pairs(box_p: Float, group_p: Int, box_t: Float, group_t: Int, crowd: Bool) -> Pairs:
@@ -180,12 +197,5 @@ def _overlapping_boxes(box_p: Float, p: Int, box_t: Float, t: Int, crowd: Bool) 
 
 
 def _ordered(found: Sequence[Pairs]) -> Pairs:
-    if not found:
-        return _no_pairs()
-    p, t, values = (np.concatenate([getattr(f, name) for f in found]) for name in ("predicted", "truth", "iou"))
-    order: Int = np.lexsort((t, p))
-    return Pairs(p[order], t[order], values[order])
-
-
-def _no_pairs() -> Pairs:
-    return Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+    whole = joined([Pairs.none(), *found])
+    return whole.where(np.lexsort((whole.truth, whole.predicted)))

@@ -18,6 +18,33 @@ def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Float:
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below != 0)
 
 
+def precision(counts: npt.NDArray[np.number]) -> Float:
+    """Return TP / (TP + FP) of counts with last axis (TP, FP, FN); NaN where nothing is kept.
+
+    >>> precision(np.array([[3, 1, 2], [0, 0, 2]])).tolist()
+    [0.75, nan]
+    """
+    return ratio(counts[..., 0], counts[..., 0] + counts[..., 1])
+
+
+def recall(counts: npt.NDArray[np.number]) -> Float:
+    """Return TP / (TP + FN) of counts with last axis (TP, FP, FN); NaN where there is no truth.
+
+    >>> recall(np.array([3, 1, 1])).tolist()
+    0.75
+    """
+    return ratio(counts[..., 0], counts[..., 0] + counts[..., 2])
+
+
+def f1(counts: npt.NDArray[np.number]) -> Float:
+    """Return 2 TP / (2 TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where all three are 0.
+
+    >>> f1(np.array([[3, 1, 1], [0, 0, 0]])).tolist()
+    [0.75, nan]
+    """
+    return ratio(2 * counts[..., 0], counts[..., 0] + counts.sum(-1))
+
+
 def mean_over(values: Float, weights: npt.ArrayLike | None = None) -> Float:
     """Mean of what is defined over the last axis, NaN where nothing is.
 

@@ -29,7 +29,7 @@ from apiece.errors import DataError
 from apiece.metrics._kit.batch import Batch, Side, VideoFrame
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.one_to_one import heaviest
-from apiece.metrics._kit.overlaps import Pairs, mask_pairs
+from apiece.metrics._kit.overlaps import Grouped, Pairs, mask_pairs
 from apiece.metrics._kit.tracks import Rows, Tracks, summed
 from apiece.metrics.contract import Judges, MetricResult, Number, Settings
 
@@ -91,9 +91,9 @@ class TrackMetric(ABC):
         """Forget everything."""
         self._sequences: dict[str, int] = {}
         self._images = 0
-        # of predictions, of truth: sequence and class as one number, image, and id, int64 (3, N)
+        # of truth, of predictions: sequence and class as one number, image, and id, int64 (3, N)
         self._parts = [np.zeros((3, 0), np.int64)], [np.zeros((3, 0), np.int64)]
-        self._pairs = [Pairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))]
+        self._pairs = [Pairs.none()]
 
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch.
@@ -111,14 +111,13 @@ class TrackMetric(ABC):
         pairs = batch.mask_pairs
         pairs = pairs.where((pairs.iou >= self.lowest) & kept[pairs.predicted] & counted[pairs.truth])
         rows = []
-        for parts, side, chosen, kind in zip(
-            self._parts, (predicted, truth), (kept, counted), ("predictions", "truth"), strict=True
-        ):
+        sides = (truth, counted, "truth"), (predicted, kept, "predictions")
+        for parts, (side, chosen, kind) in zip(self._parts, sides, strict=True):
             _check_ids(batch, side, chosen, kind)
             rows.append(np.cumsum(chosen) - 1 + sum(part.shape[1] for part in parts))
             scene = sequence[side.image] * len(self._classes) + side.label
             parts.append(np.stack([scene, batch.first + side.image, side.id])[:, chosen])
-        self._pairs.append(Pairs(rows[0][pairs.predicted], rows[1][pairs.truth], pairs.iou))
+        self._pairs.append(Pairs(rows[1][pairs.predicted], rows[0][pairs.truth], pairs.iou))
         self._images = batch.first + batch.count
 
     def compute(self) -> MetricResult:
@@ -148,14 +147,14 @@ class TrackMetric(ABC):
 
     def _tracks(self) -> Tracks:
         """Everything taken in so far."""
-        found, wanted = (np.concatenate(parts, 1) for parts in self._parts)
-        scenes, group = np.unique(np.append(found[0], wanted[0]), return_inverse=True)
-        groups = np.split(group, [found.shape[1]])
-        predicted, truth = (
-            Rows.of(own * self._images + image, ids, own)
-            for (_, image, ids), own in zip((found, wanted), groups, strict=True)
+        sides = [np.concatenate(parts, 1) for parts in self._parts]
+        scenes, group = np.unique(np.concatenate([scene for scene, _, _ in sides]), return_inverse=True)
+        groups = np.split(group, [sides[0].shape[1]])
+        truth, predicted = (
+            Rows.of(own * self._images + image, ids, own) for (_, image, ids), own in zip(sides, groups, strict=True)
         )
-        return Tracks(truth, predicted, joined(self._pairs), scenes // len(self._classes), scenes % len(self._classes))
+        sequence, label = np.divmod(scenes, len(self._classes))
+        return Tracks(truth, predicted, joined(self._pairs), sequence, label)
 
 
 def _notes(tracks: Tracks) -> tuple[str, ...]:
@@ -213,17 +212,8 @@ def _region_pairs(batch: Batch) -> Pairs:
                     f"image {batch.first + i}: its ignored regions lie on {frame.ignored.size} (height, width), "
                     f"its truth on {tuple(batch.truth.sizes[i].tolist())}"
                 )
-            regions.append(frame.ignored)
+            regions.append(frame.ignored.runs)
             image += [i] * len(frame.ignored)
-    place = np.array(image, np.int64)
-    predicted = batch.predicted
-    return mask_pairs(
-        predicted.runs,
-        predicted.mask,
-        predicted.image,
-        Runs.concatenate([r.runs for r in regions]),
-        np.arange(len(place)),
-        place,
-        np.ones(len(place), bool),
-        batch.truth.sizes[place],
-    )
+    place, predicted = np.array(image, np.int64), batch.predicted
+    rows = Grouped(predicted.runs, predicted.image, predicted.mask), Grouped(Runs.concatenate(regions), place)
+    return mask_pairs(*rows, np.ones(len(place), bool), batch.truth.sizes[place])

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
+from apiece.core.runs import offsets_of
 from apiece.metrics._kit.ap_counts import left_out, need_scores
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
@@ -116,13 +117,7 @@ class Faults:
 
 
 def decomposition(ledger: Ledger, iou: float, classes: tuple[str, ...]) -> Decomposition:
-    """Errors by kind and their costs.
-
-    Parameters
-    ----------
-    ledger : of all images, ordered by class and descending score.
-    iou : at which it was made.
-    classes : class names.
+    """Return the errors by kind and their costs, from the ledger of all images, ordered by class and descending score.
 
     >>> none, nothing = np.zeros(2, np.int32), np.full(2, -1, np.int8)
     >>> predicted = (none, none, np.array([0.9, 0.8]), np.array([4, -1], np.int8), nothing, nothing, none)
@@ -255,17 +250,13 @@ def _faults(batch: Batch, kept: Bool, found: Verdicts, shapes: Forms) -> Faults:
     return Faults(
         KINDS,
         FORMS,
-        _offsets(predicted.image[row], batch.count),
+        offsets_of(predicted.image[row], batch.count),
         predicted.index[row].astype(np.int32),
         found.kind[row],
         shapes.form[row],
         found.ignored[row],
         np.append(truth.index, -1)[about][row].astype(np.int32),
-        _offsets(truth.image[lost], batch.count),
+        offsets_of(truth.image[lost], batch.count),
         truth.index[lost].astype(np.int32),
         found.missed[lost],
     )
-
-
-def _offsets(image: Int, count: int) -> Int:
-    return np.concatenate([[0], np.cumsum(np.bincount(image, minlength=count))])

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -74,17 +75,10 @@ def ordered(parts: Sequence[Ledger]) -> Ledger:
 def counts(ledger: Ledger, predicted: Int32, truth: Int32, groups: int) -> Int:
     """Errors by group and kind: int64 (groups, 9), in the order of `ALL_KINDS`.
 
-    Merges are counted by prediction, splits by truth.
-
-    Parameters
-    ----------
-    ledger : of some images.
-    predicted, truth : int32 (P,) and (T,), group of each prediction and of each truth: their classes, or their images.
-    groups : how many.
+    ``predicted`` and ``truth`` are the group of each prediction and of each truth: their classes, or their images.
     """
-    kinds = [ledger.kind == k for k in range(len(KINDS) - 1)]
     chosen = [
-        *(predicted[kind] for kind in kinds),
+        *(predicted[ledger.kind == k] for k in range(len(KINDS) - 1)),
         truth[ledger.missed],
         predicted[ledger.form == BOUNDARY],
         predicted[ledger.form == MERGE],
@@ -93,8 +87,7 @@ def counts(ledger: Ledger, predicted: Int32, truth: Int32, groups: int) -> Int:
     return np.stack([np.bincount(group, minlength=groups) for group in chosen], 1)
 
 
-@dataclass(frozen=True, eq=False)
-class Mended:
+class Mended(NamedTuple):
     """The ranking and the truth once all errors of one kind are mended.
 
     Attributes
@@ -112,10 +105,7 @@ class Mended:
 
 
 def mended(ledger: Ledger) -> Iterator[Mended]:
-    """First as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`.
-
-    ``ledger`` is ordered by class and descending score, as `ordered` gives it.
-    """
+    """First an `ordered` ledger as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`."""
     right = ledger.kind == NO_ERROR
     once, every = np.ones(len(right), np.int64), np.ones(len(ledger.lost), bool)
     yield _repeated(ledger, once, right, every)
@@ -149,17 +139,9 @@ def _repeated(ledger: Ledger, times: Int, right: Bool, wanted: Bool) -> Mended:
 
 
 def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
-    """Average precision, and what is gained by mending each kind, never below 0.
+    """Average precision (classes,), and what mending each kind gains, never below 0: (classes, 9) and (classes, 2).
 
-    Parameters
-    ----------
-    ledger : ordered by class and descending score, as `ordered` gives it.
-    classes : how many.
-
-    Returns
-    -------
-    float64 (classes,), (classes, 9) in the order of `ALL_KINDS` and (classes, 2) in that of `SPECIAL`; NaN for a class
-    without truth.
+    In the order of `ALL_KINDS` and `SPECIAL`; NaN for a class without truth. The ledger is `ordered`.
     """
     before = np.bincount(ledger.truth_label, minlength=classes)
 

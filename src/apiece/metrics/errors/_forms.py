@@ -69,22 +69,16 @@ class Near:
 
     @classmethod
     def of(cls, batch: Batch, nearest: Nearest, kept: Bool, highest: float) -> Near:
-        """From the overlaps of a batch.
+        """From the overlaps of the predictions that are ``kept``.
 
-        Parameters
-        ----------
-        batch : the images.
-        nearest : `Nearest.of` it.
-        kept : bool (P,), predictions that count.
-        highest : IoU from which no outline matters, since the prediction is right or a duplicate.
+        From an IoU of ``highest`` on no outline matters: the prediction is right, or a duplicate.
         """
         pairs = batch.mask_pairs
         pairs = pairs.where(~batch.truth.crowd[pairs.truth] & kept[pairs.predicted])
         shared = batch.shared(pairs)
         covers = 2 * shared > batch.truth.pixels[pairs.truth]
         inside = 2 * shared > batch.predicted.pixels[pairs.predicted]
-        height, width = batch.truth.sizes.max(0, initial=1).tolist()
-        size = (height, width)
+        size = (*batch.truth.sizes.max(0, initial=1).tolist(),)
         close = np.zeros(len(kept), bool)
         row = np.flatnonzero(kept & (nearest.own_iou >= BACKGROUND) & (nearest.own_iou < highest))
         about = nearest.own[row]
@@ -113,14 +107,7 @@ class Forms:
 
 
 def forms(batch: Batch, near: Near, found: Verdicts) -> Forms:
-    """The form of every error of a batch.
-
-    Parameters
-    ----------
-    batch : the images.
-    near : `Near.of` it.
-    found : the verdicts at one IoU.
-    """
+    """The form of every error of a batch, from the verdicts at one IoU."""
     form = np.full(len(batch.predicted), NO_FORM, np.int8)
     gains = np.zeros(len(form), np.int64)
     _merges(batch, near, found, form, gains)

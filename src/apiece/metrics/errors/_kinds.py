@@ -29,7 +29,7 @@ import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_ranked import greedy
+from apiece.metrics._kit.match_ranked import matched
 from apiece.metrics._kit.overlaps import Pairs
 
 KINDS = ("class", "localisation", "both", "duplicate", "background", "missed")
@@ -95,38 +95,22 @@ class Verdicts:
 def best_pair(pairs: Pairs, value: npt.NDArray[np.number], chosen: Bool, count: int) -> Int:
     """Index of each prediction's chosen pair of highest value, of equal ones the first; -1 if it has none.
 
-    Parameters
-    ----------
-    pairs : ordered by prediction.
-    value : (pairs,).
-    chosen : bool (pairs,).
-    count : number of predictions.
-
     >>> pairs = Pairs(np.array([0, 0, 2, 2]), np.array([0, 1, 0, 1]), np.array([0.2, 0.4, 0.3, 0.3]))
     >>> best_pair(pairs, pairs.iou, np.ones(4, bool), 3).tolist()
     [1, -1, 2]
     """
     best = np.full(count, -1, np.int64)
     at = np.flatnonzero(chosen)
-    if not len(at):
-        return best
-    row, value = pairs.predicted[at], value[at]
-    head = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
-    highest = np.repeat(np.maximum.reduceat(value, head), np.diff(np.append(head, len(row))))
-    top = np.flatnonzero(value == highest)[::-1]
-    # where an index occurs twice the last value stays: reversed, the first
-    best[row[top]] = at[top]
+    order = at[np.lexsort((-at, value[at]))]
+    # where an index occurs twice the last value stays: the highest, of equal ones the first
+    best[pairs.predicted[order]] = order
     return best
 
 
 def claims(predicted: Int, truth: Int, score: Float, truths: int) -> Bool:
     """Which of several wishes for a truth comes true: the best score's, of equal scores the first row's.
 
-    Parameters
-    ----------
-    predicted, truth : int64 (W,), rows of each wish.
-    score : float64 (predictions,).
-    truths : number of truths.
+    ``predicted`` and ``truth`` are the rows of each wish, int64 (W,); ``score`` is that of each prediction.
 
     >>> claims(np.array([0, 1, 2]), np.array([5, 5, 6]), np.array([0.3, 0.9, 0.1]), 7).tolist()
     [False, True, True]
@@ -140,20 +124,10 @@ def claims(predicted: Int, truth: Int, score: Float, truths: int) -> Bool:
 
 
 def verdicts(batch: Batch, nearest: Nearest, kept: Bool, levels: tuple[float, ...]) -> list[Verdicts]:
-    """Judge a batch at each of several IoU.
-
-    Parameters
-    ----------
-    batch : the images.
-    nearest : `Nearest.of` it.
-    kept : bool (P,), predictions that count; of an image and class the best scores.
-    levels : IoU from which a prediction can be right, each above `BACKGROUND`.
-    """
-    pairs, crowd = batch.mask_pairs, batch.truth.crowd
-    matches = greedy(pairs, crowd, crowd, np.array(levels), len(batch.predicted))
-    truth = np.append(pairs.truth, -1)
+    """Judge the predictions that are ``kept``, of an image and class the best scores, at each of several IoU."""
+    matches = matched(batch.mask_pairs, batch.truth.crowd, np.array(levels), len(batch.predicted))
     return [
-        _at(batch, nearest, kept, np.where(kept, truth[match], -1), level)
+        _at(batch, nearest, kept, np.where(kept, match, -1), level)
         for match, level in zip(matches, levels, strict=True)
     ]
 

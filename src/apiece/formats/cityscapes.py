@@ -29,6 +29,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
+from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import find_image, image_ref
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_image_sets import (
@@ -65,19 +66,17 @@ _FIRST = 2000  # files looked at by `detect`
 _LONGEST = 1 << 15
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json``, or one such file."""
-    try:
-        if path.is_file():
-            return path.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
-        if not path.is_dir():
-            return False
-        return sidecar_format(_root(path)) == "cityscapes" or any(
-            p.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
-            for _, p in zip(range(_FIRST), path.rglob("*"), strict=False)
-        )
-    except OSError:
+    if path.is_file():
+        return path.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
+    if not path.is_dir():
         return False
+    return sidecar_format(_root(path)) == "cityscapes" or any(
+        p.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
+        for _, p in zip(range(_FIRST), path.rglob("*"), strict=False)
+    )
 
 
 def _root(path: Path) -> Path:

@@ -24,15 +24,7 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import (
-    BadEntryError,
-    Size,
-    an_object,
-    checked_size,
-    finite,
-    is_int64,
-    skip_bad,
-)
+from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
 from apiece.formats._kit.image_places import image_name, placed

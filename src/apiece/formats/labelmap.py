@@ -24,7 +24,7 @@ from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, stem_key
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
 from apiece.formats._kit.label_image_sets import sidecar_format
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
@@ -48,21 +48,19 @@ _ENDINGS = ("_masks", "_mask", "_labels", "_label")
 _HIGHEST = 2**32 - 1
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a label map by its place, name or note, or a folder laid out as such."""
-    try:
-        if path.is_file():
-            return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
-        if not path.is_dir():
-            return False
-        if sidecar_format(path) is not None or is_mask_folder(path):
-            return False
-        root, files = _label_files(path)
-        if not files or not is_label_raster(files[0]):
-            return False
-        return root != path or root.name in _FOLDERS or _marked(files[0])
-    except OSError:
+    if path.is_file():
+        return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
+    if not path.is_dir():
         return False
+    if sidecar_format(path) is not None or is_mask_folder(path):
+        return False
+    root, files = _label_files(path)
+    if not files or not is_label_raster(files[0]):
+        return False
+    return root != path or root.name in _FOLDERS or _marked(files[0])
 
 
 def _bare(stem: str) -> str:

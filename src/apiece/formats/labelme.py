@@ -29,17 +29,9 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
-from apiece.formats._kit.bad_entries import (
-    BadEntryError,
-    Size,
-    an_object,
-    checked_size,
-    finite,
-    no_constants,
-    skip_bad,
-)
+from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, no_constants, skip_bad
 from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.files import inside, is_file, read_text
+from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.json_files import dump_json, load_object
 from apiece.formats._kit.json_peek import peek_json
 from apiece.formats._kit.label_sets import EntrySet
@@ -59,15 +51,13 @@ _NO_CLASSES = ("__ignore__", "_background_")
 _LARGEST_ID = 2**63 - 1
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
-    try:
-        if path.is_dir():
-            near = (sorted(path.glob("*/" * depth + "*.json")) for depth in range(4))
-            return any(map(_is_labelme, next(filter(None, near), [])[:1]))
-        return _is_labelme(path)
-    except OSError:
-        return False
+    if path.is_dir():
+        near = (sorted(path.glob("*/" * depth + "*.json")) for depth in range(4))
+        return any(map(_is_labelme, next(filter(None, near), [])[:1]))
+    return _is_labelme(path)
 
 
 def _is_labelme(path: Path) -> bool:

@@ -26,7 +26,8 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._kit.files import files_in
+from apiece.formats._kit.bad_entries import LONGEST, skip_bad
+from apiece.formats._kit.files import files_in, never_raises
 from apiece.formats._kit.image_places import find_image
 from apiece.formats._kit.image_sizes import image_size
 from apiece.formats._kit.label_image_sets import (
@@ -47,27 +48,23 @@ __all__ = ["FORMAT"]
 
 _NAME = "mask_files"
 _FIRST = 64  # folders looked at by `detect`
-_BATCH = 256  # masks put together at a time
-_LONGEST = 1 << 22
 
 _Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
-    try:
-        if not path.is_dir():
-            return False
-        if sidecar_format(path) is not None:
-            return sidecar_format(path) == _NAME
-        if (path / "masks").is_dir():
-            return is_mask_folder(path)
-        if (path / "images").is_dir():
-            return False
-        below = [p for p in islice(path.iterdir(), _FIRST) if (p / "masks").is_dir() and (p / "images").is_dir()]
-        return bool(below) and all(is_mask_folder(p) for p in below)
-    except OSError:
+    if not path.is_dir():
         return False
+    if sidecar_format(path) is not None:
+        return sidecar_format(path) == _NAME
+    if (path / "masks").is_dir():
+        return is_mask_folder(path)
+    if (path / "images").is_dir():
+        return False
+    below = [p for p in islice(path.iterdir(), _FIRST) if (p / "masks").is_dir() and (p / "images").is_dir()]
+    return bool(below) and all(is_mask_folder(p) for p in below)
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
@@ -121,7 +118,7 @@ def _written(path: Path, said: dict[str, Any], images: Path | None) -> list[tupl
     found: list[tuple[ImageRef, _Note, dict[str, Any]]] = []
     for key, note in said["images"].items():
         size, ids, name = note.get("size"), note.get("ids"), note.get("name")
-        if type(size) is not list or len(size) != 2 or not all(type(n) is int and 0 < n <= _LONGEST for n in size):
+        if type(size) is not list or len(size) != 2 or not all(type(n) is int and 0 < n <= LONGEST for n in size):
             raise FormatError(path / SIDECAR, f"images[{key!r}].size: must be [height, width]")
         if type(ids) is not list or not all(type(v) is int and 0 <= v < 2**63 for v in ids) or type(name) is not str:
             raise FormatError(path / SIDECAR, f"images[{key!r}].ids: must be a list of numbers of masks")
@@ -134,33 +131,21 @@ def _written(path: Path, said: dict[str, Any], images: Path | None) -> list[tupl
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     (files, ids), extra = labels.rows[i]
     size: tuple[int, int] | None = extra.get("size")
-    parts: list[Masks] = []
+    masks: list[Masks] = []
     kept: list[int] = []
-    batch: list[Bool] = []
-    corners: list[tuple[int, int]] = []
     for k, file in enumerate(files):
-        try:
-            array = _mask(file)
-            size = array.shape if size is None else size
-            if array.shape != size:
-                raise FormatError(file, f"is of {array.shape} pixels, and other masks of the image are of {size}")
-        except FormatError as error:
-            labels.report(error)
-            continue
-        crop, corner = _cut(array)
-        batch.append(crop)
-        corners.append(corner)
-        kept.append(k)
-        if size is not None and len(batch) >= _BATCH:
-            parts.append(Masks.from_crops(batch, corners, size))
-            batch, corners = [], []
+        with skip_bad(labels.on_bad, file, "mask"):
+            mask = _mask(file)
+            size = mask.shape if size is None else size
+            if mask.shape != size:
+                raise FormatError(file, f"is of {mask.shape} pixels, and other masks of the image are of {size}")
+            crop, corner = _cut(mask)
+            masks.append(Masks.from_crops([crop], [corner], size))
+            kept.append(k)
     if size is None:
         size = image_size(labels.files[i], labels.refs[i])
-    if batch:
-        parts.append(Masks.from_crops(batch, corners, size))
-    masks = Masks.concatenate(parts) if parts else Masks.empty(size)
     own = None if ids is None else np.array([ids[k] for k in kept], np.int64)
-    return Instances(masks, ids=own), {}
+    return Instances(Masks.concatenate(masks) if masks else Masks.empty(size), ids=own), {}
 
 
 def _mask(file: Path) -> Bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from apiece.errors import FormatError
@@ -22,6 +24,19 @@ def inside(name: str) -> str | None:
     if PurePosixPath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         return f"{name!r} leaves the folder; images must lie below it, named by a relative path"
     return None
+
+
+def never_raises(detect: Callable[[Path], bool]) -> Callable[[Path], bool]:
+    """Return a ``detect`` that says False where the file system raises."""
+
+    @functools.wraps(detect)
+    def quiet(path: Path) -> bool:
+        try:
+            return detect(path)
+        except OSError:
+            return False
+
+    return quiet
 
 
 def is_file(path: Path) -> bool:

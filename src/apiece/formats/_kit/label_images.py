@@ -31,7 +31,7 @@ _COLOUR = (
 
 
 @contextmanager
-def _failures(path: Path) -> Iterator[None]:
+def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder raises on a broken file into one error."""
     try:
         with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def read_raster(path: Path, page: int | None = None) -> Array:
     Colour, floats, stacks, negative values, broken and oversized files are refused.
     """
     try:
-        with _failures(path):
+        with decoding(path):
             array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
     except FormatError as error:
         if page is None:
@@ -106,7 +106,7 @@ def check_chunks(path: Path) -> None:
 def stack_pages(path: Path) -> int:
     """Return how many slices (Z) or frames (T) of one stack a TIFF has; 1 for any other file; never raises."""
     try:
-        with _failures(path):
+        with decoding(path):
             if not _is_tiff(path):
                 return 1
             check_directories(path)
@@ -202,7 +202,7 @@ def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflatio
 def is_label_raster(path: Path) -> bool:
     """Return whether a file is a PNG or TIFF with one channel of integers, by its header; never raises."""
     try:
-        with _failures(path):
+        with decoding(path):
             if _is_tiff(path):
                 with tifffile.TiffFile(path) as file:
                     page = file.pages.first
@@ -216,7 +216,7 @@ def is_label_raster(path: Path) -> bool:
 def note_of(path: Path) -> dict[str, Any] | None:
     """Return the note that `write_raster` left in a file; None if there is none; never raises."""
     try:
-        with _failures(path):
+        with decoding(path):
             if _is_tiff(path):
                 with tifffile.TiffFile(path) as file:
                     text = file.pages.first.description

@@ -25,7 +25,7 @@ from apiece._arrays import Array, Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.files import inside
+from apiece.formats._kit.files import inside, never_raises
 from apiece.formats._kit.image_places import find_image
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.per_image import label_files, opened
@@ -42,18 +42,16 @@ _MOST_PIXELS = 1 << 30
 _FIRST = 2000  # files looked at by `detect`
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a NumPy file of one object, called ``*_seg.npy``, or a folder with such files in it."""
-    try:
-        if path.is_file():
-            return path.name.endswith(_ENDING) and _is_object(path)
-        if not path.is_dir():
-            return False
-        some = (p for _, p in zip(range(_FIRST), path.rglob("*"), strict=False))
-        first = next((p for p in some if p.name.endswith(_ENDING) and p.is_file()), None)
-        return first is not None and _is_object(first)
-    except OSError:
+    if path.is_file():
+        return path.name.endswith(_ENDING) and _is_object(path)
+    if not path.is_dir():
         return False
+    some = (p for _, p in zip(range(_FIRST), path.rglob("*"), strict=False))
+    first = next((p for p in some if p.name.endswith(_ENDING) and p.is_file()), None)
+    return first is not None and _is_object(first)
 
 
 def _is_object(path: Path) -> bool:

@@ -31,6 +31,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import ImageTable, categories_of
+from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import image_folder
 from apiece.formats._kit.json_files import dump_json, members
 from apiece.formats._kit.said import numbered, refuse_own, stated
@@ -43,14 +44,12 @@ __all__ = ["FORMAT"]
 _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is JSON whose annotations have ``segments_info``, or a folder with ``*panoptic*.json``."""
-    try:
-        if path.is_dir():
-            return any(kind_of_coco(p) == "coco_panoptic" for p in path.glob("*panoptic*.json"))
-        return kind_of_coco(path) == "coco_panoptic"
-    except OSError:
-        return False
+    if path.is_dir():
+        return any(kind_of_coco(p) == "coco_panoptic" for p in path.glob("*panoptic*.json"))
+    return kind_of_coco(path) == "coco_panoptic"
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +23,8 @@ from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, without_images
 from apiece.formats._kit.columns import plain, table, taken
-from apiece.formats._kit.files import inside
-from apiece.formats._kit.label_images import check_chunks
+from apiece.formats._kit.files import inside, is_file
+from apiece.formats._kit.label_images import check_chunks, decoding
 from apiece.formats.contract import OnBad, OpenedLabels, Record
 
 HIGHEST = 256**3 - 1
@@ -227,18 +226,10 @@ def read_ids(path: Path, size: tuple[int, int]) -> Int32:
 
     A file that is missing, damaged, not in colour or of another size is refused.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is checked here
-            return _decode_ids(path, size)
-    except FormatError:
-        raise
-    except OSError as error:
-        reason = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror or error}"
-        raise FormatError(path, reason) from None
-    except Exception as error:
-        # decoders of broken files raise nearly anything
-        raise FormatError(path, f"is damaged or no PNG ({type(error).__name__}: {error})") from error
+    if not is_file(path):
+        raise FormatError(path, "is missing")
+    with decoding(path):
+        return _decode_ids(path, size)
 
 
 def _decode_ids(path: Path, size: tuple[int, int]) -> Int32:

@@ -33,17 +33,9 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import (
-    BadEntryError,
-    Size,
-    an_object,
-    checked_size,
-    finite,
-    is_int64,
-    skip_bad,
-)
+from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.files import files_below
+from apiece.formats._kit.files import files_below, never_raises
 from apiece.formats._kit.image_places import image_of
 from apiece.formats._kit.json_files import dump_json, load_json
 from apiece.formats._kit.json_peek import peek_json
@@ -63,14 +55,11 @@ _OWN = ("classification", "score", "iscrowd")
 Feature = dict[str, Any]
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is GeoJSON, or a folder of ``.geojson`` files."""
-    try:
-        if path.is_dir():
-            files = files_below(path, _ENDINGS)
-            return bool(files) and detect(files[0])
-    except OSError:
-        return False
+    if path.is_dir():
+        return any(map(detect, files_below(path, _ENDINGS)[:1]))
     seen = peek_json(path)
     return seen is not None and ({"type", "features"} <= seen[1] or {"type", "geometry"} <= seen[1])
 

@@ -27,6 +27,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
+from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import image_ref, images_in
 from apiece.formats._kit.label_image_sets import (
     SIDECAR,
@@ -51,24 +52,22 @@ _IGNORE = 10000
 _NAME = "kitti_mots"
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a text of MOTS, a folder of them, or one of folders with numbered 16-bit PNG."""
-    try:
-        if path.is_file():
-            return path.suffix == ".txt" and is_mots_text(path)
-        if not path.is_dir():
-            return False
-        root = path if sidecar_format(path) is not None else _root(path)
-        said = sidecar_format(root)
-        if said is not None:
-            return said == _NAME
-        texts = sorted(root.glob("*.txt"))
-        if texts:
-            return is_mots_text(texts[0])
-        first = next((p for p in sorted(root.glob("*/*.png")) if p.stem.isdecimal()), None)
-        return first is not None and first.parent.name.isdecimal() and is_label_raster(first) and _deep(first)
-    except OSError:
+    if path.is_file():
+        return path.suffix == ".txt" and is_mots_text(path)
+    if not path.is_dir():
         return False
+    root = path if sidecar_format(path) is not None else _root(path)
+    said = sidecar_format(root)
+    if said is not None:
+        return said == _NAME
+    texts = sorted(root.glob("*.txt"))
+    if texts:
+        return is_mots_text(texts[0])
+    first = next((p for p in sorted(root.glob("*/*.png")) if p.stem.isdecimal()), None)
+    return first is not None and first.parent.name.isdecimal() and is_label_raster(first) and _deep(first)
 
 
 def _deep(path: Path) -> bool:
@@ -150,7 +149,7 @@ def _decode_text(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, An
     frame = labels.rows[i]
     if not frame.lines and frame.ignore is None:
         return _nobody(frame.size, labels.classes), {}
-    found, regions = decode_lines(labels.files[i], frame, labels.classes, labels.report)
+    found, regions = decode_lines(labels.files[i], frame, labels.classes, labels.on_bad)
     return found, {"regions": regions} if regions else {}
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
+from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.bad_entries import LONGEST, BadEntryError, Size, skip_bad
+from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.label_image_sets import region_mask, region_said
 from apiece.formats.contract import OnBad, Record, refuse
 
 _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
-_LONGEST = 1 << 22
 _MOST_FRAMES = 1 << 18
 _LONGEST_GAP = 1 << 14  # frames without a line are filled in, so that a slip must not make many: nine minutes of video
 IGNORE_CLASS, IGNORE_ID = 10, 10000
@@ -59,10 +60,8 @@ def read_lines(path: Path, numbers: dict[int, int], on_bad: OnBad) -> dict[int, 
             for k, raw in enumerate(file, 1):
                 if not raw.strip():
                     continue
-                try:
+                with skip_bad(on_bad, path, f"line {k}"):
                     _add(frames, seen, raw, k, numbers)
-                except ValueError as error:
-                    refuse(FormatError(path, f"line {k}: {error}"), on_bad)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}") from None
     if not frames:
@@ -88,60 +87,46 @@ def _check_gaps(path: Path, frames: dict[int, Frame], on_bad: OnBad) -> None:
 def _add(frames: dict[int, Frame], seen: set[tuple[int, int]], raw: bytes, k: int, numbers: dict[int, int]) -> None:
     parts = raw.decode("ascii", errors="replace").split()
     if len(parts) != 6:
-        raise ValueError(f"has {len(parts)} fields instead of frame, id, class, height, width and run-lengths")
+        raise BadEntryError(f"has {len(parts)} fields instead of frame, id, class, height, width and run-lengths")
     if not all(p.isascii() and p.isdecimal() and len(p) <= 18 for p in parts[:5]):
-        raise ValueError(f"frame, id, class, height and width must be integers, got {' '.join(parts[:5])[:80]!r}")
+        raise BadEntryError(f"frame, id, class, height and width must be integers, got {' '.join(parts[:5])[:80]!r}")
     frame, own, number, height, width = map(int, parts[:5])
     if frame > _MOST_FRAMES:
-        raise ValueError(f"frame {frame} is beyond any sequence")
-    if not (0 < height <= _LONGEST and 0 < width <= _LONGEST):
-        raise ValueError(f"height and width must be from 1 to {_LONGEST}, got {height} and {width}")
+        raise BadEntryError(f"frame {frame} is beyond any sequence")
+    if not (0 < height <= LONGEST and 0 < width <= LONGEST):
+        raise BadEntryError(f"height and width must be from 1 to {LONGEST}, got {height} and {width}")
     size = next(iter(frames.values())).size if frames else (height, width)
     if (height, width) != size:
-        raise ValueError(f"is of {height} x {width} pixels, others are of {size[0]} x {size[1]}")
+        raise BadEntryError(f"is of {height} x {width} pixels, others are of {size[0]} x {size[1]}")
     if number not in numbers and number != IGNORE_CLASS:
-        raise ValueError(f"there is no class {number}; 1 is car, 2 pedestrian, {IGNORE_CLASS} an ignored region")
+        raise BadEntryError(f"there is no class {number}; 1 is car, 2 pedestrian, {IGNORE_CLASS} an ignored region")
     if (frame, own) in seen:
-        raise ValueError(f"id {own} is in frame {frame} twice")
+        raise BadEntryError(f"id {own} is in frame {frame} twice")
     seen.add((frame, own))
     line = Line(k, own, numbers.get(number, -1), parts[5])
     known = frames.get(frame, Frame(size, []))
     if number == IGNORE_CLASS:
         if known.ignore is not None:
-            raise ValueError(f"frame {frame} has two ignored regions; unite them")
+            raise BadEntryError(f"frame {frame} has two ignored regions; unite them")
         frames[frame] = Frame(size, known.lines, line)
     else:
         frames[frame] = Frame(size, [*known.lines, line], known.ignore)
 
 
 def decode_lines(
-    path: Path, frame: Frame, classes: tuple[str, ...], report: Callable[[FormatError], None]
+    path: Path, frame: Frame, classes: tuple[str, ...], on_bad: OnBad
 ) -> tuple[Instances, dict[str, object] | None]:
     """Return the objects of a frame, and its ignored region."""
-    lines, size = frame.lines, frame.size
-    wanted = lines if frame.ignore is None else [*lines, frame.ignore]
-    try:
-        masks = Masks.from_coco([_rle(line, size) for line in wanted], size)
-    except InvalidInstancesError:
-        good = []
-        for line in wanted:
-            try:
-                Masks.from_coco([_rle(line, size)], size)
-            except InvalidInstancesError as error:
-                report(FormatError(path, f"line {line.number}: {error.reason}"))
-            else:
-                good.append(line)
-        masks, lines = Masks.from_coco([_rle(line, size) for line in good], size), [x for x in good if x.label >= 0]
-        wanted = good
-    ignore = masks[np.array([line.label < 0 for line in wanted], bool)]
-    found = Instances(
-        masks[: len(lines)], np.array([x.label for x in lines], np.int64), classes, ids=[x.id for x in lines]
+    found, ignored = (
+        assemble([_entry(line, frame.size) for line in lines], frame.size, classes, path, on_bad)
+        for lines in (frame.lines, [] if frame.ignore is None else [frame.ignore])
     )
-    return found, {"ignore": ignore.to_coco()[0]} if ignore.area.any() else None
+    found = found if len(found) else found.replace(ids=np.zeros(0, np.int64))
+    return found, {"ignore": ignored.masks.to_coco()[0]} if ignored.masks.area.any() else None
 
 
-def _rle(line: Line, size: tuple[int, int]) -> dict[str, object]:
-    return {"size": list(size), "counts": line.rle}
+def _entry(line: Line, size: Size) -> Entry:
+    return Entry(f"line {line.number}", max(line.label, 0), {"size": list(size), "counts": line.rle}, line.id)
 
 
 def write_lines(

@@ -39,6 +39,7 @@ from apiece.formats._kit.bad_entries import (
     skip_bad,
 )
 from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.json_files import load_json, load_object
 from apiece.formats._kit.json_peek import peek_json
 from apiece.formats._kit.label_sets import EntrySet
@@ -53,16 +54,14 @@ __all__ = ["FORMAT"]
 _MOST_BYTES = 1 << 26  # of a PNG of one mask
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a folder, or its ``meta.json``, with classes, tags and a dataset's ``ann`` beside it."""
-    try:
-        root = path if path.is_dir() else path.parent
-        if path != root and path.name != "meta.json":
-            return False
-        seen = peek_json(root / "meta.json")
-        return seen is not None and seen[0] == "{" and {"classes", "tags"} <= seen[1]
-    except OSError:
+    root = path if path.is_dir() else path.parent
+    if path != root and path.name != "meta.json":
         return False
+    seen = peek_json(root / "meta.json")
+    return seen is not None and seen[0] == "{" and {"classes", "tags"} <= seen[1]
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

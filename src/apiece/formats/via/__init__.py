@@ -23,17 +23,9 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import (
-    BadEntryError,
-    Size,
-    checked_size,
-    finite,
-    no_constants,
-    skip_bad,
-    whole,
-)
+from apiece.formats._kit.bad_entries import BadEntryError, Size, checked_size, finite, no_constants, skip_bad, whole
 from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.files import head_of, inside
+from apiece.formats._kit.files import head_of, inside, never_raises
 from apiece.formats._kit.image_places import image_name, placed
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_peek import peek_json
@@ -59,19 +51,17 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a VIA project, or a JSON or CSV that VIA exports."""
-    try:
-        seen = peek_json(path)
-        if seen is not None and any(key.startswith("_via_") for key in seen[1]):
-            return True
-        head = head_of(path)
-        if seen is not None:
-            return _EXPORT.match(head) is not None and '"regions"' in head
-        line = head.splitlines()[0] if head.strip() else ""
-        return tuple(name.lstrip("#").strip(' "') for name in line.split(",")) == COLUMNS
-    except OSError:
-        return False
+    seen = peek_json(path)
+    if seen is not None and any(key.startswith("_via_") for key in seen[1]):
+        return True
+    head = head_of(path)
+    if seen is not None:
+        return _EXPORT.match(head) is not None and '"regions"' in head
+    line = head.splitlines()[0] if head.strip() else ""
+    return tuple(name.lstrip("#").strip(' "') for name in line.split(",")) == COLUMNS
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

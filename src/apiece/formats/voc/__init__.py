@@ -27,7 +27,7 @@ from apiece._arrays import Array, UInt8
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.columns import table, taken
-from apiece.formats._kit.files import inside, is_file, read_text
+from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.image_places import image_ref
 from apiece.formats._kit.label_image_sets import (
     add_region,
@@ -55,15 +55,13 @@ _LISTS = ("ImageSets", "Segmentation")
 _NAMES, _BACKGROUND = "class_names.txt", "_background_"
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a folder with ``SegmentationObject``, or a list below its ``ImageSets/Segmentation``."""
-    try:
-        if path.is_file():
-            root = _root_of_list(path)
-            return path.suffix == ".txt" and root is not None and (root / _OBJECTS).is_dir()
-        return path.is_dir() and ((path / _OBJECTS).is_dir() or sidecar_format(path) == "voc")
-    except OSError:
-        return False
+    if path.is_file():
+        root = _root_of_list(path)
+        return path.suffix == ".txt" and root is not None and (root / _OBJECTS).is_dir()
+    return path.is_dir() and ((path / _OBJECTS).is_dir() or sidecar_format(path) == "voc")
 
 
 def _root_of_list(path: Path) -> Path | None:

@@ -31,7 +31,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.bad_entries import BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, read_text, stem_key
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, never_raises, read_text, stem_key
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.written import Names, atomic_folder
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
@@ -54,12 +54,10 @@ _BOX = 5  # numbers of a row that is a box: class, centre, width, height
 _SLACK = 1e-5  # what rounding does to a point on the border
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a YAML file with names and splits, or a folder with one."""
-    try:
-        return config_file(path) is not None
-    except OSError:
-        return False
+    return config_file(path) is not None
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

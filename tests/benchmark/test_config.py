@@ -39,7 +39,7 @@ def test_models_of_one_name_take_their_folder_s(tmp_path: Path) -> None:
 
 def test_settings_and_sizes_go_to_their_model() -> None:
     config = BenchmarkConfig(
-        models="embedding:v1.2, mask_rcnn ,embedding",
+        models=("embedding:v1.2", "mask_rcnn", "embedding"),
         set=("embedding:v1.2.widths=[8, 16]", "mask_rcnn.dropout=0.5"),
         imgsz=("640", "mask_rcnn=native", "embedding=320"),
     )
@@ -66,9 +66,9 @@ def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"models": ""}, "nothing to compare"),
+        ({"models": ("none",)}, "nothing to compare"),
         ({"models": "none"}, "nothing to compare"),
-        ({"models": "embedding,embedding"}, "a name of its own"),
+        ({"models": ("embedding", "embedding")}, "a name of its own"),
         ({"models": "embedding:a/b"}, "behind the colon"),
         ({"models": "embedding:"}, "behind the colon"),
         ({"budget": "soon"}, "cannot read the time"),

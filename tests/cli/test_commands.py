@@ -151,7 +151,7 @@ def test_measure_says_what_it_goes_without(data: Path, capsys: pytest.CaptureFix
     assert run("split", data / "truth.json") == 0
     (data / "truth.json").unlink()
     assert run("measure", data) == 1
-    assert f"name one of its parts, such as {data / 'train.json'}" in capsys.readouterr().err
+    assert f"is divided into train, val; say which with --split" in capsys.readouterr().err
 
 
 def test_measure_leaves_out_what_is_broken(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -244,7 +244,7 @@ def test_a_run_goes_on_with_the_settings_it_began_with(
         asked.append(config)
         raise KeyboardInterrupt if len(asked) == 1 else TrainingError("enough")
 
-    monkeypatch.setattr(trainer, "train", stopped)
+    monkeypatch.setattr(trainer, "fit", stopped)
     out = tmp_path / "run"
     (out / "last").mkdir(parents=True)
     (out / trainer.STATE).touch()

@@ -192,14 +192,14 @@ def test_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_images(tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str) -> None:
     save_set(tmp_path / "in" / "labels.json")
     out = tmp_path / "out"
-    assert run("convert", tmp_path / "in", out, "--to", "voc", "--images", mode, "--json") == 0
+    assert run("convert", tmp_path / "in", out, "--to", "voc", "--image-files", mode, "--json") == 0
     text, err = capsys.readouterr()
     placed = {"link": {"hard links": 3}, "copy": {"copies": 3}, "leave": {}}[mode]
     assert json.loads(text)["sets"][""]["image_files"] == placed
     image = out / "JPEGImages" / "c" / "a.png"
     assert image.exists() == (mode != "leave")
     if mode == "leave":
-        assert f"read the labels with the image folder {tmp_path / 'in'}" in err
+        assert f"read these labels with --images {tmp_path / 'in'}" in err
         data = open_data(out, images=tmp_path / "in")["train"]
         assert sorted(int(np.asarray(i).max()) for i, _ in data) == [0, 10, 20]
         return
@@ -261,7 +261,7 @@ def test_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     document = (tmp_path / "in" / "labels.json").read_text()
     (tmp_path / "labels.json").write_text(document)
     arguments = ("convert", tmp_path / "labels.json", tmp_path / "in", "--to", "voc", "--overwrite")
-    assert run(*arguments, "--image-folder", tmp_path / "in") == 1
+    assert run(*arguments, "--images", tmp_path / "in") == 1
     assert "holds the images of these labels" in capsys.readouterr().err
 
 
@@ -294,7 +294,7 @@ def test_what_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "Did you mean 'yolo'" in capsys.readouterr().err
     assert run("convert", tmp_path / "none", out, "--to", "coco") == 1
     assert "no such file or folder" in capsys.readouterr().err
-    assert run("convert", tmp_path / "in", out, "--to", "coco", "--images", "move") == 2
+    assert run("convert", tmp_path / "in", out, "--to", "coco", "--image-files", "move") == 2
     assert not out.exists()
 
 
@@ -313,9 +313,9 @@ def test_real_nuclei_there_and_back(tmp_path: Path, shared_data: Path, name: str
         tmp_path / "few.json",
         classes=labels.classes,
     )
-    source = ("--image-folder", shared_data / "nuclei" / "images")
-    assert run("convert", tmp_path / "few.json", tmp_path / "out", "--to", name, *source, "--images", "copy") == 0
-    assert run("convert", tmp_path / "out", tmp_path / "back.json", "--images", "leave") == 0
+    source = ("--images", shared_data / "nuclei" / "images")
+    assert run("convert", tmp_path / "few.json", tmp_path / "out", "--to", name, *source, "--image-files", "copy") == 0
+    assert run("convert", tmp_path / "out", tmp_path / "back.json", "--image-files", "leave") == 0
     found = {r.name: i for r, i in formats.read(tmp_path / "back.json")}
     for ref, wanted in formats.read(tmp_path / "few.json"):
         got = found[ref.name]
@@ -362,7 +362,7 @@ def test_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name:
     holds = formats.load(name).holds
     save_set(tmp_path / "in" / "labels.json", ("a.png", "b.png"), CLASSES if holds.classes else ("object",))
     labels = tmp_path / "labels"
-    assert run("convert", tmp_path / "in", labels, "--to", name, "--images", "leave", *lossless(name)) == 0
+    assert run("convert", tmp_path / "in", labels, "--to", name, "--image-files", "leave", *lossless(name)) == 0
     # of labelme's list of classes and of YOLO's sizes, which the images have too, some is enough
     for k, file in enumerate(sorted({*files(labels)} - {"labels.txt", "apiece.jsonl"})):
         whole = (labels / file).read_bytes()
@@ -370,7 +370,7 @@ def test_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name:
         out = tmp_path / f"{k}.json"
         capsys.readouterr()
         target = labels / f"labels{formats.load(name).ending}" if formats.load(name).ending else labels
-        arguments = ("convert", target, out, "--format", name, "--image-folder", tmp_path / "in", "--images", "leave")
+        arguments = ("convert", target, out, "--format", name, "--images", tmp_path / "in", "--image-files", "leave")
         assert run(*arguments) == 1, file
         assert capsys.readouterr().err.startswith("apiece: ")
         assert not out.exists()

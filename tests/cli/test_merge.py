@@ -67,7 +67,7 @@ def test_classes_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert run("merge", *both, "--map", "b:cat=dog", "--overwrite") == 1
     assert "no class named 'cat'" in capsys.readouterr().err
     assert run("merge", tmp_path / "a.json", "--out", out) == 1
-    assert "two sets at least" in capsys.readouterr().err
+    assert "two sets or more" in capsys.readouterr().err
 
 
 def test_one_photo_in_two_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

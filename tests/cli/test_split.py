@@ -55,7 +55,7 @@ def test_another_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     path = tmp_path / "labels.json"
     save_set(path, NAMES)
     out = tmp_path / "set"
-    options = ("--out", out, "--images", "copy")
+    options = ("--out", out, "--image-files", "copy")
     assert run("split", path, "--to", "yolo", *options, "--fractions", "train=0.5,val=0.5") == 0
     assert "ids, which only number the annotations, are left out: yolo has none" in capsys.readouterr().err
     assert {s: len(d) for s, d in open_data(out).items()} == {"train": 2, "val": 2}
@@ -78,9 +78,9 @@ def test_what_cannot_be_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "is split already, into train, val" in capsys.readouterr().err
     assert run("convert", tmp_path / "in" / "val.json", tmp_path / "voc", "--to", "voc") == 0
     assert run("split", tmp_path / "voc") == 1
-    assert "say --out FOLDER" in capsys.readouterr().err
+    assert "name one with --out" in capsys.readouterr().err
     assert run("split", tmp_path / "voc", "--out", tmp_path / "x", "--fractions", "train=0.5,val") == 1
-    assert "cannot read fractions" in capsys.readouterr().err
+    assert "cannot read --fractions" in capsys.readouterr().err
 
 
 def test_broken_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -166,7 +166,7 @@ def test_a_threshold_at_the_lowest_score_is_told(model: Path, data: Path, capsys
 def test_what_cannot_be_is_refused(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--model", model, "--data", data)
     assert run("thresholds", *given, "--by", "f1", "--miss", "2") == 1
-    assert "knows no prices" in capsys.readouterr().err
+    assert "takes no prices" in capsys.readouterr().err
     assert run("thresholds", *given, "--by", "cost") == 1
     assert "--false-alarm" in capsys.readouterr().err
     assert run("thresholds", *given, "--miss", "0") == 1

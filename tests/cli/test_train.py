@@ -18,7 +18,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> TrainConfig
         asked.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "train", train)
+    monkeypatch.setattr(trainer, "fit", train)
     with pytest.raises(SystemExit):
         cli.main(["train", *map(str, arguments)])
     return asked[0]

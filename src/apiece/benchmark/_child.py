@@ -124,8 +124,9 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     from apiece.benchmark._data import validation_images
     from apiece.evaluation import evaluate
     from apiece.predict import load
+    from apiece.training.config import TrainConfig
 
-    truth = validation_images(Path(task["data"]), task["seed"], task["trains"])
+    truth = validation_images(TrainConfig.from_dict(task["config"]), task["trains"])
     every = max(1, -(-len(truth) // task["timed"]))
     paths = [ref.path for ref in truth.refs[::every]]
     gauge = Memory()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError
 from apiece.evaluation import open_truth
+from apiece.training.config import TrainConfig
 
 
-def validation_images(data: Path, seed: int, trains: bool) -> Dataset:
+def validation_images(config: TrainConfig, trains: bool) -> Dataset:
     """Those that training validates on; where nothing is trained, those that ``apiece evaluate`` takes.
 
     Raises
@@ -18,11 +17,11 @@ def validation_images(data: Path, seed: int, trains: bool) -> Dataset:
         if there are none, or none to train on where something is to be trained.
     """
     if trains:
-        from apiece.training import TrainConfig, open_splits
+        from apiece.training import open_splits
 
-        truth = open_splits(TrainConfig(data=data, seed=seed))[1]
+        truth = open_splits(config)[1]
     else:
-        truth = open_truth(data)
+        truth = open_truth(config.data, None, config.images, config.format)
     if not len(truth):
-        raise DataError(f"{data}: there are no validation images")
+        raise DataError(f"{config.data}: there are no validation images")
     return truth

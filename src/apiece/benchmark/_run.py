@@ -170,8 +170,8 @@ class _Benchmark:
         config, folder, model = self.config, self.config.out / entry.folder, self._model_folder(entry)
         key = {"model": _checksum(model), "conditions": self.conditions}
         told = {
-            "stage": "judge", "model": str(model), "data": str(config.data), "seed": config.seed,
-            "trains": self.trains, "timed": config.timed, "device": config.device,
+            "stage": "judge", "model": str(model), "config": config.common.to_dict(), "trains": self.trains,
+            "timed": config.timed, "device": config.device,
         }  # fmt: skip
         return Task(
             entry.name, folder / "measured.json", folder / "measured.log", key, told, config.predict_threads,
@@ -247,9 +247,9 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
 def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
     """What is the same for every model, JSON-able."""
     from apiece.predict import resolve_device
-    from apiece.training import Hardware, TrainConfig, open_splits
+    from apiece.training import Hardware, open_splits
 
-    truth = validation_images(config.data, config.seed, trains)
+    truth = validation_images(config.common, trains)
     data: dict[str, Any] = {
         "name": config.data.name,
         "classes": list(truth.classes),
@@ -258,8 +258,7 @@ def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
     }
     training: dict[str, Any] | None = None
     if trains:
-        settings = TrainConfig(data=config.data, seed=config.seed, device=config.device, precision=config.precision)
-        hardware, learned = Hardware.choose(settings), open_splits(settings)[0]
+        hardware, learned = Hardware.choose(config.common), open_splits(config.common)[0]
         data |= {"train_images": len(learned), "train_fingerprint": fingerprint(learned)}
         training = {
             "budget_seconds": config.seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -55,36 +55,41 @@ class BenchmarkConfig:
     """
 
     data: Path = field(default_factory=lambda: Path("data"))
-    """Label file, or folder with ``train`` and ``val``. Without ``val``, ``seed`` splits a fifth of the images off."""
-    models: str | None = None
-    """Architectures to train, separated by commas: ``all`` for every one there is, or ``none``. A word behind a colon
-    tells several of one architecture apart (``mask_rcnn:big``). None: all, or none where trained models are given."""
+    """Label file, or folder with ``train`` and ``val``. Without ``val``, a fifth of the images is held back for it."""
+    images: Path | None = None
+    """Folder that image names are relative to. By default it is found beside the labels."""
+    format: str | None = None
+    """Format of the labels. By default their content tells it."""
+    models: tuple[str, ...] | None = None
+    """Architectures to train; ``all`` is every one there is. A word behind a colon tells several of one architecture
+    apart (``mask_rcnn:big``). By default all, or ``none`` where trained models are given."""
     trained: tuple[Path, ...] = ()
-    """Model folders that are measured as they are."""
+    """Model folders to measure as they are."""
     budget: float | str = "20m"
-    """Time to train each model for, everything included: ``"20m"``, ``"1h30m"``, or seconds."""
+    """Time to train each model for, everything included: ``20m``, ``1h30m``, or seconds."""
     jobs: int = 1
-    """Models trained at the same time; the cores are shared out among them. Measuring is always one at a time."""
+    """Models trained at the same time, which share the cores. Measuring is always one model at a time."""
     threads: int | None = None
-    """Threads of each process. None: the cores divided by ``jobs`` for training, all cores for measuring."""
+    """Threads of each process. By default a training has its share of the cores, and measuring has all."""
     out: Path = field(default_factory=lambda: Path("runs/benchmark"))
     """Folder for the models and the results."""
     set: tuple[str, ...] = ()
-    """Settings of architectures, ``MODEL.key=value``."""
+    """Settings of architectures, such as ``mask_rcnn.norm=group``."""
     imgsz: tuple[str, ...] = ()
-    """Longer side that images are resized to, ``MODEL=512`` or ``512`` for all; ``native``: as they are."""
+    """Longer side that images are resized to: ``512`` for all models, or ``mask_rcnn=512``; ``native`` leaves images as
+    they are."""
     seed: int = 0
-    """Every model begins from it."""
+    """Seed of every training."""
     device: str = "auto"
-    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``."""
+    """Where models run: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """Of training, as for ``apiece train``; prediction is in float32."""
+    """Precision of training, as for ``apiece train``; prediction is in float32."""
     timed: int = 100
-    """Most validation images that latency is measured on, evenly spaced."""
+    """Most validation images on which latency is measured, evenly spaced."""
     overtime: float | str = "30m"
-    """Time beyond its budget, or for being measured, after which a model is given up."""
+    """Time after its budget at which a training is given up, and after which a measurement is."""
     overwrite: bool = False
-    """Begin anew; otherwise what was finished in ``out`` is kept, and what was not goes on."""
+    """Begin anew. By default models that are finished in the output folder stay, and others go on."""
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -99,13 +104,25 @@ class BenchmarkConfig:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigError(Option(name) + f" must be an integer of 1 or more, got {value!r}")
-        TrainConfig(seed=self.seed, device=self.device, precision=self.precision)  # whose rules hold for these
-        _ = self.entries
+        put("models", (self.models,) if isinstance(self.models, str) else self.models)
+        _ = self.common, self.entries
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The models, those to be trained first."""
         return self._find_entries()
+
+    @cached_property
+    def common(self) -> TrainConfig:
+        """What holds for the training of every model."""
+        return TrainConfig(
+            data=self.data,
+            images=self.images,
+            format=self.format,
+            precision=self.precision,
+            seed=self.seed,
+            device=self.device,
+        )
 
     @property
     def seconds(self) -> float:
@@ -129,16 +146,13 @@ class BenchmarkConfig:
 
     def training(self, entry: Entry) -> TrainConfig:
         """Settings of the training of ``entry``."""
-        return TrainConfig(
-            data=self.data,
+        return replace(
+            self.common,
             model=entry.architecture,
             out=self.out / entry.folder / "model",
             max_time=self.seconds,
             imgsz=entry.imgsz,
-            precision=self.precision,
-            seed=self.seed,
             workers=self.workers,
-            device=self.device,
             # a killed run loses a twentieth of its time at most
             save_every=min(120.0, max(5.0, self.seconds / 20)),
             model_settings=entry.settings,
@@ -165,20 +179,19 @@ class BenchmarkConfig:
         return tuple(entries)
 
     def _architectures(self) -> list[str]:
-        models = self.models if self.models is not None else (_NONE if self.trained else _ALL)
+        models = self.models or ((_NONE,) if self.trained else (_ALL,))
         known = ROOM.names()
-        if models.strip() == _NONE:
+        if models == (_NONE,):
             return []
-        if models.strip() == _ALL:
+        if models == (_ALL,):
             return list(known)
-        names = [n for part in models.split(",") if (n := part.strip())]
-        for name in names:
+        for name in models:
             architecture, _, label = name.partition(":")
             if architecture not in known:
                 raise UnknownNameError("model", architecture, (*known, _ALL, _NONE))
             if not label.replace("-", "").replace("_", "").replace(".", "").isalnum() and name != architecture:
                 raise ConfigError(f"{name!r}: the word behind the colon takes letters, digits, '-', '_' and '.'")
-        return names
+        return list(models)
 
 
 def cores() -> int:

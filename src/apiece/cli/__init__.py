@@ -16,6 +16,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from apiece import __version__, _plugins
 from apiece._extras import extras
+from apiece.cli._options import shown_default
 from apiece.errors import ApieceError, on_command_line
 
 __all__ = ["main"]
@@ -23,12 +24,18 @@ __all__ = ["main"]
 _HELP = """Every object in an image, apiece: mask, class, box, score, id.
 
 A first look, without data: `apiece demo`. Help with examples: `apiece COMMAND --help`.
+
+The data set is the first argument of a command, or `--data`. A list is written `a,b` or `a b`, or its option is
+repeated; double quotes keep a comma within a name: `--classes '"nut, hex",bolt'`.
+
+Exit codes: 0 done; 1 the input or the work failed; 2 the command line is wrong; 130 interrupted. `check` and `monitor`
+answer by exit code: 0 nothing found, 1 something found, 2 failed.
 """
 
 
 def _app(asked: str) -> App:
     # a flag has a --no- only where it says so: where it is on, or left to the data, by default
-    plain = Parameter(negative_bool=(), negative_iterable=())
+    plain = Parameter(negative_bool=(), negative_iterable=(), show_default=shown_default)
     app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown", default_parameter=plain)
     for name in _plugins.names("apiece.cli"):
         # a line given here would stand in place of the command's own help, examples and all
@@ -55,37 +62,46 @@ class _Words(logging.Formatter):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and leave with its exit code.
-
-    0: done. 1: the input or the work failed, for a reason that is printed. 2: the command line itself is wrong.
-    130: interrupted.
-    """
+    """Run one command and leave with its exit code; ``apiece --help`` explains the codes."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    log = logging.getLogger("apiece")
-    if not log.handlers:
-        handler = logging.StreamHandler()  # standard error
-        handler.setFormatter(_Words())
-        log.addHandler(handler)
-        log.setLevel(logging.INFO)
+    command = tokens[0] if tokens else ""
+    _log_to_standard_error()
     try:
-        app = _app(tokens[0] if tokens else "")
+        app = _app(command)
         with extras():
             code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
     except CycloptsError:
-        if tokens and tokens[0] in _plugins.names("apiece.cli"):
-            print(f"apiece {tokens[0]} --help shows examples", file=sys.stderr)  # noqa: T201
+        if command in _plugins.names("apiece.cli"):
+            _say(f"apiece {command} --help shows examples")
         code = 2
-    except ApieceError as error:
-        print(f"apiece: {on_command_line(error)}", file=sys.stderr)  # noqa: T201  # the one place where errors become text
-        code = 1
     except KeyboardInterrupt:
         code = 130
     except BrokenPipeError:
         # the reader of our output, such as head, has gone; say nothing more, not even when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
-    except OSError as error:  # no permission, no space, a file where a folder is needed
-        place = f"{error.filename}: " if error.filename is not None else ""
-        print(f"apiece: {place}{error.strerror or error}", file=sys.stderr)  # noqa: T201
-        code = 1
+    except (ApieceError, OSError) as error:
+        _say(f"apiece: {_told(error)}")
+        code = getattr(sys.modules.get(f"apiece.cli.{command}"), "FAILED", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _log_to_standard_error() -> None:
+    log = logging.getLogger("apiece")
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Words())
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)  # noqa: T201  # the one place where errors become text
+
+
+def _told(error: ApieceError | OSError) -> str:
+    if isinstance(error, ApieceError):
+        return on_command_line(error)
+    # no permission, no space, a file where a folder is needed
+    place = f"{error.filename}: " if error.filename is not None else ""
+    return f"{place}{error.strerror or error}"

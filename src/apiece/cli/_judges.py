@@ -21,7 +21,7 @@ def of_model(folder: Path, sources: Mapping[str, OpenLabels], device: str) -> Ju
 
     Warns about splits that the model learned from, as far as its folder tells.
     """
-    from apiece.datasets.dataset import fingerprint
+    from apiece.datasets import fingerprint
     from apiece.evaluation import LOWEST
     from apiece.predict import load
 
@@ -29,7 +29,7 @@ def of_model(folder: Path, sources: Mapping[str, OpenLabels], device: str) -> Ju
     learned = model.loaded.provenance.get("data_fingerprint")
     for split, source in sources.items():
         if learned is not None and fingerprint(source.labels) == learned:
-            note(f"apiece: {folder} learned from {split}: it repeats that split's mistakes; use --folds instead")
+            note(f"apiece: {folder} learned from {split} and repeats its mistakes; use --folds in place of --model")
     refs = {split: source.labels.refs for split, source in sources.items()}
 
     def judge(split: str, index: int) -> Instances | None:

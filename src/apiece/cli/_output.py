@@ -75,6 +75,11 @@ def shown(value: Any) -> str:
     return on_command_line(value)
 
 
+def say(text: str) -> None:
+    """A line on standard output."""
+    sys.stdout.write(text + "\n")
+
+
 def note(said: str | ApieceError) -> None:
     """A line on standard error."""
     sys.stderr.write(on_command_line(said) + "\n")

@@ -1,90 +1,133 @@
-"""What `convert`, `merge` and `split` share: how sets are written, and what is said of them."""
+"""Writing label sets, which `convert`, `merge` and `split` share: options, what is lost, what is printed."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from apiece.cli._options import LIST, Overwrite
 from apiece.cli._output import note, print_json, print_table
-from apiece.errors import on_command_line
+from apiece.errors import LossyFormatError, on_command_line
 
 if TYPE_CHECKING:
-    from apiece.datasets.dataset import BadEntries
-    from apiece.datasets.write import Written
+    from apiece.datasets import BadEntries, WriteOptions, Written
+    from apiece.formats import LabelSet
 
-
-Images = Literal["link", "copy", "leave"]
 Droppable = Literal["classes", "ids", "scores", "crowd", "attributes"]
-Drop = Annotated[tuple[Droppable, ...], Parameter(consume_multiple=True)]
 _MOST = 20  # lines of one kind on a terminal
 
 
-def without_numbers(read: Iterable[str], to: str, drop: tuple[Droppable, ...]) -> tuple[Droppable, ...]:
-    """``drop``, and ids too where these only number the entries of what is read and the format ``to`` has none."""
-    from apiece import formats
+@dataclass(frozen=True)
+class Writing:
+    """How label sets are written."""
 
-    if "ids" in drop or formats.load(to).holds.ids or not all(formats.load(name).numbers_entries for name in read):
-        return drop
-    note(f"ids, which only number the annotations, are left out: {to} has none")
-    return (*drop, "ids")
+    to: Annotated[
+        str | None,
+        Parameter(help="Format to write; docs/formats.md lists them. By default the ending of OUT tells it."),
+    ] = None
+    image_files: Annotated[
+        Literal["link", "copy", "leave"],
+        Parameter(
+            help="`link` images to where the format expects them (hard links, else symbolic links, else copies), "
+            "`copy` them there, or `leave` them."
+        ),
+    ] = "link"
+    drop: Annotated[
+        tuple[Droppable, ...],
+        LIST,
+        Parameter(
+            help="Fields to leave out. Ids that only number the annotations, as COCO's do, are left out by themselves "
+            "where the format has none."
+        ),
+    ] = ()
+    allow_lossy: Annotated[
+        bool, Parameter(help="Write what the format can hold and list what is lost. By default any loss is an error.")
+    ] = False
+    check: Annotated[bool, Parameter(help="Write nothing; list what would be lost.")] = False
+    overwrite: Overwrite = False
+
+    def dropped(self, read: Iterable[str], to: str) -> tuple[Droppable, ...]:
+        """``drop``, and ids where they only number the entries of ``read`` and the format ``to`` has none."""
+        from apiece import formats
+
+        numbers = all(formats.load(name).numbers_entries for name in read)
+        if "ids" in self.drop or formats.load(to).holds.ids or not numbers:
+            return self.drop
+        note(f"ids, which only number the annotations, are left out: {to} has none")
+        return (*self.drop, "ids")
+
+    def write(
+        self,
+        what: str,
+        sets: Mapping[str, LabelSet],
+        drop: tuple[Droppable, ...],
+        write: Callable[[Mapping[str, LabelSet], WriteOptions, Callable[[], None]], dict[str, Written]],
+    ) -> dict[str, Written]:
+        """Call ``write`` with the sets without the fields ``drop``; ``what`` names the work beside its progress."""
+        from apiece.cli._output import progress
+        from apiece.datasets import Dropped, WriteOptions
+
+        sets = {name: Dropped(labels, drop) for name, labels in sets.items()} if drop else sets
+        options = WriteOptions(self.image_files, self.allow_lossy, self.overwrite, self.check)
+        steps = sum(map(len, sets.values())) * (1 if self.check or self.image_files == "leave" else 2)
+        with self._next_steps(), progress("checking" if self.check else what, steps) as step:
+            return write(sets, options, step)
+
+    @contextmanager
+    def _next_steps(self) -> Iterator[None]:
+        """Add the options that there are to the refusal of what a format cannot hold, unless one of them is used."""
+        try:
+            yield
+        except LossyFormatError as error:
+            if self.allow_lossy or self.check:
+                raise
+            drop = f"--drop {error.field} goes without them; " if error.field else ""
+            options = f"{drop}--check lists all that would be lost; --allow-lossy writes what fits"
+            raise LossyFormatError(error.path, error.reason + f". {options}") from None
 
 
-@contextmanager
-def next_steps(told: bool = False) -> Iterator[None]:
-    """Add to the refusal of what a format cannot hold which options there are, unless somebody has used them."""
-    from apiece.errors import LossyFormatError
-
-    try:
-        yield
-    except LossyFormatError as error:
-        if told:
-            raise
-        drop = f"--drop {error.field} goes without; " if error.field else ""
-        options = f"{drop}--check lists all that would be lost; --allow-lossy writes what fits"
-        raise LossyFormatError(error.path, f"{error.reason}. {options}") from None
-
-
-def report_bad(bad: BadEntries | None, json: bool) -> list[dict[str, str]]:
+def report_bad(bad: BadEntries | None, json: bool) -> list[dict[str, Any]]:
     """Entries that were left out, for JSON; listed on standard error."""
     if bad is None:
         return []
     if bad.errors:
         note(f"{len(bad.errors):,} bad entries were left out:")
         _listed([on_command_line(error) for error in bad.errors], json)
-    return [{"path": str(error.path), "reason": error.reason} for error in bad.errors]
+    return [{"path": error.path, "reason": error.reason} for error in bad.errors]
 
 
 def show_written(
     written: Mapping[str, Written],
+    writing: Writing,
     *,
     title: str,
-    bad: list[dict[str, str]],
+    bad: list[dict[str, Any]],
     facts: Mapping[str, Any],
-    checked: bool = False,
-    json: bool = False,
+    json: bool,
 ) -> None:
     """The sets that were written, as a table or as one JSON object with ``facts``; what was lost on standard error."""
     lost = [line for one in written.values() for line in one.lost]
     dropped = sorted({name for one in written.values() for name in one.dropped})
     if lost:
-        note(f"{'would be lost' if checked else 'lost'}, since the format cannot hold it ({_kinds(lost)}):")
+        note(f"{'would be lost' if writing.check else 'lost'}, since the format cannot hold it ({_kinds(lost)}):")
         _listed(lost, json)
-    elif checked:
+    elif writing.check:
         note("nothing of the instances would be lost")
     if dropped:
         note(f"of images, the format does not keep: {', '.join(dropped)}")
-    if not checked:
+    if not writing.check:
         _say_where_images_are(list(written.values()))
     if json:
         print_json({"sets": {split: _plain(one) for split, one in written.items()}, **facts, "bad": bad})
         return
     rows = [(split, one.images, one.instances, one.format, str(one.path)) for split, one in written.items()]
     first = 0 if any(written) else 1  # a single set has no name
-    columns = ("set", "images", "instances", "format", "would be at" if checked else "written to")
+    columns = ("set", "images", "instances", "format", "would be at" if writing.check else "written to")
     print_table(title, columns[first:], [row[first:] for row in rows])
 
 
@@ -94,9 +137,9 @@ def _plain(one: Written) -> dict[str, Any]:
         "format": one.format,
         "images": one.images,
         "instances": one.instances,
-        "lost": list(one.lost),
-        "image_values_lost": list(one.dropped),
-        "image_files": dict(one.placed),
+        "lost": one.lost,
+        "image_values_lost": one.dropped,
+        "image_files": one.placed,
         "image_folder": one.image_folder,
     }
 
@@ -108,9 +151,9 @@ def _say_where_images_are(written: Sequence[Written]) -> None:
     if placed:
         note("image files: " + ", ".join(f"{count:,} {way}" for way, count in placed.items()))
     if placed["symbolic links"]:
-        note("hard links are not possible here; symbolic ones break when the originals move (--images copy)")
+        note("hard links are not possible here; symbolic ones break when the originals move (use --image-files copy)")
     for folder in dict.fromkeys(one.image_folder for one in written if one.image_folder is not None):
-        note(f"images were left where they are: read the labels with the image folder {folder}")
+        note(f"images stay where they are: read these labels with --images {folder}")
 
 
 def _kinds(lost: Sequence[str]) -> str:

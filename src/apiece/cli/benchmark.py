@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal  # noqa: F401  # cyclopts reads inherited annotations from here
 
 from cyclopts import Parameter
 
 from apiece.benchmark.config import BenchmarkConfig
+from apiece.cli._options import GROUP, LIST, Json
 from apiece.cli._output import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -24,38 +25,42 @@ _LEFT_OUT = ("p90 ms", "train MB", "train GPU MB", "steps", "input px")
 
 @dataclass(frozen=True)
 class _Settings(BenchmarkConfig):
-    """`BenchmarkConfig`, where one flag takes several values."""
+    """`BenchmarkConfig`, with lists as the command line writes them."""
 
-    trained: Annotated[tuple[Path, ...], Parameter(consume_multiple=True)] = ()
-    set: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
-    imgsz: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
+    data: Annotated[Path, Parameter(parse=False)] = Path("data")
+    models: Annotated[tuple[str, ...] | None, LIST] = None
+    trained: Annotated[tuple[Path, ...], LIST] = ()
+    set: Annotated[tuple[str, ...], LIST] = ()
+    imgsz: Annotated[tuple[str, ...], LIST] = ()
 
 
-def benchmark(*, settings: Annotated[_Settings, Parameter(name="*")] = _Settings(), json: bool = False) -> int:
-    """Which model for my data: train each within the same time, measure all alike, and show speed against accuracy.
+def benchmark(
+    data: Path = Path("data"), *, settings: Annotated[_Settings, GROUP] = _Settings(), json: Json = False
+) -> int:
+    """Compare models on your data: train each within the same time, measure all alike, show speed against accuracy.
 
-    Each model is trained and measured in a process of its own; one that fails has a row that says why. Killed and
-    started again, it goes on.
+    Each model is trained and measured in a process of its own; the row of a model that fails says why. A benchmark
+    that was killed goes on when it is started again.
 
     ```
-    apiece benchmark --data data/ --models all --budget 20m
-    apiece benchmark --data data/ --models embedding,mask_rcnn --imgsz mask_rcnn=512 --jobs 2
-    apiece benchmark --data data/val.json --trained runs/a runs/b
-    apiece benchmark --data data/ --models mask_rcnn:plain,mask_rcnn:group --set mask_rcnn:group.norm=group
+    apiece benchmark data/ --models all --budget 20m
+    apiece benchmark data/ --models embedding,mask_rcnn --imgsz mask_rcnn=512 --jobs 2
+    apiece benchmark data/val.json --trained runs/a,runs/b
+    apiece benchmark data/ --models mask_rcnn:plain,mask_rcnn:group --set mask_rcnn:group.norm=group
     ```
 
     Parameters
     ----------
-    json
-        One JSON object, as in benchmark.json, on standard output.
+    data
+        Label file, or folder with train and val. Without val, a fifth of the images is held back for it.
     """
     from apiece.benchmark import run
     from apiece.benchmark.page import disturbance
 
     with _watch() as watch:
-        result = run(settings, watch)
+        result = run(replace(settings, data=data), watch)
     if json:
-        print_json({"conditions": result.conditions, "models": [asdict(r) for r in result.rows]})
+        print_json({"conditions": result.conditions, "models": result.rows})
     else:
         _print(result.rows)
     if disturbed := disturbance(result.rows):

@@ -2,83 +2,90 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from cyclopts import Parameter
-
-from apiece.check import FailOn, Report
-from apiece.check.contract import Place, Settings
-from apiece.cli._output import check_writable, note, print_json, print_table, progress
-from apiece.errors import ApieceError, ConfigError, FormatError, Option, on_command_line
+from apiece.check import FailOn, OpenLabels, Report, Settings
+from apiece.check.contract import Place
+from apiece.cli._options import GROUP, LIST, Data, Device, Html, Json, Where
+from apiece.cli._output import check_writable, note, print_json, print_table, progress, say
+from apiece.errors import ConfigError, FormatError, Option
 
 if TYPE_CHECKING:
-    from apiece.check import Fixed, OpenLabels
+    from apiece.check import Fixed
     from apiece.core.instances import Instances
 
 __all__ = ["check"]
 
-_COULD_NOT = 2
+FAILED = 2  # the exit code of an error: 1 is a finding
 _ROWS = 40  # findings in the terminal
 _MOST = 10  # labels that all findings together speak against
 _EACH = 16  # images from which a process of its own is faster
 _NAME = 34  # characters of an image's name there
 
-Several = Annotated[tuple[str, ...], Parameter(consume_multiple=True)]
-
 
 @dataclass(frozen=True)
-class _Settings(Settings):
-    """`Settings`, checked within the command, which has an exit code of its own for what is wrong."""
+class _Judges:
+    """Where the predictions come from that labels are held against."""
+
+    model: Path | None = None
+    """Model folder that makes predictions to compare the labels with. It must not have learned from these images."""
+    folds: int | None = None
+    """Train so many models to compare the labels with, each without the images that it then predicts."""
+    config: Path | None = None
+    """YAML file with the settings of that training, such as the config.yaml of a run."""
+    runs: Path = Path("runs/check")
+    """Folder for the models of `--folds`; a model that is there already is not trained again."""
+    device: Device = "auto"
 
     def __post_init__(self) -> None:
-        pass
+        if self.model is not None and self.folds is not None:
+            raise ConfigError("--model and --folds both make predictions; give one of them")
+        if self.folds is not None and self.folds < 2:
+            raise ConfigError(
+                Option("folds") + f" must be at least 2, got {self.folds}: a model has to learn from other images"
+            )
+        if self.config is not None and self.folds is None:
+            raise ConfigError("--config says how --folds trains; give --folds too")
 
+    def predicted(self, sources: Mapping[str, OpenLabels]) -> Callable[[str, int], Instances | None] | None:
+        """What tells the predictions on an image of a split; None where there are none."""
+        if self.model is None and self.folds is None:
+            return None
+        from apiece.cli._judges import of_model, out_of_fold
 
-@dataclass(frozen=True)
-class _Options:
-    """What decides where predictions come from."""
-
-    model: Path | None
-    folds: int | None
-    config: Path | None
-    runs: Path
-    device: str
+        if self.model is not None:
+            return of_model(self.model, sources, self.device)
+        return out_of_fold(self.folds or 0, sources, self.config, self.runs, self.device)
 
 
 def check(
-    data: Path,
-    /,
+    data: Data,
     *,
-    images: Path | None = None,
+    where: Annotated[Where, GROUP] = Where(),
     no_images: bool = False,
-    only: Several = (),
-    skip: Several = (),
-    settings: Annotated[_Settings, Parameter(name="*")] = _Settings(),
-    model: Path | None = None,
-    folds: int | None = None,
-    config: Path | None = None,
-    runs: Path = Path("runs/check"),
-    device: str = "auto",
+    only: Annotated[tuple[str, ...], LIST] = (),
+    skip: Annotated[tuple[str, ...], LIST] = (),
+    settings: Annotated[Settings, GROUP] = Settings(),
+    judges: Annotated[_Judges, GROUP] = _Judges(),
     fail_on: FailOn = "error",
-    html: Path | None = None,
-    pictures: int | None = None,
-    fix: Path | None = None,
     limit: int | None = None,
     workers: int | None = None,
-    json: bool = False,
+    html: Html = None,
+    pictures: int | None = None,
+    fix: Path | None = None,
+    json: Json = False,
 ) -> int:
-    """Find the mistakes in labels, ranked, with pictures; and repair a copy where that is safe.
+    """Find the mistakes in labels, the surest first, with pictures; and repair a copy where that is safe.
 
-    Exit codes: 0 nothing at --fail-on or above, 1 something, 2 the labels could not be checked.
+    Exit codes: 0 no finding of the level `--fail-on`, 1 one or more, 2 failed.
 
     ```
     apiece check data/
     apiece check data/train.json --html check.html --fail-on warning
-    apiece check data/ --no-images --only file duplicate
+    apiece check data/ --no-images --only file,duplicate
     apiece check data/ --fix repaired
     apiece check data/ --model runs/bolts --only model
     apiece check data/ --folds 5 --config runs/bolts/config.yaml
@@ -86,81 +93,72 @@ def check(
 
     Parameters
     ----------
-    data
-        Label file, or folder with train and val.
-    images
-        Folder that image names are relative to; found beside the labels if left out.
     no_images
         Look at the labels alone.
     only
-        Kinds to look for, or families of kinds (file, overlaps, parts ...); by default all.
+        Kinds to look for, or families of kinds (file, overlaps, parts ...). By default all.
     skip
-        Kinds, or families of kinds, to leave out.
-    model
-        Model folder whose predictions the labels are held against. It must not have learned from these images.
-    folds
-        Train this many models, each without the images that it then predicts, and hold the labels against them.
-    config
-        YAML file with the settings of that training, such as the config.yaml of a run.
-    runs
-        Folder for the models of --folds; what is there already is not trained again.
-    device
-        "auto", "cpu", "cuda" or "cuda:1", for --model and --folds.
+        Kinds, or families of kinds, not to look for.
     fail_on
         Least grave level that makes the exit code 1.
-    html
-        Write a self-contained page of the findings, the surest with pictures. It stays below 20 MB.
-    pictures
-        Findings of each kind with pictures on the page; by default as many as keep it below 20 MB.
-    fix
-        Folder for a repaired copy of the labels: dust, exact copies and empty masks gone, areas and boxes computed.
     limit
-        Most findings shown in the terminal, and of each kind on the page; 0 shows all. By default 40 and 200.
+        Most findings in the terminal (default 40) and of each kind on the page (default 200); 0 shows all.
     workers
-        Processes that read images; by default one for each core, fewer for few images.
-    json
-        One JSON object with every finding on standard output instead of tables.
+        Processes that read images. By default one for each core, fewer for few images.
+    pictures
+        Findings of each kind with a picture on the page, the surest. By default as many as keep the page below 20 MB.
+    fix
+        New folder for a repaired copy of the labels: without dust, exact copies and empty masks, and with areas and
+        boxes computed from the masks.
     """
-    try:
-        for name, number in (("limit", limit), ("pictures", pictures)):
-            if number is not None and number < 0:
-                raise ConfigError(Option(name) + f" must be 0 or more, got {number}")
-        check_writable(html)
-        options = _Options(model, folds, config, runs, device)
-        sources = _open(data, images)
-        if fix is not None:
-            from apiece.check import check_target
+    from apiece.check import PER_KIND, check_target, write_page
+    from apiece.check import check as look
+    from apiece.check import fix as repair
 
-            check_target(sources, fix)
-        chosen = Settings(**asdict(settings))
-        report = _look(
-            sources, chosen, not no_images, only, skip, options, _processes(sources) if workers is None else workers
+    for name, number in (("limit", limit), ("pictures", pictures)):
+        if number is not None and number < 0:
+            raise ConfigError(Option(name) + f" must be 0 or more, got {number}")
+    check_writable(html)
+    sources = _open(data, where)
+    if fix is not None:
+        check_target(sources, fix)
+    predicted = judges.predicted(sources)
+    with progress("checking", sum(len(s.labels) for s in sources.values())) as step:
+        report = look(
+            sources,
+            settings=settings,
+            images=not no_images,
+            predicted=predicted,
+            only=only or None,
+            skip=skip,
+            workers=_processes(sources) if workers is None else workers,
+            step=step,
         )
-        if html is not None:
-            _write_page(html, report, sources, data, limit, pictures)
-        fixed = None if fix is None else _fix(sources, report, fix, data, chosen)
-    except (ApieceError, OSError) as error:
-        note(f"apiece: {on_command_line(error)}")
-        return _COULD_NOT
-    if json:
-        print_json(report.to_dict() | ({} if fixed is None else {"fixed": asdict(fixed)}))
-    else:
-        _print(report, _ROWS if limit is None else limit or None)
-        if fixed is not None:
-            _print_changes(fixed, _ROWS if limit is None else limit or None)
     if html is not None:
-        note(f"page: {html}")
+        most, title = PER_KIND if limit is None else limit or None, f"Label check of {data.name}"
+        with progress("drawing", None) as step:
+            write_page(html, report, sources, title=title, limit=most, pictures=pictures, step=step)
+    root = data if data.is_dir() else None
+    fixed = None if fix is None else repair(sources, report, fix, root=root, settings=settings)
+    if json:
+        print_json(report.to_dict() | ({} if fixed is None else {"fixed": fixed}))
+    else:
+        rows = _ROWS if limit is None else limit or None
+        _print(report, rows)
+        if fixed is not None:
+            _print_changes(fixed, rows)
+    if html is not None:
+        note(f"wrote {html}")
     if fixed is not None:
-        note(f"repaired copy: {', '.join(str(f) for f in fixed.files.values())}; what was done: {fix}/changes.json")
-        note(f"images stay where they are: read the copy with --images {images or _folder(sources)}")
+        note(
+            f"wrote a repaired copy: {', '.join(map(str, fixed.files.values()))}; {fix}/changes.json lists the repairs"
+        )
+        note(f"images stay where they are: read the copy with --images {where.images or _folder(sources)}")
     return int(report.fails(fail_on))
 
 
-def _open(data: Path, images: Path | None) -> dict[str, OpenLabels]:
-    """The labels of each split, and what their readers refuse, by the file it stands in."""
-    from apiece.check import OpenLabels
-    from apiece.datasets.dataset import open_sources
-
+def _open(data: Path, where: Where) -> dict[str, OpenLabels]:
+    """The labels of each split, with the bad entries of each."""
     early: list[FormatError] = []
     sources: dict[str, OpenLabels] = {}
 
@@ -168,7 +166,7 @@ def _open(data: Path, images: Path | None) -> dict[str, OpenLabels]:
         whose = (s for s in sources.values() if s.path is not None and error.path.is_relative_to(s.path))
         next(whose, next(iter(sources.values()))).refused.append(error) if sources else early.append(error)
 
-    for split, source in open_sources(data, images, on_bad=told).items():
+    for split, source in where.open(data, told).items():
         sources[split or "train"] = OpenLabels(source.labels, [], source.path, source.format)
     for error in early:
         told(error)
@@ -192,71 +190,6 @@ def _processes(sources: Mapping[str, OpenLabels]) -> int:
     return max(1, min(cores, sum(len(s.labels) for s in sources.values()) // _EACH))
 
 
-def _look(
-    sources: Mapping[str, OpenLabels],
-    settings: Settings,
-    images: bool,
-    only: tuple[str, ...],
-    skip: tuple[str, ...],
-    options: _Options,
-    workers: int,
-) -> Report:
-    from apiece.check import check as look
-
-    predicted = _predicted(sources, options)
-    with progress("checking", sum(len(s.labels) for s in sources.values())) as step:
-        return look(
-            sources,
-            settings=settings,
-            images=images,
-            predicted=predicted,
-            only=only or None,
-            skip=skip,
-            workers=workers,
-            step=step,
-        )
-
-
-def _predicted(sources: Mapping[str, OpenLabels], options: _Options) -> Callable[[str, int], Instances | None] | None:
-    """Where predictions come from; None where there are none."""
-    if options.model is not None and options.folds is not None:
-        raise ConfigError("--model and --folds both make predictions; give one of them")
-    if options.model is not None:
-        from apiece.cli._judges import of_model
-
-        return of_model(options.model, sources, options.device)
-    if options.folds is not None:
-        if options.folds < 2:
-            raise ConfigError(f"folds must be at least 2, got {options.folds}: a model has to learn from other images")
-        from apiece.cli._judges import out_of_fold
-
-        return out_of_fold(options.folds, sources, options.config, options.runs, options.device)
-    if options.config is not None:
-        raise ConfigError("--config says how --folds trains; give --folds too")
-    return None
-
-
-def _write_page(
-    path: Path,
-    report: Report,
-    sources: Mapping[str, OpenLabels],
-    data: Path,
-    limit: int | None,
-    pictures: int | None,
-) -> None:
-    from apiece.check import PER_KIND, write_page
-
-    most, title = PER_KIND if limit is None else limit or None, f"Label check of {data.name}"
-    with progress("drawing", None) as step:
-        write_page(path, report, sources, title=title, limit=most, pictures=pictures, step=step)
-
-
-def _fix(sources: Mapping[str, OpenLabels], report: Report, out: Path, data: Path, settings: Settings) -> Fixed:
-    from apiece.check import fix
-
-    return fix(sources, report, out, root=data if data.is_dir() else None, settings=settings)
-
-
 def _print(report: Report, limit: int | None) -> None:
     found = report.findings[:limit]
     rows = [(report.level(f), f.kind, f"{f.sure:.2f}", _where(report, f.place), f.message) for f in found]
@@ -271,9 +204,9 @@ def _print(report: Report, limit: int | None) -> None:
         print_table("", ("level", "kind", "found", "what to do"), summary)
     suspects = [(f"{x.sure:.2f}", _where(report, x.place), ", ".join(x.kinds)) for x in report.suspects[:_MOST]]
     if suspects:
-        print_table("most suspect labels, all findings taken together", ("sure", "where", "kinds"), suspects)
+        print_table("most suspect labels, by all findings together", ("sure", "where", "kinds"), suspects)
     words = ", ".join(f"{count:,} {level}{'s' * (count != 1)}" for level, count in report.levels.items())
-    sys.stdout.write(f"{images:,} images, {instances:,} instances: {words}\n")
+    say(f"{images:,} images, {instances:,} instances: {words}")
     for need in dict.fromkeys(report.unasked.values()):
         names = [name for name, what in report.unasked.items() if what == need]
         note(f"not looked for, since it needs {need}: {', '.join(names)}")
@@ -297,7 +230,7 @@ def _print_changes(fixed: Fixed, limit: int | None) -> None:
         which = ", ".join(numbers[:5]) + (f" and {len(numbers) - 5} more" if len(numbers) > 5 else "")
         rows.append((c.split, _short(c.image) or "", which, c.done, ", ".join(c.kinds)))
     if rows:
-        print_table("other in the copy", ("split", "image", "instances", "done", "since"), rows)
+        print_table("repaired in the copy", ("split", "image", "instances", "repair", "because of"), rows)
         if len(fixed.changes) > len(rows):
             note(f"and {len(fixed.changes) - len(rows):,} more changes; changes.json lists all")
     else:

@@ -6,9 +6,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
-from apiece.cli._output import check_writable, note, print_json, print_table, progress
+from apiece.cli._options import (
+    GROUP,
+    Device,
+    Html,
+    Json,
+    Judged,
+    MaxDets,
+    Metrics,
+    Reading,
+    Seed,
+    Split,
+    metric_names,
+)  # fmt: skip
+from apiece.cli._output import check_writable, note, print_json, print_table, progress, say
+from apiece.cli._sets import report_bad
 
 if TYPE_CHECKING:
     from apiece.evaluation import Comparison, Difference, ImageChange
@@ -23,23 +35,25 @@ def compare(
     a: Path,
     b: Path,
     /,
+    data: Judged,
     *,
-    data: Path,
-    split: str | None = None,
-    images: Path | None = None,
+    split: Split = None,
+    reading: Annotated[Reading, GROUP] = Reading(),
     by: str = "mask_ap",
-    metrics: str = "coco,ap_tau",
-    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 10, 100),
+    metrics: Metrics = ("coco", "ap_tau"),
+    max_dets: MaxDets = (1, 10, 100),
     bootstrap: int = 1000,
-    seed: int = 0,
-    device: str = "auto",
-    html: Annotated[Path | None, Parameter(name=["--html"])] = None,
-    json: bool = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    html: Html = None,
+    json: Json = False,
 ) -> None:
-    """Is B really better than A? Both on the same images, with 95% intervals of the difference.
+    """Tell whether B is better than A: both judged by the same images, with 95% intervals of the difference.
+
+    The page shows the verdict, every difference and the images that changed most.
 
     ```
-    apiece compare runs/old runs/new --data data/val.json
+    apiece compare runs/old runs/new data/val.json
     apiece compare old.json new.json --data data/val.json --by mask_ap75 --html compare.html
     ```
 
@@ -48,37 +62,19 @@ def compare(
     a
         Model folder, label file with scores, or bare list of COCO results.
     b
-        The one that may be better.
-    data
-        Labelled images: a label file, or a folder, of which val is taken (else test, else its only split).
-    split
-        Which split of a data folder, if not by that rule.
-    images
-        Folder that image names are relative to; found beside the labels if left out.
+        The same; the side that may be better.
     by
         The number that decides.
-    metrics
-        Metrics, separated by commas, or "all" for every one that applies.
-    max_dets
-        Most predictions counted per image and class by COCO's metrics.
     bootstrap
-        Draws of the images, the same for both; 100 or more.
-    seed
-        Seed of the draws.
-    device
-        "auto", "cpu", "cuda" or "mps", for model folders.
-    html
-        Write a self-contained page: the verdict, every difference, the images that changed most.
-    json
-        One JSON object instead of tables.
+        Draws of the images, the same for both sides; 100 or more.
     """
-    from apiece.cli.evaluate import metric_names
     from apiece.evaluation import compare as hold
-    from apiece.evaluation import join, open_truth
+    from apiece.evaluation import join
 
     check_writable(html)
-    truth = open_truth(data, split, images)
-    first, second = (join(side, truth, device=device) for side in (a, b))
+    bad = reading.bad()
+    truth = reading.judged(data, split, bad, images=any((side / "model.json").is_file() for side in (a, b)))
+    first, second = (join(side, truth, device=device, on_bad=bad) for side in (a, b))
     options: dict[str, Any] = {"by": by, "metrics": metric_names(metrics), "max_dets": max_dets}
     with progress("evaluating", 2 * len(truth)) as step:
         found = hold(first, second, truth, bootstrap=bootstrap, seed=seed, watch=lambda *_: step(), **options)
@@ -86,9 +82,10 @@ def compare(
         from apiece.evaluation.page import write_comparison
 
         write_comparison(html, first, second, found, facts=[("A", str(a)), ("B", str(b)), ("data", str(data))])
-        note(f"page: {html}")
+        note(f"wrote {html}")
+    left_out = report_bad(bad, json)
     if json:
-        print_json(_plain(found))
+        print_json(_plain(found) | ({"bad": left_out} if bad is not None else {}))
     else:
         _print(found)
 
@@ -129,9 +126,7 @@ def _print(found: Comparison) -> None:
         changes = [(c.name, c.a, c.b, f"{c.difference:+.3f}") for c in (*gained, *lost)]
         heading = "images that changed most: TP / (TP + FP + FN), mean over IoU 0.50 to 0.95"
         print_table(heading, ("image", "A", "B", "B - A"), changes)
-    import sys
-
-    sys.stdout.write(f"{found.verdict}\n")
+    say(found.verdict)
 
 
 def _changed(found: Comparison) -> tuple[list[ImageChange], list[ImageChange]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from apiece.cli._options import Json, Overwrite, Seed
 from apiece.cli._output import note, print_json
 from apiece.errors import ConfigError
 
@@ -26,14 +27,14 @@ _SIDE = 128  # the network's input; masks come out at the scenes' own 256 pixels
 
 def demo(
     *,
-    out: Path = Path("demo"),
     model: str = "embedding",
     max_time: str = "3m30s",
-    seed: int = 0,
-    overwrite: bool = False,
-    json: bool = False,
+    seed: Seed = 0,
+    out: Path = Path("demo"),
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
-    """Make a data set, train, evaluate, predict, measure and report: the whole road, on a CPU, without network.
+    """Show the whole road on a CPU, without network: make a data set, train, evaluate, predict, measure, report.
 
     ```
     apiece demo
@@ -42,18 +43,12 @@ def demo(
 
     Parameters
     ----------
-    out
-        Folder for data, model, predictions and report.html.
     model
         Architecture to train.
     max_time
         Time to train for.
-    seed
-        The same seed gives the same scenes and, for the same number of steps, the same model.
-    overwrite
-        Replace what is in the folder.
-    json
-        One JSON object with the scores instead of tables.
+    out
+        Folder for data, model, predictions and report.html.
     """
     from apiece.cli.evaluate import print_scores
     from apiece.cli.measure import print_summary

@@ -5,11 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from apiece.cli._options import (
+    GROUP,
+    Device,
+    Html,
+    Json,
+    Judged,
+    MaxDets,
+    Metrics,
+    ModelFolder,
+    Reading,
+    Seed,
+    Split,
+    metric_names,
+)  # fmt: skip
 from apiece.cli._output import check_writable, note, print_json, print_table, progress, shown
+from apiece.cli._sets import report_bad
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,7 +32,7 @@ if TYPE_CHECKING:
     from apiece.evaluation.tables import Rows
     from apiece.metrics import Evaluation, Number
 
-__all__ = ["evaluate", "metric_names", "print_scores"]
+__all__ = ["evaluate", "print_scores"]
 
 _CLASSES = 30  # in the terminal
 _ON_PAGE = ("confusion", "calibration", "errors")
@@ -25,73 +40,47 @@ _ON_PAGE = ("confusion", "calibration", "errors")
 
 
 def evaluate(
+    data: Judged,
     *,
-    data: Path,
+    model: ModelFolder | None = None,
     predictions: Path | None = None,
-    model: Path | None = None,
-    split: str | None = None,
-    images: Path | None = None,
-    metrics: str = "coco,ap_tau",
-    max_dets: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 10, 100),
+    split: Split = None,
+    reading: Annotated[Reading, GROUP] = Reading(),
+    metrics: Metrics = ("coco", "ap_tau"),
+    max_dets: MaxDets = (1, 10, 100),
     bootstrap: int = 200,
-    seed: int = 0,
-    device: str = "auto",
-    skip_bad: bool = False,
-    html: Annotated[Path | None, Parameter(name=["--html", "--report"])] = None,
-    json: bool = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    html: Annotated[Html, Parameter(name=["--html", "--report"])] = None,
+    json: Json = False,
 ) -> None:
-    """How good a model, or predictions in a file, are: COCO mask and box AP as pycocotools gives them, and AP-tau.
+    """Judge a model, or predictions in a file, by labelled images: mask and box AP as pycocotools computes them.
+
+    The page shows curves, errors by kind, confusion, reliability and the worst images.
 
     ```
-    apiece evaluate --model runs/bolts --data data/val.json
-    apiece evaluate --predictions predictions.json --data data/val.json --json
-    apiece evaluate --model runs/bolts --data data/ --html evaluation.html
-    apiece evaluate --predictions predictions.json --data data/val.json --metrics all
+    apiece evaluate data/val.json --model runs/bolts
+    apiece evaluate data/val.json --predictions predictions.json --json
+    apiece evaluate data/ --model runs/bolts --html evaluation.html
+    apiece evaluate data/val.json --predictions predictions.json --metrics all
     ```
 
     Parameters
     ----------
-    data
-        Labelled images: a label file, or a folder, of which val is taken (else test, else its only split).
     predictions
-        Label file with scores, or a bare list of COCO results.
-    model
-        Model folder; predicts the images of the data.
-    split
-        Which split of a data folder, if not by that rule.
-    images
-        Folder that image names are relative to; found beside the labels if left out.
-    metrics
-        Metrics, separated by commas, or "all" for every one that applies.
-    max_dets
-        Most predictions counted per image and class by COCO's metrics.
+        Label file with scores, or bare list of COCO results.
     bootstrap
-        Draws of the images for 95% intervals; 0 for none.
-    seed
-        Seed of the draws.
-    device
-        "auto", "cpu", "cuda" or "mps", for --model.
-    skip_bad
-        Leave out and list entries that break their format, and images that cannot be read; otherwise they end the run.
-    html
-        Write a self-contained page: curves, errors by kind, confusion, reliability, the worst images.
-    json
-        One JSON object instead of tables.
+        Draws of the images for 95% intervals; 0 gives none.
     """
-    from apiece.cli._sets import report_bad
-    from apiece.datasets.dataset import BadEntries, readable
     from apiece.evaluation import evaluate as judge
-    from apiece.evaluation import join, open_truth
+    from apiece.evaluation import join
 
     if (predictions is None) == (model is None):
         raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
     check_writable(html)
     wanted: Any = metric_names(metrics)
-    asked = wanted
-    bad = BadEntries() if skip_bad else None
-    truth = open_truth(data, split, images, bad)
-    if bad is not None and model is not None:
-        truth = readable(truth, bad)
+    bad = reading.bad()
+    truth = reading.judged(data, split, bad, images=model is not None)
     if html is not None:
         from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
 
@@ -114,27 +103,13 @@ def evaluate(
     if html is not None:
         facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]
         write_evaluation(html, joined, result, seen, model, facts=facts)
-        note(f"page: {html}")
+        note(f"wrote {html}")
     left_out = report_bad(bad, json)
     if json:
-        shown = {**result, "per_class": result.per_class, "images": result.images, "notes": result.notes}
-        print_json(shown | ({"bad": left_out} if skip_bad else {}))
+        numbers = {**result, "per_class": result.per_class, "images": result.images, "notes": result.notes}
+        print_json(numbers | ({"bad": left_out} if bad is not None else {}))
         return
-    print_scores(result, without=[name for name in _ON_PAGE if wanted != "all" and name not in asked])
-
-
-def metric_names(text: str) -> Sequence[str] | Literal["all"]:
-    """Names separated by commas, or ``"all"``.
-
-    Raises
-    ------
-    ConfigError
-        if there is none.
-    """
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise ConfigError('say which metrics, separated by commas, or "all"')
-    return "all" if names == ("all",) else names
+    print_scores(result, without=[name for name in _ON_PAGE if wanted != "all" and name not in metrics])
 
 
 def print_scores(result: Evaluation, without: Sequence[str] = ()) -> None:

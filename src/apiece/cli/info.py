@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from apiece.cli._options import GROUP, Data, Json, Reading
 from apiece.cli._output import print_json, print_table, progress, shown
 from apiece.cli._sets import report_bad
 
 if TYPE_CHECKING:
-    from apiece.datasets.summary import Summary
+    from apiece.datasets import Summary
 
 __all__ = ["info"]
 
 
-def info(
-    data: Path,
-    /,
-    *,
-    images: Path | None = None,
-    format: str | None = None,
-    skip_bad: bool = False,
-    json: bool = False,
-) -> None:
-    """What is in a data set: format, images, instances, classes, sizes, overlaps, attributes, ids and tracks.
+def info(data: Data, *, reading: Annotated[Reading, GROUP] = Reading(), json: Json = False) -> None:
+    """Show what is in a data set: format, images, instances, classes, sizes, overlaps, attributes, ids and tracks.
 
     ```
     apiece info data/train.json
     apiece info data/ --json
     apiece info yolo-set/ --skip-bad
     ```
-
-    Parameters
-    ----------
-    data
-        Label file or folder of any format, or folder with train and val.
-    images
-        Folder that image names are relative to; found beside the labels if left out.
-    format
-        Format of the labels, if their content leaves a doubt.
-    skip_bad
-        Leave out entries that are broken, and list them, instead of stopping at the first.
-    json
-        One JSON object instead of tables.
     """
-    from apiece.datasets.dataset import BadEntries, open_sources
-    from apiece.datasets.summary import summarise
+    from apiece.datasets import summarise
 
-    bad = BadEntries() if skip_bad else None
-    opened = open_sources(data, images, format, bad)
+    bad = reading.bad()
+    opened = reading.open(data, bad)
     sources = {split or "train": source for split, source in opened.items()}
     found = {}
     for split, source in sources.items():
@@ -60,7 +38,7 @@ def info(
             split: {"format": sources[split].format, "path": sources[split].path, **summary.to_dict()}
             for split, summary in found.items()
         }
-        print_json(splits | ({"bad": left_out} if skip_bad else {}))
+        print_json(splits | ({"bad": left_out} if reading.skip_bad else {}))
         return
     for split, summary in found.items():
         title = f"{data} [{split}]" if any(opened) else str(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from apiece.cli._options import Json
 from apiece.cli._output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -13,22 +14,20 @@ if TYPE_CHECKING:
 __all__ = ["models"]
 
 
-def models(name: str | None = None, /, *, json: bool = False) -> None:
-    """What architectures there are, what each is good and bad at, and what pretrained weights it can begin from.
+def models(name: str | None = None, /, *, json: Json = False) -> None:
+    """List the architectures: what each is good and bad at, and the pretrained weights it can begin with.
 
     ```
     apiece models
     apiece models mask_rcnn
-    apiece train --data data/ --model embedding --set norm=group
-    apiece train --data data/ --model mask_rcnn --weights timm
+    apiece train data/ --model embedding --set norm=group
+    apiece train data/ --model mask_rcnn --weights timm
     ```
 
     Parameters
     ----------
     name
-        Show this architecture's settings (for --set), its defaults for training and its weights (for --weights).
-    json
-        One JSON object instead of tables.
+        Architecture to describe: its settings (for `--set`), its training defaults, its weights (for `--weights`).
     """
     from apiece.models.contract import ROOM
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from apiece.cli._options import GROUP, Device, Html, Json, ModelFolder, Seed, Where
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
-from apiece.errors import ApieceError, ConfigError, on_command_line
+from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
     from apiece.monitor import Drift, Profile
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["monitor"]
 
-_COULD_NOT = 2
+FAILED = 2  # the exit code of an error: 1 is an alarm
 _PICTURES = 24
 
 
@@ -23,124 +24,81 @@ def monitor(
     sources: tuple[str, ...] = (),
     /,
     *,
-    model: Path,
+    model: ModelFolder,
     baseline: Path,
     predictions: Path | None = None,
-    images: Path | None = None,
     labels: Path | None = None,
-    save_baseline: Path | None = None,
+    where: Annotated[Where, GROUP] = Where(),
+    skip_bad: bool = False,
     alpha: float = 0.03,
     limit: int = 10,
-    skip_bad: bool = False,
-    html: Path | None = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    save_baseline: Path | None = None,
+    html: Html = None,
     prometheus: Path | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    json: bool = False,
+    json: Json = False,
 ) -> int:
-    """Has a model in use begun to fail? Compare new photos with those of its good days, without labels.
+    """Tell whether a model in use has begun to fail: compare new photos with its good days, without labels.
+
+    Exit codes: 0 no alarm, 1 alarm, 2 failed.
 
     ```
     apiece monitor --model runs/bolts --baseline data/val.json --save-baseline good.json
-    apiece monitor --model runs/bolts --baseline good.json today/ --html today.html
-    apiece monitor --model runs/bolts --baseline good.json "line/*.png" --prometheus bolts.prom
+    apiece monitor today/ --model runs/bolts --baseline good.json --html today.html
+    apiece monitor "line/*.png" --model runs/bolts --baseline good.json --prometheus bolts.prom
     ```
-
-    Exit codes: 0 no alarm, 1 an alarm, 2 it could not be told.
 
     Parameters
     ----------
     sources
-        New photos: files, folders or patterns. Without any, only the baseline is made.
-    model
-        Model folder.
+        New photos: files, folders or patterns. Without photos, monitor only makes the baseline.
     baseline
-        Its good days: images it did not learn from, with labels (a label file, or a folder, of which val is taken);
-        predictions with scores; or what --save-baseline wrote.
+        The good days: labelled images that the model did not learn from (of a folder val is used), predictions with
+        scores, or what `--save-baseline` wrote. `--images` and `--format` are about these labels.
     predictions
-        Predictions on the baseline's labelled images; otherwise the model makes them.
-    images
-        Folder that the baseline's image names are relative to; found beside the labels if left out.
+        Predictions on the labelled images of the baseline. By default the model makes them.
     labels
-        Label file of some of the new photos: are the model's scores still as often right?
-    save_baseline
-        Write the baseline's signals to this JSON file, so that they need not be made again.
-    alpha
-        Greatest chance of a false alarm, all tests together.
-    limit
-        Images to look at that are listed.
+        Label file of some of the new photos: it tells whether scores are right as often as before.
     skip_bad
-        Leave out photos that cannot be read, naming each.
-    html
-        Write a self-contained page: tests, how signals are distributed, the oddest images.
+        Leave out and list photos that cannot be read. By default the first one ends the run.
+    alpha
+        Greatest chance of a false alarm, all tests taken together.
+    limit
+        Most images listed to look at.
+    save_baseline
+        JSON file that gets the baseline, for the next time.
     prometheus
-        Write gauges in Prometheus' text format, for its node exporter to collect.
-    seed
-        Of the permutations that tests make.
-    device
-        "auto", "cpu", "cuda" or "mps".
-    json
-        One JSON object instead of tables.
+        File that gets gauges in Prometheus' text format, for its node exporter.
     """
-    try:
-        from apiece.monitor import detect
-        from apiece.predict import find_sources, load
+    from apiece.evaluation.watch import baseline_profile, photo_profile
+    from apiece.monitor import detect
+    from apiece.predict import find_sources, load
 
-        check_writable(save_baseline, html, prometheus)
-        known = load(model, device=device)
-        before = _baseline(known, baseline, predictions, images)
-        if save_baseline is not None:
-            before.write(save_baseline)
-            note(f"wrote {save_baseline}: {len(before):,} images")
-        if not sources:
-            return _only_baseline(before, save_baseline, json)
-        photos = find_sources(sources)
-        now = _photos(known, photos, labels, skip_bad)
-        drift = detect(before, now, alpha=alpha, seed=seed)
-        title = f"{model.name}: has it begun to fail?"
-        _write(drift, before, now, known, photos, html, prometheus, title)
-    except (ApieceError, OSError) as error:
-        note(f"apiece: {on_command_line(error)}")
-        return _COULD_NOT
+    check_writable(save_baseline, html, prometheus)
+    if not sources and save_baseline is None:
+        raise ConfigError("name the new photos, or a file for the baseline with --save-baseline")
+    known = load(model, device=device)
+    with progress("baseline", None) as step:
+        before = baseline_profile(known, baseline, predictions=predictions, **asdict(where), step=step)
+    if save_baseline is not None:
+        before.write(save_baseline)
+        note(f"wrote {save_baseline}: {len(before):,} images")
+    if not sources:
+        if json:
+            print_json({"baseline": save_baseline, "images": len(before)})
+        return 0
+    photos = find_sources(sources)
+    with progress("new photos", len(photos)) as step:
+        now = photo_profile(known, photos, labels=labels, skip_bad=skip_bad, on_bad=note, step=step)
+    drift = detect(before, now, alpha=alpha, seed=seed)
+    _write(drift, before, now, known, photos, html, prometheus, f"{model.name}: has it begun to fail?")
     if json:
-        print_json({**asdict(drift), "unlike": drift.unlike[:limit], "bad": _missing(photos, now)})
+        missing = sorted({photo.name for photo in photos} - set(now.names))
+        print_json({**asdict(drift), "unlike": drift.unlike[:limit], "bad": missing})
     else:
         _print(drift, limit)
     return int(drift.alarm)
-
-
-def _only_baseline(before: Profile, saved: Path | None, json: bool) -> int:
-    if saved is None:
-        raise ConfigError("name the new photos, or say with --save-baseline where the baseline is to be written")
-    if json:
-        print_json({"baseline": saved, "images": len(before)})
-    return 0
-
-
-def _baseline(model: Model, baseline: Path, predictions: Path | None, images: Path | None) -> Profile:
-    from apiece.evaluation.watch import baseline_profile
-
-    with progress("baseline", None) as step:
-        return baseline_profile(model, baseline, predictions=predictions, images=images, step=step)
-
-
-def _photos(model: Model, photos: list[Source], labels: Path | None, skip_bad: bool) -> Profile:
-    from apiece.evaluation.watch import photo_profile
-
-    with progress("new photos", len(photos)) as step:
-        return photo_profile(
-            model,
-            photos,
-            labels=labels,
-            skip_bad=skip_bad,
-            on_bad=lambda error: note(f"apiece: {on_command_line(error)}"),
-            step=step,
-        )
-
-
-def _missing(photos: list[Source], now: Profile) -> list[str]:
-    """Photos that could not be read."""
-    return sorted({photo.name for photo in photos} - set(now.names))
 
 
 def _write(

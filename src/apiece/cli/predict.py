@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
+from apiece.cli._options import LIST, Device, Json, ModelFolder, Overwrite
 from apiece.cli._output import note, print_json, print_table, progress
 
 __all__ = ["predict"]
@@ -13,67 +15,62 @@ def predict(
     sources: tuple[str, ...],
     /,
     *,
-    model: Path,
-    out: Path = Path("predictions"),
-    save: str = "coco",
+    model: ModelFolder,
     conf: float | None = None,
     iou: float | None = None,
     max_instances: int | None = None,
+    page: int | None = None,
     batch: int = 1,
-    device: str = "auto",
+    device: Device = "auto",
     skip_bad: bool = False,
+    out: Path = Path("predictions"),
+    save: Annotated[tuple[str, ...], LIST] = ("coco",),
     allow_lossy: bool = False,
-    overwrite: bool = False,
-    json: bool = False,
+    overwrite: Overwrite = False,
+    json: Json = False,
 ) -> None:
     """Find the objects in images, and save them.
 
     ```
-    apiece predict --model runs/bolts photos/ --save coco,overlay
-    apiece predict --model runs/bolts "line/*.png" --out today --conf 0.6 --skip-bad
+    apiece predict photos/ --model runs/bolts --save coco,overlay
+    apiece predict "line/*.png" --model runs/bolts --out today --conf 0.6 --skip-bad
     ```
 
     Parameters
     ----------
     sources
         Images: files, folders or patterns.
-    model
-        Model folder.
+    conf
+        Lowest score of an object. By default each class has its threshold, from training or `apiece thresholds`.
+    iou
+        Mask IoU above which the lower-scoring of two objects of a class is a duplicate. By default the model decides.
+    max_instances
+        Most objects on an image. By default there is no limit.
+    page
+        Page to read of files with several pages, from 0.
+    batch
+        Images of one size that go through the network at once.
+    skip_bad
+        Leave out and list images that cannot be read. By default the first one ends the run, and nothing is written.
     out
         Folder for the results.
     save
-        What to save, separated by commas: coco (predictions.json), labelmap, overlay, csv.
-    conf
-        Lowest score kept; by default the model folder's thresholds per class, from training or `apiece thresholds`.
-    iou
-        Overlap above which the lower-scoring of two instances of a class is a duplicate.
-    max_instances
-        Most instances per image; by default there is no limit.
-    batch
-        Images of one size that go through the network together.
-    device
-        "auto", "cpu", "cuda" or "cuda:1".
-    skip_bad
-        Leave out images that cannot be read, naming each; otherwise they end the run and nothing is written.
+        What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`.
     allow_lossy
-        Where masks overlap, write label maps with the smallest on top instead of refusing.
-    overwrite
-        Replace results that are in the folder already.
-    json
-        One JSON object with what was found and written.
+        Write label maps where masks overlap, the smallest mask on top. By default an overlap is an error.
     """
     from apiece.predict import load, predict_to
 
-    names = tuple(part.strip() for part in save.split(",") if part.strip())
     with progress("predicting", None) as step:
         summary = predict_to(
             load(model, device=device),
             sources,
             out,
-            names,
+            save,
             skip_bad=skip_bad,
             allow_lossy=allow_lossy,
             overwrite=overwrite,
+            page=page,
             batch=batch,
             conf=conf,
             iou=iou,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from apiece._arrays import Float
-from apiece.cli._output import note, print_json, print_table, progress
+from apiece.cli._options import GROUP, Device, Json, Judged, ModelFolder, Reading, Split
+from apiece.cli._output import note, print_json, print_table, progress, shown
+from apiece.cli._sets import report_bad
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
     from apiece.core.instances import Instances
-    from apiece.datasets.dataset import Dataset
+    from apiece.datasets import Dataset
     from apiece.metrics import Matches, Price, Thresholds
     from apiece.predict import Model
 
@@ -22,66 +24,56 @@ _EVERYTHING = 2**31
 
 
 def thresholds(
+    data: Judged,
     *,
-    model: Path,
-    data: Path,
+    model: ModelFolder,
+    split: Split = None,
+    reading: Annotated[Reading, GROUP] = Reading(),
     by: Literal["f1", "cost"] | None = None,
     miss: float | None = None,
     false_alarm: float | None = None,
-    split: str | None = None,
-    images: Path | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     dry_run: bool = False,
-    json: bool = False,
+    json: Json = False,
 ) -> None:
     """Fit the score threshold of each class on labelled images, and store it in the model folder.
 
-    `apiece predict` uses the stored thresholds; training has stored some already, by F1 on its validation images. Take
-    images that the model has not learned from.
+    `apiece predict` uses the stored thresholds. Training stores the thresholds that are best by F1 on its validation
+    images. Take images that the model has not learned from.
 
     ```
-    apiece thresholds --model runs/bolts --data data/
-    apiece thresholds --model runs/bolts --data line-camera.json --miss 10 --false-alarm 1
+    apiece thresholds data/ --model runs/bolts
+    apiece thresholds line-camera.json --model runs/bolts --miss 10 --false-alarm 1
     ```
 
     Parameters
     ----------
-    model
-        Model folder.
-    data
-        Labelled images: a label file, or a folder, of which val is taken (else test, else its only split).
     by
-        "f1": the highest F1 at mask IoU 0.5; "cost": the lowest sum of misses and false alarms at their price.
+        `f1` fits the highest F1 at mask IoU 0.5; `cost` the lowest cost of misses and false alarms. By default `cost`
+        where a price is given, else `f1`.
     miss
-        Price of an object that is not found; 1 if only the other price is given. Only their ratio counts.
+        Price of an object that is not found; 1 if only the other price is given. Only the ratio of the prices counts.
     false_alarm
         Price of a prediction where there is no such object; 1 if only the other price is given.
-    split
-        Which split of a data folder, if not by that rule.
-    images
-        Folder that image names are relative to; found beside the labels if left out.
-    device
-        "auto", "cpu", "cuda" or "cuda:1".
     dry_run
-        Show what would be stored, and store nothing.
-    json
-        One JSON object instead of a table.
+        Show the thresholds and store nothing.
     """
-    from apiece.datasets.dataset import fingerprint
-    from apiece.evaluation import LOWEST, open_truth
+    from apiece.datasets import fingerprint
+    from apiece.evaluation import LOWEST
     from apiece.metrics import evaluate, fit_thresholds
     from apiece.models import save_thresholds
     from apiece.predict import load
 
     price = _price(by, miss, false_alarm)
     loaded = load(model, device=device)
-    truth = open_truth(data, split, images)
+    bad = reading.bad()
+    truth = reading.judged(data, split, bad, images=True)
     with progress("predicting", len(truth)) as step:
         pairs = _pairs(loaded, truth, data, step)
         matches = evaluate(pairs, loaded.classes, kinds=["mask"], max_dets=[_EVERYTHING]).matches
     fitted = fit_thresholds(matches, price)
     lowest = [
-        f"{name}: the best threshold may lie below {LOWEST}, the lowest score that was looked at"
+        f"{name}: the best threshold may lie below {LOWEST}, the lowest score that is looked at"
         for name, value in zip(fitted.classes, fitted.values, strict=True)
         if value < LOWEST + 0.01
     ]
@@ -91,9 +83,11 @@ def thresholds(
         save_thresholds(model, fitted.values.tolist(), origin)
     rows = _rows(matches, _now(loaded), fitted, price)
     notes = (*fitted.notes, *lowest)
+    left_out = report_bad(bad, json)
     if json:
         stored = None if dry_run else model / "model.json"
-        print_json({"images": len(truth), "price": price, "classes": rows, "notes": notes, "stored": stored})
+        told = {"images": len(truth), "price": price, "classes": rows, "notes": notes, "stored": stored}
+        print_json(told | ({"bad": left_out} if bad is not None else {}))
         return
     for line in notes:
         note(line)
@@ -106,7 +100,7 @@ def _price(by: str | None, miss: float | None, false_alarm: float | None) -> Pri
 
     given = miss is not None or false_alarm is not None
     if by == "f1" and given:
-        raise ConfigError("--by f1 knows no prices; leave out --miss and --false-alarm, or ask --by cost")
+        raise ConfigError("--by f1 takes no prices; leave out --miss and --false-alarm, or say --by cost")
     if by == "cost" and not given:
         raise ConfigError("--by cost needs prices: --miss, --false-alarm, or both (the other is 1)")
     if not given:
@@ -153,8 +147,6 @@ def _rows(matches: Matches, before: Float, fitted: Thresholds, price: Price | No
 
 
 def _print_rows(title: str, rows: dict[str, dict[str, Any]], price: Price | None) -> None:
-    from apiece.cli._output import shown
-
     keys = ("threshold", "precision", "recall", "f1" if price is None else "cost")
     table = [
         (name, row["objects"], *(f"{shown(row['before'][key])} → {shown(row['after'][key])}" for key in keys))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal  # noqa: F401  # cyclopts reads the i
 
 from cyclopts import Parameter
 
+from apiece.cli._options import GROUP, LIST, Json
 from apiece.cli._output import note, print_json, print_table
 from apiece.training.config import TrainConfig, parse_settings
 
@@ -19,6 +20,7 @@ __all__ = ["train"]
 class _Settings(TrainConfig):
     """`TrainConfig`, whose architecture settings come as ``--set key=value``; what the data decides has a ``--no-``."""
 
+    data: Annotated[Path, Parameter(parse=False)] = Path("data")
     model_settings: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     upright: Annotated[bool | None, Parameter(negative="--no-upright")] = None
     one_piece: Annotated[bool | None, Parameter(negative="--no-one-piece")] = None
@@ -37,33 +39,35 @@ class _Settings(TrainConfig):
 
 
 def train(
+    data: Path | None = None,
     *,
-    settings: Annotated[_Settings, Parameter(name="*")] = _Settings(),  # frozen
     config: Path | None = None,
-    set: tuple[str, ...] = (),
-    json: bool = False,
+    settings: Annotated[_Settings, GROUP] = _Settings(),  # frozen
+    set: Annotated[tuple[str, ...], LIST] = (),
+    json: Json = False,
 ) -> None:
-    """Train a model; the best by validation mask AP is kept as a model folder.
+    """Train a model, and keep the best by mask AP on the validation images as a model folder.
 
     ```
-    apiece train --data data/ --model embedding --max-time 30m
-    apiece train --data data/ --max-time 30m --out runs/bolts
+    apiece train data/ --model embedding --max-time 30m
+    apiece train data/ --max-time 30m --out runs/bolts
     apiece train --out runs/bolts --resume
     apiece train --config runs/bolts/config.yaml --seed 1 --out runs/bolts-1
     ```
 
     Parameters
     ----------
+    data
+        Label file, or folder with train and val (default `data`). Without val, a fifth of the images is held back for
+        it.
     config
-        YAML file of settings, such as the config.yaml of an earlier run; options given beside it win.
+        YAML file of settings, such as the config.yaml of an earlier run. An option beside it wins.
     set
-        A setting of the architecture itself, key=value; may be repeated. `apiece models NAME` lists them.
-    json
-        One JSON object with the result on standard output.
+        Settings of the architecture itself, such as `norm=group`; `apiece models NAME` lists them.
     """
     from apiece.training.trainer import STATE, fit
 
-    given = settings.given
+    given = settings.given | ({} if data is None else {"data": data})
     if set:
         given["model_settings"] = parse_settings(set)
     begun = settings.folder / "config.yaml"

@@ -87,8 +87,8 @@ def map_classes(labels: LabelSet, wanted: Iterable[str], keep_others: bool = Fal
     ----------
     labels : the set.
     wanted : the classes to keep, in the new order: ``"car"``, or ``"car=vehicle"`` to rename it. Classes that get one
-        name become one class; ``"*"`` stands for all that are not named. Commas separate (``"car,truck=lorry"``); a
-        backslash makes a comma or an equals sign part of a name.
+        name become one class; ``"*"`` stands for all that are not named. A backslash makes an equals sign part of a
+        name.
     keep_others : as if ``"*"`` came last.
 
     Raises
@@ -101,11 +101,11 @@ def map_classes(labels: LabelSet, wanted: Iterable[str], keep_others: bool = Fal
     Examples
     --------
     >>> from apiece.datasets import map_classes
-    >>> map_classes(apiece.read("data/train.json"), ["bolt=part,nut=part"]).classes
+    >>> map_classes(apiece.read("data/train.json"), ["bolt=part", "nut=part"]).classes
     ('part',)
     """
     known = labels.classes
-    items = [item for text in wanted for item in re.split(r"(?<!\\),", text)]
+    items = list(wanted)
     if keep_others and "*" not in items:
         items.append("*")
     pairs: dict[str, str] = {}
@@ -129,5 +129,5 @@ def map_classes(labels: LabelSet, wanted: Iterable[str], keep_others: bool = Fal
 
 def _pair(item: str) -> tuple[str, str, str]:
     old, *new = re.split(r"(?<!\\)=", item, maxsplit=1)
-    plain = [re.sub(r"\\([,=])", r"\1", name).strip() for name in (old, *new)]
+    plain = [name.replace("\\=", "=").strip() for name in (old, *new)]
     return plain[0], "=" if new else "", plain[1] if new else ""

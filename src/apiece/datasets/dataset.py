@@ -182,7 +182,9 @@ def _readable(items: LabelSet | Dataset, kind: type[Error], on_bad: Callable[[Er
     return good
 
 
-def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad = None) -> dict[str, Dataset]:
+def open_data(
+    path: Path | str, images: Path | str | None = None, format: str | None = None, on_bad: OnBad = None
+) -> dict[str, Dataset]:
     """Open the data at ``path``; the keys are those of ``"train"``, ``"val"`` and ``"test"`` that it has.
 
     A label file is ``train``. In a folder, `open_data` looks for each split in this order: ``train.json`` (or another
@@ -194,6 +196,7 @@ def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad 
     ----------
     path : label file or folder.
     images : folder that image names are relative to; by default found beside the labels.
+    format : the format of the labels; by default found by content.
     on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first one is raised. To
         find images that cannot be decoded as a whole, all labels are decoded once.
 
@@ -214,7 +217,7 @@ def open_data(path: Path | str, images: Path | str | None = None, on_bad: OnBad 
     >>> {split: len(data) for split, data in open_data("data").items()}
     {'train': 2, 'val': 1}
     """
-    sources = open_sources(path, images, on_bad=on_bad)
+    sources = open_sources(path, images, format, on_bad)
     sets = {split or "train": Dataset(sound(source.labels, on_bad)) for split, source in sources.items()}
     _same_classes(sets, {split or "train": source.path for split, source in sources.items()})
     return sets
@@ -229,7 +232,7 @@ def open_sources(
     ----------
     path : label file or folder.
     images, on_bad : as in `apiece.read`.
-    format : the format of the file or folder at ``path``; by default found by content.
+    format : the format of the labels; by default found by content.
 
     Raises
     ------
@@ -238,7 +241,7 @@ def open_sources(
     FormatError
         If a label file breaks its format.
     """
-    found = {"": Path(path)} if format is not None and Path(path).exists() else _find(Path(path))
+    found = _find(Path(path), format)
     sources: dict[str, FoundLabels] = {}
     for split, at in found.items():
         name = formats.detect(at) if format is None else format
@@ -247,16 +250,18 @@ def open_sources(
     return sources
 
 
-def _find(path: Path) -> dict[str, Path]:
+def _find(path: Path, format: str | None) -> dict[str, Path]:
     """Return labels by split; the key of labels without splits is empty."""
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
     if path.is_file():
         return {"": path}
-    found = {split: at for split in SPLITS if (at := _find_split(path, split)) is not None}
+    found = {split: at for split in SPLITS if (at := _find_split(path, split, format)) is not None}
     if found:
         return found
-    whole = _labels_in(path)
+    whole = _labels_in(path, format)
+    if whole is None and format is not None:
+        whole = path
     if whole is None:
         raise DataError(
             f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
@@ -281,16 +286,16 @@ def _endings() -> tuple[str, ...]:
     return tuple(dict.fromkeys(format.ending for format in ROOM.load_all().values() if format.ending))
 
 
-def _find_split(folder: Path, split: str) -> Path | None:
+def _find_split(folder: Path, split: str, format: str | None) -> Path | None:
     words = SPLITS[split]
     files = [folder / f"{word}{ending}" for word in words for ending in _endings()]
     files += [folder / "annotations" / f"{word}.json" for word in words]
-    here = [f for f in files if f.is_file() and (f.suffix == ".json" or _format_of(f))]
+    here = [f for f in files if f.is_file() and (f.suffix == ".json" or _format_of(f, format))]
     if not here and (folder / "annotations").is_dir():
         name = re.compile(rf"instances[_-](?:{'|'.join(words)})[^a-z]*\.json", re.IGNORECASE)
         here = sorted(f for f in (folder / "annotations").iterdir() if name.fullmatch(f.name))
     if not here:
-        here = [found for word in words if (found := _labels_in(folder / word)) is not None]
+        here = [found for word in words if (found := _labels_in(folder / word, format)) is not None]
     if len(here) > 1:
         raise DataError(
             f"{folder}: {' and '.join(str(f.relative_to(folder)) for f in here)} could both be {split!r}; keep one"
@@ -298,12 +303,12 @@ def _find_split(folder: Path, split: str) -> Path | None:
     return here[0] if here else None
 
 
-def _labels_in(folder: Path) -> Path | None:
+def _labels_in(folder: Path, format: str | None) -> Path | None:
     """Return the one label file in a folder, or the folder if it is laid out as a format; None for neither."""
     if not folder.is_dir():
         return None
-    kinds = {f: kind for f in sorted(folder.iterdir()) if f.suffix in _endings() and (kind := _format_of(f))}
-    whole = _format_of(folder)
+    kinds = {f: kind for f in sorted(folder.iterdir()) if f.suffix in _endings() and (kind := _format_of(f, format))}
+    whole = _format_of(folder, format)
     if whole is not None and set(kinds.values()) <= {whole}:
         return folder  # files of the folder's own format are parts of it, as labelme's are
     if len(kinds) > 1:
@@ -311,8 +316,10 @@ def _labels_in(folder: Path) -> Path | None:
     return next(iter(kinds), None)
 
 
-def _format_of(path: Path) -> str | None:
+def _format_of(path: Path, format: str | None) -> str | None:
     try:
+        if format is not None:
+            return format if formats.load(format).detect(path) else None
         return formats.detect(path)
     except FormatError:
         return None

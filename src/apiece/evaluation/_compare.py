@@ -127,6 +127,7 @@ def compare(
     conf: Conf | None = None,
     split: str | None = None,
     images: Path | str | None = None,
+    format: str | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
     watch: Callable[[Instances, Instances], None] = lambda truth, answer: None,
@@ -135,8 +136,8 @@ def compare(
 
     Parameters
     ----------
-    a, b, data, metrics, max_dets, conf, split, images, watch : as for `apiece.evaluate`; ``watch`` is called for each
-        image of A, then of B.
+    a, b, data, metrics, max_dets, conf, split, images, format, watch : as for `apiece.evaluate`; ``watch`` is called
+        for each image of A, then of B.
     by : the number that decides; of errors and their rates less is better.
     bootstrap, seed : draws of the images.
 
@@ -147,7 +148,7 @@ def compare(
     """
     if bootstrap < 100:
         raise ConfigError("a comparison needs 100 draws or more, got " + Option("bootstrap", bootstrap))
-    truth = open_truth(data, split, images)
+    truth = open_truth(data, split, images, format)
     # ap_tau tells how each image fares
     chosen = tuple(dict.fromkeys([*metrics, "ap_tau"])) if metrics != "all" else metrics
     found = []

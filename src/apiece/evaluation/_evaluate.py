@@ -31,6 +31,7 @@ def evaluate(
     conf: Conf | None = None,
     split: str | None = None,
     images: Path | str | None = None,
+    format: str | None = None,
     bootstrap: int = 0,
     seed: int = 0,
     watch: Callable[[Instances, Instances], None] = lambda truth, answer: None,
@@ -51,6 +52,7 @@ def evaluate(
         thresholds, and 0 for predictions in a file.
     split : which split of a data folder, if not by the rule above.
     images : folder that image names are relative to; found beside the labels if left out.
+    format : format of the labels in ``data``; found by content if left out.
     bootstrap, seed : draws of the images for 95% intervals, ``mask_ap_low`` and ``mask_ap_high``; 0: none.
     watch : called with truth and final answer of each image.
 
@@ -64,7 +66,8 @@ def evaluate(
     if data is None:
         joined = cast(Joined, predictions)
     else:
-        joined = join(cast("Path | str | predict.Model | LabelSet", predictions), open_truth(data, split, images), conf)
+        truth = open_truth(data, split, images, format)
+        joined = join(cast("Path | str | predict.Model | LabelSet", predictions), truth, conf)
     images_now, images_then = itertools.tee(joined)
     result = judge(
         _watched(images_now, watch),

@@ -89,6 +89,7 @@ def open_truth(
     data: Path | str | Dataset | LabelSet,
     split: str | None = None,
     images: Path | str | None = None,
+    format: str | None = None,
     on_bad: OnBad = None,
 ) -> Dataset:
     """The labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
@@ -99,7 +100,7 @@ def open_truth(
         return data
     if not isinstance(data, str | Path):
         return Dataset(data)
-    found: Mapping[str, Dataset] = open_data(data, images, on_bad)
+    found: Mapping[str, Dataset] = open_data(data, images, format, on_bad)
     if split is not None:
         if split not in found:
             raise ConfigError(f"{data} has no " + Option("split", split) + f"; it has {', '.join(found)}")

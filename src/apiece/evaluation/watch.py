@@ -33,6 +33,7 @@ def baseline_profile(
     *,
     predictions: Path | None = None,
     images: Path | None = None,
+    format: str | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Profile:
     """The profile of a model's good days.
@@ -42,7 +43,7 @@ def baseline_profile(
     baseline : a profile that was saved; or labelled images (a label file, or a folder, of which ``val`` is taken),
         which also tell how often scores are right; or predictions with scores, whose images lie where the file says.
     predictions : predictions that the model made on the labelled images before; otherwise it makes them now.
-    images : folder that image names are relative to; found beside the labels if left out.
+    images, format : as `open_truth` has them.
     step : called after each image.
 
     Raises
@@ -58,7 +59,7 @@ def baseline_profile(
             own, theirs = ", ".join(saved.classes), ", ".join(model.classes)
             raise FormatError(baseline, f"its classes are {own}, the model's {theirs}; make it anew")
         return saved
-    truth = open_truth(baseline, None, images)
+    truth = open_truth(baseline, None, images, format)
     if model.loaded.provenance.get("data_fingerprint") == fingerprint(truth):
         raise DataError(
             f"{baseline}: the model learned from these very labels, on whose images it is better than it will be; give "

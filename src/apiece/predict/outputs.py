@@ -72,6 +72,7 @@ def predict_to(
     skip_bad: bool = False,
     overwrite: bool = False,
     allow_lossy: bool = False,
+    page: int | None = None,
     batch: int = 1,
     conf: Conf | None = None,
     iou: float | None = None,
@@ -94,6 +95,7 @@ def predict_to(
         are named.
     overwrite : replace results of an earlier run; otherwise they are an error.
     allow_lossy : where masks overlap, write label maps with the smallest on top instead of refusing.
+    page : the page of files with several, from 0.
     batch, conf, iou, max_instances, max_pixels : as for `Model.stream`.
     progress : called after each image with how many are done, how many there are, and the image's name.
 
@@ -109,7 +111,7 @@ def predict_to(
     out = Path(out)
     targets = _targets(out, save, overwrite)
     options = model.options(conf, iou, max_instances)
-    found = find_sources(sources, exclude=targets)
+    found = find_sources(sources, exclude=targets, page=page)
     bad: list[Bad] = []
     lost: list[str] = []
     tally = _Tally(model.classes)
@@ -225,7 +227,7 @@ def _write_all(
 
         def records() -> Iterator[tuple[ImageRef, Instances]]:
             for source, image, instances in results:
-                ref = ImageRef(source.path or Path(source.name), source.name, image.size)
+                ref = ImageRef(source.path or Path(source.name), source.name, image.size, page=source.page)
                 if rows is not None:
                     rows.writerows(_rows(source.name, instances))
                 if "labelmap" in save:

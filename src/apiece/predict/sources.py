@@ -7,7 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -38,12 +38,14 @@ class Source:
     path : the file; None for an array.
     image : the pixels, if they were given.
     root : the folder that ``name`` is relative to.
+    page : the page of a file with several, from 0.
     """
 
     name: str
     path: Path | None = None
     image: Image | None = None
     root: Path | None = None
+    page: int | None = None
 
     def read(self, max_pixels: int = MAX_PIXELS) -> Image:
         """The pixels.
@@ -57,20 +59,21 @@ class Source:
             return self.image
         if self.path is None:
             raise DataError(f"source {self.name!r} has neither pixels nor a path")
-        return read_image(self.path, max_pixels=max_pixels)
+        return read_image(self.path, max_pixels=max_pixels, page=self.page)
 
 
 _One: TypeAlias = str | os.PathLike[str] | Image | Array | Source
 Sources: TypeAlias = _One | Iterable[_One]
 
 
-def find_sources(sources: Sources, *, exclude: Sequence[Path] = ()) -> list[Source]:
+def find_sources(sources: Sources, *, exclude: Sequence[Path] = (), page: int | None = None) -> list[Source]:
     """Every image that ``sources`` means, each with a name of its own, folders and globs in natural order.
 
     Parameters
     ----------
     sources : a file, a folder (searched with its subfolders), a glob, an array, an `Image`, or several of these.
     exclude : folders whose files are not taken: where results go.
+    page : the page of files with several, from 0.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def find_sources(sources: Sources, *, exclude: Sequence[Path] = ()) -> list[Sour
         found.setdefault(key, source)
     if not found:
         raise DataError("there are no images: name a file, a folder, a glob such as 'photos/*.png', or give an array")
-    return _with_own_names(list(found.values()))
+    return [replace(source, page=page) for source in _with_own_names(list(found.values()))]
 
 
 def iter_sources(sources: Sources) -> Iterator[Source]:

@@ -10,7 +10,6 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -43,7 +42,12 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     DataError, FormatError
         if there is no ``train``, or it is too small to be split.
     """
-    splits = _without_bad(config.data) if config.skip_bad else open_data(config.data)
+    bad = BadEntries() if config.skip_bad else None
+    splits = open_data(config.data, config.images, config.format, bad)
+    if bad is not None:
+        splits = {name: readable(found, bad) for name, found in splits.items()}
+        for error in bad.errors:
+            log.warning("left out: %s", error)
     if "train" not in splits:
         raise DataError(f"{config.data}: there is no 'train' here, only {', '.join(sorted(splits))}")
     training = splits["train"]
@@ -53,14 +57,6 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     log.info("%s has no 'val': %d of %d images are held back by seed %d",
              config.data, len(parts["val"]), len(training), config.seed)  # fmt: skip
     return Dataset(parts["train"]), Dataset(parts["val"])
-
-
-def _without_bad(data: Path) -> dict[str, Dataset]:
-    bad = BadEntries()
-    splits = {name: readable(found, bad) for name, found in open_data(data, on_bad=bad).items()}
-    for error in bad.errors:
-        log.warning("left out: %s", error)
-    return splits
 
 
 def repeat_factors(counts: Int) -> Float:

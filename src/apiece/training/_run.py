@@ -34,9 +34,10 @@ log = logging.getLogger("apiece")
 
 # may differ when a run is resumed: they say how long and where, not what is computed
 _FREE = {
-    "cache", "data", "device", "epochs", "max_time", "out", "overwrite", "patience", "resume", "save_every",
-    "val_every", "workers",
+    "cache", "data", "device", "epochs", "format", "images", "max_time", "out", "overwrite", "patience", "resume",
+    "save_every", "val_every", "workers",
 }  # fmt: skip
+_OF_THIS_RUN = ("data", "images", "out", "resume", "overwrite")
 
 
 class Run:
@@ -164,7 +165,7 @@ class Run:
     def _provenance(self) -> dict[str, Any]:
         packages = ("apiece", "torch", "torchvision", "timm", "lightning", "numpy")
         versions = {name: importlib.metadata.version(name) for name in packages}
-        settings = {k: v for k, v in self.config.to_dict().items() if k not in ("data", "out", "resume", "overwrite")}
+        settings = {k: v for k, v in self.config.to_dict().items() if k not in _OF_THIS_RUN}
         return {
             "data": str(self.config.data.name),
             "data_fingerprint": self.state.fingerprint,

@@ -34,6 +34,8 @@ class TrainResult:
 def train(
     *,
     data: str | os.PathLike[str] = "data",
+    images: str | os.PathLike[str] | None = None,
+    format: str | None = None,
     model: str = "swift",
     weights: str | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -70,7 +72,7 @@ def train(
 
     Parameters
     ----------
-    data, model, weights, out, epochs, max_time, ... : as in `TrainConfig`, which describes each.
+    data, images, format, model, weights, out, epochs, max_time, ... : as in `TrainConfig`, which describes each.
 
     Returns
     -------

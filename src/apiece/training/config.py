@@ -85,34 +85,39 @@ class TrainConfig:
     """
 
     data: Path = field(default_factory=lambda: Path("data"))
-    """Label file, or folder with ``train`` and ``val``. Without ``val``, ``seed`` splits a fifth of the images off."""
+    """Label file, or folder with ``train`` and ``val``. Without ``val``, a fifth of the images is held back for it."""
+    images: Path | None = None
+    """Folder that image names are relative to. By default it is found beside the labels."""
+    format: str | None = None
+    """Format of the labels. By default their content tells it."""
     model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None
-    """Pretrained weights to begin with: ``timm`` or ``timm:<model.tag>`` (of the backbone only),
+    """Pretrained weights to begin with, whose licence is shown: ``timm`` or ``timm:<model.tag>`` (backbone only),
     ``hf:org/name[@revision]``, a ``.safetensors`` or ``.pth`` file, a folder in transformers' layout, or a model folder
-    of apiece's own. Their licence is shown. None begins from scratch; ``apiece models NAME`` lists what there is."""
+    of apiece's own; ``apiece models NAME`` lists what there is. By default training begins from scratch."""
     out: Path | None = None
-    """Folder for the best model, the logs and the plots; None: ``runs/`` and the model's name."""
+    """Folder for the best model, the logs and the plots. By default ``runs/`` and the model's name."""
     epochs: float | None = None
-    """Passes over the training images; None: the architecture's, or without end where ``max_time`` is given."""
+    """Passes over the training images. By default the architecture decides; a time budget alone has no such end."""
     max_time: float | str | None = None
-    """Time budget for everything, the last validation included: ``"30m"``, ``"1h30m"``, or seconds. The learning rate
+    """Time budget for everything, the last validation included: ``30m``, ``1h30m``, or seconds. The learning rate
     anneals fully within it."""
     imgsz: int | Literal["native"] | None = None
-    """Longer side that images are resized to, in pixels; ``"native"``: as they are. None: native if the images' longer
-    sides have a median of at most 640, else 640."""
+    """Longer side that images are resized to, in pixels; ``native`` leaves them as they are. By default images stay as
+    they are if their longer sides have a median of at most 640, else the longer side becomes 640."""
     crop: int | None = None
-    """Side of the square training crops, in pixels after resizing, a multiple of 32. None: from the objects' sizes."""
+    """Side of the square training crops, in pixels after resizing, a multiple of 32. By default it follows from the
+    sizes of the objects."""
     batch: int | Literal["auto"] | None = None
-    """Crops that go through the network at once. ``"auto"`` begins with 8 on a CPU and 32 on a GPU. Either is halved
+    """Crops that go through the network at once; ``auto`` begins with 8 on a CPU and 32 on a GPU. The number is halved
     when memory runs out, and a step still sees as many crops."""
     accumulate: int | None = None
     """Batches whose gradients are summed up to one step."""
     lr: float | None = None
     """Highest learning rate (AdamW)."""
     warmup: int | None = None
-    """Steps over which the learning rate rises to ``lr``; then it falls along a cosine."""
+    """Steps over which the learning rate rises to its highest value; then it falls along a cosine."""
     weight_decay: float | None = None
     """Weight decay of AdamW; not applied to biases and norms."""
     dropout: float | None = None
@@ -120,48 +125,49 @@ class TrainConfig:
     ema: float | None = None
     """Decay of the moving average of the weights that is validated and saved; 0 turns it off."""
     precision: Literal["auto", "32", "bf16"] = "auto"
-    """``"bf16"``: mixed precision. ``"auto"``: that on GPUs and CPUs (AMX) fast at it, else ``"32"``."""
+    """``bf16`` is mixed precision; ``auto`` uses it on GPUs and on CPUs that are fast at it (AMX), else ``32``."""
     balance: Literal["none", "sampling", "loss", "both"] = "none"
-    """Rare classes: draw their images more often (``"sampling"``), weigh their loss more (``"loss"``), or both."""
+    """Help for rare classes: ``sampling`` draws their images more often, ``loss`` gives their loss more weight."""
     clip: float | None = None
-    """Largest norm of the gradient; larger ones are scaled down. 0 turns it off."""
+    """Largest norm of the gradient; a larger one is scaled down. 0 turns it off."""
     patience: int | None = None
-    """Stop after so many validations without a better mask AP; None never stops early."""
+    """Stop after so many validations without a better mask AP. By default training never stops early."""
     seed: int = 0
-    """Everything random comes from it: weights, order, augmentation, split."""
+    """Seed of everything random: weights, order, augmentation, split."""
     workers: int | None = None
-    """Data-loader processes; 0 loads in the training process. None: from the number of cores."""
+    """Data-loader processes; 0 loads in the training process. By default the number of cores decides."""
     device: str = "auto"
-    """``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"mps"``."""
+    """Where the model is trained: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
     skip_bad: bool = False
-    """Leave out label entries that break their format and images that cannot be read, naming each; otherwise the first
-    ends the run."""
+    """Leave out and list label entries that break their format, and images that cannot be read. By default the first
+    one ends the run."""
     cache: float = 2.0
     """Gigabytes of decoded images that may be kept in memory."""
     augment: float | None = None
     """Strength of augmentation: 0 only crops, 1 is usual, 2 is strong."""
     upright: bool | None = None
-    """Objects have an up and a down (street photos): turn by 10 degrees at most and mirror left and right only. None:
-    from the objects' shapes."""
+    """Whether objects have an up and a down (street photos): then augmentation turns by 10 degrees at most and mirrors
+    left and right only. By default the shapes of the objects decide."""
     one_piece: bool | None = None
-    """Objects are in one piece: of a predicted mask in several parts the largest is kept. None: for each class as its
-    labels are, nearly all in one part or not."""
+    """Whether objects are in one piece: then the largest part of a predicted mask is kept. By default the labels of
+    each class decide."""
     val_every: float | None = None
-    """Epochs between validations. None: about 20 in all; under ``max_time`` so that they take a tenth of the time."""
+    """Epochs between validations. By default there are about 20 in all; with a time budget they take a tenth of it."""
     save_every: float | str = 120.0
-    """Time between writes of the state that ``resume`` goes on from: ``"2m"`` or seconds; 0 writes after each step."""
+    """Time between two saved states, from which a killed run goes on: ``2m`` or seconds; 0 saves after each step."""
     resume: bool = False
-    """Go on with the run in ``out`` exactly where its last written state is."""
+    """Go on with the run in the output folder, exactly from its last saved state."""
     overwrite: bool = False
-    """Begin anew in a folder ``out`` that holds a run already."""
+    """Begin anew where the output folder holds a run already."""
     model_settings: Mapping[str, Any] = field(default_factory=dict)
-    """Settings of the architecture itself (``--set key=value``)."""
+    """Settings of the architecture itself."""
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)  # frozen
 
         put("data", Path(self.data))
+        put("images", None if self.images is None else Path(self.images))
         put("out", Path("runs") / self.model if self.out is None else Path(self.out))
         put("model_settings", dict(self.model_settings))
         put("precision", str(self.precision))

@@ -46,7 +46,7 @@ _VAL_SHARE = 0.15
 _OUT = Option("out", flag="--runs")
 _GROUP = "near-duplicates"
 # may differ when the folds are gone on with: they say where and how, not what is computed
-_FREE = ("cache", "data", "device", "out", "overwrite", "resume", "save_every", "workers")
+_FREE = ("cache", "data", "device", "format", "images", "out", "overwrite", "resume", "save_every", "workers")
 
 
 def predict_out_of_fold(

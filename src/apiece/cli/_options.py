@@ -1,0 +1,131 @@
+"""Options that several commands have: their type, their help and the one parser of lists, each in one place.
+
+A data set is the first argument of a command, or ``--data``. A list is written ``a,b`` or ``a b``, or its option is
+repeated. `Reading` is a group of options: a command that takes it reads labels as all others do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter, Token, convert
+
+from apiece.errors import ConfigError, Option
+
+if TYPE_CHECKING:
+    from apiece.datasets import BadEntries, Dataset, FoundLabels
+    from apiece.formats.contract import OnBad
+
+
+def split_list(text: str) -> list[str]:
+    """Split at commas, except within double quotes, which are taken away, within brackets and after a backslash.
+
+    >>> split_list('car,"nut, hex"=nut,widths=[8, 16]')
+    ['car', 'nut, hex=nut', 'widths=[8, 16]']
+    """
+    items, quoted, depth = [""], False, 0
+    for sign in text:
+        if sign == "," and items[-1].endswith("\\"):
+            items[-1] = items[-1][:-1] + sign
+        elif sign == '"':
+            quoted = not quoted
+        elif sign == "," and not quoted and not depth:
+            items.append("")
+        else:
+            depth += 0 if quoted else (sign in "[{(") - (sign in "]})")
+            items[-1] += sign
+    return [item.strip() for item in items if item.strip()]
+
+
+def _listed(type_: Any, tokens: Sequence[Token]) -> Any:
+    """The values of a list option; an argument without an option before it, such as a file, is taken whole."""
+    words = [[token.value] if token.keyword is None else split_list(token.value) for token in tokens]
+    flat = [word for several in words for word in several]
+    return convert(type_, flat) if flat else ()
+
+
+def shown_default(value: Any) -> str | None:
+    """A default as help shows it; None hides it."""
+    if value is None or value is False or value == ():
+        return None
+    return "on" if value is True else ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+LIST = Parameter(consume_multiple=True, converter=_listed)
+GROUP = Parameter(name="*")
+
+Data = Annotated[Path, Parameter(help="Label file, or folder with labels or with train, val and test.")]
+Judged = Annotated[
+    Path, Parameter(help="Labelled images: label file, or folder, of which val is used, else test, else its one split.")
+]
+Split = Annotated[str | None, Parameter(help="Split of a data folder to use, such as train.")]
+ModelFolder = Annotated[Path, Parameter(help="Model folder, as `apiece train` writes it.")]
+Device = Annotated[str, Parameter(help="Where models run: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.")]
+Metrics = Annotated[tuple[str, ...], LIST, Parameter(help="Metrics to compute, or `all` for every one that applies.")]
+MaxDets = Annotated[
+    tuple[int, ...], LIST, Parameter(help="Most predictions that COCO's metrics count per image and class.")
+]
+Seed = Annotated[int, Parameter(help="Seed of everything random: the same seed gives the same result.")]
+Overwrite = Annotated[bool, Parameter(help="Replace what is there already.")]
+Html = Annotated[Path | None, Parameter(help="Self-contained page to write.")]
+Json = Annotated[bool, Parameter(help="Print one JSON object in place of tables.")]
+
+
+def metric_names(metrics: tuple[str, ...]) -> tuple[str, ...] | Literal["all"]:
+    """What `apiece.evaluate` takes for the words behind ``--metrics``."""
+    if not metrics:
+        raise ConfigError("name metrics with --metrics, or say --metrics all")
+    return "all" if metrics == ("all",) else metrics
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the images of labels are, and what format labels have."""
+
+    images: Annotated[
+        Path | None,
+        Parameter(help="Folder that image names are relative to. By default it is found beside the labels."),
+    ] = None
+    format: Annotated[str | None, Parameter(help="Format of the labels. By default their content tells it.")] = None
+
+    def open(self, data: Path, on_bad: OnBad) -> dict[str, FoundLabels]:
+        """Labels by split; the key of labels without splits is empty."""
+        from apiece.datasets import open_sources
+
+        return open_sources(data, self.images, self.format, on_bad)
+
+
+@dataclass(frozen=True)
+class Reading(Where):
+    """How labels are read."""
+
+    skip_bad: Annotated[
+        bool, Parameter(help="Leave out and list what cannot be read. By default the first such entry ends the run.")
+    ] = False
+
+    def bad(self) -> BadEntries | None:
+        """A list for what cannot be read; None where the first such entry is an error."""
+        from apiece.datasets import BadEntries
+
+        return BadEntries() if self.skip_bad else None
+
+    def judged(self, data: Path, split: str | None, bad: BadEntries | None, images: bool) -> Dataset:
+        """The labelled images to judge by; with ``images`` these are read, and what cannot be read goes to ``bad``."""
+        from apiece.datasets import readable
+        from apiece.evaluation import open_truth
+
+        truth = open_truth(data, split, self.images, self.format, bad)
+        return truth if bad is None or not images else readable(truth, bad)
+
+    def one(self, data: Path, split: str | None, bad: BadEntries | None) -> FoundLabels:
+        """The labels of one split; refused where the data has several and none is named."""
+        found = {name or "train": source for name, source in self.open(data, bad).items()}
+        if split is None and len(found) > 1:
+            raise ConfigError(f"{data} is divided into {', '.join(found)}; say which with " + Option("split", ...))
+        chosen = next(iter(found)) if split is None else split
+        if chosen not in found:
+            raise ConfigError(f"{data} has no " + Option("split", chosen) + f"; it has {', '.join(found)}")
+        return found[chosen]

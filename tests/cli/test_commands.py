@@ -151,7 +151,7 @@ def test_measure_says_what_it_goes_without(data: Path, capsys: pytest.CaptureFix
     assert run("split", data / "truth.json") == 0
     (data / "truth.json").unlink()
     assert run("measure", data) == 1
-    assert f"is divided into train, val; say which with --split" in capsys.readouterr().err
+    assert "is divided into train, val; say which with --split" in capsys.readouterr().err
 
 
 def test_measure_leaves_out_what_is_broken(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,11 +15,12 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from _label_mistakes import CLASS_FAULTS, MISTAKES, Sample, leak, rename, resized, spoil
+from PIL import Image as Pillow
 
 from apiece import Instances
 from apiece.check import Finding, check
@@ -27,7 +28,7 @@ from apiece.core.image import ImageRef
 from apiece.datasets.dataset import open_data
 from apiece.datasets.synthetic import SceneConfig, SyntheticSet
 from apiece.formats import Record
-from apiece.images import read_image, write_image
+from apiece.images import as_stored, read_image, write_image
 from apiece.ops.overlap import box_iou
 
 FOUND_BY = {
@@ -50,8 +51,8 @@ OF_PIXELS = ("shift", "dilate", "erode", "coarsen")
 OF_MODELS = ("drop", "swap_class")
 BARS = {
     "duplicate": (0.99, 0.99), "contained": (0.99, 0.99), "fragment": (0.99, 0.99), "merge_far": (0.99, 0.99),
-    "leak": (0.99, 0.99), "size": (0.99, 0.99), "class_name": (0.99, 0.99), "merge_touching": (0.8, 0.8),
-    "drop": (0.9, 0.8), "swap_class": (0.9, 0.8),
+    "leak": (0.99, 0.99), "size": (0.99, 0.99), "exif": (0.99, 0.99), "class_name": (0.99, 0.99),
+    "merge_touching": (0.8, 0.8),    "drop": (0.9, 0.8), "swap_class": (0.9, 0.8),
 }  # fmt: skip
 """Recall and precision that are aimed at on synthetic scenes."""
 
@@ -176,6 +177,24 @@ def sizes(labels: Labels, seed: int, share: float) -> None:
     report("size", len(wrong), len(at & set(wrong)), len(at), len(at & set(wrong)), len(clean))
 
 
+def exif(labels: Labels, folder: Path, seed: int, share: float) -> None:
+    """Every photo gets an EXIF entry (mirrored, turned by 180 degrees); some labels stay on the stored pixels."""
+    rng = np.random.default_rng(seed)
+    wrong = np.flatnonzero(rng.random(len(labels)) < share).tolist()
+    refs = []
+    for k, ref in enumerate(labels.refs):
+        orientation, entry = (2, 3, 4)[k % 3], Pillow.Exif()
+        entry[274] = orientation
+        pixels = read_image(ref.path).pixels.squeeze()
+        stored = pixels if k in wrong else as_stored(pixels, orientation)
+        path = folder / f"exif_{k}.png"
+        Pillow.fromarray(stored).save(path, exif=entry)
+        refs.append(replace(ref, path=path))
+    found = run(Labels(tuple(refs), labels.instances, labels.classes), ["exif_ignored"], True)
+    at = {f.place.index for f in found}
+    report("exif", len(wrong), len(at & set(wrong)), len(at), len(at & set(wrong)), "")
+
+
 def class_names(labels: Labels, seed: int) -> None:
     rng = np.random.default_rng(seed)
 
@@ -256,7 +275,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/check_recall"))
     options = parser.parse_args()
     predictor = predictor_of(options)
-    wanted = options.only or [*MISTAKES, "leak", "size", "class_name"]
+    wanted = options.only or [*MISTAKES, "leak", "size", "exif", "class_name"]
     with tempfile.TemporaryDirectory() as scratch:
         labels = real(options.data) if options.data else synthetic(options.scenes, options.seed, Path(scratch))
         print(
@@ -272,6 +291,8 @@ def main() -> None:
                 leaks(labels, Path(scratch), options.seed + 1, options.share)
             elif name == "size":
                 sizes(labels, options.seed + 1, options.share)
+            elif name == "exif":
+                exif(labels, Path(scratch), options.seed + 1, options.share)
             elif name == "class_name":
                 class_names(labels, options.seed + 1)
             elif name not in OF_MODELS:

@@ -11,7 +11,7 @@ from tests.check.drawn_labels import asked, disc, of, photo
 
 from apiece import Image, ImageRef, Instances, Masks
 from apiece.check import Labelled, Settings, load, outline
-from apiece.check.outline._shapes import OFFSETS, edges, outlines
+from apiece.check._kit.edges import OFFSETS, edges, outlines
 
 SIZE = (100, 120)
 TRUE = disc(SIZE, 60, 50, 20)

@@ -13,13 +13,15 @@ from apiece.core.image import Image
 from apiece.errors import ImageError
 from apiece.images._engine.write import write_image
 from apiece.images._kit.tiff_meta import check_directories
-from apiece.images.contract import MAX_PIXELS, ROOM, ImageReader, oriented
+from apiece.images.contract import MAX_PIXELS, ROOM, ImageReader, as_stored, oriented
 
 __all__ = [
     "MAX_PIXELS",
     "ImageReader",
+    "as_stored",
     "check_directories",
     "describe",
+    "image_orientation",
     "image_size",
     "load",
     "names",
@@ -79,6 +81,25 @@ def image_size(path: Path | str, *, page: int | None = None) -> tuple[int, int]:
     path = Path(path)
     with _reader(path) as reader:
         return reader.size(path, page)
+
+
+def image_orientation(path: Path | str, *, page: int | None = None) -> int:
+    """Return the EXIF orientation, 1 to 8, that `read_image` applies (Exif 2.32, tag 274); from the header alone.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, as far as the header shows it.
+
+    Examples
+    --------
+    >>> from apiece.images import image_orientation
+    >>> image_orientation("photo.png")
+    1
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        return reader.orientation(path, page)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ __all__ = [
     "Decoded",
     "Header",
     "ImageReader",
+    "as_stored",
     "check_page",
     "check_size",
     "oriented",
@@ -83,6 +84,8 @@ class ImageReader:
     """Return from ``(path, page)`` the (height, width) after orientation, from the header alone."""
     read: Callable[[Path, int | None, int], Decoded]
     """Return from ``(path, page, max_pixels)`` the pixels; calls `check_size` before it takes memory for them."""
+    orientation: Callable[[Path, int | None], int] = lambda path, page: 1
+    """Return from ``(path, page)`` the EXIF orientation, 1 to 8, from the header alone."""
 
 
 def single_image(
@@ -112,7 +115,11 @@ def single_image(
         check_size(path, found.size, found.channels, max_pixels)
         return Decoded(pixels(data, found, path), found.orientation)
 
-    return ImageReader(kind, detect, size, read)
+    def orientation(path: Path, page: int | None) -> int:
+        check_page(path, page, 1)
+        return header(path.read_bytes(), path).orientation
+
+    return ImageReader(kind, detect, size, read, orientation)
 
 
 def check_size(path: Path, size: tuple[int, int], channels: int, max_pixels: int) -> None:
@@ -165,6 +172,11 @@ def oriented(pixels: Array, orientation: int) -> Array:
         if orientation in (7, 8):
             pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def as_stored(pixels: Array, orientation: int) -> Array:
+    """Turn pixels back: the inverse of `oriented`."""
+    return oriented(pixels, {6: 8, 8: 6}.get(orientation, orientation))
 
 
 def oriented_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:

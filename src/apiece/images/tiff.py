@@ -193,4 +193,10 @@ def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
     return Decoded(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), plane.orientation, pixel_size)
 
 
-READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read)
+def _orientation(path: Path, page: int | None) -> int:
+    tiff_meta.check_directories(path)
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        return _choose(_planes(tif, path), page, path).orientation
+
+
+READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read, _orientation)

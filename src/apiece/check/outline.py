@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Array, Float, Float32, Int
+from apiece.check._kit.edges import OFFSETS, edges, outlines
 from apiece.check.contract import Check, Finding, JoinedRows, Kind, Labelled, Rows, SetFacts, Settings
-from apiece.check.outline._shapes import OFFSETS, edges, outlines
 
 __all__ = ["CHECK"]
 

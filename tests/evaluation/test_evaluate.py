@@ -217,3 +217,15 @@ def test_words() -> None:
     assert "too small" in _sentence(tiny, "mask_ap", 100)
     undefined = difference(math.nan, math.nan, np.full(3, np.nan), np.full(3, np.nan))
     assert "undefined" in _sentence(undefined, "mask_ap_large", 100)
+
+
+def test_equal_scores_rank_by_image_id_however_the_file_lists_its_images(tmp_path: Path) -> None:
+    square = np.zeros((20, 60), np.int32)
+    square[2:8, 2:10] = 1
+    wanted, beside = Instances.from_label_map(square), Instances.from_label_map(np.roll(square, 40, 1))
+    images = [(ImageRef(Path(name), name, (20, 60), number), wanted) for name, number in (("b.png", 2), ("a.png", 1))]
+    formats.write(images, tmp_path / "truth.json", format="coco")
+    found = [("b.png", beside.replace(scores=[0.9])), ("a.png", wanted.replace(scores=[0.9]))]
+    formats.write(found, tmp_path / "found.json", format="coco")
+    # a.png has the lower id: its right prediction comes first, so precision is 1 up to recall 0.5
+    assert evaluate(tmp_path / "found.json", tmp_path / "truth.json")["mask_ap"] == pytest.approx(51 / 101)

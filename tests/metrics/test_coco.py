@@ -20,8 +20,15 @@ from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS
 LIMITS = [(1, 10, 100), (2, 3, 5), (1, 2)]
 
 
-def same(pairs: list[oracle.Pair], max_dets: tuple[int, ...] = (1, 10, 100), reference=oracle.pycoco) -> None:
-    ours = evaluate(pairs, max_dets=max_dets)
+def same(
+    pairs: list[oracle.Pair],
+    max_dets: tuple[int, ...] = (1, 10, 100),
+    reference=oracle.pycoco,
+    order: list[int] | None = None,
+) -> None:
+    """``order``: how the images are listed; those of pycocotools have ids in the order of ``pairs``."""
+    listed = range(len(pairs)) if order is None else order
+    ours = evaluate([pairs[i] for i in listed], max_dets=max_dets, ids=[f"{i:03}" for i in listed] if order else None)
     for kind in ("mask", "box"):
         e = reference(pairs, kind, max_dets).eval
         precision, recall = np.asarray(e["precision"]), np.asarray(e["recall"])
@@ -32,6 +39,18 @@ def same(pairs: list[oracle.Pair], max_dets: tuple[int, ...] = (1, 10, 100), ref
         for k, name in enumerate(ours.per_class):
             one = oracle.numbers(precision[:, :, k : k + 1], recall[:, k : k + 1], kind, max_dets)
             assert {key: ours.per_class[name][key] for key in one} == pytest.approx(one, abs=1e-12)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_equal_to_pycocotools_where_scores_tie_and_images_are_not_listed_by_id(seed: int) -> None:
+    same(scenes.pairs(seed, images=6), order=np.random.default_rng(seed).permutation(6).tolist())
+
+
+def test_ids_that_do_not_compare_rank_nothing() -> None:
+    pairs = scenes.pairs(3)
+    expected = dict(evaluate(pairs))
+    for ids in ([None] * 4, [1, "2", 3, 4], [4, 3, None, 1]):
+        assert dict(evaluate(pairs, ids=ids)) == expected
 
 
 @settings(max_examples=60)

@@ -68,13 +68,15 @@ def evaluate(
     else:
         truth = open_truth(data, split, images, format)
         joined = join(cast("Path | str | predict.Model | LabelSet", predictions), truth, conf)
-    images_now, images_then = itertools.tee(joined)
+    # asked for when their batch is whole: it alone is kept
+    images_now, images_then, images_again = itertools.tee(joined, 3)
     result = judge(
         _watched(images_now, watch),
         joined.truth.classes,
         metrics=metrics,
         max_dets=max_dets,
-        frames=(frame_of(ref) for ref, *_ in images_then),  # asked for when their batch is whole: it alone is kept
+        frames=(frame_of(ref) for ref, *_ in images_then),
+        ids=(ref.id for ref, *_ in images_again),
         bootstrap=bootstrap,
         seed=seed,
         **_facts(joined.truth),

@@ -118,6 +118,7 @@ def evaluate(
     conf: Conf = 0.0,
     searched: Iterable[Searched] | None = None,
     frames: Iterable[VideoFrame] | None = None,
+    ids: Iterable[int | str | None] | None = None,
     frequency: Sequence[str] = (),
     stuff: Sequence[str] = (),
     bootstrap: int = 0,
@@ -140,6 +141,8 @@ def evaluate(
     searched : LVIS: what each image was searched for, in the order of ``pairs``; see `apiece.metrics.lvis.searched`.
     frames : tracking: where each image stands in a video, in the order of ``pairs``; see `apiece.metrics.frame_of`. By
         default all are frames of one.
+    ids : what the label file calls each image, in the order of ``pairs``. Equal scores of several images are ranked in
+        the order of these, as pycocotools ranks them; by default in the order of ``pairs``.
     frequency : LVIS: ``"r"``, ``"c"`` or ``"f"`` for each class; see `apiece.metrics.lvis.frequencies`.
     stuff : see `Settings`: names of the classes that are stuff.
     bootstrap : draws of the images for 95% intervals, see `apiece.metrics._kit.bootstrap`; 0: no intervals.
@@ -162,7 +165,11 @@ def evaluate(
     names = tuple(classes)
     running = _Running(metrics, names, settings)
     images = 0
-    facts = {name: iter(given) for name, given in (("searched", searched), ("frames", frames)) if given is not None}
+    facts = {
+        name: iter(given)
+        for name, given in (("searched", searched), ("frames", frames), ("ids", ids))
+        if given is not None
+    }
     for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
         batch = Batch.of(images, [(truth, ranked) for truth, ranked, *_ in group], names)
         known: dict[str, Any] = {name: _next(name, given, batch.count, images) for name, given in facts.items()}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
-from apiece.metrics._kit.ap_counts import left_out, need_scores, summary, tally
+from apiece.metrics._kit.ap_counts import Tally, left_out, need_scores, summary, tally
 from apiece.metrics._kit.ap_draws import resampled
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.columns import joined
@@ -44,6 +45,7 @@ class ApMetric:
         """Forget everything."""
         none = Batch.of(0, [], self.classes)
         self._tallies = {kind: [tally(none, none.mask_pairs, none.truth.crowd)[0]] for kind in self.kinds}
+        self._ids: list[int | str | None] = []
         self._given = self._lost = 0
 
     def _within(self, batch: Batch) -> Bool:
@@ -70,6 +72,7 @@ class ApMetric:
             if predictions have no scores.
         """
         need_scores(batch)
+        self._ids += batch.ids or [None] * batch.count
         kept = self._within(batch)
         self._given += len(kept)
         self._lost += int((~kept).sum())
@@ -86,7 +89,7 @@ class ApMetric:
         by_class: dict[str, Float] = {}
         extras: dict[str, object] = {}
         for kind in self.kinds:
-            values, extras[kind] = summary(joined(self._tallies[kind]), self.classes, self.limits)
+            values, extras[kind] = summary(self._whole(kind), self.classes, self.limits)
             for key, value in values.items():
                 by_class[f"{self.prefix}{kind}_{key}"] = value.mean(tuple(range(1, value.ndim)))
                 numbers[f"{self.prefix}{kind}_{key}"] = _mean(value)
@@ -99,7 +102,7 @@ class ApMetric:
         numbers: dict[str, Float] = {}
         by_class: dict[str, Float] = {}
         for kind in self.kinds:
-            found = resampled(joined(self._tallies[kind]), len(self.classes), self.limits, weights)
+            found = resampled(self._whole(kind), len(self.classes), self.limits, weights)
             for key, values in found.items():
                 numbers[f"{self.prefix}{kind}_{key}"] = mean_over(values.T)
             for key in AP_TITLES:
@@ -107,6 +110,16 @@ class ApMetric:
             for name, chosen in self._groups().items():
                 numbers[f"{self.prefix}{kind}_ap_{name}"] = mean_over(found["ap"][chosen].T)
         return Resampled.of(self.classes, numbers, by_class)
+
+    def _whole(self, kind: str) -> Tally:
+        """Return what was kept, predictions by image id: pycocotools ranks equal scores in the order of image ids."""
+        whole = joined(self._tallies[kind])
+        if len({type(name) for name in self._ids}) != 1 or None in self._ids:
+            return whole
+        place = np.unique(np.array(self._ids), return_inverse=True)[1]
+        order = np.argsort(place[whole.image], kind="stable")
+        rows = ("label", "image", "rank", "score", "right", "wrong")
+        return replace(whole, **{name: getattr(whole, name)[order] for name in rows})
 
     def _groups(self) -> dict[str, Bool]:
         """Further means of AP by name, each over some of the classes: bool (classes,)."""

@@ -133,6 +133,7 @@ class Batch:
     truth, predicted : the two `Side`s.
     searched : what each image was searched for; None: the labels do not say.
     frames : where each image stands in a video; None: all are frames of one.
+    ids : what the label file calls each image; None: it does not say.
     crossing : whether ``image_pairs`` will be asked for: ``mask_pairs`` are then taken out of them.
     """
 
@@ -143,6 +144,7 @@ class Batch:
     predicted: Side
     searched: tuple[Searched, ...] | None = None
     frames: tuple[VideoFrame, ...] | None = None
+    ids: tuple[int | str | None, ...] | None = None
     crossing: bool = False
 
     @classmethod

@@ -39,12 +39,10 @@ class PageTable:
     note: str = ""
 
     def __post_init__(self) -> None:
-        wrong = [i for i, row in enumerate(self.rows) if len(row) != len(self.columns)]
-        if wrong:
-            raise ConfigError(
-                f"table {self.title!r} has {len(self.columns)} columns, but row {wrong[0]} has "
-                f"{len(self.rows[wrong[0]])} cells"
-            )
+        for i, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                width = len(self.columns)
+                raise ConfigError(f"table {self.title!r} has {width} columns, but row {i} has {len(row)} cells")
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +89,16 @@ def _is_number(value: Cell) -> bool:
     return value.lstrip("+−-").replace(".", "", 1).replace(",", "").isdigit()
 
 
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>' if text else ""
+def _html(of: PageTable | Matrix, kind: str, head: str, rows: Sequence[str]) -> str:
+    note = f'<p class="note">{escape(of.note)}</p>' if of.note else ""
+    return (
+        f'<div class="scroll"><table{kind}><caption>{escape(of.title)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{note}"
+    )
 
 
 def table_html(table: PageTable) -> str:
-    """A table as HTML."""
+    """Return a table as HTML."""
     right = [all(_is_number(row[k]) for row in table.rows) for k in range(len(table.columns))]
     style = [' class="n"' if r else "" for r in right]
     head = "".join(f'<th scope="col"{s}>{escape(c)}</th>' for c, s in zip(table.columns, style, strict=True))
@@ -104,32 +106,23 @@ def table_html(table: PageTable) -> str:
     for row in table.rows:
         cells = [f"<td{s}>{_cell(c)}</td>" for c, s in zip(row[1:], style[1:], strict=True)]
         body.append(f'<tr><th scope="row"{style[0]}>{_cell(row[0])}</th>{"".join(cells)}</tr>')
-    return (
-        f'<div class="scroll"><table><caption>{escape(table.title)}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{_note(table.note)}"
-    )
+    return _html(table, "", head, body)
 
 
 def matrix_html(matrix: Matrix) -> str:
-    """A matrix as an HTML table."""
+    """Return a matrix as an HTML table."""
     total = matrix.counts.sum(1, keepdims=True)
     share = np.divide(matrix.counts, total, out=np.zeros(matrix.counts.shape), where=total > 0)
     head = "".join(f'<th scope="col" class="n">{escape(name)}</th>' for name in matrix.columns)
     body = []
-    for i, name in enumerate(matrix.rows):
-        cells = "".join(
-            _tinted(int(matrix.counts[i, k]), float(share[i, k]), bool(matrix.right[i, k]), f"{name}, {column}")
-            for k, column in enumerate(matrix.columns)
-        )
+    for name, *row in zip(matrix.rows, matrix.counts.tolist(), share.tolist(), matrix.right.tolist(), strict=True):
+        cells = "".join(_tinted(f"{name}, {column}", *cell) for column, *cell in zip(matrix.columns, *row, strict=True))
         body.append(f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>')
     corner = f'<th class="corner">{escape(matrix.row_label)} ↓ {escape(matrix.column_label)} →</th>'
-    return (
-        f'<div class="scroll"><table class="matrix"><caption>{escape(matrix.title)}</caption>'
-        f"<thead><tr>{corner}{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>{_note(matrix.note)}"
-    )
+    return _html(matrix, ' class="matrix"', corner + head, body)
 
 
-def _tinted(count: int, share: float, right: bool, where: str) -> str:
+def _tinted(where: str, count: int, share: float, right: bool) -> str:
     if not count:
         return '<td class="n none">0</td>'
     kind = ("right" if right else "wrong") + (" dark" if share >= _DARK else "")

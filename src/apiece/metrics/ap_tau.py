@@ -48,13 +48,9 @@ def accuracy(counts: npt.NDArray[np.number]) -> Float:
 
 
 def count(batch: Batch, pairs: Pairs, conf: Float) -> Int:
-    """TP, FP and FN at each threshold: int64 of shape (thresholds, images, classes, 3).
+    """Return TP, FP and FN at each threshold: int64 of shape (thresholds, images, classes, 3).
 
-    Parameters
-    ----------
-    batch : the images.
-    pairs : their mask overlaps.
-    conf : float64 (classes,), lowest score that counts; predictions without scores all count.
+    ``pairs`` are mask overlaps, ``conf`` is the lowest score that counts, float64 (classes,).
     """
     truth, predicted = batch.truth, batch.predicted
     kept = predicted.counted(conf)

@@ -75,14 +75,9 @@ class Reliability:
 
 
 def bin_scores(label: npt.NDArray[np.integer], score: Float, right: Bool, classes: int, bins: int = BINS) -> Float:
-    """What falls into each bin: float64 (classes, bins, 3), predictions, sum of their scores, right ones.
+    """Return what falls into each bin: float64 (classes, bins, 3), predictions, sum of their scores, right ones.
 
-    Parameters
-    ----------
-    label : int (P,), class of each prediction.
-    score : float64 (P,), 0 to 1; a score on an edge belongs to the bin above it, 1 to the last.
-    right : bool (P,).
-    classes, bins : how many.
+    A score, 0 to 1, on an edge belongs to the bin above it, 1 to the last.
 
     >>> bin_scores(np.zeros(3, int), np.array([0.25, 0.5, 1.0]), np.array([False, True, True]), 1, 2).tolist()
     [[[1.0, 0.25, 0.0], [2.0, 1.5, 2.0]]]
@@ -121,13 +116,7 @@ class Calibration:
         self._lowest, self._highest = 0.0, 1.0
 
     def update(self, batch: Batch) -> None:
-        """Take in the images of one batch.
-
-        Raises
-        ------
-        DataError
-            if predictions have no scores.
-        """
+        """Take in the images of one batch; raises DataError where predictions have no scores."""
         need_scores(batch)
         pairs, crowd, predicted = batch.mask_pairs, batch.truth.crowd, batch.predicted
         self._lowest = float(predicted.score.min(initial=self._lowest))
@@ -150,18 +139,9 @@ class Calibration:
             found = f"scores from {self._lowest:g} to {self._highest:g}"
             note = f"calibration: {found} are no probabilities; it is left out"
             return self._result(np.zeros_like(self._binned), notes=(note,))
-        count, score, right = np.moveaxis(self._binned, -1, 0)
-        every = self._binned.sum(0)
-        reliability = Reliability(
-            self.classes,
-            np.linspace(0.0, 1.0, BINS + 1),
-            count.astype(np.int64),
-            ratio(score, count),
-            ratio(right, count),
-            every[:, 0].astype(np.int64),
-            ratio(every[:, 1], every[:, 0]),
-            ratio(every[:, 2], every[:, 0]),
-        )
+        edges = np.linspace(0.0, 1.0, BINS + 1)
+        diagrams = (*_diagram(self._binned), *_diagram(self._binned.sum(0)))
+        reliability = Reliability(self.classes, edges, *diagrams)
         return self._result(self._binned, extras={"reliability": reliability})
 
     def resample(self, weights: Int32) -> Resampled:
@@ -177,3 +157,9 @@ class Calibration:
 
 
 METRIC = Calibration
+
+
+def _diagram(binned: Float) -> tuple[Int, Float, Float]:
+    """How many predictions there are, their mean score, and the share of right ones, from bins (..., 3)."""
+    count, score, right = np.moveaxis(binned, -1, 0)
+    return count.astype(np.int64), ratio(score, count), ratio(right, count)

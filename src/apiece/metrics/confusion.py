@@ -66,17 +66,10 @@ def shares(counts: npt.NDArray[np.integer], by: Literal["truth", "predicted"] = 
 
 
 def confusion(batch: Batch, conf: Float) -> tuple[Int, Int]:
-    """Class of each truth and prediction, and of what it matched.
+    """Return the class of each truth and prediction, and of what it matched: int64 (truth, 2) and (predictions, 2).
 
-    Parameters
-    ----------
-    batch : the images.
-    conf : float64 (classes,), lowest score that counts; predictions without scores all count.
-
-    Returns
-    -------
-    int64 (truth, 2) and (predictions, 2): own class, and the class of the match; the number of classes stands for
-    background, -1 in both columns for crowds, predictions in crowds and predictions that do not count.
+    The number of classes stands for background, -1 in both columns for crowds, predictions in crowds and predictions
+    that do not count: those below ``conf``, float64 (classes,).
 
     >>> from apiece import Instances, Masks
     >>> mask = Masks.from_boxes([[0, 0, 4, 4]], (9, 9))

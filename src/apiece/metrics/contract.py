@@ -25,7 +25,6 @@ __all__ = [
     "FEWER",
     "ROOM",
     "Aim",
-    "Crossing",
     "Judges",
     "Metric",
     "MetricResult",
@@ -124,15 +123,8 @@ class Settings:
         return thresholds(self.conf, classes)
 
     def is_stuff(self, classes: Sequence[str]) -> Bool:
-        """Whether each class is stuff: bool (classes,).
-
-        Raises
-        ------
-        UnknownNameError
-            if ``stuff`` names a class that there is not.
-        """
-        unknown = next((name for name in self.stuff if name not in classes), None)
-        if unknown is not None:
+        """Return whether each class is stuff, bool (classes,); raises UnknownNameError for one that there is not."""
+        for unknown in set(self.stuff) - set(classes):
             raise UnknownNameError("class", unknown, classes)
         return np.array([name in self.stuff for name in classes], bool)
 
@@ -194,6 +186,8 @@ class Metric(Protocol):
     ----------
     judges : which predictions the caller gives it: ``"ranked"``, all that the model can rank, down to a low score
         (average precision needs them); ``"answer"``, the final answer at the model's thresholds.
+    crosses_classes : may be left out; True: it looks at overlaps of different classes, too (`Batch.image_pairs`), of
+        which those of one class are then taken, so that overlaps are not computed twice.
     """
 
     judges: ClassVar[Judges]
@@ -205,27 +199,12 @@ class Metric(Protocol):
         ...
 
     def compute(self) -> MetricResult:
-        """The result over everything taken in so far; does not change the state."""
+        """Return the result over everything taken in so far; does not change the state."""
         ...
 
     def reset(self) -> None:
         """Forget everything."""
         ...
-
-
-@runtime_checkable
-class Crossing(Protocol):
-    """A `Metric` that looks at overlaps of different classes, too (`Batch.image_pairs`).
-
-    Where one runs, those of one class are taken out of these; a metric that does not say so is right all the same, but
-    overlaps are then computed twice.
-
-    Attributes
-    ----------
-    crosses_classes : True.
-    """
-
-    crosses_classes: ClassVar[bool]
 
 
 @runtime_checkable
@@ -237,7 +216,7 @@ class Resampling(Protocol):
     """
 
     def resample(self, weights: Int32) -> Resampled:
-        """The numbers on each draw; does not change the state.
+        """Return the numbers on each draw; does not change the state.
 
         Parameters
         ----------

@@ -59,13 +59,7 @@ def searched(refs: Iterable[ImageRef], metadata: Mapping[str, Any]) -> list[Sear
 
 
 def frequencies(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """``"r"``, ``"c"`` or ``"f"`` for each class of an open LVIS label set; empty if it does not say so for all.
-
-    Raises
-    ------
-    DataError
-        if the label set is no LVIS.
-    """
+    """Return ``"r"``, ``"c"`` or ``"f"`` for each class of an open LVIS label set; empty if it has none for some."""
     found = tuple(str(row.get("frequency", "")) for row in _categories(metadata))
     return found if all(found) else ()
 
@@ -101,9 +95,8 @@ def judged(batch: Batch) -> tuple[Bool, Bool]:
             "COCO's AP judges labels that are complete"
         )
     group = batch.predicted.group
-    known = np.zeros(batch.count * len(batch.classes), bool)
+    known, partial = np.zeros((2, batch.count * len(batch.classes)), bool)
     known[batch.truth.group] = True
-    partial = np.zeros(len(known), bool)
     place = {name: k for k, name in enumerate(batch.classes)}
     for image, said in enumerate(batch.searched):
         unknown = next((name for name in said.absent | said.partial if name not in place), None)

@@ -52,13 +52,10 @@ def quality(sums: npt.NDArray[np.number]) -> dict[str, Float]:
 
 
 def count(batch: Batch, conf: Float, stuff: Bool) -> Float:
-    """TP, FP, FN and summed IoU of each image and class: float64 (images, classes, 4).
+    """Return TP, FP, FN and summed IoU of each image and class: float64 (images, classes, 4).
 
-    Parameters
-    ----------
-    batch : the images.
-    conf : float64 (classes,), lowest score that counts; predictions without scores all count.
-    stuff : bool (classes,), which classes are stuff; if any, what no truth covers is void.
+    ``conf`` is the lowest score that counts, float64 (classes,); ``stuff`` which classes are stuff, bool (classes,): if
+    there are any, what no truth covers is void.
     """
     segments = _panoptic(batch, conf, stuff) if stuff.any() else _instances(batch, conf)
     near = segments.pairs.where(segments.pairs.iou > 0.5)

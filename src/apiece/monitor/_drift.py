@@ -37,7 +37,7 @@ _COLUMNS = {
     kind: np.array([i for i, signal in enumerate(SIGNALS) if signal.of == of])
     for kind, of in (("images", "image"), ("answers", "found"))
 }
-_METHOD = "Kolmogorov-Smirnov, tails"
+_METHOD, _PERMUTED = "Kolmogorov-Smirnov, tails", "permutation of images"
 _FAR = 30.0  # standard deviations; beyond, more is not more unusual
 
 
@@ -60,8 +60,8 @@ class Comparison:
     before: float
     now: float
     p: float
-    adjusted: float
-    alarm: bool
+    adjusted: float = 1.0
+    alarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,14 +139,8 @@ def detect(baseline: Profile, now: Profile, *, alpha: float = 0.03, seed: int = 
     spaces = {kind: _Space(baseline.values[:, columns], now.values[:, columns]) for kind, columns in _COLUMNS.items()}
     found += [_judged(_excess(kind, space, rng), _THIRDS, alpha) for kind, space in spaces.items()]
     found.sort(key=lambda test: (test.adjusted, test.p))
-    return Drift(
-        any(test.alarm for test in found),
-        alpha,
-        (len(baseline), len(now)),
-        tuple(found),
-        _ranked(now.names, spaces),
-        _notes(baseline, now),
-    )
+    images, alarm = (len(baseline), len(now)), any(test.alarm for test in found)
+    return Drift(alarm, alpha, images, tuple(found), _ranked(now.names, spaces), _notes(baseline, now))
 
 
 def _judged(test: Comparison, tests: int, alpha: float) -> Comparison:
@@ -164,11 +158,11 @@ def _signals(before: Float, now: Float) -> list[Comparison]:
     the second sees that they are out there together.
     """
     found = []
-    for signal, a, b in zip(SIGNALS, before.T, now.T, strict=True):
-        a, b = a[~np.isnan(a)], b[~np.isnan(b)]
+    for signal, *sides in zip(SIGNALS, before.T, now.T, strict=True):
+        a, b = (side[~np.isnan(side)] for side in sides)
         if min(len(a), len(b)) >= LEAST:
             p = min(1.0, 2 * min(float(stats.ks_2samp(a, b).pvalue), _tails(a, b)))
-            found.append(_test(signal.name, _METHOD, float(np.median(a)), float(np.median(b)), p))
+            found.append(Comparison(signal.name, _METHOD, float(np.median(a)), float(np.median(b)), p))
     return found
 
 
@@ -183,10 +177,6 @@ def _tails(before: Float, now: Float) -> float:
     return float(min(1.0, beyond.shape[1] * chance.min()))
 
 
-def _test(name: str, method: str, before: float, now: float, p: float) -> Comparison:
-    return Comparison(name, method, before, now, p, adjusted=1.0, alarm=False)
-
-
 # --- shares, by image: the instances of one image are not independent of each other -----------------------------------
 
 
@@ -194,16 +184,16 @@ def _shares(baseline: Profile, now: Profile, rng: np.random.Generator) -> list[C
     empty = [int((side.counts.sum(1) == 0).sum()) for side in (baseline, now)]
     table = [[n, len(side) - n] for n, side in zip(empty, (baseline, now), strict=True)]
     p = float(stats.fisher_exact(table).pvalue)
-    found = [_test("empty images", "Fisher's exact", empty[0] / len(baseline), empty[1] / len(now), p)]
+    found = [Comparison("empty images", "Fisher's exact", empty[0] / len(baseline), empty[1] / len(now), p)]
     every = np.concatenate([baseline.counts, now.counts])
     if len(baseline.classes) > 1:
         p = _permuted_shares(every, len(baseline), rng)
-        found.append(_test("shares of classes", "permutation of images", np.nan, np.nan, p))
+        found.append(Comparison("shares of classes", _PERMUTED, np.nan, np.nan, p))
     unsure = np.concatenate([baseline.unsure, now.unsure])
     sure = every.sum(1) - unsure
     p = _permuted_shares(np.stack([unsure, sure], 1), len(baseline), rng)
     shares = [float(side.unsure.sum() / max(side.counts.sum(), 1)) for side in (baseline, now)]
-    return [*found, _test("low confidence", "permutation of images", shares[0], shares[1], p)]
+    return [*found, Comparison("low confidence", _PERMUTED, shares[0], shares[1], p)]
 
 
 def _permuted_shares(counts: Int, before: int, rng: np.random.Generator) -> float:
@@ -246,7 +236,7 @@ def _calibration(before: Reliability, now: Reliability, rng: np.random.Generator
     surprise: Float = np.bincount(image, hit - often[level], sum(images)).astype(np.float64)[:, None]
     p = _permuted(surprise, images[0], lambda total: np.abs(total[:, 0]), rng) if all(images) else 1.0
     gaps = [float((side.hit - side.score).mean()) if len(side.score) else np.nan for side in (before, now)]
-    return _test("right less score", "permutation of images", gaps[0], gaps[1], p)
+    return Comparison("right less score", _PERMUTED, gaps[0], gaps[1], p)
 
 
 # --- all signals together ---------------------------------------------------------------------------------------------
@@ -263,7 +253,9 @@ class _Space:
         values = np.concatenate([before, now])
         count, signals = values.shape
         self.member = np.arange(count) < len(before)
-        middle = _nan_median(values)
+        some = ~np.isnan(values).all(0)
+        middle = np.zeros(signals)  # of a column without a value
+        middle[some] = np.nanmedian(values[:, some], axis=0)
         filled = np.where(np.isnan(values), middle, values)
         low, high = np.percentile(filled, (25, 75), axis=0)
         # a signal that hardly varies may not vary at all; a thousandth of it is a change then
@@ -308,14 +300,6 @@ class _Space:
         return np.asarray(self.standard - np.where(found[:, None] >= 0, near, 0.0))
 
 
-def _nan_median(values: Float) -> Float:
-    """Median of each column; 0 where a column has no value."""
-    some = ~np.isnan(values).all(0)
-    middle = np.zeros(values.shape[1])
-    middle[some] = np.nanmedian(values[:, some], axis=0)
-    return middle
-
-
 def _excess(kind: str, space: _Space, rng: np.random.Generator) -> Comparison:
     """Whether more of the images in use are far from the baseline than of the baseline itself.
 
@@ -338,7 +322,7 @@ def _excess(kind: str, space: _Space, rng: np.random.Generator) -> Comparison:
     distance = space.unlike(space.member[None])[0]
     limit = np.quantile(distance[:before], 0.95)
     odd = float((distance[before:] > limit).mean())
-    return _test(f"{kind} unlike any before", "permutation of images", 0.05, odd, (1 + at_least) / (1 + _FEW))
+    return Comparison(f"{kind} unlike any before", _PERMUTED, 0.05, odd, (1 + at_least) / (1 + _FEW))
 
 
 def _ranked(names: Sequence[str], spaces: Mapping[str, _Space]) -> tuple[Unlike, ...]:
@@ -362,10 +346,11 @@ def _ranked(names: Sequence[str], spaces: Mapping[str, _Space]) -> tuple[Unlike,
 
 
 def _notes(baseline: Profile, now: Profile) -> tuple[str, ...]:
-    notes = []
-    for name, side in (("baseline", baseline), ("images in use", now)):
-        if len(side) < 50:
-            notes.append(f"{len(side)} images ({name}) show only large changes; 50 or more show smaller ones")
+    notes = [
+        f"{len(side)} images ({name}) show only large changes; 50 or more show smaller ones"
+        for name, side in (("baseline", baseline), ("images in use", now))
+        if len(side) < 50
+    ]
     again = set(baseline.names) & set(now.names)
     if again:
         notes.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,7 @@ class Profile:
     values: Float
     counts: Int
     unsure: Int
-    reliability: Reliability | None = field(default=None)
+    reliability: Reliability | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -74,11 +74,7 @@ class Profile:
             "unsure": self.unsure.tolist(),
         }
         if self.reliability is not None:
-            told["reliability"] = {
-                "image": self.reliability.image.tolist(),
-                "score": self.reliability.score.tolist(),
-                "hit": self.reliability.hit.astype(int).tolist(),
-            }
+            told["reliability"] = {name: (1 * column).tolist() for name, column in asdict(self.reliability).items()}
         with atomic(Path(path)) as part:
             part.write_text(json.dumps(told, ensure_ascii=False), encoding="utf-8")
 
@@ -95,31 +91,24 @@ class Profile:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(told, dict) or told.get("apiece_profile") != _VERSION:
-                raise FormatError(path, f"this is no profile of version {_VERSION}; make one with " + _MAKE)
-            names = [signal.name for signal in SIGNALS]
-            if told["signals"] != names:
-                raise FormatError(path, "it was made of other signals than these; make it again with " + _MAKE)
+                raise FormatError(path, f"this is no profile of version {_VERSION}; make one with --save-baseline")
+            if told["signals"] != [signal.name for signal in SIGNALS]:
+                raise FormatError(path, "it was made of other signals than these; make it again with --save-baseline")
             classes, images = tuple(map(str, told["classes"])), tuple(map(str, told["images"]))
-            values = np.array(told["values"], np.float64).reshape(len(images), len(names))
+            values = np.array(told["values"], np.float64).reshape(len(images), len(SIGNALS))
             counts = np.array(told["counts"], np.int64).reshape(len(images), len(classes))
             unsure = np.array(told["unsure"], np.int64).reshape(len(images))
-            more = told.get("reliability")
-            reliability = (
-                None
-                if more is None
-                else Reliability(
-                    np.array(more["image"], np.int64), np.array(more["score"], np.float64), np.array(more["hit"], bool)
-                )
-            )
             if np.isinf(values).any() or (counts < 0).any() or (unsure < 0).any():
                 raise ValueError("numbers that no image has")
-            if reliability is not None and not (
-                reliability.image.shape == reliability.score.shape == reliability.hit.shape
-                and reliability.image.ndim == 1
-            ):
-                raise ValueError("columns of different length")
-            if reliability is not None and (reliability.image < 0).any():
-                raise ValueError("images are numbered from 0")
+            reliability = None
+            if told.get("reliability") is not None:
+                kinds = {"image": np.int64, "score": np.float64, "hit": np.bool_}
+                columns: dict[str, Any] = {name: np.array(told["reliability"][name], kinds[name]) for name in kinds}
+                reliability = Reliability(**columns)
+                if {column.shape for column in columns.values()} != {(columns["image"].size,)}:
+                    raise ValueError("columns of different length")
+                if (reliability.image < 0).any():
+                    raise ValueError("images are numbered from 0")
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise FormatError(path, f"this is no profile that can be read ({error})") from None
         return cls(classes, images, values, counts, unsure, reliability)

@@ -58,7 +58,7 @@ SIGNALS: tuple[Signal, ...] = (
 
 
 def observe(image: Image | None, found: Instances) -> Float:
-    """All signals of one image: float64 of shape (signals,); NaN for what cannot be told.
+    """Return all signals of one image: float64 of shape (signals,); NaN for what cannot be told.
 
     Parameters
     ----------
@@ -81,14 +81,11 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
     grey = planes[0] if len(planes) == 1 else np.mean(planes, axis=0)
     spread = float(grey.std())
     colours = planes[:3]
-    halves = [grey]
+    level, edges = grey, [_edges(grey)]
     for _ in range(3):
-        halves.append(
-            cv2.resize(halves[-1], None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-            if min(halves[-1].shape) >= 8
-            else halves[-1]
-        )
-    full_edges, half_edges, _, eighth_edges = (_edges(level) for level in halves)
+        if min(level.shape) >= 8:
+            level = cv2.resize(level, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        edges.append(_edges(level))
     low, high = np.percentile(grey, (5, 95))
     return {
         "pixels": float(np.log10(grey.size)),
@@ -98,8 +95,8 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
         "contrast": spread,
         "colour": float((np.maximum.reduce(colours) - np.minimum.reduce(colours)).mean()),
         "tint": float(colours[0].mean() - colours[-1].mean()),
-        "sharpness": _log_ratio(full_edges, half_edges),
-        "coarseness": _log_ratio(half_edges, eighth_edges),
+        "sharpness": _log_ratio(edges[0], edges[1]),
+        "coarseness": _log_ratio(edges[1], edges[3]),
         "noise": _log_ratio(_noise(grey), spread),
         **_beside(grey, masks, spread),
     }
@@ -107,11 +104,9 @@ def _of_image(image: Image, masks: Masks) -> dict[str, float]:
 
 def _edges(grey: Float32) -> float:
     """Mean absolute difference between neighbouring pixels."""
-    return (
-        float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
-        if min(grey.shape) > 1
-        else 0.0
-    )
+    if min(grey.shape) < 2:
+        return 0.0
+    return float(np.abs(np.diff(grey, axis=0)).mean() + np.abs(np.diff(grey, axis=1)).mean())
 
 
 def _noise(grey: Float32) -> float:
@@ -164,8 +159,6 @@ def _of_found(found: Instances) -> dict[str, float]:
         "elongation": float(np.median(np.log10(sides.max(1) / sides.min(1)))),
     }
     if found.scores is not None:
-        values |= {
-            "score": float(np.median(found.scores)),
-            "lowest scores": float(np.percentile(found.scores, 10)),
-        }
+        lowest, middle = np.percentile(found.scores, (10, 50))
+        values |= {"score": float(middle), "lowest scores": float(lowest)}
     return values

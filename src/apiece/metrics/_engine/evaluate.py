@@ -18,7 +18,7 @@ from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.bootstrap import bootstrap as resample
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.match_ranked import Matches
-from apiece.metrics.contract import ROOM, Crossing, Judges, Metric, Number, Resampled, Settings
+from apiece.metrics.contract import ROOM, Judges, Metric, Number, Resampled, Settings
 
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
@@ -93,17 +93,10 @@ class Evaluation:
 
     @property
     def matches(self) -> Matches:
-        """Which prediction matched which truth at mask IoU 0.5.
-
-        Raises
-        ------
-        UnknownNameError
-            if the metric ``coco`` was not among those asked for, or not for masks.
-        """
+        """Which prediction matched which truth at mask IoU 0.5; only where ``coco`` was asked for, and for masks."""
         found = self.extras.get("coco", {})
-        if "matches" not in found:
+        if not isinstance(matches := found.get("matches"), Matches):
             raise UnknownNameError("table of this evaluation", "matches", found)
-        matches: Matches = found["matches"]
         return matches
 
 
@@ -197,7 +190,7 @@ class _Running:
             with self._refusing(name):
                 self._metrics[name] = kind(classes, settings)
         self._judged: set[Judges] = {metric.judges for metric in self._metrics.values()}
-        self._crossed = {metric.judges for metric in self._metrics.values() if isinstance(metric, Crossing)}
+        self._crossed = {m.judges for m in self._metrics.values() if getattr(m, "crosses_classes", False)}
 
     @contextmanager
     def _refusing(self, name: str) -> Iterator[None]:
@@ -210,16 +203,11 @@ class _Running:
 
     def update(self, batch: Batch, group: Sequence[Record]) -> None:
         """Give each metric what it judges: ``batch`` holds what is ranked, and ``group`` the final answers, too."""
-        given: dict[Judges, Batch]
+        given: dict[Judges, Batch] = dict.fromkeys(("ranked", "answer"), replace(batch, crossing=bool(self._crossed)))
         if "answer" in self._judged and any(record[-1] is not record[1] for record in group):
             answered = batch.judging([record[-1] for record in group])
-            given = {
-                "ranked": replace(batch, crossing="ranked" in self._crossed),
-                "answer": replace(answered, crossing="answer" in self._crossed),
-            }
-        else:
-            batch = replace(batch, crossing=bool(self._crossed))
-            given = {"ranked": batch, "answer": batch}
+            given["ranked"] = replace(batch, crossing="ranked" in self._crossed)
+            given["answer"] = replace(answered, crossing="answer" in self._crossed)
         for name, metric in self._metrics.items():
             if name not in self._refused:
                 with self._refusing(name):
@@ -258,16 +246,14 @@ class _Running:
             for label, of_class in drawn.per_class.items():
                 per_class[label] |= _intervals(of_class)
         if drawn.numbers and images < FEW:
-            notes.append(_few(images))
+            notes.append(
+                "one image has no intervals: nothing shows how far others lie apart"
+                if images == 1
+                else f"{images} images are few: the intervals are rough, and rather too narrow"
+            )
         for note in notes:
             _log.warning(note)
         return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn, about)
-
-
-def _few(images: int) -> str:
-    if images == 1:
-        return "one image has no intervals: nothing shows how far others lie apart"
-    return f"{images} images are few: the intervals are rough, and rather too narrow"
 
 
 def _intervals(drawn: Mapping[str, Float]) -> dict[str, float]:

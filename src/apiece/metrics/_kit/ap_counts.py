@@ -51,10 +51,8 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
 
     Parameters
     ----------
-    batch : the images.
-    pairs : their overlaps, by mask, box or boundary.
-    kept : bool (predictions,), those that count. Of an image and class the best scores, so that leaving the others out
-        changes no match.
+    pairs : overlaps by mask, box or boundary.
+    kept : bool (predictions,), those that count: the best scores of an image and class, so that no match changes.
     spared : bool (predictions,), those that are not wrong where they match nothing; default none.
 
     Returns
@@ -93,13 +91,7 @@ def left_out(limit: int, lost: int, given: int, what: str) -> tuple[str, ...]:
 
 
 def need_scores(batch: Batch) -> None:
-    """Refuse predictions without scores.
-
-    Raises
-    ------
-    DataError
-        naming the image.
-    """
+    """Refuse predictions without scores, by a DataError that names the image."""
     missing = np.isnan(batch.predicted.score)
     if missing.any():
         image = batch.first + int(batch.predicted.image[np.argmax(missing)])

@@ -40,12 +40,7 @@ def resampled(t: Tally, classes: int, max_dets: Sequence[int], weights: Int32) -
 def precision_of_classes(label: Int32, image: Int32, right: Bool, wrong: Bool, positives: Int, weights: Int32) -> Float:
     """Average precision of each class on each draw: float64 (thresholds, classes, draws), NaN where there is no truth.
 
-    Parameters
-    ----------
-    label, image : int32 (P,), ordered by class and descending score.
-    right, wrong : bool (thresholds, P), true and false positives.
-    positives : int64 (classes, draws), truth that counts.
-    weights : int32 (draws, images).
+    Predictions are ordered by class and descending score; ``positives`` is the truth that counts, (classes, draws).
     """
     ends = np.searchsorted(label, np.arange(len(positives) + 1))
     out = np.empty((len(right), *positives.shape))

@@ -64,13 +64,7 @@ class ApMetric:
         """Take in the pair that each prediction is matched by at IoU 0.5, or -1."""
 
     def update(self, batch: Batch) -> None:
-        """Take in the images of one batch.
-
-        Raises
-        ------
-        DataError
-            if predictions have no scores.
-        """
+        """Take in the images of one batch; raises DataError where predictions have no scores."""
         need_scores(batch)
         self._ids += batch.ids or [None] * batch.count
         kept = self._within(batch)

@@ -18,8 +18,8 @@ Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,21 +57,15 @@ def draws(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
 def bootstrap(metrics: Iterable[object], images: int, count: int, seed: int = 0) -> Resampled:
     """Every number, on every draw, of those ``metrics`` that are `Resampling`; all meet the same draws."""
     able = [metric for metric in metrics if isinstance(metric, Resampling)]
-    numbers: dict[str, list[Float]] = {}
-    per_class: dict[str, dict[str, list[Float]]] = {}
+    # by class, the first that of all; then by key
+    found: dict[str | None, dict[str, list[Float]]] = {None: {}}
     for weights in draws(images, count if images and able else 0, seed):
-        for metric in able:
-            found = metric.resample(weights)
-            for key, values in found.numbers.items():
-                numbers.setdefault(key, []).append(values)
-            for name, by_key in found.per_class.items():
-                for key, values in by_key.items():
-                    per_class.setdefault(name, {}).setdefault(key, []).append(values)
-    return Resampled(_joined(numbers), {name: _joined(by_key) for name, by_key in per_class.items()})
-
-
-def _joined(parts: Mapping[str, Sequence[Float]]) -> dict[str, Float]:
-    return {key: np.concatenate(values) for key, values in parts.items()}
+        for resampled in [metric.resample(weights) for metric in able]:
+            for label, numbers in ((None, resampled.numbers), *resampled.per_class.items()):
+                for key, values in numbers.items():
+                    found.setdefault(label, {}).setdefault(key, []).append(values)
+    whole = {label: {key: np.concatenate(v) for key, v in numbers.items()} for label, numbers in found.items()}
+    return Resampled(whole.pop(None), {str(label): numbers for label, numbers in whole.items()})
 
 
 def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
@@ -90,16 +84,9 @@ def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
 
 
 def weighted_sums(weights: Int32, counts: npt.NDArray[np.number]) -> Float:
-    """Sums over images on each draw, exact for integers up to 2**53.
+    """Sums over images on each draw, float64 (draws, ...), exact for integers up to 2**53.
 
-    Parameters
-    ----------
-    weights : int32 (draws, images).
-    counts : (images, ...), what each image adds.
-
-    Returns
-    -------
-    float64 (draws, ...).
+    ``counts`` is what each image adds, (images, ...).
     """
     flat = counts.reshape(len(counts), math.prod(counts.shape[1:])).astype(np.float64)
     return (weights.astype(np.float64) @ flat).reshape(len(weights), *counts.shape[1:])
@@ -141,8 +128,7 @@ def weighted_precision(
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class _Level:
+class _Level(NamedTuple):
     """What one IoU threshold needs, whatever the weights.
 
     Attributes
@@ -157,17 +143,15 @@ class _Level:
     number: int
     hit: Int
     place: Int
-    changes: tuple[tuple[int, Int, Int], ...]
+    changes: list[tuple[int, Int, Int]]
 
     @classmethod
     def of(cls, number: int, right: Bool, wrong: Bool, first: Bool) -> _Level:
         counted, hit = right | wrong, np.flatnonzero(right)
-        changes = []
-        for sign, rows in ((1, counted & ~first), (-1, first & ~counted)):
-            changed = np.flatnonzero(rows[: int(hit[-1]) + 1])
-            if len(changed):
-                changes.append((sign, changed, np.searchsorted(changed, hit, "right")))
-        return cls(number, hit, np.cumsum(first, dtype=np.int64)[hit], tuple(changes))
+        changed = (1, counted & ~first), (-1, first & ~counted)
+        rows = [(sign, np.flatnonzero(chosen[: hit[-1] + 1])) for sign, chosen in changed]
+        changes = [(sign, some, np.searchsorted(some, hit, "right")) for sign, some in rows if len(some)]
+        return cls(number, hit, np.cumsum(first, dtype=np.int64)[hit], changes)
 
 
 def _before(drawn: Int, image: npt.NDArray[np.integer]) -> Int:

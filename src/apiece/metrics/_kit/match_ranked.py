@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from apiece._arrays import Bool, Float, Float32, Int, Int32
 from apiece.core.conf import Conf, thresholds
+from apiece.core.runs import owners
 from apiece.errors import ConfigError
 from apiece.metrics._kit.overlaps import Pairs
 
@@ -107,11 +108,8 @@ def matched(pairs: Pairs, crowd: Bool, thresholds: Float, predictions: int) -> I
 def most(pairs: Pairs, threshold: float, predictions: int, truths: int) -> Int:
     """As many one-to-one matches of IoU of at least ``threshold`` as there can be (Hopcroft and Karp 1973).
 
-    Where masks of one side do not overlap and the threshold is above 0.5, there is only one such matching.
-
-    Returns
-    -------
-    int64 of shape (predictions,): the truth each is matched to, or -1.
+    Int64 (predictions,): the truth each is matched to, or -1. Where masks of one side do not overlap and the threshold
+    is above 0.5, there is only one such matching.
     """
     near = pairs.iou >= threshold
     edges = (np.ones(int(near.sum()), np.int8), (pairs.predicted[near], pairs.truth[near]))
@@ -165,8 +163,7 @@ class Matches:
         worse ones out changes no other match.
         """
         kept = self.score >= thresholds(conf, self.classes)[self.label]
-        image = np.repeat(np.arange(len(self)), np.diff(self.offsets))
-        cell = image * len(self.classes) + self.label
+        cell = owners(self.offsets) * len(self.classes) + self.label
         shape = self.truths.shape
         right, wrong = (
             np.bincount(cell[kept & chosen], minlength=self.truths.size).reshape(shape)

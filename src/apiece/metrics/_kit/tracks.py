@@ -42,9 +42,8 @@ class Rows:
         frames, own = np.asarray(frame, np.int64), np.asarray(ids, np.int64)
         groups = np.broadcast_to(np.asarray(group, np.int64), own.shape)
         order = np.lexsort((own, groups))
-        new = (np.diff(groups[order], prepend=-1) != 0) | (
-            np.append(True, own[order][1:] != own[order][:-1])[: len(own)]
-        )
+        ordered = np.stack([groups, own])[:, order]
+        new = np.append(True, (ordered[:, 1:] != ordered[:, :-1]).any(0))[: len(own)]
         track = np.empty(len(own), np.int64)
         track[order] = np.cumsum(new) - 1
         return cls(frames, track, groups)
@@ -81,12 +80,7 @@ class Tracks:
 
 
 def meetings(tracks: Tracks, pairs: Pairs) -> tuple[Int, Int, Int]:
-    """Which tracks meet.
-
-    Returns
-    -------
-    track of truth and predicted track of each meeting, int64 (meetings,); the meeting of each pair, int64 (P,).
-    """
+    """Tracks of truth and of predictions that meet, int64 (meetings,); and the meeting of each pair, int64 (P,)."""
     across = max(len(tracks.predicted.lengths), 1)
     key = tracks.truth.track[pairs.truth] * across + tracks.predicted.track[pairs.predicted]
     found, meeting = np.unique(key, return_inverse=True)
@@ -95,8 +89,7 @@ def meetings(tracks: Tracks, pairs: Pairs) -> tuple[Int, Int, Int]:
 
 def summed(counts: Mapping[str, Float], place: Int, size: int) -> dict[str, Float]:
     """Counts of groups, first axis, added up by ``place`` to a first axis of ``size``."""
-    out = {}
+    out = {name: np.zeros((size, *values.shape[1:])) for name, values in counts.items()}
     for name, values in counts.items():
-        total = out[name] = np.zeros((size, *values.shape[1:]))
-        np.add.at(total, place, values)
+        np.add.at(out[name], place, values)
     return out

@@ -96,13 +96,7 @@ class TrackMetric(ABC):
         self._pairs = [Pairs.none()]
 
     def update(self, batch: Batch) -> None:
-        """Take in the images of one batch.
-
-        Raises
-        ------
-        DataError
-            if objects have no ids, or two of one class in one image have the same.
-        """
+        """Take in the images of one batch; raises DataError for objects without ids, or two of one class with one."""
         truth, predicted = batch.truth, batch.predicted
         counted, kept = ~truth.crowd, predicted.counted(self._conf)
         kept &= ~_spared(batch, kept)

@@ -28,11 +28,10 @@ __all__ = ["METRIC", "Boundary", "boundary_pairs"]
 
 
 def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_THRESHOLDS[0])) -> Pairs:
-    """The pairs of one image and class with the smaller of mask IoU and boundary IoU.
+    """Return the pairs of one image and class with the smaller of mask IoU and boundary IoU.
 
     Parameters
     ----------
-    batch : the images.
     ratio : width of the band as a share of the image's diagonal.
     lowest : pairs of lower mask IoU are left out: no boundary IoU makes up for it.
 
@@ -52,7 +51,7 @@ def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_
     (row_p, place_p), (row_t, place_t) = (
         np.unique(rows[single], return_inverse=True) for rows in (pairs.predicted, pairs.truth)
     )
-    size = (int(truth.sizes[:, 0].max()), int(truth.sizes[:, 1].max()))
+    size = (*truth.sizes.max(0).tolist(),)
     bands_p, bands_t = (
         bands(side.runs.take(side.mask[rows]), band_widths(side.sizes, ratio)[side.image[rows]], size)
         for side, rows in ((predicted, row_p), (truth, row_t))

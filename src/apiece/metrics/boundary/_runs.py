@@ -32,13 +32,7 @@ def band_widths(sizes: Int, ratio: float = 0.02) -> Int:
 
 
 def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
-    """The band of each mask.
-
-    Parameters
-    ----------
-    runs : N masks, of several images.
-    width : int64 (N,), how wide each band is.
-    size : (height, width) that holds every image.
+    """The band of each mask; ``width`` is how wide each is, int64 (N,), and ``size`` holds every image.
 
     >>> square = Runs(*(np.array(a, np.int32) for a in ([0, 1, 2, 3], [0] * 4, [4] * 4)), np.array([0, 4]))
     >>> band = bands(square, np.array([1]), (4, 4))

@@ -168,13 +168,7 @@ class Errors:
         self.update(Batch.of(0, [], self.classes))
 
     def update(self, batch: Batch) -> None:
-        """Take in the images of one batch.
-
-        Raises
-        ------
-        DataError
-            if predictions have no scores.
-        """
+        """Take in the images of one batch; raises DataError where predictions have no scores."""
         need_scores(batch)
         kept = batch.predicted.rank < self.limit
         self._given += len(kept)

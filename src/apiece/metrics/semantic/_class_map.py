@@ -21,11 +21,7 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     Of instances that overlap, truth shows the smallest, and crowds below everything, as models learn it; predictions
     show the one of highest score, of equal scores the smallest. Where that is equal too, the later one shows.
 
-    Parameters
-    ----------
-    batch : the images.
-    conf : float64 (classes,), lowest score that counts; predictions without scores all count.
-    void : whether pixels that no truth covers are left out; else they are background.
+    ``void``: pixels that no truth covers are left out; else they are background.
 
     >>> from apiece import Instances, Masks
     >>> truth = Instances(Masks.from_boxes([[0, 0, 4, 1], [0, 0, 2, 1]], (1, 10)), [0, 1], ("a", "b"))
@@ -42,20 +38,17 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     worst_first = worst_first[predicted.counted(conf)[worst_first]]
     rows = len(batch.classes) + 1
     ends = [_ends(keys, truth, bottom_up), _ends(keys, predicted, worst_first)]
-    cuts, place = _ranked(np.concatenate([e.ravel() for e in ends]))
+    cuts, place = _ranked(np.concatenate(ends, 1).ravel())
+    places = np.split(place.reshape(2, -1), [ends[0].shape[1]], axis=1)
     length = np.diff(cuts)
-    seen = _shown(truth, bottom_up, place[: ends[0].size].reshape(2, -1), len(length), rows - 1)
-    told = _shown(predicted, worst_first, place[ends[0].size :].reshape(2, -1), len(length), rows - 1)
+    seen = _shown(truth, bottom_up, places[0], len(length), rows - 1)
+    told = _shown(predicted, worst_first, places[1], len(length), rows - 1)
     covered = seen < rows - 1 if void else (seen < rows - 1) | (told < rows - 1)
     # as float, which bincount would make of it each time
     length = (length * covered).astype(np.float64)
     image = cuts[:-1] >> keys.column_bits
-    first = image * rows
-    columns = [
-        np.bincount(first + seen, length * (seen == told), batch.count * rows),
-        np.bincount(first + seen, length, batch.count * rows),
-        np.bincount(first + told, length, batch.count * rows),
-    ]
+    cells = ((seen, length * (seen == told)), (seen, length), (told, length))
+    columns = [np.bincount(image * rows + label, weight, batch.count * rows) for label, weight in cells]
     out = np.stack(columns, -1).astype(np.int64).reshape(batch.count, rows, 3)
     if not void:
         out[:, -1] += (truth.sizes.prod(1) - np.bincount(image, length, batch.count).astype(np.int64))[:, None]
@@ -76,10 +69,7 @@ def _shown(side: Side, rows: Int, places: Int, size: int, background: int) -> In
 
 
 def _ranked(values: Int) -> tuple[Int, Int]:
-    """Distinct values, ascending, and the place of each value among them.
-
-    As ``np.unique`` gives, whose hashing takes many times as long as sorting does.
-    """
+    """Distinct values, ascending, and the place of each: ``np.unique``, whose hashing takes many times as long."""
     order = np.argsort(values)
     ordered = values[order]
     new = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from apiece import formats
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError
+from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.shapes import ellipse_shape
 
 SIZE = (9, 12)

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import BadEntryError
+from apiece.formats._kit.checks import BadEntryError
 from apiece.formats.label_studio._brush import decode_brush, encode_brush
 
 Save = Callable[..., Path]

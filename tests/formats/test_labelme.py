@@ -146,7 +146,7 @@ def test_a_list_of_labels_gives_the_order(tmp_path: Path) -> None:
         "shapes[1]: label: 'gasket' is no class; labels.txt lists the labels: add it there"
     ]
     save(tmp_path / "labels.txt", "nut\nnut\n")
-    with pytest.raises(FormatError, match=r"labels\.txt: lists 'nut' twice"):
+    with pytest.raises(FormatError, match=r"labels\.txt: 'nut' is there twice"):
         formats.read(tmp_path)
     (tmp_path / "labels.txt").write_bytes("Mütter\n".encode("latin-1"))
     with pytest.raises(FormatError, match=r"labels\.txt: is not UTF-8 \(byte 1\); save it as UTF-8"):

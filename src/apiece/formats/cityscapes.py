@@ -1,13 +1,13 @@
 """Cityscapes fine annotations (https://www.cityscapes-dataset.com, https://github.com/mcordts/cityscapesScripts).
 
-A folder ``gtFine/SPLIT/CITY/`` of ``*_gtFine_instanceIds.png``, 16 bit: class * 1000 + n for an object, the class's
-number alone for a group that nobody told apart, and for stuff. Where there is only ``*_gtFine_polygons.json``, its
-polygons are drawn one over the other as cityscapesScripts draws them. Images lie in ``leftImg8bit/`` beside
-``gtFine/``.
+A folder ``gtFine/SPLIT/CITY/`` of ``*_gtFine_instanceIds.png``, 16 bit. A pixel of an object has the value class * 1000
++ n; a pixel of stuff, or of a group of objects drawn as one, has the class's number alone. Where there is only
+``*_gtFine_polygons.json``, the reader draws its polygons one over the other, as cityscapesScripts does. Images lie in
+``leftImg8bit/`` beside ``gtFine/``.
 
-Read: objects of the ten classes that have instances; groups are crowd regions; ids are the pixel values. Stuff
-(road, sky) is no object: it is kept on each record's image, ``ImageRef.attributes["stuff"]``, as COCO RLE by name,
-and written back from there. Unlabelled pixels (0) are background.
+Read: objects of the ten classes that have instances; groups are crowd regions; ids are the pixel values. Stuff (road,
+sky) is no object: the reader keeps it on the image, ``ImageRef.attributes["stuff"]``, as COCO RLE by name, and
+the writer writes it back from there. Unlabelled pixels (0) are background.
 
 Written: ``gtFine/`` with a file ``apiece.json`` that keeps image names, other classes and other ids. An image holds
 1000 objects of a class, and one crowd region of a class.
@@ -28,6 +28,7 @@ from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
+from apiece.formats._kit.checks import BadEntryError, an_object, skip_bad
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
 from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import find_image, image_ref
@@ -146,25 +147,18 @@ def _drawn(labels: LabelImageSet, file: Path) -> Int:
     canvas = Pillow.new("I", (width, height), 0)
     pen, count = ImageDraw.Draw(canvas), dict.fromkeys(_THINGS, 0)
     for k, shape in enumerate(said["objects"]):
-        try:
-            if type(shape) is not dict:
-                raise ValueError("must be an object")
-            if shape.get("deleted"):
-                continue
-            value = _value(shape.get("label"), count)
-            points = _points(shape.get("polygon"))
-        except ValueError as error:
-            labels.report(FormatError(file, f"objects[{k}]: {error}"))
-            continue
-        if value >= 0:
-            pen.polygon(points, fill=value)
+        with skip_bad(labels.on_bad, file, f"objects[{k}]"):
+            if not an_object(shape).get("deleted"):
+                value, points = _value(shape.get("label"), count), _points(shape.get("polygon"))
+                if value >= 0:
+                    pen.polygon(points, fill=value)
     return np.array(canvas, np.int64)
 
 
 def _value(label: object, count: dict[str, int]) -> int:
     """Return the pixel value of the next polygon with this label."""
     if type(label) is not str:
-        raise ValueError("label must be a string")
+        raise BadEntryError("label must be a string")
     plain = {**_STUFF, **_UNDRAWN, **_THINGS}
     if label in _THINGS:
         value = _THINGS[label] * 1000 + count[label]
@@ -172,18 +166,18 @@ def _value(label: object, count: dict[str, int]) -> int:
         return value
     name = label if label in plain else label.removesuffix("group")
     if name not in plain:
-        raise ValueError(f"there is no label {label!r} in Cityscapes")
+        raise BadEntryError(f"there is no label {label!r} in Cityscapes")
     return plain[name]
 
 
 def _points(polygon: object) -> list[tuple[float, float]]:
     if type(polygon) is not list or not all(type(p) is list and len(p) == 2 for p in polygon):
-        raise ValueError("polygon must be a list of [x, y]")
+        raise BadEntryError("polygon must be a list of [x, y]")
     if len(polygon) < 3:
-        raise ValueError(f"polygon has {len(polygon)} points; at least 3 are needed")
+        raise BadEntryError(f"polygon has {len(polygon)} points; at least 3 are needed")
     numbers = [v for p in polygon for v in p]
     if not all(type(v) in (int, float) and abs(v) <= 2 * _LONGEST for v in numbers):
-        raise ValueError("polygon has a coordinate that is no number or far outside of the image")
+        raise BadEntryError("polygon has a coordinate that is no number or far outside of the image")
     return [(x, y) for x, y in polygon]
 
 

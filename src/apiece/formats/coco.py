@@ -1,23 +1,22 @@
 """COCO instances: one JSON file of images, annotations and categories (https://cocodataset.org/#format-data).
 
 Read: polygons, RLE compressed or not, crowd regions, predictions written as annotations with a ``score``, and bare
-result lists (`read_results`). Everything else the file says is kept: image values in ``ImageRef.attributes``,
-annotation values in ``Instances.attributes``, the rest (categories with their ids, info, licenses) in
+result lists (`read_results`). Everything else in the file is kept: values of images in ``ImageRef.attributes``, values
+of annotations in ``Instances.attributes``, the rest (categories with their ids, info, licenses) in
 ``LabelSet.metadata["coco"]``. Opening parses and checks the file but decodes no mask; iterating decodes a bounded
-number at a time.
+number of masks at a time.
 
 Instances have ``attributes["area"]`` (N,) and ``attributes["bbox"]`` (N, 4: x, y, width, height) only on images where
-the file states other values than the masks give; pycocotools measures by those.
+the file states other values than the masks give; pycocotools measures by the stated values.
 
 Written: masks as compressed RLE, which loses nothing. Annotation ids must be unique in a file: where several images use
-the same ids, new ones are given and the instance's own is kept beside them as ``apiece_id``.
+the same ids, the writer gives new ones and keeps the instance's own beside them as ``apiece_id``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,16 +27,16 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from apiece._arrays import Array, Bool, Float, Int
+from apiece._arrays import Float, Int
 from apiece._strict_json import kind_of, uncollected
-from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
 from apiece.formats._kit.checked_rows import Checker
 from apiece.formats._kit.coco_kinds import kind_of_coco
-from apiece.formats._kit.coco_table import Images, Table, read_annotations, read_table
+from apiece.formats._kit.coco_segments import by_size, stretches
+from apiece.formats._kit.coco_table import Images, Stated, Table, read_annotations, read_table, stated_otherwise
 from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.image_places import image_folder
@@ -47,7 +46,6 @@ from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, Op
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
-Stated = list[tuple[str, Array, Bool]]
 _COLUMNS = (
     1 << 19
 )  # mask columns decoded together while iterating, at most: about 800 instances on images of 640 pixels
@@ -167,11 +165,8 @@ class CocoSet(OpenedLabels):
         notes = self.table.annotations
         rows = [notes.order[notes.offsets[i] : notes.offsets[i + 1]] for i in chosen]
         sizes = [(h, w) for h, w in self.images.sizes[chosen].tolist()]
-        found: list[tuple[Masks, Stated] | None] = [None] * len(chosen)
-        groups: dict[tuple[int, int], list[int]] = {}
-        for k, size in enumerate(sizes):
-            groups.setdefault(size, []).append(k)
-        for size, members in groups.items():
+        found: list[tuple[Masks, list[Stated]] | None] = [None] * len(chosen)
+        for size, members in by_size(sizes).items():
             if len(members) == 1:
                 continue
             together = np.concatenate([rows[k] for k in members])
@@ -180,9 +175,7 @@ class CocoSet(OpenedLabels):
             except InvalidInstancesError:
                 continue  # decoded again below, image by image, so that the error comes at the image it is about
             stated = self._stated(together, masks)
-            ends = itertools.accumulate(len(rows[k]) for k in members)
-            for k, end in zip(members, ends, strict=True):
-                part = slice(end - len(rows[k]), end)
+            for k, part in zip(members, stretches(len(rows[k]) for k in members), strict=True):
                 found[k] = masks[part], [(name, values[part], other[part]) for name, values, other in stated]
         for k, ref in enumerate(self._refs(chosen)):
             some = found[k]
@@ -192,20 +185,11 @@ class CocoSet(OpenedLabels):
             found[k] = None
             yield ref, self._instances(rows[k], *some)
 
-    def _stated(self, rows: Int, masks: Masks) -> Stated:
-        """Return the file's own areas and boxes, and for which masks they differ from the masks'."""
+    def _stated(self, rows: Int, masks: Masks) -> list[Stated]:
         notes = self.table.annotations
-        found: Stated = []
-        if notes.area is not None:
-            values = np.where(np.isnan(notes.area[rows]), masks.area, notes.area[rows])
-            found.append(("area", values, values != masks.area))
-        if notes.bbox is not None:
-            boxes = to_xywh(masks.boxes)
-            values = np.where(np.isnan(notes.bbox[rows]), boxes, notes.bbox[rows])
-            found.append(("bbox", values, (values != boxes).any(axis=1)))
-        return [one for one in found if one[2].any()]
+        return stated_otherwise(masks, notes.area, notes.bbox, rows)
 
-    def _instances(self, rows: Int, masks: Masks, stated: Stated) -> Instances:
+    def _instances(self, rows: Int, masks: Masks, stated: list[Stated]) -> Instances:
         notes = self.table.annotations
         attributes = {name: values for name, values, other in stated if other.any()}
         attributes |= taken(notes.extras, rows)

@@ -6,9 +6,9 @@ folder with one such file in ``annotations/``; images lie in ``images/<subset>/`
 Read: ``polygon`` (COCO's rasterisation), ``mask`` (COCO RLE), ``ellipse``, ``bbox`` (x, y, width, height; the pixels
 whose centres it holds). Annotations of one image that share a ``group`` other than 0 and a label are parts of one
 object; a ``bbox`` in such a group is the box of its masks, not a part. ``label``, ``caption``, ``points`` and
-``polyline`` have no area and are passed over, with a count in ``LabelSet.metadata["datumaro"]["ignored"]``. Attributes
-``score`` and ``is_crowd`` become scores and crowd flags, as Datumaro's COCO reader writes them; ``group`` and
-``z_order`` are kept as attributes where one is not 0. Coordinates are pixels from the upper left corner.
+``polyline`` have no area; the reader passes them over and counts them in ``LabelSet.metadata["datumaro"]["ignored"]``.
+The attributes ``score`` and ``is_crowd`` become scores and crowd flags, as Datumaro's COCO reader writes them;
+``group`` and ``z_order`` are kept as attributes where one is not 0. Coordinates are pixels from the upper left corner.
 
 Written: one mask annotation per object, RLE, which loses nothing.
 """
@@ -24,7 +24,7 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
 from apiece.formats._kit.image_places import image_name, placed

@@ -2,10 +2,9 @@
 
 Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named
 ``*_mask``, ``*_masks``, ``*_label`` or ``*_labels``, or a folder of label maps alone. Label map and image share their
-path without ending.
-A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each page, called
-``NAME#0.tif``, with ``ImageRef.page``; ids are the same over all pages. Other files of several pages are refused.
-Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
+path without ending. A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each
+page, called ``NAME#0.tif``, with ``ImageRef.page``; ids are the same over all pages. Other files of several pages are
+refused. Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
 inside each file says which image it belongs to.

@@ -1,9 +1,9 @@
 """labelme: one JSON file beside each image, a list of shapes (https://github.com/wkentaro/labelme).
 
-Read: one JSON, or a folder of them with their folders. Polygons and rectangles by COCO's rasterisation, circles (centre
-and a point on the rim) by pixel centres, masks (PNG in base64, whose first pixel lies at the first of its two points)
-as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no objects and are
-reported. Coordinates are pixels, corners at integers.
+Read: one JSON, or a folder of JSON files with its subfolders. Polygons and rectangles by COCO's rasterisation, circles
+(centre and a point on the rim) by pixel centres, masks (PNG in base64, whose first pixel lies at the first of its two
+points) as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no objects;
+each is reported as a bad entry. Coordinates are pixels, corners at integers.
 
 Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
 its score, and ``group_id`` its id where every shape has one and none has two labels. Flags and further keys of the
@@ -29,7 +29,16 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
-from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, no_constants, skip_bad
+from apiece.formats._kit.checks import (
+    BadEntryError,
+    Size,
+    an_object,
+    checked_size,
+    finite,
+    no_constants,
+    refuse_repeated,
+    skip_bad,
+)
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.json_files import dump_json, load_object
@@ -85,9 +94,7 @@ def _listed(path: Path) -> tuple[str, ...]:
     names = [line for line in lines if line.strip() and line.strip() not in _NO_CLASSES]
     if not lines:
         raise FormatError(path, "is empty; list one label a line, or remove it")
-    twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
-    if twice is not None:
-        raise FormatError(path, f"lists {twice!r} twice")
+    refuse_repeated(names, path)
     return tuple(names)
 
 

@@ -1,13 +1,14 @@
 """LVIS: COCO's JSON for many classes, each image searched for some of them only (https://www.lvisdataset.org).
 
 Read: versions 0.5 and 1. Version 1 names an image by its ``coco_url``; its name here is that address's last two parts
-(``val2017/000000397133.jpg``), as LVIS's own users do. An image's ``neg_category_ids`` (classes that were looked for
-and are not there) and ``not_exhaustive_category_ids`` (classes of which not every instance is marked) are in
+(``val2017/000000397133.jpg``), as LVIS's own users do. An image's ``neg_category_ids`` (classes that annotators looked
+for and did not find) and ``not_exhaustive_category_ids`` (classes of which not every instance is marked) are in
 ``ImageRef.attributes``, as ids of categories. Categories with ``frequency`` (r, c, f), ``synset`` and the rest are in
 ``LabelSet.metadata["lvis"]``. Masks, ids, attributes and coordinates are as in COCO; there are no crowd regions.
 
-Written: masks as compressed RLE, which LVIS's tool reads and which loses nothing. An image that says neither has both
-lists, empty; a category without ``frequency`` gets the one that LVIS would give it: r up to 10 images, c up to 100, f.
+Written: masks as compressed RLE, which LVIS's tool reads and which loses nothing. An image without these lists gets
+both, empty. A category without ``frequency`` gets the value that LVIS would give it: r up to 10 images, c up to 100,
+else f.
 """
 
 from __future__ import annotations
@@ -50,24 +51,20 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
 
     def check_lists(check: Checker, rows: list[Row]) -> None:
         for name in _LISTS:
-            given = [row.get(name, ()) for row in rows]
-            bad = [i for i, v in enumerate(given) if v != () and not _known(v, categories)]
-            check.refuse(bad, name, lambda i, given=given: _fault(given[i], categories))  # type: ignore[misc]
+            given = {i: row[name] for i, row in enumerate(rows) if name in row}
+            faults = {i: fault for i, value in given.items() if (fault := _fault(value, categories))}
+            check.refuse(faults, name, faults.__getitem__)
 
     found = read_images(document, on_bad, check_lists)
     table = make_table(document, classes, categories, found, on_bad)
     return CocoSet(table, folder_of(path, images, found), found, "lvis", on_bad)
 
 
-def _known(value: Any, categories: Mapping[Any, int]) -> bool:
-    return type(value) is list and all(type(v) is int and v in categories for v in value)
-
-
 def _fault(value: Any, categories: Mapping[Any, int]) -> str:
     if type(value) is not list:
         return f"must be a list of category ids, got {str(value)[:60]}"
-    unknown = next(v for v in value if type(v) is not int or v not in categories)
-    return f"there is no category with id {str(unknown)[:60]} in this file"
+    unknown = [v for v in value if type(v) is not int or v not in categories]
+    return f"there is no category with id {str(unknown[0])[:60]} in this file" if unknown else ""
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -4,9 +4,9 @@
 ``ID/images/ID.png`` and ``ID/masks/*.png``, one black and white mask for each object; masks may overlap. Or flat:
 ``images/NAME.png`` and ``masks/NAME_0.png, NAME_1.png, ...``, if no mask could belong to two images.
 
-Read: the folder of all images (``stage1_train``), one image's folder, or a flat one. A mask is where its file is
-not 0; it has one value besides. Ids are the masks' file names if all of one image's are numbers, or the numbers
-behind ``NAME_``; otherwise there are none, and masks come by file name. There is one class, ``object``.
+Read: the folder of all images (``stage1_train``), one image's folder, or a flat folder. A mask is where its file is not
+0; besides 0 the file has one value. Ids are the masks' file names if all of one image's are numbers, or the numbers
+behind ``NAME_``; otherwise there are no ids, and masks come by file name. There is one class, ``object``.
 
 Written: ``NAME/masks/1.png, 2.png ...`` by id, without the images, and a file ``apiece.json`` that keeps names and
 sizes.
@@ -26,7 +26,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import LONGEST, skip_bad
+from apiece.formats._kit.checks import LONGEST, skip_bad
 from apiece.formats._kit.files import files_in, never_raises
 from apiece.formats._kit.image_places import find_image
 from apiece.formats._kit.image_sizes import image_size

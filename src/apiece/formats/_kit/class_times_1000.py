@@ -12,7 +12,7 @@ from apiece._arrays import Array, Bool, Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import is_int64
+from apiece.formats._kit.checks import is_int64
 
 PER_CLASS = 1000
 _HIGHEST_CLASS = 64  # 64999 is the last whole thousand below 65536

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NoReturn
@@ -33,6 +33,21 @@ def _numbers(lists: list[list[Any]], dtype: type, total: int) -> Array | None:
         return np.fromiter(chain.from_iterable(lists), dtype, total)
     except OverflowError:
         return None
+
+
+def by_size(sizes: Iterable[tuple[int, int]]) -> dict[tuple[int, int], list[int]]:
+    """Return the positions of the images of each size: their masks are coded together."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for k, size in enumerate(sizes):
+        groups.setdefault(size, []).append(k)
+    return groups
+
+
+def stretches(lengths: Iterable[int]) -> Iterator[slice]:
+    """Yield where each of several sets lies in all of them joined."""
+    end = 0
+    for length in lengths:
+        yield slice(end, end := end + length)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ import numpy as np
 
 from apiece._arrays import Array, Bool, Float, Int
 from apiece._strict_json import kind_of
+from apiece.core.boxes import to_xywh
+from apiece.core.masks import Masks
 from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.coco_segments import Segments
@@ -265,6 +267,23 @@ def numbers(check: Checker, rows: list[Row], name: str, width: int) -> Float | N
     wrong = ~(np.isfinite(array).all(1) | np.array(empty))
     check.refuse(wrong, name, lambda i: f"must be {rule}, got {given[i]}")
     return array[:, 0] if width == 1 else array
+
+
+Stated = tuple[str, Array, Bool]
+"""An attribute, its values, and for which masks they differ from what the masks give."""
+
+
+def stated_otherwise(masks: Masks, area: Float | None, bbox: Float | None, rows: Int) -> list[Stated]:
+    """Return the areas and boxes that a file states, where they differ from the ones of the masks of these rows."""
+    found: list[Stated] = []
+    if area is not None:
+        values = np.where(np.isnan(area[rows]), masks.area, area[rows])
+        found.append(("area", values, values != masks.area))
+    if bbox is not None:
+        own = to_xywh(masks.boxes)
+        values = np.where(np.isnan(bbox[rows]), own, bbox[rows])
+        found.append(("bbox", values, (values != own).any(1)))
+    return [one for one in found if one[2].any()]
 
 
 def _is_row(value: Any, width: int) -> bool:

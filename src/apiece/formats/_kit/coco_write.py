@@ -16,6 +16,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.coco_segments import by_size, stretches
 from apiece.formats._kit.json_files import dump_json, members
 from apiece.formats._kit.said import refuse_own, stated
 from apiece.formats._kit.written import text_file
@@ -218,16 +219,11 @@ class _Encoded:
 def _encode(masks: list[Masks]) -> list[_Encoded]:
     """Encode masks, the ones of one size together."""
     found = [_Encoded([], [], []) for _ in masks]
-    groups: dict[tuple[int, int], list[int]] = {}
-    for k, m in enumerate(masks):
-        groups.setdefault(m.size, []).append(k)
-    for group in groups.values():
+    for group in by_size(m.size for m in masks).values():
         joined = Masks.concatenate([masks[k] for k in group])
         texts = [rle["counts"] for rle in joined.to_coco()]
         # boxes of pixels are whole; as integers they are shorter, and faster to write
         areas, rows = joined.area.tolist(), to_xywh(joined.boxes).astype(np.int64).tolist()
-        ends = itertools.accumulate(len(masks[k]) for k in group)
-        for k, end in zip(group, ends, strict=True):
-            part = slice(end - len(masks[k]), end)
+        for k, part in zip(group, stretches(len(masks[k]) for k in group), strict=True):
             found[k] = _Encoded(texts[part], areas[part], rows[part])
     return found

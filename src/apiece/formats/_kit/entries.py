@@ -14,7 +14,7 @@ from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
-from apiece.formats._kit.bad_entries import BadEntryError, Size
+from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.shapes import Crop, Part
 from apiece.formats.contract import OnBad, refuse

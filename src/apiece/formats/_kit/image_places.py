@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from apiece.core.image import ImageRef
-from apiece.formats._kit.bad_entries import BadEntryError
+from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in, inside, is_file, stem_key
 
 _PROBES = 32  # images looked for before a folder is taken to be the wrong one

@@ -7,7 +7,7 @@ from pathlib import Path
 from apiece import images
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError, ImageError, Option
-from apiece.formats._kit.bad_entries import LONGEST
+from apiece.formats._kit.checks import LONGEST
 
 
 def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import Size
+from apiece.formats._kit.checks import Size
 from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.image_sizes import image_size
 from apiece.formats.contract import OnBad, OpenedLabels, Record

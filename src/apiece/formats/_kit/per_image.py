@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError
+from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.files import files_below
 from apiece.formats.contract import OnBad, refuse
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from apiece._arrays import Bool
-from apiece.formats._kit.bad_entries import BadEntryError
+from apiece.formats._kit.checks import BadEntryError
 
 MOST_PIXELS = 1 << 28
 _INFLATION = 8 * 1100  # pixels of one bit that a byte of deflated data can make, at most

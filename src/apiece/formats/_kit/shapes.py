@@ -13,7 +13,7 @@ import numpy as np
 from apiece._arrays import Bool, Float
 from apiece._strict_json import kind_of
 from apiece.core.masks import Masks
-from apiece.formats._kit.bad_entries import BadEntryError, Size
+from apiece.formats._kit.checks import BadEntryError, Size
 
 Part = list[Float]
 """One outline and its holes, each (K, 2) x, y in pixels."""

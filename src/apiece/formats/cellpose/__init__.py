@@ -1,15 +1,14 @@
-"""Cellpose ``NAME_seg.npy`` beside its image (https://cellpose.readthedocs.io/en/latest/outputs.html).
+"""Cellpose: ``NAME_seg.npy`` beside its image (https://cellpose.readthedocs.io/en/latest/outputs.html).
 
-A NumPy file of one Python object, a dictionary with ``masks`` (a label map), ``outlines``, ``filename`` and more.
-It holds a pickle, which could run anything: it is read here as data, without unpickling (`_pickled`), and a file
-that would import more than NumPy's arrays is refused, naming what.
+A NumPy file of one Python object, a dictionary with ``masks`` (a label map), ``outlines``, ``filename`` and more. The
+file holds a pickle, which could run anything. The reader takes it as data, without unpickling (`_pickled`), and
+refuses a file that would import more than NumPy's arrays, naming what.
 
-Read: one file or a folder of them; the values of ``masks`` are ids; one class, ``object``. Colours, flows,
-``ismanual`` and the settings of the run are not read. Volumes are refused: export them as a TIFF stack.
+Read: one file or a folder of files. The values of ``masks`` are ids; there is one class, ``object``. Colours, flows,
+``ismanual`` and the settings of the run are left alone. Volumes are refused: export them as a TIFF stack.
 
 Written: a file, if the path ends in ``_seg.npy``, or a folder; ``masks``, ``outlines`` and what else Cellpose looks
-for, with empty flows. Cellpose counts objects from 1 without gaps when it opens one; ids stay as they are in the
-file.
+for, with empty flows. Ids stay as they are in the file; Cellpose counts objects from 1 without gaps when it opens it.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Data out of a pickle without unpickling it: the opcodes are read here, and nothing in them is ever called.
+"""Data out of a pickle without unpickling it: this reader follows the opcodes and never calls anything in them.
 
-A pickle is a little program. This reader knows the instructions that build numbers, text, lists, tuples,
-dictionaries and NumPy arrays, and holds every array as what it is: a type, a shape and a stretch of the file. What
-a pickle would import are names here; those of NumPy's own arrays, types and scalars are known, every other one is
-refused by name. Nothing is allocated by what the file claims: lengths are compared with the bytes that are there,
-and an array is a view of them. The format: https://docs.python.org/3/library/pickletools.html.
+A pickle is a little program. The reader knows the instructions that build numbers, text, lists, tuples, dictionaries
+and NumPy arrays, and holds every array as a type, a shape and a stretch of the file. What a pickle would import is only
+a name here: the names of NumPy's own arrays, types and scalars are known, and every other name is refused. Nothing is
+allocated by what the file claims: lengths are compared with the bytes that are there, and an array is a view of them.
+The format: https://docs.python.org/3/library/pickletools.html.
 """
 
 from __future__ import annotations

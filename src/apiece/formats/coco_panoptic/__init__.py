@@ -28,6 +28,7 @@ from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.checks import skip_bad
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import ImageTable, categories_of
@@ -37,7 +38,7 @@ from apiece.formats._kit.json_files import dump_json, members
 from apiece.formats._kit.said import numbered, refuse_own, stated
 from apiece.formats._kit.written import Names, atomic_file, atomic_folder
 from apiece.formats.coco_panoptic._read import HIGHEST, PanopticSet, read_segments
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -69,8 +70,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
     opened = PanopticSet(path, classes, document.header, found, segments, folder, pngs, on_bad)
     if on_bad is None:
         return opened
-    whole = tuple(i for i in range(len(opened)) if _is_whole(opened, i, on_bad))
-    return PanopticSet(path, classes, document.header, found, segments, folder, pngs, on_bad, whole)
+    whole = []
+    for i in range(len(opened)):
+        with skip_bad(on_bad, path, f"images[{i}]"):
+            opened.id_map(i)
+            whole.append(i)
+    return replace(opened, chosen=tuple(whole))
 
 
 def _only(folder: Path) -> Path:
@@ -79,15 +84,6 @@ def _only(folder: Path) -> Path:
         names = ", ".join(p.name for p in files[:5]) or "none"
         raise FormatError(folder, f"must hold one *panoptic*.json to be read as a folder ({names}); name the file")
     return files[0]
-
-
-def _is_whole(labels: PanopticSet, row: int, on_bad: OnBad) -> bool:
-    try:
-        labels.id_map(row)
-    except FormatError as error:
-        refuse(error, on_bad)
-        return False
-    return True
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

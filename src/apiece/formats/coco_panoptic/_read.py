@@ -15,13 +15,12 @@ import numpy as np
 from PIL import Image as Pillow
 
 from apiece._arrays import Array, Bool, Float, Int, Int32
-from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
-from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, without_images
+from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, stated_otherwise, without_images
 from apiece.formats._kit.columns import plain, table, taken
 from apiece.formats._kit.files import inside, is_file
 from apiece.formats._kit.label_images import check_chunks, decoding
@@ -208,13 +207,8 @@ class PanopticSet(OpenedLabels):
             self.report(FormatError(self.pngs / name, reason))
         rows = rows[~absent]
         masks = masks[np.searchsorted(values, segments.ids[rows])]
-        attributes: dict[str, Array] = {}
-        measured = (("area", segments.area, masks.area), ("bbox", segments.bbox, to_xywh(masks.boxes)))
-        for key, stated, own in measured:
-            if stated is not None:
-                said = np.where(np.isnan(stated[rows]), own, stated[rows])
-                if (said != own).any():
-                    attributes[key] = said
+        stated = stated_otherwise(masks, segments.area, segments.bbox, rows)
+        attributes = {key: values for key, values, _ in stated}
         attributes |= taken(segments.extras, rows)
         scores = None if segments.scores is None else segments.scores[rows]
         crowd = segments.crowd[rows]

@@ -4,15 +4,15 @@ A folder of sequences: ``01/t000.tif`` images, ``01_GT/SEG/man_seg000.tif`` outl
 markers with ``man_track.txt`` (a line ``L B E P``: label, first frame, last frame, label of the parent or 0);
 ``01_ST/SEG`` silver truth; ``01_RES/mask000.tif`` with ``res_track.txt`` results.
 
-Read: the folder above, one ``01_GT``, ``01_ST`` or ``01_RES``, or its ``SEG`` or ``TRA``. Of a ``01_GT``, the
-outlines of SEG are taken, each with the id of the marker in TRA of which it covers more than half, as the challenge
-matches them; without SEG the markers, without TRA the ids of SEG, which hold for one frame only. Ids are those of
-the tracks. Parents are metadata: ``metadata["ctc"] = {"01": {child: parent}}``. There is one class, ``object``.
-Volumes (several pages) are refused.
+Read: the folder above, one ``01_GT``, ``01_ST`` or ``01_RES``, or its ``SEG`` or ``TRA``. From a ``01_GT`` the reader
+takes the outlines of SEG, each with the id of the marker in TRA of which it covers more than half, as the challenge
+matches them. Without SEG it takes the markers; without TRA the ids of SEG, which hold for one frame only. Otherwise ids
+are the ids of tracks. Parents are metadata: ``metadata["ctc"] = {"01": {child: parent}}``. There is one class,
+``object``. Volumes (several pages) are refused.
 
-Written: ``01_GT/SEG`` and, if the instances have ids, ``01_GT/TRA`` with tracks from the frames where each id
-occurs; a file ``apiece.json`` keeps image names. Images called ``01/t000.tif`` keep sequence and frame; others are
-numbered in their order, a sequence for each folder of images.
+Written: ``01_GT/SEG`` and, if the instances have ids, ``01_GT/TRA`` with tracks from the frames where each id occurs; a
+file ``apiece.json`` keeps image names. Images called ``01/t000.tif`` keep sequence and frame; other images are numbered
+in their order, a sequence for each folder of images.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 Read: ``polygon`` (COCO's rasterisation), ``mask`` (run-lengths by rows of the box ``left, top, width, height``,
 beginning with background), ``box`` and ``ellipse`` (the pixels whose centres they hold, turned by ``rotation`` about
-the centre; turned boxes as polygons). ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` have no area and
-are passed over, with a count in ``LabelSet.metadata["cvat"]["ignored"]``. Coordinates are pixels from the upper left
-corner. Also a folder with ``annotations.xml``; images lie beside it or in ``images/``.
+the centre; turned boxes as polygons). ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` have no area; the
+reader passes them over and counts them in ``LabelSet.metadata["cvat"]["ignored"]``. Coordinates are pixels from the
+upper left corner. Also a folder with ``annotations.xml``; images lie beside it or in ``images/``.
 
 For images: one record per image. For video: one record per frame, named ``frame_000000.png`` as CVAT names them, with
-track ids as instance ids. Between key frames boxes, ellipses and polygons with equal numbers of points are interpolated
-linearly, masks stay as they are, and so does everything after a track's last key frame, until ``outside``.
+track ids as instance ids. Between key frames the reader interpolates boxes, ellipses, and polygons with equal numbers
+of points linearly. Masks stay as they are, and so does everything after a track's last key frame, until ``outside``.
 
 ``occluded``, ``z_order``, ``group_id`` (where not 0) and ``source`` (where not manual) are attributes, and so is all
 that annotators filled in: numbers and checkboxes by the type that the label declares, the rest as text.
@@ -27,7 +27,7 @@ import numpy as np
 
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
-from apiece.formats._kit.bad_entries import BadEntryError, Size, is_int64, number, skip_bad, whole
+from apiece.formats._kit.checks import BadEntryError, Size, is_int64, number, skip_bad, whole
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.image_places import image_name, placed
 from apiece.formats._kit.label_sets import EntrySet

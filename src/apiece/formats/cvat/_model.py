@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, checked_size, number, skip_bad, whole
+from apiece.formats._kit.checks import BadEntryError, checked_size, number, skip_bad, whole
 from apiece.formats._kit.safe_xml import parse_xml
 from apiece.formats.contract import OnBad
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, number, skip_bad, whole
+from apiece.formats._kit.checks import BadEntryError, number, skip_bad, whole
 from apiece.formats.contract import OnBad, refuse
 from apiece.formats.cvat._model import Document, Shape, Track
 

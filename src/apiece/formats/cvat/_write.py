@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -55,13 +56,11 @@ def _unnamed(folder: Path) -> IO[str]:
 class _Writer:
     def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
         self.path = path
+        self._text = functools.partial(xml_text, path)
         self.classes = [self._text(name, "class names") for name in classes]
         self.kinds: dict[str, str] = {}
         self.names = Names(path)
         self.ids: set[int] = set()
-
-    def _text(self, text: str, where: str) -> str:
-        return xml_text(self.path, text, where)
 
     def head(self, name: str, count: int) -> str:
         kinds = [

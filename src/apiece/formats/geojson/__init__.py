@@ -1,21 +1,21 @@
 """GeoJSON as QuPath and GIS programs write it: one file per image (RFC 7946; https://qupath.readthedocs.io,
 "Exporting annotations").
 
-Read: one ``.geojson`` file, or a folder of them; a FeatureCollection, a list of features as QuPath exports it, or one
-feature; Polygon and MultiPolygon with holes, by COCO's rasterisation, whose grid is a fifth of a pixel. Other geometry
-has no area and is passed over, with a count in ``LabelSet.metadata["geojson"]["ignored"]``.
+Read: one ``.geojson`` file, or a folder of such files; a FeatureCollection, a list of features as QuPath exports it, or
+one feature; Polygon and MultiPolygon with holes, by COCO's rasterisation, whose grid is a fifth of a pixel. Other
+geometry has no area; the reader passes it over and counts it in ``LabelSet.metadata["geojson"]["ignored"]``.
 
 Coordinates are pixels from the upper left corner, as QuPath's are, unless there is a transform: the collection's member
 ``geotransform`` (six numbers in GDAL's order), or a world file beside the image where no feature has QuPath's
-``objectType``. It is kept as the image's attribute ``geotransform``, and coordinates are written with it.
+``objectType``. It is kept as the image's attribute ``geotransform``, and `write` writes coordinates with it.
 
-The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); features without one are
-``Unclassified``, or ``object`` where none has one. ``score`` and ``iscrowd`` are scores and crowd flags; a feature's id
-that is a whole number is the instance id, another the attribute ``feature_id``; all other properties are attributes.
-The image has the file's name with another ending, or is named by the collection's member ``apiece``.
+The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); features without a class are
+``Unclassified``, or ``object`` where no feature has one. ``score`` and ``iscrowd`` are scores and crowd flags. A
+feature's id that is a whole number is the instance id, any other id the attribute ``feature_id``; all other properties
+are attributes. The image has the file's name with another ending, or is named by the collection's member ``apiece``.
 
 Written: outlines along pixel edges, outer rings counter-clockwise and holes clockwise in the coordinates' own sense, as
-RFC 7946 wants them. Truth is of ``objectType`` annotation, what has a score of detection.
+RFC 7946 wants them. Ground truth is of ``objectType`` annotation, instances with a score are of detection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import files_below, never_raises
 from apiece.formats._kit.image_places import image_of

@@ -1,10 +1,10 @@
 """ImageJ ROIs: a ``.zip`` of ROIs (the ROI Manager's RoiSet.zip) or one ``.roi`` (https://imagej.net/ij/docs/guide).
 
-Read: one file, which is of one image, or a folder of them. Polygon, freehand and traced ROIs by COCO's rasterisation,
+Read: one file, which is of one image, or a folder of files. Polygon, freehand and traced ROIs by COCO's rasterisation,
 composite ones (holes, parts, curves) filled by the even-odd rule as in ImageJ, rectangles and ovals by the pixels whose
-centres they hold. As ImageJ does, what lies outside the image is cut. Lines, points, text and pictures have no area and
-are passed over, with a count in ``LabelSet.metadata["imagej_roi"]["ignored"]``. Coordinates are pixels from the upper
-left corner.
+centres they hold. As ImageJ does, the reader cuts what lies outside the image. Lines, points, text and pictures have no
+area; the reader passes them over and counts them in ``LabelSet.metadata["imagej_roi"]["ignored"]``. Coordinates are
+pixels from the upper left corner.
 
 Classes are the ROIs' groups: ``group 1``, ``group 2`` ..., and ``object`` where a ROI is in none. The name, and
 ``position`` (the slice, from 1) or ``c_position``, ``z_position``, ``t_position`` of a stack where they are set, are
@@ -14,8 +14,8 @@ the only image beside it.
 Written: a ROI per object, traced along pixel edges, or composite. What ImageJ has no place for (class names, ids,
 scores, crowd flags, attributes) is in the ROI's property ``apiece``, and the image in the archive's comment.
 
-An archive is looked through before anything is unpacked: too many or too large entries, names that leave the archive,
-encryption and rare compression are refused.
+The reader looks through an archive before it unpacks anything: too many or too large entries, names that leave the
+archive, encryption and rare compression are refused.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from roifile import ImagejRoi
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import BadEntryError, Size, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import files_below
 from apiece.formats._kit.image_places import image_of

@@ -10,7 +10,7 @@ from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 
 from apiece._arrays import Float
 from apiece.core.masks import Masks
-from apiece.formats._kit.bad_entries import BadEntryError, Size
+from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.shapes import ellipse_shape, ring
 
 _AREA = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)

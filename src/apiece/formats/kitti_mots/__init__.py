@@ -1,16 +1,16 @@
 """KITTI MOTS and MOTS20: objects followed through video (https://www.vision.rwth-aachen.de/page/mots).
 
 * A folder, ``instances/SEQUENCE/000052.png``: 16 bit, class * 1000 + n; 10000 is a region to ignore.
-* Text, ``instances_txt/SEQUENCE.txt`` or ``gt/gt.txt``: a line ``frame id class height width run-lengths`` per
-  object, the run-lengths as COCO compresses them; class 10 is a region to ignore. A file or a folder of them.
+* Text, ``instances_txt/SEQUENCE.txt`` or ``gt/gt.txt``: a line ``frame id class height width run-lengths`` per object,
+  the run-lengths as COCO compresses them; class 10 is a region to ignore. A file or a folder of such files.
 
-Class 1 is car, 2 pedestrian. Ids (1005) are those of the file and stay the same over all frames. Ignored regions
-are no objects: they are kept on each record's image, ``ImageRef.attributes["regions"] = {"ignore": COCO RLE}``, and
-written back from there. Images are called ``SEQUENCE/000052.png``.
+Class 1 is car, 2 pedestrian. Ids (1005) are the file's, and stay the same over all frames. Ignored regions are no
+objects: the reader keeps them on each record's image, ``ImageRef.attributes["regions"] = {"ignore": COCO RLE}``, and
+the writer writes them back from there. Images are called ``SEQUENCE/000052.png``.
 
-Written: a folder of PNG with a file ``apiece.json`` that keeps image names, other classes and ids that are no value
-of this form; or, if the path ends in .txt, one sequence as text, whose images must be called so, of the classes
-above. A text has no line for a frame without objects; where it is the first or last, an ignored region without a
+Written: a folder of PNG with a file ``apiece.json`` that keeps image names, other classes and ids that are no value of
+this form; or, if the path ends in .txt, one sequence as text, whose images must be called so, of the classes above. A
+text has no line for a frame without objects. Where such a frame is the first or last one, an ignored region without a
 pixel says that it is there.
 """
 

@@ -12,7 +12,7 @@ import numpy as np
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import LONGEST, BadEntryError, Size, skip_bad
+from apiece.formats._kit.checks import LONGEST, BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.label_image_sets import region_mask, region_said
 from apiece.formats.contract import OnBad, Record, refuse

@@ -3,12 +3,13 @@
 Read: polygons (COCO's rasterisation), brush masks (`_brush`), rectangles and ellipses (the pixels whose centres they
 hold), with labels of their own or from a ``Labels`` tag of the same region. Coordinates are percent of
 ``original_width`` and ``original_height``; rectangles turn about their upper left corner, ellipses about their centre.
-Key points, relations and what belongs to no region are passed over, with a count in
-``LabelSet.metadata["label_studio"]["ignored"]``, as are skipped (``was_cancelled``) annotations.
+The reader passes over key points, relations, what belongs to no region, and skipped annotations (``was_cancelled``),
+and counts them in ``LabelSet.metadata["label_studio"]["ignored"]``.
 
 Several annotators: all of their regions come, each with the attribute ``annotator`` (``completed_by``), so that nothing
-is lost; choose one by it. Predictions come with their scores, and the attribute ``model_version``, from files in which
-nobody has drawn anything; where someone has, they are counted as ignored, so that truth and guess never mix.
+is lost; choose one by it. Predictions come with their scores, and the attribute ``model_version``, from files without
+any drawn region. In files with drawn regions they are counted as ignored, so that ground truth and predictions never
+mix.
 
 A region's id is kept as instance id where it is a number, and else as the attribute ``region``. Answers per region
 (choices, text, rating) are attributes under their ``from_name``; more than one label of a region is kept as ``labels``.
@@ -31,7 +32,7 @@ import numpy as np
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
 from apiece.formats._kit.image_places import image_name, placed

@@ -15,7 +15,7 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.core.masks import Masks
-from apiece.formats._kit.bad_entries import BadEntryError, Size
+from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.entries import RowRle
 
 _SIZES = (3, 4, 8, 16)

@@ -5,11 +5,11 @@ row without runs says that an image has no object (of that class). Further colum
 (or ``Class``, ``Label``, ``CategoryId``), ``Height`` and ``Width``; ``ImageId_ClassId`` and ``Image_Label`` hold both,
 ``a.jpg_4``. What other columns say is kept as text in ``Instances.attributes``. An ``ImageId`` may lack its ending, and
 images may lie as ``<ImageId>/images/<ImageId>.png`` (Data Science Bowl 2018). The last line needs an end, as every
-other: without it nobody can tell whether runs are missing.
+other: without it the reader cannot tell whether runs are missing.
 
-Class names are taken from ``<name>_label_descriptions.json`` or ``label_descriptions.json`` beside the file
-(iMaterialist 2019: ``{"categories": [{"id": 0, "name": "shirt"}]}``); without it, what the column holds are the names.
-Sizes come from the columns or else from the headers of the images, when a mask is asked for.
+Class names come from ``<name>_label_descriptions.json`` or ``label_descriptions.json`` beside the file (iMaterialist
+2019: ``{"categories": [{"id": 0, "name": "shirt"}]}``); without that file, what the column holds are the names. Sizes
+come from the columns or else from the headers of the images, when a mask is asked for.
 
 Written: iMaterialist's columns ``ImageId,EncodedPixels,Height,Width,ClassId`` and the file of class names; neither
 ``ClassId`` nor that file if the only class is ``object``.
@@ -31,13 +31,13 @@ import numpy as np
 from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, skip_bad
+from apiece.formats._kit.checks import BadEntryError, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES, head_of, is_file
 from apiece.formats._kit.image_sizes import image_size
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_sets import EntrySet
-from apiece.formats._kit.written import Names, atomic_file, text_file
+from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats.rle_csv._rows import Columns, Rows, fields_of, find_columns, find_rows, pixel_runs
 
@@ -175,9 +175,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(text_file(path))
         if named:
-            names = stack.enter_context(atomic_file(_names_file(path)))
+            names = stack.enter_context(text_file(_names_file(path)))
             entries = [{"id": i, "name": name} for i, name in enumerate(classes)]
-            names.write_text(json.dumps({"categories": entries}, ensure_ascii=False, indent=1), encoding="utf-8")
+            names.write(json.dumps({"categories": entries}, ensure_ascii=False, indent=1))
         _write_rows(out, records, path, named)
 
 

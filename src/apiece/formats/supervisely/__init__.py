@@ -2,15 +2,15 @@
 (https://developer.supervisely.com/getting-started/supervisely-annotation-format/images).
 
 Read: bitmaps (PNG, zlib, base64, with the x, y of their first pixel), rectangles (both corners inclusive) and polygons
-with holes. Supervisely's points are pixels, not corners of pixels: polygons are filled as it fills them, borders
-included, and a hole takes its border with it. Tags become attributes of the instance (one without a value is True), and
-so does a description that is not empty; tags and description of the image become attributes of its `ImageRef`. Ids are
-kept, who drew what and when is not.
+with holes. Supervisely's points are pixels, not corners of pixels: the reader fills polygons as Supervisely does,
+borders included, and a hole takes its border with it. Tags become attributes of the instance (a tag without a value is
+True), and so does a description that is not empty. Tags and description of the image become attributes of its
+`ImageRef`. Ids are kept; who drew what and when is not.
 
-Images are named DATASET/IMAGE (nested datasets A/B/IMAGE), those of the dataset ``ds0`` just IMAGE.
+Images are named DATASET/IMAGE (nested datasets A/B/IMAGE); images of the dataset ``ds0`` are named just IMAGE.
 
-Written: bitmaps, which lose nothing. Attributes become tags where tags hold them, and stand under a key of their own
-where not (flags, lists). Pictures are not copied.
+Written: bitmaps, which lose nothing. Attributes become tags where tags hold them, and otherwise (flags, lists) stand
+under a key of their own. Pictures are not copied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import (
+from apiece.formats._kit.checks import (
     BadEntryError,
     Size,
     an_object,
@@ -36,6 +36,7 @@ from apiece.formats._kit.bad_entries import (
     finite,
     is_int64,
     no_constants,
+    refuse_repeated,
     skip_bad,
 )
 from apiece.formats._kit.entries import Entry
@@ -87,10 +88,7 @@ def _meta(path: Path) -> dict[str, Any]:
         entries = meta.setdefault(key, []) if key == "tags" else meta.get(key)
         if type(entries) is not list or not all(type(e) is dict and type(e.get(name)) is str for e in entries):
             raise FormatError(path, f"{key}: must be a list of objects with a {name}")
-        names = [e[name] for e in entries]
-        twice = next((n for i, n in enumerate(names) if n in names[:i]), None)
-        if twice is not None:
-            raise FormatError(path, f"{key}: {twice!r} is there twice")
+        refuse_repeated([entry[name] for entry in entries], path, f"{key}: ")
     untyped = next((tag["name"] for tag in meta["tags"] if type(tag.get("value_type")) is not str), None)
     if untyped is not None:
         raise FormatError(path, f"tags: {untyped!r} has no value_type")

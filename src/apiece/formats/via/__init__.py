@@ -1,12 +1,12 @@
 """VGG Image Annotator 2: a project, or annotations exported from it, in one JSON or CSV file
 (https://www.robots.ox.ac.uk/~vgg/software/via/).
 
-Read: polygons and rectangles by COCO's rasterisation, circles and ellipses by pixel centres; lines and points are no
-objects and are reported. Coordinates are pixels, corners at integers. One region attribute is the class: the one called
-class, label, category, name or type, or the only one, or the only one with a list of choices; the values are the class
-names, in the order of the choices, or sorted. Further region attributes become attributes of the instance, file
-attributes those of the `ImageRef`. VIA states no image sizes, so images are measured, unless `write` noted the size as
-the file attributes ``image_height`` and ``image_width``.
+Read: polygons and rectangles by COCO's rasterisation, circles and ellipses by pixel centres. Lines and points are no
+objects; each is reported as a bad entry. Coordinates are pixels, corners at integers. The class is one region
+attribute: the one called class, label, category, name or type, or the only one, or the only one with choices; its
+values are the class names, in the order of the choices, or sorted. Further region attributes become attributes of the
+instance, file attributes become attributes of the `ImageRef`. VIA states no image sizes, so the reader measures images,
+unless `write` noted the size as the file attributes ``image_height`` and ``image_width``.
 
 Written: a project, with polygons; ids and scores stand in region attributes ``id`` and ``score``.
 """
@@ -23,7 +23,7 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import BadEntryError, Size, checked_size, finite, no_constants, skip_bad, whole
+from apiece.formats._kit.checks import BadEntryError, Size, checked_size, finite, no_constants, skip_bad, whole
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import head_of, inside, never_raises
 from apiece.formats._kit.image_places import image_name, placed

@@ -11,7 +11,7 @@ from typing import Any
 
 from apiece._strict_json import StrictError, kind_of, parse
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, an_object, skip_bad
+from apiece.formats._kit.checks import BadEntryError, an_object, skip_bad
 from apiece.formats._kit.files import read_text
 from apiece.formats._kit.json_files import load_object
 from apiece.formats._kit.long_csv import long_fields

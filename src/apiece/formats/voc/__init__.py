@@ -1,17 +1,18 @@
 """Pascal VOC segmentation (http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/devkit_doc.html).
 
-A folder of ``SegmentationObject/*.png`` (value k is the k-th object) and ``SegmentationClass/*.png`` (value k is
-the k-th class), ``Annotations/*.xml`` (the objects in that order), ``JPEGImages/*.jpg`` and lists
-``ImageSets/Segmentation/*.txt``. Read: such a folder, all lists but ``test.txt``; or one list. Classes are the
-twenty of VOC, or those of a ``class_names.txt`` as labelme2voc writes it. ``difficult``, ``truncated``,
-``occluded``, ``pose`` and ``<attributes>`` are attributes. Annotations may be absent. What SegmentationClass says
-outside of all objects is not read.
+A folder of ``SegmentationObject/*.png`` (value k is the k-th object) and ``SegmentationClass/*.png`` (value k is the
+k-th class), ``Annotations/*.xml`` (the objects in that order), ``JPEGImages/*.jpg`` and lists
+``ImageSets/Segmentation/*.txt``.
 
-The border of 255, void, is no object: it is kept on each record's image, ``ImageRef.attributes["regions"] =
-{"void": COCO RLE}``, and painted again by `write`, so that a round trip gives the same pixels.
+Read: such a folder, all lists but ``test.txt``; or one list. Classes are the twenty of VOC, or the lines of a
+``class_names.txt`` as labelme2voc writes it. ``difficult``, ``truncated``, ``occluded``, ``pose`` and ``<attributes>``
+are attributes. Annotations may be absent. The reader leaves alone what SegmentationClass says outside of all objects.
 
-Written: everything but the images, and a file ``apiece.json`` that keeps image names and classes. An image holds
-254 objects; an id that is not the object's place is an ``<instance_id>`` of its own.
+The border of 255, void, is no object: the reader keeps it on each record's image, ``ImageRef.attributes["regions"] =
+{"void": COCO RLE}``, and the writer paints it again, so that a round trip gives the same pixels.
+
+Written: everything but the images, and a file ``apiece.json`` that keeps image names and classes. An image holds 254
+objects; an id that is not the object's place is an ``<instance_id>`` of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 from apiece._arrays import Array, UInt8
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.checks import BadEntryError, refuse_repeated, skip_bad
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.image_places import image_ref
@@ -127,8 +129,9 @@ def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...]:
         del names[0]
     if names[:1] != [_BACKGROUND]:
         raise FormatError(file, f"line 1: must be {_BACKGROUND}, then a class on each line")
-    if len(set(names)) != len(names) or "" in names:
-        raise FormatError(file, "has a class twice, or an empty line")
+    if "" in names:
+        raise FormatError(file, "has an empty line")
+    refuse_repeated(names, file)
     if said and said["classes"] != names[1:]:
         raise FormatError(file, "does not have the classes of apiece.json beside it; is one of them cut short?")
     return tuple(names[1:])
@@ -149,13 +152,10 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
         raise FormatError(file, f"has neither {_SEMANTIC}/{key}.png nor {_XML}/{key}.xml, so its classes are unknown")
     rows, chosen, names = [], [], {name: k for k, name in enumerate(labels.classes)}
     for k, number in enumerate(numbers.tolist()):
-        try:
+        with skip_bad(labels.on_bad, file, f"object {number}"):
             label, shape = _label(number, drawn, objects, labels.classes, names)
-        except ValueError as error:
-            labels.report(FormatError(file, f"object {number}: {error}"))
-            continue
-        rows.append((k, label))
-        chosen.append(shape)
+            rows.append((k, label))
+            chosen.append(shape)
     for number in sorted(set(range(1, len(objects or ()) + 1)) - set(numbers.tolist())):
         line = (objects or [])[number - 1].line
         labels.report(FormatError(xml, f"line {line}: object {number} has no pixel in {_OBJECTS}/{key}.png"))
@@ -194,23 +194,23 @@ def _label(
     shape, label = VocObject(0), -1
     if drawn is not None:
         if len(drawn[number]) != 1:
-            raise ValueError(f"has the classes {drawn[number]} in {_SEMANTIC}; an object has one")
+            raise BadEntryError(f"has the classes {drawn[number]} in {_SEMANTIC}; an object has one")
         label = drawn[number][0] - 1
         if not 0 <= label < len(classes):
-            raise ValueError(f"has the value {label + 1} in {_SEMANTIC}; there are classes 1 to {len(classes)}")
+            raise BadEntryError(f"has the value {label + 1} in {_SEMANTIC}; there are classes 1 to {len(classes)}")
     if objects is not None:
         if number > len(objects):
-            raise ValueError(f"is not in the XML, which has {len(objects)}")
+            raise BadEntryError(f"is not in the XML, which has {len(objects)}")
         shape = objects[number - 1]
         if shape.fault or shape.name is None:
-            raise ValueError(f"line {shape.line} of the XML: {shape.fault or 'name is missing'}")
+            raise BadEntryError(f"line {shape.line} of the XML: {shape.fault or 'name is missing'}")
         if drawn is not None and shape.name != classes[label]:
-            raise ValueError(
+            raise BadEntryError(
                 f"is {classes[label]!r} in {_SEMANTIC} and {shape.name!r} in the XML; "
                 f"other classes than those of VOC are listed in {_NAMES}"
             )
         if shape.name not in names:
-            raise ValueError(f"there is no class {shape.name!r}; list the classes in {_NAMES}, after {_BACKGROUND}")
+            raise BadEntryError(f"there is no class {shape.name!r}; list the classes in {_NAMES}, after {_BACKGROUND}")
         label = names[shape.name]
     return label, shape
 

@@ -10,7 +10,7 @@ from typing import Any
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, whole
+from apiece.formats._kit.checks import BadEntryError, whole
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.safe_xml import parse_xml, xml_text
 

@@ -5,12 +5,12 @@ Read: train, val and test given as folders, as lists of images in text files, or
 ``labels`` where images lie in ``images``, or beside them. A row is a class number and x, y pairs as parts of the
 image's width and height, rasterised by COCO's rule. An image without label file has no objects. Images are named by
 their path without the folder ``images``; ``ImageRef.attributes["split"]`` says where one belongs. Sizes come from the
-images' headers, or from the notes that `write` leaves in ``apiece.jsonl``. Rows of a box only have no mask: each is
-reported, and a set of nothing else is refused as a whole.
+images' headers, or from the notes that `write` leaves in ``apiece.jsonl``. A row of a bounding box has no mask: each is
+reported as a bad entry, and a set of nothing else is refused as a whole.
 
-Written: ``data.yaml``, a list of images for each split (``train`` where none is said), ``labels/`` and the notes; the
-images, which are not copied, belong into ``images/`` under their names. A row holds one outline, so holes and several
-parts are refused; ten digits make the way back exact.
+Written: ``data.yaml``, a list of images for each split (``train`` for images without a split), ``labels/`` and the
+notes. The images, which are not copied, belong into ``images/`` under their names. A row holds one outline, so holes
+and several parts are refused; ten digits make the way back exact.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import yaml
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.bad_entries import BadEntryError, Size, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, never_raises, read_text, stem_key
 from apiece.formats._kit.label_sets import EntrySet

@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from apiece.errors import FormatError
-from apiece.formats._kit.bad_entries import BadEntryError, checked_size
+from apiece.formats._kit.checks import BadEntryError, checked_size, refuse_repeated
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, read_text
 from apiece.formats.contract import OnBad, refuse
 
@@ -100,20 +100,16 @@ def read_config(path: Path) -> Config:
 
 
 def _parsed(path: Path) -> Any:
+    if path.stat().st_size > _MOST_BYTES:
+        raise FormatError(path, "is too large for a data.yaml")
+    text = read_text(path)
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise FormatError(path, "is too large for a data.yaml")
-        text = path.read_bytes().decode("utf-8-sig")
         if max(itertools.accumulate(_BRACKETS[c] for c in re.findall(r"[][{}]", text)), default=0) > _DEEPEST:
             raise FormatError(path, "is nested too deep to be a data.yaml")
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, _LOADER)):
             # a few lines of them can stand for gigabytes
             raise FormatError(path, "has YAML aliases (*name); write the values out")
         return yaml.load(text, _LOADER)
-    except OSError as error:
-        raise FormatError(path, f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise FormatError(path, f"is not UTF-8 (byte {error.start}); save it as UTF-8") from None
     except RecursionError:
         raise FormatError(path, "is nested too deep to be a data.yaml") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:
@@ -129,9 +125,7 @@ def _names(path: Path, given: Any) -> dict[int, str]:
     if odd is not None or None in given.values():
         raise FormatError(path, f"names: {odd!r} is no text; put it in quotes")
     names = {k: str(v) for k, v in sorted(given.items())}
-    twice = next((n for n in names.values() if list(names.values()).count(n) > 1), None)
-    if twice is not None:
-        raise FormatError(path, f"names: {twice!r} is there twice")
+    refuse_repeated(names.values(), path, "names: ")
     return names
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,6 +49,15 @@ class skip_bad:
             return False
         refuse(error, self.on_bad)
         return True
+
+
+def refuse_repeated(names: Iterable[str], path: Path, where: str = "") -> None:
+    """Refuse a file whose names are not distinct, naming the first that occurs twice."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise FormatError(path, f"{where}{name!r} is there twice")
+        seen.add(name)
 
 
 def no_constants(value: Any) -> None:

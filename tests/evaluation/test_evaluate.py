@@ -9,6 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as mask_tools
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from tests.metrics import coco_oracle as oracle
+from tests.metrics import metric_scenes
 
 from apiece import formats, metrics
 from apiece.core.image import ImageRef
@@ -20,6 +25,8 @@ from apiece.evaluation._evaluate import Judged, evaluate, join, open_truth
 
 SIZE = (40, 40)
 CLASSES = ("bolt", "nut")
+
+SQUARE = Instances(Masks.from_boxes([[2, 2, 10, 8]], (20, 60)))
 
 
 def write(path: Path, sets: list[Instances], first: int = 0) -> Path:
@@ -106,7 +113,7 @@ def test_images_are_taken_one_at_a_time(data: Path) -> None:
 
     class Counting:
         truth = joined.truth
-        notes = ()
+        notes, kinds = (), ("mask", "box")
 
         def __iter__(self) -> Iterator[Judged]:
             for record in joined:
@@ -220,12 +227,39 @@ def test_words() -> None:
 
 
 def test_equal_scores_rank_by_image_id_however_the_file_lists_its_images(tmp_path: Path) -> None:
-    square = np.zeros((20, 60), np.int32)
-    square[2:8, 2:10] = 1
-    wanted, beside = Instances.from_label_map(square), Instances.from_label_map(np.roll(square, 40, 1))
+    wanted, beside = SQUARE, SQUARE.replace(masks=SQUARE.masks.shift(40, 0))
     images = [(ImageRef(Path(name), name, (20, 60), number), wanted) for name, number in (("b.png", 2), ("a.png", 1))]
     formats.write(images, tmp_path / "truth.json", format="coco")
     found = [("b.png", beside.replace(scores=[0.9])), ("a.png", wanted.replace(scores=[0.9]))]
     formats.write(found, tmp_path / "found.json", format="coco")
     # a.png has the lower id: its right prediction comes first, so precision is 1 up to recall 0.5
     assert evaluate(tmp_path / "found.json", tmp_path / "truth.json")["mask_ap"] == pytest.approx(51 / 101)
+
+
+def test_results_of_a_detector_without_masks_have_the_box_numbers_of_pycocotools(tmp_path: Path) -> None:
+    pairs = metric_scenes.pairs(5, images=6)
+    (tmp_path / "truth.json").write_text(json.dumps(oracle.truth_json(pairs)))
+    results = oracle.results_json(pairs)
+    for row in results:
+        if "bbox" not in row:
+            x, y, w, h = mask_tools.toBbox(row["segmentation"]).tolist()
+            row["bbox"] = [x, y, w, h]
+        del row["segmentation"]
+    (tmp_path / "found.json").write_text(json.dumps(results))
+    truth = COCO(tmp_path / "truth.json")
+    expected = COCOeval(truth, truth.loadRes(results), "bbox")
+    for step in (expected.evaluate, expected.accumulate, expected.summarize):
+        step()
+    found = evaluate(tmp_path / "found.json", tmp_path / "truth.json")
+    keys = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
+    assert [found[f"box_{key}"] for key in keys] == pytest.approx(expected.stats[:9].tolist(), abs=1e-12)
+    assert not [key for key in found if key.startswith(("mask", "ap_tau"))]
+    assert any("boxes and no masks" in note for note in found.notes)
+    with pytest.raises(DataError, match="coco alone judges boxes"):
+        evaluate(tmp_path / "found.json", tmp_path / "truth.json", metrics=["aji"])
+
+
+def test_an_empty_list_of_results_is_nothing_found(tmp_path: Path) -> None:
+    formats.write([("a.png", SQUARE)], tmp_path / "truth.json", format="coco")
+    (tmp_path / "found.json").write_text("[]")
+    assert evaluate(tmp_path / "found.json", tmp_path / "truth.json")["mask_ap"] == 0

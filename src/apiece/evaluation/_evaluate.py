@@ -12,6 +12,7 @@ from apiece import predict
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset
+from apiece.errors import DataError
 from apiece.evaluation._pairing import Joined, Judged, join, open_truth
 from apiece.formats import LabelSet
 from apiece.metrics import Evaluation, frame_of
@@ -68,12 +69,17 @@ def evaluate(
     else:
         truth = open_truth(data, split, images, format)
         joined = join(cast("Path | str | predict.Model | LabelSet", predictions), truth, conf)
+    if "mask" not in joined.kinds:
+        metrics = [name for name in metrics if name == "coco"] if metrics != "all" else ["coco"]
+        if not metrics:
+            raise DataError("the predictions have boxes and no masks; of the metrics, coco alone judges boxes")
     # asked for when their batch is whole: it alone is kept
     images_now, images_then, images_again = itertools.tee(joined, 3)
     result = judge(
         _watched(images_now, watch),
         joined.truth.classes,
         metrics=metrics,
+        kinds=joined.kinds,
         max_dets=max_dets,
         frames=(frame_of(ref) for ref, *_ in images_then),
         ids=(ref.id for ref, *_ in images_again),

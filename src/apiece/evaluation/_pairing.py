@@ -37,10 +37,12 @@ class Joined(Protocol):
     ----------
     truth : the labelled images.
     notes : what is to be known before the numbers are read: images, or classes, of which nothing can have been found.
+    kinds : what predictions have: ``"mask"`` and ``"box"``, or boxes alone.
     """
 
     truth: Dataset
     notes: Sequence[str]
+    kinds: tuple[str, ...]
 
     def __iter__(self) -> Iterator[Judged]:
         """Each image in order; nothing is kept."""
@@ -159,6 +161,7 @@ class _Modelled:
         unknown = [name for name in truth.classes if name not in model.classes]
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
         self.notes: Sequence[str] = [words] if unknown else []
+        self.kinds: tuple[str, ...] = ("mask", "box")
         # numbers in the order of the data's classes, which may not be the model's
         self._conf = conf if conf is None or isinstance(conf, float | Mapping) else by_class(conf, truth.classes)
 
@@ -181,6 +184,10 @@ class _Filed:
         without = sum(ref.name not in self._index for ref in truth.refs)
         words = f"{without:,} of {len(truth):,} images are not in the predictions, as if nothing was found on them"
         self.notes: Sequence[str] = [words] if without else []
+        self.kinds: tuple[str, ...] = ("mask", "box")
+        if getattr(found, "boxes_only", False):
+            self.notes = [*self.notes, "the predictions have boxes and no masks: only box AP and AR are computed"]
+            self.kinds = ("box",)
         self._lowest = by_class(conf, truth.classes)
 
     def __iter__(self) -> Iterator[Judged]:

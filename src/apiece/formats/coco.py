@@ -58,9 +58,9 @@ def detect(path: Path) -> bool:
 
 
 def is_results(path: Path | str) -> bool:
-    """Return whether a file is a bare list of COCO results, which `read_results` reads."""
+    """Return whether a file is a bare list of COCO results, which `read_results` reads; an empty list is one."""
     seen = peek_json(Path(path))
-    return seen is not None and seen[0] == "[" and "image_id" in seen[1]
+    return seen is not None and seen[0] == "[" and ("image_id" in seen[1] or not seen[1])
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class CocoSet(OpenedLabels):
     images: Images
     format: str = "coco"
     """What `metadata` is filed under."""
+    boxes_only: bool = False
+    """Whether the file holds results with a ``bbox`` and none with a mask; the masks are empty then."""
     on_bad: OnBad = None
     _broken: set[int] = field(default_factory=set, compare=False, repr=False)
     """Annotations that were found not to decode."""
@@ -240,7 +242,8 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
 
     Category ids are the ones of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
-    pycocotools does, results have the area of their ``bbox`` as their area if the first result states one.
+    pycocotools does, results have the area of their ``bbox`` as their area if the first result states one. Results of a
+    detector, with boxes and no segmentation at all, get empty masks.
 
     Parameters
     ----------
@@ -264,12 +267,20 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     ids = {c["id"]: truth.classes.index(c["name"]) for c in categories if c["name"] in truth.classes}
     images = truth.images if isinstance(truth, CocoSet) else _images_of(path, truth)
     folder = truth.folder if isinstance(truth, CocoSet) else path.parent
+    boxes_only = bool(rows) and all(type(row) is dict and "bbox" in row and "segmentation" not in row for row in rows)
+    if boxes_only:
+        empty = {
+            number: {"size": [int(height), int(width)], "counts": [int(height * width)]}
+            for number, (height, width) in zip(images.ids, images.sizes.tolist(), strict=True)
+        }
+        rows = [{**row, "segmentation": empty.get(row.get("image_id"))} for row in rows]
     found = read_annotations(Checker(path, ""), rows, images, ids, on_bad, bool(constants))
     boxes = found.bbox
     stated = boxes is not None and not np.isnan(boxes[0]).any()
     if boxes is not None and stated:
         found = dataclasses.replace(found, area=boxes[:, 2] * boxes[:, 3])
-    return CocoSet(Table(path, "", truth.classes, images, found, header), folder, images, on_bad=on_bad)
+    whole = Table(path, "", truth.classes, images, found, header)
+    return CocoSet(whole, folder, images, boxes_only=boxes_only, on_bad=on_bad)
 
 
 def _images_of(path: Path, truth: LabelSet) -> Images:

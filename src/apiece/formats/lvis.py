@@ -57,7 +57,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
 
     found = read_images(document, on_bad, check_lists)
     table = make_table(document, classes, categories, found, on_bad)
-    return CocoSet(table, folder_of(path, images, found), found, "lvis", on_bad)
+    return CocoSet(table, folder_of(path, images, found), found, "lvis", on_bad=on_bad)
 
 
 def _fault(value: Any, categories: Mapping[Any, int]) -> str:

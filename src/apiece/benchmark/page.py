@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from apiece.benchmark.rows import Row, pareto
-from apiece.draw.report import Chart, Dot, Facts, Line, PageTable, ReportData, Scatter, Section, write_report
+from apiece.draw.report import Chart, Dot, Facts, PageTable, ReportData, Scatter, Section, write_report
+from apiece.evaluation.page import log_lines
 
 __all__ = ["disturbance", "table_of_scores", "table_of_sizes", "words_of_time", "write_page"]
 
@@ -184,16 +184,9 @@ def _facts(conditions: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _curves(rows: Sequence[Row]) -> list[Chart]:
     """Validation mask AP over time of the best models that were trained here."""
-    lines = []
-    for r in [r for r in rows if r.train_seconds is not None][:_CURVES]:
-        log = Path(r.folder) / "log.csv"
-        if log.is_file():
-            with log.open(newline="", encoding="utf-8") as file:
-                points = [
-                    (float(p["seconds"]) / 60, float(p["val_mask_ap"]))
-                    for p in csv.DictReader(file)
-                    if p["val_mask_ap"]
-                ]
-            lines.append(Line(r.model, [x for x, _ in points], [y for _, y in points]))
-    few = f", the best {_CURVES}" if sum(r.train_seconds is not None for r in rows) > _CURVES else ""
+    trained = [r for r in rows if r.train_seconds is not None]
+    lines = [
+        line for r in trained[:_CURVES] for line in log_lines(Path(r.folder) / "log.csv", {"val_mask_ap": r.model})
+    ]
+    few = f", the best {_CURVES}" if len(trained) > _CURVES else ""
     return [Chart(f"Validation while training{few}", "minutes", "mask AP", lines)] if lines else []

@@ -21,22 +21,9 @@ from apiece.draw.tables import Matrix, PageTable, matrix_html, table_html
 from apiece.errors import ConfigError
 
 __all__ = [
-    "Bars",
-    "Chart",
-    "Dot",
-    "Entry",
-    "Example",
-    "Examples",
-    "Facts",
-    "Line",
-    "Matrix",
-    "PageTable",
-    "Panel",
-    "ReportData",
-    "Scatter",
-    "Section",
-    "write_report",
-]
+    "Bars", "Chart", "Dot", "Entry", "Example", "Examples", "Facts", "Line", "Matrix", "PageTable", "Panel",
+    "ReportData", "Scatter", "Section", "write_report",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

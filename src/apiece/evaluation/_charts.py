@@ -9,6 +9,7 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.draw.report import Bars, Chart, Line, Matrix, PageTable
+from apiece.draw.tables import Cell
 from apiece.metrics import Curves
 from apiece.metrics.calibration import Reliability
 from apiece.metrics.confusion import ConfusionMatrix
@@ -58,14 +59,13 @@ def error_charts(extras: Mapping[str, Any]) -> list[Bars | PageTable]:
     if not np.isfinite(loose.cost).all():
         return []
     series = [(f"IoU {d.iou:.2f}", d.cost.tolist()) for d in (loose, strict)]
-    rows: list[tuple[str | int | None, ...]] = [
-        (kind, int(loose.count[k]), f"{loose.cost[k]:.3f}", int(strict.count[k]), f"{strict.cost[k]:.3f}",
-         _MEANING.get(kind, ""))
-        for k, kind in enumerate(loose.kinds)
-    ]  # fmt: skip
-    for k, name in enumerate(loose.special):
-        kind = name.replace("_", " ")
-        rows.append((f"all {kind}s", None, f"{loose.special_cost[k]:.3f}", None, f"{strict.special_cost[k]:.3f}", ""))
+    rows: list[tuple[Cell, ...]] = []
+    for k, kind in enumerate(loose.kinds):
+        cells: list[Cell] = [cell for d in (loose, strict) for cell in (int(d.count[k]), f"{d.cost[k]:.3f}")]
+        rows.append((kind, *cells, _MEANING.get(kind, "")))
+    for k, kind in enumerate(loose.special):
+        cells = [cell for d in (loose, strict) for cell in (None, f"{d.special_cost[k]:.3f}")]
+        rows.append((f"all {kind}s".replace("_", " "), *cells, ""))
     note = (
         "AP gained at this IoU were all errors of the kind mended and no others; gains do not add up. Boundary, merge "
         "and split say a second time, by the form of the mask, what is among the kinds above them."
@@ -89,16 +89,8 @@ def confusion_matrix(found: ConfusionMatrix) -> Matrix:
         chosen = np.append(np.sort(np.argsort(-amount, kind="stable")[:_CONFUSED]), classes)
         note += f" {_CONFUSED} of {classes} classes, those with the most errors; shares are of what is shown."
     names = [(*found.classes, "background")[k] for k in chosen.tolist()]
-    return Matrix(
-        "Which class was taken for which",
-        "truth",
-        "found",
-        names,
-        names,
-        counts[np.ix_(chosen, chosen)],
-        np.eye(len(names), dtype=bool),
-        note,
-    )
+    shown, right = counts[np.ix_(chosen, chosen)], np.eye(len(names), dtype=bool)
+    return Matrix("Which class was taken for which", "truth", "found", names, names, shown, right, note)
 
 
 def reliability(found: Reliability | None) -> list[Chart | Bars]:
@@ -106,10 +98,8 @@ def reliability(found: Reliability | None) -> list[Chart | Bars]:
     if found is None or not found.all_count.any():
         return []
     some = found.all_count > 0
-    lines = [
-        Line("observed", found.all_score[some].tolist(), found.all_right[some].tolist()),
-        Line("perfect", [0.0, 1.0], [0.0, 1.0]),
-    ]
+    observed = Line("observed", found.all_score[some].tolist(), found.all_right[some].tolist())
+    lines = [observed, Line("perfect", [0.0, 1.0], [0.0, 1.0])]
     counts = [("predictions", found.all_count.tolist())]
     return [
         _unit("Do scores mean what they say?", "score", "share that is right at IoU 0.50", lines),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ from apiece.metrics.ap_tau import accuracy
 if TYPE_CHECKING:
     from apiece.evaluation._compare import Comparison
 
-__all__ = ["PAGE_METRICS", "Seen", "write_comparison", "write_evaluation"]
+__all__ = ["PAGE_METRICS", "Seen", "log_lines", "write_comparison", "write_evaluation"]
 
 PAGE_METRICS = ("coco", "ap_tau", "confusion", "calibration", "errors")
 """What the page of an evaluation is made of."""
@@ -121,7 +121,11 @@ def write_evaluation(
     measured : measurements of the answers, for a summary.
     """
     there, found = seen.counts.sum(1).tolist()
-    training = [] if model is None else _training(model / "log.csv")
+    training = []
+    if model is not None and (log := model / "log.csv").is_file():
+        scores = log_lines(log, {"val_mask_ap": "mask AP", "val_mask_ap50": "mask AP50"})
+        training.append(Chart("Losses", "minutes", "loss", log_lines(log, {k: k for k in ("box", "class", "mask")})))
+        training.append(Chart("Validation", "minutes", "AP", scores, y_range=(0.0, 1.0)))
     examples = [
         (f"{name} images", [_example(joined.truth, i, score, (("found", joined),)) for i, score in some])
         for name, some in zip(("Worst", "Best"), _extremes(result), strict=True)
@@ -199,16 +203,11 @@ def _scores(result: Evaluation) -> list[PageTable]:
     kinds, coco = coco_rows(result)
     drawn = any(number.interval for _, row in coco for number in row)
     classes, by_class = class_rows(result, _OF_CLASS)
+    by_class = [(name, [replace(number, interval=None) for number in row]) for name, row in by_class]
     tables = [
         ("COCO", "", kinds, coco, _SIZES_NOTE + " Intervals: bootstrap over images." * drawn),
         ("Further metrics", "", ["value"], tau + further_rows(result, _OWN_SECTION), ""),
-        (
-            "Per class",
-            "class",
-            classes,
-            [(name, [replace(n, interval=None) for n in row]) for name, row in by_class],
-            "",
-        ),
+        ("Per class", "class", classes, by_class, ""),
     ]
     found = []
     for title, what, columns, rows, note in tables:
@@ -257,22 +256,15 @@ def _example(
     return Example(f"{truth.refs[index].name} · {shown}", image, [Panel("truth", wanted, of_truth), *panels])
 
 
-def _training(log: Path) -> list[Chart]:
+def log_lines(log: Path, columns: Mapping[str, str]) -> list[Line]:
+    """Return columns of a run's ``log.csv`` over minutes, named as said; none where there is no file, or no value."""
     if not log.is_file():
         return []
     with log.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-
-    def line(column: str, name: str) -> Line:
-        points = [(float(row["seconds"]) / 60, float(row[column])) for row in rows if row.get(column)]
-        return Line(name, [x for x, _ in points], [y for _, y in points])
-
-    losses = [line(name, name) for name in ("box", "class", "mask")]
-    scores = [line("val_mask_ap", "mask AP"), line("val_mask_ap50", "mask AP50")]
-    return [
-        Chart("Losses", "minutes", "loss", [entry for entry in losses if entry.x]),
-        Chart("Validation", "minutes", "AP", [entry for entry in scores if entry.x], y_range=(0.0, 1.0)),
-    ]
+    minutes = {column: [float(row["seconds"]) / 60 for row in rows if row.get(column)] for column in columns}
+    values = {column: [float(row[column]) for row in rows if row.get(column)] for column in columns}
+    return [Line(name, minutes[column], values[column]) for column, name in columns.items() if values[column]]
 
 
 def _measurements(measured: Table) -> PageTable:

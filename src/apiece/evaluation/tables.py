@@ -13,15 +13,9 @@ if TYPE_CHECKING:
     from apiece.evaluation._compare import Comparison, Difference
 
 __all__ = [
-    "DIFFERENCE_COLUMNS",
-    "class_rows",
-    "coco_rows",
-    "difference_row",
-    "further_rows",
-    "known",
-    "main_differences",
+    "DIFFERENCE_COLUMNS", "class_rows", "coco_rows", "difference_row", "further_rows", "known", "main_differences",
     "with_intervals",
-]
+]  # fmt: skip
 
 Rows = list[tuple[str, list[Number]]]
 """What each row is called, and its numbers."""

@@ -20,35 +20,10 @@ from apiece.metrics._kit.tracks_log import frame_of
 from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Number, Settings
 
 __all__ = [
-    "FEW",
-    "Batch",
-    "Curves",
-    "Evaluation",
-    "Judges",
-    "Matches",
-    "Metric",
-    "MetricResult",
-    "Number",
-    "Price",
-    "Searched",
-    "Settings",
-    "Sweep",
-    "Thresholds",
-    "VideoFrame",
-    "cost",
-    "describe",
-    "evaluate",
-    "f1",
-    "f1_thresholds",
-    "fit_thresholds",
-    "frame_of",
-    "interval",
-    "load",
-    "marks",
-    "names",
-    "precision",
-    "recall",
+    "FEW", "Batch", "Curves", "Evaluation", "Judges", "Matches", "Metric", "MetricResult", "Number", "Price",
+    "Searched", "Settings", "Sweep", "Thresholds", "VideoFrame", "cost", "describe", "evaluate", "f1",
+    "f1_thresholds", "fit_thresholds", "frame_of", "interval", "load", "marks", "names", "precision", "recall",
     "sweep",
-]
+]  # fmt: skip
 
 names, load, describe = ROOM.names, ROOM.load, ROOM.describe

@@ -22,18 +22,9 @@ from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch
 
 __all__ = [
-    "FEWER",
-    "ROOM",
-    "Aim",
-    "Judges",
-    "Metric",
-    "MetricResult",
-    "Number",
-    "Resampled",
-    "Resampling",
-    "Settings",
+    "FEWER", "ROOM", "Aim", "Judges", "Metric", "MetricResult", "Number", "Resampled", "Resampling", "Settings",
     "Unit",
-]
+]  # fmt: skip
 
 Judges = Literal["ranked", "answer"]
 """What a metric judges: everything the model can rank, or the final answer at the model's thresholds."""

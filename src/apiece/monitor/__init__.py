@@ -7,19 +7,6 @@ from apiece.monitor._signals import SIGNALS, Signal, observe
 from apiece.monitor._text import to_prometheus
 
 __all__ = [
-    "SIGNALS",
-    "Comparison",
-    "Drift",
-    "Picture",
-    "Profile",
-    "Reliability",
-    "Signal",
-    "Unlike",
-    "detect",
-    "observe",
-    "profile",
-    "table_of_tests",
-    "to_prometheus",
-    "why",
-    "write_page",
-]
+    "SIGNALS", "Comparison", "Drift", "Picture", "Profile", "Reliability", "Signal", "Unlike", "detect", "observe",
+    "profile", "table_of_tests", "to_prometheus", "why", "write_page",
+]  # fmt: skip

@@ -39,12 +39,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))
 
 from _mutate import Files, mutated  # noqa: E402
-from tests.formats.label_scenes import hard_instances, plain_instances, ref  # noqa: E402
-from tests.formats.test_every_format import adapted, target  # noqa: E402
 from tests.formats.verdicts import CASES, opened, verdict  # noqa: E402
 
 from apiece import _plugins, formats  # noqa: E402
 from apiece.errors import ApieceError  # noqa: E402
+from apiece.testing._formats import adapted, target  # noqa: E402
+from apiece.testing._labels import hard_instances, plain_instances, ref  # noqa: E402
 
 _FORK = multiprocessing.get_context("fork")
 _PATIENCE = 20.0  # seconds to make a finding smaller
@@ -86,8 +86,8 @@ def corpus(name: str) -> list[Files]:
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         samples = {
-            target(Path(scratch) / "hard", name): [(ref("a.png"), hard), (ref("b/c.png"), hard.replace(ids=None))],
-            target(Path(scratch) / "plain", name): [(ref("a.png"), plain)],
+            target(chosen, Path(scratch) / "hard"): [(ref("a.png"), hard), (ref("b/c.png"), hard.replace(ids=None))],
+            target(chosen, Path(scratch) / "plain"): [(ref("a.png"), plain)],
         } | {Path(scratch) / s / ("case" + s): [(ref("a.png"), hard[:1])] for s in chosen.suffixes}
         for path, records in samples.items():
             with contextlib.suppress(ApieceError):  # a suffix that holds nothing of the kind

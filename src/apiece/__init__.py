@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         monitor,
         ops,
         predict,
+        testing,
         training,
         transforms,
     )
@@ -59,7 +60,7 @@ _HOMES = {
     "apiece.images": "read_image",
     "apiece.training": "train",
     "": "benchmark check core datasets draw errors evaluation formats images "
-    "measurements metrics models monitor ops predict training transforms",
+    "measurements metrics models monitor ops predict testing training transforms",
 }
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "predict",
     "read",
     "read_image",
+    "testing",
     "train",
     "training",
     "transforms",

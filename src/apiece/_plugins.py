@@ -6,7 +6,7 @@ shared by several plugins, ``_engine``: runs them). Another package adds a plugi
 the room's name::
 
     [project.entry-points."apiece.formats"]
-    npy = "my_package.npy:FORMAT"
+    npz = "my_package.npz:FORMAT"
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Room(Generic[Plugin]):
             found: Plugin = entry.load()
         except Exception as error:
             raise PluginError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
-        if not self._fits(found):
+        if not self.fits(found):
             kind = "a class like" if _is_protocol(self.kind) else "an"
             raise PluginError(f"{where} must be {kind} {self.kind.__module__}.{self.kind.__name__}, got {found!r}")
         return found
@@ -134,7 +134,8 @@ class Room(Generic[Plugin]):
         module = sys.modules[f"{self.package}.{name}" if own else foreign(self.package)[name].module]
         return str(getattr(plugin, "summary", None) or (module.__doc__ or "").partition("\n")[0])
 
-    def _fits(self, found: object) -> bool:
+    def fits(self, found: object) -> bool:
+        """Return whether this is a plugin of the room's kind."""
         if not _is_protocol(self.kind):
             return isinstance(found, self.kind)
         members = [name for name in (*self.kind.__annotations__, *vars(self.kind)) if not name.startswith("_")]

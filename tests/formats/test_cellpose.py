@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import Instances, formats
 from apiece.errors import FormatError
 from apiece.formats.cellpose._pickled import Pickled, PickleRefusedError, read_pickle
+from apiece.testing._labels import plain_instances, ref
 
 A = np.array([[0, 1, 1, 0], [0, 3, 3, 0], [0, 0, 0, 200]], np.uint16)
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageDraw
-from tests.formats.label_scenes import ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import ref
 
 A = np.array(
     [[7, 7, 7, 23, 23, 0], [26000, 26000, 7, 26001, 23, 0], [26000, 26, 26, 26001, 24003, 24003]], np.uint16

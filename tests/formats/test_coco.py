@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
-from tests.formats.label_scenes import hard_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats.coco import is_results, read_results
+from apiece.testing._labels import hard_instances, ref
 
 Save = Callable[..., Path]
 

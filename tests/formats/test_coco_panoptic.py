@@ -17,10 +17,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import hard_instances, plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import hard_instances, plain_instances, ref
 
 PERSON, SKY = 3226956, 6922  # ids as COCO has them: far beyond one channel
 IDS = np.array([[0, PERSON, PERSON, SKY], [0, 9, PERSON, SKY], [SKY, 9, SKY, SKY]])

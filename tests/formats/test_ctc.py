@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import ImageRef, Instances, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import plain_instances, ref
 
 SEG = np.zeros((3, 6, 8), np.uint16)
 SEG[0, 0:4, 0:4] = 1

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
 from pycocotools import mask as coco
-from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import plain_instances, ref
 
 FIRST = np.array([[0, 1005, 1005, 0], [2000, 2000, 0, 10000], [2000, 0, 10000, 10000]], np.uint16)
 SECOND = np.array([[1005, 1005, 0, 0], [0, 2000, 2000, 1006], [0, 0, 0, 1006]], np.uint16)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image as Pillow
-from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.label_images import read_raster, write_raster
+from apiece.testing._labels import plain_instances, ref
 
 A = np.array([[0, 1, 1, 0], [0, 3, 3, 0], [0, 0, 0, 200]], np.uint8)
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
-from tests.formats.label_scenes import ref
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import ref
 
 
 def shape(label: str, points: Any, kind: str = "polygon", **more: Any) -> dict[str, Any]:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import ref
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError
+from apiece.testing._labels import ref
 
 ID = "00071198d059ba7f5914a526d124d28e6d010c92466da21d4a04cd5413362552"
 MASKS = np.zeros((3, 6, 8), np.uint8)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import hard_instances, plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.long_csv import long_fields
+from apiece.testing._labels import hard_instances, plain_instances, ref
 
 
 def save(path: Path, *lines: str) -> Path:

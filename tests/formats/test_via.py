@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import ref
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import ref
 
 POLYGON = {"name": "polygon", "all_points_x": [1, 4, 4, 1], "all_points_y": [1, 1, 3, 3]}
 RECT = {"name": "rect", "x": 5, "y": 4, "width": 3, "height": 2}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import plain_instances, ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import plain_instances, ref
 
 V = 255
 OBJECTS = np.array([[V, V, V, 0, 0], [V, 1, V, V, V], [V, V, V, 2, V], [0, 0, V, V, V]], np.uint8)

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Pillow
-from tests.formats.label_scenes import ref
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.testing._labels import ref
 
 DATA = "path: .\ntrain: images/train\nval: images/val\nnames:\n  0: nut\n  1: bolt\n"
 SQUARE = "0 0.1 0.125 0.4 0.125 0.4 0.375 0.1 0.375\n"

@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 
 from apiece.errors import ImageError
 from apiece.images import image_size, read_image
+from apiece.testing import check_image_reader
 
 RNG = np.random.default_rng(1)
 PIXELS = RNG.integers(0, 256, (24, 30, 3), np.uint8)
@@ -66,6 +67,13 @@ def attempt(call: Callable[[Path], Any], path: Path) -> Any:
             return call(path)
         except ImageError as error:
             return error
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_reader_keeps_its_contract(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.bin"
+    path.write_bytes(FILES[name])
+    check_image_reader(name.partition(" ")[0], [path])
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS
+from apiece.testing import _pairs as scenes
 
 
 def flat(made: Instances, chosen: np.ndarray) -> np.ndarray:

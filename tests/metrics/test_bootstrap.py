@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.metrics import coco_oracle as oracle
-from tests.metrics import metric_scenes as scenes
 
 from apiece import metrics
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.metrics import Batch, Searched, Settings, evaluate
+from apiece.metrics import evaluate
 from apiece.metrics._kit.bootstrap import _CELLS, draws, interval, weighted_precision, weighted_sums
-from apiece.metrics.contract import Resampling
+from apiece.testing import _pairs as scenes
+from apiece.testing._metrics import CLASSES, distinct, fed
 
-CLASSES = ("a", "b")
+COCO = metrics.load("coco")
 LIMITS = (1, 3, 5)
-EVERYWHERE = Searched(absent=frozenset(CLASSES))
-
-
-def distinct(pairs: list[oracle.Pair], seed: int) -> list[oracle.Pair]:
-    """Scores that repeat among images, but not within one: copies of an image then have one order only."""
-    rng = np.random.default_rng(seed)
-    return [(truth, found.replace(scores=rng.permutation(len(found)) / 16)) for truth, found in pairs]
 
 
 def drawn(pairs: list[oracle.Pair], weights: np.ndarray) -> list[oracle.Pair]:
     return [pairs[i] for i in np.repeat(np.arange(len(pairs)), weights)]
-
-
-def fed(name: str, pairs: list[oracle.Pair]) -> Resampling:
-    metric = metrics.load(name)(CLASSES, Settings(max_dets=LIMITS))
-    for first, some in ((0, pairs[:2]), (2, pairs[2:])):
-        metric.update(replace(Batch.of(first, some, CLASSES), searched=(EVERYWHERE,) * len(some)))
-    return metric
 
 
 def nan(value: float) -> float:
@@ -57,7 +41,7 @@ def test_draws_are_what_pycocotools_finds_in_the_drawn_images(seed: int, big: bo
 def _same_as_pycocotools(seed: int, big: bool) -> None:
     pairs = distinct(scenes.pairs(seed, images=5, big=big), seed)
     weights = np.concatenate(list(draws(5, 3, seed)))
-    found = fed("coco", pairs).resample(weights)
+    found = fed(COCO, pairs, [2]).resample(weights)
     for r, row in enumerate(weights):
         for kind in ("mask", "box"):
             e = oracle.pycoco(drawn(pairs, row), kind, LIMITS).eval
@@ -71,31 +55,8 @@ def _same_as_pycocotools(seed: int, big: bool) -> None:
                     assert found.per_class[name][key][r] == pytest.approx(nan(one[key]), abs=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", metrics.names())
-def test_every_metric_that_resamples_finds_what_it_would_in_the_drawn_images(name: str) -> None:
-    if not hasattr(metrics.load(name), "resample"):
-        pytest.skip(f"{name} does not resample")
-    pairs = distinct(scenes.pairs(11, images=6), 11)
-    metric = fed(name, pairs)
-    whole = metric.compute()
-    weights = np.concatenate([np.ones((1, 6), np.int32), *draws(6, 4, 1)])
-    found = metric.resample(weights)
-    assert set(found.numbers) <= set(whole.numbers)
-    assert set(found.per_class) <= set(CLASSES)
-    for r, row in enumerate(weights):
-        told = [EVERYWHERE] * len(pairs)
-        literal = evaluate(drawn(pairs, row), CLASSES, metrics=[name], max_dets=LIMITS, searched=told)
-        for key, values in found.numbers.items():
-            assert values.shape == (5,)
-            assert values[r] == pytest.approx(nan(literal[key]), abs=1e-12, nan_ok=True), key
-        for label, by_key in found.per_class.items():
-            for key, values in by_key.items():
-                expected = nan(literal.per_class[label][key])
-                assert values[r] == pytest.approx(expected, abs=1e-12, nan_ok=True), key
-
-
 def test_chunks_do_not_change_the_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    metric = fed("coco", distinct(scenes.pairs(3, images=7), 3))
+    metric = fed(COCO, distinct(scenes.pairs(3, images=7), 3), [2])
     weights = np.concatenate(list(draws(7, 30, 2)))
     whole = metric.resample(weights).numbers["mask_ap"]
     monkeypatch.setattr("apiece.metrics._kit.bootstrap._FEW", 0)

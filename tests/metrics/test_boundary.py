@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.metrics import coco_oracle as oracle
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -18,6 +17,7 @@ from apiece.metrics import evaluate
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics.boundary import boundary_pairs
 from apiece.metrics.boundary._runs import band_widths, bands
+from apiece.testing import _pairs as scenes
 
 
 def eroded_band(mask: np.ndarray, width: int) -> np.ndarray:

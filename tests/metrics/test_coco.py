@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.metrics import coco_oracle as oracle
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics import evaluate
 from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS
+from apiece.testing import _pairs as scenes
 
 LIMITS = [(1, 10, 100), (2, 3, 5), (1, 2)]
 

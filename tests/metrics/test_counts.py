@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.metrics import evaluate
+from apiece.testing import _pairs as scenes
 
 
 def literal(truth: Instances, found: Instances, k: int, conf: float) -> tuple[int, int, int, int]:

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.metrics import errors_literal as literal
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -18,6 +17,7 @@ from apiece.errors import DataError
 from apiece.metrics import errors, evaluate
 from apiece.metrics._kit.overlaps import shared
 from apiece.metrics.errors import _forms, _kinds
+from apiece.testing import _pairs as scenes
 
 Pair = tuple[Instances, Instances]
 NAMES = (*literal.KINDS, "false_positive", "false_negative")

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tests.metrics import coco_oracle as oracle
-from tests.metrics import metric_scenes as scenes
 
 from apiece import formats
 from apiece.core.instances import Instances
@@ -18,6 +17,7 @@ from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.metrics import Searched, Settings, evaluate
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics.lvis import best_of_image, frequencies, searched
+from apiece.testing import _pairs as scenes
 
 CLASSES = ("a", "b", "c", "d")
 FREQUENCY = ("r", "f", "c", "f")

@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics import metric_scenes as scenes
 
-from apiece import metrics
 from apiece.errors import ConfigError
-from apiece.metrics import Searched, Settings, evaluate
+from apiece.metrics import evaluate
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import greedy, most
 from apiece.metrics._kit.overlaps import Pairs, box_pairs
+from apiece.testing import _pairs as scenes
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -145,29 +144,6 @@ def test_predictions_are_ranked_by_score_within_image_and_class() -> None:
         assert np.array_equal(side.rank[rows], np.arange(len(rows)))
         order = np.lexsort((side.index[rows], -side.score[rows]))
         assert np.array_equal(order, np.arange(len(rows)))
-
-
-@pytest.mark.parametrize("name", metrics.names())
-def test_every_metric_keeps_the_contract(name: str) -> None:
-    """Found by its file's name; batches add up; ``compute`` changes nothing; ``reset`` forgets."""
-    metric = metrics.load(name)(("a", "b"), Settings())
-    # tracking asks for ids, LVIS for what images were searched for
-    pairs = [tuple(s.replace(ids=np.arange(len(s))) for s in pair) for pair in scenes.pairs(1, images=6)]
-
-    def batch(first: int, some: list) -> Batch:
-        return replace(Batch.of(first, some, ("a", "b")), searched=(Searched(),) * len(some))
-
-    empty = metric.compute()
-    metric.update(batch(0, pairs))
-    whole = metric.compute()
-    np.testing.assert_equal(dict(metric.compute().numbers), dict(whole.numbers))
-    assert {type(value) for value in whole.numbers.values()} == {float}
-    assert set(whole.per_class) == {"a", "b"}
-    metric.reset()
-    np.testing.assert_equal(dict(metric.compute().numbers), dict(empty.numbers))
-    metric.update(batch(0, pairs[:2]))
-    metric.update(batch(2, pairs[2:]))
-    np.testing.assert_equal(dict(metric.compute().numbers), dict(whole.numbers))
 
 
 def test_metrics_together_find_what_each_finds_alone() -> None:

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -15,6 +14,7 @@ from apiece.errors import UnknownNameError
 from apiece.metrics import evaluate
 from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Pairs
+from apiece.testing import _pairs as scenes
 
 CLASSES = ("thing", "other", "sky", "road")
 STUFF = ("sky", "road")

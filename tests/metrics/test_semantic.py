@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.metrics import evaluate
+from apiece.testing import _pairs as scenes
 
 
 def painted(made: Instances, bottom_up: list[int]) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.metrics import metric_scenes as scenes
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -16,6 +15,7 @@ from apiece.errors import ConfigError
 from apiece.metrics import Matches, Price, evaluate, f1_thresholds, fit_thresholds, sweep
 from apiece.metrics._engine import thresholds
 from apiece.metrics._kit import ratios
+from apiece.testing import _pairs as scenes
 
 
 def test_examples() -> None:

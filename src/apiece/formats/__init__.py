@@ -79,7 +79,7 @@ def detect(path: str | os.PathLike[str]) -> str:
 
 def read(
     path: str | os.PathLike[str],
-    format: str | None = None,
+    format: str | LabelFormat | None = None,
     images: str | os.PathLike[str] | None = None,
     on_bad: OnBad = None,
 ) -> LabelSet:
@@ -88,7 +88,7 @@ def read(
     Parameters
     ----------
     path : label file or folder.
-    format : its format; found by content if None.
+    format : its format, or the name of one; found by content if None.
     images : folder that image names are relative to; found beside the labels if None.
     on_bad : called once with the `FormatError` of each bad entry, which is left out, while the set is opened and while
         its items are decoded; if None, the first error is raised.
@@ -111,7 +111,7 @@ def read(
     a.png ['bolt', 'nut'] [54, 130]
     b.png ['bolt', 'nut'] [54, 130]
     """
-    chosen = load(detect(path) if format is None else format)
+    chosen = format if isinstance(format, LabelFormat) else load(detect(path) if format is None else format)
     path = Path(path)
     if not path.exists():
         raise FormatError(path, "there is no such file or folder")
@@ -123,7 +123,7 @@ def read(
 def write(
     records: Iterable[Labelled],
     path: str | os.PathLike[str],
-    format: str | None = None,
+    format: str | LabelFormat | None = None,
     classes: Iterable[str] | None = None,
     allow_lossy: bool = False,
     metadata: Mapping[str, Any] | None = None,
@@ -134,7 +134,7 @@ def write(
     ----------
     records : ``(image, Instances)`` pairs, such as a `LabelSet`; the image as `ImageRef`, `Image`, path or name.
     path : file or folder to write.
-    format : the format; chosen by the ending of ``path`` if None.
+    format : the format, or the name of one; chosen by the ending of ``path`` if None.
     classes : class names in the order wanted; if None, the classes of ``records``, or of the first set of instances.
     allow_lossy : write what the format can hold instead of refusing.
     metadata : what a file says of the set as a whole (``LabelSet.metadata``); if None, the metadata of ``records``.
@@ -161,7 +161,7 @@ def write(
     "image 'a.png', ids 1, 2: ids lost"
     """
     path = Path(path)
-    chosen = load(format_for(path) if format is None else format)
+    chosen = format if isinstance(format, LabelFormat) else load(format_for(path) if format is None else format)
     wanted = getattr(records, "classes", None) if classes is None else classes
     metadata = getattr(records, "metadata", {}) if metadata is None else metadata
     stream = ((_ref(image), instances) for image, instances in records)

@@ -13,7 +13,6 @@ from pycocotools import mask as mask_tools
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from tests.metrics import coco_oracle as oracle
-from tests.metrics import metric_scenes
 
 from apiece import formats, metrics
 from apiece.core.image import ImageRef
@@ -22,6 +21,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.evaluation._compare import Difference, _sentence, compare, difference
 from apiece.evaluation._evaluate import Judged, evaluate, join, open_truth
+from apiece.testing import _pairs
 
 SIZE = (40, 40)
 CLASSES = ("bolt", "nut")
@@ -237,7 +237,7 @@ def test_equal_scores_rank_by_image_id_however_the_file_lists_its_images(tmp_pat
 
 
 def test_results_of_a_detector_without_masks_have_the_box_numbers_of_pycocotools(tmp_path: Path) -> None:
-    pairs = metric_scenes.pairs(5, images=6)
+    pairs = _pairs.pairs(5, images=6)
     (tmp_path / "truth.json").write_text(json.dumps(oracle.truth_json(pairs)))
     results = oracle.results_json(pairs)
     for row in results:

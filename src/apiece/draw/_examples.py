@@ -9,11 +9,12 @@ from html import escape
 
 import numpy as np
 
+from apiece._arrays import UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.draw._overlay import overlay
 from apiece.draw._text import draw_texts, text_height
-from apiece.draw.page import data_uri, scaled
+from apiece.draw.page import picture, scaled
 from apiece.errors import ConfigError, UnknownNameError
 
 COLOURS = {
@@ -75,37 +76,24 @@ class Example:
 
 
 def examples_html(groups: Sequence[tuple[str, Sequence[Example]]], side: int) -> str:
-    """Groups of examples under their headings, below a legend of the marks that occur.
-
-    Parameters
-    ----------
-    groups : (heading, examples); empty ones are left out.
-    side : longer side of each picture in pixels.
-    """
+    """Groups of examples under their headings, below a legend; ``side`` is the longer one of each picture in pixels."""
     there = {mark for _, group in groups for example in group for panel in example.panels for mark in panel.marks}
-    keys = "".join(
-        f'<span class="key"><i style="background:rgb{rgb}"></i>{mark}</span>'
-        for mark, rgb in COLOURS.items()
-        if mark in there
-    )
-    parts = [f'<p class="legend">{keys}</p>']
+    keys = [f'<i style="background:rgb{rgb}"></i>{mark}' for mark, rgb in COLOURS.items() if mark in there]
+    legend = "".join(f'<span class="key">{key}</span>' for key in keys)
+    parts = [f'<p class="legend">{legend}</p>']
     for name, examples in groups:
         if examples:
-            parts.append(f'<h3 class="group">{escape(name)}</h3><div class="examples">')
-            parts.extend(_example(example, side) for example in examples)
-            parts.append("</div>")
+            shown = "".join(_example(example, side) for example in examples)
+            parts.append(f'<h3 class="group">{escape(name)}</h3><div class="examples">{shown}</div>')
     return "".join(parts)
 
 
 def _example(example: Example, side: int) -> str:
     pictures = []
     for panel in example.panels:
-        words = _counted(panel)
-        alt = escape(f"{example.title}, {panel.name}: {words}")
-        pictures.append(
-            f'<figure><img src="{_picture(example.image, panel, side)}" loading="lazy" alt="{alt}">'
-            f"<figcaption><b>{escape(panel.name)}</b> {escape(words)}</figcaption></figure>"
-        )
+        words, drawn = _counted(panel), _drawn(example.image, panel, side)
+        caption = f"<b>{escape(panel.name)}</b> {escape(words)}"
+        pictures.append(picture(drawn, f"{example.title}, {panel.name}: {words}", caption))
     kind = "example wide" if len(pictures) > 2 else "example"
     return (
         f'<article class="{kind}" style="--panels:{len(pictures)}"><h3>{escape(example.title)}</h3>'
@@ -119,7 +107,7 @@ def _counted(panel: Panel) -> str:
     return f"{len(panel.instances)}: {', '.join(parts)}" if parts else "0"
 
 
-def _picture(image: Image, panel: Panel, side: int) -> str:
+def _drawn(image: Image, panel: Panel, side: int) -> UInt8:
     shown, grown = scaled(image, panel.instances, side / max(image.size))
     colours = np.array([COLOURS[mark] for mark in panel.marks], np.uint8).reshape(-1, 3)
     drawn = overlay(shown, grown, colours=colours, names=False, alpha=0.22, thickness=2)
@@ -129,4 +117,4 @@ def _picture(image: Image, panel: Panel, side: int) -> str:
         corners = grown.boxes[wrong, :2].astype(np.int64)
         corners[:, 1] -= text_height(_TEXT) + 2
         draw_texts(drawn, [panel.marks[i] for i in wrong.tolist()], corners, _TEXT)
-    return data_uri(drawn)
+    return drawn

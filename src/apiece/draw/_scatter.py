@@ -138,19 +138,9 @@ def _area_legend(plot: Scatter, axes: Axes, largest: float) -> list[str]:
 
 
 def place_labels(names: Sequence[str], circles: Float, bounds: Float, path: Float) -> Float:
-    """Where each name goes: near its circle, within bounds, over no circle and no other name; over the path only if
-    nothing else is near.
+    """Boxes x0, y0, x1, y1 where names go: near their circles (x, y, radius), within bounds, over no circle or name.
 
-    Parameters
-    ----------
-    names : N names.
-    circles : (N, 3): centre x, centre y, radius.
-    bounds : x0, y0, x1, y1 that names stay within.
-    path : (P, 2): corners of a line.
-
-    Returns
-    -------
-    boxes (N, 4): x0, y0, x1, y1. Where the plot is so full that no place is left, a name lies beside its circle.
+    Over the path (P, 2) only if nothing else is near. Where no place is left, a name lies beside its circle.
     """
     steps = np.linspace(0, 1, 33)[:, None, None]
     along = (path[:-1] + steps * (path[1:] - path[:-1])).reshape(-1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -47,7 +48,10 @@ def _word(word: str, size: int) -> UInt8:
 def _line(text: str, size: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16]]:
     """A line of white text with its halo, padded by 2 pixels: (what is kept of the ground, of 255; what is added)."""
     # names repeat, numbers do not: words are kept, digits are put together
-    parts = [_word(w, size) if w.isalpha() else _glyph(w, size) for w in _pieces(text)]
+    parts: list[UInt8] = []
+    for is_word, group in itertools.groupby(text, str.isalpha):
+        piece = "".join(group)
+        parts += [_word(piece, size)] if is_word else [_glyph(c, size) for c in piece]
     width = sum(p.shape[1] for p in parts)
     ink = np.zeros((text_height(size) + 4, width + 4), np.uint8)
     np.concatenate(parts, axis=1, out=ink[2:-2, 2:-2])
@@ -56,26 +60,8 @@ def _line(text: str, size: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.
     return keep[:, :, None], (ink.astype(np.uint16) * 255 + 128)[:, :, None]
 
 
-def _pieces(text: str) -> list[str]:
-    pieces: list[str] = []
-    for c in text:
-        if c.isalpha() and pieces and pieces[-1].isalpha():
-            pieces[-1] += c
-        else:
-            pieces.append(c)
-    return pieces
-
-
 def draw_texts(canvas: UInt8, texts: Sequence[str], corners: Int, size: int) -> None:
-    """Draw each text with its upper left corner at (x, y), moved as needed to lie inside the canvas, in place.
-
-    Parameters
-    ----------
-    canvas : uint8 (H, W, 3).
-    texts : N lines; an empty one draws nothing.
-    corners : int64 (N, 2).
-    size : of the font, in pixels.
-    """
+    """Draw each text with its upper left corner at (x, y), int64 (N, 2), moved as needed to lie inside the canvas."""
     height, width = canvas.shape[:2]
     for lines, (x, y) in zip(texts, corners.tolist(), strict=True):
         text = " ".join(lines.splitlines())  # names of classes come from files, line breaks and all

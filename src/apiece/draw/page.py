@@ -18,7 +18,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.draw._overlay import to_display
 
-__all__ = ["data_uri", "html_page", "scaled"]
+__all__ = ["data_uri", "html_page", "picture", "scaled"]
 
 
 def html_page(
@@ -70,14 +70,17 @@ def scaled(image: Image, instances: Instances, factor: float) -> tuple[Image, In
         wide, high = math.ceil((x + w) * fx) + 1 - x0, math.ceil((y + h) * fy) + 1 - y0
         # centre of new pixel i lies at (i + 0.5 + x0) / fx - x - 0.5 in the crop
         move = np.array([[1 / fx, 0, (x0 + 0.5) / fx - x - 0.5], [0, 1 / fy, (y0 + 0.5) / fy - y - 0.5]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        grown = (
-            cv2.warpAffine(crop.astype(np.float32), move, (wide, high), flags=flags) if crop.size else np.zeros((1, 1))
-        )
-        placed.append(grown >= 0.5)
+        flags, source = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, crop.astype(np.float32)
+        placed.append(cv2.warpAffine(source, move, (wide, high), flags=flags) >= 0.5 if crop.size else crop)
         where.append((x0, y0))
     masks = Masks.from_crops(placed, np.array(where, np.int64).reshape(-1, 2), size)
     return Image(shown), instances.replace(masks=masks)
+
+
+def picture(pixels: UInt8, alt: str, caption: str) -> str:
+    """Return uint8 RGB (H, W, 3) as an HTML figure; ``alt`` is escaped here, ``caption`` is HTML."""
+    image = f'<img src="{data_uri(pixels)}" loading="lazy" alt="{escape(alt)}">'
+    return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"
 
 
 def data_uri(pixels: UInt8, kind: Literal["jpeg", "webp"] = "jpeg") -> str:

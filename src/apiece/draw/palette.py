@@ -20,28 +20,25 @@ _GOLDEN = np.uint64(11400714819323198485)
 _PLASTIC = np.uint64(13925305203486898176)
 
 
+_CONES = np.array([
+    [1.0, 1.0, 1.0],
+    [0.3963377774, -0.1055613458, -0.0894841775],
+    [0.2158037573, -0.0638541728, -1.2914855480],
+])  # fmt: skip
+_LINEAR = np.array([
+    [4.0767416621, -1.2684380046, -0.0041960863],
+    [-3.3077115913, 2.6097574011, -0.7034186147],
+    [0.2309699292, -0.3413193965, 1.7076147010],
+])  # fmt: skip
+
+
 def from_oklch(lightness: Float, chroma: Float, hue: Float) -> UInt8:
     """OKLCH to sRGB: (N, 3) uint8. Lightness 0..1, chroma about 0..0.37, hue in turns; what is too vivid is dulled."""
     a, b = np.cos(2 * np.pi * hue), np.sin(2 * np.pi * hue)
     linear = np.zeros((len(lightness), 3))
     done = np.zeros(len(lightness), bool)
     for dull in (1.0, 0.85, 0.7, 0.55, 0.4, 0.2, 0.0):
-        c = chroma * dull
-        root = np.stack(
-            [
-                lightness + c * (0.3963377774 * a + 0.2158037573 * b),
-                lightness - c * (0.1055613458 * a + 0.0638541728 * b),
-                lightness - c * (0.0894841775 * a + 1.2914855480 * b),
-            ],
-            axis=1,
-        )
-        trial = root**3 @ np.array(
-            [
-                [4.0767416621, -1.2684380046, -0.0041960863],
-                [-3.3077115913, 2.6097574011, -0.7034186147],
-                [0.2309699292, -0.3413193965, 1.7076147010],
-            ]
-        )
+        trial = (np.stack([lightness, chroma * dull * a, chroma * dull * b], 1) @ _CONES) ** 3 @ _LINEAR
         fits = ~done & (trial >= -1e-4).all(axis=1) & (trial <= 1 + 1e-4).all(axis=1)
         linear[fits] = trial[fits]
         done |= fits

@@ -125,13 +125,7 @@ def open_predictions(
 
 
 def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:
-    """Refuse labels of a class that the model does not know: they tell nothing of its scores.
-
-    Raises
-    ------
-    DataError
-        naming ``data``, where they come from, and the class.
-    """
+    """Refuse labels from ``data`` of a class that the model does not know: they say nothing of its scores."""
     strange = next((name for name in wanted.names if name not in model.classes), None)
     if strange is not None:
         raise DataError(

@@ -44,11 +44,9 @@ _EPS = np.finfo(np.float64).eps
 
 
 def count(tracks: Tracks) -> dict[str, Float]:
-    """What HOTA is made of: ``tp``, ``fn``, ``fp``; sums over the matches of ``ass``, ``assre``, ``asspr`` and ``iou``.
+    """Return ``tp``, ``fn``, ``fp``, and sums over the matches of ``ass``, ``assre``, ``asspr`` and ``iou``.
 
-    Returns
-    -------
-    float64 (groups, alphas) by name; they may be added over groups.
+    Float64 (groups, alphas) by name; they may be added over groups.
 
     >>> from apiece.metrics._kit.overlaps import Pairs
     >>> from apiece.metrics._kit.tracks import Rows

@@ -90,11 +90,9 @@ def _before(truth: Rows, place: Int) -> Int:
 
 
 def count(tracks: Tracks) -> dict[str, Float]:
-    """TP, FP, FN, the sum of the matches' IoU, and what happened to the tracks.
+    """Return TP, FP, FN, the sum of the matches' IoU, and what happened to the tracks.
 
-    Returns
-    -------
-    float64 (groups,) by name; they may be added over groups.
+    Float64 (groups,) by name; they may be added over groups.
 
     >>> from apiece.metrics._kit.overlaps import Pairs
     >>> row = np.arange(4)  # one object in four frames; the tracker changes its id after the third

@@ -15,7 +15,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.draw import overlay
 from apiece.draw.charts import Chart, Line, lines_svg
-from apiece.draw.page import data_uri, html_page, scaled
+from apiece.draw.page import html_page, picture, scaled
 from apiece.draw.tables import PageTable, table_html
 from apiece.monitor._drift import Drift, Unlike
 from apiece.monitor._profile import Profile
@@ -104,12 +104,10 @@ def _pictures(pictures: Sequence[Picture]) -> str:
     cards = []
     for unlike, image, found in pictures:
         shown = scaled(image, found, _SIDE / max(*image.size, 1))
-        picture = data_uri(overlay(*shown, fill=False, names=False))
         words = f"{len(found):,} instances; as odd as {unlike.rank:.1%} of the baseline; {why(unlike)}"
-        cards.append(
-            f'<figure><img src="{picture}" loading="lazy" alt="{escape(unlike.name)} with its instances outlined">'
-            f"<figcaption><b>{escape(unlike.name)}</b><br>{escape(words)}</figcaption></figure>"
-        )
+        caption = f"<b>{escape(unlike.name)}</b><br>{escape(words)}"
+        drawn = overlay(*shown, fill=False, names=False)
+        cards.append(picture(drawn, f"{unlike.name} with its instances outlined", caption))
     note = (
         "The least like the baseline first. Behind each signal: how far it lies from the most similar image there, in "
         "standard deviations."

@@ -29,7 +29,7 @@ _log = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Mapping[str, float]):
     """What `evaluate` found; ``result["mask_ap"]`` is a number, ``dict(result)`` all of them.
 
     Attributes
@@ -57,9 +57,8 @@ class Evaluation:
         numbers = self.numbers if label is None else self.per_class[label]
         if key not in self.about:
             raise UnknownNameError("number in this evaluation", key, self.about)
-        ends = tuple(numbers.get(f"{key}_{end}", math.nan) for end in _ENDS)
-        interval = (ends[0], ends[1]) if math.isfinite(ends[0]) else None
-        return self.about[key].of(numbers.get(key, math.nan), interval)
+        low, high = (numbers.get(f"{key}_{end}", math.nan) for end in _ENDS)
+        return self.about[key].of(numbers.get(key, math.nan), (low, high) if math.isfinite(low) else None)
 
     def groups(self) -> dict[str, dict[str, Number]]:
         """Return every number by its group and title, in the order of the metrics."""
@@ -81,10 +80,6 @@ class Evaluation:
 
     def __len__(self) -> int:
         return len(self.numbers)
-
-    def keys(self) -> Iterable[str]:
-        """Names of all numbers."""
-        return self.numbers.keys()
 
     @property
     def curves(self) -> dict[str, Curves]:

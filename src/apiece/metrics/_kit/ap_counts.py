@@ -49,15 +49,9 @@ class Tally:
 def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) -> tuple[Tally, Int]:
     """Match one batch at every IoU threshold and in every range of area.
 
-    Parameters
-    ----------
-    pairs : overlaps by mask, box or boundary.
-    kept : bool (predictions,), those that count: the best scores of an image and class, so that no match changes.
-    spared : bool (predictions,), those that are not wrong where they match nothing; default none.
-
-    Returns
-    -------
-    the tally, and for each prediction of the batch the pair it is matched by at the first threshold, all areas, or -1.
+    Predictions that are ``kept`` count: the best scores of an image and class, so that no match changes; those that are
+    ``spared`` are not wrong where they match nothing. Also given: the pair that each prediction is matched by at the
+    first threshold, all areas, or -1.
     """
     truth, predicted = batch.truth, batch.predicted
     single = ~truth.crowd

@@ -95,18 +95,10 @@ def weighted_sums(weights: Int32, counts: npt.NDArray[np.number]) -> Float:
 def weighted_precision(
     weights: Int32, image: npt.NDArray[np.integer], right: Bool, wrong: Bool, positives: Int
 ) -> Float:
-    """COCO's average precision of one class on each draw.
+    """COCO's average precision of one class at each IoU threshold on each draw: float64 (T, draws), NaN without truth.
 
-    Parameters
-    ----------
-    weights : int32 (draws, images).
-    image : int (P,), image of each prediction, best score first.
-    right, wrong : bool (T, P), true and false positives at each IoU threshold; neither: ignored.
-    positives : int64 (draws,), truth that counts.
-
-    Returns
-    -------
-    float64 (T, draws): mean over 101 recalls of the best precision there or further on; NaN where there is no truth.
+    ``image`` is that of each prediction, best score first; ``right`` and ``wrong``, bool (T, P), are true and false
+    positives, neither: ignored; ``positives`` is the truth that counts on each draw.
     """
     out = np.zeros((len(right), len(weights)))
     levels = [_Level.of(k, right[k], wrong[k], right[0] | wrong[0]) for k in np.flatnonzero(right.any(1)).tolist()]

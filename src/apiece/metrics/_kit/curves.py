@@ -56,10 +56,7 @@ class Ranking:
     def precision(self, right: Bool, wrong: Bool, positives: Int) -> tuple[Float, Float]:
         """Interpolated precision at each of the 101 recalls, and the score there: two float64 (classes, 101).
 
-        Parameters
-        ----------
-        right, wrong : bool (P,), true and false positives; neither: ignored.
-        positives : int64 (classes,), truth that counts.
+        A prediction that is neither ``right`` nor ``wrong`` is ignored; ``positives`` is the truth of each class.
         """
         hit = np.flatnonzero(right)
         label = self.label[hit]

@@ -37,16 +37,8 @@ def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predicti
     that are not taken yet; truth that counts goes before truth that is ignored; of equal IoU the later truth wins; a
     crowd can be taken any number of times.
 
-    Parameters
-    ----------
-    pairs : overlapping pairs within groups; predictions of a group are numbered by descending score.
-    ignored, crowd : bool of shape (truth,); every crowd is ignored as well.
-    thresholds : (T,), above 0.
-    predictions : number of prediction rows.
-
-    Returns
-    -------
-    int64 of shape (T, predictions): index into ``pairs`` of the pair each prediction is matched by, or -1.
+    Int64 (T, predictions): index into ``pairs`` of the pair each is matched by, or -1. Predictions of a group are
+    numbered by descending score; every crowd is ``ignored``, bool (truth,), as well; thresholds lie above 0.
     """
     # as COCOeval does, so that a perfect overlap passes a threshold of 1
     floor = np.minimum(thresholds, 1 - 1e-10)

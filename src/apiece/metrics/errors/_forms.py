@@ -166,12 +166,7 @@ def _outlines(side: Side, rows: Int, size: tuple[int, int]) -> Int:
 
 
 def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
-    """Pixel edges along the outlines of each mask, holes too: int64 (N,).
-
-    Parameters
-    ----------
-    runs : N masks.
-    size : (height, width) that holds them.
+    """Pixel edges along the outlines of each mask, holes too: int64 (N,); ``size`` holds all masks.
 
     >>> from apiece import Masks
     >>> outline_lengths(Masks.from_boxes([[0, 0, 4, 2]], (5, 5)).runs, (5, 5)).tolist()

@@ -76,7 +76,7 @@ class Example:
 
 
 def examples_html(groups: Sequence[tuple[str, Sequence[Example]]], side: int) -> str:
-    """Groups of examples under their headings, below a legend; ``side`` is the longer one of each picture in pixels."""
+    """Return groups of examples below a legend; ``side`` is the longer one of each picture in pixels."""
     there = {mark for _, group in groups for example in group for panel in example.panels for mark in panel.marks}
     keys = [f'<i style="background:rgb{rgb}"></i>{mark}' for mark, rgb in COLOURS.items() if mark in there]
     legend = "".join(f'<span class="key">{key}</span>' for key in keys)

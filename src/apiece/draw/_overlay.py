@@ -21,7 +21,7 @@ _RGB = UInt8
 
 
 def to_display(image: Image) -> _RGB:
-    """An image as a screen can show it: uint8 (H, W, 3), always a new array.
+    """Return an image as a screen can show it: uint8 (H, W, 3), always a new array.
 
     Three or more channels show the first three as red, green and blue; one or two show the first as grey. 8-bit
     values are kept, booleans become 0 and 255, and everything else (16-bit, 32-bit, float) is stretched so that

@@ -138,7 +138,7 @@ def _area_legend(plot: Scatter, axes: Axes, largest: float) -> list[str]:
 
 
 def place_labels(names: Sequence[str], circles: Float, bounds: Float, path: Float) -> Float:
-    """Boxes x0, y0, x1, y1 where names go: near their circles (x, y, radius), within bounds, over no circle or name.
+    """Return boxes where names go: near their circles (x, y, radius), within bounds, over no circle or name.
 
     Over the path (P, 2) only if nothing else is near. Where no place is left, a name lies beside its circle.
     """

@@ -21,7 +21,7 @@ def _columns(masks: Masks, order: Int) -> tuple[Int, Int, Int, Int]:
 
 
 def fill(masks: Masks, order: Int) -> Iterator[tuple[Int, Int]]:
-    """(flat row-major pixel index, mask index) of all pixels, mask after mask in ``order``, in bounded pieces."""
+    """Yield (flat row-major pixel index, mask index) of all pixels, mask after mask in ``order``, in bounded pieces."""
     place, x, y0, y1 = _columns(masks, order)
     width = masks.size[1]
     for first, last in chunks(y1 - y0, _CHUNK):
@@ -30,7 +30,7 @@ def fill(masks: Masks, order: Int) -> Iterator[tuple[Int, Int]]:
 
 
 def outline(masks: Masks, order: Int, thickness: int) -> tuple[Int, Int]:
-    """(flat pixel index, mask index) of the pixels of each mask within ``thickness`` of its outside, in ``order``.
+    """Return (flat pixel index, mask index) of the pixels of each mask within ``thickness`` of its outside.
 
     The outside is counted along rows and columns, holes and the world beyond the image belong to it.
     """

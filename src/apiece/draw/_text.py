@@ -35,7 +35,7 @@ def _glyph(character: str, size: int) -> UInt8:
 
 
 def text_height(size: int) -> int:
-    """Height in pixels of a line of text of this size."""
+    """Return height in pixels of a line of text of this size."""
     return size + (size + 3) // 4
 
 

@@ -28,7 +28,7 @@ def html_page(
     sections: Sequence[tuple[str, str, str]],
     style: str = "",
 ) -> str:
-    """A whole page, in light and dark, on screen and on paper.
+    """Return a whole page, in light and dark, on screen and on paper.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def html_page(
 
 
 def scaled(image: Image, instances: Instances, factor: float) -> tuple[Image, Instances]:
-    """Both enlarged or reduced, to be looked at: outlines are smoothed, what gets too thin for a pixel may vanish."""
+    """Return both resized, to be looked at: outlines are smoothed, what gets too thin for a pixel may vanish."""
     height, width = image.size
     size = max(round(height * factor), 1), max(round(width * factor), 1)
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA

@@ -33,7 +33,7 @@ _LINEAR = np.array([
 
 
 def from_oklch(lightness: Float, chroma: Float, hue: Float) -> UInt8:
-    """OKLCH to sRGB: (N, 3) uint8. Lightness 0..1, chroma about 0..0.37, hue in turns; what is too vivid is dulled."""
+    """Return OKLCH (lightness 0..1, chroma, hue in turns) as sRGB, uint8 (N, 3); what is too vivid is dulled."""
     a, b = np.cos(2 * np.pi * hue), np.sin(2 * np.pi * hue)
     linear = np.zeros((len(lightness), 3))
     done = np.zeros(len(lightness), bool)
@@ -48,7 +48,7 @@ def from_oklch(lightness: Float, chroma: Float, hue: Float) -> UInt8:
 
 
 def colours(keys: npt.ArrayLike) -> UInt8:
-    """RGB of each key (an id, a label, an index): uint8 (N, 3). The same key has the same colour everywhere, always."""
+    """Return RGB of each key (an id, a label, an index): uint8 (N, 3). One key always has the same colour."""
     key = np.atleast_1d(np.asarray(keys)).astype(np.int64).view(np.uint64)
     # wrapping is the point; the first 53 bits are all that a float holds
     hue = ((key * _GOLDEN) >> np.uint64(11)) / 2.0**53

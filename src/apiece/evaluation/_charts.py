@@ -31,7 +31,7 @@ _MEANING = {
 
 
 def precision_recall(curves: Curves, objects: Int) -> list[Chart]:
-    """Curves at three IoU, mean over classes; and at IoU 0.5 of each class, those with the most objects."""
+    """Return curves at three IoU, mean over classes; and at IoU 0.5 of each class, those with the most objects."""
     lines = []
     for wanted in (0.5, 0.75, 0.9):
         precision = curves.precision[:, int(np.argmin(np.abs(curves.iou - wanted)))]
@@ -53,7 +53,7 @@ def _unit(title: str, x: str, y: str, lines: Sequence[Line]) -> Chart:
 
 
 def error_charts(extras: Mapping[str, Any]) -> list[Bars | PageTable]:
-    """What each kind of error costs at IoU 0.5 and 0.75, and how often it occurs."""
+    """Return what each kind of error costs at IoU 0.5 and 0.75, and how often it occurs."""
     loose: Decomposition = extras["decomposition"]
     strict: Decomposition = extras["decomposition75"]
     if not np.isfinite(loose.cost).all():
@@ -78,7 +78,7 @@ def error_charts(extras: Mapping[str, Any]) -> list[Bars | PageTable]:
 
 
 def confusion_matrix(found: ConfusionMatrix) -> Matrix:
-    """Truth by prediction, background last; of many classes those that are confused most."""
+    """Return truth by prediction, background last; of many classes those that are confused most."""
     counts, classes = found.counts, len(found.classes)
     chosen = np.arange(classes + 1)
     note = "At mask IoU 0.50. The last row holds what was found where nothing is, the last column what was missed."
@@ -94,7 +94,7 @@ def confusion_matrix(found: ConfusionMatrix) -> Matrix:
 
 
 def reliability(found: Reliability | None) -> list[Chart | Bars]:
-    """Share of right predictions over their score, and how the scores lie."""
+    """Return share of right predictions over their score, and how the scores lie."""
     if found is None or not found.all_count.any():
         return []
     some = found.all_count > 0

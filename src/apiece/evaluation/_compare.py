@@ -166,7 +166,7 @@ def compare(
 
 
 def difference(a: float, b: float, draws_a: Float, draws_b: Float) -> Difference:
-    """From a number of A and of B, and both on the same draws, float64 (draws,).
+    """Return the difference of a number of A and of B, given both on the same draws, float64 (draws,).
 
     >>> difference(0.5, 0.6, np.array([0.4, 0.5, 0.6]), np.array([0.5, 0.7, 0.7])).verdict
     'higher'

@@ -37,7 +37,7 @@ def evaluate(
     seed: int = 0,
     watch: Callable[[Instances, Instances], None] = lambda truth, answer: None,
 ) -> Evaluation:
-    """How good predictions are: COCO mask and box AP with all their kin, AP-tau, and what else is asked for.
+    """Evaluate predictions: COCO mask and box AP with all their kin, AP-tau, and what else is asked for.
 
     Nothing is kept of an image but what the metrics keep.
 

@@ -49,7 +49,7 @@ class Joined(Protocol):
         ...
 
     def answer(self, index: int) -> Instances:
-        """The final answer on image number ``index``, made or read again."""
+        """Return the final answer on image number ``index``, made or read again."""
         ...
 
 
@@ -60,7 +60,7 @@ def join(
     device: str = "auto",
     on_bad: OnBad = None,
 ) -> Joined:
-    """Predictions of a model, or in a file, on the images of ``truth``; nothing is predicted before it is asked for.
+    """Join predictions, of a model or in a file, with the images of ``truth``; nothing is predicted before asked for.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def open_truth(
     format: str | None = None,
     on_bad: OnBad = None,
 ) -> Dataset:
-    """The labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
+    """Open the labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
 
     ``on_bad`` is called with each bad entry, which is left out; by default the first is raised.
     """
@@ -113,7 +113,7 @@ def open_truth(
 def open_predictions(
     path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None
 ) -> predict.Model | LabelSet:
-    """A model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
+    """Open a model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
     path = Path(path)
     if path.is_dir() and (path / "model.json").is_file():
         from apiece.predict import load

@@ -36,7 +36,7 @@ def baseline_profile(
     format: str | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Profile:
-    """The profile of a model's good days.
+    """Make the profile of a model's good days.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def photo_profile(
     on_bad: Callable[[ImageError], None] = lambda error: None,
     step: Callable[[], None] = lambda: None,
 ) -> Profile:
-    """The profile of photos in use.
+    """Make the profile of photos in use.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ __all__ = ["METRIC", "Aji", "overlap"]
 
 
 def overlap(batch: Batch, conf: Float) -> Float:
-    """Shared and joined pixels, of AJI and of AJI+: float64 (images, classes, 4).
+    """Return shared and joined pixels, of AJI and of AJI+: float64 (images, classes, 4).
 
     ``conf`` is the lowest score that counts, float64 (classes,); predictions without scores all count.
 

@@ -39,7 +39,7 @@ _FIRST = ("ap_tau50", "ap_tau75", "f1_tau50")
 
 
 def accuracy(counts: npt.NDArray[np.number]) -> Float:
-    """TP / (TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where all three are 0.
+    """Return TP / (TP + FP + FN) of counts with last axis (TP, FP, FN); NaN where all three are 0.
 
     >>> accuracy(np.array([[3, 1, 2], [0, 0, 0]])).tolist()
     [0.5, nan]

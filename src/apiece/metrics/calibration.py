@@ -88,7 +88,7 @@ def bin_scores(label: npt.NDArray[np.integer], score: Float, right: Bool, classe
 
 
 def calibration_errors(binned: Float) -> tuple[Float, Float, Float]:
-    """Expected and largest calibration error, and overconfidence, from bins of shape (..., bins, 3); NaN if empty.
+    """Return expected and largest calibration error, and overconfidence, of bins (..., bins, 3); NaN if empty.
 
     >>> [round(float(value), 3) for value in calibration_errors(np.array([[1, 0.25, 0], [2, 1.5, 2]]))]
     [0.25, 0.25, -0.083]
@@ -134,7 +134,7 @@ class Calibration:
         return self._lowest < 0 or self._highest > 1
 
     def compute(self) -> MetricResult:
-        """All numbers; extra ``"reliability"``: `Reliability`, unless scores lie outside 0 to 1."""
+        """Return all numbers; extra ``"reliability"``: `Reliability`, unless scores lie outside 0 to 1."""
         if self._beyond:
             found = f"scores from {self._lowest:g} to {self._highest:g}"
             note = f"calibration: {found} are no probabilities; it is left out"
@@ -145,7 +145,7 @@ class Calibration:
         return self._result(self._binned, extras={"reliability": reliability})
 
     def resample(self, weights: Int32) -> Resampled:
-        """Overconfidence, pooled, on each draw; see `apiece.metrics.contract.Resampling`."""
+        """Return overconfidence, pooled, on each draw; see `apiece.metrics.contract.Resampling`."""
         if self._beyond:
             return Resampled({"overconfidence": np.full(len(weights), np.nan)}, {})
         count, score, right = self._images.sums(weights)[:, 0].T

@@ -54,7 +54,7 @@ class Coco(ApMetric):
             self._matches.append(_matches(batch, pairs, first))
 
     def compute(self) -> MetricResult:
-        """All numbers, per class too; extras: ``"mask"`` and ``"box"``, `Curves`; ``"matches"``, `Matches` of masks."""
+        """Return all numbers; extras: ``"mask"`` and ``"box"``, `Curves`; ``"matches"``, `Matches` of masks."""
         found = super().compute()
         if "mask" not in self.kinds:
             return found

@@ -53,7 +53,7 @@ class ConfusionMatrix:
 
 
 def shares(counts: npt.NDArray[np.integer], by: Literal["truth", "predicted"] = "truth") -> Float:
-    """Counts as shares of their row (``"truth"``) or of their column (``"predicted"``); NaN where that is empty.
+    """Return counts as shares of their row (``"truth"``) or of their column (``"predicted"``); NaN where that is empty.
 
     >>> shares(np.array([[3, 1], [0, 0]])).tolist()
     [[0.75, 0.25], [nan, nan]]

@@ -37,7 +37,7 @@ __all__ = ["METRIC", "Counts", "count"]
 
 
 def count(batch: Batch, conf: Float) -> Int:
-    """Truths, predictions, merges and splits: int64 (images, classes, 4).
+    """Return truths, predictions, merges and splits: int64 (images, classes, 4).
 
     ``conf`` is the lowest score that counts, float64 (classes,); predictions without scores all count.
 

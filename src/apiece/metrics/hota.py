@@ -91,7 +91,7 @@ def _agreement(tracks: Tracks, met_truth: Int, met_predicted: Int, meeting: Int)
 
 
 def curves(counts: Mapping[str, Float]) -> dict[str, Float]:
-    """The eight scores at each alpha, float64 (..., alphas) by name, from what `count` gives."""
+    """Return the eight scores at each alpha, float64 (..., alphas) by name, from what `count` gives."""
     tp, fn, fp = counts["tp"], counts["fn"], counts["fp"]
     deta, matches = ratio(tp, tp + fn + fp), np.maximum(tp, 1)
     some = np.where(np.isnan(deta), np.nan, 1.0)  # NaN where there is nothing at all
@@ -109,7 +109,7 @@ def curves(counts: Mapping[str, Float]) -> dict[str, Float]:
 
 
 def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
-    """`curves`, their means over all alphas: float64 (...) by name."""
+    """Return the means of `curves` over all alphas: float64 (...) by name."""
     return {name: values.mean(-1) for name, values in curves(counts).items()}
 
 

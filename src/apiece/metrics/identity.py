@@ -36,7 +36,7 @@ MIN_IOU = 0.5
 
 
 def count(tracks: Tracks) -> dict[str, Float]:
-    """``idtp``, ``idfp`` and ``idfn``: float64 (groups,) by name; they may be added over groups.
+    """Return ``idtp``, ``idfp`` and ``idfn``: float64 (groups,) by name; they may be added over groups.
 
     >>> from apiece.metrics._kit.overlaps import Pairs
     >>> from apiece.metrics._kit.tracks import Rows
@@ -56,7 +56,7 @@ def count(tracks: Tracks) -> dict[str, Float]:
 
 
 def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
-    """IDF1, IDP and IDR, and the counts they are made of: float64 (...) by name."""
+    """Return IDF1, IDP and IDR, and the counts they are made of: float64 (...) by name."""
     tp, fp, fn = counts["idtp"], counts["idfp"], counts["idfn"]
     rates = {"idf1": ratio(2 * tp, 2 * tp + fp + fn), "idp": ratio(tp, tp + fp), "idr": ratio(tp, tp + fn)}
     return rates | dict(counts)

@@ -34,7 +34,7 @@ _GROUPS = {"r": "rare", "c": "common", "f": "frequent"}
 
 
 def searched(refs: Iterable[ImageRef], metadata: Mapping[str, Any]) -> list[Searched]:
-    """What each image was searched for, from an open LVIS label set's ``refs`` and ``metadata``.
+    """Return what each image was searched for, from an open LVIS label set's ``refs`` and ``metadata``.
 
     >>> from pathlib import Path
     >>> refs = [ImageRef(Path("a.jpg"), "a.jpg", attributes={"neg_category_ids": [7]})]
@@ -72,7 +72,7 @@ def _categories(metadata: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 
 
 def judged(batch: Batch) -> tuple[Bool, Bool]:
-    """Which predictions count, and which of them are not wrong where they match nothing: two bool (predictions,).
+    """Return which predictions count, and which are not wrong where they match nothing: two bool (predictions,).
 
     >>> from apiece import Instances, Masks
     >>> found = Instances(Masks.from_boxes([[0, 0, 2, 2]] * 3, (4, 4)), [0, 1, 2], ("a", "b", "c"), [0.9, 0.8, 0.7])
@@ -109,7 +109,7 @@ def judged(batch: Batch) -> tuple[Bool, Bool]:
 
 
 def best_of_image(batch: Batch, limit: int) -> Bool:
-    """Whether each prediction is among the ``limit`` of highest score of its image: bool (predictions,).
+    """Return whether each prediction is among the ``limit`` of highest score of its image: bool (predictions,).
 
     Equal scores go in the order given.
     """

@@ -48,7 +48,7 @@ _MOSTLY, _PARTLY = 0.8, 0.2
 
 
 def match(tracks: Tracks) -> Pairs:
-    """The pairs that match, one-to-one within each frame."""
+    """Return the pairs that match, one-to-one within each frame."""
     pairs = tracks.pairs.where(tracks.pairs.iou >= MIN_IOU)
     truth, predicted = np.bincount(pairs.truth), np.bincount(pairs.predicted)
     chosen = (truth[pairs.truth] == 1) & (predicted[pairs.predicted] == 1)
@@ -128,7 +128,7 @@ def count(tracks: Tracks) -> dict[str, Float]:
 
 
 def scores(counts: Mapping[str, Float]) -> dict[str, Float]:
-    """MOTSA, sMOTSA and MOTSP, and the counts they are made of: float64 (...) by name."""
+    """Return MOTSA, sMOTSA and MOTSP, and the counts they are made of: float64 (...) by name."""
     tp, iou, wrong = counts["mots_tp"], counts["iou"], counts["mots_fp"] + counts["id_switches"]
     truths = tp + counts["mots_fn"]
     rates = {"motsa": ratio(tp - wrong, truths), "smotsa": ratio(iou - wrong, truths), "motsp": ratio(iou, tp)}

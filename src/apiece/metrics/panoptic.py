@@ -40,7 +40,7 @@ __all__ = ["METRIC", "Panoptic", "count", "quality"]
 
 
 def quality(sums: npt.NDArray[np.number]) -> dict[str, Float]:
-    """PQ, SQ and RQ from sums with last axis (TP, FP, FN, IoU of the matched); NaN where TP, FP and FN are 0.
+    """Return PQ, SQ and RQ from sums with last axis (TP, FP, FN, IoU of the matched); NaN where the first three are 0.
 
     >>> {key: value.tolist() for key, value in quality(np.array([[2, 1, 1, 1.5], [0, 0, 0, 0]])).items()}
     {'pq': [0.5, nan], 'sq': [0.75, nan], 'rq': [0.6666666666666666, nan]}

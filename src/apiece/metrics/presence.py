@@ -21,7 +21,7 @@ __all__ = ["METRIC", "Presence", "present"]
 
 
 def present(batch: Batch, conf: Float) -> tuple[Bool, Bool]:
-    """Which classes truth and predictions say are there: two bool (images, classes).
+    """Return which classes truth and predictions say are there: two bool (images, classes).
 
     ``conf`` is the lowest score that counts, float64 (classes,); predictions without scores all count.
 

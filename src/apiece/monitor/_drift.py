@@ -275,7 +275,7 @@ class _Space:
         self.index = index[~itself].reshape(count, enough).astype(np.int32)
 
     def nearest(self, member: Bool) -> Int:
-        """Which of its known neighbours is the first of the baseline, -1 if none is: (S, N) for memberships (S, N)."""
+        """Return which known neighbour is the first of the baseline, -1 if none is: (S, N) for memberships (S, N)."""
         found = np.full(member.shape, -1)
         shuffle, image = (at.ravel() for at in np.indices(member.shape))
         # most are found where they are to be expected; farther on, only the others are looked for
@@ -289,12 +289,12 @@ class _Space:
         return found
 
     def unlike(self, member: Bool) -> Float:
-        """Distance of every image to its nearest in the baseline: (S, N) for memberships of shape (S, N)."""
+        """Return distance of every image to its nearest in the baseline: (S, N) for memberships of shape (S, N)."""
         # of no neighbour found, -1 takes the last one
         return self.distance[np.arange(len(self.member)), self.nearest(member)]
 
     def apart(self) -> Float:
-        """How far each image is from its nearest in the baseline, by signal: (N, signals)."""
+        """Return how far each image is from its nearest in the baseline, by signal: (N, signals)."""
         found = self.nearest(self.member[None])[0]
         near = self.standard[self.index[np.arange(len(found)), found]]
         return np.asarray(self.standard - np.where(found[:, None] >= 0, near, 0.0))

@@ -60,7 +60,7 @@ def write_page(
 
 
 def table_of_tests(drift: Drift) -> tuple[list[str], list[list[str]]]:
-    """(columns, rows): every test, the likeliest change first."""
+    """Return (columns, rows): every test, the likeliest change first."""
     rows = [
         [t.name, _number(t.before), _number(t.now), t.method, _p(t.p), _p(t.adjusted), "alarm" if t.alarm else ""]
         for t in drift.tests
@@ -69,7 +69,7 @@ def table_of_tests(drift: Drift) -> tuple[list[str], list[list[str]]]:
 
 
 def why(unlike: Unlike) -> str:
-    """What sets an image apart, in words."""
+    """Return what sets an image apart, in words."""
     parts = [f"{name} {'+' if by > 0 else '−'}{abs(by):.1f}" for name, by in unlike.signals.items()]
     return ", ".join(parts) or "nothing by itself"
 

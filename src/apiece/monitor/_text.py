@@ -8,7 +8,7 @@ from apiece.monitor._drift import Drift
 
 
 def to_prometheus(drift: Drift, labels: dict[str, str] | None = None) -> str:
-    """Gauges in Prometheus' text exposition format 0.0.4, for a file that its node exporter collects.
+    """Return gauges in Prometheus' text format 0.0.4, for a file that its node exporter collects.
 
     Parameters
     ----------

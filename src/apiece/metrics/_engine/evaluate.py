@@ -209,7 +209,7 @@ class _Running:
                     metric.update(given[metric.judges])
 
     def collect(self, images: int, draws: int, seed: int) -> Evaluation:
-        """Everything together."""
+        """Return everything together."""
         numbers: dict[str, float] = {}
         per_class: dict[str, dict[str, float]] = {name: {} for name in self._classes}
         extras: dict[str, Mapping[str, Any]] = {}

@@ -31,7 +31,7 @@ _OF_FORM = {"merge": "merged", "split": "split"}
 
 
 def marks(truth: Instances, answer: Instances) -> tuple[list[str], list[str]]:
-    """A mark out of `MARKS` for each of ``truth`` and for each of ``answer``, which is all counted.
+    """Mark each of ``truth`` and each of ``answer``, which is all counted, by a key of `MARKS`.
 
     Crowds, and predictions matched to them, are marked as found. Of a prediction without a score nothing else is
     better.

@@ -92,7 +92,7 @@ def cost(counts: npt.NDArray[np.number], price: Price) -> Float:
 
 
 def sweep(matches: Matches, threshold: npt.ArrayLike | None = None) -> Sweep:
-    """Counts of each class at many thresholds, for a curve of them.
+    """Return counts of each class at many thresholds, for a curve of them.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def sweep(matches: Matches, threshold: npt.ArrayLike | None = None) -> Sweep:
 def fit_thresholds(
     matches: Matches, price: Price | None = None, *, fewest: int = FEWEST, default: float = 0.5
 ) -> Thresholds:
-    """The best threshold of each class.
+    """Fit the best threshold of each class.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def fit_thresholds(
 
 
 def f1_thresholds(matches: Matches, default: float = 0.5) -> Float:
-    """The thresholds of the highest F1, float64 (classes,); see `fit_thresholds`."""
+    """Return the thresholds of the highest F1, float64 (classes,); see `fit_thresholds`."""
     return fit_thresholds(matches, default=default).values
 
 

@@ -77,7 +77,7 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
 
 
 def left_out(limit: int, lost: int, given: int, what: str) -> tuple[str, ...]:
-    """What to say of a limit on predictions per image and class: a cap that bites says so."""
+    """Return what to say of a limit on predictions per image and class: a cap that bites says so."""
     if not lost:
         return ()
     limited = Option("max_dets", limit) + f" per image and class left {lost} of {given} predictions out of "
@@ -96,7 +96,7 @@ def need_scores(batch: Batch) -> None:
 
 
 def summary(t: Tally, classes: tuple[str, ...], max_dets: Sequence[int]) -> tuple[dict[str, Float], Curves]:
-    """Each number before its mean, as an array with first axis classes (-1: no truth), and the curves.
+    """Return each number before its mean, as an array with first axis classes (-1: no truth), and the curves.
 
     Keys: ``ap``, ``ap50``, ``ap75``, ``ap_small`` ..., ``ar<n>`` for each n of ``max_dets``, ``ar_small`` ...
     """
@@ -121,5 +121,5 @@ def summary(t: Tally, classes: tuple[str, ...], max_dets: Sequence[int]) -> tupl
 
 
 def levels(bits: UInt8) -> Bool:
-    """All thresholds out of packed flags (P, bytes): bool (thresholds, P)."""
+    """Return all thresholds out of packed flags (P, bytes): bool (thresholds, P)."""
     return np.ascontiguousarray(np.unpackbits(bits, axis=1, count=len(IOU_THRESHOLDS)).T).view(np.bool_)

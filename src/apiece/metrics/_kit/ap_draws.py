@@ -15,7 +15,7 @@ from apiece.metrics._kit.ratios import ratio
 
 
 def resampled(t: Tally, classes: int, max_dets: Sequence[int], weights: Int32) -> dict[str, Float]:
-    """The numbers of `apiece.metrics._kit.ap_counts.summary` on each draw: float64 (classes, draws), NaN: no truth.
+    """Return the numbers of `ap_counts.summary` on each draw: float64 (classes, draws), NaN: no truth.
 
     ``weights`` is int32 (draws, images).
     """
@@ -38,7 +38,7 @@ def resampled(t: Tally, classes: int, max_dets: Sequence[int], weights: Int32) -
 
 
 def precision_of_classes(label: Int32, image: Int32, right: Bool, wrong: Bool, positives: Int, weights: Int32) -> Float:
-    """Average precision of each class on each draw: float64 (thresholds, classes, draws), NaN where there is no truth.
+    """Return average precision of each class on each draw: float64 (thresholds, classes, draws), NaN without truth.
 
     Predictions are ordered by class and descending score; ``positives`` is the truth that counts, (classes, draws).
     """
@@ -51,7 +51,7 @@ def precision_of_classes(label: Int32, image: Int32, right: Bool, wrong: Bool, p
 
 
 def summed(values: Int, label: Int32, image: Int32, classes: int, weights: Int32) -> Int:
-    """``values`` added up by class on each draw: int64 (classes, draws)."""
+    """Return ``values`` added up by class on each draw: int64 (classes, draws)."""
     some = np.flatnonzero(values)
     cells = sp.coo_array((values[some], (label[some], image[some])), shape=(classes, weights.shape[1]))
     return np.asarray(cells.tocsr() @ weights.T.astype(np.int64))

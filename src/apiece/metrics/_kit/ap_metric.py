@@ -78,7 +78,7 @@ class ApMetric:
             self._matched(batch, kind, pairs, first)
 
     def compute(self) -> MetricResult:
-        """All numbers, per class too; one extra for each kind: its `Curves`."""
+        """Return all numbers, per class too; one extra for each kind: its `Curves`."""
         numbers: dict[str, Float] = {}
         by_class: dict[str, Float] = {}
         extras: dict[str, object] = {}
@@ -92,7 +92,7 @@ class ApMetric:
         return MetricResult.of(self.classes, numbers, by_class, extras=extras, notes=self._notes(), about=self._about())
 
     def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw, per class AP; see `apiece.metrics.contract.Resampling`."""
+        """Return all numbers on each draw, per class AP; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         by_class: dict[str, Float] = {}
         for kind in self.kinds:

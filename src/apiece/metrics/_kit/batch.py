@@ -149,7 +149,7 @@ class Batch:
 
     @classmethod
     def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:
-        """From ``(truth, predicted)`` of consecutive images, the first of which is number ``first``.
+        """Return a batch of ``(truth, predicted)`` of consecutive images, the first of which is number ``first``.
 
         Raises
         ------
@@ -207,7 +207,7 @@ class Batch:
         return np.stack(sums, -1).reshape(self.count, len(self.classes), len(columns))
 
     def shared(self, pairs: Pairs) -> Int:
-        """Pixels that the masks of each pair share, from their IoU: int64, exact below 2^50 pixels."""
+        """Return pixels that the masks of each pair share, from their IoU: int64, exact below 2^50 pixels."""
         area = self.predicted.pixels[pairs.predicted]
         both = area + self.truth.pixels[pairs.truth]
         part = np.where(self.truth.crowd[pairs.truth], pairs.iou * area, pairs.iou * both / (1 + pairs.iou))

@@ -40,7 +40,7 @@ _WEIGHTS = 1 << 24
 
 
 def draws(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
-    """``count`` draws of ``images`` images with replacement, some at a time: int32 (some, images).
+    """Yield ``count`` draws of ``images`` images with replacement, some at a time: int32 (some, images).
 
     The same numbers give the same draws, so two models judged on the same images meet the same draws.
     """
@@ -55,7 +55,7 @@ def draws(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
 
 
 def bootstrap(metrics: Iterable[object], images: int, count: int, seed: int = 0) -> Resampled:
-    """Every number, on every draw, of those ``metrics`` that are `Resampling`; all meet the same draws."""
+    """Return every number on every draw of the ``metrics`` that are `Resampling`; all meet the same draws."""
     able = [metric for metric in metrics if isinstance(metric, Resampling)]
     # by class, the first that of all; then by key
     found: dict[str | None, dict[str, list[Float]]] = {None: {}}
@@ -69,7 +69,7 @@ def bootstrap(metrics: Iterable[object], images: int, count: int, seed: int = 0)
 
 
 def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
-    """Where the middle ``level`` of the draws lies; NaN where the number is defined on none of them.
+    """Return where the middle ``level`` of the draws lies; NaN where the number is defined on none of them.
 
     >>> interval(np.arange(101.0), 0.5)
     (25.0, 75.0)
@@ -84,7 +84,7 @@ def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
 
 
 def weighted_sums(weights: Int32, counts: npt.NDArray[np.number]) -> Float:
-    """Sums over images on each draw, float64 (draws, ...), exact for integers up to 2**53.
+    """Return sums over images on each draw, float64 (draws, ...), exact for integers up to 2**53.
 
     ``counts`` is what each image adds, (images, ...).
     """
@@ -95,7 +95,7 @@ def weighted_sums(weights: Int32, counts: npt.NDArray[np.number]) -> Float:
 def weighted_precision(
     weights: Int32, image: npt.NDArray[np.integer], right: Bool, wrong: Bool, positives: Int
 ) -> Float:
-    """COCO's average precision of one class at each IoU threshold on each draw: float64 (T, draws), NaN without truth.
+    """Return COCO's average precision of a class at each IoU on each draw: float64 (T, draws), NaN without truth.
 
     ``image`` is that of each prediction, best score first; ``right`` and ``wrong``, bool (T, P), are true and false
     positives, neither: ignored; ``positives`` is the truth that counts on each draw.

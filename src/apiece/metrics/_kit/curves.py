@@ -49,12 +49,12 @@ class Ranking:
     classes: int
 
     def recall(self, right: Bool, positives: Int) -> Float:
-        """Share of the truth found by all predictions, per class: float64 (classes,); -1 where there is no truth."""
+        """Return the share of the truth that is found, per class: float64 (classes,); -1 where there is no truth."""
         found = np.bincount(self.label[right], minlength=self.classes)
         return np.where(positives > 0, found / np.maximum(positives, 1), -1.0)
 
     def precision(self, right: Bool, wrong: Bool, positives: Int) -> tuple[Float, Float]:
-        """Interpolated precision at each of the 101 recalls, and the score there: two float64 (classes, 101).
+        """Return interpolated precision at each of the 101 recalls, and the score there: two float64 (classes, 101).
 
         A prediction that is neither ``right`` nor ``wrong`` is ignored; ``positives`` is the truth of each class.
         """
@@ -80,7 +80,7 @@ class Ranking:
 
 
 def hits_needed(positives: Int) -> Int:
-    """Fewest hits whose recall, as a float, is not below each of the 101 recalls: int64 (classes, 101), at least 1."""
+    """Return the fewest hits whose recall is not below each of the 101 recalls: int64 (classes, 101), at least 1."""
     total = np.maximum(positives, 1)[:, None]
     needed = np.ceil(RECALL * total).astype(np.int64)
     # rounding in the product can be off by one either way; the quotient decides, as in COCOeval

@@ -34,7 +34,7 @@ class Answer:
 
     @classmethod
     def of(cls, batch: Batch, conf: Float) -> Answer:
-        """``conf`` is the lowest score that counts, float64 (classes,)."""
+        """Return the answer on a batch; ``conf`` is the lowest score that counts, float64 (classes,)."""
         counted, pairs = batch.predicted.counted(conf), batch.mask_pairs
         crowd = batch.truth.crowd[pairs.truth]
         inside = np.bincount(pairs.predicted[crowd], pairs.iou[crowd], len(counted))

@@ -31,7 +31,7 @@ AREA_RANGES = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.
 
 
 def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predictions: int) -> Int:
-    """COCO's matching, exactly as ``COCOeval.evaluateImg`` loops.
+    """Match by COCO's rule, exactly as ``COCOeval.evaluateImg`` loops.
 
     In order of score, each prediction takes the truth of highest IoU among those with IoU of at least the threshold
     that are not taken yet; truth that counts goes before truth that is ignored; of equal IoU the later truth wins; a
@@ -93,12 +93,12 @@ def _next_wish(wish: Int, proposer: Int) -> Int:
 
 
 def matched(pairs: Pairs, crowd: Bool, thresholds: Float, predictions: int) -> Int:
-    """`greedy` with crowds ignored: int64 (T, predictions), row of the truth each is matched to, or -1."""
+    """Match `greedy`, crowds ignored: int64 (T, predictions), row of the truth each is matched to, or -1."""
     return np.append(pairs.truth, -1)[greedy(pairs, crowd, crowd, thresholds, predictions)]
 
 
 def most(pairs: Pairs, threshold: float, predictions: int, truths: int) -> Int:
-    """As many one-to-one matches of IoU of at least ``threshold`` as there can be (Hopcroft and Karp 1973).
+    """Return as many one-to-one matches of IoU of at least ``threshold`` as there can be (Hopcroft and Karp 1973).
 
     Int64 (predictions,): the truth each is matched to, or -1. Where masks of one side do not overlap and the threshold
     is above 0.5, there is only one such matching.
@@ -149,7 +149,7 @@ class Matches:
         return (self.truth >= 0) & ~self.ignored
 
     def counts(self, conf: Conf = 0.0) -> Int:
-        """True positives, false positives and false negatives at IoU 0.5: int64 of shape (images, classes, 3).
+        """Return true positives, false positives and false negatives at IoU 0.5: int64 of shape (images, classes, 3).
 
         ``conf`` is the lowest score that counts, see `apiece.core.conf`. As better scores choose first, leaving
         worse ones out changes no other match.

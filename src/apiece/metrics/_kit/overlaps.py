@@ -41,12 +41,12 @@ class Pairs:
         return len(self.iou)
 
     def where(self, keep: Bool | Int) -> Pairs:
-        """The chosen pairs, by a bool for each or by indices."""
+        """Return the chosen pairs, by a bool for each or by indices."""
         return Pairs(self.predicted[keep], self.truth[keep], self.iou[keep])
 
     @classmethod
     def none(cls) -> Pairs:
-        """No pair."""
+        """Return no pair."""
         return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 
 
@@ -101,7 +101,7 @@ class Grouped(NamedTuple):
 
 
 def mask_pairs(predicted: Grouped, truth: Grouped, crowd: Bool, sizes: Int) -> Pairs:
-    """Mask IoU of all overlapping pairs within each group.
+    """Return the mask IoU of all overlapping pairs within each group.
 
     Of each row of truth, ``crowd`` is whether it is one, ``sizes`` the height and width of its image, int64 (N, 2).
     """
@@ -141,7 +141,7 @@ def mask_pairs(predicted: Grouped, truth: Grouped, crowd: Bool, sizes: Int) -> P
 
 
 def box_pairs(box_p: Float, group_p: Int, box_t: Float, group_t: Int, crowd: Bool) -> Pairs:
-    """Box IoU of all overlapping pairs within each group, in the arithmetic of pycocotools.
+    """Return the box IoU of all overlapping pairs within each group, in the arithmetic of pycocotools.
 
     Boxes are float64 (N, 4), x, y, width, height; boxes without area overlap nothing.
     """

@@ -9,7 +9,7 @@ from apiece._arrays import Float
 
 
 def ratio(part: npt.ArrayLike, whole: npt.ArrayLike) -> Float:
-    """``part / whole``, NaN where ``whole`` is 0.
+    """Return ``part / whole``, NaN where ``whole`` is 0.
 
     >>> ratio([1, 0], [2, 0]).tolist()
     [0.5, nan]
@@ -46,7 +46,7 @@ def f1(counts: npt.NDArray[np.number]) -> Float:
 
 
 def mean_over(values: Float, weights: npt.ArrayLike | None = None) -> Float:
-    """Mean of what is defined over the last axis, NaN where nothing is.
+    """Return mean of what is defined over the last axis, NaN where nothing is.
 
     Parameters
     ----------

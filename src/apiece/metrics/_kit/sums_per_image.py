@@ -44,7 +44,7 @@ class Cells:
         self.images += len(values)
 
     def sums(self, weights: Int32 | None = None) -> Float:
-        """Sums over images by class: float64 (draws, classes, columns); without weights one draw, of every image."""
+        """Return sums over images: float64 (draws, classes, columns); without weights one draw, of every image."""
         cell, values = np.concatenate(self._cell), np.concatenate(self._values)
         image, label = np.divmod(cell, self.classes)
         if weights is None:
@@ -56,7 +56,7 @@ class Cells:
         return out
 
     def by_image(self) -> Float:
-        """Sums over all rows by image: float64 (images, columns)."""
+        """Return sums over all rows by image: float64 (images, columns)."""
         return _grouped(np.concatenate(self._cell) // self.classes, np.concatenate(self._values), self.images)
 
 
@@ -107,13 +107,13 @@ class CellMetric(ABC):
         self._cells.add(self._count(batch))
 
     def compute(self) -> MetricResult:
-        """All numbers, per class too."""
+        """Return all numbers, per class too."""
         numbers, by_class = self._found(self._cells.sums(), None)
         first = {key: values[0] for key, values in by_class.items()}
         return MetricResult.of(self.classes, numbers, first, extras=self._extras(), about=self.about)
 
     def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
+        """Return all numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         return Resampled.of(self.classes, *self._found(self._cells.sums(weights), weights))
 
     def _mean_image(self, values: Float, weights: Int32 | None) -> Float:

@@ -34,7 +34,7 @@ class Rows:
 
     @classmethod
     def of(cls, frame: npt.ArrayLike, ids: npt.ArrayLike, group: npt.ArrayLike = 0) -> Rows:
-        """From ids of any value: equal ids of one group are one track.
+        """Return rows with ids of any value: equal ids of one group are one track.
 
         >>> Rows.of(frame=[0, 0, 1, 1], ids=[7, -1, 7, 300]).track.tolist()
         [1, 0, 1, 2]
@@ -75,12 +75,12 @@ class Tracks:
     label: Int = field(default_factory=lambda: np.zeros(1, np.int64))
 
     def per_group(self, rows: Int, weights: Float | None = None) -> Float:
-        """How many of some rows each group has, or the sum of their weights; rows by their group: float64 (groups,)."""
+        """Return how many rows each group has, or the sum of their weights: float64 (groups,)."""
         return np.bincount(rows, weights, len(self.label)).astype(np.float64)
 
 
 def meetings(tracks: Tracks, pairs: Pairs) -> tuple[Int, Int, Int]:
-    """Tracks of truth and of predictions that meet, int64 (meetings,); and the meeting of each pair, int64 (P,)."""
+    """Return the tracks of truth and of predictions that meet, int64 (meetings,), and the meeting of each pair (P,)."""
     across = max(len(tracks.predicted.lengths), 1)
     key = tracks.truth.track[pairs.truth] * across + tracks.predicted.track[pairs.predicted]
     found, meeting = np.unique(key, return_inverse=True)
@@ -88,7 +88,7 @@ def meetings(tracks: Tracks, pairs: Pairs) -> tuple[Int, Int, Int]:
 
 
 def summed(counts: Mapping[str, Float], place: Int, size: int) -> dict[str, Float]:
-    """Counts of groups, first axis, added up by ``place`` to a first axis of ``size``."""
+    """Return counts of groups, first axis, added up by ``place`` to a first axis of ``size``."""
     out = {name: np.zeros((size, *values.shape[1:])) for name, values in counts.items()}
     for name, values in counts.items():
         np.add.at(out[name], place, values)

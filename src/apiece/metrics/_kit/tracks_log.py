@@ -38,7 +38,7 @@ _INSIDE = 0.5
 
 
 def frame_of(ref: ImageRef) -> VideoFrame:
-    """Where an image stands in a video, from what its label file says.
+    """Return where an image stands in a video, from what its label file says.
 
     Its sequence is attribute ``video_id`` (COCO files of videos) if there is one, else the folder its name lies in
     (``0002/000052.png``: KITTI MOTS, MOTS20, Cell Tracking Challenge). Ignored is ``attributes["regions"]["ignore"]``.
@@ -115,7 +115,7 @@ class TrackMetric(ABC):
         self._images = batch.first + batch.count
 
     def compute(self) -> MetricResult:
-        """All numbers. Extra ``"sequences"``: the numbers of each sequence by name."""
+        """Return all numbers; extra ``"sequences"``: the numbers of each sequence by name."""
         tracks = self._tracks()
         counts = self.count(tracks)
         by_class, by_sequence = (

@@ -21,7 +21,7 @@ Column = npt.NDArray[np.integer[Any]]
 
 
 def band_widths(sizes: Int, ratio: float = 0.02) -> Int:
-    """Width in pixels of the band on images of the given heights and widths (N, 2): int64 (N,), at least 1.
+    """Return width in pixels of the band on images of the given heights and widths (N, 2): int64 (N,), at least 1.
 
     It is ``ratio`` of the diagonal, rounded, as in the authors' code.
 
@@ -32,7 +32,7 @@ def band_widths(sizes: Int, ratio: float = 0.02) -> Int:
 
 
 def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
-    """The band of each mask; ``width`` is how wide each is, int64 (N,), and ``size`` holds every image.
+    """Return the band of each mask; ``width`` is how wide each is, int64 (N,), and ``size`` holds every image.
 
     >>> square = Runs(*(np.array(a, np.int32) for a in ([0, 1, 2, 3], [0] * 4, [4] * 4)), np.array([0, 4]))
     >>> band = bands(square, np.array([1]), (4, 4))
@@ -85,7 +85,7 @@ def _narrowed(owner: Int, x: Column, y0: Column, y1: Column, width: Int) -> tupl
 
 
 def highest(values: Column, first: Int, span: Int) -> Column:
-    """Largest of the ``span[i]`` values from ``first[i]`` on, for each i: by blocks of powers of two.
+    """Return largest of the ``span[i]`` values from ``first[i]`` on, for each i: by blocks of powers of two.
 
     >>> highest(np.array([3, 1, 4, 1, 5]), np.array([0, 1]), np.array([2, 4])).tolist()
     [3, 5]

@@ -181,7 +181,7 @@ class Errors:
                 self._faults.append(_faults(batch, kept, found, shapes))
 
     def compute(self) -> MetricResult:
-        """All numbers; extras: ``"decomposition"``, ``"decomposition75"``: `Decomposition`; ``"faults"``: `Faults`."""
+        """Return all numbers; extras: ``"decomposition"`` and ``"decomposition75"``, `Decomposition`; ``"faults"``."""
         numbers: dict[str, Float] = {}
         by_class: dict[str, Float] = {}
         about: dict[str, Number] = {}
@@ -198,7 +198,7 @@ class Errors:
         return MetricResult.of(self.classes, numbers, by_class, extras=extras, notes=notes, about=about)
 
     def resample(self, weights: Int32) -> Resampled:
-        """All numbers on each draw; see `apiece.metrics.contract.Resampling`."""
+        """Return all numbers on each draw; see `apiece.metrics.contract.Resampling`."""
         numbers: dict[str, Float] = {}
         for ledgers, suffix in zip(self._ledgers, ("", "75"), strict=True):
             whole = ordered(ledgers)

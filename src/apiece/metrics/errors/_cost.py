@@ -66,14 +66,14 @@ class Ledger:
 
 
 def ordered(parts: Sequence[Ledger]) -> Ledger:
-    """Several ledgers as one, its predictions ordered by class and descending score."""
+    """Return several ledgers as one, its predictions ordered by class and descending score."""
     whole = joined(parts)
     order = np.lexsort((-whole.score, whole.label))
     return replace(whole, **{name: getattr(whole, name)[order] for name in _OF_PREDICTIONS})
 
 
 def counts(ledger: Ledger, predicted: Int32, truth: Int32, groups: int) -> Int:
-    """Errors by group and kind: int64 (groups, 9), in the order of `ALL_KINDS`.
+    """Return errors by group and kind: int64 (groups, 9), in the order of `ALL_KINDS`.
 
     ``predicted`` and ``truth`` are the group of each prediction and of each truth: their classes, or their images.
     """
@@ -105,7 +105,7 @@ class Mended(NamedTuple):
 
 
 def mended(ledger: Ledger) -> Iterator[Mended]:
-    """First an `ordered` ledger as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`."""
+    """Yield an `ordered` ledger as it is, then with each of `ALL_KINDS` mended, then with each of `SPECIAL`."""
     right = ledger.kind == NO_ERROR
     once, every = np.ones(len(right), np.int64), np.ones(len(ledger.lost), bool)
     yield _repeated(ledger, once, right, every)
@@ -139,7 +139,7 @@ def _repeated(ledger: Ledger, times: Int, right: Bool, wanted: Bool) -> Mended:
 
 
 def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
-    """Average precision (classes,), and what mending each kind gains, never below 0: (classes, 9) and (classes, 2).
+    """Return AP (classes,), and what mending each kind gains, never below 0: (classes, 9) and (classes, 2).
 
     In the order of `ALL_KINDS` and `SPECIAL`; NaN for a class without truth. The ledger is `ordered`.
     """
@@ -156,7 +156,7 @@ def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
 
 
 def resampled_costs(ledger: Ledger, classes: int, weights: Int32) -> Float:
-    """What mending each kind gains on draws of the images, mean over classes: float64 (11, draws).
+    """Return what mending each kind gains on draws of the images, mean over classes: float64 (11, draws).
 
     In the order of `ALL_KINDS` and `SPECIAL`; ``weights`` is int32 (draws, images).
     """

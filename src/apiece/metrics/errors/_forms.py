@@ -69,7 +69,7 @@ class Near:
 
     @classmethod
     def of(cls, batch: Batch, nearest: Nearest, kept: Bool, highest: float) -> Near:
-        """From the overlaps of the predictions that are ``kept``.
+        """Return the overlaps of the predictions that are ``kept``.
 
         From an IoU of ``highest`` on no outline matters: the prediction is right, or a duplicate.
         """
@@ -107,7 +107,7 @@ class Forms:
 
 
 def forms(batch: Batch, near: Near, found: Verdicts) -> Forms:
-    """The form of every error of a batch, from the verdicts at one IoU."""
+    """Return the form of every error of a batch, from the verdicts at one IoU."""
     form = np.full(len(batch.predicted), NO_FORM, np.int8)
     gains = np.zeros(len(form), np.int64)
     _merges(batch, near, found, form, gains)
@@ -166,7 +166,7 @@ def _outlines(side: Side, rows: Int, size: tuple[int, int]) -> Int:
 
 
 def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
-    """Pixel edges along the outlines of each mask, holes too: int64 (N,); ``size`` holds all masks.
+    """Return pixel edges along the outlines of each mask, holes too: int64 (N,); ``size`` holds all masks.
 
     >>> from apiece import Masks
     >>> outline_lengths(Masks.from_boxes([[0, 0, 4, 2]], (5, 5)).runs, (5, 5)).tolist()

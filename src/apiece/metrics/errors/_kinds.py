@@ -57,7 +57,7 @@ class Nearest:
 
     @classmethod
     def of(cls, batch: Batch) -> Nearest:
-        """From all overlaps of a batch."""
+        """Return what each prediction of a batch overlaps most."""
         pairs, count = batch.image_pairs, len(batch.predicted)
         single = ~batch.truth.crowd[pairs.truth]
         same = batch.predicted.label[pairs.predicted] == batch.truth.label[pairs.truth]
@@ -93,7 +93,7 @@ class Verdicts:
 
 
 def best_pair(pairs: Pairs, value: npt.NDArray[np.number], chosen: Bool, count: int) -> Int:
-    """Index of each prediction's chosen pair of highest value, of equal ones the first; -1 if it has none.
+    """Return each prediction's chosen pair of highest value, of equal ones the first; -1 if it has none.
 
     >>> pairs = Pairs(np.array([0, 0, 2, 2]), np.array([0, 1, 0, 1]), np.array([0.2, 0.4, 0.3, 0.3]))
     >>> best_pair(pairs, pairs.iou, np.ones(4, bool), 3).tolist()
@@ -108,7 +108,7 @@ def best_pair(pairs: Pairs, value: npt.NDArray[np.number], chosen: Bool, count: 
 
 
 def claims(predicted: Int, truth: Int, score: Float, truths: int) -> Bool:
-    """Which of several wishes for a truth comes true: the best score's, of equal scores the first row's.
+    """Return which of several wishes for a truth comes true: the best score's, of equal scores the first row's.
 
     ``predicted`` and ``truth`` are the rows of each wish, int64 (W,); ``score`` is that of each prediction.
 

@@ -32,7 +32,7 @@ __all__ = ["METRIC", "Semantic", "agreement"]
 
 
 def agreement(pixels: npt.NDArray[np.number]) -> dict[str, Float]:
-    """IoU, Dice and accuracy from pixels with last axis (right, of truth, of predictions); NaN where undefined.
+    """Return IoU, Dice and accuracy from pixels with last axis (right, of truth, of predictions); NaN: undefined.
 
     >>> {key: value.tolist() for key, value in agreement(np.array([[2, 2, 6], [0, 0, 0]])).items()}
     {'miou': [0.3333333333333333, nan], 'dice': [0.5, nan], 'class_accuracy': [1.0, nan]}

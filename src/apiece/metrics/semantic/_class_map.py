@@ -16,7 +16,7 @@ from apiece.metrics._kit.batch import Batch, Side
 
 
 def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
-    """Pixels right, of truth, and of predictions: int64 (images, classes + 1, 3), background last.
+    """Return pixels right, of truth, and of predictions: int64 (images, classes + 1, 3), background last.
 
     Of instances that overlap, truth shows the smallest, and crowds below everything, as models learn it; predictions
     show the one of highest score, of equal scores the smallest. Where that is equal too, the later one shows.
@@ -79,7 +79,7 @@ def _ranked(values: Int) -> tuple[Int, Int]:
 
 
 def last_over(first: Int, stop: Int, size: int) -> Int32:
-    """The last interval that covers each place, counted from 1; 0 where none does: int32 (size,).
+    """Return the last interval that covers each place, counted from 1; 0 where none does: int32 (size,).
 
     ``first`` and ``stop`` are int64 (N,), half-open intervals of one place or more.
 

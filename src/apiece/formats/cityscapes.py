@@ -33,18 +33,9 @@ from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_o
 from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import find_image, image_ref
 from apiece.formats._kit.json_files import load_json
-from apiece.formats._kit.label_image_sets import (
-    SIDECAR,
-    add_region,
-    load_sidecar,
-    noted_file,
-    regions_of,
-    save_label_png,
-    sidecar_format,
-    written_set,
-)
-from apiece.formats._kit.label_images import read_raster
+from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats.contract import ANY_INT64, Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
@@ -95,7 +86,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         if match is None:
             raise FormatError(path, f"is no label file of Cityscapes: *_{_IDS} or *_{_POLYGONS}")
         key = (file.parent.relative_to(root) / match[1]).as_posix()
-        # the pixels are what the polygons came to, so they count
+        # pixels win over polygons: they are what the polygons were drawn as
         if found.get(key, root) == root or not found[key].name.endswith(_IDS):
             found[key] = file
     if not found and not (root / SIDECAR).exists():

@@ -19,12 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
-from apiece.formats._kit.label_image_sets import sidecar_format
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
     is_label_raster,
@@ -36,6 +34,7 @@ from apiece.formats._kit.label_images import (
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import is_mask_folder
 from apiece.formats._kit.said import numbered
+from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.written import write_each
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 
@@ -83,14 +82,7 @@ def _label_files(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    return Instances.from_label_map(_values(labels.files[i], labels.refs[i].page)), {}
-
-
-def _values(path: Path, page: int | None) -> Array:
-    array = read_raster(path, page)
-    if array.dtype.kind == "u" and array.dtype.itemsize == 8 and array.size and int(array.max()) >= 2**63:
-        raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
-    return array
+    return Instances.from_label_map(read_raster(labels.files[i], labels.refs[i].page)), {}
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
@@ -130,7 +122,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
     labels = LabelImageSet(tuple(refs), tuple(kept), ("object",), _decode, on_bad=on_bad)
     if on_bad is not None and alone and len(labels) == 1:
-        labels.record(0)  # of a broken file of one image nothing can be had, so it is raised in any case
+        labels.record(0)  # raises for a broken file: with its one image, nothing is left
     return labels.sound()
 
 
@@ -147,7 +139,7 @@ def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:
 def _key(file: Path, root: Path) -> str:
     key = stem_key(file, root)
     if _bare(file.stem) == file.stem or note_of(file) is not None:
-        return key  # `write` names label maps as their images, whatever those are called
+        return key  # `write` names label maps as their images, `_mask` or not
     return _bare(key)
 
 

@@ -43,8 +43,7 @@ from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.json_files import dump_json, load_object
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats._kit.label_sets import EntrySet
-from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.png_in_text import from_base64, from_png, to_png
 from apiece.formats._kit.shapes import check_centre, crop_shape, ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, atomic_folder

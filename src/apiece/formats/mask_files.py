@@ -28,20 +28,12 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import LONGEST, skip_bad
 from apiece.formats._kit.files import files_in, never_raises
-from apiece.formats._kit.image_places import find_image
-from apiece.formats._kit.image_sizes import image_size
-from apiece.formats._kit.label_image_sets import (
-    SIDECAR,
-    load_sidecar,
-    noted_file,
-    save_label_png,
-    sidecar_format,
-    written_set,
-)
-from apiece.formats._kit.label_images import RASTER_SUFFIXES, read_raster
+from apiece.formats._kit.image_places import find_image, image_size
+from apiece.formats._kit.label_images import RASTER_SUFFIXES, read_raster, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import flat_masks, is_mask_folder
 from apiece.formats._kit.said import numbered
+from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]

@@ -57,7 +57,7 @@ class Segments:
     kind: UInt8
     """POLYGON, PACKED (compressed RLE) or COUNTS (plain RLE) of each."""
     place: Int
-    """Position of each among those of its kind."""
+    """Position of each among the segmentations of its kind."""
     text: bytes
     """All compressed strings, one after the other."""
     text_offsets: Int

@@ -201,7 +201,7 @@ def read_annotations(
         rows = check.objects(rows)
         image = check.look_up(rows, "image_id", positions, {int, str}, "image")
         labels = check.look_up(rows, "category_id", categories, {int}, "category")
-        # what has no mask first: where many boxes stand among masks, it is these
+        # missing masks first: boxes among masks are the likeliest fault
         given = [row.get("segmentation") for row in rows]
         segments = Segments.read(given, images.sizes[image], check)
         ids = np.arange(1, len(rows) + 1)

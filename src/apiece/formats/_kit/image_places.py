@@ -1,14 +1,17 @@
-"""Where the images are that label files name: one place for the layouts and the spellings that all formats share."""
+"""Where the images are that label files name, and how large: one place for layouts and spellings of all formats."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from apiece import images as image_files
 from apiece.core.image import ImageRef
-from apiece.formats._kit.checks import BadEntryError
+from apiece.errors import FormatError, ImageError, Option
+from apiece.formats._kit.checks import LONGEST, BadEntryError, checked_size
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in, inside, is_file, stem_key
 
 _PROBES = 32  # images looked for before a folder is taken to be the wrong one
@@ -63,6 +66,17 @@ def images_in(folder: Path) -> dict[str, Path]:
     return {p.stem: p for p in found}
 
 
+def noted_image(file: Path, root: Path, images: Path | None, note: Mapping[str, Any]) -> ImageRef:
+    """Return the image of a label file that may hold a note of its name and size, as `image_note` makes it."""
+    found, size = image_of(file, root, images, note.get("image")), note.get("size")
+    return replace(found, size=checked_size(*size)) if isinstance(size, list) and len(size) == 2 else found
+
+
+def image_note(ref: ImageRef, size: tuple[int, int], classes: Sequence[str]) -> dict[str, Any]:
+    """Return the note of an image for a file of its labels."""
+    return {"image": ref.name, "size": list(size), "classes": list(classes)}
+
+
 def image_of(file: Path, root: Path, images: Path | None, stated: object) -> ImageRef:
     """Return the image of a label file: as the file says, or else the one of its name without ending."""
     folders = [images] if images is not None else [root, root / "images", root.parent / "images"]
@@ -78,3 +92,18 @@ def image_of(file: Path, root: Path, images: Path | None, stated: object) -> Ima
             return ImageRef(found, found.relative_to(folder).as_posix())
     name = key if is_image else key + ".png"
     return ImageRef(folders[0] / name, name)
+
+
+def image_size(path: Path, ref: ImageRef) -> tuple[int, int]:
+    """Return (height, width) of an image, upright, decoding no pixel; ``path`` is the label file that names it."""
+    try:
+        height, width = image_files.image_size(ref.path, page=ref.page)
+    except ImageError as error:
+        raise FormatError(
+            path,
+            f"image {ref.name!r}: its size is not stated, and the image {error.reason} ({ref.path}); "
+            "name the folder of the images with " + Option("images", ...),
+        ) from None
+    if max(height, width) > LONGEST:
+        raise FormatError(path, f"image {ref.name!r}: its header claims {width} x {height} pixels ({ref.path})")
+    return height, width

@@ -1,10 +1,14 @@
-"""Label images: PNG and TIFF of integers, read exactly and strictly, written at the smallest depth that fits."""
+"""Label images: PNG and TIFF of integers, read exactly and strictly, written at the smallest depth that fits.
+
+Pixels that belong to no object (VOC's void border, ignored regions, stuff) are kept on the image, as
+``ImageRef.attributes[key] = {name: COCO RLE}``, and written back from there.
+"""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,12 +19,14 @@ from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
 from apiece._arrays import Array
-from apiece.errors import FormatError, ImageError
+from apiece.core.image import ImageRef
+from apiece.core.masks import Masks
+from apiece.errors import FormatError, ImageError, InvalidInstancesError, LossyFormatError
 from apiece.images import check_directories
 
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
 _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
-_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
+_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more is damaged
 _INFLATION_TIFF = 30_000  # zstd and lzma can
 _MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I": np.int32}
 _NOTE = "apiece"
@@ -69,6 +75,8 @@ def read_raster(path: Path, page: int | None = None) -> Array:
         raise FormatError(path, f"has {array.shape[0]} x {array.shape[1]} pixels: there is nothing in it")
     if array.dtype.kind == "i" and array.size and array.min() < 0:
         raise FormatError(path, f"holds the negative value {array.min()}; objects count from 1, 0 is background")
+    if array.dtype == np.uint64 and int(array.max()) >= 2**63:
+        raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
     return array
 
 
@@ -240,3 +248,61 @@ def write_raster(array: Array, path: Path, note: dict[str, Any]) -> None:
         Pillow.fromarray(array).save(path, format="PNG", pnginfo=info)
     else:
         tifffile.imwrite(path, array, compression="zlib", predictor=True, description=text, metadata=None)
+
+
+def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -> None:
+    """Write an 8 or 16 bit PNG, an 8 bit one with the palette if there is one; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Pillow.fromarray(array)
+    if palette is not None:
+        image.putpalette(palette)
+    image.save(path, format="PNG", compress_level=1 if array.dtype.kind == "b" else 6)
+
+
+def save_label_tiff(array: Array, path: Path) -> None:
+    """Write a TIFF of one plane; makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tifffile.imwrite(path, array, compression="zlib", predictor=True, metadata=None)
+
+
+def regions_of(array: Array, names: Mapping[int, str]) -> dict[str, Any]:
+    """Return COCO RLE of the pixels of each value in ``names`` that occurs, by name."""
+    chosen = np.where(np.isin(array, list(names)), array.astype(np.int64) + 1, 0)
+    values = np.unique(chosen[chosen > 0]) - 1
+    rles = Masks.from_label_map(chosen).to_coco()
+    return {names[int(v)]: rle for v, rle in zip(values, rles, strict=True)}
+
+
+def add_region(painted: Array, ref: ImageRef, key: str, name: str, value: int, path: Path) -> bool:
+    """Paint the region that the image has under ``key`` and ``name``, if it has it; return whether it has.
+
+    A region that covers an instance raises a `LossyFormatError`: a pixel has one value.
+    """
+    rle = region_said(ref, key, name)
+    if rle is None:
+        return False
+    region = region_mask(rle, (painted.shape[0], painted.shape[1]), path, ref, key).to_dense()[0]
+    if painted[region].any():
+        raise LossyFormatError(
+            path,
+            f"image {ref.name!r}: its {key!r} region covers instances, and a pixel has one value; "
+            f"remove the attribute or cut the region",
+        )
+    painted[region] = value
+    return True
+
+
+def region_said(ref: ImageRef, key: str, name: str) -> object | None:
+    """Return the region that an image has under ``key`` and ``name``; other formats may use the key otherwise."""
+    said = ref.attributes.get(key)
+    return said.get(name) if isinstance(said, Mapping) else None
+
+
+def region_mask(rle: object, size: tuple[int, int], path: Path, ref: ImageRef, key: str) -> Masks:
+    """Return a region as one mask; refuse what is no COCO RLE of this image."""
+    try:
+        if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
+            raise InvalidInstancesError("is no COCO run-length encoding")
+        return Masks.from_coco([rle], size)
+    except (InvalidInstancesError, TypeError, ValueError) as error:
+        raise FormatError(path, f"image {ref.name!r}, attribute {key!r}: {error}") from None

@@ -24,7 +24,7 @@ class Said:
     score: float | None
     crowd: bool
     attributes: dict[str, Any]
-    """Without those that are None."""
+    """Without the ones that are None."""
 
 
 def said_of(instances: Instances) -> list[Said]:

@@ -26,8 +26,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.files import inside, never_raises
 from apiece.formats._kit.image_places import find_image
-from apiece.formats._kit.label_sets import LabelImageSet
-from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.label_sets import LabelImageSet, label_files, opened
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.written import write_each
 from apiece.formats.cellpose._pickled import Pickled, PickleRefusedError, read_pickle
@@ -74,7 +73,7 @@ def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:
     found = find_image(folder, key)
     if found is not None:
         return ImageRef(found, found.relative_to(folder).as_posix())
-    # written on Windows or not, mostly with the folders of the machine it was made on
+    # a path on the machine that wrote the file, Windows or not
     said = _open(file).get("filename")
     name = key + ".png"
     if isinstance(said, str):

@@ -29,7 +29,7 @@ from apiece.formats.contract import OnBad, OpenedLabels, Record
 HIGHEST = 256**3 - 1
 """The largest id that three channels hold."""
 _OWN = ("id", "category_id", "iscrowd", "area", "bbox", "score")
-_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more lies
+_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more is damaged
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from apiece._arrays import Array
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.files import is_file
-from apiece.formats._kit.label_image_sets import SIDECAR, load_sidecar, save_label_tiff, written_set
-from apiece.formats._kit.label_images import read_raster
+from apiece.formats._kit.files import is_file, never_raises
+from apiece.formats._kit.label_images import read_raster, save_label_tiff
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.said import numbered
+from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, written_set
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 from apiece.formats.ctc._tracks import Tracks, read_tracks
 
@@ -47,23 +47,21 @@ _IMAGE = re.compile(r"(\d\d)/t(\d{3,9})\.tif", re.ASCII)
 _Note = tuple[str, int, Path | None, Path | None, dict[int, tuple[int, int, int]] | None]
 
 
+@never_raises
 def detect(path: Path) -> bool:
     """Return whether this is a folder with ``01_GT``, ``01_ST`` or ``01_RES`` in it, or one of those."""
     try:
-        return path.is_dir() and any(
-            _frames(f) or (f / "TRA").is_dir() or (f / "SEG").is_dir() for f in _sequences(path)
-        )
+        sequences = _sequences(path) if path.is_dir() else []
+        return any(_frames(f) or (f / "TRA").is_dir() or (f / "SEG").is_dir() for f in sequences)
     except FormatError:
         return True  # `read` says what is wrong with it
-    except OSError:
-        return False
 
 
 def _sequences(path: Path) -> list[Path]:
     """Return the folders of one sequence each: below ``path``, or the one that it is or lies in."""
     below = sorted(p for p in path.iterdir() if re.fullmatch(r"\d\d_(GT|ST|RES)", p.name) and p.is_dir())
     if below:
-        # the truth, where there is one; silver and results are read by their own name
+        # ground truth before silver truth before results; the others are read by their own name
         names = {p.name for p in below}
         first = {
             k: next(kind for kind in _KINDS if f"{k}_{kind}" in names) for k in sorted({p.name[:2] for p in below})

@@ -54,7 +54,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     file = path / "annotations.xml" if path.is_dir() else path
     document = read_document(file, on_bad)
     used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
-    # a file without a list of labels is one that somebody made by hand
+    # a file made by hand has no list of labels
     classes = tuple(document.labels) or tuple(dict.fromkeys(name for name in used if name))
     metadata = {"cvat": {"ignored": dict(document.ignored), "task": document.task}}
     rows: list[Any] = []

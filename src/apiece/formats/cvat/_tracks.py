@@ -16,7 +16,7 @@ from apiece.formats._kit.checks import BadEntryError, number, skip_bad, whole
 from apiece.formats.contract import OnBad, refuse
 from apiece.formats.cvat._model import Document, Shape, Track
 
-_FRAMES = 1 << 20  # ten hours of video; more is a lie in a header
+_FRAMES = 1 << 20  # ten hours of video; a header that claims more is damaged
 _NUMBERS = {
     "box": ("xtl", "ytl", "xbr", "ybr", "rotation"),
     "ellipse": ("cx", "cy", "rx", "ry", "rotation"),
@@ -75,7 +75,7 @@ def _between(before: Shape, after: Shape, share: float) -> Shape:
     if before.kind == "polygon":
         a, b = _points(before), _points(after)
         if a is None or b is None or len(a) != len(b):
-            return before  # `timeline` told of it
+            return before  # `timeline` reported it
         with np.errstate(over="ignore", invalid="ignore"):  # points that are not finite are refused when drawn
             between = a + (b - a) * share
         given["points"] = ";".join(f"{x!r},{y!r}" for x, y in between.tolist())
@@ -93,7 +93,7 @@ def _points(shape: Shape) -> Float | None:
     try:
         return np.array([p.split(",") for p in shape.attributes.get("points", "").split(";") if p], np.float64)
     except ValueError:
-        return None  # told when the key frame itself is drawn
+        return None  # reported when the key frame itself is drawn
 
 
 def _number(shape: Shape, name: str) -> float | None:

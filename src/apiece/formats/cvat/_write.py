@@ -131,7 +131,7 @@ class _Writer:
         for name, array in instances.attributes.items():
             values = array.tolist()
             plain = [v for v in values if v is not None]
-            # as an element's attribute it comes back without what says nothing
+            # CVAT leaves out an element's attribute with its default value, so that only other values come back
             if name not in _ELEMENT or not all(type(v) in _ELEMENT[name] and v and v != "manual" for v in plain):
                 found.append((name, values))
         return found
@@ -171,7 +171,7 @@ def _encoded(masks: Masks) -> list[str]:
     crops = dict(zip(np.flatnonzero(small).tolist(), masks[small].to_crops()[0], strict=True))
     found = []
     for k, (left, top, right, bottom) in enumerate(boxes.tolist()):
-        if right == left:  # no pixel: a box of one that is background
+        if right == left:  # no pixel: a box of one background pixel
             found.append('rle="1" left="0" top="0" width="1" height="1"')
             continue
         if k in crops:

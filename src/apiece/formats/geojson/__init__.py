@@ -24,6 +24,7 @@ import colorsys
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,13 @@ from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import files_below, never_raises
-from apiece.formats._kit.image_places import image_of
+from apiece.formats._kit.image_places import image_note, noted_image
 from apiece.formats._kit.json_files import dump_json, load_json
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats._kit.label_sets import EntrySet
-from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.said import refuse_own, said_of
 from apiece.formats._kit.shapes import Part, ring
 from apiece.formats._kit.written import write_each
@@ -119,10 +119,7 @@ def _note(document: dict[str, Any]) -> dict[str, Any]:
 
 def _ref(file: Path, root: Path, images: Path | None, document: dict[str, Any], features: list[Any]) -> ImageRef:
     note = _note(document)
-    found = image_of(file, root, images, note.get("image"))
-    stated, size = note.get("size"), None
-    if type(stated) is list and len(stated) == 2:
-        size = checked_size(*stated)
+    found = noted_image(file, root, images, note)
     attributes = dict(note["attributes"]) if type(note.get("attributes")) is dict else {}
     if document.get("geotransform") is not None:
         transform = checked_transform(document["geotransform"])
@@ -136,7 +133,7 @@ def _ref(file: Path, root: Path, images: Path | None, document: dict[str, Any], 
         attributes["geotransform"] = list(transform)
     if document.get("crs") is not None:
         attributes["crs"] = document["crs"]
-    return ImageRef(found.path, found.name, size, None, attributes)
+    return replace(found, attributes=attributes)
 
 
 def _kind(feature: Any) -> str:
@@ -231,7 +228,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         where = f"image {ref.name!r}"
         attributes = dict(ref.attributes)
         transform = checked_transform(attributes.pop("geotransform", None))
-        note = {"image": ref.name, "size": list(instances.size), "classes": list(classes)}
+        note = image_note(ref, instances.size, classes)
         head: dict[str, Any] = {"type": "FeatureCollection"}
         head |= {"apiece": note | ({"attributes": attributes} if attributes else {})}
         if "crs" in attributes:

@@ -34,13 +34,12 @@ from roifile import ImagejRoi
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
-from apiece.formats._kit.checks import BadEntryError, Size, checked_size, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import files_below
-from apiece.formats._kit.image_places import image_of
+from apiece.formats._kit.image_places import image_note, noted_image
 from apiece.formats._kit.json_files import dump_json
-from apiece.formats._kit.label_sets import EntrySet
-from apiece.formats._kit.per_image import label_files, opened
+from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.said import said_of
 from apiece.formats._kit.written import write_each
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
@@ -112,7 +111,7 @@ def _survey(file: Path, groups: set[int], ignored: Counter[str]) -> tuple[dict[s
             note = _note(archive.comment)
     for _, roi in _rois(file):
         if not isinstance(roi, ImagejRoi):
-            continue  # told when it is decoded
+            continue  # reported when it is decoded
         own = _own(roi)
         if type(own.get("set")) is dict:
             note = note or own["set"]
@@ -144,18 +143,14 @@ def _own(roi: ImagejRoi) -> dict[str, Any]:
 
 
 def _ref(file: Path, root: Path, images: Path | None, note: dict[str, Any]) -> ImageRef:
-    stated, size = note.get("image"), None
-    if stated is None:
+    if note.get("image") is None:
         bare = file.with_name(re.sub(r"(?i)[-_ ]*(roiset|rois)$", "", file.stem) + file.suffix)
         nameless = bare.stem == file.suffix
         beside = files_below(images or file.parent) if nameless else []
         if len(beside) == 1:
             return ImageRef(beside[0], beside[0].relative_to(images or file.parent).as_posix())
         file = file if nameless else bare
-    found = image_of(file, root, images, stated)
-    if type(note.get("size")) is list and len(note["size"]) == 2:
-        size = checked_size(*note["size"])
-    return ImageRef(found.path, found.name, size)
+    return noted_image(file, root, images, note)
 
 
 def _is_zip(file: Path) -> bool:
@@ -271,7 +266,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
     def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:
         where = f"image {ref.name!r}"
-        note = {"image": ref.name, "size": list(instances.size), "classes": list(classes)}
+        note = image_note(ref, instances.size, classes)
         if target.suffix.lower() == ".roi":
             if len(instances) != 1:
                 raise LossyFormatError(path, f"{where}: a .roi holds one object, got {len(instances)}; name it .zip")

@@ -29,18 +29,9 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
 from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import image_ref, images_in
-from apiece.formats._kit.label_image_sets import (
-    SIDECAR,
-    add_region,
-    load_sidecar,
-    noted_file,
-    regions_of,
-    save_label_png,
-    sidecar_format,
-    written_set,
-)
-from apiece.formats._kit.label_images import is_label_raster, read_raster
+from apiece.formats._kit.label_images import add_region, is_label_raster, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats._kit.written import atomic_file
 from apiece.formats.contract import ANY_INT64, Holds, LabelFormat, OnBad, Record
 from apiece.formats.kitti_mots._text import Frame, decode_lines, is_mots_text, read_lines, write_lines

@@ -14,12 +14,12 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import LONGEST, BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry, assemble
-from apiece.formats._kit.label_image_sets import region_mask, region_said
+from apiece.formats._kit.label_images import region_mask, region_said
 from apiece.formats.contract import OnBad, Record, refuse
 
 _LINE = re.compile(rb"\d+ \d+ \d+ \d+ \d+ \S+")
 _MOST_FRAMES = 1 << 18
-_LONGEST_GAP = 1 << 14  # frames without a line are filled in, so that a slip must not make many: nine minutes of video
+_LONGEST_GAP = 1 << 14  # frames without a line that are filled in: nine minutes of video; more is a slip
 IGNORE_CLASS, IGNORE_ID = 10, 10000
 
 

@@ -48,7 +48,7 @@ def decode_brush(codes: Any, size: Size) -> RowRle:
 def _opaque(data: bytes, values: int) -> tuple[Int, Int]:
     """Return the half-open runs of pixels, counted by rows, whose alpha is more than 0."""
     total = len(data) * 8
-    data += bytes(8)  # so that 64 bits can be had from any place
+    data += bytes(8)  # so that there are 64 bits to read at any place
 
     def ahead() -> int:
         """Return at least 57 bits from here on, with zeros behind them to 64."""

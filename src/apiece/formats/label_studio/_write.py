@@ -87,7 +87,7 @@ def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef) -
         note: dict[str, Any] = {"attributes": said.attributes} if said.attributes else {}
         if type(region) is not str:
             note |= {} if region is None else {"attributes": said.attributes | {"region": region}}
-            region, note["numbered"] = f"r{row}", True  # an id that Label Studio wants and nobody gave
+            region, note["numbered"] = f"r{row}", True  # Label Studio wants an id, and the region has none
         if said.id is not None:
             note["id"] = said.id
         if said.crowd:

@@ -34,7 +34,7 @@ from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES, head_of, is_file
-from apiece.formats._kit.image_sizes import image_size
+from apiece.formats._kit.image_places import image_size
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.written import Names, text_file
@@ -150,14 +150,11 @@ def _refs(path: Path, rows: Rows, images: Path | None, on_bad: OnBad) -> tuple[t
     place = np.full(len(rows.names), -1, np.int64)
     for i, name in enumerate(rows.names):
         ref = ImageRef(_image(name, folders), name, rows.sizes.get(i))
-        if on_bad is not None and ref.size is None:
-            try:
+        with skip_bad(on_bad, path, name):
+            if on_bad is not None and ref.size is None:
                 image_size(path, ref)
-            except FormatError as error:
-                refuse(error, on_bad)
-                continue
-        place[i] = len(refs)
-        refs.append(ref)
+            place[i] = len(refs)
+            refs.append(ref)
     return tuple(refs), place
 
 

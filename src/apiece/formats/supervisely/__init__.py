@@ -24,7 +24,6 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Float
-from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
@@ -41,10 +40,9 @@ from apiece.formats._kit.checks import (
 )
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import never_raises
-from apiece.formats._kit.json_files import load_json, load_object
+from apiece.formats._kit.json_files import load_object
 from apiece.formats._kit.json_peek import peek_json
-from apiece.formats._kit.label_sets import EntrySet
-from apiece.formats._kit.per_image import opened
+from apiece.formats._kit.label_sets import EntrySet, opened
 from apiece.formats._kit.png_in_text import MOST_PIXELS, from_base64, from_png
 from apiece.formats._kit.shapes import Crop, crop_shape, ring
 from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad
@@ -81,9 +79,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 def _meta(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FormatError(path, "is missing; a Supervisely project names its classes there")
-    meta = load_json(path)
-    if type(meta) is not dict:
-        raise FormatError(path, f"must be an object with classes and tags, got {kind_of(meta)}")
+    meta, _ = load_object(path)
     for key, name in (("classes", "title"), ("tags", "name")):
         entries = meta.setdefault(key, []) if key == "tags" else meta.get(key)
         if type(entries) is not list or not all(type(e) is dict and type(e.get(name)) is str for e in entries):

@@ -28,19 +28,12 @@ from apiece._arrays import Array, UInt8
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, refuse_repeated, skip_bad
-from apiece.formats._kit.columns import table, taken
+from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.image_places import image_ref
-from apiece.formats._kit.label_image_sets import (
-    add_region,
-    load_sidecar,
-    regions_of,
-    save_label_png,
-    sidecar_format,
-    written_set,
-)
-from apiece.formats._kit.label_images import read_raster
+from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.sidecar import load_sidecar, sidecar_format, written_set
 from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats.voc._xml import VocObject, annotation_text, read_objects
 
@@ -150,20 +143,18 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     drawn = _drawn_classes(file, semantic, array, numbers) if semantic.is_file() else None
     if objects is None and drawn is None:
         raise FormatError(file, f"has neither {_SEMANTIC}/{key}.png nor {_XML}/{key}.xml, so its classes are unknown")
-    rows, chosen, names = [], [], {name: k for k, name in enumerate(labels.classes)}
+    entries: list[Entry] = []
+    names = {name: k for k, name in enumerate(labels.classes)}
     for k, number in enumerate(numbers.tolist()):
-        with skip_bad(labels.on_bad, file, f"object {number}"):
+        with skip_bad(labels.on_bad, file, where := f"object {number}"):
             label, shape = _label(number, drawn, objects, labels.classes, names)
-            rows.append((k, label))
-            chosen.append(shape)
+            own = number if shape.id is None else shape.id
+            entries.append(Entry(where, label, found.masks[[k]], own, extras=shape.extras))
     for number in sorted(set(range(1, len(objects or ()) + 1)) - set(numbers.tolist())):
         line = (objects or [])[number - 1].line
         labels.report(FormatError(xml, f"line {line}: object {number} has no pixel in {_OBJECTS}/{key}.png"))
-    index = np.array([k for k, _ in rows], np.int64)
-    extras = taken(table([shape.extras for shape in chosen], ()), np.arange(len(chosen)))
-    ids = [int(numbers[k]) if shape.id is None else shape.id for k, shape in zip(index, chosen, strict=True)]
-    where = np.array([label for _, label in rows], np.int64)
-    instances = Instances(found.masks[index], where, labels.classes, ids=np.array(ids, np.int64), attributes=extras)
+    instances = assemble(entries, found.size, labels.classes, file, labels.on_bad)
+    instances = instances if entries else instances.replace(ids=numbers[:0])
     return instances, {"regions": regions} if regions else {}
 
 

@@ -169,7 +169,7 @@ def _resolved(config: Config, root: Path, place: str, split: str) -> Path:
         if inside(candidate) is None:
             found = root / candidate
             labels = root / posixpath.dirname(label_path(posixpath.normpath(candidate) + "/a"))
-            # not those of Path, which raise for names that no file can have
+            # os.path, since the methods of Path raise for names that no file can have
             if os.path.exists(found) or os.path.isdir(labels):
                 return found
     reason = inside(below) or f"{place!r} is not below {root}; images and labels must lie with their data.yaml"
@@ -191,7 +191,7 @@ def _listed(file: Path, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]
         place = line.strip().replace("\\", "/")
         if not place:
             continue
-        # ./ is the folder of the list, anything else that of the data set
+        # ./ is the folder of the list, anything else is relative to the folder of the data set
         base = file.parent.relative_to(root).as_posix() if place.startswith("./") else ""
         relative = posixpath.normpath(posixpath.join(base, _below(place, root)))
         reason = inside(relative)
@@ -215,7 +215,7 @@ def _in_folder(folder: Path, root: Path, split: str) -> Iterator[Item]:
         for file in (root / labels).rglob("*.txt"):
             path = file.relative_to(root).as_posix()
             if path not in known:
-                # labels whose image is elsewhere or missing, named without the ending that nobody knows
+                # labels whose image is elsewhere or missing: its name lacks the ending, which is unknown
                 place = (relative / file.relative_to(root / labels)).as_posix()
                 found[place.removesuffix(".txt")] = path
     for path in sorted(found):

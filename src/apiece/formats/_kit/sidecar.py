@@ -2,9 +2,6 @@
 
 `written_set` writes that file, `load_sidecar` reads it: class names that the format has no number for, image names, ids
 that are no pixel values. A folder without it is read by the format's own rules.
-
-Pixels that belong to no object (VOC's void border, ignored regions, stuff) are kept on the image, as
-``ImageRef.attributes[key] = {name: COCO RLE}``, and written back from there.
 """
 
 from __future__ import annotations
@@ -15,20 +12,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tifffile
-from PIL import Image as Pillow
-
-from apiece._arrays import Array
 from apiece.core.image import ImageRef
-from apiece.core.masks import Masks
-from apiece.errors import FormatError, InvalidInstancesError, LossyFormatError
+from apiece.errors import FormatError
 from apiece.formats._kit.files import inside, is_file
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.written import Names, atomic_folder
 
 SIDECAR = "apiece.json"
-_SMALL = 1 << 28  # a note longer than this is none of ours
+_SMALL = 1 << 28  # bytes; `written_set` never writes as many
 
 
 def sidecar_format(folder: Path) -> str | None:
@@ -100,61 +91,3 @@ def noted_file(file: Path) -> Path:
     if not is_file(file):
         raise FormatError(file, f"is missing, and it is named in {SIDECAR}")
     return file
-
-
-def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -> None:
-    """Write an 8 or 16 bit PNG, an 8 bit one with the palette if there is one; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = Pillow.fromarray(array)
-    if palette is not None:
-        image.putpalette(palette)
-    image.save(path, format="PNG", compress_level=1 if array.dtype.kind == "b" else 6)
-
-
-def save_label_tiff(array: Array, path: Path) -> None:
-    """Write a TIFF of one plane; makes the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tifffile.imwrite(path, array, compression="zlib", predictor=True, metadata=None)
-
-
-def regions_of(array: Array, names: Mapping[int, str]) -> dict[str, Any]:
-    """Return COCO RLE of the pixels of each value in ``names`` that occurs, by name."""
-    chosen = np.where(np.isin(array, list(names)), array.astype(np.int64) + 1, 0)
-    values = np.unique(chosen[chosen > 0]) - 1
-    rles = Masks.from_label_map(chosen).to_coco()
-    return {names[int(v)]: rle for v, rle in zip(values, rles, strict=True)}
-
-
-def add_region(painted: Array, ref: ImageRef, key: str, name: str, value: int, path: Path) -> bool:
-    """Paint the region that the image has under ``key`` and ``name``, if it has it; return whether it has.
-
-    A region that covers an instance raises a `LossyFormatError`: a pixel has one value.
-    """
-    rle = region_said(ref, key, name)
-    if rle is None:
-        return False
-    region = region_mask(rle, (painted.shape[0], painted.shape[1]), path, ref, key).to_dense()[0]
-    if painted[region].any():
-        raise LossyFormatError(
-            path,
-            f"image {ref.name!r}: its {key!r} region covers instances, and a pixel has one value; "
-            f"remove the attribute or cut the region",
-        )
-    painted[region] = value
-    return True
-
-
-def region_said(ref: ImageRef, key: str, name: str) -> object | None:
-    """Return the region that an image has under ``key`` and ``name``; other formats may use the key otherwise."""
-    said = ref.attributes.get(key)
-    return said.get(name) if isinstance(said, Mapping) else None
-
-
-def region_mask(rle: object, size: tuple[int, int], path: Path, ref: ImageRef, key: str) -> Masks:
-    """Return a region as one mask; refuse what is no COCO RLE of this image."""
-    try:
-        if not isinstance(rle, Mapping) or not {"size", "counts"} <= set(rle):
-            raise InvalidInstancesError("is no COCO run-length encoding")
-        return Masks.from_coco([rle], size)
-    except (InvalidInstancesError, TypeError, ValueError) as error:
-        raise FormatError(path, f"image {ref.name!r}, attribute {key!r}: {error}") from None

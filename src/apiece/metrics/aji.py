@@ -21,10 +21,9 @@ import numpy as np
 
 from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.sums_per_image import CellMetric
+from apiece.metrics._kit.sums_per_image import Answer, CellMetric
 
 __all__ = ["METRIC", "Aji", "overlap"]
 

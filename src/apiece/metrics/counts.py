@@ -28,9 +28,8 @@ import numpy as np
 
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics._kit.sums_per_image import CellMetric
+from apiece.metrics._kit.sums_per_image import Answer, CellMetric
 from apiece.metrics.contract import FEWER, Number
 
 __all__ = ["METRIC", "Counts", "count"]

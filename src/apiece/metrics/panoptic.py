@@ -29,11 +29,10 @@ import numpy.typing as npt
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
-from apiece.metrics._kit.match_answer import Answer
 from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Grouped, Pairs, mask_pairs
 from apiece.metrics._kit.ratios import mean_over, ratio
-from apiece.metrics._kit.sums_per_image import CellMetric
+from apiece.metrics._kit.sums_per_image import Answer, CellMetric
 from apiece.metrics.contract import Settings
 
 __all__ = ["METRIC", "Panoptic", "count", "quality"]

@@ -1,21 +1,26 @@
 """Metrics of a final answer that are made of sums: what each image and class adds is kept, so that draws can be summed.
 
 Only cells in which there is anything are kept: a set of 1,000 classes has a few of them per image.
+
+Crowds are not truth; a prediction that matches nothing is no mistake if more than half of it lies in crowds of its
+class (the rule of COCO panoptic).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Float, Int, Int32
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.bootstrap import weighted_sums
+from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
 
@@ -63,6 +68,33 @@ class Cells:
 def _grouped(group: Int, values: Float, groups: int) -> Float:
     columns = [np.bincount(group, column, groups) for column in values.T]
     return np.stack(columns, -1) if columns else np.zeros((groups, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """The answer on one batch against what is no crowd, within classes.
+
+    Attributes
+    ----------
+    pairs : overlaps of counted predictions with truth that is no crowd, of one image and class.
+    shared : int64 (P,), pixels of each pair.
+    counted : bool (predictions,), score at or above the threshold of its class, or no score.
+    spared : bool (predictions,), more than half in crowds of its class.
+    """
+
+    pairs: Pairs
+    shared: Int
+    counted: Bool
+    spared: Bool
+
+    @classmethod
+    def of(cls, batch: Batch, conf: Float) -> Answer:
+        """Return the answer on a batch; ``conf`` is the lowest score that counts, float64 (classes,)."""
+        counted, pairs = batch.predicted.counted(conf), batch.mask_pairs
+        crowd = batch.truth.crowd[pairs.truth]
+        inside = np.bincount(pairs.predicted[crowd], pairs.iou[crowd], len(counted))
+        pairs = pairs.where(counted[pairs.predicted] & ~crowd)
+        return cls(pairs, batch.shared(pairs), counted, inside > 0.5)
 
 
 class CellMetric(ABC):

@@ -81,7 +81,8 @@ class Settings:
     kinds : COCO only: ``"mask"``, ``"box"`` or both; leaving one out saves its time.
     conf : metrics of a final answer (AP-tau), not COCO: lowest score that counts, see `apiece.core.conf`.
     image_dets : LVIS only: most predictions counted per image, all classes together.
-    frequency : LVIS only: ``"r"``, ``"c"`` or ``"f"`` (rare, common, frequent) for each class; empty: not known.
+    frequency : LVIS only: ``"r"``, ``"c"`` or ``"f"`` (rare, common, frequent) for each class; empty: not known. See
+        `apiece.metrics.lvis.frequencies`.
     stuff : panoptic quality and semantic metrics: names of the classes that are stuff, one segment each per image. If
         there are any, the labels are panoptic, and pixels that no truth covers are void instead of background.
     """

@@ -8,7 +8,7 @@ parts (Bonferroni): the chance of a false alarm is ``alpha`` at most, whatever t
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -208,21 +208,23 @@ def _permuted_shares(counts: Int, before: int, rng: np.random.Generator) -> floa
     return _permuted(counts.astype(np.float64), before, differ, rng)
 
 
+def _chance(
+    member: Bool, statistic: Callable[[Bool], Float], shuffles: int, rows: int, rng: np.random.Generator
+) -> float:
+    """P-value of a statistic of memberships (S, N): how often shuffles of this one reach it, ``rows`` at a time."""
+    seen, at_least = statistic(member[None])[0] - 1e-12, 0
+    for begin in range(0, shuffles, rows):
+        some = np.broadcast_to(member, (min(rows, shuffles - begin), len(member)))
+        at_least += int((statistic(rng.permuted(some, axis=1)) >= seen).sum())
+    return (1 + at_least) / (1 + shuffles)
+
+
 def _permuted(rows: Float, before: int, statistic: Callable[[Float], Float], rng: np.random.Generator) -> float:
     """P-value of ``statistic`` of the column sums over the rows in use, the rows shuffled between the two sides."""
-    member = np.arange(len(rows)) >= before
-    seen = statistic(rows[member].sum(0)[None])[0]
-    at_least = 0
-    for chunk in _shuffles(member, rng, _SHUFFLES, max(1, (1 << 22) // len(rows))):
-        at_least += int((statistic(chunk.astype(np.float64) @ rows) >= seen - 1e-12).sum())
-    return (1 + at_least) / (1 + _SHUFFLES)
-
-
-def _shuffles(member: Bool, rng: np.random.Generator, shuffles: int, rows: int) -> Iterator[Bool]:
-    """Shuffles of a membership, ``rows`` at a time: bool (S, N)."""
-    for begin in range(0, shuffles, rows):
-        size = min(rows, shuffles - begin)
-        yield rng.permuted(np.broadcast_to(member, (size, len(member))), axis=1)
+    some = max(1, (1 << 22) // len(rows))
+    return _chance(
+        np.arange(len(rows)) >= before, lambda m: statistic(m.astype(np.float64) @ rows), _SHUFFLES, some, rng
+    )
 
 
 def _calibration(before: Reliability, now: Reliability, rng: np.random.Generator) -> Comparison:
@@ -316,13 +318,10 @@ def _excess(kind: str, space: _Space, rng: np.random.Generator) -> Comparison:
         within = np.cumsum(~np.take_along_axis(member, farthest, 1), axis=1)[:, tails - 1]
         return np.asarray(((within - tails * share) / spread).max(1))
 
-    seen = excess(space.member[None])[0]
-    rows = max(1, (1 << 21) // (size * math.ceil(2 * space.rank)))
-    at_least = sum(int((excess(some) >= seen - 1e-9).sum()) for some in _shuffles(space.member, rng, _FEW, rows))
+    p = _chance(space.member, excess, _FEW, max(1, (1 << 21) // (size * math.ceil(2 * space.rank))), rng)
     distance = space.unlike(space.member[None])[0]
-    limit = np.quantile(distance[:before], 0.95)
-    odd = float((distance[before:] > limit).mean())
-    return Comparison(f"{kind} unlike any before", _PERMUTED, 0.05, odd, (1 + at_least) / (1 + _FEW))
+    odd = float((distance[before:] > np.quantile(distance[:before], 0.95)).mean())
+    return Comparison(f"{kind} unlike any before", _PERMUTED, 0.05, odd, p)
 
 
 def _ranked(names: Sequence[str], spaces: Mapping[str, _Space]) -> tuple[Unlike, ...]:

@@ -112,7 +112,7 @@ def evaluate(
     bootstrap: int = 0,
     seed: int = 0,
 ) -> Evaluation:
-    """Hold predictions against truth, in one pass.
+    """Evaluate predictions against ground truth, in one pass.
 
     Parameters
     ----------
@@ -122,17 +122,12 @@ def evaluate(
     classes : class names, in the order of the result; default those of the first truth. Labels are joined by name.
     metrics : names of metrics, the files of ``apiece.metrics``; all share one matching. ``"all"``: every one that
         applies to what is given.
-    max_dets : see `Settings`: the limits on predictions per image and class of COCO's and boundary AP and AR.
-    image_dets : see `Settings`: LVIS's limit on predictions per image. No other metric has a limit.
-    kinds : COCO of masks, of boxes, or both.
-    conf : see `Settings`: lowest score that counts, for metrics of a final answer. COCO uses every score.
+    max_dets, image_dets, kinds, conf, frequency, stuff : see `Settings`.
     searched : LVIS: what each image was searched for, in the order of ``pairs``; see `apiece.metrics.lvis.searched`.
     frames : tracking: where each image stands in a video, in the order of ``pairs``; see `apiece.metrics.frame_of`. By
         default all are frames of one.
     ids : what the label file calls each image, in the order of ``pairs``. Equal scores of several images are ranked in
         the order of these, as pycocotools ranks them; by default in the order of ``pairs``.
-    frequency : LVIS: ``"r"``, ``"c"`` or ``"f"`` for each class; see `apiece.metrics.lvis.frequencies`.
-    stuff : see `Settings`: names of the classes that are stuff.
     bootstrap : draws of the images for 95% intervals, see `apiece.metrics._kit.bootstrap`; 0: no intervals.
     seed : of the draws. The same seed and number of images give the same draws.
 
@@ -153,14 +148,11 @@ def evaluate(
     names = tuple(classes)
     running = _Running(metrics, names, settings)
     images = 0
-    facts = {
-        name: iter(given)
-        for name, given in (("searched", searched), ("frames", frames), ("ids", ids))
-        if given is not None
-    }
+    given = {"searched": searched, "frames": frames, "ids": ids}
+    facts = {name: iter(values) for name, values in given.items() if values is not None}
     for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
         batch = Batch.of(images, [(truth, ranked) for truth, ranked, *_ in group], names)
-        known: dict[str, Any] = {name: _next(name, given, batch.count, images) for name, given in facts.items()}
+        known: dict[str, Any] = {name: _next(name, rest, batch.count, images) for name, rest in facts.items()}
         batch = replace(batch, **known)
         running.update(batch, group)
         images += batch.count

@@ -110,7 +110,12 @@ def mended(ledger: Ledger) -> Iterator[Mended]:
     once, every = np.ones(len(right), np.int64), np.ones(len(ledger.lost), bool)
     yield _repeated(ledger, once, right, every)
     for kind in range(len(KINDS) - 1):
-        yield _kind(ledger, kind, right, every)
+        found = (ledger.kind == kind) & (ledger.claim >= 0) & (kind in (CLASS, LOCALISATION))
+        row, label = np.flatnonzero((ledger.kind != kind) | found), ledger.label
+        if kind == CLASS:
+            label = np.where(found, ledger.claim, label)
+            row = row[np.lexsort((-ledger.score[row], label[row]))]
+        yield Mended(row, label[row], (right | found)[row], every)
     yield _repeated(ledger, once, right, ~ledger.missed)
     for form in (BOUNDARY, MERGE, SPLIT):
         chosen = ledger.form == form
@@ -118,18 +123,6 @@ def mended(ledger: Ledger) -> Iterator[Mended]:
         yield _repeated(ledger, times, right | (chosen & (ledger.gains > 0)), every)
     yield _repeated(ledger, right.astype(np.int64), right, every)
     yield _repeated(ledger, once, right, ~ledger.lost)
-
-
-def _kind(ledger: Ledger, kind: int, right: Bool, every: Bool) -> Mended:
-    chosen = ledger.kind == kind
-    found = chosen & (ledger.claim >= 0) & ((kind == CLASS) | (kind == LOCALISATION))
-    times = np.where(chosen & ~found, 0, 1)
-    if kind != CLASS:
-        return _repeated(ledger, times, right | found, every)
-    row = np.flatnonzero(times)
-    label = np.where(found, ledger.claim, ledger.label)
-    row = row[np.lexsort((-ledger.score[row], label[row]))]
-    return Mended(row, label[row], (right | found)[row], every)
 
 
 def _repeated(ledger: Ledger, times: Int, right: Bool, wanted: Bool) -> Mended:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiece import _show
 from apiece._lazy import lazy as _lazy
 
 if TYPE_CHECKING:
@@ -96,6 +97,21 @@ __all__ = [
     "transforms",
     "write",
 ]
+
+
+def _html(instances: Instances) -> str:
+    from apiece.draw import notebook
+
+    return notebook.html(instances)
+
+
+def _png(image: Image) -> bytes:
+    from apiece.draw import notebook
+
+    return notebook.png(image)
+
+
+_show.html, _show.png = _html, _png
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = _lazy(__name__, _HOMES)

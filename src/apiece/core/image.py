@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece import _show
 from apiece._arrays import Array
 from apiece.errors import ConfigError, InvalidInstancesError
 
@@ -121,6 +122,9 @@ class Image:
     def channels(self) -> int:
         """Number of channels."""
         return int(self.pixels.shape[2])
+
+    def _repr_png_(self) -> bytes:
+        return _show.png(self)
 
     def __repr__(self) -> str:
         height, width = self.size

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from apiece import _show
 from apiece._arrays import Array, Bool, Float, Float32, Int
 from apiece.core._arguments import integers, resolve_index
 from apiece.core.masks import Index, Masks, label_map_masks
@@ -207,6 +208,9 @@ class Instances:
         # a mapping proxy does not travel between data-loader processes
         values = [getattr(self, f.name) for f in fields(self)]
         return Instances, (*values[:-1], dict(self.attributes))
+
+    def _repr_html_(self) -> str:
+        return _show.html(self)
 
     def __repr__(self) -> str:
         per_class = np.bincount(self.labels, minlength=len(self.classes))

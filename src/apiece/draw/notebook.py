@@ -1,0 +1,76 @@
+"""What a notebook shows of an image and of instances: a picture of bounded size, however large they are."""
+
+from __future__ import annotations
+
+from html import escape
+
+import cv2
+import numpy as np
+
+from apiece._arrays import Array, Int, UInt8
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.core.runs import Runs
+from apiece.draw._overlay import overlay, to_display
+from apiece.draw.page import picture
+
+__all__ = ["SIDE", "html", "png"]
+
+SIDE = 640
+"""Longest side of a picture in pixels; of larger images every second, third ... row and column is shown."""
+_SMALL = 160  # smaller images are enlarged to about this side
+_GROUND = 48  # grey, on which instances are drawn without their image
+_WORDS = 400  # characters of the line below
+
+
+def png(image: Image) -> bytes:
+    """Return the image as PNG, as `to_display` shows it; empty for an image without pixels."""
+    if not image.pixels.size:
+        return b""
+    rows, columns = _shown(image.size)
+    pixels = _enlarged(to_display(Image(image.pixels[rows, columns])))
+    _, data = cv2.imencode(".png", np.ascontiguousarray(pixels[:, :, ::-1]))
+    return data.tobytes()
+
+
+def html(instances: Instances) -> str:
+    """Return the instances as an HTML figure: their masks on plain ground, and what they are in a line below."""
+    words = repr(instances)
+    caption = escape(words if len(words) <= _WORDS else words[:_WORDS] + " ...")
+    if 0 in instances.size:
+        return f"<p>{caption}</p>"
+    rows, columns = _shown(instances.size)
+    reduced = instances.replace(masks=_reduced(instances.masks, rows, columns))
+    ground = Image(np.full(reduced.size, _GROUND, np.uint8))
+    outlines = max(reduced.size) >= _SMALL
+    drawn = overlay(ground, reduced, alpha=0.8, outlines=outlines, boxes=False, names=False, scores=False)
+    return picture(_enlarged(drawn), "instances on plain ground", caption)
+
+
+def _shown(size: tuple[int, int]) -> tuple[slice, slice]:
+    """The rows and the columns that are shown."""
+    step = -(-max(size) // SIDE)
+    rows, columns = (slice(min(step // 2, n - 1), n, step) for n in size)
+    return rows, columns
+
+
+def _reduced(masks: Masks, rows: slice, columns: slice) -> Masks:
+    """The masks on these rows and columns; what lies between them vanishes. Costs runs, never pixels."""
+    height, width = masks.size
+    size = len(range(height)[rows]), len(range(width)[columns])
+    runs = masks.runs
+    x, y0, y1 = (_place(a, s) for a, s in ((runs.x, columns), (runs.y0, rows), (runs.y1, rows)))
+    kept = (x * columns.step + columns.start == runs.x) & (y0 < y1)
+    loose = runs.owners[kept], x[kept], y0[kept], y1[kept]  # they touch where the gap between them is not shown
+    return Masks.of_runs(size, Runs.pack(loose, len(masks), size))
+
+
+def _place(at: Array, shown: slice) -> Int:
+    """How many of the rows or columns that are shown lie before each."""
+    return -((shown.start - at.astype(np.int64)) // shown.step)
+
+
+def _enlarged(pixels: UInt8) -> UInt8:
+    factor = max(_SMALL // max(pixels.shape[:2]), 1)
+    return pixels.repeat(factor, 0).repeat(factor, 1)

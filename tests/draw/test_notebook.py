@@ -41,7 +41,7 @@ def test_pictures_are_neither_too_large_nor_too_small() -> None:
     huge = Instances(Masks.from_boxes([[0, 0, 65_536, 131_072]], (131_072, 131_072)))
     found = drawn(huge)
     assert max(found.shape) <= 640
-    left, right = np.split(found.astype(int), 2, axis=1)
+    left, right = np.array_split(found.astype(int), 2, axis=1)
     assert left[:, 5:-5].mean() > right[:, 5:].mean() + 30
     assert abs(right[:, 5:] - 48).max() < 5
 

@@ -102,6 +102,6 @@ def test_killed_and_started_again_it_goes_on(data: Path, tmp_path: Path) -> None
     assert done.returncode == 0, done.stderr
     assert "resuming after step" in log.read_text()
     result = json.loads((out / "embedding" / "training.json").read_text())["result"]
-    assert result["seconds"] >= 18
+    assert result["train_seconds"] >= 18
     rows = json.loads((out / "benchmark.json").read_text())["models"]
     assert [r["status"] for r in rows] == ["done"]

@@ -32,7 +32,7 @@ _TIMES = 20  # timings, at least: few images are gone through several times
 
 
 def main(task: Mapping[str, Any]) -> None:
-    """Do one stage and write what came of it: ``{"key", "result"}``, or ``{"key", "error"}``."""
+    """Do one stage and write its outcome: ``{"key", "result"}`` with the names of `Row`, or ``{"key", "error"}``."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     stages = {"train": _train, "judge": _judge}
     try:
@@ -63,7 +63,7 @@ def _set_threads(threads: int) -> None:
 
 
 def _gpu_peak() -> float | None:
-    """Most memory that tensors took on the GPU, in MB; None without one."""
+    """Return the most memory that tensors took on the GPU, in MB; None without one."""
     import torch
 
     used = float(torch.cuda.max_memory_allocated())  # 0 where CUDA was never touched
@@ -91,19 +91,19 @@ def _train(task: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "steps": made.steps,
         "best_step": made.best_step,
-        "seconds": made.seconds,
+        "train_seconds": made.seconds,
         "batch": batch,
-        "images_per_second": None if rate is None else rate * batch,
-        "mask_ap": made.metrics.get("mask_ap"),
-        "memory_mb": gauge.peak,
-        "gpu_memory_mb": _gpu_peak(),
+        "train_images_per_second": None if rate is None else rate * batch,
+        "val_mask_ap": made.metrics.get("mask_ap"),
+        "train_memory_mb": gauge.peak,
+        "train_gpu_memory_mb": _gpu_peak(),
         "imgsz": load_model(made.folder).input.imgsz,
         "precision": hardware.precision,
     }
 
 
 def throughput(log: Path) -> float | None:
-    """Steps per second between the first and the last row of ``log.csv``, validation left out; None if it has one."""
+    """Return steps per second between the first and last row of ``log.csv``, without validation; None with one row."""
     with log.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = [i for i, row in enumerate(rows) if row["loss"]]
@@ -120,7 +120,7 @@ def throughput(log: Path) -> float | None:
 
 
 def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Latency and memory of prediction first, while nothing else is in memory; then accuracy."""
+    """Measure latency and memory of prediction first, while nothing else is in memory; then accuracy."""
     from apiece.benchmark._data import validation_images
     from apiece.evaluation import evaluate
     from apiece.predict import load
@@ -144,9 +144,9 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
         "latency_p90_ms": float(np.percentile(milliseconds, 90)),
         "timings": len(milliseconds),
         "others_cores": others,
-        "memory_mb": memory,
-        "gpu_memory_mb": on_gpu,
-        "scores": {key: _known(result.number(key)) for key in result.about},
+        "predict_memory_mb": memory,
+        "predict_gpu_memory_mb": on_gpu,
+        **{key: _known(result.number(key)) for key in result.about},
         "per_class": {name: {key: _known(result.number(key, name)) for key in MASK_AP} for name in result.per_class},
     }
 
@@ -157,7 +157,7 @@ def _known(number: Number) -> float | None:
 
 
 def _latency(model: Any, paths: list[Path]) -> tuple[list[float], float | None]:
-    """Milliseconds from the image file to instances at its own size, one image at a time; cores others used."""
+    """Return milliseconds from image file to instances at its own size, image by image, and cores that others used."""
     for path in (paths * _WARM_UP)[:_WARM_UP]:
         model.predict(path)
     times, others = [], Others()

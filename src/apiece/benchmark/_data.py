@@ -9,12 +9,9 @@ from apiece.training.config import TrainConfig
 
 
 def validation_images(config: TrainConfig, trains: bool) -> Dataset:
-    """Those that training validates on; where nothing is trained, those that ``apiece evaluate`` takes.
+    """Return the images that training validates on; where nothing is trained, those that ``apiece evaluate`` takes.
 
-    Raises
-    ------
-    DataError, FormatError
-        if there are none, or none to train on where something is to be trained.
+    No images, or none to train on where something is to be trained, are a `DataError`.
     """
     if trains:
         from apiece.training import open_splits

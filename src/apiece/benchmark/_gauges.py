@@ -14,7 +14,7 @@ _STAT = Path("/proc/stat")
 
 
 class Memory:
-    """How far the resident memory of this process rises above what it was when the gauge was made, in MB (10^6 bytes).
+    """The rise of this process's resident memory since the gauge was made, in MB (10^6 bytes).
 
     On Linux the high-water mark is the kernel's own and is set back first; elsewhere it is that of the process so far.
     """
@@ -33,7 +33,7 @@ class Memory:
 
 
 class Others:
-    """How many cores other programs kept busy, on average, since this was made: they make times too long."""
+    """Count how many cores other programs keep busy, on average, since this was made: they make times too long."""
 
     def __init__(self) -> None:
         self._begin = time.monotonic(), _busy(), time.process_time()
@@ -49,7 +49,7 @@ class Others:
 
 
 def _busy() -> float | None:
-    """Seconds that all cores together have worked since the machine was started."""
+    """Return seconds that all cores together have worked since the machine was started."""
     try:
         fields = _STAT.read_text(encoding="ascii").splitlines()[0].split()
     except OSError:

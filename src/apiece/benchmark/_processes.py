@@ -20,42 +20,24 @@ _POLL = 0.2  # seconds
 
 @dataclass(frozen=True)
 class Task:
-    """One stage of one model.
+    """One stage of one model."""
 
-    Attributes
-    ----------
-    name : of the model.
-    file : where the outcome is written.
-    log : where the process's output goes.
-    key : what the outcome depends on, JSON-able; an outcome in ``file`` under another key is not this task's.
-    settings : what the process is told beside.
-    threads : of the process.
-    expected : seconds that it is expected to take.
-    limit : seconds after which it is given up.
-    """
-
-    name: str
-    file: Path
-    log: Path
-    key: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    threads: int
-    expected: float
-    limit: float
+    name: str  # of the model
+    file: Path  # where the outcome is written
+    log: Path  # where the process's output goes
+    key: Mapping[str, Any]  # JSON-able: an outcome in ``file`` under another key is not this task's
+    settings: Mapping[str, Any]  # what else the process is told
+    threads: int  # of the process
+    expected: float  # seconds that it is expected to take
+    limit: float  # seconds after which it is given up
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a task: numbers, or the reason why there are none.
+    """What came of a task: numbers, or the reason why there are none."""
 
-    Attributes
-    ----------
-    result : the numbers; None if it failed.
-    error : why it failed; empty if it did not.
-    """
-
-    result: Mapping[str, Any] | None
-    error: str = ""
+    result: Mapping[str, Any] | None  # None if it failed
+    error: str = ""  # why it failed
 
 
 @dataclass
@@ -65,7 +47,7 @@ class _Running:
 
 
 def finished(task: Task) -> Outcome | None:
-    """What an earlier process left of this very task; None if there is nothing, or nothing that can be read."""
+    """Return what an earlier process left of this very task; None if there is nothing, or nothing that can be read."""
     try:
         content = json.loads(task.file.read_text(encoding="utf-8"))
         if content["key"] != json.loads(json.dumps(task.key)):
@@ -125,7 +107,7 @@ def _start(task: Task, command: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _outcome(task: Task, running: _Running) -> Outcome | None:
-    """None while it runs."""
+    """Return the outcome of a process that has ended, or has taken too long; None while it runs."""
     code = running.process.poll()
     if code is None:
         seconds = time.monotonic() - running.began
@@ -143,7 +125,7 @@ def _outcome(task: Task, running: _Running) -> Outcome | None:
 
 
 def _last_words(code: int, log: Path) -> str:
-    """Why a process ended without a word."""
+    """Say why a process ended without an outcome."""
     if code == -signal.SIGTERM or code == -getattr(signal, "SIGKILL", 9):
         return f"its process was killed (signal {-code}), as happens when memory runs out; see {log}"
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]

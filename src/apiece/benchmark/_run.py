@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,12 @@ _MEASURING = 60.0  # seconds that measuring a model is thought to take
 
 @dataclass(frozen=True)
 class Plan:
-    """What is about to happen.
+    """Say what is about to happen.
 
     Attributes
     ----------
     train : names of the models that are trained, in their order.
-    kept : names of those trained by an earlier run of this benchmark, or before it.
+    kept : names of the models trained by an earlier run of this benchmark, or before it.
     measured : how many of all were measured already.
     jobs : how many are trained at a time.
     budget : seconds for each.
@@ -51,20 +51,20 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        """Of training in all."""
+        """Seconds of training in all."""
         return -(-len(self.train) // self.jobs) * self.budget
 
 
 @dataclass(frozen=True)
 class Watch:
-    """What is told while it runs; by default to nobody.
+    """Hear of a benchmark while it runs; by default nobody does.
 
     Attributes
     ----------
-    plan : before anything begins.
-    tick : several times a second: what is done (``"training"`` or ``"measuring"``), and the share of its time that has
+    plan : called before anything begins.
+    tick : called several times a second with ``"training"`` or ``"measuring"``, and the share of its time that has
         passed for each model at work.
-    line : a sentence about a model as it finishes.
+    line : called with a sentence about a model as it finishes.
     """
 
     plan: Callable[[Plan], None] = lambda plan: None
@@ -74,7 +74,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Result:
-    """What was found.
+    """Hold what a benchmark found.
 
     Attributes
     ----------
@@ -96,11 +96,11 @@ def run(config: BenchmarkConfig, watch: Watch | None = None) -> Result:
     Raises
     ------
     ConfigError, UnknownNameError
-        for settings that cannot be, or a folder that holds a benchmark under other conditions.
+        If a setting is out of range, or the folder holds a benchmark under other conditions.
     DataError, FormatError
-        for data without images to train on or to judge by.
+        If there are no images to train on or to judge by.
     ModelFileError
-        if a trained model is not there.
+        If a trained model is not there.
     """
     bench = _Benchmark(config, watch or Watch())
     bench.train()
@@ -153,7 +153,7 @@ class _Benchmark:
         )  # fmt: skip
 
     def train(self) -> None:
-        """Train what is to be trained and was not."""
+        """Train the models that are not trained yet."""
 
         def done(task: Task, outcome: Outcome) -> None:
             self.training[task.name] = outcome
@@ -183,7 +183,7 @@ class _Benchmark:
         return before if before is not None and before.result is not None else None
 
     def measure(self) -> None:
-        """Measure every model that there is, one at a time; what was measured is kept."""
+        """Measure every model that there is, one at a time; results of an earlier run are kept."""
         tasks = []
         for entry in self.config.entries:
             trained = self.training.get(entry.name)
@@ -211,19 +211,15 @@ class _Benchmark:
             row(e, self._model_folder(e), self.training.get(e.name), self.judging.get(e.name))
             for e in self.config.entries
         ]
+        best = {r.model for r in pareto(rows)}
+        rows = [replace(r, pareto=r.model in best) for r in rows]
         rows.sort(key=lambda r: (("done", "waiting", "failed").index(r.status), -(r.mask_ap or 0.0)))
-        rows = _mark(rows)
         out = self.config.out
         files = (out / "benchmark.json", out / "benchmark.csv", out / "benchmark.html")
         write_json(files[0], rows, self.conditions)
         write_csv(files[1], rows)
         write_page(files[2], rows, self.conditions)
         return Result(tuple(rows), self.conditions, files)
-
-
-def _mark(rows: Sequence[Row]) -> list[Row]:
-    best = {r.model for r in pareto(rows)}
-    return [replace(r, pareto=r.model in best) for r in rows]
 
 
 def _check(config: BenchmarkConfig, entry: Entry) -> None:
@@ -245,48 +241,33 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
 
 
 def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
-    """What is the same for every model, JSON-able."""
+    """Return what is the same for every model, JSON-able."""
     from apiece.predict import resolve_device
     from apiece.training import Hardware, open_splits
 
     truth = validation_images(config.common, trains)
     data: dict[str, Any] = {
-        "name": config.data.name,
-        "classes": list(truth.classes),
-        "val_images": len(truth),
+        "name": config.data.name, "classes": list(truth.classes), "val_images": len(truth),
         "val_fingerprint": fingerprint(truth),
-    }
+    }  # fmt: skip
     training: dict[str, Any] | None = None
     if trains:
         hardware, learned = Hardware.choose(config.common), open_splits(config.common)[0]
         data |= {"train_images": len(learned), "train_fingerprint": fingerprint(learned)}
         training = {
-            "budget_seconds": config.seconds,
-            "seed": config.seed,
-            "jobs": config.jobs,
-            "threads": config.train_threads,
-            "workers": config.workers,
-            "device": str(hardware.device),
+            "budget_seconds": config.seconds, "seed": config.seed, "jobs": config.jobs,
+            "threads": config.train_threads, "workers": config.workers, "device": str(hardware.device),
             "precision": hardware.precision,
-        }
+        }  # fmt: skip
     prediction = {
-        "threads": config.predict_threads,
-        "device": str(resolve_device(config.device)),
-        "precision": "32-true",
+        "threads": config.predict_threads, "device": str(resolve_device(config.device)), "precision": "32-true",
         "images_timed": len(truth.refs[:: max(1, -(-len(truth) // config.timed))]),
-    }
+    }  # fmt: skip
+    machine = {"cores": cores(), "processor": _processor(), "system": platform.system(), "gpu": _gpu(prediction)}
+    versions = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
     return {
-        "data": data,
-        "training": training,
-        "prediction": prediction,
-        "machine": {"cores": cores(), "processor": _processor(), "system": platform.system(), "gpu": _gpu(prediction)},
-        "versions": {"python": platform.python_version(), **_versions()},
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {d.name.lower() for d in importlib.metadata.distributions() if d.name}
-    return {name: importlib.metadata.version(name) for name in _PACKAGES if name in found}
+        "data": data, "training": training, "prediction": prediction, "machine": machine, "versions": versions,
+    }  # fmt: skip
 
 
 def _gpu(prediction: Mapping[str, Any]) -> str | None:
@@ -298,7 +279,7 @@ def _gpu(prediction: Mapping[str, Any]) -> str | None:
 
 
 def _processor() -> str:
-    """The processor's name, as Linux says it."""
+    """Return the processor's name, as Linux says it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -315,7 +296,7 @@ def _forget(config: BenchmarkConfig) -> None:
 
 
 def _hold_conditions(path: Path, conditions: Mapping[str, Any]) -> None:
-    """Numbers made under other conditions do not go into one table."""
+    """Write the conditions, or refuse: numbers made under other conditions do not go into one table."""
     if path.is_file():
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
@@ -328,7 +309,7 @@ def _hold_conditions(path: Path, conditions: Mapping[str, Any]) -> None:
 
 
 def _refuse_other_settings(task: Task) -> None:
-    """A model that was trained with other settings is not thrown away without a word."""
+    """Refuse to throw away a model that was trained with other settings."""
     try:
         content = json.loads(task.file.read_text(encoding="utf-8"))
         before = dict(content["key"]) if "result" in content else None
@@ -342,7 +323,7 @@ def _refuse_other_settings(task: Task) -> None:
 
 
 def _checksum(model: Path) -> str:
-    """That of the model's tensors, as its description says; empty where there is none, which measuring will tell."""
+    """Return the checksum of the model's tensors from its description; empty where there is none."""
     try:
         return str(json.loads((model / "model.json").read_text(encoding="utf-8"))["tensors"]["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -353,15 +334,15 @@ def _trained_words(outcome: Outcome) -> str:
     found = outcome.result
     if found is None:
         return f"training failed: {outcome.error}"
-    rate = f", {found['images_per_second']:.1f} images/s" if found["images_per_second"] else ""
-    ap = f", validation mask AP {found['mask_ap']:.3f}" if found["mask_ap"] is not None else ""
-    return f"{found['steps']:,} steps in {found['seconds'] / 60:.1f} min{rate}{ap}"
+    rate = f", {found['train_images_per_second']:.1f} images/s" if found["train_images_per_second"] else ""
+    ap = f", validation mask AP {found['val_mask_ap']:.3f}" if found["val_mask_ap"] is not None else ""
+    return f"{found['steps']:,} steps in {found['train_seconds'] / 60:.1f} min{rate}{ap}"
 
 
 def _judged_words(outcome: Outcome) -> str:
     found = outcome.result
     if found is None:
         return f"measuring failed: {outcome.error}"
-    ap = found["scores"].get("mask_ap")
+    ap = found.get("mask_ap")
     shown = "no mask AP (nothing to find)" if ap is None else f"mask AP {ap:.3f}"
     return f"{shown}, {found['latency_ms']:,.0f} ms, {found['parameters'] / 1e6:.1f} M parameters"

@@ -21,7 +21,7 @@ _ALL, _NONE = "all", "none"
 
 @dataclass(frozen=True)
 class Entry:
-    """One model of a benchmark.
+    """Name one model of a benchmark.
 
     Attributes
     ----------
@@ -46,12 +46,18 @@ class Entry:
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is compared, and under which conditions.
+    """Say what is compared, and under which conditions.
 
     Raises
     ------
     ConfigError, UnknownNameError
-        if a value lies outside its range, or names something that does not exist.
+        If a value lies outside its range, or names something that does not exist.
+
+    Examples
+    --------
+    >>> config = BenchmarkConfig(models=("swift", "mask_rcnn:big"), budget="20m", set=("mask_rcnn:big.width=192",))
+    >>> [(entry.name, dict(entry.settings)) for entry in config.entries]
+    [('swift', {}), ('mask_rcnn:big', {'width': 192})]
     """
 
     data: Path = field(default_factory=lambda: Path("data"))
@@ -92,14 +98,12 @@ class BenchmarkConfig:
     """Begin anew. By default models that are finished in the output folder stay, and others go on."""
 
     def __post_init__(self) -> None:
-        def put(name: str, value: object) -> None:
+        values = {
+            "data": Path(self.data), "out": Path(self.out), "trained": tuple(Path(p) for p in self.trained),
+            "budget": parse_time(self.budget), "overtime": parse_time(self.overtime),
+        }  # fmt: skip
+        for name, value in values.items():
             object.__setattr__(self, name, value)  # frozen
-
-        put("data", Path(self.data))
-        put("out", Path(self.out))
-        put("trained", tuple(Path(p) for p in self.trained))
-        put("budget", parse_time(self.budget))
-        put("overtime", parse_time(self.overtime))
         for name in ("jobs", "timed", "threads"):
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -110,7 +114,22 @@ class BenchmarkConfig:
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The models, those to be trained first."""
-        return self._find_entries()
+        names = self._architectures()
+        settings, sizes = _by_model(self.set, names), _sizes(self.imgsz, names)
+        entries = [Entry(n, n.partition(":")[0], None, settings.get(n, {}), sizes.get(n)) for n in names]
+        taken = Counter([p.resolve().name for p in self.trained] + [n.partition(":")[0] for n in names])
+        for path in self.trained:
+            own = path.resolve()
+            entries.append(Entry(own.name if taken[own.name] == 1 else f"{own.parent.name}/{own.name}", trained=path))
+        if not entries:
+            raise ConfigError(
+                "there is nothing to compare: give " + Option("models") + ", " + Option("trained") + ", or both"
+            )
+        folders = Counter(e.folder for e in entries)
+        twice = sorted({e.name for e in entries if folders[e.folder] > 1})
+        if twice:
+            raise ConfigError(f"each model needs a name of its own, but several are called {', '.join(twice)}")
+        return tuple(entries)
 
     @cached_property
     def common(self) -> TrainConfig:
@@ -145,7 +164,7 @@ class BenchmarkConfig:
         return min(12, self.train_threads - 1)
 
     def training(self, entry: Entry) -> TrainConfig:
-        """Settings of the training of ``entry``."""
+        """Return the settings of the training of ``entry``."""
         return replace(
             self.common,
             model=entry.architecture,
@@ -157,26 +176,6 @@ class BenchmarkConfig:
             save_every=min(120.0, max(5.0, self.seconds / 20)),
             model_settings=entry.settings,
         )
-
-    def _find_entries(self) -> tuple[Entry, ...]:
-        names = self._architectures()
-        settings, sizes = _by_model(self.set, names), _sizes(self.imgsz, names)
-        entries = [Entry(n, n.partition(":")[0], None, settings.get(n, {}), sizes.get(n)) for n in names]
-        taken = Counter([p.resolve().name for p in self.trained] + [n.partition(":")[0] for n in names])
-        for path in self.trained:
-            own = path.resolve()
-            entries.append(Entry(own.name if taken[own.name] == 1 else f"{own.parent.name}/{own.name}", trained=path))
-        if not entries:
-            raise ConfigError(
-                "there is nothing to compare: give " + Option("models") + ", " + Option("trained") + ", or both"
-            )
-        folders = Counter(e.folder for e in entries)
-        twice = [e.name for e in entries if folders[e.folder] > 1]
-        if twice:
-            raise ConfigError(
-                f"each model needs a name of its own, but several are called {', '.join(sorted({*twice}))}"
-            )
-        return tuple(entries)
 
     def _architectures(self) -> list[str]:
         models = self.models or ((_NONE,) if self.trained else (_ALL,))
@@ -195,12 +194,12 @@ class BenchmarkConfig:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _by_model(pairs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """``["mask_rcnn.norm=group"]`` to settings by model."""
+    """Return settings by model from ``["mask_rcnn.norm=group"]``."""
     found: dict[str, dict[str, Any]] = {}
     for key, value in parse_settings(pairs).items():
         # a label may have a dot, a setting has none
@@ -212,7 +211,7 @@ def _by_model(pairs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str,
 
 
 def _sizes(pairs: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
-    """``["640", "mask_rcnn=512"]`` to the size of each model; what names a model wins."""
+    """Return the size of each model from ``["640", "mask_rcnn=512"]``; an entry that names a model wins."""
     common: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for pair in pairs:

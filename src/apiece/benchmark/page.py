@@ -32,12 +32,11 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
         PageTable("Models", *table_of_scores(rows), note=_NOTE),
         PageTable("Mask AP by size, and of boxes", *table_of_sizes(rows), note=_SIZES_NOTE),
     ]
-    failed = [f"{r.model} failed: {r.error}" for r in rows if r.error]
-    disturbed = disturbance(rows)
-    waiting = [r.model for r in rows if r.status == "waiting"]
-    notes = (
-        failed + ([disturbed] if disturbed else []) + ([f"Not measured yet: {', '.join(waiting)}."] if waiting else [])
-    )
+    notes = [f"{r.model} failed: {r.error}" for r in rows if r.error]
+    if disturbed := disturbance(rows):
+        notes.append(disturbed)
+    if waiting := [r.model for r in rows if r.status == "waiting"]:
+        notes.append(f"Not measured yet: {', '.join(waiting)}.")
     if conditions["training"] is None:
         notes.append("The models were trained before, each in its own way: compare them as they are.")
     data = ReportData(
@@ -55,7 +54,7 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
 
 
 def disturbance(rows: Sequence[Row]) -> str:
-    """A warning if other programs were at work while latency was measured; empty if not."""
+    """Return a warning if other programs were at work while latency was measured; empty if not."""
     busy = [r for r in rows if (r.others_cores or 0.0) > _DISTURBED]
     if not busy:
         return ""
@@ -64,27 +63,25 @@ def disturbance(rows: Sequence[Row]) -> str:
 
 
 def table_of_scores(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
-    """(columns, rows) of accuracy, speed and memory."""
+    """Return (columns, rows) of accuracy, speed and memory."""
     on_gpu = any(r.predict_gpu_memory_mb or r.train_gpu_memory_mb for r in rows)
-    columns = ["model", "mask AP", "AP50", "AP-tau", "ms", "p90 ms", "M params", "MB", "train MB"]
-    columns += ["GPU MB", "train GPU MB"] if on_gpu else []
-    columns += ["train images/s", "steps", "input px", "Pareto"]
-    cells = []
+    lines: list[dict[str, Any]] = []
     for r in rows:
-        millions = None if r.parameters is None else round(r.parameters / 1e6, 2)
-        numbers: list[Any] = [_score(r.mask_ap), _score(r.mask_ap50), _score(r.ap_tau50)]
-        numbers += [_round(r.latency_ms), _round(r.latency_p90_ms), millions]
-        numbers += [_whole(r.predict_memory_mb), _whole(r.train_memory_mb)]
-        numbers += [_whole(r.predict_gpu_memory_mb), _whole(r.train_gpu_memory_mb)] if on_gpu else []
-        rate = None if r.train_images_per_second is None else round(r.train_images_per_second, 1)
-        state = "failed" if r.status == "failed" else "waiting" if r.status == "waiting" else "yes" if r.pareto else ""
-        size = r.imgsz if r.imgsz is not None else "native" if r.status == "done" else None
-        cells.append([r.model, *numbers, rate, r.steps, size, state])
-    return columns, cells
+        gpu = {"GPU MB": _round(r.predict_gpu_memory_mb, 0), "train GPU MB": _round(r.train_gpu_memory_mb, 0)}
+        lines.append({
+            "model": r.model, "mask AP": _score(r.mask_ap), "AP50": _score(r.mask_ap50), "AP-tau": _score(r.ap_tau50),
+            "ms": _latency(r.latency_ms), "p90 ms": _latency(r.latency_p90_ms),
+            "M params": _round(r.parameters, 2, 1e6),
+            "MB": _round(r.predict_memory_mb, 0), "train MB": _round(r.train_memory_mb, 0), **(gpu if on_gpu else {}),
+            "train images/s": _round(r.train_images_per_second, 1), "steps": r.steps,
+            "input px": r.imgsz if r.imgsz is not None else "native" if r.status == "done" else None,
+            "Pareto": r.status if r.status != "done" else "yes" if r.pareto else "",
+        })  # fmt: skip
+    return list(lines[0]) if lines else [], [list(line.values()) for line in lines]
 
 
 def table_of_sizes(rows: Sequence[Row]) -> tuple[list[str], list[list[Any]]]:
-    """(columns, rows) of further accuracy."""
+    """Return (columns, rows) of further accuracy."""
     columns = ["model", "small", "medium", "large", "AP75", "AP-tau, mean", "box AP"]
     cells = [
         [r.model, *map(_score, (r.mask_ap_small, r.mask_ap_medium, r.mask_ap_large, r.mask_ap75, r.ap_tau, r.box_ap))]
@@ -97,12 +94,12 @@ def _score(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _round(value: float | None) -> float | None:
-    return None if value is None else round(value, 1) if value < 100 else round(value)
+def _round(value: float | None, digits: int, unit: float = 1) -> float | None:
+    return None if value is None else round(value / unit, digits or None)
 
 
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)
+def _latency(milliseconds: float | None) -> float | None:
+    return _round(milliseconds, 1 if (milliseconds or 0.0) < 100 else 0)
 
 
 def _plot(rows: Sequence[Row]) -> Scatter:
@@ -150,7 +147,7 @@ def _subtitle(rows: Sequence[Row], conditions: Mapping[str, Any]) -> str:
 
 
 def words_of_time(seconds: float) -> str:
-    """``1 h 20 min``, ``20 min``, ``45 s``."""
+    """Return seconds as ``1 h 20 min``, ``20 min`` or ``45 s``."""
     if seconds < 90:
         return f"{seconds:g} s"
     minutes = round(seconds / 60)
@@ -183,7 +180,7 @@ def _facts(conditions: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _curves(rows: Sequence[Row]) -> list[Chart]:
-    """Validation mask AP over time of the best models that were trained here."""
+    """Return validation mask AP over time of the best models that were trained here."""
     trained = [r for r in rows if r.train_seconds is not None]
     lines = [
         line for r in trained[:_CURVES] for line in log_lines(Path(r.folder) / "log.csv", {"val_mask_ap": r.model})

@@ -21,12 +21,11 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one model. None: not measured, or nothing there to score.
+    """Hold what is known of one model. None: not measured, or nothing there to score.
 
     Attributes
     ----------
-    model : name in this benchmark.
-    architecture, kind : what it is.
+    model, architecture, kind : name in this benchmark, and what it is.
     status : ``"done"``, ``"failed"`` or ``"waiting"``.
     error : why it failed.
     mask_ap, mask_ap50, mask_ap75, mask_ap_small, mask_ap_medium, mask_ap_large, box_ap : by COCO's rule.
@@ -35,13 +34,12 @@ class Row:
     latency_ms, latency_p90_ms : from image file to instances at the image's own size, one image at a time: median and
         90th percentile.
     others_cores : cores that other programs kept busy meanwhile: they make latency longer.
-    predict_memory_mb : most resident memory (10^6 bytes) of the model and prediction, beyond that of the libraries.
-    train_memory_mb : the same of the training process, without its data-loader processes.
+    predict_memory_mb, train_memory_mb : most resident memory (10^6 bytes) of the process beyond that of the libraries;
+        of training without its data-loader processes.
     predict_gpu_memory_mb, train_gpu_memory_mb : most memory that tensors took on a GPU.
     parameters : of the network.
     train_images_per_second : crops that training takes in, validation left out.
-    steps, best_step : of training, and of the model that was kept.
-    train_seconds : time used.
+    steps, best_step, train_seconds : of training, and the step of the model that was kept.
     batch, imgsz, precision : of training; ``imgsz`` None: the images' own size.
     pareto : no other model is both faster and better.
     folder : of the model.
@@ -83,24 +81,16 @@ class Row:
 
 
 MASK_AP = tuple(f"mask_{key}" for key in PRECISIONS)
-_SCORES = (*MASK_AP, "box_ap", "ap_tau50", "ap_tau")
 
 
 def row(entry: Entry, folder: Path, trained: Outcome | None, judged: Outcome | None) -> Row:
-    """The row of ``entry`` from the outcomes of its stages; None is a stage that has not ended or is not needed."""
+    """Return the row of ``entry`` from its stages' outcomes; None: a stage has not ended, or is not needed."""
     values: dict[str, Any] = {"model": entry.name, "architecture": entry.architecture, "folder": str(folder)}
-    if trained is not None and trained.result is not None:
-        values |= {k: trained.result[k] for k in ("steps", "best_step", "batch", "imgsz", "precision")}
-        values["train_seconds"] = trained.result["seconds"]
-        values["train_images_per_second"] = trained.result["images_per_second"]
-        values["train_memory_mb"] = trained.result["memory_mb"]
-        values["train_gpu_memory_mb"] = trained.result["gpu_memory_mb"]
+    known = {f.name for f in fields(Row)}
+    for outcome in (trained, judged):
+        if outcome is not None and outcome.result is not None:
+            values |= {name: value for name, value in outcome.result.items() if name in known}
     if judged is not None and judged.result is not None:
-        found = judged.result
-        values |= {k: found[k] for k in ("architecture", "kind", "parameters", "imgsz", "per_class")}
-        values |= {k: found[k] for k in ("latency_ms", "latency_p90_ms", "others_cores")}
-        values |= {"predict_memory_mb": found["memory_mb"], "predict_gpu_memory_mb": found["gpu_memory_mb"]}
-        values |= {k: found["scores"].get(k) for k in _SCORES}
         values["status"] = "done"
     errors = [o.error for o in (trained, judged) if o is not None and o.error]
     if errors:
@@ -109,7 +99,7 @@ def row(entry: Entry, folder: Path, trained: Outcome | None, judged: Outcome | N
 
 
 def pareto(rows: Sequence[Row]) -> list[Row]:
-    """Those that no other is better than at the same latency or less, from the fastest to the best."""
+    """Return the rows that no other is better than at the same latency or less, from the fastest to the best."""
     measured = [r for r in rows if r.mask_ap is not None and r.latency_ms is not None]
     line: list[Row] = []
     for candidate in sorted(measured, key=lambda r: (r.latency_ms or 0.0, -(r.mask_ap or 0.0))):
@@ -119,14 +109,14 @@ def pareto(rows: Sequence[Row]) -> list[Row]:
 
 
 def write_json(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -> None:
-    """``benchmark.json``: the conditions and every row."""
+    """Write ``benchmark.json``: the conditions and every row."""
     content = {"version": _VERSION, "conditions": conditions, "models": [asdict(r) for r in rows]}
     with atomic(path) as scratch:
         scratch.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """``benchmark.csv``: every row, without scores per class; what is not known is left empty."""
+    """Write ``benchmark.csv``: every row, without scores per class; unknown values are left empty."""
     columns = [f.name for f in fields(Row) if f.name != "per_class"]
     with atomic(path) as scratch, scratch.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")

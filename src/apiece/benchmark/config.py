@@ -100,6 +100,7 @@ class BenchmarkConfig:
     def __post_init__(self) -> None:
         values = {
             "data": Path(self.data), "out": Path(self.out), "trained": tuple(Path(p) for p in self.trained),
+            "models": (self.models,) if isinstance(self.models, str) else self.models,
             "budget": parse_time(self.budget), "overtime": parse_time(self.overtime),
         }  # fmt: skip
         for name, value in values.items():
@@ -108,7 +109,6 @@ class BenchmarkConfig:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigError(Option(name) + f" must be an integer of 1 or more, got {value!r}")
-        put("models", (self.models,) if isinstance(self.models, str) else self.models)
         _ = self.common, self.entries
 
     @cached_property

@@ -68,7 +68,13 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Played:
 
 @pytest.fixture
 def settings(data: Path, tmp_path: Path) -> dict[str, Any]:
-    return {"data": data, "models": "embedding,mask_rcnn", "budget": "5s", "out": tmp_path / "out", "device": "cpu"}
+    return {
+        "data": data,
+        "models": ("embedding", "mask_rcnn"),
+        "budget": "5s",
+        "out": tmp_path / "out",
+        "device": "cpu",
+    }
 
 
 def plans(settings: Mapping[str, Any]) -> tuple[Result, Plan, list[str]]:

@@ -16,6 +16,13 @@ import apiece
 ROOMS = sorted(p.parent.name for p in Path(apiece.__file__).parent.glob("*/__init__.py") if p.parent.name != "cli")
 PLACES = ["apiece", *(f"apiece.{room}" for room in ROOMS)]
 
+VERBS = {
+    *("Check", "Compare", "Convert", "Count", "Describe", "Detect", "Divide", "Draw", "Evaluate", "Find", "Fit"),
+    *("Follow", "Hold", "Join", "List", "Load", "Look", "Make", "Mark", "Measure", "Merge", "Observe"),
+    *("Open", "Predict", "Put", "Read", "Refuse", "Rename", "Return", "Run", "Save", "Suppress", "Train"),
+    *("Turn", "Write"),
+}
+
 
 def public(place: str) -> dict[str, Callable[..., Any]]:
     module = importlib.import_module(place)
@@ -33,7 +40,8 @@ def test_a_function_names_its_parameters_and_types(function: Callable[..., Any])
     assert not [p.name for p in parameters if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     hints = typing.get_type_hints(function)
     assert {p.name for p in parameters} | {"return"} == set(hints)
-    assert inspect.getdoc(function)
+    first = (inspect.getdoc(function) or "").partition(" ")[0].rstrip(",")
+    assert first in VERBS, f"the first word of the docstring, {first!r}, is no verb; if it is, it belongs to VERBS"
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -57,7 +57,7 @@ _INSTEAD = "use " + Option("device", "cpu") + " or " + Option("device", "auto")
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The device of this name, tried out.
+    """Return the device of this name, after trying it out.
 
     Raises
     ------

@@ -67,7 +67,7 @@ Sources: TypeAlias = _One | Iterable[_One]
 
 
 def find_sources(sources: Sources, *, exclude: Sequence[Path] = (), page: int | None = None) -> list[Source]:
-    """Every image that ``sources`` means, each with a name of its own, folders and globs in natural order.
+    """List every image that ``sources`` means, each with a name of its own, folders and globs in natural order.
 
     Parameters
     ----------

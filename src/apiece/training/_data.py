@@ -35,7 +35,7 @@ _RARE = 0.5  # a class in fewer than this share of the images is drawn more ofte
 
 
 def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
-    """The training and the validation images.
+    """Return the training and the validation images.
 
     Raises
     ------

@@ -36,7 +36,7 @@ _COMMON_EPOCHS = 100.0
 
 
 def parse_time(text: str | float) -> float:
-    """Seconds from ``"30m"``, ``"1h30m"``, ``"90s"``, ``"2d"`` or a number of seconds.
+    """Return the seconds of ``"30m"``, ``"1h30m"``, ``"90s"``, ``"2d"`` or a number of seconds.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def parse_time(text: str | float) -> float:
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """``["window=900", "norm=group"]`` to a dictionary; values are read as YAML.
+    """Return ``["window=900", "norm=group"]`` as a dictionary; values are read as YAML.
 
     Raises
     ------

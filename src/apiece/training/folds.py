@@ -52,7 +52,7 @@ _FREE = ("cache", "data", "device", "format", "images", "out", "overwrite", "res
 def predict_out_of_fold(
     labels: LabelSet, folds: int, config: TrainConfig, out: Path, step: Callable[[], None] = lambda: None
 ) -> list[Instances]:
-    """What models that did not see an image find on it, for every image.
+    """Predict every image with a model that did not learn from it.
 
     Parameters
     ----------

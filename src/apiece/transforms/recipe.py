@@ -22,7 +22,7 @@ def default_transforms(
     invert: float = 0.0,
     value_range: tuple[float, float] | None = None,
 ) -> Compose:
-    """Geometry, then colour.
+    """Return the usual augmentation: geometry, then colour.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def default_geometry(
     centred: float = 0.5,
     fill: Fill = "median",
 ) -> Compose:
-    """The geometric half of `default_transforms`: one warp, whatever the strength; ``fill`` lies outside the image."""
+    """Return the geometric half of `default_transforms`: one warp; ``fill`` lies outside the image."""
     _check(strength)
     reach = min(180.0, 180.0 * strength) if any_angle else 10.0 * strength
     zoom = 1.0 + 0.4 * strength
@@ -65,7 +65,7 @@ def default_geometry(
 def default_colour(
     strength: float = 1.0, *, invert: float = 0.0, value_range: tuple[float, float] | None = None
 ) -> Compose:
-    """The colour half of `default_transforms`."""
+    """Return the colour half of `default_transforms`."""
     _check(strength)
     if strength == 0:
         return Compose()

@@ -54,8 +54,7 @@ class Panel:
             raise ConfigError(
                 f"panel {self.name!r} needs one mark for each of {len(self.instances)} instances, got {len(self.marks)}"
             )
-        unknown = next((mark for mark in self.marks if mark not in COLOURS), None)
-        if unknown is not None:
+        for unknown in set(self.marks) - set(COLOURS):
             raise UnknownNameError("mark", unknown, COLOURS)
 
 

@@ -42,7 +42,7 @@ def overlap(batch: Batch, conf: Float) -> Float:
     answer = Answer.of(batch, conf)
     pairs = answer.pairs
     order = np.lexsort((pairs.predicted, -pairs.iou, pairs.truth))
-    best = order[np.append(True, np.diff(pairs.truth[order]) > 0)[: len(order)]]
+    best = order[np.unique(pairs.truth[order], return_index=True)[1]]
     matched = np.flatnonzero(heaviest(pairs.predicted, pairs.truth, pairs.iou))
     return np.concatenate([_sums(batch, answer, best), _sums(batch, answer, matched)], -1)
 

@@ -101,8 +101,7 @@ def _match_any_class(batch: Batch, pairs: Pairs) -> Int:
     """Row of the truth that each prediction matches, best scores of an image first: int64 (predictions,), or -1."""
     predicted = batch.predicted
     order = np.lexsort((np.nan_to_num(-predicted.score), predicted.image))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
+    place = np.argsort(order)
     ranked = Pairs(place[pairs.predicted], pairs.truth, pairs.iou)
     return matched(ranked, np.zeros(len(batch.truth), bool), _IOU, len(order))[0][place]
 

@@ -49,9 +49,8 @@ def searched(refs: Iterable[ImageRef], metadata: Mapping[str, Any]) -> list[Sear
     names = {row["id"]: row["name"] for row in _categories(metadata)}
 
     def named(ref: ImageRef, key: str) -> frozenset[str]:
-        ids = ref.attributes.get(key, ())
-        unknown = next((i for i in ids if i not in names), None)
-        if unknown is not None:
+        ids = frozenset(ref.attributes.get(key, ()))
+        for unknown in ids - set(names):
             raise DataError(f"{ref.name}: {key} holds {unknown!r}, the id of no category of this set")
         return frozenset(names[i] for i in ids)
 
@@ -74,6 +73,8 @@ def _categories(metadata: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
 def judged(batch: Batch) -> tuple[Bool, Bool]:
     """Return which predictions count, and which are not wrong where they match nothing: two bool (predictions,).
 
+    A batch that does not say what its images were searched for raises DataError, an unknown class UnknownNameError.
+
     >>> from apiece import Instances, Masks
     >>> found = Instances(Masks.from_boxes([[0, 0, 2, 2]] * 3, (4, 4)), [0, 1, 2], ("a", "b", "c"), [0.9, 0.8, 0.7])
     >>> batch = Batch.of(0, [(found[:1], found)], found.classes)
@@ -82,12 +83,6 @@ def judged(batch: Batch) -> tuple[Bool, Bool]:
     >>> counted.tolist(), spared.tolist()
     ([True, True, False], [True, False, False])
 
-    Raises
-    ------
-    DataError
-        if the batch does not say what its images were searched for.
-    UnknownNameError
-        if an image was searched for a class that is not among the batch's.
     """
     if batch.searched is None:
         raise DataError(
@@ -99,8 +94,7 @@ def judged(batch: Batch) -> tuple[Bool, Bool]:
     known[batch.truth.group] = True
     place = {name: k for k, name in enumerate(batch.classes)}
     for image, said in enumerate(batch.searched):
-        unknown = next((name for name in said.absent | said.partial if name not in place), None)
-        if unknown is not None:
+        for unknown in (said.absent | said.partial) - set(place):
             raise UnknownNameError("class", unknown, batch.classes)
         first = image * len(batch.classes)
         known[[first + place[name] for name in said.absent]] = True
@@ -113,13 +107,10 @@ def best_of_image(batch: Batch, limit: int) -> Bool:
 
     Equal scores go in the order given.
     """
-    predicted = batch.predicted
-    order = np.lexsort((predicted.index, -predicted.score, predicted.image))
-    count = np.bincount(predicted.image, minlength=batch.count)
-    place = np.arange(len(order)) - np.repeat(np.cumsum(count) - count, count)
-    out = np.zeros(len(order), bool)
-    out[order] = place < limit
-    return out
+    index, score, image = batch.predicted.index, batch.predicted.score, batch.predicted.image
+    # rows are ordered by image, so that its first row tells how far on each of them is
+    place = np.argsort(np.lexsort((index, -score, image))) - np.searchsorted(image, image)
+    return place < limit
 
 
 class Lvis(ApMetric):

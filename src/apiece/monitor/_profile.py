@@ -141,9 +141,8 @@ def profile(
     lowest = thresholds(conf, known)
     names, values, counts, unsure = [], [], [], []
     for name, image, found in pairs:
-        foreign = set(found.classes) - set(known)
-        if foreign:
-            raise DataError(f"{name}: there is a class {min(foreign)!r} that the baseline has not ({', '.join(known)})")
+        for foreign in sorted(set(found.classes) - set(known)):
+            raise DataError(f"{name}: there is a class {foreign!r} that the baseline has not ({', '.join(known)})")
         label = np.array([known.index(c) for c in found.classes], np.int64)[found.labels]
         names.append(name)
         values.append(observe(image, found))

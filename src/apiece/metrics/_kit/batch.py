@@ -111,9 +111,7 @@ class Side:
     @cached_property
     def rank(self) -> Int:
         """Place of each prediction among those of its image and class, the best score 0: int64 (N,)."""
-        position = np.arange(len(self))
-        first = np.append(True, self.group[1:] != self.group[:-1])[: len(self)]
-        return position - np.maximum.accumulate(np.where(first, position, 0))
+        return np.arange(len(self)) - np.searchsorted(self.group, self.group)
 
     def counted(self, conf: Float) -> Bool:
         """Return whether each score is not below its class's ``conf``, float64 (classes,); a missing score counts."""

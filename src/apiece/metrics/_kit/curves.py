@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
+from apiece.core.runs import sums
 
 RECALL: Float = np.linspace(0.0, 1.0, 101)
 """The recall values at which precision is read: 0, 0.01, ... 1, bit for bit those of pycocotools."""
@@ -63,7 +64,7 @@ class Ranking:
         found = np.bincount(label, minlength=self.classes)
         first = np.cumsum(found) - found
         so_far = np.arange(len(hit)) - first[label] + 1.0
-        mistakes = np.concatenate([[0], np.cumsum(wrong)])
+        mistakes = sums(wrong)
         begin = np.searchsorted(self.label, np.arange(self.classes))
         value = so_far / ((mistakes[hit] - mistakes[begin[label]]) + so_far + np.spacing(1))
         # best from here on; precision only rises at a hit, so looking at hits is enough
@@ -73,10 +74,9 @@ class Ranking:
         needed = hits_needed(positives)
         reached = (needed <= found[:, None]) & (positives > 0)[:, None]
         at = np.where(reached, first[:, None] + needed - 1, 0)
-        if not len(hit):
-            return np.where(positives > 0, 0.0, -1.0)[:, None] * np.ones(len(RECALL)), np.full(at.shape, np.nan)
-        precision = np.where(reached, value[at], np.where(positives > 0, 0.0, -1.0)[:, None])
-        return precision, np.where(reached, self.score[hit[at]], np.nan)
+        # one entry more: there may be no hit at all
+        precision = np.where(reached, np.append(value, 0.0)[at], np.where(positives > 0, 0.0, -1.0)[:, None])
+        return precision, np.where(reached, np.append(self.score, np.nan)[np.append(hit, -1)[at]], np.nan)
 
 
 def hits_needed(positives: Int) -> Int:

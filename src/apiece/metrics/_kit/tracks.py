@@ -41,11 +41,8 @@ class Rows:
         """
         frames, own = np.asarray(frame, np.int64), np.asarray(ids, np.int64)
         groups = np.broadcast_to(np.asarray(group, np.int64), own.shape)
-        order = np.lexsort((own, groups))
-        ordered = np.stack([groups, own])[:, order]
-        new = np.append(True, (ordered[:, 1:] != ordered[:, :-1]).any(0))[: len(own)]
-        track = np.empty(len(own), np.int64)
-        track[order] = np.cumsum(new) - 1
+        rank = np.unique(own, return_inverse=True)[1]
+        track = np.unique(groups * (rank.max(initial=0) + 1) + rank, return_inverse=True)[1]
         return cls(frames, track, groups)
 
     def __len__(self) -> int:

@@ -129,21 +129,8 @@ def decomposition(ledger: Ledger, iou: float, classes: tuple[str, ...]) -> Decom
     ap, cost, special = costs(ledger, len(classes))
     count = counts(ledger, ledger.label, ledger.truth_label, len(classes))
     crossing = np.bincount((ledger.kind + 1) * 4 + (ledger.form + 1), minlength=24).reshape(6, 4)
-    return Decomposition(
-        iou=iou,
-        classes=classes,
-        ap=float(mean_over(ap)),
-        kinds=ALL_KINDS,
-        cost=mean_over(cost.T),
-        count=count.sum(0),
-        special=SPECIAL,
-        special_cost=mean_over(special.T),
-        ap_per_class=ap,
-        cost_per_class=cost,
-        count_per_class=count,
-        special_per_class=special,
-        crossing=crossing,
-    )
+    pooled = float(mean_over(ap)), ALL_KINDS, mean_over(cost.T), count.sum(0), SPECIAL, mean_over(special.T)
+    return Decomposition(iou, classes, *pooled, ap, cost, count, special, crossing)
 
 
 class Errors:

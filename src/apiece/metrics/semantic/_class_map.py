@@ -38,7 +38,7 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     worst_first = worst_first[predicted.counted(conf)[worst_first]]
     rows = len(batch.classes) + 1
     ends = [_ends(keys, truth, bottom_up), _ends(keys, predicted, worst_first)]
-    cuts, place = _ranked(np.concatenate(ends, 1).ravel())
+    cuts, place = np.unique(np.concatenate(ends, 1).ravel(), return_inverse=True)
     places = np.split(place.reshape(2, -1), [ends[0].shape[1]], axis=1)
     length = np.diff(cuts)
     seen = _shown(truth, bottom_up, places[0], len(length), rows - 1)
@@ -66,16 +66,6 @@ def _shown(side: Side, rows: Int, places: Int, size: int, background: int) -> In
     """Class of each stretch, where rows are painted one after the other: int64 (size,)."""
     run_label = np.repeat(side.label[rows], np.diff(side.runs.offsets)[side.mask[rows]])
     return np.append(background, run_label)[last_over(places[0], places[1], size)]
-
-
-def _ranked(values: Int) -> tuple[Int, Int]:
-    """Distinct values, ascending, and the place of each: ``np.unique``, whose hashing takes many times as long."""
-    order = np.argsort(values)
-    ordered = values[order]
-    new = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
-    place = np.empty(len(values), np.int64)
-    place[order] = np.cumsum(new) - 1
-    return ordered[new], place
 
 
 def last_over(first: Int, stop: Int, size: int) -> Int32:

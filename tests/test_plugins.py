@@ -127,6 +127,25 @@ def test_one_that_is_broken_is_one_warning(
     assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["left out"]
 
 
+def test_what_is_broken_does_not_stop_what_uses_all_plugins(
+    install: Install, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rooms = ("check", "formats", "images", "measurements", "metrics")
+    install("broken", "raise ImportError", **{room: {"bad": "PLUGIN"} for room in rooms})
+    found = Instances.from_label_map(np.array([[1, 1, 0], [0, 2, 2]]))
+    with caplog.at_level(logging.WARNING, logger="apiece"):
+        apiece.images.write_image(tmp_path / "a.png", np.zeros((2, 3), np.uint8))
+        assert apiece.read_image(tmp_path / "a.png").size == (2, 3)
+        for name in ("a", "b"):
+            apiece.write([("a.png", found)], tmp_path / f"{name}.json")
+        assert apiece.measure(found)["area"].tolist() == [2, 2]
+        assert apiece.check.check({"train": tmp_path / "a.json"}).findings
+        scored = found.replace(scores=[0.5, 0.5])
+        assert apiece.metrics.evaluate([(found, scored)], metrics="all")["mask_ap"] == 1
+    told = [r.getMessage() for r in caplog.records if "bad" in r.getMessage()]
+    assert sorted(text.split(":")[1].strip() for text in told) == [f"apiece.{room}" for room in rooms]
+
+
 def test_an_ending_of_two_formats_has_to_be_told_apart(install: Install) -> None:
     install("copies", FORMAT.replace(".copy", ".json"), formats={"copied": "FORMAT"})
     with pytest.raises(ConfigError, match=r"'out\.json' could be written as coco or copied; say which"):

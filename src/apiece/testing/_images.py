@@ -24,10 +24,12 @@ def detection(reader: ImageReader, folder: Path, files: list[Path]) -> None:
 
 
 def sizes(reader: ImageReader, folder: Path, files: list[Path]) -> None:
-    """`size` gives the size of what `read` gives, after orientation; pixels are (height, width) or with channels."""
+    """`size` and `orientation` say what `read` gives; pixels are (height, width) or (height, width, channels)."""
     for path in files:
         found = reader.read(path, None, MAX_PIXELS)
         expect(found.pixels.ndim in (2, 3) and found.pixels.size, f"{path}: pixels of shape {found.pixels.shape}")
+        said = reader.orientation(path, None)
+        expect(said == found.orientation, f"{path}: orientation says {said}, read gives {found.orientation}")
         shape = oriented(found.pixels, found.orientation).shape[:2]
         expect(reader.size(path, None) == shape, f"{path}: size says {reader.size(path, None)}, the pixels are {shape}")
 

@@ -182,8 +182,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         values = numbered(instances)
         dtype = _dtype(instances)
         if dtype is np.uint32 and target.suffix.lower() == ".png":
-            reason = f"PNG holds numbers up to 65535, but an id is {int(values.max())}; name it .tif"
-            raise LossyFormatError(path, reason)
+            raise LossyFormatError(path, f"PNG holds ids up to 65535, an id is {int(values.max())}; name it .tif")
         write_raster(instances.masks.to_label_map(values, dtype), target, {"image": ref.name})
 
     def ending(instances: Instances) -> str:

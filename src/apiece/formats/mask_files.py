@@ -40,6 +40,7 @@ __all__ = ["FORMAT"]
 
 _NAME = "mask_files"
 _FIRST = 64  # folders looked at by `detect`
+_BATCH = 256  # masks put together at a time
 
 _Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
 
@@ -123,7 +124,9 @@ def _written(path: Path, said: dict[str, Any], images: Path | None) -> list[tupl
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     (files, ids), extra = labels.rows[i]
     size: tuple[int, int] | None = extra.get("size")
-    masks: list[Masks] = []
+    parts: list[Masks] = []
+    crops: list[Bool] = []
+    corners: list[tuple[int, int]] = []
     kept: list[int] = []
     for k, file in enumerate(files):
         with skip_bad(labels.on_bad, file, "mask"):
@@ -132,12 +135,17 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
             if mask.shape != size:
                 raise FormatError(file, f"is of {mask.shape} pixels, and other masks of the image are of {size}")
             crop, corner = _cut(mask)
-            masks.append(Masks.from_crops([crop], [corner], size))
+            crops.append(crop)
+            corners.append(corner)
             kept.append(k)
+            if len(crops) == _BATCH:
+                parts.append(Masks.from_crops(crops, corners, size))
+                crops, corners = [], []
     if size is None:
         size = image_size(labels.files[i], labels.refs[i])
+    parts.append(Masks.from_crops(crops, corners, size) if crops else Masks.empty(size))
     own = None if ids is None else np.array([ids[k] for k in kept], np.int64)
-    return Instances(Masks.concatenate(masks) if masks else Masks.empty(size), ids=own), {}
+    return Instances(Masks.concatenate(parts), ids=own), {}
 
 
 def _mask(file: Path) -> Bool:

@@ -32,9 +32,11 @@ def said_of(instances: Instances) -> list[Said]:
     nothing = [None] * len(instances)
     ids = nothing if instances.ids is None else instances.ids.tolist()
     scores = nothing if instances.scores is None else instances.scores.tolist()
-    names = list(instances.attributes)
-    values = zip(*(column.tolist() for column in instances.attributes.values()), strict=True) if names else nothing
-    attributes = [{k: v for k, v in zip(names, row or (), strict=True) if v is not None} for row in values]
+    attributes: list[dict[str, Any]] = [{} for _ in nothing]
+    for name, column in instances.attributes.items():
+        for said, value in zip(attributes, column.tolist(), strict=True):
+            if value is not None:
+                said[name] = value
     rows = zip(
         instances.labels.tolist(), instances.names, ids, scores, instances.crowd.tolist(), attributes, strict=True
     )

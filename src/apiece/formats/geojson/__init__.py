@@ -96,8 +96,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     if unnamed:
         classes.setdefault("Unclassified" if classes and tuple(classes) != ("object",) else "object")
     metadata = {"geojson": {"ignored": dict(ignored), "colors": colors}}
-    named = tuple(classes) or ("object",)
-    return EntrySet(tuple(refs), tuple(kept), named, _decode, metadata=metadata, on_bad=on_bad)
+    return EntrySet(tuple(refs), tuple(kept), tuple(classes) or ("object",), _decode, metadata=metadata, on_bad=on_bad)
 
 
 def _load(file: Path) -> tuple[dict[str, Any], list[Any]]:

@@ -94,8 +94,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         stated.update(dict.fromkeys(names))
     classes = (*stated, *(name for n in sorted(groups) if (name := _group(n)) not in stated))
     metadata = {"imagej_roi": {"ignored": dict(ignored)}}
-    named = classes or ("object",)
-    return EntrySet(tuple(refs), tuple(kept), named, _decode, metadata=metadata, on_bad=on_bad)
+    return EntrySet(tuple(refs), tuple(kept), classes or ("object",), _decode, metadata=metadata, on_bad=on_bad)
 
 
 def _group(number: int) -> str:

@@ -71,18 +71,20 @@ class _Runs:
 def _decode(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
     runs: _Runs = labels.context
     path, others, found = labels.files[index], runs.columns.others, []
+    rows = slice(int(runs.offsets[index]), int(runs.offsets[index + 1]))
+    spans, lines, own = runs.spans[rows].tolist(), runs.lines[rows].tolist(), runs.labels[rows].tolist()
     with path.open("rb") as file:
-        for row in range(int(runs.offsets[index]), int(runs.offsets[index + 1])):
-            where = f"line {runs.lines[row]}"
-            file.seek(runs.spans[row, 0])
+        for (begin, end), line, label in zip(spans, lines, own, strict=True):
+            where = f"line {line}"
+            file.seek(begin)
             with skip_bad(labels.on_bad, path, where):
                 try:
-                    fields = fields_of(file.read(int(runs.spans[row, 1] - runs.spans[row, 0])))
+                    fields = fields_of(file.read(end - begin))
                     counts = pixel_runs(fields[runs.columns.pixels].strip(), size)
                 except (ValueError, IndexError, StopIteration, csv.Error) as error:
                     raise BadEntryError(str(error)) from None
                 extras = {runs.columns.names[k]: fields[k] for k in others}
-                found.append(Entry(where, int(runs.labels[row]), {"size": size, "counts": counts}, extras=extras))
+                found.append(Entry(where, label, {"size": size, "counts": counts}, extras=extras))
     for name in dict.fromkeys(runs.columns.names[k] for k in others):
         if not any(entry.extras[name] for entry in found):
             for entry in found:

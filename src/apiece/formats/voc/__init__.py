@@ -28,7 +28,7 @@ from apiece._arrays import Array, UInt8
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, refuse_repeated, skip_bad
-from apiece.formats._kit.entries import Entry, assemble
+from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.image_places import image_ref
 from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
@@ -143,18 +143,20 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     drawn = _drawn_classes(file, semantic, array, numbers) if semantic.is_file() else None
     if objects is None and drawn is None:
         raise FormatError(file, f"has neither {_SEMANTIC}/{key}.png nor {_XML}/{key}.xml, so its classes are unknown")
-    entries: list[Entry] = []
+    rows: list[tuple[int, int, int]] = []
+    extras: list[dict[str, Any]] = []
     names = {name: k for k, name in enumerate(labels.classes)}
     for k, number in enumerate(numbers.tolist()):
-        with skip_bad(labels.on_bad, file, where := f"object {number}"):
+        with skip_bad(labels.on_bad, file, f"object {number}"):
             label, shape = _label(number, drawn, objects, labels.classes, names)
-            own = number if shape.id is None else shape.id
-            entries.append(Entry(where, label, found.masks[[k]], own, extras=shape.extras))
+            rows.append((k, label, number if shape.id is None else shape.id))
+            extras.append(shape.extras)
     for number in sorted(set(range(1, len(objects or ()) + 1)) - set(numbers.tolist())):
         line = (objects or [])[number - 1].line
         labels.report(FormatError(xml, f"line {line}: object {number} has no pixel in {_OBJECTS}/{key}.png"))
-    instances = assemble(entries, found.size, labels.classes, file, labels.on_bad)
-    instances = instances if entries else instances.replace(ids=numbers[:0])
+    index, where, ids = np.array(rows, np.int64).reshape(-1, 3).T
+    attributes = taken(table(extras, ()), np.arange(len(rows)))
+    instances = Instances(found.masks[index], where, labels.classes, ids=ids, attributes=attributes)
     return instances, {"regions": regions} if regions else {}
 
 

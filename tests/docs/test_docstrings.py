@@ -15,6 +15,7 @@ from apiece import Image, Instances, formats
 from apiece.images import write_image
 
 TORCH = ("models", "training", "predict", "benchmark", "cli")
+PLAIN = ("apiece.benchmark.config", "apiece.models.contract", "apiece.predict.sources", "apiece.training.config")
 LEAST = {"apiece.core.masks": 4, "apiece.core.instances": 2, "apiece.ops.overlap": 1, "apiece.measurements": 1}
 
 
@@ -23,7 +24,8 @@ def modules() -> Iterator[str]:
     root = Path(apiece.__file__).parent
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root.parent).with_suffix("").parts
-        if len(place) > 1 and place[1] not in TORCH and ">>> " in path.read_text(encoding="utf-8"):
+        plain = ".".join(place) in PLAIN
+        if len(place) > 1 and (plain or place[1] not in TORCH) and ">>> " in path.read_text(encoding="utf-8"):
             yield ".".join(place).removesuffix(".__init__")
 
 

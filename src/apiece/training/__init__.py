@@ -1,6 +1,5 @@
-"""Training: settings, the loop, and the state to resume from.
+"""Train models: settings, the loop, and the state to resume from.
 
->>> import apiece
 >>> apiece.train(data="data/", model="embedding", max_time="30m")  # doctest: +SKIP
 
 Settings need no torch; the loop is imported when it is first used.

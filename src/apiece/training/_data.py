@@ -1,4 +1,4 @@
-"""From a data set to batches: what the images are like, an in-memory store of them, random crops, the order of draws.
+"""From a data set to batches: an in-memory store of images, random crops, the order of draws.
 
 Every draw knows its step and its slot in the batch, and all randomness of a crop comes from (seed, step, slot). So a
 resumed run sees the batches it would have seen, whatever the number of loader processes.
@@ -40,7 +40,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     Raises
     ------
     DataError, FormatError
-        if there is no ``train``, or it is too small to be split.
+        If there is no ``train``, or it is too small to be split.
     """
     bad = BadEntries() if config.skip_bad else None
     splits = open_data(config.data, config.images, config.format, bad)
@@ -60,7 +60,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
 
 
 def repeat_factors(counts: Int) -> Float:
-    """How often each image is drawn per epoch (LVIS, Gupta et al. 2019, arXiv 1908.03195, section 4.1).
+    """Return how often each image is drawn per epoch (LVIS, Gupta et al. 2019, arXiv 1908.03195, section 4.1).
 
     A class that is in a share f of the images calls for ``max(1, sqrt(0.5 / f))``; an image follows its rarest class.
     """
@@ -72,16 +72,10 @@ def repeat_factors(counts: Int) -> Float:
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """An image ready for crops.
+    """An image ready for crops."""
 
-    Attributes
-    ----------
-    sample : raw pixels with the network's number of channels, at the network's scale, with its instances.
-    limits : raw values that become 0 and 1.
-    """
-
-    sample: Sample
-    limits: tuple[float, float]
+    sample: Sample  # raw pixels with the network's number of channels, at the network's scale, with its instances
+    limits: tuple[float, float]  # raw values that become 0 and 1
 
     @property
     def nbytes(self) -> int:
@@ -91,7 +85,7 @@ class Loaded:
 
 
 class Store:
-    """Images as crops need them, kept in memory as far as ``budget`` bytes reach."""
+    """Images as crops need them, kept in memory up to ``budget`` bytes."""
 
     def __init__(self, data: Dataset, spec: ModelInput, budget: float) -> None:
         self.data, self.spec, self.budget = data, spec, budget
@@ -155,7 +149,7 @@ class Order:
         return float(self.factors.sum())
 
     def epoch(self, number: int) -> Int:
-        """Images of one epoch, in order."""
+        """Return the images of one epoch, in order."""
         rng = np.random.default_rng([self.seed, 0xE90C, number])
         whole = np.floor(self.factors)
         times = whole + (rng.random(len(self.factors)) < self.factors - whole)
@@ -180,28 +174,20 @@ class Order:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees.
+    """What one step sees."""
 
-    Attributes
-    ----------
-    images : float32 (B, C, crop, crop).
-    targets : the architecture's own, one per crop.
-    names : of the images that the crops were cut from.
-    step : number of the step.
-    """
-
-    images: Tensor
-    targets: list[Targets]
-    names: list[str]
+    images: Tensor  # float32 (B, C, crop, crop)
+    targets: list[Targets]  # the architecture's own, one per crop
+    names: list[str]  # of the images that the crops were cut from
     step: int
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
+        """Return the batch on another device."""
         targets = [{k: v.to(device, non_blocking=True) for k, v in t.items()} for t in self.targets]
         return Batch(self.images.to(device, non_blocking=True), targets, self.names, self.step)
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory; the data loader calls this."""
+        """Return the batch in page-locked memory; the data loader calls this."""
         targets = [{k: v.pin_memory() for k, v in t.items()} for t in self.targets]
         return Batch(self.images.pin_memory(), targets, self.names, self.step)
 
@@ -243,7 +229,7 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         )
 
     def sample(self, draw: Draw) -> Sample:
-        """The crop, normalised, before it is encoded."""
+        """Return the crop, normalised, before it is encoded."""
         rng = np.random.default_rng([self.seed, draw.step, draw.slot])
         loaded = self.store[draw.index]
         # what lies outside an image is either like the image, or like the padding that prediction adds
@@ -262,7 +248,7 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
 
 
 def collate(items: Sequence[Item | ApieceError]) -> Batch | ApieceError:
-    """Crops to a batch; an error among them comes through."""
+    """Join crops to a batch; an error among them comes through."""
     crops: list[Item] = []
     for item in items:
         if isinstance(item, ApieceError):
@@ -273,6 +259,6 @@ def collate(items: Sequence[Item | ApieceError]) -> Batch | ApieceError:
 
 
 def quiet_worker(_: int) -> None:
-    """What a loader process does first: keep to one thread."""
+    """Keep a loader process to one thread; it does this first."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

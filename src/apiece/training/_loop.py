@@ -29,7 +29,7 @@ _SKIPS = 10  # steps in a row whose gradient may overflow
 
 
 class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not typed
-    """The training loop of one run, told to a report."""
+    """The training loop of one run, shown by a report."""
 
     def __init__(self, run: Run, report: Report) -> None:
         super().__init__()
@@ -39,15 +39,15 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         self._saved = run.clock.seconds
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer that was made outside, so that its state could be restored."""
+        """Return the optimizer that `Run` made, so that its state could be restored."""
         return self.run.optimizer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Errors of the loader come through as they are."""
+        """Move a batch; errors of the loader come through as they are."""
         return batch.to(device) if isinstance(batch, Batch) else batch
 
     def training_step(self, batch: Batch | ApieceError, _: int) -> None:
-        """One step, and whatever is due after it."""
+        """Take one step, and do whatever is due after it."""
         if isinstance(batch, ApieceError):
             raise batch
         state, config = self.state, self.config
@@ -80,7 +80,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
     # --- gradients ----------------------------------------------------------------------------------------------------
 
     def _gradients(self, batch: Batch) -> dict[str, float]:
-        """Gradients of the whole batch, in parts that fit into memory; the parts shrink until they do."""
+        """Compute gradients of the whole batch, in parts that fit into memory; the parts shrink until they do."""
         while True:
             # what is random in the network follows from the step, so that a resumed run draws the same
             torch.manual_seed(step_seed(self.config.seed, self.state.step))
@@ -104,7 +104,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             )
 
     def _try_gradients(self, batch: Batch) -> dict[str, float] | None:
-        """The losses, or None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
+        """Return the losses, or None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
         try:
             return self._accumulate(batch)
         except (RuntimeError, MemoryError) as error:
@@ -146,7 +146,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         )
 
     def _step(self) -> float:
-        """Change the weights; gives the norm of the gradient."""
+        """Change the weights; return the norm of the gradient."""
         weights = [p for group in self.run.optimizer.param_groups for p in group["params"]]
         norm = torch.nn.utils.clip_grad_norm_(weights, self.config.clip or float("inf"))
         if torch.isfinite(norm):

@@ -55,7 +55,7 @@ class Start:
     origin: Mapping[str, str] = field(default_factory=dict)
 
     def input(self, channels: int, imgsz: int | None) -> ModelInput:
-        """What the network takes; for another number of channels than the weights', each gets the means of theirs."""
+        """Return what the network takes; with other channels than the weights', each gets the mean of theirs."""
         if not self.mean:
             return ModelInput(channels, self.normalise, (0.0,) * channels, (1.0,) * channels, imgsz)
         if channels == len(self.mean):
@@ -64,13 +64,7 @@ class Start:
         return ModelInput(channels, self.normalise, (mean,) * channels, (std,) * channels, imgsz)
 
     def build(self, architecture: Architecture, input: ModelInput, classes: int) -> nn.Module:
-        """The network with the weights in it; what depends on the classes and does not fit them stays random.
-
-        Raises
-        ------
-        ConfigError, ModelFileError
-            if the weights do not fit.
-        """
+        """Build the network with the weights in it; tensors that depend on the classes and do not fit stay random."""
         module = architecture.build(self.config, input, classes)
         if self.tensors:
             names = dependent(architecture, self.config, input, classes)
@@ -79,7 +73,7 @@ class Start:
 
 
 def room(most: int) -> int:
-    """Slots for images of up to ``most`` objects, and some more: other images may hold more."""
+    """Return the slots for images of up to ``most`` objects, and some more: other images may hold more."""
     return 32 * math.ceil(1.25 * most / 32)
 
 
@@ -95,10 +89,8 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
 
     Raises
     ------
-    ConfigError
-        if the architecture cannot load such weights, or settings were given that contradict them.
-    ModelFileError
-        if the weights cannot be had, or are damaged.
+    ConfigError, ModelFileError
+        If the architecture cannot load such weights, settings contradict them, or they cannot be had or are damaged.
     """
     normalise = "range" if dtype == np.uint8 else "percentile"
     spec, has_backbone = config.weights, {"backbone", "weights"} <= {f.name for f in fields(settings)}
@@ -130,7 +122,7 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
 
 
 def _encoder(settings: Any, normalise: str) -> Start:
-    """Pretrained weights for the encoder alone, which `build_backbone` puts there."""
+    """Open pretrained weights for the encoder alone, which `build_backbone` puts there."""
     found = backbone_checkpoint(settings.backbone, settings.weights)
     known = get_pretrained_cfg(timm_name(settings.weights) or settings.backbone)
     mean, std = (known.mean, known.std) if known else _IMAGENET
@@ -155,7 +147,7 @@ def _own(config: TrainConfig, architecture: Architecture, settings: Any, most: i
 
 
 def _agreed(config: TrainConfig, architecture: Architecture, asked: Any, adopted: Any, most: int) -> Any:
-    """The weights' settings, with slots for all objects; refused where a setting was asked for that they contradict."""
+    """Return the weights' settings, with slots for all objects; refuse a setting that contradicts them."""
     slots = architecture.slots
     for name in set(config.model_settings) - {slots}:
         if getattr(adopted, name) != getattr(asked, name):
@@ -179,7 +171,7 @@ def _origin(found: Checkpoint, licence: str) -> dict[str, str]:
 
 
 def _loads(name: str, architecture: Architecture) -> str:
-    """What the architecture can load, for messages."""
+    """Say what the architecture can load."""
     known = [w.name for w in architecture.weights]
     if "backbone" in {f.name for f in fields(architecture.config)}:
         known += [] if "timm" in known else ["timm"]

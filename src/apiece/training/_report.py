@@ -28,7 +28,7 @@ _EVERY = 10  # steps between rows
 
 
 def grouped(losses: Mapping[str, float]) -> dict[str, float]:
-    """Losses summed by what they begin with (``box``, ``class``, ``mask``), and their total as ``loss``."""
+    """Sum losses by the beginning of their names (``box``, ``class``, ``mask``), and all of them as ``loss``."""
     sums = dict.fromkeys(GROUPS, 0.0)
     for name, value in losses.items():
         sums[next(g for g in GROUPS if name.startswith(g))] += value
@@ -105,7 +105,7 @@ class Report:
         )  # fmt: skip
 
     def plot(self) -> None:
-        """``losses.png`` and ``ap.png``."""
+        """Draw ``losses.png`` and ``ap.png``."""
         _plot(self.folder / "losses.png", self.rows, ("loss", *GROUPS), "loss")
         _plot(self.folder / "ap.png", self.rows, ("val_mask_ap", "val_mask_ap50", "val_box_ap"), "validation AP")
 
@@ -121,7 +121,7 @@ def _short(value: float) -> str:
 
 
 def _rows_until(table: Path, step: int) -> list[dict[str, str]]:
-    """The rows of an earlier part of this run; those after its last written state will be made again."""
+    """Return the rows of an earlier part of this run; later ones than its last saved state will be made again."""
     if not step or not table.is_file():
         return []
     with table.open(newline="", encoding="utf-8") as file:

@@ -70,7 +70,7 @@ class Run:
         self._plan(batch * (self.config.accumulate or 1))
 
     def _look(self, training: Dataset, validation: Dataset) -> None:
-        """What there is to learn from."""
+        """Look at the images: what there is to learn from."""
         config = self.config
         self.training, self._validation = training, validation
         self.found = survey(training, config)
@@ -83,7 +83,7 @@ class Run:
         self._store.preload()
 
     def _build(self) -> None:
-        """What learns."""
+        """Build what learns: network, average and optimizer."""
         torch.manual_seed(self.config.seed)
         module = self.start.build(self.architecture, self.spec, len(self.training.classes))
         self.module = module.to(self.hardware.device).to(memory_format=torch.channels_last)
@@ -104,7 +104,7 @@ class Run:
         log.info("resuming after step %d and %.0f s", state.step, state.seconds)
 
     def _plan(self, batch: int) -> None:
-        """What it sees, in which order, and when it ends."""
+        """Decide the order of draws, when training ends, and what judges the average."""
         config, data = self.config, self.training
         balanced = self._counts is not None and config.balance in ("sampling", "both")
         factors = repeat_factors(self._counts) if balanced and self._counts is not None else np.ones(len(data))
@@ -179,7 +179,7 @@ class Run:
 
 
 def _earlier_state(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | None:
-    """The state to resume from, if ``resume`` is set; otherwise a folder that holds a run is refused."""
+    """Return the state to resume from, if ``resume`` is set; otherwise a folder that holds a run is refused."""
     folder, state = config.folder, config.folder / STATE
     if config.resume:
         saved = read_state(state)
@@ -205,7 +205,7 @@ def _open_folder(config: TrainConfig) -> None:
 
 
 def _forget_broken_best(folder: Path, state: RunState) -> None:
-    """A kill while the best model was written may have left half of it: then the next validation writes it anew."""
+    """Let the next validation write the best model anew, if a kill left half of it."""
     if state.best < 0:
         return
     try:
@@ -216,7 +216,7 @@ def _forget_broken_best(folder: Path, state: RunState) -> None:
 
 
 def _model_config(config: TrainConfig, architecture: Architecture, counts: Int | None, most: int) -> Any:
-    """The architecture's own settings, with dropout, class weights and room for all objects filled in."""
+    """Return the architecture's settings, with dropout, class weights and room for all objects filled in."""
     settings = dict(config.model_settings)
     slots = architecture.slots
     if slots and slots not in settings and most > getattr(architecture.config(), slots):

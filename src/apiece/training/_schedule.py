@@ -14,7 +14,7 @@ _FLOOR = 0.01  # the cosine ends at this share of the highest learning rate
 
 
 class Clock:
-    """Seconds that a run has taken, those before it was resumed included."""
+    """Seconds that a run has taken, with those before it was resumed."""
 
     def __init__(self, used: float = 0.0) -> None:
         self._start = time.monotonic() - used
@@ -31,40 +31,32 @@ class Clock:
 
 @dataclass(frozen=True)
 class Plan:
-    """When training ends.
+    """When training ends."""
 
-    Attributes
-    ----------
-    steps : after so many steps, if any.
-    seconds : or when so much time has passed, if any.
-    """
-
-    steps: int | None
-    seconds: float | None
+    steps: int | None  # after so many steps, if any
+    seconds: float | None  # or when so much time has passed, if any
 
     def progress(self, step: int, seconds: float, reserve: float) -> float:
-        """How far training is, 0 to 1; ``reserve`` seconds of the time are kept for what follows the last step."""
+        """Return how far training is, 0 to 1; ``reserve`` seconds are kept for what follows the last step."""
         by_step = 0.0 if self.steps is None else step / self.steps
         by_time = 0.0 if self.seconds is None else seconds / max(self.seconds - reserve, 1e-3)
         return min(1.0, max(by_step, by_time))
 
 
 def learning_rate(highest: float, step: int, warmup: int, progress: float) -> float:
-    """Linear over the first ``warmup`` steps, or a tenth of a shorter run; then a cosine over ``progress``.
-
-    (Loshchilov and Hutter 2017, arXiv 1608.03983.)
-    """
+    """Return the rate of a step: linear over the first ``warmup`` steps, or a tenth of a shorter run; then a cosine
+    over ``progress`` (Loshchilov and Hutter 2017, arXiv 1608.03983)."""
     rise = min(1.0, max((step + 1) / (warmup + 1), progress / 0.1))
     return highest * rise * (_FLOOR + (1 - _FLOOR) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def step_seed(seed: int, step: int) -> int:
-    """A seed for torch's generators for each step, so that a resumed run draws what it would have drawn."""
+    """Return a seed for torch's generators for each step, so that a resumed run draws what it would have drawn."""
     return (seed * 1_000_003 + step * 7_919 + 17) % (2**63)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weights decay; biases, norms and other vectors do not."""
+    """Group the parameters: weights decay; biases, norms and other vectors do not."""
     used = [p for p in module.parameters() if p.requires_grad]
     return [
         {"params": [p for p in used if p.ndim > 1], "weight_decay": weight_decay},

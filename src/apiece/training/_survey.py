@@ -11,7 +11,7 @@ from apiece._arrays import Array, Float32, Int
 from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError
-from apiece.training.config import TrainConfig
+from apiece.training.config import TrainConfig, crop_within
 
 log = logging.getLogger("apiece")
 
@@ -23,33 +23,20 @@ _CROPS = (256, 640)  # smallest and largest crop chosen by itself
 
 @dataclass(frozen=True)
 class Survey:
-    """What the images are like.
+    """What the images are like."""
 
-    Attributes
-    ----------
-    channels : of the network's input: the most that an image has; 3 where grey and colour are mixed.
-    imgsz : longer side that images are resized to; None: not at all.
-    crop : side of the training crops.
-    upright : the objects have an up and a down, so crops are turned by a few degrees only.
-    most : most instances in one image, crowds among them.
-    one_piece : whether objects of each class are in one piece: all but a few of enough masks are.
-    """
-
-    channels: int
-    imgsz: int | None
-    crop: int
-    upright: bool
-    most: int
-    one_piece: tuple[bool, ...]
+    channels: int  # of the network's input: the most that an image has; 3 where grey and colour are mixed
+    imgsz: int | None  # longer side that images are resized to; None: not at all
+    crop: int  # side of the training crops
+    upright: bool  # the objects have an up and a down, so crops are turned by a few degrees only
+    most: int  # most instances in one image, crowds among them
+    one_piece: tuple[bool, ...]  # whether objects of each class are in one piece: all but a few of enough masks are
 
 
 def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     """Look at up to ``most`` images, evenly spaced, and settle what ``config`` leaves open.
 
-    Raises
-    ------
-    DataError
-        if there is no image, no instance, or more than 12 channels.
+    No image, no instance, or more than 12 channels are a `DataError`.
     """
     if not len(data):
         raise DataError(f"{config.data}: there are no training images")
@@ -90,26 +77,17 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
 
 
 def in_one_piece(parts: Int, labels: Int, classes: int) -> tuple[bool, ...]:
-    """Whether objects of each class are in one piece, as far as masks tell.
-
-    Parameters
-    ----------
-    parts : parts of each mask (N,); labels : (N,).
-    """
+    """Return whether objects of each class are in one piece, by the parts and labels of masks, (N,) each."""
     least, most = _SINGLE
     own = [parts[labels == k] for k in range(classes)]
     return tuple(len(one) >= least and float((one > 1).mean()) <= most for one in own)
 
 
 def has_upright(boxes: Float32, labels: Int) -> bool:
-    """Whether most objects are of classes that are wider than tall, or taller than wide, on the whole.
+    """Return whether most objects are of classes that are wider than tall, or taller than wide, on the whole.
 
     Under a microscope, or seen from above, objects lie at any angle: width over height is as often above 1 as below,
-    and its logarithm's mean is 0. Street photos have tall doors and wide cars.
-
-    Parameters
-    ----------
-    boxes : half-open xyxy (N, 4); labels : (N,).
+    and its logarithm's mean is 0. Street photos have tall doors and wide cars. ``boxes`` are half-open xyxy (N, 4).
     """
     side = boxes[:, 2:] - boxes[:, :2]
     shown = (side > 4).all(axis=1)  # of a few pixels the shape is chance
@@ -144,10 +122,9 @@ def _imgsz(sides: Int, config: TrainConfig) -> int | None:
 
 
 def _crop(objects: Float32, longest: float) -> int:
-    """Room for most objects with some surroundings, within what the images offer."""
+    """Return a side with room for most objects and some surroundings, within what the images offer."""
     wanted = 2.5 * float(np.percentile(objects, 90)) * longest if len(objects) else 0.0
     low, high = _CROPS
-    offered = max(64, int(np.ceil(longest / 32)) * 32)
-    side = min(max(int(np.ceil(wanted / 32)) * 32, low), high, offered)
+    side = min(max(int(np.ceil(wanted / 32)) * 32, low), high, crop_within(longest))
     log.info("crop: %d px (set crop to change it)", side)
     return side

@@ -13,15 +13,14 @@ from apiece.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What came of a run.
+    """Hold what came of a training run.
 
     Attributes
     ----------
     folder : holds the best model; `apiece.load` takes it.
     metrics : of the best model on the validation images.
-    best_step : the step it is from.
-    steps : steps taken in all.
-    seconds : time used, that before a resume included.
+    best_step, steps : the step it is from, and steps taken in all.
+    seconds : time used, with the time before a resume.
     """
 
     folder: Path
@@ -70,9 +69,11 @@ def train(
 ) -> TrainResult:
     """Train a model; the best by validation mask AP is kept as a model folder.
 
+    The same settings, images and seed give the same model, bit for bit on a CPU, unless ``max_time`` is given.
+
     Parameters
     ----------
-    data, images, format, model, weights, out, epochs, max_time, ... : as in `TrainConfig`, which describes each.
+    data, model, weights, out, epochs, max_time, ... : as in `TrainConfig`, which describes each.
 
     Returns
     -------
@@ -81,11 +82,16 @@ def train(
     Raises
     ------
     ConfigError, UnknownNameError
-        for settings that cannot be.
+        If a setting is unknown, out of range, or contradicts another one.
     DataError, ImageError, FormatError
-        for data that cannot be trained on.
+        If the data cannot be trained on.
     TrainingError
-        if the loss is no number, or memory runs out with a single crop.
+        If the loss is not a finite number, or memory runs out with a single crop.
+
+    Examples
+    --------
+    >>> result = apiece.train(data="cells/", model="embedding", max_time="30m", out="runs/cells")  # doctest: +SKIP
+    >>> apiece.load(result.folder).predict("photo.png")  # doctest: +SKIP
     """
     settings = {**locals(), "model_settings": model_settings or {}}
     from apiece.training import fit  # needs torch

@@ -24,13 +24,7 @@ from apiece.transforms.input import prepare
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found.
-
-    Attributes
-    ----------
-    numbers : mask and box AP and their kin, as `apiece.metrics` names them.
-    thresholds : per class, the score above which instances are right most often.
-    """
+    """What a validation found."""
 
     numbers: dict[str, float]
     thresholds: tuple[float, ...]
@@ -47,7 +41,7 @@ class _OutOfTime(Exception):
 
 
 class Validator:
-    """Holds predictions on the validation images against the truth; keeps up to ``budget`` bytes of them in memory."""
+    """Compares predictions on the validation images with the truth; keeps images of up to ``budget`` bytes."""
 
     def __init__(
         self,
@@ -66,15 +60,9 @@ class Validator:
         self._used = 0
 
     def __call__(self, module: nn.Module, limit: float | None = None) -> Validation | None:
-        """Validate ``module`` as it is; puts it into evaluation mode.
+        """Validate ``module`` as it is, in evaluation mode; None if that was not done within ``limit`` seconds.
 
-        None if it was not done within ``limit`` seconds: a model that has learned little finds thousands of objects
-        everywhere, and what it is worth is known.
-
-        Raises
-        ------
-        TrainingError
-            if memory runs out with an image.
+        A model that has learned little finds thousands of objects everywhere, and its worth is known without waiting.
         """
         module.eval()
         try:

@@ -32,34 +32,19 @@ ANEW = Option("overwrite", True)
 
 @dataclass
 class RunState:
-    """Where a run is, apart from its tensors.
+    """Where a run is, apart from its tensors."""
 
-    Attributes
-    ----------
-    step : steps taken.
-    seconds : time used.
-    micro : crops that go through the network at once; shrinks when memory runs out.
-    best : best validation mask AP so far, -1 before the first validation.
-    best_step : the step it was reached at.
-    stale : validations since then.
-    validated : seconds at the end of the last validation.
-    cost : seconds that the last validation took.
-    skipped : steps in a row whose gradient was not finite.
-    config : effective settings of the run.
-    fingerprint : of the data.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    micro: int = 1
-    best: float = -1.0
-    best_step: int = 0
-    stale: int = 0
-    validated: float = 0.0
-    cost: float = 0.0
-    skipped: int = 0
-    config: dict[str, Any] = field(default_factory=dict)
-    fingerprint: str = ""
+    step: int = 0  # steps taken
+    seconds: float = 0.0  # time used
+    micro: int = 1  # crops that go through the network at once; shrinks when memory runs out
+    best: float = -1.0  # best validation mask AP so far, -1 before the first validation
+    best_step: int = 0  # the step it was reached at
+    stale: int = 0  # validations since then
+    validated: float = 0.0  # seconds at the end of the last validation
+    cost: float = 0.0  # seconds that the last validation took
+    skipped: int = 0  # steps in a row whose gradient was not finite
+    config: dict[str, Any] = field(default_factory=dict)  # effective settings of the run
+    fingerprint: str = ""  # of the data
 
 
 def write_state(
@@ -77,13 +62,7 @@ def write_state(
 
 
 def read_state(path: Path) -> tuple[RunState, dict[str, Tensor]]:
-    """The state and its tensors.
-
-    Raises
-    ------
-    ModelFileError
-        if the file is absent, damaged or of another version.
-    """
+    """Return the state and its tensors; a file that is absent, damaged or of another version is refused."""
     if not path.is_file():
         raise ModelFileError(path, "there is no saved state to resume from; start without " + Option("resume"))
     try:
@@ -100,13 +79,7 @@ def read_state(path: Path) -> tuple[RunState, dict[str, Tensor]]:
 def restore(
     path: Path, tensors: Mapping[str, Tensor], module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Put the tensors of `read_state` back where they were.
-
-    Raises
-    ------
-    ModelFileError
-        if they do not fit the module.
-    """
+    """Put the tensors of `read_state` back where they were; tensors that do not fit the module are refused."""
     try:
         for name, target in (("model.", module), ("average.", average)):
             target.load_state_dict({k.removeprefix(name): v for k, v in tensors.items() if k.startswith(name)})

@@ -1,4 +1,4 @@
-"""`TrainConfig`: every setting of a training run, checked when made, written beside the model it made."""
+"""`TrainConfig`: every setting of a training run, checked when made, written beside the model that it made."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -23,25 +23,36 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 # what neither the person nor the architecture says
 _COMMON: dict[str, Any] = {
-    "accumulate": 1,
-    "batch": "auto",
-    "clip": 5.0,
-    "ema": 0.998,
-    "lr": 5e-4,
-    "warmup": 100,
-    "weight_decay": 0.02,
+    "accumulate": 1, "batch": "auto", "clip": 5.0, "ema": 0.998, "lr": 5e-4, "warmup": 100, "weight_decay": 0.02,
     "augment": 1.0,
-}
+}  # fmt: skip
 _COMMON_EPOCHS = 100.0
+
+# names, a word that is as good as a number, and the rule for numbers
+_RANGES: tuple[tuple[str, str, str, Callable[[float], bool]], ...] = (
+    ("epochs lr val_every", "", "above 0", lambda v: v > 0),
+    ("clip weight_decay augment cache", "", "0 or more", lambda v: v >= 0),
+    ("ema dropout", "", "from 0 to below 1", lambda v: 0 <= v < 1),
+    ("accumulate patience", "", "an integer of 1 or more", lambda v: v >= 1 and v == int(v)),
+    ("warmup workers seed", "", "an integer of 0 or more", lambda v: v >= 0 and v == int(v)),
+    ("batch", "auto", "an integer of 1 or more, or 'auto'", lambda v: v >= 1 and v == int(v)),
+    ("imgsz", "native", "32 or more, or 'native'", lambda v: v >= 32 and v == int(v)),
+    ("crop", "", "a multiple of 32, at least 64", lambda v: v >= 64 and v % 32 == 0),
+)
 
 
 def parse_time(text: str | float) -> float:
-    """Return the seconds of ``"30m"``, ``"1h30m"``, ``"90s"``, ``"2d"`` or a number of seconds.
+    """Return seconds from ``"30m"``, ``"1h30m"``, ``"90s"``, ``"2d"`` or a number of seconds.
 
     Raises
     ------
     ConfigError
-        if the text is none of these, or the time is not above 0.
+        If the text is none of these, or the time is not above 0.
+
+    Examples
+    --------
+    >>> parse_time("1h30m")
+    5400.0
     """
     found = re.fullmatch(r"\s*((?:[0-9.]+\s*[smhd]\s*)+)", str(text).lower())
     try:
@@ -55,12 +66,17 @@ def parse_time(text: str | float) -> float:
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
-    """Return ``["window=900", "norm=group"]`` as a dictionary; values are read as YAML.
+    """Return a dictionary from entries ``key=value``; values are read as YAML.
 
     Raises
     ------
     ConfigError
-        if an entry has no ``=`` or its value is not YAML.
+        If an entry has no ``=`` or its value is not YAML.
+
+    Examples
+    --------
+    >>> parse_settings(["window=900", "norm=group"])
+    {'window': 900, 'norm': 'group'}
     """
     settings: dict[str, Any] = {}
     for pair in pairs:
@@ -76,12 +92,23 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Settings of a training run. None leaves the choice to the architecture, to the data or to the common default.
+    """Hold the settings of a training run, each described at its field.
+
+    Where a setting is None, the architecture, the data or a common default decides.
 
     Raises
     ------
-    ConfigError
-        if a value lies outside its range or two settings contradict each other.
+    ConfigError, UnknownNameError
+        If a value lies outside its range, or two settings contradict each other.
+
+    Examples
+    --------
+    >>> config = TrainConfig(data="cells/", model="embedding", max_time="30m")
+    >>> config.max_time, str(config.out)
+    (1800.0, 'runs/embedding')
+    >>> TrainConfig(lr=-1)
+    Traceback (most recent call last):
+    apiece.errors.ConfigError: lr must be above 0, got -1
     """
 
     data: Path = field(default_factory=lambda: Path("data"))
@@ -173,26 +200,16 @@ class TrainConfig:
         put("precision", str(self.precision))
         if self.max_time is not None:
             put("max_time", parse_time(self.max_time))
-        put("save_every", 0.0 if _is_zero(self.save_every) else parse_time(self.save_every))
+        put("save_every", 0.0 if _is_number(self.save_every) and self.save_every == 0 else parse_time(self.save_every))
         self._check_ranges()
         self._check_conflicts()
 
     def _check_ranges(self) -> None:
-        for name in ("epochs", "lr", "val_every"):
-            _check(name, getattr(self, name), "above 0", lambda v: v > 0)
-        for name in ("clip", "weight_decay", "augment", "cache"):
-            _check(name, getattr(self, name), "0 or more", lambda v: v >= 0)
-        for name in ("ema", "dropout"):
-            _check(name, getattr(self, name), "from 0 to below 1", lambda v: 0 <= v < 1)
-        for name in ("accumulate", "patience"):
-            _check(name, getattr(self, name), "an integer of 1 or more", lambda v: v >= 1 and v == int(v))
-        for name in ("warmup", "workers", "seed"):
-            _check(name, getattr(self, name), "an integer of 0 or more", lambda v: v >= 0 and v == int(v))
-        if self.batch != "auto":
-            _check("batch", self.batch, "an integer of 1 or more, or 'auto'", lambda v: v >= 1 and v == int(v))
-        if self.imgsz != "native":
-            _check("imgsz", self.imgsz, "32 or more, or 'native'", lambda v: v >= 32 and v == int(v))
-        _check("crop", self.crop, "a multiple of 32, at least 64", lambda v: v >= 64 and v % 32 == 0)
+        for names, word, rule, holds in _RANGES:
+            for name in names.split():
+                value = getattr(self, name)
+                if value is not None and value != word and not (_is_number(value) and holds(value)):
+                    raise ConfigError(Option(name) + f" must be {rule}, got {value!r}")
         for name, known in (("precision", ("auto", "32", "bf16")), ("balance", ("none", "sampling", "loss", "both"))):
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
@@ -217,11 +234,7 @@ class TrainConfig:
             raise ConfigError(
                 f"{self.folder}: a run cannot overwrite the weights that it begins with; give another " + Option("out")
             )
-        if (
-            isinstance(self.imgsz, int)
-            and self.crop is not None
-            and self.crop > max(64, math.ceil(self.imgsz / 32) * 32)
-        ):
+        if isinstance(self.imgsz, int) and self.crop is not None and self.crop > crop_within(self.imgsz):
             raise ConfigError(
                 Option("crop", self.crop) + " is larger than the resized images (" + Option("imgsz", self.imgsz) + "); "
                 "lower the one or raise the other"
@@ -234,12 +247,12 @@ class TrainConfig:
         return self.out
 
     def with_defaults(self, architecture: Architecture) -> TrainConfig:
-        """Fill what was left open with the architecture's defaults, then with the common ones.
+        """Fill open settings with the architecture's defaults, then with the common ones.
 
         Raises
         ------
         ConfigError
-            if a setting needs something that the architecture does not have.
+            If a setting needs something that the architecture does not have.
         """
         names = {f.name for f in fields(architecture.config)}
         if self.dropout is not None and "dropout" not in names:
@@ -254,7 +267,7 @@ class TrainConfig:
         filled = {**_COMMON, **architecture.defaults}
         if isinstance(self.imgsz, int) and filled.get("crop"):
             # a default gives way to what was asked for
-            filled["crop"] = min(filled["crop"], max(64, math.ceil(self.imgsz / 32) * 32))
+            filled["crop"] = min(filled["crop"], crop_within(self.imgsz))
         if self.max_time is None:
             filled.setdefault("epochs", _COMMON_EPOCHS)
         else:
@@ -263,13 +276,13 @@ class TrainConfig:
         return TrainConfig.from_dict({n: filled.get(n) if value is None else value for n, value in values.items()})
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as they stand in YAML."""
+        """Return plain values, as they stand in YAML."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
         return {**plain, "model_settings": dict(self.model_settings)}
 
     def to_yaml(self) -> str:
-        """YAML that `from_yaml` reads back to the same settings."""
+        """Return YAML that `from_yaml` reads back to the same settings."""
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     @classmethod
@@ -279,7 +292,7 @@ class TrainConfig:
         Raises
         ------
         ConfigError, UnknownNameError
-            if the file is not a mapping of settings.
+            If the file is not a mapping of settings.
         """
         try:
             values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -291,20 +304,14 @@ class TrainConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
-        """Settings from plain values; an unknown name is an error."""
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                raise UnknownNameError("training setting", name, known)
+        """Return settings from plain values; an unknown name is an `UnknownNameError`."""
+        _check_names("training setting", values, cls)
         return cls(**values)
 
 
 def build_model_config(architecture: Architecture, name: str, settings: Mapping[str, Any]) -> Any:
-    """The architecture's own config from ``settings``; an unknown name is an error."""
-    known = [f.name for f in fields(architecture.config)]
-    for key in settings:
-        if key not in known:
-            raise UnknownNameError(f"setting of {name}", key, known)
+    """Return the architecture's own config from ``settings``; an unknown name is an `UnknownNameError`."""
+    _check_names(f"setting of {name}", settings, architecture.config)
     return architecture.config(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
 
 
@@ -317,19 +324,24 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any], free: Collect
 
 
 def _flat(values: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested mappings as one dictionary with dotted keys."""
+    """Return nested mappings as one dictionary with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         flat |= _flat(value, f"{before}{key}.") if isinstance(value, Mapping) else {f"{before}{key}": value}
     return flat
 
 
-def _is_zero(value: object) -> bool:
-    return isinstance(value, int | float) and value == 0
+def crop_within(longest: float) -> int:
+    """Return the largest side of a crop, a multiple of 32, on images whose longer side has so many pixels."""
+    return max(64, math.ceil(longest / 32) * 32)
 
 
-def _check(name: str, value: Any, rule: str, holds: Any) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not holds(value):
-        raise ConfigError(Option(name) + f" must be {rule}, got {value!r}")
+def _check_names(what: str, given: Iterable[str], kind: Any) -> None:
+    known = [f.name for f in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise UnknownNameError(what, name, known)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Where training runs and how it uses what is there."""
+"""Where training runs and how it uses the machine."""
 
 from __future__ import annotations
 
@@ -19,15 +19,14 @@ log = logging.getLogger("apiece")
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run uses.
+    """Hold what a run uses.
 
     Attributes
     ----------
     device : where the network is.
     precision : as Lightning spells it.
     batch : crops at once, where ``batch`` is ``"auto"``.
-    workers : data-loader processes.
-    start_method : of these processes.
+    workers, start_method : data-loader processes, and how they are started.
     """
 
     device: torch.device
@@ -43,7 +42,7 @@ class Hardware:
         Raises
         ------
         ConfigError
-            if the device asked for is not there, or cannot do the precision asked for.
+            If the device or the precision is not to be had here.
         """
         device = torch.device(_device_name(config.device))
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -92,6 +91,6 @@ def _precision(wanted: str, device: torch.device) -> str:
 
 
 def _has_amx() -> bool:
-    """Whether the CPU multiplies bf16 matrices in hardware: about three times as fast as float32."""
+    """Return whether the CPU multiplies bf16 matrices in hardware: about three times as fast as float32."""
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch cannot tell
     return bool(capabilities.get("amx_bf16", False))

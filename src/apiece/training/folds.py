@@ -1,8 +1,8 @@
-"""Predictions made out of fold: of every image by a model that never saw it, so that labels can be judged by them.
+"""Predictions out of fold: of every image by a model that never saw it, so that labels can be judged by them.
 
 The images are divided into folds with even shares of every class, near-duplicates in one of them. For each fold a model
-is trained on the others, some of which are held back to choose its best step and its thresholds. A folder keeps what is
-done: the division in ``folds.json``, each fold's run and, once it is whole, its ``predictions.json``.
+is trained on the others; some of their images are held back to choose its best step and its thresholds. A folder keeps
+the division in ``folds.json``, each fold's run and, once it is whole, its ``predictions.json``.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def predict_out_of_fold(
     folds : how many models to train, 2 or more.
     config : settings of each training; ``data``, ``out``, ``resume`` and ``overwrite`` do not count. A time budget is
         that of one fold.
-    out : folder that keeps what is done. Called again with the same labels and settings, finished folds are read from
-        it, and a fold that was cut off goes on.
+    out : folder that keeps results. Called again with the same labels and settings, finished folds are read from it,
+        and a fold that was cut off goes on.
     step : called after each image.
 
     Returns
@@ -71,11 +71,9 @@ def predict_out_of_fold(
     Raises
     ------
     ConfigError
-        for fewer than 2 folds, or if ``out`` holds folds of other labels or settings.
-    DataError
-        if there are too few images.
-    ImageError, FormatError, TrainingError
-        as from training.
+        If folds are fewer than 2, or ``out`` holds folds of other labels or settings.
+    DataError, ImageError, FormatError, TrainingError
+        If there are too few images, or as from training.
     """
     fold = _division(labels, folds, config, Path(out))
     refs = labels.refs
@@ -97,7 +95,7 @@ def predict_out_of_fold(
 
 
 def _division(labels: LabelSet, folds: int, config: TrainConfig, out: Path) -> Int:
-    """The fold of each image, from ``out`` where it is written."""
+    """Return the fold of each image, from ``out`` where it is written."""
     if folds < 2:
         raise ConfigError(Option("folds") + f" must be 2 or more, got {folds}: a model has to learn from other images")
     if len(labels) < folds + 1:
@@ -145,12 +143,12 @@ class _Grouped(View):
         )
 
     def class_counts(self) -> sp.csr_array:
-        """As the labels themselves tell it."""
+        """Return the counts of the labels themselves."""
         return class_counts(self.labels)
 
 
 def _alike(labels: LabelSet) -> tuple[int, ...]:
-    """A number for each image; near-duplicates have the same one."""
+    """Return a number for each image; near-duplicates have the same one."""
     prints = [print_of(read_image(ref.path, page=ref.page)) for ref in labels.refs]
     _, head, same = np.unique([p.digest.hex() for p in prints], return_index=True, return_inverse=True)
     pairs = near_pairs([prints[k] for k in head], Settings().near)
@@ -168,7 +166,7 @@ def _train(labels: LabelSet, others: Sequence[int], config: TrainConfig, folder:
 
 
 def _predicted(refs: Sequence[ImageRef], folder: Path, device: str) -> Iterator[Record]:
-    """Predictions under plain names, so that no label file's names or attributes stand in the way of writing them."""
+    """Predict under plain names: no label file's names or attributes stand in the way of writing the answers."""
     model = load(folder, device)
     images = (Source(ref.name, image=read_image(ref.path, page=ref.page)) for ref in refs)
     found = model.stream(images, conf=LOWEST)

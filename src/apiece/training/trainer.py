@@ -33,26 +33,8 @@ log = logging.getLogger("apiece")
 def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -> TrainResult:
     """Train a model with the settings of ``config``.
 
-    Parameters
-    ----------
-    config : TrainConfig
-        All settings.
-    splits : tuple of Dataset, optional
-        The images to train and to validate on, in place of those at ``config.data``.
-
-    Returns
-    -------
-    TrainResult
-        Where the model folder is, and how good the model is on the validation images.
-
-    Raises
-    ------
-    ConfigError, UnknownNameError
-        If a setting is unknown, out of range, or contradicts another one.
-    DataError, ImageError, FormatError
-        If the data cannot be trained on.
-    TrainingError
-        If the loss is not a finite number, or memory runs out with a single crop.
+    Returns and raises as `train`. ``splits`` are images to train and to validate on, in place of those at
+    ``config.data``.
     """
     run = Run(config, splits)
     with Report(run.config.folder, run.state.step) as report, _quiet_lightning():
@@ -67,7 +49,7 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
 
 
 def _train(trainer: lightning.Trainer, loop: lightning.LightningModule, loader: Any) -> None:
-    """Lightning ends the program when it is interrupted; here the caller hears of it, as of any other interrupt."""
+    """Run Lightning, which ends the program when it is interrupted; here the caller sees a KeyboardInterrupt."""
     try:
         trainer.fit(loop, loader)
     except SystemExit:
@@ -77,7 +59,7 @@ def _train(trainer: lightning.Trainer, loop: lightning.LightningModule, loader: 
 
 
 def _trainer(run: Run, report: Report) -> lightning.Trainer:
-    """Lightning without what is done here: validation by time, the file to resume from, the progress bar."""
+    """Set up Lightning without what is done here: validation by time, the file to resume from, the progress bar."""
     return lightning.Trainer(
         accelerator=run.hardware.accelerator,
         devices=run.hardware.devices,

@@ -25,10 +25,10 @@ class Entry:
 
     Attributes
     ----------
-    name : what its row is called.
-    architecture : to be trained; empty: the model is there already.
-    trained : its model folder; None: it is to be trained.
-    settings : of the architecture.
+    name : name of the model's row in the results.
+    architecture : name of the architecture to train; empty if the model is trained already.
+    trained : folder of the trained model; None if the benchmark trains it.
+    settings : settings of the architecture.
     imgsz : longer side that images are resized to; None: as training chooses it.
     """
 
@@ -40,7 +40,7 @@ class Entry:
 
     @property
     def folder(self) -> str:
-        """Name of its folder within the benchmark's."""
+        """Name of this model's folder in the benchmark's output folder: ``name``, with "-" for colons and slashes."""
         return self.name.replace(":", "-").replace("/", "-").replace("\\", "-")
 
 
@@ -164,7 +164,7 @@ class BenchmarkConfig:
         return min(12, self.train_threads - 1)
 
     def training(self, entry: Entry) -> TrainConfig:
-        """Return the settings of the training of ``entry``."""
+        """Return the settings to train ``entry`` with: `common`, its own settings, and the time budget."""
         return replace(
             self.common,
             model=entry.architecture,

@@ -39,7 +39,7 @@ def monitor(
     prometheus: Path | None = None,
     json: Json = False,
 ) -> int:
-    """Tell whether a model in use has begun to fail: compare new photos with its good days, without labels.
+    """Test whether a model in use has begun to fail: compare new photos, which need no labels, with a baseline.
 
     Exit codes: 0 no alarm, 1 alarm, 2 failed.
 
@@ -54,7 +54,7 @@ def monitor(
     sources
         New photos: files, folders or patterns. Without photos, monitor only makes the baseline.
     baseline
-        The good days: labelled images that the model did not learn from (of a folder val is used), predictions with
+        What to compare with: labelled images that the model did not learn from (of a folder, ``val``), predictions with
         scores, or what `--save-baseline` wrote. `--images` and `--format` are about these labels.
     predictions
         Predictions on the labelled images of the baseline. By default the model makes them.

@@ -143,12 +143,12 @@ class Instances:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the image."""
+        """(height, width) of the image, in pixels."""
         return self.masks.size
 
     @property
     def boxes(self) -> Float32:
-        """Tight half-open xyxy boxes of the masks: float32 of shape (N, 4)."""
+        """Tight half-open boxes x0, y0, x1, y1 in pixels: float32 of shape (N, 4); zeros for an empty mask."""
         return self.masks.boxes
 
     @property

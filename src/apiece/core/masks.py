@@ -399,7 +399,23 @@ class Masks:
         return self.merge(np.zeros(len(self), np.int64), 1)
 
     def merge(self, groups: npt.ArrayLike, count: int) -> Masks:
-        """Return ``count`` masks, each the union of the masks whose entry in ``groups`` (N,) is its index."""
+        """Return ``count`` masks: mask k is the union of all masks i with ``groups[i] == k``, empty if there is none.
+
+        Parameters
+        ----------
+        groups : integers of shape (N,), each from 0 to ``count - 1``.
+        count : number of masks to return.
+
+        Raises
+        ------
+        InvalidInstancesError
+            If ``groups`` has another shape, or holds other values.
+
+        Examples
+        --------
+        >>> apiece.Masks.from_label_map(np.array([[1, 2, 3]])).merge([0, 0, 1], 3).area
+        array([2, 1, 0])
+        """
         group = integers("groups", groups)
         if group.shape != (len(self),) or (len(group) and not (group.min() >= 0 and group.max() < count)):
             raise InvalidInstancesError(f"groups must be {len(self)} integers from 0 to {count - 1}")

@@ -110,7 +110,7 @@ class Calibration:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         self._binned = np.zeros((len(self.classes), BINS, 3))
         self._images = Cells(1, 3)
         self._lowest, self._highest = 0.0, 1.0

@@ -9,7 +9,8 @@ Rules, where pycocotools has choices:
 - **-1 means undefined**: there is no truth that counts (of this class, of this size). Means leave such classes out.
   This is pycocotools' own sign, kept so that numbers can be compared as they are; only average precision has it.
 - Everything but ``ar<n>`` uses the largest of ``max_dets``. (pycocotools answers -1 for limits other than 1, 10, 100.)
-- Equal scores of different images stay in the order the images come; pycocotools takes them by ascending image id.
+- Equal scores of different images rank by ascending image id, as in pycocotools; where ids are missing or of several
+  types, they stay in the order the images come.
 - Small, medium, large and the box: see `apiece.metrics._kit.batch.Side`.
 - An annotation id of 0 means nothing special here; pycocotools takes a match with it for no match.
 
@@ -44,7 +45,7 @@ class Coco(ApMetric):
     """
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         super().reset()
         none = Batch.of(0, [], self.classes)
         self._matches = [_matches(none, none.mask_pairs, np.zeros(0, np.int64))]

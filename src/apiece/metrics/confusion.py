@@ -116,7 +116,7 @@ class Confusion(CellMetric):
     columns = 4
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         super().reset()
         side = len(self.classes) + 1
         self._counts = np.zeros((side, side), np.int64)

@@ -195,7 +195,7 @@ class Metric(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         ...
 
 

@@ -138,10 +138,11 @@ class PanopticFPN(nn.Module):
 
 
 def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
-    """Return targets of one image.
+    """Return the training targets of one image: those of `mask_rcnn.encode`, and ``semantic``.
 
-    Those of `mask_rcnn.encode` for the visible part of the things, numbered without stuff; and ``semantic`` int16 (H,
-    W): 1 + place in ``stuff`` (without stuff: 1 + class) where it shows, 0 elsewhere, -1 where only a crowd lies.
+    Each thing keeps its visible pixels only (where instances overlap, the smallest is on top), and classes are numbered
+    among the things alone. ``semantic``, int16 (H, W), is the class of each pixel for the semantic branch: 1 + index
+    into ``config.stuff``, or 1 + class if there is no stuff; 0 on everything else; -1 where only a crowd lies.
     """
     stuff = np.array(config.stuff, np.int64)
     is_stuff = np.isin(instances.labels, stuff)

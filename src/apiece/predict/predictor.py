@@ -31,22 +31,21 @@ __all__ = ["Model", "load", "out_of_memory", "resolve_device"]
 
 _log = logging.getLogger("apiece")
 
-"""Lowest score kept: one for all classes, some classes' own, or None for those in the model folder."""
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
 
 def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
-    """Load a model folder for prediction; runs no code from it.
+    """Load a trained model from its folder, ready to predict; no code in the folder is run.
 
     Parameters
     ----------
-    folder : holds ``model.json`` and ``model.safetensors``.
-    device : ``"auto"`` (a CUDA device if there is one), ``"cpu"``, ``"cuda"``, ``"cuda:1"`` ...
+    folder : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``.
+    device : ``"auto"`` (a CUDA device if there is one, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` ...
 
     Raises
     ------
     ModelFileError
-        if the folder is missing, damaged or unsafe.
+        If a file is missing or damaged, needs another version of apiece, or is a link that leads out of the folder.
     ConfigError
         if the device cannot be used.
     """

@@ -282,7 +282,7 @@ class TrainConfig:
         return {**plain, "model_settings": dict(self.model_settings)}
 
     def to_yaml(self) -> str:
-        """Return YAML that `from_yaml` reads back to the same settings."""
+        """Return the settings as YAML text; `from_yaml` reads a file of it back to the same settings."""
         return str(yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True))
 
     @classmethod

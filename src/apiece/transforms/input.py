@@ -165,11 +165,14 @@ def normalise(pixels: Array, spec: ModelInput, limits: tuple[float, float] | Non
 
 
 def percentile_range(pixels: Array) -> tuple[float, float]:
-    """The 1st and 99.8th percentile over all channels, as `numpy.percentile` defines them; the second is the larger.
+    """Return the 1st and the 99.8th percentile over all channels together; the second is always above the first.
 
-    Exact for 8- and 16-bit integers (by histogram) and up to about a million values; beyond, every ``n``-th row and
-    column is looked at. An image where both fall together gets its maximum as the second; one where that is the same,
-    its minimum as the first; and one that is constant, one above the first.
+    ``pixels`` is (height, width) or (height, width, channels). The result equals `numpy.percentile` for bool, uint8 and
+    uint16, and for other dtypes up to 2**20 values. Of larger arrays of other dtypes every n-th row and column is
+    taken, with n chosen so that about 2**20 values are left.
+
+    If the two percentiles are equal, the image's maximum replaces the second. If the maximum equals the first, the
+    image's minimum replaces the first. If the image is constant, the second is the first plus 1.
     """
     if pixels.dtype in (np.bool_, np.uint8, np.uint16):
         low, high = _counted_percentiles(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels)

@@ -109,7 +109,7 @@ def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, si
 
 
 def crop_shape(crop: Bool, x: int, y: int, size: Size) -> Crop:
-    """Return a mask in its own box at x, y, if the box lies inside the image."""
+    """Return a mask and its box's upper left pixel; refuse a box that is empty or leaves the image."""
     check_window(x, y, crop.shape[1], crop.shape[0], size)
     return crop, (x, y)
 

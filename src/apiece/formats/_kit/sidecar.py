@@ -34,7 +34,7 @@ def sidecar_format(folder: Path) -> str | None:
 
 
 def load_sidecar(folder: Path, format: str) -> dict[str, Any]:
-    """Return what `written_set` noted, checked: ``classes``, and ``images`` by key; empty where it did not."""
+    """Return the checked content of ``apiece.json``: ``classes``, and ``images`` by key; ``{}`` without such a file."""
     path = folder / SIDECAR
     if not path.exists():
         return {}

@@ -44,7 +44,7 @@ _CROP = 1 << 20  # pixels of a mask's box unpacked as such; larger ones go by ru
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is an XML file of CVAT annotations, or a folder with ``annotations.xml``."""
+    """Return whether ``path`` is an XML file of CVAT annotations, or a folder with ``annotations.xml``."""
     file = path / "annotations.xml" if path.is_dir() else path
     return {"version", "meta"} & set(peek_xml(file, 3)) != set() and peek_xml(file) == ["annotations"]
 

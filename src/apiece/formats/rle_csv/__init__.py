@@ -93,9 +93,15 @@ def _decode(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a run-length CSV; images are looked for in ``images``, or beside the file and in folders named after it.
+    """Open a run-length CSV file; masks are decoded when a record is asked for.
 
-    With ``on_bad`` images whose size is neither stated nor to be had from the image are left out now.
+    Parameters
+    ----------
+    images : the only folder to look for images in. None: the CSV file's own folder, and in it ``<stem>/``,
+        ``<stem>_images/`` and ``images/``, where ``<stem>`` is the file's name without ``.csv``.
+    on_bad : called with the error of each bad entry, which the reader then leaves out; None: the first error is raised.
+        An image whose size is neither in the CSV nor in the image's header is left out on opening; without ``on_bad``
+        its error is raised when its record is asked for.
     """
     rows = find_rows(path, on_bad)
     named = rows.columns.joined or rows.columns.label is not None

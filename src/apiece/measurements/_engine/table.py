@@ -25,7 +25,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Immutable columns of equal length.
+    """Hold named columns of equal length and their units; immutable.
 
     ``table["area"]`` is a 1-D array, ``len(table)`` the number of rows, ``str(table)`` aligned text.
 
@@ -33,13 +33,15 @@ class Table:
     ----------
     columns : name to 1-D array: numbers, bools or strings. Names carry no unit.
     units : name to unit (``"um"``, ``"um2"``, ``"px"``, ``"deg"``), for the columns that have one.
-    levels : name to every value that a column of strings may take, in order, so that a summary counts classes without a
-        row.
+    levels : name to all values that a column of strings may take, in order. `summary` lists a value without rows, too,
+        with count 0.
 
     Raises
     ------
     InvalidInstancesError
         If columns differ in length or are not 1-D.
+    UnknownNameError
+        If units or levels name a column that does not exist.
 
     Examples
     --------
@@ -109,7 +111,7 @@ class Table:
         return [f"{name}_{self.units[name]}" if name in self.units else name for name in self.columns]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield each row as Python values, with None for NaN and infinity, which JSON does not have."""
+        """Yield each row as a dictionary: column name, without its unit, to Python value; None for NaN and infinity."""
         lists = [[_plain(v) for v in column.tolist()] for column in self.columns.values()]
         return (dict(zip(self.columns, row, strict=True)) for row in zip(*lists, strict=True))
 

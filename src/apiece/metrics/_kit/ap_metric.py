@@ -42,7 +42,7 @@ class ApMetric:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         none = Batch.of(0, [], self.classes)
         self._tallies = {kind: [tally(none, none.mask_pairs, none.truth.crowd)[0]] for kind in self.kinds}
         self._ids: list[int | str | None] = []

@@ -131,7 +131,7 @@ class CellMetric(ABC):
         return {}
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         self._cells = Cells(len(self.classes) + self.further, self.columns)
 
     def update(self, batch: Batch) -> None:

@@ -88,7 +88,7 @@ class TrackMetric(ABC):
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         self._sequences: dict[str, int] = {}
         self._images = 0
         # of truth, of predictions: sequence and class as one number, image, and id, int64 (3, N)

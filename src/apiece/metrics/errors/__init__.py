@@ -148,7 +148,7 @@ class Errors:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         self._ledgers: list[list[Ledger]] = [[] for _ in _LEVELS]
         self._faults: list[Faults] = []
         self._given = 0

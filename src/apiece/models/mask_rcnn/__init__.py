@@ -182,8 +182,12 @@ def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfi
 
 
 def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
-    """Return targets of one image: ``boxes`` and ``labels``, see `learnable`; ``crops`` and ``layout`` as `pack_crops`
-    gives them; ``crowd``, see `crowd_boxes`."""
+    """Return the training targets of one image; crowds and empty masks are not learned.
+
+    For N instances: ``boxes`` float32 (N, 4), half-open xyxy in pixels of the network's input; ``labels`` int64 (N,);
+    ``crops`` uint8 (P,), all masks, each inside its box, one after another; ``layout`` int64 (N, 5), see `pack_crops`.
+    For K crowds: ``crowd`` float32 (K, 4), their boxes, where nothing is learned. ``config`` is not used.
+    """
     shown, targets = learnable(instances)
     crops, layout = pack_crops(shown.masks)
     return {**targets, "crops": crops, "layout": layout, "crowd": crowd_boxes(instances)}

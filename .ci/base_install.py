@@ -23,7 +23,7 @@ HEAVY |= {"matplotlib"}
 MAKE = """
 import apiece
 from apiece.datasets.synthetic import SceneConfig, write_dataset
-from apiece.draw.overlay import overlay
+from apiece.draw import overlay
 
 for name in ("monday", "tuesday"):
     write_dataset(name, train=3, val=2, config=SceneConfig(seed=len(name)))
@@ -33,6 +33,8 @@ apiece.write(found, "predictions.json", format="coco")
 ref, truth = records[0]
 names = ("Schraube µ", "шайба", "νόμισμα", "vis", "壳")[: len(truth.classes)]
 assert overlay(apiece.read_image(ref.path), truth.replace(classes=names)).any()
+assert truth._repr_html_()
+apiece.testing.check_measurement("shape")
 """
 EVALUATE = "evaluate --predictions predictions.json --data monday/val.json --metrics all --html page.html --json"
 WORKS = (

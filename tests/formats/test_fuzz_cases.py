@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -49,3 +51,12 @@ def test_a_broken_promise_is_seen(
     monkeypatch.setattr(formats, "read", read)
     with pytest.raises(BrokenPromiseError, match=promise):
         verdict(tmp_path, "coco")
+
+
+@pytest.mark.parametrize("name", ["cvat", "labelmap"])  # a folder and a file
+def test_the_script_runs(tmp_path: Path, name: str) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "fuzz_formats.py"
+    command = [sys.executable, str(script), "--seconds", "0.2", "--formats", name, "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[1].startswith(name)

@@ -33,7 +33,10 @@ class Without:
         return None if name.partition(".")[0] in {HEAVY} else self.finder.find_spec(name, path, target)
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
-NEED_TORCH = ("apiece.models.", "apiece.predict.outputs", "apiece.predict.predictor", "apiece.training.")
+NEED_TORCH = (
+    *("apiece.models.", "apiece.predict.outputs", "apiece.predict.predictor", "apiece.testing._architectures"),
+    "apiece.training.",
+)
 
 
 def without(code: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

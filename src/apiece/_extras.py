@@ -31,8 +31,11 @@ def extras() -> Iterator[None]:
         extra = _BROUGHT_BY.get(error.name or "")
         if extra is None:
             raise
-        learns = _passed(error.__traceback__, _LEARNERS)
-        raise MissingExtraError(str(error.name), "train" if learns else extra) from None
+        if isinstance(error, MissingExtraError):
+            extra = error.extra  # what a room further in has found
+        if _passed(error.__traceback__, _LEARNERS):
+            extra = "train"
+        raise MissingExtraError(str(error.name), extra) from None
 
 
 def _passed(trace: TracebackType | None, rooms: tuple[str, ...]) -> bool:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from importlib import resources
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, UnusedCliTokensError
 
 from apiece import __version__, _plugins
 from apiece._extras import extras
@@ -69,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         app = _app(command)
         with extras():
-            code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
-        if command in _plugins.names("apiece.cli"):
-            _say(f"apiece {command} --help shows examples")
+            code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        known = command in _plugins.names("apiece.cli")
+        _say(f"apiece: {_wrong(error, tokens)}" + (f"\napiece {command} --help shows examples" if known else ""))
         code = 2
     except KeyboardInterrupt:
         code = 130
@@ -97,6 +97,20 @@ def _log_to_standard_error() -> None:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201  # the one place where errors become text
+
+
+def _wrong(error: CycloptsError, tokens: Sequence[str]) -> str:
+    """What is wrong with the command line."""
+    if isinstance(error, UnusedCliTokensError):
+        return f"too many arguments: {' '.join(error.unused_tokens or ())}"
+    missing = error.argument if isinstance(error, MissingArgumentError) else None
+    if missing is None or missing.tokens or error.keyword is not None:
+        return str(error).strip()
+    if missing.index is None:
+        return f"{missing.name} is missing"
+    options = any(token.startswith("-") for token in tokens)
+    hint = "; the words behind a list option are its list, so write it last" if options else ""
+    return f"{missing.field_info.name.upper()} is missing{hint}"
 
 
 def _told(error: ApieceError | OSError) -> str:

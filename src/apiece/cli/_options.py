@@ -42,9 +42,12 @@ def split_list(text: str) -> list[str]:
 
 def _listed(type_: Any, tokens: Sequence[Token]) -> Any:
     """The values of a list option; an argument without an option before it, such as a file, is taken whole."""
-    words = [[token.value] if token.keyword is None else split_list(token.value) for token in tokens]
-    flat = [word for several in words for word in several]
-    return convert(type_, flat) if flat else ()
+    words = [
+        token.evolve(value=word)
+        for token in tokens
+        for word in ([token.value] if token.keyword is None else split_list(token.value))
+    ]
+    return convert(type_, words) if words else ()
 
 
 def shown_default(value: Any) -> str | None:

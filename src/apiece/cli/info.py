@@ -81,5 +81,5 @@ def _rows(summary: Summary) -> list[tuple[str, object]]:
     ids = "none" if not summary.ids else f"{summary.ids:,} instances have one"
     if summary.tracks:
         ids += f"; {summary.tracks:,} are on several images of {summary.sequences:,} folders"
-    rows += [("ids", ids), ("attributes", ", ".join(summary.attributes) or "none")]
-    return [*rows, ("of images", ", ".join(summary.image_attributes) or "none")]
+    rows += [("ids", ids), ("attributes of instances", ", ".join(summary.attributes) or "none")]
+    return [*rows, ("attributes of images", ", ".join(summary.image_attributes) or "none")]

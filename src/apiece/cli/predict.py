@@ -95,3 +95,5 @@ def predict(
     print_table(title, ("class", "instances"), list(summary.per_class.items()))
     for path in summary.files:
         note(f"wrote {path}")
+    if "coco" in save and len(sources) == 1 and Path(sources[0]).is_dir():
+        note(f"next: apiece measure {out / 'predictions.json'} --images {sources[0]}")

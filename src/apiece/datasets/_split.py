@@ -64,7 +64,10 @@ def split(
     """
     shares = np.array(list(fractions.values()), np.float64)
     if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
-        raise ConfigError(Option("fractions") + f" must be above 0 and add up to 1, got {dict(fractions)}")
+        raise ConfigError(
+            Option("fractions")
+            + f" must be above 0 and add up to 1, got {', '.join(f'{k}={v:g}' for k, v in fractions.items())}"
+        )
     if seed < 0:
         raise ConfigError(Option("seed") + f" must be 0 or more, got {seed}")
     groups = np.arange(len(labels)) if group is None else _values(labels, group)

@@ -22,7 +22,7 @@ from apiece.core.masks import Masks
 from apiece.datasets._light import Light, View
 from apiece.datasets._parts import PARTS, Part
 from apiece.datasets._textures import BACKDROPS, backdrop
-from apiece.errors import ConfigError, UnknownNameError
+from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.images import write_image
 
 __all__ = ["Scene", "SceneConfig", "SyntheticSet", "scene", "write_dataset"]
@@ -79,7 +79,7 @@ class SceneConfig:
         if not (0 <= self.overlap <= 1 and 0 <= self.touching <= 1):
             raise ConfigError(f"overlap and touching are shares, 0 to 1; got {self.overlap} and {self.touching}")
         if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+            raise ConfigError(Option("seed") + f" must be 0 or more, got {self.seed}")
 
 
 def _whole_pair(pair: Sequence[float]) -> bool:

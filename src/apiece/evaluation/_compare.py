@@ -160,7 +160,9 @@ def compare(
     numbers = _differences(first, second)
     per_class = {name: _differences(first, second, name) for name in first.resamples.per_class}
     both = [note for note in first.notes if note in second.notes]
-    notes = [f"{name}: {note}" for name, one in zip("AB", found, strict=True) for note in one.notes if note not in both]
+    notes = [
+        f"{name}: " + note for name, one in zip("AB", found, strict=True) for note in one.notes if note not in both
+    ]
     changes = _changes([ref.name for ref in truth.refs], first, second)
     return Comparison(first, second, by, numbers, per_class, changes, bootstrap, (*notes, *both))
 

@@ -207,7 +207,7 @@ def _of_the_data(found: Instances, truth: Dataset) -> Instances:
         if strange is not None:
             raise DataError(
                 f"class {strange!r} was predicted, which the data has not; it has {', '.join(truth.classes)}. "
-                f"apiece convert --classes {strange}=... gives it another name"
+                f"apiece convert --classes {strange}=NAME gives it another name"
             )
     return found
 

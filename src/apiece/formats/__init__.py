@@ -71,7 +71,9 @@ def detect(path: str | os.PathLike[str]) -> str:
     found = [name for name, format in ROOM.load_all().items() if format.detect(path)]
     if not found:
         looked = ", ".join(names())
-        raise FormatError(path, f"is of no known label format; looked for {looked}. If it is one, say " + _WHICH)
+        raise FormatError(
+            path, f"is of no known label format; looked for {looked}. If it is one, name it with " + _WHICH
+        )
     if len(found) > 1:
         raise FormatError(path, f"could be {' or '.join(found)}; say which with " + _WHICH)
     return found[0]

@@ -136,8 +136,8 @@ def check_size(path: Path, size: tuple[int, int], channels: int, max_pixels: int
     if height * width > max_pixels or height * width * channels > max_pixels * _VALUES_PER_PIXEL:
         raise ImageError(
             path,
-            f"is too large: its header says {height} x {width} pixels with {channels} channels, above the limit "
-            f"max_pixels={max_pixels}; pass a higher max_pixels if the file is to be trusted",
+            f"is too large: its header says {height} x {width} pixels with {channels} channels, above the limit of "
+            f"{max_pixels} pixels; a higher max_pixels in Python reads it, if the file is to be trusted",
         )
 
 

@@ -10,11 +10,13 @@ import numpy as np
 from apiece._arrays import Array, Float32, Int
 from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
-from apiece.errors import DataError
+from apiece.errors import DataError, Option
 from apiece.training.config import TrainConfig, crop_within
 
 log = logging.getLogger("apiece")
 
+_UPRIGHT = Option("upright", ..., flag="--upright or --no-upright")
+_ONE_PIECE = Option("one_piece", ..., flag="--one-piece or --no-one-piece")
 _NATIVE = 640  # images up to this side are trained at their own resolution
 _LEAN = 0.1  # mean log of width over height from which a class has an upright
 _SINGLE = (20, 0.01)  # masks of a class to judge by, and the most of them in several parts, if its objects are in one
@@ -66,13 +68,13 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     if upright is None:
         upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
         kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
-        log.info("upright: objects seem to %s (set upright to change it)", kind)
+        log.info(f"upright: objects seem to {kind} (change it with " + _UPRIGHT + ")")
     single = (bool(config.one_piece),) * len(data.classes)
     if config.one_piece is None:
         single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
         names = ", ".join(name for name, one in zip(data.classes, single, strict=True) if one)
         if names:
-            log.info("one_piece: %s, by the labels; stray parts are left out (set one_piece to change it)", names)
+            log.info(f"one piece: {names}, by the labels; stray parts are left out (change it with " + _ONE_PIECE + ")")
     return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
 
 
@@ -115,9 +117,11 @@ def _imgsz(sides: Int, config: TrainConfig) -> int | None:
     # sets of mixed sizes, as from microscopes, share a magnification that resizing would spoil: the median decides
     typical = float(np.median(sides))
     if typical <= _NATIVE:
-        log.info("imgsz: native, as half of the images are at most %.0f px long (set imgsz to resize them)", typical)
+        most = f"imgsz: native, as half of the images are at most {typical:.0f} px long"
+        log.info(most + " (resize them with " + Option("imgsz", ...) + ")")
         return None
-    log.info("imgsz: %d, as half of the images are %.0f px or longer (imgsz='native' keeps them)", _NATIVE, typical)
+    most = f"imgsz: {_NATIVE}, as half of the images are {typical:.0f} px or longer"
+    log.info(most + " (keep them with " + Option("imgsz", "native") + ")")
     return _NATIVE
 
 
@@ -126,5 +130,5 @@ def _crop(objects: Float32, longest: float) -> int:
     wanted = 2.5 * float(np.percentile(objects, 90)) * longest if len(objects) else 0.0
     low, high = _CROPS
     side = min(max(int(np.ceil(wanted / 32)) * 32, low), high, crop_within(longest))
-    log.info("crop: %d px (set crop to change it)", side)
+    log.info(f"crop: {side} px (change it with " + Option("crop", ...) + ")")
     return side

@@ -16,6 +16,7 @@ from typing import Any
 import lightning
 
 from apiece.datasets.dataset import Dataset
+from apiece.errors import Option
 from apiece.models import load_model
 from apiece.training._data import open_splits
 from apiece.training._loop import Loop
@@ -42,7 +43,9 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
         if run.plan.progress(run.state.step, run.clock.seconds, 0.0) < 1.0:
             _train(_trainer(run, report), loop, run.batches())
         else:
-            log.info("this run has ended already; raise epochs or max_time to go on")
+            log.info(
+                "this run has ended already; raise " + Option("epochs") + " or " + Option("max_time") + " to go on"
+            )
         report.plot()
     folder, state = run.config.folder, run.state
     return TrainResult(folder, dict(load_model(folder).metrics), state.best_step, state.step, run.clock.seconds)

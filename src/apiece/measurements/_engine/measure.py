@@ -167,7 +167,9 @@ def _pixel_size(given: PixelSize | str | None, image: Image | None) -> PixelSize
     if isinstance(given, str):
         return PixelSize.parse(given)
     if not isinstance(given, PixelSize | None):
-        raise ConfigError(f"pixel_size needs a unit: write it as '0.5 um' or '0.5 x 0.4 um', got {given!r}")
+        raise ConfigError(
+            Option("pixel_size") + f" needs a unit: write it as '0.5 um' or '0.5 x 0.4 um', got {given!r}"
+        )
     return given if given is not None or image is None else image.pixel_size
 
 

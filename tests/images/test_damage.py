@@ -151,7 +151,7 @@ def test_limit_is_what_it_says(tmp_path: Path) -> None:
     for name in ("png", "jpeg", "webp", "bmp", "tiff"):
         (tmp_path / "a").write_bytes(FILES[name])
         assert read_image(tmp_path / "a", max_pixels=24 * 30).size == (24, 30)
-        with pytest.raises(ImageError, match=r"24 x 30 .*max_pixels=719"):
+        with pytest.raises(ImageError, match=r"24 x 30 .*limit of 719 pixels"):
             read_image(tmp_path / "a", max_pixels=24 * 30 - 1)
 
 

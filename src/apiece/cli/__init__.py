@@ -103,9 +103,9 @@ def _wrong(error: CycloptsError, tokens: Sequence[str]) -> str:
     """What is wrong with the command line."""
     if isinstance(error, UnusedCliTokensError):
         return f"too many arguments: {' '.join(error.unused_tokens or ())}"
-    missing = error.argument if isinstance(error, MissingArgumentError) else None
-    if missing is None or missing.tokens or error.keyword is not None:
+    if not isinstance(error, MissingArgumentError) or error.argument is None or error.keyword is not None:
         return str(error).strip()
+    missing = error.argument
     if missing.index is None:
         return f"{missing.name} is missing"
     options = any(token.startswith("-") for token in tokens)

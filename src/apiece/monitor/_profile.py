@@ -91,9 +91,9 @@ class Profile:
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
             if not isinstance(told, dict) or told.get("apiece_profile") != _VERSION:
-                raise FormatError(path, f"this is no profile of version {_VERSION}; make one with --save-baseline")
+                raise FormatError(path, f"this is no profile of version {_VERSION}; make one with " + _MAKE)
             if told["signals"] != [signal.name for signal in SIGNALS]:
-                raise FormatError(path, "it was made of other signals than these; make it again with --save-baseline")
+                raise FormatError(path, "it was made of other signals than these; make it again with " + _MAKE)
             classes, images = tuple(map(str, told["classes"])), tuple(map(str, told["images"]))
             values = np.array(told["values"], np.float64).reshape(len(images), len(SIGNALS))
             counts = np.array(told["counts"], np.int64).reshape(len(images), len(classes))

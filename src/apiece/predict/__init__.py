@@ -1,4 +1,4 @@
-"""Prediction: a model folder and images in, `Instances` and files out.
+"""Predict: a model folder to instances and files.
 
 Names are imported on first use: listing images needs no torch.
 """

@@ -43,12 +43,11 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """What a run of `predict_to` did.
+    """Hold what a run of `predict_to` did.
 
     Attributes
     ----------
-    images : images predicted on.
-    instances : instances found in them.
+    images, instances : images predicted on, and instances found in them.
     per_class : instances of each class.
     bad : the error of each image that was left out.
     lost : what a label map could not hold, a line per image; empty unless that was allowed.
@@ -91,8 +90,7 @@ def predict_to(
     sources : a file, folder, glob, array, `Image`, or several of these.
     out : folder, made if needed. Overlays and label maps of an earlier run in it are not taken for sources.
     save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``.
-    skip_bad : leave out images that cannot be read; otherwise nothing is written and all that are seen to be bad
-        are named.
+    skip_bad : leave out images that cannot be read; otherwise nothing is written, and the error names all bad images.
     overwrite : replace results of an earlier run; otherwise they are an error.
     allow_lossy : where masks overlap, write label maps with the smallest on top instead of refusing.
     page : the page of files with several, from 0.
@@ -101,60 +99,46 @@ def predict_to(
 
     Raises
     ------
-    ImageError, DataError
-        if images are bad, all of them or without ``skip_bad``; if there are none; if results are there already.
-    LossyFormatError
-        naming image and instances that overlap in a label map.
-    UnknownNameError
-        for an unknown output.
+    ImageError, DataError, LossyFormatError, UnknownNameError
+        If images are bad or absent, results exist already, instances overlap in a label map, or an output is unknown.
     """
     out = Path(out)
     targets = _targets(out, save, overwrite)
     options = model.options(conf, iou, max_instances)
-    found = find_sources(sources, exclude=targets, page=page)
-    bad: list[Bad] = []
-    lost: list[str] = []
-    tally = _Tally(model.classes)
-
-    def on_bad(error: Bad) -> None:
-        if not skip_bad:
-            raise unreadable([error, *_bad_headers(found, error)], len(found)) from error
-        _log.warning("left out: %s", error)
-        bad.append(error)
-        if progress is not None:
-            progress(tally.images + len(bad), len(found), str(getattr(error, "path", "")))
-
-    stream = model.results(found, batch, options, max_pixels, on_bad)
-
-    def results() -> Iterator[tuple[Source, Image, Instances]]:
-        for source, image, instances in stream:
-            numbered = instances.replace(ids=np.arange(1, len(instances) + 1))
-            tally.add(numbered)
-            yield source, image, numbered
-            if progress is not None:
-                progress(tally.images + len(bad), len(found), source.name)
-
+    run = _Run(model.classes, find_sources(sources, exclude=targets, page=page), skip_bad, progress)
+    stream = model.results(run.sources, batch, options, max_pixels, run.leave_out)
     with closing(stream), _staged(out, targets) as stage:
-        _write_all(results(), stage, save, model, _file_names(found), allow_lossy, lost)
-        if tally.images == 0:
-            raise unreadable(bad, len(found))
-    return PredictSummary(
-        tally.images, int(tally.counts.sum()), tally.per_class(), tuple(bad), tuple(lost), tuple(targets)
-    )
+        lost = _write_all(run.numbered(stream), stage, save, model, _file_names(run.sources), allow_lossy)
+        if run.images == 0:
+            raise unreadable(run.bad, len(run.sources))
+    per_class = dict(zip(model.classes, run.counts.tolist(), strict=True))
+    return PredictSummary(run.images, sum(per_class.values()), per_class, tuple(run.bad), tuple(lost), tuple(targets))
 
 
-class _Tally:
-    """Counts over all images."""
+class _Run:
+    """Counts over all images of a run, and the errors of those left out; both are told to ``progress``."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        self.classes, self.images, self.counts = classes, 0, np.zeros(len(classes), np.int64)
+    def __init__(
+        self, classes: tuple[str, ...], sources: list[Source], skip_bad: bool, progress: Progress | None
+    ) -> None:
+        self.sources, self.skip_bad, self.progress = sources, skip_bad, progress or (lambda done, total, name: None)
+        self.images, self.counts, self.bad = 0, np.zeros(len(classes), np.int64), list[Bad]()
 
-    def add(self, instances: Instances) -> None:
-        self.images += 1
-        self.counts += np.bincount(instances.labels, minlength=len(self.classes))
+    def leave_out(self, error: Bad) -> None:
+        """Note an image that cannot be read; without ``skip_bad``, raise an error that names all bad images."""
+        if not self.skip_bad:
+            raise unreadable([error, *_bad_headers(self.sources, error)], len(self.sources)) from error
+        _log.warning("left out: %s", error)
+        self.bad.append(error)
+        self.progress(self.images + len(self.bad), len(self.sources), str(getattr(error, "path", "")))
 
-    def per_class(self) -> dict[str, int]:
-        return dict(zip(self.classes, self.counts.tolist(), strict=True))
+    def numbered(self, stream: Iterable[tuple[Source, Image, Instances]]) -> Iterator[tuple[Source, Image, Instances]]:
+        """Yield results with the instances of each image numbered from 1."""
+        for source, image, instances in stream:
+            self.images += 1
+            self.counts += np.bincount(instances.labels, minlength=len(self.counts))
+            yield source, image, instances.replace(ids=np.arange(1, len(instances) + 1))
+            self.progress(self.images + len(self.bad), len(self.sources), source.name)
 
 
 def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
@@ -174,7 +158,7 @@ def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
 
 
 def _bad_headers(sources: Sequence[Source], known: Bad) -> Iterator[Bad]:
-    """What else is seen to be bad from the headers alone, so that one run names more than one file."""
+    """Yield what else is seen to be bad from the headers alone, so that one run names more than one file."""
     for source in sources:
         if source.path is None or source.image is not None:
             continue
@@ -198,7 +182,7 @@ def _staged(out: Path, targets: Sequence[Path]) -> Iterator[Path]:
 
 
 def _file_names(sources: Sequence[Source]) -> dict[str, PurePosixPath]:
-    """Each image's name without its suffix, for files made of it; with it where two would fall together."""
+    """Return each image's name without its suffix, for files made of it; with it where two would be the same."""
     stems = {s.name: PurePosixPath(s.name).with_suffix("") for s in sources}
     if len({str(stem).casefold() for stem in stems.values()}) < len(stems):
         return {name: PurePosixPath(name) for name in stems}
@@ -212,9 +196,9 @@ def _write_all(
     model: Model,
     names: Mapping[str, PurePosixPath],
     allow_lossy: bool,
-    lost: list[str],
-) -> None:
-    """Drive the images through every writer, one image at a time."""
+) -> list[str]:
+    """Drive the images through every writer, one image at a time; return what label maps could not hold."""
+    lost: list[str] = []
     with ExitStack() as stack:
         rows = None
         if "csv" in save:
@@ -231,9 +215,8 @@ def _write_all(
                 if rows is not None:
                     rows.writerows(_rows(source.name, instances))
                 if "labelmap" in save:
-                    lost.extend(
-                        _write_label_map(stage / OUTPUTS["labelmap"], names[source.name], ref, instances, allow_lossy)
-                    )
+                    folder = stage / OUTPUTS["labelmap"]
+                    lost.extend(_write_label_map(folder, names[source.name], ref, instances, allow_lossy))
                 if "overlay" in save:
                     path = _beside(stage / OUTPUTS["overlay"], names[source.name], ".png")
                     write_image(path, overlay(image, instances, names=len(instances.classes) > 1))
@@ -245,6 +228,7 @@ def _write_all(
         else:
             for _ in records():
                 pass
+    return lost
 
 
 def _beside(folder: Path, name: PurePosixPath, suffix: str) -> Path:

@@ -42,12 +42,22 @@ def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") ->
     folder : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``.
     device : ``"auto"`` (a CUDA device if there is one, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` ...
 
+    Returns
+    -------
+    A `Model`.
+
     Raises
     ------
     ModelFileError
         If a file is missing or damaged, needs another version of apiece, or is a link that leads out of the folder.
     ConfigError
-        if the device cannot be used.
+        If the device cannot be used.
+
+    Examples
+    --------
+    >>> model = apiece.load("runs/bolts")  # doctest: +SKIP
+    >>> model.predict("photo.jpg", conf=0.5)  # doctest: +SKIP
+    Instances(12 on 480 x 640: 9 bolt, 3 nut)
     """
     return Model(load_model(Path(folder)), device)
 
@@ -56,12 +66,12 @@ _INSTEAD = "use " + Option("device", "cpu") + " or " + Option("device", "auto")
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device of this name, after trying it out.
+    """Return the device of this name, tried out.
 
     Raises
     ------
     ConfigError
-        if there is no such device, or it cannot be used here.
+        If there is no such device, or it cannot be used here.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -77,7 +87,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether this is how NumPy, or torch on one of its devices, says that no memory is left."""
+    """Return whether this is how NumPy, or torch on one of its devices, says that no memory is left."""
     said = ("out of memory", "can't allocate memory")  # of a GPU; of a CPU
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in str(error) for s in said))
 
@@ -93,12 +103,14 @@ class _Ready:
 
 
 class Model:
-    """A trained model. The same images in the same batches give the same instances, each time.
+    """Predict with a trained model. The same images in the same batches give the same instances, each time.
 
     Attributes
     ----------
     loaded : what the model folder holds: architecture, settings, provenance, metrics.
     device : where the network runs.
+    classes : class names; labels index into them.
+    thresholds : lowest score kept, one per class, as chosen when the model was trained; None if none were.
     """
 
     def __init__(self, loaded: LoadedModel, device: str | torch.device = "auto") -> None:
@@ -135,23 +147,30 @@ class Model:
         iou: float | None = None,
         max_instances: int | None = None,
     ) -> Instances | list[Instances]:
-        """Instances of one image, or a list of them for a list of images; best scores first.
+        """Return the instances of one image, or a list of them for a list of images; best scores first.
 
         Parameters
         ----------
         image : an `Image`, an array (height, width) or (height, width, channels), a path, or a sequence of these. For
             folders, globs and more images than fit in memory there is `stream`.
-        conf : lowest score kept, 0 to 1, see `apiece.core.conf`; a mapping sets it for the classes it names. By default
-            the model folder's.
-        iou : overlap above which the lower-scoring of two instances of a class is a duplicate.
-        max_instances : most instances per image; by default there is no limit.
+        conf : lowest score kept, 0 to 1, see `apiece.core.conf`; a mapping sets it for the classes it names (default:
+            the model folder's).
+        iou : overlap above which the lower-scoring of two instances of a class is a duplicate (default 0.5).
+        max_instances : most instances per image (default: no limit).
+
+        Returns
+        -------
+        `Instances` of the image's own size, with scores; a list of them for a sequence.
 
         Raises
         ------
-        ImageError
-            if a file cannot be read, or its channels do not fit the model.
-        DataError
-            the same for an array.
+        ImageError, DataError
+            If a file cannot be read, or the channels of a file or an array do not fit the model.
+
+        Examples
+        --------
+        >>> found = model.predict("photo.jpg", conf={"bolt": 0.7})  # doctest: +SKIP
+        >>> found.masks.area, found.names, found.scores  # doctest: +SKIP
         """
         options = self.options(conf, iou, max_instances)
         if isinstance(image, str | os.PathLike | Image | np.ndarray):
@@ -159,7 +178,7 @@ class Model:
         return [self._run([self._ready(_source(item))], options)[0] for item in image]
 
     def predict_at(self, image: One, confs: Sequence[Conf | None]) -> list[Instances]:
-        """What `predict` gives at each of several ``conf``, for one pass through the network."""
+        """Return what `predict` gives at each of several ``conf``, for one pass through the network."""
         several = [self.options(conf) for conf in confs]
         return [found for (found,) in self._run_at([self._ready(_source(image))], several)]
 
@@ -175,12 +194,12 @@ class Model:
         max_instances: int | None = None,
         max_pixels: int = MAX_PIXELS,
     ) -> Iterator[tuple[Image, Instances]]:
-        """Instances of many images, in order, in constant memory; the next images are read while the network runs.
+        """Yield the instances of many images, in order, in constant memory; the next images are read meanwhile.
 
         Parameters
         ----------
         sources : a file, folder, glob, array, `Image`, several of these, or an iterator of them that may never end.
-        batch : images of one size that go through the network together.
+        batch : images of one size that go through the network together (default 1).
         skip_bad : leave out images that cannot be read, with a warning that names each; otherwise the first of them
             raises.
         on_bad : called with the error of each image left out, in place of the warning.
@@ -194,7 +213,12 @@ class Model:
         Raises
         ------
         ImageError, DataError
-            for a bad image, or a folder without any.
+            If an image is bad, or a folder has none.
+
+        Examples
+        --------
+        >>> for image, found in model.stream("line/*.png", batch=4, skip_bad=True):  # doctest: +SKIP
+        ...     print(image.path.name, len(found))
         """
         options = self.options(conf, iou, max_instances)
         bad = on_bad if on_bad is not None else _warn
@@ -209,7 +233,7 @@ class Model:
         max_pixels: int,
         on_bad: Callable[[ImageError | DataError], None] | None,
     ) -> Generator[tuple[Source, Image, Instances]]:
-        """What `stream` is made of: each source with its image and instances. Without ``on_bad``, a bad one raises."""
+        """Yield each source with its image and instances; without ``on_bad``, a bad image raises."""
         if batch < 1:
             raise ConfigError(Option("batch") + f" must be at least 1, got {batch}")
         return self._batched(self._prefetched(sources, batch, max_pixels, on_bad), batch, options)
@@ -217,21 +241,22 @@ class Model:
     def _batched(
         self, images: Iterable[_Ready], batch: int, options: DecodeOptions
     ) -> Generator[tuple[Source, Image, Instances]]:
+        """Run images through the network, as many of one size together as come one after another."""
+
+        def finished() -> Iterator[tuple[Source, Image, Instances]]:
+            for ready, instances in zip(group, self._run(group, options), strict=True):
+                yield ready.source, ready.image, instances
+            group.clear()
+
         group: list[_Ready] = []
         for ready in images:
             if group and ready.array.shape != group[0].array.shape:
-                yield from self._finished(group, options)
-                group = []
+                yield from finished()
             group.append(ready)
             if len(group) == batch:
-                yield from self._finished(group, options)
-                group = []
+                yield from finished()
         if group:
-            yield from self._finished(group, options)
-
-    def _finished(self, group: list[_Ready], options: DecodeOptions) -> Iterator[tuple[Source, Image, Instances]]:
-        for ready, instances in zip(group, self._run(group, options), strict=True):
-            yield ready.source, ready.image, instances
+            yield from finished()
 
     def _prefetched(
         self,
@@ -240,7 +265,7 @@ class Model:
         max_pixels: int,
         on_bad: Callable[[ImageError | DataError], None] | None,
     ) -> Iterator[_Ready]:
-        """Prepared images in order, with a batch of them being read ahead in a thread of its own."""
+        """Yield prepared images in order; a thread of its own reads a batch of them ahead."""
         with ThreadPoolExecutor(1, thread_name_prefix="apiece-read") as pool:
             waiting: deque[Future[_Ready]] = deque()
             try:
@@ -266,11 +291,11 @@ class Model:
         return _Ready(source, image, array, frame)
 
     def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
-        """Network and decoder on images of one size."""
+        """Run network and decoder on images of one size."""
         return self._run_at(group, [options])[0]
 
     def _run_at(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
-        """The same, decoded once for each of several options: a list of images for each."""
+        """Do the same, decoded once for each of several options: a list of images for each."""
         found = self._try(group, several)
         if found is not None:
             return found
@@ -286,7 +311,7 @@ class Model:
         raise DataError(reason + elsewhere + "cut it into smaller images")
 
     def _try(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]] | None:
-        """None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
+        """Return None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
         try:
             outputs = self._network(group)
             return [self._decode(outputs, group, options) for options in several]
@@ -296,7 +321,7 @@ class Model:
             raise
 
     def _network(self, group: Sequence[_Ready]) -> Any:
-        """Raw outputs."""
+        """Return raw outputs."""
         images = torch.from_numpy(np.stack([ready.array for ready in group]))
         with torch.inference_mode(), _same_convolutions():
             return self._module(images.to(self.device))
@@ -310,12 +335,12 @@ class Model:
     def options(
         self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None
     ) -> DecodeOptions:
-        """What decides which instances are kept; what is None comes from the model folder.
+        """Return what decides which instances are kept; an argument that is None comes from the model folder.
 
         Raises
         ------
         ConfigError, UnknownNameError
-            for a value outside its range, or a class that the model does not know.
+            If a value lies outside its range, or the model does not know a class.
         """
         default = DecodeOptions()
         own = tuple(thresholds(conf, self.classes, self.loaded.thresholds or default.conf).tolist())
@@ -331,8 +356,11 @@ class Model:
 
 @contextmanager
 def _same_convolutions() -> Iterator[None]:
-    """cuDNN may choose the fastest convolution by measuring: by the clock, not by the input. Here it always takes the
-    same one. (`torch.backends.cudnn.flags` would also undo what the person chose for float32's precision.)"""
+    """Let cuDNN always take the same convolution: the fastest by measuring would depend on the clock, not on the
+    input.
+
+    (`torch.backends.cudnn.flags` would also undo what the person chose for float32's precision.)
+    """
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.deterministic
     cudnn.benchmark, cudnn.deterministic = False, True

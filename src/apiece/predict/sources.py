@@ -30,7 +30,7 @@ _WILD = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """One image that is to be looked at, not opened.
+    """Name one image that is to be predicted on, not yet opened.
 
     Attributes
     ----------
@@ -48,13 +48,7 @@ class Source:
     page: int | None = None
 
     def read(self, max_pixels: int = MAX_PIXELS) -> Image:
-        """The pixels.
-
-        Raises
-        ------
-        ImageError
-            as `apiece.images.read_image`.
-        """
+        """Return the pixels; raises as `apiece.images.read_image`."""
         if self.image is not None:
             return self.image
         if self.path is None:
@@ -78,7 +72,12 @@ def find_sources(sources: Sources, *, exclude: Sequence[Path] = (), page: int | 
     Raises
     ------
     DataError
-        if a folder or glob has no image in it, or there is nothing at all; it names the folder.
+        If a folder or glob has no image in it, or there is nothing at all; it names the folder.
+
+    Examples
+    --------
+    >>> [source.name for source in find_sources(["photo.png", "data"])]
+    ['photo.png', 'a.png', 'b.png', 'c.png']
     """
     found: dict[str, Source] = {}
     without = {Path(os.path.abspath(folder)) for folder in exclude}
@@ -96,7 +95,7 @@ def find_sources(sources: Sources, *, exclude: Sequence[Path] = (), page: int | 
 
 
 def iter_sources(sources: Sources) -> Iterator[Source]:
-    """As `find_sources`, one at a time: an iterator of arrays, such as a camera, is never gathered into a list."""
+    """Yield what `find_sources` lists, one by one: an iterator of arrays, such as a camera, never becomes a list."""
     if isinstance(sources, Source):
         yield sources
     elif isinstance(sources, Image):
@@ -150,7 +149,7 @@ def _matching(pattern: Path) -> Iterator[Source]:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """Image files in a folder and its subfolders, hidden ones left out; links are followed, circles are not."""
+    """Yield image files in a folder and its subfolders, hidden ones left out; links are followed, circles are not."""
     seen: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(root)
@@ -165,13 +164,13 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def _natural(text: str) -> tuple[list[Any], str]:
-    """``img2`` before ``img10``; the text itself decides between equals."""
+    """Return a key that sorts ``img2`` before ``img10``; the text itself decides between equals."""
     parts = re.split(r"([0-9]+)", text.casefold())
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], text
 
 
 def _with_own_names(sources: Sequence[Source]) -> list[Source]:
-    """Names made longer until no two are the same: two folders may hold files of one name."""
+    """Make names longer until no two are the same: two folders may hold files of one name."""
     if len({s.name for s in sources}) == len(sources):
         return list(sources)
     paths = [os.path.abspath(s.path) for s in sources if s.path is not None]
@@ -190,7 +189,7 @@ def _with_own_names(sources: Sequence[Source]) -> list[Source]:
 
 
 def unreadable(errors: Sequence[ImageError | DataError], total: int) -> ImageError:
-    """One error that names every bad image."""
+    """Return one error that names every bad image."""
     first = errors[0]
     path = first.path if isinstance(first, ImageError) else Path("image")
     reason = first.reason if isinstance(first, ImageError) else first.message

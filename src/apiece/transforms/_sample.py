@@ -19,12 +19,12 @@ _STALE = ("area", "bbox")
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """An image and the instances in it.
+    """Hold an image and the instances in it.
 
     Attributes
     ----------
     image : array of shape (height, width, channels), any integer, float or bool dtype.
-    instances : their ``size`` is the image's.
+    instances : their ``size`` is the image's, or an `InvalidInstancesError` says both.
     """
 
     image: Array
@@ -40,18 +40,26 @@ class Sample:
 
 
 class Transform(Protocol):
-    """Changes image and instances together; all randomness comes from ``rng``."""
+    """Change image and instances together; all randomness comes from ``rng``."""
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample: ...
 
 
 @dataclass(frozen=True)
 class Compose:
-    """Transforms one after another.
+    """Apply transforms one after another.
 
     Attributes
     ----------
     transforms : applied first to last.
+
+    Examples
+    --------
+    >>> from apiece.transforms import Compose, Flip, QuarterTurn, Sample
+    >>> sample = Sample(np.zeros((20, 30, 1)), apiece.Instances(apiece.Masks.from_boxes([[0, 0, 8, 4]], (20, 30))))
+    >>> turn = Compose((QuarterTurn((1,)), Flip("vertical", p=1.0)))
+    >>> turn(sample, np.random.default_rng(0)).instances.boxes
+    array([[0., 0., 4., 8.]], dtype=float32)
     """
 
     transforms: tuple[Transform, ...] = ()
@@ -77,7 +85,7 @@ def check_share(name: str, value: float, high: float = 1.0) -> None:
 
 
 def moved(instances: Instances, masks: Masks, keep_empty: bool) -> Instances:
-    """The instances with new masks; those without a pixel left are dropped, unless ``keep_empty``."""
+    """Return the instances with new masks, without those that have no pixel left unless ``keep_empty``."""
     attributes = {name: v for name, v in instances.attributes.items() if name not in _STALE}
     result = instances.replace(masks=masks, attributes=attributes)
     alive = np.diff(masks.offsets) > 0

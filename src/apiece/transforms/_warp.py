@@ -28,14 +28,14 @@ _BLOCK = 4096
 
 
 def about(centre: tuple[float, float], linear: npt.ArrayLike, target: tuple[float, float] | None = None) -> Float:
-    """The affine map with this 2 x 2 part that takes ``centre`` (x, y) to ``target`` (itself if None)."""
+    """Return the affine map with this 2 x 2 part that takes ``centre`` (x, y) to ``target`` (itself if None)."""
     part = np.asarray(linear, np.float64)
     shift = np.asarray(centre if target is None else target) - part @ np.asarray(centre)
     return np.column_stack([part, shift])
 
 
 def fill_values(image: Array, fill: Fill) -> Float:
-    """One value per channel."""
+    """Return one value per channel."""
     channels = image.shape[2]
     if fill != "median":
         return np.full(channels, float(fill))
@@ -119,7 +119,7 @@ def _inverse(matrix: Float) -> Float:
 
 
 def _window(inverse: Float, block: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The part (x0, y0, x1, y1) of a source of ``size`` that an output block reads, two pixels of margin included."""
+    """Return the part (x0, y0, x1, y1) of a source that an output block reads, with a margin of two pixels."""
     bx0, by0, bx1, by1 = block
     corners = inverse @ np.array([[bx0, bx1, bx0, bx1], [by0, by0, by1, by1], [1, 1, 1, 1]], np.float64)
     low, high = np.floor(corners.min(axis=1)) - 2, np.ceil(corners.max(axis=1)) + 2

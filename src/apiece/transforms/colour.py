@@ -1,7 +1,7 @@
-"""Changes of light and sharpness; the instances stay as they are.
+"""Change light and sharpness; the instances stay as they are.
 
-All work on any dtype and any number of channels and keep both. Strengths are relative to ``value_range``, the
-values that count as black and white; None takes each image's own lowest and highest value, which suits 12-bit data
+All transforms work on any dtype and any number of channels and keep both. Strengths are relative to ``value_range``,
+the values that count as black and white; None takes each image's own lowest and highest value, which suits 12-bit data
 in a 16-bit file as well as floats.
 """
 
@@ -20,11 +20,27 @@ from apiece.transforms._sample import Sample, check_range, check_share, in_float
 __all__ = ["Blur", "ColourJitter", "Invert", "Noise"]
 
 ValueRange = tuple[float, float] | None
+Change = Callable[[Array], Array]
+
+
+class _Pixels:
+    """A change of pixels alone, made with probability ``p``."""
+
+    p: float
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.p or not sample.image.size:
+            return sample
+        return Sample(in_float(sample.image, self._change(sample.image, rng)), sample.instances)
+
+    def _change(self, image: Array, rng: np.random.Generator) -> Change:
+        """Draw what is random, and return the change of the image's values."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class ColourJitter:
-    """Gamma, contrast, brightness, colour cast and saturation, in this order.
+class ColourJitter(_Pixels):
+    """Change gamma, contrast, brightness, colour cast and saturation, in this order.
 
     Attributes
     ----------
@@ -51,10 +67,8 @@ class ColourJitter:
                 raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
         _check(self.p, self.value_range)
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() >= self.p or not sample.image.size:
-            return sample
-        channels = sample.image.shape[2]
+    def _change(self, image: Array, rng: np.random.Generator) -> Change:
+        channels = image.shape[2]
         gamma, contrast, saturation = (_factor(rng, s) for s in (self.gamma, self.contrast, self.saturation))
         brightness = rng.uniform(-self.brightness, self.brightness)
         cast = np.exp(rng.uniform(-1, 1, channels) * np.log1p(self.cast)) if channels > 1 else np.ones(1)
@@ -74,11 +88,11 @@ class ColourJitter:
                 x = (x - grey) * saturation + grey
             return np.asarray(x * (high - low) + low)
 
-        return _with_image(sample, change)
+        return change
 
 
 @dataclass(frozen=True)
-class Invert:
+class Invert(_Pixels):
     """Swap black and white.
 
     Attributes
@@ -93,20 +107,13 @@ class Invert:
     def __post_init__(self) -> None:
         _check(self.p, self.value_range)
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() >= self.p or not sample.image.size:
-            return sample
-
-        def change(x: Array) -> Array:
-            low, high = _range(x, self.value_range)
-            return np.asarray((low + high) - x)
-
-        return _with_image(sample, change)
+    def _change(self, image: Array, rng: np.random.Generator) -> Change:
+        return lambda x: np.asarray(sum(_range(x, self.value_range)) - x)
 
 
 @dataclass(frozen=True)
-class Blur:
-    """Gaussian blur.
+class Blur(_Pixels):
+    """Blur with a Gaussian.
 
     Attributes
     ----------
@@ -121,27 +128,25 @@ class Blur:
         check_range("sigma", self.sigma, above=0.0)
         _check(self.p, None)
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() >= self.p or not sample.image.size:
-            return sample
+    def _change(self, image: Array, rng: np.random.Generator) -> Change:
         sigma = float(rng.uniform(*self.sigma))
 
         def change(x: Array) -> Array:
             blurred = cv2.GaussianBlur(np.ascontiguousarray(x), (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
             return np.asarray(blurred).reshape(x.shape)
 
-        return _with_image(sample, change)
+        return change
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Gaussian noise, the same everywhere plus a part that grows with brightness, as a sensor's does.
+class Noise(_Pixels):
+    """Add Gaussian noise, the same everywhere plus a part that grows with brightness, as a sensor's does.
 
     Attributes
     ----------
     std : standard deviation as a share of the value range, drawn between low and high.
-    shot : a second part that grows with the root of brightness: its standard deviation at white, drawn
-        between 0 and this.
+    shot : a second part that grows with the root of brightness: its standard deviation at white, drawn between 0 and
+        this.
     p : how often, 0 to 1.
     value_range : (black, white); None: each image's lowest and highest value.
     """
@@ -157,11 +162,9 @@ class Noise:
             raise ConfigError(f"shot must be 0 or more, got {self.shot}")
         _check(self.p, self.value_range)
 
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        if rng.random() >= self.p or not sample.image.size:
-            return sample
+    def _change(self, image: Array, rng: np.random.Generator) -> Change:
         std, shot = rng.uniform(*self.std), rng.uniform(0.0, self.shot)
-        grain = rng.standard_normal(sample.image.shape, np.float32)
+        grain = rng.standard_normal(image.shape, np.float32)
 
         def change(x: Array) -> Array:
             low, high = _range(x, self.value_range)
@@ -170,12 +173,7 @@ class Noise:
                 spread = np.sqrt(std**2 + shot**2 * np.clip((x - low) / (high - low), 0.0, 1.0)).astype(x.dtype)
             return np.asarray(x + grain * (spread * (high - low)))
 
-        return _with_image(sample, change)
-
-
-def _with_image(sample: Sample, change: Callable[[Array], Array]) -> Sample:
-    image: Array = in_float(sample.image, change)
-    return Sample(image, sample.instances)
+        return change
 
 
 def _factor(rng: np.random.Generator, strength: float) -> float:

@@ -1,4 +1,4 @@
-"""Crops: anywhere, around an instance, and `AffineCrop`, which rotates, scales and cuts in one warp."""
+"""Cut out windows: anywhere, around an instance, and with `AffineCrop` rotated and scaled in one warp."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class AffineCrop:
 
 
 def _centre(sample: Sample, rng: np.random.Generator, extent: Float, centred: float) -> Float:
-    """The window's centre (x, y) for a window of ``extent`` (width, height), kept on the image as far as it can be."""
+    """Return the centre (x, y) for a window of ``extent`` (width, height), kept on the image as far as it can be."""
     whole = np.array(sample.image.shape[1::-1], np.float64)
     # where the window is larger than the image, this is the range in which the image stays inside the window
     low, high = np.minimum(extent / 2, whole - extent / 2), np.maximum(extent / 2, whole - extent / 2)

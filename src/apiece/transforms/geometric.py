@@ -1,7 +1,7 @@
-"""Flips, turns, scaling and shifts of image and instances together.
+"""Flip, turn, scale and shift image and instances together.
 
-Flips, quarter turns and shifts by whole pixels work on runs and are exact; rotation and scaling sample masks at
-pixel centres. Instances that leave the canvas are dropped with all their fields, unless ``keep_empty``.
+Flips, quarter turns and shifts by whole pixels work on runs and are exact; rotation and scaling sample masks at pixel
+centres. Instances that leave the canvas are dropped with all their fields, unless ``keep_empty``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Flip", "QuarterTurn", "Rotate", "Scale", "Translate"]
 
 @dataclass(frozen=True)
 class Flip:
-    """Mirror. Done twice (with ``p=1``) it is the identity.
+    """Mirror image and instances. Done twice (with ``p=1``) it is the identity.
 
     Attributes
     ----------
@@ -128,7 +128,7 @@ class Scale:
 
 
 def scaled(sample: Sample, size: tuple[int, int], keep_empty: bool = False) -> Sample:
-    """The sample resized to (height, width)."""
+    """Return the sample resized to (height, width)."""
     height, width = sample.image.shape[:2]
     if size == (height, width):
         return sample
@@ -166,7 +166,7 @@ class Translate:
 
 
 def shifted(image: Array, dx: int, dy: int, size: tuple[int, int], fill: Fill) -> Array:
-    """The image with its top left corner at (dx, dy) of a canvas of ``size`` (height, width)."""
+    """Return the image with its top left corner at (dx, dy) of a canvas of ``size`` (height, width)."""
     height, width = size
     output = np.empty((height, width, image.shape[2]), image.dtype)
     x0, y0 = max(dx, 0), max(dy, 0)

@@ -1,4 +1,4 @@
-"""From an image to what a network takes: the one road, shared by training and prediction.
+"""Turn an image into what a network takes: the one road, shared by training and prediction.
 
 ``match_channels → value_limits → resize → normalise → pad``, each a pure function on (height, width, channels).
 Training puts its random transforms between the last two. All of it is deterministic. No torch here.
@@ -36,7 +36,7 @@ _BLOCK = 1 << 24  # counts up to this are exact in the float32 that OpenCV count
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model takes; saved in ``model.json``.
+    """Describe what a model takes; saved in ``model.json``.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class ModelInput:
 
 @dataclass(frozen=True)
 class Frame:
-    """Where one network input lies on its image.
+    """Say where one network input lies on its image.
 
     The image is resized to ``input_size`` and padded at the bottom and on the right, so image coordinate ``x`` is
     network coordinate ``x * input_size[1] / size[1]`` (continuous, pixel edges at integers).
@@ -88,20 +88,20 @@ class Frame:
 
 
 def match_channels(pixels: Array, channels: int) -> Array:
-    """The image with as many channels as the model takes, where that loses nothing.
+    """Return the image with as many channels as the model takes, where that loses nothing.
 
     A grey image is repeated for a 3-channel model; an alpha channel that is opaque everywhere is left out; three equal
-    channels become one for a 1-channel model.
+    channels become one for a 1-channel model. Every other mismatch is a `DataError` that names both numbers.
 
     Parameters
     ----------
     pixels : (height, width, any number of channels).
     channels : how many the model takes.
 
-    Raises
-    ------
-    DataError
-        for every other mismatch; it names both numbers.
+    Examples
+    --------
+    >>> match_channels(np.zeros((4, 6, 1), np.uint8), 3).shape
+    (4, 6, 3)
     """
     found = pixels.shape[2]
     if found == channels:
@@ -127,17 +127,14 @@ def match_channels(pixels: Array, channels: int) -> Array:
 
 
 def _full(dtype: np.dtype[Any]) -> float | int | bool:
-    """What "all of it" is in a dtype."""
+    """Return what "all of it" is in a dtype."""
     return np.iinfo(dtype).max if dtype.kind in "ui" else 1
 
 
 def value_limits(pixels: Array, spec: ModelInput) -> tuple[float, float]:
-    """The values of an image that become 0 and 1, as `ModelInput.normalise` says.
+    """Return the values of an image that become 0 and 1, as `ModelInput.normalise` says.
 
-    Raises
-    ------
-    DataError
-        if the image has no pixels, or a float one holds NaN or infinity.
+    An image without pixels, or with NaN or infinity, is a `DataError`.
     """
     if pixels.size == 0:
         raise DataError(f"an image of shape {pixels.shape} has no pixels")
@@ -202,7 +199,13 @@ def _counted_percentiles(pixels: Array) -> tuple[float, float]:
 
 
 def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
-    """(height, width) after the longer side became ``imgsz``; neither side falls below 1."""
+    """Return (height, width) after the longer side became ``imgsz``; neither side falls below 1.
+
+    Examples
+    --------
+    >>> input_size((600, 800), 640)
+    (480, 640)
+    """
     if imgsz is None:
         return size
     scale = imgsz / max(size)
@@ -210,13 +213,20 @@ def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
 
 
 def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, Frame]:
-    """An image as the network takes it: float32 (channels, height, width), sides padded with zeros at the bottom and on
-    the right to multiples of ``stride``.
+    """Return an image as the network takes it, float32 (channels, height, width), and its `Frame`.
+
+    Sides are padded with zeros at the bottom and on the right to multiples of ``stride``.
 
     Raises
     ------
     ImageError, DataError
-        if its channels do not fit or it holds NaN; the first where the image has a path.
+        If its channels do not fit or it holds NaN; the first where the image has a path.
+
+    Examples
+    --------
+    >>> array, frame = prepare(apiece.read_image("photo.png"), ModelInput(3, imgsz=64), stride=32)
+    >>> array.shape, frame
+    ((3, 64, 64), Frame(size=(24, 32), input_size=(48, 64)))
     """
     try:
         pixels = match_channels(image.pixels, spec.channels)

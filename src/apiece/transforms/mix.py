@@ -1,7 +1,8 @@
-"""Several samples in one: `CopyPaste` (Ghiasi et al. 2021, arXiv 2012.07177) and `Mosaic` (YOLOv4, arXiv 2004.10934).
+"""Put several samples into one.
 
-Both draw their other samples from ``source``, a function of the random generator. What is covered is taken out
-of the masks below it, so masks stay what can be seen.
+`CopyPaste` is that of Ghiasi et al. 2021 (arXiv 2012.07177), `Mosaic` that of YOLOv4 (arXiv 2004.10934). Both draw
+their other samples from ``source``, a function of the random generator. Covered pixels are taken out of the masks
+below, so masks stay what can be seen.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class CopyPaste:
     ----------
     source : gives another sample; same classes, channels and dtype.
     share : how many of its instances are pasted, as a share drawn between low and high; at least one.
-    feather : sigma in pixels of the blend at the edge of what is pasted; 0 pastes hard. Masks stay exact.
+    feather : sigma in pixels of the blend at the edge of pasted instances; 0 pastes hard. Masks stay exact.
     keep_empty : keep instances that were covered wholly, with empty masks.
     p : how often, 0 to 1.
     """
@@ -72,7 +73,7 @@ class CopyPaste:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Four samples in one, meeting at a random point.
+    """Join four samples to one, meeting at a random point.
 
     Attributes
     ----------
@@ -123,7 +124,7 @@ class Mosaic:
 
 
 def _joined(parts: list[Instances]) -> Instances:
-    """All instances, with new ids, and the extra attributes that every part has."""
+    """Return all instances, with new ids, and the extra attributes that every part has."""
     shared = set.intersection(*(set(part.attributes) for part in parts))
     scored = all(part.scores is not None for part in parts)
     first = 0

@@ -1,4 +1,4 @@
-"""The augmentation that training uses unless told otherwise, with one dial: ``strength``."""
+"""The augmentation that training uses by default, with one dial: ``strength``."""
 
 from __future__ import annotations
 
@@ -22,17 +22,22 @@ def default_transforms(
     invert: float = 0.0,
     value_range: tuple[float, float] | None = None,
 ) -> Compose:
-    """Return the usual augmentation: geometry, then colour.
+    """Return the geometric changes and the changes of colour that training uses by default.
 
     Parameters
     ----------
-    crop : (height, width) of what comes out.
+    crop : (height, width) of the result.
     strength : 0 only crops; 1 is right for most; 2 is strong.
     any_angle : objects have no upright, as under a microscope or from above; else rotation stays within 10 degrees
         and only left and right are mirrored.
     centred : share of crops laid around an instance.
     invert : share of images with black and white swapped (at any strength above 0).
     value_range : see `apiece.transforms.colour`.
+
+    Examples
+    --------
+    >>> [type(t).__name__ for t in default_transforms((64, 64)).transforms]
+    ['AffineCrop', 'ColourJitter', 'Blur', 'Noise']
     """
     geometry = default_geometry(crop, strength, any_angle=any_angle, centred=centred)
     return Compose((*geometry.transforms, *default_colour(strength, invert=invert, value_range=value_range).transforms))
@@ -46,7 +51,7 @@ def default_geometry(
     centred: float = 0.5,
     fill: Fill = "median",
 ) -> Compose:
-    """Return the geometric half of `default_transforms`: one warp; ``fill`` lies outside the image."""
+    """Return the geometric half of `default_transforms`: one warp, whatever the strength; ``fill`` lies outside."""
     _check(strength)
     reach = min(180.0, 180.0 * strength) if any_angle else 10.0 * strength
     zoom = 1.0 + 0.4 * strength

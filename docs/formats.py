@@ -57,7 +57,7 @@ def _place(name: str) -> str:
 
 def _known(name: str) -> str:
     first = (formats.load(name).detect.__doc__ or "").partition("\n")[0]
-    return _sentence(first.removeprefix("Return whether this is "))
+    return _sentence(first.removeprefix("Return whether ``path`` is "))
 
 
 def _sentence(text: str) -> str:

@@ -60,7 +60,7 @@ _LONGEST = 1 << 15
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json``, or one such file."""
+    """Return whether ``path`` is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json``, or such a file."""
     if path.is_file():
         return path.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
     if not path.is_dir():

@@ -53,7 +53,7 @@ _WINDOW = 256  # images looked at together while iterating
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is a JSON object with images or annotations (no panoptic, no LVIS), or a list of results."""
+    """Return whether ``path`` is JSON with images or annotations (no panoptic, no LVIS), or a list of COCO results."""
     return kind_of_coco(path) == "coco"
 
 

@@ -43,7 +43,7 @@ _OWN = ("score", "is_crowd")
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is a JSON object with categories and items, or a folder with one in ``annotations``."""
+    """Return whether ``path`` is a JSON object with categories and items, or a folder with one in ``annotations``."""
     file = _file(path)
     seen = None if file is None else peek_json(file)
     return seen is not None and seen[0] == "{" and {"categories", "items"} <= seen[1] and "annotations" not in seen[1]

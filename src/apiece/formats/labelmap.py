@@ -48,7 +48,7 @@ _HIGHEST = 2**32 - 1
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a label map by its place, name or note, or a folder laid out as such."""
+    """Return whether ``path`` is a label map by its place, name or note, or a folder laid out as such."""
     if path.is_file():
         return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
     if not path.is_dir():

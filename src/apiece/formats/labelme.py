@@ -61,7 +61,7 @@ _LARGEST_ID = 2**63 - 1
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
+    """Return whether ``path`` is a JSON with shapes and labelme's other keys, or a folder whose first JSON is."""
     if path.is_dir():
         near = (sorted(path.glob("*/" * depth + "*.json")) for depth in range(4))
         return any(map(_is_labelme, next(filter(None, near), [])[:1]))

@@ -36,7 +36,7 @@ _RARE, _COMMON = 10, 100
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is COCO JSON whose images have `neg_category_ids` or `not_exhaustive_category_ids`."""
+    """Return whether ``path`` is COCO JSON whose images have `neg_category_ids` or `not_exhaustive_category_ids`."""
     return kind_of_coco(path) == "lvis"
 
 

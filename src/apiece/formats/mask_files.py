@@ -47,7 +47,7 @@ _Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
+    """Return whether ``path`` is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
     if not path.is_dir():
         return False
     if sidecar_format(path) is not None:

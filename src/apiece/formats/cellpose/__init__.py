@@ -42,7 +42,7 @@ _FIRST = 2000  # files looked at by `detect`
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a NumPy file of one object, called ``*_seg.npy``, or a folder with such files in it."""
+    """Return whether ``path`` is a NumPy file of one object called ``*_seg.npy``, or a folder with such files in it."""
     if path.is_file():
         return path.name.endswith(_ENDING) and _is_object(path)
     if not path.is_dir():

@@ -49,7 +49,7 @@ _Note = tuple[str, int, Path | None, Path | None, dict[int, tuple[int, int, int]
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a folder with ``01_GT``, ``01_ST`` or ``01_RES`` in it, or one of those."""
+    """Return whether ``path`` is a folder with ``01_GT``, ``01_ST`` or ``01_RES`` in it, or one of those."""
     try:
         sequences = _sequences(path) if path.is_dir() else []
         return any(_frames(f) or (f / "TRA").is_dir() or (f / "SEG").is_dir() for f in sequences)

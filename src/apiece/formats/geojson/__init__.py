@@ -57,7 +57,7 @@ Feature = dict[str, Any]
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is GeoJSON, or a folder of ``.geojson`` files."""
+    """Return whether ``path`` is GeoJSON, or a folder of ``.geojson`` files."""
     if path.is_dir():
         return any(map(detect, files_below(path, _ENDINGS)[:1]))
     seen = peek_json(path)

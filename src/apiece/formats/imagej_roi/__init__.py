@@ -59,7 +59,7 @@ _DAY = (1980, 1, 1, 0, 0, 0)  # the same ROIs are the same bytes
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is a ROI, an archive of ROIs, or a folder with such."""
+    """Return whether ``path`` is a ROI, an archive of ROIs, or a folder with such."""
     try:
         if path.is_dir():
             files = files_below(path, _ENDINGS)

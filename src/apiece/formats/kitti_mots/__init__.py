@@ -45,7 +45,7 @@ _NAME = "kitti_mots"
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a text of MOTS, a folder of them, or one of folders with numbered 16-bit PNG."""
+    """Return whether ``path`` is a text of MOTS, a folder of them, or one of folders with numbered 16-bit PNG."""
     if path.is_file():
         return path.suffix == ".txt" and is_mots_text(path)
     if not path.is_dir():

@@ -53,7 +53,7 @@ Result = dict[str, Any]
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is a JSON list of tasks."""
+    """Return whether ``path`` is a JSON list of tasks."""
     seen = peek_json(path)
     if seen is None or seen[0] != "[" or {"image_id", "category_id"} & seen[1]:
         return False

@@ -47,7 +47,7 @@ _NAMES = "label_descriptions.json"
 
 
 def detect(path: Path) -> bool:
-    """Return whether this is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
+    """Return whether ``path`` is a CSV whose first line names a column of images and one of ``EncodedPixels``."""
     try:
         return find_columns(next(csv.reader(head_of(path).splitlines()[:1]), [])) is not None
     except (OSError, csv.Error):

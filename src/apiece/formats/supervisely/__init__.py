@@ -55,7 +55,7 @@ _MOST_BYTES = 1 << 26  # of a PNG of one mask
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a folder, or its ``meta.json``, with classes, tags and a dataset's ``ann`` beside it."""
+    """Return whether ``path`` is a folder, or its ``meta.json``, with classes, tags and datasets' ``ann`` beside it."""
     root = path if path.is_dir() else path.parent
     if path != root and path.name != "meta.json":
         return False

@@ -53,7 +53,7 @@ _SETTINGS: dict[str, Any] = {
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a VIA project, or a JSON or CSV that VIA exports."""
+    """Return whether ``path`` is a VIA project, or a JSON or CSV that VIA exports."""
     seen = peek_json(path)
     if seen is not None and any(key.startswith("_via_") for key in seen[1]):
         return True

@@ -52,7 +52,7 @@ _NAMES, _BACKGROUND = "class_names.txt", "_background_"
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a folder with ``SegmentationObject``, or a list below its ``ImageSets/Segmentation``."""
+    """Return whether ``path`` is a folder with ``SegmentationObject``, or a list in its ``ImageSets/Segmentation``."""
     if path.is_file():
         root = _root_of_list(path)
         return path.suffix == ".txt" and root is not None and (root / _OBJECTS).is_dir()

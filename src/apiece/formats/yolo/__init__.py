@@ -56,7 +56,7 @@ _SLACK = 1e-5  # what rounding does to a point on the border
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether this is a YAML file with names and splits, or a folder with one."""
+    """Return whether ``path`` is a YAML file with names and splits, or a folder with one."""
     return config_file(path) is not None
 
 

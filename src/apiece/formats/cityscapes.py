@@ -96,8 +96,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     notes = tuple(said.get("images", {}).get(key, {}) for key in found)
     refs = tuple(_ref(folder, key, note) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_THINGS)
-    numbers_of(classes, _THINGS, set(_STUFF.values()), path)
-    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, on_bad=on_bad).sound()
+    numbers = {n: k for k, n in enumerate(numbers_of(classes, _THINGS, set(_STUFF.values()), path))}
+    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, {}, numbers, on_bad).sound()
 
 
 def _image_folder(root: Path) -> Path:
@@ -118,11 +118,10 @@ def _ref(folder: Path, key: str, note: Mapping[str, Any]) -> ImageRef:
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = noted_file(labels.files[i])
     array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, file)
-    numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _THINGS, set(_STUFF.values()), file))}
     stuff = {number: name for name, number in _STUFF.items()}
     regions = regions_of(array, stuff)
     left = np.where(np.isin(array, list(stuff)), 0, array)
-    found = instances_of(left, numbers, labels.classes, labels.rows[i], file, labels.report, crowds=True)
+    found = instances_of(left, labels.context, labels.classes, labels.rows[i], file, labels.report, crowds=True)
     return found, {"stuff": regions} if regions else {}
 
 

@@ -77,15 +77,10 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open one JSON or a folder of them; images lie beside them, or below ``images``."""
     root, found = label_files(path, (".json",))
     given = _listed(root / _LABELS) if (root / _LABELS).is_file() else None
-    refs: list[ImageRef] = []
-    files: list[Path] = []
-    labels: set[str] = set()
-    for file, ref, own in opened(path, found, lambda file: _head(file, root, images), on_bad):
-        labels |= own
-        refs.append(ref)
-        files.append(file)
-    classes = tuple(sorted(labels)) if given is None else given
-    return EntrySet(tuple(refs), tuple(files), classes, _decode, on_bad=on_bad)
+    heads = list(opened(path, found, lambda file: _head(file, root, images), on_bad))
+    refs, files = tuple(ref for _, ref, _ in heads), tuple(file for file, _, _ in heads)
+    classes = tuple(sorted({name for _, _, own in heads for name in own})) if given is None else given
+    return EntrySet(refs, files, classes, _decode, on_bad=on_bad)
 
 
 def _listed(path: Path) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether ``path`` is JSON with ``segments_info`` in its annotations, or a folder with ``*panoptic*.json``."""
+    """Return whether ``path`` is JSON with ``segments_info`` in it, or a folder with ``*panoptic*.json``."""
     if path.is_dir():
         return any(kind_of_coco(p) == "coco_panoptic" for p in path.glob("*panoptic*.json"))
     return kind_of_coco(path) == "coco_panoptic"

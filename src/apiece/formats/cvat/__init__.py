@@ -74,9 +74,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
                 found[name] = ImageRef(Path(name), name, picture.size, picture.id)
                 rows.append(picture.shapes)
         refs, context, decode = list(found.values()), (document, None), _decode_picture
-    around = [file.parent, file.parent / "images"]
-    files = (file,) * len(refs)
-    return EntrySet(placed(refs, images, around), files, classes, decode, rows, metadata, context, on_bad)
+    places = placed(refs, images, [file.parent, file.parent / "images"])
+    return EntrySet(places, (file,) * len(refs), classes, decode, rows, metadata, context, on_bad)
 
 
 def _decode_picture(labels: EntrySet, index: int, size: Size) -> list[Entry]:

@@ -89,8 +89,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     notes = tuple(said.get("images", {}).get(key, {}) for key in found)
     refs = tuple(image_ref(folder, prefix + key, note.get("name")) for key, note in zip(found, notes, strict=True))
     classes = tuple(said["classes"]) if said else tuple(_CLASSES)
-    numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path)
-    return LabelImageSet(refs, tuple(found.values()), classes, _decode_png, notes, on_bad=on_bad).sound()
+    numbers = {n: k for k, n in enumerate(numbers_of(classes, _CLASSES, {_IGNORE // 1000}, path))}
+    return LabelImageSet(refs, tuple(found.values()), classes, _decode_png, notes, {}, numbers, on_bad).sound()
 
 
 def _image_folder(root: Path, otherwise: Path) -> Path:
@@ -103,8 +103,7 @@ def _decode_png(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any
     array = read_raster(file)
     regions = regions_of(array, {_IGNORE: "ignore"})
     left = np.where(array == _IGNORE, 0, array) if regions else array
-    numbers = {n: k for k, n in enumerate(numbers_of(labels.classes, _CLASSES, {_IGNORE // 1000}, file))}
-    found = instances_of(left, numbers, labels.classes, labels.rows[i], file, labels.report)
+    found = instances_of(left, labels.context, labels.classes, labels.rows[i], file, labels.report)
     return found, {"regions": regions} if regions else {}
 
 

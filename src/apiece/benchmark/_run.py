@@ -14,12 +14,12 @@ from apiece import models
 from apiece._atomic import atomic
 from apiece.benchmark._data import validation_images
 from apiece.benchmark._processes import Outcome, Task, finished, run_tasks
-from apiece.benchmark.config import BenchmarkConfig, Entry, cores
+from apiece.benchmark.config import BenchmarkConfig, Entry
 from apiece.benchmark.page import write_page
 from apiece.benchmark.rows import Row, pareto, row, write_csv, write_json
 from apiece.datasets.dataset import fingerprint
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
-from apiece.training.config import differences
+from apiece.training.config import cores, differences
 
 __all__ = ["Plan", "Result", "Watch", "run"]
 

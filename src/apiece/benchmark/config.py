@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import ROOM
-from apiece.training.config import TrainConfig, parse_settings, parse_time
+from apiece.training.config import TrainConfig, cores, parse_settings, parse_time
 
 __all__ = ["BenchmarkConfig", "Entry"]
 
@@ -191,11 +190,6 @@ class BenchmarkConfig:
             if not label.replace("-", "").replace("_", "").replace(".", "").isalnum() and name != architecture:
                 raise ConfigError(f"{name!r}: the word behind the colon takes letters, digits, '-', '_' and '.'")
         return list(models)
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _by_model(pairs: Sequence[str], names: Sequence[str]) -> dict[str, dict[str, Any]]:

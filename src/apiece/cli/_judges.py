@@ -3,58 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 
 from apiece.check import OpenLabels
+from apiece.cli._options import Device
 from apiece.cli._output import note, progress
 from apiece.core.instances import Instances
-from apiece.errors import DataError, ImageError
+from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import read_image
 
 Judge = Callable[[str, int], Instances | None]
+"""Tells the predictions on an image of a split; None on an image that cannot be read."""
 
 
-def of_model(folder: Path, sources: Mapping[str, OpenLabels], device: str) -> Judge:
-    """What a model finds on each image, down to low scores; None on images that cannot be read.
+@dataclass(frozen=True)
+class Judges:
+    """Where the predictions come from."""
 
-    Warns about splits that the model learned from, as far as its folder tells.
-    """
-    from apiece.datasets import fingerprint
-    from apiece.evaluation import LOWEST
-    from apiece.predict import load
+    model: Path | None = None
+    """Model folder that makes predictions to compare the labels with. It must not have learned from these images."""
+    folds: int | None = None
+    """Train so many models to compare the labels with, each without the images that it then predicts."""
+    config: Path | None = None
+    """YAML file with the settings of that training, such as the config.yaml of a run."""
+    runs: Path = Path("runs/check")
+    """Folder for the models of `--folds`; a model that is there already is not trained again."""
+    device: Device = "auto"
 
-    model = load(folder, device=device)
-    learned = model.loaded.provenance.get("data_fingerprint")
-    for split, source in sources.items():
-        if learned is not None and fingerprint(source.labels) == learned:
-            note(f"apiece: {folder} learned from {split} and repeats its mistakes; use --folds in place of --model")
-    refs = {split: source.labels.refs for split, source in sources.items()}
+    def __post_init__(self) -> None:
+        if self.model is not None and self.folds is not None:
+            raise ConfigError("--model and --folds both make predictions; give one of them")
+        if self.folds is not None and self.folds < 2:
+            raise ConfigError(
+                Option("folds") + f" must be at least 2, got {self.folds}: a model has to learn from other images"
+            )
+        if self.config is not None and self.folds is None:
+            raise ConfigError("--config says how --folds trains; give --folds too")
 
-    def judge(split: str, index: int) -> Instances | None:
-        ref = refs[split][index]
-        try:
-            image = read_image(ref.path, page=ref.page)
-        except ImageError:
-            return None  # a finding of its own
-        return model.predict(image, conf=LOWEST)
+    def of(self, sources: Mapping[str, OpenLabels]) -> Judge | None:
+        """The predictions on these labels; None where no option asks for any."""
+        if self.model is not None:
+            return self._of_model(self.model, sources)
+        return None if self.folds is None else self._out_of_fold(self.folds, sources)
 
-    return judge
+    def _of_model(self, folder: Path, sources: Mapping[str, OpenLabels]) -> Judge:
+        """What a model finds, down to low scores; warns of splits that it learned from, if its folder tells."""
+        from apiece.datasets import fingerprint
+        from apiece.evaluation import LOWEST
+        from apiece.predict import load
 
+        model = load(folder, device=self.device)
+        learned = model.loaded.provenance.get("data_fingerprint")
+        for split, source in sources.items():
+            if learned is not None and fingerprint(source.labels) == learned:
+                note(f"{folder} learned from {split} and repeats its mistakes; use --folds in place of --model")
+        refs = {split: source.labels.refs for split, source in sources.items()}
 
-def out_of_fold(folds: int, sources: Mapping[str, OpenLabels], config: Path | None, runs: Path, device: str) -> Judge:
-    """What models find that were trained without the image, all splits taken together; the device wins over config."""
-    from apiece.datasets import together
-    from apiece.training import TrainConfig, predict_out_of_fold
+        def judge(split: str, index: int) -> Instances | None:
+            ref = refs[split][index]
+            try:
+                image = read_image(ref.path, page=ref.page)
+            except ImageError:
+                return None  # a finding of its own
+            return model.predict(image, conf=LOWEST)
 
-    sets = {split: source.labels for split, source in sources.items()}
-    if len({labels.classes for labels in sets.values()}) > 1:
-        raise DataError("the splits have different classes, so that no model can learn from both; make them agree")
-    joined, start = together(sets), dict(zip(sets, accumulate(map(len, sets.values()), initial=0), strict=False))
-    settings = TrainConfig() if config is None else TrainConfig.from_yaml(config)
-    if device != "auto":
-        settings = replace(settings, device=device)
-    with progress("predicting out of fold", len(joined)) as step:
-        found = predict_out_of_fold(joined, folds, settings, runs, step=step)
-    return lambda split, index: found[start[split] + index]
+        return judge
+
+    def _out_of_fold(self, folds: int, sources: Mapping[str, OpenLabels]) -> Judge:
+        """What models find that were trained without the image, on all splits together; the device wins over config."""
+        from apiece.datasets import together
+        from apiece.training import TrainConfig, predict_out_of_fold
+
+        sets = {split: source.labels for split, source in sources.items()}
+        if len({labels.classes for labels in sets.values()}) > 1:
+            raise DataError("the splits have different classes, so that no model can learn from both; make them agree")
+        joined, start = together(sets), dict(zip(sets, accumulate(map(len, sets.values()), initial=0), strict=False))
+        settings = TrainConfig() if self.config is None else TrainConfig.from_yaml(self.config)
+        if self.device != "auto":
+            settings = replace(settings, device=self.device)
+        with progress("predicting out of fold", len(joined)) as step:
+            found = predict_out_of_fold(joined, folds, settings, self.runs, step=step)
+        return lambda split, index: found[start[split] + index]

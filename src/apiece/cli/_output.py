@@ -27,7 +27,7 @@ def plain(value: Any) -> Any:
         return plain(value.tolist())
     if isinstance(value, np.generic):
         return plain(value.item())
-    if isinstance(value, Message):
+    if isinstance(value, Message | ApieceError):
         return on_command_line(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None

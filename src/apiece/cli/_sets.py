@@ -91,14 +91,14 @@ class Writing:
             raise LossyFormatError(error.path, error.reason + f". {options}") from None
 
 
-def report_bad(bad: BadEntries | None, json: bool) -> list[dict[str, Any]]:
-    """Entries that were left out, for JSON; listed on standard error."""
+def report_bad(bad: BadEntries | None, json: bool) -> dict[str, Any]:
+    """What a command's JSON says of entries that were left out; they are listed on standard error."""
     if bad is None:
-        return []
+        return {}
     if bad.errors:
         note(f"{len(bad.errors):,} bad entries were left out:")
         _listed([on_command_line(error) for error in bad.errors], json)
-    return [{"path": error.path, "reason": error.reason} for error in bad.errors]
+    return {"bad": [{"path": error.path, "reason": error.reason} for error in bad.errors]}
 
 
 def show_written(
@@ -106,11 +106,12 @@ def show_written(
     writing: Writing,
     *,
     title: str,
-    bad: list[dict[str, Any]],
+    bad: BadEntries | None,
     facts: Mapping[str, Any],
     json: bool,
 ) -> None:
     """The sets that were written, as a table or as one JSON object with ``facts``; what was lost on standard error."""
+    left_out = report_bad(bad, json)
     lost = [line for one in written.values() for line in one.lost]
     dropped = sorted({name for one in written.values() for name in one.dropped})
     if lost:
@@ -123,7 +124,7 @@ def show_written(
     if not writing.check:
         _say_where_images_are(list(written.values()))
     if json:
-        print_json({"sets": {split: _plain(one) for split, one in written.items()}, **facts, "bad": bad})
+        print_json({"sets": {split: _plain(one) for split, one in written.items()}, **facts, "bad": [], **left_out})
         return
     rows = [(split, one.images, one.instances, one.format, str(one.path)) for split, one in written.items()]
     first = 0 if any(written) else 1  # a single set has no name

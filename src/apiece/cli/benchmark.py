@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiece.benchmark import Plan, Watch
     from apiece.benchmark.rows import Row
 
-__all__ = ["benchmark"]
-
 _LEFT_OUT = ("p90 ms", "train MB", "train GPU MB", "steps", "input px")
 
 

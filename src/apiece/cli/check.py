@@ -2,63 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from apiece.check import FailOn, OpenLabels, Report, Settings
 from apiece.check.contract import Place
-from apiece.cli._options import GROUP, LIST, Data, Device, Html, Json, Where
+from apiece.cli._judges import Judges
+from apiece.cli._options import GROUP, LIST, Data, Html, Json, Where
 from apiece.cli._output import check_writable, note, print_json, print_table, progress, say
 from apiece.errors import ConfigError, FormatError, Option
 
 if TYPE_CHECKING:
     from apiece.check import Fixed
-    from apiece.core.instances import Instances
-
-__all__ = ["check"]
 
 FAILED = 2  # the exit code of an error: 1 is a finding
 _ROWS = 40  # findings in the terminal
 _MOST = 10  # labels that all findings together speak against
 _EACH = 16  # images from which a process of its own is faster
 _NAME = 34  # characters of an image's name there
-
-
-@dataclass(frozen=True)
-class _Judges:
-    """Where the predictions come from that labels are held against."""
-
-    model: Path | None = None
-    """Model folder that makes predictions to compare the labels with. It must not have learned from these images."""
-    folds: int | None = None
-    """Train so many models to compare the labels with, each without the images that it then predicts."""
-    config: Path | None = None
-    """YAML file with the settings of that training, such as the config.yaml of a run."""
-    runs: Path = Path("runs/check")
-    """Folder for the models of `--folds`; a model that is there already is not trained again."""
-    device: Device = "auto"
-
-    def __post_init__(self) -> None:
-        if self.model is not None and self.folds is not None:
-            raise ConfigError("--model and --folds both make predictions; give one of them")
-        if self.folds is not None and self.folds < 2:
-            raise ConfigError(
-                Option("folds") + f" must be at least 2, got {self.folds}: a model has to learn from other images"
-            )
-        if self.config is not None and self.folds is None:
-            raise ConfigError("--config says how --folds trains; give --folds too")
-
-    def predicted(self, sources: Mapping[str, OpenLabels]) -> Callable[[str, int], Instances | None] | None:
-        """What tells the predictions on an image of a split; None where there are none."""
-        if self.model is None and self.folds is None:
-            return None
-        from apiece.cli._judges import of_model, out_of_fold
-
-        if self.model is not None:
-            return of_model(self.model, sources, self.device)
-        return out_of_fold(self.folds or 0, sources, self.config, self.runs, self.device)
 
 
 def check(
@@ -69,7 +32,7 @@ def check(
     only: Annotated[tuple[str, ...], LIST] = (),
     skip: Annotated[tuple[str, ...], LIST] = (),
     settings: Annotated[Settings, GROUP] = Settings(),
-    judges: Annotated[_Judges, GROUP] = _Judges(),
+    judges: Annotated[Judges, GROUP] = Judges(),
     fail_on: FailOn = "error",
     limit: int | None = None,
     workers: int | None = None,
@@ -122,7 +85,7 @@ def check(
     sources = _open(data, where)
     if fix is not None:
         check_target(sources, fix)
-    predicted = judges.predicted(sources)
+    predicted = judges.of(sources)
     with progress("checking", sum(len(s.labels) for s in sources.values())) as step:
         report = look(
             sources,
@@ -184,10 +147,9 @@ def _folder(sources: Mapping[str, OpenLabels]) -> Path:
 
 def _processes(sources: Mapping[str, OpenLabels]) -> int:
     """One for each core, where there are images enough to be worth a process's start."""
-    import os
+    from apiece.training.config import cores
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, sum(len(s.labels) for s in sources.values()) // _EACH))
+    return max(1, min(cores(), sum(len(s.labels) for s in sources.values()) // _EACH))
 
 
 def _print(report: Report, limit: int | None) -> None:

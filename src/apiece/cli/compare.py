@@ -23,9 +23,7 @@ from apiece.cli._output import check_writable, note, print_json, print_table, pr
 from apiece.cli._sets import report_bad
 
 if TYPE_CHECKING:
-    from apiece.evaluation import Comparison, Difference, ImageChange
-
-__all__ = ["compare"]
+    from apiece.evaluation import Comparison, Difference
 
 _SHOWN = 5  # images that changed most, each way
 _CLASSES = 30
@@ -85,7 +83,7 @@ def compare(
         note(f"wrote {html}")
     left_out = report_bad(bad, json)
     if json:
-        print_json(_plain(found) | ({"bad": left_out} if bad is not None else {}))
+        print_json(_plain(found) | left_out)
     else:
         _print(found)
 
@@ -121,14 +119,10 @@ def _print(found: Comparison) -> None:
             classes = sorted(classes, key=lambda entry: -abs(entry[1].difference))[:_CLASSES]
             title += f", the {_CLASSES} that changed most; --json has all"
         print_table(title, ("class", *DIFFERENCE_COLUMNS), rows(classes))
-    gained, lost = _changed(found)
+    gained = [c for c in found.images if c.difference > 0][:_SHOWN]
+    lost = [c for c in found.images if c.difference < 0][:_SHOWN]
     if gained or lost:
         changes = [(c.name, c.a, c.b, f"{c.difference:+.3f}") for c in (*gained, *lost)]
         heading = "images that changed most: TP / (TP + FP + FN), mean over IoU 0.50 to 0.95"
         print_table(heading, ("image", "A", "B", "B - A"), changes)
     say(found.verdict)
-
-
-def _changed(found: Comparison) -> tuple[list[ImageChange], list[ImageChange]]:
-    gained = [c for c in found.images if c.difference > 0][:_SHOWN]
-    return gained, [c for c in found.images if c.difference < 0][:_SHOWN]

@@ -8,9 +8,7 @@ from typing import Annotated
 
 from apiece.cli._options import GROUP, LIST, Data, Json, Reading
 from apiece.cli._output import note
-from apiece.cli._sets import Writing, report_bad, show_written
-
-__all__ = ["convert"]
+from apiece.cli._sets import Writing, show_written
 
 
 def convert(
@@ -64,4 +62,4 @@ def convert(
         note(f"{count:,} instances of class {name!r} left out")
     facts = {"read": read, "left_out": drop, "classes_left_out": left_out}
     title = f"{data} ({', '.join(read)})"
-    show_written(written, writing, title=title, bad=report_bad(bad, json), facts=facts, json=json)
+    show_written(written, writing, title=title, bad=bad, facts=facts, json=json)

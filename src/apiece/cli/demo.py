@@ -9,8 +9,6 @@ from apiece.cli._options import Json, Overwrite, Seed
 from apiece.cli._output import note, print_json
 from apiece.errors import ConfigError
 
-__all__ = ["demo"]
-
 _PIXEL_SIZE = "0.1 mm"
 _TRAIN, _VAL = 500, 48
 # what some three minutes on two cores can learn: three kinds of parts, most of them whole
@@ -81,22 +79,18 @@ def demo(
     measured = Table.concatenate(tables)
     measured.to_csv(out / "measurements.csv")
     note("5/5 writing the report")
+    page = out / "report.html"
     facts = [
         ("model", f"{model}, {made.steps:,} steps in {made.seconds / 60:.1f} minutes from random weights"),
-        (
-            "data",
-            f"{len(open_data(data)['train'])} synthetic scenes to learn from, {len(truth)} others to be judged by",
-        ),
+        ("data", f"{_TRAIN} synthetic scenes to learn from, {len(truth)} others to be judged by"),
         ("seed", str(seed)),
         ("pixel size", _PIXEL_SIZE),
     ]
-    write_evaluation(
-        out / "report.html", joined, scores, seen, run, title="apiece demo", facts=facts, measured=measured
-    )
+    write_evaluation(page, joined, scores, seen, run, title="apiece demo", facts=facts, measured=measured)
     if json:
-        print_json({**scores, "per_class": scores.per_class, "folder": out, "report": out / "report.html"})
+        print_json({**scores, "per_class": scores.per_class, "folder": out, "report": page})
         return
     print_scores(scores)
     print_summary(measured.summary(), f"measured, {_PIXEL_SIZE} per pixel: ")
-    note(f"open {out / 'report.html'}")
+    note(f"open {page}")
     note(f"next: apiece predict --model {run} YOUR_PHOTOS/ --save coco,overlay")

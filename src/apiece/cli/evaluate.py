@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from apiece.evaluation.tables import Rows
     from apiece.metrics import Evaluation, Number
 
-__all__ = ["evaluate", "print_scores"]
-
 _CLASSES = 30  # in the terminal
 _ON_PAGE = ("confusion", "calibration", "errors")
 """Metrics that a page needs: the terminal leaves them out unless they were asked for."""
@@ -106,8 +104,8 @@ def evaluate(
         note(f"wrote {html}")
     left_out = report_bad(bad, json)
     if json:
-        numbers = {**result, "per_class": result.per_class, "images": result.images, "notes": result.notes}
-        print_json(numbers | ({"bad": left_out} if bad is not None else {}))
+        told = {"per_class": result.per_class, "images": result.images, "notes": result.notes}
+        print_json({**result, **told, **left_out})
         return
     print_scores(result, without=[name for name in _ON_PAGE if wanted != "all" and name not in metrics])
 

@@ -11,8 +11,6 @@ from apiece.cli._sets import report_bad
 if TYPE_CHECKING:
     from apiece.datasets import Summary
 
-__all__ = ["info"]
-
 
 def info(data: Data, *, reading: Annotated[Reading, GROUP] = Reading(), json: Json = False) -> None:
     """Show what is in a data set: format, images, instances, classes, sizes, overlaps, attributes, ids and tracks.
@@ -38,7 +36,7 @@ def info(data: Data, *, reading: Annotated[Reading, GROUP] = Reading(), json: Js
             split: {"format": sources[split].format, "path": sources[split].path, **summary.to_dict()}
             for split, summary in found.items()
         }
-        print_json(splits | ({"bad": left_out} if reading.skip_bad else {}))
+        print_json(splits | left_out)
         return
     for split, summary in found.items():
         title = f"{data} [{split}]" if any(opened) else str(data)

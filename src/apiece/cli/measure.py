@@ -16,8 +16,6 @@ from apiece.errors import ConfigError, Option
 if TYPE_CHECKING:
     from apiece.measurements import Table
 
-__all__ = ["measure", "print_summary"]
-
 
 def measure(
     data: Data,
@@ -81,8 +79,7 @@ def measure(
         note(f"{len(table):,} rows in {target}")
     left_out = report_bad(bad, json)
     if json:
-        shown = {"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units}
-        print_json(shown | ({"bad": left_out} if reading.skip_bad else {}))
+        print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units, **left_out})
     else:
         print_summary(summary)
 

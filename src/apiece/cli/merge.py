@@ -10,14 +10,12 @@ from cyclopts import Parameter
 
 from apiece.cli._options import GROUP, LIST, Json, Reading
 from apiece.cli._output import note
-from apiece.cli._sets import Writing, report_bad, show_written
+from apiece.cli._sets import Writing, show_written
 from apiece.errors import ConfigError, UnknownNameError
 
 if TYPE_CHECKING:
     from apiece.datasets import BadEntries, FoundLabels, SameImage
     from apiece.formats import LabelSet
-
-__all__ = ["merge"]
 
 
 def merge(
@@ -75,7 +73,7 @@ def merge(
     for line in notes:
         note(line)
     facts = {"from": dict(zip(found, data, strict=True)), "notes": notes}
-    show_written(written, writing, title=" + ".join(found), bad=report_bad(bad, json), facts=facts, json=json)
+    show_written(written, writing, title=" + ".join(found), bad=bad, facts=facts, json=json)
 
 
 def _joined(
@@ -92,13 +90,12 @@ def _joined(
     sets: dict[str, LabelSet] = {}
     notes: list[str] = []
     for split in _splits({name: list(sources) for name, sources in found.items()}):
-        of = {
-            name: map_classes(
-                sound(sources[split].labels, bad), _known(maps[name], sources[split].labels.classes), keep_others=True
-            )
-            for name, sources in found.items()
-            if split in sources
-        }
+        of = {}
+        for name, sources in found.items():
+            if split in sources:
+                labels = sound(sources[split].labels, bad)
+                known = [text for text in maps[name] if text.partition("=")[0] in labels.classes]
+                of[name] = map_classes(labels, known, keep_others=True)
         alone = _not_everywhere({name: one.classes for name, one in of.items()})
         sets[split], said = merge(of, same, distinct_ids=distinct_ids)
         notes += [f"{split}: {line}" if split else line for line in (*alone, *said)]
@@ -153,8 +150,3 @@ def _maps(given: Sequence[str], classes: Mapping[str, set[str]]) -> dict[str, li
         for name in having:
             maps[name].append(text)
     return maps
-
-
-def _known(maps: Sequence[str], classes: Sequence[str]) -> list[str]:
-    """The entries whose class this split has."""
-    return [text for text in maps if text.partition("=")[0] in classes]

@@ -11,8 +11,6 @@ from apiece.cli._output import print_json, print_table
 if TYPE_CHECKING:
     from apiece.models.contract import Architecture
 
-__all__ = ["models"]
-
 
 def models(name: str | None = None, /, *, json: Json = False) -> None:
     """List the architectures: what each is good and bad at, and the pretrained weights it can begin with.

@@ -11,10 +11,7 @@ from apiece.cli._output import check_writable, note, print_json, print_table, pr
 from apiece.errors import ConfigError
 
 if TYPE_CHECKING:
-    from apiece.monitor import Drift, Profile
-    from apiece.predict import Model, Source
-
-__all__ = ["monitor"]
+    from apiece.monitor import Drift
 
 FAILED = 2  # the exit code of an error: 1 is an alarm
 _PICTURES = 24
@@ -71,8 +68,9 @@ def monitor(
     prometheus
         File that gets gauges in Prometheus' text format, for its node exporter.
     """
+    from apiece._atomic import atomic
     from apiece.evaluation.watch import baseline_profile, photo_profile
-    from apiece.monitor import detect
+    from apiece.monitor import detect, to_prometheus, write_page
     from apiece.predict import find_sources, load
 
     check_writable(save_baseline, html, prometheus)
@@ -92,40 +90,22 @@ def monitor(
     with progress("new photos", len(photos)) as step:
         now = photo_profile(known, photos, labels=labels, skip_bad=skip_bad, on_bad=note, step=step)
     drift = detect(before, now, alpha=alpha, seed=seed)
-    _write(drift, before, now, known, photos, html, prometheus, f"{model.name}: has it begun to fail?")
+    if prometheus is not None:
+        with atomic(prometheus) as temporary:
+            temporary.write_text(to_prometheus(drift, {"model": model.name}), encoding="utf-8")
+        note(f"wrote {prometheus}")
+    if html is not None:
+        by_name = {photo.name: photo for photo in photos}
+        odd = [(unlike, by_name[unlike.name].read()) for unlike in drift.unlike[:_PICTURES]]
+        pictures = [(unlike, image, known.predict(image)) for unlike, image in odd]
+        write_page(html, drift, before, now, pictures, f"{model.name}: has it begun to fail?")
+        note(f"wrote {html}")
     if json:
         missing = sorted({photo.name for photo in photos} - set(now.names))
         print_json({**asdict(drift), "unlike": drift.unlike[:limit], "bad": missing})
     else:
         _print(drift, limit)
     return int(drift.alarm)
-
-
-def _write(
-    drift: Drift,
-    before: Profile,
-    now: Profile,
-    model: Model,
-    photos: list[Source],
-    html: Path | None,
-    prometheus: Path | None,
-    title: str,
-) -> None:
-    from apiece._atomic import atomic
-    from apiece.monitor import to_prometheus, write_page
-
-    if prometheus is not None:
-        with atomic(prometheus) as temporary:
-            temporary.write_text(to_prometheus(drift, {"model": title.partition(":")[0]}), encoding="utf-8")
-        note(f"wrote {prometheus}")
-    if html is not None:
-        by_name = {photo.name: photo for photo in photos}
-        pictures = []
-        for unlike in drift.unlike[:_PICTURES]:
-            image = by_name[unlike.name].read()
-            pictures.append((unlike, image, model.predict(image)))
-        write_page(html, drift, before, now, pictures, title)
-        note(f"wrote {html}")
 
 
 def _print(drift: Drift, limit: int) -> None:

@@ -8,8 +8,6 @@ from typing import Annotated
 from apiece.cli._options import LIST, Device, Json, ModelFolder, Overwrite
 from apiece.cli._output import note, print_json, print_table, progress
 
-__all__ = ["predict"]
-
 
 def predict(
     sources: tuple[str, ...],
@@ -80,16 +78,7 @@ def predict(
     for line in summary.lost:  # images that were left out have been named on the way
         note(f"apiece: {line}")
     if json:
-        print_json(
-            {
-                "images": summary.images,
-                "instances": summary.instances,
-                "per_class": summary.per_class,
-                "bad": [error.message for error in summary.bad],
-                "lost": summary.lost,
-                "files": summary.files,
-            }
-        )
+        print_json(summary)
         return
     title = f"{summary.instances:,} instances on {summary.images:,} image{'s' * (summary.images != 1)}"
     print_table(title, ("class", "instances"), list(summary.per_class.items()))

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 from apiece.cli._options import GROUP, LIST, Data, Json, Reading, Seed
-from apiece.cli._sets import Writing, report_bad, show_written
+from apiece.cli._sets import Writing, show_written
 from apiece.errors import ConfigError
-
-__all__ = ["split"]
 
 
 def split(
@@ -76,7 +74,7 @@ def split(
     sizes = {name: len(part) for name, part in parts.items()}
     title = f"{sum(sizes.values()):,} images: " + ", ".join(f"{name} {size:,}" for name, size in sizes.items())
     facts = {"seed": seed, "parts": sizes}
-    show_written(written, writing, title=title, bad=report_bad(bad, json), facts=facts, json=json)
+    show_written(written, writing, title=title, bad=bad, facts=facts, json=json)
 
 
 def _shares(pairs: tuple[str, ...]) -> dict[str, float]:

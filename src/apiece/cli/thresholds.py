@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiece.metrics import Matches, Price, Thresholds
     from apiece.predict import Model
 
-__all__ = ["thresholds"]
-
 _EVERYTHING = 2**31
 
 
@@ -58,6 +56,7 @@ def thresholds(
     dry_run
         Show the thresholds and store nothing.
     """
+    from apiece.core.conf import thresholds as by_class
     from apiece.datasets import fingerprint
     from apiece.evaluation import LOWEST
     from apiece.metrics import evaluate, fit_thresholds
@@ -81,13 +80,13 @@ def thresholds(
         goal = {"by": "f1"} if price is None else {"by": "cost", "miss": price.miss, "false_alarm": price.false_alarm}
         origin = goal | {"data": data.name, "data_fingerprint": fingerprint(truth), "images": len(truth)}
         save_thresholds(model, fitted.values.tolist(), origin)
-    rows = _rows(matches, _now(loaded), fitted, price)
+    rows = _rows(matches, by_class(loaded.options().conf, loaded.classes), fitted, price)
     notes = (*fitted.notes, *lowest)
     left_out = report_bad(bad, json)
     if json:
         stored = None if dry_run else model / "model.json"
         told = {"images": len(truth), "price": price, "classes": rows, "notes": notes, "stored": stored}
-        print_json(told | ({"bad": left_out} if bad is not None else {}))
+        print_json(told | left_out)
         return
     for line in notes:
         note(line)
@@ -117,13 +116,6 @@ def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -
         (ranked,) = model.predict_at(image, (LOWEST,))
         yield wanted, ranked
         step()
-
-
-def _now(model: Model) -> Float:
-    """The threshold of each class that `predict` uses as the folder is."""
-    from apiece.core.conf import thresholds as by_class
-
-    return by_class(model.options().conf, model.classes)
 
 
 def _rows(matches: Matches, before: Float, fitted: Thresholds, price: Price | None) -> dict[str, dict[str, Any]]:

@@ -13,8 +13,6 @@ from apiece.cli._options import GROUP, LIST, Json
 from apiece.cli._output import note, print_json, print_table
 from apiece.training.config import TrainConfig, parse_settings
 
-__all__ = ["train"]
-
 
 @dataclass(frozen=True)
 class _Settings(TrainConfig):

@@ -16,7 +16,7 @@ import yaml
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import Architecture
 
-__all__ = ["TrainConfig", "build_model_config", "parse_settings", "parse_time"]
+__all__ = ["TrainConfig", "build_model_config", "cores", "parse_settings", "parse_time"]
 
 _SET = Option("model_settings", flag="--set")
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -63,6 +63,11 @@ def parse_time(text: str | float) -> float:
     except ValueError:
         raise ConfigError(f"cannot read the time {text!r}; write it as '30m', '1h30m', '90s' or in seconds") from None
     return seconds
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:

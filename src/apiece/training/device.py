@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from dataclasses import dataclass
 
 import torch
 
 from apiece.errors import ConfigError, Option
-from apiece.training.config import TrainConfig
+from apiece.training.config import TrainConfig, cores
 
 __all__ = ["Hardware"]
 
@@ -45,9 +44,8 @@ class Hardware:
             If the device or the precision is not to be had here.
         """
         device = torch.device(_device_name(config.device))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         # on two cores, one process makes crops while the other computes; more would only take turns
-        workers = config.workers if config.workers is not None else max(1, min(12, cores - 1))
+        workers = config.workers if config.workers is not None else max(1, min(12, cores() - 1))
         return cls(
             device,
             _precision(config.precision, device),

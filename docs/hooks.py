@@ -1,0 +1,124 @@
+"""What mkdocs runs while it builds the site: reference pages from the source, and a look for pages that load from elsewhere.
+
+mkdocs.yml names this file. The reference has one page for each public room, written from the source as it stands, so a
+new module needs no list to be edited.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "apiece"
+PLUGINS = ("check", "formats", "images", "measurements", "metrics", "models")
+"""Rooms whose modules beside `contract` are plugins: their docstring says what they do; they have no names to call."""
+
+# ---------------------------------------------------------------- reference pages
+
+
+def reference() -> dict[str, str]:
+    """Return the reference pages: file name to Markdown, in the order of the navigation."""
+    import griffe
+
+    package = griffe.load(PACKAGE, search_paths=[str(ROOT / "src")], resolve_aliases=True)
+    shown: set[str] = set()
+    rooms = [name for name in package.exports if package[name].is_module]
+    names = [name for name in package.exports if not package[name].is_module]
+    pages = {"index": _front(package, names, rooms, shown)}
+    for room in rooms:
+        pages[room] = _room(package[room], shown)
+    return pages
+
+
+def _front(package: Any, names: list[str], rooms: list[str], shown: set[str]) -> str:
+    lines = ["# Python reference", "", "`import apiece` gives these names; a room is imported when it is first used.", ""]
+    lines += ["| room | what it is for |", "| --- | --- |"]
+    lines += [f"| [`apiece.{room}`]({room}.md) | {_first_line(package[room])} |" for room in rooms]
+    lines += ["", *_names(package, names, shown)]
+    return "\n".join(lines)
+
+
+def _room(room: Any, shown: set[str]) -> str:
+    lines = [f"# {room.path}", "", _text(room), ""]
+    lines += _names(room, [name for name in room.exports or () if not room[name].is_module], shown)
+    for name, module in sorted(room.modules.items()):
+        if name.startswith("_"):
+            continue
+        lines += [f"## {module.path}", "", _text(module), ""]
+        if name == "contract" or room.name not in PLUGINS:
+            lines += _names(module, list(module.exports or ()), shown, level=3)
+    return "\n".join(lines)
+
+
+def _names(module: Any, names: list[str], shown: set[str], level: int = 2) -> list[str]:
+    """Return a directive for each name, or a reference to the page that has it already."""
+    lines: list[str] = []
+    for name in names:
+        target = module[name].canonical_path
+        if target in shown:
+            lines += [f"{'#' * level} {name}", "", f"See [`{name}`][{target}].", ""]
+        else:
+            lines += [f"::: {target}", "    options:", f"      heading_level: {level}", ""]
+        shown.add(target)
+    return lines
+
+
+def _text(module: Any) -> str:
+    return module.docstring.value if module.docstring else ""
+
+
+def _first_line(module: Any) -> str:
+    return _text(module).partition("\n")[0]
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the reference pages to what is built."""
+    from mkdocs.structure.files import File
+
+    for name, text in reference().items():
+        files.append(File.generated(config, f"reference/{name}.md", content=text))
+    return files
+
+
+def on_config(config: Any) -> Any:
+    """Put the reference pages where the navigation says so."""
+    import griffe
+
+    package = griffe.load(PACKAGE, search_paths=[str(ROOT / "src")])
+    rooms = [name for name in package.exports if package[name].is_module]
+    pages = ["reference/index.md", *({f"{PACKAGE}.{room}": f"reference/{room}.md"} for room in rooms)]
+    for entry in config.nav or []:
+        if "Reference" in entry:
+            entry["Reference"] = [*entry["Reference"], *pages]
+    return config
+
+
+# ---------------------------------------------------------------- nothing from another host
+
+_LOADS = re.compile(
+    r"""<(?:script|img|iframe|source|video|audio|embed|object|track)\b[^>]*?\b(?:src|data|srcset)\s*=\s*["']?\s*((?:https?:)?//[^"'\s>]+)"""
+    r"""|<link\b(?=[^>]*\brel\s*=\s*["']?(?:stylesheet|preload|preconnect|prefetch|dns-prefetch|icon|manifest))[^>]*?\bhref\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
+    r"""|url\(\s*["']?((?:https?:)?//[^"')\s]+)"""
+    r"""|@import\s+["']((?:https?:)?//[^"']+)""",
+    re.IGNORECASE,
+)
+
+
+def loads(text: str) -> Iterator[str]:
+    """Yield every address on another host that a page or style sheet loads by itself; links to click are none."""
+    for match in _LOADS.finditer(text):
+        yield next(group for group in match.groups() if group)
+
+
+def on_post_build(config: Any) -> None:
+    """Refuse a site of which a page loads anything from another host."""
+    from mkdocs.exceptions import PluginError
+
+    site = Path(config.site_dir)
+    files = [file for ending in ("html", "css") for file in sorted(site.rglob(f"*.{ending}"))]
+    found = [f"{file.relative_to(site)} loads {address}" for file in files for address in loads(file.read_text("utf-8"))]
+    if found:
+        raise PluginError("a page must not load from another host:\n" + "\n".join(found[:20]))

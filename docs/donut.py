@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from apiece import Image, Instances, Masks, formats
-from apiece.draw.overlay import overlay
+from apiece.draw import overlay
 from apiece.errors import LossyFormatError
 from apiece.images import write_image
 

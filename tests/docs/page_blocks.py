@@ -12,7 +12,7 @@ Comments in front of a block, which no reader sees:
 * ``<!-- not run: REASON -->``: the block is not run. Its ``apiece`` lines are still parsed.
 * ``<!-- file: NAME -->``: the block is saved under this name.
 * ``<!-- exit: 1 -->``: the exit code that its commands end with; ``0 or 1`` where either will do.
-* ``<!-- shorter: 30m = 10s, all = swift -->``: words that are replaced when the test runs the block.
+* ``<!-- shorter: --max-time 30m => --epochs 2 -->``: what is replaced when the test runs the block; several by ``;``.
 * ``<!-- example: formats/npy.py -->``: a whole plugin, which test_contributing.py runs.
 
 And once on a page: ``<!-- prepare: parts, model -->``, what its folder holds before the first block (prepared.py).
@@ -66,8 +66,8 @@ class Block:
     def shortened(self) -> str:
         """The text as the test runs it."""
         text = self.text
-        for pair in filter(None, self.notes.get("shorter", "").split(",")):
-            old, new = (side.strip() for side in pair.split("="))
+        for pair in filter(None, self.notes.get("shorter", "").split(";")):
+            old, new = (side.strip() for side in pair.split("=>"))
             assert old in text, f"{self}: there is no {old!r} to make shorter"
             text = text.replace(old, new)
         return text

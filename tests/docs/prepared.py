@@ -85,11 +85,15 @@ class Shop:
 
     def model(self, folder: Path) -> None:
         """Make ``runs/parts``: a model that finds most of the parts."""
-        self._model(folder / "runs" / "parts", epochs=10)
+        self._model(folder / "runs" / "parts", 10)
 
     def second_model(self, folder: Path) -> None:
         """Make ``runs/tuned``: a model that learned for half as long."""
-        self._model(folder / "runs" / "tuned", epochs=5)
+        self._model(folder / "runs" / "tuned", 5)
+
+    def old_model(self, folder: Path) -> None:
+        """Make the same, as ``runs/old``."""
+        self._model(folder / "runs" / "old", 5)
 
     def photos(self, folder: Path) -> None:
         """Make ``photos/``: twelve images without labels."""
@@ -101,8 +105,8 @@ class Shop:
 
     def two_days(self, folder: Path) -> None:
         """Make ``monday/``, a label file in a folder, and ``tuesday.xml`` of CVAT."""
-        label_file(folder / "monday" / "labels.json", 6, 20, "monday")
-        label_file(folder / "tuesday.json", 6, 21, "tuesday")
+        label_file(folder / "monday" / "labels.json", 40, 20, "monday")
+        label_file(folder / "tuesday.json", 40, 21, "tuesday")
         formats.write(formats.read(folder / "tuesday.json"), folder / "tuesday.xml")
         (folder / "tuesday.json").unlink()
 
@@ -114,12 +118,12 @@ class Shop:
     def _model(self, folder: Path, epochs: int) -> None:
         from apiece import train  # torch takes seconds to import
 
-        kept = self.store / "runs" / folder.name
+        kept = self.store / f"model-{epochs}"
         if not kept.exists():
             self.parts(self.store)
             train(
                 data=self.store / "parts", model="swift", model_settings={"size": "s"}, epochs=epochs, out=kept, batch=4,
-                imgsz=_SIDE, crop=_SIDE, warmup=5, augment=0.0, val_every=100.0, workers=0, device="cpu", precision="32",
+                imgsz=_SIDE, crop=_SIDE, warmup=5, ema=0.9, augment=0.0, val_every=100.0, workers=0, device="cpu", precision="32",
             )  # fmt: skip
         shutil.copytree(kept, folder)
 

@@ -11,7 +11,7 @@ from tests.docs.page_blocks import KINDS, ROOT, RUN, blocks, pages, parse, prepa
 from tests.docs.prepared import Shop
 
 NAMES = [page.relative_to(ROOT).as_posix() for page in pages()]
-SLOW = {"model", "second model"}
+SLOW = {"model", "second model", "old model"}
 """A page whose folder holds a trained model, or which trains one, runs with the slow tests."""
 SHOWN = ("text", "yaml", "json", "csv", "xml", "toml", "css")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apiece import Instances, Masks, _plugins, check, formats, metrics, models, testing
+from apiece import Instances, Masks, _plugins, check, formats, measure, metrics, models, testing
 from apiece.errors import LossyFormatError
 
 TEXT = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -110,3 +110,10 @@ def test_the_model_learns_and_predicts() -> None:
     frame = Frame((32, 32), (16, 16))
     (found,) = architecture.decode(module(image).detach(), [frame], ("object",), DecodeOptions())
     assert found.masks == Masks.from_label_map(square.repeat(2, 0).repeat(2, 1))
+
+
+@pytest.mark.usefixtures("placed")
+def test_the_measurement_measures() -> None:
+    found = Instances.from_label_map(np.array([[1, 1, 0, 5], [1, 0, 5, 5]]))
+    assert measure(found, properties=["fill"])["fill"].tolist() == [0.75, 0.75]
+    testing.check_measurement("fill")

@@ -25,38 +25,51 @@ def reference() -> dict[str, str]:
 
     package = griffe.load(PACKAGE, search_paths=[str(ROOT / "src")], resolve_aliases=True)
     shown: set[str] = set()
-    rooms = [name for name in package.exports if package[name].is_module]
-    names = [name for name in package.exports if not package[name].is_module]
-    pages = {"index": _front(package, names, rooms, shown)}
+    rooms = [name for name in package.exports if _is_room(package, name)]
+    pages = {"index": _front(package, rooms, shown)}
     for room in rooms:
         pages[room] = _room(package[room], shown)
     return pages
 
 
-def _front(package: Any, names: list[str], rooms: list[str], shown: set[str]) -> str:
-    lines = ["# Python reference", "", "`import apiece` gives these names; a room is imported when it is first used.", ""]
+def _is_room(package: Any, name: str) -> bool:
+    return name in package.members and package[name].is_module
+
+
+def _front(package: Any, rooms: list[str], shown: set[str]) -> str:
+    lines = ["# Python reference", "", "`import apiece` gives these names. A room is imported when it is first used.", ""]
     lines += ["| room | what it is for |", "| --- | --- |"]
     lines += [f"| [`apiece.{room}`]({room}.md) | {_first_line(package[room])} |" for room in rooms]
-    lines += ["", *_names(package, names, shown)]
+    lines += ["", *_names(package, [name for name in package.exports if name not in rooms], shown)]
+    lines += ["## Rooms of plugins", "", f"`{', '.join(PLUGINS)}` each have `names`, `load` and `describe`, the methods of this class:", ""]
+    lines += [f"::: {PACKAGE}._plugins.Room", "    options:", "      heading_level: 3", ""]
     return "\n".join(lines)
 
 
 def _room(room: Any, shown: set[str]) -> str:
-    lines = [f"# {room.path}", "", _text(room), ""]
-    lines += _names(room, [name for name in room.exports or () if not room[name].is_module], shown)
+    lines = [f"# {room.path}", "", *_about(room)]
+    lines += _names(room, [name for name in room.exports or () if not _is_room(room, name)], shown)
     for name, module in sorted(room.modules.items()):
-        if name.startswith("_"):
-            continue
-        lines += [f"## {module.path}", "", _text(module), ""]
-        if name == "contract" or room.name not in PLUGINS:
-            lines += _names(module, list(module.exports or ()), shown, level=3)
+        if not name.startswith("_"):
+            lines += [f"## {module.path}", "", *_about(module)]
+            if name == "contract" or room.name not in PLUGINS:
+                lines += _names(module, list(module.exports or ()), shown, level=3)
     return "\n".join(lines)
+
+
+def _about(module: Any) -> list[str]:
+    """Return a directive for the docstring of a module, without its members."""
+    options = ("members: false", "show_root_heading: false", "show_root_toc_entry: false")
+    return [f"::: {module.path}", "    options:", *(f"      {option}" for option in options), ""]
 
 
 def _names(module: Any, names: list[str], shown: set[str], level: int = 2) -> list[str]:
     """Return a directive for each name, or a reference to the page that has it already."""
     lines: list[str] = []
     for name in names:
+        if name not in module.members:  # names, load, describe = ROOM.names, ROOM.load, ROOM.describe
+            lines += [f"{'#' * level} {name}", "", f"`{module.path}.{name}` is [`Room.{name}`][{PACKAGE}._plugins.Room.{name}].", ""]
+            continue
         target = module[name].canonical_path
         if target in shown:
             lines += [f"{'#' * level} {name}", "", f"See [`{name}`][{target}].", ""]
@@ -66,12 +79,8 @@ def _names(module: Any, names: list[str], shown: set[str], level: int = 2) -> li
     return lines
 
 
-def _text(module: Any) -> str:
-    return module.docstring.value if module.docstring else ""
-
-
 def _first_line(module: Any) -> str:
-    return _text(module).partition("\n")[0]
+    return module.docstring.value.partition("\n")[0] if module.docstring else ""
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -88,7 +97,7 @@ def on_config(config: Any) -> Any:
     import griffe
 
     package = griffe.load(PACKAGE, search_paths=[str(ROOT / "src")])
-    rooms = [name for name in package.exports if package[name].is_module]
+    rooms = [name for name in package.exports if _is_room(package, name)]
     pages = ["reference/index.md", *({f"{PACKAGE}.{room}": f"reference/{room}.md"} for room in rooms)]
     for entry in config.nav or []:
         if "Reference" in entry:

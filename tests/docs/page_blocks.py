@@ -15,7 +15,8 @@ Comments in front of a block, which no reader sees:
 * ``<!-- shorter: --max-time 30m => --epochs 2 -->``: what is replaced when the test runs the block; several by ``;``.
 * ``<!-- example: formats/npy.py -->``: a whole plugin, which test_contributing.py runs.
 
-And once on a page: ``<!-- prepare: parts, model -->``, what its folder holds before the first block (prepared.py).
+And once on a page: ``<!-- prepare: parts, model -->``, what its folder holds before the first block (prepared.py), and
+``<!-- slow: REASON -->``, for a page that runs with the slow tests. A page that trains, or has a trained model, does so anyway.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from apiece import cli
 
 ROOT = Path(__file__).parents[2]
 RUN = ("bash", "console", "python")
-KINDS = ("not run", "file", "exit", "shorter", "example", "prepare")
+KINDS = ("not run", "file", "exit", "shorter", "example", "prepare", "slow")
 _FENCE = re.compile(r"(?P<before>(?:^ *<!--(?:(?!-->).)*-->\n)*)^(?P<indent> *)```(?P<kind>\S*)\n(?P<text>.*?)^ *```$", re.M | re.S)
 _COMMENT = re.compile(r"<!-- ([a-z ]+): (.*?) -->", re.S)
 
@@ -90,10 +91,14 @@ def blocks(page: Path) -> list[Block]:
     return found
 
 
+def comments(page: Path) -> dict[str, str]:
+    """Return the page's comments: kind to text."""
+    return dict(_COMMENT.findall(page.read_text(encoding="utf-8")))
+
+
 def prepared(page: Path) -> list[str]:
     """Return the names of what the page's folder holds before the first block."""
-    names = dict(_COMMENT.findall(page.read_text(encoding="utf-8"))).get("prepare", "")
-    return [name.strip() for name in names.split(",") if name.strip()]
+    return [name.strip() for name in comments(page).get("prepare", "").split(",") if name.strip()]
 
 
 def run(block: Block, namespace: dict[str, Any]) -> None:

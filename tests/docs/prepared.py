@@ -6,6 +6,7 @@ a small `swift` learns them within seconds.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,32 @@ class Shop:
         label_file(folder / "tuesday.json", 40, 21, "tuesday")
         formats.write(formats.read(folder / "tuesday.json"), folder / "tuesday.xml")
         (folder / "tuesday.json").unlink()
+
+    def another_tool(self, folder: Path) -> None:
+        """Make predictions on ``data/val.json``: COCO results ``results.json`` and ``others.json``, and ``masks/``."""
+        rng, labels = np.random.default_rng(3), formats.read(folder / "data" / "val.json")
+        for name, kept in (("results", 0.9), ("others", 0.7)):
+            rows = []
+            for ref, found in labels:
+                found = found[rng.random(len(found)) < kept]
+                rows += [
+                    {"image_id": ref.id, "category_id": int(label) + 1, "segmentation": rle, "score": float(rng.uniform(0.3, 1))}
+                    for label, rle in zip(found.labels, found.masks.to_coco(), strict=True)
+                ]
+            (folder / f"{name}.json").write_text(json.dumps(rows))
+        one_class = [(ref, found.replace(labels=found.labels * 0, classes=("object",))) for ref, found in labels]
+        formats.write(one_class, folder / "masks", "labelmap")
+
+    def microscopy(self, folder: Path) -> None:
+        """Make ``cells/``: images of 16 bits and label maps, as TIFF."""
+        rng = np.random.default_rng(4)
+        for number in range(20):
+            _, found = scene(rng)
+            name = f"cells_{number:03}.tif"
+            label_map = found.masks.to_label_map(dtype=np.uint16)
+            for place, pixels in (("images", 400 + 9000 * (label_map > 0)), ("masks", label_map)):
+                (folder / "cells" / place).mkdir(parents=True, exist_ok=True)
+                write_image(folder / "cells" / place / name, pixels.astype(np.uint16))
 
     def mistakes(self, folder: Path) -> None:
         """Make ``labels/``: one washer of each image is labelled twice, and one has a hole that was filled."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.docs.page_blocks import KINDS, ROOT, RUN, blocks, pages, parse, prepared, run
+from tests.docs.page_blocks import KINDS, ROOT, RUN, blocks, comments, pages, parse, prepared, run
 from tests.docs.prepared import Shop
 
 NAMES = [page.relative_to(ROOT).as_posix() for page in pages()]
@@ -17,9 +17,9 @@ SHOWN = ("text", "yaml", "json", "csv", "xml", "toml", "css")
 
 
 def _is_slow(name: str) -> bool:
-    found = blocks(ROOT / name)
-    trains = any("apiece train" in b.text or "apiece.train(" in b.text for b in found if "not run" not in b.notes)
-    return trains or bool(SLOW & set(prepared(ROOT / name)))
+    run = [block for block in blocks(ROOT / name) if block.kind in RUN and "not run" not in block.notes]
+    trains = any("apiece train" in block.text or "apiece.train(" in block.text for block in run)
+    return trains or "slow" in comments(ROOT / name) or bool(SLOW & set(prepared(ROOT / name)))
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,14 @@ def _table(head: str, arguments: list[Any]) -> Iterator[str]:
     if arguments:
         yield from ("", f"| {head} | default | |", "| --- | --- | --- |")
     for argument in arguments:
-        names = ", ".join(f"`{name}`" for name in argument.names)
+        names = ", ".join(f"`{name}`" for name in _names(argument))
         yield f"| {names} | {_default(argument)} | {_cell(argument.parameter.help or '')}{_choices(argument)} |"
+
+
+def _names(argument: Any) -> list[str]:
+    """Return the names of an option, and in front of them the word that stands for a positional one."""
+    word = [] if argument.index is None else [argument.field_info.name.upper()]
+    return list(dict.fromkeys([*word, *argument.names]))
 
 
 def _default(argument: Any) -> str:

@@ -1,6 +1,6 @@
-"""Write the table and the picture of docs/donut.md: what every format really does to a ring and to an object in two parts.
+"""Write the table and the picture of docs/donut.md: what every format does to a ring and to an object in two parts.
 
-``python docs/donut.py`` writes both anew. Each format writes the three objects of `scene` to a folder and reads them back.
+``python docs/donut.py`` writes both anew. Each format writes the three objects of `scene` and reads them back.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CLASSES = ("washer", "pill", "cable")
 
 
 def scene() -> tuple[np.ndarray, Instances]:
-    """Return an image and its objects: a washer, a pill inside its hole, and a cable that a clamp hides in the middle."""
+    """Return an image and its objects: a washer, a pill inside its hole, and a cable whose middle a clamp hides."""
     y, x = np.mgrid[:80, :120]
     distance = np.hypot(y - 40, x - 30)
     washer = (distance < 24) & (distance > 10)
@@ -80,7 +80,9 @@ def round_trip(name: str, found: Instances, allow_lossy: bool) -> Masks:
     chosen = formats.load(name)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / ("labels" + chosen.ending if chosen.ending else "out")
-        formats.write([("a.png", found)], out / chosen.folders[0] if chosen.folders else out, name, allow_lossy=allow_lossy)
+        formats.write(
+            [("a.png", found)], out / chosen.folders[0] if chosen.folders else out, name, allow_lossy=allow_lossy
+        )
         ((_, back),) = formats.read(out, name)
         return back.masks
 

@@ -1,4 +1,4 @@
-"""What mkdocs runs while it builds the site: reference pages from the source, and a look for pages that load from elsewhere.
+"""What mkdocs runs while it builds the site: it writes the reference, and refuses pages that load from elsewhere.
 
 mkdocs.yml names this file. The reference has one page for each public room, written from the source as it stands, so a
 new module needs no list to be edited.
@@ -7,7 +7,7 @@ new module needs no list to be edited.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,21 @@ def _is_room(package: Any, name: str) -> bool:
 
 
 def _front(package: Any, rooms: list[str], shown: set[str]) -> str:
-    lines = ["# Python reference", "", "`import apiece` gives these names. A room is imported when it is first used.", ""]
+    lines = [
+        "# Python reference",
+        "",
+        "`import apiece` gives these names. A room is imported when it is first used.",
+        "",
+    ]
     lines += ["| room | what it is for |", "| --- | --- |"]
     lines += [f"| [`apiece.{room}`]({room}.md) | {_first_line(package[room])} |" for room in rooms]
     lines += ["", *_names(package, [name for name in package.exports if name not in rooms], shown)]
-    lines += ["## Rooms of plugins", "", f"`{', '.join(PLUGINS)}` each have `names`, `load` and `describe`, the methods of this class:", ""]
+    lines += [
+        "## Rooms of plugins",
+        "",
+        f"`{', '.join(PLUGINS)}` each have `names`, `load` and `describe`, the methods of this class:",
+        "",
+    ]
     lines += [f"::: {PACKAGE}._plugins.Room", "    options:", "      heading_level: 3", ""]
     return "\n".join(lines)
 
@@ -68,7 +78,12 @@ def _names(module: Any, names: list[str], shown: set[str], level: int = 2) -> li
     lines: list[str] = []
     for name in names:
         if name not in module.members:  # names, load, describe = ROOM.names, ROOM.load, ROOM.describe
-            lines += [f"{'#' * level} {name}", "", f"`{module.path}.{name}` is [`Room.{name}`][{PACKAGE}._plugins.Room.{name}].", ""]
+            lines += [
+                f"{'#' * level} {name}",
+                "",
+                f"`{module.path}.{name}` is [`Room.{name}`][{PACKAGE}._plugins.Room.{name}].",
+                "",
+            ]
             continue
         target = module[name].canonical_path
         if target in shown:
@@ -107,19 +122,30 @@ def on_config(config: Any) -> Any:
 
 # ---------------------------------------------------------------- nothing from another host
 
-_LOADS = re.compile(
-    r"""<(?:script|img|iframe|source|video|audio|embed|object|track)\b[^>]*?\b(?:src|data|srcset)\s*=\s*["']?\s*((?:https?:)?//[^"'\s>]+)"""
-    r"""|<link\b(?=[^>]*\brel\s*=\s*["']?(?:stylesheet|preload|preconnect|prefetch|dns-prefetch|icon|manifest))[^>]*?\bhref\s*=\s*["']?((?:https?:)?//[^"'\s>]+)"""
-    r"""|url\(\s*["']?((?:https?:)?//[^"')\s]+)"""
-    r"""|@import\s+["']((?:https?:)?//[^"']+)""",
-    re.IGNORECASE,
-)
+_LINKS = {"stylesheet", "preload", "modulepreload", "preconnect", "prefetch", "dns-prefetch", "icon", "manifest"}
+_STYLE = re.compile(r"""url\(\s*["']?((?:https?:)?//[^"')\s]+)|@import\s+["']((?:https?:)?//[^"']+)""", re.IGNORECASE)
 
 
-def loads(text: str) -> Iterator[str]:
-    """Yield every address on another host that a page or style sheet loads by itself; links to click are none."""
-    for match in _LOADS.finditer(text):
-        yield next(group for group in match.groups() if group)
+class _Loads(HTMLParser):
+    """Collects what the elements of a page load by themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        names = ["src", "srcset", "data", "poster"] if tag not in ("a", "area", "base", "link") else []
+        if tag == "link" and _LINKS & set(given.get("rel", "").split()):
+            names = ["href"]
+        self.found += [given[name] for name in names if re.match(r"\s*(https?:)?//", given.get(name, ""))]
+
+
+def loads(text: str) -> list[str]:
+    """Return every address on another host that a page or style sheet loads by itself; links to click are none."""
+    parser = _Loads()
+    parser.feed(text)
+    return parser.found + [match[1] or match[2] for match in _STYLE.finditer(text)]
 
 
 def on_post_build(config: Any) -> None:
@@ -128,6 +154,8 @@ def on_post_build(config: Any) -> None:
 
     site = Path(config.site_dir)
     files = [file for ending in ("html", "css") for file in sorted(site.rglob(f"*.{ending}"))]
-    found = [f"{file.relative_to(site)} loads {address}" for file in files for address in loads(file.read_text("utf-8"))]
+    found = [
+        f"{file.relative_to(site)} loads {address}" for file in files for address in loads(file.read_text("utf-8"))
+    ]
     if found:
         raise PluginError("a page must not load from another host:\n" + "\n".join(found[:20]))

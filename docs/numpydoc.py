@@ -1,4 +1,4 @@
-"""Show the docstrings' sections as they are meant: mkdocs.yml gives this file to mkdocstrings as an extension of griffe.
+"""Show the sections of docstrings as they are meant: an extension of griffe that mkdocs.yml gives to mkdocstrings.
 
 The docstrings say ``name : description`` on one line, and leave the types to the signature. numpydoc takes what follows
 the colon for a type. So each description goes to a line of its own, and types come from the signature. Examples outside

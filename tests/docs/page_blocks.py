@@ -3,7 +3,8 @@
 What a block may be:
 
 * ``bash``: command lines. Each must end with exit code 0.
-* ``console``: lines that begin with ``$ `` are run, and the lines below must be what they print; ``...`` stands for any text.
+* ``console``: lines that begin with ``$ `` are run, and the lines below must be what they print; ``...`` stands for
+  any text.
 * ``python``: run as it stands, one namespace for the whole page; with ``>>>`` it is a doctest.
 * anything else (``text``, ``yaml``, ``json`` ...) is shown only.
 
@@ -12,11 +13,11 @@ Comments in front of a block, which no reader sees:
 * ``<!-- not run: REASON -->``: the block is not run. Its ``apiece`` lines are still parsed.
 * ``<!-- file: NAME -->``: the block is saved under this name.
 * ``<!-- exit: 1 -->``: the exit code that its commands end with; ``0 or 1`` where either will do.
-* ``<!-- shorter: --max-time 30m => --epochs 2 -->``: what is replaced when the test runs the block; several by ``;``.
+* ``<!-- shorter: --max-time 30m => --epochs 2 -->``: what the test replaces before it runs the block; several by ``;``.
 * ``<!-- example: formats/npy.py -->``: a whole plugin, which test_contributing.py runs.
 
 And once on a page: ``<!-- prepare: parts, model -->``, what its folder holds before the first block (prepared.py), and
-``<!-- slow: REASON -->``, for a page that runs with the slow tests. A page that trains, or has a trained model, does so anyway.
+``<!-- slow: REASON -->``, for a page that runs with the slow tests. A page that trains, or has a model, does so anyway.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ from apiece import cli
 ROOT = Path(__file__).parents[2]
 RUN = ("bash", "console", "python")
 KINDS = ("not run", "file", "exit", "shorter", "example", "prepare", "slow")
-_FENCE = re.compile(r"(?P<before>(?:^ *<!--(?:(?!-->).)*-->\n)*)^(?P<indent> *)```(?P<kind>\S*)\n(?P<text>.*?)^ *```$", re.M | re.S)
+_FENCE = re.compile(
+    r"(?P<before>(?:^ *<!--(?:(?!-->).)*-->\n)*)^(?P<indent> *)```(?P<kind>\S*)\n(?P<text>.*?)^ *```$", re.M | re.S
+)
 _COMMENT = re.compile(r"<!-- ([a-z ]+): (.*?) -->", re.S)
 
 

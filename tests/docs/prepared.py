@@ -1,7 +1,7 @@
 """What a page's folder may hold before its first block: small labelled sets, photos and trained models.
 
-A page says so in a comment, ``<!-- prepare: parts, model -->``. Pictures are red rings and blue discs of 64 x 64 pixels:
-a small `swift` learns them within seconds.
+A page says so in a comment, ``<!-- prepare: parts, model -->``. Pictures show red rings and blue discs on 64 x 64
+pixels: a small `swift` learns them within seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, Instances]:
     return pixels.clip(0, 255).astype(np.uint8), Instances(Masks.from_label_map(label_map), labels, CLASSES)
 
 
-def label_file(path: Path, count: int, seed: int, prefix: str, change: Callable[[Instances], Instances] | None = None) -> None:
+def label_file(
+    path: Path, count: int, seed: int, prefix: str, change: Callable[[Instances], Instances] | None = None
+) -> None:
     """Write ``count`` images beside a label file, in ``images/``."""
     rng, records, first = np.random.default_rng(seed), [], 1
     for number in range(count):
@@ -72,7 +74,11 @@ class Shop:
 
     def names(self) -> list[str]:
         """Return what a page may ask for."""
-        return [name.replace("_", " ") for name in vars(type(self)) if not name.startswith("_") and name not in ("put", "names")]
+        return [
+            name.replace("_", " ")
+            for name in vars(type(self))
+            if not name.startswith("_") and name not in ("put", "names")
+        ]
 
     def parts(self, folder: Path) -> None:
         """Make a data folder: train, val and test."""
@@ -119,7 +125,12 @@ class Shop:
             for ref, found in labels:
                 found = found[rng.random(len(found)) < kept]
                 rows += [
-                    {"image_id": ref.id, "category_id": int(label) + 1, "segmentation": rle, "score": float(rng.uniform(0.3, 1))}
+                    {
+                        "image_id": ref.id,
+                        "category_id": int(label) + 1,
+                        "segmentation": rle,
+                        "score": float(rng.uniform(0.3, 1)),
+                    }
                     for label, rle in zip(found.labels, found.masks.to_coco(), strict=True)
                 ]
             (folder / f"{name}.json").write_text(json.dumps(rows))
@@ -149,8 +160,9 @@ class Shop:
         if not kept.exists():
             self.parts(self.store)
             train(
-                data=self.store / "parts", model="swift", model_settings={"size": "s"}, epochs=epochs, out=kept, batch=4,
-                imgsz=_SIDE, crop=_SIDE, warmup=5, ema=0.9, augment=0.0, val_every=100.0, workers=0, device="cpu", precision="32",
+                data=self.store / "parts", model="swift", model_settings={"size": "s"}, out=kept, epochs=epochs,
+                batch=4, imgsz=_SIDE, crop=_SIDE, warmup=5, ema=0.9, augment=0.0, val_every=100.0, workers=0,
+                device="cpu", precision="32",
             )  # fmt: skip
         shutil.copytree(kept, folder)
 

@@ -49,6 +49,7 @@ A = np.array([[1, 1, 0], [0, 5, 5]])
         (testing.check_metric, "count_error"),
         (testing.check_check, "rectangles"),
         (testing.check_architecture, "blobs"),
+        (testing.check_measurement, "fill"),
     ],
 )
 def test_it_keeps_its_promises(suite: Callable[[str], None], name: str) -> None:
@@ -116,4 +117,3 @@ def test_the_model_learns_and_predicts() -> None:
 def test_the_measurement_measures() -> None:
     found = Instances.from_label_map(np.array([[1, 1, 0, 5], [1, 0, 5, 5]]))
     assert measure(found, properties=["fill"])["fill"].tolist() == [0.75, 0.75]
-    testing.check_measurement("fill")

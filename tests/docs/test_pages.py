@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.docs.page_blocks import KINDS, ROOT, RUN, blocks, comments, pages, parse, prepared, run
 from tests.docs.prepared import Shop
 

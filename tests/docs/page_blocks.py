@@ -172,8 +172,8 @@ def _outside(command: str) -> tuple[int, str]:
 
 
 def _alike(wanted: str, found: str) -> bool:
-    """Whether the text is the one the page shows; ``...`` stands for any text, and spaces at line ends do not count."""
-    clean = ["\n".join(line.rstrip() for line in text.strip().splitlines()) for text in (wanted, found)]
+    """Whether the text is the one the page shows; ``...`` stands for any text, and widths of columns do not count."""
+    clean = ["\n".join(" ".join(line.split()) for line in text.strip().splitlines()) for text in (wanted, found)]
     pattern = ".*".join(re.escape(piece) for piece in clean[0].split("..."))
     return re.fullmatch(pattern, clean[1], re.S) is not None
 

@@ -38,3 +38,9 @@ def test_options_win_over_the_file_even_where_they_are_the_default(
 def test_options_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     found = settings(monkeypatch, "--data", "cells", "--set", "size=s", "--skip-bad")
     assert found == TrainConfig(data=Path("cells"), model_settings={"size": "s"}, skip_bad=True)
+
+
+def test_a_run_that_replaced_another_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.yaml").write_text(TrainConfig(out=tmp_path, seed=3, overwrite=True).to_yaml())
+    found = settings(monkeypatch, "--out", tmp_path, "--resume")
+    assert (found.seed, found.resume, found.overwrite) == (3, True, False)

@@ -71,7 +71,7 @@ def train(
     begun = settings.folder / "config.yaml"
     if config is None and settings.resume and begun.is_file():
         config = begun  # a run goes on with the settings it began with
-        given["out"] = settings.folder
+        given = {"overwrite": False} | given | {"out": settings.folder}  # that it replaced another run is past
     chosen = TrainConfig.from_dict(given) if config is None else TrainConfig.from_yaml(config, **given)
     try:
         result = fit(chosen)

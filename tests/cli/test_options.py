@@ -233,3 +233,27 @@ def test_examples_that_need_no_training_run(
         shutil.rmtree(target)
     code = run(*words)
     assert code == 0 or (words[0] == "check" and code == 1), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "info data",
+        "convert data.json x.xml",
+        "convert data.json x.xml --check",
+        "merge a.json b.json --out x.json",
+        "split data.json --out x",
+        "check data --no-images --fail-on never",
+        "evaluate data/val.json --predictions predictions.json --skip-bad",
+        "compare old.json new.json data/val.json",
+        "measure data/val.json",
+        "models semantic",
+    ],
+)
+def test_json_is_all_that_stands_on_standard_output(
+    line: str, shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(shop, tmp_path / "shop")
+    monkeypatch.chdir(tmp_path / "shop")
+    assert run(*line.split(), "--json") == 0
+    assert isinstance(json.loads(capsys.readouterr().out), dict)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apiece.models._kit.dense_assignment import Assigned, Points, assign, pair_iou
+from apiece.models._kit.dense_assignment import Assigned, Points, assign, overlaps
 
 POINTS = Points(((8, 8), (4, 4)), (4, 8))  # 32 x 32 pixels
 
@@ -38,7 +38,8 @@ def test_near_points_lie_in_the_box_or_next_to_its_centre() -> None:
 def test_pairs_of_boxes() -> None:
     a = torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 2], [0, 0, 1, 1], [0, 0, 0, 0]])
     b = torch.tensor([[0.0, 0, 2, 2], [1, 0, 3, 2], [5, 5, 6, 6], [0, 0, 0, 0]])
-    assert torch.allclose(pair_iou(a, b), torch.tensor([1, 1 / 3, 0, 0]))
+    both, union = overlaps(a, b)
+    assert torch.allclose(both / union.clamp(min=1e-6), torch.tensor([1, 1 / 3, 0, 0]))
 
 
 def test_the_level_whose_boxes_fit_wins() -> None:

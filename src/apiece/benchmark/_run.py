@@ -264,7 +264,8 @@ def _conditions(config: BenchmarkConfig, trains: bool) -> dict[str, Any]:
         "images_timed": len(truth.refs[:: max(1, -(-len(truth) // config.timed))]),
     }  # fmt: skip
     machine = {"cores": cores(), "processor": _processor(), "system": platform.system(), "gpu": _gpu(prediction)}
-    versions = {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in _PACKAGES}}
+    installed = {d.name.lower(): d.version for d in importlib.metadata.distributions() if d.name}
+    versions = {"python": platform.python_version(), **{n: installed[n] for n in _PACKAGES if n in installed}}
     return {
         "data": data, "training": training, "prediction": prediction, "machine": machine, "versions": versions,
     }  # fmt: skip

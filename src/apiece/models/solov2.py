@@ -52,7 +52,7 @@ from apiece.models._kit.kernel_masks import COORDINATES, kernel_masks, low_resol
 from apiece.models._kit.matrix_nms import decay, distinct_masks, mask_pairs
 from apiece.models._kit.network import Network, on_cpu, per_image
 from apiece.models._kit.pyramid import climb, climbs
-from apiece.models._kit.ragged import few_of_each, window_pixels
+from apiece.models._kit.ragged import few_of_each, rows_at, window_pixels
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
@@ -282,9 +282,7 @@ def _mask_losses(
     segment = torch.cat([near.window, torch.arange(count, device=device).repeat_interleave(config.outside)])
     x, y = torch.cat([near.x, far[:, 0]]), torch.cat([near.y, far[:, 1]])
 
-    # a gather of rows is several times as fast as one of columns
-    rows = fine.permute(0, 2, 3, 1).reshape(-1, fine.shape[1])
-    values = rows[(batch.image[owner][segment] * height + y) * width + x]
+    values = rows_at(fine, batch.image[owner][segment], x, y)
     weights = kernel[segment]
     u, v = ((2 * torch.stack([x, y]) + 1 - place[segment, :2].T) / place[segment, 2]).unbind()
     shape = torch.stack([torch.ones_like(u), u, v, -u * u, -v * v, -u * v], 1)

@@ -40,7 +40,7 @@ from apiece.models._kit.dense_assignment import Assigned, Points, assign
 from apiece.models._kit.network import Network, input_size, on_cpu, per_image
 from apiece.models._kit.pyramid import Pyramid, Tower
 from apiece.models._kit.quadratic_forms import FORM, form_values, quadratic_planes
-from apiece.models._kit.ragged import segment_sum, window_pixels
+from apiece.models._kit.ragged import rows_at, segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
@@ -243,9 +243,8 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: A
     near = window_pixels(torch.cat([low, high], 1), module.config.window)
     target = truth.share(index, near)
 
-    flat = (truth.image[index][near.window] * height + near.y) * width + near.x
     kernels = out["kernels"].flatten(0, 1)[point]
-    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[flat]
+    rows = rows_at(maps, truth.image[index][near.window], near.x, near.y)
     box = out["boxes"].flatten(0, 1).detach()[point][near.window]
     form = form_values((near.x + 0.5) * stride, (near.y + 0.5) * stride, box).clamp(-9, 9)
     logits = (torch.cat([rows, form], 1) * kernels[near.window]).sum(1)

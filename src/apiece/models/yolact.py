@@ -39,7 +39,7 @@ from apiece.models._kit.blocks import STRIDES, ConvNorm
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
 from apiece.models._kit.fast_nms import fast_nms
 from apiece.models._kit.network import Network, on_cpu, per_image
-from apiece.models._kit.ragged import centres, few_of_each, window_pixels
+from apiece.models._kit.ragged import centres, few_of_each, rows_at, window_pixels
 from apiece.models._kit.settings import BackboneSettings, check_anchors
 from apiece.models._kit.two_stage import match_boxes
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
@@ -242,8 +242,7 @@ def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor:
     high = torch.minimum(boxes[:, 2:].ceil().long() + 1, low.new_tensor([width, height]))
     near = window_pixels(torch.cat([low, high], 1), module.config.window)
     target = truth.share(owner, near)
-    flat = (truth.image[owner][near.window] * height + near.y) * width + near.x
-    values = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[flat]
+    values = rows_at(maps, truth.image[owner][near.window], near.x, near.y)
     weights = out["coefficients"].flatten(0, 1)[anchor]
     logits = (values * weights[near.window]).sum(1)
     each = losses.bce(logits, target, near.window, len(anchor))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from apiece.errors import ConfigError, Option
+from apiece.predict.predictor import resolve_device
 from apiece.training.config import TrainConfig, cores
 
 __all__ = ["Hardware"]
@@ -43,7 +44,10 @@ class Hardware:
         ConfigError
             If the device or the precision is not to be had here.
         """
-        device = torch.device(_device_name(config.device))
+        named = config.device
+        if named == "auto" and not torch.cuda.is_available() and torch.backends.mps.is_available():
+            named = "mps"
+        device = resolve_device(named)
         # on two cores, one process makes crops while the other computes; more would only take turns
         workers = config.workers if config.workers is not None else max(1, min(12, cores() - 1))
         return cls(
@@ -63,21 +67,6 @@ class Hardware:
     def devices(self) -> int | list[int]:
         """As Lightning spells it."""
         return [self.device.index or 0] if self.device.type == "cuda" else 1
-
-
-_CPU = Option("device", "cpu")
-
-
-def _device_name(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    if wanted.startswith("cuda"):
-        index = int(wanted.partition(":")[2] or 0)
-        if index >= torch.cuda.device_count():
-            raise ConfigError(f"there is no device {wanted!r} here ({torch.cuda.device_count()} GPUs); use " + _CPU)
-    if wanted == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("there is no device 'mps' here; use " + _CPU)
-    return wanted
 
 
 def _precision(wanted: str, device: torch.device) -> str:

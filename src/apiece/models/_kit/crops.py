@@ -72,6 +72,13 @@ def read_crops(crops: Tensor, layout: Tensor | Sequence[Tensor | int], x: Tensor
     return torch.where(inside, crops[torch.where(inside, start + x * height + y, 0)], 0)
 
 
+def in_crowd(targets: Targets, x: Tensor, y: Tensor) -> Tensor:
+    """Return whether pixels lie in the crowd of an image, see `encode_masks`: bool, of the shape of ``x`` and ``y``."""
+    if not len(targets["crowd_layout"]):
+        return torch.zeros_like(x, dtype=torch.bool)
+    return read_crops(targets["crowd_crops"], targets["crowd_layout"][0], x, y) > 0
+
+
 def crop_targets(crops: Tensor, layout: Tensor, index: Tensor, boxes: Tensor, size: int) -> Tensor:
     """Return what a mask head should answer: the masks ``index`` int64[K] seen through ``boxes`` float32[K, 4].
 

@@ -70,12 +70,11 @@ class Assigned:
     rank: Tensor  # int64[P]: 0 for the best point of its object, and so on
 
 
-def pair_iou(a: Tensor, b: Tensor) -> Tensor:
-    """Return the IoU of boxes (..., 4), half-open xyxy, pair by pair."""
-    side = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    both = side.prod(-1)
-    areas = [(x[..., 2:] - x[..., :2]).clamp(min=0).prod(-1) for x in (a, b)]
-    return both / (areas[0] + areas[1] - both).clamp(min=1e-6)
+def overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the areas of intersection and union of boxes (..., 4), half-open xyxy, pair by pair."""
+    both = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0).prod(-1)
+    first, second = ((x[..., 2:] - x[..., :2]).clamp(min=0).prod(-1) for x in (a, b))
+    return both, first + second - both
 
 
 @torch.no_grad()
@@ -91,7 +90,8 @@ def assign(points: Points, boxes: Tensor, logits: Tensor, truth: Tensor, labels:
     count = len(truth)
     near, allowed = points.near(truth)
     near = near + (image * points.count)[:, None]
-    overlap = pair_iou(boxes[near], truth[:, None]) * allowed
+    both, union = overlaps(boxes[near], truth[:, None])
+    overlap = both / union.clamp(min=1e-6) * allowed
     score = logits[near, labels[:, None]].sigmoid()
     metric = torch.where(allowed, score * overlap**_POWER + 1e-12 * (1 + overlap), -1.0)
     wanted = overlap.topk(min(_MOST, overlap.shape[1]), 1).values.sum(1).long().clamp(1, _MOST)

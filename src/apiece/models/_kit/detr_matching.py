@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import box_convert, generalized_box_iou
 
-from apiece.models._kit.crops import read_crops
+from apiece.models._kit.crops import in_crowd, read_crops
+from apiece.models._kit.dense_assignment import overlaps
 from apiece.models._kit.queries import assign
 from apiece.models._kit.set_loss import answers_at
 from apiece.models.contract import Targets
@@ -34,8 +35,7 @@ def box_cost(boxes: Tensor, truth: Tensor, distance: float = 5.0, overlap: float
 def box_loss(boxes: Tensor, truth: Tensor, distance: float = 5.0, overlap: float = 2.0) -> Tensor:
     """Return the same for pairs, (K,), 0 where both boxes are equal; no table of all against all."""
     a, b = box_convert(boxes, "cxcywh", "xyxy"), box_convert(truth, "cxcywh", "xyxy")
-    both = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
-    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - both
+    both, union = overlaps(a, b)
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
     giou = both / union.clamp(min=1e-9) - (hull - union) / hull.clamp(min=1e-9)
     return distance * (boxes - truth).abs().sum(1) + overlap * (1 - giou)
@@ -49,9 +49,7 @@ def at_points(crops: Tensor, layout: Tensor, points: Tensor) -> Tensor:
 
 def crowded(targets: Targets, points: Tensor) -> Tensor:
     """Return which of the points lie in a crowd: bool (S,)."""
-    if not len(targets["crowd_layout"]):
-        return torch.zeros(len(points), dtype=torch.bool, device=points.device)
-    return at_points(targets["crowd_crops"], targets["crowd_layout"], points).amax(0) > 0
+    return in_crowd(targets, *points.floor().long().unbind(-1))
 
 
 def draw_points(size: tuple[int, int], boxes: Tensor, most: int) -> Tensor:
@@ -130,9 +128,8 @@ def assign_groups(cost: Tensor, groups: int) -> tuple[Tensor, Tensor]:
 
 def paired_iou(a: Tensor, b: Tensor) -> Tensor:
     """Return the IoU of boxes pair by pair, (K,)."""
-    a, b = box_convert(a, "cxcywh", "xyxy"), box_convert(b, "cxcywh", "xyxy")
-    both = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
-    return both / ((a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - both).clamp(min=1e-9)
+    both, union = overlaps(box_convert(a, "cxcywh", "xyxy"), box_convert(b, "cxcywh", "xyxy"))
+    return both / union.clamp(min=1e-9)
 
 
 def refine(boxes: Tensor, moves: Tensor) -> Tensor:

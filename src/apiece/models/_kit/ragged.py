@@ -44,6 +44,12 @@ def window_pixels(windows: Tensor, most: int | None = None) -> Pixels:
     return Pixels(window, y, x, counts)
 
 
+def rows_at(maps: Tensor, image: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return the channels of maps (B, C, H, W) at pixels of images: (P, C), by rows, which is faster."""
+    height, width = maps.shape[2:]
+    return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])[(image * height + y) * width + x]
+
+
 def few_of_each(owner: Tensor, most: int) -> Tensor:
     """Return places of at most ``most`` of each value of ``owner``, drawn at random, in the order of the values."""
     shuffled = torch.randperm(len(owner), device=owner.device)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apiece.models._kit.crops import join_crops, read_crops
+from apiece.models._kit.crops import in_crowd, join_crops, read_crops
 from apiece.models._kit.queries import assign
 from apiece.models.contract import Targets
 
@@ -95,7 +95,7 @@ def _match(
         if not count and not len(t["crowd_layout"]):
             continue
         points = _matching_points(t, size, rule.points)
-        crowd = _crowd_at(t, points[None], size)[0]
+        crowd = in_crowd(t, *_pixels(points, size))
         every = torch.arange(count, device=device)
         truth = masks_at(t["crops"], t["layout"], every, points[None].expand(count, -1, -1), size)
         for k, (logits, maps) in enumerate(layers):
@@ -161,7 +161,7 @@ def _mask_losses(
     if any(len(t["crowd_layout"]) for t in targets):
         for i, t in enumerate(targets):
             own = image == i
-            weight[own] -= (_crowd_at(t, points[own], size) & (truth[own] < 0.5)).float()
+            weight[own] -= (in_crowd(t, *_pixels(points[own], size)) & (truth[own] < 0.5)).float()
     point, dice = pair_losses(answers_at(maps[:, None], points)[:, 0], truth, weight, rule.focal)
     return point.sum(), dice.sum()
 
@@ -208,16 +208,13 @@ def answers_at(maps: Tensor, points: Tensor) -> Tensor:
 def masks_at(crops: Tensor, layout: Tensor, index: Tensor, points: Tensor, size: tuple[int, int]) -> Tensor:
     """Return whether the pixel that each point (K, P, 2) lies in is inside the mask ``index`` int64 (K,) of its row:
     float32 (K, P). ``size`` is (height, width) in pixels."""
+    return read_crops(crops, layout[index].T[:, :, None], *_pixels(points, size)).float()
+
+
+def _pixels(points: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Return column and row of the pixels that points (..., 2) lie in, int64 each."""
     x, y = ((points[..., k] * size[1 - k]).long().clamp(max=size[1 - k] - 1) for k in (0, 1))
-    return read_crops(crops, layout[index].T[:, :, None], x, y).float()
-
-
-def _crowd_at(t: Targets, points: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return whether points (K, P, 2) lie in a crowd of the image: bool (K, P)."""
-    if not len(t["crowd_layout"]):
-        return torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
-    index = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    return masks_at(t["crowd_crops"], t["crowd_layout"], index, points, size) > 0.5
+    return x, y
 
 
 def _near(layout: Tensor, share: Tensor, size: tuple[int, int]) -> Tensor:

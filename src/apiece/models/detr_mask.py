@@ -50,7 +50,7 @@ _NONE = 0.1  # weight of "no object" in the loss of classes
 
 @dataclass(frozen=True)
 class DetrMaskSettings(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     ``norm`` is that of the encoder of images, ``dropout`` drops values in the transformer.
 
@@ -105,7 +105,7 @@ class _Read:
 
 
 class DetrMask(Network):
-    """Images ``(B, C, H, W)`` to a dictionary, for Q queries:
+    """Map images ``(B, C, H, W)`` to a dictionary, for Q queries:
 
     ``logits`` (B, Q, classes + 1), of a softmax whose last class is "no object"; ``boxes`` (B, Q, 4): centre x, centre
     y, width, height as shares of the input; ``masks`` (B, Q, h, w), logits; ``cell`` (B,), pixels along a cell of them.

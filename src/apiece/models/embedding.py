@@ -51,7 +51,7 @@ _TILE = 2048  # side of the square of pixels clustered at once
 
 @dataclass(frozen=True)
 class EmbeddingConfig(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     ``dropout`` has no effect in an encoder of timm's.
 
@@ -74,7 +74,7 @@ class EmbeddingConfig(BackboneSettings):
 
 
 class Embedding(Network):
-    """Images ``(B, C, H, W)`` to maps at the same resolution, in a dictionary:
+    """Map images ``(B, C, H, W)`` to maps at the same resolution, in a dictionary:
 
     ``seed`` (B, classes, H, W), logits; ``offset`` (B, 2, H, W), x and y in pixels; ``bandwidth`` (B, 2, H, W), in
     pixels; ``reach`` (B, 1, H, W), below 2: a pixel

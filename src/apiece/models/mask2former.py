@@ -53,7 +53,7 @@ _NAMES = {  # the library's modules, and ours
 
 @dataclass(frozen=True)
 class Mask2FormerConfig(MaskClassifierSettings):
-    """Settings of the architecture, beside those of `MaskClassifierSettings`.
+    """Set up the architecture, beyond `MaskClassifierSettings`.
 
     ``heads`` also divides ``width``, and three of the ``layers`` see each of the strides 32, 16 and 8 once.
 

@@ -47,7 +47,7 @@ _NAMES = {  # the library's modules, and ours
 
 @dataclass(frozen=True)
 class MaskFormerConfig(MaskClassifierSettings):
-    """Settings of the architecture, beside those of `MaskClassifierSettings`.
+    """Set up the architecture, beyond `MaskClassifierSettings`.
 
     Attributes
     ----------

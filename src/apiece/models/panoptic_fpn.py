@@ -43,7 +43,7 @@ __all__ = ["ARCHITECTURE", "PanopticFPN", "PanopticFPNConfig", "merge", "without
 
 @dataclass(frozen=True)
 class PanopticFPNConfig(MaskRCNNConfig):
-    """Settings of the architecture: those of `MaskRCNNConfig` for the things, and of the semantic branch.
+    """Set up the semantic branch, beyond `MaskRCNNConfig`, which sets up the half for things.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class PanopticFPNConfig(MaskRCNNConfig):
 
 
 class SemanticBranch(nn.Module):
-    """The pyramid, stride 4 first, to logits ``(B, outputs, H / 4, W / 4)`` in single precision."""
+    """Turn the pyramid, stride 4 first, into logits ``(B, outputs, H / 4, W / 4)`` in single precision."""
 
     def __init__(self, config: PanopticFPNConfig, outputs: int) -> None:
         super().__init__()
@@ -90,11 +90,10 @@ class SemanticBranch(nn.Module):
 
 
 class PanopticFPN(nn.Module):
-    """Images ``(B, C, H, W)`` to what `MaskRCNN` gives for things, ``labels`` among all classes, and ``remain`` float64
-    (B,), on the CPU.
+    """Map images ``(B, C, H, W)`` to what `MaskRCNN` gives for things, ``labels`` among all classes, and ``remain``.
 
-    With stuff also ``semantic`` (B, 1 + S, H, W), logits, "no stuff" first; ``stuff`` int64 (B, S), its classes;
-    ``smallest`` int64 (B,), on the CPU.
+    ``remain`` is float64 (B,), on the CPU. With stuff there are also ``semantic`` (B, 1 + S, H, W), logits, "no stuff"
+    first; ``stuff`` int64 (B, S), its classes; ``smallest`` int64 (B,), on the CPU.
     """
 
     def __init__(self, config: PanopticFPNConfig, input: ModelInput, classes: int) -> None:

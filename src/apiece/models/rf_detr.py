@@ -48,7 +48,7 @@ _POINTS = 2048  # most points at which masks are compared
 
 @dataclass(frozen=True)
 class RfDetrSettings(Settings):
-    """Settings of the architecture, beside those of `Settings`.
+    """Set up the architecture, beyond `Settings`.
 
     ``dropout`` drops values in the encoder's input and in the decoder.
 
@@ -133,7 +133,7 @@ class _Answers:
 
 
 class RfDetr(Network):
-    """Images ``(B, C, H, W)`` to a dictionary, for Q queries:
+    """Map images ``(B, C, H, W)`` to a dictionary, for Q queries:
 
     ``logits`` (B, Q, classes), of a sigmoid each; ``boxes`` (B, Q, 4): centre x, centre y, width, height as shares of
     the input padded to whole windows; ``masks`` (B, Q, h, w), logits, a cell for 4 x 4 pixels from the upper left.

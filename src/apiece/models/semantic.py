@@ -45,7 +45,7 @@ HEADS = ("unet", "fcn", "deeplab")
 
 @dataclass(frozen=True)
 class SemanticConfig(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class SemanticConfig(BackboneSettings):
 
 
 class Semantic(Network):
-    """Images ``(B, C, H, W)`` to a dictionary:
+    """Map images ``(B, C, H, W)`` to a dictionary:
 
     ``classes`` (B, 1 + classes, H, W), logits, background first; ``smallest`` int64 (B,), the setting.
     """
@@ -85,7 +85,7 @@ class Semantic(Network):
 
 
 class UNetHead(nn.Module):
-    """The U-Net's way up, and logits whose channels are shuffled to the input's resolution."""
+    """Go the U-Net's way up, and give logits whose channels are shuffled to the input's resolution."""
 
     def __init__(self, config: SemanticConfig, channels: Sequence[int], strides: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class UNetHead(nn.Module):
 
 
 class JoinedHead(nn.Module):
-    """torchvision's FCN or DeepLabV3 head on every level from stride 8 on, joined at the finest of them."""
+    """Run torchvision's FCN or DeepLabV3 head on every level from stride 8 on, joined at the finest of them."""
 
     def __init__(self, config: SemanticConfig, channels: Sequence[int], strides: Sequence[int], outputs: int) -> None:
         super().__init__()

@@ -67,7 +67,7 @@ _LOG = logging.getLogger("apiece")
 
 @dataclass(frozen=True)
 class SOLOv2Config(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     The heads, shared by all levels, have group norm always, as in the paper.
 
@@ -128,7 +128,7 @@ class MaskBranch(nn.Module):
 
 
 class SOLOv2(Network):
-    """Images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
+    """Map images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
 
     ``scores`` (B, T), best first; ``labels`` (B, T); ``kernels`` (B, T, E + 6): weights of the mask feature's channels
     and of the coordinates, see `kernel_logits`; ``places`` (B, T, 3): see `cell_places`;

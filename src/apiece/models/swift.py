@@ -71,7 +71,7 @@ _SIZES = {
 
 @dataclass(frozen=True)
 class SwiftConfig(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ class SwiftConfig(BackboneSettings):
 
 
 class Swift(Network):
-    """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
+    """Map images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
 
     ``logits`` (B, A, classes) of the A points of all levels; ``quality`` (B, A, 1), logits of the IoU that the point's
     mask has; ``boxes`` (B, A, 4), half-open xyxy in pixels of the

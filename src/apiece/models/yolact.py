@@ -53,7 +53,7 @@ _CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))  # SSD's variances of 0.1 and 0.2
 
 @dataclass(frozen=True)
 class YolactConfig(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     The heads have group norm always.
 
@@ -96,7 +96,7 @@ class YolactConfig(BackboneSettings):
 
 
 class Yolact(Network):
-    """Images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
+    """Map images ``(B, C, H, W)``, sides multiples of 32, to a dictionary:
 
     ``logits`` (B, A, classes) of the A anchors of all levels; ``moves`` (B, A, 4), from each anchor to its box;
     ``boxes`` (B, A, 4), half-open xyxy in pixels of the input; ``coefficients`` (B, A, K) in (-1, 1); ``prototypes``

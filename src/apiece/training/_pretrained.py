@@ -160,7 +160,7 @@ def _agreed(config: TrainConfig, architecture: Architecture, asked: Any, adopted
     given = getattr(adopted, slots)
     wanted = getattr(asked, slots) if slots in config.model_settings else given if given >= most else room(most)
     if wanted != given:
-        log.info("weights: %s is %d in them and %d here; what is more begins at random", slots, given, wanted)
+        log.info("weights: %s is %d in the file and %d here; more begin with random values", slots, given, wanted)
     return replace(adopted, **{slots: wanted})
 
 

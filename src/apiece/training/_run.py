@@ -221,7 +221,7 @@ def _model_config(config: TrainConfig, architecture: Architecture, counts: Int |
     slots = architecture.slots
     if slots and slots not in settings and most > getattr(architecture.config(), slots):
         settings[slots] = room(most)
-        log.info("%s: %d, as one image has %d objects (set it to change it)", slots, settings[slots], most)
+        log.info("%s: %d, as one image has %d objects (a setting of the model)", slots, settings[slots], most)
     if config.dropout is not None:
         settings["dropout"] = config.dropout
     if counts is not None and config.balance in ("loss", "both"):

@@ -192,7 +192,8 @@ def load_model(folder: Path | str) -> LoadedModel:
 
 def _load(content: Mapping[str, Any], tensors_path: Path) -> LoadedModel:
     if content["version"] != _VERSION:
-        raise StrictError(f"version {str(content['version'])[:40]!r} is not {_VERSION}: it needs another apiece")
+        given = str(content["version"])[:40]
+        raise StrictError(f"version {given!r} is not {_VERSION}: another version of apiece wrote it")
     name = content["architecture"]
     if not isinstance(name, str):
         raise StrictError(f"architecture should be a name, is {type(name).__name__}")

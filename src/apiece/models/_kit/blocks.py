@@ -54,7 +54,7 @@ class ResidualBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Images ``(B, C, H, W)`` to a pyramid of features, finest first, with these channels and strides."""
+    """Map images ``(B, C, H, W)`` to a pyramid of features, finest first, with these channels and strides."""
 
     channels: tuple[int, ...]
     strides: tuple[int, ...]

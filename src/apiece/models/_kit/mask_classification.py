@@ -30,7 +30,7 @@ LICENCE = "CC-BY-NC-4.0 (the authors' model zoo; the hub's card says other)"
 
 @dataclass(frozen=True)
 class MaskClassifierSettings(BackboneSettings):
-    """Settings of both architectures, beside those of `BackboneSettings`.
+    """Set up both architectures, beyond `BackboneSettings`.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class MaskClassifierSettings(BackboneSettings):
         object.__setattr__(self, "encoder", dict(self.encoder))
         check_encoder(self.encoder)
         if self.encoder and self.weights != "none":
-            raise ConfigError("weights are those of a timm backbone; with an encoder of transformers' they are 'none'")
+            raise ConfigError(f"weights must be 'none' where encoder takes the backbone's place, got {self.weights!r}")
         self._at_least(8, "mask_width", "hidden", "feedforward", "points")
         self._at_least(1, "queries", "heads", "layers")
         if self.width < 32 or self.width % 32:
@@ -79,8 +79,10 @@ class MaskClassifierSettings(BackboneSettings):
 
 
 class MaskClassifier(Network):
-    """Images ``(B, C, H, W)`` to ``classes`` (B, Q, classes + 1), logits with "no object" last, and ``masks`` (B, Q,
-    H / 4, W / 4), logits over the whole input."""
+    """Map images ``(B, C, H, W)`` to logits of Q queries.
+
+    ``classes`` (B, Q, classes + 1), "no object" last; ``masks`` (B, Q, H / 4, W / 4), over the whole input.
+    """
 
     config: MaskClassifierSettings
     make_head: ClassVar[type[nn.Module]]

@@ -10,7 +10,7 @@ from apiece.models._kit.blocks import ConvNorm, Encoder, ResidualBlock
 
 
 class ResidualEncoder(Encoder):
-    """Images ``(B, channels, H, W)`` to features at strides 4, 8, 16, ..., finest first.
+    """Map images ``(B, channels, H, W)`` to features at strides 4, 8, 16, ..., finest first.
 
     Each stage is a convolution of stride 2 and some residual blocks (He et al., CVPR 2016, basic blocks).
 

@@ -12,7 +12,7 @@ from apiece.models._kit.blocks import NORMS
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of every architecture.
+    """Set up any architecture.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class BackboneSettings(Settings):
-    """Settings of an architecture on an encoder, beside those of `Settings`.
+    """Set up an architecture on an encoder, beyond `Settings`.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ def check_anchors(anchors: tuple[tuple[float, ...], ...], aspects: tuple[float, 
         strides = " or ".join(map(str, levels))
         raise ConfigError(f"anchors needs the sides for {strides} strides, each above 0, got {anchors}")
     if len({len(sides) for sides in anchors}) > 1:
-        raise ConfigError(f"anchors needs as many sides at each stride, got {anchors}")
+        raise ConfigError(f"anchors needs the same number of sides at each stride, got {anchors}")
     if not aspects or min(aspects) <= 0:
         raise ConfigError(f"aspects must be above 0, got {aspects}")
 

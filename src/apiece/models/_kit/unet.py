@@ -16,7 +16,7 @@ from apiece.models._kit.blocks import ConvNorm, Encoder, ResidualBlock
 
 
 class UNetEncoder(Encoder):
-    """Images to a pyramid of features, finest first.
+    """Map images to a pyramid of features, finest first.
 
     Parameters
     ----------
@@ -50,7 +50,8 @@ class UNetEncoder(Encoder):
 
 
 class UNetDecoder(nn.Module):
-    """A pyramid of features, finest first, to one map at the finest one's resolution with ``out_channels`` channels.
+    """Turn a pyramid of features, finest first, into one map with ``out_channels`` channels at the finest
+    resolution.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
     text, path = str(spec), Path(spec)
     name = timm_name(text)
     if name == "":
-        raise ConfigError("weights 'timm' are those of a backbone; name them, such as 'timm:resnet18.a1_in1k'")
+        raise ConfigError("weights 'timm' serve a backbone only; name a checkpoint, such as 'timm:resnet18.a1_in1k'")
     if name is not None:
         return _from_hub(f"timm/{name}", None, text)
     if text.startswith("hf:"):
@@ -343,7 +343,7 @@ def fill(
         )
     module.load_state_dict(chosen, strict=False)
     if left:
-        log.info("weights: made for other classes, so these begin at random: %s", ", ".join(sorted(left)))
+        log.info("weights: made for other classes, so these begin with random values: %s", ", ".join(sorted(left)))
     return tuple(sorted(left))
 
 

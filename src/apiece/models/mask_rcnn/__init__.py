@@ -50,7 +50,7 @@ _LOG = logging.getLogger("apiece")
 
 @dataclass(frozen=True)
 class MaskRCNNConfig(BackboneSettings):
-    """Settings of the architecture, beside those of `BackboneSettings`.
+    """Set up the architecture, beyond `BackboneSettings`.
 
     ``norm`` may also be ``"frozen"``: the encoder keeps its batch norms as its weights have them, and nothing else is
     normalised (for pretrained weights, not from scratch).
@@ -94,7 +94,7 @@ class MaskRCNNConfig(BackboneSettings):
 
 
 class MaskRCNN(Network):
-    """Images ``(B, C, H, W)`` to a dictionary of lists with one tensor per image, K detections each, best first:
+    """Map images ``(B, C, H, W)`` to a dictionary of lists with one tensor per image, K detections each, best first:
 
     ``boxes`` (K, 4) half-open xyxy on the input, ``scores`` (K,), ``labels`` (K,), ``masks`` (K, 28, 28) logits.
     """

@@ -341,11 +341,6 @@ def crop_within(longest: float) -> int:
     return max(64, math.ceil(longest / 32) * 32)
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _check_names(what: str, given: Iterable[str], kind: Any) -> None:
     known = [f.name for f in fields(kind)]
     for name in given:

@@ -192,8 +192,8 @@ def load_model(folder: Path | str) -> LoadedModel:
 
 def _load(content: Mapping[str, Any], tensors_path: Path) -> LoadedModel:
     if content["version"] != _VERSION:
-        given = str(content["version"])[:40]
-        raise StrictError(f"version {given!r} is not {_VERSION}: another version of apiece wrote it")
+        other = str(content["version"])[:40]
+        raise StrictError(f"version {other!r} is not {_VERSION}: another version of apiece wrote it")
     name = content["architecture"]
     if not isinstance(name, str):
         raise StrictError(f"architecture should be a name, is {type(name).__name__}")

@@ -45,14 +45,14 @@ def _app(asked: str) -> App:
 
 
 def _summary(name: str) -> str:
-    """First line of a command's help, read from its source so that listing the commands imports none."""
+    """Return the first line of a command's help from its source text, so that a list of commands imports none."""
     tree = ast.parse((resources.files(__name__) / f"{name}.py").read_text(encoding="utf-8"))
     command = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
     return (ast.get_docstring(command) or "").partition("\n")[0]
 
 
 class _Words(logging.Formatter):
-    """Lines of the log, with options as a person types them."""
+    """Write lines of the log with options as a person types them."""
 
     def format(self, record: logging.LogRecord) -> str:
         shown = logging.makeLogRecord({**record.__dict__, "msg": on_command_line(record.msg)})
@@ -100,7 +100,7 @@ def _say(text: str) -> None:
 
 
 def _wrong(error: CycloptsError, tokens: Sequence[str]) -> str:
-    """What is wrong with the command line."""
+    """Tell what is wrong with the command line."""
     if isinstance(error, UnusedCliTokensError):
         return f"too many arguments: {' '.join(error.unused_tokens or ())}"
     if not isinstance(error, MissingArgumentError) or error.argument is None or error.keyword is not None:

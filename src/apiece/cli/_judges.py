@@ -15,7 +15,7 @@ from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import read_image
 
 Judge = Callable[[str, int], Instances | None]
-"""Tells the predictions on an image of a split; None on an image that cannot be read."""
+"""From a split and an image's position to the predictions on it; None for an image that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,13 @@ class Judges:
             raise ConfigError("--config says how --folds trains; give --folds too")
 
     def of(self, sources: Mapping[str, OpenLabels]) -> Judge | None:
-        """The predictions on these labels; None where no option asks for any."""
+        """Return the predictions on these labels; None where no option asks for any."""
         if self.model is not None:
             return self._of_model(self.model, sources)
         return None if self.folds is None else self._out_of_fold(self.folds, sources)
 
     def _of_model(self, folder: Path, sources: Mapping[str, OpenLabels]) -> Judge:
-        """What a model finds, down to low scores; warns of splits that it learned from, if its folder tells."""
+        """Return what a model finds, down to low scores; warn of splits that it learned from, if its folder tells."""
         from apiece.datasets import fingerprint
         from apiece.evaluation import LOWEST
         from apiece.predict import load
@@ -72,7 +72,7 @@ class Judges:
         return judge
 
     def _out_of_fold(self, folds: int, sources: Mapping[str, OpenLabels]) -> Judge:
-        """What models find that were trained without the image, on all splits together; the device wins over config."""
+        """Train models on all splits together, and return what each finds on images that it did not learn from."""
         from apiece.datasets import together
         from apiece.training import TrainConfig, predict_out_of_fold
 

@@ -41,7 +41,7 @@ def split_list(text: str) -> list[str]:
 
 
 def _listed(type_: Any, tokens: Sequence[Token]) -> Any:
-    """The values of a list option; an argument without an option before it, such as a file, is taken whole."""
+    """Convert the words of a list option; a word without its option, such as a file, may hold commas."""
     words = [
         token.evolve(value=word)
         for token in tokens
@@ -51,7 +51,7 @@ def _listed(type_: Any, tokens: Sequence[Token]) -> Any:
 
 
 def shown_default(value: Any) -> str | None:
-    """A default as help shows it; None hides it."""
+    """Return a default as help shows it; None hides it."""
     if value is None or value is False or value == ():
         return None
     return "on" if value is True else ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -78,7 +78,7 @@ Json = Annotated[bool, Parameter(help="Print one JSON object in place of tables.
 
 
 def metric_names(metrics: tuple[str, ...]) -> tuple[str, ...] | Literal["all"]:
-    """What `apiece.evaluate` takes for the words behind ``--metrics``."""
+    """Return what `apiece.evaluate` takes for the words behind ``--metrics``."""
     if not metrics:
         raise ConfigError("name metrics with --metrics, or say --metrics all")
     return "all" if metrics == ("all",) else metrics
@@ -95,7 +95,7 @@ class Where:
     format: Annotated[str | None, Parameter(help="Format of the labels. By default their content tells it.")] = None
 
     def open(self, data: Path, on_bad: OnBad) -> dict[str, FoundLabels]:
-        """Labels by split; the key of labels without splits is empty."""
+        """Return labels by split; the key of labels without splits is empty."""
         from apiece.datasets import open_sources
 
         return open_sources(data, self.images, self.format, on_bad)
@@ -110,13 +110,13 @@ class Reading(Where):
     ] = False
 
     def bad(self) -> BadEntries | None:
-        """A list for what cannot be read; None where the first such entry is an error."""
+        """Return a list for what cannot be read; None where the first such entry is an error."""
         from apiece.datasets import BadEntries
 
         return BadEntries() if self.skip_bad else None
 
     def judged(self, data: Path, split: str | None, bad: BadEntries | None, images: bool) -> Dataset:
-        """The labelled images to judge by; with ``images`` these are read, and what cannot be read goes to ``bad``."""
+        """Return the images to judge by; with ``images`` read each now, and put what cannot be read into ``bad``."""
         from apiece.datasets import readable
         from apiece.evaluation import open_truth
 
@@ -124,7 +124,7 @@ class Reading(Where):
         return truth if bad is None or not images else readable(truth, bad)
 
     def one(self, data: Path, split: str | None, bad: BadEntries | None) -> FoundLabels:
-        """The labels of one split; refused where the data has several and none is named."""
+        """Return the labels of one split; refuse data with several splits where none is named."""
         found = {name or "train": source for name, source in self.open(data, bad).items()}
         if split is None and len(found) > 1:
             raise ConfigError(f"{data} is divided into {', '.join(found)}; say which with " + Option("split", ...))

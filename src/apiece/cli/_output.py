@@ -18,7 +18,7 @@ from apiece.errors import ApieceError, ConfigError, Message, on_command_line
 
 
 def plain(value: Any) -> Any:
-    """The same as JSON knows it; NaN and infinities, which JSON has not, become null."""
+    """Return a value as JSON knows it; NaN and infinities, which JSON lacks, become null."""
     if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
@@ -39,17 +39,17 @@ def plain(value: Any) -> Any:
 
 
 def print_json(value: Any) -> None:
-    """One JSON object on standard output."""
+    """Print one JSON object on standard output."""
     sys.stdout.write(_json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], file: Any = None) -> None:
-    """A table on standard output; numbers to the right. Text is shown as it is, brackets of a file's name included."""
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print a table on standard output, numbers to the right, and text as it is, brackets of a file's name included."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=file or sys.stdout, highlight=False)
+    console = Console(file=sys.stdout, highlight=False)
     if title:
         console.print(Text(title, style="bold"), soft_wrap=True)  # as wide as it needs, not as its table is
     table = Table(box=None, pad_edge=False, show_header=any(columns))
@@ -62,7 +62,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
 
 
 def shown(value: Any) -> str:
-    """A number as people read it: thousands apart, three significant digits behind the point."""
+    """Return a number as people read it: thousands apart, three digits behind the point."""
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
@@ -76,23 +76,17 @@ def shown(value: Any) -> str:
 
 
 def say(text: str) -> None:
-    """A line on standard output."""
+    """Print a line on standard output."""
     sys.stdout.write(text + "\n")
 
 
 def note(said: str | ApieceError) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     sys.stderr.write(on_command_line(said) + "\n")
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Refuse files that cannot be written, before any work is done for them.
-
-    Raises
-    ------
-    ConfigError
-        for a folder, and for a file in a folder that cannot be made or written to.
-    """
+    """Refuse files that cannot be written, before any work is done for them."""
     for path in paths:
         if path is None:
             continue
@@ -106,7 +100,7 @@ def check_writable(*paths: Path | None) -> None:
 
 @contextmanager
 def progress(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A progress bar on standard error, for people only.
+    """Show a progress bar on standard error, for people only.
 
     Yields what to call after each step: with nothing, or with (steps done, steps in all).
     """

@@ -52,7 +52,7 @@ class Writing:
     overwrite: Overwrite = False
 
     def dropped(self, read: Iterable[str], to: str) -> tuple[Droppable, ...]:
-        """``drop``, and ids where they only number the entries of ``read`` and the format ``to`` has none."""
+        """Return ``drop``, and ids if they only number the entries of ``read`` and the format ``to`` has none."""
         from apiece import formats
 
         numbers = all(formats.load(name).numbers_entries for name in read)
@@ -92,7 +92,7 @@ class Writing:
 
 
 def report_bad(bad: BadEntries | None, json: bool) -> dict[str, Any]:
-    """What a command's JSON says of entries that were left out; they are listed on standard error."""
+    """List entries that were left out on standard error, and return what a command's JSON says of them."""
     if bad is None:
         return {}
     if bad.errors:
@@ -110,7 +110,7 @@ def show_written(
     facts: Mapping[str, Any],
     json: bool,
 ) -> None:
-    """The sets that were written, as a table or as one JSON object with ``facts``; what was lost on standard error."""
+    """Print the sets that were written, with ``facts`` in JSON; list on standard error what was lost."""
     left_out = report_bad(bad, json)
     lost = [line for one in written.values() for line in one.lost]
     dropped = sorted({name for one in written.values() for name in one.dropped})
@@ -158,7 +158,7 @@ def _say_where_images_are(written: Sequence[Written]) -> None:
 
 
 def _kinds(lost: Sequence[str]) -> str:
-    """How many images each kind of loss concerns."""
+    """Count the images of each kind of loss."""
     counts = Counter(line.rpartition(": ")[2] for line in lost)
     return "; ".join(f"{kind}: {count:,} image{'s' if count > 1 else ''}" for kind, count in counts.most_common())
 

@@ -71,7 +71,7 @@ def benchmark(
 
 
 def _print(rows: Sequence[Row]) -> None:
-    """What decides, and what fits a terminal; the page has it all."""
+    """Print the numbers that decide and fit a terminal; the page has all."""
     from apiece.benchmark.page import table_of_scores, table_of_sizes
 
     columns, cells = table_of_scores(rows)
@@ -84,7 +84,7 @@ def _print(rows: Sequence[Row]) -> None:
 
 
 def _plain(cell: Any) -> Any:
-    """A number as a number, so that it stands on the right."""
+    """Return a number as a number, so that it stands on the right."""
     if cell is None or cell == "–":
         return "-"
     try:
@@ -95,7 +95,7 @@ def _plain(cell: Any) -> Any:
 
 @contextmanager
 def _watch() -> Iterator[Watch]:
-    """The plan and a line per model on standard error, and for people a bar for each model at work."""
+    """Show the plan and a line per model on standard error, and for people a bar for each model at work."""
     import sys
 
     from rich.console import Console

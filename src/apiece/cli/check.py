@@ -121,7 +121,7 @@ def check(
 
 
 def _open(data: Path, where: Where) -> dict[str, OpenLabels]:
-    """The labels of each split, with the bad entries of each."""
+    """Open the labels of each split, with its bad entries."""
     early: list[FormatError] = []
     sources: dict[str, OpenLabels] = {}
 
@@ -137,7 +137,7 @@ def _open(data: Path, where: Where) -> dict[str, OpenLabels]:
 
 
 def _folder(sources: Mapping[str, OpenLabels]) -> Path:
-    """What image names are relative to."""
+    """Return the folder that image names are relative to."""
     ref = next((ref for source in sources.values() for ref in source.labels.refs), None)
     if ref is None:
         return Path()
@@ -146,7 +146,7 @@ def _folder(sources: Mapping[str, OpenLabels]) -> Path:
 
 
 def _processes(sources: Mapping[str, OpenLabels]) -> int:
-    """One for each core, where there are images enough to be worth a process's start."""
+    """Return one process for each core, fewer where a process's start costs more than it spares."""
     from apiece.training.config import cores
 
     return max(1, min(cores(), sum(len(s.labels) for s in sources.values()) // _EACH))
@@ -179,7 +179,7 @@ def _where(report: Report, place: Place) -> str:
 
 
 def _short(name: str | None) -> str | None:
-    """A name of an image, a long one without its middle."""
+    """Return an image's name, without its middle if it is long."""
     if name is None or len(name) <= _NAME:
         return name
     return f"{name[: _NAME // 2 - 1]}…{name[-(_NAME // 2) :]}"

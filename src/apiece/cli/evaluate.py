@@ -111,7 +111,7 @@ def evaluate(
 
 
 def print_scores(result: Evaluation, without: Sequence[str] = ()) -> None:
-    """The tables of an evaluation on standard output; ``without``: groups of numbers that are left out."""
+    """Print the tables of an evaluation, without the groups of numbers ``without``."""
     from apiece.evaluation.tables import coco_rows, further_rows
 
     title = f"{result.images:,} images"
@@ -134,7 +134,7 @@ def print_scores(result: Evaluation, without: Sequence[str] = ()) -> None:
 
 
 def _print_numbers(title: str, what: str, columns: Sequence[str], rows: Rows) -> None:
-    """One row per number, each with its interval where there is one."""
+    """Print a row per number, with its interval where there is one."""
     from apiece.evaluation.tables import with_intervals
 
     def cell(number: Number) -> float:
@@ -145,7 +145,7 @@ def _print_numbers(title: str, what: str, columns: Sequence[str], rows: Rows) ->
 
 
 def _print_classes(result: Evaluation) -> None:
-    """AP of each class; of very many the ten best and the worst."""
+    """Print AP of each class; of very many classes the ten best and the worst."""
     from apiece.evaluation.tables import class_rows
 
     columns, rows = class_rows(result, {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "box_ap": "box AP"})

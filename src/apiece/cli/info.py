@@ -49,7 +49,7 @@ def info(data: Data, *, reading: Annotated[Reading, GROUP] = Reading(), json: Js
 
 
 def _pixels(area: float | None) -> float | str:
-    """An area as people write it: nothing behind the point where it is whole."""
+    """Return an area as people write it: nothing behind the point where it is whole."""
     if area is None:
         return "-"
     return int(area) if area == int(area) else area

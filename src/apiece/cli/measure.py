@@ -85,7 +85,7 @@ def measure(
 
 
 def print_summary(summary: Table, title: str = "") -> None:
-    """A table for each quantity, one row per class, on standard output; it fits a terminal."""
+    """Print a table for each quantity, a row per class; it fits a terminal."""
     rows = list(summary.rows())
     for quantity in [name.removesuffix("_mean") for name in summary.columns if name.endswith("_mean")]:
         keys = [name for name in summary.columns if name.startswith(f"{quantity}_")]

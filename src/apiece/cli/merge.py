@@ -83,7 +83,7 @@ def _joined(
     distinct_ids: bool,
     bad: BadEntries | None,
 ) -> tuple[dict[str, LabelSet], list[str]]:
-    """The sets joined split by split, and what there is to say of it."""
+    """Join the sets split by split; return them, and notes on what was done."""
     from apiece.datasets import map_classes, merge, sound
 
     maps = _maps(map, {name: {c for s in of.values() for c in s.labels.classes} for name, of in found.items()})
@@ -103,14 +103,14 @@ def _joined(
 
 
 def _not_everywhere(classes: Mapping[str, Sequence[str]]) -> list[str]:
-    """A line on classes that some sets have and others have not: their names may differ by accident."""
+    """Name classes that only some sets have: their names may differ by accident."""
     held = {c: [name for name, own in classes.items() if c in own] for own in classes.values() for c in own}
     alone = [f"{c} ({', '.join(sets)})" for c, sets in held.items() if len(sets) < len(classes)]
     return [f"classes that not all sets have: {', '.join(alone)}; --map gives them one name"] if alone else []
 
 
 def _names(data: Sequence[Path]) -> list[str]:
-    """What each set is called: its name without ending, with its folder's where two are alike, numbered at last."""
+    """Name each set after its file or folder; where two are alike, add the parent's name, and at last a number."""
     paths = [path.absolute() for path in data]
     names = [path.stem if path.is_file() else path.name for path in paths]
     if len(set(names)) < len(names):
@@ -121,7 +121,7 @@ def _names(data: Sequence[Path]) -> list[str]:
 
 
 def _splits(found: dict[str, list[str]]) -> list[str]:
-    """Every split of every set; sets with and without splits do not go together."""
+    """Return every split of every set; refuse sets with splits beside sets without."""
     divided = {name: any(splits) for name, splits in found.items()}
     if len(set(divided.values())) > 1:
         with_splits = next(name for name, one in divided.items() if one)
@@ -134,7 +134,7 @@ def _splits(found: dict[str, list[str]]) -> list[str]:
 
 
 def _maps(given: Sequence[str], classes: Mapping[str, set[str]]) -> dict[str, list[str]]:
-    """The arguments of `map_classes` for each set; ``classes`` are the set's own."""
+    """Return the arguments of `map_classes` for each set; ``classes`` are the classes of each."""
     names = list(classes)
     maps: dict[str, list[str]] = {name: [] for name in names}
     for text in given:

@@ -57,7 +57,7 @@ def _described(architecture: Architecture) -> dict[str, Any]:
 
 
 def _encoder_weights(backbone: str) -> dict[str, str]:
-    """Timm's weights; an encoder of apiece's own has none, and gives way to the one that is named."""
+    """Describe timm's weights. An encoder of apiece's own has none, and gives way to timm's where weights are named."""
     from timm.models import is_model
 
     name, how = ("timm", "timm, or timm:<model.tag>") if is_model(backbone) else ("timm:<model.tag>", "by name")
@@ -66,7 +66,7 @@ def _encoder_weights(backbone: str) -> dict[str, str]:
 
 
 def _parameters(architecture: Architecture) -> int:
-    """How many numbers it learns, with default settings, 3 channels and 2 classes; counted without memory for them."""
+    """Count the parameters with default settings, 3 channels and 2 classes, without memory for them."""
     import torch
 
     from apiece.models.contract import ModelInput

@@ -108,7 +108,7 @@ def _price(by: str | None, miss: float | None, false_alarm: float | None) -> Pri
 
 
 def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -> Iterator[tuple[Instances, Instances]]:
-    """Truth, and everything the model can rank."""
+    """Yield the ground truth, and everything that the model can rank."""
     from apiece.evaluation import LOWEST, check_known
 
     for image, wanted in truth:
@@ -119,7 +119,7 @@ def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -
 
 
 def _rows(matches: Matches, before: Float, fitted: Thresholds, price: Price | None) -> dict[str, dict[str, Any]]:
-    """What the thresholds give before and after, by class."""
+    """Return what the thresholds give before and after, by class."""
     from apiece.metrics import cost, f1, precision, recall
 
     sides = {}

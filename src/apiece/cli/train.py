@@ -24,14 +24,14 @@ class _Settings(TrainConfig):
     one_piece: Annotated[bool | None, Parameter(negative="--no-one-piece")] = None
 
     def __new__(cls, **given: object) -> _Settings:
-        """Keeps what the command line says, even where that is the default: a YAML file must not overrule it."""
+        """Keep what the command line says, even where that is the default: a YAML file must not overrule it."""
         made = super().__new__(cls)
         object.__setattr__(made, "_given", tuple(given))  # frozen
         return made
 
     @property
     def given(self) -> dict[str, Any]:
-        """The settings that were given, and no default."""
+        """Return the settings that were given, and no default."""
         names: tuple[str, ...] = getattr(self, "_given", ())
         return {name: getattr(self, name) for name in names}
 

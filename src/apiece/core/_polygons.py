@@ -32,7 +32,8 @@ def polygon_runs(points: Float, rings: Int, owner: Int, size: tuple[int, int]) -
     (owner, x, y0, y1)
     """
     height, width = size
-    fine = np.clip(points * _FINE + 0.5, -_LIMIT, _LIMIT).astype(np.int64)  # truncates towards 0, as C does
+    near = np.clip(points, -_LIMIT, _LIMIT)  # what is further away would overflow
+    fine = np.clip(near * _FINE + 0.5, -_LIMIT, _LIMIT).astype(np.int64)  # truncates towards 0, as C does
     sizes = np.diff(rings)
     following = np.arange(1, len(fine) + 1)
     following[rings[1:][sizes > 0] - 1] = rings[:-1][sizes > 0]

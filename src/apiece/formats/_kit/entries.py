@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Entry:
 
 def assemble(entries: list[Entry], size: Size, classes: tuple[str, ...], path: Path, on_bad: OnBad) -> Instances:
     """Draw all entries of one image, many at a time; what cannot be drawn is raised or reported and left out."""
+    if not entries:
+        return nobody(size, classes)
     pieces = [piece for entry in entries for piece in (entry, *entry.joined)]
     owner = np.repeat(np.arange(len(entries)), [1 + len(entry.joined) for entry in entries])
     masks, place, bad = [Masks.empty(size)], np.full(len(pieces), -1, np.int64), {}
@@ -73,6 +76,12 @@ def assemble(entries: list[Entry], size: Size, classes: tuple[str, ...], path: P
     if len(pieces) > len(entries):
         joined = joined.merge(np.unique(owner[usable], return_inverse=True)[1], len(kept))
     return _instances([entries[i] for i in kept], joined, classes)
+
+
+@lru_cache(maxsize=4)
+def nobody(size: Size, classes: tuple[str, ...], ids: bool = False) -> Instances:
+    """Return no instance; a video may have many thousands of frames without an object."""
+    return Instances.empty(size, classes).replace(ids=np.zeros(0, np.int64) if ids else None)
 
 
 def _instances(entries: list[Entry], masks: Masks, classes: tuple[str, ...]) -> Instances:

@@ -23,6 +23,7 @@ _NUMBERS = {
     "polygon": (),
     "mask": (),
 }
+_ABSENT = {"rotation": "0"}
 
 
 @dataclass(frozen=True)
@@ -67,40 +68,37 @@ def _shape_at(track: Track, keys: list[int], frame: int) -> Shape | None:
     return _between(before, after, share)
 
 
-def _between(before: Shape, after: Shape, share: float) -> Shape:
-    """Return the shape a ``share`` of the way from one key frame to the next; masks do not move."""
+def _between(before: Shape, after: Shape, share: float) -> Shape | None:
+    """Return the shape a ``share`` of the way from one key frame to the next; masks do not move.
+
+    None where a key frame's numbers cannot be read: they are reported when the key frame itself is drawn.
+    """
     if before.kind != after.kind or before.kind == "mask":
         return before
     given = dict(before.attributes)
-    if before.kind == "polygon":
-        a, b = _points(before), _points(after)
-        if a is None or b is None or len(a) != len(b):
-            return before  # `timeline` reported it
-        with np.errstate(over="ignore", invalid="ignore"):  # points that are not finite are refused when drawn
-            between = a + (b - a) * share
-        given["points"] = ";".join(f"{x!r},{y!r}" for x, y in between.tolist())
-    else:
+    try:
+        if before.kind == "polygon":
+            a, b = _points(before), _points(after)
+            if len(a) != len(b):
+                return before  # `after` is outside, or `timeline` reported it
+            with np.errstate(over="ignore"):  # points that are not finite are refused when drawn
+                between = a + (b - a) * share
+            given["points"] = ";".join(f"{x!r},{y!r}" for x, y in between.tolist())
         for name in _NUMBERS[before.kind]:
-            a_, b_ = _number(before, name), _number(after, name)
-            if a_ is not None and b_ is not None:
-                # a turn takes the shorter way round
-                way = (b_ - a_ + 180) % 360 - 180 if name == "rotation" else b_ - a_
-                given[name] = repr(a_ + way * share)
+            low, high = (number(shape.attributes.get(name, _ABSENT.get(name)), name) for shape in (before, after))
+            # a turn takes the shorter way round
+            way = (high - low + 180) % 360 - 180 if name == "rotation" else high - low
+            given[name] = repr(low + way * share)
+    except (BadEntryError, ValueError):
+        return None
     return Shape(before.kind, given, before.line, before.values)
 
 
-def _points(shape: Shape) -> Float | None:
-    try:
-        return np.array([p.split(",") for p in shape.attributes.get("points", "").split(";") if p], np.float64)
-    except ValueError:
-        return None  # reported when the key frame itself is drawn
-
-
-def _number(shape: Shape, name: str) -> float | None:
-    try:
-        return number(shape.attributes.get(name, "0" if name == "rotation" else None), name)
-    except BadEntryError:
-        return None
+def _points(shape: Shape) -> Float:
+    points = np.array([p.split(",") for p in shape.attributes.get("points", "").split(";") if p], np.float64)
+    if not np.isfinite(points).all():
+        raise ValueError("is not finite")
+    return points
 
 
 def timeline(document: Document, path: Path, on_bad: OnBad) -> Timeline:

@@ -17,7 +17,6 @@ pixel says that it is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -137,16 +136,8 @@ def _sequence(file: Path, images: Path | None) -> tuple[str, Path]:
 
 def _decode_text(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     frame = labels.rows[i]
-    if not frame.lines and frame.ignore is None:
-        return _nobody(frame.size, labels.classes), {}
     found, regions = decode_lines(labels.files[i], frame, labels.classes, labels.on_bad)
     return found, {"regions": regions} if regions else {}
-
-
-@lru_cache(maxsize=4)
-def _nobody(size: tuple[int, int], classes: tuple[str, ...]) -> Instances:
-    # a text may leave out thousands of frames
-    return Instances.empty(size, classes).replace(ids=np.zeros(0, np.int64))
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import LONGEST, BadEntryError, Size, skip_bad
-from apiece.formats._kit.entries import Entry, assemble
+from apiece.formats._kit.entries import Entry, assemble, nobody
 from apiece.formats._kit.label_images import region_mask, region_said
 from apiece.formats.contract import OnBad, Record, refuse
 
@@ -121,7 +119,7 @@ def decode_lines(
         assemble([_entry(line, frame.size) for line in lines], frame.size, classes, path, on_bad)
         for lines in (frame.lines, [] if frame.ignore is None else [frame.ignore])
     )
-    found = found if len(found) else found.replace(ids=np.zeros(0, np.int64))
+    found = found if len(found) else nobody(frame.size, classes, ids=True)
     return found, {"ignore": ignored.masks.to_coco()[0]} if ignored.masks.area.any() else None
 
 

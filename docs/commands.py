@@ -36,7 +36,7 @@ def _command(name: str) -> str:
 
 def _table(head: str, arguments: list[Any]) -> Iterator[str]:
     if arguments:
-        yield from ("", f"| {head} | default | |", "| --- | --- | --- |")
+        yield from ("", f"| {head} | default | meaning |", "| --- | --- | --- |")
     for argument in arguments:
         names = ", ".join(f"`{name}`" for name in _names(argument))
         yield f"| {names} | {_default(argument)} | {_cell(argument.parameter.help or '')}{_choices(argument)} |"

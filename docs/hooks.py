@@ -74,24 +74,19 @@ def _about(module: Any) -> list[str]:
 
 
 def _names(module: Any, names: list[str], shown: set[str], level: int = 2) -> list[str]:
-    """Return a directive for each name, or a reference to the page that has it already."""
-    lines: list[str] = []
+    """Return a directive for each name, and links for names that another place shows already."""
+    lines, links = [], []
     for name in names:
         if name not in module.members:  # names, load, describe = ROOM.names, ROOM.load, ROOM.describe
-            lines += [
-                f"{'#' * level} {name}",
-                "",
-                f"`{module.path}.{name}` is [`Room.{name}`][{PACKAGE}._plugins.Room.{name}].",
-                "",
-            ]
+            links.append(f"[`{name}`][{PACKAGE}._plugins.Room.{name}]")
             continue
         target = module[name].canonical_path
         if target in shown:
-            lines += [f"{'#' * level} {name}", "", f"See [`{name}`][{target}].", ""]
+            links.append(f"[`{name}`][{target}]")
         else:
             lines += [f"::: {target}", "    options:", f"      heading_level: {level}", ""]
         shown.add(target)
-    return lines
+    return [*([f"Also here: {', '.join(links)}.", ""] if links else []), *lines]
 
 
 def _first_line(module: Any) -> str:

@@ -111,8 +111,8 @@ def predict_to(
         lost = _write_all(run.numbered(stream), stage, save, model, _file_names(run.sources), allow_lossy)
         if run.images == 0:
             raise unreadable(run.bad, len(run.sources))
-    per_class = dict(zip(model.classes, run.counts.tolist(), strict=True))
-    return PredictSummary(run.images, sum(per_class.values()), per_class, tuple(run.bad), tuple(lost), tuple(targets))
+    found = dict(zip(model.classes, run.counts.tolist(), strict=True))
+    return PredictSummary(run.images, sum(found.values()), found, tuple(run.bad), tuple(lost), tuple(targets))
 
 
 class _Run:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 import numpy as np
 import torch
@@ -27,9 +27,10 @@ from apiece.models.contract import DecodeOptions, Frame
 from apiece.predict.sources import Source, Sources, iter_sources
 from apiece.transforms.input import prepare
 
-__all__ = ["Model", "load", "out_of_memory", "resolve_device"]
+__all__ = ["Model", "load", "resolve_device", "unless_memory_runs_out"]
 
 _log = logging.getLogger("apiece")
+T = TypeVar("T")
 
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
@@ -86,10 +87,16 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     return found
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Return whether this is how NumPy, or torch on one of its devices, says that no memory is left."""
-    said = ("out of memory", "can't allocate memory")  # of a GPU; of a CPU
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(s in str(error) for s in said))
+def unless_memory_runs_out(compute: Callable[[], T]) -> T | None:
+    """Return what ``compute`` gives, or None if memory runs out; what the error holds on to is let go."""
+    try:
+        return compute()
+    except MemoryError:
+        return None
+    except RuntimeError as error:  # as torch says it of a GPU, and of a CPU
+        if any(said in str(error) for said in ("out of memory", "can't allocate memory")):
+            return None
+        raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -296,7 +303,7 @@ class Model:
 
     def _run_at(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
         """Do the same, decoded once for each of several options: a list of images for each."""
-        found = self._try(group, several)
+        found = unless_memory_runs_out(lambda: self._decoded(group, several))
         if found is not None:
             return found
         if self.device.type == "cuda":
@@ -310,15 +317,9 @@ class Model:
         elsewhere = "" if self.device.type == "cpu" else "use " + Option("device", "cpu") + ", or "
         raise DataError(reason + elsewhere + "cut it into smaller images")
 
-    def _try(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]] | None:
-        """Return None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
-        try:
-            outputs = self._network(group)
-            return [self._decode(outputs, group, options) for options in several]
-        except (RuntimeError, MemoryError) as error:
-            if out_of_memory(error):
-                return None
-            raise
+    def _decoded(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
+        outputs = self._network(group)
+        return [self._decode(outputs, group, options) for options in several]
 
     def _network(self, group: Sequence[_Ready]) -> Any:
         """Return raw outputs."""

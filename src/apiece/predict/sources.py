@@ -98,16 +98,14 @@ def iter_sources(sources: Sources) -> Iterator[Source]:
     """Yield what `find_sources` lists, one by one: an iterator of arrays, such as a camera, never becomes a list."""
     if isinstance(sources, Source):
         yield sources
-    elif isinstance(sources, Image):
+    elif isinstance(sources, Image | np.ndarray):
         yield _given(sources, 0)
-    elif isinstance(sources, np.ndarray):
-        yield _given(Image(sources), 0)
     elif isinstance(sources, str | os.PathLike):
         yield from _named(Path(sources))
     elif isinstance(sources, Iterable):
         for i, item in enumerate(sources):
             if isinstance(item, np.ndarray | Image):
-                yield _given(item if isinstance(item, Image) else Image(item), i)
+                yield _given(item, i)
             elif isinstance(item, Source | str | os.PathLike):
                 yield from iter_sources(item)
             else:
@@ -116,7 +114,8 @@ def iter_sources(sources: Sources) -> Iterator[Source]:
         raise DataError(f"cannot predict on {type(sources).__name__}; give paths, arrays or Images")
 
 
-def _given(image: Image, index: int) -> Source:
+def _given(given: Image | Array, index: int) -> Source:
+    image = given if isinstance(given, Image) else Image(given)
     if image.path is not None:
         return Source(image.path.name, image.path, image, image.path.parent)
     return Source(f"image_{index:06d}", None, image)
@@ -175,12 +174,8 @@ def _with_own_names(sources: Sequence[Source]) -> list[Source]:
         return list(sources)
     paths = [os.path.abspath(s.path) for s in sources if s.path is not None]
     root = Path(os.path.commonpath([os.path.dirname(p) for p in paths])) if paths else Path()
-    named = [
-        s
-        if s.path is None
-        else Source(Path(os.path.abspath(s.path)).relative_to(root).as_posix(), s.path, s.image, root)
-        for s in sources
-    ]
+    below = (None if s.path is None else Path(os.path.abspath(s.path)).relative_to(root) for s in sources)
+    named = [s if p is None else replace(s, name=p.as_posix(), root=root) for s, p in zip(sources, below, strict=True)]
     names = [s.name for s in named]
     twice = next((n for n in names if names.count(n) > 1), None)
     if twice is not None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from apiece.errors import ApieceError, Option, TrainingError
-from apiece.predict.predictor import out_of_memory
+from apiece.predict.predictor import unless_memory_runs_out
 from apiece.training._data import Batch
 from apiece.training._report import Report, grouped
 from apiece.training._run import Run
@@ -84,7 +84,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         while True:
             # what is random in the network follows from the step, so that a resumed run draws the same
             torch.manual_seed(step_seed(self.config.seed, self.state.step))
-            losses = self._try_gradients(batch)
+            losses = unless_memory_runs_out(lambda: self._accumulate(batch))
             if losses is not None:
                 return losses
             self.run.optimizer.zero_grad(set_to_none=True)
@@ -102,15 +102,6 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
                 self.state.micro,
                 len(batch.names),
             )
-
-    def _try_gradients(self, batch: Batch) -> dict[str, float] | None:
-        """Return the losses, or None if memory ran out. (Apart, so that what the error holds on to is let go.)"""
-        try:
-            return self._accumulate(batch)
-        except (RuntimeError, MemoryError) as error:
-            if out_of_memory(error):
-                return None
-            raise
 
     def _accumulate(self, batch: Batch) -> dict[str, float]:
         count = len(batch.names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from apiece.errors import TrainingError
 from apiece.evaluation import LOWEST
 from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models.contract import Architecture, DecodeOptions, ModelInput
-from apiece.predict.predictor import out_of_memory
+from apiece.predict.predictor import unless_memory_runs_out
 from apiece.transforms.input import prepare
 
 
@@ -77,16 +78,13 @@ class Validator:
             if end is not None and time.monotonic() > end:
                 raise _OutOfTime
             image, truth = self._record(i)
-            try:
-                predicted = self._predicted(module, image)
-            except (RuntimeError, MemoryError) as error:
-                if not out_of_memory(error):
-                    raise
+            predicted = unless_memory_runs_out(partial(self._predicted, module, image))
+            if predicted is None:
                 height, width = image.size
                 raise TrainingError(
                     f"memory runs out in validation with {self.data.refs[i].name} of {height} x {width} pixels: images "
                     "are validated whole; lower imgsz, choose a smaller model, or cut large images into smaller ones"
-                ) from error
+                )
             yield truth, predicted
 
     def _predicted(self, module: nn.Module, image: Image) -> Instances:

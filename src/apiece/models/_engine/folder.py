@@ -86,13 +86,11 @@ def save_model(
 ) -> None:
     """Write ``model.safetensors`` and ``model.json`` into ``folder`` (made if needed; other files in it stay).
 
-    Each file is replaced in one step. If the machine dies between the two steps, `load_model` refuses the pair rather
-    than mixing an old and a new model.
+    Each file is replaced in one step; if the machine dies between the two steps, `load_model` refuses the pair.
 
     Parameters
     ----------
-    architecture : name of a module in `apiece.models`.
-    config : its settings, an instance of its config dataclass.
+    architecture, config : name of a module in `apiece.models`, and an instance of its config dataclass.
     thresholds : lowest score kept, one per class, 0 to 1.
     one_piece : whether objects are in one piece, for each class; None: of no class.
     provenance, metrics : JSON-able; NaN is written as null.
@@ -107,27 +105,30 @@ def save_model(
     if not isinstance(config, known.config):
         raise ConfigError(f"{architecture} is configured by {known.config.__name__}, got {type(config).__name__}")
     classes = _checked_classes(classes)
-    if thresholds is not None:
-        thresholds = _checked([float(t) for t in thresholds], classes)
-    one_piece = [False] * len(classes) if one_piece is None else [bool(one) for one in one_piece]
+    chosen = None if thresholds is None else _checked([float(t) for t in thresholds], classes)
+    one_piece = [False] * len(classes) if one_piece is None else one_piece
     if len(one_piece) != len(classes):
         raise ConfigError(f"one_piece should be {len(classes)} truth values, one per class; got {len(one_piece)}")
     tensors = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
     content = {
         "version": _VERSION, "architecture": architecture, "config": typed_json.dataclass_to(config),
         "input": typed_json.dataclass_to(input), "classes": list(classes),
-        "thresholds": None if thresholds is None else dict(zip(classes, thresholds, strict=True)),
+        "thresholds": None if chosen is None else dict(zip(classes, chosen, strict=True)),
         "one_piece": [name for name, one in zip(classes, one_piece, strict=True) if one],
         "provenance": dict(provenance or {}), "metrics": dict(metrics or {}),
         "tensors": {"sha256": hashlib.sha256(tensors).hexdigest(), "bytes": len(tensors)},
     }  # fmt: skip
-    try:
-        text = typed_json.dump(content)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"provenance and metrics of a model are numbers, texts, lists and dicts: {error}") from error
+    text = _dumped(content)
     with _written(folder), atomic(folder / JSON_NAME) as json_path, atomic(folder / TENSORS_NAME) as tensors_path:
         tensors_path.write_bytes(tensors)
         json_path.write_text(text, encoding="utf-8")
+
+
+def _dumped(content: Mapping[str, Any]) -> str:
+    try:
+        return typed_json.dump(content)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"provenance and metrics of a model are numbers, texts, lists and dicts: {error}") from error
 
 
 @contextmanager
@@ -162,7 +163,7 @@ def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Map
     if origin is not None:
         content["provenance"] = {**content["provenance"], "thresholds": dict(origin)}
     with _written(json_path), atomic(json_path) as temporary:
-        temporary.write_text(typed_json.dump(content), encoding="utf-8")
+        temporary.write_text(_dumped(content), encoding="utf-8")
 
 
 def load_model(folder: Path | str) -> LoadedModel:

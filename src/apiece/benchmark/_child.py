@@ -152,7 +152,7 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _known(number: Number) -> float | None:
-    """The value; None where there was nothing to score."""
+    """Return the value; None where there was nothing to score."""
     return number.value if np.isfinite(number.value) else None
 
 

@@ -171,7 +171,7 @@ class Yolact(Network):
 
 
 def _rows(cells: Tensor, values: int) -> Tensor:
-    """(B, H, W, n * values) to (B, H * W * n, values)."""
+    """Turn (B, H, W, n * values) into (B, H * W * n, values)."""
     return cells.reshape(len(cells), -1, values)
 
 

@@ -171,7 +171,7 @@ def _bad_headers(sources: Sequence[Source], known: Bad) -> Iterator[Bad]:
 
 @contextmanager
 def _staged(out: Path, targets: Sequence[Path]) -> Iterator[Path]:
-    """A hidden folder inside ``out`` whose entries take their places when the block ends well; it goes in any case."""
+    """Yield a hidden folder inside ``out``; its entries take their places when the block ends well, else all goes."""
     try:
         with staged(out, "apiece") as folder:
             yield folder

@@ -123,7 +123,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
 
     @property
     def _lower(self) -> Option:
-        """A learning rate to try."""
+        """A lower learning rate to try, as an option."""
         return Option("lr", float(f"{(self.config.lr or 0.0) / 4:.2g}"))
 
     def _not_a_number(self, losses: Mapping[str, Tensor], names: list[str]) -> TrainingError:

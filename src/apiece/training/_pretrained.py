@@ -37,7 +37,7 @@ _KEYS = "image_mean", "image_std"  # of preprocessor_config.json
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """What a network begins as.
+    """Hold what a network begins as.
 
     Attributes
     ----------

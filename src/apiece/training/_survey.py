@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece._arrays import Array, Float32, Int
+from apiece._arrays import Float32, Int
 from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError, Option
 from apiece.training.config import TrainConfig, crop_within
+from apiece.transforms.input import without_alpha
 
 log = logging.getLogger("apiece")
 
@@ -46,7 +47,7 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     sides, objects, boxes_of, labels_of, parts_of, instances = [], [], [], [], [], 0
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
-        counts.add(_channels(image.pixels))
+        counts.add(without_alpha(image.pixels).shape[2])
         sides.append(max(image.size))
         instances += len(found)
         boxes = found.boxes[~found.crowd]
@@ -100,13 +101,6 @@ def has_upright(boxes: Float32, labels: Int) -> bool:
         error = own.std() / np.sqrt(len(own)) + 0.02
         votes += len(own) if len(own) >= 20 and abs(own.mean()) > max(_LEAN, 4 * error) else 0
     return bool(votes > 0.5 * len(labels))
-
-
-def _channels(pixels: Array) -> int:
-    count = int(pixels.shape[2])
-    full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
-    # an alpha channel that says nothing is left out, as `match_channels` does
-    return count - 1 if count in (2, 4) and bool((pixels[:, :, -1] == full).all()) else count
 
 
 def _imgsz(sides: Int, config: TrainConfig) -> int | None:

@@ -26,6 +26,7 @@ __all__ = [
     "percentile_range",
     "prepare",
     "value_limits",
+    "without_alpha",
 ]
 
 
@@ -106,9 +107,7 @@ def match_channels(pixels: Array, channels: int) -> Array:
     found = pixels.shape[2]
     if found == channels:
         return pixels
-    given = pixels
-    if found in (2, 4) and channels in (1, 3) and (pixels[:, :, -1] == _full(pixels.dtype)).all():
-        given = pixels[:, :, :-1]
+    given = without_alpha(pixels) if channels in (1, 3) else pixels
     if given.shape[2] == channels:
         return given
     if channels == 3 and given.shape[2] == 1:
@@ -124,6 +123,12 @@ def match_channels(pixels: Array, channels: int) -> Array:
         f"the image has {found} channels{why}, the model takes {channels}; convert the image, or train a model on "
         f"images of {found} channels"
     )
+
+
+def without_alpha(pixels: Array) -> Array:
+    """Return the pixels (height, width, channels) without an alpha channel that is opaque everywhere."""
+    opaque = pixels.shape[2] in (2, 4) and bool((pixels[:, :, -1] == _full(pixels.dtype)).all())
+    return pixels[:, :, :-1] if opaque else pixels
 
 
 def _full(dtype: np.dtype[Any]) -> float | int | bool:

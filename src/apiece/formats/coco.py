@@ -41,7 +41,7 @@ from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.image_places import image_folder
 from apiece.formats._kit.json_files import load_json
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, OpenedLabels, Record
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
@@ -60,7 +60,7 @@ def detect(path: Path) -> bool:
 def is_results(path: Path | str) -> bool:
     """Return whether a file is a bare list of COCO results, which `read_results` reads; an empty list is one."""
     seen = peek_json(Path(path))
-    return seen is not None and seen[0] == "[" and ("image_id" in seen[1] or not seen[1])
+    return seen is not None and seen.opening == "[" and ("image_id" in seen.keys or not seen.keys)
 
 
 @dataclass(frozen=True)

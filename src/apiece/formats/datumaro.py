@@ -29,7 +29,7 @@ from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
 from apiece.formats._kit.image_places import image_name, placed
 from apiece.formats._kit.json_files import dump_json, load_json, members
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.said import refuse_own, said_of
 from apiece.formats._kit.shapes import box_shape, ellipse_shape, ring
@@ -46,7 +46,7 @@ def detect(path: Path) -> bool:
     """Return whether ``path`` is a JSON object with categories and items, or a folder with one in ``annotations``."""
     file = _file(path)
     seen = None if file is None else peek_json(file)
-    return seen is not None and seen[0] == "{" and {"categories", "items"} <= seen[1] and "annotations" not in seen[1]
+    return seen is not None and {"categories", "items"} <= seen.keys and "annotations" not in seen.keys
 
 
 def _file(path: Path) -> Path | None:

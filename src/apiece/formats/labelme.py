@@ -42,7 +42,7 @@ from apiece.formats._kit.checks import (
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.json_files import dump_json, load_object
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.png_in_text import from_base64, from_png, to_png
 from apiece.formats._kit.shapes import check_centre, crop_shape, ellipse_shape, rectangle, ring
@@ -70,7 +70,7 @@ def detect(path: Path) -> bool:
 
 def _is_labelme(path: Path) -> bool:
     seen = peek_json(path)
-    return seen is not None and seen[0] == "{" and "shapes" in seen[1] and bool({"version", "flags"} & seen[1])
+    return seen is not None and seen.opening == "{" and "shapes" in seen.keys and bool({"version", "flags"} & seen.keys)
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

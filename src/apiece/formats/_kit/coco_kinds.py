@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from apiece.formats._kit.json_peek import first_keys, peek_json
+from apiece.formats._kit.json_keys import peek_json
 
 _FOREIGN = frozenset(["shapes", "items", "features"])
 _LVIS = frozenset(["neg_category_ids", "not_exhaustive_category_ids"])
@@ -15,15 +15,14 @@ def kind_of_coco(path: Path) -> str | None:
     seen = peek_json(path)
     if seen is None:
         return None
-    opening, keys = seen
-    if opening == "[":
-        return "coco" if {"image_id", "category_id"} <= keys else None
-    if not {"images", "annotations"} & keys or _FOREIGN & keys:
+    if seen.opening == "[":
+        return "coco" if {"image_id", "category_id"} <= seen.keys else None
+    if not {"images", "annotations"} & seen.keys or _FOREIGN & seen.keys:
         return None
-    annotation = first_keys(path, "annotations")
+    annotation = seen.first("annotations")
     if annotation and "segments_info" in annotation:
         return "coco_panoptic"
-    image = first_keys(path, "images")
+    image = seen.first("images")
     if image and _LVIS & image:
         return "lvis"
     if annotation is None and image is None:
@@ -31,7 +30,7 @@ def kind_of_coco(path: Path) -> str | None:
     if annotation and image:
         return "coco"
     # nothing is labelled, so that only categories tell
-    category = first_keys(path, "categories") or frozenset()
+    category = seen.first("categories") or frozenset()
     if not annotation and "isthing" in category:
         return "coco_panoptic"
     return "lvis" if not image and "frequency" in category else "coco"

@@ -39,7 +39,7 @@ from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import files_below, never_raises
 from apiece.formats._kit.image_places import image_note, noted_image
 from apiece.formats._kit.json_files import dump_json, load_json
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.said import refuse_own, said_of
 from apiece.formats._kit.shapes import Part, ring
@@ -61,7 +61,7 @@ def detect(path: Path) -> bool:
     if path.is_dir():
         return any(map(detect, files_below(path, _ENDINGS)[:1]))
     seen = peek_json(path)
-    return seen is not None and ({"type", "features"} <= seen[1] or {"type", "geometry"} <= seen[1])
+    return seen is not None and ({"type", "features"} <= seen.keys or {"type", "geometry"} <= seen.keys)
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

@@ -37,7 +37,7 @@ from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
 from apiece.formats._kit.image_places import image_name, placed
 from apiece.formats._kit.json_files import load_json
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.shapes import box_shape, ellipse_shape, ring
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
@@ -55,9 +55,9 @@ Result = dict[str, Any]
 def detect(path: Path) -> bool:
     """Return whether ``path`` is a JSON list of tasks."""
     seen = peek_json(path)
-    if seen is None or seen[0] != "[" or {"image_id", "category_id"} & seen[1]:
+    if seen is None or seen.opening != "[" or {"image_id", "category_id"} & seen.keys:
         return False
-    return bool({"annotations", "completions"} & seen[1]) or {"data", "predictions"} <= seen[1]
+    return bool({"annotations", "completions"} & seen.keys) or {"data", "predictions"} <= seen.keys
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

@@ -41,7 +41,7 @@ from apiece.formats._kit.checks import (
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.json_files import load_object
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, opened
 from apiece.formats._kit.png_in_text import MOST_PIXELS, from_base64, from_png
 from apiece.formats._kit.shapes import Crop, crop_shape, ring
@@ -60,7 +60,7 @@ def detect(path: Path) -> bool:
     if path != root and path.name != "meta.json":
         return False
     seen = peek_json(root / "meta.json")
-    return seen is not None and seen[0] == "{" and {"classes", "tags"} <= seen[1]
+    return seen is not None and seen.opening == "{" and {"classes", "tags"} <= seen.keys
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

@@ -14,7 +14,6 @@ Written: a project, with polygons; ids and scores stand in region attributes ``i
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import head_of, inside, never_raises
 from apiece.formats._kit.image_places import image_name, placed
 from apiece.formats._kit.json_files import dump_json
-from apiece.formats._kit.json_peek import peek_json
+from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.shapes import check_centre, ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, text_file
@@ -38,7 +37,6 @@ from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, r
 __all__ = ["FORMAT"]
 
 _SIZE = ("image_height", "image_width")
-_EXPORT = re.compile(r'\s*\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"(?:filename|fileref|size)"\s*:')
 _SETTINGS: dict[str, Any] = {
     "ui": {
         "annotation_editor_height": 25,
@@ -55,11 +53,11 @@ _SETTINGS: dict[str, Any] = {
 def detect(path: Path) -> bool:
     """Return whether ``path`` is a VIA project, or a JSON or CSV that VIA exports."""
     seen = peek_json(path)
-    if seen is not None and any(key.startswith("_via_") for key in seen[1]):
+    if seen is not None and any(key.startswith("_via_") for key in seen.keys):
         return True
-    head = head_of(path)
     if seen is not None:
-        return _EXPORT.match(head) is not None and '"regions"' in head
+        return {"filename", "regions"} <= (seen.inner(next(iter(seen.places), "")) or set())
+    head = head_of(path)
     line = head.splitlines()[0] if head.strip() else ""
     return tuple(name.lstrip("#").strip(' "') for name in line.split(",")) == COLUMNS
 

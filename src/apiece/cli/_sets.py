@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apiece.datasets import BadEntries, WriteOptions, Written
     from apiece.formats import LabelSet
 
-Droppable = Literal["classes", "ids", "scores", "crowd", "attributes"]
+Droppable = Literal["classes", "ids", "scores", "crowd", "attributes", "full"]
 _MOST = 20  # lines of one kind on a terminal
 
 

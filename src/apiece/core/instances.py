@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
@@ -26,13 +26,15 @@ class Instances:
 
     Attributes
     ----------
-    masks : `Masks` of N instances.
+    masks : `Masks` of N instances: what is visible of each object.
     labels : int64 of shape (N,), index into ``classes``; may be left out when there is one class.
     classes : class names.
     scores : float64 of shape (N,), or None for ground truth.
     ids : int64 of shape (N,): what the label file, the label map or a tracker calls each; or None.
     crowd : bool of shape (N,): the mask covers a group, not one object (COCO's ``iscrowd``); default all False.
     attributes : further values, each an array with first axis N.
+    full : `Masks` of N instances, the whole object with what others hide of it (amodal masks); each contains the
+        object's visible mask. None where nobody knows.
 
     Raises
     ------
@@ -56,6 +58,7 @@ class Instances:
     ids: Int | None
     crowd: Bool
     attributes: Mapping[str, Array]
+    full: Masks | None
 
     def __init__(
         self,
@@ -66,11 +69,13 @@ class Instances:
         ids: npt.ArrayLike | None = None,
         crowd: npt.ArrayLike | None = None,
         attributes: Mapping[str, npt.ArrayLike] | None = None,
+        full: Masks | None = None,
     ) -> None:
-        if type(masks) is not Masks:
-            raise InvalidInstancesError(
-                f"masks must be apiece.Masks, got {type(masks).__name__}; make them with Masks.from_..."
-            )
+        for name, given in (("masks", masks), ("full", masks if full is None else full)):
+            if type(given) is not Masks:
+                raise InvalidInstancesError(
+                    f"{name} must be apiece.Masks, got {type(given).__name__}; make them with Masks.from_..."
+                )
         count, names = len(masks), tuple(classes)
         if isinstance(classes, str) or not set(map(type, names)) <= {str} or len(set(names)) != len(names):
             raise InvalidInstancesError(f"classes must be a sequence of distinct names, got {classes!r}")
@@ -103,7 +108,10 @@ class Instances:
             "ids": None if ids is None else _column("ids", ids, count, "iu", np.int64),
             "crowd": _column("crowd", np.zeros(count, bool) if crowd is None else crowd, count, "b", np.bool_),
             "attributes": MappingProxyType(extra),
+            "full": full,
         }
+        if full is not None:
+            _check_contained(masks, full)
         self.__dict__.update(made)
 
     @classmethod
@@ -123,7 +131,7 @@ class Instances:
     def concatenate(cls, sets: Sequence[Instances]) -> Instances:
         """Return all instances of several sets on images of one size with the same classes.
 
-        Scores, ids and attributes are kept if every set has them.
+        Scores, ids, attributes and full masks are kept if every set has them.
         """
         if not sets:
             raise InvalidInstancesError("concatenate needs at least one set of instances")
@@ -139,6 +147,9 @@ class Instances:
         attributes = {
             name: np.concatenate([s.attributes[name] for s in sets]) for name in sets[0].attributes if name in names
         }
+        whole = [s.masks if s.full is None else s.full for s in sets]
+        known = all(s.full is not None for s in sets if len(s)) and any(s.full is not None for s in sets)
+        joined["full"] = Masks.concatenate(whole) if known else None
         return cls(Masks.concatenate([s.masks for s in sets]), classes=sets[0].classes, attributes=attributes, **joined)
 
     @property
@@ -150,6 +161,38 @@ class Instances:
     def boxes(self) -> Float32:
         """Tight half-open boxes x0, y0, x1, y1 in pixels: float32 of shape (N, 4); zeros for an empty mask."""
         return self.masks.boxes
+
+    @property
+    def occlusion(self) -> Float | None:
+        """Share of each full mask that others hide: float64 of shape (N,), 0 to 1; None without ``full``.
+
+        Examples
+        --------
+        >>> whole = apiece.Masks.from_boxes([[0, 0, 4, 2]], (2, 4))
+        >>> apiece.Instances(whole.crop(0, 0, 3, 2).shift(0, 0, (2, 4)), full=whole).occlusion
+        array([0.25])
+        """
+        return None if self.full is None else 1 - self.masks.area / np.maximum(self.full.area, 1)
+
+    def with_masks(self, change: Callable[[Masks], Masks], **changes: Any) -> Instances:
+        """Return the same instances with ``change`` applied to the visible and to the full masks, in one call.
+
+        Parameters
+        ----------
+        change : ``(masks)``: gives as many masks, in their order, each from its own mask alone. A full mask is united
+            with what its visible mask became.
+        changes : other fields to exchange at the same time, as in `replace`.
+
+        Examples
+        --------
+        >>> found = apiece.Instances(apiece.Masks.from_label_map(np.array([[1, 0, 0]])))
+        >>> found.with_masks(lambda masks: masks.flip("horizontal")).boxes.tolist()
+        [[2.0, 0.0, 3.0, 1.0]]
+        """
+        if self.full is None:
+            return self.replace(masks=change(self.masks), **changes)
+        both = change(Masks.concatenate([self.masks, self.full]))
+        return self.replace(masks=both[: len(self)], full=_united(both), **changes)
 
     @property
     def names(self) -> list[str]:
@@ -170,6 +213,7 @@ class Instances:
             None if self.ids is None else self.ids[chosen],
             self.crowd[chosen],
             {name: values[chosen] for name, values in self.attributes.items()},
+            None if self.full is None else self.full[chosen],
         )
 
     def of_class(self, name: str) -> Instances:
@@ -197,6 +241,7 @@ class Instances:
         return (
             self.classes == other.classes
             and self.masks == other.masks
+            and self.full == other.full
             and all(_same(getattr(self, n), getattr(other, n)) for n in ("labels", "scores", "ids", "crowd"))
             and set(self.attributes) == set(other.attributes)
             and all(_same(values, other.attributes[name]) for name, values in self.attributes.items())
@@ -206,8 +251,8 @@ class Instances:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # a mapping proxy does not travel between data-loader processes
-        values = [getattr(self, f.name) for f in fields(self)]
-        return Instances, (*values[:-1], dict(self.attributes))
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Instances, tuple((values | {"attributes": dict(self.attributes)}).values())
 
     def _repr_html_(self) -> str:
         return _show.html(self)
@@ -216,6 +261,31 @@ class Instances:
         per_class = np.bincount(self.labels, minlength=len(self.classes))
         counts = ", ".join(f"{n} {c}" for c, n in zip(self.classes, per_class.tolist(), strict=True) if n)
         return f"Instances({len(self)} on {self.size[0]} x {self.size[1]}{': ' + counts if counts else ''})"
+
+
+def _check_contained(masks: Masks, full: Masks) -> None:
+    """Refuse full masks that are of other objects, or that leave out what is visible."""
+    if (len(full), full.size) != (len(masks), masks.size):
+        raise InvalidInstancesError(
+            f"full must hold one mask per instance on the same image: {len(masks)} of {masks.size} (height, width); "
+            f"got {len(full)} of {full.size}"
+        )
+    both = _united(Masks.concatenate([masks, full]))
+    beyond = np.flatnonzero(both.area > full.area)
+    if len(beyond):
+        first = int(beyond[0])
+        more = f" and {len(beyond) - 1} more" if len(beyond) > 1 else ""
+        raise InvalidInstancesError(
+            f"full must contain what is visible: instance {first}{more} has {both.area[first] - full.area[first]} "
+            "visible pixels outside its full mask",
+            index=first,
+        )
+
+
+def _united(pairs: Masks) -> Masks:
+    """Return the union of mask i and mask N + i for each i below N."""
+    count = len(pairs) // 2
+    return pairs.merge(np.tile(np.arange(count), 2), count)
 
 
 def _column(name: str, values: npt.ArrayLike, count: int, kinds: str, dtype: npt.DTypeLike) -> Array:

@@ -18,7 +18,7 @@ from apiece.formats import LabelSet, Record
 
 __all__ = ["DROPPABLE", "Dropped", "Mapped", "map_classes", "relabelled"]
 
-DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes")
+DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes", "full")
 """Fields that `Dropped` can leave out."""
 
 

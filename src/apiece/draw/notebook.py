@@ -41,7 +41,7 @@ def html(instances: Instances) -> str:
     if 0 in instances.size:
         return f"<p>{caption}</p>"
     rows, columns = _shown(instances.size)
-    reduced = instances.replace(masks=_reduced(instances.masks, rows, columns))
+    reduced = instances.with_masks(lambda masks: _reduced(masks, rows, columns))
     ground = Image(np.full(reduced.size, _GROUND, np.uint8))
     outlines = max(reduced.size) >= _SMALL
     drawn = overlay(ground, reduced, alpha=0.8, outlines=outlines, boxes=False, names=False, scores=False)

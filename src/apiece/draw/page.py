@@ -61,20 +61,23 @@ def scaled(image: Image, instances: Instances, factor: float) -> tuple[Image, In
     size = max(round(height * factor), 1), max(round(width * factor), 1)
     method = cv2.INTER_CUBIC if factor > 1 else cv2.INTER_AREA
     shown = cv2.resize(to_display(image), size[::-1], interpolation=method)
-    crops, corners = instances.masks.to_crops()
     fx, fy = size[1] / width, size[0] / height
-    placed, where = [], []
-    for crop, (x, y) in zip(crops, corners.tolist(), strict=True):
-        h, w = crop.shape
-        x0, y0 = math.floor(x * fx) - 1, math.floor(y * fy) - 1
-        wide, high = math.ceil((x + w) * fx) + 1 - x0, math.ceil((y + h) * fy) + 1 - y0
-        # centre of new pixel i lies at (i + 0.5 + x0) / fx - x - 0.5 in the crop
-        move = np.array([[1 / fx, 0, (x0 + 0.5) / fx - x - 0.5], [0, 1 / fy, (y0 + 0.5) / fy - y - 0.5]])
-        flags, source = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, crop.astype(np.float32)
-        placed.append(cv2.warpAffine(source, move, (wide, high), flags=flags) >= 0.5 if crop.size else crop)
-        where.append((x0, y0))
-    masks = Masks.from_crops(placed, np.array(where, np.int64).reshape(-1, 2), size)
-    return Image(shown), instances.replace(masks=masks)
+
+    def resized(masks: Masks) -> Masks:
+        crops, corners = masks.to_crops()
+        placed, where = [], []
+        for crop, (x, y) in zip(crops, corners.tolist(), strict=True):
+            h, w = crop.shape
+            x0, y0 = math.floor(x * fx) - 1, math.floor(y * fy) - 1
+            wide, high = math.ceil((x + w) * fx) + 1 - x0, math.ceil((y + h) * fy) + 1 - y0
+            # centre of new pixel i lies at (i + 0.5 + x0) / fx - x - 0.5 in the crop
+            move = np.array([[1 / fx, 0, (x0 + 0.5) / fx - x - 0.5], [0, 1 / fy, (y0 + 0.5) / fy - y - 0.5]])
+            flags, source = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, crop.astype(np.float32)
+            placed.append(cv2.warpAffine(source, move, (wide, high), flags=flags) >= 0.5 if crop.size else crop)
+            where.append((x0, y0))
+        return Masks.from_crops(placed, np.array(where, np.int64).reshape(-1, 2), size)
+
+    return Image(shown), instances.with_masks(resized)
 
 
 def picture(pixels: UInt8, alt: str, caption: str) -> str:

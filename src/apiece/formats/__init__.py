@@ -23,7 +23,7 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._kit.files import inside
-from apiece.formats.contract import EVERYTHING, ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
+from apiece.formats.contract import ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
 
 __all__ = [
     "Holds",
@@ -174,7 +174,7 @@ def write(
     order = tuple(wanted)
     lost: list[str] = []
     whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
-    kept = whole if chosen.holds == EVERYTHING else guarded(whole, path, chosen.holds, allow_lossy, lost)
+    kept = guarded(whole, path, chosen.holds, allow_lossy, lost)
     chosen.write((_checked(record, path) for record in kept), path, order, metadata)
     return lost
 

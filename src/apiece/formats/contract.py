@@ -142,6 +142,7 @@ class Holds:
     scores : each instance has a score.
     crowd : an instance may be a crowd region.
     attributes : each instance may have further named values.
+    full : each instance may have a full mask, with what others hide of it.
     most : most instances of one image; None: no limit.
 
     Examples
@@ -160,11 +161,12 @@ class Holds:
     scores: bool = False
     crowd: bool = False
     attributes: bool = False
+    full: bool = False
     most: int | None = None
 
 
 EVERYTHING = Holds(True, True, True, True, True, True, scores=True, crowd=True, attributes=True)
-"""What a format holds that loses nothing."""
+"""What a format holds that loses nothing of what most label sets have: all but full masks."""
 ANY_INT64 = (-(2**63), 2**63 - 1)
 """`Holds.id_range` of a format whose ids are any integers, each once in an image."""
 

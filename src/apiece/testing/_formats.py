@@ -127,7 +127,7 @@ def impossible_images(format: LabelFormat, folder: Path) -> None:
 
 _CASES = {
     "overlap": [1, 4], "holes": [0], "parts": [2], "empty": [3, 5], "classes": [3], "ids": [3], "scores": [3],
-    "crowd": [6], "attributes": [3],
+    "crowd": [6], "attributes": [3], "full": [3],
 }  # fmt: skip
 
 
@@ -146,6 +146,7 @@ def lossless_or_refused(format: LabelFormat, folder: Path) -> None:
             scores=instances.scores if case == "scores" else None,
             crowd=instances.crowd if case == "crowd" else None,
             attributes=instances.attributes if case == "attributes" else {},
+            full=Masks.from_boxes([[0, 2, 9, 8]], instances.size) if case == "full" else None,
         )
         if getattr(format.holds, case):
             formats.write([(ref(), bare)], path, format)

@@ -84,11 +84,16 @@ def check_share(name: str, value: float, high: float = 1.0) -> None:
         raise ConfigError(f"{name} must be 0 to {high:g}, got {value}")
 
 
-def moved(instances: Instances, masks: Masks, keep_empty: bool) -> Instances:
-    """Return the instances with new masks, without those that have no pixel left unless ``keep_empty``."""
+def moved(instances: Instances, change: Callable[[Masks], Masks], keep_empty: bool) -> Instances:
+    """Return the instances with every mask changed, without those that are out of sight unless ``keep_empty``."""
+    return in_sight(instances.with_masks(change), keep_empty)
+
+
+def in_sight(instances: Instances, keep_empty: bool) -> Instances:
+    """Return changed instances without stale attributes, and without those that have no pixel unless ``keep_empty``."""
     attributes = {name: v for name, v in instances.attributes.items() if name not in _STALE}
-    result = instances.replace(masks=masks, attributes=attributes)
-    alive = np.diff(masks.offsets) > 0
+    result = instances.replace(attributes=attributes)
+    alive = np.diff(result.masks.offsets) > 0
     return result if keep_empty or alive.all() else result[alive]
 
 

@@ -60,7 +60,7 @@ def warp(
     if abs(np.linalg.det(matrix[:, :2])) < 1e-9:
         raise ConfigError(f"an affine map must not flatten the image; got {matrix.tolist()}")
     image = warp_pixels(sample.image, matrix, size, fill)
-    return Sample(image, moved(sample.instances, warp_masks(sample.instances.masks, matrix, size), keep_empty))
+    return Sample(image, moved(sample.instances, lambda masks: warp_masks(masks, matrix, size), keep_empty))
 
 
 def warp_pixels(image: Array, matrix: Float, size: tuple[int, int], fill: Fill = "median") -> Array:

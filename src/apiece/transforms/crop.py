@@ -41,8 +41,7 @@ class Crop:
         corner = np.rint(_centre(sample, rng, extent, self.centred) - extent / 2).astype(int)
         dx, dy = -int(corner[0]), -int(corner[1])
         image = shifted(sample.image, dx, dy, self.size, self.fill)
-        masks = sample.instances.masks.shift(dx, dy, self.size)
-        return Sample(image, moved(sample.instances, masks, self.keep_empty))
+        return Sample(image, moved(sample.instances, lambda masks: masks.shift(dx, dy, self.size), self.keep_empty))
 
 
 @dataclass(frozen=True)

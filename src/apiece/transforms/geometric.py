@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from apiece._arrays import Array
+from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.transforms._sample import Sample, check_range, check_share, moved
 from apiece.transforms._warp import Fill, about, fill_values, resize, warp, warp_masks
@@ -41,8 +42,8 @@ class Flip:
         if rng.random() >= self.p:
             return sample
         axis = 1 if self.direction == "horizontal" else 0
-        masks = sample.instances.masks.flip(self.direction)
-        return Sample(np.flip(sample.image, axis), moved(sample.instances, masks, keep_empty=True))
+        instances = moved(sample.instances, lambda masks: masks.flip(self.direction), keep_empty=True)
+        return Sample(np.flip(sample.image, axis), instances)
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,13 @@ class QuarterTurn:
         turns = self.turns[rng.integers(len(self.turns))] % 4
         if not turns:
             return sample
-        masks = sample.instances.masks
-        if turns == 2:
-            masks = masks.flip("horizontal").flip("vertical")
-        else:
-            masks = masks.transpose().flip("vertical" if turns == 1 else "horizontal")
-        return Sample(np.rot90(sample.image, turns), moved(sample.instances, masks, keep_empty=True))
+
+        def turn(masks: Masks) -> Masks:
+            if turns == 2:
+                return masks.flip("horizontal").flip("vertical")
+            return masks.transpose().flip("vertical" if turns == 1 else "horizontal")
+
+        return Sample(np.rot90(sample.image, turns), moved(sample.instances, turn, keep_empty=True))
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,8 @@ def scaled(sample: Sample, size: tuple[int, int], keep_empty: bool = False) -> S
     if size == (height, width):
         return sample
     matrix = about((0.0, 0.0), np.diag([size[1] / width, size[0] / height]))
-    masks = warp_masks(sample.instances.masks, matrix, size)
-    return Sample(resize(sample.image, size), moved(sample.instances, masks, keep_empty))
+    instances = moved(sample.instances, lambda masks: warp_masks(masks, matrix, size), keep_empty)
+    return Sample(resize(sample.image, size), instances)
 
 
 @dataclass(frozen=True)
@@ -161,8 +163,8 @@ class Translate:
         height, width = sample.image.shape[:2]
         dx, dy = round(rng.uniform(*self.x) * width), round(rng.uniform(*self.y) * height)
         image = shifted(sample.image, dx, dy, (height, width), self.fill)
-        masks = sample.instances.masks.shift(dx, dy, (height, width))
-        return Sample(image, moved(sample.instances, masks, self.keep_empty))
+        instances = moved(sample.instances, lambda masks: masks.shift(dx, dy, (height, width)), self.keep_empty)
+        return Sample(image, instances)
 
 
 def shifted(image: Array, dx: int, dy: int, size: tuple[int, int], fill: Fill) -> Array:

@@ -2,21 +2,23 @@
 
 `CopyPaste` is that of Ghiasi et al. 2021 (arXiv 2012.07177), `Mosaic` that of YOLOv4 (arXiv 2004.10934). Both draw
 their other samples from ``source``, a function of the random generator. Covered pixels are taken out of the masks
-below, so masks stay what can be seen.
+below, so masks stay what can be seen; full masks keep them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 
 from apiece._arrays import Array, Bool, Int
 from apiece.core.instances import Instances
+from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError
-from apiece.transforms._sample import Sample, check_range, check_share, moved
+from apiece.transforms._sample import Sample, check_range, check_share, in_sight, moved
 from apiece.transforms._warp import Fill, fill_values, on_layers
 from apiece.transforms.crop import Crop
 
@@ -67,8 +69,8 @@ class CopyPaste:
         cover = pasted.masks.union().to_dense()[0]
         image = _blend(sample.image, other.image, cover, self.feather)
         masks = on_layers(sample.instances.masks, lambda layer: np.where(cover, 0, layer), size)
-        below = moved(sample.instances, masks, self.keep_empty)
-        return Sample(image, _joined([below, moved(pasted, pasted.masks, keep_empty=False)]))
+        below = in_sight(sample.instances.replace(masks=masks), self.keep_empty)
+        return Sample(image, _joined([below, in_sight(pasted, keep_empty=False)]))
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,7 @@ class Mosaic:
             _check_alike(sample, tile)
             tile = Crop((y1 - y0, x1 - x0), 0.5, self.fill, self.keep_empty)(tile, rng)
             image[y0:y1, x0:x1] = tile.image
-            masks = tile.instances.masks.shift(x0, y0, (height, width))
-            found.append(moved(tile.instances, masks, keep_empty=True))
+            found.append(moved(tile.instances, partial(Masks.shift, dx=x0, dy=y0, size=(height, width)), True))
         return Sample(image, _joined(found))
 
 

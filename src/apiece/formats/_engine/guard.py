@@ -138,6 +138,12 @@ def _wrong_ids(instances: Instances, holds: Holds) -> Int:
 
 
 _CHECKS = (
+    # before all that changes visible masks: the full ones contain them
+    _Check(
+        lambda i, h: _all(i, not h.full and i.full is not None),
+        "have full masks (what others hide of an object)", lambda i, r: i.replace(full=None), "full masks lost",
+        "full",
+    ),
     _Check(
         lambda i, h: _NONE if h.empty else np.flatnonzero(i.masks.area == 0),
         "without a pixel", _without, "empty, left out",

@@ -20,7 +20,7 @@ from apiece.cli import main
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.images import write_image
+from apiece.images import read_image, write_image
 from apiece.models.contract import ModelInput
 
 CLASSES = ("bolt", "nut")
@@ -164,6 +164,23 @@ def test_measure_leaves_out_what_is_broken(data: Path, capsys: pytest.CaptureFix
     shown = json.loads(capsys.readouterr().out)
     assert len(shown["rows"]) == 47
     assert "annotations[0]" in shown["bad"][0]["reason"]
+
+
+def test_measure_names_the_image_of_another_size(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = read_image(data / "images" / "5.png").pixels
+    write_image(data / "images" / "5.png", image[:-1])
+    assert run("measure", data / "found.json") == 1
+    said = f"images/5.png: the image is {len(image) - 1} x {image.shape[1]} pixels (height x width), but its labels"
+    assert said in capsys.readouterr().err
+    (data / "images" / "3.png").write_bytes(b"no image")
+    assert run("measure", data / "found.json", "--skip-bad", "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {row["image"] for row in shown["rows"]} == {f"{k}.png" for k in range(8)} - {"3.png", "5.png"}
+    assert [Path(bad["path"]).name for bad in shown["bad"]] == ["3.png", "5.png"]
+    for k in range(8):
+        (data / "images" / f"{k}.png").write_bytes(b"no image")
+    assert run("measure", data / "found.json", "--skip-bad") == 1
+    assert "0.png" in capsys.readouterr().err
 
 
 def test_split(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

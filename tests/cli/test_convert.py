@@ -117,7 +117,7 @@ def test_an_error_among_labels_leaves_nothing(tmp_path: Path, capsys: pytest.Cap
     out, err = capsys.readouterr()
     (bad,) = json.loads(out)["bad"]
     assert "annotations[5].segmentation" in bad["reason"]
-    assert "1 bad entries were left out" in err
+    assert "1 bad entry was left out" in err
     assert json.loads(out)["sets"][""]["instances"] == 5
 
 

@@ -94,6 +94,6 @@ def test_broken_entries(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert not (tmp_path / "out").exists()
     assert run(*arguments, "--skip-bad", "--json") == 0
     out, err = capsys.readouterr()
-    assert "1 bad entries were left out" in err
+    assert "1 bad entry was left out" in err
     assert "d.png" in json.loads(out)["bad"][0]["path"]
     assert sorted(r.name for d in open_data(tmp_path / "out").values() for r in d.refs) == sorted({*NAMES} - {"d.png"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import nn
 from apiece.errors import ModelFileError
 from apiece.training._data import Order, repeat_factors
 from apiece.training._report import grouped
-from apiece.training._schedule import Average, Plan, learning_rate, parameter_groups, step_seed
+from apiece.training._schedule import Average, Clock, Plan, learning_rate, parameter_groups, step_seed
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
 
 
@@ -23,8 +24,22 @@ def test_progress_is_the_further_of_steps_and_time() -> None:
     assert Plan(100, None).progress(50, 1e9, 0) == 0.5
     assert Plan(None, 100).progress(50, 45, 10) == 0.5
     assert Plan(100, 100).progress(60, 45, 10) == 0.6
-    assert Plan(None, 100).progress(1, 91, 10) == 1.0
-    assert Plan(None, 5).progress(1, 1, 10) == 1.0  # no time left for training at all
+    assert Plan(None, 100).progress(5, 91, 10) == 1.0
+    assert Plan(None, 5).progress(5, 1, 10) == 1.0  # no time left for training at all
+    assert Plan(None, 5).progress(4, 1, 10) < 1.0  # some steps are always taken
+    assert Plan(2, 5).progress(2, 1, 10) == 1.0
+
+
+def test_a_clock_counts_from_the_first_step() -> None:
+    clock = Clock()
+    time.sleep(0.02)
+    assert clock.seconds == 0.0
+    clock.add(10.0)
+    assert clock.seconds == 10.0
+    clock.start()
+    time.sleep(0.02)
+    clock.start()  # every step calls it
+    assert 10.02 <= clock.seconds < 20.0
 
 
 def test_learning_rate_rises_then_anneals_fully() -> None:

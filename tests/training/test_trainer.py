@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -243,6 +244,62 @@ def test_time_budget_anneals_and_ends(tiny: Settings) -> None:
     assert time.monotonic() - begin < 60  # generous: this machine may be busy
     assert result.steps >= 1
     assert (result.folder / "model.json").exists()
+
+
+def test_a_time_budget_that_is_too_short_leaves_a_model_all_the_same(
+    tiny: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = {**tiny, "epochs": None, "max_time": "0.01s"}
+    result = train(**settings)
+    assert result.steps == 5
+    assert (result.folder / "model.json").exists()
+    assert "too few to learn much; give at least max_time=" in caplog.text
+    # resumed, its time is over; a model that was lost is made from the saved state
+    (result.folder / "model.safetensors").unlink()
+    again = train(**settings, resume=True)
+    assert again.steps == 5
+    assert load_model(again.folder).metrics == dict(result.metrics)
+    longer = train(**{**settings, "max_time": result.seconds + 0.3}, resume=True)  # what is left of the budget
+    assert longer.steps > 5
+
+
+def test_what_is_refused_stands_alone(tiny: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    labels = json.loads((tiny["data"] / "train.json").read_text())
+    (tmp_path / "images").symlink_to(tiny["data"] / "images")
+    one = {**labels, "images": labels["images"][:1]}
+    one["annotations"] = [a for a in labels["annotations"] if a["image_id"] == one["images"][0]["id"]]
+    (tmp_path / "train.json").write_text(json.dumps(one))
+    with caplog.at_level("INFO", "apiece"), pytest.raises(DataError, match="label a second image, or put labels to"):
+        train(**{**tiny, "data": tmp_path})
+    assert not caplog.records
+    (tmp_path / "train.json").rename(tmp_path / "val.json")
+    with pytest.raises(DataError, match="no 'train' here, only val; to learn from these, name the label file itself"):
+        train(**{**tiny, "data": tmp_path})
+
+
+def test_settings_are_told_in_a_line(tiny: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "apiece"):
+        train(**{**tiny, "epochs": 0.4})
+    (line,) = (r.getMessage() for r in caplog.records if r.getMessage().startswith("settings: "))
+    assert line.startswith(
+        "settings: model embedding, epochs 0.4, crop 64, batch 4, precision 32, workers 0, device cpu"
+    )
+    assert line.endswith(f"all are in {tiny['out'] / 'config.yaml'}")
+    assert "training on 10 images, validation on 3, for 1 step" in caplog.text
+
+
+def test_classes_that_only_one_split_has_are_named(
+    tiny: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for split, gone in (("train", "washer"), ("val", "pill")):
+        labels = json.loads((tiny["data"] / f"{split}.json").read_text())
+        without = next(c["id"] for c in labels["categories"] if c["name"] == gone)
+        labels["annotations"] = [a for a in labels["annotations"] if a["category_id"] != without]
+        (tmp_path / f"{split}.json").write_text(json.dumps(labels))
+    (tmp_path / "images").symlink_to(tiny["data"] / "images")
+    train(**{**tiny, "data": tmp_path, "epochs": 0.4})
+    assert re.search(r"objects of washer \(\d+\) are in val, but not in train", caplog.text)
+    assert re.search(r"objects of pill \(\d+\) are in train, but not in val", caplog.text)
 
 
 def test_early_stopping(tiny: Settings) -> None:

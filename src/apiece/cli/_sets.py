@@ -96,7 +96,7 @@ def report_bad(bad: BadEntries | None, json: bool) -> dict[str, Any]:
     if bad is None:
         return {}
     if bad.errors:
-        note(f"{len(bad.errors):,} bad entries were left out:")
+        note(f"{len(bad.errors):,} bad {'entry was' if len(bad.errors) == 1 else 'entries were'} left out:")
         _listed([on_command_line(error) for error in bad.errors], json)
     return {"bad": [{"path": error.path, "reason": error.reason} for error in bad.errors]}
 

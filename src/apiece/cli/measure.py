@@ -69,14 +69,16 @@ def measure(
     records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
     tables = []
     with progress("measuring", len(labels)) as step:
-        for table in measure_many(records, read=read, pixel_size=size):
+        for table in measure_many(records, read=read, pixel_size=size, on_bad=bad):
             tables.append(table)
             step()
+    if not tables and bad is not None and bad.errors:
+        raise bad.errors[0]  # nothing is left to be measured
     table = Table.concatenate(tables)
     summary = table.summary()
     if target is not None:
         table.to_csv(target)
-        note(f"{len(table):,} rows in {target}")
+        note(f"{len(table):,} row{'s' * (len(table) != 1)} in {target}")
     left_out = report_bad(bad, json)
     if json:
         print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units, **left_out})

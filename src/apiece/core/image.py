@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from apiece import _show
 from apiece._arrays import Array
-from apiece.errors import ConfigError, InvalidInstancesError
+from apiece.errors import ConfigError, ImageError, InvalidInstancesError
 
-__all__ = ["Image", "ImageRef", "PixelSize"]
+__all__ = ["Image", "ImageRef", "PixelSize", "check_drawn_on"]
 
 # every spelling that occurs in TIFF, OME and on command lines, to the one we print
 _UNITS = {
@@ -155,3 +155,26 @@ class ImageRef:
     id: int | str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     page: int | None = None
+
+
+def check_drawn_on(image: Image, size: tuple[int, int], path: Path) -> None:
+    """Refuse an image, read from ``path``, whose size is not the (height, width) that its labels were drawn on.
+
+    Raises
+    ------
+    ImageError
+        If the sizes differ; says what the reason may be.
+    """
+    if image.size == size:
+        return
+    hint = "these labels belong to another or a resized image"
+    if image.size == size[::-1]:
+        hint = (
+            "its sides are exchanged: the labels were drawn on the pixels as stored, before the rotation that the "
+            "photo's EXIF entry asks for; rotate the labels, or remove the entry from the photo"
+        )
+    raise ImageError(
+        path,
+        f"the image is {image.size[0]} x {image.size[1]} pixels (height x width), "
+        f"but its labels were drawn on {size[0]} x {size[1]}; {hint}",
+    )

@@ -14,7 +14,7 @@ from typing import TypeVar
 import numpy as np
 
 from apiece import formats
-from apiece.core.image import Image, ImageRef
+from apiece.core.image import Image, ImageRef, check_drawn_on
 from apiece.core.instances import Instances
 from apiece.datasets._views import Subset
 from apiece.errors import ApieceError, DataError, FormatError, ImageError
@@ -99,20 +99,8 @@ class Dataset:
 
 def _read(ref: ImageRef, instances: Instances) -> Image:
     image = read_image(ref.path, page=ref.page)
-    if image.size == instances.size:
-        return image
-    (height, width), (drawn_height, drawn_width) = image.size, instances.size
-    hint = "these labels belong to another or a resized image"
-    if image.size == (drawn_width, drawn_height):
-        hint = (
-            "its sides are exchanged: the labels were drawn on the pixels as stored, before the rotation that the "
-            "photo's EXIF entry asks for; rotate the labels, or remove the entry from the photo"
-        )
-    raise ImageError(
-        ref.path,
-        f"the image is {height} x {width} pixels (height x width), "
-        f"but its labels were drawn on {drawn_height} x {drawn_width}; {hint}",
-    )
+    check_drawn_on(image, instances.size, ref.path)
+    return image
 
 
 @dataclass(frozen=True)
@@ -337,7 +325,10 @@ def _same_classes(sets: Mapping[str, Dataset], sources: Mapping[str, Path]) -> N
             for name, a, b in ((sources[first].name, classes, theirs), (sources[other].name, theirs, classes))
             if set(a) - set(b)
         ] or [f"the same names in another order: {', '.join(classes)} and {', '.join(theirs)}"]
-        raise DataError(f"{sources[first]} and {sources[other]} have different classes; {'; '.join(parts)}")
+        raise DataError(
+            f"{sources[first]} and {sources[other]} have different classes; {'; '.join(parts)}; list the same classes, "
+            "in the same order, in all (a class may be without objects)"
+        )
 
 
 def fingerprint(data: Dataset | LabelSet) -> str:

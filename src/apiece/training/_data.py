@@ -19,9 +19,9 @@ from torch import Tensor
 
 from apiece._arrays import Float, Float32, Int
 from apiece.core.instances import Instances
-from apiece.datasets import split
+from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import BadEntries, Dataset, open_data, readable
-from apiece.errors import ApieceError, DataError
+from apiece.errors import ApieceError, DataError, Option
 from apiece.models.contract import ModelInput, Targets
 from apiece.training.config import TrainConfig
 from apiece.transforms import Compose, Sample, default_colour, default_geometry
@@ -31,6 +31,7 @@ from apiece.transforms.input import input_size, match_channels, normalise, value
 log = logging.getLogger("apiece")
 
 _VAL_SHARE = 0.2
+_NAMED = 8  # classes in one line
 _RARE = 0.5  # a class in fewer than this share of the images is drawn more often
 
 
@@ -49,14 +50,40 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
         for error in bad.errors:
             log.warning("left out: %s", error)
     if "train" not in splits:
-        raise DataError(f"{config.data}: there is no 'train' here, only {', '.join(sorted(splits))}")
+        raise DataError(
+            f"{config.data}: there is no 'train' here, only {', '.join(sorted(splits))}; to learn from these, name the "
+            "label file itself as " + Option("data")
+        )
     training = splits["train"]
     if "val" in splits:
+        _compare(training, splits["val"], config)
         return training, splits["val"]
+    if len(training) < 2:
+        raise DataError(
+            f"{config.data} has no 'val', and {len(training)} image is too few to hold one back; label a second image, "
+            "or put labels to validate on beside it as val.json (of the same image, if this is only a trial: the "
+            "scores then say nothing)"
+        )
     parts = split(training.labels, {"train": 1 - _VAL_SHARE, "val": _VAL_SHARE}, seed=config.seed)
     log.info("%s has no 'val': %d of %d images are held back by seed %d",
              config.data, len(parts["val"]), len(training), config.seed)  # fmt: skip
     return Dataset(parts["train"]), Dataset(parts["val"])
+
+
+def _compare(training: Dataset, validation: Dataset, config: TrainConfig) -> None:
+    """Refuse a validation set without images; warn of classes that one of the two sets has no object of."""
+    if not len(validation):
+        raise DataError(f"{config.data}: 'val' has no image; remove it, and a fifth of 'train' is held back instead")
+    learned, judged = (class_counts(data.labels).sum(axis=0) for data in (training, validation))
+    for why, which in (
+        ("in val, but not in train, so a model cannot learn to find them; move images with them to train", judged),
+        ("in train, but not in val, so how well they are learned stays unknown", learned),
+    ):
+        lone = np.flatnonzero((which > 0) & ((learned == 0) | (judged == 0)))
+        if len(lone):
+            names = ", ".join(f"{training.classes[k]} ({which[k]:,})" for k in lone[:_NAMED])
+            more = f" and {len(lone) - _NAMED} classes more" if len(lone) > _NAMED else ""
+            log.warning("objects of %s%s are %s", names, more, why)
 
 
 def repeat_factors(counts: Int) -> Float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +17,7 @@ from apiece.predict.predictor import unless_memory_runs_out
 from apiece.training._data import Batch
 from apiece.training._report import Report, grouped
 from apiece.training._run import Run
-from apiece.training._schedule import learning_rate, step_seed
+from apiece.training._schedule import LEAST, learning_rate, step_seed
 
 log = logging.getLogger("apiece")
 
@@ -25,6 +26,7 @@ _LONGEST = 0.1  # of the time budget, for one validation but the last
 _FIRST = 0.2  # of the time budget, before the first validation
 _TIMES = 20  # validations in all, where nothing else is said
 _FULL = Option("precision", "32")
+_FEW = 100  # steps; a model learns little in fewer
 _SKIPS = 10  # steps in a row whose gradient may overflow
 
 
@@ -51,6 +53,7 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
         if isinstance(batch, ApieceError):
             raise batch
         state, config = self.state, self.config
+        self.clock.start()
         progress = self._progress()
         lr = learning_rate(config.lr or 0.0, state.step, config.warmup or 0, progress)
         for group in self.run.optimizer.param_groups:
@@ -75,7 +78,26 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             self.run.save_state()
             self._saved = self.clock.seconds
         if done:
+            self._tell_short()
             self.trainer.should_stop = True
+
+    def finish(self) -> None:
+        """Give a run that had ended without a model its last validation, and so its model."""
+        if self.state.best < 0:
+            self._validate(last=True)
+            self.run.save_state()
+
+    def _tell_short(self) -> None:
+        """Warn of a run that was too short to learn anything."""
+        state, plan = self.state, self.run.plan
+        if state.step >= _FEW or self.config.patience is not None:
+            return
+        longer = Option("epochs", math.ceil(_FEW / self.run.steps_per_epoch))
+        if plan.seconds is not None and (plan.steps is None or state.step < plan.steps):
+            needed = _FEW * (self.clock.seconds - state.cost) / state.step + 3 * state.cost
+            longer = Option("max_time", f"{math.ceil(needed / 60)}m")
+        taken = f"{state.step} step{'s' * (state.step != 1)}"
+        log.warning(f"training ended after {taken}, too few to learn much; give at least " + longer)
 
     # --- gradients ----------------------------------------------------------------------------------------------------
 
@@ -170,6 +192,8 @@ class Loop(lightning.LightningModule):  # type: ignore[misc]  # Lightning is not
             least = 0 if plan.steps is None else -(-plan.steps // _TIMES)
             every = max(1, round((self.config.val_every or 1.0) * self.run.steps_per_epoch))
             return state.step % (every if self.config.val_every is not None else max(every, least)) == 0
+        if state.step < LEAST:
+            return False
         since, left = self.clock.seconds - state.validated, plan.seconds - self.clock.seconds
         if not state.cost:
             return since >= plan.seconds * _FIRST

@@ -58,7 +58,6 @@ class Run:
         self.config = config.with_defaults(self.architecture)
         saved = _earlier_state(self.config)
         self.hardware = Hardware.choose(self.config)
-        log.info("settings:\n%s", self.config.to_yaml())
         self._look(*(splits or open_splits(self.config)))
         self._build()
         batch = self.hardware.batch if self.config.batch == "auto" else int(self.config.batch or 1)
@@ -68,6 +67,7 @@ class Run:
             del saved  # several times the module's size
         _open_folder(self.config)
         self._plan(batch * (self.config.accumulate or 1))
+        self._tell(config)
 
     def _look(self, training: Dataset, validation: Dataset) -> None:
         """Look at the images: what there is to learn from."""
@@ -118,6 +118,19 @@ class Run:
         self.validate = Validator(
             self._validation, self.architecture, self.spec, self.found.one_piece, self.hardware.device, budget
         )
+
+    def _tell(self, given: TrainConfig) -> None:
+        """Say what begins now, and where all settings are; whatever can be refused was refused before."""
+        usual = TrainConfig().to_dict()
+        changed = {k: v for k, v in given.to_dict().items() if k not in _OF_THIS_RUN and v != usual[k]}
+        values = {"model": given.model, **changed}.items()
+        words = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values]
+        log.info("settings: %s; all are in %s", ", ".join(words), self.config.folder / "config.yaml")
+        steps, seconds = self.plan.steps, self.plan.seconds
+        ends = [] if steps is None else [f"{steps:,} step{'s' * (steps != 1)}"]
+        ends += [] if seconds is None else [f"{seconds:g} s"]
+        counts = len(self.training), len(self._validation)
+        log.info("training on %d images, validation on %d, for %s", *counts, " or ".join(ends))
 
     def batches(self) -> torch.utils.data.DataLoader[Any]:
         """Return the loader of training batches; it never ends."""

@@ -13,20 +13,28 @@ from torch import Tensor, nn
 _FLOOR = 0.01  # the cosine ends at this share of the highest learning rate
 
 
-class Clock:
-    """Seconds that a run has taken, with those before it was resumed."""
+LEAST = 5
+"""Steps that are taken however short the time budget is."""
 
-    def __init__(self, used: float = 0.0) -> None:
-        self._start = time.monotonic() - used
+
+class Clock:
+    """Seconds that a run has trained, from its first step on, with those before it was resumed."""
+
+    def __init__(self) -> None:
+        self._used, self._start = 0.0, math.inf
+
+    def start(self) -> None:
+        """Begin to count, at the first call: opening data and building the network are no training."""
+        self._start = min(self._start, time.monotonic())
 
     @property
     def seconds(self) -> float:
         """Seconds so far."""
-        return time.monotonic() - self._start
+        return self._used + max(0.0, time.monotonic() - self._start)
 
     def add(self, used: float) -> None:
         """Count time that an earlier run of this training took."""
-        self._start -= used
+        self._used += used
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,13 @@ class Plan:
     """When training ends."""
 
     steps: int | None  # after so many steps, if any
-    seconds: float | None  # or when so much time has passed, if any
+    seconds: float | None  # or when so much time has passed, if any, but not before the step `LEAST`
 
     def progress(self, step: int, seconds: float, reserve: float) -> float:
         """Return how far training is, 0 to 1; ``reserve`` seconds are kept for what follows the last step."""
         by_step = 0.0 if self.steps is None else step / self.steps
         by_time = 0.0 if self.seconds is None else seconds / max(self.seconds - reserve, 1e-3)
-        return min(1.0, max(by_step, by_time))
+        return min(1.0, max(by_step, by_time if step >= LEAST else min(by_time, 0.99)))
 
 
 def learning_rate(highest: float, step: int, warmup: int, progress: float) -> float:

@@ -133,8 +133,8 @@ class TrainConfig:
     epochs: float | None = None
     """Passes over the training images. By default the architecture decides; a time budget alone has no such end."""
     max_time: float | str | None = None
-    """Time budget for everything, the last validation included: ``30m``, ``1h30m``, or seconds. The learning rate
-    anneals fully within it."""
+    """Time budget from the first step to the end of the last validation: ``30m``, ``1h30m``, or seconds. The learning
+    rate anneals fully within it. A budget too short for 5 steps and a validation is exceeded by them."""
     imgsz: int | Literal["native"] | None = None
     """Longer side that images are resized to, in pixels; ``native`` leaves them as they are. By default images stay as
     they are if their longer sides have a median of at most 640, else the longer side becomes 640."""

@@ -46,6 +46,7 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
             log.info(
                 "this run has ended already; raise " + Option("epochs") + " or " + Option("max_time") + " to go on"
             )
+            loop.finish()
         report.plot()
     folder, state = run.config.folder, run.state
     return TrainResult(folder, dict(load_model(folder).metrics), state.best_step, state.step, run.clock.seconds)

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Array
-from apiece.core.image import Image, ImageRef, PixelSize
+from apiece.core.image import Image, ImageRef, PixelSize, check_drawn_on
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import ConfigError, InvalidInstancesError, Option, UnknownNameError
+from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option, UnknownNameError
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
 
@@ -103,6 +103,7 @@ def measure_many(
     pixel_size: PixelSize | str | None = None,
     properties: Sequence[str] | None = None,
     extra: Mapping[str, Extra] | None = None,
+    on_bad: Callable[[ImageError], None] | None = None,
 ) -> Iterator[Table]:
     """Measure the instances of several images: yield one table per image.
 
@@ -114,9 +115,13 @@ def measure_many(
     records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as `apiece.read` yields them.
     read : function that opens an `ImageRef`, for intensities and pixel sizes; without it, only an `Image` is used.
     pixel_size, properties, extra : as in `measure`.
+    on_bad : called with the error of each image that cannot be read, or has another size than its masks; such an image
+        is left out. By default the first one is raised.
 
     Raises
     ------
+    ImageError
+        As ``read``, or if an image has another size than its masks.
     ConfigError
         If some images have a pixel size and others have none; names the image.
 
@@ -136,12 +141,18 @@ def measure_many(
     for index, (source, instances) in enumerate(records):
         image = source if isinstance(source, Image) else None
         if isinstance(source, ImageRef) and read is not None:
-            image = read(source)
+            try:
+                image = read(source)
+                check_drawn_on(image, instances.size, source.path)
+            except ImageError as error:
+                if on_bad is None:
+                    raise
+                on_bad(error)
+                continue
         name = _image_name(source, index)
         size = _pixel_size(pixel_size, image)
         found = "" if size is None else size.unit
-        if index == 0:
-            unit = found
+        unit = found if unit is None else unit
         if bool(found) != bool(unit):
             raise ConfigError(
                 f"image {name!r} has {'a' if found else 'no'} pixel size, the images before it have "

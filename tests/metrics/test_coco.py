@@ -173,7 +173,7 @@ def test_batches_and_kinds_do_not_change_the_numbers(monkeypatch: pytest.MonkeyP
     pairs = scenes.pairs(7, images=9)
     whole = evaluate(pairs)
     monkeypatch.setattr("apiece.metrics._engine.evaluate._MAX_IMAGES", 2)
-    monkeypatch.setattr("apiece.metrics._kit.overlaps._STRIP", 30)
+    monkeypatch.setattr("apiece.metrics._kit.overlaps._SMALL", 0)
     monkeypatch.setattr("apiece.metrics._kit.overlaps._CANDIDATES", 3)
     parts = evaluate(iter(pairs))
     assert dict(whole) == dict(parts)

@@ -13,9 +13,9 @@ from tests.metrics import errors_literal as literal
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.run_overlap import shared
 from apiece.errors import DataError
 from apiece.metrics import errors, evaluate
-from apiece.metrics._kit.overlaps import shared
 from apiece.metrics.errors import _forms, _kinds
 from apiece.testing import _pairs as scenes
 
@@ -315,9 +315,8 @@ def test_outlines_and_shared_pixels() -> None:
     rng = np.random.default_rng(0)
     a, b = (np.pad(rng.random((6, 9, 11)) < 0.5, ((0, 1), (0, 0), (0, 0))) for _ in range(2))
     runs = [Masks.from_dense(stack).runs for stack in (a, b)]
-    size = (9, 11)
-    assert _forms.outline_lengths(runs[0], size).tolist() == [literal.perimeter(mask) for mask in a]
-    assert shared(runs[0], runs[1], size).tolist() == (a & b).sum((1, 2)).tolist()
+    assert _forms.outline_lengths(runs[0]).tolist() == [literal.perimeter(mask) for mask in a]
+    assert shared(runs[0], np.arange(7), runs[1], np.arange(7)).tolist() == (a & b).sum((1, 2)).tolist()
 
 
 # --- real images ------------------------------------------------------------------------------------------------------

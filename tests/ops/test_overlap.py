@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pycocotools import mask as coco
 
+from apiece.core import run_overlap
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
 from apiece.ops import box_iou, intersections, iou, nms
@@ -33,6 +34,20 @@ def test_sums_are_folded_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apiece.core.runs.CHUNK", 3)
     shared = intersections(Masks.from_dense(a), Masks.from_dense(b))
     assert np.array_equal(shared.toarray(), (a[:, None] & b[None]).sum((2, 3)))
+
+
+@pytest.mark.parametrize("few", [0, 8])
+@pytest.mark.parametrize("limit", [3, 1 << 18])
+def test_pairs_that_are_known(few: int, limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Speckles, with up to 20 runs in a column; chosen masks in any order and often; some are empty."""
+    monkeypatch.setattr("apiece.core.run_overlap._FEW", few)
+    monkeypatch.setattr("apiece.core.run_overlap._RUNS", limit)
+    rng = np.random.default_rng(0)
+    a, b = (rng.random((6, 40, 9)) < rng.random((6, 1, 9)) for _ in range(2))
+    a[2], b[0], a[4, :, 5:], b[3, :, :5] = False, False, False, False
+    i, j = (rng.permutation(np.repeat(np.arange(6), 12)) for _ in range(2))
+    pixels = run_overlap.shared(Masks.from_dense(a).runs, i, Masks.from_dense(b).runs, j)
+    assert pixels.tolist() == (a[i] & b[j]).sum((1, 2)).tolist()
 
 
 def test_empty_masks_overlap_nothing() -> None:

@@ -21,7 +21,7 @@ References: Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv 1801.00868;
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,15 +86,15 @@ def _panoptic(batch: Batch, conf: Float, stuff: Bool) -> _Segments:
     """Stuff joined per image and class, void taken out of IoU."""
     truth, predicted, classes = batch.truth, batch.predicted, len(batch.classes)
     found, image_p = _joined(predicted, np.flatnonzero(predicted.counted(conf)), stuff)
-    wanted, image_t = _joined(truth, np.flatnonzero(~truth.crowd), stuff)
+    wanted, _ = _joined(truth, np.flatnonzero(~truth.crowd), stuff)
     whole = _union(truth, np.arange(len(truth)), truth.image, batch.count)
-    covered = _shares(found._replace(group=image_p), whole, truth.sizes)
+    covered = _shares(replace(found, group=image_p), whole)
     crowds = _union(truth, np.flatnonzero(truth.crowd), truth.group[truth.crowd], batch.count * classes)
-    inside = _shares(found, crowds, np.repeat(truth.sizes, classes, 0))
+    inside = _shares(found, crowds)
     area_p, area_t = found.runs.area, wanted.runs.area
     void = area_p - np.rint(covered * area_p)
     unclear = void + np.rint(inside * area_p)
-    pairs = mask_pairs(found, wanted, np.zeros(len(image_t), bool), truth.sizes[image_t])
+    pairs = mask_pairs(found, wanted, np.zeros(len(area_t), bool))
     mine, other = area_p[pairs.predicted], area_t[pairs.truth]
     shared = np.rint(pairs.iou * (mine + other) / (1 + pairs.iou))
     iou = shared / (mine + other - shared - void[pairs.predicted])
@@ -109,7 +109,7 @@ def _joined(side: Side, rows: Int, stuff: Bool) -> tuple[Grouped, Int]:
         _, first, which = np.unique(side.group[rows[joins]], return_index=True, return_inverse=True)
         segment[joins] = rows[joins][first[which]]
     row, number = np.unique(segment, return_inverse=True)
-    return Grouped(_union(side, rows, number, len(row)), side.group[row]), side.image[row]
+    return Grouped(_union(side, rows, number, len(row)), side.group[row], np.arange(len(row))), side.image[row]
 
 
 def _union(side: Side, rows: Int, group: Int, groups: int) -> Runs:
@@ -119,11 +119,11 @@ def _union(side: Side, rows: Int, group: Int, groups: int) -> Runs:
     return Runs.pack((group[owner], x, y0, y1), groups, (height, width))
 
 
-def _shares(found: Grouped, regions: Runs, sizes: Int) -> Float:
+def _shares(found: Grouped, regions: Runs) -> Float:
     """Share of each prediction's pixels inside the one region of its group: float64 (predictions,)."""
     every = np.arange(regions.number)
     # against a crowd the overlap is this share
-    pairs = mask_pairs(found, Grouped(regions, every), np.ones(len(every), bool), sizes)
+    pairs = mask_pairs(found, Grouped(regions, every, every), np.ones(len(every), bool))
     return np.bincount(pairs.predicted, pairs.iou, len(found.group)).astype(np.float64)
 
 

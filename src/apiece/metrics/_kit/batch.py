@@ -99,9 +99,7 @@ class Side:
         there = np.isfinite(self.stated).all(1, keepdims=True)
         if np.all(there):
             return self.stated
-        tight = self.runs.boxes[self.mask].astype(np.float64)
-        tight[:, 2:] -= tight[:, :2]
-        return np.where(there, self.stated, tight)
+        return np.where(there, self.stated, Grouped(self.runs, self.group, self.mask).box)
 
     @cached_property
     def pixels(self) -> Int:
@@ -185,8 +183,7 @@ class Batch:
     def _mask_pairs(self, predicted: Int, truth: Int) -> Pairs:
         """Overlaps within groups of rows."""
         p, t = self.predicted, self.truth
-        rows = Grouped(p.runs, predicted, p.mask), Grouped(t.runs, truth, t.mask)
-        return mask_pairs(*rows, t.crowd, t.sizes[t.image])
+        return mask_pairs(Grouped(p.runs, predicted, p.mask), Grouped(t.runs, truth, t.mask), t.crowd)
 
     @cached_property
     def box_pairs(self) -> Pairs:

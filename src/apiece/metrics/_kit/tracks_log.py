@@ -209,5 +209,6 @@ def _region_pairs(batch: Batch) -> Pairs:
             regions.append(frame.ignored.runs)
             image += [i] * len(frame.ignored)
     place, predicted = np.array(image, np.int64), batch.predicted
-    rows = Grouped(predicted.runs, predicted.image, predicted.mask), Grouped(Runs.concatenate(regions), place)
-    return mask_pairs(*rows, np.ones(len(place), bool), batch.truth.sizes[place])
+    ignored = Grouped(Runs.concatenate(regions), place, np.arange(len(place)))
+    found = Grouped(predicted.runs, predicted.image, predicted.mask)
+    return mask_pairs(found, ignored, np.ones(len(place), bool))

@@ -18,10 +18,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from apiece.core.run_overlap import shared
 from apiece.metrics._kit.ap_metric import ApMetric
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS
-from apiece.metrics._kit.overlaps import Pairs, shared
+from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics.boundary._runs import band_widths, bands
 
 __all__ = ["METRIC", "Boundary", "boundary_pairs"]
@@ -56,7 +57,7 @@ def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_
         bands(side.runs.take(side.mask[rows]), band_widths(side.sizes, ratio)[side.image[rows]], size)
         for side, rows in ((predicted, row_p), (truth, row_t))
     )
-    both = shared(bands_p.take(place_p), bands_t.take(place_t), size)
+    both = shared(bands_p, place_p, bands_t, place_t)
     apart = bands_p.area[place_p] + bands_t.area[place_t] - both
     iou = pairs.iou.copy()
     iou[single] = np.minimum(iou[single], both / apart)

@@ -24,9 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Int
+from apiece.core.run_overlap import shared
 from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
-from apiece.metrics._kit.overlaps import Pairs, shared
+from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics.errors._kinds import (
     BACKGROUND,
     DUPLICATE,
@@ -57,7 +58,6 @@ class Near:
     covers : bool (pairs,), the prediction has more than half of the truth.
     inside : bool (pairs,), more than half of the prediction is in the truth.
     close : bool (P,), the prediction's outline lies near that of the truth of its class that it overlaps most.
-    size : (height, width) that holds every image of the batch.
     """
 
     pairs: Pairs
@@ -65,7 +65,6 @@ class Near:
     covers: Bool
     inside: Bool
     close: Bool
-    size: tuple[int, int]
 
     @classmethod
     def of(cls, batch: Batch, nearest: Nearest, kept: Bool, highest: float) -> Near:
@@ -78,16 +77,15 @@ class Near:
         shared = batch.shared(pairs)
         covers = 2 * shared > batch.truth.pixels[pairs.truth]
         inside = 2 * shared > batch.predicted.pixels[pairs.predicted]
-        size = (*batch.truth.sizes.max(0, initial=1).tolist(),)
         close = np.zeros(len(kept), bool)
         row = np.flatnonzero(kept & (nearest.own_iou >= BACKGROUND) & (nearest.own_iou < highest))
         about = nearest.own[row]
         both = batch.predicted.pixels[row] + batch.truth.pixels[about]
         # shared pixels, from IoU = shared / (both - shared)
         apart = both - 2 * np.rint(nearest.own_iou[row] * both / (1 + nearest.own_iou[row]))
-        outlines = _outlines(batch.predicted, row, size) + _outlines(batch.truth, about, size)
+        outlines = _outlines(batch.predicted, row) + _outlines(batch.truth, about)
         close[row] = 2 * apart <= GAP * outlines
-        return cls(pairs, shared, covers, inside, close, size)
+        return cls(pairs, shared, covers, inside, close)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +137,8 @@ def _splits(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.int8
     holder[found.match[found.right]] = np.flatnonzero(found.right)
     rest = holder[whole] != piece
     piece, whole = piece[rest], whole[rest]
-    mask = batch.predicted.mask
-    runs = batch.predicted.runs
-    both = shared(runs.take(mask[piece]), runs.take(mask[holder[whole]]), near.size)
+    mask, runs = batch.predicted.mask, batch.predicted.runs
+    both = shared(runs, mask[piece], runs, mask[holder[whole]])
     apart = 2 * both <= batch.predicted.pixels[piece]
     form[piece[apart]] = SPLIT
     split = np.zeros(len(holder), bool)
@@ -159,19 +156,20 @@ def _boundaries(batch: Batch, near: Near, found: Verdicts, form: npt.NDArray[np.
     gains[row[claims(row, found.about[row], batch.predicted.score, len(found.lost))]] = 1
 
 
-def _outlines(side: Side, rows: Int, size: tuple[int, int]) -> Int:
+def _outlines(side: Side, rows: Int) -> Int:
     """Length of the outline of the mask of each row; a row may occur often."""
     some, place = np.unique(rows, return_inverse=True)
-    return outline_lengths(side.runs.take(side.mask[some]), size)[place]
+    return outline_lengths(side.runs.take(side.mask[some]))[place]
 
 
-def outline_lengths(runs: Runs, size: tuple[int, int]) -> Int:
-    """Return pixel edges along the outlines of each mask, holes too: int64 (N,); ``size`` holds all masks.
+def outline_lengths(runs: Runs) -> Int:
+    """Return pixel edges along the outlines of each mask, holes too: int64 (N,).
 
     >>> from apiece import Masks
-    >>> outline_lengths(Masks.from_boxes([[0, 0, 4, 2]], (5, 5)).runs, (5, 5)).tolist()
+    >>> outline_lengths(Masks.from_boxes([[0, 0, 4, 2]], (5, 5)).runs).tolist()
     [12]
     """
     # above and below each run, and where a pixel and the one beside it are not both inside
-    alike = shared(runs._replace(x=runs.x + 1), runs, (size[0], size[1] + 1))
+    every = np.arange(runs.number)
+    alike = shared(runs._replace(x=runs.x + 1), every, runs, every)
     return 2 * np.diff(runs.offsets) + 2 * (runs.area - alike)

@@ -260,7 +260,7 @@ BROKEN = {
     "odd polygon": (_set(A, 0, "segmentation", to=[[1, 2, 3, 4, 5, 6, 7]]),
         r"annotations\[0\]\.segmentation: polygon 0 has an odd"),
     "two points": (_set(A, 0, "segmentation", to=[[0, 0, 9, 0, 9, 9], [1, 2, 3, 4]]), r"polygon 1 has 2 points"),
-    "flat polygon": (_set(A, 0, "segmentation", to=[1, 2, 3, 4, 5, 6]), r"must be a list of lists"),
+    "flat polygon": (_set(A, 0, "segmentation", to=[1, 2, 3, [4], 5, 6]), r"must be a list of lists"),
     "polygon text": (_set(A, 0, "segmentation", to=[[1, 2, 3, 4, 5, "6"]]),
         r"polygon 0 holds something that is no number"),
     "polygon null": (_set(A, 0, "segmentation", to=[[1, 2, 3, 4, 5, [6]]]),
@@ -506,6 +506,24 @@ def test_bad_results_are_left_out(document: dict[str, Any], saved: Save) -> None
 )
 def test_keys_alone_make_no_coco_file(saved: Save, text: str) -> None:
     assert formats.load("coco").detect(saved(text)) is False
+
+
+def test_numbers_and_outlines_are_read_as_other_tools_spell_them(document: dict[str, Any], saved: Save) -> None:
+    wanted = list(formats.read(saved(document)))
+    square, *rest = document[A]
+    square["segmentation"] = [[[2, 1], [6, 1], [6, 4], [2, 4]]]
+    square |= {"id": 11.0, "image_id": 7.0, "category_id": "3", "iscrowd": 0.0}
+    rest[1] |= {"id": "12", "image_id": "7", "category_id": 40.0}
+    document["images"][0] |= {"height": 8.0, "width": 10.0}
+    document["categories"][1]["id"] = "3"
+    labels = formats.read(saved(document))
+    assert list(labels) == wanted
+    assert [c["id"] for c in labels.metadata["coco"]["categories"]] == [40, 3]
+    square["segmentation"] = [2, 1, 6, 1, 6, 4, 2, 4]
+    assert list(formats.read(saved(document))) == wanted
+    document["images"][1]["id"] = "7"  # now a text and a number are two images
+    rest[0]["image_id"], rest[1]["image_id"] = "7", 7
+    assert [len(found) for _, found in formats.read(saved(document))] == [2, 1, 0]
 
 
 def test_boxes_are_written_as_whole_numbers(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from apiece.formats._kit.json_files import dump_json, load_json, members
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.said import refuse_own, said_of
-from apiece.formats._kit.shapes import box_shape, ellipse_shape, ring
+from apiece.formats._kit.shapes import box_shape, ellipse_shape, ring, rle_shape
 from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
@@ -160,14 +160,7 @@ def _entry(note: dict[str, Any], where: str, size: Size, classes: int) -> tuple[
 
 def _shape(note: dict[str, Any], kind: Any, size: Size) -> Any:
     if kind == "mask":
-        rle = note.get("rle")
-        if type(rle) is not dict or type(rle.get("counts")) not in (str, list) or rle.get("size") != list(size):
-            raise BadEntryError(f"rle must be COCO RLE with size [{size[0]}, {size[1]}], the image's height and width")
-        if type(rle["counts"]) is str and not rle["counts"].isascii():
-            raise BadEntryError("rle.counts hold a character that no RLE has")
-        if type(rle["counts"]) is list and not all(type(c) is int and 0 <= c < 2**62 for c in rle["counts"]):
-            raise BadEntryError("rle.counts must be a string or a list of integers")
-        return {"size": list(size), "counts": rle["counts"]}
+        return rle_shape(note.get("rle"), "rle", size)
     if kind == "polygon":
         flat = note.get("points")
         if type(flat) is not list or len(flat) % 2:

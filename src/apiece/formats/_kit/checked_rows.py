@@ -75,11 +75,13 @@ class Checker:
         return rows
 
     def values(self, rows: list[Row], name: str, types: set[type], expected: str) -> list[Any]:
-        """Return one value of each row, all of the types wanted."""
+        """Return one value of each row, all of the types wanted; integers may be spelled ``1.0`` or ``"1"``."""
         try:
             values = list(map(itemgetter(name), rows))
         except KeyError:
             self.stop((i for i, row in enumerate(rows) if name not in row), name, lambda i: "is missing")
+        if set(map(type, values)) - types and int in types:
+            values = [_integer(v, name.endswith("id") and str not in types) for v in values]
         if set(map(type, values)) - types:
             bad = (i for i, v in enumerate(values) if type(v) not in types)
             said = lambda i: f"must be {expected}, got {kind_of(values[i])} ({str(values[i])[:60]!r})"  # noqa: E731
@@ -115,11 +117,23 @@ class Checker:
             self.stop(bad, name, lambda i: f"{values[i]} does not fit 64 bits")
 
     def look_up(self, rows: list[Row], name: str, known: dict[Any, int], types: set[type], kind: str) -> Int:
-        """Return the position in ``known`` of each row's value."""
+        """Return the position in ``known`` of each row's value; ``"1"`` is 1 where no other is meant."""
         values = self.values(rows, name, types, "an integer" if types == {int} else "an integer or a string")
         found = np.fromiter((known.get(v, -1) for v in values), np.int64, len(values))
+        if str in types and (found < 0).any():
+            spelled = {str(v): place for v, place in known.items()}
+            for i in np.flatnonzero(found < 0).tolist():
+                found[i] = spelled.get(str(values[i]), -1)
         self.refuse(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r}")
         return found
+
+
+def _integer(value: Any, of_text: bool) -> Any:
+    """Return the integer that a number, or with ``of_text`` a text, spells; any other value as it is."""
+    if type(value) is float and value.is_integer():
+        return int(value)
+    plain = of_text and type(value) is str and len(value) < 20 and value.isascii() and value.isdecimal()
+    return int(value) if plain else value
 
 
 def sifted(check: Checker, rows: Any, build: Callable[[Any], Made], on_bad: OnBad) -> Made:

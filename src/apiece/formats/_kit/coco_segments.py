@@ -210,9 +210,19 @@ def _join(texts: list[str], rows: Int, check: Checker) -> bytes:
         check.stop(bad.tolist(), _KEY, lambda i: "RLE counts hold a character that no RLE has")
 
 
+def _flat_rings(value: list[Any]) -> list[Any]:
+    """Return rings x, y, x, y ... also where a tool wrote pairs [x, y], or one ring without a list around it."""
+    rings = [value] if set(map(type, value)) <= {int, float} else value
+    paired = [type(ring) is list and all(type(p) is list and len(p) == 2 for p in ring) for ring in rings]
+    return [list(chain.from_iterable(ring)) if pairs else ring for ring, pairs in zip(rings, paired, strict=True)]
+
+
 def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[Float, Int, Int]:
     """Return (coordinates, offsets of polygons, offsets of annotations)."""
     parts = list(chain.from_iterable(given))
+    if set(map(type, parts)) - {list} or any(part and type(part[0]) is list for part in parts):
+        given = [_flat_rings(value) for value in given]
+        parts = list(chain.from_iterable(given))
     if set(map(type, parts)) - {list}:
         wrong = rows[np.array([set(map(type, v)) != {list} for v in given])]
         check.stop(wrong.tolist(), _KEY, lambda i: "polygons must be a list of lists [[x, y, x, y, ...], ...]")

@@ -145,6 +145,8 @@ def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, .
         names = check.values(rows, "name", {str}, "a string")
         check.distinct(ids, "id")
         check.distinct(names, "name")
+        for row, number in zip(rows, ids, strict=True):
+            row["id"] = number
         return {v: i for i, v in enumerate(ids)}, tuple(names)
 
     return sifted(check, rows, build, None)
@@ -230,8 +232,8 @@ def read_annotations(
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:
     """Return a value of 0 or 1 of each row; 0 where there is none."""
     values = [row.get(name, 0) for row in rows]
-    if set(map(type, values)) - {int, bool} or set(values) - {0, 1}:
-        bad = [i for i, v in enumerate(values) if type(v) not in (int, bool) or v not in (0, 1)]
+    if set(map(type, values)) - {int, bool, float} or set(values) - {0, 1}:
+        bad = [i for i, v in enumerate(values) if type(v) not in (int, bool, float) or v not in (0, 1)]
         check.stop(bad, name, lambda i: f"must be 0 or 1, got {values[i]!r}")
     return np.array(values, bool)
 

@@ -119,3 +119,15 @@ def check_window(x: int, y: int, width: int, height: int, size: Size) -> None:
     if width < 1 or height < 1 or x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
         box = f"mask of {width} x {height} pixels at ({x}, {y})"
         raise BadEntryError(f"{box} reaches outside the image of {size[1]} x {size[0]} pixels")
+
+
+def rle_shape(rle: Any, name: str, size: Size) -> dict[str, Any]:
+    """Return COCO RLE, compressed or not, if it is of an image of ``size``."""
+    if type(rle) is not dict or type(rle.get("counts")) not in (str, list) or rle.get("size") != list(size):
+        raise BadEntryError(f"{name} must be COCO RLE with size [{size[0]}, {size[1]}], the image's height and width")
+    counts = rle["counts"]
+    if type(counts) is str and not counts.isascii():
+        raise BadEntryError(f"{name}.counts hold a character that no RLE has")
+    if type(counts) is list and not all(type(c) is int and 0 <= c < 2**62 for c in counts):
+        raise BadEntryError(f"{name}.counts must be a string or a list of integers")
+    return {"size": list(size), "counts": counts}

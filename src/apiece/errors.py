@@ -204,7 +204,7 @@ class LossyFormatError(FormatError):
     Attributes
     ----------
     field : what of the instances it cannot hold (``"ids"``, ``"scores"``, ``"crowd"``, ``"classes"``,
-        ``"attributes"``), where writing goes on without it; else None.
+        ``"attributes"``, ``"shapes"``), where writing goes on without it; else None.
     """
 
     _arguments = ("path", "reason", "field")

@@ -121,7 +121,7 @@ def test_every_kind_of_shape(saved: Save) -> None:
     assert formats.detect(path.parent) == "cvat"
     labels = formats.read(path)
     assert labels.classes == ("nut", "Schraube ß")
-    assert labels.metadata["cvat"]["ignored"] == {"points": 1, "skeleton": 1, "tag": 1}
+    assert labels.shape_counts() == {"points": 1, "skeleton": 1, "tag": 1}
     assert [(r.name, r.size, r.id) for r in labels.refs] == [("a b.png", (8, 10), 0), ("sub/c.png", (2, 3), 5)]
     _, found = labels[0]
     dense = found.masks.to_dense()

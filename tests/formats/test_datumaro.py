@@ -55,7 +55,7 @@ def test_every_kind_of_shape(saved: Save) -> None:
     assert formats.detect(path) == "datumaro"
     labels = formats.read(path)
     assert labels.classes == ("nut", "Schraube ß")
-    assert labels.metadata["datumaro"]["ignored"] == {"label": 1, "points": 1}
+    assert labels.shape_counts() == {"label": 1, "points": 1}
     ref, found = labels[0]
     assert (ref.name, ref.size, ref.id) == ("a.png", (6, 8), "a")
     dense = found.masks.to_dense()

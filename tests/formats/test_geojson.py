@@ -67,7 +67,7 @@ def test_what_qupath_writes(saved: Save, picture: Path) -> None:
     assert formats.detect(path.parent) == "geojson"
     labels = formats.read(path)
     assert labels.classes == ("Tumor", "Stroma", "Unclassified")
-    assert labels.metadata["geojson"]["ignored"] == {"Point": 1, "null": 1}
+    assert labels.shape_counts() == {"Point": 1, "null": 1}
     assert labels.metadata["geojson"]["colors"]["Tumor"] == [200, 0, 0]
     ref, found = labels[0]
     assert (ref.name, ref.path) == ("slide 1.png", picture)

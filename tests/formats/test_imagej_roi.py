@@ -109,7 +109,7 @@ def test_every_kind_of_shape(folder: Path) -> None:
     assert formats.detect(path) == "imagej_roi"
     assert formats.detect(folder) == "imagej_roi"
     labels = formats.read(path)
-    assert labels.metadata["imagej_roi"]["ignored"] == {"line": 1, "point": 1, "rect": 1}
+    assert labels.shape_counts() == {"line": 1, "point": 1, "text": 1}
     assert labels.classes == ("object",)
     ref, found = labels[0]
     assert ref.name == "cells.png"

@@ -134,7 +134,7 @@ def test_every_kind_of_shape(saved: Save) -> None:
     assert formats.detect(path) == "label_studio"
     labels = formats.read(path)
     assert labels.classes == ("nut", "Schraube ß")
-    assert labels.metadata["label_studio"]["ignored"] == {"keypoint": 1, "relation": 1, "choices": 1}
+    assert labels.shape_counts() == {"keypoint": 1, "relation": 1, "choices": 1}
     ref, found = labels[0]
     assert (ref.name, ref.size, ref.id) == ("5f-a.png", (5, 10), 3)
     dense = found.masks.to_dense()
@@ -187,9 +187,9 @@ def test_several_annotators_and_skipped_ones(saved: Save, tmp_path: Path) -> Non
     _, found = labels[0]
     assert found.attributes["annotator"].tolist() == [2, 5]
     assert found.scores is None
-    assert labels.metadata["label_studio"]["ignored"] == {"predictions": 1, "cancelled": 1}
+    assert labels.shape_counts() == {"prediction": 1, "cancelled": 1}
     formats.write(labels, tmp_path / "again.json", "label_studio")
-    assert [s["completed_by"] for s in json.loads((tmp_path / "again.json").read_text())[0]["annotations"]] == [2, 5]
+    assert [s["completed_by"] for s in json.loads((tmp_path / "again.json").read_text())[0]["annotations"]] == [2, 5, 9]
     assert formats.read(tmp_path / "again.json")[0][1] == found
 
 

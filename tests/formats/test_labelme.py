@@ -159,7 +159,6 @@ BAD = {
     "no points": (shape("nut", "x"), "at least 3|must be|list"),
     "outside": (shape("nut", [[1, 1], [40, 1], [4, 3]]), r"point \(40, 1\) outside the image of 10 x 8"),
     "huge": (shape("nut", [[1, 1], [10**400, 1], [4, 3]]), "not finite"),
-    "line": (shape("nut", SQUARE[:2], "line"), "a line has no inside"),
     "unknown kind": (shape("nut", SQUARE, "blob"), "'blob' is unknown"),
     "no label": (shape("", SQUARE), "label: '' is no class"),
     "group": (shape("nut", SQUARE, group_id="a"), "group_id: must be an integer"),

@@ -187,7 +187,7 @@ GOOD = bitmap([[1, 1]], [0, 0])
 SQUARE = [[1, 1], [6, 1], [6, 6], [1, 6]]
 BAD = {
     "class": (bitmap([[1]], [0, 0], title="gasket"), "'gasket' is no class of meta.json"),
-    "line": (figure("line", points={"exterior": SQUARE, "interior": []}), "a line has no inside"),
+    "blob": (figure("blob", points={"exterior": SQUARE, "interior": []}), "a blob has no inside"),
     "two points": (polygon(SQUARE[:2]), "has 2 points"),
     "hole of two": (polygon(SQUARE, [SQUARE[:2]]), r"points\.interior\[0\] has 2 points"),
     "outside": (polygon([[0, 0], [50, 0], [0, 5]]), "outside the image"),

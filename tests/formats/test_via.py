@@ -167,11 +167,7 @@ def test_ids_that_were_edited_in_via(tmp_path: Path) -> None:
 
 
 BAD = {
-    "polyline": (
-        region({"name": "polyline", "all_points_x": [1, 2, 3], "all_points_y": [1, 2, 3]}, kind="nut"),
-        "no inside",
-    ),
-    "point": (region({"name": "point", "cx": 1, "cy": 2}, kind="nut"), "a point has no inside"),
+    "unknown kind": (region({"name": "blob", "cx": 1, "cy": 2}, kind="nut"), "a blob has no inside"),
     "two points": (
         region({"name": "polygon", "all_points_x": [1, 2], "all_points_y": [1, 2]}, kind="nut"),
         "has 2 points",

@@ -14,6 +14,7 @@ from apiece._arrays import Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.errors import ImageError
+from apiece.formats.contract import shape_counts
 from apiece.images import image_size
 from apiece.measurements import measure
 
@@ -150,6 +151,7 @@ def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> I
             else:
                 yield from some
         yield from _all_outside(split, [f for f in found if f.kind == "outside"], facts)
+        yield from _no_masks(split, facts)
         yield from _refused(split, facts)
         yield from _twice(split, facts)
     yield from _class_names(facts)
@@ -170,6 +172,15 @@ def _all_outside(split: str, found: Sequence[Finding], facts: SetFacts) -> Itera
         message = f"a polygon reaches {float(_beyond(box[None], ref.size)[0]):,.0f} pixels outside the image"
         within = np.clip(box, 0, np.tile(ref.size[::-1], 2))
         yield Finding("outside", message, 1.0, Place(split, ref.name, image, (place,), tuple(within.tolist())))
+
+
+def _no_masks(split: str, facts: SetFacts) -> Iterator[Finding]:
+    """Count each kind of shape that is no mask; the place is the first image with one."""
+    refs = facts.refs[split]
+    for kind, count in sorted(shape_counts(refs).items()):
+        on = [i for i, ref in enumerate(refs) if any(shape.kind == kind for shape in ref.shapes)]
+        message = f"{count:,} {kind} on {len(on):,} of {len(refs):,} images: no mask, so no instance"
+        yield Finding("no_mask", message, 1.0, Place(split, refs[on[0]].name, on[0]))
 
 
 def _refused(split: str, facts: SetFacts) -> Iterator[Finding]:
@@ -269,6 +280,12 @@ CHECK = Check(
             "error",
             "An entry that the reader refuses: of an unknown class or image, outside, without mask, with another's id.",
             "Correct the entry in the label file; every command leaves it out until then.",
+        ),
+        Kind(
+            "no_mask",
+            "note",
+            "Points, lines, tags and other shapes without an area: no command counts them, and one format keeps them.",
+            "Draw outlines where they stand for objects; `--drop shapes` writes another format without them.",
         ),
         Kind(
             "class_name",

@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from apiece import __version__, _plugins
 from apiece._extras import extras
 from apiece.cli._options import shown_default
+from apiece.cli._output import forget, remember
 from apiece.errors import ApieceError, on_command_line
 
 __all__ = ["main"]
@@ -61,6 +62,13 @@ class _Words(logging.Formatter):
         return super().format(shown)
 
 
+class _ToStandardError(logging.Handler):
+    """Write lines of the log to what is standard error at the time."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _say(self.format(record))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; ``apiece --help`` explains the codes."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
@@ -88,9 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _log_to_standard_error() -> None:
     log = logging.getLogger("apiece")
+    forget()
     if not log.handlers:
-        handler = logging.StreamHandler()
+        handler = _ToStandardError()
         handler.setFormatter(_Words())
+        handler.addFilter(remember)
         log.addHandler(handler)
         log.setLevel(logging.INFO)
 

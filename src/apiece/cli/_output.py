@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as _json
+import logging
 import math
 import os
 import sys
@@ -38,8 +39,28 @@ def plain(value: Any) -> Any:
     return value
 
 
+_facts: list[dict[str, Any]] = []  # what the log told of label files in this run: shapes passed over
+
+
+def remember(record: logging.LogRecord) -> bool:
+    """Keep the facts of a line of the log for `print_json`; return False if the line came before."""
+    facts = getattr(record, "facts", None)
+    if facts is None:
+        return True
+    new = facts not in _facts
+    if new:
+        _facts.append(facts)
+    return new
+
+
+def forget() -> None:
+    """Begin a run: nothing has been told."""
+    _facts.clear()
+
+
 def print_json(value: Any) -> None:
-    """Print one JSON object on standard output."""
+    """Print one JSON object on standard output, with what the readers of labels passed over."""
+    value = {**value, "passed_over": _facts} if _facts else value
     sys.stdout.write(_json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 

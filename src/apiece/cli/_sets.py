@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apiece.datasets import BadEntries, WriteOptions, Written
     from apiece.formats import LabelSet
 
-Droppable = Literal["classes", "ids", "scores", "crowd", "attributes", "full"]
+Droppable = Literal["classes", "ids", "scores", "crowd", "attributes", "full", "shapes"]
 _MOST = 20  # lines of one kind on a terminal
 
 
@@ -41,8 +41,8 @@ class Writing:
         tuple[Droppable, ...],
         LIST,
         Parameter(
-            help="Fields to leave out. Ids that only number the annotations, as COCO's do, are left out by themselves "
-            "where the format has none."
+            help="Fields to leave out; `shapes` are points, lines and whatever else is no mask. Ids that only number "
+            "the annotations, as COCO's do, are left out by themselves where the format has none."
         ),
     ] = ()
     allow_lossy: Annotated[
@@ -111,7 +111,10 @@ def show_written(
     json: bool,
 ) -> None:
     """Print the sets that were written, with ``facts`` in JSON; list on standard error what was lost."""
+    from apiece.formats.contract import in_words
+
     left_out = report_bad(bad, json)
+    shapes = sum((Counter(one.shapes) for one in written.values()), Counter[str]())
     lost = [line for one in written.values() for line in one.lost]
     dropped = sorted({name for one in written.values() for name in one.dropped})
     if lost:
@@ -119,6 +122,8 @@ def show_written(
         _listed(lost, json)
     elif writing.check:
         note("nothing of the instances would be lost")
+    if shapes:
+        note(f"{'would be written' if writing.check else 'written'} as they were, though no masks: {in_words(shapes)}")
     if dropped:
         note(f"of images, the format does not keep: {', '.join(dropped)}")
     if not writing.check:
@@ -138,6 +143,7 @@ def _plain(one: Written) -> dict[str, Any]:
         "format": one.format,
         "images": one.images,
         "instances": one.instances,
+        "shapes": one.shapes,
         "lost": one.lost,
         "image_values_lost": one.dropped,
         "image_files": one.placed,

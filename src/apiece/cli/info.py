@@ -56,6 +56,8 @@ def _pixels(area: float | None) -> float | str:
 
 
 def _rows(summary: Summary) -> list[tuple[str, object]]:
+    from apiece.formats.contract import in_words
+
     per, areas = summary.per_image, summary.areas
     sizes = ", ".join(f"{h} x {w} ({n})" for h, w, n in summary.image_sizes[:5])
     more = len(summary.image_sizes) - 5
@@ -79,5 +81,6 @@ def _rows(summary: Summary) -> list[tuple[str, object]]:
     ids = "none" if not summary.ids else f"{summary.ids:,} instances have one"
     if summary.tracks:
         ids += f"; {summary.tracks:,} are on several images of {summary.sequences:,} folders"
+    rows += [("no masks", in_words(summary.shapes))] if summary.shapes else []
     rows += [("ids", ids), ("attributes of instances", ", ".join(summary.attributes) or "none")]
     return [*rows, ("attributes of images", ", ".join(summary.image_attributes) or "none")]

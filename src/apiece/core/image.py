@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from apiece import _show
 from apiece._arrays import Array
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError
 
-__all__ = ["Image", "ImageRef", "PixelSize", "check_drawn_on"]
+__all__ = ["Image", "ImageRef", "PixelSize", "Shape", "check_drawn_on"]
 
 # every spelling that occurs in TIFF, OME and on command lines, to the one we print
 _UNITS = {
@@ -136,6 +136,33 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """Hold what a label file says of an image that is no mask, and so no instance: points, a line, a tag.
+
+    Attributes
+    ----------
+    kind : what the format calls it: ``"polyline"``, ``"keypoint"``, ``"tag"``.
+    format : the format whose writer can write it again.
+    content : the element as that format's file has it; None where its writer cannot write it either.
+    labels : the classes it names: the name that ``content`` has, and the one it has now.
+    """
+
+    kind: str
+    format: str
+    content: Any = None
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def of(cls, kind: str, format: str, content: Any, names: Iterable[Any]) -> Self:
+        """Return a shape that names these classes; what is no text is no name."""
+        return cls(kind, format, content, {name: name for name in names if isinstance(name, str)})
+
+    def now(self, name: Any) -> Any:
+        """Return the name that a class of ``content`` has now; anything else as it is."""
+        return self.labels.get(name, name) if isinstance(name, str) else name
+
+
+@dataclass(frozen=True)
 class ImageRef:
     """Refer to an image that a label file names, without opening it.
 
@@ -147,6 +174,7 @@ class ImageRef:
     id : the label file's own id, if it has one.
     attributes : whatever else the file says of the image (``modality``, ``license`` ...).
     page : which page of the file at ``path`` it is, from 0, where that is a stack; None for a file of one image.
+    shapes : what the file says of the image that is no mask; the writer of the same format writes it again.
     """
 
     path: Path
@@ -155,6 +183,7 @@ class ImageRef:
     id: int | str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict, hash=False)
     page: int | None = None
+    shapes: tuple[Shape, ...] = field(default=(), hash=False)
 
 
 def check_drawn_on(image: Image, size: tuple[int, int], path: Path) -> None:

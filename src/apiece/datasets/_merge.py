@@ -108,7 +108,9 @@ class Joined:
         ref, instances = record
         instances = self._instances(k, instances)
         for other, j in self.also.get((k, i), ()):
-            more = self._instances(other, self.sets[other][j][1])
+            also, found = self.sets[other][j]
+            more = self._instances(other, found)
+            ref = replace(ref, shapes=ref.shapes + tuple(s for s in also.shapes if s not in ref.shapes))
             if not len(more):
                 continue
             if len(instances) and _fields(more) != _fields(instances):
@@ -270,11 +272,13 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def _content(joined: Joined, k: int, i: int) -> Counter[tuple[str, int, bool]]:
-    """Return the masks, classes and crowd flags of an image, in any order."""
-    instances = relabelled(joined.sets[k][i][1], joined._tables[k], joined.classes)
+def _content(joined: Joined, k: int, i: int) -> Counter[tuple[Any, ...]]:
+    """Return the masks, classes and crowd flags of an image, and its shapes that are no masks, in any order."""
+    ref, instances = joined.sets[k][i]
+    instances = relabelled(instances, joined._tables[k], joined.classes)
     rles = [str(rle["counts"]) for rle in instances.masks.to_coco()]
-    return Counter(zip(rles, instances.labels.tolist(), instances.crowd.tolist(), strict=True))
+    shapes = [(shape.kind, repr(shape.labels), repr(shape.content)) for shape in ref.shapes]
+    return Counter((*zip(rles, instances.labels.tolist(), instances.crowd.tolist(), strict=True), *shapes))
 
 
 def _shifts(sets: Sequence[LabelSet]) -> tuple[int, ...]:

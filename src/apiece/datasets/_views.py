@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.formats import LabelSet, Record
 
 
@@ -21,7 +21,7 @@ class View:
     @property
     def refs(self) -> tuple[ImageRef, ...]:
         """Every image, also images without a remaining instance."""
-        return self.labels.refs
+        return tuple(map(self.image, self.labels.refs))
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -40,6 +40,14 @@ class View:
     def seen(self, record: Record) -> Record:
         """Return a record of the original set as this view has it."""
         return record
+
+    def image(self, ref: ImageRef) -> ImageRef:
+        """Return an image of the original set as this view has it."""
+        return ref if not ref.shapes else replace(ref, shapes=tuple(self.shapes(ref.shapes)))
+
+    def shapes(self, shapes: Iterable[Shape]) -> Iterable[Shape]:
+        """Return what is no mask as this view has it."""
+        return shapes
 
 
 @dataclass(frozen=True)

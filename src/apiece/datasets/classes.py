@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from apiece._arrays import Int
+from apiece.core.image import Shape
 from apiece.core.instances import Instances
 from apiece.datasets._views import View
 from apiece.errors import ConfigError, UnknownNameError
@@ -18,8 +19,8 @@ from apiece.formats import LabelSet, Record
 
 __all__ = ["DROPPABLE", "Dropped", "Mapped", "map_classes", "relabelled"]
 
-DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes", "full")
-"""Fields that `Dropped` can leave out."""
+DROPPABLE = ("classes", "ids", "scores", "crowd", "attributes", "full", "shapes")
+"""What `Dropped` can leave out: fields of instances, and shapes that are no masks."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,15 @@ class Mapped(View):
 
     def seen(self, record: Record) -> Record:
         ref, instances = record
-        return ref, relabelled(instances, self.table, self.classes)
+        return self.image(ref), relabelled(instances, self.table, self.classes)
+
+    def shapes(self, shapes: Iterable[Shape]) -> Iterator[Shape]:
+        """Yield the shapes with the new names of their classes, without those of classes left out."""
+        new = dict(zip(self.labels.classes, self.table.tolist(), strict=True))
+        for shape in shapes:
+            if all(new.get(name, 0) >= 0 for name in shape.labels.values()):
+                named = {k: self.classes[new[name]] if name in new else name for k, name in shape.labels.items()}
+                yield replace(shape, labels=named)
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,18 @@ class Dropped(View):
 
     def seen(self, record: Record) -> Record:
         ref, instances = record
-        gone: dict[str, Any] = {name: {} if name == "attributes" else None for name in self.fields}
+        gone: dict[str, Any] = {name: {} if name == "attributes" else None for name in self.fields if name != "shapes"}
         if "classes" in gone:
             gone |= {"labels": np.zeros(len(instances), np.int64), "classes": self.classes}
-        return ref, instances.replace(**gone)
+        return self.image(ref), instances.replace(**gone)
+
+    def shapes(self, shapes: Iterable[Shape]) -> Iterable[Shape]:
+        """Return the shapes, none of them or all of the one class if these are fields to leave out."""
+        if "shapes" in self.fields:
+            return ()
+        if "classes" not in self.fields:
+            return shapes
+        return (replace(shape, labels=dict.fromkeys(shape.labels, "object")) for shape in shapes)
 
 
 def relabelled(instances: Instances, table: Int, classes: tuple[str, ...]) -> Instances:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets.dataset import Dataset
 from apiece.formats import LabelSet
+from apiece.formats.contract import shape_counts
 from apiece.ops.overlap import intersections
 
 __all__ = ["ClassSummary", "Summary", "summarise"]
@@ -81,6 +82,8 @@ class Summary:
     """Ids on several images of one folder: tracks, if ids are the same over frames."""
     sequences: int = 0
     """Folders with such an id."""
+    shapes: dict[str, int] = field(default_factory=dict)
+    """Shapes of each kind that are no masks, and so no instances."""
 
     @property
     def overlapping_images_share(self) -> float:
@@ -156,6 +159,7 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
         ids=totals["ids"],
         tracks=sum(tracks),
         sequences=sum(count > 0 for count in tracks),
+        shapes=dict(shape_counts(labels.refs)),
     )
 
 

@@ -19,6 +19,7 @@ from apiece.datasets._place import ImageMode, Placer
 from apiece.datasets.dataset import open_sources
 from apiece.errors import ApieceError, ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelFormat, LabelSet, Record
+from apiece.formats.contract import shape_counts
 
 __all__ = ["DEFAULTS", "WriteOptions", "Written", "check_apart", "write_sets"]
 
@@ -52,6 +53,8 @@ class Written:
     """Number of images."""
     instances: int
     """Number of instances."""
+    shapes: Mapping[str, int] = field(default_factory=dict)
+    """Shapes of each kind that are no masks, and were written as they were."""
     lost: tuple[str, ...] = ()
     """Losses: what the format could not hold, a line for each image and kind of loss."""
     dropped: tuple[str, ...] = ()
@@ -166,7 +169,7 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
 
     target = path / chosen.folders[0] if chosen.folders and not _is_file(path, chosen) else path
     lost = formats.write(records(), target, job.format, labels.classes, job.options.allow_lossy, labels.metadata)
-    again = formats.read(path, job.format) if counts["images"] else None
+    again = chosen.read(path, None, None) if counts["images"] else None
     new = {} if again is None else {_plain(ref.name): ref for ref in again.refs}
     pairs = [(refs[name], ref.path) for name, ref in new.items() if name in refs]
     has = {key for ref in new.values() for key in ref.attributes}
@@ -185,6 +188,7 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
         job.format,
         counts["images"],
         counts["instances"],
+        {} if again is None else shape_counts(again.refs),
         tuple(lost),
         tuple(sorted(set(had) - has)),
         placed,

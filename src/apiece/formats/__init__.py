@@ -22,6 +22,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
+from apiece.formats._engine.no_masks import own_shapes, tell
 from apiece.formats._kit.files import inside
 from apiece.formats.contract import ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
 
@@ -87,6 +88,8 @@ def read(
 ) -> LabelSet:
     """Open labels: classes and image references at once, masks when an item is asked for.
 
+    What is no mask (points, lines, tags) is in ``ImageRef.shapes``; a line of the log counts it.
+
     Parameters
     ----------
     path : label file or folder.
@@ -119,7 +122,9 @@ def read(
         raise FormatError(path, "there is no such file or folder")
     if images is not None and not Path(images).is_dir():
         raise FormatError(Path(images), "there is no such folder of images")
-    return chosen.read(path, None if images is None else Path(images), None if on_bad is None else Once(on_bad))
+    labels = chosen.read(path, None if images is None else Path(images), None if on_bad is None else Once(on_bad))
+    tell(path, labels)
+    return labels
 
 
 def write(
@@ -148,7 +153,7 @@ def write(
     Raises
     ------
     LossyFormatError
-        naming image and instances that the format cannot hold.
+        naming image and instances, or shapes that are no masks, that the format cannot hold.
     FormatError
         for an image whose name leaves the folder, or whose stated size is not the size of its instances.
     DataError
@@ -174,7 +179,8 @@ def write(
     order = tuple(wanted)
     lost: list[str] = []
     whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
-    kept = guarded(whole, path, chosen.holds, allow_lossy, lost)
+    own = own_shapes(whole, path, chosen, allow_lossy, lost)
+    kept = guarded(own, path, chosen.holds, allow_lossy, lost)
     chosen.write((_checked(record, path) for record in kept), path, order, metadata)
     return lost
 

@@ -9,8 +9,11 @@ number of masks at a time.
 Instances have ``attributes["area"]`` (N,) and ``attributes["bbox"]`` (N, 4: x, y, width, height) only on images where
 the file states other values than the masks give; pycocotools measures by the stated values.
 
-Written: masks as compressed RLE, which loses nothing. Annotation ids must be unique in a file: where several images use
-the same ids, the writer gives new ones and keeps the instance's own beside them as ``apiece_id``.
+Key points without a segmentation are no masks and come as ``ImageRef.shapes``.
+
+Written: masks as compressed RLE, which loses nothing, and annotations that are no masks as they were. Annotation ids
+must be unique in a file: where several images use the same ids, the writer gives new ones and keeps the instance's own
+beside them as ``apiece_id``.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,7 +46,7 @@ from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.image_places import image_folder
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_keys import peek_json
-from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, OpenedLabels, Record
+from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, OpenedLabels, Record, shape_counts
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
@@ -123,6 +127,10 @@ class CocoSet(OpenedLabels):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def shape_counts(self) -> Counter[str]:
+        """Return how many annotations of each kind are no masks."""
+        return shape_counts(self.refs) if self.table.shapes else Counter()
+
     def class_counts(self) -> scipy.sparse.csr_array:
         """Return how many instances of each class are on each image: int64 (images, classes)."""
         notes = self.table.annotations
@@ -160,7 +168,9 @@ class CocoSet(OpenedLabels):
         extras = [(key, column[chosen].tolist()) for key, column in self.images.extras.items()]
         for k, (i, name, (height, width)) in enumerate(zip(chosen, names, sizes, strict=True)):
             attributes = {key: values[k] for key, values in extras if values[k] is not None}
-            yield ImageRef(self.folder / name, name, (height, width), self.images.ids[i], attributes)
+            key = self.images.ids[i]
+            shapes = self.table.shapes.get(key, ())
+            yield ImageRef(self.folder / name, name, (height, width), key, attributes, shapes=shapes)
 
     def _decode(self, chosen: list[int]) -> Iterator[Record]:
         """Yield the chosen images' records; masks on images of one size are decoded together."""
@@ -303,4 +313,5 @@ FORMAT = LabelFormat(
     numbers_entries=True,
     suffixes=(".json",),
     ending=".json",
+    shapes="coco",
 )

@@ -6,6 +6,7 @@ tests. ``CONTRIBUTING.md`` shows a whole one.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,9 @@ __all__ = [
     "Once",
     "OpenedLabels",
     "Record",
+    "in_words",
     "refuse",
+    "shape_counts",
 ]
 
 Record = tuple[ImageRef, Instances]
@@ -39,6 +42,20 @@ def refuse(error: FormatError, on_bad: OnBad) -> None:
     if on_bad is None:
         raise error
     on_bad(error)
+
+
+def shape_counts(refs: Iterable[ImageRef]) -> Counter[str]:
+    """Return how many shapes of each kind there are that are no masks."""
+    return Counter(shape.kind for ref in refs for shape in ref.shapes)
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Return counts as people read them.
+
+    >>> in_words({"polyline": 2, "tag": 1})
+    '2 polyline, 1 tag'
+    """
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
 
 
 class Once:
@@ -108,6 +125,10 @@ class OpenedLabels:
     def report(self, error: FormatError) -> None:
         """Raise the error of a bad entry, or hand it to ``on_bad`` so that the entry is left out."""
         refuse(error, self.on_bad)
+
+    def shape_counts(self) -> Counter[str]:
+        """Return how many shapes of each kind the reader passed over, since they are no masks."""
+        return shape_counts(self.refs)
 
     def __len__(self) -> int:
         return len(self.refs)
@@ -179,7 +200,8 @@ class LabelFormat:
     ----------
     summary : one line for ``apiece convert --help``.
     detect : ``(path)``: whether the file or folder is of this format, by its content. Cheap; never raises.
-    read : ``(labels, folder of images or None, on_bad)``: open a set. What is wrong with one entry (an annotation, a
+    read : ``(labels, folder of images or None, on_bad)``: open a set. A shape that is no mask (a point, a line, a tag)
+        is kept in ``ImageRef.shapes``, never passed over in silence. What is wrong with one entry (an annotation, a
         row, an image) goes through `refuse`, when the set is opened or when the entry is decoded. What is wrong with
         the file as a whole raises `FormatError` in any case, naming file, line or key, and reason.
     write : ``(records, path, classes, metadata)``: write a set, atomically, streaming. Every record's classes are
@@ -192,6 +214,8 @@ class LabelFormat:
         does without them.
     suffixes : endings (``".json"``) that mean this format when a file is written and no format is named.
     ending : ending of the one file that holds a set of many images; empty where such a set is a folder.
+    shapes : the `Shape.format` of what `write` writes of ``ImageRef.shapes``; empty: nothing. `apiece.formats.write`
+        refuses or removes all other shapes before.
     folders : folders of labels and of images in a folder that holds both, where the two may not lie together.
     splits : whether one set says of each image, in ``ImageRef.attributes["split"]``, which of train, val, test it is
         of.
@@ -205,6 +229,7 @@ class LabelFormat:
     numbers_entries: bool = False
     suffixes: tuple[str, ...] = ()
     ending: str = ""
+    shapes: str = ""
     folders: tuple[str, str] | None = None
     splits: bool = False
 

@@ -5,25 +5,26 @@ folder with one such file in ``annotations/``; images lie in ``images/<subset>/`
 
 Read: ``polygon`` (COCO's rasterisation), ``mask`` (COCO RLE), ``ellipse``, ``bbox`` (x, y, width, height; the pixels
 whose centres it holds). Annotations of one image that share a ``group`` other than 0 and a label are parts of one
-object; a ``bbox`` in such a group is the box of its masks, not a part. ``label``, ``caption``, ``points`` and
-``polyline`` have no area; the reader passes them over and counts them in ``LabelSet.metadata["datumaro"]["ignored"]``.
-The attributes ``score`` and ``is_crowd`` become scores and crowd flags, as Datumaro's COCO reader writes them;
-``group`` and ``z_order`` are kept as attributes where one is not 0. Coordinates are pixels from the upper left corner.
+object; a ``bbox`` in such a group is the box of its masks, not a part. ``label``, ``caption``, ``points``,
+``polyline``, ``skeleton`` ... are no masks and come as ``ImageRef.shapes``. The attributes ``score`` and ``is_crowd``
+become scores and crowd flags, as Datumaro's COCO reader writes them; ``group`` and ``z_order`` are kept as attributes
+where one is not 0. Coordinates are pixels from the upper left corner.
 
-Written: one mask annotation per object, RLE, which loses nothing.
+Written: one mask annotation per object, RLE, which loses nothing, and the shapes that are no masks as they were.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from apiece._strict_json import kind_of
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
-from apiece.errors import FormatError
+from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
@@ -72,16 +73,14 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     header = {k: v for k, v in document.items() if k != "items"}
     names: set[str] = set()  # of images, and of items
     refs: list[ImageRef] = []
-    rows, ignored = [], Counter[str]()
+    rows = []
     for i, item in enumerate(document["items"]):
         with skip_bad(on_bad, file, f"items[{i}]"):
-            refs.append(_item(item, names))
+            refs.append(_item(item, names, classes))
             rows.append((i, item["annotations"]))
-            ignored.update(n["type"] for n in item["annotations"] if type(n) is dict and n.get("type") in _NO_AREA)
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
     found = placed(refs, images, [root / "images" / file.stem, root / "images", file.parent])
-    metadata = {"datumaro": header | {"ignored": dict(ignored)}}
-    return EntrySet(found, (file,) * len(found), classes, _decode, rows, metadata, on_bad=on_bad)
+    return EntrySet(found, (file,) * len(found), classes, _decode, rows, {"datumaro": header}, on_bad=on_bad)
 
 
 def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
@@ -96,7 +95,7 @@ def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
     return names
 
 
-def _item(item: Any, names: set[str]) -> ImageRef:
+def _item(item: Any, names: set[str], classes: tuple[str, ...]) -> ImageRef:
     """Return the image of an item, its path relative to nothing yet."""
     if type(item) is not dict or type(item.get("id")) is not str or type(item.get("annotations")) is not list:
         raise BadEntryError("must be an object with an id (a string) and annotations (a list)")
@@ -112,8 +111,32 @@ def _item(item: Any, names: set[str]) -> ImageRef:
             raise BadEntryError(f"image.size: must be [height, width], got {str(size)[:40]}")
         size = checked_size(*size)
     names |= {name, "id " + item["id"]}
-    attributes = item.get("attr")
-    return ImageRef(Path(name), name, size, item["id"], dict(attributes) if type(attributes) is dict else {})
+    attributes = dict(item["attr"]) if type(item.get("attr")) is dict else {}
+    notes = (note for note in item["annotations"] if type(note) is dict and note.get("type") in _NO_AREA)
+    shapes = tuple(_no_mask(note, classes) for note in notes)
+    return ImageRef(Path(name), name, size, item["id"], attributes, shapes=shapes)
+
+
+def _no_mask(note: dict[str, Any], classes: tuple[str, ...]) -> Shape:
+    """Return an annotation without area, its labels by name, since their numbers are those of one file."""
+    names: list[str] = []
+
+    def name(label: Any) -> Any:
+        if type(label) is not int or not 0 <= label < len(classes):
+            return label
+        names.append(classes[label])
+        return names[-1]
+
+    return Shape.of(note["type"], "datumaro", _labels(note, name), names)
+
+
+def _labels(note: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return an annotation and the elements of a skeleton with another value for every label."""
+    found = note | ({"label_id": change(note["label_id"])} if "label_id" in note else {})
+    elements = note.get("elements")
+    if type(elements) is list:
+        found["elements"] = [_labels(e, change) if type(e) is dict else e for e in elements]
+    return found
 
 
 def _spelled(key: str, path: str) -> str:
@@ -201,7 +224,7 @@ def _joined(found: list[tuple[Entry, str, int]]) -> list[Entry]:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write one subset."""
     known = metadata.get("datumaro", {})
-    header = {k: v for k, v in known.items() if k not in ("categories", "ignored", "items")} or {"info": {}}
+    header = {k: v for k, v in known.items() if k not in ("categories", "items")} or {"info": {}}
     header["categories"] = _categories(classes, known.get("categories", {}))
     names = Names(path)
     with text_file(path) as out:
@@ -232,7 +255,8 @@ def _write_item(out: IO[str], ref: ImageRef, instances: Instances, path: Path) -
     item["image"] = {"path": ref.name, "size": [height, width]}
     text = dump_json(path, item, where)
     out.write(f'\n{text[:-1]}, "annotations": [')
-    for i, line in enumerate(_notes(instances, path, where)):
+    lines = itertools.chain(_notes(instances, path, where), _no_masks(ref, instances.classes, path, where))
+    for i, line in enumerate(lines):
         out.write((",\n" if i else "\n") + line)
     out.write("]}")
 
@@ -248,6 +272,20 @@ def _notes(instances: Instances, path: Path, where: str) -> Iterator[str]:
             said.attributes["is_crowd"] = True
         note = {"id": k + 1 if said.id is None else said.id, "type": "mask", "attributes": said.attributes}
         yield dump_json(path, note | {"label_id": said.label, "rle": rle} | own, where)
+
+
+def _no_masks(ref: ImageRef, classes: tuple[str, ...], path: Path, where: str) -> Iterator[str]:
+    for shape in ref.shapes:
+        lost = next((name for name in shape.labels.values() if name not in classes), None)
+        if lost is not None:
+            reason = f"{where}: a shape that is no mask has the label {lost!r}, which is no class that is written"
+            raise LossyFormatError(path, reason, "shapes")
+        number = {name: classes.index(now) for name, now in shape.labels.items()}
+        yield dump_json(path, _labels(shape.content, partial(_numbered, number)), where)
+
+
+def _numbered(number: Mapping[str, int], label: Any) -> Any:
+    return number.get(label, label) if type(label) is str else label
 
 
 def _fits(instances: Instances, name: str) -> bool:
@@ -268,4 +306,5 @@ FORMAT = LabelFormat(
     write=write,
     holds=EVERYTHING,
     ending=".json",
+    shapes="datumaro",
 )

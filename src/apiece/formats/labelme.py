@@ -2,15 +2,16 @@
 
 Read: one JSON, or a folder of JSON files with its subfolders. Polygons and rectangles by COCO's rasterisation, circles
 (centre and a point on the rim) by pixel centres, masks (PNG in base64, whose first pixel lies at the first of its two
-points) as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no objects;
-each is reported as a bad entry. Coordinates are pixels, corners at integers.
+points) as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no masks and
+come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers.
 
 Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
 its score, and ``group_id`` its id where every shape has one and none has two labels. Flags and further keys of the
 image become attributes of its `ImageRef`. ``imageData``, a copy of the image, is left alone. A file ``labels.txt``,
 which labelme takes with ``--labels``, gives the classes and their order; without it they are the labels found, sorted.
 
-Written: a folder with a JSON per image and ``labels.txt``; a polygon where a mask is one outline, else a mask.
+Written: a folder with a JSON per image and ``labels.txt``; a polygon where a mask is one outline, else a mask;
+lines and points as they were.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from apiece._strict_json import kind_of
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.checks import (
@@ -108,11 +109,21 @@ def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[st
     extras = {k: v for k, v in document.items() if k not in _TOP and v not in ({}, None)}
     if constants:
         no_constants(extras)
-    kept = {s["label"] for s in document["shapes"] if type(s) is dict and type(s.get("label")) is str and s["label"]}
+    drawn = [shape for shape in document["shapes"] if type(shape) is dict and not _is_no_mask(shape)]
+    kept = {shape["label"] for shape in drawn if type(shape.get("label")) is str and shape["label"]}
+    shapes = []
+    for shape in filter(_is_no_mask, document["shapes"]):
+        if constants:
+            no_constants(shape)
+        shapes.append(Shape.of(shape["shape_type"], "labelme", shape, [shape.get("label")]))
     path = (images or root) / name
     if images is not None and not is_file(path) and is_file(images / PurePosixPath(name).name):
         path = images / PurePosixPath(name).name
-    return ImageRef(path, name, size, None, extras), kept
+    return ImageRef(path, name, size, None, extras, shapes=tuple(shapes)), kept
+
+
+def _is_no_mask(shape: Any) -> bool:
+    return type(shape) is dict and shape.get("shape_type") in _NO_OBJECTS
 
 
 def _image_name(file: Path, root: Path, stated: Any, images: Path | None) -> str:
@@ -133,6 +144,8 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     grouped: dict[Any, list[Entry]] = {}
     document, constants = _load(file)
     for k, shape in enumerate(document["shapes"]):
+        if _is_no_mask(shape):
+            continue
         with skip_bad(labels.on_bad, file, f"shapes[{k}]"):
             if constants:
                 no_constants(shape)
@@ -164,8 +177,6 @@ def _outline(shape: dict[str, Any], size: Size) -> Any:
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
     if kind == "polygon":
         return [[ring(points, size)]]
-    if kind in _NO_OBJECTS:
-        raise BadEntryError(f"shape_type: a {kind} has no inside, so it is no object; remove it or draw a polygon")
     if kind not in ("rectangle", "circle", "mask"):
         raise BadEntryError(f"shape_type: {str(kind)[:40]!r} is unknown; polygon, rectangle, circle and mask are read")
     if type(points) is not list or len(points) != 2 or not all(type(p) is list and len(p) == 2 for p in points):
@@ -243,7 +254,8 @@ def _document(path: Path, ref: ImageRef, instances: Instances) -> str:
     document = {
         "version": "5.4.1",
         "flags": ref.attributes.get("flags", {}),
-        "shapes": _shapes(path, ref, instances),
+        "shapes": _shapes(path, ref, instances)
+        + [s.content | {"label": s.now(s.content.get("label"))} for s in ref.shapes],
         "imagePath": PurePosixPath(ref.name.replace("\\", "/")).name,
         "imageData": None,
         "imageHeight": height,
@@ -301,4 +313,5 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=replace(EVERYTHING, empty=False, crowd=False, id_range=(0, _LARGEST_ID)),
+    shapes="labelme",
 )

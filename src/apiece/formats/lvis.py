@@ -107,4 +107,5 @@ FORMAT = LabelFormat(
     numbers_entries=True,
     holds=replace(EVERYTHING, crowd=False),
     ending=".json",
+    shapes="coco",
 )

@@ -14,6 +14,7 @@ import numpy as np
 from apiece._arrays import Array, Bool, Float, Int
 from apiece._strict_json import kind_of
 from apiece.core.boxes import to_xywh
+from apiece.core.image import Shape
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
@@ -77,6 +78,8 @@ class Table:
     annotations: Annotations
     header: dict[str, Any] = field(default_factory=dict)
     """Every other top-level key, categories included."""
+    shapes: dict[Any, tuple[Shape, ...]] = field(default_factory=dict)
+    """Annotations that are no masks, by the id of their image: key points without an outline."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +134,29 @@ def make_table(
     """Return the whole file, its annotations checked."""
     check = Checker(document.path, "annotations")
     rows = without_images(check, document, images)
+    rows, shapes = _without_key_points(check, rows, categories, classes)
     annotations = read_annotations(check, rows, images, categories, on_bad, document.constants)
-    return Table(document.path, "annotations", classes, images, annotations, document.header)
+    return Table(document.path, "annotations", classes, images, annotations, document.header, shapes)
+
+
+def _without_key_points(
+    check: Checker, rows: Any, categories: dict[Any, int], classes: tuple[str, ...]
+) -> tuple[Any, dict[Any, tuple[Shape, ...]]]:
+    """Return the annotations without those of key points and no outline, and these by the id of their image."""
+    given = rows if type(rows) is list else []
+    chosen = [i for i, row in enumerate(given) if type(row) is dict and not row.get("segmentation")]
+    chosen = [i for i in chosen if given[i].get("keypoints") and type(given[i].get("image_id")) in (int, str)]
+    found: dict[Any, list[Shape]] = {}
+    for i in chosen:
+        label = categories.get(given[i].get("category_id"))
+        shape = Shape.of("keypoints", "coco", given[i], [] if label is None else [classes[label]])
+        found.setdefault(given[i]["image_id"], []).append(shape)
+    if chosen:
+        places = np.arange(len(rows)) if check.places is None else check.places
+        check.places = np.delete(places, chosen)
+        gone = set(chosen)
+        rows = [row for i, row in enumerate(rows) if i not in gone]
+    return rows, {key: tuple(shapes) for key, shapes in found.items()}
 
 
 def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:

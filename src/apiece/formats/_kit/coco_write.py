@@ -62,6 +62,7 @@ def write_coco(
         out.write('"annotations": [')
         for batch in _batches(records):
             writer.annotations(out, batch)
+        writer.no_masks(out, classes)
         out.write('\n],\n"images": [')
         for i, line in enumerate(writer.images.lines):
             out.write(("\n" if i == 0 else ",\n") + line)
@@ -143,6 +144,20 @@ class _Writer:
         self.known = set(category_ids)
         self.images, self.ids = ImageTable(path), _Ids()
         self.begun = False
+        self.shapes: list[tuple[str, ImageRef]] = []
+        """Images with annotations that are no masks: the id as JSON, and the image."""
+
+    def no_masks(self, out: IO[str], classes: tuple[str, ...]) -> None:
+        """Write annotations that are no masks as they were, but for ids that are taken now."""
+        for image_id, ref in self.shapes:
+            for shape in ref.shapes:
+                row = dict(shape.content) | {"image_id": json.loads(image_id)}
+                if type(row.get("id")) is not int or not self.ids.claim([row["id"]]):
+                    row["id"] = self.ids.free(1)[0]
+                for name in shape.labels.values():
+                    row["category_id"] = self.category_ids[classes.index(name)]
+                out.write(("," if self.begun else "") + "\n" + dump_json(self.path, row, f"image {ref.name!r}"))
+                self.begun = True
 
     def annotations(self, out: IO[str], batch: list[Record]) -> None:
         image_ids = [self._image(ref, instances) for ref, instances in batch]
@@ -159,7 +174,10 @@ class _Writer:
         if self.dialect.image is not None:
             extras = self.dialect.image(extras, self.known, f"image {ref.name!r}")
         number = self.images.add(ref, instances.size, extras)
-        return str(number) if type(number) is int else json.dumps(number)
+        key = str(number) if type(number) is int else json.dumps(number)
+        if ref.shapes:
+            self.shapes.append((key, ref))
+        return key
 
     def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:
         height, width = instances.size

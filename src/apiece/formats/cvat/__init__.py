@@ -2,9 +2,9 @@
 
 Read: ``polygon`` (COCO's rasterisation), ``mask`` (run-lengths by rows of the box ``left, top, width, height``,
 beginning with background), ``box`` and ``ellipse`` (the pixels whose centres they hold, turned by ``rotation`` about
-the centre; turned boxes as polygons). ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` have no area; the
-reader passes them over and counts them in ``LabelSet.metadata["cvat"]["ignored"]``. Coordinates are pixels from the
-upper left corner. Also a folder with ``annotations.xml``; images lie beside it or in ``images/``.
+the centre; turned boxes as polygons). ``polyline``, ``points``, ``skeleton``, ``cuboid`` and ``tag`` are no masks and
+come as ``ImageRef.shapes``. Coordinates are pixels from the upper left corner. Also a folder with ``annotations.xml``;
+images lie beside it or in ``images/``.
 
 For images: one record per image. For video: one record per frame, named ``frame_000000.png`` as CVAT names them, with
 track ids as instance ids. Between key frames the reader interpolates boxes, ellipses, and polygons with equal numbers
@@ -13,8 +13,9 @@ of points linearly. Masks stay as they are, and so does everything after a track
 ``occluded``, ``z_order``, ``group_id`` (where not 0) and ``source`` (where not manual) are attributes, and so is all
 that annotators filled in: numbers and checkboxes by the type that the label declares, the rest as text.
 
-Written: "for images", a mask per object, which loses nothing. What CVAT has no place for (ids, scores, crowd flags) are
-attributes ``apiece_id``, ``apiece_score``, ``apiece_crowd``, declared with each label.
+Written: "for images", a mask per object, which loses nothing, and the shapes that are no masks as they were. What CVAT
+has no place for (ids, scores, crowd flags) are attributes ``apiece_id``, ``apiece_score``, ``apiece_crowd``, declared
+with each label.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.safe_xml import peek_xml
 from apiece.formats._kit.shapes import box_shape, check_window, ellipse_shape, ring
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
-from apiece.formats.cvat._model import Document, Shape, read_document
+from apiece.formats.cvat._model import NO_AREA, Document, Shape, no_mask, read_document
 from apiece.formats.cvat._tracks import Timeline, timeline
 from apiece.formats.cvat._write import JSON_VALUES, write
 
@@ -56,12 +57,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
     # a file made by hand has no list of labels
     classes = tuple(document.labels) or tuple(dict.fromkeys(name for name in used if name))
-    metadata = {"cvat": {"ignored": dict(document.ignored), "task": document.task}}
+    metadata = {"cvat": {"task": document.task, "labels": document.labels, "joints": document.joints}}
     rows: list[Any] = []
     if document.is_video:
         times = timeline(document, file, on_bad)
-        named = zip(times.names, times.frames, strict=True)
-        refs = [ImageRef(Path(name), name, document.size, frame) for name, frame in named]
+        named = zip(times.names, times.frames, times.no_masks(), strict=True)
+        refs = [ImageRef(Path(name), name, document.size, frame, shapes=shapes) for name, frame, shapes in named]
         context: tuple[Document, Timeline | None] = (document, times)
         decode = _decode_frame
     else:
@@ -71,8 +72,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             with skip_bad(on_bad, file, f"image {picture.id}"):
                 if image_name(name) in found:
                     raise BadEntryError(f"image name {name!r} is another image's already")
-                found[name] = ImageRef(Path(name), name, picture.size, picture.id)
-                rows.append(picture.shapes)
+                shapes = tuple(no_mask(shape) for shape in picture.shapes if shape.kind in NO_AREA)
+                found[name] = ImageRef(Path(name), name, picture.size, picture.id, shapes=shapes)
+                rows.append([shape for shape in picture.shapes if shape.kind not in NO_AREA])
         refs, context, decode = list(found.values()), (document, None), _decode_picture
     places = placed(refs, images, [file.parent, file.parent / "images"])
     return EntrySet(places, (file,) * len(refs), classes, decode, rows, metadata, context, on_bad)
@@ -90,6 +92,8 @@ def _decode_frame(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     times: Timeline = labels.context[1]
     found = []
     for track, shape in times.at(index):
+        if shape.kind in NO_AREA:
+            continue
         where = f"line {shape.line}: track {track.id}, frame {times.frames[index]}: <{shape.kind}>"
         with skip_bad(labels.on_bad, labels.files[index], where):
             entry = _entry(shape, track.label, size, labels)
@@ -189,4 +193,5 @@ FORMAT = LabelFormat(
     holds=EVERYTHING,
     suffixes=(".xml",),
     ending=".xml",
+    shapes="cvat",
 )

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from apiece.core.image import Shape as NoMask
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, checked_size, number, skip_bad, whole
 from apiece.formats._kit.safe_xml import parse_xml
 from apiece.formats.contract import OnBad
 
 DRAWN = ("polygon", "mask", "box", "ellipse")
-_NO_AREA = ("polyline", "points", "skeleton", "cuboid", "tag")
+NO_AREA = ("polyline", "points", "skeleton", "cuboid", "tag", "track")  # a track in a track: points of a skeleton
+
+
+@dataclass
+class Element:
+    """An XML element as it stands in a file."""
+
+    name: str
+    attributes: dict[str, str]
+    text: str = ""
+    children: list[Element] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -25,6 +35,8 @@ class Shape:
     line: int
     values: list[tuple[str, str]] = field(default_factory=list)
     """Its attributes in CVAT's sense: name and text."""
+    children: list[Element] = field(default_factory=list)
+    """What a shape without area holds."""
 
 
 @dataclass(slots=True)
@@ -52,7 +64,10 @@ class Track:
 class Document:
     """A whole file."""
 
-    labels: list[str] = field(default_factory=list)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What the file says of each label beside its attributes: color, type, svg ..."""
+    joints: list[dict[str, str]] = field(default_factory=list)
+    """Labels of the points of skeletons, which name their skeleton as ``parent``."""
     kinds: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
     """Input type and values of an attribute, by label and name."""
     task: dict[str, str] = field(default_factory=dict)
@@ -61,8 +76,16 @@ class Document:
     """Of the frames of a video."""
     pictures: list[Picture] = field(default_factory=list)
     tracks: list[Track] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
     is_video: bool = False
+
+
+def no_mask(shape: Shape, track: Track | None = None) -> NoMask:
+    """Return a shape without area as it stands on an image, also one of a track on a frame."""
+    given, children = shape.attributes, shape.children
+    if track is not None:
+        given = {"label": track.label} | {k: v for k, v in given.items() if k not in ("frame", "keyframe", "outside")}
+        children = [*children, Element("attribute", {"name": "apiece_id"}, str(track.id))]
+    return NoMask.of(shape.kind, "cvat", Element(shape.kind, given, "", children), [given.get("label")])
 
 
 def read_document(path: Path, on_bad: OnBad) -> Document:
@@ -89,6 +112,8 @@ class _Reader:
         self.key = ""
         self.label: dict[str, Any] = {}
         self.original: dict[str, str] = {}
+        self.open: list[Element] = []  # of a shape without area
+        self.line = 0
         self.skipping = 0
 
     def start(self, name: str, attributes: dict[str, str], line: int) -> None:
@@ -101,21 +126,27 @@ class _Reader:
         if self.skipping:
             self.skipping += 1
             return
+        if self.open or (depth == 2 and self.holder is not None and name in NO_AREA):
+            self.line = self.line if self.open else line
+            self.open.append(Element(name, attributes))
+            return
         self.skipping = 1  # what lies in it too, if it is bad
         with skip_bad(self.on_bad, self.path, f"line {line}: <{name}>"):
-            passed_over = False
             if depth == 1 and name in ("image", "track"):
                 self.holder = self._picture(attributes) if name == "image" else self._track(attributes, line)
             elif depth == 2 and self.holder is not None:
-                passed_over = not self._shape(name, attributes, line)
+                self._shape(name, attributes, line)
             elif name == "attribute":
                 self.key = attributes.get("name", "")
-            self.skipping = int(passed_over)
+            self.skipping = 0
 
     def end(self, name: str, text: str) -> None:
         self.names.pop()
         if self.skipping:
             self.skipping -= 1
+            return
+        if self.open:
+            self._close(text)
             return
         where = self.names[1:]
         if not where and name in ("image", "track"):
@@ -146,23 +177,30 @@ class _Reader:
             raise BadEntryError("has no label")
         return Track(whole(given.get("id"), "id"), given["label"], given, line, [])
 
-    def _shape(self, name: str, given: dict[str, str], line: int) -> bool:
-        """Keep a shape; return whether it is one that is read."""
-        if name in _NO_AREA:
-            self.document.ignored[name] += 1
-        if name in _NO_AREA or name == "track":  # in a track, the points of a skeleton
-            return False
+    def _close(self, text: str) -> None:
+        """Close an element of a shape without area; keep the shape when it is whole."""
+        element = self.open.pop()
+        element.text = text.strip()
+        if self.open:
+            self.open[-1].children.append(element)
+            return
+        assert self.holder is not None
+        self.holder.shapes.append(Shape(element.name, element.attributes, self.line, children=element.children))
+
+    def _shape(self, name: str, given: dict[str, str], line: int) -> None:
+        """Keep a shape with an area."""
         if name not in DRAWN:
-            raise BadEntryError(f"is no shape; there are {', '.join(DRAWN)} and, without area, {', '.join(_NO_AREA)}")
+            raise BadEntryError(
+                f"is no shape; there are {', '.join(DRAWN)} and, without area, {', '.join(NO_AREA[:-1])}"
+            )
         self.shape = Shape(name, given, line)
         assert self.holder is not None
         self.holder.shapes.append(self.shape)
-        return True
 
     def _meta(self, where: list[str], name: str, text: str) -> None:
         """Keep labels with their attributes, and the plain values of the task (or job, or project)."""
-        if name == "name" and where[-1] == "label":
-            self.label = {"name": text}
+        if name in ("name", "color", "type", "svg", "parent") and where[-1] == "label":
+            self.label[name] = text
         elif where[-1] == "attribute" and where[-2:-1] == ["attributes"]:
             self.label.setdefault("attribute", {})[name] = text
         elif name == "attribute" and where[-1] == "attributes":
@@ -170,8 +208,11 @@ class _Reader:
             kind = (found.get("input_type", "text"), found.get("values", ""))
             self.document.kinds[self.label.get("name", ""), found.get("name", "")] = kind
         elif name == "label" and where[-1] == "labels":
-            if self.label.get("name") and self.label["name"] not in self.document.labels:
-                self.document.labels.append(self.label["name"])
+            known = {k: v for k, v in self.label.items() if k != "attribute"}
+            if "parent" in known:
+                self.document.joints.append(known)
+            elif known.get("name"):
+                self.document.labels.setdefault(known["name"], known)
             self.label = {}
         elif where[-1] == "original_size":
             self.original[name] = text

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece.core.image import Shape as NoMask
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, number, skip_bad, whole
 from apiece.formats.contract import OnBad, refuse
-from apiece.formats.cvat._model import Document, Shape, Track
+from apiece.formats.cvat._model import NO_AREA, Document, Shape, Track, no_mask
 
 _FRAMES = 1 << 20  # ten hours of video; a header that claims more is damaged
-_NUMBERS = {
-    "box": ("xtl", "ytl", "xbr", "ybr", "rotation"),
-    "ellipse": ("cx", "cy", "rx", "ry", "rotation"),
-    "polygon": (),
-    "mask": (),
-}
+_NUMBERS = {"box": ("xtl", "ytl", "xbr", "ybr", "rotation"), "ellipse": ("cx", "cy", "rx", "ry", "rotation")}
+_POINTS = ("polygon", "polyline", "points")
 _ABSENT = {"rotation": "0"}
 
 
@@ -45,6 +42,18 @@ class Timeline:
     def names(self) -> tuple[str, ...]:
         """Return what CVAT calls the images of the frames."""
         return tuple(f"frame_{frame:06d}.png" for frame in self.frames)
+
+    def no_masks(self) -> list[tuple[NoMask, ...]]:
+        """Return the shapes without area of each frame."""
+        found: dict[int, list[NoMask]] = {frame: [] for frame in self.frames}
+        for k, track in enumerate(self.tracks):
+            if not any(shape.kind in NO_AREA for shape in track.shapes):
+                continue
+            for frame in self.frames:
+                shape = _shape_at(track, self.keys[k], frame) if self.first[k] <= frame < self.last[k] else None
+                if shape is not None and shape.kind in NO_AREA:
+                    found[frame].append(no_mask(shape, track))
+        return [tuple(shapes) for shapes in found.values()]
 
     def at(self, index: int) -> list[tuple[Track, Shape]]:
         """Return the tracks that are seen on a frame, with their shapes there."""
@@ -69,29 +78,29 @@ def _shape_at(track: Track, keys: list[int], frame: int) -> Shape | None:
 
 
 def _between(before: Shape, after: Shape, share: float) -> Shape | None:
-    """Return the shape a ``share`` of the way from one key frame to the next; masks do not move.
+    """Return the shape a ``share`` of the way from one key frame to the next; masks, cuboids, skeletons do not move.
 
     None where a key frame's numbers cannot be read: they are reported when the key frame itself is drawn.
     """
-    if before.kind != after.kind or before.kind == "mask":
+    if before.kind != after.kind or before.kind not in (*_NUMBERS, *_POINTS):
         return before
     given = dict(before.attributes)
     try:
-        if before.kind == "polygon":
+        if before.kind in _POINTS:
             a, b = _points(before), _points(after)
             if len(a) != len(b):
                 return before  # `after` is outside, or `timeline` reported it
             with np.errstate(over="ignore"):  # points that are not finite are refused when drawn
                 between = a + (b - a) * share
             given["points"] = ";".join(f"{x!r},{y!r}" for x, y in between.tolist())
-        for name in _NUMBERS[before.kind]:
+        for name in _NUMBERS.get(before.kind, ()):
             low, high = (number(shape.attributes.get(name, _ABSENT.get(name)), name) for shape in (before, after))
             # a turn takes the shorter way round
             way = (high - low + 180) % 360 - 180 if name == "rotation" else high - low
             given[name] = repr(low + way * share)
     except (BadEntryError, ValueError):
         return None
-    return Shape(before.kind, given, before.line, before.values)
+    return replace(before, attributes=given)
 
 
 def _points(shape: Shape) -> Float:

@@ -21,6 +21,7 @@ from apiece.formats._kit.safe_xml import xml_text
 from apiece.formats._kit.said import refuse_own
 from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Record
+from apiece.formats.cvat._model import Element
 
 JSON_VALUES = "apiece:json"
 """What a text attribute whose text is JSON declares as its values."""
@@ -35,16 +36,16 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
     Text that XML cannot hold is refused as a loss, and an attribute that is of different kinds on two images.
     """
-    writer = _Writer(path, classes)
+    said = metadata.get("cvat", {})
+    writer = _Writer(path, classes, said)
     # what the head declares is known only when the last image has been written
     with text_file(path) as out, _unnamed(path.parent) as body:
         count = 0
         for ref, instances in records:
             writer.image(body, ref, instances, count)
             count += 1
-        task = metadata.get("cvat", {}).get("task", {})
         body.seek(0)
-        out.write(writer.head(task.get("name", "apiece"), count))
+        out.write(writer.head(said.get("task", {}).get("name", "apiece"), count))
         shutil.copyfileobj(body, out)
         out.write("</annotations>\n")
 
@@ -54,9 +55,10 @@ def _unnamed(folder: Path) -> IO[str]:
 
 
 class _Writer:
-    def __init__(self, path: Path, classes: tuple[str, ...]) -> None:
-        self.path = path
+    def __init__(self, path: Path, classes: tuple[str, ...], said: Mapping[str, Any]) -> None:
+        self.path, self.said = path, said
         self._text = functools.partial(xml_text, path)
+        self.names_of = classes
         self.classes = [self._text(name, "class names") for name in classes]
         self.kinds: dict[str, str] = {}
         self.names = Names(path)
@@ -73,10 +75,10 @@ class _Writer:
             f"            </attribute>\n"
             for key, kind in self.kinds.items()
         ]
+        attributes = f"          <attributes>\n{''.join(kinds)}          </attributes>\n"
         labels = [
-            f"        <label>\n          <name>{label}</name>\n          <type>any</type>\n"
-            f"          <attributes>\n{''.join(kinds)}          </attributes>\n        </label>\n"
-            for label in self.classes
+            f"        <label>\n{self._facts(known)}{attributes}        </label>\n"
+            for known in (*map(self._label, self.names_of), *self.said.get("joints", ()))
         ]
         return (
             '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n  <meta>\n    <task>\n'
@@ -84,6 +86,27 @@ class _Writer:
             "      <mode>annotation</mode>\n      <labels>\n"
             f"{''.join(labels)}      </labels>\n    </task>\n  </meta>\n"
         )
+
+    def _label(self, name: str) -> dict[str, str]:
+        """Return what is declared of a class: a skeleton stays one, and any other may hold masks."""
+        known = dict(self.said.get("labels", {}).get(name, {})) | {"name": name}
+        return known if known.get("type") == "skeleton" else known | {"type": "any"}
+
+    def _facts(self, known: Mapping[str, str]) -> str:
+        order = [key for key in ("name", "color", "type", "svg", "parent") if key in known]
+        return "".join(f"          <{key}>{self._text(known[key], 'labels')}</{key}>\n" for key in order)
+
+    def _element(self, element: Element, labels: Mapping[str, str], where: str, indent: str = "    ") -> str:
+        """Return a shape that is no mask as it was, under the name that its class has now."""
+        given = dict(element.attributes)
+        if "label" in given:
+            given["label"] = labels.get(given["label"], given["label"])
+        if element.name == "attribute":
+            self.kinds.setdefault(given.get("name", ""), "text")
+        head = "".join(f' {name}="{self._text(value, where)}"' for name, value in given.items())
+        inner = "".join(f"\n{self._element(e, {}, where, indent + '  ')}" for e in element.children)
+        inner += f"\n{indent}" if element.children else self._text(element.text, where)
+        return f"{indent}<{element.name}{head}>{inner}</{element.name}>"
 
     def image(self, out: IO[str], ref: ImageRef, instances: Instances, index: int) -> None:
         where = f"image {ref.name!r}"
@@ -96,6 +119,7 @@ class _Writer:
         out.write(f'  <image id="{number}" name="{self._text(name, where)}" width="{width}" height="{height}">\n')
         for k in range(0, len(instances), _AT_ONCE):
             out.writelines(self._shapes(instances[k : k + _AT_ONCE], where))
+        out.writelines(self._element(shape.content, shape.labels, where) + "\n" for shape in ref.shapes)
         out.write("  </image>\n")
 
     def _shapes(self, instances: Instances, where: str) -> list[str]:

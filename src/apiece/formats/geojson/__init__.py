@@ -2,8 +2,8 @@
 "Exporting annotations").
 
 Read: one ``.geojson`` file, or a folder of such files; a FeatureCollection, a list of features as QuPath exports it, or
-one feature; Polygon and MultiPolygon with holes, by COCO's rasterisation, whose grid is a fifth of a pixel. Other
-geometry has no area; the reader passes it over and counts it in ``LabelSet.metadata["geojson"]["ignored"]``.
+one feature; Polygon and MultiPolygon with holes, by COCO's rasterisation, whose grid is a fifth of a pixel. Features
+of other geometry are no masks and come as ``ImageRef.shapes``.
 
 Coordinates are pixels from the upper left corner, as QuPath's are, unless there is a transform: the collection's member
 ``geotransform`` (six numbers in GDAL's order), or a world file beside the image where no feature has QuPath's
@@ -15,14 +15,14 @@ feature's id that is a whole number is the instance id, any other id the attribu
 are attributes. The image has the file's name with another ending, or is named by the collection's member ``apiece``.
 
 Written: outlines along pixel edges, outer rings counter-clockwise and holes clockwise in the coordinates' own sense, as
-RFC 7946 wants them. Ground truth is of ``objectType`` annotation, instances with a score are of detection.
+RFC 7946 wants them; features that are no masks as they were. Ground truth is of ``objectType`` annotation, instances
+with a score are of detection.
 """
 
 from __future__ import annotations
 
 import colorsys
 import itertools
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from apiece._strict_json import kind_of
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64, skip_bad
@@ -69,7 +69,6 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     root, files = label_files(path, _ENDINGS)
     classes: dict[str, None] = {}
     colors: dict[str, Any] = {}
-    ignored: Counter[str] = Counter()
     refs: list[ImageRef] = []
     kept: list[Path] = []
     unnamed = False
@@ -79,14 +78,13 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         return _ref(file, root, images, document, features), (document, features)
 
     for file, ref, (document, features) in opened(path, files, look, on_bad):
-        refs.append(ref)
+        shapes = (Shape.of(_kind(f), "geojson", f, _class(f)[:1]) for f in features if _kind(f) in _NO_AREA)
+        refs.append(replace(ref, shapes=tuple(shapes)))
         kept.append(file)
         stated = _note(document).get("classes")
         classes.update(dict.fromkeys(n for n in stated if type(n) is str) if type(stated) is list else {})
         for feature in features:
-            kind = _kind(feature)
-            ignored.update([kind] if kind in _NO_AREA else [])
-            if kind in _NO_AREA or type(feature) is not dict:
+            if _kind(feature) in _NO_AREA or type(feature) is not dict:
                 continue
             name, color = _class(feature)
             unnamed |= name is None
@@ -95,7 +93,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
                 colors |= {name: color} if color is not None else {}
     if unnamed:
         classes.setdefault("Unclassified" if classes and tuple(classes) != ("object",) else "object")
-    metadata = {"geojson": {"ignored": dict(ignored), "colors": colors}}
+    metadata = {"geojson": {"colors": colors}}
     return EntrySet(tuple(refs), tuple(kept), tuple(classes) or ("object",), _decode, metadata=metadata, on_bad=on_bad)
 
 
@@ -236,11 +234,26 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             head["geotransform"] = list(transform)
         with target.open("w", encoding="utf-8", newline="\n") as out:
             out.write(dump_json(path, head, where)[:-1] + ', "features": [')
-            for k, feature in enumerate(_features(instances, transform, colors, path, where)):
+            no_masks = (_renamed(shape) for shape in ref.shapes)
+            features = itertools.chain(_features(instances, transform, colors, path, where), no_masks)
+            for k, feature in enumerate(features):
                 out.write((",\n" if k else "\n") + dump_json(path, feature, where))
             out.write("\n]}\n")
 
     write_each(records, path, (*_ENDINGS, ".json"), ".geojson", write_one)
+
+
+def _renamed(shape: Shape) -> Feature:
+    """Return a feature that is no mask, under the name that its class has now."""
+    feature: Feature = shape.content
+    name = _class(feature)[0]
+    if name is None or shape.now(name) == name:
+        return feature
+    given, now = feature["properties"], shape.now(name)
+    if type(given.get("classification")) is dict:
+        return feature | {"properties": given | {"classification": given["classification"] | {"name": now}}}
+    key = next(key for key in ("classification", "class", "label") if type(given.get(key)) is str)
+    return feature | {"properties": given | {key: now}}
 
 
 def _features(
@@ -295,4 +308,5 @@ FORMAT = LabelFormat(
     write=write,
     holds=EVERYTHING,
     suffixes=_ENDINGS,
+    shapes="geojson",
 )

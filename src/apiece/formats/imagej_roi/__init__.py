@@ -2,9 +2,8 @@
 
 Read: one file, which is of one image, or a folder of files. Polygon, freehand and traced ROIs by COCO's rasterisation,
 composite ones (holes, parts, curves) filled by the even-odd rule as in ImageJ, rectangles and ovals by the pixels whose
-centres they hold. As ImageJ does, the reader cuts what lies outside the image. Lines, points, text and pictures have no
-area; the reader passes them over and counts them in ``LabelSet.metadata["imagej_roi"]["ignored"]``. Coordinates are
-pixels from the upper left corner.
+centres they hold. As ImageJ does, the reader cuts what lies outside the image. Lines, points, text and pictures are no
+masks and come as ``ImageRef.shapes``. Coordinates are pixels from the upper left corner.
 
 Classes are the ROIs' groups: ``group 1``, ``group 2`` ..., and ``object`` where a ROI is in none. The name, and
 ``position`` (the slice, from 1) or ``c_position``, ``z_position``, ``t_position`` of a stack where they are set, are
@@ -12,7 +11,8 @@ attributes. The image has the file's name with another ending, without ``_RoiSet
 the only image beside it.
 
 Written: a ROI per object, traced along pixel edges, or composite. What ImageJ has no place for (class names, ids,
-scores, crowd flags, attributes) is in the ROI's property ``apiece``, and the image in the archive's comment.
+scores, crowd flags, attributes) is in the ROI's property ``apiece``, and the image in the archive's comment. ROIs that
+are no masks are written as they were.
 
 The reader looks through an archive before it unpacks anything: too many or too large entries, names that leave the
 archive, encryption and rare compression are refused.
@@ -20,18 +20,19 @@ archive, encryption and rare compression are refused.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from roifile import ImagejRoi
 
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, finite, is_int64, skip_bad
@@ -43,7 +44,7 @@ from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.said import said_of
 from apiece.formats._kit.written import write_each
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
-from apiece.formats.imagej_roi._shapes import has_area, roi_of, shape_of
+from apiece.formats.imagej_roi._shapes import has_area, kind_of_roi, roi_of, shape_of
 
 __all__ = ["FORMAT"]
 
@@ -80,48 +81,48 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     root, files = label_files(path, _ENDINGS)
     stated: dict[str, None] = {}
     groups: set[int] = set()
-    ignored: Counter[str] = Counter()
     refs: list[ImageRef] = []
     kept: list[Path] = []
 
     def look(file: Path) -> tuple[ImageRef, list[str]]:
-        note, names = _survey(file, groups, ignored)
-        return _ref(file, root, images, note), names
+        note, names, shapes = _survey(file, groups)
+        return replace(_ref(file, root, images, note), shapes=shapes), names
 
     for file, ref, names in opened(path, files, look, on_bad):
         refs.append(ref)
         kept.append(file)
         stated.update(dict.fromkeys(names))
     classes = (*stated, *(name for n in sorted(groups) if (name := _group(n)) not in stated))
-    metadata = {"imagej_roi": {"ignored": dict(ignored)}}
-    return EntrySet(tuple(refs), tuple(kept), classes or ("object",), _decode, metadata=metadata, on_bad=on_bad)
+    return EntrySet(tuple(refs), tuple(kept), classes or ("object",), _decode, on_bad=on_bad)
 
 
 def _group(number: int) -> str:
     return f"group {number}" if number else "object"
 
 
-def _survey(file: Path, groups: set[int], ignored: Counter[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return what the file says of its image, and its class names; add its groups, count what is passed over."""
+def _survey(file: Path, groups: set[int]) -> tuple[dict[str, Any], list[str], tuple[Shape, ...]]:
+    """Return what the file says of its image, its class names, and its ROIs without area; add its groups."""
     note: dict[str, Any] = {}
     names: list[str] = []
+    shapes: list[Shape] = []
     if file.suffix.lower() == ".zip" or _is_zip(file):
         with _opened(file) as archive:
             note = _note(archive.comment)
-    for _, roi in _rois(file):
+    for name, roi, data in _rois(file):
         if not isinstance(roi, ImagejRoi):
             continue  # reported when it is decoded
         own = _own(roi)
         if type(own.get("set")) is dict:
             note = note or own["set"]
         if not has_area(roi):
-            ignored[roi.roitype.name.lower()] += 1
+            shapes.append(Shape(kind_of_roi(roi), "imagej_roi", (name, data)))
         elif type(own.get("class")) is str:
             names.append(own["class"])
         else:
             groups.add(roi.group)
     listed = note.get("classes")
-    return note, [n for n in listed if type(n) is str] + names if type(listed) is list else names
+    names = [n for n in listed if type(n) is str] + names if type(listed) is list else names
+    return note, names, tuple(shapes)
 
 
 def _note(text: bytes | str) -> dict[str, Any]:
@@ -178,12 +179,13 @@ def _opened(file: Path) -> zipfile.ZipFile:
     raise FormatError(file, reason)
 
 
-def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
-    """Yield (entry's name, the ROI or why it cannot be read) of everything in a file."""
+def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str, bytes]]:
+    """Yield (entry's name, the ROI or why it cannot be read, its bytes) of everything in a file."""
     if not _is_zip(file):
         if file.stat().st_size > _ENTRY:
             raise FormatError(file, f"is of {file.stat().st_size} bytes; one ROI has fewer")
-        yield file.name, _roi(file.read_bytes())
+        data = file.read_bytes()
+        yield file.name, _roi(data), data
         return
     with _opened(file) as archive:
         seen: set[str] = set()
@@ -192,13 +194,14 @@ def _rois(file: Path) -> Iterator[tuple[str, ImagejRoi | str]]:
                 continue
             reason = f"is in the archive twice (entry {k})" if info.filename in seen else _refusal(info)
             seen.add(info.filename)
+            data = b""
             if reason is None:
                 try:
                     with archive.open(info) as entry:
                         data = entry.read(_ENTRY + 1)
                 except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
                     reason = f"cannot be unpacked: {error}"
-            yield info.filename[:_NAME], _roi(data) if reason is None else reason
+            yield info.filename[:_NAME], _roi(data) if reason is None else reason, data
 
 
 def _refusal(info: zipfile.ZipInfo) -> str | None:
@@ -227,7 +230,7 @@ def _roi(data: bytes) -> ImagejRoi | str:
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     file, found = labels.files[index], []
-    for name, roi in _rois(file):
+    for name, roi, _ in _rois(file):
         with skip_bad(labels.on_bad, file, name):
             if isinstance(roi, str):
                 raise BadEntryError(roi)
@@ -267,8 +270,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         where = f"image {ref.name!r}"
         note = image_note(ref, instances.size, classes)
         if target.suffix.lower() == ".roi":
-            if len(instances) != 1:
-                raise LossyFormatError(path, f"{where}: a .roi holds one object, got {len(instances)}; name it .zip")
+            count = len(instances) + len(ref.shapes)
+            if len(instances) != 1 or count > 1:
+                raise LossyFormatError(path, f"{where}: a .roi holds one object, got {count}; name it .zip")
             target.write_bytes(next(_written(instances, path, where, {"set": note})))
             return
         comment = dump_json(path, {"apiece": note}, where).encode()
@@ -276,12 +280,28 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             raise LossyFormatError(path, f"{where}: the class names are longer than an archive can hold")
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.comment = comment
-            for k, data in enumerate(_written(instances, path, where, {})):
-                info = zipfile.ZipInfo(f"{k + 1:05d}.roi", _DAY)
+            masks = _written(instances, path, where, {})
+            for name, data in zip(_names(len(instances), ref.shapes), itertools.chain(masks, _bytes(ref)), strict=True):
+                info = zipfile.ZipInfo(name, _DAY)
                 info.compress_type = zipfile.ZIP_DEFLATED
                 archive.writestr(info, data)
 
     write_each(records, path, _ENDINGS, ".zip", write_one)
+
+
+def _names(count: int, shapes: Iterable[Shape]) -> list[str]:
+    """Return the entries' names: numbers for masks, and for other ROIs the names they had."""
+    kept: list[str] = []
+    for name, _ in (shape.content for shape in shapes):
+        tries = itertools.chain([name], (f"{k}-{name}" for k in itertools.count(2)))
+        kept.append(next(t for t in tries if t not in kept))
+    taken = set(kept)
+    free = (name for k in itertools.count(1) if (name := f"{k:05d}.roi") not in taken)
+    return [*itertools.islice(free, count), *kept]
+
+
+def _bytes(ref: ImageRef) -> Iterator[bytes]:
+    return (shape.content[1] for shape in ref.shapes)
 
 
 def _written(instances: Instances, path: Path, where: str, common: dict[str, Any]) -> Iterator[bytes]:
@@ -314,4 +334,5 @@ FORMAT = LabelFormat(
     write=write,
     holds=EVERYTHING,
     suffixes=_ENDINGS,
+    shapes="imagej_roi",
 )

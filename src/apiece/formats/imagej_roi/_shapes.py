@@ -25,6 +25,12 @@ def has_area(roi: ImagejRoi) -> bool:
     return roi.roitype in _AREA and drawn
 
 
+def kind_of_roi(roi: ImagejRoi) -> str:
+    """Return what ImageJ calls a ROI without area."""
+    named = roi.subtype in (ROI_SUBTYPE.TEXT, ROI_SUBTYPE.IMAGE, ROI_SUBTYPE.ARROW)
+    return str((roi.subtype if named else roi.roitype).name).lower()
+
+
 def shape_of(roi: ImagejRoi, size: Size) -> Any:
     """Return the ROI as `Entry.shape`; what lies outside the image is cut, as ImageJ does."""
     if roi.roitype == ROI_TYPE.RECT and roi.composite:

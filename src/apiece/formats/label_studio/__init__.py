@@ -3,26 +3,26 @@
 Read: polygons (COCO's rasterisation), brush masks (`_brush`), rectangles and ellipses (the pixels whose centres they
 hold), with labels of their own or from a ``Labels`` tag of the same region. Coordinates are percent of
 ``original_width`` and ``original_height``; rectangles turn about their upper left corner, ellipses about their centre.
-The reader passes over key points, relations, what belongs to no region, and skipped annotations (``was_cancelled``),
-and counts them in ``LabelSet.metadata["label_studio"]["ignored"]``.
+Key points, relations, what belongs to no region, and skipped annotations (``was_cancelled``) are no masks and come as
+``ImageRef.shapes``.
 
 Several annotators: all of their regions come, each with the attribute ``annotator`` (``completed_by``), so that nothing
 is lost; choose one by it. Predictions come with their scores, and the attribute ``model_version``, from files without
-any drawn region. In files with drawn regions they are counted as ignored, so that ground truth and predictions never
-mix.
+any drawn region. In files with drawn regions they are among ``ImageRef.shapes``, so that ground truth and predictions
+never mix.
 
 A region's id is kept as instance id where it is a number, and else as the attribute ``region``. Answers per region
 (choices, text, rating) are attributes under their ``from_name``; more than one label of a region is kept as ``labels``.
 
 Written: a brush mask per object, which loses nothing, as annotations, or as predictions where there are scores. Images
 are named as Label Studio's local storage does (``/data/local-files/?d=...``); ids, crowd flags and attributes that
-Label Studio has no place for are in each region's ``meta``.
+Label Studio has no place for are in each region's ``meta``. What is no mask is written as it was.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -30,7 +30,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import numpy as np
 
 from apiece._strict_json import kind_of
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
@@ -72,16 +72,15 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             found[ref.name] = (ref, i)
     drawn = any(_drawn(tasks[i]) for _, i in found.values())
     classes: dict[str, None] = {}
-    ignored: Counter[str] = Counter()
-    for _, i in found.values():
+    for name, (ref, i) in found.items():
         listed = _note(tasks[i].get("meta")).get("classes")
         if type(listed) is list and all(type(name) is str for name in listed):
             classes.update(dict.fromkeys(listed))
-        _survey(tasks[i], drawn, classes, ignored)
+        shapes = tuple(_survey(tasks[i], drawn, classes))
+        found[name] = (replace(ref, shapes=shapes), i)
     refs = placed([ref for ref, _ in found.values()], images, [path.parent, path.parent / "images"])
     rows = [(i, tasks[i]) for _, i in found.values()]
-    metadata = {"label_studio": {"ignored": dict(ignored)}}
-    return EntrySet(refs, (path,) * len(refs), tuple(classes), _decode, rows, metadata, drawn, on_bad)
+    return EntrySet(refs, (path,) * len(refs), tuple(classes), _decode, rows, {}, drawn, on_bad)
 
 
 def _note(meta: Any) -> dict[str, Any]:
@@ -164,20 +163,32 @@ def _kind(result: Result) -> str:
     return str(result.get("type")).removesuffix("labels")
 
 
-def _survey(task: dict[str, Any], drawn: bool, classes: dict[str, None], ignored: Counter[str]) -> None:
-    """Add the labels that occur, and count what is passed over."""
-    if drawn:
-        ignored.update({"predictions": n} if (n := len(task.get("predictions") or [])) else {})
+def _survey(task: dict[str, Any], drawn: bool, classes: dict[str, None]) -> Iterator[Shape]:
+    """Add the labels that occur, and yield what is no mask: single results, and whole sessions that do not count."""
+    of_labels, of_predictions = ("annotations", "cancelled"), ("predictions", "prediction")
+    name, kind = of_predictions if drawn else of_labels
+    for _, session in _sessions(task, not drawn):
+        if session["result"]:
+            yield Shape(kind, "label_studio", {"key": name, "session": session})
+    name = (of_labels if drawn else of_predictions)[0]
     for _, session in _sessions(task, drawn):
         if session.get("was_cancelled"):
-            ignored["cancelled"] += 1
+            yield Shape("cancelled", "label_studio", {"key": name, "session": session})
             continue
         for results in _regions(session).values():
-            shape = next((r for _, r in results if _kind(r) in _SHAPES), None)
-            if shape is None:
-                ignored.update(_kind(r) for _, r in results if _kind(r) in _NO_AREA or _answer(r) is not None)
-            else:
+            if any(_kind(r) in _SHAPES for _, r in results):
                 classes.update(dict.fromkeys(name for _, r in results for name in _labels(r)[:1]))
+                continue
+            for _, r in results:
+                if _kind(r) in _NO_AREA or _answer(r) is not None:
+                    content = {"key": name, "who": _who(session, drawn), "result": r}
+                    yield Shape.of(_kind(r), "label_studio", content, _labels(r))
+
+
+def _who(session: dict[str, Any], drawn: bool) -> Any:
+    """Return who drew an annotation, or which model made a prediction."""
+    who = session.get("completed_by") if drawn else session.get("model_version")
+    return next((who[k] for k in ("id", "email", "username") if k in who), None) if type(who) is dict else who
 
 
 def _regions(session: dict[str, Any]) -> dict[Any, list[tuple[int, Result]]]:
@@ -249,9 +260,7 @@ def _entry(
 
 
 def _extras(results: list[Result], session: dict[str, Any], names: list[str], drawn: bool) -> dict[str, Any]:
-    who = session.get("completed_by") if drawn else session.get("model_version")
-    if type(who) is dict:
-        who = next((who[k] for k in ("id", "email", "username") if k in who), None)
+    who = _who(session, drawn)
     extras = {} if who is None else {"annotator" if drawn else "model_version": who}
     for r in results:
         answer = _answer(r)
@@ -297,4 +306,5 @@ FORMAT = LabelFormat(
     write=write,
     holds=EVERYTHING,
     ending=".json",
+    shapes="label_studio",
 )

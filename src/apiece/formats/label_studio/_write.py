@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
 from apiece.errors import LossyFormatError
 from apiece.formats._kit.json_files import dump_json
@@ -40,16 +40,24 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
                 "meta": {"apiece": note} if note else {},
             }
             text = dump_json(path, task, f"image {ref.name!r}")
-            key = "annotations" if instances.scores is None else "predictions"
-            out.write(("," if i else "") + f'\n{text[:-1]}, "{key}": [')
-            for k, (who, rows) in enumerate(_sessions(instances, _WHO[key][0]).items()):
-                out.write((",\n" if k else "\n") + f'{{"{_WHO[key][1]}": {who}, "result": [')
-                for n in range(0, len(rows), _AT_ONCE):
-                    chosen = instances[rows[n : n + _AT_ONCE]]
-                    lines = _results(chosen, rows[n : n + _AT_ONCE], path, ref)
-                    out.write((",\n" if n else "\n") + ",\n".join(lines))
-                out.write("]}")
-            out.write("]}")
+            own = "annotations" if instances.scores is None else "predictions"
+            out.write(("," if i else "") + f"\n{text[:-1]}")
+            for key in _WHO:
+                sessions = _sessions(instances, _WHO[key][0]) if key == own else {}
+                results, whole = _no_masks(ref, key, path)
+                out.write(f', "{key}": [' if sessions or results or whole else "")
+                for k, who in enumerate(dict.fromkeys((*sessions, *results))):
+                    out.write((",\n" if k else "\n") + f'{{"{_WHO[key][1]}": {who}, "result": [')
+                    rows = sessions.get(who, [])
+                    for n in range(0, len(rows), _AT_ONCE):
+                        chosen = instances[rows[n : n + _AT_ONCE]]
+                        lines = _results(chosen, rows[n : n + _AT_ONCE], path, ref)
+                        out.write((",\n" if n else "\n") + ",\n".join(lines))
+                    lines = results.get(who, [])
+                    out.write((",\n" if rows and lines else "") + ",\n".join(lines) + "]}")
+                out.write((",\n" if (sessions or results) and whole else "") + ",\n".join(whole))
+                out.write("]" if sessions or results or whole else "")
+            out.write("}")
         out.write("\n]\n")
 
 
@@ -76,6 +84,28 @@ def _sessions(instances: Instances, attribute: str) -> dict[str, list[int]]:
             return whole
         found.setdefault(json.dumps(value), []).append(i)
     return found if [i for rows in found.values() for i in rows] == whole["null"] else whole
+
+
+def _no_masks(ref: ImageRef, key: str, path: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Return what is no mask under a key of the task: results by who drew them, and whole sessions."""
+    results: dict[str, list[str]] = {}
+    whole = []
+    for shape in ref.shapes:
+        content, where = shape.content, f"image {ref.name!r}"
+        if content["key"] == key and "session" in content:
+            whole.append(dump_json(path, content["session"], where))
+        elif content["key"] == key:
+            who = dump_json(path, content["who"], where)
+            results.setdefault(who, []).append(dump_json(path, _renamed(content["result"], shape), where))
+    return results, whole
+
+
+def _renamed(result: dict[str, Any], shape: Shape) -> dict[str, Any]:
+    """Return a result under the names that its labels have now."""
+    if not shape.labels:
+        return result
+    named = {k: v for k, v in result["value"].items() if k.endswith("labels") and type(v) is list}
+    return result | {"value": result["value"] | {k: list(map(shape.now, names)) for k, names in named.items()}}
 
 
 def _results(instances: Instances, rows: list[int], path: Path, ref: ImageRef) -> list[str]:

@@ -3,14 +3,15 @@
 
 Read: bitmaps (PNG, zlib, base64, with the x, y of their first pixel), rectangles (both corners inclusive) and polygons
 with holes. Supervisely's points are pixels, not corners of pixels: the reader fills polygons as Supervisely does,
-borders included, and a hole takes its border with it. Tags become attributes of the instance (a tag without a value is
+borders included, and a hole takes its border with it. Points, lines, graphs of key points and cuboids are no masks and
+come as ``ImageRef.shapes``. Tags become attributes of the instance (a tag without a value is
 True), and so does a description that is not empty. Tags and description of the image become attributes of its
 `ImageRef`. Ids are kept; who drew what and when is not.
 
 Images are named DATASET/IMAGE (nested datasets A/B/IMAGE); images of the dataset ``ds0`` are named just IMAGE.
 
 Written: bitmaps, which lose nothing. Attributes become tags where tags hold them, and otherwise (flags, lists) stand
-under a key of their own. Pictures are not copied.
+under a key of their own; what is no mask as it was. Pictures are not copied.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Float
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import (
@@ -50,6 +51,7 @@ from apiece.formats.supervisely._write import NO_FOLDER, OWN, write
 
 __all__ = ["FORMAT"]
 
+_NO_AREA = ("point", "line", "graph", "cuboid", "cuboid_2d", "cuboid_3d", "point_3d", "multichannel_bitmap")
 _MOST_BYTES = 1 << 26  # of a PNG of one mask
 
 
@@ -112,7 +114,16 @@ def _ref(file: Path, root: Path, images: Path | None) -> ImageRef:
     if constants:
         no_constants(extras)
     picture = folder / "img" / file.name.removesuffix(".json") if images is None else images / name
-    return ImageRef(picture, name, size, None, extras)
+    shapes = []
+    for found in filter(_is_no_mask, document["objects"]):
+        if constants:
+            no_constants(found)
+        shapes.append(Shape.of(found["geometryType"], "supervisely", found, [found.get("classTitle")]))
+    return ImageRef(picture, name, size, None, extras, shapes=tuple(shapes))
+
+
+def _is_no_mask(found: Any) -> bool:
+    return type(found) is dict and found.get("geometryType") in _NO_AREA
 
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
@@ -120,6 +131,8 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     ids: dict[int, str] = {}
     document, constants = _load(file)
     for k, found in enumerate(document["objects"]):
+        if _is_no_mask(found):
+            continue
         where = f"objects[{k}]"
         with skip_bad(labels.on_bad, file, where):
             if constants:
@@ -220,4 +233,5 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     holds=replace(EVERYTHING, empty=False, scores=False, crowd=False, id_range=ANY_INT64),
+    shapes="supervisely",
 )

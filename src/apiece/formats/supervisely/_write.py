@@ -28,14 +28,17 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     meta = dict(metadata.get("supervisely", {}))
     tags = _Tags(meta.get("tags", []))
     names = Names(path)
+    masked, bare = set[str](), set[str]()  # classes of masks, and of what is no mask
     with atomic_folder(path) as folder:
         for ref, instances in records:
             target = _target(path, ref)
             names.take(target, ref, target)
             document = _document(path, ref, instances, tags)
+            masked.update(instances.names)
+            bare.update(name for shape in ref.shapes for name in shape.labels.values())
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             (folder / target).write_text(_text(path, f"image {ref.name!r}", document), "utf-8", newline="\n")
-        meta |= {"classes": _classes(classes, meta.get("classes", [])), "tags": list(tags.metas.values())}
+        meta |= {"classes": _classes(classes, meta.get("classes", []), masked, bare), "tags": list(tags.metas.values())}
         meta.setdefault("projectType", "images")
         (folder / "meta.json").write_text(_text(path, "meta.json", meta), "utf-8", newline="\n")
 
@@ -56,11 +59,21 @@ def _target(path: Path, ref: ImageRef) -> str:
     return "/datasets/".join(datasets) + f"/ann/{parts[-1]}.json"
 
 
-def _classes(classes: tuple[str, ...], known: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return what the project says of each class; masks are written as bitmaps, so its shape is that."""
+def _classes(
+    classes: tuple[str, ...], known: list[dict[str, Any]], masked: set[str], bare: set[str]
+) -> list[dict[str, Any]]:
+    """Return what the project says of each class; masks are bitmaps, and a class of other shapes besides is ``any``."""
     before = {entry["title"]: entry for entry in known}
-    fresh = ({"title": c, "color": _COLOURS[i % len(_COLOURS)], "geometry_config": {}} for i, c in enumerate(classes))
-    return [before.get(entry["title"], entry) | {"shape": "bitmap"} for entry in fresh]
+    found = []
+    for i, name in enumerate(classes):
+        fresh = {"title": name, "color": _COLOURS[i % len(_COLOURS)], "geometry_config": {}, "shape": "any"}
+        entry = before.get(name, fresh)
+        if name not in bare:
+            entry = entry | {"shape": "bitmap"}
+        elif name in masked:
+            entry = entry | {"shape": "any"}
+        found.append(entry)
+    return found
 
 
 class _Tags:
@@ -99,4 +112,5 @@ def _document(path: Path, ref: ImageRef, instances: Instances, tags: _Tags) -> d
                 entry["tags"].append({"name": name} | ({} if value is True else {"value": value}))
             elif value is not None:
                 entry.setdefault(OWN, {})[name] = value
-    return document | {"objects": objects}
+    no_masks = [s.content | {"classTitle": s.now(s.content.get("classTitle"))} for s in ref.shapes]
+    return document | {"objects": objects + no_masks}

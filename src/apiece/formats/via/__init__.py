@@ -2,13 +2,14 @@
 (https://www.robots.ox.ac.uk/~vgg/software/via/).
 
 Read: polygons and rectangles by COCO's rasterisation, circles and ellipses by pixel centres. Lines and points are no
-objects; each is reported as a bad entry. Coordinates are pixels, corners at integers. The class is one region
+masks and come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers. The class is one region
 attribute: the one called class, label, category, name or type, or the only one, or the only one with choices; its
 values are the class names, in the order of the choices, or sorted. Further region attributes become attributes of the
 instance, file attributes become attributes of the `ImageRef`. VIA states no image sizes, so the reader measures images,
 unless `write` noted the size as the file attributes ``image_height`` and ``image_width``.
 
-Written: a project, with polygons; ids and scores stand in region attributes ``id`` and ``score``.
+Written: a project, with polygons; ids and scores stand in region attributes ``id`` and ``score``; lines and points as
+they were.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from apiece._strict_json import kind_of
-from apiece.core.image import ImageRef
+from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, checked_size, finite, no_constants, skip_bad, whole
@@ -36,6 +37,7 @@ from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, r
 
 __all__ = ["FORMAT"]
 
+_NO_AREA = ("point", "polyline", "line")
 _SIZE = ("image_height", "image_width")
 _SETTINGS: dict[str, Any] = {
     "ui": {
@@ -72,7 +74,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     refs: list[ImageRef] = []
     for picture in table.pictures:
         with skip_bad(on_bad, path, picture.where):
-            refs.append(_ref(picture, good))
+            refs.append(_ref(picture, good, key))
             good[picture.name] = picture
     stated = table.folder.replace("\\", "/").strip("/")
     around = [path.parent, path.parent / "images"]
@@ -91,7 +93,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     )
 
 
-def _ref(picture: Picture, known: Mapping[str, Picture]) -> ImageRef:
+def _ref(picture: Picture, known: Mapping[str, Picture], key: str | None) -> ImageRef:
     """Return the image, its path relative to nothing yet."""
     name, said = picture.name, picture.attributes
     if type(name) is not str:
@@ -104,7 +106,28 @@ def _ref(picture: Picture, known: Mapping[str, Picture]) -> ImageRef:
     size = None
     if None not in sides:
         size = checked_size(*(whole(str(side), key) for side, key in zip(sides, _SIZE, strict=True)))
-    return ImageRef(Path(name), name, size, None, {k: v for k, v in said.items() if k not in _SIZE and v != ""})
+    extras = {k: v for k, v in said.items() if k not in _SIZE and v != ""}
+    shapes = tuple(_no_mask(shape, given, key) for _, shape, given in picture.regions if _is_no_mask(shape))
+    return ImageRef(Path(name), name, size, None, extras, shapes=shapes)
+
+
+def _is_no_mask(shape: Any) -> bool:
+    return type(shape) is dict and shape.get("name") in _NO_AREA
+
+
+def _no_mask(shape: dict[str, Any], attributes: Any, key: str | None) -> Shape:
+    no_constants([shape, attributes])
+    content = {"key": key, "region": {"shape_attributes": shape, "region_attributes": attributes}}
+    return Shape.of(shape["name"], "via", content, [attributes.get(key)] if type(attributes) is dict else [])
+
+
+def _renamed(shape: Shape, key: str) -> dict[str, Any]:
+    """Return a region that is no mask under the name that its class has now, as the attribute ``key``."""
+    region: dict[str, Any] = shape.content["region"]
+    if not shape.labels:
+        return region
+    others = {k: v for k, v in region["region_attributes"].items() if k != shape.content["key"]}
+    return region | {"region_attributes": {key: next(iter(shape.labels.values()))} | others}
 
 
 def _marked(defined: Mapping[str, Any]) -> dict[str, str]:
@@ -125,7 +148,7 @@ def _classes(key: str | None, defined: Mapping[str, Any], pictures: list[Picture
     choices = _choices(defined, key)
     if choices is not None:
         return tuple(choices)
-    values = (a.get(key) for p in pictures for _, _, a in p.regions if type(a) is dict)
+    values = (a.get(key) for p in pictures for _, s, a in p.regions if type(a) is dict and not _is_no_mask(s))
     return tuple(sorted({v for v in values if type(v) is str and v}))
 
 
@@ -133,6 +156,8 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     key, marked = labels.context
     entries: list[Entry] = []
     for where, shape, attributes in labels.rows[index]:
+        if _is_no_mask(shape):
+            continue
         with skip_bad(labels.on_bad, labels.files[index], where):
             if type(shape) is not dict or type(attributes) is not dict:
                 raise BadEntryError("shape_attributes and region_attributes must be objects")
@@ -256,6 +281,7 @@ def _picture(path: Path, ref: ImageRef, instances: Instances, key: str) -> tuple
         for region, value in zip(regions, values, strict=True):
             if value is not None:
                 region["region_attributes"][name] = value
+    regions += [_renamed(shape, key) for shape in ref.shapes]
     attributes = {k: v for k, v in ref.attributes.items() if k not in _SIZE} | dict(
         zip(_SIZE, (str(height), str(width)), strict=True)
     )
@@ -275,4 +301,5 @@ FORMAT = LabelFormat(
     write=write,
     holds=Holds(overlap=True, classes=True, ids=True, scores=True, attributes=True),
     ending=".json",
+    shapes="via",
 )

@@ -56,12 +56,19 @@ def crop_runs(crops: Sequence[Array], corners: Array) -> LooseRuns:
     return owner, column + corners[owner, 0].astype(np.int64), y0, y0 + (end - begin)
 
 
-def coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -> tuple[int, int]:
-    """The one (height, width) that all RLEs state."""
-    if size is not None:  # in a large file nothing is ever wrong: no more than a look at each
-        stated = list(size)
-        if all(type(r) is dict and r.get("size") == stated and "counts" in r for r in rles):
-            return int(size[0]), int(size[1])
+def coco_counts(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -> tuple[list[Any], tuple[int, int]]:
+    """The counts of each RLE, and the one (height, width) that all state."""
+    try:  # in a large file nothing is ever wrong: no more than a look at each
+        counts, stated = [r["counts"] for r in rles], [r["size"] for r in rles]
+    except (KeyError, TypeError):
+        counts, stated = [], []
+    if size is None or not stated or stated.count(list(size)) < len(stated):
+        size = _coco_size(rles, size)
+    return counts, size
+
+
+def _coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -> tuple[int, int]:
+    """The one (height, width) that all RLEs state; what is wrong is refused by name."""
     sizes = set()
     for i, rle in enumerate(rles):
         if not isinstance(rle, Mapping) or "size" not in rle or "counts" not in rle:
@@ -78,7 +85,7 @@ def coco_size(rles: Sequence[Mapping[str, Any]], size: tuple[int, int] | None) -
             raise InvalidInstancesError(f"its RLE is of size {[height, width]}, expected {list(wanted)}", i)
     if size is None and not sizes:
         raise InvalidInstancesError("an empty list of RLEs needs the image's size")
-    return (int(size[0]), int(size[1])) if size is not None else sizes.pop()
+    return size or sizes.pop()
 
 
 def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[Float, Int, Int]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from apiece._arrays import Int
-from apiece.core.runs import Runs, expand, sums
+from apiece._arrays import Array, Int, UInt8
+from apiece.core.runs import Keys, LooseRuns, Runs, expand, sums
 from apiece.errors import InvalidInstancesError
 
 _TEXTS = {str, bytes}
@@ -87,15 +87,16 @@ def decode(rles: Sequence[Any]) -> tuple[Int, Int]:
     InvalidInstancesError
         naming the mask's index, for counts that are no valid encoding.
     """
-    if set(map(type, rles)) <= _TEXTS:
-        return _decompress(rles, range(len(rles)))
+    kinds = set(map(type, rles))
+    if kinds <= _TEXTS:
+        return _decompress(rles, range(len(rles)), kinds)
     packed = [i for i, c in enumerate(rles) if isinstance(c, str | bytes)]
     plain: list[Int] = [np.zeros(0, np.int64)] * len(rles)
     for i, c in enumerate(rles):
         if not isinstance(c, str | bytes):
             plain[i] = _plain(c, i)
     if packed:
-        counts, cuts = _decompress([rles[i] for i in packed], packed)
+        counts, cuts = _decompress([rles[i] for i in packed], packed, kinds)
         for k, i in enumerate(packed):
             plain[i] = counts[cuts[k] : cuts[k + 1]]
     return np.concatenate(plain), sums([len(c) for c in plain])
@@ -112,77 +113,115 @@ def _plain(counts: Any, index: int) -> Int:
     return exact
 
 
-def _decompress(texts: Sequence[str | bytes], index: Sequence[int]) -> tuple[Int, Int]:
+def _decompress(texts: Sequence[Any], index: Sequence[int], kinds: set[type]) -> tuple[Int, Int]:
     try:
-        data = [t if isinstance(t, bytes) else t.encode("ascii") for t in texts]
+        data = "".join(texts).encode("ascii") if bytes not in kinds else b"".join(map(_encoded, texts))
     except UnicodeEncodeError:
         bad = next(i for i, t in zip(index, texts, strict=True) if isinstance(t, str) and not t.isascii())
         raise InvalidInstancesError("RLE counts hold a character that no RLE has", bad) from None
     # what lies below 48 wraps round to above 63
-    code = np.frombuffer(b"".join(data), np.uint8) - np.uint8(48)
-    cuts = sums(np.fromiter(map(len, data), np.int64, len(data)))
+    code = np.frombuffer(data, np.uint8) - np.uint8(48)
+    cuts = sums(np.fromiter(map(len, texts), np.int64, len(texts)))
     if code.max(initial=0) > 63:
         bad = int(np.searchsorted(cuts, np.argmax(code > 63), "right")) - 1
         raise InvalidInstancesError("RLE counts hold a character that no RLE has", index[bad])
     last = code < 32
-    some = np.diff(cuts) > 0
-    open_end = ~last[cuts[1:][some] - 1]
-    if open_end.any():
-        raise InvalidInstancesError("RLE counts are cut short", index[int(np.flatnonzero(some)[np.argmax(open_end)])])
-    ends = np.flatnonzero(last)
-    groups = ends.copy()
-    groups[1:] -= ends[:-1]
-    groups[:1] += 1
-    if groups.max(initial=0) > 12:
-        bad = int(np.searchsorted(cuts, ends[np.argmax(groups > 12)], "right")) - 1
-        raise InvalidInstancesError("an RLE count does not fit 63 bits", index[bad])
     # most counts are one character; its fifth bit is the sign
-    final = code[ends] & np.uint8(31)
-    final ^= np.uint8(16)
-    final -= np.uint8(16)
-    value = final.view(np.int8).astype(np.int64)
-    long = np.flatnonzero(groups > 1)
-    size, end, whole = groups[long], ends[long], value[long]
-    for k in range(1, int(size.max(initial=1))):
-        on = np.flatnonzero(size > k)
-        whole[on] = (whole[on] << 5) | (code[end[on] - k] & 31)
-    value[long] = whole
-    offsets = np.searchsorted(ends, cuts, "left")
+    value = ((code[last] << np.uint8(3)).view(np.int8) >> 3).astype(np.int64)
+    more = (~last).nonzero()[0]  # characters that another of the same count follows
+    offsets = cuts - more.searchsorted(cuts)
+    if len(more):
+        _add_low_bits(value, code, more, cuts, index)
     return _undo_differences(value, offsets), offsets
+
+
+def _encoded(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("ascii")
+
+
+def _add_low_bits(value: Int, code: UInt8, more: Int, cuts: Int, index: Sequence[int]) -> None:
+    """Complete the counts of several characters, whose last, the highest bits, ``value`` holds."""
+    ends = cuts[1:] - 1
+    cut_short = (code[ends] > 31) & (ends >= cuts[:-1])
+    if cut_short.any():
+        raise InvalidInstancesError("RLE counts are cut short", index[int(np.argmax(cut_short))])
+    place = np.arange(len(more))
+    count = more - place
+    fresh = np.ones(len(more) + 1, bool)
+    np.not_equal(count[1:], count[:-1], out=fresh[1:-1])
+    bounds = fresh.nonzero()[0]
+    begin, size = bounds[:-1], bounds[1:] - bounds[:-1]
+    if size.max() > 11:
+        bad = int(np.searchsorted(cuts, more[begin[np.argmax(size > 11)]], "right")) - 1
+        raise InvalidInstancesError("an RLE count does not fit 63 bits", index[bad])
+    place -= np.repeat(begin, size)
+    low = np.add.reduceat((code[more].astype(np.int64) & 31) << 5 * place, begin)
+    count = count[begin]
+    value[count] = (value[count] << 5 * size) + low
 
 
 def _undo_differences(value: Int, offsets: Int) -> Int:
     """Counts from differences: from the fourth on, each adds the one before the last."""
     counts = np.empty_like(value)
-    for parity in (0, 1):
-        # every second value is one running sum, from which each mask takes off what lies before its own share;
-        # the very first count of a mask stands alone and does not enter
+    half, up = offsets >> 1, (offsets + 1) >> 1
+    # every second value is one running sum, from which each mask takes off what lies before its own share;
+    # the very first count of a mask stands alone and does not enter
+    for parity, cut, begin in ((0, up, half + 1), (1, half, up)):
         total = sums(value[parity::2])
-        place = (offsets - parity + 1) >> 1
-        begin = (offsets[:-1] - parity + 2) >> 1
-        before = np.repeat(total[np.minimum(begin, len(total) - 1)], np.diff(place))
+        before = np.repeat(total.take(begin[:-1], mode="clip"), cut[1:] - cut[:-1])
         np.subtract(total[1:], before, out=counts[parity::2])
-    first = offsets[:-1][np.diff(offsets) > 0]
+    first = offsets[:-1][offsets[1:] > offsets[:-1]]
     counts[first] = value[first]
     return counts
 
 
-def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
-    """Column runs (owner, x, y0, y1) of flat counts; they may touch where a count in between is 0.
+def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> Runs:
+    """Runs of flat counts.
 
     Raises
     ------
     InvalidInstancesError
         naming the mask whose counts are negative or do not add up to height x width.
     """
+    (height, width), number = size, len(offsets) - 1
+    Keys(*size).check(number)
+    edges = _edges(counts, offsets, size)
+    # every second count is inside
+    each = (offsets[1:] - offsets[:-1]) >> 1
+    begins = sums(each)
+    inside = np.repeat(offsets[:-1] + 1 - 2 * begins[:-1], each)
+    inside += np.arange(0, 2 * len(inside), 2)
+    length, start = counts[inside], edges[inside]
+    if edges[-1] < 1 << 31:  # as nearly always; half the memory to go through, and division is quicker
+        length, start = length.astype(np.int32), start.astype(np.int32)
+    # the columns of all masks lie one after the other
+    x = start // max(height, 1)
+    y0 = start - x * height  # several times faster than divmod
+    x -= np.repeat(np.arange(number, dtype=x.dtype) * width, each)
+    y1 = y0 + length
+    seams = _has_seams(counts, offsets)
+    if not seams and y1.max(initial=0) <= height:
+        return Runs(x.astype(np.int32), y0.astype(np.int32), y1.astype(np.int32), begins)
+    owner = np.repeat(np.arange(number), each)
+    if seams:
+        filled = length > 0
+        owner, x, y0, y1 = owner[filled], x[filled], y0[filled], y1[filled]
+    runs = _one_per_column(owner, x, y0, y1, height)
+    return Runs.pack(runs, number, size) if seams else Runs.ordered(*runs, number)
+
+
+def _edges(counts: Int, offsets: Int, size: tuple[int, int]) -> Int:
+    """Where each count begins, all masks one after the other, and the end; refused where they do not fill the image."""
     height, width = size
-    if len(counts) and (counts.min() < 0 or counts.max() > height * width):
+    # as unsigned, what is negative is large
+    if counts.view(np.uint64).max(initial=0) > height * width:
         bad = int(np.searchsorted(offsets, np.argmax((counts < 0) | (counts > height * width)), "right")) - 1
         raise InvalidInstancesError(
             f"an RLE count is negative or larger than the image of {height} x {width} pixels", bad
         )
     edges = sums(counts)
-    total = np.diff(edges[offsets])
+    ends = edges[offsets]
+    total = ends[1:] - ends[:-1]
     wrong = total != height * width
     if wrong.any():
         i = int(np.argmax(wrong))
@@ -190,34 +229,21 @@ def counts_to_runs(counts: Int, offsets: Int, size: tuple[int, int]) -> tuple[In
             f"RLE counts add up to {int(total[i])} pixels, but the image of {height} x {width} has {height * width}",
             i,
         )
-    # every second count is inside
-    some = np.diff(offsets) // 2
-    owner = np.repeat(np.arange(len(some)), some)
-    inside = np.repeat(offsets[:-1] + 1 - 2 * (np.cumsum(some) - some), some)
-    inside += 2 * np.arange(len(owner))
-    length = counts[inside]
-    start = edges[inside] - np.repeat(edges[offsets[:-1]], some)
-    if len(length) and not length.all():
-        filled = length > 0
-        owner, length, start = owner[filled], length[filled], start[filled]
-    first = start // max(height, 1)
-    y0 = start - first * height  # several times faster than divmod
-    y1 = y0 + length
-    if not len(y1) or y1.max() <= height:
-        return owner, first, y0, y1
-    # one stretch down the columns to one run per column
+    return edges
+
+
+def _one_per_column(owner: Int, x: Array, y0: Array, y1: Array, height: int) -> LooseRuns:
+    """One stretch down the columns, from row ``y0`` of column ``x``, to one run in each column."""
     columns = -(-y1 // height)
-    x = expand(first, columns)
-    owner = np.repeat(owner, columns)
     ends = np.cumsum(columns)
-    top, bottom = np.zeros(len(x), np.int64), np.full(len(x), height, np.int64)
+    top, bottom = np.zeros(int(columns.sum()), np.int64), np.full(int(columns.sum()), height, np.int64)
     top[ends - columns] = y0
     bottom[ends - 1] = y1 - (columns - 1) * height
-    return owner, x, top, bottom
+    return np.repeat(owner, columns), expand(x, columns), top, bottom
 
 
-def has_seams(counts: Int, offsets: Int) -> bool:
+def _has_seams(counts: Int, offsets: Int) -> bool:
     """Whether a count of 0 beyond a mask's first lets two runs touch, so that they need joining."""
-    none = counts == 0
-    none[offsets[:-1][np.diff(offsets) > 0]] = False
-    return bool(none.any())
+    first = offsets[:-1][offsets[1:] > offsets[:-1]]
+    filled = np.count_nonzero(counts) - np.count_nonzero(counts[first])
+    return bool(filled < len(counts) - len(first))

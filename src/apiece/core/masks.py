@@ -17,7 +17,7 @@ import numpy.typing as npt
 from apiece._arrays import Array, Bool, Float, Float32, Int, Int32
 from apiece.core import _convert, _decode, _labelmap, _layers, _polygons, _rle, run_overlap, topology
 from apiece.core._arguments import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
-from apiece.core.runs import Keys, Runs, expand, frozen, segment_sum
+from apiece.core.runs import Runs, expand, frozen, segment_sum
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Masks", "label_map_masks", "label_map_values"]
@@ -190,13 +190,8 @@ class Masks:
         >>> apiece.Masks.from_coco([{"size": [2, 3], "counts": [1, 2, 3]}]).to_dense().astype(int).tolist()
         [[[0, 1, 0], [1, 0, 0]]]
         """
-        size = _convert.coco_size(rles, None if size is None else checked_size(size))
-        counts, offsets = _rle.decode([r["counts"] for r in rles])
-        runs = _rle.counts_to_runs(counts, offsets, size)
-        if _rle.has_seams(counts, offsets):
-            return cls._pack(size, len(rles), *runs)
-        Keys(*size).check(len(rles))
-        return cls.of_runs(size, Runs.ordered(*runs, len(rles)))
+        given, size = _convert.coco_counts(rles, None if size is None else checked_size(size))
+        return cls.of_runs(size, _rle.counts_to_runs(*_rle.decode(given), size))
 
     @classmethod
     def from_polygons(cls, polygons: Sequence[Sequence[npt.ArrayLike]], size: tuple[int, int]) -> Masks:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import apiece
 from apiece import Image, Instances, Masks
-from apiece.draw import notebook, to_display
+from apiece.draw import _strokes, notebook, to_display
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -53,7 +53,7 @@ def test_the_masks_shown_are_those_of_the_rows_and_columns_shown(seed: int, heig
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(notebook, "SIDE", side)
         rows, columns = notebook._shown((height, width))
-    reduced = notebook._reduced(Masks.from_dense(stack), rows, columns)
+    reduced = _strokes.sampled(Masks.from_dense(stack), rows, columns)
     np.testing.assert_array_equal(reduced.to_dense(), stack[:, rows, columns])
     assert reduced == Masks.from_dense(stack[:, rows, columns])
     assert max(reduced.size) <= side

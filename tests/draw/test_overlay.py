@@ -11,8 +11,10 @@ from hypothesis.extra import numpy as hnp
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.draw import _strokes, overlay, palette, to_display
+from apiece.draw import _labels, _strokes, overlay, palette, to_display
+from apiece.draw._text import text_height, text_width
 from apiece.errors import ConfigError, InvalidInstancesError
+from apiece.ops.overlap import box_iou
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 BARE = {"fill": False, "outlines": False, "names": False}
@@ -154,6 +156,89 @@ def test_a_name_may_have_line_breaks() -> None:
         for name in ("nut\nM4", "nut M4")
     )
     assert (one == two).all()
+
+
+def grid(step: int, side: int, size: tuple[int, int] = (480, 640)) -> Masks:
+    """Squares in rows and columns."""
+    corners = [(x, y) for y in range(step // 2, size[0] - side, step) for x in range(step // 2, size[1] - side, step)]
+    return Masks.from_boxes([(x, y, x + side, y + side) for x, y in corners], size)
+
+
+@pytest.mark.parametrize(("step", "side"), [(120, 60), (60, 30), (40, 36), (34, 14), (12, 9)])
+def test_labels_cover_neither_each_other_nor_other_objects(step: int, side: int) -> None:
+    masks = grid(step, side)
+    texts = [f"part #{i}" for i in range(len(masks))]
+    found = _labels.place(masks, texts, (16, 10))
+    wide = np.array([text_width(texts[i], found.size) for i in found.which.tolist()], np.int64)
+    extent = np.stack([wide, np.full(len(wide), text_height(found.size))], 1) + 2 * _labels.PAD
+    boxes = np.concatenate([found.corners, found.corners + extent], 1)
+    assert (box_iou(boxes, boxes) > 0).sum() == len(boxes)
+    covered = masks.to_label_map()
+    for i, (x0, y0, x1, y1) in zip(found.which.tolist(), boxes.tolist(), strict=True):
+        assert 0 <= x0 <= x1 <= 640
+        assert 0 <= y0 <= y1 <= 480
+        below = covered[y0:y1, x0:x1]
+        assert ((below != 0) & (below != i + 1)).mean() < 0.15
+    assert len(set(found.which.tolist())) == len(found.which)
+    if step > 40:
+        assert len(found.which) == len(masks)
+        assert found.size == (16 if step == 120 else 10)
+    if step == 12:
+        assert len(found.which) < len(masks) / 4
+
+
+def test_a_label_may_lie_on_the_object_around() -> None:
+    a = np.full((200, 300), 1, np.uint8)
+    a[80:95, 100:110] = 2  # too small for its own label
+    found = _labels.place(Masks.from_label_map(a), ["wall", "window"], (12,))
+    assert sorted(found.which.tolist()) == [0, 1]
+
+
+def test_of_one_dense_class_only_the_legend_tells() -> None:
+    masks = grid(14, 9)
+    instances = Instances(masks, classes=("grain",))
+    image = grey((480, 640))
+    shown, plain = overlay(image, instances), overlay(image, instances, names=False)
+    rows, columns = np.nonzero((shown != plain).any(2))
+    assert shown.shape == plain.shape
+    assert rows.max() - rows.min() < 24  # one line
+    assert columns.max() - columns.min() < 120
+    assert shown[rows.min() : rows.max(), columns.min() : columns.max()].max() > 240  # white letters
+
+
+def test_a_legend_of_several_classes_explains_colours() -> None:
+    masks = grid(14, 9)
+    labels = np.arange(len(masks)) % 3
+    instances = Instances(masks, labels, ("a", "b", "c"))
+    image, options = grey((480, 640)), {"alpha": 1.0, "outlines": False}
+    shown = overlay(image, instances, **options)
+    shades = palette.shades(labels, np.arange(len(masks)))
+    same = [
+        (shown[y + 4, x + 4] == shade).all()
+        for (x, y), shade in zip(masks.boxes[:, :2].astype(int), shades, strict=True)
+    ]
+    assert np.mean(same) > 0.9  # some lie below the legend or a label
+    for swatch in palette.colours(np.arange(3)):
+        assert (shown == swatch).all(2).sum() > 20
+    # where it was said what colours mean, it stays so
+    by_instance = overlay(image, instances, **options, colour_by="instance")
+    keys = palette.colours(np.arange(len(masks)))
+    same = [
+        (by_instance[y + 4, x + 4] == key).all()
+        for (x, y), key in zip(masks.boxes[:, :2].astype(int), keys, strict=True)
+    ]
+    assert np.mean(same) > 0.9
+    # few objects need no legend, and keep a colour each
+    few = overlay(image, instances[:3], **options, names=False)
+    assert few[11, 11].tolist() == palette.colours(0)[0].tolist()
+
+
+def test_a_long_legend_is_cut() -> None:
+    masks = grid(12, 9)
+    instances = Instances(masks, np.arange(len(masks)) % 90, tuple(f"a class of a long name {i}" for i in range(90)))
+    assert overlay(grey((480, 640)), instances).shape == (480, 640, 3)
+    tiny = Instances(grid(4, 3, (16, 16)), classes=("dot",))
+    assert overlay(grey((16, 16)), tiny).shape == (16, 16, 3)
 
 
 def test_colours_are_stable_and_follow_ids() -> None:

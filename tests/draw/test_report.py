@@ -193,10 +193,11 @@ def test_examples_show_what_each_object_is(tmp_path: Path) -> None:
             assert np.abs(edge - COLOURS[mark]).max() < 60
             middle = pixels[corner + 16, corner + 16].astype(float)
             assert np.abs(middle - (0.78 * 90 + 0.22 * np.array(COLOURS[mark]))).max() < 12
-            # what is wrong has its name above it, white
-            above = pixels[max(corner - 16, 0) : corner - 1, corner : corner + 30]
-            assert (above.min() > 60) == (mark == "found")
-            assert (above.max() > 200) == (mark != "found")
+            # what is wrong has its name above or below it, white on dark
+            rows = [*range(max(corner - 20, 0), corner - 3), *range(corner + 35, min(corner + 50, 128))]
+            beside = pixels[rows, corner - 8 : corner + 40]
+            assert (beside.min() > 60) == (mark == "found")
+            assert (beside.max() > 200) == (mark != "found")
     assert "2: 1 found, 1 missed" in parsed.text
     assert "2: 1 false, 1 class" in parsed.text
     assert parsed.tags.count("i") == 4

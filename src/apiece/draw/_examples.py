@@ -12,8 +12,9 @@ import numpy as np
 from apiece._arrays import UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
+from apiece.draw._labels import place
 from apiece.draw._overlay import overlay
-from apiece.draw._text import draw_texts, text_height
+from apiece.draw._text import draw_text
 from apiece.draw.page import picture, scaled
 from apiece.errors import ConfigError, UnknownNameError
 
@@ -29,9 +30,7 @@ COLOURS = {
 }
 """Outline colour of each mark; what is wrong is named in the picture, too: nobody has to tell eight apart."""
 
-_WORDS = 40
-"""More errors in one picture are told by colour alone: their words would cover it."""
-_TEXT = 13
+_TEXT, _SMALL_TEXT = 13, 10  # where marks are dense, or have no room at all, the colour alone tells them
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,9 +110,9 @@ def _drawn(image: Image, panel: Panel, side: int) -> UInt8:
     colours = np.array([COLOURS[mark] for mark in panel.marks], np.uint8).reshape(-1, 3)
     drawn = overlay(shown, grown, colours=colours, names=False, alpha=0.22, thickness=2)
     wrong = np.flatnonzero([mark != "found" for mark in panel.marks])
-    wrong = wrong[grown.masks.area[wrong] > 0]
-    if 0 < len(wrong) <= _WORDS:
-        corners = grown.boxes[wrong, :2].astype(np.int64)
-        corners[:, 1] -= text_height(_TEXT) + 2
-        draw_texts(drawn, [panel.marks[i] for i in wrong.tolist()], corners, _TEXT)
+    texts = [panel.marks[i] for i in wrong.tolist()]
+    labels = place(grown.masks[wrong], texts, (_TEXT, _SMALL_TEXT)) if texts else None
+    if labels is not None:
+        for i, (x, y) in zip(labels.which.tolist(), labels.corners.tolist(), strict=True):
+            draw_text(drawn, texts[i], (x, y), labels.size)
     return drawn

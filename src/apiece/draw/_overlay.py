@@ -11,13 +11,15 @@ import numpy.typing as npt
 from apiece._arrays import Array, Bool, Int, UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.draw import _strokes, palette
-from apiece.draw._text import draw_texts, text_height
+from apiece.draw import _labels, _strokes, palette
+from apiece.draw._text import draw_text, text_height, text_width
 from apiece.errors import ConfigError, InvalidInstancesError
 
 __all__ = ["overlay", "to_display"]
 
 _RGB = UInt8
+_SMALLEST = 10  # text, in pixels
+_FEW, _MOST = 2, 0.9  # more labels than few, and than the rest of most, are left out before there is a legend
 
 
 def to_display(image: Image) -> _RGB:
@@ -72,7 +74,7 @@ def overlay(
     scores: bool = False,
     ids: bool = False,
     alpha: float = 0.45,
-    colour_by: Literal["instance", "class"] = "instance",
+    colour_by: Literal["auto", "instance", "class"] = "auto",
     colours: npt.ArrayLike | None = None,
     thickness: int | None = None,
     text_size: int | None = None,
@@ -82,17 +84,23 @@ def overlay(
     Where masks overlap, the smaller one is drawn on top. An outline lies inside its mask, so that its outer edge is
     exact; a darker line outside it keeps it readable on any ground.
 
+    A label lies beside or inside its object, where it covers neither another label nor another object, unless that
+    one lies around its own. Where not nearly all have room, their text becomes smaller; labels without room are left
+    out. If these are many, a legend in a corner counts the objects of each class, and a single class is named there
+    only.
+
     Parameters
     ----------
     image : any dtype, 1 to 12 channels; shown as `to_display` says.
     instances : of an image of this size.
     fill, outlines, boxes : what to draw of the mask and of its box.
-    names, scores, ids : what to write at the top of each box. Scores and ids are skipped where there are none.
+    names, scores, ids : what to write at each object. Scores and ids are skipped where there are none.
     alpha : how much the fill covers, 0..1.
-    colour_by : ``"instance"``: by id, or by index where there are no ids; ``"class"``: by label. See `palette.colours`.
+    colour_by : ``"instance"``: by id, or by index where there are no ids; ``"class"``: by label, see `palette.colours`;
+        ``"auto"``: by instance, or in shades of a colour for each class where a legend has to explain several classes.
     colours : uint8 (N, 3) RGB instead.
     thickness : of outlines and boxes, in pixels; by default 1, or 2 for images above 800 pixels.
-    text_size : in pixels; by default it grows with the image, from 10 to 24.
+    text_size : in pixels; by default it grows with the image, from 10 to 24, and shrinks to 10 where objects are dense.
 
     Returns
     -------
@@ -103,7 +111,7 @@ def overlay(
     InvalidInstancesError
         if the sizes differ or ``colours`` has another shape.
     ConfigError
-        if ``alpha`` is not 0..1, ``thickness`` or ``text_size`` not positive, ``colour_by`` neither of its values.
+        if ``alpha`` is not 0..1, ``thickness`` or ``text_size`` not positive, ``colour_by`` none of its values.
     """
     if image.size != instances.size:
         raise InvalidInstancesError(f"the image is {image.size} (height, width), the instances are of {instances.size}")
@@ -111,12 +119,21 @@ def overlay(
         raise ConfigError(
             f"alpha must be 0 to 1, thickness and text_size at least 1; got {alpha}, {thickness}, {text_size}"
         )
+    if colour_by not in ("auto", "instance", "class"):
+        raise ConfigError(f"colour_by must be 'auto', 'instance' or 'class', got {colour_by!r}")
     canvas = to_display(image)
     if not len(instances):
         return canvas
+    side = float(np.sqrt(image.size[0] * image.size[1]))
+    texts = _texts(instances, names, scores, ids)
+    labels = _labels.place(instances.masks, texts, _sizes(text_size, side)) if texts else None
+    legend = names and labels is not None and _many_left_out(instances, labels)
+    if legend and colour_by == "auto" and len(np.unique(instances.labels)) > 1:
+        colour_by = "class"
+        shades = palette.shades(instances.labels, _keys(instances))
+        colours = shades if colours is None else colours
     colour = _colours(instances, colour_by, colours)
     order = np.argsort(-instances.masks.area, kind="stable")
-    side = float(np.sqrt(image.size[0] * image.size[1]))
     width = thickness or (1 if side < 800 else 2)
     if fill and alpha > 0:
         _fill(canvas, instances, order, colour, alpha)
@@ -124,8 +141,11 @@ def overlay(
         _outlines(canvas, instances, order, colour, width)
     if boxes:
         _boxes(canvas, instances, order, colour, width)
-    if names or scores or ids:
-        _texts(canvas, instances, order, text_size or int(np.clip(side / 42, 10, 24)), names, scores, ids)
+    if labels is not None:
+        swatches = None if colour_by != "class" else palette.colours(np.arange(len(instances.classes)))
+        corner = _draw_legend(canvas, instances, labels, swatches) if legend else (0, 0, 0, 0)
+        if not (legend and len(set(texts)) == 1):
+            _draw_labels(canvas, texts, labels, corner)
     return canvas
 
 
@@ -137,11 +157,11 @@ def _colours(instances: Instances, colour_by: str, given: npt.ArrayLike | None) 
                 f"colours must be uint8 of shape ({len(instances)}, 3), got {colour.dtype} of shape {colour.shape}"
             )
         return colour
-    if colour_by == "class":
-        return palette.colours(instances.labels)
-    if colour_by != "instance":
-        raise ConfigError(f"colour_by must be 'instance' or 'class', got {colour_by!r}")
-    return palette.colours(np.arange(len(instances)) if instances.ids is None else instances.ids)
+    return palette.colours(instances.labels if colour_by == "class" else _keys(instances))
+
+
+def _keys(instances: Instances) -> Int:
+    return np.arange(len(instances)) if instances.ids is None else instances.ids
 
 
 def _fill(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, alpha: float) -> None:
@@ -191,18 +211,65 @@ def _boxes(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, width: 
         canvas[y0:y1, x0 : x0 + width] = canvas[y0:y1, max(x1 - width, x0) : x1] = rgb
 
 
-def _texts(canvas: _RGB, instances: Instances, order: Int, size: int, names: bool, scores: bool, ids: bool) -> None:
-    order = order[instances.masks.area[order] > 0]
+def _texts(instances: Instances, names: bool, scores: bool, ids: bool) -> list[str]:
+    """Return the text of each instance; none at all if there is nothing to write."""
     parts: list[list[str]] = []
     if names:
-        parts.append([instances.classes[k] for k in instances.labels[order].tolist()])
+        parts.append([instances.classes[k] for k in instances.labels.tolist()])
     if ids and instances.ids is not None:
-        parts.append([f"#{k}" for k in instances.ids[order].tolist()])
+        parts.append([f"#{k}" for k in instances.ids.tolist()])
     if scores and instances.scores is not None:
-        parts.append([f"{s:.2f}" for s in instances.scores[order].tolist()])
-    if not parts:
-        return
-    corners = instances.boxes[order, :2].astype(np.int64)
-    # above the box, so that the object itself stays in view
-    corners[:, 1] -= text_height(size) + 2
-    draw_texts(canvas, [" ".join(words) for words in zip(*parts, strict=True)], corners, size)
+        parts.append([f"{s:.2f}" for s in instances.scores.tolist()])
+    return [" ".join(words) for words in zip(*parts, strict=True)]
+
+
+def _sizes(given: int | None, side: float) -> tuple[int, ...]:
+    """Return the text sizes to try, from the largest to the smallest."""
+    if given is not None:
+        return (given,)
+    largest = int(np.clip(side / 42, _SMALLEST, 24))
+    return tuple(dict.fromkeys((largest, round((largest * _SMALLEST) ** 0.5), _SMALLEST)))
+
+
+def _many_left_out(instances: Instances, labels: _labels.Placed) -> bool:
+    count = int((instances.masks.area > 0).sum())
+    return count - len(labels.which) > max(_FEW, (1 - _MOST) * count)
+
+
+def _draw_labels(canvas: _RGB, texts: list[str], labels: _labels.Placed, legend: tuple[int, int, int, int]) -> None:
+    """Draw the labels that do not touch the legend (x0, y0, x1, y1)."""
+    height = text_height(labels.size) + 2 * _labels.PAD
+    x0, y0, x1, y1 = legend
+    for i, (x, y) in zip(labels.which.tolist(), labels.corners.tolist(), strict=True):
+        wide = text_width(texts[i], labels.size) + 2 * _labels.PAD
+        if x >= x1 or y >= y1 or x + wide <= x0 or y + height <= y0:
+            draw_text(canvas, texts[i], (x, y), labels.size)
+
+
+def _draw_legend(
+    canvas: _RGB, instances: Instances, labels: _labels.Placed, swatches: _RGB | None
+) -> tuple[int, int, int, int]:
+    """Count the objects of each class in the corner that hides the fewest; return its box (x0, y0, x1, y1)."""
+    height, width = canvas.shape[:2]
+    size = int(np.clip(np.sqrt(height * width) / 60, _SMALLEST, 16))
+    line = text_height(size) + 2 * _labels.PAD
+    counts = np.bincount(instances.labels[instances.masks.area > 0], minlength=len(instances.classes))
+    shown = np.argsort(-counts, kind="stable")[: (counts > 0).sum()].tolist()
+    entries = [(f"{instances.classes[k]}: {counts[k]:,}", k) for k in shown[: max(height // 2 // line, 1)]]
+    if len(entries) < len(shown):
+        rest = shown[len(entries) - 1 :]
+        entries[-1] = (f"{len(rest)} other classes: {counts[rest].sum():,}", -1)
+    mark = 0 if swatches is None else line
+    wide = min(mark + max(text_width(text, size) for text, _ in entries) + 2 * _labels.PAD + 2, width)
+    high = min(line * len(entries), height)
+    centre = instances.masks.centroids
+    corners = [(x, y) for y in (0, height - high) for x in (0, width - wide)]
+    x, y = min(corners, key=lambda at: ((centre >= at) & (centre < (at[0] + wide, at[1] + high))).all(1).sum())
+    panel = canvas[y : y + high, x : x + wide]
+    panel[:] = panel // 4  # what lies below stays to be seen
+    for row, (text, k) in enumerate(entries):
+        if swatches is not None and k >= 0:
+            top, inset = y + row * line, line // 4
+            canvas[top + inset : top + line - inset, x + inset : x + line - inset] = swatches[k]
+        draw_text(canvas, text, (x + mark, y + row * line), size)
+    return x, y, x + wide, y + high

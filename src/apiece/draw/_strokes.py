@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from apiece._arrays import Int
+from apiece._arrays import Array, Int
 from apiece.core.masks import Masks
-from apiece.core.runs import chunks
+from apiece.core.runs import Runs, chunks
 
 _CHUNK = 1 << 22
 """Pixels expanded at a time."""
@@ -66,3 +66,19 @@ def _stretches(intervals: list[tuple[Int, Int, int]], compared: np.ufunc) -> tup
     at, depth = at[order], np.cumsum(change[order])
     begin = np.flatnonzero(compared(depth, 1)[:-1] & (at[1:] > at[:-1]))
     return at[begin], at[begin + 1]
+
+
+def sampled(masks: Masks, rows: slice, columns: slice) -> Masks:
+    """Return the masks on these rows and columns; what lies between them vanishes. Costs runs, never pixels."""
+    height, width = masks.size
+    size = len(range(height)[rows]), len(range(width)[columns])
+    runs = masks.runs
+    x, y0, y1 = (_place(a, s) for a, s in ((runs.x, columns), (runs.y0, rows), (runs.y1, rows)))
+    kept = (x * columns.step + columns.start == runs.x) & (y0 < y1)
+    loose = runs.owners[kept], x[kept], y0[kept], y1[kept]  # they touch where the gap between them is not shown
+    return Masks.of_runs(size, Runs.pack(loose, len(masks), size))
+
+
+def _place(at: Array, shown: slice) -> Int:
+    """Return how many of the rows or columns that are shown lie before each."""
+    return -((shown.start - at.astype(np.int64)) // shown.step)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from apiece._arrays import Int, UInt8
+from apiece._arrays import UInt8
 
 _SQUARE = np.ones((3, 3), np.uint8)
 
@@ -39,6 +38,11 @@ def text_height(size: int) -> int:
     return size + (size + 3) // 4
 
 
+def text_width(text: str, size: int) -> int:
+    """Return width in pixels of a line of text of this size."""
+    return sum(_glyph(c, size).shape[1] for c in " ".join(text.splitlines()))
+
+
 @lru_cache(maxsize=256)
 def _word(word: str, size: int) -> UInt8:
     return np.concatenate([_glyph(c, size) for c in word], axis=1)
@@ -60,15 +64,14 @@ def _line(text: str, size: int) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.
     return keep[:, :, None], (ink.astype(np.uint16) * 255 + 128)[:, :, None]
 
 
-def draw_texts(canvas: UInt8, texts: Sequence[str], corners: Int, size: int) -> None:
-    """Draw each text with its upper left corner at (x, y), int64 (N, 2), moved as needed to lie inside the canvas."""
+def draw_text(canvas: UInt8, text: str, corner: tuple[int, int], size: int) -> None:
+    """Draw a text whose upper left corner, halo and all, lies at (x, y), moved as needed to lie inside the canvas."""
+    text = " ".join(text.splitlines())  # names of classes come from files, line breaks and all
+    if not text:
+        return
     height, width = canvas.shape[:2]
-    for lines, (x, y) in zip(texts, corners.tolist(), strict=True):
-        text = " ".join(lines.splitlines())  # names of classes come from files, line breaks and all
-        if not text:
-            continue
-        keep, add = _line(text, size)
-        x, y = max(min(x, width - keep.shape[1]), 0), max(min(y, height - keep.shape[0]), 0)
-        spot = canvas[y : y + keep.shape[0], x : x + keep.shape[1]]
-        rows, columns = spot.shape[:2]
-        spot[:] = (spot * keep[:rows, :columns] + add[:rows, :columns]) // 255
+    keep, add = _line(text, size)
+    x, y = max(min(corner[0], width - keep.shape[1]), 0), max(min(corner[1], height - keep.shape[0]), 0)
+    spot = canvas[y : y + keep.shape[0], x : x + keep.shape[1]]
+    rows, columns = spot.shape[:2]
+    spot[:] = (spot * keep[:rows, :columns] + add[:rows, :columns]) // 255

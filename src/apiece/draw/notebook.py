@@ -7,12 +7,11 @@ from html import escape
 import cv2
 import numpy as np
 
-from apiece._arrays import Array, Int, UInt8
+from apiece._arrays import UInt8
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
-from apiece.core.runs import Runs
 from apiece.draw._overlay import overlay, to_display
+from apiece.draw._strokes import sampled
 from apiece.draw.page import picture
 
 __all__ = ["SIDE", "html", "png"]
@@ -41,7 +40,7 @@ def html(instances: Instances) -> str:
     if 0 in instances.size:
         return f"<p>{caption}</p>"
     rows, columns = _shown(instances.size)
-    reduced = instances.with_masks(lambda masks: _reduced(masks, rows, columns))
+    reduced = instances.with_masks(lambda masks: sampled(masks, rows, columns))
     ground = Image(np.full(reduced.size, _GROUND, np.uint8))
     outlines = max(reduced.size) >= _SMALL
     drawn = overlay(ground, reduced, alpha=0.8, outlines=outlines, boxes=False, names=False, scores=False)
@@ -53,22 +52,6 @@ def _shown(size: tuple[int, int]) -> tuple[slice, slice]:
     step = -(-max(size) // SIDE)
     rows, columns = (slice(min(step // 2, n - 1), n, step) for n in size)
     return rows, columns
-
-
-def _reduced(masks: Masks, rows: slice, columns: slice) -> Masks:
-    """The masks on these rows and columns; what lies between them vanishes. Costs runs, never pixels."""
-    height, width = masks.size
-    size = len(range(height)[rows]), len(range(width)[columns])
-    runs = masks.runs
-    x, y0, y1 = (_place(a, s) for a, s in ((runs.x, columns), (runs.y0, rows), (runs.y1, rows)))
-    kept = (x * columns.step + columns.start == runs.x) & (y0 < y1)
-    loose = runs.owners[kept], x[kept], y0[kept], y1[kept]  # they touch where the gap between them is not shown
-    return Masks.of_runs(size, Runs.pack(loose, len(masks), size))
-
-
-def _place(at: Array, shown: slice) -> Int:
-    """How many of the rows or columns that are shown lie before each."""
-    return -((shown.start - at.astype(np.int64)) // shown.step)
 
 
 def _enlarged(pixels: UInt8) -> UInt8:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from apiece._arrays import Float, UInt8
 
-__all__ = ["colours", "from_oklch"]
+__all__ = ["colours", "from_oklch", "shades"]
 
 # floor(2**64 / golden ratio), and the same of the plastic number: multiplication modulo 2**64 is the exact
 # fractional part for every integer, negative and huge ones too
@@ -47,10 +47,20 @@ def from_oklch(lightness: Float, chroma: Float, hue: Float) -> UInt8:
     return np.asarray(np.rint(shown * 255), np.uint8)
 
 
-def colours(keys: npt.ArrayLike) -> UInt8:
-    """Return RGB of each key (an id, a label, an index): uint8 (N, 3). One key always has the same colour."""
+def _turns(keys: npt.ArrayLike, step: np.uint64) -> Float:
+    """Return the fractional part of each key times an irrational."""
     key = np.atleast_1d(np.asarray(keys)).astype(np.int64).view(np.uint64)
     # wrapping is the point; the first 53 bits are all that a float holds
-    hue = ((key * _GOLDEN) >> np.uint64(11)) / 2.0**53
-    level = ((key * _PLASTIC) >> np.uint64(11)) / 2.0**53
-    return from_oklch(0.62 + 0.20 * level, 0.21 - 0.05 * level, hue + 0.02)
+    return np.asarray(((key * step) >> np.uint64(11)) / 2.0**53)
+
+
+def colours(keys: npt.ArrayLike) -> UInt8:
+    """Return RGB of each key (an id, a label, an index): uint8 (N, 3). One key always has the same colour."""
+    level = _turns(keys, _PLASTIC)
+    return from_oklch(0.62 + 0.20 * level, 0.21 - 0.05 * level, _turns(keys, _GOLDEN) + 0.02)
+
+
+def shades(labels: npt.ArrayLike, keys: npt.ArrayLike) -> UInt8:
+    """Return RGB of each instance, uint8 (N, 3): the hue of its label, at a lightness that its key decides."""
+    level = _turns(keys, _PLASTIC)
+    return from_oklch(0.50 + 0.35 * level, 0.20 - 0.04 * level, _turns(labels, _GOLDEN) + 0.02)

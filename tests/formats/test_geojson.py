@@ -208,7 +208,7 @@ BY_ROUNDING = [0, 7.1, 2.8, 0, 4.3, 4.3 * (2.8 / 7.1)]
         ({"geotransform": [0, 1, 2, 0, 2, 4]}, "on one line"),
         ({"geotransform": [0, 1e-320, 0, 0, 0, 1]}, "on one line"),
         ({"geotransform": BY_ROUNDING}, "on one line"),
-        ({"apiece": {"image": "../a.png"}}, "leaves the folder"),
+        ({"apiece": {"image": "../.."}}, "is no file name"),
         ({"apiece": {"size": [2**40, 3]}}, "image height"),
     ],
 )

@@ -220,7 +220,7 @@ def test_images_of_one_name(saved: Save) -> None:
         formats.read(path)
     told: list[FormatError] = []
     labels = formats.read(path, on_bad=told.append)
-    assert [r.name for r in labels.refs] == ["a.png", "x.org/2/a.png"]
+    assert [r.name for r in labels.refs] == ["1/a.png", "2/a.png"]
     assert len(told) == 1
 
 
@@ -265,7 +265,7 @@ def test_a_bad_region(saved: Save, case: str) -> None:
     ("bad", "reason"),
     [
         (3, "an object with an object of data"),
-        (task(image="../a.png"), "leaves the folder"),
+        (task(image="../.."), "is no file name"),
         (task() | {"data": {"text": "hello"}}, "names no image"),
         (task() | {"annotations": [3]}, "list of objects with a result"),
         (task(region(original_width=2**40)), "width must be an integer"),

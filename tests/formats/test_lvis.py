@@ -132,7 +132,7 @@ BROKEN = {
     "unknown": ("neg_category_ids", [2, 8], r"images\[0\]\.neg_category_ids: there is no category with id 8"),
     "no list": ("not_exhaustive_category_ids", 3, r"images\[0\]\.not_exhaustive_category_ids: must be a list"),
     "text": ("neg_category_ids", ["2"], r"there is no category with id 2"),
-    "leaves": ("coco_url", "http://x/../..", "leaves the folder"),
+    "leaves": ("coco_url", "http://x/../..", "is no file name"),
     "no name": ("coco_url", 3, r"images\[0\]\.file_name: is missing"),
     "size": ("height", 0, "height: must lie in"),
 }

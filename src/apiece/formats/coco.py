@@ -43,7 +43,6 @@ from apiece.formats._kit.coco_segments import by_size, stretches
 from apiece.formats._kit.coco_table import Images, Stated, Table, read_annotations, read_table, stated_otherwise
 from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, taken
-from apiece.formats._kit.image_places import image_folder
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, OpenedLabels, Record, shape_counts
@@ -72,8 +71,6 @@ class CocoSet(OpenedLabels):
     """A COCO file, opened: a `LabelSet`. It is small, picklable, and shared by forked workers without copies."""
 
     table: Table
-    folder: Path
-    """What image names are relative to."""
     images: Images
     format: str = "coco"
     """What `metadata` is filed under."""
@@ -170,7 +167,7 @@ class CocoSet(OpenedLabels):
             attributes = {key: values[k] for key, values in extras if values[k] is not None}
             key = self.images.ids[i]
             shapes = self.table.shapes.get(key, ())
-            yield ImageRef(self.folder / name, name, (height, width), key, attributes, shapes=shapes)
+            yield ImageRef(self.images.path(i), name, (height, width), key, attributes, shapes=shapes)
 
     def _decode(self, chosen: list[int]) -> Iterator[Record]:
         """Yield the chosen images' records; masks on images of one size are decoded together."""
@@ -237,14 +234,9 @@ class CocoSet(OpenedLabels):
 
 @uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
-    """Open a COCO file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it."""
-    found = read_table(path, on_bad)
-    return CocoSet(found, folder_of(path, images, found.images), found.images, on_bad=on_bad)
-
-
-def folder_of(path: Path, images: Path | None, found: Images) -> Path:
-    """Return the folder that image names are relative to."""
-    return image_folder(map(str, found.names), images, [path.parent, path.parent / "images"])
+    """Open a COCO file; its images are found below ``images``, or in the places where tools have them."""
+    found = read_table(path, images, on_bad)
+    return CocoSet(found, found.images, on_bad=on_bad)
 
 
 @uncollected()
@@ -276,7 +268,6 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     header["categories"] = categories
     ids = {c["id"]: truth.classes.index(c["name"]) for c in categories if c["name"] in truth.classes}
     images = truth.images if isinstance(truth, CocoSet) else _images_of(path, truth)
-    folder = truth.folder if isinstance(truth, CocoSet) else path.parent
     boxes_only = bool(rows) and all(type(row) is dict and "bbox" in row and "segmentation" not in row for row in rows)
     if boxes_only:
         empty = {
@@ -290,7 +281,7 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     if boxes is not None and stated:
         found = dataclasses.replace(found, area=boxes[:, 2] * boxes[:, 3])
     whole = Table(path, "", truth.classes, images, found, header)
-    return CocoSet(whole, folder, images, boxes_only=boxes_only, on_bad=on_bad)
+    return CocoSet(whole, images, boxes_only=boxes_only, on_bad=on_bad)
 
 
 def _images_of(path: Path, truth: LabelSet) -> Images:
@@ -301,7 +292,10 @@ def _images_of(path: Path, truth: LabelSet) -> Images:
     ids = tuple(i + 1 if r.id is None else r.id for i, r in enumerate(refs))
     sizes = np.array([r.size for r in refs], np.int64).reshape(-1, 2)
     extras = table([r.attributes for r in refs], ())
-    return Images(ids, np.array([r.name for r in refs], np.dtypes.StringDType()), sizes, extras)
+    names, files = (
+        np.array(some, np.dtypes.StringDType()) for some in ([r.name for r in refs], [str(r.path) for r in refs])
+    )
+    return Images(ids, names, sizes, extras, Path(), files)
 
 
 FORMAT = LabelFormat(

@@ -28,7 +28,8 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
-from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import dump_json, load_json, members
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
@@ -79,7 +80,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             refs.append(_item(item, names, classes))
             rows.append((i, item["annotations"]))
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    found = placed(refs, images, [root / "images" / file.stem, root / "images", file.parent])
+    found = placed(file, refs, images, [root / "images" / file.stem], on_bad)
     return EntrySet(found, (file,) * len(found), classes, _decode, rows, {"datumaro": header}, on_bad=on_bad)
 
 
@@ -102,7 +103,7 @@ def _item(item: Any, names: set[str], classes: tuple[str, ...]) -> ImageRef:
     image = item.get("image") or item.get("media") or {}
     if type(image) is not dict or type(image.get("path", "")) is not str:
         raise BadEntryError("image: must be an object with a path")
-    name = image_name(_spelled(item["id"], image.get("path", "")))
+    name = spelled(_stated(item["id"], image.get("path", "")))
     if name in names or "id " + item["id"] in names:
         raise BadEntryError(f"id: {item['id']!r} is another item's already")
     size = image.get("size")
@@ -139,7 +140,7 @@ def _labels(note: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any
     return found
 
 
-def _spelled(key: str, path: str) -> str:
+def _stated(key: str, path: str) -> str:
     """Return the image's name: the item's id, with the ending of ``path``, which may be of another machine."""
     path = path.replace("\\", "/")
     suffix = Path(path).suffix

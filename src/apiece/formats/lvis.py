@@ -26,7 +26,7 @@ from apiece.formats._kit.checked_rows import Checker, Row
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import make_table, open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import Dialect, write_coco
-from apiece.formats.coco import CocoSet, folder_of
+from apiece.formats.coco import CocoSet
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
@@ -42,7 +42,7 @@ def detect(path: Path) -> bool:
 
 @uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
-    """Open an LVIS file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it."""
+    """Open an LVIS file; its images are found below ``images``, or in the places where tools have them."""
     document = open_document(path, on_bad)
     categories, classes = read_categories(path, document.header["categories"])
     for row in document.images if type(document.images) is list else ():
@@ -55,9 +55,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
             faults = {i: fault for i, value in given.items() if (fault := _fault(value, categories))}
             check.refuse(faults, name, faults.__getitem__)
 
-    found = read_images(document, on_bad, check_lists)
+    found = read_images(document, images, on_bad, check_lists)
     table = make_table(document, classes, categories, found, on_bad)
-    return CocoSet(table, folder_of(path, images, found), found, "lvis", on_bad=on_bad)
+    return CocoSet(table, found, "lvis", on_bad=on_bad)
 
 
 def _fault(value: Any, categories: Mapping[Any, int]) -> str:

@@ -53,7 +53,7 @@ class Checker:
 
     def error(self, index: int, name: str, reason: str) -> FormatError:
         """Return the error of one row."""
-        return FormatError(self.path, f"{self.where(index)}{'.' + name if name else ''}: {reason}")
+        return FormatError(self.path, f"{self.where(index)}{'.' + name if name else ''}: " + reason)
 
     def refuse(self, bad: Iterable[int] | Bool, name: str, reason: Reason) -> None:
         """Stop the pass if there are bad rows, given by number or by a flag each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,16 +15,19 @@ import numpy as np
 from apiece._arrays import Array, Bool, Float, Int
 from apiece._strict_json import kind_of
 from apiece.core.boxes import to_xywh
-from apiece.core.image import Shape
+from apiece.core.image import ImageRef, Shape
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
+from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
-from apiece.formats._kit.files import inside
+from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_places import Placed, image_size, located
 from apiece.formats._kit.json_files import has_constants, load_json
 from apiece.formats.contract import OnBad
 
+_log = logging.getLogger("apiece")
 _MAX_SIDE = 1 << 18
 _LARGEST = sys.float_info.max
 _ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")
@@ -39,6 +43,13 @@ class Images:
     sizes: Int
     """(M, 2): height, width."""
     extras: dict[str, Array]
+    folder: Path
+    files: Array
+    """StringDType; image i is ``folder / files[i]``."""
+
+    def path(self, index: int) -> Path:
+        """Return where an image is."""
+        return self.folder / str(self.files[index])
 
 
 @dataclass(frozen=True)
@@ -117,14 +128,14 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
     return Document(path, images, annotations, document, bool(constants))
 
 
-def read_table(path: Path, on_bad: OnBad = None) -> Table:
+def read_table(path: Path, folder: Path | None, on_bad: OnBad = None) -> Table:
     """Read and check a COCO data set, decoding no mask.
 
     With ``on_bad``, annotations and images that break a rule are reported and left out, an image with its annotations.
     """
     document = open_document(path, on_bad)
     categories, classes = read_categories(path, document.header["categories"])
-    images = read_images(document, on_bad)
+    images = read_images(document, folder, on_bad)
     return make_table(document, classes, categories, images, on_bad)
 
 
@@ -176,8 +187,17 @@ def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, .
     return sifted(check, rows, build, None)
 
 
-def read_images(document: Document, on_bad: OnBad, more: Callable[[Checker, list[Row]], None] | None = None) -> Images:
-    """Check the images; ``more`` checks what a format has beyond COCO."""
+def read_images(
+    document: Document,
+    folder: Path | None,
+    on_bad: OnBad,
+    more: Callable[[Checker, list[Row]], None] | None = None,
+    never: Path | None = None,
+) -> Images:
+    """Check the images, and find their files, below ``folder`` if a person named it.
+
+    ``more`` checks what a format has beyond COCO; ``never`` is a folder of label images.
+    """
     check = Checker(document.path, "images")
 
     def build(rows: Any) -> Images:
@@ -186,9 +206,11 @@ def read_images(document: Document, on_bad: OnBad, more: Callable[[Checker, list
             check.no_constants(rows)
         ids = check.values(rows, "id", {int, str}, "an integer or a string")
         check.distinct(ids, "id")
-        names = check.values(rows, "file_name", {str}, "a string")
-        reasons = {i: reason for i, reason in enumerate(map(inside, names)) if reason}
-        check.refuse(reasons, "file_name", reasons.__getitem__)
+        place = located(document.path, spelled_names(check, rows), folder, never=never)
+        if folder is not None:
+            check.refuse(place.unclear, "file_name", place.unclear.__getitem__)
+        names, files = (np.array(some, np.dtypes.StringDType()) for some in (place.names, place.files))
+        _measure(check, rows, place)
         sizes = np.empty((len(rows), 2), np.int64)
         for k, side in enumerate(("height", "width")):
             values = check.values(rows, side, {int}, "an integer")
@@ -199,9 +221,36 @@ def read_images(document: Document, on_bad: OnBad, more: Callable[[Checker, list
             more(check, rows)
         extras = table(rows, ("id", "file_name", "height", "width"))
         check.finite(extras)
-        return Images(tuple(ids), np.array(names, np.dtypes.StringDType()), sizes, extras)
+        return Images(tuple(ids), names, sizes, extras, place.folder, files)
 
     return sifted(check, document.images, build, on_bad)
+
+
+def spelled_names(check: Checker, rows: list[Row]) -> list[str]:
+    """Return each row's ``file_name`` as `spelled` makes it."""
+    names, reasons = check.values(rows, "file_name", {str}, "a string"), {}
+    for i, name in enumerate(names):
+        try:
+            names[i] = spelled(name)
+        except BadEntryError as error:
+            reasons[i] = str(error)
+    check.refuse(reasons, "file_name", reasons.__getitem__)
+    return names
+
+
+def _measure(check: Checker, rows: list[Row], place: Placed) -> None:
+    """Give images that state no size the size of their file."""
+    without = [i for i, row in enumerate(rows) if not row.get("height") and not row.get("width")]
+    reasons = {}
+    for i in without:
+        ref = ImageRef(place.folder / place.files[i], place.names[i])
+        try:
+            rows[i] = rows[i] | dict(zip(("height", "width"), image_size(check.path, ref), strict=True))
+        except FormatError as error:
+            reasons[i] = error.reason
+    check.refuse(reasons, "height", reasons.__getitem__)
+    if without:
+        _log.warning("%s: %d images state no height and width, which their files tell", check.path, len(without))
 
 
 def without_images(check: Checker, document: Document, images: Images) -> Any:
@@ -232,6 +281,7 @@ def read_annotations(
         segments = Segments.read(given, images.sizes[image], check)
         ids = np.arange(1, len(rows) + 1)
         if not results:
+            _number(check, rows)
             values = check.values(rows, "id", {int}, "an integer")
             check.distinct(values, "id")
             ids = check.int64(values, "id")
@@ -251,6 +301,17 @@ def read_annotations(
         return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places)
 
     return sifted(check, rows, build, on_bad)
+
+
+def _number(check: Checker, rows: list[Row]) -> None:
+    """Give annotations without an id the numbers beyond the ids that there are."""
+    without = [i for i, row in enumerate(rows) if row.get("id") is None]
+    if not without:
+        return
+    first = max((row["id"] for row in rows if type(row.get("id")) is int), default=0) + 1
+    for number, i in enumerate(without, max(first, 1)):
+        rows[i] = rows[i] | {"id": number}
+    _log.warning("%s: %d %s have no id and are numbered from %d", check.path, len(without), check.key, max(first, 1))
 
 
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:

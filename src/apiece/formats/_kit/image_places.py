@@ -1,50 +1,286 @@
-"""Where the images are that label files name, and how large: one place for layouts and spellings of all formats."""
+"""Where the images are that label files name: one search for all tools' layouts and all machines' spellings.
+
+A file ``annotations/instances_train2017.json`` has its images in ``train2017``, ``images/train2017`` or ``images``,
+here or beside ``annotations``. `_folders` lists such places, the most special first, and the first place that has an
+image wins. An image that is in none of them is looked for by the last parts of its name, `_by_tail`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
+import logging
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from apiece import images as image_files
 from apiece.core.image import ImageRef
-from apiece.errors import FormatError, ImageError, Option
-from apiece.formats._kit.checks import LONGEST, BadEntryError, checked_size
-from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in, inside, is_file, stem_key
+from apiece.errors import FormatError, ImageError, Message, Option
+from apiece.formats._kit.checks import LONGEST, checked_size
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in, is_file, stem_key
+from apiece.formats._kit.image_names import called, common_tail, folded, spelled, variants
+from apiece.formats.contract import OnBad, refuse
 
-_PROBES = 32  # images looked for before a folder is taken to be the wrong one
+_log = logging.getLogger("apiece")
+
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""Each split, and the names that its files and folders may have."""
+LABEL_FOLDERS = frozenset(("annotations", "annotation", "labels", "label", "ann", "anns", "annots", "json", "jsons"))
+"""Folders of label files; the images lie beside such a folder."""
+_MASK_FOLDERS = frozenset(("masks", "mask", "labels", "labelmaps", "label_maps", "segmentations", "gt"))
+_IMAGE_FOLDERS = ("images", "image", "img", "imgs", "data", "photos", "JPEGImages")
+_SPLIT_WORD = re.compile(
+    rf"(?<![a-z])({'|'.join(w for words in SPLITS.values() for w in sorted(words, key=len, reverse=True))})"
+    r"(?![a-z])(?:-dev)?(\d{4})?",
+    re.IGNORECASE,
+)
+_FEW = 64  # images looked for one by one; the folders of more are listed
+_DEPTH, _MOST = 3, 200_000  # folders below the label file's, and files in them, that are searched unasked
 _EITHER_CASE = tuple(ending for suffix in IMAGE_SUFFIXES for ending in (suffix, suffix.upper()))
 
 
-def image_name(stated: str) -> str:
-    """Return the name of an image as a label file spells it, if it may be followed."""
-    reason = inside(stated)
-    if reason:
-        raise BadEntryError(f"image name {reason}")
-    return stated
+@dataclass(frozen=True)
+class Placed:
+    """Where images are: image i is ``folder / files[i]``, and is called ``names[i]``."""
+
+    folder: Path
+    files: Sequence[str]
+    names: Sequence[str]
+    unclear: Mapping[int, str]
+    """Why an image was not taken, though there are files of its name: there are several."""
 
 
-def image_folder(names: Iterable[str], images: Path | None, candidates: Sequence[Path]) -> Path:
-    """Return the folder that image names are relative to.
+def split_of(name: str) -> str | None:
+    """Return which split a file or folder is of by its name, if it says.
 
-    That is ``images``, the folder that a person named, or else the first candidate that holds one of the first few
-    ``names``; the first of all if none does.
+    >>> [split_of(name) for name in ("instances_train2017", "valid", "test-dev2017", "trained", "default")]
+    ['train', 'val', 'test', None, None]
     """
-    if images is not None:
-        return images
-    for name in islice(names, _PROBES):
-        for folder in candidates:
-            if is_file(folder / name):
-                return folder
-    return candidates[0]
+    word = _SPLIT_WORD.search(name)
+    return None if word is None else next(split for split, words in SPLITS.items() if word[1].lower() in words)
 
 
-def placed(refs: Sequence[ImageRef], images: Path | None, candidates: Sequence[Path]) -> tuple[ImageRef, ...]:
-    """Return the images with their paths, which `image_folder` finds by their names."""
-    folder = image_folder((ref.name for ref in refs), images, candidates)
-    return tuple(replace(ref, path=folder / ref.name) for ref in refs)
+def located(
+    label: Path, names: Sequence[str], images: Path | None, home: Sequence[Path] = (), never: Path | None = None
+) -> Placed:
+    """Find the images of a label file.
+
+    Parameters
+    ----------
+    label : the label file.
+    names : the images' names, from `spelled`.
+    images : the folder that a person named for them; nothing is looked for outside.
+    home : where the format's own tool has its images; images that are nowhere are said to be missing in the first.
+    never : a folder of label images, which no image is in.
+    """
+    words, around, whole = _surroundings(label)
+    folders = _folders([images], words) if images is not None else [*home, *_folders(around, words)]
+    folders = [folder for folder in folders if folder != never]
+    found: list[Path | None] = [None] * len(names)
+    plain = {i: name for i, name in enumerate(names) if not name.startswith("/")}
+    for folder in dict.fromkeys(folders):
+        for i in _present(folder, plain):
+            found[i] = folder
+            del plain[i]
+        if not plain:
+            break
+    used = Counter(folder for folder in found if folder is not None)
+    usual = max(used, key=used.__getitem__) if used else images or next(iter(home), label.parent)
+    # an image that is called as others are, and is not where they are, is missing
+    rest = {i: name for i, name in enumerate(names) if found[i] is None and (not used or name.startswith("/"))}
+    final = called(names)
+    if not rest and len(used) <= 1:
+        return Placed(usual, final, final, {})
+    tails, unclear = _by_tail(rest, label, images, whole, words, never)
+    files = [
+        tails[i] if i in tails else os.path.join(found[i] or usual, name.lstrip("/") if found[i] else final[i])
+        for i, name in enumerate(names)
+    ]
+    return Placed(Path(), files, final, unclear)
+
+
+def placed(
+    label: Path, refs: Sequence[ImageRef], images: Path | None, home: Sequence[Path] = (), on_bad: OnBad = None
+) -> tuple[ImageRef, ...]:
+    """Return the images, whose names `spelled` made, with the paths and names that `located` finds."""
+    place = located(label, [ref.name for ref in refs], images, home)
+    for i in place.unclear if images is not None else ():
+        refuse(FormatError(label, f"image {place.names[i]!r}: " + place.unclear[i]), on_bad)
+    return tuple(
+        replace(ref, path=place.folder / file, name=name)
+        for ref, file, name in zip(refs, place.files, place.names, strict=True)
+    )
+
+
+def _surroundings(label: Path) -> tuple[list[str], list[Path], Path]:
+    """Return the words by which folders may be of a label file, its folder and those around it, and its whole set's.
+
+    The set's folder is the one beside ``annotations`` and the like, however deep the file is below that.
+    """
+    pieces = re.split(r"(?<=[_\-. ])", label.name.removesuffix(label.suffix))
+    words = ["".join(pieces[k:]) for k in range(len(pieces))]
+    words += [found[1] + (found[2] or "") for found in _SPLIT_WORD.finditer(label.name.partition(".")[0])]
+    around, whole, at = [label.parent], label.parent, label.absolute().parent
+    while (of_labels := at.name.lower() in LABEL_FOLDERS) or _SPLIT_WORD.fullmatch(at.name):
+        words += [] if of_labels else [at.name]
+        around.append(_parent(around[-1]))
+        at, whole = at.parent, around[-1] if of_labels else whole
+    split = next(filter(None, map(split_of, words)), None)
+    return list(dict.fromkeys((*words, *SPLITS.get(split or "", ())))), around, whole
+
+
+def _parent(folder: Path) -> Path:
+    return folder.parent if folder.name not in ("", "..") else folder / ".."
+
+
+def _folders(roots: Iterable[Path], words: Sequence[str]) -> list[Path]:
+    """Return the folders below the roots that may hold the images of a label file, the most special first."""
+    special, usual, bare = [], [], list(dict.fromkeys(roots))
+    for root in bare:
+        here = _subfolders(root)
+        own = [here[name.lower()] for name in _IMAGE_FOLDERS if name.lower() in here]
+        below = [_subfolders(folder) for folder in own]
+        for word in map(str.lower, words):
+            if word in here:
+                inner = _subfolders(here[word])
+                special += [inner[name] for name in ("images", "image") if name in inner] + [here[word]]
+            special += [folders[word] for folders in below if word in folders]
+        usual += own
+    return [*special, *bare[:1], *usual, *bare[1:]]
+
+
+def _subfolders(folder: Path) -> dict[str, Path]:
+    """Return the folders in a folder, by name in lower case."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name.lower(): folder / entry.name for entry in entries if entry.is_dir()}
+    except OSError:
+        return {}
+
+
+def _present(folder: Path, names: Mapping[int, str]) -> list[int]:
+    """Return which of the images are in a folder, or where their names lead below it."""
+    if not os.path.isdir(folder):
+        return []
+    if len(names) <= _FEW:
+        return [i for i, name in names.items() if is_file(folder / name)]
+    listed: dict[str, set[str]] = {}
+    there = []
+    for i, name in names.items():
+        below, _, last = name.rpartition("/")
+        if below not in listed:
+            try:
+                listed[below] = set(os.listdir(folder / below))
+            except (OSError, ValueError):
+                listed[below] = set()
+        if last in listed[below]:
+            there.append(i)
+    return there
+
+
+def _by_tail(
+    names: Mapping[int, str], label: Path, images: Path | None, whole: Path, words: Sequence[str], never: Path | None
+) -> tuple[dict[int, str], dict[int, str]]:
+    """Find images by the longest common tail of their names and the files' paths.
+
+    Returns the files, and why images are unclear: several files, or several images of one file, have equal tails.
+    """
+    below, beside = images or whole, _parent(whole)
+    index = _files_below(below, images is None, never) if names else {}
+    split = next(filter(None, map(split_of, words)), None)
+    best: dict[int, tuple[int, list[str]]] = {}
+    for i, name in names.items():
+        best[i] = _longest(name, index, below, split)
+        if not best[i][1] and images is None and name.startswith("/"):  # ../images/a.png in a folder of any name
+            found_beside = (beside / tail for tail in _tails(name, 2) if is_file(beside / tail))
+            best[i] = next(((2, [str(file)]) for file in found_beside), best[i])
+    owners = defaultdict[str, list[int]](list)
+    for i, (_, files) in best.items():
+        for file in files if len(files) == 1 else ():
+            owners[file].append(i)
+    found: dict[int, str] = {}
+    unclear: dict[int, str] = {}
+    for i, (length, files) in best.items():
+        if len(files) > 1:
+            unclear[i] = f"{files[0]} and {files[1]} could both be it; name its folder with " + _WHERE
+        elif files:
+            others = [j for j in owners[files[0]] if j != i and best[j][0] >= length]
+            if others:
+                both = f"and image {names[others[0]].lstrip('/')!r} could both be {files[0]}"
+                unclear[i] = f"{names[i].lstrip('/')!r} {both}; name the folder of the images with " + _WHERE
+            else:
+                found[i] = files[0]
+    _tell(label, names, found, {} if images is not None else unclear)
+    return found, unclear
+
+
+_WHERE = Option("images", ...)
+
+
+def _tell(label: Path, names: Mapping[int, str], found: Mapping[int, str], unclear: Mapping[int, str]) -> None:
+    if found:
+        first = next(iter(found))
+        _log.warning(
+            "%s: %d images were found by the last parts of their names: %s is %s",
+            label, len(found), names[first].lstrip("/"), found[first],
+        )  # fmt: skip
+    if unclear:
+        first = next(iter(unclear))
+        _log.warning(Message(f"{label}: {len(unclear)} images are unclear: ", unclear[first]))
+
+
+def _tails(name: str, least: int) -> Iterator[str]:
+    """Yield the ends of a path, the longest first, of at least so many parts."""
+    parts = name.lstrip("/").split("/")
+    return ("/".join(parts[k:]) for k in range(len(parts) - least + 1))
+
+
+def _longest(name: str, index: Mapping[str, Sequence[str]], root: Path, split: str | None) -> tuple[int, list[str]]:
+    """Return the longest common tail of a name with files, and these files; nothing of another split's folder."""
+    for variant in variants(name):
+        last = variant.rpartition("/")[2]
+        lengths = {file: common_tail(variant, file.replace("\\", "/")) for file in index.get(folded(last), ())}
+        splits = {file: _split_below(root, file) for file in lengths} if split is not None else {}
+        lengths = {f: n for f, n in lengths.items() if n > 1 or splits.get(f) in (None, split)}
+        most = max(lengths.values(), default=0)
+        if most:
+            chosen = [file for file, length in lengths.items() if length == most]
+            own = [file for file in chosen if splits.get(file) is not None]
+            exact = [file for file in chosen if file.endswith(last)]
+            return most, next((some for some in (own, exact) if len(some) == 1), chosen)
+    return 0, []
+
+
+def _split_below(root: Path, file: str) -> str | None:
+    parts = os.path.relpath(file, root).split(os.sep)[:-1]
+    return next(filter(None, map(split_of, reversed(parts))), None)
+
+
+def _files_below(folder: Path, bounded: bool, never: Path | None) -> dict[str, list[str]]:
+    """Return the image files below a folder by their last part, `folded`; ``bounded``: nothing where there are many."""
+    found: dict[str, list[str]] = defaultdict(list)
+    seen: set[str] = set()
+    count, top = 0, str(folder).count(os.sep)
+    for at, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(at)
+        if real in seen or (bounded and at.count(os.sep) - top >= _DEPTH):
+            folders.clear()  # a link back, or deep enough
+        if real in seen:
+            continue
+        seen.add(real)
+        if bounded:
+            folders[:] = [name for name in folders if name.lower() not in _MASK_FOLDERS and Path(at, name) != never]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        count += len(files)
+        if bounded and count > _MOST:
+            return {}
+        for name in sorted(files):
+            if name.lower().endswith(IMAGE_SUFFIXES):
+                found[folded(name.replace("\\", "/").rpartition("/")[2])].append(os.path.join(at, name))
+    return found
 
 
 def find_image(folder: Path, key: str) -> Path | None:
@@ -81,9 +317,10 @@ def image_of(file: Path, root: Path, images: Path | None, stated: object) -> Ima
     """Return the image of a label file: as the file says, or else the one of its name without ending."""
     folders = [images] if images is not None else [root, root / "images", root.parent / "images"]
     if type(stated) is str:
-        name = image_name(stated)
-        folder = next((f for f in folders if is_file(f / name)), folders[0])
-        return ImageRef(folder / name, name)
+        name = spelled(stated)
+        folder = next((f for f in folders if is_file(f / name)), None)
+        ref = ImageRef(Path(name), name)
+        return replace(ref, path=folder / name) if folder else placed(file, [ref], images, folders)[0]
     key = stem_key(file, root)
     is_image = key.lower().endswith(IMAGE_SUFFIXES)  # "a.png.geojson" is of "a.png"
     for folder in folders:

@@ -32,8 +32,7 @@ from apiece.formats._kit.checks import skip_bad
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import open_document, read_categories, read_images
 from apiece.formats._kit.coco_write import ImageTable, categories_of
-from apiece.formats._kit.files import never_raises
-from apiece.formats._kit.image_places import image_folder
+from apiece.formats._kit.files import is_file, never_raises
 from apiece.formats._kit.json_files import dump_json, members
 from apiece.formats._kit.said import numbered, refuse_own, stated
 from apiece.formats._kit.written import Names, atomic_file, atomic_folder
@@ -42,6 +41,7 @@ from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
+_FIRST = 32  # PNG files looked for to tell their folder
 _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 
 
@@ -62,12 +62,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
         path = _only(path)
     document = open_document(path, on_bad)
     categories, classes = read_categories(path, document.header["categories"])
-    found = read_images(document, on_bad)
+    found = read_images(document, images, on_bad, never=path.with_suffix(""))
     segments = read_segments(document, found, categories, on_bad)
-    pngs = image_folder((n for n in segments.files.tolist() if n), None, [path.with_suffix(""), path.parent])
-    around = [path.parent, path.parent / "images", path.parent.parent, path.parent.parent / "images"]
-    folder = image_folder(found.names.tolist(), images, around)
-    opened = PanopticSet(path, classes, document.header, found, segments, folder, pngs, on_bad)
+    some = [name for name in segments.files[:_FIRST].tolist() if name]
+    places = (path.with_suffix(""), path.parent, path.parent.parent / path.stem)
+    pngs = next((folder for folder in places if any(is_file(folder / name) for name in some)), places[0])
+    opened = PanopticSet(path, classes, document.header, found, segments, pngs, on_bad)
     if on_bad is None:
         return opened
     whole = []

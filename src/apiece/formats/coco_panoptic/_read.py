@@ -20,9 +20,19 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
-from apiece.formats._kit.coco_table import Document, Images, flags, numbers, scores_of, stated_otherwise, without_images
+from apiece.formats._kit.coco_table import (
+    Document,
+    Images,
+    flags,
+    numbers,
+    scores_of,
+    spelled_names,
+    stated_otherwise,
+    without_images,
+)
 from apiece.formats._kit.columns import plain, table, taken
-from apiece.formats._kit.files import inside, is_file
+from apiece.formats._kit.files import is_file
+from apiece.formats._kit.image_names import called
 from apiece.formats._kit.label_images import check_chunks, decoding
 from apiece.formats.contract import OnBad, OpenedLabels, Record
 
@@ -66,23 +76,21 @@ def read_segments(document: Document, images: Images, categories: Mapping[Any, i
     check = Checker(document.path, "annotations")
     positions = {v: i for i, v in enumerate(images.ids)}
 
-    def annotations(rows: Any) -> tuple[list[Row], Int]:
+    def annotations(rows: Any) -> tuple[list[Row], Int, list[str]]:
         rows = check.objects(rows)
         image = check.look_up(rows, "image_id", positions, {int, str}, "image")
         check.distinct(image.tolist(), "image_id")
-        names = check.values(rows, "file_name", {str}, "a string")
-        reasons = {i: reason for i, reason in enumerate(map(inside, names)) if reason}
-        check.refuse(reasons, "file_name", reasons.__getitem__)
+        names = called(spelled_names(check, rows))
         check.values(rows, "segments_info", {list}, "a list")
-        return rows, image
+        return rows, image, names
 
-    rows, image = sifted(check, without_images(check, document, images), annotations, on_bad)
+    rows, image, names = sifted(check, without_images(check, document, images), annotations, on_bad)
     counts = np.array([len(row["segments_info"]) for row in rows], np.int64)
     places = np.arange(len(rows)) if check.places is None else check.places
     within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
     segment_check = _SegmentChecker(document.path, np.repeat(places, counts), within)
     files = np.full(len(images.ids), "", np.dtypes.StringDType())
-    files[image] = np.array([row["file_name"] for row in rows], np.dtypes.StringDType())
+    files[image] = np.array(names, np.dtypes.StringDType())
     of = np.repeat(image, counts)
     return _segments(segment_check, rows, of, files, dict(categories), on_bad, document.constants)
 
@@ -137,8 +145,6 @@ class PanopticSet(OpenedLabels):
     header: Mapping[str, Any]
     images: Images
     segments: Segments
-    folder: Path
-    """What image names are relative to."""
     pngs: Path
     """What the names of PNG files are relative to."""
     on_bad: OnBad = None
@@ -190,7 +196,7 @@ class PanopticSet(OpenedLabels):
         name, (height, width) = str(self.images.names[row]), self.images.sizes[row].tolist()
         said = {k: plain(v, row) for k, v in self.images.extras.items()}
         attributes = {k: v for k, v in said.items() if v is not None}
-        return ImageRef(self.folder / name, name, (height, width), self.images.ids[row], attributes)
+        return ImageRef(self.images.path(row), name, (height, width), self.images.ids[row], attributes)
 
     def _instances(self, row: int) -> Instances:
         painted, segments = self.id_map(row), self.segments

@@ -30,7 +30,8 @@ from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.formats._kit.checks import BadEntryError, Size, is_int64, number, skip_bad, whole
 from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.safe_xml import peek_xml
 from apiece.formats._kit.shapes import box_shape, check_window, ellipse_shape, ring
@@ -51,7 +52,7 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
-    """Open a CVAT file; image names are relative to ``images``, or to the file's folder, or to ``images`` in it."""
+    """Open a CVAT file; its images are found below ``images``, or in the places where tools have them."""
     file = path / "annotations.xml" if path.is_dir() else path
     document = read_document(file, on_bad)
     used = [s.attributes.get("label") for p in document.pictures for s in p.shapes] + [t.label for t in document.tracks]
@@ -68,15 +69,15 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     else:
         found: dict[str, ImageRef] = {}
         for picture in document.pictures:
-            name = picture.name.replace("\\", "/")
             with skip_bad(on_bad, file, f"image {picture.id}"):
-                if image_name(name) in found:
+                name = spelled(picture.name)
+                if name in found:
                     raise BadEntryError(f"image name {name!r} is another image's already")
                 shapes = tuple(no_mask(shape) for shape in picture.shapes if shape.kind in NO_AREA)
                 found[name] = ImageRef(Path(name), name, picture.size, picture.id, shapes=shapes)
                 rows.append([shape for shape in picture.shapes if shape.kind not in NO_AREA])
         refs, context, decode = list(found.values()), (document, None), _decode_picture
-    places = placed(refs, images, [file.parent, file.parent / "images"])
+    places = placed(file, refs, images, on_bad=on_bad)
     return EntrySet(places, (file,) * len(refs), classes, decode, rows, metadata, context, on_bad)
 
 

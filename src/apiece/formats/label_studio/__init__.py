@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -35,7 +35,8 @@ from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
-from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
@@ -78,7 +79,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             classes.update(dict.fromkeys(listed))
         shapes = tuple(_survey(tasks[i], drawn, classes))
         found[name] = (replace(ref, shapes=shapes), i)
-    refs = placed([ref for ref, _ in found.values()], images, [path.parent, path.parent / "images"])
+    refs = placed(path, [ref for ref, _ in found.values()], images, on_bad=on_bad)
     rows = [(i, tasks[i]) for _, i in found.values()]
     return EntrySet(refs, (path,) * len(refs), tuple(classes), _decode, rows, {}, drawn, on_bad)
 
@@ -110,8 +111,7 @@ def _ref(task: Any, found: dict[str, tuple[ImageRef, int]]) -> ImageRef:
         if not good or not all(type(r) is dict for s in sessions for r in s["result"]):
             raise BadEntryError(f"{name}: must be a list of objects with a result, a list of objects")
     link = _link(task["data"])
-    short, long = _names(link)
-    name = image_name(long if short in found else short)
+    name = spelled(link)
     if name in found:
         raise BadEntryError(
             f"data: image {link[:100]!r} is that of task [{found[name][1]}] already; join the two tasks"
@@ -131,21 +131,6 @@ def _link(data: dict[str, Any]) -> str:
         if urlsplit(text).path.lower().endswith(IMAGE_SUFFIXES) or "?d=" in text:
             return str(text)
     raise BadEntryError("data: names no image; only image tasks are read")
-
-
-def _names(link: str) -> tuple[str, str]:
-    """Return the name that an image is looked for under, and a longer one in case two have that name."""
-    try:
-        parts = urlsplit(link)
-        local = parse_qs(parts.query).get("d")
-    except ValueError:
-        raise BadEntryError(f"data: {link[:100]!r} is no address") from None
-    if "/local-files/" in link and local:
-        return local[0], local[0]
-    if not parts.scheme and not link.startswith("/"):
-        return link, link
-    path = unquote(parts.path)
-    return path.rpartition("/")[2], f"{parts.netloc}{path}".lstrip("/").replace(":", "_")
 
 
 def _size(task: dict[str, Any]) -> Size | None:

@@ -26,7 +26,8 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, checked_size, finite, no_constants, skip_bad, whole
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import head_of, inside, never_raises
-from apiece.formats._kit.image_places import image_name, placed
+from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
@@ -75,14 +76,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     for picture in table.pictures:
         with skip_bad(on_bad, path, picture.where):
             refs.append(_ref(picture, good, key))
-            good[picture.name] = picture
+            good[refs[-1].name] = picture
     stated = table.folder.replace("\\", "/").strip("/")
-    around = [path.parent, path.parent / "images"]
-    if stated and inside(stated) is None:
-        around.insert(0, path.parent / stated)
+    around = [path.parent / stated] if stated and inside(stated) is None else [path.parent]
     defined, pictures = table.definitions.get("region", {}), list(good.values())
     return EntrySet(
-        placed(refs, images, around),
+        placed(path, refs, images, around, on_bad),
         (path,) * len(refs),
         _classes(key, defined, pictures),
         _decode,
@@ -98,7 +97,7 @@ def _ref(picture: Picture, known: Mapping[str, Picture], key: str | None) -> Ima
     name, said = picture.name, picture.attributes
     if type(name) is not str:
         raise BadEntryError(f"filename: must be a name, got {kind_of(name)}")
-    image_name(name)
+    name = spelled(name)
     if name in known:
         raise BadEntryError(f"filename: {name!r} is {known[name].where}'s already")
     no_constants(said)

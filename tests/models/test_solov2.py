@@ -16,7 +16,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import solov2
 from apiece.models._kit import matrix_nms
-from apiece.models._kit.grid_targets import cell_places, covered_share, crowd_cells, join_targets
+from apiece.models._kit.grid_targets import category_loss, cell_places, covered_share, crowd_cells, join_targets
 from apiece.models._kit.grids import assign_cells, grid_shapes
 from apiece.models._kit.kernel_masks import kernel_logits, kernel_masks, low_resolution
 from apiece.models._kit.matrix_nms import decay, mask_pairs, pack_bits
@@ -171,7 +171,7 @@ def test_cells_under_a_crowd_teach_nothing_unless_an_object_is_there() -> None:
     assert covered[64:80].view(4, 4)[:, 0].tolist() == [1, 1, 1, 0]
     batch = join_targets([targets], shapes, torch.device("cpu"))
     category = torch.zeros(1, len(covered), 1, requires_grad=True)
-    solov2._category_loss(category, batch, covered[None], torch.ones(1)).backward()
+    category_loss(category, batch, [targets], shapes, torch.ones(1)).backward()
     assert category.grad is not None
     learned = category.grad[0, :, 0] != 0
     positive = torch.zeros(len(covered), dtype=torch.bool)

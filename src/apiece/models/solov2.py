@@ -39,15 +39,14 @@ from apiece.errors import ConfigError
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
-from apiece.models._kit.crops import learnable, pack_crops
 from apiece.models._kit.grid_targets import (
     CellBatch,
+    category_loss,
     cell_places,
     covered_share,
-    crowd_cells,
+    encode_cells,
     join_targets,
 )
-from apiece.models._kit.grids import assign_cells
 from apiece.models._kit.kernel_masks import COORDINATES, kernel_masks, low_resolution
 from apiece.models._kit.matrix_nms import decay, distinct_masks, mask_pairs
 from apiece.models._kit.network import Network, on_cpu, per_image
@@ -204,31 +203,8 @@ def _concave(raw: Tensor) -> Tensor:
 
 
 def encode(instances: Instances, config: SOLOv2Config) -> Targets:
-    """Return targets of one image.
-
-    ``boxes`` and ``labels``, see `learnable`; ``centres`` float32 (N, 2), centres of mass; ``crops`` and ``layout`` as
-    `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them; ``crowd``
-    float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
-    """
-    shown, targets = learnable(instances)
-    boxes, centres = shown.boxes.astype(np.float64), shown.masks.centroids
-    cells, owner = assign_cells(boxes, centres, config.sides, instances.size)
-    rows, columns = (-(-n // config.cell) for n in instances.size)
-    crowd = np.zeros((rows, columns), np.float32)
-    if instances.crowd.any():
-        covered = np.zeros((rows * config.cell, columns * config.cell), bool)
-        covered[: instances.size[0], : instances.size[1]] = instances[instances.crowd].masks.union().to_dense()[0]
-        crowd[:] = covered.reshape(rows, config.cell, columns, config.cell).any((1, 3))
-    crops, layout = pack_crops(shown.masks)
-    return {
-        **targets,
-        "centres": torch.from_numpy(centres.astype(np.float32)),
-        "crops": crops,
-        "layout": layout,
-        "cells": torch.from_numpy(cells),
-        "owner": torch.from_numpy(owner),
-        "crowd": torch.from_numpy(crowd),
-    }
+    """Return targets of one image, see `encode_cells`."""
+    return encode_cells(instances, config.sides)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -236,8 +212,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     assert isinstance(module, SOLOv2)
     category, kernels, features, shapes = module.grids(images)
     batch = join_targets(targets, shapes, images.device)
-    crowd = torch.stack([crowd_cells(t["crowd"].to(images.device), shapes) for t in targets])
-    focal = _category_loss(category, batch, crowd, module.class_weights)
+    focal = category_loss(category, batch, targets, shapes, module.class_weights)
     if not len(batch.labels):
         return {"class_focal": focal, "mask_dice": kernels.sum() * 0.0, "mask_bce": features.sum() * 0.0}
     chosen = few_of_each(batch.owner, min(module.config.cells, max(1, _CHOSEN // len(batch.labels))))
@@ -247,18 +222,6 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     share = module.class_weights[batch.labels] / len(batch.labels)
     share = (share / torch.bincount(owner, minlength=len(batch.labels)).clamp(min=1))[owner]
     return {"class_focal": focal, "mask_dice": 3.0 * (dice * share).sum(), "mask_bce": (bce * share).sum()}
-
-
-def _category_loss(category: Tensor, batch: CellBatch, crowd: Tensor, weights: Tensor) -> Tensor:
-    """Return the focal loss over all cells, but where only a crowd lies, per cell that stands for an object."""
-    image, label = batch.image[batch.owner], batch.labels[batch.owner]
-    target = torch.zeros_like(category)
-    target[image, batch.cell, label] = 1.0
-    weight = 1 - crowd
-    weight[image, batch.cell] = weights[label]
-    balance = 0.75 - 0.5 * target
-    each = losses.focal(category, target) * balance * weight[..., None]
-    return each.sum() / max(1, len(batch.cell))
 
 
 def _mask_losses(

@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apiece.models._kit.crops import join_crops, read_crops
+from apiece.core.instances import Instances
+from apiece.models._kit import losses
+from apiece.models._kit.crops import join_crops, learnable, pack_crops, read_crops
+from apiece.models._kit.grids import assign_cells
 from apiece.models._kit.network import on_device
 from apiece.models._kit.ragged import centres, owners
 from apiece.models.contract import Targets
@@ -52,6 +56,55 @@ def join_targets(targets: Sequence[Targets], shapes: Sequence[tuple[int, int]], 
         cell=starts[level] + row * shape[level, 1] + column,
         owner=torch.cat([t["owner"] + first for t, first in zip(moved, accumulate(counts, initial=0), strict=False)]),
     )
+
+
+def encode_cells(instances: Instances, sides: Sequence[int]) -> Targets:
+    """Return targets of one image for grids whose cells have these sides in pixels, finest first.
+
+    ``boxes`` and ``labels``, see `learnable`; ``centres`` float32 (N, 2), centres of mass; ``crops`` and ``layout`` as
+    `pack_crops` gives them; ``cells`` int64 (K, 3) and ``owner`` int64 (K,) as `assign_cells` gives them; ``crowd``
+    float32, a map of the finest grid: 1 where a crowd lies and nothing is learned.
+    """
+    shown, targets = learnable(instances)
+    boxes, centres, cell = shown.boxes.astype(np.float64), shown.masks.centroids, sides[0]
+    cells, owner = assign_cells(boxes, centres, sides, instances.size)
+    rows, columns = (-(-n // cell) for n in instances.size)
+    crowd = np.zeros((rows, columns), np.float32)
+    if instances.crowd.any():
+        covered = np.zeros((rows * cell, columns * cell), bool)
+        covered[: instances.size[0], : instances.size[1]] = instances[instances.crowd].masks.union().to_dense()[0]
+        crowd[:] = covered.reshape(rows, cell, columns, cell).any((1, 3))
+    crops, layout = pack_crops(shown.masks)
+    return {
+        **targets,
+        "centres": torch.from_numpy(centres.astype(np.float32)),
+        "crops": crops,
+        "layout": layout,
+        "cells": torch.from_numpy(cells),
+        "owner": torch.from_numpy(owner),
+        "crowd": torch.from_numpy(crowd),
+    }
+
+
+def category_loss(
+    category: Tensor,
+    batch: CellBatch,
+    targets: Sequence[Targets],
+    shapes: Sequence[tuple[int, int]],
+    weights: Tensor,
+) -> Tensor:
+    """Return the focal loss over all cells, but where only a crowd lies, per cell that stands for an object.
+
+    ``category`` (B, M, classes) are logits, ``shapes`` rows and columns of the grids, ``weights`` (classes,).
+    """
+    image, label = batch.image[batch.owner], batch.labels[batch.owner]
+    target = torch.zeros_like(category)
+    target[image, batch.cell, label] = 1.0
+    weight = 1 - torch.stack([crowd_cells(t["crowd"].to(category.device), shapes) for t in targets])
+    weight[image, batch.cell] = weights[label]
+    balance = 0.75 - 0.5 * target
+    each = losses.focal(category, target) * balance * weight[..., None]
+    return each.sum() / max(1, len(batch.cell))
 
 
 def crowd_cells(crowd: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:

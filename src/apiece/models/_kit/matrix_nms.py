@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int
+from apiece.core.masks import Masks
 from apiece.models._kit.clustering import suppress
+from apiece.ops.overlap import intersections
 
 Bits = npt.NDArray[np.uint64]
 _ROWS = 256  # masks whose boxes are compared with all others' at once
@@ -64,6 +66,14 @@ def mask_pairs(bits: Bits, boxes: Int, labels: Int) -> Pairs:
         none = np.zeros(0, np.int64)
         return Pairs(none, none, np.zeros(0))
     return Pairs(np.concatenate(winners), np.concatenate(losers), np.concatenate(ious))
+
+
+def overlapping(masks: Masks, labels: Int) -> Pairs:
+    """Return what `mask_pairs` returns, of masks as runs, best first."""
+    shared = intersections(masks, masks).tocoo()
+    some = (shared.row < shared.col) & (labels[shared.row] == labels[shared.col]) & (shared.data > 0)
+    first, second, both = shared.row[some], shared.col[some], shared.data[some]
+    return Pairs(first, second, both / (masks.area[first] + masks.area[second] - both))
 
 
 def decay(pairs: Pairs, count: int, sigma: float = 2.0) -> Float:

@@ -1,0 +1,272 @@
+"""SOLO: each cell of a grid names its object's class; a column's and a row's map multiplied are the cell's mask.
+
+Paper: X. Wang et al., "SOLO: Segmenting Objects by Locations", ECCV 2020 (arXiv 1912.04488), with the decoupled head.
+Written from the paper, on a timm encoder (Apache-2.0) and torchvision's feature pyramid (BSD-3-Clause). There are no
+weights to load but timm's for the encoder (each with its own licence, named by timm).
+
+What differs, and why:
+
+- *Grids follow the pixels*, as in `apiece.models.solov2`: a cell has a fixed side, and every object has a cell.
+- *Maps repeat.* The paper has a map for each column and each row of its grid, so a network trained on crops has too few
+  for a larger image. Here column j answers with map ``j mod period``, and the mask of a cell is looked for in the
+  window of ``period`` cells about it, where each map stands for one column. In place of x and y over the whole image
+  the head sees waves of this period and its halves.
+- *No object has a box*, as in the paper, and none is larger than its window: the coarsest grid's is ``16 * period``
+  times the finest grid's cell.
+- Each cell answers for its best class; Matrix NMS (SOLOv2) takes the place of the paper's NMS, on masks of stride 4.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision.ops import FeaturePyramidNetwork
+
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError
+from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
+from apiece.models._kit.crops import crop_targets
+from apiece.models._kit.grid_targets import category_loss, cell_places, encode_cells, join_targets
+from apiece.models._kit.matrix_nms import decay, distinct_masks, overlapping
+from apiece.models._kit.network import Network, on_cpu, per_image
+from apiece.models._kit.ragged import few_of_each
+from apiece.models._kit.settings import BackboneSettings
+from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
+
+__all__ = ["ARCHITECTURE", "SOLO", "SOLOConfig"]
+
+_STRIDES = (8, 16, 32, 64, 128)  # of the features that the grids are answered from
+_CELLS = (2, 4, 8)
+_FINE = 4  # values of a map along a cell
+_WAVES = 3  # the period, its half and its quarter
+_CHOSEN = 600  # cells of a batch whose masks are learned in one step, if each object has one
+_LOG = logging.getLogger("apiece")
+
+
+@dataclass(frozen=True)
+class SOLOConfig(BackboneSettings):
+    """Set up the architecture, beyond `BackboneSettings`.
+
+    The heads, shared by all levels, have group norm always, as in the paper.
+
+    Attributes
+    ----------
+    width : channels of the feature pyramid and of the heads.
+    depth : convolutions in each head before the last.
+    cell : side in pixels of the finest grid's cells, 2, 4 or 8; each further grid's are twice as large. A cell holds
+        one object.
+    period : columns, and rows, with a map of their own; a mask reaches at most half as many cells each way.
+    cells : cells of each object, drawn at random in each step, whose masks are learned.
+    candidates : cells with the best scores that prediction looks at, per image; it says so when that leaves some out.
+    """
+
+    width: int = 96
+    depth: int = 2
+    cell: int = 8
+    period: int = 16
+    cells: int = 3
+    candidates: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._one_of("cell", _CELLS)
+        self._at_least(8, "width", "period")
+        self._at_least(1, "depth", "cells", "candidates")
+        if self.width % 8 or self.period % 4:
+            raise ConfigError(f"width must be a multiple of 8, period of 4, got {self.width} and {self.period}")
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Side of the cells of each grid, finest first, in pixels."""
+        return tuple(self.cell * s // _STRIDES[0] for s in _STRIDES)
+
+
+class SOLO(Network):
+    """Map images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
+
+    ``scores`` (B, T), best first; ``labels`` (B, T); ``places`` (B, T, 3): see `cell_places`; ``masks`` (B, T, P, P):
+    probabilities in the window of ``period`` cells about each, four values a cell; ``left_out`` (B,): best score of a
+    cell that is not among the ``T``.
+    """
+
+    config: SOLOConfig
+
+    def __init__(self, config: SOLOConfig, input: ModelInput, classes: int) -> None:
+        super().__init__(config, classes)
+        width = config.width
+        self.encoder = build_backbone(config.backbone, input.channels, config.weights, config.norm, STRIDES[1:])
+        self.pyramid = FeaturePyramidNetwork(
+            list(self.encoder.channels), width, norm_layer=partial(norm_layer, config.norm)
+        )
+        self.shuffle = _STRIDES[0] // config.cell  # cells along a pixel of the features
+        # objects are rare: 1 cell in 100
+        self.category = self._head(width, torch.full((classes * self.shuffle**2,), -4.6))
+        # both maps begin at one half
+        self.maps = self._head(width + 4 * _WAVES, torch.zeros(2 * config.period * (_FINE * self.shuffle) ** 2))
+
+    def _head(self, inputs: int, bias: Tensor) -> nn.Sequential:
+        """Build convolutions that all levels share; ``bias`` is what the outputs begin with."""
+        width = self.config.width
+        tower = [ConvNorm(inputs if k == 0 else width, width, norm="group") for k in range(self.config.depth)]
+        last = nn.Conv2d(width, len(bias), 3, padding=1)
+        nn.init.normal_(last.weight, std=0.01)
+        last.bias = nn.Parameter(bias)
+        return nn.Sequential(*tower, nn.Dropout2d(self.config.dropout), last)
+
+    def grids(self, images: Tensor) -> tuple[Tensor, list[Tensor], list[tuple[int, int]]]:
+        """Return the class logits of all cells, level by level, row by row, (B, M, classes); the maps of each level,
+        (B, 2 * period, 4 * rows, 4 * columns), columns' first; and each grid's rows and columns."""
+        levels = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
+        while len(levels) < len(_STRIDES):
+            levels.append(functional.max_pool2d(levels[-1], 1, 2))
+        classes, maps, shapes = [], [], []
+        for level in levels:
+            cells = functional.pixel_shuffle(self.category(level).float(), self.shuffle)
+            classes.append(cells.flatten(2).transpose(1, 2))
+            shapes.append((int(cells.shape[2]), int(cells.shape[3])))
+            waves = _waves(level, self.config.period / self.shuffle)
+            raw = self.maps(torch.cat([level, waves.expand(len(level), -1, -1, -1)], 1)).float()
+            maps.append(functional.pixel_shuffle(raw, _FINE * self.shuffle))
+        return torch.cat(classes, 1), maps, shapes
+
+    def windows(self, maps: Sequence[Tensor], shapes: Sequence[tuple[int, int]], image: Tensor, cell: Tensor) -> Tensor:
+        """Return the mask probabilities of cells ``cell`` (K,) of images ``image`` (K,) in their windows: (K, P, P)."""
+        period, side = self.config.period, _FINE * self.config.period
+        found = maps[0].new_zeros(len(cell), side, side)
+        first = 0
+        for level, (rows, columns) in zip(maps, shapes, strict=True):
+            here = torch.nonzero((cell >= first) & (cell < first + rows * columns)).flatten()
+            row, column = (cell[here] - first).div(columns, rounding_mode="floor"), (cell[here] - first) % columns
+            first += rows * columns
+            if not len(here):
+                continue
+            # beyond the image no map is on
+            wide = functional.pad(level, [side // 2] * 4, value=-20.0)
+            step = torch.arange(side, device=cell.device)
+            y, x = (_FINE * row[:, None] + step)[:, :, None], (_FINE * column[:, None] + step)[:, None]
+            of = image[here][:, None, None]
+            across, down = ((at % period)[:, None, None] for at in (column, row))
+            found = found.index_put((here,), wide[of, across, y, x].sigmoid() * wide[of, period + down, y, x].sigmoid())
+        return found
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        category, maps, shapes = self.grids(images)
+        scores, labels = category.sigmoid().max(2)
+        count = min(self.config.candidates, scores.shape[1])
+        best, index = scores.topk(min(count + 1, scores.shape[1]), dim=1)
+        left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
+        index = index[:, :count]
+        image = torch.arange(len(images), device=images.device).repeat_interleave(count)
+        return {
+            "scores": best[:, :count],
+            "labels": labels.gather(1, index),
+            "places": cell_places(shapes, self.config.sides, images.device)[index],
+            "masks": self.windows(maps, shapes, image, index.flatten()).unflatten(0, (len(images), count)),
+            "left_out": left_out,
+        }
+
+
+def _waves(level: Tensor, period: float) -> Tensor:
+    """Return sines and cosines of x and y with this period in pixels of the level, its half and its quarter."""
+    parts = []
+    for axis in (2, 3):
+        length = level.shape[axis]
+        phase = (torch.arange(length, device=level.device, dtype=level.dtype) + 0.5) * (2 * math.pi / period)
+        for k in range(_WAVES):
+            for wave in (torch.sin(phase * 2**k), torch.cos(phase * 2**k)):
+                shape = (1, 1, length, 1) if axis == 2 else (1, 1, 1, length)
+                parts.append(wave.view(shape).expand(1, 1, *level.shape[2:]))
+    return torch.cat(parts, 1)
+
+
+# --- training ---------------------------------------------------------------------------------------------------------
+
+
+def encode(instances: Instances, config: SOLOConfig) -> Targets:
+    """Return targets of one image, see `encode_cells`."""
+    return encode_cells(instances, config.sides)
+
+
+def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
+    """Return ``class_focal`` and ``mask_dice``, each a scalar."""
+    assert isinstance(module, SOLO)
+    category, maps, shapes = module.grids(images)
+    batch = join_targets(targets, shapes, images.device)
+    focal = category_loss(category, batch, targets, shapes, module.class_weights)
+    if not len(batch.labels):
+        return {"class_focal": focal, "mask_dice": sum(level.sum() for level in maps) * images.new_zeros(())}
+    chosen = few_of_each(batch.owner, min(module.config.cells, max(1, _CHOSEN // len(batch.labels))))
+    owner, cell = batch.owner[chosen], batch.cell[chosen]
+    found = module.windows(maps, shapes, batch.image[owner], cell)
+    boxes = _window_boxes(cell_places(shapes, module.config.sides, images.device)[cell], module.config.period)
+    wanted = crop_targets(batch.crops, batch.layout, owner, boxes, found.shape[1])
+    # the paper's Dice, of squares
+    both = (found * wanted).sum((1, 2))
+    dice = 1 - (2 * both + 1) / ((found**2).sum((1, 2)) + (wanted**2).sum((1, 2)) + 1)
+    share = module.class_weights[batch.labels] / len(batch.labels)
+    share = (share / torch.bincount(owner, minlength=len(batch.labels)).clamp(min=1))[owner]
+    return {"class_focal": focal, "mask_dice": 3.0 * (dice * share).sum()}
+
+
+def _window_boxes(places: Tensor, period: int) -> Tensor:
+    """Return the windows of cells as half-open boxes x0, y0, x1, y1 (K, 4), in pixels; see `SOLO.windows`."""
+    corner = places[:, :2] - places[:, 2:] * (period / 2 + 0.5)
+    return torch.cat([corner, corner + places[:, 2:] * period], 1)
+
+
+# --- prediction -------------------------------------------------------------------------------------------------------
+
+
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    """Return the candidates' masks that Matrix NMS at stride 4 leaves, at the image's size; they may overlap."""
+    out = on_cpu(out)
+    period = out["masks"].shape[1] // _FINE
+    boxes = _window_boxes(out["places"], period).double().numpy()
+    scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
+    lowest = float(np.min(options.conf))
+    if out["left_out"] > 0 and out["left_out"] >= lowest:
+        _LOG.warning(
+            "the %d best cells of an image do not hold all that score %.3f or more: some objects may be missing; raise "
+            "candidates in the settings of solo", len(scores), lowest,
+        )  # fmt: skip
+    begins = out["places"].numpy()[:, :2] - out["places"].numpy()[:, 2:] / 2
+    inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
+    keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)
+    maps, boxes, label = out["masks"].numpy()[keep], boxes[keep], labels[keep]
+    # the paper's score: class probability times the mean probability inside the mask
+    on = maps > 0.5
+    score = scores[keep] * (maps * on).sum((1, 2)) / np.maximum(on.sum((1, 2)), 1)
+    order = np.argsort(-score, kind="stable")
+    order = order[score[order] >= options.threshold(label[order])]
+    size = max(1, -(-frame.input_size[0] // 4)), max(1, -(-frame.input_size[1] // 4))
+    pairs = overlapping(Masks.from_logits(maps[order], boxes[order] / 4, size, threshold=0.5), label[order])
+    final = score[order] * decay(pairs, len(order))
+    stays = distinct_masks(pairs, final, options.iou)
+    stays = stays[final[stays] >= options.threshold(label[order[stays]])]
+    chosen = order[stays]
+    scale = np.array([o / n for o, n in zip(frame.size, frame.input_size, strict=True)])[::-1]
+    masks = Masks.from_logits(maps[chosen], boxes[chosen] * np.tile(scale, 2), frame.size, threshold=0.5)
+    return Instances(masks, label[chosen], classes, final[stays])[masks.area > 0]
+
+
+ARCHITECTURE = Architecture(
+    summary="single-stage without boxes: the map of a cell's column times the map of its row is its mask",
+    kind="single-stage",
+    config=SOLOConfig,
+    build=SOLO,
+    encode=encode,
+    loss=loss,
+    decode=decode,
+    defaults={"lr": 2e-3, "batch": 8, "weight_decay": 1e-2},
+)

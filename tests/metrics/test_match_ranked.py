@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.match_ranked import greedy, most
+from apiece.metrics._kit.match_ranked import greedy, matched, most
 from apiece.metrics._kit.overlaps import Pairs, box_pairs
 from apiece.testing import _pairs as scenes
 
@@ -55,9 +55,14 @@ def test_greedy_is_the_loop(seed: int) -> None:
     crowd = rng.random(t) < 0.2
     ignored = crowd | (rng.random(t) < 0.3)
     levels = np.array([0.1, 0.5, 0.8, 1.0])
-    found = greedy(pairs, ignored, crowd, levels, p)
-    for level, row in zip(levels, found, strict=True):
-        assert np.append(pairs.truth, -1)[row].tolist() == looped(iou, ignored, crowd, level)
+    views = np.stack([ignored, crowd])
+    found = greedy(pairs, views, crowd, levels, p)
+    match = np.full((2, len(levels), p), -1)
+    match[found.view, found.level, pairs.predicted[found.pair]] = pairs.truth[found.pair]
+    for rows, view in zip(match, views, strict=True):
+        for row, level in zip(rows, levels, strict=True):
+            assert row.tolist() == looped(iou, view, crowd, level)
+    assert np.array_equal(matched(pairs, crowd, levels, p), match[1])
 
 
 def test_a_long_chain_of_ousted_predictions() -> None:
@@ -67,14 +72,14 @@ def test_a_long_chain_of_ousted_predictions() -> None:
     columns = (np.arange(n)[:, None] + [-1, 0]).ravel()
     keep = columns >= 0
     pairs = Pairs(rows[keep], columns[keep], np.tile([0.9, 0.6], n)[keep])
-    found = greedy(pairs, np.zeros(n, bool), np.zeros(n, bool), np.array([0.5]), n)
-    assert np.array_equal(pairs.truth[found[0]], np.arange(n))
+    found = matched(pairs, np.zeros(n, bool), np.array([0.5]), n)
+    assert np.array_equal(found[0], np.arange(n))
 
 
 def test_thresholds_at_or_below_zero_are_refused() -> None:
     none = Pairs(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
     with pytest.raises(ConfigError):
-        greedy(none, np.zeros(0, bool), np.zeros(0, bool), np.array([0.0]), 0)
+        matched(none, np.zeros(0, bool), np.array([0.0]), 0)
 
 
 @settings(max_examples=100)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Int, Int32, UInt8
+from apiece._arrays import Bool, Float, Int, Int32, UInt16
 from apiece.errors import DataError, Option
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.curves import RECALL, Curves, Ranking
@@ -19,6 +19,8 @@ from apiece.metrics._kit.overlaps import Pairs
 
 LEVEL_OF = {round(100 * value): level for level, value in enumerate(IOU_THRESHOLDS)}
 """Which of the thresholds is IoU 0.50, 0.75 ..."""
+_EVERY = np.uint16((1 << len(IOU_THRESHOLDS)) - 1)
+"""The bits of all thresholds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +32,7 @@ class Tally:
     label, image : int32 (P,), class of each prediction that counts, and its image among all that are evaluated.
     rank : int32 (P,), its place by score among those of its image and class.
     score : float64 (P,).
-    right, wrong : uint8 (P, areas, 2): bit t says true, false positive at IoU threshold t (``numpy.packbits``).
+    right, wrong : uint16 (P, areas): bit t says true, false positive at IoU threshold t.
     truth_label, truth_image : int32 (T,), class and image of each truth that is no crowd.
     truth_counts : bool (T, areas), whether it counts.
     """
@@ -39,8 +41,8 @@ class Tally:
     image: Int32
     rank: Int32
     score: Float
-    right: UInt8
-    wrong: UInt8
+    right: UInt16
+    wrong: UInt16
     truth_label: Int32
     truth_image: Int32
     truth_counts: Bool
@@ -55,25 +57,28 @@ def tally(batch: Batch, pairs: Pairs, kept: Bool, spared: Bool | None = None) ->
     """
     truth, predicted = batch.truth, batch.predicted
     single = ~truth.crowd
-    right, wrong, counts, matches = [], [], [], []
-    for low, high in AREA_RANGES.values():
-        ignored = truth.crowd | (truth.area < low) | (truth.area > high)
-        outside = (predicted.area < low) | (predicted.area > high)
-        if spared is not None:
-            outside |= spared
-        match = greedy(pairs, ignored, truth.crowd, IOU_THRESHOLDS, len(predicted))
-        # -1, unmatched, reads the last row: False
-        ignored_by = np.append(ignored[pairs.truth], False)[match]
-        right.append(np.packbits(((match >= 0) & ~ignored_by)[:, kept].T, axis=1))
-        wrong.append(np.packbits(((match < 0) & ~outside)[:, kept].T, axis=1))
-        counts.append(~ignored[single])
-        matches.append(match[0])
+    (low, high), shape = np.array(list(AREA_RANGES.values())).T[..., None], (len(AREA_RANGES), len(predicted))
+    ignored = truth.crowd | (truth.area < low) | (truth.area > high)
+    found = greedy(pairs, ignored, truth.crowd, IOU_THRESHOLDS, len(predicted))
+    row, bit = pairs.predicted[found.pair], 1 << found.level
+    counts = ~ignored[found.view, pairs.truth[found.pair]]
+    # a prediction has one match at each threshold: its bits add up
+    matched, right = (
+        np.bincount(found.view * shape[1] + row, weight, shape[0] * shape[1]).astype(np.uint16).reshape(shape)
+        for weight in (bit, bit * counts)
+    )
+    outside = (predicted.area < low) | (predicted.area > high)
+    if spared is not None:
+        outside |= spared
+    wrong = np.where(outside, np.uint16(0), ~matched & _EVERY)
+    first = np.full(len(predicted), -1, np.int64)
+    plain = (found.view == 0) & (found.level == 0)
+    first[row[plain]] = found.pair[plain]
     columns = (predicted.label, predicted.image + batch.first, predicted.rank)
     label, image, rank = (column[kept].astype(np.int32) for column in columns)
     truth_label, truth_image = (column[single].astype(np.int32) for column in (truth.label, truth.image + batch.first))
-    bits = np.stack(right, 1), np.stack(wrong, 1)
-    made = Tally(label, image, rank, predicted.score[kept], *bits, truth_label, truth_image, np.stack(counts, 1))
-    return made, matches[0]
+    bits = right.T[kept], wrong.T[kept]
+    return Tally(label, image, rank, predicted.score[kept], *bits, truth_label, truth_image, ~ignored.T[single]), first
 
 
 def left_out(limit: int, lost: int, given: int, what: str) -> tuple[str, ...]:
@@ -120,6 +125,6 @@ def summary(t: Tally, classes: tuple[str, ...], max_dets: Sequence[int]) -> tupl
     return ap | ar, curves
 
 
-def levels(bits: UInt8) -> Bool:
-    """Return all thresholds out of packed flags (P, bytes): bool (thresholds, P)."""
-    return np.ascontiguousarray(np.unpackbits(bits, axis=1, count=len(IOU_THRESHOLDS)).T).view(np.bool_)
+def levels(bits: UInt16) -> Bool:
+    """Return all thresholds out of packed flags (P,): bool (thresholds, P)."""
+    return (bits & np.uint16(1) << np.arange(len(IOU_THRESHOLDS), dtype=np.uint16)[:, None]) != 0

@@ -25,7 +25,7 @@ def resampled(t: Tally, classes: int, max_dets: Sequence[int], weights: Int32) -
         positives = summed(t.truth_counts[:, a].astype(np.int64), t.truth_label, t.truth_image, classes, weights)
         right, wrong = (levels(bits[order, a]) for bits in (t.right, t.wrong))
         precision = precision_of_classes(t.label[order], t.image[order], right, wrong, positives, weights)
-        found = np.unpackbits(t.right[:, a], axis=1).sum(1, dtype=np.int64)
+        found = np.bitwise_count(t.right[:, a]).astype(np.int64)
         if area:
             out[f"ap_{area}"], limits = precision.mean(0), {f"ar_{area}": found}
         else:

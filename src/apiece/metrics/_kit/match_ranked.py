@@ -13,6 +13,7 @@ deferred acceptance (Gale and Shapley 1962), a few rounds of array operations in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -30,31 +31,48 @@ AREA_RANGES = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.
 """COCO's ranges of object area in pixels squared, both ends included; ``""`` is all."""
 
 
-def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predictions: int) -> Int:
-    """Match by COCO's rule, exactly as ``COCOeval.evaluateImg`` loops.
+class Found(NamedTuple):
+    """Matches of several matchings over the same pairs, one row each.
+
+    Attributes
+    ----------
+    view : int64 (M,), in which view of what is ignored.
+    level : int64 (M,), at which threshold.
+    pair : int64 (M,), the pair that is a match.
+    """
+
+    view: Int
+    level: Int
+    pair: Int
+
+
+def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predictions: int) -> Found:
+    """Match by COCO's rule, exactly as ``COCOeval.evaluateImg`` loops, in every view and at every threshold at once.
 
     In order of score, each prediction takes the truth of highest IoU among those with IoU of at least the threshold
     that are not taken yet; truth that counts goes before truth that is ignored; of equal IoU the later truth wins; a
     crowd can be taken any number of times.
 
-    Int64 (T, predictions): index into ``pairs`` of the pair each is matched by, or -1. Predictions of a group are
-    numbered by descending score; every crowd is ``ignored``, bool (truth,), as well; thresholds lie above 0.
+    Predictions of a group are numbered by descending score; a view is what is ignored, bool (views, truth); every crowd
+    is ignored in all of them; thresholds lie above 0.
     """
     # as COCOeval does, so that a perfect overlap passes a threshold of 1
     floor = np.minimum(thresholds, 1 - 1e-10)
     if floor.min(initial=1.0) <= 0:
         raise ConfigError(f"IoU thresholds must lie above 0, got {floor.min()}")
     near = np.flatnonzero(pairs.iou >= floor.min(initial=1.0))
-    truth, value = pairs.truth[near], pairs.iou[near]
-    liking = near[np.lexsort((-truth, -value, ignored[truth], pairs.predicted[near]))]
-    level, place = np.nonzero(pairs.iou[liking] >= floor[:, None])
-    pair = liking[place]
-    proposer = level * predictions + pairs.predicted[pair]
-    target = level * len(crowd) + pairs.truth[pair]
-    accepted = _deferred_acceptance(proposer, target, crowd[pairs.truth[pair]], len(floor) * len(crowd))
-    chosen = np.full(len(floor) * predictions, -1, np.int64)
-    chosen[proposer[accepted]] = pair[accepted]
-    return chosen.reshape(len(floor), predictions)
+    near = near[np.lexsort((-pairs.truth[near], -pairs.iou[near], pairs.predicted[near]))]
+    # ordered but for what is ignored, which comes last for each prediction
+    place = 2 * pairs.predicted[near] + ignored[:, pairs.truth[near]]
+    liking = near[np.argsort(place, axis=1, kind="stable")]
+    wish = (pairs.iou[liking][:, None] >= floor[:, None]).ravel().nonzero()[0]
+    matching = wish // max(len(near), 1)
+    view = matching // len(floor)
+    pair = liking[view, wish - matching * len(near)]
+    proposer = matching * predictions + pairs.predicted[pair]
+    target = matching * len(crowd) + pairs.truth[pair]
+    true = _deferred_acceptance(proposer, target, crowd[pairs.truth[pair]], ignored.size * len(floor))
+    return Found(view[true], matching[true] - view[true] * len(floor), pair[true])
 
 
 def _deferred_acceptance(proposer: Int, target: Int, open_to_all: Bool, targets: int) -> Int:
@@ -94,7 +112,10 @@ def _next_wish(wish: Int, proposer: Int) -> Int:
 
 def matched(pairs: Pairs, crowd: Bool, thresholds: Float, predictions: int) -> Int:
     """Match `greedy`, crowds ignored: int64 (T, predictions), row of the truth each is matched to, or -1."""
-    return np.append(pairs.truth, -1)[greedy(pairs, crowd, crowd, thresholds, predictions)]
+    found = greedy(pairs, crowd[None], crowd, thresholds, predictions)
+    out = np.full((len(thresholds), predictions), -1, np.int64)
+    out[found.level, pairs.predicted[found.pair]] = pairs.truth[found.pair]
+    return out
 
 
 def most(pairs: Pairs, threshold: float, predictions: int, truths: int) -> Int:

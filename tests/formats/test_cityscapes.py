@@ -175,3 +175,40 @@ def test_round_trips(
     again = formats.read(path)
     assert again[0][1] == found
     assert again[1][1] == found[::-1]
+
+
+OWN = np.array([[0, 0, 2, 2], [3001, 3001, 0, 1]], np.uint16)
+PLAIN = " nut\n bolt\n screw\n"
+COLOURED = "# all\n0 0 0 ground\n9 9 9 nut\n8 8 8 bolt\n7 7 7 screw\n"
+GROUND = " nut\n bolt\n background\n screw\n"
+
+
+@pytest.mark.parametrize("below", ["", "gtFine", "gtFine/train"])
+@pytest.mark.parametrize("text", [PLAIN, COLOURED, GROUND])
+def test_numbers_are_places_in_the_list_of_own_classes_that_datumaro_writes(
+    tmp_path: Path, below: str, text: str
+) -> None:
+    folder = tmp_path / "gtFine" / "train"
+    folder.mkdir(parents=True)
+    Pillow.fromarray(OWN).save(folder / "a_gtFine_instanceIds.png")
+    (tmp_path / "label_colors.txt").write_text(text)
+    labels = formats.read(tmp_path / below)
+    assert labels.classes == ("nut", "bolt", "screw")
+    ((image, found),) = labels
+    assert found.names == ["nut", "bolt", "screw"]
+    assert found.crowd.tolist() == [True, True, False]
+    assert found.masks.area.tolist() == [1, 2, 2]
+    assert "stuff" not in image.attributes
+    Pillow.fromarray(OWN + 40).save(folder / "a_gtFine_instanceIds.png")
+    with pytest.raises(FormatError, match="value 40: there is no class of objects with the number 40"):
+        formats.read(tmp_path / below)[0]
+
+
+def test_a_list_of_cityscapes_own_classes_changes_nothing(root: Path) -> None:
+    wanted = list(formats.read(root))
+    names = ["unlabeled", "egovehicle", "rectificationborder", "outofroi", "static", "dynamic", "ground", "road"]
+    (root / "label_colors.txt").write_text("".join(f"{k} 0 0 {name}\n" for k, name in enumerate(names)))
+    assert list(formats.read(root)) == wanted
+    (root / "label_colors.txt").write_text("1 2 road\n")
+    with pytest.raises(FormatError, match=r"label_colors.txt: line 1: must be a new class"):
+        formats.read(root)

@@ -212,3 +212,100 @@ def test_round_trips(tmp_path_factory: pytest.TempPathFactory, values: list[int]
     formats.write([(ref(), found)], path, "voc")
     again = formats.read(path)[0][1]
     assert again == (found if len(found) else found.replace(attributes={}))
+
+
+INSTANCES = np.array([[0, 1, 1, 0], [2, 2, 0, 3]], np.uint8)
+KINDS = np.array([[0, 2, 2, 0], [1, 1, 0, 2]], np.uint8)
+PALETTE = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
+OWN = [(0, 0, 0), (1, 2, 3), (200, 10, 20)]
+NO_COLOURS = "background:::\nnut:::\nO ring:::\n"
+COLOURS = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nnut:1,2,3:head,hand:\nO ring:200,10,20::run\n"
+SHUFFLED = "O ring:200,10,20::run\nbackground:0,0,0::\nignored:224,224,192::\nnut:1,2,3:head,hand:\n"
+
+
+def coloured(path: Path, array: np.ndarray, colours: list[tuple[int, int, int]], mode: str = "RGB") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Pillow.fromarray(np.array(colours, np.uint8)[array])
+    (image.quantize(256) if mode == "P" else image.convert(mode)).save(path)
+
+
+def exported(root: Path, labelmap: str, colours: list[tuple[int, int, int]], mode: str = "RGB") -> Path:
+    """Write a folder as CVAT and datumaro do, with one image of three objects, and one without."""
+    coloured(root / "SegmentationObject" / "a.png", INSTANCES, PALETTE, mode)
+    coloured(root / "SegmentationClass" / "a.png", KINDS, colours, mode)
+    (root / "labelmap.txt").write_text(labelmap)
+    lists = root / "ImageSets" / "Segmentation"
+    lists.mkdir(parents=True)
+    (lists / "default.txt").write_text("a\nempty\n")
+    (root / "JPEGImages").mkdir()
+    Pillow.new("RGB", (4, 2)).save(root / "JPEGImages" / "empty.png")
+    return root
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize(("labelmap", "colours"), [(NO_COLOURS, PALETTE), (COLOURS, OWN), (SHUFFLED, OWN)])
+def test_colours_of_cvat_and_datumaro(
+    tmp_path: Path, labelmap: str, colours: list[tuple[int, int, int]], mode: str
+) -> None:
+    labels = formats.read(exported(tmp_path, labelmap, colours, mode))
+    assert formats.detect(tmp_path) == "voc"
+    assert sorted(labels.classes) == ["O ring", "nut"]
+    (_, found), (other, nothing) = labels
+    assert (other.name, len(nothing), nothing.size) == ("empty.png", 0, (2, 4))
+    assert found.names == ["O ring", "nut", "O ring"]
+    assert found.ids is not None
+    assert found.ids.tolist() == [1, 2, 3]
+    formats.write(labels, tmp_path / "out", "voc")
+    assert formats.read(tmp_path / "out")[0][1].masks == found.masks
+    with Pillow.open(tmp_path / "out" / "SegmentationClass" / "a.png") as image:
+        np.testing.assert_array_equal(np.array(image.convert("RGB")), np.array(colours, np.uint8)[KINDS])
+    assert ("nut:1,2,3:head,hand:" in (tmp_path / "out" / "labelmap.txt").read_text()) == (colours == OWN)
+
+
+def test_values_without_colours_are_lines_of_the_list(tmp_path: Path) -> None:
+    root = exported(tmp_path, "background:0,0,0::\nnut:9,9,9::\nO ring:8,8,8::\n", PALETTE)
+    Pillow.fromarray(INSTANCES).save(root / "SegmentationObject" / "a.png")
+    Pillow.fromarray(KINDS).save(root / "SegmentationClass" / "a.png")
+    assert formats.read(root)[0][1].names == ["O ring", "nut", "O ring"]
+
+
+def test_boxes_in_the_xml_of_datumaro_are_no_list_of_the_objects(tmp_path: Path) -> None:
+    root = exported(tmp_path, NO_COLOURS, PALETTE)
+    (root / "Annotations").mkdir()
+    box = "<object><name>{}</name><difficult>1</difficult></object>"
+    for names, difficult in ((["nut"], False), (["O ring", "nut", "O ring"], True)):
+        objects = "".join(map(box.format, names))
+        (root / "Annotations" / "a.xml").write_text(f"<annotation>{objects}</annotation>")
+        found = formats.read(root)[0][1]
+        assert found.names == ["O ring", "nut", "O ring"]
+        assert ("difficult" in found.attributes) == difficult
+
+
+def test_objects_may_have_any_colours(tmp_path: Path) -> None:
+    root = exported(tmp_path, NO_COLOURS, PALETTE)
+    numbers = np.arange(600).reshape(20, 30)
+    colours = np.stack([numbers % 7, numbers // 7, numbers * 0], -1).astype(np.uint8)
+    Pillow.fromarray(colours).save(root / "SegmentationObject" / "a.png")
+    coloured(root / "SegmentationClass" / "a.png", np.ones((20, 30), int), PALETTE)
+    found = formats.read(root)[0][1]
+    assert len(found) == 599
+    assert found.ids is not None
+    assert 255 not in found.ids
+
+
+@pytest.mark.parametrize(
+    ("labelmap", "message"),
+    [
+        ("nut:1,2:a\n", "line 1: must be name:r,g,b:parts:actions"),
+        ("nut:1,2,256::\n", "line 1: a colour is r,g,b of 0 to 255"),
+        ("nut:::\nnut:::\n", "line 2: must be .* with a new name"),
+        ("nut:1,2,3::\nbolt:1,2,3::\n", "one colour for two classes"),
+        (
+            "background:0,0,0::\nnut:5,5,5::\n",
+            "has pixels of the colour (0,128,0|128,0,0), which",
+        ),
+    ],
+)
+def test_broken_lists_of_colours(tmp_path: Path, labelmap: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        formats.read(exported(tmp_path, labelmap, PALETTE))[0]

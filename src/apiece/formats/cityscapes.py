@@ -7,7 +7,9 @@ A folder ``gtFine/SPLIT/CITY/`` of ``*_gtFine_instanceIds.png``, 16 bit. A pixel
 
 Read: objects of the ten classes that have instances; groups are crowd regions; ids are the pixel values. Stuff (road,
 sky) is no object: the reader keeps it on the image, ``ImageRef.attributes["stuff"]``, as COCO RLE by name, and
-the writer writes it back from there. Unlabelled pixels (0) are background.
+the writer writes it back from there. Unlabelled pixels (0) are background. Where datumaro's list of own classes,
+``label_colors.txt``, lies above ``gtFine/``, the numbers are places in that list: each of its classes has objects, and
+none is stuff. datumaro itself writes no numbers of objects, so that all of a class is one crowd region.
 
 Written: ``gtFine/`` with a file ``apiece.json`` that keeps image names, other classes and other ids. An image holds
 1000 objects of a class, and one crowd region of a class.
@@ -30,7 +32,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, an_object, skip_bad
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
-from apiece.formats._kit.files import never_raises
+from apiece.formats._kit.files import is_file, never_raises, read_text
 from apiece.formats._kit.image_places import find_image, image_ref
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
@@ -54,6 +56,8 @@ _UNDRAWN = {"unlabeled": 0, "license plate": -1}
 _IDS, _POLYGONS = "instanceIds.png", "polygons.json"
 _ENDING = re.compile(r"^(.+?)(_gt(?:Fine|Coarse))?_(?:instanceIds\.png|polygons\.json)$")
 _IMAGE = "_leftImg8bit"
+_LIST = "label_colors.txt"
+_ABOVE = 3  # folders above the one that was named in which the list may lie
 _FIRST = 2000  # files looked at by `detect`
 _LONGEST = 1 << 15
 
@@ -95,9 +99,37 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     folder = images or _image_folder(root)
     notes = tuple(said.get("images", {}).get(key, {}) for key in found)
     refs = tuple(_ref(folder, key, note) for key, note in zip(found, notes, strict=True))
-    classes = tuple(said["classes"]) if said else tuple(_THINGS)
-    numbers = {n: k for k, n in enumerate(numbers_of(classes, _THINGS, set(_STUFF.values()), path))}
-    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, {}, numbers, on_bad).sound()
+    own = {} if said else _own_classes(root)
+    classes = tuple(said["classes"] if said else own or _THINGS)
+    given = list(own.values()) or numbers_of(classes, _THINGS, set(_STUFF.values()), path)
+    stuff = {} if own else {number: name for name, number in _STUFF.items()}
+    context = {n: k for k, n in enumerate(given)}, stuff
+    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, {}, context, on_bad).sound()
+
+
+def _own_classes(root: Path) -> dict[str, int]:
+    """Return the classes of datumaro's list and their numbers; none without a list, and if it lists Cityscapes' own."""
+    near = [root, *root.resolve().parents[:_ABOVE]]
+    file = next((folder / _LIST for folder in near if is_file(folder / _LIST)), None)
+    if file is None:
+        return {}
+    names: list[str] = []
+    ground = None
+    for k, line in enumerate(read_text(file).splitlines(), 1):
+        *colour, name = line.split() or ("#",)
+        if name.startswith("#") or line.startswith("#"):
+            continue
+        if len(colour) not in (0, 3) or not all(c.isascii() and c.isdecimal() for c in colour) or name in names:
+            raise FormatError(file, f"line {k}: must be a new class, or a colour r g b and a class; got {line[:60]!r}")
+        ground = name if colour == ["0"] * 3 and ground is None else ground
+        names.append(name)
+    ground = "background" if ground is None else ground
+    numbers = {name: k for k, name in enumerate([ground, *(name for name in names if name != ground)])}
+    known = {name.replace(" ", ""): number for name, number in (_UNDRAWN | _STUFF | _THINGS).items()}
+    if all(known.get(name) in (number, -1) for name, number in numbers.items()):
+        return {}
+    del numbers[ground]
+    return numbers
 
 
 def _image_folder(root: Path) -> Path:
@@ -117,11 +149,13 @@ def _ref(folder: Path, key: str, note: Mapping[str, Any]) -> ImageRef:
 
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = noted_file(labels.files[i])
+    if not file.name.endswith(_IDS) and not labels.context[1]:
+        raise FormatError(file, f"is of Cityscapes' own classes, and {_LIST} above it lists others; remove one")
     array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, file)
-    stuff = {number: name for name, number in _STUFF.items()}
+    numbers, stuff = labels.context
     regions = regions_of(array, stuff)
     left = np.where(np.isin(array, list(stuff)), 0, array)
-    found = instances_of(left, labels.context, labels.classes, labels.rows[i], file, labels.report, crowds=True)
+    found = instances_of(left, numbers, labels.classes, labels.rows[i], file, labels.report, crowds=True)
     return found, {"stuff": regions} if regions else {}
 
 

@@ -130,8 +130,8 @@ def instances_of(
     crowd = (values < PER_CLASS) & crowds
     number = np.where(crowd, values, values // PER_CLASS)
     labels = np.array([numbers.get(int(k), -1) for k in number], np.int64)
-    for value in values[labels < 0].tolist():
-        report(FormatError(path, f"value {value}: there is no class of objects with the number {value // PER_CLASS}"))
+    for value, k in zip(values[labels < 0].tolist(), number[labels < 0].tolist(), strict=True):
+        report(FormatError(path, f"value {value}: there is no class of objects with the number {k}"))
     order = np.flatnonzero(labels >= 0)
     ids = values.copy()
     if "values" in note:

@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image as Pillow
 from PIL.PngImagePlugin import PngInfo
 
-from apiece._arrays import Array
+from apiece._arrays import Array, Int32, UInt8
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, ImageError, InvalidInstancesError, LossyFormatError
@@ -93,6 +93,41 @@ def _read_pillow(path: Path) -> Array:
         check_chunks(path)
         image.load()
         return np.array(image).astype(dtype, copy=False)
+
+
+def has_palette(path: Path) -> bool:
+    """Return whether a file is a PNG whose values stand for colours; never raises."""
+    try:
+        with decoding(path), Pillow.open(path) as image:
+            return image.mode == "P"
+    except FormatError:
+        return False
+
+
+def read_colours(path: Path) -> UInt8 | None:
+    """Return the 8-bit colours of a PNG, (height, width, 3), without alpha; None for an image of one channel."""
+    with decoding(path):
+        if _is_tiff(path):
+            return None
+        with Pillow.open(path) as image:
+            if image.format != "PNG" or image.mode not in ("RGB", "RGBA", "P"):
+                return None
+            with path.open("rb") as file:
+                bits = file.read(25)[24]
+            if bits > 8:
+                raise FormatError(path, f"has {bits} bits a channel; colours that stand for something have 8")
+            _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, bits / 8, _INFLATION)
+            check_chunks(path)
+            return np.array(image.convert("RGB"))
+
+
+def colour_numbers(colours: UInt8) -> Int32:
+    """Return R + 256 G + 65536 B of each pixel."""
+    numbers = colours[..., 2].astype(np.int32)
+    for channel in (1, 0):
+        numbers <<= 8
+        numbers |= colours[..., channel]
+    return numbers
 
 
 def check_chunks(path: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image as Pillow
 
 from apiece._arrays import Array, Bool, Float, Int, Int32
 from apiece.core.image import ImageRef
@@ -33,13 +32,12 @@ from apiece.formats._kit.coco_table import (
 from apiece.formats._kit.columns import plain, table, taken
 from apiece.formats._kit.files import is_file
 from apiece.formats._kit.image_names import called
-from apiece.formats._kit.label_images import check_chunks, decoding
+from apiece.formats._kit.label_images import colour_numbers, read_colours
 from apiece.formats.contract import OnBad, OpenedLabels, Record
 
 HIGHEST = 256**3 - 1
 """The largest id that three channels hold."""
 _OWN = ("id", "category_id", "iscrowd", "area", "bbox", "score")
-_INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more is damaged
 
 
 @dataclass(frozen=True)
@@ -228,25 +226,10 @@ def read_ids(path: Path, size: tuple[int, int]) -> Int32:
     """
     if not is_file(path):
         raise FormatError(path, "is missing")
-    with decoding(path):
-        return _decode_ids(path, size)
-
-
-def _decode_ids(path: Path, size: tuple[int, int]) -> Int32:
-    with Pillow.open(path) as image:
-        if image.format != "PNG" or image.mode not in ("RGB", "RGBA"):
-            raise FormatError(path, f"is a {image.format} of mode {image.mode}; ids are held by an 8-bit RGB PNG")
-        width, height = image.size
-        if (height, width) != size:
-            raise FormatError(path, f"is {height} x {width} pixels, but its image {size[0]} x {size[1]}")
-        stored = path.stat().st_size
-        if height * width > stored * _INFLATION + 65536:
-            raise FormatError(path, f"claims {height * width} pixels, which its {stored} bytes cannot hold")
-        check_chunks(path)
-        image.load()
-        colours = np.array(image)
-    ids = colours[..., 2].astype(np.int32)
-    for channel in (1, 0):
-        ids <<= 8
-        ids |= colours[..., channel]
-    return ids
+    colours = read_colours(path)
+    if colours is None:
+        raise FormatError(path, "has one channel; ids are held by the colours of an 8-bit PNG")
+    height, width, _ = colours.shape
+    if (height, width) != size:
+        raise FormatError(path, f"is {height} x {width} pixels, but its image {size[0]} x {size[1]}")
+    return colour_numbers(colours)

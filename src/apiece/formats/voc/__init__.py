@@ -2,17 +2,20 @@
 
 A folder of ``SegmentationObject/*.png`` (value k is the k-th object) and ``SegmentationClass/*.png`` (value k is the
 k-th class), ``Annotations/*.xml`` (the objects in that order), ``JPEGImages/*.jpg`` and lists
-``ImageSets/Segmentation/*.txt``.
+``ImageSets/Segmentation/*.txt``. Label images may have a palette, plain values, or three channels of colours, as CVAT
+and datumaro write them.
 
 Read: such a folder, all lists but ``test.txt``; or one list. Classes are the twenty of VOC, or the lines of a
-``class_names.txt`` as labelme2voc writes it. ``difficult``, ``truncated``, ``occluded``, ``pose`` and ``<attributes>``
-are attributes. Annotations may be absent. The reader leaves alone what SegmentationClass says outside of all objects.
+``class_names.txt`` as labelme2voc writes it, or of CVAT's and datumaro's ``labelmap.txt``, with their colours.
+``difficult``, ``truncated``, ``occluded``, ``pose`` and ``<attributes>`` are attributes. Annotations may be absent; of
+CVAT and datumaro, whose XML lists boxes, they count only where they list the objects. An image of theirs that is listed
+and has no label images has no objects. The reader leaves alone what SegmentationClass says outside of all objects.
 
 The border of 255, void, is no object: the reader keeps it on each record's image, ``ImageRef.attributes["regions"] =
 {"void": COCO RLE}``, and the writer paints it again, so that a round trip gives the same pixels.
 
-Written: everything but the images, and a file ``apiece.json`` that keeps image names and classes. An image holds 254
-objects; an id that is not the object's place is an ``<instance_id>`` of its own.
+Written: everything but the images, both lists of classes, and a file ``apiece.json`` that keeps image names. An image
+holds 254 objects; an id that is not the object's place is an ``<instance_id>`` of its own.
 """
 
 from __future__ import annotations
@@ -30,11 +33,21 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, refuse_repeated, skip_bad
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
-from apiece.formats._kit.image_places import image_ref
-from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
+from apiece.formats._kit.image_places import image_ref, image_size
+from apiece.formats._kit.label_images import add_region, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.sidecar import load_sidecar, sidecar_format, written_set
 from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad, Record, refuse
+from apiece.formats.voc._colours import (
+    LABELMAP,
+    PALETTE,
+    VOID,
+    LabelMap,
+    class_values,
+    labelmap_of,
+    object_numbers,
+    read_labelmap,
+)
 from apiece.formats.voc._xml import VocObject, annotation_text, read_objects
 
 __all__ = ["FORMAT"]
@@ -43,8 +56,7 @@ _CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )  # fmt: skip
-_VOID = 255
-_MOST = _VOID - 1  # objects on an image
+_MOST = VOID - 1  # objects on an image
 _OBJECTS, _SEMANTIC, _XML, _IMAGES = "SegmentationObject", "SegmentationClass", "Annotations", "JPEGImages"
 _LISTS = ("ImageSets", "Segmentation")
 _NAMES, _BACKGROUND = "class_names.txt", "_background_"
@@ -76,18 +88,21 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     lacking = [key for key in said.get("images", {}) if key not in keys]
     if lacking and not path.is_file():
         raise FormatError(path, f"no list in ImageSets/Segmentation/ names the image {lacking[0]!r}; is one cut short?")
-    classes = _classes(root, said)
+    meant = _meant(root, said)
+    strict = bool(said) or not meant.stated
     folder = images or root / _IMAGES
     files, refs, kept = [], [], []
     for key, where in keys.items():
         file = root / _OBJECTS / f"{key}.png"
-        if not is_file(file):
+        if not is_file(file) and (strict or is_file(root / _SEMANTIC / f"{key}.png")):
             refuse(FormatError(where, f"{key!r}: there is no {_OBJECTS}/{key}.png"), on_bad)
             continue
         kept.append(key)
         files.append(file)
         refs.append(image_ref(folder, key, said.get("images", {}).get(key, {}).get("name"), ".jpg"))
-    return LabelImageSet(tuple(refs), tuple(files), classes, _decode, tuple(kept), on_bad=on_bad).sound()
+    metadata = {"voc": {"labelmap": meant.noted()}} if meant.stated else {}
+    found = tuple(refs), tuple(files), meant.classes, _decode, tuple(kept)
+    return LabelImageSet(*found, metadata, (meant, strict), on_bad).sound()
 
 
 def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path]:
@@ -112,10 +127,22 @@ def _keys(root: Path, lists: list[Path] | None, on_bad: OnBad) -> dict[str, Path
     return found
 
 
-def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...]:
+def _meant(root: Path, said: Mapping[str, Any]) -> LabelMap:
+    """Return the classes, and the colours and values that stand for them."""
+    classes, file = _classes(root, said), root / LABELMAP
+    if not file.is_file():
+        return LabelMap.of(classes or _CLASSES)
+    found = read_labelmap(file)
+    if classes is not None and found.classes != classes:
+        raise FormatError(file, f"does not have the classes of {_NAMES} beside it; remove the one that is wrong")
+    return found
+
+
+def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return the classes that `_NAMES` or apiece.json say."""
     file = root / _NAMES
     if not file.is_file():
-        return tuple(said["classes"]) if said else _CLASSES
+        return tuple(said["classes"]) if said else None
     names = [name.removesuffix("\r") for name in read_text(file).split("\n")]
     names = names[:-1] if names[-1] == "" else names
     if names[:1] == ["__ignore__"]:
@@ -132,15 +159,20 @@ def _classes(root: Path, said: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = labels.files[i]
-    array = _read_bytes(file)
+    meant, strict = labels.context
+    if not is_file(file):  # CVAT and datumaro list images without objects, and write no label image of them
+        return Instances.empty(image_size(file, labels.refs[i]), labels.classes), {}
+    array = object_numbers(file, meant)
     key = labels.rows[i]
     root = file.parents[len(Path(key).parts)]
     semantic, xml = root / _SEMANTIC / f"{key}.png", root / _XML / f"{key}.xml"
-    regions = regions_of(array, {_VOID: "void"})
-    found = Instances.from_label_map(np.where(array == _VOID, 0, array))
+    regions = regions_of(array, {VOID: "void"})
+    found = Instances.from_label_map(np.where(array == VOID, 0, array))
     numbers = np.zeros(0, np.int64) if found.ids is None else found.ids
     objects = read_objects(xml) if xml.is_file() else None
-    drawn = _drawn_classes(file, semantic, array, numbers) if semantic.is_file() else None
+    drawn = _drawn_classes(file, class_values(semantic, meant), array, numbers) if semantic.is_file() else None
+    if objects is not None and drawn is not None and not strict and not _agree(objects, drawn, labels.classes):
+        objects = None
     if objects is None and drawn is None:
         raise FormatError(file, f"has neither {_SEMANTIC}/{key}.png nor {_XML}/{key}.xml, so its classes are unknown")
     rows: list[tuple[int, int, int]] = []
@@ -160,20 +192,20 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     return instances, {"regions": regions} if regions else {}
 
 
-def _read_bytes(file: Path) -> UInt8:
-    array = read_raster(file)
-    if array.dtype.itemsize > 1:
-        raise FormatError(file, f"is of {array.dtype.itemsize * 8} bits; label images of VOC have 8")
-    return array
-
-
-def _drawn_classes(file: Path, semantic: Path, array: UInt8, numbers: Array) -> dict[int, list[int]]:
+def _drawn_classes(file: Path, values: UInt8, array: Array, numbers: Array) -> dict[int, list[int]]:
     """Return the values of SegmentationClass under each object."""
-    values = _read_bytes(semantic)
     if values.shape != array.shape:
-        raise FormatError(semantic, f"is of {values.shape} pixels, and {file.parent.name}/{file.name} of {array.shape}")
-    pairs = np.bincount((array.astype(np.int64) * 256 + values).ravel(), minlength=65536).reshape(256, 256)
+        reason = f"is of {array.shape} pixels, and {_SEMANTIC}/{file.name} of {values.shape}"
+        raise FormatError(file, reason)
+    many = (int(array.max()) + 1) * 256
+    pairs = np.bincount((array.astype(np.int64) * 256 + values).ravel(), minlength=many).reshape(-1, 256)
     return {number: np.flatnonzero(pairs[number]).tolist() for number in numbers.tolist()}
+
+
+def _agree(objects: list[VocObject], drawn: dict[int, list[int]], classes: tuple[str, ...]) -> bool:
+    """Return whether the XML lists the objects that are drawn, and not boxes of its own."""
+    names = [[name for k, name in enumerate(classes, 1) if k in values] for _, values in sorted(drawn.items())]
+    return names == [[shape.name] for shape in objects]
 
 
 def _label(
@@ -210,13 +242,14 @@ def _label(
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write a folder of VOC without images; void over an instance, and names that a list cannot hold, are a loss."""
-    if len(classes) >= _VOID:
-        raise LossyFormatError(path, f"holds {_VOID - 1} classes, got {len(classes)}")
+    if len(classes) >= VOID:
+        raise LossyFormatError(path, f"holds {VOID - 1} classes, got {len(classes)}")
     if any(c != c.strip("\r\n") or "\n" in c or not c or c in ("__ignore__", _BACKGROUND) for c in classes):
         raise LossyFormatError(
             path, f"has no place for the class names {classes}: one is empty, reserved or has line ends"
         )
-    colours = _palette()
+    meant = labelmap_of(classes, metadata.get("voc", {}).get("labelmap", {}))
+    palettes = [[v for colour in colours for v in colour] for colours in (PALETTE, meant.palette())]
     with written_set(path, "voc", classes) as out:
         folder = out.folder
         for name in (_OBJECTS, _SEMANTIC, _XML, "/".join(_LISTS)):
@@ -228,10 +261,10 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             out.note(key, ref)
             objects = instances.masks.to_label_map(np.arange(1, len(instances) + 1), np.uint8)
             semantic = np.append(0, instances.labels + 1)[objects].astype(np.uint8)
-            if add_region(objects, ref, "regions", "void", _VOID, path):
-                semantic[objects == _VOID] = _VOID
-            save_label_png(objects, folder / _OBJECTS / f"{key}.png", colours)
-            save_label_png(semantic, folder / _SEMANTIC / f"{key}.png", colours)
+            if add_region(objects, ref, "regions", "void", VOID, path):
+                semantic[objects == VOID] = VOID
+            save_label_png(objects, folder / _OBJECTS / f"{key}.png", palettes[0])
+            save_label_png(semantic, folder / _SEMANTIC / f"{key}.png", palettes[1])
             xml = folder / _XML / f"{key}.xml"
             xml.parent.mkdir(parents=True, exist_ok=True)
             xml.write_text(annotation_text(ref, instances, path), encoding="utf-8", newline="\n")
@@ -239,15 +272,8 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         folder.joinpath(*_LISTS, "trainval.txt").write_text("\n".join(out.notes), encoding="utf-8", newline="\n")
         names = "\n".join((_BACKGROUND, *classes, ""))
         (folder / _NAMES).write_text(names, encoding="utf-8", newline="\n")
-
-
-def _palette() -> list[int]:
-    """Return VOC's colours: bits of the index, dealt to red, green and blue from the highest bit down."""
-    index, colours = np.arange(256), np.zeros((256, 3), np.int64)
-    for bit in range(8):
-        for channel in range(3):
-            colours[:, channel] |= (index >> (3 * bit + channel) & 1) << (7 - bit)
-    return [int(v) for v in colours.ravel()]
+        if meant.text():
+            (folder / LABELMAP).write_text(meant.text(), encoding="utf-8", newline="\n")
 
 
 FORMAT = LabelFormat(

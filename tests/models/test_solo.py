@@ -14,7 +14,7 @@ from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.solo import SOLO, SOLOConfig, decode
 from apiece.ops import iou
 
-CONFIG = SOLOConfig(period=8, cell=4)
+CONFIG = SOLOConfig(period=8, cell=8)
 FINE = 4  # values of a map along a cell
 SHAPES = [(16, 24), (8, 12), (4, 6), (2, 3), (1, 2)]
 
@@ -52,7 +52,7 @@ def test_the_mask_of_a_cell_is_its_column_times_its_row(
         "scores": torch.tensor([[0.9]]), "labels": torch.tensor([[1]]), "places": place[None], "masks": found[None],
         "left_out": torch.zeros(1),
     }  # fmt: skip
-    size = (SHAPES[0][0] * 4, SHAPES[0][1] * 4)
+    size = (SHAPES[0][0] * 8, SHAPES[0][1] * 8)
     (instances,) = decode(out, [Frame(size, size)], ("a", "b"), DecodeOptions())
     assert instances.names == ["b"]
     assert instances.scores == pytest.approx([0.9], abs=1e-3)
@@ -65,6 +65,24 @@ def _is_box(found: Masks, box: Masks) -> None:
     """The mask is the box but for its corners, where the product of two slopes is below one half."""
     assert found.boxes.tolist() == box.boxes.tolist()
     assert iou(found, box).toarray()[0, 0] > 0.9
+
+
+def test_the_finest_grid_of_small_cells_has_two_values_along_a_cell() -> None:
+    config = SOLOConfig(period=8, cell=4)
+    net = SOLO(config, ModelInput(channels=1, mean=(0.0,), std=(1.0,)), 2)
+    maps = [torch.full((1, 16, 2 * h, 2 * w), -10.0) for h, w in SHAPES]
+    maps[0][0, 11 % 8, :, 20:27] = maps[0][0, 8 + 7, 10:19] = 10.0
+    number = torch.tensor([cell_number(0, 7, 11)])
+    found = net.windows(maps[:1], SHAPES[:1], torch.tensor([0]), number)
+    out = {
+        "scores": torch.tensor([[0.9]]), "labels": torch.tensor([[1]]), "masks": found[None],
+        "places": torch.tensor([[[46.0, 30.0, 4.0]]]), "left_out": torch.zeros(1),
+    }  # fmt: skip
+    (instances,) = decode(out, [Frame((64, 96), (64, 96))], ("a", "b"), DecodeOptions())
+    _is_box(instances.masks, Masks.from_boxes([[40, 20, 54, 38]], (64, 96)))
+    _, made, shapes = net.grids(torch.zeros(1, 1, 96, 160))
+    assert shapes == [(24, 40), (12, 20), (6, 10), (4, 6), (2, 4)]
+    assert [tuple(level.shape[2:]) for level in made] == [(48, 80), (48, 80), (24, 40), (12, 20), (8, 12)]
 
 
 def test_windows_repeat_with_the_period() -> None:

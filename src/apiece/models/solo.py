@@ -47,7 +47,7 @@ __all__ = ["ARCHITECTURE", "SOLO", "SOLOConfig"]
 
 _STRIDES = (8, 16, 32, 64, 128)  # of the features that the grids are answered from
 _CELLS = (2, 4, 8)
-_FINE = 4  # values of a map along a cell
+_FINE = 4  # values of a map along a pixel of its features, and of a window along a cell
 _WAVES = 3  # the period, its half and its quarter
 _CHOSEN = 600  # cells of a batch whose masks are learned in one step, if each object has one
 _LOG = logging.getLogger("apiece")
@@ -72,7 +72,7 @@ class SOLOConfig(BackboneSettings):
 
     width: int = 96
     depth: int = 2
-    cell: int = 8
+    cell: int = 4
     period: int = 16
     cells: int = 3
     candidates: int = 1000
@@ -112,7 +112,7 @@ class SOLO(Network):
         # objects are rare: 1 cell in 100
         self.category = self._head(width, torch.full((classes * self.shuffle**2,), -4.6))
         # both maps begin at one half
-        self.maps = self._head(width + 4 * _WAVES, torch.zeros(2 * config.period * (_FINE * self.shuffle) ** 2))
+        self.maps = self._head(width + 4 * _WAVES, torch.zeros(2 * config.period * _FINE**2))
 
     def _head(self, inputs: int, bias: Tensor) -> nn.Sequential:
         """Build convolutions that all levels share; ``bias`` is what the outputs begin with."""
@@ -125,18 +125,20 @@ class SOLO(Network):
 
     def grids(self, images: Tensor) -> tuple[Tensor, list[Tensor], list[tuple[int, int]]]:
         """Return the class logits of all cells, level by level, row by row, (B, M, classes); the maps of each level,
-        (B, 2 * period, 4 * rows, 4 * columns), columns' first; and each grid's rows and columns."""
+        (B, 2 * period, rows, columns), columns' first; and each grid's rows and columns."""
         levels = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         while len(levels) < len(_STRIDES):
             levels.append(functional.max_pool2d(levels[-1], 1, 2))
         classes, maps, shapes = [], [], []
-        for level in levels:
+        for k, (level, side) in enumerate(zip(levels, self.config.sides, strict=True)):
             cells = functional.pixel_shuffle(self.category(level).float(), self.shuffle)
             classes.append(cells.flatten(2).transpose(1, 2))
             shapes.append((int(cells.shape[2]), int(cells.shape[3])))
-            waves = _waves(level, self.config.period / self.shuffle)
-            raw = self.maps(torch.cat([level, waves.expand(len(level), -1, -1, -1)], 1)).float()
-            maps.append(functional.pixel_shuffle(raw, _FINE * self.shuffle))
+            # maps come from features whose pixels are the grid's cells, or from the finest
+            fine = max(0, k - int(math.log2(self.shuffle)))
+            waves = _waves(levels[fine], self.config.period * side / _STRIDES[fine])
+            raw = self.maps(torch.cat([levels[fine], waves.expand(len(level), -1, -1, -1)], 1)).float()
+            maps.append(functional.pixel_shuffle(raw, _FINE))
         return torch.cat(classes, 1), maps, shapes
 
     def windows(self, maps: Sequence[Tensor], shapes: Sequence[tuple[int, int]], image: Tensor, cell: Tensor) -> Tensor:
@@ -144,16 +146,20 @@ class SOLO(Network):
         period, side = self.config.period, _FINE * self.config.period
         found = maps[0].new_zeros(len(cell), side, side)
         first = 0
-        for level, (rows, columns) in zip(maps, shapes, strict=True):
+        for k, (level, (rows, columns)) in enumerate(zip(maps, shapes, strict=True)):
             here = torch.nonzero((cell >= first) & (cell < first + rows * columns)).flatten()
             row, column = (cell[here] - first).div(columns, rounding_mode="floor"), (cell[here] - first) % columns
             first += rows * columns
             if not len(here):
                 continue
+            along = min(_FINE, _FINE * self.config.sides[k] // _STRIDES[0])  # values along a cell
+            margin = along * period // 2
+            right, bottom = along * columns - level.shape[3], along * rows - level.shape[2]
             # beyond the image no map is on
-            wide = functional.pad(level, [side // 2] * 4, value=-20.0)
+            wide = functional.pad(level, [margin, margin + right, margin, margin + bottom], value=-20.0)
             step = torch.arange(side, device=cell.device)
-            y, x = (_FINE * row[:, None] + step)[:, :, None], (_FINE * column[:, None] + step)[:, None]
+            y, x = ((_FINE * at[:, None] + step) * along // _FINE for at in (row, column))
+            y, x = y[:, :, None], x[:, None]
             of = image[here][:, None, None]
             across, down = ((at % period)[:, None, None] for at in (column, row))
             found = found.index_put((here,), wide[of, across, y, x].sigmoid() * wide[of, period + down, y, x].sigmoid())
@@ -167,11 +173,12 @@ class SOLO(Network):
         left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
         index = index[:, :count]
         image = torch.arange(len(images), device=images.device).repeat_interleave(count)
+        masks = self.windows(maps, shapes, image, index.flatten())
         return {
             "scores": best[:, :count],
             "labels": labels.gather(1, index),
             "places": cell_places(shapes, self.config.sides, images.device)[index],
-            "masks": self.windows(maps, shapes, image, index.flatten()).unflatten(0, (len(images), count)),
+            "masks": masks.view(len(images), count, *masks.shape[1:]),
             "left_out": left_out,
         }
 

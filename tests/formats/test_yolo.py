@@ -75,6 +75,54 @@ def test_as_roboflow_lays_it_out(tmp_path: Path) -> None:
     assert [len(i) for _, i in labels] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        "train: ../train/images\nval: ../valid/images\ntest: ../test/images",
+        "train: /content/parts/train/images\nval: /content/parts/valid/images\ntest: /content/parts/test/images",
+        "train: C:\\\\parts\\\\train\\\\images\nval: C:\\\\parts\\\\valid\\\\images\ntest: [C:/parts/test/images]",
+        "path: /content/parts\ntrain: train/images\nval: valid/images\ntest: test/images",
+    ],
+)
+def test_a_split_that_is_not_there(tmp_path: Path, stated: str, caplog: pytest.LogCaptureFixture) -> None:
+    for split in ("train", "valid"):
+        image(tmp_path / split / "images" / f"{split}.png")
+        text(tmp_path / split / "labels" / f"{split}.txt", SQUARE)
+    text(tmp_path / "data.yaml", stated.replace("\\\\", "\\") + "\nnames: [a, b]\n")
+    labels = formats.read(tmp_path)
+    assert [(r.name, r.attributes["split"], len(i)) for r, i in labels] == [
+        ("train/train.png", "train", 1),
+        ("valid/valid.png", "val", 1),
+    ]
+    assert "is not there; the other splits are read" in caplog.text
+    (tmp_path / "train").rename(tmp_path / "trained")
+    (tmp_path / "valid").rename(tmp_path / "other")
+    with pytest.raises(FormatError, match=r"data\.yaml: train: .*val: .*test: .* must lie below"):
+        formats.read(tmp_path)
+
+
+def test_lists_of_another_machine(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        image(tmp_path / "images" / "train" / f"{name}.png")
+        text(tmp_path / "labels" / "train" / f"{name}.txt", SQUARE)
+    text(tmp_path / "train.txt", "/content/set/images/train/a.png\nC:\\set\\images\\train\\b.png\n")
+    text(tmp_path / "data.yaml", "train: /content/set/train.txt\nnames: [a, b]\n")
+    assert [(r.path.is_file(), len(i)) for r, i in formats.read(tmp_path)] == [(True, 1), (True, 1)]
+
+
+def test_images_in_a_folder_of_another_layout(tmp_path: Path) -> None:
+    text(tmp_path / "set" / "labels" / "train" / "a.txt", SQUARE)
+    text(tmp_path / "set" / "data.yaml", "train: images/train\nnames: [a, b]\n")
+    found = image(tmp_path / "photos" / "all" / "a.png")
+    assert formats.read(tmp_path / "set", images=tmp_path / "photos").refs[0].path == found
+    image(tmp_path / "photos" / "more" / "a.png")
+    with pytest.raises(FormatError, match=r"its image: could be .*a\.png or .*a\.png"):
+        formats.read(tmp_path / "set", images=tmp_path / "photos")
+    told: list[FormatError] = []
+    assert len(formats.read(tmp_path / "set", images=tmp_path / "photos", on_bad=told.append)) == 0
+    assert len(told) == 1
+
+
 def test_as_cvat_lays_it_out(tmp_path: Path) -> None:
     text(tmp_path / "data.yaml", "names:\n  0: nut\n  1: bolt\npath: .\ntrain: train.txt\n")
     text(tmp_path / "train.txt", "images/train/sub/a.png\nimages/train/b.png\n")
@@ -176,8 +224,8 @@ CONFIGS = {
     "yes": ("train: images/train\nnames: [yes, a]", "names: True is no text; put it in quotes"),
     "keys": ("train: images/train\nnames: {a: 1}", "names: must be"),
     "split": ("train: 3\nnames: [a]", "train: must be a folder"),
-    "absent": ("train: nothing\nnames: [a]", "train: 'nothing' is not below"),
-    "leaves": ("train: ../../nothing\nnames: [a]", "train: .*leaves the folder"),
+    "absent": ("train: nothing\nnames: [a]", "train: 'nothing' is not there; images and labels must lie below"),
+    "leaves": ("train: ../../nothing\nnames: [a]", "train: '../../nothing' is not there"),
     "aliases": ("a: &a [1]\nb: *a\ntrain: images\nnames: [a]", "aliases"),
     "no yaml": ("train: [\nnames: [a]", "is no YAML"),
     "no object": ("- train: x\n", "is no data.yaml"),

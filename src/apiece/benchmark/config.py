@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from apiece.datasets import image_folders
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import ROOM
 from apiece.training.config import TrainConfig, cores, parse_settings, parse_time
@@ -61,8 +62,9 @@ class BenchmarkConfig:
 
     data: Path = field(default_factory=lambda: Path("data"))
     """Label file, or folder with ``train`` and ``val``. Without ``val``, a fifth of the images is held back for it."""
-    images: Path | None = None
-    """Folder that image names are relative to. By default it is found beside the labels."""
+    images: Path | Mapping[str, Path] | None = None
+    """Folder of the images, or of each split: ``train=DIR,val=DIR``. By default they are found where the field's tools
+    put them."""
     format: str | None = None
     """Format of the labels. By default their content tells it."""
     models: tuple[str, ...] | None = None
@@ -98,7 +100,8 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         values = {
-            "data": Path(self.data), "out": Path(self.out), "trained": tuple(Path(p) for p in self.trained),
+            "data": Path(self.data), "images": image_folders(self.images), "out": Path(self.out),
+            "trained": tuple(Path(p) for p in self.trained),
             "models": (self.models,) if isinstance(self.models, str) else self.models,
             "budget": parse_time(self.budget), "overtime": parse_time(self.overtime),
         }  # fmt: skip

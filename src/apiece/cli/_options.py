@@ -89,10 +89,24 @@ class Where:
     """Where the images of labels are, and what format labels have."""
 
     images: Annotated[
-        Path | None,
-        Parameter(help="Folder that image names are relative to. By default it is found beside the labels."),
-    ] = None
+        tuple[str, ...],
+        LIST,
+        Parameter(
+            help="Folder of the images, or of each split: `--images train=DIR,val=DIR`. By default they are found "
+            "where the field's tools put them."
+        ),
+    ] = ()
     format: Annotated[str | None, Parameter(help="Format of the labels. By default their content tells it.")] = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the one folder of the images."""
+        from apiece.datasets import image_folders
+
+        found = image_folders(self.images)
+        if isinstance(found, dict):
+            raise ConfigError("all images need one folder here; name one with " + Option("images", ...))
+        return found
 
     def open(self, data: Path, on_bad: OnBad) -> dict[str, FoundLabels]:
         """Return labels by split; the key of labels without splits is empty."""

@@ -26,6 +26,7 @@ class _Settings(BenchmarkConfig):
     """`BenchmarkConfig`, with lists as the command line writes them."""
 
     data: Annotated[Path, Parameter(parse=False)] = Path("data")
+    images: Annotated[tuple[str, ...], LIST] = ()  # type: ignore[assignment]
     models: Annotated[tuple[str, ...] | None, LIST] = None
     trained: Annotated[tuple[Path, ...], LIST] = ()
     set: Annotated[tuple[str, ...], LIST] = ()

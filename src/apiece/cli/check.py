@@ -116,7 +116,7 @@ def check(
         note(
             f"wrote a repaired copy: {', '.join(map(str, fixed.files.values()))}; {fix}/changes.json lists the repairs"
         )
-        note(f"images stay where they are: read the copy with --images {where.images or _folder(sources)}")
+        note(f"images stay where they are: read the copy with --images {' '.join(where.images) or _folder(sources)}")
     return int(report.fails(fail_on))
 
 

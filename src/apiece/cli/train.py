@@ -19,6 +19,7 @@ class _Settings(TrainConfig):
     """`TrainConfig`, whose architecture settings come as ``--set key=value``; what the data decides has a ``--no-``."""
 
     data: Annotated[Path, Parameter(parse=False)] = Path("data")
+    images: Annotated[tuple[str, ...], LIST] = ()  # type: ignore[assignment]
     model_settings: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     upright: Annotated[bool | None, Parameter(negative="--no-upright")] = None
     one_piece: Annotated[bool | None, Parameter(negative="--no-one-piece")] = None

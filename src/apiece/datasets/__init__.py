@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         FoundLabels,
         Subset,
         fingerprint,
+        image_folders,
         open_data,
         open_sources,
         readable,
@@ -51,6 +52,7 @@ __all__ = [
     "class_counts",
     "convert",
     "fingerprint",
+    "image_folders",
     "map_classes",
     "merge",
     "open_data",
@@ -74,8 +76,8 @@ if not TYPE_CHECKING:
             "apiece.datasets._split": "class_counts split write_split",
             "apiece.datasets._views": "View",
             "apiece.datasets.classes": "Dropped map_classes",
-            "apiece.datasets.dataset": "BadEntries Dataset FoundLabels Subset fingerprint open_data open_sources "
-            "readable sound",
+            "apiece.datasets.dataset": "BadEntries Dataset FoundLabels Subset fingerprint image_folders open_data "
+            "open_sources readable sound",
             "apiece.datasets.summary": "Summary summarise",
             "apiece.datasets.synthetic": "Scene SceneConfig SyntheticSet scene write_dataset",
             "apiece.datasets.write": "WriteOptions Written check_apart",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,10 +14,11 @@ import numpy as np
 from apiece import formats
 from apiece.core.image import Image, ImageRef, check_drawn_on
 from apiece.core.instances import Instances
+from apiece.datasets._find import find_labels
 from apiece.datasets._views import Subset
-from apiece.errors import ApieceError, DataError, FormatError, ImageError
+from apiece.errors import ApieceError, ConfigError, DataError, FormatError, ImageError, Option
 from apiece.formats import LabelSet
-from apiece.formats.contract import ROOM, OnBad
+from apiece.formats.contract import SPLITS, OnBad
 from apiece.images import read_image
 
 __all__ = [
@@ -28,6 +27,7 @@ __all__ = [
     "FoundLabels",
     "Subset",
     "fingerprint",
+    "image_folders",
     "open_data",
     "open_sources",
     "readable",
@@ -35,9 +35,8 @@ __all__ = [
 ]
 
 Error = TypeVar("Error", bound=ApieceError)
-
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""Each split, and the names that its files and folders may have."""
+Folders = Path | str | Mapping[str, Path | str] | Sequence[str] | None
+"""The folder of the images, or the folder of each split, also as words (``train=a``); by default they are found."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,7 @@ def _readable(items: LabelSet | Dataset, kind: type[Error], on_bad: Callable[[Er
 
 
 def open_data(
-    path: Path | str, images: Path | str | None = None, format: str | None = None, on_bad: OnBad = None
+    path: Path | str, images: Folders = None, format: str | None = None, on_bad: OnBad = None
 ) -> dict[str, Dataset]:
     """Open the data at ``path``; the keys are those of ``"train"``, ``"val"`` and ``"test"`` that it has.
 
@@ -183,7 +182,8 @@ def open_data(
     Parameters
     ----------
     path : label file or folder.
-    images : folder that image names are relative to; by default found beside the labels.
+    images : folder of the images, or a folder for each split (``{"train": "a", "val": "b"}``); by default found where
+        the field's tools have it.
     format : the format of the labels; by default found by content.
     on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first one is raised. To
         find images that cannot be decoded as a whole, all labels are decoded once.
@@ -212,14 +212,15 @@ def open_data(
 
 
 def open_sources(
-    path: Path | str, images: Path | str | None = None, format: str | None = None, on_bad: OnBad = None
+    path: Path | str, images: Folders = None, format: str | None = None, on_bad: OnBad = None
 ) -> dict[str, FoundLabels]:
     """Open labels as `open_data` finds them, whatever their classes; the key of labels without splits is empty.
 
     Parameters
     ----------
     path : label file or folder.
-    images, on_bad : as in `apiece.read`.
+    images : as in `open_data`.
+    on_bad : as in `apiece.read`.
     format : the format of the labels; by default found by content.
 
     Raises
@@ -229,33 +230,53 @@ def open_sources(
     FormatError
         If a label file breaks its format.
     """
-    found = _find(Path(path), format)
+    found, folders = find_labels(Path(path), format), image_folders(images)
+    if isinstance(folders, dict) and list(found) == [""] and len(folders) == 1:
+        (folders,) = folders.values()  # one file is of the one split
     sources: dict[str, FoundLabels] = {}
     for split, at in found.items():
         name = formats.detect(at) if format is None else format
-        source = FoundLabels(at, name, formats.read(at, name, images, on_bad))
-        sources |= _divided(source) if split == "" and formats.load(name).splits else {split: source}
+        divided = split == "" and formats.load(name).splits
+        for own in SPLITS if divided and isinstance(folders, dict) else [split or "train"]:
+            folder = folders.get(own) if isinstance(folders, dict) else folders
+            source = FoundLabels(at, name, formats.read(at, name, folder, on_bad))
+            parts = _divided(source) if divided else {split: source}
+            sources |= {
+                key: part for key, part in parts.items() if not isinstance(folders, dict) or (key or "train") == own
+            }
+    lacking = set(folders) - {split or "train" for split in sources} if isinstance(folders, dict) else None
+    if lacking:
+        raise ConfigError(
+            f"{path} has no {', '.join(sorted(lacking))}, which " + Option("images", ...) + " names a folder for"
+        )
     return sources
 
 
-def _find(path: Path, format: str | None) -> dict[str, Path]:
-    """Return labels by split; the key of labels without splits is empty."""
-    if not path.exists():
-        raise DataError(f"{path}: there is no such file or folder")
-    if path.is_file():
-        return {"": path}
-    found = {split: at for split in SPLITS if (at := _find_split(path, split, format)) is not None}
-    if found:
-        return found
-    whole = _labels_in(path, format)
-    if whole is None and format is not None:
-        whole = path
-    if whole is None:
-        raise DataError(
-            f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
-            f"labels, one label file, and these formats: {', '.join(formats.names())}"
-        )
-    return {"": whole}
+def image_folders(images: Folders) -> Path | dict[str, Path] | None:
+    """Return the folder of the images, or the folder of each split.
+
+    Raises
+    ------
+    ConfigError
+        If several folders are named without their splits, or what is named is no split.
+
+    Examples
+    --------
+    >>> from apiece.datasets import image_folders
+    >>> {split: str(folder) for split, folder in image_folders(["train=a", "val=b"]).items()}
+    {'train': 'a', 'val': 'b'}
+    """
+    if images is None or isinstance(images, Path | str):
+        return None if images is None else Path(images)
+    if not isinstance(images, Mapping):
+        if len(images) < 2 and not any(word.partition("=")[0] in SPLITS for word in images):
+            return Path(images[0]) if images else None
+        images = {split: folder for split, _, folder in (word.partition("=") for word in images)}
+    strange = next((f"{split}={folder}".rstrip("=") for split, folder in images.items() if split not in SPLITS), None)
+    if strange is not None:
+        ways = f"one folder, or one for each split as SPLIT=DIR, where SPLIT is {', '.join(SPLITS)}"
+        raise ConfigError(Option("images", strange) + f" is not understood; name {ways}")
+    return {split: Path(folder) for split, folder in images.items()}
 
 
 def _divided(source: FoundLabels) -> dict[str, FoundLabels]:
@@ -266,51 +287,6 @@ def _divided(source: FoundLabels) -> dict[str, FoundLabels]:
         split: replace(source, labels=source.labels if len(chosen) == 1 else Subset(source.labels, indices))
         for split, indices in chosen.items()
     } or {"": source}
-
-
-@cache
-def _endings() -> tuple[str, ...]:
-    """Return the endings of label files that hold many images."""
-    return tuple(dict.fromkeys(format.ending for format in ROOM.load_all().values() if format.ending))
-
-
-def _find_split(folder: Path, split: str, format: str | None) -> Path | None:
-    words = SPLITS[split]
-    files = [folder / f"{word}{ending}" for word in words for ending in _endings()]
-    files += [folder / "annotations" / f"{word}.json" for word in words]
-    here = [f for f in files if f.is_file() and (f.suffix == ".json" or _format_of(f, format))]
-    if not here and (folder / "annotations").is_dir():
-        name = re.compile(rf"instances[_-](?:{'|'.join(words)})[^a-z]*\.json", re.IGNORECASE)
-        here = sorted(f for f in (folder / "annotations").iterdir() if name.fullmatch(f.name))
-    if not here:
-        here = [found for word in words if (found := _labels_in(folder / word, format)) is not None]
-    if len(here) > 1:
-        raise DataError(
-            f"{folder}: {' and '.join(str(f.relative_to(folder)) for f in here)} could both be {split!r}; keep one"
-        )
-    return here[0] if here else None
-
-
-def _labels_in(folder: Path, format: str | None) -> Path | None:
-    """Return the one label file in a folder, or the folder if it is laid out as a format; None for neither."""
-    if not folder.is_dir():
-        return None
-    kinds = {f: kind for f in sorted(folder.iterdir()) if f.suffix in _endings() and (kind := _format_of(f, format))}
-    whole = _format_of(folder, format)
-    if whole is not None and set(kinds.values()) <= {whole}:
-        return folder  # files of the folder's own format are parts of it, as labelme's are
-    if len(kinds) > 1:
-        raise DataError(f"{folder}: holds several label files ({', '.join(f.name for f in kinds)}); name one of them")
-    return next(iter(kinds), None)
-
-
-def _format_of(path: Path, format: str | None) -> str | None:
-    try:
-        if format is not None:
-            return format if formats.load(format).detect(path) else None
-        return formats.detect(path)
-    except FormatError:
-        return None
 
 
 def _same_classes(sets: Mapping[str, Dataset], sources: Mapping[str, Path]) -> None:

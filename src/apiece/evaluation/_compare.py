@@ -20,7 +20,7 @@ from apiece import predict
 from apiece._arrays import Float
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset
+from apiece.datasets.dataset import Dataset, Folders
 from apiece.errors import ConfigError, Option
 from apiece.evaluation._evaluate import HEADLINE, evaluate
 from apiece.evaluation._pairing import Joined, join, open_truth
@@ -126,7 +126,7 @@ def compare(
     max_dets: Sequence[int] = (1, 10, 100),
     conf: Conf | None = None,
     split: str | None = None,
-    images: Path | str | None = None,
+    images: Folders = None,
     format: str | None = None,
     bootstrap: int = 1000,
     seed: int = 0,

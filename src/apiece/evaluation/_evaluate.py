@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from apiece import predict
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset
+from apiece.datasets.dataset import Dataset, Folders
 from apiece.errors import DataError
 from apiece.evaluation._pairing import Joined, Judged, join, open_truth
 from apiece.formats import LabelSet
@@ -31,7 +31,7 @@ def evaluate(
     max_dets: Sequence[int] = (1, 10, 100),
     conf: Conf | None = None,
     split: str | None = None,
-    images: Path | str | None = None,
+    images: Folders = None,
     format: str | None = None,
     bootstrap: int = 0,
     seed: int = 0,
@@ -52,7 +52,7 @@ def evaluate(
     conf : lowest score that counts in metrics of a final answer, see `apiece.core.conf`. By default the model's own
         thresholds, and 0 for predictions in a file.
     split : which split of a data folder, if not by the rule above.
-    images : folder that image names are relative to; found beside the labels if left out.
+    images : folder of the images, or of each split (``{"val": "photos"}``); found where tools put them if left out.
     format : format of the labels in ``data``; found by content if left out.
     bootstrap, seed : draws of the images for 95% intervals, ``mask_ap_low`` and ``mask_ap_high``; 0: none.
     watch : called with truth and final answer of each image.

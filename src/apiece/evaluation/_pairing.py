@@ -14,7 +14,7 @@ from apiece import formats, predict
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.datasets.dataset import Dataset, open_data, sound
+from apiece.datasets.dataset import Dataset, Folders, open_data, sound
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
@@ -90,7 +90,7 @@ def join(
 def open_truth(
     data: Path | str | Dataset | LabelSet,
     split: str | None = None,
-    images: Path | str | None = None,
+    images: Folders = None,
     format: str | None = None,
     on_bad: OnBad = None,
 ) -> Dataset:

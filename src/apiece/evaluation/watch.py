@@ -11,7 +11,7 @@ from apiece import metrics
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.runs import owners
-from apiece.datasets.dataset import fingerprint
+from apiece.datasets.dataset import Folders, fingerprint
 from apiece.errors import DataError, FormatError, ImageError
 from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth, unique_last_parts
 from apiece.images import read_image
@@ -32,7 +32,7 @@ def baseline_profile(
     baseline: Path,
     *,
     predictions: Path | None = None,
-    images: Path | None = None,
+    images: Folders = None,
     format: str | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Profile:

@@ -6,6 +6,7 @@ tests. ``CONTRIBUTING.md`` shows a whole one.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from apiece.errors import FormatError
 __all__ = [
     "EVERYTHING",
     "ROOM",
+    "SPLITS",
     "Holds",
     "LabelFormat",
     "LabelSet",
@@ -30,6 +32,7 @@ __all__ = [
     "in_words",
     "refuse",
     "shape_counts",
+    "split_of",
 ]
 
 Record = tuple[ImageRef, Instances]
@@ -56,6 +59,26 @@ def in_words(counts: Mapping[str, int]) -> str:
     '2 polyline, 1 tag'
     """
     return ", ".join(f"{count:,} {kind}" for kind, count in sorted(counts.items()))
+
+
+SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+"""Each split, and the names that its files and folders may have."""
+SPLIT_WORD = re.compile(
+    rf"(?<![a-z])({'|'.join(sorted((w for words in SPLITS.values() for w in words), key=len, reverse=True))})"
+    r"(?![a-z])(?:-dev)?(\d{4})?",
+    re.IGNORECASE,
+)
+"""A split in the name of a file or folder, and the year behind it."""
+
+
+def split_of(name: str) -> str | None:
+    """Return which split a file or folder is of by its name, if it says.
+
+    >>> [split_of(name) for name in ("instances_train2017", "valid", "test-dev2017", "trained", "default")]
+    ['train', 'val', 'test', None, None]
+    """
+    word = SPLIT_WORD.search(name)
+    return None if word is None else next(split for split, words in SPLITS.items() if word[1].lower() in words)
 
 
 class Once:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
+from apiece.datasets import image_folders
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.models.contract import Architecture
 
@@ -118,8 +119,9 @@ class TrainConfig:
 
     data: Path = field(default_factory=lambda: Path("data"))
     """Label file, or folder with ``train`` and ``val``. Without ``val``, a fifth of the images is held back for it."""
-    images: Path | None = None
-    """Folder that image names are relative to. By default it is found beside the labels."""
+    images: Path | Mapping[str, Path] | None = None
+    """Folder of the images, or of each split: ``train=DIR,val=DIR``. By default they are found where the field's tools
+    put them."""
     format: str | None = None
     """Format of the labels. By default their content tells it."""
     model: str = "swift"
@@ -199,7 +201,7 @@ class TrainConfig:
             object.__setattr__(self, name, value)  # frozen
 
         put("data", Path(self.data))
-        put("images", None if self.images is None else Path(self.images))
+        put("images", image_folders(self.images))
         put("out", Path("runs") / self.model if self.out is None else Path(self.out))
         put("model_settings", dict(self.model_settings))
         put("precision", str(self.precision))
@@ -284,6 +286,8 @@ class TrainConfig:
         """Return plain values, as they stand in YAML."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+        if isinstance(self.images, Mapping):
+            plain["images"] = {split: str(folder) for split, folder in self.images.items()}
         return {**plain, "model_settings": dict(self.model_settings)}
 
     def to_yaml(self) -> str:

@@ -22,21 +22,14 @@ from apiece.errors import FormatError, ImageError, Message, Option
 from apiece.formats._kit.checks import LONGEST, checked_size
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in, is_file, stem_key
 from apiece.formats._kit.image_names import called, common_tail, folded, spelled, variants
-from apiece.formats.contract import OnBad, refuse
+from apiece.formats.contract import SPLIT_WORD, SPLITS, OnBad, refuse, split_of
 
 _log = logging.getLogger("apiece")
 
-SPLITS = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
-"""Each split, and the names that its files and folders may have."""
 LABEL_FOLDERS = frozenset(("annotations", "annotation", "labels", "label", "ann", "anns", "annots", "json", "jsons"))
 """Folders of label files; the images lie beside such a folder."""
 _MASK_FOLDERS = frozenset(("masks", "mask", "labels", "labelmaps", "label_maps", "segmentations", "gt"))
 _IMAGE_FOLDERS = ("images", "image", "img", "imgs", "data", "photos", "JPEGImages")
-_SPLIT_WORD = re.compile(
-    rf"(?<![a-z])({'|'.join(w for words in SPLITS.values() for w in sorted(words, key=len, reverse=True))})"
-    r"(?![a-z])(?:-dev)?(\d{4})?",
-    re.IGNORECASE,
-)
 _FEW = 64  # images looked for one by one; the folders of more are listed
 _DEPTH, _MOST = 3, 200_000  # folders below the label file's, and files in them, that are searched unasked
 _EITHER_CASE = tuple(ending for suffix in IMAGE_SUFFIXES for ending in (suffix, suffix.upper()))
@@ -51,16 +44,6 @@ class Placed:
     names: Sequence[str]
     unclear: Mapping[int, str]
     """Why an image was not taken, though there are files of its name: there are several."""
-
-
-def split_of(name: str) -> str | None:
-    """Return which split a file or folder is of by its name, if it says.
-
-    >>> [split_of(name) for name in ("instances_train2017", "valid", "test-dev2017", "trained", "default")]
-    ['train', 'val', 'test', None, None]
-    """
-    word = _SPLIT_WORD.search(name)
-    return None if word is None else next(split for split, words in SPLITS.items() if word[1].lower() in words)
 
 
 def located(
@@ -122,9 +105,9 @@ def _surroundings(label: Path) -> tuple[list[str], list[Path], Path]:
     """
     pieces = re.split(r"(?<=[_\-. ])", label.name.removesuffix(label.suffix))
     words = ["".join(pieces[k:]) for k in range(len(pieces))]
-    words += [found[1] + (found[2] or "") for found in _SPLIT_WORD.finditer(label.name.partition(".")[0])]
+    words += [found[1] + (found[2] or "") for found in SPLIT_WORD.finditer(label.name.partition(".")[0])]
     around, whole, at = [label.parent], label.parent, label.absolute().parent
-    while (of_labels := at.name.lower() in LABEL_FOLDERS) or _SPLIT_WORD.fullmatch(at.name):
+    while (of_labels := at.name.lower() in LABEL_FOLDERS) or SPLIT_WORD.fullmatch(at.name):
         words += [] if of_labels else [at.name]
         around.append(_parent(around[-1]))
         at, whole = at.parent, around[-1] if of_labels else whole
@@ -193,7 +176,7 @@ def _by_tail(
     split = next(filter(None, map(split_of, words)), None)
     best: dict[int, tuple[int, list[str]]] = {}
     for i, name in names.items():
-        best[i] = _longest(name, index, below, split)
+        best[i] = longest(name, index, below, split)
         if not best[i][1] and images is None and name.startswith("/"):  # ../images/a.png in a folder of any name
             found_beside = (beside / tail for tail in _tails(name, 2) if is_file(beside / tail))
             best[i] = next(((2, [str(file)]) for file in found_beside), best[i])
@@ -238,7 +221,7 @@ def _tails(name: str, least: int) -> Iterator[str]:
     return ("/".join(parts[k:]) for k in range(len(parts) - least + 1))
 
 
-def _longest(name: str, index: Mapping[str, Sequence[str]], root: Path, split: str | None) -> tuple[int, list[str]]:
+def longest(name: str, index: Mapping[str, Sequence[str]], root: Path, split: str | None) -> tuple[int, list[str]]:
     """Return the longest common tail of a name with files, and these files; nothing of another split's folder."""
     for variant in variants(name):
         last = variant.rpartition("/")[2]

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -28,10 +29,12 @@ import yaml
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError
+from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, never_raises, read_text, stem_key
+from apiece.formats._kit.image_names import folded
+from apiece.formats._kit.image_places import longest
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.written import Names, atomic_folder
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
@@ -50,6 +53,7 @@ from apiece.formats.yolo._layout import (
 
 __all__ = ["FORMAT"]
 
+_IMAGES = Option("images", ...)
 _BOX = 5  # numbers of a row that is a box: class, centre, width, height
 _SLACK = 1e-5  # what rounding does to a point on the border
 
@@ -71,7 +75,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     notes = read_notes(root)
     items: dict[str, Item] = {}
     labels: dict[Path, Item] = {}
-    for item in (item for split in SPLITS for item in items_of(config, root, split, on_bad)):
+    for item in items_of(config, root, on_bad):
         if item.relative in items:
             continue  # val is often train again
         other = labels.setdefault(item.labels, item)
@@ -83,9 +87,16 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     _check_whole(root, notes, items)
     _refuse_boxes(chosen, items.values())
     places = _pictures(images, root)
-    refs = [_ref(item, root, places, notes) for item in items.values()]
-    files = tuple(item.labels if is_file(item.labels) else chosen for item in items.values())
-    rows = [0 if note is None else note.rows for note in map(notes.get, items)]
+    index = defaultdict[str, list[str]](list)
+    for key in places:
+        index[folded(key.rpartition("/")[2])].append(key)
+    refs, kept = [], dict[str, Item]()
+    for relative, item in items.items():
+        with skip_bad(on_bad, item.labels, "its image"):
+            refs.append(_ref(item, root, places, index, notes))
+            kept[relative] = item
+    files = tuple(item.labels if is_file(item.labels) else chosen for item in kept.values())
+    rows = [0 if note is None else note.rows for note in map(notes.get, kept)]
     numbers = {number: k for k, number in enumerate(config.names)}
     metadata = {"yolo": {"names": config.names}}
     classes = tuple(config.names.values())
@@ -123,13 +134,18 @@ def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
     return {} if images is None or images == root else {stem_key(p, images): p for p in files_below(images)}
 
 
-def _ref(item: Item, root: Path, places: Mapping[str, Path], notes: Mapping[str, Note]) -> ImageRef:
+def _ref(
+    item: Item, root: Path, places: Mapping[str, Path], index: Mapping[str, Sequence[str]], notes: Mapping[str, Note]
+) -> ImageRef:
     note, path = notes.get(item.relative), root / item.relative
     name = name_of(item.relative) if note is None else note.name
     if not is_file(path):
         bare = PurePosixPath(item.relative).suffix.lower() in IMAGE_SUFFIXES
         keys = [str(PurePosixPath(n).with_suffix("")) if bare else n for n in (name, item.relative)]
-        path = next((places[key] for key in keys if key in places), path)
+        found = [key for key in keys if key in places][:1] or longest(keys[-1], index, Path(), item.split)[1]
+        if len(found) > 1:
+            raise BadEntryError(f"could be {places[found[0]]} or {places[found[1]]}; name its folder with " + _IMAGES)
+        path = places[found[0]] if found else path
         if not bare and is_file(path):
             name += path.suffix
     return ImageRef(path, name, None if note is None else note.size, None, {"split": item.split})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import logging
 import os
 import posixpath
 import re
@@ -21,8 +22,10 @@ import yaml
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, checked_size, refuse_repeated
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, read_text
-from apiece.formats.contract import OnBad, refuse
+from apiece.formats._kit.image_names import spelled
+from apiece.formats.contract import SPLIT_WORD, OnBad, refuse
 
+_log = logging.getLogger("apiece")
 SPLITS = ("train", "val", "test")
 NOTES = "apiece.jsonl"
 """File with a line ``[path, height, width, rows]`` for each image that `write` wrote labels of, and its name as a fifth
@@ -43,6 +46,8 @@ class Config:
     splits: dict[str, list[str]]
     root: str
     """Its ``path``, where it is below the file's own folder; else nothing."""
+    elsewhere: str
+    """Its ``path``, where it is not."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,8 @@ def read_config(path: Path) -> Config:
         raise FormatError(path, "says neither train, val nor test")
     root = document.get("path")
     root = root.replace("\\", "/") if type(root) is str else ""
-    return Config(path, names, splits, "" if root and inside(root) else root)
+    far = root if root and inside(root) else ""
+    return Config(path, names, splits, "" if far else root, far)
 
 
 def _parsed(path: Path) -> Any:
@@ -145,56 +151,67 @@ def name_of(relative: str) -> str:
     return "/".join(part for k, part in enumerate(parts) if k != at)
 
 
-def items_of(config: Config, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]:
-    """Yield every image of a split, in order of its list, or by name."""
-    for place in config.splits[split]:
-        try:
-            found = _resolved(config, root, place, split)
-        except FormatError as error:
-            refuse(error, on_bad)
-            continue
-        if found.suffix.lower() == ".txt" and found.is_file():
-            yield from _listed(found, root, split, on_bad)
-        else:
-            yield from _in_folder(found, root, split)
+def items_of(config: Config, root: Path, on_bad: OnBad) -> Iterator[Item]:
+    """Yield every image, split by split, in order of their lists, or by name.
+
+    A folder or list that is not there is told and passed over; it is an error if none is there.
+    """
+    absent, found = list[str](), list[tuple[str, Path]]()
+    for split in SPLITS:
+        for place in config.splits[split]:
+            at = _below(place, root)
+            if at is None:
+                absent.append(f"{split}: {place!r} is not there")
+            else:
+                found.append((split, root / at))
+    if not found:
+        where = f"below {root}" + (f" ({config.elsewhere!r}, its path, is not used)" if config.elsewhere else "")
+        raise FormatError(config.path, "; ".join(absent) + f"; images and labels must lie {where}")
+    for reason in absent:
+        _log.warning("%s: %s; the other splits are read", config.path, reason)
+    for split, there in found:
+        is_list = there.suffix.lower() == ".txt" and there.is_file()
+        yield from _listed(there, root, split, on_bad) if is_list else _in_folder(there, root, split)
 
 
-def _resolved(config: Config, root: Path, place: str, split: str) -> Path:
-    """Return the folder or list that a place of ``data.yaml`` means, if it or labels for it are there."""
-    place = place.replace("\\", "/")
-    below = _below(place, root)
-    # exporters write ../train/images beside a folder train, and trainers look there too
-    short = re.sub(r"^(\.\./)+", "", place)
-    for candidate in dict.fromkeys((below, short)):
-        if inside(candidate) is None:
-            found = root / candidate
-            labels = root / posixpath.dirname(label_path(posixpath.normpath(candidate) + "/a"))
-            # os.path, since the methods of Path raise for names that no file can have
-            if os.path.exists(found) or os.path.isdir(labels):
-                return found
-    reason = inside(below) or f"{place!r} is not below {root}; images and labels must lie with their data.yaml"
-    raise FormatError(config.path, f"{split}: {reason}")
+def _below(place: str, root: Path) -> str | None:
+    """Return the path below ``root`` that a stated one means, if it, or labels for it, are there.
 
-
-def _below(place: str, root: Path) -> str:
-    """Return an absolute path relative to ``root`` if it lies there; else as it is."""
-    if place.startswith("/"):
-        try:
-            return Path(place).relative_to(root.resolve()).as_posix()
-        except ValueError:
-            return place
-    return posixpath.normpath(place)
+    Exporters write ``../train/images`` beside a folder train, and absolute paths of their own machine: the longest end
+    of such a path counts that is there, and that still names the split which the whole path names.
+    """
+    if place.startswith("/") and Path(place).is_relative_to(root.resolve()):
+        place = Path(place).relative_to(root.resolve()).as_posix()
+    try:
+        parts = spelled(place).lstrip("/").split("/")
+    except BadEntryError:
+        return "." if posixpath.normpath(place) == "." else None
+    splits = [k for k, part in enumerate(parts) if SPLIT_WORD.fullmatch(part)]
+    for k in range(len(parts) if not splits else splits[-1] + 1):
+        end = "/".join(parts[k:])
+        # os.path, since the methods of Path raise for names that no file can have
+        if os.path.exists(root / end) or os.path.isdir(root / posixpath.dirname(label_path(end + "/a"))):
+            return posixpath.normpath(end)
+    return None
 
 
 def _listed(file: Path, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]:
+    folders: dict[str, str | None] = {}
     for number, line in enumerate(read_text(file).split("\n"), 1):
         place = line.strip().replace("\\", "/")
         if not place:
             continue
         # ./ is the folder of the list, anything else is relative to the folder of the data set
         base = file.parent.relative_to(root).as_posix() if place.startswith("./") else ""
-        relative = posixpath.normpath(posixpath.join(base, _below(place, root)))
-        reason = inside(relative)
+        relative = posixpath.normpath(posixpath.join(base, place))
+        reason = None
+        if inside(relative):
+            folder = posixpath.dirname(relative)
+            if folder not in folders:
+                folders[folder] = _below(folder, root)
+            below = folders[folder]
+            reason = inside(relative) if below is None else None
+            relative = posixpath.normpath(f"{below}/{posixpath.basename(relative)}")
         if reason is None and PurePosixPath(relative).suffix.lower() not in IMAGE_SUFFIXES:
             reason = f"{relative!r} is no image ({', '.join(IMAGE_SUFFIXES)})"
         if reason is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
+from apiece.cli import main
 from apiece.datasets import image_folders, open_data, open_sources
 from apiece.errors import ConfigError, DataError
 from apiece.training.config import TrainConfig
@@ -155,3 +156,15 @@ def test_settings_keep_folders() -> None:
     config = TrainConfig(images=["train=a", "val=b"])  # type: ignore[arg-type]
     assert config.images == {"train": Path("a"), "val": Path("b")}
     assert TrainConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("way", ["--images {0} {1}", "--images {0} --images {1}", "--images {0},{1}"])
+def test_folders_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
+    for split, place in (("train", "first"), ("val", "second")):
+        labels(tmp_path / "set" / f"{split}.json", "a.png")
+        picture(tmp_path / place / "a.png")
+    words = way.format(f"train={tmp_path / 'first'}", f"val={tmp_path / 'second'}").split()
+    with pytest.raises(SystemExit) as left:
+        main(["info", *words, str(tmp_path / "set"), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (left.value.code, told["train"]["missing_images"], told["val"]["missing_images"]) == (0, 0, 0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -21,6 +22,8 @@ from apiece.cli._output import forget, remember
 from apiece.errors import ApieceError, on_command_line
 
 __all__ = ["main"]
+
+_OF_SPLIT = re.compile("(train|val|test)=")
 
 _HELP = """Every object in an image, apiece: mask, class, box, score, id.
 
@@ -71,7 +74,7 @@ class _ToStandardError(logging.Handler):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; ``apiece --help`` explains the codes."""
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    tokens = _one_word(list(sys.argv[1:] if arguments is None else arguments))
     command = tokens[0] if tokens else ""
     _log_to_standard_error()
     try:
@@ -92,6 +95,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _say(f"apiece: {_told(error)}")
         code = getattr(sys.modules.get(f"apiece.cli.{command}"), "FAILED", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _one_word(tokens: list[str]) -> list[str]:
+    """Return the words with folders of splits behind ``--images`` as one word, since a data set may follow them.
+
+    >>> _one_word(["info", "--images", "train=a", "val=b", "data"])
+    ['info', '--images', 'train=a,val=b', 'data']
+    """
+    joined: list[str] = []
+    for token in tokens:
+        goes_on = joined[-2:-1] == ["--images"] and all(map(_OF_SPLIT.match, (joined[-1], token)))
+        joined[-1:] = [f"{joined[-1]},{token}"] if goes_on else [*joined[-1:], token]
+    return joined
 
 
 def _log_to_standard_error() -> None:

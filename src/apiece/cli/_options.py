@@ -58,6 +58,8 @@ def shown_default(value: Any) -> str | None:
 
 
 LIST = Parameter(consume_multiple=True, converter=_listed)
+IMAGES = Parameter(consume_multiple=False, converter=_listed)
+"""One folder, which a data set may follow, or ``train=DIR,val=DIR``."""
 GROUP = Parameter(name="*")
 
 Data = Annotated[Path, Parameter(help="Label file, or folder with labels or with train, val and test.")]
@@ -90,7 +92,7 @@ class Where:
 
     images: Annotated[
         tuple[str, ...],
-        LIST,
+        IMAGES,
         Parameter(
             help="Folder of the images, or of each split: `--images train=DIR,val=DIR`. By default they are found "
             "where the field's tools put them."

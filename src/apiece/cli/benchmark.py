@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal  # noqa: F401  # cyclo
 from cyclopts import Parameter
 
 from apiece.benchmark.config import BenchmarkConfig
-from apiece.cli._options import GROUP, LIST, Json
+from apiece.cli._options import GROUP, IMAGES, LIST, Json
 from apiece.cli._output import note, print_json, print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class _Settings(BenchmarkConfig):
     """`BenchmarkConfig`, with lists as the command line writes them."""
 
     data: Annotated[Path, Parameter(parse=False)] = Path("data")
-    images: Annotated[tuple[str, ...], LIST] = ()  # type: ignore[assignment]
+    images: Annotated[tuple[str, ...], IMAGES] = ()  # type: ignore[assignment]
     models: Annotated[tuple[str, ...] | None, LIST] = None
     trained: Annotated[tuple[Path, ...], LIST] = ()
     set: Annotated[tuple[str, ...], LIST] = ()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal  # noqa: F401  # cyclopts reads the i
 
 from cyclopts import Parameter
 
-from apiece.cli._options import GROUP, LIST, Json
+from apiece.cli._options import GROUP, IMAGES, LIST, Json
 from apiece.cli._output import note, print_json, print_table
 from apiece.training.config import TrainConfig, parse_settings
 
@@ -19,7 +19,7 @@ class _Settings(TrainConfig):
     """`TrainConfig`, whose architecture settings come as ``--set key=value``; what the data decides has a ``--no-``."""
 
     data: Annotated[Path, Parameter(parse=False)] = Path("data")
-    images: Annotated[tuple[str, ...], LIST] = ()  # type: ignore[assignment]
+    images: Annotated[tuple[str, ...], IMAGES] = ()  # type: ignore[assignment]
     model_settings: Annotated[Mapping[str, Any], Parameter(parse=False)] = field(default_factory=dict)
     upright: Annotated[bool | None, Parameter(negative="--no-upright")] = None
     one_piece: Annotated[bool | None, Parameter(negative="--no-one-piece")] = None

@@ -295,13 +295,13 @@ def _label(image: Image, table: _Table, config: SceneConfig) -> Scene:
     hidden = {"occluded": 1.0 - visible.area / np.maximum(full.area, 1)}
     return Scene(
         image,
-        Instances(visible, labels, config.classes, ids=ids, attributes=hidden),
+        Instances(visible, labels, config.classes, ids=ids, attributes=hidden, full=full),
         Instances(full, labels, config.classes, ids=ids, attributes=hidden),
     )
 
 
 class SyntheticSet:
-    """A data set that draws each scene on demand: ``set[i]`` is ``(Image, Instances)`` with the visible masks.
+    """A data set that draws each scene on demand: ``set[i]`` is ``(Image, Instances)`` with visible and full masks.
 
     Parameters
     ----------
@@ -346,9 +346,9 @@ class SyntheticSet:
 
 
 def write_dataset(
-    folder: Path | str, *, train: int = 240, val: int = 60, config: SceneConfig | None = None
+    folder: Path | str, *, train: int = 240, val: int = 60, config: SceneConfig | None = None, full: bool = False
 ) -> tuple[Path, Path]:
-    """Write ``folder/images/*.png`` with ``train.json`` and ``val.json`` (COCO, visible masks) beside them.
+    """Write ``folder/images/*.png`` with ``train.json`` and ``val.json`` (COCO) beside them.
 
     The validation scenes do not depend on ``train``. Replaces existing files of the same names.
 
@@ -357,6 +357,7 @@ def write_dataset(
     folder : folder to write; new, or with anything in it.
     train, val : number of scenes.
     config : what the scenes hold; default `SceneConfig`.
+    full : write the full masks, too, with what other parts hide.
 
     Returns
     -------
@@ -375,7 +376,8 @@ def write_dataset(
                 path = images / f"{split}_{i:05d}.png"
                 write_image(path, image)
                 # ids are places in the pile; in a COCO file they would have to differ over all images
-                yield replace(ref, path=path, name=path.name), instances.replace(ids=None)
+                shown = instances.replace(ids=None, full=instances.full if full else None)
+                yield replace(ref, path=path, name=path.name), shown
 
         paths.append(folder / f"{split}.json")
         formats.write(records(), paths[-1], format="coco", classes=drawn.classes)

@@ -11,9 +11,15 @@ the file states other values than the masks give; pycocotools measures by the st
 
 Key points without a segmentation are no masks and come as ``ImageRef.shapes``.
 
-Written: masks as compressed RLE, which loses nothing, and annotations that are no masks as they were. Annotation ids
-must be unique in a file: where several images use the same ids, the writer gives new ones and keeps the instance's own
-beside them as ``apiece_id``.
+Full masks are read as KINS, COCOA and D2SA write them: ``segmentation`` is the whole object where the visible part
+stands beside it (``visible_mask``, ``inmodal_seg``, ``i_segm``, ``visible_seg``), or the whole object has a name of
+its own (``amodal_seg``, ``amodal_mask``, ``a_segm``). COCOA's regions are things and stuff, with their names in free
+text as attributes. Where a rim of the visible mask lies outside the full mask, the full mask gets it; more is an
+error.
+
+Written: visible masks as ``segmentation`` and full masks as ``amodal_seg``, both as compressed RLE, which loses
+nothing. Annotation ids must be unique in a file: where several images use the same ids, the writer gives new ones and
+keeps the instance's own beside them as ``apiece_id``.
 """
 
 from __future__ import annotations
@@ -23,10 +29,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -38,6 +44,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, InvalidInstancesError
 from apiece.formats._kit.checked_rows import Checker
+from apiece.formats._kit.coco_full import united
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_segments import by_size, stretches
 from apiece.formats._kit.coco_table import Images, Stated, Table, read_annotations, read_table, stated_otherwise
@@ -53,6 +60,9 @@ _COLUMNS = (
     1 << 19
 )  # mask columns decoded together while iterating, at most: about 800 instances on images of 640 pixels
 _WINDOW = 256  # images looked at together while iterating
+
+Both: TypeAlias = tuple[Masks, Masks | None]
+"""Visible masks, and full ones where the file has them."""
 
 
 def detect(path: Path) -> bool:
@@ -120,7 +130,8 @@ class CocoSet(OpenedLabels):
         digest, notes = hashlib.sha256(), self.table.annotations
         digest.update(json.dumps([self.classes, self.images.names.tolist()]).encode())
         own = (notes.labels, notes.crowd, notes.order, notes.offsets, self.images.sizes)
-        for array in (*own, *notes.segments.arrays):
+        whole = () if notes.full is None else notes.full.arrays
+        for array in (*own, *notes.segments.arrays, *whole):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
@@ -174,31 +185,38 @@ class CocoSet(OpenedLabels):
         notes = self.table.annotations
         rows = [notes.order[notes.offsets[i] : notes.offsets[i + 1]] for i in chosen]
         sizes = [(h, w) for h, w in self.images.sizes[chosen].tolist()]
-        found: list[tuple[Masks, list[Stated]] | None] = [None] * len(chosen)
+        found: list[tuple[Both, list[Stated]] | None] = [None] * len(chosen)
         for size, members in by_size(sizes).items():
             if len(members) == 1:
                 continue
             together = np.concatenate([rows[k] for k in members])
             try:
-                masks = notes.segments.masks(together, size)
+                masks, full = self._masks(together, size)
             except InvalidInstancesError:
                 continue  # decoded again below, image by image, so that the error comes at the image it is about
             stated = self._stated(together, masks)
             for k, part in zip(members, stretches(len(rows[k]) for k in members), strict=True):
-                found[k] = masks[part], [(name, values[part], other[part]) for name, values, other in stated]
+                both = masks[part], None if full is None else full[part]
+                found[k] = both, [(name, values[part], other[part]) for name, values, other in stated]
         for k, ref in enumerate(self._refs(chosen)):
             some = found[k]
             if some is None:
-                rows[k], masks = self._sound(rows[k], sizes[k])
-                some = masks, self._stated(rows[k], masks)
+                rows[k], both = self._sound(rows[k], sizes[k])
+                some = both, self._stated(rows[k], both[0])
             found[k] = None
             yield ref, self._instances(rows[k], *some)
+
+    def _masks(self, rows: Int, size: tuple[int, int]) -> Both:
+        """Return visible and full masks of the chosen annotations, all on an image of ``size``."""
+        notes = self.table.annotations
+        masks = notes.segments.masks(rows, size)
+        return masks, None if notes.full is None else united(masks, notes.full.masks(rows, size))
 
     def _stated(self, rows: Int, masks: Masks) -> list[Stated]:
         notes = self.table.annotations
         return stated_otherwise(masks, notes.area, notes.bbox, rows)
 
-    def _instances(self, rows: Int, masks: Masks, stated: list[Stated]) -> Instances:
+    def _instances(self, rows: Int, both: Both, stated: list[Stated]) -> Instances:
         notes = self.table.annotations
         attributes = {name: values for name, values, other in stated if other.any()}
         attributes |= taken(notes.extras, rows)
@@ -206,22 +224,23 @@ class CocoSet(OpenedLabels):
         if notes.kept is not None and notes.instance_ids is not None:
             ids = np.where(notes.kept[rows], notes.instance_ids[rows], ids)
         return Instances(
-            masks,
+            both[0],
             notes.labels[rows],
             self.classes,
             None if notes.scores is None else notes.scores[rows],
             ids,
             notes.crowd[rows],
             attributes,
+            both[1],
         )
 
-    def _sound(self, rows: Int, size: tuple[int, int]) -> tuple[Int, Masks]:
+    def _sound(self, rows: Int, size: tuple[int, int]) -> tuple[Int, Both]:
         """Return the chosen annotations that can be decoded, and their masks."""
-        segments, places = self.table.annotations.segments, self.table.annotations.places
+        places = self.table.annotations.places
         try:
-            return rows, segments.masks(rows, size)
+            return rows, self._masks(rows, size)
         except InvalidInstancesError as error:
-            faults = segments.faults(rows, size)
+            faults = self._faults(rows, size)
             if not faults:  # each of them is right, but not all together
                 raise FormatError(self.table.path, f"{self.table.key}: {error}") from None
         for row, reason in faults.items():
@@ -229,7 +248,17 @@ class CocoSet(OpenedLabels):
             place = row if places is None else int(places[row])
             self.report(FormatError(self.table.path, f"{self.table.key}[{place}].segmentation: {reason}"))
         rows = rows[~np.isin(rows, list(faults))]
-        return rows, segments.masks(rows, size)
+        return rows, self._masks(rows, size)
+
+    def _faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
+        """Return the chosen annotations that cannot be decoded, and why."""
+        found = {}
+        for row in rows:
+            try:
+                self._masks(np.array([row]), size)
+            except InvalidInstancesError as error:
+                found[int(row)] = error.reason
+        return found
 
 
 @uncollected()
@@ -303,7 +332,7 @@ FORMAT = LabelFormat(
     detect=detect,
     read=read,
     write=write,
-    holds=EVERYTHING,
+    holds=replace(EVERYTHING, full=True),
     numbers_entries=True,
     suffixes=(".json",),
     ending=".json",

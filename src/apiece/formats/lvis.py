@@ -105,7 +105,7 @@ FORMAT = LabelFormat(
     read=read,
     write=write,
     numbers_entries=True,
-    holds=replace(EVERYTHING, crowd=False),
+    holds=replace(EVERYTHING, crowd=False, full=True),
     ending=".json",
     shapes="coco",
 )

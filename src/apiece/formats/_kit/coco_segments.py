@@ -12,7 +12,6 @@ import numpy as np
 from apiece._arrays import Array, Bool, Float, Int, UInt8
 from apiece._strict_json import kind_of
 from apiece.core.masks import Masks
-from apiece.errors import InvalidInstancesError
 from apiece.formats._kit.checked_rows import Checker
 
 _KEY = "segmentation"
@@ -109,7 +108,7 @@ class Segments:
     def masks(self, rows: Int, size: tuple[int, int]) -> Masks:
         """Return the masks of the chosen annotations, all on an image of ``size``, decoded together.
 
-        One that cannot be decoded raises an `InvalidInstancesError`; `faults` says which.
+        One that cannot be decoded raises an `InvalidInstancesError`.
         """
         kind = self.kind[rows]
         polygon = kind == POLYGON
@@ -136,16 +135,6 @@ class Segments:
         pairs = self.points.reshape(-1, 2)
         ends = [ufunc.reduceat(pairs, starts // 2) for ufunc in (np.minimum, np.maximum)]
         return rows, np.concatenate(ends, axis=1)
-
-    def faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
-        """Return the chosen annotations that cannot be decoded, and why."""
-        found = {}
-        for row in rows:
-            try:
-                self.masks(np.array([row]), size)
-            except InvalidInstancesError as error:
-                found[int(row)] = error.reason
-        return found
 
     def _rles(self, rows: Int, size: tuple[int, int]) -> list[dict[str, Any]]:
         shape, place = list(size), self.place[rows]

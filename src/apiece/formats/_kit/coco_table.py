@@ -20,6 +20,7 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.checks import BadEntryError
+from apiece.formats._kit.coco_full import VISIBLE, WHOLE, regions, seen_and_whole
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
 from apiece.formats._kit.image_names import spelled
@@ -30,7 +31,19 @@ from apiece.formats.contract import OnBad
 _log = logging.getLogger("apiece")
 _MAX_SIDE = 1 << 18
 _LARGEST = sys.float_info.max
-_ANNOTATION = ("id", "image_id", "category_id", "segmentation", "area", "bbox", "iscrowd", "score", "apiece_id")
+_ANNOTATION = (
+    "id",
+    "image_id",
+    "category_id",
+    "segmentation",
+    "area",
+    "bbox",
+    "iscrowd",
+    "score",
+    "apiece_id",
+    *VISIBLE,
+    *WHOLE,
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,8 @@ class Annotations:
     """Image i has the annotations ``order[offsets[i]:offsets[i + 1]]``."""
     places: Int | None = None
     """Where each is in the file, if some were left out."""
+    full: Segments | None = None
+    """The whole objects; None where the file has visible masks only."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +134,9 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
         )
     if type(document) is not dict:
         raise FormatError(path, f"must be an object with images, annotations and categories, got {kind_of(document)}")
+    single = regions(document["annotations"]) if type(document.get("annotations")) is list else None
+    if single is not None:
+        document["annotations"], document["categories"] = single
     missing = [k for k in ("images", "annotations", "categories") if k not in document]
     if missing:
         raise FormatError(path, f"{' and '.join(missing)} missing at the top level; not a whole COCO instances file")
@@ -277,8 +295,10 @@ def read_annotations(
         image = check.look_up(rows, "image_id", positions, {int, str}, "image")
         labels = check.look_up(rows, "category_id", categories, {int}, "category")
         # missing masks first: boxes among masks are the likeliest fault
+        rows, whole = seen_and_whole(rows)
         given = [row.get("segmentation") for row in rows]
         segments = Segments.read(given, images.sizes[image], check)
+        full = None if whole is None else Segments.read(whole, images.sizes[image], check)
         ids = np.arange(1, len(rows) + 1)
         if not results:
             _number(check, rows)
@@ -298,7 +318,7 @@ def read_annotations(
         offsets = np.zeros(len(images.ids) + 1, np.int64)
         np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
         stated = (kept, crowd, area, bbox, scores, segments, extras)
-        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places)
+        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places, full)
 
     return sifted(check, rows, build, on_bad)
 

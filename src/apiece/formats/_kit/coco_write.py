@@ -16,6 +16,7 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.coco_full import VISIBLE, WHOLE, WRITTEN
 from apiece.formats._kit.coco_segments import by_size, stretches
 from apiece.formats._kit.json_files import dump_json, members
 from apiece.formats._kit.said import refuse_own, stated
@@ -24,7 +25,7 @@ from apiece.formats.contract import Record
 
 _AT_ONCE = 512  # instances encoded together
 _WINDOW = 256
-_OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id"])
+_OWN = frozenset(["id", "image_id", "category_id", "segmentation", "iscrowd", "score", "apiece_id", *VISIBLE, *WHOLE])
 _CROWD = (', "iscrowd": 0', ', "iscrowd": 1')
 
 
@@ -197,6 +198,8 @@ class _Writer:
             if not np.isfinite(instances.scores).all():
                 raise LossyFormatError(self.path, f"image {ref.name!r}: JSON cannot hold an infinite score")
             tails = [f'{t}, "score": {s!r}' for t, s in zip(tails, instances.scores.tolist(), strict=True)]
+        if instances.full is not None:
+            own.append((WRITTEN, [json.dumps(rle) for rle in instances.full.to_coco()]))
         for name, values in itertools.chain(own, self._extras(ref, instances)):
             key = json.dumps(name)
             tails = [t if v is None else f"{t}, {key}: {v}" for t, v in zip(tails, values, strict=True)]

@@ -1,8 +1,13 @@
-"""Files and folders that are either whole or not there: written beside their target, then renamed over it."""
+"""Files and folders that are either whole or not there: written beside their target, then renamed over it.
+
+And one folder that lives as long as the process, for images that are taken out of label files.
+"""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -10,7 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["atomic", "relocated", "staged", "take_place"]
+__all__ = ["atomic", "is_temporary", "relocated", "staged", "take_place", "temporary_folder"]
 
 
 @contextlib.contextmanager
@@ -37,6 +42,24 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@functools.cache
+def temporary_folder() -> Path:
+    """Return a folder that vanishes when the process ends."""
+    folder, owner = Path(tempfile.mkdtemp(prefix="apiece-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # a forked process has a copy of this function
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
+
+
+def is_temporary(path: Path) -> bool:
+    """Return whether a file lies in the folder that vanishes with the process, so that nothing may link to it."""
+    return temporary_folder.cache_info().currsize > 0 and path.is_relative_to(temporary_folder())
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ import pytest
 from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
+from apiece.datasets import Dataset, WriteOptions
+from apiece.datasets.write import write_sets
 from apiece.errors import FormatError, LossyFormatError
 from apiece.testing._labels import ref
 
@@ -193,8 +195,8 @@ def test_bad_shapes_are_named_and_left_out(tmp_path: Path, name: str) -> None:
 
 FILES = {
     "no image": (document(imagePath=None), "imagePath: must be"),
-    "leaves": (document(imagePath="../../x.png"), "leaves the folder"),
-    "absolute": (document(imagePath="/etc/passwd"), "leaves the folder"),
+    "leaves": (document(imagePath="../.."), "is no file name"),
+    "absolute": (document(imagePath="C:\\"), "is no file name"),
     "size": (document(imageHeight=-3), "height must be"),
     "giant": (document(imageWidth=2**40), "width must be"),
     "no shapes": ({"version": "5", "shapes": {}}, "shapes: must be a list"),
@@ -222,9 +224,39 @@ def test_images_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     Pillow.new("L", (10, 8)).save(tmp_path / "photos" / "a.jpg")
     save(tmp_path / "j" / "a.json", document(shape("nut", SQUARE), imagePath="../photos/a.jpg"))
-    with pytest.raises(FormatError, match="images="):
-        formats.read(tmp_path / "j")
+    assert formats.read(tmp_path / "j").refs[0].path.samefile(tmp_path / "photos" / "a.jpg")
     assert formats.read(tmp_path / "j", images=tmp_path / "photos").refs[0].path == tmp_path / "photos" / "a.jpg"
+
+
+@pytest.mark.parametrize("stated", ["..\\photos\\a.jpg", "D:\\x\\photos\\a.jpg", "/home/x/photos/a.jpg"])
+def test_images_of_another_machine(tmp_path: Path, stated: str) -> None:
+    (tmp_path / "photos").mkdir()
+    Pillow.new("L", (10, 8)).save(tmp_path / "photos" / "a.jpg")
+    for folder in ("labels", "any"):
+        save(tmp_path / folder / "a.json", document(shape("nut", SQUARE), imagePath=stated))
+        (ref,) = formats.read(tmp_path / folder).refs
+        assert ref.path.samefile(tmp_path / "photos" / "a.jpg")
+        assert ref.name == "a.jpg"
+
+
+def test_the_copy_in_the_file_is_used_where_the_image_is_absent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = png(np.full((8, 10), 7))
+    save(tmp_path / "in" / "a.json", document(shape("nut", SQUARE), imageData=copy, imageHeight=None, imageWidth=None))
+    save(tmp_path / "in" / "b.json", document(shape("nut", SQUARE), imageData=copy, imagePath="C:\\x\\b.png"))
+    data = Dataset(formats.read(tmp_path / "in"))
+    assert [(image.pixels.max(), image.size) for image, _ in data] == [(7, (8, 10))] * 2
+    assert "the files of 2 images are absent; the copies in the label files are used" in caplog.text
+    written = write_sets({".": data.labels}, tmp_path / "out", "yolo", WriteOptions(allow_lossy=True))
+    assert written["."].placed == {"taken out of the label files": 2}
+    assert not (tmp_path / "out" / "images" / "a.jpg").is_symlink()
+    assert (tmp_path / "out" / "images" / "b.png").read_bytes() == base64.b64decode(copy)
+    Pillow.new("L", (10, 8)).save(tmp_path / "in" / "a.jpg")
+    assert formats.read(tmp_path / "in").refs[0].path == tmp_path / "in" / "a.jpg"  # the file, where there is one
+    save(tmp_path / "in" / "c.json", document(imageData="no base64!", imagePath="c.jpg"))
+    with pytest.raises(FormatError, match=r"c\.json: imageData: .*no base64"):
+        formats.read(tmp_path / "in")
 
 
 def test_what_is_written(tmp_path: Path) -> None:

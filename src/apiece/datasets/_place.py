@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from apiece._atomic import is_temporary
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, Option
 from apiece.images import read_image, write_image
@@ -81,6 +82,10 @@ class Placer:
             write_image(place, read_image(ref.path, page=ref.page))
             self.made.append(place)
             return "pages of a stack, as files of their own"
+        if is_temporary(ref.path):
+            _copy(ref.path, place)
+            self.made.append(place)
+            return "taken out of the label files"
         while True:
             try:
                 _WAYS[self.ways[0]](ref.path.resolve(), place)

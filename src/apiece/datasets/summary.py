@@ -168,8 +168,8 @@ def _totals(ref: ImageRef, instances: Instances) -> dict[str, int]:
     masks = instances.masks
     overlapping = _overlapping(masks)
     return {
-        "missing_images": not ref.path.is_file(),
-        "overlapping_images": overlapping > 0,
+        "missing_images": int(not ref.path.is_file()),
+        "overlapping_images": int(overlapping > 0),
         "overlapping_instances": overlapping,
         "with_holes": int(np.count_nonzero(masks.holes)),
         "several_parts": int(np.count_nonzero(masks.parts > 1)),

@@ -7,8 +7,9 @@ come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers.
 
 Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
 its score, and ``group_id`` its id where every shape has one and none has two labels. Flags and further keys of the
-image become attributes of its `ImageRef`. ``imageData``, a copy of the image, is left alone. A file ``labels.txt``,
-which labelme takes with ``--labels``, gives the classes and their order; without it they are the labels found, sorted.
+image become attributes of its `ImageRef`. ``imageData``, a copy of the image, is used where the file is absent. A file
+``labels.txt``, which labelme takes with ``--labels``, gives the classes and their order; without it they are the labels
+found, sorted.
 
 Written: a folder with a JSON per image and ``labels.txt``; a polygon where a mask is one outline, else a mask;
 lines and points as they were.
@@ -17,19 +18,22 @@ lines and points as they were.
 from __future__ import annotations
 
 import base64
+import hashlib
+import logging
 import math
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from apiece._atomic import temporary_folder
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError, Option
+from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import (
     BadEntryError,
     Size,
@@ -42,6 +46,8 @@ from apiece.formats._kit.checks import (
 )
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
+from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import dump_json, load_object
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
@@ -52,6 +58,7 @@ from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
+_log = logging.getLogger("apiece")
 _SHAPE = frozenset(["label", "points", "group_id", "shape_type", "flags", "mask"])
 _TOP = frozenset(["version", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"])
 _NO_OBJECTS = ("line", "linestrip", "point", "points")
@@ -79,9 +86,33 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     root, found = label_files(path, (".json",))
     given = _listed(root / _LABELS) if (root / _LABELS).is_file() else None
     heads = list(opened(path, found, lambda file: _head(file, root, images), on_bad))
-    refs, files = tuple(ref for _, ref, _ in heads), tuple(file for file, _, _ in heads)
+    files = tuple(file for file, _, _ in heads)
+    refs = _found([ref for _, ref, _ in heads], files, root, images, on_bad)
     classes = tuple(sorted({name for _, _, own in heads for name in own})) if given is None else given
-    return EntrySet(refs, files, classes, _decode, on_bad=on_bad)
+    return EntrySet(tuple(refs), files, classes, _decode, on_bad=on_bad)
+
+
+def _found(
+    refs: list[ImageRef], files: Sequence[Path], root: Path, images: Path | None, on_bad: OnBad
+) -> Sequence[ImageRef]:
+    """Return the images where they are; an image that is nowhere is taken out of its JSON, if that has a copy."""
+    if all(is_file(ref.path) for ref in refs):
+        return refs
+    found = list(placed(root / "labelme", refs, images, [root], on_bad))
+    copies = 0
+    for k, (ref, file) in enumerate(zip(found, files, strict=True)):
+        data = None if is_file(ref.path) else _load(file)[0].get("imageData")
+        if not data:
+            continue
+        path = temporary_folder() / hashlib.sha256(str(file.absolute()).encode()).hexdigest() / ref.name
+        with skip_bad(on_bad, file, "imageData"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(from_base64(data, "imageData"))
+            found[k] = replace(ref, path=path)
+            copies += 1
+    if copies:
+        _log.warning("%s: the files of %d images are absent; the copies in the label files are used", root, copies)
+    return found
 
 
 def _listed(path: Path) -> tuple[str, ...]:
@@ -103,7 +134,7 @@ def _load(file: Path) -> tuple[dict[str, Any], bool]:
 def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[str]]:
     """Return the image and the labels of one JSON."""
     document, constants = _load(file)
-    name = _image_name(file, root, document.get("imagePath"), images)
+    name = _image_name(file, root, document.get("imagePath"))
     sides = (document.get("imageHeight"), document.get("imageWidth"))
     size = None if sides == (None, None) else checked_size(*sides)
     extras = {k: v for k, v in document.items() if k not in _TOP and v not in ({}, None)}
@@ -116,27 +147,22 @@ def _head(file: Path, root: Path, images: Path | None) -> tuple[ImageRef, set[st
         if constants:
             no_constants(shape)
         shapes.append(Shape.of(shape["shape_type"], "labelme", shape, [shape.get("label")]))
-    path = (images or root) / name
-    if images is not None and not is_file(path) and is_file(images / PurePosixPath(name).name):
-        path = images / PurePosixPath(name).name
-    return ImageRef(path, name, size, None, extras, shapes=tuple(shapes)), kept
+    return ImageRef((images or root) / name, name, size, None, extras, shapes=tuple(shapes)), kept
 
 
 def _is_no_mask(shape: Any) -> bool:
     return type(shape) is dict and shape.get("shape_type") in _NO_OBJECTS
 
 
-def _image_name(file: Path, root: Path, stated: Any, images: Path | None) -> str:
+def _image_name(file: Path, root: Path, stated: Any) -> str:
+    """Return the name of an image, relative to ``root``, or as `spelled` has the names of other machines."""
     if type(stated) is not str or not stated:
         raise FormatError(file, f"imagePath: must be the image's file name, got {kind_of(stated)}")
-    stated = stated.replace("\\", "/")
-    name = posixpath.normpath(posixpath.join(file.parent.relative_to(root).as_posix(), stated))
-    reason = inside(name)
-    if reason is None:
-        return name
-    if images is not None and inside(PurePosixPath(stated).name) is None:
-        return PurePosixPath(stated).name
-    raise FormatError(file, f"imagePath: {reason}; or name the folder of the images with " + Option("images", ...))
+    name = posixpath.normpath(posixpath.join(file.parent.relative_to(root).as_posix(), stated.replace("\\", "/")))
+    try:
+        return name if inside(name) is None else spelled(stated)
+    except BadEntryError as error:
+        raise FormatError(file, f"imagePath: {error}") from None
 
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:

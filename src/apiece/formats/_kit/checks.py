@@ -23,8 +23,8 @@ class BadEntryError(Exception):
 
     @property
     def reason(self) -> str:
-        """The message, as `InvalidInstancesError` has it."""
-        return str(self)
+        """The message, as `InvalidInstancesError` has it, with its options."""
+        return self.args[0] if self.args else ""
 
 
 class skip_bad:
@@ -44,7 +44,7 @@ class skip_bad:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> bool:
         if isinstance(error, BadEntryError):
-            error = FormatError(self.path, f"{self.where}: {error}")
+            error = FormatError(self.path, f"{self.where}: " + error.reason)
         if not isinstance(error, FormatError):
             return False
         refuse(error, self.on_bad)

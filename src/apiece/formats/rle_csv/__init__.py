@@ -34,7 +34,7 @@ from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES, head_of, is_file
-from apiece.formats._kit.image_places import image_size
+from apiece.formats._kit.image_places import image_size, located
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.written import Names, text_file
@@ -97,8 +97,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
 
     Parameters
     ----------
-    images : the only folder to look for images in. None: the CSV file's own folder, and in it ``<stem>/``,
-        ``<stem>_images/`` and ``images/``, where ``<stem>`` is the file's name without ``.csv``.
+    images : the only folder to look for images in. None: the CSV file's own folder, in it ``<stem>/`` and
+        ``<stem>_images/``, where ``<stem>`` is the file's name without ``.csv``, and the places of all formats.
     on_bad : called with the error of each bad entry, which the reader then leaves out; None: the first error is raised.
         An image whose size is neither in the CSV nor in the image's header is left out on opening; without ``on_bad``
         its error is raised when its record is asked for.
@@ -152,13 +152,19 @@ def _classes(path: Path, labels: list[str]) -> tuple[tuple[str, ...], Int]:
 def _refs(path: Path, rows: Rows, images: Path | None, on_bad: OnBad) -> tuple[tuple[ImageRef, ...], Int]:
     """Return the images, and the place of each of the file's images among them, -1 for one that is left out."""
     beside = path.parent
-    folders = [beside, beside / path.stem, beside / f"{path.stem}_images", beside / "images"]
-    folders = [f for f in ([images] if images is not None else folders) if f.is_dir()] or [images or beside]
+    home = [beside, beside / path.stem, beside / f"{path.stem}_images"]
+    found = located(path, rows.names, images, home)
+    folders = [f for f in ([images] if images is not None else [*home, beside / "images"]) if f.is_dir()] or [
+        images or beside
+    ]
     refs: list[ImageRef] = []
     place = np.full(len(rows.names), -1, np.int64)
-    for i, name in enumerate(rows.names):
-        ref = ImageRef(_image(name, folders), name, rows.sizes.get(i))
+    for i, (name, file) in enumerate(zip(found.names, found.files, strict=True)):
+        at = found.folder / file
+        ref = ImageRef(at if is_file(at) else _image(name, folders), name, rows.sizes.get(i))
         with skip_bad(on_bad, path, name):
+            if images is not None and i in found.unclear:
+                raise BadEntryError(found.unclear[i])
             if on_bad is not None and ref.size is None:
                 image_size(path, ref)
             place[i] = len(refs)

@@ -14,7 +14,8 @@ import numpy as np
 
 from apiece._arrays import Int
 from apiece.errors import FormatError
-from apiece.formats._kit.files import inside
+from apiece.formats._kit.checks import BadEntryError
+from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.long_csv import long_fields
 from apiece.formats.contract import OnBad, refuse
 
@@ -148,9 +149,10 @@ def _note(
     name, label = fields[columns.image], "" if columns.label is None else fields[columns.label]
     if columns.joined:
         name, _, label = name.rpartition("_")
-    reason = inside(name)
-    if reason:
-        raise ValueError(f"{columns.names[columns.image]} {reason}")
+    try:
+        name = spelled(name)
+    except BadEntryError as error:
+        raise ValueError(f"{columns.names[columns.image]} {error}") from None
     drawn = bool(fields[columns.pixels].strip())
     if drawn and not label and (columns.joined or columns.label is not None):
         raise ValueError("has runs, but no class")

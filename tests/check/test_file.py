@@ -10,7 +10,7 @@ import pytest
 from tests.check.faulty_labels import FAULTS, HEIGHT, WIDTH, annotation, clean_set, faulty_set, pixels
 
 from apiece import Instances, Masks, formats
-from apiece.check import Labelled, Report, Settings, check, load
+from apiece.check import Labelled, Report, Settings, check, load, open_labels
 from apiece.core.image import ImageRef
 from apiece.images import write_image
 
@@ -120,11 +120,15 @@ def test_polygons_outside_are_found_though_masks_are_cut(tmp_path: Path) -> None
     path = tmp_path / "a.json"
     document = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "nut"}]}
     path.write_text(json.dumps(document))
-    report = check({"train": path}, images=False, only=["file"])
-    assert report.counts == {"outside": 2, "refused": 1}
+    report = check({"train": open_labels(path, clip_outlines=True)}, images=False, only=["file"])
+    assert report.counts == {"outside": 2, "refused": 1, "over_edge": 1}
     assert sorted(ids(report, "outside")) == [[3], [4]]
-    (polygon,) = (f for f in report.findings if f.message == "a polygon reaches 15 pixels outside the image")
+    (polygon,) = (f for f in report.findings if f.message == "an outline reaches 15 pixels outside the image")
     assert (polygon.place.index, polygon.place.instances, polygon.place.box) == (1, (1,), (60, 10, 80, 30))
+    assert ids(report, "over_edge") == [[5]]
+    refused = check({"train": path}, images=False, only=["file"])
+    assert refused.counts == {"refused": 3, "over_edge": 1}
+    assert any("reaches 15 pixels outside the image" in f.message for f in refused.findings)
 
 
 def test_ids_are_of_one_instance_each() -> None:

@@ -136,9 +136,13 @@ def test_polygons_are_clipped_as_pycocotools_clips(saved: Save, polygons: list[l
     rows = [{"id": i, "image_id": 1, "category_id": 1, "segmentation": [p]} for i, p in enumerate(polygons)]
     images = [{"id": 1, "file_name": "a.png", "height": 30, "width": 40}]
     path = saved({"images": images, "annotations": rows, "categories": [{"id": 1, "name": "thing"}]})
-    _, found = formats.read(path)[0]
-    expected = [int(coco_mask.area(coco_mask.frPyObjects([p], 30, 40))[0]) for p in polygons]
-    assert found.masks.area.tolist() == expected
+    told: list[FormatError] = []
+    _, found = formats.read(path, on_bad=told.append, clip_outlines=True)[0]
+    areas = [int(coco_mask.area(coco_mask.frPyObjects([p], 30, 40))[0]) for p in polygons]
+    named = [i for i in range(len(polygons)) if any(f"annotations[{i}]" in str(error) for error in told)]
+    assert all("lies wholly outside" in str(error) for error in told)
+    assert not any(areas[i] for i in named)
+    assert found.masks.area.tolist() == [area for i, area in enumerate(areas) if i not in named]
 
 
 def test_scores_make_a_prediction(document: dict[str, Any], saved: Save, tmp_path: Path) -> None:

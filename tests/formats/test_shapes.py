@@ -26,7 +26,7 @@ any_number = ordinary | st.floats(allow_nan=False, allow_infinity=False) | st.sa
 def test_any_ellipse_is_drawn_or_refused(cx: float, cy: float, rx: float, ry: float, degrees: float) -> None:
     with np.errstate(invalid="raise", divide="raise"):
         try:
-            found = ellipse_shape(cx, cy, rx, ry, degrees, SIZE)
+            found = ellipse_shape(cx, cy, rx, ry, degrees, SIZE).masks
         except BadEntryError:
             assert min(rx, ry) <= 0 or max(map(abs, (cx, cy, rx, ry))) >= 1e100
             return
@@ -44,15 +44,15 @@ def test_an_ellipse_is_the_pixels_whose_centres_it_holds(
     across = (y - cy) * math.cos(turn) - (x - cx) * math.sin(turn)
     level = (along / rx) ** 2 + (across / ry) ** 2
     sure = abs(level - 1) > 1e-6
-    assert (ellipse_shape(cx, cy, rx, ry, degrees, SIZE).to_dense()[0] == (level <= 1))[sure].all()
+    assert (ellipse_shape(cx, cy, rx, ry, degrees, SIZE).masks.to_dense()[0] == (level <= 1))[sure].all()
 
 
 def test_limits_of_an_ellipse() -> None:
     # centred on the centre of a pixel: that pixel, however small; all of the image, however large
-    assert ellipse_shape(4.5, 3.5, 1e-300, 1e-300, 30, SIZE).area.tolist() == [1]
-    assert ellipse_shape(4, 3, 1e-300, 1e-300, 30, SIZE).area.tolist() == [0]
-    assert ellipse_shape(4.5, 3.5, 1e90, 1e90, 30, SIZE).area.tolist() == [9 * 12]
-    assert ellipse_shape(1e90, 3.5, 4, 4, 30, SIZE).area.tolist() == [0]
+    assert ellipse_shape(4.5, 3.5, 1e-300, 1e-300, 30, SIZE).masks.area.tolist() == [1]
+    assert ellipse_shape(4, 3, 1e-300, 1e-300, 30, SIZE).masks.area.tolist() == [0]
+    assert ellipse_shape(4.5, 3.5, 1e90, 1e90, 30, SIZE).masks.area.tolist() == [9 * 12]
+    assert ellipse_shape(1e90, 3.5, 4, 4, 30, SIZE).masks.area.tolist() == [0]
 
 
 def datumaro(points: list[float]) -> dict[str, Any]:

@@ -197,7 +197,7 @@ BAD = {
     "rectangle outside": (figure("rectangle", points={"exterior": [[0, 0], [30, 3]]}), "outside the image"),
     "no bitmap": (figure("bitmap"), "bitmap: must be"),
     "origin": (bitmap([[1]], [0.5, 0]), "origin: must be"),
-    "beyond": (bitmap([[1, 1, 1]], [8, 0]), "reaches outside"),
+    "beyond": (bitmap([[1, 1, 1]], [20, 0]), "lies wholly outside"),
     "no base64": (figure("bitmap", bitmap={"data": "§", "origin": [0, 0]}), "base64"),
     "no zlib": (figure("bitmap", bitmap={"data": "AAAA", "origin": [0, 0]}), "no zlib stream"),
     "cut": (figure("bitmap", bitmap={"data": packed(np.ones((4, 4)))[:40], "origin": [0, 0]}), "cut short"),

@@ -178,7 +178,7 @@ BAD = {
     "outside": (region(RECT | {"x": 90}, kind="nut"), "outside the image"),
     "no width": (region({"name": "rect", "x": 1, "y": 1}, kind="nut"), "width must be a number"),
     "flat": (region(RECT | {"width": 0}, kind="nut"), "both must be more than 0"),
-    "far circle": (region(CIRCLE | {"cx": 900}, kind="nut"), "centre"),
+    "far circle": (region(CIRCLE | {"cx": 900}, kind="nut"), "lies wholly outside"),
     "nan": (region(CIRCLE | {"r": float("nan")}, kind="nut"), "not finite"),
     "nan value": (region(CIRCLE, kind="nut", x=float("nan")), "NaN or Infinity"),
     "no class": (region(CIRCLE), "has no 'kind', so it has no class"),

@@ -185,7 +185,7 @@ ROWS = {
     "no class": ("-1 0 0 1 0 1 1", "no class -1"),
     "half class": ("0.5 0 0 1 0 1 1", r"no class 0\.5"),
     "pixels": ("0 1 1 40 1 40 30", "is it normalised"),
-    "negative": ("0 -0.1 0 1 0 1 1", "outside 0 to 1"),
+    "negative": ("0 -0.9 0 1 0 1 1", "pixels outside the image"),
 }
 
 

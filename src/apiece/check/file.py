@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -14,7 +15,7 @@ from apiece._arrays import Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 from apiece.errors import ImageError
-from apiece.formats.contract import shape_counts
+from apiece.formats.contract import Cut, shape_counts
 from apiece.images import image_size
 from apiece.measurements import measure
 
@@ -158,20 +159,17 @@ def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> I
 
 
 def _all_outside(split: str, found: Sequence[Finding], facts: SetFacts) -> Iterator[Finding]:
-    """Yield boxes, and polygons as their file states them: the reader cuts masks at the border without a trace."""
-    yield from found
-    boxed = {(f.place.index, f.place.instances[0]) for f in found}
-    outside = getattr(facts.labels.get(split), "outside", None)
-    if outside is None:
-        return
-    images, places, boxes = outside(SLIP)
-    for image, place, box in zip(images.tolist(), places.tolist(), boxes, strict=True):
-        ref = facts.refs[split][image]
-        if (image, place) in boxed or ref.size is None or image in facts.unread.get(split, {}):
-            continue
-        message = f"a polygon reaches {float(_beyond(box[None], ref.size)[0]):,.0f} pixels outside the image"
-        within = np.clip(box, 0, np.tile(ref.size[::-1], 2))
-        yield Finding("outside", message, 1.0, Place(split, ref.name, image, (place,), tuple(within.tolist())))
+    """Yield stated boxes, and outlines as their file states them: the reader cuts masks at the border."""
+    cut: Mapping[int, Sequence[Cut]] = getattr(facts.labels.get(split), "cut", {})
+    outlined = {(image, one.instance) for image in cut for one in cut[image]}
+    boxed = {(f.place.index, f.place.instances[0]): f for f in found}
+    yield from (replace(f, repair="clip") if at in outlined else f for at, f in boxed.items())
+    for image in sorted(cut):
+        for one in cut[image]:
+            if (image, one.instance) not in boxed:
+                where = Place(split, facts.refs[split][image].name, image, (one.instance,), one.box)
+                message = f"an outline reaches {one.beyond:,.3g} pixels outside the image"
+                yield Finding("outside" if one.far else "over_edge", message, 1.0, where, repair="clip")
 
 
 def _no_masks(split: str, facts: SetFacts) -> Iterator[Finding]:
@@ -314,8 +312,14 @@ CHECK = Check(
         Kind(
             "outside",
             "error",
-            "Coordinates more than 2 pixels outside the image.",
-            "See whether these labels belong to another image or scale; otherwise cut them at the border.",
+            "Coordinates outside the image: a box by more than 2 pixels, an outline by more than 1% of the side too.",
+            "See whether these labels are of another image or scale; else cut them: `--clip-outlines`, with `--fix`.",
+        ),
+        Kind(
+            "over_edge",
+            "note",
+            "An outline that reaches at most 2 pixels, or 1% of the side, outside the image; the reader cuts it.",
+            "Nothing, or cut it in the file; `--fix` does.",
         ),
         Kind(
             "empty_mask",

@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter, Unused
 from apiece import __version__, _plugins
 from apiece._extras import extras
 from apiece.cli._options import shown_default
-from apiece.cli._output import forget, remember
+from apiece.cli._output import forget, remember, tell_cut
 from apiece.errors import ApieceError, on_command_line
 
 __all__ = ["main"]
@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app = _app(command)
         with extras():
             code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        tell_cut()
     except CycloptsError as error:
         known = command in _plugins.names("apiece.cli")
         _say(f"apiece: {_wrong(error, tokens)}" + (f"\napiece {command} --help shows examples" if known else ""))

@@ -99,6 +99,14 @@ class Where:
         ),
     ] = ()
     format: Annotated[str | None, Parameter(help="Format of the labels. By default their content tells it.")] = None
+    clip_outlines: Annotated[
+        bool,
+        Parameter(
+            name=("--clip-outlines", "--clip"),
+            help="Cut outlines at the border of their image however far they reach. By default an outline that reaches "
+            "further than 2 pixels, or 1% of the side, cannot be read.",
+        ),
+    ] = False
 
     @property
     def folder(self) -> Path | None:
@@ -114,7 +122,7 @@ class Where:
         """Return labels by split; the key of labels without splits is empty."""
         from apiece.datasets import open_sources
 
-        return open_sources(data, self.images, self.format, on_bad)
+        return open_sources(data, self.images, self.format, on_bad, self.clip_outlines)
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class Reading(Where):
         from apiece.datasets import readable
         from apiece.evaluation import open_truth
 
-        truth = open_truth(data, split, self.images, self.format, bad)
+        truth = open_truth(data, split, self.images, self.format, bad, self.clip_outlines)
         return truth if bad is None or not images else readable(truth, bad)
 
     def one(self, data: Path, split: str | None, bad: BadEntries | None) -> FoundLabels:

@@ -39,18 +39,18 @@ def plain(value: Any) -> Any:
     return value
 
 
-_facts: list[dict[str, Any]] = []  # what the log told of label files in this run: shapes passed over
+_facts: list[dict[str, Any]] = []  # what the log told of label files in this run: shapes passed over, outlines cut
 
 
 def remember(record: logging.LogRecord) -> bool:
-    """Keep the facts of a line of the log for `print_json`; return False if the line came before."""
+    """Keep the facts of a line of the log for `print_json`; return False if it came before, or `tell_cut` says it."""
     facts = getattr(record, "facts", None)
     if facts is None:
         return True
-    new = facts not in _facts
+    new = not any(facts is known or ("shapes" in facts and facts == known) for known in _facts)
     if new:
         _facts.append(facts)
-    return new
+    return new and "cut" not in facts
 
 
 def forget() -> None:
@@ -58,9 +58,22 @@ def forget() -> None:
     _facts.clear()
 
 
+def tell_cut() -> None:
+    """Say how many outlines were cut at the border, once all have been read."""
+    counts: dict[str, list[int]] = {}
+    for path, cut in ((facts["path"], facts["cut"]) for facts in _facts if "cut" in facts):
+        counts.setdefault(str(path), []).append(cut["outlines"])
+    for path, outlines in counts.items():
+        count = max(outlines)
+        which = "outline that reaches" if count == 1 else "outlines that reach"
+        note(f"{path}: cut {count:,} {which} beyond the border of the image; check lists them")
+
+
 def print_json(value: Any) -> None:
-    """Print one JSON object on standard output, with what the readers of labels passed over."""
-    value = {**value, "passed_over": _facts} if _facts else value
+    """Print one JSON object on standard output, with what the readers of labels passed over and cut."""
+    for key, name in (("passed_over", "shapes"), ("cut_at_border", "cut")):
+        told = [facts for facts in _facts if name in facts]
+        value = {**value, key: told} if told else value
     sys.stdout.write(_json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
 
 

@@ -71,8 +71,8 @@ def check(
     pictures
         Findings of each kind with a picture on the page, the surest. By default as many as keep the page below 20 MB.
     fix
-        New folder for a repaired copy of the labels: without dust, exact copies and empty masks, and with areas and
-        boxes computed from the masks.
+        New folder for a repaired copy of the labels: without dust, exact copies and empty masks, outlines cut at the
+        border, and with areas and boxes computed from the masks.
     """
     from apiece.check import PER_KIND, check_target, write_page
     from apiece.check import check as look

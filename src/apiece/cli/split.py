@@ -62,7 +62,11 @@ def split(
     if not beside:
         check_apart((source.path for source in sources.values()), folder)
     # a set that is divided already, as YOLO's are, is divided anew
-    whole = first.labels if len(sources) == 1 else formats.read(first.path, first.format, reading.folder, bad)
+    whole = (
+        first.labels
+        if len(sources) == 1
+        else formats.read(first.path, first.format, reading.folder, bad, reading.clip_outlines)
+    )
     chosen = None if stratify == "none" else stratify
     parts = divide(sound(whole, bad), _shares(fractions), group=group, stratify=chosen, seed=seed)
     written = writing.write(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from apiece.core.image import ImageRef, Shape
 from apiece.formats import LabelSet, Record
+from apiece.formats.contract import Cut
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ class Subset(View):
         """The chosen images."""
         refs = self.labels.refs
         return tuple(refs[i] for i in self.indices)
+
+    @property
+    def cut(self) -> Mapping[int, Sequence[Cut]]:
+        """The outlines that were cut at the border, as `OpenedLabels.cut` has them."""
+        cut: Mapping[int, Sequence[Cut]] = getattr(self.labels, "cut", {})
+        return {k: cut[i] for k, i in enumerate(self.indices) if i in cut}
 
     def __getstate__(self) -> dict[str, Any]:
         # data-loader processes can make the references themselves

@@ -170,7 +170,11 @@ def _readable(items: LabelSet | Dataset, kind: type[Error], on_bad: Callable[[Er
 
 
 def open_data(
-    path: Path | str, images: Folders = None, format: str | None = None, on_bad: OnBad = None
+    path: Path | str,
+    images: Folders = None,
+    format: str | None = None,
+    on_bad: OnBad = None,
+    clip_outlines: bool = False,
 ) -> dict[str, Dataset]:
     """Open the data at ``path``; the keys are those of ``"train"``, ``"val"`` and ``"test"`` that it has.
 
@@ -187,6 +191,7 @@ def open_data(
     format : the format of the labels; by default found by content.
     on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first one is raised. To
         find images that cannot be decoded as a whole, all labels are decoded once.
+    clip_outlines : as in `apiece.read`.
 
     Returns
     -------
@@ -205,14 +210,18 @@ def open_data(
     >>> {split: len(data) for split, data in open_data("data").items()}
     {'train': 2, 'val': 1}
     """
-    sources = open_sources(path, images, format, on_bad)
+    sources = open_sources(path, images, format, on_bad, clip_outlines)
     sets = {split or "train": Dataset(sound(source.labels, on_bad)) for split, source in sources.items()}
     _same_classes(sets, {split or "train": source.path for split, source in sources.items()})
     return sets
 
 
 def open_sources(
-    path: Path | str, images: Folders = None, format: str | None = None, on_bad: OnBad = None
+    path: Path | str,
+    images: Folders = None,
+    format: str | None = None,
+    on_bad: OnBad = None,
+    clip_outlines: bool = False,
 ) -> dict[str, FoundLabels]:
     """Open labels as `open_data` finds them, whatever their classes; the key of labels without splits is empty.
 
@@ -220,7 +229,7 @@ def open_sources(
     ----------
     path : label file or folder.
     images : as in `open_data`.
-    on_bad : as in `apiece.read`.
+    on_bad, clip_outlines : as in `apiece.read`.
     format : the format of the labels; by default found by content.
 
     Raises
@@ -239,7 +248,7 @@ def open_sources(
         divided = split == "" and formats.load(name).splits
         for own in SPLITS if divided and isinstance(folders, dict) else [split or "train"]:
             folder = folders.get(own) if isinstance(folders, dict) else folders
-            source = FoundLabels(at, name, formats.read(at, name, folder, on_bad))
+            source = FoundLabels(at, name, formats.read(at, name, folder, on_bad, clip_outlines))
             parts = _divided(source) if divided else {split: source}
             sources |= {
                 key: part for key, part in parts.items() if not isinstance(folders, dict) or (key or "train") == own

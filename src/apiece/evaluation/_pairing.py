@@ -93,16 +93,18 @@ def open_truth(
     images: Folders = None,
     format: str | None = None,
     on_bad: OnBad = None,
+    clip_outlines: bool = False,
 ) -> Dataset:
     """Open the labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
 
-    ``on_bad`` is called with each bad entry, which is left out; by default the first is raised.
+    ``on_bad`` is called with each bad entry, which is left out; by default the first is raised. ``clip_outlines`` is as
+    in `apiece.read`.
     """
     if isinstance(data, Dataset):
         return data
     if not isinstance(data, str | Path):
         return Dataset(data)
-    found: Mapping[str, Dataset] = open_data(data, images, format, on_bad)
+    found: Mapping[str, Dataset] = open_data(data, images, format, on_bad, clip_outlines)
     if split is not None:
         if split not in found:
             raise ConfigError(f"{data} has no " + Option("split", split) + f"; it has {', '.join(found)}")
@@ -113,7 +115,10 @@ def open_truth(
 def open_predictions(
     path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None
 ) -> predict.Model | LabelSet:
-    """Open a model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``."""
+    """Open a model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``.
+
+    What reaches beyond an image is cut, however far.
+    """
     path = Path(path)
     if path.is_dir() and (path / "model.json").is_file():
         from apiece.predict import load
@@ -121,7 +126,7 @@ def open_predictions(
         return load(path, device)
     if is_results(path):
         return read_results(path, truth.labels, on_bad)
-    return sound(formats.read(path, on_bad=on_bad), on_bad)
+    return sound(formats.read(path, on_bad=on_bad, clip_outlines=True), on_bad)
 
 
 def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:

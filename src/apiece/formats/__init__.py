@@ -85,6 +85,7 @@ def read(
     format: str | LabelFormat | None = None,
     images: str | os.PathLike[str] | None = None,
     on_bad: OnBad = None,
+    clip_outlines: bool = False,
 ) -> LabelSet:
     """Open labels: classes and image references at once, masks when an item is asked for.
 
@@ -97,6 +98,8 @@ def read(
     images : folder that image names are relative to; found beside the labels if None.
     on_bad : called once with the `FormatError` of each bad entry, which is left out, while the set is opened and while
         its items are decoded; if None, the first error is raised.
+    clip_outlines : cut outlines at the border of their image however far they reach. If False, an outline that reaches
+        further than 2 pixels, or 1% of the side, is a bad entry. An outline wholly outside is one in any case.
 
     Returns
     -------
@@ -123,6 +126,9 @@ def read(
     if images is not None and not Path(images).is_dir():
         raise FormatError(Path(images), "there is no such folder of images")
     labels = chosen.read(path, None if images is None else Path(images), None if on_bad is None else Once(on_bad))
+    border = getattr(labels, "border", None)
+    if border is not None:
+        border.path, border.clip = path, clip_outlines
     tell(path, labels)
     return labels
 

@@ -28,7 +28,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,12 +37,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Int
 from apiece._strict_json import kind_of, uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import FormatError, InvalidInstancesError
+from apiece.errors import FormatError, InvalidInstancesError, Message
+from apiece.formats._kit.border import Border
 from apiece.formats._kit.checked_rows import Checker
 from apiece.formats._kit.coco_full import united
 from apiece.formats._kit.coco_kinds import kind_of_coco
@@ -52,7 +53,7 @@ from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_keys import peek_json
-from apiece.formats.contract import EVERYTHING, LabelFormat, LabelSet, OnBad, OpenedLabels, Record, shape_counts
+from apiece.formats.contract import EVERYTHING, Cut, LabelFormat, LabelSet, OnBad, OpenedLabels, Record, shape_counts
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
@@ -87,8 +88,7 @@ class CocoSet(OpenedLabels):
     boxes_only: bool = False
     """Whether the file holds results with a ``bbox`` and none with a mask; the masks are empty then."""
     on_bad: OnBad = None
-    _broken: set[int] = field(default_factory=set, compare=False, repr=False)
-    """Annotations that were found not to decode."""
+    border: Border = field(default_factory=Border, compare=False, repr=False)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -148,27 +148,15 @@ class CocoSet(OpenedLabels):
             (np.ones(len(labels), np.int64), (image, labels)), shape=(len(self), len(self.classes))
         )
 
-    def outside(self, slack: float) -> tuple[Int, Int, Float]:
-        """Return the polygons with points more than ``slack`` pixels outside their image, where masks are cut.
-
-        Returns
-        -------
-        image : (K,) position of the image.
-        instance : (K,) position of the instance on it.
-        boxes : (K, 4) the polygons' boxes x0, y0, x1, y1, pixels.
-        """
+    @cached_property
+    def _judged(self) -> tuple[dict[int, Cut], dict[int, Message]]:
+        """The annotations to cut at the border of their image, and the ones to refuse."""
         notes = self.table.annotations
         image = np.empty(len(notes.order), np.int64)
         image[notes.order] = np.repeat(np.arange(len(self)), np.diff(notes.offsets))
         rows, boxes = notes.segments.extents()
-        width_height = self.images.sizes[image[rows], ::-1]
-        far = (boxes[:, :2] < -slack).any(1) | (boxes[:, 2:] > width_height + slack).any(1)
-        rows, boxes = rows[far], boxes[far]
-        decoded = notes.order[~np.isin(notes.order, list(self._broken))]
-        first = np.searchsorted(image[decoded], np.arange(len(self)))
-        place = np.empty(len(image), np.int64)
-        place[decoded] = np.arange(len(decoded)) - first[image[decoded]]
-        return image[rows], place[rows], boxes
+        cut, refused = self.border.judge(boxes, self.images.sizes[image[rows]])
+        return {int(rows[k]): c for k, c in cut.items()}, {int(rows[k]): reason for k, reason in refused.items()}
 
     def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
         """Yield the chosen images, their columns made Python values together."""
@@ -186,10 +174,13 @@ class CocoSet(OpenedLabels):
         rows = [notes.order[notes.offsets[i] : notes.offsets[i + 1]] for i in chosen]
         sizes = [(h, w) for h, w in self.images.sizes[chosen].tolist()]
         found: list[tuple[Both, list[Stated]] | None] = [None] * len(chosen)
+        beyond, refused = self._judged[0], self._judged[1].keys()
         for size, members in by_size(sizes).items():
             if len(members) == 1:
                 continue
             together = np.concatenate([rows[k] for k in members])
+            if refused and not refused.isdisjoint(together.tolist()):
+                continue
             try:
                 masks, full = self._masks(together, size)
             except InvalidInstancesError:
@@ -204,6 +195,9 @@ class CocoSet(OpenedLabels):
                 rows[k], both = self._sound(rows[k], sizes[k])
                 some = both, self._stated(rows[k], both[0])
             found[k] = None
+            if beyond:
+                cut = [beyond[row]._replace(instance=i) for i, row in enumerate(rows[k].tolist()) if row in beyond]
+                self.border.note(chosen[k], cut)
             yield ref, self._instances(rows[k], *some)
 
     def _masks(self, rows: Int, size: tuple[int, int]) -> Both:
@@ -236,18 +230,15 @@ class CocoSet(OpenedLabels):
 
     def _sound(self, rows: Int, size: tuple[int, int]) -> tuple[Int, Both]:
         """Return the chosen annotations that can be decoded, and their masks."""
-        places = self.table.annotations.places
+        refused = self._judged[1]
+        rows = self._without(rows, {row: refused[row] for row in rows.tolist() if row in refused})
         try:
             return rows, self._masks(rows, size)
         except InvalidInstancesError as error:
             faults = self._faults(rows, size)
             if not faults:  # each of them is right, but not all together
                 raise FormatError(self.table.path, f"{self.table.key}: {error}") from None
-        for row, reason in faults.items():
-            self._broken.add(row)
-            place = row if places is None else int(places[row])
-            self.report(FormatError(self.table.path, f"{self.table.key}[{place}].segmentation: {reason}"))
-        rows = rows[~np.isin(rows, list(faults))]
+        rows = self._without(rows, faults)
         return rows, self._masks(rows, size)
 
     def _faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
@@ -259,6 +250,15 @@ class CocoSet(OpenedLabels):
             except InvalidInstancesError as error:
                 found[int(row)] = error.reason
         return found
+
+    def _without(self, rows: Int, faults: Mapping[int, str]) -> Int:
+        """Report the annotations with faults; return the others."""
+        places = self.table.annotations.places
+        for row, reason in faults.items():
+            place = row if places is None else int(places[row])
+            where = f"{self.table.key}[{place}].segmentation: "
+            self.report(FormatError(self.table.path, Message(where, reason)))
+        return rows[~np.isin(rows, list(faults))] if faults else rows
 
 
 @uncollected()
@@ -310,7 +310,7 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     if boxes is not None and stated:
         found = dataclasses.replace(found, area=boxes[:, 2] * boxes[:, 3])
     whole = Table(path, "", truth.classes, images, found, header)
-    return CocoSet(whole, images, boxes_only=boxes_only, on_bad=on_bad)
+    return CocoSet(whole, images, boxes_only=boxes_only, on_bad=on_bad, border=Border(True, path))
 
 
 def _images_of(path: Path, truth: LabelSet) -> Images:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
@@ -22,6 +22,7 @@ __all__ = [
     "EVERYTHING",
     "ROOM",
     "SPLITS",
+    "Cut",
     "Holds",
     "LabelFormat",
     "LabelSet",
@@ -128,6 +129,19 @@ class LabelSet(Protocol):
     def __iter__(self) -> Iterator[Record]: ...
 
 
+class Cut(NamedTuple):
+    """An outline that was cut at the border of its image."""
+
+    instance: int
+    """Position of its instance on the image."""
+    beyond: float
+    """How far it reached, in pixels."""
+    far: bool
+    """Whether that is further than a reader cuts unasked."""
+    box: tuple[float, ...]
+    """The box x0, y0, x1, y1 of what is left."""
+
+
 class OpenedLabels:
     """Base of a `LabelSet`: length, indexing and iteration from the attributes ``refs`` and ``on_bad`` and one method.
 
@@ -148,6 +162,12 @@ class OpenedLabels:
     def report(self, error: FormatError) -> None:
         """Raise the error of a bad entry, or hand it to ``on_bad`` so that the entry is left out."""
         refuse(error, self.on_bad)
+
+    @property
+    def cut(self) -> Mapping[int, Sequence[Cut]]:
+        """The outlines that were cut at the border, by position of their image, as far as decoded."""
+        border = getattr(self, "border", None)
+        return {} if border is None else border.cut
 
     def shape_counts(self) -> Counter[str]:
         """Return how many shapes of each kind the reader passed over, since they are no masks."""

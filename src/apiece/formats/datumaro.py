@@ -189,7 +189,7 @@ def _shape(note: dict[str, Any], kind: Any, size: Size) -> Any:
         flat = note.get("points")
         if type(flat) is not list or len(flat) % 2:
             raise BadEntryError("points must be a list x, y, x, y ...")
-        return [[ring([list(p) for p in zip(flat[::2], flat[1::2], strict=True)], size)]]
+        return [[ring([list(p) for p in zip(flat[::2], flat[1::2], strict=True)])]]
     if kind in ("bbox", "ellipse"):
         given = note.get("bbox") if kind == "bbox" else note.get("points")
         if type(given) is not list or len(given) != 4:

@@ -52,7 +52,7 @@ from apiece.formats._kit.json_files import dump_json, load_object
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.png_in_text import from_base64, from_png, to_png
-from apiece.formats._kit.shapes import check_centre, crop_shape, ellipse_shape, rectangle, ring
+from apiece.formats._kit.shapes import check_window, ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, atomic_folder
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
@@ -202,16 +202,15 @@ def _entry(shape: dict[str, Any], where: str, size: Size, classes: tuple[str, ..
 def _outline(shape: dict[str, Any], size: Size) -> Any:
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
     if kind == "polygon":
-        return [[ring(points, size)]]
+        return [[ring(points)]]
     if kind not in ("rectangle", "circle", "mask"):
         raise BadEntryError(f"shape_type: {str(kind)[:40]!r} is unknown; polygon, rectangle, circle and mask are read")
     if type(points) is not list or len(points) != 2 or not all(type(p) is list and len(p) == 2 for p in points):
         raise BadEntryError(f"points: a {kind} has two points [x, y]")
     (x0, y0), (x1, y1) = ([finite(v, "points") for v in p] for p in points)
     if kind == "rectangle":
-        return [[rectangle(x0, y0, x1, y1, size)]]
+        return [[rectangle(x0, y0, x1, y1)]]
     if kind == "circle":
-        check_centre(kind, x0, y0, size)
         radius = math.hypot(x1 - x0, y1 - y0)
         return ellipse_shape(x0, y0, radius, radius, 0.0, size)
     crop = from_png(from_base64(shape.get("mask"), "mask"), size, "mask")
@@ -220,7 +219,8 @@ def _outline(shape: dict[str, Any], size: Size) -> Any:
     # the second point is the last pixel; some tools write the one after it
     if not all(a - b in (0, 1) for a, b in zip(crop.shape, claimed, strict=True)):
         raise BadEntryError(f"mask: is {crop.shape[1]} x {crop.shape[0]} pixels, but its points say otherwise")
-    return crop_shape(crop, left, top, size)
+    check_window(crop.shape[1], crop.shape[0], size)
+    return crop, (left, top)
 
 
 def _joined(members: list[Entry]) -> Entry:

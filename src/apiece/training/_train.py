@@ -35,6 +35,7 @@ def train(
     data: str | os.PathLike[str] = "data",
     images: str | os.PathLike[str] | None = None,
     format: str | None = None,
+    clip_outlines: bool = False,
     model: str = "swift",
     weights: str | None = None,
     out: str | os.PathLike[str] | None = None,

@@ -124,6 +124,9 @@ class TrainConfig:
     put them."""
     format: str | None = None
     """Format of the labels. By default their content tells it."""
+    clip_outlines: bool = False
+    """Cut outlines at the border of their image however far they reach. By default an outline that reaches further than
+    2 pixels, or 1% of the side, cannot be read."""
     model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None

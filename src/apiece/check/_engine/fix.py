@@ -86,8 +86,8 @@ def fix(
     """Write a copy of the labels with the safe repairs that ``report`` names, whole or not at all.
 
     Masks lose their dust; exact copies of an instance and empty masks go; stated areas and boxes become those of the
-    masks. Everything else stays as it was read, and images stay where they are. The copy lacks entries that the reader
-    refused; the list of changes names them.
+    masks; outlines end at the border of their image. Everything else stays as it was read, and images stay where they
+    are. The copy lacks entries that the reader refused; the list of changes names them.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def _plans(report: Report, split: str) -> tuple[dict[int, _Plan], list[str]]:
 
 
 def _no_plan() -> _Plan:
-    return {"drop": {}, "dust": {}, "rewrite": {}}
+    return {"drop": {}, "dust": {}, "rewrite": {}, "clip": {}}
 
 
 def _repaired(
@@ -217,8 +217,8 @@ def _repaired(
 def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, list[tuple[list[str], list[int], str]]]:
     """Return the repaired instances, and (kinds, positions, what was done) of each change."""
     done = []
-    dusted, rewritten = (
-        np.array(sorted(set(plan[name]) - set(plan["drop"])), np.int64) for name in ("dust", "rewrite")
+    dusted, rewritten, cut = (
+        np.array(sorted(set(plan[name]) - set(plan["drop"])), np.int64) for name in ("dust", "rewrite", "clip")
     )
     if len(dusted):
         before = instances.masks.area
@@ -228,8 +228,11 @@ def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, lis
         for i in dusted.tolist():
             what = f"{lost[i]:,} pixel{'s' * int(lost[i] > 1)} of dust taken off the mask"
             done.append((plan["dust"][i], [i], what))
-    if len(rewritten) or len(dusted):
-        instances = with_own(instances, np.union1d(rewritten, dusted))
+    changed = np.unique(np.concatenate([rewritten, dusted, cut]))
+    if len(changed):
+        instances = with_own(instances, changed)
+    if len(cut):
+        done.append(([kind for i in cut.tolist() for kind in plan["clip"][i]], cut.tolist(), "cut at the border"))
     if len(rewritten):
         kinds = [kind for i in rewritten.tolist() for kind in plan["rewrite"][i]]
         done.append((kinds, rewritten.tolist(), "area and box computed from the mask"))

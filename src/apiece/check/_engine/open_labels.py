@@ -33,13 +33,16 @@ class OpenLabels:
     """Name of the format of ``path``."""
 
 
-def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None) -> OpenLabels:
+def open_labels(
+    path: str | os.PathLike[str], images: str | os.PathLike[str] | None = None, clip_outlines: bool = False
+) -> OpenLabels:
     """Open a label file or folder for `check`, `write_page` and `fix`, without its bad entries.
 
     Parameters
     ----------
     path : label file or folder, of any format.
     images : folder that image names are relative to; by default found beside the labels.
+    clip_outlines : as in `apiece.read`.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def open_labels(path: str | os.PathLike[str], images: str | os.PathLike[str] | N
     """
     name = formats.detect(path)
     refused: list[FormatError] = []
-    return OpenLabels(formats.read(path, name, images, refused.append), refused, Path(path), name)
+    return OpenLabels(formats.read(path, name, images, refused.append, clip_outlines), refused, Path(path), name)
 
 
 def source_of(given: LabelSet | HasLabels | OpenLabels | str | os.PathLike[str]) -> OpenLabels:

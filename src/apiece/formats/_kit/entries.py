@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import FormatError, InvalidInstancesError
+from apiece.errors import FormatError, InvalidInstancesError, Message
+from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.columns import table, taken
-from apiece.formats._kit.shapes import Crop, Part
+from apiece.formats._kit.shapes import Crop, Drawn, Part
 from apiece.formats.contract import OnBad, refuse
 
 _PASSAGES = 1 << 24  # edges times columns rasterised together
@@ -34,8 +35,8 @@ class Entry:
     where: str
     """Line or key, for messages."""
     label: int
-    shape: list[Part] | Crop | dict[str, Any] | Masks
-    """Parts with holes; a crop and the x, y of its corner; COCO RLE, or by rows; or a set of one mask."""
+    shape: list[Part] | Crop | dict[str, Any] | Drawn
+    """Parts with holes; a crop and the x, y of its corner; COCO RLE, or by rows; or a mask with its box."""
     id: int | None = None
     score: float | None = None
     crowd: bool = False
@@ -44,16 +45,33 @@ class Entry:
     """Further parts of the same object; only their shapes count."""
 
 
-def assemble(entries: list[Entry], size: Size, classes: tuple[str, ...], path: Path, on_bad: OnBad) -> Instances:
-    """Draw all entries of one image, many at a time; what cannot be drawn is raised or reported and left out."""
+def assemble(
+    entries: list[Entry],
+    size: Size,
+    classes: tuple[str, ...],
+    path: Path,
+    on_bad: OnBad,
+    border: Border | None = None,
+    index: int = 0,
+) -> Instances:
+    """Draw all entries of the image at ``index``, many at a time.
+
+    What lies outside is cut as far as ``border`` allows; it keeps what was cut. What cannot be drawn is raised, or
+    reported and left out.
+    """
     if not entries:
         return nobody(size, classes)
     pieces = [piece for entry in entries for piece in (entry, *entry.joined)]
     owner = np.repeat(np.arange(len(entries)), [1 + len(entry.joined) for entry in entries])
-    masks, place, bad = [Masks.empty(size)], np.full(len(pieces), -1, np.int64), {}
+    boxed, boxes = _boxes(pieces)
+    border = border or Border()
+    cut, reasons = border.judge(boxes, size)
+    bad: dict[int, str] = {int(boxed[k]): reason for k, reason in reasons.items()}
+    masks, place = [Masks.empty(size)], np.full(len(pieces), -1, np.int64)
     done = 0
     for kind, draw in _DRAW.items():
-        for some in _batches([i for i, e in enumerate(pieces) if type(e.shape) is kind], pieces, size):
+        of_kind = [i for i, piece in enumerate(pieces) if type(piece.shape) is kind and i not in bad]
+        for some in _batches(of_kind, pieces, size):
             try:
                 drawn = [(some, draw([pieces[i].shape for i in some], size))]
             except (InvalidInstancesError, BadEntryError):
@@ -68,10 +86,14 @@ def assemble(entries: list[Entry], size: Size, classes: tuple[str, ...], path: P
                 masks.append(found)
                 done += len(members)
     for i in sorted(bad):
-        refuse(FormatError(path, f"{pieces[i].where}: {bad[i]}"), on_bad)
+        refuse(FormatError(path, Message(f"{pieces[i].where}: ", bad[i])), on_bad)
     lost = {int(owner[i]) for i in bad}
     kept = [i for i in range(len(entries)) if i not in lost]
     usable = np.isin(owner, kept)
+    if cut:
+        at = {i: k for k, i in enumerate(kept)}
+        of = {k: at[owned] for k in cut if (owned := int(owner[boxed[k]])) in at}
+        border.note(index, [cut[k]._replace(instance=place) for k, place in of.items()])
     joined = Masks.concatenate(masks)[place[usable]]
     if len(pieces) > len(entries):
         joined = joined.merge(np.unique(owner[usable], return_inverse=True)[1], len(kept))
@@ -106,6 +128,27 @@ def _ids(entries: list[Entry]) -> Int | None:
     beyond = max(own) + 1
     free = (k for k in itertools.count(beyond if beyond + len(entries) < 2**63 else 1) if k not in own)
     return np.array([next(free) if e.id is None else e.id for e in entries], np.int64)
+
+
+def _boxes(pieces: list[Entry]) -> tuple[Int, Float]:
+    """Return the entries with an outline that may reach beyond the image, and the box of each: x0, y0, x1, y1."""
+    outlined = [i for i, piece in enumerate(pieces) if type(piece.shape) is list and piece.shape]
+    rings = [[r for part in cast(list[Part], pieces[i].shape) for r in part] for i in outlined]
+    starts = np.cumsum([0] + [sum(map(len, own)) for own in rings])[:-1]
+    points = np.concatenate([r for own in rings for r in own]) if rings else np.zeros((0, 2))
+    ends = [ufunc.reduceat(points, starts) for ufunc in (np.minimum, np.maximum)] if rings else [points, points]
+    others = {i: box for i, piece in enumerate(pieces) if (box := _box(piece.shape)) is not None}
+    boxes = np.concatenate([np.concatenate(ends, 1), np.array(list(others.values()), np.float64).reshape(-1, 4)])
+    return np.array([*outlined, *others], np.int64), boxes
+
+
+def _box(shape: Any) -> tuple[float, ...] | None:
+    if type(shape) is Drawn:
+        return shape.box
+    if type(shape) is not tuple:
+        return None
+    (height, width), (x, y) = shape[0].shape, shape[1]
+    return (x, y, x + width, y + height)
 
 
 def _batches(rows: list[int], entries: list[Entry], size: Size) -> Iterator[list[int]]:
@@ -177,5 +220,5 @@ _DRAW: dict[type, Callable[[list[Any], tuple[int, int]], Masks]] = {
     tuple: _draw_crops,
     dict: Masks.from_coco,
     RowRle: lambda shapes, size: Masks.from_coco(shapes, (size[1], size[0])).transpose(),
-    Masks: lambda shapes, size: Masks.concatenate(shapes),
+    Drawn: lambda shapes, size: Masks.concatenate([shape.masks for shape in shapes]),
 }

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
+from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.files import files_below
@@ -36,6 +37,7 @@ class FileSet(OpenedLabels):
     context: Any = None
     """What `decode` needs to know of all images."""
     on_bad: OnBad = None
+    border: Border = field(default_factory=Border, compare=False, repr=False)
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of classes, image names and label files' bytes."""
@@ -59,7 +61,7 @@ class EntrySet(FileSet):
         ref, file = self.refs[index], self.files[index]
         size: Size = image_size(file, ref) if ref.size is None else ref.size
         entries: list[Entry] = self.decode(self, index, size)
-        return ref, assemble(entries, size, self.classes, file, self.on_bad)
+        return ref, assemble(entries, size, self.classes, file, self.on_bad, self.border, index)
 
 
 class LabelImageSet(FileSet):

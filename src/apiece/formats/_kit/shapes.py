@@ -1,12 +1,12 @@
 """Shapes that label files state by numbers, in pixels from the upper left corner: outlines, boxes, ellipses, crops.
 
-What reaches beyond the image is judged here for all formats (`_check_inside`, `crop_shape`).
+What reaches beyond the image is judged when the entries are drawn (`apiece.formats._kit.border`).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,14 +21,17 @@ Crop = tuple[Bool, tuple[int, int]]
 """A mask in its own box, and the x, y of the box's upper left pixel."""
 _NUMBER = (int, float)
 _TINY, _FAR = 1e-9, 1e100  # pixels: what is smaller or further away overflows on the way, and changes no mask
-_SLACK = 1.0  # tools round, and draw their last point on the border; further out is another image's annotation
 
 
-def ring(points: Any, size: Size | None, name: str = "polygon") -> Float:
-    """Return x, y pairs, a list or an array, as a ring: at least 3 finite points, inside the image of ``size``.
+class Drawn(NamedTuple):
+    """A shape as the one mask it is on its image, and the box that it would have on a larger one."""
 
-    Formats whose rule is to cut what lies outside give None as ``size``.
-    """
+    masks: Masks
+    box: tuple[float, float, float, float]
+
+
+def ring(points: Any, name: str = "polygon") -> Float:
+    """Return x, y pairs, a list or an array, as a ring: at least 3 finite points."""
     if not isinstance(points, list | np.ndarray):
         raise BadEntryError(f"{name} must be a list of x, y pairs of numbers, got {kind_of(points)}")
     if isinstance(points, list):
@@ -42,35 +45,17 @@ def ring(points: Any, size: Size | None, name: str = "polygon") -> Float:
         raise BadEntryError(f"{name} has {len(points)} points; at least 3 are needed")
     if not np.isfinite(points).all():
         raise BadEntryError(f"{name} has a coordinate that is not finite")
-    if size is not None:
-        _check_inside(points, size, name)
     return np.asarray(points, np.float64)
 
 
-def _check_inside(points: Float, size: Size, name: str) -> None:
-    outside = (points < -_SLACK).any(1) | (points > np.array([size[1], size[0]]) + _SLACK).any(1)
-    if outside.any():
-        x, y = points[int(np.argmax(outside))].tolist()
-        raise BadEntryError(
-            f"{name} has the point ({x:g}, {y:g}) outside the image of {size[1]} x {size[0]} pixels; "
-            f"is this the right image, at the right scale?"
-        )
-
-
-def rectangle(x0: float, y0: float, x1: float, y1: float, size: Size) -> Float:
+def rectangle(x0: float, y0: float, x1: float, y1: float) -> Float:
     """Return the outline of a rectangle, for formats that draw it as a polygon."""
-    return ring([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], size, "rectangle")
-
-
-def check_centre(kind: str, x: float, y: float, size: Size) -> None:
-    """Refuse a circle or an ellipse whose centre is not in the image; it may reach beyond."""
-    if not (0 <= x <= size[1] and 0 <= y <= size[0]):
-        raise BadEntryError(f"the {kind}'s centre ({x:g}, {y:g}) lies outside the image")
+    return ring([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], "rectangle")
 
 
 def box_shape(
     x: float, y: float, width: float, height: float, degrees: float, pivot: tuple[float, float], size: Size
-) -> list[Part] | Masks:
+) -> list[Part] | Drawn:
     """Return the pixels whose centres a box holds; if it is turned clockwise about ``pivot``, it is a polygon."""
     if width <= 0 or height <= 0:
         raise BadEntryError(f"box is {width:g} wide and {height:g} high; both must be more than 0")
@@ -79,12 +64,12 @@ def box_shape(
         turn = math.radians(degrees)
         rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
         return [[(corners - pivot) @ rotation + pivot]]
-    _check_inside(corners, size, "box")
-    return Masks.from_boxes(np.array([[x, y, x + width, y + height]]), size)
+    box = (x, y, x + width, y + height)
+    return Drawn(Masks.from_boxes(np.array([box]), size), box)
 
 
-def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, size: Size) -> Masks:
-    """Return the pixels whose centres lie in an ellipse turned clockwise about its centre; the rest is cut."""
+def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, size: Size) -> Drawn:
+    """Return the pixels whose centres lie in an ellipse turned clockwise about its centre."""
     if rx <= 0 or ry <= 0:
         raise BadEntryError(f"ellipse has radii {rx:g} and {ry:g}; both must be more than 0")
     if not max(abs(cx), abs(cy), rx, ry) < _FAR:
@@ -95,7 +80,7 @@ def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, si
     c, s = math.cos(turn), math.sin(turn)
     # a dx^2 + b dx dy + d dy^2 <= 1, solved for dy in every column at once
     a, b, d = (c / rx) ** 2 + (s / ry) ** 2, 2 * c * s * (rx**-2 - ry**-2), (s / rx) ** 2 + (c / ry) ** 2
-    reach = math.hypot(rx * c, ry * s)
+    reach, rise = math.hypot(rx * c, ry * s), math.hypot(rx * s, ry * c)
     first = min(max(math.floor(cx - reach), 0), width)
     x = np.arange(first, max(first, min(math.ceil(cx + reach) + 1, width)))
     dx = x + 0.5 - cx
@@ -105,20 +90,14 @@ def ellipse_shape(cx: float, cy: float, rx: float, ry: float, degrees: float, si
     y0 = np.ceil(np.clip(cy + (-b * dx - root) / (2 * d) - 0.5, 0, height)).astype(np.int64)
     y1 = np.floor(np.clip(cy + (-b * dx + root) / (2 * d) - 0.5, -1, height - 1)).astype(np.int64) + 1
     full = y1 > y0
-    return Masks(size, x[full], y0[full], y1[full], [0, int(full.sum())])
+    masks = Masks(size, x[full], y0[full], y1[full], [0, int(full.sum())])
+    return Drawn(masks, (cx - reach, cy - rise, cx + reach, cy + rise))
 
 
-def crop_shape(crop: Bool, x: int, y: int, size: Size) -> Crop:
-    """Return a mask and its box's upper left pixel; refuse a box that is empty or leaves the image."""
-    check_window(x, y, crop.shape[1], crop.shape[0], size)
-    return crop, (x, y)
-
-
-def check_window(x: int, y: int, width: int, height: int, size: Size) -> None:
-    """Refuse a box of pixels that does not lie inside the image."""
-    if width < 1 or height < 1 or x < 0 or y < 0 or x + width > size[1] or y + height > size[0]:
-        box = f"mask of {width} x {height} pixels at ({x}, {y})"
-        raise BadEntryError(f"{box} reaches outside the image of {size[1]} x {size[0]} pixels")
+def check_window(width: int, height: int, size: Size) -> None:
+    """Refuse a box of pixels that is empty, or larger than its image."""
+    if not (1 <= width <= 2 * size[1] and 1 <= height <= 2 * size[0]):
+        raise BadEntryError(f"mask of {width} x {height} pixels, on an image of {size[1]} x {size[0]}")
 
 
 def rle_shape(rle: Any, name: str, size: Size) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.safe_xml import peek_xml
-from apiece.formats._kit.shapes import box_shape, check_window, ellipse_shape, ring
+from apiece.formats._kit.shapes import Drawn, box_shape, check_window, ellipse_shape, ring
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
 from apiece.formats.cvat._model import NO_AREA, Document, Shape, no_mask, read_document
 from apiece.formats.cvat._tracks import Timeline, timeline
@@ -153,7 +153,7 @@ def _polygon(given: dict[str, str], size: Size) -> Any:
         points = np.array(pairs, np.float64).reshape(-1, 2)
     except ValueError:
         raise BadEntryError("points must be numbers") from None
-    return [[ring(points, size)]]
+    return [[ring(points)]]
 
 
 def _box(given: dict[str, str], size: Size) -> Any:
@@ -169,7 +169,7 @@ def _ellipse(given: dict[str, str], size: Size) -> Any:
 
 def _mask(given: dict[str, str], size: Size) -> Any:
     left, top, width, height = (whole(given.get(k), k) for k in ("left", "top", "width", "height"))
-    check_window(left, top, width, height, size)
+    check_window(width, height, size)
     try:
         counts = np.array(given.get("rle", "").split(","), np.int64)
     except (ValueError, OverflowError):
@@ -178,7 +178,7 @@ def _mask(given: dict[str, str], size: Size) -> Any:
         raise BadEntryError(f"rle covers {int(counts.sum())} pixels, but its box has {width} x {height}")
     if width * height > _CROP:
         window = Masks.from_coco([{"size": [width, height], "counts": counts.tolist()}]).transpose()
-        return window.shift(left, top, size)
+        return Drawn(window.shift(left, top, size), (left, top, left + width, top + height))
     crop = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
     return crop, (left, top)
 

@@ -206,8 +206,8 @@ def _part(rings: list[Any], size: Size, transform: Affine | None) -> Part:
         given = points[:-1] if type(points) is list and len(points) > 1 and points[0] == points[-1] else points
         if type(given) is not list:
             raise BadEntryError(f"{name} must be a list of positions")
-        plain = ring(given, None, name)
-        found.append(ring(plain if transform is None else to_pixels(plain, transform), size, name))
+        plain = ring(given, name)
+        found.append(ring(plain if transform is None else to_pixels(plain, transform), name))
     return found
 
 

@@ -2,7 +2,7 @@
 
 Read: one file, which is of one image, or a folder of files. Polygon, freehand and traced ROIs by COCO's rasterisation,
 composite ones (holes, parts, curves) filled by the even-odd rule as in ImageJ, rectangles and ovals by the pixels whose
-centres they hold. As ImageJ does, the reader cuts what lies outside the image. Lines, points, text and pictures are no
+centres they hold. Lines, points, text and pictures are no
 masks and come as ``ImageRef.shapes``. Coordinates are pixels from the upper left corner.
 
 Classes are the ROIs' groups: ``group 1``, ``group 2`` ..., and ``object`` where a ROI is in none. The name, and

@@ -11,7 +11,7 @@ from roifile import ROI_OPTIONS, ROI_SUBTYPE, ROI_TYPE, ImagejRoi
 from apiece._arrays import Float
 from apiece.core.masks import Masks
 from apiece.formats._kit.checks import BadEntryError, Size
-from apiece.formats._kit.shapes import ellipse_shape, ring
+from apiece.formats._kit.shapes import Drawn, ellipse_shape, ring
 
 _AREA = (ROI_TYPE.POLYGON, ROI_TYPE.FREEHAND, ROI_TYPE.TRACED, ROI_TYPE.RECT, ROI_TYPE.OVAL)
 _POINTS = {0: 1, 1: 1, 2: 2, 3: 3, 4: 0}  # of each segment of a path: move, line, quadratic, cubic, close
@@ -32,7 +32,7 @@ def kind_of_roi(roi: ImagejRoi) -> str:
 
 
 def shape_of(roi: ImagejRoi, size: Size) -> Any:
-    """Return the ROI as `Entry.shape`; what lies outside the image is cut, as ImageJ does."""
+    """Return the ROI as `Entry.shape`."""
     if roi.roitype == ROI_TYPE.RECT and roi.composite:
         return _even_odd(_rings(np.asarray(roi.multi_coordinates, np.float64)), size)
     if roi.roitype in (ROI_TYPE.RECT, ROI_TYPE.OVAL):
@@ -42,10 +42,10 @@ def shape_of(roi: ImagejRoi, size: Size) -> Any:
     points = np.asarray(roi.coordinates(), np.float64).reshape(-1, 2)
     if len(points) > 1 and (points[0] == points[-1]).all():
         points = points[:-1]
-    return [[ring(points, None)]]
+    return [[ring(points)]]
 
 
-def _box_or_oval(roi: ImagejRoi, size: Size) -> Masks:
+def _box_or_oval(roi: ImagejRoi, size: Size) -> Drawn:
     box: tuple[float, ...] = (roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top)
     if roi.subpixelrect:
         box = (roi.xd, roi.yd, roi.widthd, roi.heightd)
@@ -57,8 +57,8 @@ def _box_or_oval(roi: ImagejRoi, size: Size) -> Masks:
     if roi.rounded_rect_arc_size > 0:
         raise BadEntryError("is a rectangle with rounded corners; make it a polygon and save it again")
     # doubles, and float32 only at the end, so that a far edge is not moved
-    edges = np.array([[left, top, left + width, top + height]], np.float64)
-    return Masks.from_boxes(np.clip(edges, 0, [size[1], size[0]] * 2), size)
+    edges = (left, top, left + width, top + height)
+    return Drawn(Masks.from_boxes(np.clip(np.array([edges]), 0, [size[1], size[0]] * 2), size), edges)
 
 
 def _rings(path: Float) -> list[Float]:
@@ -82,7 +82,7 @@ def _rings(path: Float) -> list[Float]:
     rings = [np.concatenate(pieces) for pieces in found]
     opened = [r[:-1] if len(r) > 1 and (r[0] == r[-1]).all() else r for r in rings]
     # a lone move at the end of a path draws nothing
-    return [ring(r, None, "outline") for r in opened if len(r) > 1]
+    return [ring(r, "outline") for r in opened if len(r) > 1]
 
 
 def _curve(points: Float) -> Float:
@@ -93,15 +93,17 @@ def _curve(points: Float) -> Float:
     return np.asarray(level[0])
 
 
-def _even_odd(rings: list[Float], size: Size) -> Masks:
+def _even_odd(rings: list[Float], size: Size) -> Drawn:
     """Return the pixels inside an odd number of rings: how Java fills a path."""
+    points = np.concatenate([np.zeros((0, 2)), *rings])
+    box = (*points.min(0).tolist(), *points.max(0).tolist()) if len(points) else (0.0, 0.0, 0.0, 0.0)
     masks = Masks.from_polygons([[r] for r in rings], size)
     step = size[0] + 1
     x = masks.x.astype(np.int64) * step
     ends, count = np.unique(np.concatenate([x + masks.y0, x + masks.y1]), return_counts=True)
     ends = ends[count % 2 == 1]
     first, last = ends[::2], ends[1::2]
-    return Masks(size, first // step, first % step, last % step, [0, len(first)])
+    return Drawn(Masks(size, first // step, first % step, last % step, [0, len(first)]), box)
 
 
 def roi_of(parts: list[list[Float]], box: list[int]) -> ImagejRoi:

@@ -274,7 +274,7 @@ def _shape(result: Result, size: Size) -> Any:
     if kind == "polygon":
         if value.get("closed") is False:
             raise BadEntryError("polygon is not closed; finish or delete it")
-        return [[ring(ring(value.get("points") or [], None) * scale, size)]]
+        return [[ring(value.get("points") or []) * scale]]
     if kind == "rectangle":
         x, y, w, h = (finite(value.get(k), k) for k in ("x", "y", "width", "height"))
         (x, y), (w, h) = np.array([x, y]) * scale, np.array([w, h]) * scale

@@ -26,7 +26,6 @@ import numpy as np
 
 from apiece._arrays import Float
 from apiece.core.image import ImageRef, Shape
-from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import (
     BadEntryError,
@@ -45,7 +44,7 @@ from apiece.formats._kit.json_files import load_object
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, opened
 from apiece.formats._kit.png_in_text import MOST_PIXELS, from_base64, from_png
-from apiece.formats._kit.shapes import Crop, crop_shape, ring
+from apiece.formats._kit.shapes import Crop, box_shape, check_window, ring
 from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad
 from apiece.formats.supervisely._write import NO_FOLDER, OWN, write
 
@@ -184,15 +183,13 @@ def _shape(found: dict[str, Any], size: Size) -> Any:
     if type(interior) is not list:
         raise BadEntryError("points.interior: must be a list of rings")
     if kind == "polygon":
-        rings = [ring(points["exterior"], size, "points.exterior")]
-        return _filled(rings + [ring(hole, size, f"points.interior[{k}]") for k, hole in enumerate(interior)])
+        rings = [ring(points["exterior"], "points.exterior")]
+        return _filled(rings + [ring(hole, f"points.interior[{k}]") for k, hole in enumerate(interior)])
     corners = points["exterior"]
     if len(corners) != 2 or not all(type(p) is list and len(p) == 2 for p in corners) or interior:
         raise BadEntryError("points: a rectangle has two corners [x, y] and no interior")
     x, y = ([finite(p[axis], "points.exterior") for p in corners] for axis in (0, 1))
-    box = [min(x), min(y), max(x) + 1, max(y) + 1]
-    ring([[box[0], box[1]], [max(x), box[1]], [max(x), max(y)]], size, "points.exterior")
-    return Masks.from_boxes(np.array([box]), size)
+    return box_shape(min(x), min(y), max(x) + 1 - min(x), max(y) + 1 - min(y), 0, (0, 0), size)
 
 
 def _filled(rings: list[Float]) -> Crop:
@@ -224,7 +221,8 @@ def _bitmap(found: Any, size: Size) -> Crop:
     if not unpacker.eof:
         raise BadEntryError(f"bitmap.data: is cut short, or more than {_MOST_BYTES} bytes for one mask")
     crop = from_png(data, size, "bitmap.data")
-    return crop_shape(crop, origin[0], origin[1], size)
+    check_window(crop.shape[1], crop.shape[0], size)
+    return crop, (origin[0], origin[1])
 
 
 FORMAT = LabelFormat(

@@ -31,7 +31,7 @@ from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet
-from apiece.formats._kit.shapes import check_centre, ellipse_shape, rectangle, ring
+from apiece.formats._kit.shapes import ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, read_table
@@ -197,7 +197,7 @@ def _outline(shape: dict[str, Any], size: Size) -> Any:
         x, y = shape.get("all_points_x"), shape.get("all_points_y")
         if type(x) is not list or type(y) is not list or len(x) != len(y):
             raise BadEntryError("all_points_x and all_points_y must be lists of one length")
-        return [[ring([[a, b] for a, b in zip(x, y, strict=True)], size)]]
+        return [[ring([[a, b] for a, b in zip(x, y, strict=True)])]]
     keys = {"rect": ("x", "y", "width", "height"), "circle": ("cx", "cy", "r"), "ellipse": ("cx", "cy", "rx", "ry")}
     if type(kind) is not str or kind not in keys:
         raise BadEntryError(f"a {str(kind)[:40]} has no inside; polygon, rect, circle and ellipse are read")
@@ -205,8 +205,7 @@ def _outline(shape: dict[str, Any], size: Size) -> Any:
     if kind == "rect":
         if min(more) <= 0:
             raise BadEntryError(f"rect is {more[0]:g} wide and {more[1]:g} high; both must be more than 0")
-        return [[rectangle(x, y, x + more[0], y + more[1], size)]]
-    check_centre(kind, x, y, size)
+        return [[rectangle(x, y, x + more[0], y + more[1])]]
     theta = math.fmod(finite(shape.get("theta", 0), "theta"), math.tau)
     return ellipse_shape(x, y, more[0], more[-1], math.degrees(theta), size)
 

@@ -55,7 +55,6 @@ __all__ = ["FORMAT"]
 
 _IMAGES = Option("images", ...)
 _BOX = 5  # numbers of a row that is a box: class, centre, width, height
-_SLACK = 1e-5  # what rounding does to a point on the border
 
 
 @never_raises
@@ -187,12 +186,11 @@ def _entry(line: str, where: str, size: Size, places: Mapping[int, int]) -> Entr
     number, points = values[0], values[1:].reshape(-1, 2)
     if number not in places:
         raise BadEntryError(f"there is no class {number:g} among the names of data.yaml")
-    if points.min() < -_SLACK or points.max() > 1 + _SLACK:
+    if points.min() < -1 or points.max() > 2:
         raise BadEntryError(
             f"has a coordinate outside 0 to 1 ({points.min():g} to {points.max():g}); is it normalised?"
         )
-    ring = np.clip(points, 0, 1) * np.array([size[1], size[0]])
-    return Entry(where, places[int(number)], [[ring]])
+    return Entry(where, places[int(number)], [[points * np.array([size[1], size[0]])]])
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

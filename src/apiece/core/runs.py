@@ -148,6 +148,16 @@ class Runs(NamedTuple):
         runs = expand(self.offsets[:-1][index], counts)
         return Runs(self.x[runs], self.y0[runs], self.y1[runs], sums(counts))
 
+    def without(self, part: Runs, size: tuple[int, int]) -> Runs:
+        """Return each mask without ``part``'s of the same number, which lies inside it; ``size`` holds them all."""
+        keys = Keys(*size)
+        (begins, ends), (part_begins, part_ends) = self.ends(keys), part.ends(keys)
+        # what is left begins where a mask does or its part ends, and ends the other way round
+        start, end = np.sort(np.concatenate([begins, part_ends])), np.sort(np.concatenate([ends, part_begins]))
+        some = end > start
+        owner, x, top = keys.unpack(start[some])
+        return Runs.ordered(owner, x, top, top + (end - start)[some], self.number)
+
     def ends(self, keys: Keys) -> tuple[Int, Int]:
         """Return the keys of the first pixel of each run, and of the one behind its last."""
         owner = self.owners

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import scipy.sparse as sp
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import Keys, Runs
 from apiece.errors import InvalidInstancesError
 from apiece.ops.overlap import intersections
 
@@ -29,16 +27,7 @@ def hidden(instances: Instances) -> Masks:
     >>> apiece.ops.hidden(apiece.Instances(seen, full=whole)).boxes.tolist()
     [[2.0, 0.0, 4.0, 1.0], [0.0, 0.0, 0.0, 0.0]]
     """
-    whole = _full(instances)
-    keys = Keys(*instances.size)
-    begins, ends = whole.runs.ends(keys)
-    seen_begins, seen_ends = instances.masks.runs.ends(keys)
-    # a visible run lies inside a full one: hidden stretches begin where either begins to be hidden, and end likewise
-    start = np.sort(np.concatenate([begins, seen_ends]))
-    end = np.sort(np.concatenate([ends, seen_begins]))
-    some = end > start
-    owner, x, top = keys.unpack(start[some])
-    return Masks.of_runs(instances.size, Runs.ordered(owner, x, top, top + (end - start)[some], len(whole)))
+    return Masks.of_runs(instances.size, _full(instances).runs.without(instances.masks.runs, instances.size))
 
 
 def occluders(instances: Instances) -> sp.csr_array:

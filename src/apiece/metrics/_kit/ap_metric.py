@@ -56,6 +56,10 @@ class ApMetric:
         """Which predictions count, None: all; which are not wrong where they match nothing, None: none."""
         return None, None
 
+    def _view(self, batch: Batch, kind: str) -> Batch:
+        """The batch as one kind sees it; its areas decide what counts."""
+        return batch
+
     def _pairs(self, batch: Batch, kind: str) -> Pairs:
         """The overlaps of one kind."""
         return batch.box_pairs if kind == "box" else batch.mask_pairs
@@ -73,7 +77,7 @@ class ApMetric:
         counted, spared = self._judged(batch)
         for kind in self.kinds:
             pairs = self._pairs(batch, kind)
-            made, first = tally(batch, pairs, kept if counted is None else kept & counted, spared)
+            made, first = tally(self._view(batch, kind), pairs, kept if counted is None else kept & counted, spared)
             self._tallies[kind].append(made)
             self._matched(batch, kind, pairs, first)
 

@@ -158,12 +158,58 @@ def test_tiff_depths(tmp_path: Path, dtype: type, byteorder: str) -> None:
     np.testing.assert_array_equal(read_raster(tmp_path / "a.tif"), A)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_that_are_whole_numbers(tmp_path: Path, dtype: type) -> None:
+    """As ImageJ saves a label map after a calculation."""
+    (tmp_path / "masks").mkdir()
+    tifffile.imwrite(tmp_path / "masks" / "a.tif", A.astype(dtype))
+    assert formats.detect(tmp_path) == "labelmap"
+    assert formats.read(tmp_path)[0][1] == Instances.from_label_map(A)
+    stack = np.stack([A, A]).astype(dtype)
+    if dtype is np.float32:
+        tifffile.imwrite(tmp_path / "masks" / "b.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+        assert [i == Instances.from_label_map(A) for _, i in formats.read(tmp_path)] == [True] * 3
+
+
+@pytest.mark.parametrize(
+    ("label", "image"),
+    [
+        ("a_cp_masks.tif", "a.png"),
+        ("a_cp_masks.png", "a.tif"),
+        ("masks/a_cp_masks.tif", "images/a.png"),
+        ("000_masks.png", "000_img.png"),
+        ("masks/000_masks.png", "images/000_img.png"),
+        ("a-labels.tif", "a.jpg"),
+        ("a.seg.tif", "a.jpg"),
+        ("a_Object Identities.tif", "a.png"),
+        ("labels/a_seg.png", "images/a.jpg"),
+        ("masks/a.jpg.png", "images/a.jpg"),
+        ("masks/a-lbl.tif", "images/a.tif"),
+    ],
+)
+def test_names_that_tools_give(tmp_path: Path, label: str, image: str) -> None:
+    for name in (label, image):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+    Pillow.fromarray(np.zeros((*A.shape, 3), np.uint8)).save(tmp_path / image)
+    if label.endswith(".png"):
+        save(tmp_path / label, A.astype(np.uint8))
+    else:
+        tifffile.imwrite(tmp_path / label, A.astype(np.uint16))
+    assert formats.detect(tmp_path) == "labelmap"
+    for path in (tmp_path, tmp_path / label):
+        ((ref, found),) = formats.read(path, "labelmap")
+        assert ref.path == tmp_path / image
+        assert len(found) == len(np.unique(A)) - 1
+
+
 def test_not_label_maps(tmp_path: Path) -> None:
     colour = np.zeros((3, 4, 3), np.uint8)
     cases = {
         "colour.png": (colour, "is a colour image"),
         "colour.tif": (colour, "is a colour image"),
-        "float.tif": (A.astype(np.float32), "holds floats"),
+        "float.tif": (A.astype(np.float32) / 2, "holds floats, such as 0.5 at row"),
+        "large.tif": (np.full((3, 4), 2.0**25, np.float32), "beyond 16777216 they are not exact"),
+        "nan.tif": (np.full((3, 4), np.nan), "holds floats, such as nan at row 0, column 0"),
         "negative.tif": (-A.astype(np.int16), "negative value -200"),
         "stack.tif": (np.zeros((5, 30, 40), np.uint16), "has 5 pages"),
         "huge.tif": (np.full((3, 4), 2**63, np.uint64), "fit 63 bits"),

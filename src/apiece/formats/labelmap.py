@@ -1,10 +1,11 @@
 """Label maps: one integer image per image, whose value is the object's number; PNG (8, 16 bit) or TIFF (8, 16, 32 bit).
 
-Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named
-``*_mask``, ``*_masks``, ``*_label`` or ``*_labels``, or a folder of label maps alone. Label map and image share their
-path without ending. A TIFF (OME, ImageJ) that says its pages are slices or frames of one stack is an image for each
-page, called ``NAME#0.tif``, with ``ImageRef.page``; ids are the same over all pages. Other files of several pages are
-refused. Values become ids; 0 is background; there is one class, ``object``. Palette images are read by their index.
+Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named as
+tools do (``a_masks``, ``a_cp_masks``, ``a_label``, ``a-labels``, ``a_seg`` ...), or a folder of label maps alone. Label
+map and image share their path without ending; an image may also end in ``_img``. A TIFF (OME, ImageJ) that says its
+pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``, with ``ImageRef.page``; ids
+are the same over all pages. Other files of several pages are refused. Values become ids, floats that are whole numbers
+too, as ImageJ writes them; 0 is background; there is one class, ``object``. Palette images are read by their index.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
 inside each file says which image it belongs to.
@@ -32,7 +33,7 @@ from apiece.formats._kit.label_images import (
     write_raster,
 )
 from apiece.formats._kit.label_sets import LabelImageSet
-from apiece.formats._kit.mask_layout import is_mask_folder
+from apiece.formats._kit.mask_layout import bare_stem, image_keys, is_mask_folder
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.written import write_each
@@ -42,7 +43,6 @@ __all__ = ["FORMAT"]
 
 _log = logging.getLogger("apiece")
 _FOLDERS = ("masks", "labels", "labelmaps", "label_maps")
-_ENDINGS = ("_masks", "_mask", "_labels", "_label")
 _HIGHEST = 2**32 - 1
 
 
@@ -56,19 +56,14 @@ def detect(path: Path) -> bool:
     if sidecar_format(path) is not None or is_mask_folder(path):
         return False
     root, files = _label_files(path)
-    if not files or not is_label_raster(files[0]):
-        return False
+    if not files or not is_label_raster(files[0]) or any(path.glob("*_seg.npy")):
+        return False  # Cellpose keeps the same masks in its own files too
     return root != path or root.name in _FOLDERS or _marked(files[0])
-
-
-def _bare(stem: str) -> str:
-    """Return the stem without what marks a label map."""
-    return next((stem.removesuffix(e) for e in _ENDINGS if stem.lower().endswith(e) and len(stem) > len(e)), stem)
 
 
 def _marked(path: Path) -> bool:
     """Return whether the name, or the note inside, says that this is a label map."""
-    return _bare(path.stem) != path.stem or note_of(path) is not None
+    return bare_stem(path.stem) != path.stem or note_of(path) is not None
 
 
 def _label_files(folder: Path) -> tuple[Path, list[Path]]:
@@ -77,7 +72,7 @@ def _label_files(folder: Path) -> tuple[Path, list[Path]]:
         if (folder / name).is_dir():
             return folder / name, files_below(folder / name, RASTER_SUFFIXES)
     found = files_below(folder, RASTER_SUFFIXES)
-    marked = [p for p in found if _bare(p.stem) != p.stem]
+    marked = [p for p in found if bare_stem(p.stem) != p.stem]
     return folder, found if not marked or note_of(marked[0]) is not None else marked
 
 
@@ -112,11 +107,12 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
             refuse(FormatError(file, f"and {keys[key].name} are label maps of the same image; remove one"), on_bad)
         elif key not in unclear:
             keys[key] = file
-            image = pictures.get(key)
+            image = next((pictures[k] for k in image_keys(key) if k in pictures), None)
             for name, page in _paged(file, _name(file, root, image, folder)):
                 refs.append(ImageRef(image or absent / name, name, page=page))
                 kept.append(file)
-    unlabelled = [] if alone or not pictures.keys() & keys.keys() else sorted(pictures.keys() - keys.keys())
+    used = {k for key in keys for k in image_keys(key)}
+    unlabelled = [] if alone or not pictures.keys() & used else sorted(pictures.keys() - used)
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
@@ -138,9 +134,9 @@ def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:
 
 def _key(file: Path, root: Path) -> str:
     key = stem_key(file, root)
-    if _bare(file.stem) == file.stem or note_of(file) is not None:
+    if bare_stem(key) == key or note_of(file) is not None:
         return key  # `write` names label maps as their images, `_mask` or not
-    return _bare(key)
+    return bare_stem(key)
 
 
 def _pictures(folder: Path, labels: set[Path], only: str | None, on_bad: OnBad) -> tuple[dict[str, Path], set[str]]:
@@ -150,7 +146,12 @@ def _pictures(folder: Path, labels: set[Path], only: str | None, on_bad: OnBad) 
     files = files_below(folder) if only is None else sorted(folder.glob("*"))
     for file in files:
         key = stem_key(file, folder)
-        if file in labels or file.is_dir() or file.suffix.lower() not in IMAGE_SUFFIXES or only not in (None, key):
+        if (
+            file in labels
+            or file.is_dir()
+            or file.suffix.lower() not in IMAGE_SUFFIXES
+            or (only and key not in image_keys(only))
+        ):
             continue
         # label folders inside the folder of images are no images
         if any(part in _FOLDERS for part in file.relative_to(folder).parts[:-1]):

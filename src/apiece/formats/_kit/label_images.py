@@ -62,7 +62,8 @@ def _is_tiff(path: Path) -> bool:
 def read_raster(path: Path, page: int | None = None) -> Array:
     """Return a label image: integers of shape (height, width), none negative; of a stack, its plane ``page``.
 
-    Colour, floats, stacks, negative values, broken and oversized files are refused.
+    Floats that are whole numbers, which ImageJ writes, count as integers. Colour, other floats, stacks, negative
+    values, broken and oversized files are refused.
     """
     try:
         with decoding(path):
@@ -73,11 +74,26 @@ def read_raster(path: Path, page: int | None = None) -> Array:
         raise FormatError(path, f"plane {page}: {error.reason}") from error
     if not array.size:
         raise FormatError(path, f"has {array.shape[0]} x {array.shape[1]} pixels: there is nothing in it")
+    if array.dtype.kind == "f":
+        array = _whole(path, array)
     if array.dtype.kind == "i" and array.size and array.min() < 0:
         raise FormatError(path, f"holds the negative value {array.min()}; objects count from 1, 0 is background")
     if array.dtype == np.uint64 and int(array.max()) >= 2**63:
         raise FormatError(path, f"holds the value {array.max()}; ids fit 63 bits")
     return array
+
+
+def _whole(path: Path, array: Array) -> Array:
+    """Return floats as integers, if they are whole and none is so large that floats of its kind skip integers."""
+    wrong = np.flatnonzero(~(np.isfinite(array) & (array == np.trunc(array))))
+    if len(wrong):
+        y, x = divmod(int(wrong[0]), array.shape[1])
+        said = f"holds floats, such as {array[y, x]:g} at row {y}, column {x}; a label map holds whole numbers"
+        raise FormatError(path, said)
+    most = 1 << (np.finfo(array.dtype).nmant + 1)
+    if np.abs(array).max() > most:
+        raise FormatError(path, f"holds floats up to {array.max():g}, and beyond {most} they are not exact")
+    return array.astype(np.int64)
 
 
 def _read_pillow(path: Path) -> Array:
@@ -231,8 +247,6 @@ def _plane(path: Path, file: tifffile.TiffFile, number: int) -> Array:
 def _check_kind(path: Path, page: tifffile.TiffPage) -> None:
     if page.dtype is None or page.dtype.kind not in "buif":
         raise FormatError(path, f"holds values of a kind ({page.dtype}) that cannot be read")
-    if page.dtype.kind == "f":
-        raise FormatError(path, "holds floats; a label map holds integers: save it as uint16 or uint32")
 
 
 def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflation: int) -> None:
@@ -243,13 +257,13 @@ def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflatio
 
 
 def is_label_raster(path: Path) -> bool:
-    """Return whether a file is a PNG or TIFF with one channel of integers, by its header; never raises."""
+    """Return whether a file is a PNG or TIFF with one channel of numbers, by its header; never raises."""
     try:
         with decoding(path):
             if _is_tiff(path):
                 with tifffile.TiffFile(path) as file:
                     page = file.pages.first
-                    return page.samplesperpixel == 1 and page.dtype is not None and page.dtype.kind in "bui"
+                    return page.samplesperpixel == 1 and page.dtype is not None and page.dtype.kind in "buif"
             with Pillow.open(path) as image:
                 return image.format == "PNG" and image.mode in _MODES
     except FormatError:

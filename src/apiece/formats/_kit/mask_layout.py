@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError
@@ -12,7 +12,31 @@ from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in
 from apiece.formats._kit.label_images import RASTER_SUFFIXES
 
 _log = logging.getLogger("apiece")
+_MARK = re.compile(
+    r"(?<=.)[-_. ](cp_masks?|masks?|label|labels|label_?maps?|labell?ed|lbl|seg|segm|segmentation|instances?"
+    r"|object[-_ ]identities)$",
+    re.IGNORECASE,
+)
+"""What tools put behind an image's name for its label map: Cellpose, CellProfiler, ilastik, MorphoLibJ, QuPath."""
+_OF_IMAGES = ("", "_img", "_image", "_raw")
+"""What an image may have behind the name that it shares with its label map, as Cellpose's training images do."""
 _NUMBERED = re.compile(r"(.+)_(\d{1,18})", re.ASCII)
+
+
+def bare_stem(stem: str) -> str:
+    """Return a file's name without what marks a label map.
+
+    >>> [bare_stem(stem) for stem in ("a_cp_masks", "a-labels", "a_Object Identities", "masks")]
+    ['a', 'a', 'a', 'masks']
+    """
+    return _MARK.sub("", stem)
+
+
+def image_keys(key: str) -> list[str]:
+    """Return the names without ending that the image of a label map may have: ``a``, ``a_img``; ``a`` of ``a.jpg``."""
+    whole = PurePosixPath(key)
+    named = [str(whole.with_suffix(""))] if whole.suffix.lower() in IMAGE_SUFFIXES else []
+    return [key + ending for ending in _OF_IMAGES] + named
 
 
 def _stems(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
@@ -33,7 +57,8 @@ def is_mask_folder(folder: Path) -> bool:
                 set(images) & set(masks)
             )
         (image,) = images
-        return not any(m == image or m.startswith((f"{image}_mask", f"{image}_label")) for m in masks)
+        marked = (f"{image}_mask", f"{image}_label")
+        return not any(m == image or m.startswith(marked) or image in image_keys(bare_stem(m)) for m in masks)
     except OSError:
         return False
 

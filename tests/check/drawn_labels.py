@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -52,7 +53,9 @@ def asked(family: str, *given: Instances | tuple[Image, Instances], settings: Se
     for index, one in enumerate(given):
         image, instances = one if isinstance(one, tuple) else (None, one)
         name = NAME.format(index)
-        labelled = Labelled("train", index, ImageRef(Path(name), name, instances.size), instances, image)
+        labelled = Labelled("train", index, ImageRef(Path(name), name, instances.size), instances)
+        if image is not None:
+            labelled = replace(labelled, image=image.colours(), data=image.data)
         if check.look is not None:
             found += check.look(labelled, settings)
         if check.remember is not None and (what := check.remember(labelled, settings)) is not None:

@@ -293,6 +293,12 @@ def test_stretch_takes_percentiles_and_survives_what_is_not_finite() -> None:
     assert image.pixels.max() == 0
 
 
+def test_transparent_ground_is_dark_grey() -> None:
+    pixels = np.array([[[10, 20, 30, 255], [250, 0, 250, 0]]], np.uint8)
+    assert to_display(Image(pixels, alpha="unassociated")).tolist() == [[[10, 20, 30], [40, 40, 40]]]
+    assert to_display(Image(pixels)).tolist() == [[[10, 20, 30], [250, 0, 250]]]
+
+
 def test_nothing_to_draw() -> None:
     image = grey((5, 5))
     assert (overlay(image, Instances.empty((5, 5))) == image.pixels).all()

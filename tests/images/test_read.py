@@ -7,6 +7,7 @@ import struct
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import tifffile
 from PIL import Image as Pillow
 
 from apiece.core.image import Image, PixelSize
-from apiece.errors import ConfigError, ImageError
+from apiece.errors import ConfigError, ImageError, InvalidInstancesError
 from apiece.images import image_size, read_image, write_image
 
 RNG = np.random.default_rng(7)
@@ -291,3 +292,59 @@ def test_an_image_carries_its_pixel_size_through_a_tiff(tmp_path: Path) -> None:
     found = read_image(tmp_path / "a.tif").pixel_size
     assert found is not None
     assert (found.to("um").x, found.to("um").y) == pytest.approx((0.325, 0.65), rel=1e-6)
+
+
+RGBA = np.random.default_rng(0).integers(1, 255, (6, 5, 4), np.uint8)
+RGBA[0, :, 3] = 0
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tif"])
+@pytest.mark.parametrize("channels", [2, 4])
+def test_alpha_is_known_where_the_file_says_so(tmp_path: Path, ending: str, channels: int) -> None:
+    if (ending, channels) == ("webp", 2):
+        return  # it has colour only
+    path = tmp_path / f"a.{ending}"
+    options = {"lossless": True, "exact": True} if ending == "webp" else {}
+    Pillow.fromarray(RGBA[..., :4] if channels == 4 else RGBA[..., 2:]).save(path, **options)
+    image = read_image(path)
+    assert (image.channels, image.alpha) == (channels, "unassociated")
+    assert image.data is not None
+    assert (image.data == (RGBA[..., 3] > 0)).all()
+    colours = image.colours()
+    assert (colours.channels, colours.alpha, colours.path) == (channels - 1, None, path)
+    assert (colours.pixels[1:] == image.pixels[1:, :, :-1]).all()
+    assert np.ptp(colours.pixels[0], axis=0).max() == 0  # the median of the rest
+
+
+@pytest.mark.parametrize("alpha", [None, "unassociated", "associated"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_alpha_goes_into_a_tiff_and_back(tmp_path: Path, alpha: Any, dtype: str, channels: int) -> None:
+    pixels = np.concatenate([RGBA] * 2, 2)[..., 8 - channels :].astype(dtype)
+    image = Image(pixels, alpha=alpha)
+    write_image(tmp_path / "a.tif", image)
+    back = read_image(tmp_path / "a.tif")
+    assert (back.alpha, back.pixels.dtype) == (alpha, np.dtype(dtype))
+    assert (back.pixels == pixels).all()
+
+
+def test_associated_alpha_is_divided_out() -> None:
+    pixels = np.array([[[50, 128], [50, 255], [7, 0], [200, 100]]], np.uint8)
+    image = Image(pixels, alpha="associated")
+    assert image.colours().pixels[0, :, 0].tolist() == [100, 50, 100, 255]
+    straight = Image(pixels, alpha="unassociated")
+    assert straight.colours().pixels[0, :, 0].tolist() == [50, 50, 50, 200]
+    opaque = Image(np.full((2, 2, 2), 255, np.uint8), alpha="associated")
+    assert opaque.data is None
+    with pytest.raises(ImageError, match="a PNG holds unassociated alpha"):
+        write_image("a.png", image)
+    with pytest.raises(InvalidInstancesError, match="no alpha channel beside"):
+        Image(np.zeros((2, 2, 1)), alpha="associated")
+
+
+def test_two_channels_without_a_word_are_no_alpha(tmp_path: Path) -> None:
+    deep = np.full((6, 5, 2), 65535, np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(deep, 2, 0), imagej=True, metadata={"axes": "CYX"})
+    image = read_image(tmp_path / "a.tif")
+    assert (image.channels, image.alpha, image.data) == (2, None, None)
+    assert image.colours() is image

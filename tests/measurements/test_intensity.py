@@ -87,3 +87,13 @@ def test_wrong_size_and_no_image() -> None:
     with pytest.raises(ConfigError, match="intensity_mean"):
         measure(found, properties=["area", "intensity_mean"])
     assert not any(name.startswith("intensity") for name in measure(found).columns)
+
+
+def test_alpha_has_no_intensity_and_transparent_ground_counts_for_none() -> None:
+    pixels = np.array([[[10, 255], [90, 0], [30, 255], [7, 0]]], np.uint8)
+    found = Instances(Masks.from_boxes([[0, 0, 3, 1], [3, 0, 4, 1]], (1, 4)))
+    table = measure(found, Image(pixels, alpha="unassociated"))
+    assert "intensity_mean_1" not in table.columns
+    assert table["intensity_mean_0"].tolist() == pytest.approx([20.0, np.nan], nan_ok=True)
+    assert table["area"].tolist() == [3, 1]
+    assert measure(found, Image(pixels))["intensity_max_1"].tolist() == [255, 0]

@@ -36,8 +36,6 @@ def test_channels_that_match_without_loss(dtype: str) -> None:
     assert match_channels(rgb, 3) is rgb
     np.testing.assert_array_equal(match_channels(grey, 3), np.concatenate([grey] * 3, 2))
     np.testing.assert_array_equal(match_channels(np.concatenate([rgb, alpha], 2), 3), rgb)
-    np.testing.assert_array_equal(match_channels(np.concatenate([grey, alpha], 2), 1), grey)
-    np.testing.assert_array_equal(match_channels(np.concatenate([grey, alpha], 2), 3), np.concatenate([grey] * 3, 2))
     np.testing.assert_array_equal(match_channels(np.concatenate([grey] * 3, 2), 1), grey)
     np.testing.assert_array_equal(match_channels(np.concatenate([grey, grey, grey, alpha], 2), 1), grey)
 
@@ -49,6 +47,28 @@ def test_channels_that_do_not_match(found: int, wanted: int) -> None:
     pixels = np.arange(2 * 2 * found, dtype=np.uint8).reshape(2, 2, found)
     with pytest.raises(DataError, match=f"has {found} channels.* takes {wanted}"):
         match_channels(pixels, wanted)
+
+
+def test_alpha_is_no_channel_unless_the_model_takes_it() -> None:
+    pixels = np.random.default_rng(0).integers(10, 200, (8, 9, 4), np.uint8)
+    pixels[:2, :, 3], pixels[2:, :, 3] = 0, 255
+    pixels[:2, :, :3] = 255  # what is stored there means nothing
+    image = Image(pixels, alpha="unassociated")
+    array, frame = prepare(image, ModelInput())
+    plain, _ = prepare(Image(pixels[2:, :, :3]), ModelInput())
+    np.testing.assert_array_equal(array[:, 2:], plain)  # neither values nor their scale come from the ground
+    assert frame.data is not None
+    assert int(frame.data.area[0]) == 54
+    four, frame = prepare(image, ModelInput(4, mean=(0,) * 4, std=(1,) * 4))
+    assert (four.shape[0], frame.data) == (4, None)
+    nothing = Image(np.zeros((4, 4, 2), np.uint8), alpha="associated")
+    for spec in (ModelInput(), ModelInput(normalise="range")):
+        array, frame = prepare(nothing, spec)
+        assert (array == 0).all()
+        assert frame.data is not None
+        assert frame.data.area.tolist() == [0]
+    with pytest.raises(DataError, match="beside its alpha channel, the image has 3 channels, the model takes 5"):
+        prepare(image, ModelInput(5, mean=(0,) * 5, std=(1,) * 5))
 
 
 def test_prepare_names_the_file() -> None:

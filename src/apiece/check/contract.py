@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Array, Float32, Int, Int32
+from apiece._arrays import Array, Bool, Float32, Int, Int32
 from apiece._plugins import Room
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
@@ -87,11 +87,14 @@ class Labelled:
     instances: Instances
     """The labels. Their attributes ``area`` and ``bbox`` are the values that the label file states."""
     image: Image | None = None
-    """The pixels, of the size of the labels; None if `check` was not to read them, or could not."""
+    """The pixels, of the size of the labels, without an alpha channel; None if `check` was not to read them, or could
+    not."""
     problem: str | None = None
     """Why `check` could not read the pixels: missing, unreadable, or of another size."""
     predicted: Instances | None = None
     """Predictions with scores, by a model that did not learn from this image."""
+    data: Bool | None = None
+    """Where the image is not transparent, bool (height, width); None if that is all of it."""
 
     def place(self, *instances: int, box: npt.ArrayLike | None = None) -> Place:
         """Return the place of these instances; ``box`` is where to look, by default the box around all of them."""

@@ -19,7 +19,8 @@ _Seen = tuple[Place, Print]
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Seen | None:
-    return None if labelled.image is None else (labelled.place(), print_of(labelled.image))
+    blank = labelled.data is not None and not labelled.data.any()  # transparent everywhere, as many others may be
+    return None if labelled.image is None or blank else (labelled.place(), print_of(labelled.image))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece import _show
-from apiece._arrays import Array
+from apiece._arrays import Array, Bool
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError
 
 __all__ = ["Image", "ImageRef", "PixelSize", "Shape", "check_drawn_on"]
@@ -96,11 +96,22 @@ class Image:
     pixels : array of shape (height, width, channels), any integer, float or bool dtype; a 2-D array gets one channel.
     pixel_size : physical size of a pixel, if known.
     path : the file it came from, if any.
+    alpha : how the last channel is an alpha channel: ``"unassociated"``, or ``"associated"``, which is to say that the
+        other channels were multiplied by it; None if it is none. Only the file can say so.
+
+    Examples
+    --------
+    >>> tile = apiece.Image(np.array([[[10, 255], [77, 0]]], np.uint8), alpha="unassociated")
+    >>> tile.channels, tile.data.tolist()
+    (2, [[True, False]])
+    >>> tile.colours().pixels[..., 0].tolist()
+    [[10, 10]]
     """
 
     pixels: Array
     pixel_size: PixelSize | None = None
     path: Path | None = None
+    alpha: Literal["unassociated", "associated"] | None = None
 
     def __post_init__(self) -> None:
         pixels = np.asarray(self.pixels)
@@ -112,6 +123,37 @@ class Image:
                 f"got shape {pixels.shape}, dtype {pixels.dtype}"
             )
         object.__setattr__(self, "pixels", pixels)
+        if self.alpha not in (None, "unassociated", "associated"):
+            raise ConfigError(f"alpha must be 'unassociated', 'associated' or None, got {self.alpha!r}")
+        if self.alpha is not None and self.channels < 2:
+            raise InvalidInstancesError("an image of one channel has no alpha channel beside it")
+
+    @property
+    def data(self) -> Bool | None:
+        """Where there is anything to be seen, bool (height, width): alpha is above 0. None if that is all of it."""
+        shown = None if self.alpha is None else self.pixels[:, :, -1] > 0
+        return None if shown is None or shown.all() else shown
+
+    def colours(self) -> Image:
+        """Return the image without its alpha channel; itself if it has none.
+
+        Colours that were multiplied by alpha are divided by it. Transparent ground, whose stored colours mean nothing,
+        gets the median of the rest in each channel.
+        """
+        if self.alpha is None:
+            return self
+        pixels, alpha = self.pixels[:, :, :-1], self.pixels[:, :, -1]
+        full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "iu" else 1
+        if self.alpha == "associated" and (partial := (alpha > 0) & (alpha < full)).any():
+            pixels = pixels.copy()
+            values = pixels[partial] * (full / alpha[partial].astype(np.float64))[:, None]
+            pixels[partial] = (np.rint(values) if pixels.dtype.kind in "iu" else values).clip(0, full)
+        shown = self.data
+        if shown is not None:
+            seen = pixels[shown]
+            middle = np.median(seen[:: max(len(seen) // 4096, 1)], axis=0) if len(seen) else np.zeros(pixels.shape[2])
+            pixels = np.where(shown[:, :, None], pixels, middle.astype(pixels.dtype))
+        return replace(self, pixels=np.ascontiguousarray(pixels), alpha=None)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -120,7 +162,7 @@ class Image:
 
     @property
     def channels(self) -> int:
-        """Number of channels."""
+        """Number of channels, alpha among them."""
         return int(self.pixels.shape[2])
 
     def _repr_png_(self) -> bytes:
@@ -129,7 +171,8 @@ class Image:
     def __repr__(self) -> str:
         height, width = self.size
         known = "".join(f", {x}" for x in (self.pixel_size, self.path) if x is not None)
-        return f"Image({height} x {width}, {self.channels} x {self.pixels.dtype}{known})"
+        alpha = "" if self.alpha is None else ", the last one alpha"
+        return f"Image({height} x {width}, {self.channels} x {self.pixels.dtype}{alpha}{known})"
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.pixels, dtype=dtype, copy=copy)

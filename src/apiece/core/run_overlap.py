@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from apiece._arrays import Int
 from apiece.core.runs import Keys, Runs, chunks, expand, segment_sum, sums
 
-__all__ = ["Columns", "intersections", "shared"]
+__all__ = ["Columns", "cut", "intersections", "shared"]
 
 _DENSE = 1 << 23  # pairs of masks up to which a table of all of them is held (64 MB)
 _RUNS = 1 << 18
@@ -55,6 +55,23 @@ def intersections(a: Columns, b: Columns, shape: tuple[int, int]) -> sp.csr_arra
         # csr from coordinates adds up what falls on one cell
         total = total + sp.coo_array((pixels, (a.owner[i], b.owner[j])), shape=shape).tocsr()
     return total
+
+
+def cut(runs: Runs, region: Runs, size: tuple[int, int]) -> Runs:
+    """Return what of each mask lies in a region, which is one mask.
+
+    >>> from apiece import Masks
+    >>> a, b = (Masks.from_boxes([box], (5, 5)).runs for box in ([0, 0, 4, 2], [2, 1, 5, 5]))
+    >>> cut(a, b, (5, 5)).x.tolist()
+    [2, 3]
+    """
+    keys, mine, other = Keys(*size), Columns(runs, size), Columns(region, size)
+    none = np.zeros(0, np.int64)
+    pieces = [(none, none, none)]
+    pieces += [(mine.owner[i], np.maximum(mine.start[i], other.start[j]), n) for i, j, n in _pairs(mine, other)]
+    owner, start, length = map(np.concatenate, zip(*pieces, strict=True))
+    _, x, y0 = keys.unpack(start)
+    return Runs.pack((owner, x, y0, y0 + length), len(runs.offsets) - 1, size)
 
 
 def _pairs(a: Columns, b: Columns) -> Iterator[tuple[Int, Int, Int]]:

@@ -18,6 +18,7 @@ from apiece.errors import ConfigError, InvalidInstancesError
 __all__ = ["overlay", "to_display"]
 
 _RGB = UInt8
+_NO_DATA = 40  # grey
 _SMALLEST = 10  # text, in pixels
 _FEW, _MOST = 2, 0.9  # more labels than few, and than the rest of most, are left out before there is a legend
 
@@ -28,8 +29,10 @@ def to_display(image: Image) -> _RGB:
     Three or more channels show the first three as red, green and blue; one or two show the first as grey. 8-bit
     values are kept, booleans become 0 and 255, and everything else (16-bit, 32-bit, float) is stretched so that
     the 0.5th and the 99.8th percentile of what is shown become black and white; NaN and minus infinity are black,
-    infinity is white. For display only: nothing is measured on this.
+    infinity is white. An alpha channel is not shown, and transparent ground is dark grey. For display only: nothing is
+    measured on this.
     """
+    data, image = image.data, image.colours()
     pixels = image.pixels[:, :, : 3 if image.channels >= 3 else 1]
     if pixels.dtype == np.bool_:
         shown = pixels.astype(np.uint8) * np.uint8(255)
@@ -37,7 +40,10 @@ def to_display(image: Image) -> _RGB:
         shown = pixels
     else:
         shown = _stretched(pixels)
-    return np.ascontiguousarray(np.broadcast_to(shown, (*image.size, 3))).copy()
+    canvas = np.ascontiguousarray(np.broadcast_to(shown, (*image.size, 3))).copy()
+    if data is not None:
+        canvas[~data] = _NO_DATA
+    return canvas
 
 
 def _stretched(pixels: Array) -> _RGB:

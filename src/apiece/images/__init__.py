@@ -43,7 +43,7 @@ def read_image(path: Path | str, *, page: int | None = None, max_pixels: int = M
 
     Returns
     -------
-    The image, with its pixel size if the file states one.
+    The image, with its pixel size and its alpha channel if the file states them.
 
     Raises
     ------
@@ -61,7 +61,8 @@ def read_image(path: Path | str, *, page: int | None = None, max_pixels: int = M
     path = Path(path)
     with _reader(path) as reader:
         decoded = reader.read(path, page, max_pixels)
-        return Image(oriented(decoded.pixels, decoded.orientation), pixel_size=decoded.pixel_size, path=path)
+        pixels = oriented(decoded.pixels, decoded.orientation)
+        return Image(pixels, pixel_size=decoded.pixel_size, path=path, alpha=decoded.alpha)
 
 
 def image_size(path: Path | str, *, page: int | None = None) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -43,11 +43,13 @@ class Decoded:
     pixels : array (height, width) or (height, width, channels), before orientation.
     orientation : EXIF / TIFF tag 274, 1 to 8.
     pixel_size : of the oriented image, if the file states one.
+    alpha : how the last channel is an alpha channel, as in `Image`, if the file states that it is one.
     """
 
     pixels: Array
     orientation: int = 1
     pixel_size: PixelSize | None = None
+    alpha: Literal["unassociated", "associated"] | None = None
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def single_image(
     header: Callable[[bytes, Path], AnyHeader],
     pixels: Callable[[bytes, AnyHeader, Path], Array],
 ) -> ImageReader:
-    """Return the reader of files that hold one image and are read whole.
+    """Return the reader of files that hold one image and are read whole; a second or fourth channel is alpha.
 
     Parameters
     ----------
@@ -113,7 +115,8 @@ def single_image(
         data = path.read_bytes()
         found = header(data, path)
         check_size(path, found.size, found.channels, max_pixels)
-        return Decoded(pixels(data, found, path), found.orientation)
+        decoded = pixels(data, found, path)
+        return Decoded(decoded, found.orientation, alpha="unassociated" if decoded.shape[2:] in ((2,), (4,)) else None)
 
     def orientation(path: Path, page: int | None) -> int:
         check_page(path, page, 1)

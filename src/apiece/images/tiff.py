@@ -3,6 +3,7 @@
 - Channels are found by the axes the file states (``C``), by samples per pixel, planar or contiguous.
 - A file of several pages, slices or frames is read one at a time, by ``page``. A Z-stack without ``page`` is refused.
 - White-is-zero images are turned so that larger is brighter; palettes expand to their colours (8-bit if exact).
+- The last channel is alpha where the tag ExtraSamples says so, associated (1) or not (2).
 - 1-bit becomes bool; 2- to 15-bit integers keep their values in the next larger dtype.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tifffile
@@ -24,6 +25,7 @@ __all__ = ["READER"]
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
+_ALPHA: dict[int, Literal["unassociated", "associated"]] = {1: "associated", 2: "unassociated"}  # of ExtraSamples
 _NO_COMPRESSION, _JPEG, _ORIENTATION, _GDAL_NODATA = 1, 7, 274, 42113
 
 
@@ -46,6 +48,11 @@ class _Plane:
     @property
     def channels(self) -> int:
         return len(self.pages) * int(self.key.samplesperpixel)
+
+    @property
+    def alpha(self) -> Literal["unassociated", "associated"] | None:
+        extra = self.key.extrasamples if len(self.pages) == 1 and self.channels > 1 else ()
+        return _ALPHA.get(int(extra[-1])) if extra else None
 
     @property
     def orientation(self) -> int:
@@ -160,7 +167,8 @@ def _seen(pixels: Array, plane: _Plane, path: Path) -> Array:
             return ~pixels
         if pixels.dtype.kind != "u":
             raise ImageError(path, f"is white-is-zero with {pixels.dtype} samples, which has no defined brightness")
-        return np.subtract(2 ** int(key.bitspersample) - 1, pixels, dtype=pixels.dtype)
+        turned = np.subtract(2 ** int(key.bitspersample) - 1, pixels, dtype=pixels.dtype)
+        return turned if plane.alpha is None else np.concatenate([turned[..., :-1], pixels[..., -1:]], axis=2)
     if int(key.photometric) != _PALETTE:
         return pixels
     colours = key.colormap
@@ -190,7 +198,8 @@ def _read(path: Path, page: int | None, max_pixels: int) -> Decoded:
         _check_kind(plane, path)
         pixels = _seen(_pixels(plane, tif, path), plane, path)
         pixel_size = tiff_meta.pixel_size(tif, plane.series, oriented=plane.orientation)
-    return Decoded(pixels.astype(pixels.dtype.newbyteorder("="), copy=False), plane.orientation, pixel_size)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    return Decoded(pixels, plane.orientation, pixel_size, plane.alpha)
 
 
 def _orientation(path: Path, page: int | None) -> int:

@@ -72,24 +72,27 @@ def observe(image: Image | None, found: Instances) -> Float:
 
 
 def _of_image(image: Image, masks: Masks) -> dict[str, float]:
-    pixels = image.pixels
+    data, pixels = image.data, image.colours().pixels
     # floating point has no largest value, and is taken as it is
     full = np.iinfo(pixels.dtype).max if pixels.dtype.kind in "ui" else 1
     planes = [pixels[:, :, c].astype(np.float32) / np.float32(full) for c in range(pixels.shape[2])]
     if pixels.dtype.kind == "f":
         planes = [np.nan_to_num(plane, posinf=0.0, neginf=0.0) for plane in planes]
     grey = planes[0] if len(planes) == 1 else np.mean(planes, axis=0)
-    spread = float(grey.std())
-    colours = planes[:3]
+    if data is not None and not data.any():
+        return {"pixels": float(np.log10(grey.size))}
+    inside = grey if data is None else grey[data]  # transparent ground has no brightness
+    spread = float(inside.std())
+    colours = [plane if data is None else plane[data] for plane in planes[:3]]
     level, edges = grey, [_edges(grey)]
     for _ in range(3):
         if min(level.shape) >= 8:
             level = cv2.resize(level, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         edges.append(_edges(level))
-    low, high = np.percentile(grey, (5, 95))
+    low, high = np.percentile(inside, (5, 95))
     return {
         "pixels": float(np.log10(grey.size)),
-        "brightness": float(grey.mean()),
+        "brightness": float(inside.mean()),
         "dark": float(low),
         "bright": float(high),
         "contrast": spread,

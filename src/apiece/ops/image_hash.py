@@ -79,7 +79,8 @@ class Pairs:
 
 
 def print_of(image: Image) -> Print:
-    """The print of an image of any dtype and any number of channels, which are averaged."""
+    """The print of an image of any dtype and any number of channels, which are averaged; alpha is none of them."""
+    image = image.colours()
     pixels = np.ascontiguousarray(image.pixels)
     digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
     digest.update(pixels.data)

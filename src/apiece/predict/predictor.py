@@ -24,6 +24,7 @@ from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import MAX_PIXELS
 from apiece.models import LoadedModel, load_model
 from apiece.models.contract import DecodeOptions, Frame
+from apiece.ops.ground import on_data
 from apiece.predict.sources import Source, Sources, iter_sources
 from apiece.transforms.input import prepare
 
@@ -331,7 +332,7 @@ class Model:
         with torch.inference_mode():
             frames = [ready.frame for ready in group]
             found = self.loaded.architecture.decode(outputs, frames, self.classes, options)
-        return [options.finished(instances) for instances in found]
+        return [options.finished(_shown(one, ready)) for one, ready in zip(found, group, strict=True)]
 
     def options(
         self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None
@@ -369,6 +370,17 @@ def _same_convolutions() -> Iterator[None]:
         yield
     finally:
         cudnn.benchmark, cudnn.deterministic = before
+
+
+def _shown(found: Instances, ready: _Ready) -> Instances:
+    """Return what was found without what lies on transparent ground."""
+    data = ready.frame.data
+    if data is None or not len(found):
+        return found
+    left = on_data(found, data)
+    if len(left) < len(found):
+        _log.info("%s: %d objects on transparent ground are left out", ready.source.name, len(found) - len(left))
+    return left
 
 
 def _warn(error: ImageError | DataError) -> None:

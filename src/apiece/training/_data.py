@@ -23,10 +23,11 @@ from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import BadEntries, Dataset, open_data, readable
 from apiece.errors import ApieceError, DataError, Option
 from apiece.models.contract import ModelInput, Targets
+from apiece.training._ground import in_strips, with_ground
 from apiece.training.config import TrainConfig
 from apiece.transforms import Compose, Sample, default_colour, default_geometry
 from apiece.transforms.geometric import scaled
-from apiece.transforms.input import input_size, match_channels, normalise, value_limits
+from apiece.transforms.input import input_size, normalise, seen, value_limits
 
 log = logging.getLogger("apiece")
 
@@ -136,10 +137,12 @@ class Store:
     def _load(self, index: int) -> Loaded:
         image, instances = self.data[index]
         try:
-            pixels = match_channels(image.pixels, self.spec.channels)
-            limits = value_limits(pixels, self.spec)
+            pixels, data = seen(image, self.spec.channels)
+            limits = value_limits(pixels, self.spec, data)
         except DataError as error:
             raise DataError(f"{self.data.refs[index].path}: {error}") from error
+        if data is not None:
+            instances = with_ground(instances, data)
         size = input_size(image.size, self.spec.imgsz)
         return Loaded(scaled(Sample(np.ascontiguousarray(pixels), instances), size), limits)
 
@@ -250,7 +253,7 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         pixels = np.ascontiguousarray(sample.image.transpose(2, 0, 1), np.float32)
         return (
             pixels,
-            self.encode(sample.instances, self.model_config),
+            self.encode(in_strips(sample.instances), self.model_config),
             self.store.data.refs[draw.index].name,
             draw.step,
         )

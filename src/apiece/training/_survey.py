@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Float32, Int
+from apiece.core.image import Image
+from apiece.core.instances import Instances
 from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError, Option
+from apiece.ops.ground import masks_on
 from apiece.training.config import TrainConfig, crop_within
-from apiece.transforms.input import without_alpha
+from apiece.transforms.input import colour_channels, seen
 
 log = logging.getLogger("apiece")
 
@@ -43,11 +46,12 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
     """
     if not len(data):
         raise DataError(f"{config.data}: there are no training images")
-    counts: set[int] = set()
+    counts, ground = set[int](), _Ground()
     sides, objects, boxes_of, labels_of, parts_of, instances = [], [], [], [], [], 0
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
-        counts.add(without_alpha(image.pixels).shape[2])
+        counts.add(colour_channels(image) if config.channels is None else _asked(image, config.channels))
+        ground.look(image, found, config.channels)
         sides.append(max(image.size))
         instances += len(found)
         boxes = found.boxes[~found.crowd]
@@ -57,6 +61,7 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         parts_of.append(found.masks.parts[~found.crowd])
     if not instances:
         raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
+    ground.tell(len(sides), config)
     channels = max(counts)
     if channels > 12:
         raise DataError(f"{config.data}: images have up to {channels} channels; a model takes 1 to 12")
@@ -77,6 +82,59 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         if names:
             log.info(f"one piece: {names}, by the labels; stray parts are left out (change it with " + _ONE_PIECE + ")")
     return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
+
+
+@dataclass
+class _Ground:
+    """What there is of alpha channels and of transparent ground, which is not learned from."""
+
+    images: int = 0  # with an alpha channel that is left out
+    channels: int = 0  # of such an image, alpha among them
+    transparent: int = 0  # of them, those with transparent ground
+    empty: int = 0  # of them, those with nothing else
+    gone: int = 0  # objects that lie on transparent ground alone
+    cut: int = 0  # objects that lie on it in part
+
+    def look(self, image: Image, found: Instances, channels: int | None) -> None:
+        """Take in an image with its instances."""
+        if image.alpha is None or image.channels == channels:
+            return
+        self.images, self.channels = self.images + 1, image.channels
+        if (data := image.data) is None:
+            return
+        self.transparent += 1
+        self.empty += not data.any()
+        before, after = found.masks.area, masks_on(found.masks, data).area
+        self.gone += int(((after == 0) & (before > 0)).sum())
+        self.cut += int(((after < before) & (after > 0)).sum())
+
+    def tell(self, looked: int, config: TrainConfig) -> None:
+        """Say what is not learned from; refuse images with nothing to learn from."""
+        if self.images:
+            log.info(
+                f"alpha: {self.images} of {looked} images looked at have an alpha channel, which is left out (learn "
+                "from it with " + Option("channels", self.channels) + ")"
+            )
+        if self.transparent:
+            log.info(
+                "transparent ground: on %d of %d images; it is no data, and not learned from. On it lie %d objects, "
+                "and %d more in part",
+                *(self.transparent, looked, self.gone, self.cut),
+            )
+        if self.empty == looked:
+            raise DataError(
+                f"{config.data}: the alpha channel says that all {looked} images looked at are transparent everywhere; "
+                "save them without it, or take it as a channel with " + Option("channels", self.channels)
+            )
+
+
+def _asked(image: Image, channels: int) -> int:
+    """Return ``channels``, if a model of so many takes the image."""
+    try:
+        seen(image, channels)
+    except DataError as error:
+        raise DataError(Option("channels", channels) + f" does not fit {image.path}: {error}") from error
+    return channels
 
 
 def in_one_piece(parts: Int, labels: Int, classes: int) -> tuple[bool, ...]:

@@ -42,6 +42,7 @@ def train(
     epochs: float | None = None,
     max_time: float | str | None = None,
     imgsz: int | Literal["native"] | None = None,
+    channels: int | None = None,
     crop: int | None = None,
     batch: int | Literal["auto"] | None = None,
     accumulate: int | None = None,

@@ -19,6 +19,7 @@ from apiece.errors import TrainingError
 from apiece.evaluation import LOWEST
 from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models.contract import Architecture, DecodeOptions, ModelInput
+from apiece.ops.ground import on_data
 from apiece.predict.predictor import unless_memory_runs_out
 from apiece.transforms.input import prepare
 
@@ -94,7 +95,7 @@ class Validator:
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             outputs: Any = module(batch)
             (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
-        return self.options.finished(predicted)
+        return self.options.finished(predicted if frame.data is None else on_data(predicted, frame.data))
 
     def _record(self, index: int) -> tuple[Image, Instances]:
         if index in self._kept:

@@ -38,6 +38,7 @@ _RANGES: tuple[tuple[str, str, str, Callable[[float], bool]], ...] = (
     ("warmup workers seed", "", "an integer of 0 or more", lambda v: v >= 0 and v == int(v)),
     ("batch", "auto", "an integer of 1 or more, or 'auto'", lambda v: v >= 1 and v == int(v)),
     ("imgsz", "native", "32 or more, or 'native'", lambda v: v >= 32 and v == int(v)),
+    ("channels", "", "an integer from 1 to 12", lambda v: 1 <= v <= 12 and v == int(v)),
     ("crop", "", "a multiple of 32, at least 64", lambda v: v >= 64 and v % 32 == 0),
 )
 
@@ -143,6 +144,9 @@ class TrainConfig:
     imgsz: int | Literal["native"] | None = None
     """Longer side that images are resized to, in pixels; ``native`` leaves them as they are. By default images stay as
     they are if their longer sides have a median of at most 640, else the longer side becomes 640."""
+    channels: int | None = None
+    """Channels of the images that the model takes. By default those of colour: an alpha channel is none of them, and
+    nothing is learned from transparent ground. ``4`` takes the alpha of RGBA images as a fourth channel."""
     crop: int | None = None
     """Side of the square training crops, in pixels after resizing, a multiple of 32. By default it follows from the
     sizes of the objects."""

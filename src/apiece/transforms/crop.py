@@ -55,7 +55,7 @@ class AffineCrop:
     scale : enlargement, drawn between low and high, evenly in its logarithm.
     stretch : the two axes of the image are scaled apart by up to this factor (1 leaves them alike).
     flip : mirror half of the crops.
-    centred : share of crops, 0 to 1, laid around a random instance; the rest fall anywhere.
+    centred : share of crops, 0 to 1, laid around a random instance, no crowd; the rest fall anywhere.
     fill : what lies outside the image: a pixel value, or ``"median"`` of each channel.
     keep_empty : keep instances outside the window, with empty masks.
     """
@@ -97,7 +97,7 @@ def _centre(sample: Sample, rng: np.random.Generator, extent: Float, centred: fl
     anywhere = rng.uniform(low, high)
     around, share = rng.uniform(-0.5, 0.5, 2) * extent, rng.random()
     masks = sample.instances.masks
-    filled = np.flatnonzero(np.diff(masks.offsets) > 0)
+    filled = np.flatnonzero((np.diff(masks.offsets) > 0) & ~sample.instances.crowd)
     pick = int(rng.integers(max(len(filled), 1)))
     if share >= centred or not len(filled):
         return np.asarray(anywhere)

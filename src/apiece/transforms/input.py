@@ -1,6 +1,6 @@
 """Turn an image into what a network takes: the one road, shared by training and prediction.
 
-``match_channels → value_limits → resize → normalise → pad``, each a pure function on (height, width, channels).
+``seen → value_limits → resize → normalise → pad``, each a pure function on (height, width, channels).
 Training puts its random transforms between the last two. All of it is deterministic. No torch here.
 """
 
@@ -12,21 +12,23 @@ from typing import Any
 import cv2
 import numpy as np
 
-from apiece._arrays import Array, Float32
+from apiece._arrays import Array, Bool, Float32
 from apiece.core.image import Image
+from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, ImageError
 from apiece.transforms._warp import resize
 
 __all__ = [
     "Frame",
     "ModelInput",
+    "colour_channels",
     "input_size",
     "match_channels",
     "normalise",
     "percentile_range",
     "prepare",
+    "seen",
     "value_limits",
-    "without_alpha",
 ]
 
 
@@ -82,16 +84,45 @@ class Frame:
     ----------
     size : (height, width) of the image: masks come out at this size.
     input_size : (height, width) of the part of the network input that the image fills.
+    data : one mask, where the image is not transparent ground; None if that is all of it.
     """
 
     size: tuple[int, int]
     input_size: tuple[int, int]
+    data: Masks | None = None
+
+
+def seen(image: Image, channels: int) -> tuple[Array, Bool | None]:
+    """Return what a model of so many channels takes of an image, and where that is data (None: everywhere).
+
+    An alpha channel is left out, and what it makes transparent is no data, unless the model takes as many channels as
+    the image has with it. What is left is matched as `match_channels` says.
+
+    Examples
+    --------
+    >>> tile = apiece.Image(np.zeros((4, 6, 4), np.uint8), alpha="unassociated")
+    >>> [seen(tile, channels)[0].shape[2] for channels in (3, 4)]
+    [3, 4]
+    """
+    if image.alpha is None or image.channels == channels:
+        return match_channels(image.pixels, channels), None
+    try:
+        return match_channels(image.colours().pixels, channels), image.data
+    except DataError as error:
+        raise DataError(f"beside its alpha channel, {error}") from error
+
+
+def colour_channels(image: Image) -> int:
+    """Return how many channels hold colour: all but alpha, and but a fourth one that is opaque everywhere."""
+    if image.alpha is not None:
+        return image.channels - 1
+    return _without_opaque(image.pixels).shape[2]
 
 
 def match_channels(pixels: Array, channels: int) -> Array:
     """Return the image with as many channels as the model takes, where that loses nothing.
 
-    A grey image is repeated for a 3-channel model; an alpha channel that is opaque everywhere is left out; three equal
+    A grey image is repeated for a 3-channel model; a fourth channel that is opaque everywhere is left out; three equal
     channels become one for a 1-channel model. Every other mismatch is a `DataError` that names both numbers.
 
     Parameters
@@ -107,7 +138,7 @@ def match_channels(pixels: Array, channels: int) -> Array:
     found = pixels.shape[2]
     if found == channels:
         return pixels
-    given = without_alpha(pixels) if channels in (1, 3) else pixels
+    given = _without_opaque(pixels) if channels in (1, 3) else pixels
     if given.shape[2] == channels:
         return given
     if channels == 3 and given.shape[2] == 1:
@@ -117,17 +148,17 @@ def match_channels(pixels: Array, channels: int) -> Array:
         if (given[:, :, 1:] == first).all():
             return first
     why = " that differ from each other" if (found, channels) == (3, 1) else ""
-    if found in (2, 4) and given is pixels and channels in (1, 3):
-        why = " (the last of them not opaque everywhere, as an alpha channel that may be left out would be)"
+    if found == 4 and given is pixels and channels in (1, 3):
+        why = " (none of them known to be alpha; an array with alpha is given as Image(array, alpha='unassociated'))"
     raise DataError(
         f"the image has {found} channels{why}, the model takes {channels}; convert the image, or train a model on "
         f"images of {found} channels"
     )
 
 
-def without_alpha(pixels: Array) -> Array:
-    """Return the pixels (height, width, channels) without an alpha channel that is opaque everywhere."""
-    opaque = pixels.shape[2] in (2, 4) and bool((pixels[:, :, -1] == _full(pixels.dtype)).all())
+def _without_opaque(pixels: Array) -> Array:
+    """Return the pixels without a fourth channel that is opaque everywhere; of two channels none is ever left out."""
+    opaque = pixels.shape[2] == 4 and bool((pixels[:, :, -1] == _full(pixels.dtype)).all())
     return pixels[:, :, :-1] if opaque else pixels
 
 
@@ -136,8 +167,8 @@ def _full(dtype: np.dtype[Any]) -> float | int | bool:
     return np.iinfo(dtype).max if dtype.kind in "ui" else 1
 
 
-def value_limits(pixels: Array, spec: ModelInput) -> tuple[float, float]:
-    """Return the values of an image that become 0 and 1, as `ModelInput.normalise` says.
+def value_limits(pixels: Array, spec: ModelInput, data: Bool | None = None) -> tuple[float, float]:
+    """Return the values of an image that become 0 and 1, as `ModelInput.normalise` says, by its pixels on ``data``.
 
     An image without pixels, or with NaN or infinity, is a `DataError`.
     """
@@ -145,8 +176,8 @@ def value_limits(pixels: Array, spec: ModelInput) -> tuple[float, float]:
         raise DataError(f"an image of shape {pixels.shape} has no pixels")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise DataError("the image holds NaN or infinite values; fill them before it is given to a model")
-    if spec.normalise == "percentile":
-        return percentile_range(pixels)
+    if spec.normalise == "percentile" and (data is None or data.any()):
+        return percentile_range(pixels if data is None else pixels[data][:, None])
     return 0.0, float(_full(pixels.dtype))
 
 
@@ -231,11 +262,11 @@ def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, F
     --------
     >>> array, frame = prepare(apiece.read_image("photo.png"), ModelInput(3, imgsz=64), stride=32)
     >>> array.shape, frame
-    ((3, 64, 64), Frame(size=(24, 32), input_size=(48, 64)))
+    ((3, 64, 64), Frame(size=(24, 32), input_size=(48, 64), data=None))
     """
     try:
-        pixels = match_channels(image.pixels, spec.channels)
-        limits = value_limits(pixels, spec)
+        pixels, data = seen(image, spec.channels)
+        limits = value_limits(pixels, spec, data)
     except DataError as error:
         if image.path is None:
             raise
@@ -245,4 +276,4 @@ def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, F
     values = normalise(pixels if size == image.size else resize(pixels, size), spec, limits)
     array = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
     array[:, :height, :width] = values.transpose(2, 0, 1)
-    return array, Frame(image.size, size)
+    return array, Frame(image.size, size, None if data is None else Masks.from_dense(data[None]))

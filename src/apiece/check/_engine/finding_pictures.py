@@ -76,7 +76,7 @@ def _ground(ref: ImageRef, size: tuple[int, int]) -> Image:
     if image is None or image.size != size:
         return Image(np.broadcast_to(np.array(_GROUND, np.uint8), (*size, 3)))
     # a deep image is stretched as a whole, so that all its pictures look alike
-    return image if image.pixels.dtype == np.uint8 else Image(to_display(image))
+    return image if image.pixels.dtype == np.uint8 and image.alpha is None else Image(to_display(image))
 
 
 def _picture(ground: Image, instances: Instances, view: _View, report: Report) -> str:

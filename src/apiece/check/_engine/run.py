@@ -266,7 +266,7 @@ def _with_image(labelled: Labelled) -> Labelled:
         (height, width), (drawn_height, drawn_width) = image.size, labelled.instances.size
         problem = f"is {width} x {height} pixels, its labels were drawn on {drawn_width} x {drawn_height}"
         return replace(labelled, problem=problem)
-    return replace(labelled, image=image)
+    return replace(labelled, image=image.colours(), data=image.data)
 
 
 def _report(

@@ -22,7 +22,8 @@ def write_image(path: Path | str, image: Image | Array, *, pixel_size: PixelSize
 
     Parameters
     ----------
-    path : ``.png`` (bool, uint8, uint16; 1 to 4 channels) or ``.tif``/``.tiff`` (any dtype, any number of channels).
+    path : ``.png`` (bool, uint8, uint16; 1 to 4 channels, of which the second or fourth is alpha by definition) or
+        ``.tif``/``.tiff`` (any dtype, any number of channels).
     image : an `Image`, or an array (height, width) or (height, width, channels).
     pixel_size : for the resolution tags of a TIFF; default the image's own. PNG has no place for it.
 
@@ -49,18 +50,21 @@ def write_image(path: Path | str, image: Image | Array, *, pixel_size: PixelSize
     if image.pixels.size == 0:
         raise ImageError(path, f"cannot be written: there are no pixels in an array of shape {image.pixels.shape}")
     if suffix == ".png":
-        _check_png(path, image.pixels)
+        _check_png(path, image)
     try:
         with atomic(path) as temporary:
             if suffix == ".png":
                 temporary.write_bytes(_png(image.pixels))
             else:
-                _write_tiff(temporary, image.pixels, pixel_size or image.pixel_size)
+                _write_tiff(temporary, image, pixel_size or image.pixel_size)
     except OSError as error:
         raise ImageError(path, f"cannot be written: {error}") from error
 
 
-def _check_png(path: Path, pixels: Array) -> None:
+def _check_png(path: Path, image: Image) -> None:
+    pixels = image.pixels
+    if image.alpha == "associated" or (image.alpha is not None and pixels.shape[2] not in (2, 4)):
+        raise ImageError(path, "a PNG holds unassociated alpha, of grey or of RGB; write a .tif instead")
     if pixels.dtype.newbyteorder("=") not in (np.bool_, np.uint8, np.uint16) or pixels.shape[2] > 4:
         raise ImageError(
             path, f"a PNG cannot hold {pixels.dtype} with {pixels.shape[2]} channels without loss; write a .tif instead"
@@ -79,9 +83,12 @@ def _png(pixels: Array) -> bytes:
     return bytes(imagecodecs.png_encode(array.astype(array.dtype.newbyteorder("="), copy=False), level=1))
 
 
-def _write_tiff(path: Path, pixels: Array, pixel_size: PixelSize | None) -> None:
-    channels = pixels.shape[2]
-    rgb = channels in (3, 4) and pixels.dtype in (np.uint8, np.uint16)
+def _write_tiff(path: Path, image: Image, pixel_size: PixelSize | None) -> None:
+    pixels, channels, alpha = image.pixels, image.channels, int(image.alpha is not None)
+    rgb = channels - alpha == 3 and pixels.dtype in (np.uint8, np.uint16)
+    extra = ["unspecified"] * (channels - alpha - (3 if rgb else 1))
+    if image.alpha is not None:
+        extra.append({"unassociated": "unassalpha", "associated": "assocalpha"}[image.alpha])
     resolution: dict[str, Any] = {}
     if pixel_size is not None:
         centimetres = pixel_size.to("cm")
@@ -92,7 +99,7 @@ def _write_tiff(path: Path, pixels: Array, pixel_size: PixelSize | None) -> None
         path,
         np.ascontiguousarray(array),
         photometric="rgb" if rgb else "minisblack",
-        extrasamples=["unassalpha"] if rgb and channels == 4 else None,
+        extrasamples=extra or None,
         planarconfig=None if channels == 1 else "separate" if planar else "contig",
         compression=None if pixels.dtype == np.bool_ else "zlib",
         metadata={"axes": "YX" if channels == 1 else "SYX" if planar else "YXS"},

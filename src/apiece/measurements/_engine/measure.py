@@ -15,6 +15,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option, UnknownNameError
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
+from apiece.ops.ground import masks_on
 
 Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 """A measurement of your own: from (masks, pixels (height, width, channels) or None) to N values, or N rows of them."""
@@ -44,7 +45,8 @@ def measure(
     Parameters
     ----------
     instances : the N instances.
-    image : the image that the instances were found on, for intensities and for its pixel size.
+    image : the image that the instances were found on, for intensities and for its pixel size. An alpha channel has no
+        intensity, and transparent ground counts for none.
     pixel_size : `PixelSize`, or text such as ``"0.5 um"`` or ``"0.5 x 0.4 um"`` (width first); by default the image's.
     properties : names of what to measure, in the order of the columns; None for everything that can be measured.
     extra : column name to a function of your own, called once with all masks and the pixels.
@@ -79,7 +81,7 @@ def measure(
             f"{instances.size[0]} x {instances.size[1]}; measure instances on the image they were found on"
         )
     size = _pixel_size(pixel_size, image)
-    pixels = None if image is None else image.pixels
+    pixels, data = (None, None) if image is None else (image.colours().pixels, image.data)
     wanted = _select(properties, pixels is not None)
     columns, units = _identity(instances), dict[str, str]()
     request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
@@ -87,7 +89,10 @@ def measure(
     for family in families():
         names = frozenset(p.name for p in family.properties if p in wanted)
         if names:
-            measured.update(family.compute(Request(instances.masks, pixels, request_scale, names)))
+            masks = instances.masks
+            if family.needs_image and data is not None:
+                masks = masks_on(masks, data)  # what is stored under transparent ground means nothing
+            measured.update(family.compute(Request(masks, pixels, request_scale, names)))
     for prop in wanted:
         for name, values in _split(prop.name, measured[prop.name], prop.parts).items():
             columns[name], units[name] = values, _unit(prop.dimension, size)

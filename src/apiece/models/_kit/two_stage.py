@@ -13,7 +13,7 @@ from torchvision.models.detection.rpn import RegionProposalNetwork
 from torchvision.ops import box_iou
 
 CROWD_SHARE = 0.5
-"""A box with more than this share of its area in a crowd's box is neither object nor background."""
+"""A box with more than this share of its area in boxes of crowds is neither object nor background."""
 _PART = 4_000_000  # entries of the table of overlaps held at once
 
 
@@ -46,9 +46,11 @@ def match_boxes(
             state[a : a + step][saved] = 1
     if len(crowd):
         area = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).clamp(min=1e-6)
+        within = torch.zeros_like(area)
         for box in crowd:
             side = torch.minimum(boxes[:, 2:], box[2:]) - torch.maximum(boxes[:, :2], box[:2])
-            state[(side.clamp(min=0).prod(1) > CROWD_SHARE * area) & (state != 1)] = -1
+            within += side.clamp(min=0).prod(1)
+        state[(within > CROWD_SHARE * area) & (state != 1)] = -1
     return index, state
 
 

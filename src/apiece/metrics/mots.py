@@ -61,8 +61,11 @@ def match(tracks: Tracks) -> Pairs:
     partner[pairs.truth[chosen]] = followed[chosen]
     before = _before(tracks.truth, _places(tracks))
     frame = tracks.truth.frame[pairs.truth[unclear]]
-    order = np.argsort(frame, kind="stable")
-    for here in np.split(unclear[order], np.flatnonzero(np.diff(frame[order])) + 1):
+    # frames in which nothing is unclear that was there before wait for no other: one matching for all
+    waits = np.isin(frame, frame[before[pairs.truth[unclear]] >= 0])
+    order = np.flatnonzero(waits)[np.argsort(frame[waits], kind="stable")]
+    turns = np.split(unclear[order], np.flatnonzero(np.diff(frame[order])) + 1)
+    for here in (unclear[~waits], *turns):
         stays = partner[before[pairs.truth[here]]] == followed[here]
         won = here[heaviest(pairs.truth[here], pairs.predicted[here], _STAYS * stays + pairs.iou[here])]
         partner[pairs.truth[won]] = followed[won]

@@ -119,11 +119,13 @@ def test_box_pairs_are_all_that_overlap(seed: int) -> None:
 
 
 @settings(max_examples=40)
-@given(seeds, st.booleans())
-def test_mask_pairs_are_all_that_overlap_in_one_image_and_class(seed: int, crossing: bool) -> None:
+@given(seeds, st.booleans(), st.sampled_from([0, 6]))
+def test_mask_pairs_are_all_that_overlap_in_one_image_and_class(seed: int, crossing: bool, wound: int) -> None:
     pairs = scenes.pairs(seed)
     batch = replace(Batch.of(0, pairs, ("a", "b")), crossing=crossing)
-    found = batch.mask_pairs
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("apiece.metrics._kit.overlaps._WOUND", wound)  # 0: one sweep over all masks
+        found = batch.mask_pairs
     seen = {}
     for p, t, value in zip(found.predicted, found.truth, found.iou, strict=True):
         side = batch.predicted, batch.truth

@@ -356,6 +356,24 @@ def test_one_file_joins_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "--overwrite" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "image"),
+    [("datumaro", "images/train/a.png"), ("coco", "annotations/a.png"), ("label_studio", "annotations/a.png")],
+)
+def test_a_file_in_annotations(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, image: str) -> None:
+    """The images go where the format's own tool looks for them: datumaro, beside ``annotations``."""
+    save_set(tmp_path / "in" / "labels.json", ("a.png",))
+    target = tmp_path / "out" / "annotations" / "train.json"
+    for again in (False, True):
+        options = ("--overwrite",) if again else ()
+        assert run("convert", tmp_path / "in", target, "--to", name, *options) == 0
+        assert ("1 there already" if again else "1 hard links") in capsys.readouterr().err
+        assert files(tmp_path / "out") == sorted(("annotations/train.json", image))
+        for data in (target, tmp_path / "out"):
+            assert run("info", data, "--json") == 0
+            assert json.loads(capsys.readouterr().out)["train"]["missing_images"] == 0
+
+
 @every_format
 def test_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Every label file cut short: refused, or with --skip-bad read as far as it goes, and then said."""

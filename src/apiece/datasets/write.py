@@ -109,14 +109,17 @@ def write_sets(
     if not join and out.exists() and options.overwrite:
         _check_replaceable(out, sets.values())
     parent = out if join else out.parent
+    top = _set_folder(parent)
     try:
-        with staged(parent, out.name) as stage, Placer(options.images, stage, step) as placer:
-            job = _Job(stage if join else stage / out.name, out, join, format, options, placer, step)
+        with staged(top, out.name) as stage, Placer(options.images, stage, step) as placer:
+            built = stage if top == parent else stage / "annotations"
+            job = _Job(built if join else built / out.name, out, join, top, format, options, placer, step)
             try:
                 found = {key: _write_one(labels, key, job) for key, labels in sets.items()}
             except FormatError as error:
-                raise error.at(relocated(error.path, stage, parent)) from None
-            for made in [p for p in stage.iterdir() if not p.name.startswith(".")]:
+                raise error.at(relocated(error.path, stage, top)) from None
+            parent.mkdir(parents=True, exist_ok=True)
+            for made in [p for p in built.iterdir() if not p.name.startswith(".")]:
                 _check_free([parent / made.name], options.overwrite)
                 take_place(made, parent / made.name, stage)
     except OSError as error:
@@ -140,6 +143,12 @@ def _checked(
         }
 
 
+def _set_folder(parent: Path) -> Path:
+    """Return the folder of the whole set: the one around ``annotations``, beside which readers look for images."""
+    whole = parent if parent.name else parent.absolute()
+    return whole.parent if whole.name == "annotations" else parent
+
+
 @dataclass(frozen=True)
 class _Job:
     """What all sets that are written together share."""
@@ -147,6 +156,7 @@ class _Job:
     root: Path  # where sets are built
     out: Path  # where they will be
     join: bool
+    top: Path  # the folder that the stage stands for
     format: str
     options: WriteOptions
     placer: Placer
@@ -178,10 +188,9 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
         # some formats state an attribute only once the labels of the image are decoded
         has |= {key for key, name in had.items() if key not in has and key in again[places[name]][0].attributes}
     # a label file joins a folder, and so do its images; the images of a folder come with it
-    final = job.out if job.join else job.out.parent if path == job.root and path.is_file() else None
-    placed, left = job.placer.put(pairs, final), None
-    stage, parent = job.placer.stage, job.out if job.join else job.out.parent
-    if job.options.images == "leave" and not all(relocated(p, stage, parent).is_file() for _, p in pairs[:32]):
+    final = job.top if job.join or (path == job.root and path.is_file()) else None
+    placed, left, stage = job.placer.put(pairs, final), None, job.placer.stage
+    if job.options.images == "leave" and not all(relocated(p, stage, job.top).is_file() for _, p in pairs[:32]):
         left = _common_folder([ref for ref, _ in pairs])
     return Written(
         job.out if key == "." else job.out / key,

@@ -9,7 +9,8 @@ set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q sahi==0.12.8 pycocotools==2.0.11 opencv-python==5.0.0.93 numpy==2.4.6 shapely==2.2.0 pillow==13.0.0
+"$folder/venv/bin/pip" install -q \
+  sahi==0.12.8 pycocotools==2.0.11 opencv-python==5.0.0.93 numpy==2.4.6 shapely==2.2.0 pillow==13.0.0
 cd "$folder"
 venv/bin/python - <<'EOF'
 import contextlib

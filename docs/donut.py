@@ -42,8 +42,13 @@ def scene() -> tuple[np.ndarray, Instances]:
 def table() -> str:
     """Return one row for each format: what comes back of the ring, of the cable and of the pill, as Markdown."""
     lines = ["| format | ring | two parts | object inside the ring |", "| --- | --- | --- | --- |"]
-    lines += [f"| `{name}` | {' | '.join(_row(name))} |" for name in formats.names()]
+    lines += [f"| `{name}` | {' | '.join(_row(name))} |" for name in written()]
     return "\n".join(lines)
+
+
+def written() -> list[str]:
+    """Return the formats that are not only read."""
+    return [name for name in formats.names() if formats.load(name).write is not None]
 
 
 def _row(name: str) -> list[str]:

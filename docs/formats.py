@@ -33,7 +33,8 @@ def _cells(name: str) -> list[str]:
     kept = ["yes" if getattr(chosen.holds, field) else "-" for field in FIELDS]
     if chosen.holds.id_range not in (None, (-(2**63), 2**63 - 1)):
         kept[FIELDS.index("ids")] = " to ".join(_power(n) for n in chosen.holds.id_range)
-    return [f"`{name}`", f"`{chosen.ending}` file" if chosen.ending else "folder", *kept, f"`{_place(name)}`"]
+    place = "only read" if chosen.write is None else f"`{_place(name)}`"
+    return [f"`{name}`", f"`{chosen.ending}` file" if chosen.ending else "folder", *kept, place]
 
 
 def _power(number: int) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from apiece import formats
-
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -18,5 +16,5 @@ def test_the_table_is_what_the_formats_do() -> None:
     spec.loader.exec_module(script)
     text = (DOCS / "donut.md").read_text(encoding="utf-8")
     assert text == script.page(text), "run: python docs/donut.py"
-    assert all(f"| `{name}` |" in text for name in formats.names())
+    assert all(f"| `{name}` |" in text for name in script.written())
     assert script.picture().shape == (400, 1836, 3)

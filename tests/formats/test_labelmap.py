@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.label_images import read_raster, write_raster
 from apiece.testing._labels import plain_instances, ref
 
@@ -346,3 +347,83 @@ def test_a_stack_cut_short(tmp_path: Path, imagej: bool) -> None:
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):
             list(formats.read(path, "labelmap"))
+
+
+BLOBS = np.zeros((20, 30), np.uint8)
+BLOBS[2:8, 2:10] = 1
+BLOBS[2:8, 15:23] = 1
+BLOBS[12:18, 4:20] = 2
+
+
+def folder_of(tmp_path: Path, *arrays: np.ndarray) -> Path:
+    for k, array in enumerate(arrays):
+        save(tmp_path / "masks" / f"{k}.png", array)
+        grey(tmp_path / "images" / f"{k}.png")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "array", [BLOBS, (BLOBS > 0) * np.uint8(255), (BLOBS > 0) * np.uint8(1), np.array([0, 127, 255], np.uint8)[BLOBS]]
+)
+def test_values_that_look_like_classes_are_refused_until_somebody_says_what_they_are(
+    tmp_path: Path, array: np.ndarray
+) -> None:
+    path = folder_of(tmp_path, array, array[::-1])
+    with pytest.raises(FormatError, match=r"in 0.png the value \d+ covers [23] separate regions"):
+        formats.read(path)
+    assert len(formats.read(path, "labelmap")[0][1]) == len(np.unique(array)) - 1
+    labels = formats.read(path, "class_map")
+    assert [len(found) for _, found in labels] == [3, 3]
+    assert labels.classes == (("object",) if len(np.unique(array)) == 2 else tuple(map(str, np.unique(array)[1:])))
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        [np.array([0, 1, 3], np.uint8)[np.where(BLOBS == 1, 0, BLOBS)]] * 3,  # an object each
+        [np.where(np.arange(30) > 12, BLOBS * 3, BLOBS)],  # few objects
+        [(BLOBS == 2) * np.uint8(255)] * 2,  # either reading is the same
+        [np.where(BLOBS == 1, np.uint16(300), BLOBS)],  # ids beyond any class
+        [np.zeros((20, 30), np.uint8)],
+        [np.where((np.arange(30) == 9) | (BLOBS == 1), 0, BLOBS)]
+        + [np.where(np.arange(30) > 12, BLOBS * 3, BLOBS)] * 3,
+    ],
+)
+def test_objects_are_read_as_such_though_they_are_few_or_hidden_in_part(
+    tmp_path: Path, arrays: list[np.ndarray]
+) -> None:
+    path = folder_of(tmp_path, *arrays)
+    assert list(formats.read(path)) == list(formats.read(path, "labelmap"))
+
+
+def test_instances_beside_labels_are_chosen(tmp_path: Path) -> None:
+    grey(tmp_path / "images" / "a.png")
+    save(tmp_path / "labels" / "a.png", BLOBS)
+    wide = BLOBS.astype(np.uint16) * 256
+    save(tmp_path / "instances" / "a.png", np.where(np.arange(30) > 12, wide + (wide > 0), wide))
+    ((image, found),) = formats.read(tmp_path)
+    assert (image.path, len(found)) == (tmp_path / "images" / "a.png", 4)
+    with pytest.raises(FormatError, match=r"labels: holds classes, where .*instances holds objects"):
+        formats.read(tmp_path / "labels")
+
+
+MANY = ("bottles", "breadboard-parts", "corn-kernels", "granular-burden", "hydroponic-plants", "microcontroller-boards")
+MORE = ("mildew-leaves", "mushrooms", "seedling-parts")
+SETS = ("nuclei", "facades", *(f"many/{name}" for name in MANY + MORE))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETS)
+def test_objects_and_classes_of_real_sets_are_told_apart(shared_data: Path, tmp_path: Path, name: str) -> None:
+    objects: list[Path] = []
+    classes: list[Path] = []
+    several = False
+    for k, (_, found) in zip(range(40), formats.read(shared_data / name / "val.json"), strict=False):
+        found = found[np.argsort(-found.masks.area, kind="stable")]
+        ids = np.arange(1, len(found) + 1)
+        objects.append(save(tmp_path / f"o{k}.png", found.masks.to_label_map(ids, np.uint16, overlap="last")))
+        painted = found.masks.to_semantic(found.labels, overlap="last").astype(np.uint8)
+        classes.append(save(tmp_path / f"c{k}.png", painted))
+        several |= int(np.bincount(found.labels).max(initial=0)) > 1
+    assert class_sign(objects) == ""
+    assert (class_sign(classes) != "") == (several and name != "many/microcontroller-boards")

@@ -99,6 +99,13 @@ class Where:
         ),
     ] = ()
     format: Annotated[str | None, Parameter(help="Format of the labels. By default their content tells it.")] = None
+    instances: Annotated[
+        Literal["values", "components"] | None,
+        Parameter(
+            help="What an object is in label images: each of the `values` (the format `labelmap`), or each of the "
+            "`components`, separate regions, of a class (`class_map`). By default the pixels tell it."
+        ),
+    ] = None
     clip_outlines: Annotated[
         bool,
         Parameter(
@@ -107,6 +114,14 @@ class Where:
             "further than 2 pixels, or 1% of the side, cannot be read.",
         ),
     ] = False
+
+    def __post_init__(self) -> None:
+        name = {"values": "labelmap", "components": "class_map"}.get(self.instances or "", self.format)
+        if self.format not in (None, name):
+            raise ConfigError(
+                Option("instances", self.instances) + " is the format " + f"{name}, but the one named is {self.format}"
+            )
+        object.__setattr__(self, "format", name)
 
     @property
     def folder(self) -> Path | None:

@@ -248,7 +248,7 @@ def open_sources(
         divided = split == "" and formats.load(name).splits
         for own in SPLITS if divided and isinstance(folders, dict) else [split or "train"]:
             folder = folders.get(own) if isinstance(folders, dict) else folders
-            source = FoundLabels(at, name, formats.read(at, name, folder, on_bad, clip_outlines))
+            source = FoundLabels(at, name, formats.read(at, format, folder, on_bad, clip_outlines))
             parts = _divided(source) if divided else {split: source}
             sources |= {
                 key: part for key, part in parts.items() if not isinstance(folders, dict) or (key or "train") == own

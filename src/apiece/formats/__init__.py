@@ -69,7 +69,7 @@ def detect(path: str | os.PathLike[str]) -> str:
         raise FormatError(path, "there is no such file or folder")
     if path.is_file() and not path.stat().st_size:
         raise FormatError(path, "is empty")
-    found = [name for name, format in ROOM.load_all().items() if format.detect(path)]
+    found = [name for name, format in ROOM.load_all().items() if format.guessed and format.detect(path)]
     if not found:
         looked = ", ".join(names())
         raise FormatError(
@@ -123,6 +123,8 @@ def read(
     path = Path(path)
     if not path.exists():
         raise FormatError(path, "there is no such file or folder")
+    if format is None and chosen.doubt is not None and (reason := chosen.doubt(path)):
+        raise FormatError(path, reason)
     if images is not None and not Path(images).is_dir():
         raise FormatError(Path(images), "there is no such folder of images")
     labels = chosen.read(path, None if images is None else Path(images), None if on_bad is None else Once(on_bad))
@@ -175,6 +177,8 @@ def write(
     """
     path = Path(path)
     chosen = format if isinstance(format, LabelFormat) else load(format_for(path) if format is None else format)
+    if chosen.write is None:
+        raise ConfigError("this format is only read; name another with " + _TO + f": {', '.join(_written())}")
     wanted = getattr(records, "classes", None) if classes is None else classes
     metadata = getattr(records, "metadata", {}) if metadata is None else metadata
     stream = ((_ref(image), instances) for image, instances in records)
@@ -213,9 +217,14 @@ def format_for(path: Path) -> str:
         raise ConfigError(
             f"cannot tell from {path.name!r} which format to write; name it with "
             + _TO
-            + f": {', '.join(names())}; or end it in {known}"
+            + f": {', '.join(_written())}; or end it in {known}"
         )
     return found[0]
+
+
+def _written() -> list[str]:
+    """Return the names of the formats that are not only read."""
+    return [name for name, format in ROOM.load_all().items() if format.write is not None]
 
 
 def _ref(image: ImageRef | Image | str | os.PathLike[str]) -> ImageRef:

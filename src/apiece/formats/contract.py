@@ -251,7 +251,7 @@ class LabelFormat:
         ``classes``, no image's name leaves the folder, and its size, if stated, is the size of its instances. `write`
         refuses or removes before what ``holds`` denies; anything else that cannot be kept raises `LossyFormatError`.
         Two images of one name, and a folder with something in it, raise `FormatError`. Whatever is raised, by the
-        records too, leaves nothing at ``path`` that was not there.
+        records too, leaves nothing at ``path`` that was not there. None: the format is only read.
     holds : what survives a round trip.
     numbers_entries : whether ids are only the file's numbering of its entries, as COCO's are; a format without ids
         does without them.
@@ -260,6 +260,9 @@ class LabelFormat:
     shapes : the `Shape.format` of what `write` writes of ``ImageRef.shapes``; empty: nothing. `apiece.formats.write`
         refuses or removes all other shapes before.
     folders : folders of labels and of images in a folder that holds both, where the two may not lie together.
+    doubt : ``(path)``: what speaks against this format where `detect` took the labels for it and nobody named it; a
+        text that says what to name, empty for no doubt. May decode some of the labels; never raises.
+    guessed : whether labels that `detect` knows are taken for this format when nobody names it.
     splits : whether one set says of each image, in ``ImageRef.attributes["split"]``, which of train, val, test it is
         of.
     """
@@ -267,7 +270,7 @@ class LabelFormat:
     summary: str
     detect: Callable[[Path], bool]
     read: Callable[[Path, Path | None, OnBad], LabelSet]
-    write: Callable[[Iterable[Record], Path, tuple[str, ...], Mapping[str, Any]], None]
+    write: Callable[[Iterable[Record], Path, tuple[str, ...], Mapping[str, Any]], None] | None
     holds: Holds
     numbers_entries: bool = False
     suffixes: tuple[str, ...] = ()
@@ -275,6 +278,8 @@ class LabelFormat:
     shapes: str = ""
     folders: tuple[str, str] | None = None
     splits: bool = False
+    doubt: Callable[[Path], str] | None = None
+    guessed: bool = True
 
 
 ROOM: Room[LabelFormat] = Room("apiece.formats", "FORMAT", LabelFormat)

@@ -1,11 +1,13 @@
 """Label maps: one integer image per image, whose value is the object's number; PNG (8, 16 bit) or TIFF (8, 16, 32 bit).
 
-Read: one file, or a folder laid out as ``images/`` beside ``masks/`` or ``labels/``, or with the label maps named as
-tools do (``a_masks``, ``a_cp_masks``, ``a_label``, ``a-labels``, ``a_seg`` ...), or a folder of label maps alone. Label
-map and image share their path without ending; an image may also end in ``_img``. A TIFF (OME, ImageJ) that says its
-pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``, with ``ImageRef.page``; ids
-are the same over all pages. Other files of several pages are refused. Values become ids, floats that are whole numbers
-too, as ImageJ writes them; 0 is background; there is one class, ``object``. Palette images are read by their index.
+Read: one file, or a folder laid out as ``images/`` beside ``instances/``, ``masks/`` or ``labels/``, or with the label
+maps named as tools do (``a_masks``, ``a_cp_masks``, ``a_label``, ``a-labels``, ``a_seg`` ...), or a folder of label
+maps alone. Label map and image share their path without ending; an image may also end in ``_img``. A TIFF (OME, ImageJ)
+that says its pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``, with
+``ImageRef.page``; ids are the same over all pages. Other files of several pages are refused. Values become ids, floats
+that are whole numbers too, as ImageJ writes them; 0 is background; there is one class, ``object``. Palette images are
+read by their index. Label maps whose values look like classes (several regions apart from each other have one value)
+are refused until the format is named: ``class_map`` makes each region an object, ``labelmap`` each value.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
 inside each file says which image it belongs to.
@@ -22,7 +24,8 @@ import numpy as np
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError
+from apiece.errors import FormatError, LossyFormatError, Option
+from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
@@ -42,8 +45,14 @@ from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 __all__ = ["FORMAT"]
 
 _log = logging.getLogger("apiece")
-_FOLDERS = ("masks", "labels", "labelmaps", "label_maps")
+_FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
+_READ_AS = (
+    Option("format='class_map'", flag="--instances components (with train --format class_map)")
+    + ", which makes each separate region an object, or "
+    + Option("format='labelmap'", flag="--instances values (with train --format labelmap)")
+    + ", which makes each value one"
+)
 
 
 @never_raises
@@ -61,6 +70,18 @@ def detect(path: Path) -> bool:
     return root != path or root.name in _FOLDERS or _marked(files[0])
 
 
+def doubt(path: Path) -> str:
+    """Return why the values are classes rather than objects, and what to name; empty if they look like objects."""
+    root, files = (path.parent, [path]) if path.is_file() else _label_files(path)
+    if not files or note_of(files[0]) is not None:
+        return ""
+    beside = root.resolve().parent / _FOLDERS[0]
+    if root.resolve() != beside and files_below(beside, RASTER_SUFFIXES):
+        return f"holds classes, where {beside} holds objects; name that folder, or say " + _READ_AS
+    sign = class_sign(files)
+    return f"the values look like classes, not like objects: {sign}; say " + _READ_AS if sign else ""
+
+
 def _marked(path: Path) -> bool:
     """Return whether the name, or the note inside, says that this is a label map."""
     return bare_stem(path.stem) != path.stem or note_of(path) is not None
@@ -69,7 +90,7 @@ def _marked(path: Path) -> bool:
 def _label_files(folder: Path) -> tuple[Path, list[Path]]:
     """Return the folder that label maps' paths are relative to, and the label maps."""
     for name in _FOLDERS:
-        if (folder / name).is_dir():
+        if (folder / name).is_dir() and (name != _FOLDERS[0] or files_below(folder / name, RASTER_SUFFIXES)):
             return folder / name, files_below(folder / name, RASTER_SUFFIXES)
     found = files_below(folder, RASTER_SUFFIXES)
     marked = [p for p in found if bare_stem(p.stem) != p.stem]
@@ -92,6 +113,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         if not files:
             raise FormatError(path, f"holds no label maps ({', '.join(RASTER_SUFFIXES)})")
     alone = path.is_file()
+    others = [name for name in _FOLDERS[1:] if root != path and (path / name).is_dir()]
+    if others and root.name == _FOLDERS[0]:
+        _log.warning("%s: %s/ is read; %s/ beside it, of classes, is left alone", path, root.name, others[0])
     beside = [root / "images", root][alone:]
     if root.resolve().name in _FOLDERS:
         beside = [root.parent / "images", path]
@@ -204,5 +228,6 @@ FORMAT = LabelFormat(
     write=write,
     holds=Holds(holes=True, parts=True, ids=True, id_range=(1, _HIGHEST)),
     folders=("masks", "images"),
+    doubt=doubt,
     suffixes=RASTER_SUFFIXES,
 )

@@ -56,7 +56,9 @@ def check_format(format: LabelFormat | str, *, slow: bool = False) -> None:
     """
     from apiece.testing import _formats, _promises
 
-    _promises.check(FORMATS, format, _formats.PROMISES + slow * _formats.SLOW)
+    found = FORMATS.load(format) if isinstance(format, str) else format
+    fits = FORMATS.fits(found)  # if not, `check` says so
+    _promises.check(FORMATS, format, _formats.promises(found, slow) if fits else ())
 
 
 def check_metric(metric: type[Metric] | str) -> None:

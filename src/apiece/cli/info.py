@@ -81,6 +81,8 @@ def _rows(summary: Summary) -> list[tuple[str, object]]:
     ids = "none" if not summary.ids else f"{summary.ids:,} instances have one"
     if summary.tracks:
         ids += f"; {summary.tracks:,} are on several images of {summary.sequences:,} folders"
+    if summary.full_masks:
+        rows.append(("full masks", f"{summary.full_masks:,}; of {summary.partly_hidden:,} something is hidden"))
     rows += [("no masks", in_words(summary.shapes))] if summary.shapes else []
     rows += [("ids", ids), ("attributes of instances", ", ".join(summary.attributes) or "none")]
     return [*rows, ("attributes of images", ", ".join(summary.image_attributes) or "none")]

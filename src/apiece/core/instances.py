@@ -172,7 +172,7 @@ class Instances:
         >>> apiece.Instances(whole.crop(0, 0, 3, 2).shift(0, 0, (2, 4)), full=whole).occlusion
         array([0.25])
         """
-        return None if self.full is None else 1 - self.masks.area / np.maximum(self.full.area, 1)
+        return None if self.full is None else (self.full.area - self.masks.area) / np.maximum(self.full.area, 1)
 
     def with_masks(self, change: Callable[[Masks], Masks], **changes: Any) -> Instances:
         """Return the same instances with ``change`` applied to the visible and to the full masks, in one call.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from apiece._arrays import Array, Bool, Float, Float32, Int, Int32
 from apiece.core import _convert, _decode, _labelmap, _layers, _polygons, _rle, run_overlap, topology
 from apiece.core._arguments import check_runs, checked_boxes, checked_size, integers, resolve_index, whole
-from apiece.core.runs import Runs, expand, frozen, segment_sum
+from apiece.core.runs import Keys, Runs, expand, frozen, segment_sum
 from apiece.errors import InvalidInstancesError
 
 __all__ = ["Masks", "label_map_masks", "label_map_values"]
@@ -361,6 +361,21 @@ class Masks:
     def columns(self) -> run_overlap.Columns:
         """The runs by image column, which is how sets are compared; see `apiece.iou`."""
         return run_overlap.Columns(self.runs, self.size)
+
+    def contains(self, index: Int, x: Int, y: Int) -> Bool:
+        """Return whether mask ``index[k]`` covers the pixel in column ``x[k]``, row ``y[k]``: bool of shape (K,).
+
+        Examples
+        --------
+        >>> ring = apiece.Masks.from_label_map(np.array([[1, 1], [0, 1]]))
+        >>> ring.contains(np.array([0, 0]), np.array([0, 0]), np.array([0, 1]))
+        array([ True, False])
+        """
+        keys = Keys(*self.size)
+        begins, ends = self.runs.ends(keys)
+        key = keys.pack(index, x, y)
+        # index -1: no run begins before
+        return np.asarray(key < np.append(ends, -1)[np.searchsorted(begins, key, "right") - 1])
 
     # --- moved and joined ---------------------------------------------------------------------------------------------
 

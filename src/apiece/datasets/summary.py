@@ -84,6 +84,10 @@ class Summary:
     """Folders with such an id."""
     shapes: dict[str, int] = field(default_factory=dict)
     """Shapes of each kind that are no masks, and so no instances."""
+    full_masks: int = 0
+    """Instances with a full mask beside the visible one."""
+    partly_hidden: int = 0
+    """Instances of which others hide something, by their full masks."""
 
     @property
     def overlapping_images_share(self) -> float:
@@ -153,6 +157,8 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
         several_parts=totals["several_parts"],
         crowd=totals["crowd"],
         empty_masks=totals["empty_masks"],
+        full_masks=totals["full_masks"],
+        partly_hidden=totals["partly_hidden"],
         scored=totals["scored"] > 0,
         attributes=tuple(sorted(named)),
         image_attributes=tuple(sorted(of_images)),
@@ -175,6 +181,8 @@ def _totals(ref: ImageRef, instances: Instances) -> dict[str, int]:
         "several_parts": int(np.count_nonzero(masks.parts > 1)),
         "crowd": int(np.count_nonzero(instances.crowd)),
         "empty_masks": int(np.count_nonzero(masks.area == 0)),
+        "full_masks": 0 if instances.full is None else len(instances),
+        "partly_hidden": 0 if instances.occlusion is None else int(np.count_nonzero(instances.occlusion > 0)),
         "scored": instances.scores is not None,
         "ids": 0 if instances.ids is None else len(instances),
     }

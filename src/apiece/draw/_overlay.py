@@ -20,6 +20,7 @@ __all__ = ["overlay", "to_display"]
 _RGB = UInt8
 _NO_DATA = 40  # grey
 _SMALLEST = 10  # text, in pixels
+_DASH = 4  # length of a dash, in widths of the outline
 _FEW, _MOST = 2, 0.9  # more labels than few, and than the rest of most, are left out before there is a legend
 
 
@@ -88,7 +89,8 @@ def overlay(
     """Draw instances over their image.
 
     Where masks overlap, the smaller one is drawn on top. An outline lies inside its mask, so that its outer edge is
-    exact; a darker line outside it keeps it readable on any ground.
+    exact; a darker line outside it keeps it readable on any ground. The outline of what others hide of an object
+    (`Instances.full`) is dashed.
 
     A label lies beside or inside its object, where it covers neither another label nor another object, unless that
     one lies around its own. Where not nearly all have room, their text becomes smaller; labels without room are left
@@ -145,6 +147,7 @@ def overlay(
         _fill(canvas, instances, order, colour, alpha)
     if outlines:
         _outlines(canvas, instances, order, colour, width)
+        _hidden_outlines(canvas, instances, order, colour, width)
     if boxes:
         _boxes(canvas, instances, order, colour, width)
     if labels is not None:
@@ -192,6 +195,19 @@ def _outlines(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, widt
     free = np.ones(canvas.shape[:2], bool)
     free.reshape(-1)[at] = False
     _darken_around(canvas, free, at)
+    canvas.reshape(-1, 3)[at] = colour[owner]
+
+
+def _hidden_outlines(canvas: _RGB, instances: Instances, order: Int, colour: _RGB, width: int) -> None:
+    """Draw the outline of what others hide of an object, dashed."""
+    if instances.full is None:
+        return
+    at, owner = _strokes.outline(instances.full, order, width)
+    row, column = np.divmod(at, canvas.shape[1])
+    dash = _DASH * width
+    shown = (row + column) // dash % 2 == 0
+    at, owner, row, column = at[shown], owner[shown], row[shown], column[shown]
+    at, owner = (values[~instances.masks.contains(owner, column, row)] for values in (at, owner))
     canvas.reshape(-1, 3)[at] = colour[owner]
 
 

@@ -47,6 +47,8 @@ class Request:
     """Width and height of a pixel in the unit of the results; (1.0, 1.0) for pixels."""
     wanted: frozenset[str]
     """Names of the properties to measure, all from this family."""
+    full: Masks | None = None
+    """The full masks, where the instances have them."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Measure:
     """Measure at least the wanted properties: name to an array of shape (N,) or (N, columns)."""
     needs_image: bool = False
     """Whether it measures pixels of the image, not only masks."""
+    needs_full: bool = False
+    """Whether it measures full masks (`Instances.full`)."""
 
 
 ROOM: Room[Measure] = Room("apiece.measurements", "MEASURE", Measure)

@@ -82,7 +82,7 @@ def measure(
         )
     size = _pixel_size(pixel_size, image)
     pixels, data = (None, None) if image is None else (image.colours().pixels, image.data)
-    wanted = _select(properties, pixels is not None)
+    wanted = _select(properties, pixels is not None, instances.full is not None)
     columns, units = _identity(instances), dict[str, str]()
     request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
     measured: Columns = {}
@@ -92,7 +92,7 @@ def measure(
             masks = instances.masks
             if family.needs_image and data is not None:
                 masks = masks_on(masks, data)  # what is stored under transparent ground means nothing
-            measured.update(family.compute(Request(masks, pixels, request_scale, names)))
+            measured.update(family.compute(Request(masks, pixels, request_scale, names, instances.full)))
     for prop in wanted:
         for name, values in _split(prop.name, measured[prop.name], prop.parts).items():
             columns[name], units[name] = values, _unit(prop.dimension, size)
@@ -189,10 +189,14 @@ def _pixel_size(given: PixelSize | str | None, image: Image | None) -> PixelSize
     return given if given is not None or image is None else image.pixel_size
 
 
-def _select(names: Sequence[str] | None, has_image: bool) -> list[Property]:
+def _select(names: Sequence[str] | None, has_image: bool, has_full: bool) -> list[Property]:
     known = {p.name: (p, family) for family in families() for p in family.properties}
     if names is None:
-        return [p for p, family in known.values() if has_image or not family.needs_image]
+        return [
+            p
+            for p, family in known.values()
+            if (has_image or not family.needs_image) and (has_full or not family.needs_full)
+        ]
     if isinstance(names, str):
         raise ConfigError(f"properties must be a list of names, got the text {names!r}; write [{names!r}]")
     for name in names:
@@ -200,6 +204,8 @@ def _select(names: Sequence[str] | None, has_image: bool) -> list[Property]:
             raise UnknownNameError("property", name, known)
         if known[name][1].needs_image and not has_image:
             raise ConfigError(f"{name!r} is measured on the image; give the image, or leave {name!r} out")
+        if known[name][1].needs_full and not has_full:
+            raise ConfigError(f"{name!r} is measured on full masks, which these instances lack; leave {name!r} out")
     return [known[name][0] for name in dict.fromkeys(names)]
 
 

@@ -63,9 +63,9 @@ def test_metrics_and_intervals(data: Path, capsys: pytest.CaptureFixture[str]) -
     assert run(*asked, "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["mask_ap_low"] <= shown["mask_ap"] <= shown["mask_ap_high"]
-    assert shown["confusion_recall"] == pytest.approx(shown["confusion_recall_low"], abs=0.3)
+    assert shown["confusion_recall_low"] is None  # it is the same on every image
     assert "ap_tau" not in shown
-    assert shown["per_class"]["nut"]["mask_ap_high"] > 0
+    assert {"mask_ap_low", "mask_ap_high", "mask_ap_bias"} < set(shown["per_class"]["nut"])
     assert run(*asked, "--json", "--bootstrap", 0) == 0
     plain = json.loads(capsys.readouterr().out)
     other = ("per_class", "notes")
@@ -106,9 +106,7 @@ def test_a_count_that_is_one_short_is_shown(data: Path, capsys: pytest.CaptureFi
     page = data / "short.html"
     asked = ["evaluate", "--predictions", data / "short.json", "--data", data / "truth.json", "--metrics", "counts"]
     assert run(*asked, "--html", page) == 0
-    assert ["count_bias", "-1.000", "-1.000", "to", "-1.000"] in [
-        line.split() for line in capsys.readouterr().out.splitlines()
-    ]
+    assert ["count_bias", "-1.000"] in [line.split() for line in capsys.readouterr().out.splitlines()]
     assert "count_bias" in page.read_text(encoding="utf-8")
 
 
@@ -129,7 +127,7 @@ def test_compare(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert shown["numbers"]["mask_ap50"]["difference"] > 0
     assert len(shown["changed_images"]) == 12
     assert run(*asked[:-1], 5) == 1
-    assert "100 draws" in capsys.readouterr().err
+    assert "100 half-samples" in capsys.readouterr().err
     assert run("compare", data / "a.json", data / "none.json", "--data", data / "truth.json") == 1
     assert "none.json" in capsys.readouterr().err
 

@@ -13,10 +13,10 @@ from apiece.metrics import Evaluation, evaluate
 CLASSES = ("bolt", "nut")
 
 
-def judged(**options: object) -> Evaluation:
+def judged(times: int = 1, **options: object) -> Evaluation:
     truth = Instances(Masks.from_boxes([[0, 0, 8, 8], [20, 20, 28, 28]], (40, 40)), [0, 1], CLASSES)
     found = truth.replace(masks=truth.masks.shift(1, 0), scores=np.array([0.9, 0.8]))
-    pairs = [(truth, found), (truth, found[[0]]), (truth, found[[1]])]
+    pairs = [(truth, found), (truth, found[[0]]), (truth, found[[1]])] * times
     return evaluate(pairs, metrics=["coco", "ap_tau", "counts", "confusion"], **options)  # type: ignore[arg-type]
 
 
@@ -32,7 +32,7 @@ def test_numbers_that_do_not_exist_are_dashes() -> None:
 
 
 def test_intervals_stand_beside_their_numbers() -> None:
-    result = judged(bootstrap=20, max_dets=(7, 1000))
+    result = judged(8, bootstrap=62, max_dets=(7, 1000))
     coco, further, _ = _scores(result)
     assert coco.columns == ("", "mask", "95% interval", "box", "95% interval")
     low, high = result["mask_ap_low"], result["mask_ap_high"]

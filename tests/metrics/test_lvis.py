@@ -119,7 +119,7 @@ def test_a_draw_is_what_evaluating_the_drawn_images_gives(name: str) -> None:
     metric = make(CLASSES, chosen)
     metric.update(_batch(pairs, said))
     weights = np.array([[1, 1, 1, 1, 1, 1], [2, 0, 3, 0, 0, 1]], np.int32)
-    drawn = metric.resample(weights).numbers
+    drawn = metric.resample(weights).pooled()
     for k, times in enumerate(weights):
         rows = np.repeat(np.arange(len(pairs)), times)
         literal = make(CLASSES, chosen)

@@ -40,7 +40,7 @@ def compare(
     by: str = "mask_ap",
     metrics: Metrics = ("coco", "ap_tau"),
     max_dets: MaxDets = (1, 10, 100),
-    bootstrap: int = 1000,
+    bootstrap: int = 200,
     seed: Seed = 0,
     device: Device = "auto",
     html: Html = None,
@@ -64,7 +64,7 @@ def compare(
     by
         The number that decides.
     bootstrap
-        Draws of the images, the same for both sides; 100 or more.
+        Half-samples of the images, at most, the same for both sides; 100 or more.
     """
     from apiece.evaluation import compare as hold
     from apiece.evaluation import join

@@ -68,7 +68,7 @@ def evaluate(
     predictions
         Label file with scores, or bare list of COCO results.
     bootstrap
-        Draws of the images for 95% intervals; 0 gives none.
+        Half-samples of the images, at most, for 95% intervals; 0 gives none.
     """
     from apiece.evaluation import evaluate as judge
     from apiece.evaluation import join

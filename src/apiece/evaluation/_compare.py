@@ -1,9 +1,9 @@
 """`compare`: whether B is really better than A, on the same images.
 
-Both are evaluated on every image, and both meet the same draws of the bootstrap (`_kit/bootstrap`), so that
-what makes an image hard for both falls out of their difference. A difference counts as real where the 95% interval of
-the draws leaves out 0. It speaks of these two models on images of this kind; another training run of the same recipe
-is another model, and may differ by as much.
+Both are evaluated on every image and on the same halves of the images (`metrics/_kit/half_samples`), so that what
+makes an image hard for both falls out of their difference. A difference counts as real where its 95% interval leaves
+out 0. It speaks of these two models on images of this kind; another training run of the same recipe is another model,
+and may differ by as much.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Literal
 import numpy as np
 
 from apiece import predict
-from apiece._arrays import Float
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset, Folders
@@ -25,11 +24,8 @@ from apiece.errors import ConfigError, Option
 from apiece.evaluation._evaluate import HEADLINE, evaluate
 from apiece.evaluation._pairing import Joined, join, open_truth
 from apiece.formats import LabelSet
-from apiece.metrics import FEW, Evaluation, interval
+from apiece.metrics import ENOUGH, FEW, Evaluation, Halves
 from apiece.metrics.ap_tau import accuracy
-
-_TOO_FEW = 6
-"""Images below which even a change of one sign on all of them is no proof: 2 ** -4 is more than 0.05."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +35,9 @@ class Difference:
     Attributes
     ----------
     a, b : the number; NaN where it is undefined.
-    low, high : 95% interval of b - a over draws of the images.
-    p : share of draws on the other side of 0, twice: how easily chance alone gives such a difference (at least
-        2 / (draws + 1); 1 where they are equal).
+    low, high : 95% interval of b - a over images of this kind; NaN where none would hold.
+    p : how easily chance alone gives such a difference, from 0 to 1; NaN without an interval.
+    equal : whether both are equal on all images and on every half of them.
     """
 
     a: float
@@ -49,6 +45,7 @@ class Difference:
     low: float
     high: float
     p: float
+    equal: bool = False
 
     @property
     def difference(self) -> float:
@@ -56,13 +53,16 @@ class Difference:
         return self.b - self.a
 
     @property
-    def verdict(self) -> Literal["higher", "lower", "same", "open"]:
-        """B is ``"higher"`` or ``"lower"``; ``"same"``: equal on every draw; ``"open"``: the images cannot tell."""
-        if self.low > 0:
-            return "higher"
-        if self.high < 0:
-            return "lower"
-        return "same" if self.low == self.high == self.difference == 0 else "open"
+    def verdict(self) -> Literal["higher", "lower", "same", "open", "unknown"]:
+        """B is ``"higher"`` or ``"lower"``.
+
+        ``"same"``: equal on all images and every half; ``"open"``: the images cannot tell; ``"unknown"``: no interval.
+        """
+        if self.equal:
+            return "same"
+        if math.isnan(self.low):
+            return "unknown"
+        return "higher" if self.low > 0 else "lower" if self.high < 0 else "open"
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Comparison:
     numbers : every number that can be resampled, by key.
     per_class : the same for each class name, fewer keys.
     images : every image with anything to judge on both sides, the largest change first.
-    draws : of the bootstrap.
+    draws : halves of the images that were asked for.
     notes : sentences to be read beside it.
     """
 
@@ -128,7 +128,7 @@ def compare(
     split: str | None = None,
     images: Folders = None,
     format: str | None = None,
-    bootstrap: int = 1000,
+    bootstrap: int = 200,
     seed: int = 0,
     watch: Callable[[Instances, Instances], None] = lambda truth, answer: None,
 ) -> Comparison:
@@ -139,15 +139,15 @@ def compare(
     a, b, data, metrics, max_dets, conf, split, images, format, watch : as for `apiece.evaluate`; ``watch`` is called
         for each image of A, then of B.
     by : the number that decides; of errors and their rates less is better.
-    bootstrap, seed : draws of the images.
+    bootstrap, seed : halves of the images, at most, from which the intervals come; 100 or more.
 
     Raises
     ------
     ConfigError
-        for fewer than 100 draws, a number that is not resampled, or one of which neither more nor less is better.
+        for fewer than 100 halves, a number that is not resampled, or one of which neither more nor less is better.
     """
     if bootstrap < 100:
-        raise ConfigError("a comparison needs 100 draws or more, got " + Option("bootstrap", bootstrap))
+        raise ConfigError("a comparison needs 100 half-samples or more, got " + Option("bootstrap", bootstrap))
     truth = open_truth(data, split, images, format)
     # ap_tau tells how each image fares
     chosen = tuple(dict.fromkeys([*metrics, "ap_tau"])) if metrics != "all" else metrics
@@ -158,7 +158,7 @@ def compare(
         _check_decides(by, found[0])
     first, second = found
     numbers = _differences(first, second)
-    per_class = {name: _differences(first, second, name) for name in first.resamples.per_class}
+    per_class = {name: _differences(first, second, name) for name in first.halves if name}
     both = [note for note in first.notes if note in second.notes]
     notes = [
         f"{name}: " + note for name, one in zip("AB", found, strict=True) for note in one.notes if note not in both
@@ -167,27 +167,17 @@ def compare(
     return Comparison(first, second, by, numbers, per_class, changes, bootstrap, (*notes, *both))
 
 
-def difference(a: float, b: float, draws_a: Float, draws_b: Float) -> Difference:
-    """Return the difference of a number of A and of B, given both on the same draws, float64 (draws,).
-
-    >>> difference(0.5, 0.6, np.array([0.4, 0.5, 0.6]), np.array([0.5, 0.7, 0.7])).verdict
-    'higher'
-    """
-    gained = draws_b - draws_a
-    gained = gained[np.isfinite(gained)]
-    low, high = interval(gained)
-    tail = min(np.count_nonzero(gained <= 0), np.count_nonzero(gained >= 0))
-    return Difference(a, b, low, high, min(1.0, 2 * (tail + 1) / (len(gained) + 1)))
+def difference(a: Halves, b: Halves) -> Difference:
+    """Return the difference of a number of A and of B, given both on the same halves of the images."""
+    gained = b - a
+    low, high = gained.interval or (math.nan, math.nan)
+    return Difference(a.value, b.value, low, high, gained.p, gained.value == 0 and gained.fixed)
 
 
 def _differences(a: Evaluation, b: Evaluation, label: str | None = None) -> dict[str, Difference]:
     """Of every number that is resampled on both sides; of one class, if ``label`` names one."""
-    draws_a, draws_b = (one.resamples.numbers if label is None else one.resamples.per_class[label] for one in (a, b))
-    return {
-        key: difference(a.number(key, label).value, b.number(key, label).value, draws_a[key], draws_b[key])
-        for key in draws_a
-        if key in draws_b
-    }
+    before, after = a.halves[label], b.halves[label]
+    return {key: difference(before[key], after[key]) for key in before if key in after}
 
 
 def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageChange, ...]:
@@ -199,10 +189,10 @@ def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageC
 
 
 def _check_decides(by: str, found: Evaluation) -> None:
-    fit = [key for key in found.resamples.numbers if found.about[key].aim != "neither"]
+    fit = [key for key in found.halves[None] if found.about[key].aim != "neither"]
     if by in fit:
         return
-    if by in found.resamples.numbers:
+    if by in found.halves[None]:
         raise ConfigError(f"neither more nor less {by} is better, so it cannot decide; these can: {', '.join(fit)}")
     raise ConfigError(f"no intervals are known for {by!r}; there are: {', '.join(fit)}")
 
@@ -211,12 +201,14 @@ def _sentence(found: Difference, key: str, images: int, *, less: bool = False) -
     """``less``: less of it is better."""
     name = key.replace("_", " ").replace(" ap", " AP")
     values = f"{name} {found.b:.3f} against {found.a:.3f}"
-    if not math.isfinite(found.low):
+    if not math.isfinite(found.difference):
         return f"Nothing to compare: {name} is undefined, there is no truth that counts."
-    if images < _TOO_FEW:
-        return f"Too few images to tell: {values}, on {images}. {_TOO_FEW} are the least, some {FEW} are wanted."
     if found.verdict == "same":
-        return f"No difference: {name} {found.b:.3f} for both, whichever of the images are drawn."
+        return f"No difference: {name} {found.b:.3f} for both, whichever of the images are taken."
+    if images < ENOUGH:
+        return f"Too few images to tell: {values}, on {images}. {ENOUGH} are the least, some {FEW} are wanted."
+    if found.verdict == "unknown":
+        return f"No verdict: {values}, but too few of the {images:,} images decide it to say what others would show."
     change = f"{found.difference:+.3f}"
     span = f"{found.low:+.3f} to {found.high:+.3f}"
     if found.verdict != "open":

@@ -54,7 +54,8 @@ def evaluate(
     split : which split of a data folder, if not by the rule above.
     images : folder of the images, or of each split (``{"val": "photos"}``); found where tools put them if left out.
     format : format of the labels in ``data``; found by content if left out.
-    bootstrap, seed : draws of the images for 95% intervals, ``mask_ap_low`` and ``mask_ap_high``; 0: none.
+    bootstrap, seed : halves of the images, at most, for 95% intervals, ``mask_ap_low`` and ``mask_ap_high``, and for
+        ``mask_ap_bias``, how much too high the number probably is; 0: none.
     watch : called with truth and final answer of each image.
 
     Raises

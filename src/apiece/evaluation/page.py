@@ -205,7 +205,7 @@ def _scores(result: Evaluation) -> list[PageTable]:
     classes, by_class = class_rows(result, _OF_CLASS)
     by_class = [(name, [replace(number, interval=None) for number in row]) for name, row in by_class]
     tables = [
-        ("COCO", "", kinds, coco, _SIZES_NOTE + " Intervals: bootstrap over images." * drawn),
+        ("COCO", "", kinds, coco, _SIZES_NOTE + " Intervals: over images, from halves of them." * drawn),
         ("Further metrics", "", ["value"], tau + further_rows(result, _OWN_SECTION), ""),
         ("Per class", "class", classes, by_class, ""),
     ]

@@ -12,17 +12,18 @@ from apiece.metrics._engine.thresholds import (
     sweep,
 )
 from apiece.metrics._kit.batch import Batch, Searched, VideoFrame
-from apiece.metrics._kit.bootstrap import FEW, interval
 from apiece.metrics._kit.curves import Curves
+from apiece.metrics._kit.half_samples import ENOUGH, FEW, Halves
 from apiece.metrics._kit.match_ranked import Matches
 from apiece.metrics._kit.ratios import f1, precision, recall
 from apiece.metrics._kit.tracks_log import frame_of
 from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Number, Settings
 
 __all__ = [
-    "FEW", "Batch", "Curves", "Evaluation", "Judges", "Matches", "Metric", "MetricResult", "Number", "Price",
+    "ENOUGH", "FEW", "Batch", "Curves", "Evaluation", "Halves", "Judges", "Matches", "Metric", "MetricResult",
+    "Number", "Price",
     "Searched", "Settings", "Sweep", "Thresholds", "VideoFrame", "cost", "describe", "evaluate", "f1",
-    "f1_thresholds", "fit_thresholds", "frame_of", "interval", "load", "marks", "names", "precision", "recall",
+    "f1_thresholds", "fit_thresholds", "frame_of", "load", "marks", "names", "precision", "recall",
     "sweep",
 ]  # fmt: skip
 

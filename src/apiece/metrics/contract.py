@@ -20,6 +20,7 @@ from apiece._plugins import Room
 from apiece.core.conf import Conf, thresholds
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch
+from apiece.metrics._kit.ratios import mean_over
 
 __all__ = [
     "FEWER", "ROOM", "Aim", "Judges", "Metric", "MetricResult", "Number", "Resampled", "Resampling", "Settings",
@@ -44,6 +45,7 @@ class Number:
     ----------
     value : NaN where it is undefined.
     interval : (low, high), the 95% interval over images; None where there is none.
+    bias : how much too high the value probably is, which the interval allows for; NaN where that is not known.
     unit : see `Unit`.
     aim : see `Aim`.
     group : numbers of one group are listed together; by default the metric's name.
@@ -54,6 +56,7 @@ class Number:
 
     value: float = math.nan
     interval: tuple[float, float] | None = None
+    bias: float = math.nan
     unit: Unit = "share"
     aim: Aim = "more"
     group: str = ""
@@ -61,9 +64,16 @@ class Number:
     detail: bool = False
     undefined: float = math.nan
 
-    def of(self, value: float, interval: tuple[float, float] | None = None) -> Number:
+    def of(self, value: float, interval: tuple[float, float] | None = None, bias: float = math.nan) -> Number:
         """Return the number with a value as it stands in ``Evaluation.numbers``."""
-        return replace(self, value=math.nan if value == self.undefined else float(value), interval=interval)
+        known = math.nan if value == self.undefined else float(value)
+        return replace(self, value=known, interval=interval, bias=bias)
+
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """Return an interval cut to what the number can be: no count and no share is below 0, no share above 1."""
+        if self.aim == "neither" and self.unit != "count":
+            return low, high
+        return max(low, 0.0), min(high, 1.0) if self.unit == "share" else high
 
 
 FEWER = Number(unit="count", aim="less")
@@ -157,18 +167,27 @@ class Resampled:
 
     Attributes
     ----------
-    numbers : float64 (draws,) by key; NaN where a draw leaves the number undefined.
-    per_class : the same for each class name; may hold fewer keys.
+    numbers : by key, float64 (draws,), or (draws, classes) where the number is the mean over the classes on which it is
+        defined; NaN where a draw leaves it undefined.
+    per_class : float64 (draws,) by class name, then by key; may hold fewer keys.
+    fall : the power of the number of images with which the numbers' bias falls; 1 for quotients of sums.
     """
 
     numbers: Mapping[str, Float]
     per_class: Mapping[str, Mapping[str, Float]]
+    fall: float = 1.0
 
     @classmethod
-    def of(cls, classes: Sequence[str], numbers: Mapping[str, Float], by_class: Mapping[str, Float]) -> Resampled:
-        """Return the draws of ``numbers``, float64 (draws,), and of ``by_class``, float64 (draws, classes)."""
+    def of(
+        cls, classes: Sequence[str], numbers: Mapping[str, Float], by_class: Mapping[str, Float], fall: float = 1.0
+    ) -> Resampled:
+        """Return the draws of ``numbers``, as they are kept, and of ``by_class``, float64 (draws, classes)."""
         per_class = {name: {key: v[:, k] for key, v in by_class.items()} for k, name in enumerate(classes)}
-        return cls(numbers, per_class)
+        return cls(numbers, per_class, fall)
+
+    def pooled(self) -> Mapping[str, Float]:
+        """Return every number of all classes together on each draw: float64 (draws,)."""
+        return {key: mean_over(values) if values.ndim > 1 else values for key, values in self.numbers.items()}
 
 
 class Metric(Protocol):
@@ -203,8 +222,8 @@ class Metric(Protocol):
 class Resampling(Protocol):
     """A `Metric` that can say what it would have found on other draws of its images, without seeing them again.
 
-    It keeps what each image adds: counts, or ranked hits with their image. `_kit/bootstrap` draws, and has
-    `weighted_sums` and `weighted_precision` for the arithmetic.
+    It keeps what each image adds: counts, or ranked hits with their image. `_kit/half_samples` draws, and
+    `_kit/weighted` has `weighted_sums` and `weighted_precision` for the arithmetic.
     """
 
     def resample(self, weights: Int32) -> Resampled:

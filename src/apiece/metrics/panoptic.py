@@ -31,7 +31,7 @@ from apiece.core.runs import Runs
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Grouped, Pairs, mask_pairs
-from apiece.metrics._kit.ratios import mean_over, ratio
+from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import Answer, CellMetric
 from apiece.metrics.contract import Settings
 
@@ -141,10 +141,10 @@ class Panoptic(CellMetric):
 
     def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
         by_class = quality(sums)
-        numbers = {key: mean_over(values) for key, values in by_class.items()}
+        numbers = dict(by_class)
         if self.stuff.any():
             for name, chosen in (("things", ~self.stuff), ("stuff", self.stuff)):
-                numbers |= {f"{key}_{name}": mean_over(values[:, chosen]) for key, values in by_class.items()}
+                numbers |= {f"{key}_{name}": values[:, chosen] for key, values in by_class.items()}
         numbers["pq_image"] = self._mean_image(quality(self._cells.by_image())["pq"], weights)
         return numbers, by_class
 

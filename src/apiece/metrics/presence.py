@@ -14,7 +14,7 @@ import numpy as np
 
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.ratios import f1, mean_over, precision, ratio, recall
+from apiece.metrics._kit.ratios import f1, precision, ratio, recall
 from apiece.metrics._kit.sums_per_image import CellMetric
 
 __all__ = ["METRIC", "Presence", "present"]
@@ -52,8 +52,7 @@ class Presence(CellMetric):
         counts = sums[:, :-1]
         scores = {"presence_precision": precision, "presence_recall": recall, "presence_f1": f1}
         by_class = {key: score(counts) for key, score in scores.items()}
-        numbers = {key: mean_over(values) for key, values in by_class.items()}
-        return numbers | {"presence_exact": ratio(sums[:, -1, 0], self._images(weights))}, by_class
+        return by_class | {"presence_exact": ratio(sums[:, -1, 0], self._images(weights))}, by_class
 
 
 METRIC = Presence

@@ -12,20 +12,19 @@ from typing import Any, Literal
 
 import numpy as np
 
-from apiece._arrays import Float
 from apiece.core.conf import Conf
 from apiece.errors import ConfigError, DataError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, grouped
-from apiece.metrics._kit.bootstrap import FEW, interval
-from apiece.metrics._kit.bootstrap import bootstrap as resample
 from apiece.metrics._kit.curves import Curves
+from apiece.metrics._kit.half_samples import ENOUGH, FEW, Halves, halved
 from apiece.metrics._kit.match_ranked import Matches
-from apiece.metrics.contract import ROOM, Judges, Metric, Number, Resampled, Settings
+from apiece.metrics.contract import ROOM, Judges, Metric, Number, Settings
 
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
 _MAX_IMAGES = 256
-_ENDS = ("low", "high")
+_NAMED = 4
+"""Numbers that a note names before it counts the others."""
 
 _log = logging.getLogger("apiece")
 
@@ -36,13 +35,14 @@ class Evaluation(Mapping[str, float]):
 
     Attributes
     ----------
-    numbers : every number of every metric by key; with a bootstrap also ``mask_ap_low`` and ``mask_ap_high``, the 95%
-        interval over images, and so for every number whose metric can be resampled; of one image there is none.
+    numbers : every number of every metric by key. With half-samples also ``mask_ap_low`` and ``mask_ap_high``, the 95%
+        interval over images (NaN where none would hold), and ``mask_ap_bias``, how much too high the number probably
+        is; and so for every number whose metric can be resampled. Of one image there is none.
     per_class : the same keys for each class name.
     images : number of images.
     extras : what else metrics gave, by metric, then by name.
     notes : sentences to be read beside the numbers.
-    resamples : the numbers on each draw of the bootstrap; empty without one.
+    halves : the numbers on halves of the images, by class name (None: of all classes), then by key.
     about : what is known of each number, by key; intervals have no key of their own here.
     """
 
@@ -51,7 +51,7 @@ class Evaluation(Mapping[str, float]):
     images: int
     extras: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
-    resamples: Resampled = field(default_factory=lambda: Resampled({}, {}))
+    halves: Mapping[str | None, Mapping[str, Halves]] = field(default_factory=dict)
     about: Mapping[str, Number] = field(default_factory=dict)
 
     def number(self, key: str, label: str | None = None) -> Number:
@@ -59,8 +59,8 @@ class Evaluation(Mapping[str, float]):
         numbers = self.numbers if label is None else self.per_class[label]
         if key not in self.about:
             raise UnknownNameError("number in this evaluation", key, self.about)
-        low, high = (numbers.get(f"{key}_{end}", math.nan) for end in _ENDS)
-        return self.about[key].of(numbers.get(key, math.nan), (low, high) if math.isfinite(low) else None)
+        value, low, high, bias = (numbers.get(key + end, math.nan) for end in ("", "_low", "_high", "_bias"))
+        return self.about[key].of(value, (low, high) if math.isfinite(low) else None, bias)
 
     def groups(self) -> dict[str, dict[str, Number]]:
         """Return every number by its group and title, in the order of the metrics."""
@@ -130,8 +130,9 @@ def evaluate(
         default all are frames of one.
     ids : what the label file calls each image, in the order of ``pairs``. Equal scores of several images are ranked in
         the order of these, as pycocotools ranks them; by default in the order of ``pairs``.
-    bootstrap : draws of the images for 95% intervals, see `apiece.metrics._kit.bootstrap`; 0: no intervals.
-    seed : of the draws. The same seed and number of images give the same draws.
+    bootstrap : halves of the images, at most, from which 95% intervals come, see `apiece.metrics._kit.half_samples`;
+        0: no intervals.
+    seed : of the halves. The same seed and number of images give the same halves.
 
     Raises
     ------
@@ -238,25 +239,58 @@ class _Running:
         for reason in dict.fromkeys(self._refused.values()):
             names = ", ".join(name for name, why in self._refused.items() if why == reason)
             notes.append(f"left out: {names}: {reason}")
-        drawn = resample(used, images, draws, seed)
+        halves = halved(used, about, images, draws, seed)
         if images > 1:
-            numbers |= _intervals(drawn.numbers)
-            for label, of_class in drawn.per_class.items():
-                per_class[label] |= _intervals(of_class)
-        if drawn.numbers and images < FEW:
-            notes.append(
-                "one image has no intervals: nothing shows how far others lie apart"
-                if images == 1
-                else f"{images} images are few: the intervals are rough, and rather too narrow"
-            )
+            for owner, found in halves.items():
+                (numbers if owner is None else per_class[owner]).update(_intervals(found, about))
+        if halves[None]:
+            notes += _on_intervals(halves[None], about, images)
         for note in notes:
             _log.warning(note)
-        return Evaluation(numbers, per_class, images, extras, tuple(notes), drawn, about)
+        return Evaluation(numbers, per_class, images, extras, tuple(notes), halves, about)
 
 
-def _intervals(drawn: Mapping[str, Float]) -> dict[str, float]:
-    ends = {key: interval(values) for key, values in drawn.items()}
-    return {f"{key}_{end}": value for key, pair in ends.items() for end, value in zip(_ENDS, pair, strict=True)}
+def _intervals(halves: Mapping[str, Halves], about: Mapping[str, Number]) -> dict[str, float]:
+    """Both ends of the interval of each number, and its bias, by key."""
+    out: dict[str, float] = {}
+    for key, half in halves.items():
+        span = half.interval
+        low, high = (math.nan, math.nan) if span is None else about.get(key, Number()).within(*span)
+        out |= {f"{key}_low": low, f"{key}_high": high, f"{key}_bias": half.bias}
+    return out
+
+
+def _on_intervals(halves: Mapping[str, Halves], about: Mapping[str, Number], images: int) -> Iterator[str]:
+    """Say where there are no intervals, and which numbers are too high."""
+    if images < ENOUGH:
+        there = "there is 1" if images == 1 else f"there are {images}"
+        yield f"no intervals: they need {ENOUGH} images at the least, and {there}"
+        return
+    if images < FEW:
+        yield f"{images} images are few: the intervals are rough"
+    shown = {key: half for key, half in halves.items() if not about[key].detail and math.isfinite(half.value)}
+    high = {k: f"{k} by {h.bias:.3f}" for k, h in shown.items() if h.bias >= 0.001 and about[k].unit == "share"}
+    wide = [k for k in high if (span := shown[k].interval) and 4 * shown[k].bias > span[1] - span[0]]
+    if wide:
+        told = _some(high[k] for k in wide)
+        yield f"few images of a class make numbers too high: {told}; their intervals allow for that"
+    rare = [k for k, half in shown.items() if half.lacks == "classes"]
+    if rare:
+        told = _some(high[k] for k in rare if k in high)
+        yield (
+            f"no interval for {_some(rare)}: some classes are in so few images that half of the images often lack them"
+            + f". They are probably too high, at least: {told}" * bool(told)
+        )
+    alone = [k for k, half in shown.items() if half.lacks == "images" and not half.fixed]
+    if alone:
+        yield f"no interval for {_some(alone)}: too few images decide it"
+
+
+def _some(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    every = list(names)
+    more = len(every) - _NAMED
+    return ", ".join(every[:_NAMED]) + f" and {more} more" * (more > 0)
 
 
 def _next(name: str, facts: Iterator[Any], count: int, before: int) -> tuple[Any, ...]:

@@ -9,9 +9,9 @@ import scipy.sparse as sp
 
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.ap_counts import LEVEL_OF, Tally, levels
-from apiece.metrics._kit.bootstrap import weighted_precision
 from apiece.metrics._kit.match_ranked import AREA_RANGES, IOU_THRESHOLDS
 from apiece.metrics._kit.ratios import ratio
+from apiece.metrics._kit.weighted import weighted_precision
 
 
 def resampled(t: Tally, classes: int, max_dets: Sequence[int], weights: Int32) -> dict[str, Float]:

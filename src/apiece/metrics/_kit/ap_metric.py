@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import ClassVar
 
@@ -15,11 +16,12 @@ from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.match_ranked import AREA_RANGES
 from apiece.metrics._kit.overlaps import Pairs
-from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
 
 AP_TITLES = {"ap": "AP", "ap50": "AP, IoU 0.50", "ap75": "AP, IoU 0.75"}
 """Average precision over objects of all sizes, and what tables call it."""
+_FALL = math.log2(1.5)
+"""Half of the images have 1.5 times the bias of interpolated precision; in simulations it was 1.3 to 1.7 times."""
 
 
 class ApMetric:
@@ -102,12 +104,12 @@ class ApMetric:
         for kind in self.kinds:
             found = resampled(self._whole(kind), len(self.classes), self.limits, weights)
             for key, values in found.items():
-                numbers[f"{self.prefix}{kind}_{key}"] = mean_over(values.T)
+                numbers[f"{self.prefix}{kind}_{key}"] = values.T
             for key in AP_TITLES:
                 by_class[f"{self.prefix}{kind}_{key}"] = found[key].T
             for name, chosen in self._groups().items():
-                numbers[f"{self.prefix}{kind}_ap_{name}"] = mean_over(found["ap"][chosen].T)
-        return Resampled.of(self.classes, numbers, by_class)
+                numbers[f"{self.prefix}{kind}_ap_{name}"] = found["ap"][chosen].T
+        return Resampled.of(self.classes, numbers, by_class, fall=_FALL)
 
     def _whole(self, kind: str) -> Tally:
         """Return what was kept, predictions by image id: pycocotools ranks equal scores in the order of image ids."""

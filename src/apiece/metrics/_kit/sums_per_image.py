@@ -19,9 +19,9 @@ import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.bootstrap import weighted_sums
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import mean_over
+from apiece.metrics._kit.weighted import weighted_sums
 from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
 
 
@@ -124,7 +124,10 @@ class CellMetric(ABC):
 
     @abstractmethod
     def _found(self, sums: Float, weights: Int32 | None) -> tuple[dict[str, Float], dict[str, Float]]:
-        """Headline numbers (draws,), and numbers by class (draws, classes), from sums (draws, rows, columns)."""
+        """Headline numbers and numbers by class (draws, classes), from sums (draws, rows, columns).
+
+        A headline is (draws,), or (draws, classes) where it is the mean over the classes on which it is defined.
+        """
 
     def _extras(self) -> dict[str, Any]:
         """Named further objects of the result."""
@@ -142,7 +145,8 @@ class CellMetric(ABC):
         """Return all numbers, per class too."""
         numbers, by_class = self._found(self._cells.sums(), None)
         first = {key: values[0] for key, values in by_class.items()}
-        return MetricResult.of(self.classes, numbers, first, extras=self._extras(), about=self.about)
+        pooled = {key: mean_over(values) if values.ndim > 1 else values for key, values in numbers.items()}
+        return MetricResult.of(self.classes, pooled, first, extras=self._extras(), about=self.about)
 
     def resample(self, weights: Int32) -> Resampled:
         """Return all numbers on each draw; see `apiece.metrics.contract.Resampling`."""

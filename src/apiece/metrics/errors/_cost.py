@@ -23,10 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
-from apiece.metrics._kit.ap_draws import precision_of_classes, summed
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.curves import Ranking
-from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.errors._forms import BOUNDARY, FORMS, MERGE, SPLIT
 from apiece.metrics.errors._kinds import CLASS, KINDS, LOCALISATION, NO_ERROR
 
@@ -142,38 +140,10 @@ def costs(ledger: Ledger, classes: int) -> tuple[Float, Float, Float]:
         ranking = Ranking(m.label.astype(np.int64), ledger.score[m.row], classes)
         positives = np.bincount(ledger.truth_label[m.wanted], minlength=classes)
         precision = ranking.precision(m.right, ~m.right, positives)[0].mean(1)
-        return _defined(precision, positives, np.bincount(m.label, minlength=classes), before)
+        without = np.bincount(m.label, minlength=classes) == 0
+        return np.where(before > 0, np.where(positives > 0, precision, without), np.nan)
 
-    now, gained = _gained([average(m) for m in mended(ledger)])
+    now, *then = (average(m) for m in mended(ledger))
+    # what is left of rounding goes
+    gained = np.maximum(np.stack(then) - now, 0)
     return now, gained[: len(ALL_KINDS)].T, gained[len(ALL_KINDS) :].T
-
-
-def resampled_costs(ledger: Ledger, classes: int, weights: Int32) -> Float:
-    """Return what mending each kind gains on draws of the images, mean over classes: float64 (11, draws).
-
-    In the order of `ALL_KINDS` and `SPECIAL`; ``weights`` is int32 (draws, images).
-    """
-
-    def total(label: Int32, image: Int32) -> Int:
-        return summed(np.ones(len(label), np.int64), label, image, classes, weights)
-
-    before = total(ledger.truth_label, ledger.truth_image)
-
-    def average(m: Mended) -> Float:
-        image, positives = ledger.image[m.row], total(ledger.truth_label[m.wanted], ledger.truth_image[m.wanted])
-        precision = precision_of_classes(m.label, image, m.right[None], ~m.right[None], positives, weights)[0]
-        return _defined(precision, positives, total(m.label, image), before)
-
-    gained = _gained([average(m) for m in mended(ledger)])[1]
-    return mean_over(np.moveaxis(gained, 1, -1))
-
-
-def _gained(averages: Sequence[Float]) -> tuple[Float, Float]:
-    """The first, and what each of the others has beyond it; what is left of rounding goes."""
-    now = averages[0]
-    return now, np.maximum(np.stack(averages[1:]) - now, 0)
-
-
-def _defined(precision: Float, positives: Int, predictions: Int, before: Int) -> Float:
-    """Precision of each class by the rule for classes that are left without truth; all of one shape."""
-    return np.where(before > 0, np.where(positives > 0, precision, predictions == 0), np.nan)

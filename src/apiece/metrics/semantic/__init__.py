@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from apiece._arrays import Float, Int, Int32
 from apiece.metrics._kit.batch import Batch
-from apiece.metrics._kit.ratios import mean_over, ratio
+from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import CellMetric
 from apiece.metrics.semantic._class_map import class_pixels
 
@@ -62,9 +62,8 @@ class Semantic(CellMetric):
         right_0, truth_0, found_0 = sums[:, -1].T
         # neither truth nor prediction says background
         both = total - truth_0 - found_0 + right_0
-        numbers = {key: mean_over(value) for key, value in by_class.items()}
-        return numbers | {
-            "miou_background": mean_over(values["miou"]),
+        return by_class | {
+            "miou_background": values["miou"],
             "pixel_accuracy": ratio(right.sum(1), total),
             "frequency_weighted_iou": ratio(np.nansum(truth * values["miou"], 1), total),
             "dice_foreground": ratio(2 * both, 2 * total - truth_0 - found_0),

@@ -1,86 +1,26 @@
-"""The bootstrap over images: how far a number would move had other images of the same kind been at hand.
+"""Sums and average precision of images that count with a weight: nothing is matched again.
 
-As many images as there are, are drawn anew with replacement; a draw is one integer weight per image, so nothing is
-matched again: counts are sums over weighted images, and a ranked list is the same list in which each prediction stands
-as often as its image was drawn. On every draw a number is what a literal evaluation of the drawn images gives, with one
-choice where pycocotools leaves the order to chance: of equal scores within one image and class, the copies of one
-prediction stay together.
-
-Images are the unit because objects of one image go right and wrong together; intervals over objects would be too
-narrow. An interval holds the middle 95% of the draws (the percentile interval); it speaks of other images of the same
-source, not of other cameras, sites or training runs. It is rather too narrow: of sets drawn from 300 synthetic
-images, 91% of those of 30 and of 80 images gave an interval of mask AP that holds the AP of all 300, and 87% of those
-of 10.
-
-Reference: Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+A weight is a whole number for each image. Counts are sums over weighted images. A ranked list is the same list, in
+which each prediction stands as often as its image counts. So a number is what a literal evaluation of these images
+gives, with one choice where pycocotools leaves the order to chance: of equal scores within one image and class, the
+copies of one prediction stay together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int, Int32
-from apiece.errors import ConfigError, Option
 from apiece.metrics._kit.curves import RECALL, hits_needed
-from apiece.metrics.contract import Resampled, Resampling
 
-FEW = 20
-"""Images below which intervals are rough."""
 _CELLS = 1 << 18
 """Numbers in one working array: small enough for a processor's cache."""
 _FEW = 150
 """Hits up to which it is quicker to ask each hit for its recalls than each recall for its hit."""
-_WEIGHTS = 1 << 24
-"""Weights drawn at once: 64 MB."""
-
-
-def draws(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
-    """Yield ``count`` draws of ``images`` images with replacement, some at a time: int32 (some, images).
-
-    The same numbers give the same draws, so two models judged on the same images meet the same draws.
-    """
-    if count < 0:
-        raise ConfigError(Option("bootstrap") + f" must be 0 draws or more, got {count}")
-    random = np.random.default_rng(seed)
-    some = max(_WEIGHTS // max(images, 1), 1)
-    for start in range(0, count, some):
-        rows = min(some, count - start)
-        chosen = random.integers(0, max(images, 1), (rows, images)) + np.arange(rows)[:, None] * images
-        yield np.bincount(chosen.ravel(), minlength=rows * images).reshape(rows, images).astype(np.int32)
-
-
-def bootstrap(metrics: Iterable[object], images: int, count: int, seed: int = 0) -> Resampled:
-    """Return every number on every draw of the ``metrics`` that are `Resampling`; all meet the same draws."""
-    able = [metric for metric in metrics if isinstance(metric, Resampling)]
-    # by class, the first that of all; then by key
-    found: dict[str | None, dict[str, list[Float]]] = {None: {}}
-    for weights in draws(images, count if images and able else 0, seed):
-        for resampled in [metric.resample(weights) for metric in able]:
-            for label, numbers in ((None, resampled.numbers), *resampled.per_class.items()):
-                for key, values in numbers.items():
-                    found.setdefault(label, {}).setdefault(key, []).append(values)
-    whole = {label: {key: np.concatenate(v) for key, v in numbers.items()} for label, numbers in found.items()}
-    return Resampled(whole.pop(None), {str(label): numbers for label, numbers in whole.items()})
-
-
-def interval(values: Float, level: float = 0.95) -> tuple[float, float]:
-    """Return where the middle ``level`` of the draws lies; NaN where the number is defined on none of them.
-
-    >>> interval(np.arange(101.0), 0.5)
-    (25.0, 75.0)
-    """
-    if not 0 < level < 1:
-        raise ConfigError(f"the level of an interval must lie between 0 and 1, got {level}")
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def weighted_sums(weights: Int32, counts: npt.NDArray[np.number]) -> Float:

@@ -1,0 +1,191 @@
+"""How far a number would move had other images of the same kind been at hand: balanced halves of the images.
+
+The images are put at random into G groups, G a power of 2. Each row of a Hadamard matrix says which groups make up one
+half, and every half has its complement (balanced repeated replication, McCarthy 1969). A half is a set of real images,
+each at most once, so a number on it is a literal evaluation, and nothing is matched again (see `_kit/weighted`). Images
+are the unit because objects of one image go right and wrong together.
+
+- **Width.** A half differs from the whole as much as the whole differs from the population, so the mean square of
+  these differences is the variance. Rows of the matrix are orthogonal, so G - 1 halves and their complements give it
+  without chance.
+- **Bias.** Half of the images have a larger bias than all: twice as large for a quotient of sums, half as large again
+  for average precision, which is too high because the best precision at this recall *or a higher one* rewards chance
+  (`Resampled.fall`). So the bias of all images is a multiple of what the halves have beyond them on average. A mean
+  over classes takes the bias of each class on the halves that show the class.
+- **Interval.** The number less its bias, and Student's t times the standard error. The degrees of freedom come from how
+  unequally the groups move the number (Satterthwaite 1946): a number that rests on a few images gets few.
+- **No interval** where it would not hold: fewer than `LEAST` degrees of freedom, or classes that halves often lack.
+  The bias is given all the same; with missing classes it is a lower bound.
+
+`benchmarks/intervals.py` shows how often such intervals hold the number of the population.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.linalg import hadamard
+from scipy.special import stdtr, stdtrit
+
+from apiece._arrays import Float, Int, Int32
+from apiece.errors import ConfigError, Option
+from apiece.metrics._kit.ratios import mean_over
+from apiece.metrics.contract import Number, Resampling
+
+FEW = 20
+"""Images below which intervals are rough."""
+ENOUGH = 8
+"""Images below which no number has `LEAST` degrees of freedom."""
+LEAST = 7.0
+"""Degrees of freedom below which there is no interval."""
+_MISSING = 0.1
+"""Share of the classes that halves may lack on average."""
+_WEIGHTS = 1 << 24
+"""Weights made at once: 64 MB."""
+
+
+def groups(images: int, count: int) -> int:
+    """Return the largest power of 2 that needs no more than ``count`` halves, and no more groups than images.
+
+    >>> groups(500, 200), groups(40, 200), groups(1, 200)
+    (64, 32, 1)
+    """
+    if count < 0:
+        raise ConfigError(Option("bootstrap") + f" must be 0 half-samples or more, got {count}")
+    if not count or images < 2:
+        return 1
+    return 1 << max(min(count // 2 + 1, images).bit_length() - 1, 1)
+
+
+def half_samples(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
+    """Yield all images as one row, then halves, then their complements in the same order: int32 (some, images).
+
+    The same numbers give the same halves, so two models judged on the same images meet the same halves.
+    """
+    number = groups(images, count)
+    group = np.random.default_rng(seed).permutation(images) % number
+    chosen = np.concatenate([np.ones((1, number), bool), _signs(number) > 0, _signs(number) < 0])
+    some = max(_WEIGHTS // max(images, 1), 1)
+    for start in range(0, len(chosen), some):
+        yield chosen[start : start + some, group].astype(np.int32)
+
+
+@lru_cache(maxsize=8)
+def _signs(number: int) -> Int:
+    """Which groups are in each half, 1, or in its complement, -1: int64 (number - 1, number)."""
+    return np.asarray(hadamard(number, dtype=np.int64)[1:])
+
+
+@dataclass(frozen=True, eq=False)
+class Halves:
+    """One number on all images, and on balanced halves of them; ``b - a`` is the difference of two.
+
+    Attributes
+    ----------
+    value : on all images; NaN where it is undefined.
+    on_halves : float64 (2 G - 2,), on each half, then on each complement.
+    bias : how much too high the value probably is.
+    missing : share of the classes (of a mean over classes), or of the halves, without the number.
+    """
+
+    value: float
+    on_halves: Float
+    bias: float
+    missing: float
+
+    @classmethod
+    def of(cls, values: Float, fall: float = 1.0) -> Halves:
+        """Return what rows of `half_samples` say: float64 (rows,), or (rows, classes) for a mean over classes.
+
+        The bias falls with the power ``fall`` of the number of images.
+        """
+        number = mean_over(values) if values.ndim > 1 else values
+        table = values.reshape(len(values), -1)
+        table = table[:, np.isfinite(table[0])]
+        if not table.size or len(values) < 2:
+            return cls(float(number[0]), number[1:], math.nan, 1.0)
+        known = np.isfinite(table[1:])
+        seen = known.sum(0)
+        rise = np.where(known, table[1:] - table[0], 0.0).sum(0)[seen > 0] / seen[seen > 0]
+        bias = float(rise.mean()) / (2**fall - 1) if rise.size else math.nan
+        return cls(float(number[0]), number[1:], bias, 1 - float(known.mean()))
+
+    def __sub__(self, other: Halves) -> Halves:
+        change = self.value - other.value, self.on_halves - other.on_halves, self.bias - other.bias
+        return Halves(*change, max(self.missing, other.missing))
+
+    @property
+    def lacks(self) -> str:
+        """Why there is no interval: too few ``"images"`` that differ in it, or of some ``"classes"``; or ``""``."""
+        if not self.missing <= _MISSING:
+            return "classes"
+        return "" if self._spread[1] >= LEAST else "images"
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95% interval, or None."""
+        if self.lacks:
+            return None
+        error, freedom = self._spread
+        centre, reach = self.value - self.bias, float(stdtrit(freedom, 0.975)) * error
+        return centre - reach, centre + reach
+
+    @property
+    def p(self) -> float:
+        """How easily chance alone takes the number as far from 0, from 0 to 1; NaN without an interval."""
+        if self.lacks:
+            return math.nan
+        error, freedom = self._spread
+        return 2 * float(stdtr(freedom, -abs(self.value - self.bias) / error))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every half gives the value itself."""
+        return bool((self.on_halves == self.value).all())
+
+    @property
+    def _spread(self) -> tuple[float, float]:
+        """Standard error, and its degrees of freedom, 0 where nothing varies."""
+        known = np.isfinite(self.on_halves)
+        if not known.any():
+            return math.nan, 0.0
+        off = np.where(known, self.on_halves - self.on_halves[known].mean(), 0.0)
+        number = len(off) // 2 + 1
+        moved = ((off[: number - 1] - off[number - 1 :]) @ _signs(number)) ** 2  # by each group, up to a factor
+        if not moved.any():
+            return 0.0, 0.0
+        # 1 / number where all groups move it alike, 3 / number where they do so by chance, 1 where one does it alone
+        uneven = float((moved**2).sum() / moved.sum() ** 2)
+        freedom = min(2 / max(uneven - 1 / number, 1e-9), number - 1)
+        return math.sqrt(float((off**2).sum()) / (2 * number)), freedom
+
+
+def halved(
+    metrics: Iterable[object], about: Mapping[str, Number], images: int, count: int, seed: int = 0
+) -> dict[str | None, dict[str, Halves]]:
+    """Return every number of the ``metrics`` that are `Resampling` on all images and halves, by class (None: all), key.
+
+    Counts of a half are scaled to all images; ``about`` says which numbers are counts.
+    """
+    able = [metric for metric in metrics if isinstance(metric, Resampling)]
+    found: dict[str | None, dict[str, list[Float]]] = {None: {}}
+    fall: dict[str, float] = {}
+    sizes = []
+    for weights in half_samples(images, count, seed) if count and able else ():
+        sizes.append(weights.sum(1))
+        for resampled in [metric.resample(weights) for metric in able]:
+            for label, numbers in ((None, resampled.numbers), *resampled.per_class.items()):
+                for key, values in numbers.items():
+                    fall[key] = resampled.fall
+                    found.setdefault(label, {}).setdefault(key, []).append(values)
+    scale = images / np.concatenate(sizes) if sizes else np.ones(0)
+
+    def joined(key: str, parts: list[Float]) -> Halves:
+        values = np.concatenate(parts)
+        return Halves.of(values * scale if about.get(key, Number()).unit == "count" else values, fall[key])
+
+    return {label: {key: joined(key, parts) for key, parts in numbers.items()} for label, numbers in found.items()}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.check.drawn_labels import asked, box, kinds, of
 
+from apiece import Instances, Masks
 from apiece.check import Settings
 
 SIZE = (40, 60)
@@ -63,3 +64,15 @@ def test_three_of_one_are_three_pairs() -> None:
         ("duplicate", (2, 0)),
         ("duplicate", (2, 1)),
     ]
+
+
+def test_of_two_objects_one_lies_in_front() -> None:
+    left, right = box(SIZE, 5, 5, 35, 25), box(SIZE, 15, 5, 45, 25)  # 600 pixels each, 400 shared
+    masks = Masks.from_dense(np.stack([left, right]))
+    below = Masks.from_dense(np.stack([left & ~right, right]))  # the right one in front
+    assert asked("overlaps", Instances(below, full=masks)) == []
+    upper = np.arange(SIZE[0])[:, None] < 15
+    woven = Masks.from_dense(np.stack([left & (~right | upper), right & (~left | ~upper)]))
+    (found,) = asked("overlaps", Instances(woven, full=masks))
+    assert (found.kind, found.place.instances) == ("crossed", (0, 1))
+    assert "each of two objects hides 200 or more pixels of the other, 33% of the smaller" in found.message

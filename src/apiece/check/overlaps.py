@@ -1,4 +1,4 @@
-"""Instances that share pixels: labelled twice, one inside another, slivers between neighbours."""
+"""Instances that share pixels: labelled twice, one inside another, slivers between neighbours, crossed orders."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from apiece.check.contract import Check, Finding, Kind, Labelled, Settings
+from apiece.ops.occlusion import occluders
 from apiece.ops.overlap import intersections
 
 __all__ = ["CHECK"]
 
 CONTAINED = 0.9  # share of a mask's pixels inside another from which the mask is contained
+CROSSED = 0.05  # share of the smaller full mask that both must hide of each other
 SLIVER = 0.1  # largest share of the smaller mask that neighbours share by a slip of the pen; more may be a true overlap
 
 
@@ -38,6 +40,22 @@ def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
     for k in np.flatnonzero(distinct & same & (inside <= SLIVER)).tolist():
         message = f"two neighbours share {pixels[k]:,} pixels, {inside[k]:.1%} of the smaller"
         yield Finding("sliver", message, float(1 - inside[k] / SLIVER) / 2, labelled.place(int(a[k]), int(b[k])))
+
+    if instances.full is not None:
+        yield from _crossed(labelled)
+
+
+def _crossed(labelled: Labelled) -> Iterator[Finding]:
+    """Find pairs of which each hides the other: one of the two orders is wrong."""
+    hides, full = occluders(labelled.instances), labelled.instances.full
+    assert full is not None
+    both = hides.minimum(hides.T).tocoo()
+    once = both.row < both.col
+    a, b, pixels = both.row[once], both.col[once], both.data[once]
+    share = pixels / np.minimum(full.area[a], full.area[b])
+    for k in np.flatnonzero(share > CROSSED).tolist():
+        message = f"each of two objects hides {pixels[k]:,} or more pixels of the other, {share[k]:.0%} of the smaller"
+        yield Finding("crossed", message, float(min(1.0, 2 * share[k])), labelled.place(int(a[k]), int(b[k])))
 
 
 def _twice(labelled: Labelled, first: int, second: int, iou: float, same: bool) -> Finding:
@@ -75,6 +93,12 @@ CHECK = Check(
             "note",
             "Neighbours of one class that share at most a tenth of the smaller: outlines that slipped over each other.",
             "Give the shared pixels to one of the two.",
+        ),
+        Kind(
+            "crossed",
+            "warning",
+            "Two objects whose full masks say that each hides at least a twentieth of the other: one lies in front.",
+            "Decide which lies in front, and correct the visible mask of the other.",
         ),
     ),
     look=_look,

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
-from apiece.errors import FormatError, LossyFormatError
+from apiece.datasets import open_sources, summarise
+from apiece.errors import ConfigError, FormatError, LossyFormatError, UnknownNameError
 from apiece.formats._kit.checks import BadEntryError
+from apiece.formats.contract import OpenedLabels
 from apiece.formats.label_studio._brush import decode_brush, encode_brush
 
 Save = Callable[..., Path]
@@ -290,3 +292,49 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(LossyFormatError, match="JSON cannot hold"):
         formats.write([("a.png", Instances(masks, attributes={"x": [np.nan]}))], out, "label_studio")
     assert list(tmp_path.iterdir()) == []
+
+
+def two_people() -> list[dict[str, object]]:
+    """Three images: both drew on the first, each alone on another, where the second found nothing."""
+    anna, ben = {"id": 2, "email": "anna@x", "username": "anna"}, 5
+    both = task(region())
+    both["annotations"] = [
+        {"completed_by": anna, "result": [region()]},
+        {"completed_by": ben, "result": [region(key="b"), region(key="c")]},
+    ]
+    first, second = task(), task()
+    first["annotations"] = [{"completed_by": anna, "result": [region(key="d")]}]
+    second["annotations"] = [{"completed_by": ben, "result": []}]
+    found = []
+    for k, one in enumerate((both, first, second)):
+        size = {"image": f"{k}.png", "width": 10, "height": 5}
+        found.append(one | {"id": k, "data": size})
+    return found
+
+
+def test_one_of_two_annotators(saved: Save, caplog: pytest.LogCaptureFixture) -> None:
+    path = saved(two_people())
+    labels = formats.read(path)
+    assert isinstance(labels, OpenedLabels)
+    assert labels.annotators == {"anna@x": [0, 1], "5": [0, 2]}
+    assert [len(found) for _, found in labels] == [3, 1, 0]
+    for name in ("anna@x", "anna", "2"):
+        assert [(ref.name, len(found)) for ref, found in labels.by_annotator(name)] == [("0.png", 1), ("1.png", 1)]
+    assert [(ref.name, len(found)) for ref, found in labels.by_annotator("5")] == [("0.png", 2), ("2.png", 0)]
+    with pytest.raises(UnknownNameError, match=r"no annotator named 'anne'\. Did you mean 'anna@x'"):
+        labels.by_annotator("anne")
+    assert not caplog.records
+    open_sources(path)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "1 of 3 images have labels of several annotators (anna@x: 2 images, 5: 2 images), and all of them" in line
+    caplog.clear()
+    assert len(open_sources(path, annotator="5")[""].labels) == 2
+    assert not caplog.records
+    summary = summarise(labels)
+    assert (summary.annotators, summary.several_annotators) == ({"anna@x": 2, "5": 2}, 1)
+
+
+def test_labels_that_do_not_say_who_drew_them(tmp_path: Path) -> None:
+    formats.write([("a.png", Instances(Masks.from_boxes([[0, 0, 2, 2]], (4, 4))))], tmp_path / "a.json", "coco")
+    with pytest.raises(ConfigError, match="do not say who drew them; leave out annotator='anna'"):
+        open_sources(tmp_path / "a.json", annotator="anna")

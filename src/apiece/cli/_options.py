@@ -114,6 +114,13 @@ class Where:
             "further than 2 pixels, or 1% of the side, cannot be read.",
         ),
     ] = False
+    annotator: Annotated[
+        str | None,
+        Parameter(
+            help="Read only what this person drew (id, email or user name in Label Studio's files), and the images "
+            "that he or she has seen. By default what all drew."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         name = {"values": "labelmap", "components": "class_map"}.get(self.instances or "", self.format)
@@ -137,7 +144,7 @@ class Where:
         """Return labels by split; the key of labels without splits is empty."""
         from apiece.datasets import open_sources
 
-        return open_sources(data, self.images, self.format, on_bad, self.clip_outlines)
+        return open_sources(data, self.images, self.format, on_bad, self.clip_outlines, self.annotator)
 
 
 @dataclass(frozen=True)
@@ -159,7 +166,7 @@ class Reading(Where):
         from apiece.datasets import readable
         from apiece.evaluation import open_truth
 
-        truth = open_truth(data, split, self.images, self.format, bad, self.clip_outlines)
+        truth = open_truth(data, split, self.images, self.format, bad, self.clip_outlines, self.annotator)
         return truth if bad is None or not images else readable(truth, bad)
 
     def one(self, data: Path, split: str | None, bad: BadEntries | None) -> FoundLabels:

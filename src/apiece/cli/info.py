@@ -83,6 +83,10 @@ def _rows(summary: Summary) -> list[tuple[str, object]]:
         ids += f"; {summary.tracks:,} are on several images of {summary.sequences:,} folders"
     if summary.full_masks:
         rows.append(("full masks", f"{summary.full_masks:,}; of {summary.partly_hidden:,} something is hidden"))
+    if summary.annotators:
+        who = ", ".join(f"{name}: {count:,} images" for name, count in summary.annotators.items())
+        several = summary.several_annotators
+        rows.append(("annotators", who + (f"; several drew on {several:,} images" if several else "")))
     rows += [("no masks", in_words(summary.shapes))] if summary.shapes else []
     rows += [("ids", ids), ("attributes of instances", ", ".join(summary.attributes) or "none")]
     return [*rows, ("attributes of images", ", ".join(summary.image_attributes) or "none")]

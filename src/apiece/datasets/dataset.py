@@ -14,6 +14,7 @@ import numpy as np
 from apiece import formats
 from apiece.core.image import Image, ImageRef, check_drawn_on
 from apiece.core.instances import Instances
+from apiece.datasets._annotators import drawn_by
 from apiece.datasets._find import find_labels
 from apiece.datasets._views import Subset
 from apiece.errors import ApieceError, ConfigError, DataError, FormatError, ImageError, Option
@@ -175,6 +176,7 @@ def open_data(
     format: str | None = None,
     on_bad: OnBad = None,
     clip_outlines: bool = False,
+    annotator: str | None = None,
 ) -> dict[str, Dataset]:
     """Open the data at ``path``; the keys are those of ``"train"``, ``"val"`` and ``"test"`` that it has.
 
@@ -192,6 +194,8 @@ def open_data(
     on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first one is raised. To
         find images that cannot be decoded as a whole, all labels are decoded once.
     clip_outlines : as in `apiece.read`.
+    annotator : read only what this person drew, and the images that he or she has seen; by default what all drew. Label
+        Studio's files say who drew what.
 
     Returns
     -------
@@ -210,7 +214,7 @@ def open_data(
     >>> {split: len(data) for split, data in open_data("data").items()}
     {'train': 2, 'val': 1}
     """
-    sources = open_sources(path, images, format, on_bad, clip_outlines)
+    sources = open_sources(path, images, format, on_bad, clip_outlines, annotator)
     sets = {split or "train": Dataset(sound(source.labels, on_bad)) for split, source in sources.items()}
     _same_classes(sets, {split or "train": source.path for split, source in sources.items()})
     return sets
@@ -222,6 +226,7 @@ def open_sources(
     format: str | None = None,
     on_bad: OnBad = None,
     clip_outlines: bool = False,
+    annotator: str | None = None,
 ) -> dict[str, FoundLabels]:
     """Open labels as `open_data` finds them, whatever their classes; the key of labels without splits is empty.
 
@@ -230,6 +235,7 @@ def open_sources(
     path : label file or folder.
     images : as in `open_data`.
     on_bad, clip_outlines : as in `apiece.read`.
+    annotator : as in `open_data`.
     format : the format of the labels; by default found by content.
 
     Raises
@@ -248,7 +254,8 @@ def open_sources(
         divided = split == "" and formats.load(name).splits
         for own in SPLITS if divided and isinstance(folders, dict) else [split or "train"]:
             folder = folders.get(own) if isinstance(folders, dict) else folders
-            source = FoundLabels(at, name, formats.read(at, format, folder, on_bad, clip_outlines))
+            labels = drawn_by(formats.read(at, format, folder, on_bad, clip_outlines), annotator, at)
+            source = FoundLabels(at, name, labels)
             parts = _divided(source) if divided else {split: source}
             sources |= {
                 key: part for key, part in parts.items() if not isinstance(folders, dict) or (key or "train") == own

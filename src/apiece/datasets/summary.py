@@ -14,6 +14,7 @@ from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.datasets._annotators import annotators_of, shared
 from apiece.datasets.dataset import Dataset
 from apiece.formats import LabelSet
 from apiece.formats.contract import shape_counts
@@ -82,6 +83,10 @@ class Summary:
     """Ids on several images of one folder: tracks, if ids are the same over frames."""
     sequences: int = 0
     """Folders with such an id."""
+    annotators: dict[str, int] = field(default_factory=dict)
+    """Who drew the labels, and on how many images; empty where the file does not say."""
+    several_annotators: int = 0
+    """Images on which several people drew."""
     shapes: dict[str, int] = field(default_factory=dict)
     """Shapes of each kind that are no masks, and so no instances."""
     full_masks: int = 0
@@ -165,6 +170,8 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
         ids=totals["ids"],
         tracks=sum(tracks),
         sequences=sum(count > 0 for count in tracks),
+        annotators={name: len(images) for name, images in annotators_of(labels).items()},
+        several_annotators=shared(annotators_of(labels)),
         shapes=dict(shape_counts(labels.refs)),
     )
 

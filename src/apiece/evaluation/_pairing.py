@@ -94,17 +94,18 @@ def open_truth(
     format: str | None = None,
     on_bad: OnBad = None,
     clip_outlines: bool = False,
+    annotator: str | None = None,
 ) -> Dataset:
     """Open the labelled images to judge by; of a folder the split asked for, else ``val``, ``test``, or its only one.
 
     ``on_bad`` is called with each bad entry, which is left out; by default the first is raised. ``clip_outlines`` is as
-    in `apiece.read`.
+    in `apiece.read`, ``annotator`` as in `open_data`.
     """
     if isinstance(data, Dataset):
         return data
     if not isinstance(data, str | Path):
         return Dataset(data)
-    found: Mapping[str, Dataset] = open_data(data, images, format, on_bad, clip_outlines)
+    found: Mapping[str, Dataset] = open_data(data, images, format, on_bad, clip_outlines, annotator)
     if split is not None:
         if split not in found:
             raise ConfigError(f"{data} has no " + Option("split", split) + f"; it has {', '.join(found)}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError
+from apiece.errors import ConfigError, FormatError, Option
 
 __all__ = [
     "EVERYTHING",
@@ -168,6 +168,15 @@ class OpenedLabels:
         """The outlines that were cut at the border, by position of their image, as far as decoded."""
         border = getattr(self, "border", None)
         return {} if border is None else border.cut
+
+    @property
+    def annotators(self) -> Mapping[str, Sequence[int]]:
+        """Who drew labels, and the positions of the images that each has seen; empty where the file does not say."""
+        return {}
+
+    def by_annotator(self, name: str) -> LabelSet:
+        """Return what one annotator drew, with the images that he or she has seen."""
+        raise ConfigError("these labels do not say who drew them; leave out " + Option("annotator", name))
 
     def shape_counts(self) -> Counter[str]:
         """Return how many shapes of each kind the reader passed over, since they are no masks."""

@@ -45,7 +45,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
         If there is no ``train``, or it is too small to be split.
     """
     bad = BadEntries() if config.skip_bad else None
-    splits = open_data(config.data, config.images, config.format, bad, config.clip_outlines)
+    splits = open_data(config.data, config.images, config.format, bad, config.clip_outlines, config.annotator)
     if bad is not None:
         splits = {name: readable(found, bad) for name, found in splits.items()}
         for error in bad.errors:

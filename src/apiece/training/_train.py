@@ -36,6 +36,7 @@ def train(
     images: str | os.PathLike[str] | None = None,
     format: str | None = None,
     clip_outlines: bool = False,
+    annotator: str | None = None,
     model: str = "swift",
     weights: str | None = None,
     out: str | os.PathLike[str] | None = None,

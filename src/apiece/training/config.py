@@ -128,6 +128,9 @@ class TrainConfig:
     clip_outlines: bool = False
     """Cut outlines at the border of their image however far they reach. By default an outline that reaches further than
     2 pixels, or 1% of the side, cannot be read."""
+    annotator: str | None = None
+    """Read only what this person drew (id, email or user name in Label Studio's files), and the images that he or she
+    has seen. By default what all drew."""
     model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None

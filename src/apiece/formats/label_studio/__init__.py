@@ -1,4 +1,5 @@
-"""Label Studio's JSON export: a list of tasks (https://labelstud.io/guide/export, https://labelstud.io/guide/task_format).
+"""Label Studio's JSON export: a list of tasks (https://labelstud.io/guide/export,
+https://labelstud.io/guide/task_format).
 
 Read: polygons (COCO's rasterisation), brush masks (`_brush`), rectangles and ellipses (the pixels whose centres they
 hold), with labels of their own or from a ``Labels`` tag of the same region. Coordinates are percent of
@@ -7,9 +8,9 @@ Key points, relations, what belongs to no region, and skipped annotations (``was
 ``ImageRef.shapes``.
 
 Several annotators: all of their regions come, each with the attribute ``annotator`` (``completed_by``), so that nothing
-is lost; choose one by it. Predictions come with their scores, and the attribute ``model_version``, from files without
-any drawn region. In files with drawn regions they are among ``ImageRef.shapes``, so that ground truth and predictions
-never mix.
+is lost; ``--annotator`` chooses one (`OpenedLabels.by_annotator`). Predictions come with their scores, and the
+attribute ``model_version``, from files without any drawn region. In files with drawn regions they are among
+``ImageRef.shapes``, so that ground truth and predictions never mix.
 
 A region's id is kept as instance id where it is a number, and else as the attribute ``region``. Answers per region
 (choices, text, rating) are attributes under their ``from_name``; more than one label of a region is kept as ``labels``.
@@ -31,7 +32,7 @@ import numpy as np
 
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef, Shape
-from apiece.errors import FormatError
+from apiece.errors import FormatError, UnknownNameError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES
@@ -81,7 +82,41 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         found[name] = (replace(ref, shapes=shapes), i)
     refs = placed(path, [ref for ref, _ in found.values()], images, on_bad=on_bad)
     rows = [(i, tasks[i]) for _, i in found.values()]
-    return EntrySet(refs, (path,) * len(refs), tuple(classes), _decode, rows, {}, drawn, on_bad)
+    return TaskSet(refs, (path,) * len(refs), tuple(classes), _decode, rows, {}, drawn, on_bad)
+
+
+class TaskSet(EntrySet):
+    """The tasks of an export; ``rows`` are (position in the file, task)."""
+
+    @property
+    def annotators(self) -> dict[str, list[int]]:
+        """Who made an annotation that counts, and on which images."""
+        found: dict[str, list[int]] = {}
+        for k, (_, task) in enumerate(self.rows):
+            sessions = [s for _, s in _sessions(task, True) if not s.get("was_cancelled")] if self.context else []
+            for name in dict.fromkeys(names[0] for s in sessions if (names := _names(s))):
+                found.setdefault(name, []).append(k)
+        return found
+
+    def by_annotator(self, name: str) -> TaskSet:
+        """Return the annotations of one person (id, email or user name), with the images that have one, if empty."""
+        refs, rows = [], []
+        for ref, (i, task) in zip(self.refs, self.rows, strict=True):
+            own = [s for _, s in _sessions(task, True) if name in _names(s)]
+            if any(not s.get("was_cancelled") for s in own):
+                task = {k: v for k, v in task.items() if k != "completions"} | {"annotations": own}
+                rows.append((i, task))
+                refs.append(replace(ref, shapes=tuple(_survey(task, self.context, {}))))
+        if not refs:
+            raise UnknownNameError("annotator", name, self.annotators)
+        return replace(self, refs=tuple(refs), files=self.files[: len(refs)], rows=rows)
+
+
+def _names(session: dict[str, Any]) -> list[str]:
+    """Return what the annotator of a session is called, the name to show first."""
+    who = session.get("completed_by")
+    names = [who.get(k) for k in ("email", "username", "id")] if type(who) is dict else [who]
+    return [str(name) for name in names if type(name) in (int, str) and name != ""]
 
 
 def _note(meta: Any) -> dict[str, Any]:

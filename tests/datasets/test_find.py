@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +18,7 @@ from PIL import Image as Pillow
 
 from apiece.cli import main
 from apiece.datasets import image_folders, open_data, open_sources
-from apiece.errors import ConfigError, DataError
+from apiece.errors import ConfigError, DataError, FormatError
 from apiece.training.config import TrainConfig
 
 
@@ -168,3 +173,23 @@ def test_folders_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         main(["info", *words, str(tmp_path / "set"), "--json"])
     told = json.loads(capsys.readouterr().out)
     assert (left.value.code, told["train"]["missing_images"], told["val"]["missing_images"]) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_is_to_be_unpacked(tmp_path: Path, kind: str) -> None:
+    labels(tmp_path / "set" / "annotations" / "instances_default.json", "a.png")
+    (tmp_path / "exports").mkdir()
+    packed = Path(shutil.make_archive(str(tmp_path / "exports" / "my export"), kind, tmp_path / "set"))
+    for path, format in ((packed, None), (packed, "coco"), (packed.parent, None)):
+        with pytest.raises(FormatError, match=r"archive; unpack it \((.*)\) and name the folder") as caught:
+            open_sources(path, format=format)
+    command = re.search(r"\(python (.*)\)", str(caught.value))
+    assert command is not None
+    subprocess.run([sys.executable, *shlex.split(command[1])], cwd=packed.parent, check=True)
+    assert list(open_sources(packed.parent / "my export")) == [""]
+
+
+def test_another_archive_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(300))
+    with pytest.raises(FormatError, match="is a 7z archive; unpack it and name the folder"):
+        open_sources(tmp_path / "a.7z")

@@ -244,7 +244,6 @@ BROKEN = {
     "image without id": (_set("images", 1, "id", to=None), r"images\[1\]\.id: is missing"),
     "duplicate image": (_set("images", 1, "id", to=7), r"images\[1\]\.id: 7 is used twice; images\[0\] has it too"),
     "duplicate annotation": (_set(A, 2, "id", to=11), r"annotations\[2\]\.id: 11 is used twice"),
-    "duplicate category": (_set("categories", 1, "name", to="nut"), r"categories\[1\]\.name: 'nut' is used twice"),
     "unknown category": (_set(A, 0, "category_id", to=4),
         r"annotations\[0\]\.category_id: there is no category with id 4"),
     "missing image": (_set(A, 0, "image_id", to=8), r"annotations\[0\]\.image_id: there is no image with id 8"),
@@ -533,3 +532,27 @@ def test_numbers_and_outlines_are_read_as_other_tools_spell_them(document: dict[
 def test_boxes_are_written_as_whole_numbers(tmp_path: Path) -> None:
     formats.write([(ref(), Instances(Masks.from_boxes([[1, 2, 4, 4]], (8, 8))))], tmp_path / "out.json")
     assert '"bbox": [1, 2, 3, 2]' in (tmp_path / "out.json").read_text()
+
+
+def test_two_categories_of_one_name(document: dict[str, Any], saved: Save, tmp_path: Path) -> None:
+    """Roboflow lists the group of a class, id 0, and the class itself; ids that no annotation uses give way."""
+    group = {"id": 0, "name": "nut", "supercategory": "none"}
+    document["categories"] = [group, *document["categories"], {"id": 9, "name": "bolt"}, {"id": 10, "name": "bolt"}]
+    labels = formats.read(saved(document))
+    assert labels.classes == ("nut", "Schraube ß", "bolt")
+    assert labels[0][1].names == ["Schraube ß", "nut"]
+    formats.write(labels, tmp_path / "out.json")
+    again = formats.read(tmp_path / "out.json")
+    assert (again.classes, [i for _, i in again]) == (labels.classes, [i for _, i in labels])
+    assert [c["id"] for c in again.metadata["coco"]["categories"]] == [40, 3, 10]
+
+
+def test_two_used_categories_of_one_name_stay_apart(
+    document: dict[str, Any], saved: Save, caplog: pytest.LogCaptureFixture
+) -> None:
+    document["categories"] = [{"id": 0, "name": "nut", "supercategory": "none"}, *document["categories"]]
+    document["annotations"][0]["category_id"] = 0
+    labels = formats.read(saved(document))
+    assert labels.classes == ("nut (id 0)", "nut", "Schraube ß")
+    assert labels[0][1].names == ["nut (id 0)", "nut"]
+    assert "several categories are named 'nut'; one is 'nut (id 0)' here" in caplog.text

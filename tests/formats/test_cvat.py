@@ -341,3 +341,45 @@ def test_a_large_mask_comes_back(tmp_path: Path) -> None:
     masks = Masks.from_boxes([[100, 50, 1500, 1100], [0, 0, 1600, 1200]], (1200, 1600))
     formats.write([("a.png", Instances(masks))], tmp_path / "o.xml")
     assert formats.read(tmp_path / "o.xml")[0][1].masks == masks
+
+
+PROJECT = """<annotations><version>1.1</version><meta><project><id>1</id><name>both</name><tasks>
+<task><id>4</id><name>north</name><size>2</size><mode>{mode}</mode><start_frame>0</start_frame>
+<original_size><width>10</width><height>8</height></original_size></task>
+<task><id>5</id><name>{other}</name><size>3</size><mode>{mode}</mode><start_frame>0</start_frame>
+<original_size><width>12</width><height>6</height></original_size></task></tasks>
+<labels><label><name>nut</name></label><label><name>Schraube ß</name></label></labels></project></meta>
+{body}</annotations>"""
+
+
+def test_images_of_one_name_in_two_tasks_of_a_project(saved: Save, tmp_path: Path) -> None:
+    images = [
+        f'<image id="{k % 2}" name="{name}" subset="Train" task_id="{task}" width="10" height="8">{BOX}</image>'
+        for k, (task, name) in enumerate([(4, "a.png"), (4, "b.png"), (5, "a.png"), (5, "c.png")])
+    ]
+    labels = formats.read(saved(PROJECT.format(mode="annotation", other="south", body="".join(images)), "a.xml"))
+    assert [ref.name for ref in labels.refs] == ["north/a.png", "b.png", "south/a.png", "c.png"]
+    assert [ref.id for ref in labels.refs] == [0, 1, None, None]  # which CVAT numbers in every task anew
+    assert [len(found) for _, found in labels] == [1, 1, 1, 1]
+    formats.write(labels, tmp_path / "all.json", "coco")
+    unnamed = formats.read(saved(PROJECT.format(mode="annotation", other="north", body="".join(images)), "b.xml"))
+    assert [ref.name for ref in unnamed.refs] == ["task_4/a.png", "b.png", "task_5/a.png", "c.png"]
+    same = images[0].replace('task_id="4"', 'task_id="5"')
+    with pytest.raises(FormatError, match=r"image 0: image name 'south/a\.png' is another image's already"):
+        formats.read(saved(PROJECT.format(mode="annotation", other="south", body="".join([*images, same])), "c.xml"))
+
+
+def test_the_videos_of_a_project_stay_apart(saved: Save) -> None:
+    tracks = [
+        f'<track id="{k}" label="nut" source="manual" task_id="{task}" subset="Train">{box(0, x)}{box(1, x)}</track>'
+        for k, (task, x) in enumerate([(4, 1), (5, 2), (5, 6)])
+    ]
+    labels = formats.read(saved(PROJECT.format(mode="interpolation", other="south", body="".join(tracks)), "a.xml"))
+    assert [ref.name for ref in labels.refs] == [
+        *(f"north/frame_00000{k}.png" for k in range(2)),
+        *(f"south/frame_00000{k}.png" for k in range(3)),
+    ]
+    assert [ref.size for ref in labels.refs] == [(8, 10)] * 2 + [(6, 12)] * 3
+    found = [instances for _, instances in labels]
+    assert [[] if i.ids is None else i.ids.tolist() for i in found] == [[0], [0], [1, 2], [1, 2], [1, 2]]
+    assert found[2].boxes[:, 0].tolist() == [2, 6]

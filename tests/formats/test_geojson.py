@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from apiece import ImageRef, Instances, Masks, formats
+from apiece.datasets import map_classes
 from apiece.errors import FormatError, LossyFormatError
 
 Save = Callable[..., Path]
@@ -94,6 +95,38 @@ def test_it_comes_back(saved: Save, picture: Path, tmp_path: Path) -> None:
     assert again["features"][0]["id"] == document["features"][0]["id"]
     assert again["features"][0]["properties"] == document["features"][0]["properties"]
     assert again["features"][0]["geometry"] == document["features"][0]["geometry"]
+
+
+def test_derived_classes_and_colors_of_every_qupath(saved: Save, picture: Path, tmp_path: Path) -> None:
+    """A derived class has ``names`` since 0.4; before, its name and the color packed into an integer."""
+    said = [
+        {"name": "Stroma", "color": [0, 0, 200]},
+        {"names": ["Tumor", "Positive"], "color": [200, 0, 0]},
+        {"name": "Tumor: Negative", "colorRGB": -9408287},
+        {"names": ["CD3", "CD8", "Ki67"], "color": [1, 2, 3]},
+        {"names": ["Tumor"]},
+        {"names": []},
+        {"name": "odd: "},
+    ]
+    features = [feature([OUTER], classification=one) for one in said]
+    features.append(feature([1, 1], "Point", classification=said[1]))
+    labels = formats.read(saved(collection(*features), "slide 1.geojson"))
+    names = ["Stroma", "Tumor: Positive", "Tumor: Negative", "CD3: CD8: Ki67", "Tumor", "Unclassified", "odd: "]
+    assert labels[0][1].names == names
+    colors = labels.metadata["geojson"]["colors"]
+    assert colors["Tumor: Negative"] == [0x70, 0x70, 0xE1]
+    formats.write(labels, tmp_path / "again.geojson")
+    again = formats.read(tmp_path / "again.geojson")
+    assert again[0][1] == labels[0][1]
+    written = json.loads((tmp_path / "again.geojson").read_text())["features"]
+    classes = [f["properties"]["classification"] for f in written]
+    assert classes[:4] == [said[0], said[1], {"names": ["Tumor", "Negative"], "color": [112, 112, 225]}, said[3]]
+    assert classes[6]["name"] == "odd: "
+    assert classes[7] == said[1]
+    renamed = map_classes(labels, ["Tumor: Positive=Tumor: hot"], keep_others=True)
+    formats.write(renamed, tmp_path / "renamed.geojson")
+    point = json.loads((tmp_path / "renamed.geojson").read_text())["features"][-1]
+    assert point["properties"]["classification"] == {"names": ["Tumor", "hot"], "color": [200, 0, 0]}
 
 
 @pytest.mark.parametrize("document", [[feature([OUTER])], feature([OUTER])])

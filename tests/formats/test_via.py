@@ -242,7 +242,10 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
         (["a.png", 1, size, 2, 1, '{"name": NaN}', {}], "line 3: region_shape_attributes: is no JSON .holds NaN"),
         (["a.png", 1, size, "many", 1, RECT, {}], "line 3: region_count"),
         (["a.png", 1, size, 2], "line 3: has 4 columns of 7"),
-        (["b.png", 1, size, 0, 0, {}, {}], "line 2: 'a.png' has 2 regions by its region_count, but 1 good"),
+        (
+            ["b.png", 1, size, 2, 0, RECT, {"class": "x"}],
+            "line 3: 'b.png' has 2 regions by .*, but 1 good",
+        ),
     ):
         path = save(tmp_path / "a.csv", as_csv(good, bad))
         with pytest.raises(FormatError, match=reason):
@@ -258,6 +261,36 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
                          ("[1]", "must be an object"), ('{"a":' * 99_999, "deep")):  # fmt: skip
         with pytest.raises(FormatError, match=reason):
             formats.read(save(tmp_path / "a.json", text), "via")
+
+
+def test_a_region_count_that_is_off_is_told_and_the_rows_count(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = {"image_height": 8, "image_width": 10}
+    rows = [
+        ["a.png", 1, size, 3, 0, RECT, {"class": "x"}],  # a row was taken out by hand
+        ["b.png", 1, size, 1, 0, RECT, {"class": "x"}],
+        ["b.png", 1, size, 1, 1, RECT, {"class": "y"}],
+        ["c.png", 1, size, 0, 0, RECT, {"class": "x"}],
+    ]
+    labels = formats.read(save(tmp_path / "a.csv", as_csv(*rows)))
+    assert [len(found) for _, found in labels] == [1, 2, 1]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "'c.png' has 0 regions by its region_count, but 1 good rows, and so for 3 images" in line
+
+
+def test_numbers_as_the_only_attribute(tmp_path: Path) -> None:
+    size = {"image_height": 8, "image_width": 10}
+    path = save(tmp_path / "a.json", project(entry(region(RECT, diameter=3), region(RECT, diameter=4.5), **size)))
+    labels = formats.read(path)
+    assert labels.classes == ("object",)
+    assert labels[0][1].attributes["diameter"].tolist() == [3, 4.5]
+    formats.write(labels, tmp_path / "again.json", "via")
+    assert formats.read(tmp_path / "again.json")[0][1].attributes["diameter"].tolist() == [3, 4.5]
+    # but a class may be called by a number
+    path = save(tmp_path / "a.json", project(entry(region(RECT, label=10), region(RECT, label=9.0), **size)))
+    labels = formats.read(path)
+    assert (labels.classes, labels[0][1].names) == (("10", "9"), ["10", "9"])
 
 
 def test_images_without_regions(tmp_path: Path) -> None:

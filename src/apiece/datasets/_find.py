@@ -14,6 +14,7 @@ from apiece.formats.contract import ROOM, SPLITS, split_of
 
 _log = logging.getLogger("apiece")
 
+_ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _LABEL_FOLDERS = ("annotations", "labels")
 _KINDS = ("instances", "panoptic", "stuff", "keypoints")
 """Kinds of COCO files, as their names have it, from the one that holds most of what is wanted."""
@@ -33,6 +34,9 @@ def find_labels(path: Path, format: str | None) -> dict[str, Path]:
     whole = next((at for place in places if (at := _labels_in(place, format)) is not None), None)
     if whole is None and format is not None:
         whole = path
+    packed = next((file for file in sorted(path.iterdir()) if file.suffix.lower() in _ARCHIVES), None)
+    if whole is None and packed is not None:
+        formats.detect(packed)  # raises, and says how to unpack it
     if whole is None:
         raise DataError(
             f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "

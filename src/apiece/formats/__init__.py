@@ -23,7 +23,7 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._engine.no_masks import own_shapes, tell
-from apiece.formats._kit.files import inside
+from apiece.formats._kit.files import inside, unpacking
 from apiece.formats.contract import ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
 
 __all__ = [
@@ -70,6 +70,8 @@ def detect(path: str | os.PathLike[str]) -> str:
     if path.is_file() and not path.stat().st_size:
         raise FormatError(path, "is empty")
     found = [name for name, format in ROOM.load_all().items() if format.guessed and format.detect(path)]
+    if not found and (archive := unpacking(path)):
+        raise FormatError(path, archive)
     if not found:
         looked = ", ".join(names())
         raise FormatError(
@@ -125,6 +127,8 @@ def read(
         raise FormatError(path, "there is no such file or folder")
     if format is None and chosen.doubt is not None and (reason := chosen.doubt(path)):
         raise FormatError(path, reason)
+    if path.suffix.lower() not in chosen.suffixes and (archive := unpacking(path)):
+        raise FormatError(path, archive)
     if images is not None and not Path(images).is_dir():
         raise FormatError(Path(images), "there is no such folder of images")
     labels = chosen.read(path, None if images is None else Path(images), None if on_bad is None else Once(on_bad))

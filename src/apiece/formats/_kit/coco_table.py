@@ -21,6 +21,7 @@ from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.coco_full import VISIBLE, WHOLE, regions, seen_and_whole
+from apiece.formats._kit.coco_rows import one_name_each, without_key_points
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
 from apiece.formats._kit.image_names import spelled
@@ -143,6 +144,7 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
     images, annotations = document.pop("images"), document.pop("annotations")
     if constants and has_constants(document):
         raise FormatError(path, f"holds {constants[0]} outside images and annotations, which is no number in JSON")
+    document["categories"] = one_name_each(path, document["categories"], annotations)
     return Document(path, images, annotations, document, bool(constants))
 
 
@@ -163,29 +165,9 @@ def make_table(
     """Return the whole file, its annotations checked."""
     check = Checker(document.path, "annotations")
     rows = without_images(check, document, images)
-    rows, shapes = _without_key_points(check, rows, categories, classes)
+    rows, shapes = without_key_points(check, rows, categories, classes)
     annotations = read_annotations(check, rows, images, categories, on_bad, document.constants)
     return Table(document.path, "annotations", classes, images, annotations, document.header, shapes)
-
-
-def _without_key_points(
-    check: Checker, rows: Any, categories: dict[Any, int], classes: tuple[str, ...]
-) -> tuple[Any, dict[Any, tuple[Shape, ...]]]:
-    """Return the annotations without those of key points and no outline, and these by the id of their image."""
-    given = rows if type(rows) is list else []
-    chosen = [i for i, row in enumerate(given) if type(row) is dict and not row.get("segmentation")]
-    chosen = [i for i in chosen if given[i].get("keypoints") and type(given[i].get("image_id")) in (int, str)]
-    found: dict[Any, list[Shape]] = {}
-    for i in chosen:
-        label = categories.get(given[i].get("category_id"))
-        shape = Shape.of("keypoints", "coco", given[i], [] if label is None else [classes[label]])
-        found.setdefault(given[i]["image_id"], []).append(shape)
-    if chosen:
-        places = np.arange(len(rows)) if check.places is None else check.places
-        check.places = np.delete(places, chosen)
-        gone = set(chosen)
-        rows = [row for i, row in enumerate(rows) if i not in gone]
-    return rows, {key: tuple(shapes) for key, shapes in found.items()}
 
 
 def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from apiece.errors import FormatError
 
+_ARCHIVES = {
+    "zip": b"PK\3\4",
+    "gzip": b"\x1f\x8b",
+    "7z": b"7z\xbc\xaf",
+    "rar": b"Rar!",
+    "xz": b"\xfd7zXZ",
+    "bzip2": b"BZh",
+}
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 
 
@@ -24,6 +33,22 @@ def inside(name: str) -> str | None:
     if PurePosixPath(name).is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         return f"{name!r} leaves the folder; images must lie below it, named by a relative path"
     return None
+
+
+def unpacking(path: Path) -> str:
+    """Return how to unpack an archive, as tools export labels; empty for any other file."""
+    if not path.is_file():
+        return ""
+    with path.open("rb") as file:
+        head = file.read(262)
+    kind = next((kind for kind, start in _ARCHIVES.items() if head.startswith(start)), "")
+    kind = "tar" if head[257:] == b"ustar" or (path.name.lower().endswith((".tar.gz", ".tgz")) and kind) else kind
+    if not kind:
+        return ""
+    module, name = {"zip": "zipfile", "tar": "tarfile"}.get(kind), path.name
+    folder = name.partition(".")[0] or "unpacked"
+    command = f" (python -m {module} -e {shlex.quote(name)} {shlex.quote(folder)})" if module else ""
+    return f"is a {kind} archive; unpack it{command} and name the folder"
 
 
 def never_raises(detect: Callable[[Path], bool]) -> Callable[[Path], bool]:

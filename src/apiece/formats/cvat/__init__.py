@@ -9,6 +9,7 @@ images lie beside it or in ``images/``.
 For images: one record per image. For video: one record per frame, named ``frame_000000.png`` as CVAT names them, with
 track ids as instance ids. Between key frames the reader interpolates boxes, ellipses, and polygons with equal numbers
 of points linearly. Masks stay as they are, and so does everything after a track's last key frame, until ``outside``.
+In a project, images that have one name in two tasks, and the frames of several videos, get the task's name as a folder.
 
 ``occluded``, ``z_order``, ``group_id`` (where not 0) and ``source`` (where not manual) are attributes, and so is all
 that annotators filled in: numbers and checkboxes by the type that the label declares, the rest as text.
@@ -21,6 +22,9 @@ with each label.
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +34,15 @@ from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.formats._kit.checks import BadEntryError, Size, is_int64, number, skip_bad, whole
 from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.files import inside
 from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.safe_xml import peek_xml
 from apiece.formats._kit.shapes import Drawn, box_shape, check_window, ellipse_shape, ring
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
-from apiece.formats.cvat._model import NO_AREA, Document, Shape, no_mask, read_document
-from apiece.formats.cvat._tracks import Timeline, timeline
+from apiece.formats.cvat._model import NO_AREA, Document, Shape, frame_size, no_mask, read_document
+from apiece.formats.cvat._tracks import timeline
 from apiece.formats.cvat._write import JSON_VALUES, write
 
 __all__ = ["FORMAT"]
@@ -60,25 +65,53 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     classes = tuple(document.labels) or tuple(dict.fromkeys(name for name in used if name))
     metadata = {"cvat": {"task": document.task, "labels": document.labels, "joints": document.joints}}
     rows: list[Any] = []
+    refs: list[ImageRef] = []
     if document.is_video:
-        times = timeline(document, file, on_bad)
-        named = zip(times.names, times.frames, times.no_masks(), strict=True)
-        refs = [ImageRef(Path(name), name, document.size, frame, shapes=shapes) for name, frame, shapes in named]
-        context: tuple[Document, Timeline | None] = (document, times)
-        decode = _decode_frame
+        for task, own in _tasks(document, file):
+            times = timeline(own, file, on_bad)
+            for k, (name, shapes) in enumerate(zip(times.names, times.no_masks(), strict=True)):
+                frame = None if task else times.frames[k]
+                refs.append(ImageRef(Path(task + name), task + name, own.size, frame, shapes=shapes))
+                rows.append((times, k))
     else:
-        found: dict[str, ImageRef] = {}
+        named = []
         for picture in document.pictures:
             with skip_bad(on_bad, file, f"image {picture.id}"):
-                name = spelled(picture.name)
-                if name in found:
+                named.append((picture, spelled(picture.name)))
+        counts, seen = Counter(name for _, name in named), set[Any]()
+        for picture, name in named:
+            with skip_bad(on_bad, file, f"image {picture.id}"):
+                if counts[name] > 1 and picture.task:
+                    name = f"{_folder(document, picture.task)}/{name}"
+                if name in seen:
                     raise BadEntryError(f"image name {name!r} is another image's already")
                 shapes = tuple(no_mask(shape) for shape in picture.shapes if shape.kind in NO_AREA)
-                found[name] = ImageRef(Path(name), name, picture.size, picture.id, shapes=shapes)
+                key = None if picture.id in seen else picture.id  # the tasks of a project count on their own
+                refs.append(ImageRef(Path(name), name, picture.size, key, shapes=shapes))
                 rows.append([shape for shape in picture.shapes if shape.kind not in NO_AREA])
-        refs, context, decode = list(found.values()), (document, None), _decode_picture
+                seen |= {name, picture.id}
     places = placed(file, refs, images, on_bad=on_bad)
-    return EntrySet(places, (file,) * len(refs), classes, decode, rows, metadata, context, on_bad)
+    decode = _decode_frame if document.is_video else _decode_picture
+    return EntrySet(places, (file,) * len(refs), classes, decode, rows, metadata, document, on_bad)
+
+
+def _tasks(document: Document, path: Path) -> Iterator[tuple[str, Document]]:
+    """Yield each video of the file: a folder for its frames, if there are several, and the document with its tracks."""
+    of = [track.attributes.get("task_id", "") for track in document.tracks]
+    if len(document.tasks) < 2 or not set(of) <= set(document.tasks):
+        yield "", document
+        return
+    for key, said in document.tasks.items():
+        tracks = [track for track, task in zip(document.tracks, of, strict=True) if task == key]
+        size = frame_size(path, said) if "height" in said else None
+        yield f"{_folder(document, key)}/", replace(document, task=said, tracks=tracks, size=size)
+
+
+def _folder(document: Document, task: str) -> str:
+    """Return a folder for the images of one of several tasks: its name, if no other has it, else ``task_5``."""
+    names = [said.get("name", "") for said in document.tasks.values()]
+    name = document.tasks.get(task, {}).get("name", "")
+    return name if names.count(name) == 1 and name and inside(name) is None else f"task_{task}"
 
 
 def _decode_picture(labels: EntrySet, index: int, size: Size) -> list[Entry]:
@@ -90,12 +123,12 @@ def _decode_picture(labels: EntrySet, index: int, size: Size) -> list[Entry]:
 
 
 def _decode_frame(labels: EntrySet, index: int, size: Size) -> list[Entry]:
-    times: Timeline = labels.context[1]
+    times, k = labels.rows[index]
     found = []
-    for track, shape in times.at(index):
+    for track, shape in times.at(k):
         if shape.kind in NO_AREA:
             continue
-        where = f"line {shape.line}: track {track.id}, frame {times.frames[index]}: <{shape.kind}>"
+        where = f"line {shape.line}: track {track.id}, frame {times.frames[k]}: <{shape.kind}>"
         with skip_bad(labels.on_bad, labels.files[index], where):
             entry = _entry(shape, track.label, size, labels)
             entry.id = track.id
@@ -104,7 +137,7 @@ def _decode_frame(labels: EntrySet, index: int, size: Size) -> list[Entry]:
 
 
 def _entry(shape: Shape, label: str | None, size: Size, labels: EntrySet) -> Entry:
-    document: Document = labels.context[0]
+    document: Document = labels.context
     if label not in labels.classes:
         raise BadEntryError(f"label {str(label)[:60]!r} is none of {', '.join(labels.classes)}"[:300])
     given = shape.attributes

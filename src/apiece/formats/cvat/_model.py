@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,8 @@ class Picture:
     size: tuple[int, int] | None
     id: int | None
     shapes: list[Shape]
+    task: str = ""
+    """Of a project: the id of the task it is of."""
 
 
 @dataclass(slots=True)
@@ -72,6 +75,8 @@ class Document:
     """Input type and values of an attribute, by label and name."""
     task: dict[str, str] = field(default_factory=dict)
     """Plain values of the task: size, start_frame, stop_frame, frame_filter, mode, name ..."""
+    tasks: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Plain values of the tasks of a project, by id."""
     size: tuple[int, int] | None = None
     """Of the frames of a video."""
     pictures: list[Picture] = field(default_factory=list)
@@ -112,6 +117,7 @@ class _Reader:
         self.key = ""
         self.label: dict[str, Any] = {}
         self.original: dict[str, str] = {}
+        self.task: dict[str, str] = {}
         self.open: list[Element] = []  # of a shape without area
         self.line = 0
         self.skipping = 0
@@ -170,7 +176,7 @@ class _Reader:
         if not given.get("name"):
             raise BadEntryError("has no name")
         number_ = whole(given["id"], "id") if "id" in given else None
-        return Picture(given["name"], size, number_, [])
+        return Picture(given["name"], size, number_, [], given.get("task_id", ""))
 
     def _track(self, given: dict[str, str], line: int) -> Track:
         if "label" not in given:
@@ -216,15 +222,23 @@ class _Reader:
             self.label = {}
         elif where[-1] == "original_size":
             self.original[name] = text
+        elif name == "original_size" and where[-1] == "task" and where[-2:-1] == ["tasks"]:
+            self.task |= self.original
         elif name == "original_size":
-            self._frame_size()
+            self.document.size = frame_size(self.path, self.original)
+        elif name == "task" and where[-1] == "tasks":
+            self.document.tasks[self.task.get("id", "")] = self.task
+            self.task = {}
+        elif where[-2:] == ["tasks", "task"]:
+            self.task[name] = text.strip()
         elif len(where) == 2 and name not in ("labels", "segments", "owner", "assignee"):
             self.document.task[name] = text.strip()
 
-    def _frame_size(self) -> None:
-        try:
-            height = number(self.original.get("height"), "height")
-            width = number(self.original.get("width"), "width")
-            self.document.size = checked_size(int(height), int(width))
-        except BadEntryError as error:
-            raise FormatError(self.path, f"meta.original_size: {error}") from None
+
+def frame_size(path: Path, stated: Mapping[str, str]) -> tuple[int, int]:
+    """Return (height, width) of the frames of a video, as its task states them."""
+    try:
+        height, width = number(stated.get("height"), "height"), number(stated.get("width"), "width")
+        return checked_size(int(height), int(width))
+    except BadEntryError as error:
+        raise FormatError(path, f"meta.original_size: {error}") from None

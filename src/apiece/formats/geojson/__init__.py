@@ -9,10 +9,12 @@ Coordinates are pixels from the upper left corner, as QuPath's are, unless there
 ``geotransform`` (six numbers in GDAL's order), or a world file beside the image where no feature has QuPath's
 ``objectType``. It is kept as the image's attribute ``geotransform``, and `write` writes coordinates with it.
 
-The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); features without a class are
-``Unclassified``, or ``object`` where no feature has one. ``score`` and ``iscrowd`` are scores and crowd flags. A
-feature's id that is a whole number is the instance id, any other id the attribute ``feature_id``; all other properties
-are attributes. The image has the file's name with another ending, or is named by the collection's member ``apiece``.
+The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); QuPath's derived classes,
+``classification.names``, are called as QuPath shows them, ``Tumor: Positive``. Features without a class are
+``Unclassified``, or ``object`` where no feature has one. Colors of classes are kept. ``score`` and ``iscrowd`` are
+scores and crowd flags. A feature's id that is a whole number is the instance id, any other id the attribute
+``feature_id``; all other properties are attributes. The image has the file's name with another ending, or is named by
+the collection's member ``apiece``.
 
 Written: outlines along pixel edges, outer rings counter-clockwise and holes clockwise in the coordinates' own sense, as
 RFC 7946 wants them; features that are no masks as they were. Ground truth is of ``objectType`` annotation, instances
@@ -51,6 +53,7 @@ __all__ = ["FORMAT"]
 
 _ENDINGS = (".geojson",)
 _NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
+_JOINT = ": "  # between the names of a derived class
 _OWN = ("classification", "score", "iscrowd")
 Feature = dict[str, Any]
 
@@ -147,9 +150,30 @@ def _class(feature: Feature) -> tuple[str | None, Any]:
         return None, None
     given = properties.get("classification")
     if type(given) is dict:
-        return (given["name"] if type(given.get("name")) is str else None), given.get("color")
+        return _path(given), _color(given)
     texts = (given, properties.get("class"), properties.get("label"))
     return next((text for text in texts if type(text) is str), None), None
+
+
+def _path(classification: dict[str, Any]) -> str | None:
+    """Return a class's name; that of a derived class, ``names``, as QuPath shows it: ``Tumor: Positive``."""
+    names = classification.get("names", [classification.get("name")])
+    return _JOINT.join(names) if type(names) is list and names and all(type(n) is str for n in names) else None
+
+
+def _color(classification: dict[str, Any]) -> Any:
+    """Return the color, as QuPath has written it since 0.3: red, green, blue; before, they were bytes of an integer."""
+    packed = classification.get("colorRGB")
+    if "color" in classification or type(packed) is not int:
+        return classification.get("color")
+    return [packed >> shift & 255 for shift in (16, 8, 0)]
+
+
+def _classification(name: str, color: Any) -> dict[str, Any]:
+    """Return a class as QuPath writes it: a derived one by the names on the way to it."""
+    names = name.split(_JOINT)
+    derived = len(names) > 1 and all(n and n == n.strip() for n in names)
+    return ({"names": names} if derived else {"name": name}) | {"color": color}
 
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
@@ -251,7 +275,9 @@ def _renamed(shape: Shape) -> Feature:
         return feature
     given, now = feature["properties"], shape.now(name)
     if type(given.get("classification")) is dict:
-        return feature | {"properties": given | {"classification": given["classification"] | {"name": now}}}
+        return feature | {
+            "properties": given | {"classification": _classification(now, _color(given["classification"]))}
+        }
     key = next(key for key in ("classification", "class", "label") if type(given.get(key)) is str)
     return feature | {"properties": given | {key: now}}
 
@@ -273,7 +299,7 @@ def _features(
     for said, parts in zip(rows, polygons, strict=True):
         own = {"id": said.attributes.pop("feature_id")} if texts else {} if said.id is None else {"id": said.id}
         properties: dict[str, Any] = {"objectType": default}
-        properties["classification"] = {"name": said.name, "color": colors[said.name]}
+        properties["classification"] = _classification(said.name, colors[said.name])
         properties |= {"isLocked": False} | said.attributes
         if said.score is not None:
             properties["score"] = said.score

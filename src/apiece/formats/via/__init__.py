@@ -2,11 +2,11 @@
 (https://www.robots.ox.ac.uk/~vgg/software/via/).
 
 Read: polygons and rectangles by COCO's rasterisation, circles and ellipses by pixel centres. Lines and points are no
-masks and come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers. The class is one region
-attribute: the one called class, label, category, name or type, or the only one, or the only one with choices; its
-values are the class names, in the order of the choices, or sorted. Further region attributes become attributes of the
-instance, file attributes become attributes of the `ImageRef`. VIA states no image sizes, so the reader measures images,
-unless `write` noted the size as the file attributes ``image_height`` and ``image_width``.
+masks and come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers. The class is one region attribute:
+the one called class, label, category, name or type, or the only one unless it is a number, or the only one with
+choices; its values are the class names, in the order of the choices, or sorted. Further region attributes become
+attributes of the instance, file attributes become attributes of the `ImageRef`. VIA states no image sizes, so the
+reader measures images, unless `write` noted the size as the file attributes ``image_height`` and ``image_width``.
 
 Written: a project, with polygons; ids and scores stand in region attributes ``id`` and ``score``; lines and points as
 they were.
@@ -34,7 +34,7 @@ from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.shapes import ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
-from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, read_table
+from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, class_name, read_table
 
 __all__ = ["FORMAT"]
 
@@ -148,7 +148,7 @@ def _classes(key: str | None, defined: Mapping[str, Any], pictures: list[Picture
     if choices is not None:
         return tuple(choices)
     values = (a.get(key) for p in pictures for _, s, a in p.regions if type(a) is dict and not _is_no_mask(s))
-    return tuple(sorted({v for v in values if type(v) is str and v}))
+    return tuple(sorted({v for v in map(class_name, values) if type(v) is str and v}))
 
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
@@ -182,6 +182,7 @@ def _as_number(value: Any) -> Any:
 
 
 def _label(value: Any, key: str, classes: tuple[str, ...]) -> int:
+    value = class_name(value)
     if value is None or value == "":
         raise BadEntryError(f"region_attributes: has no {key!r}, so it has no class")
     if type(value) is not str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from apiece.formats._kit.json_files import load_object
 from apiece.formats._kit.long_csv import long_fields
 from apiece.formats.contract import OnBad, refuse
 
+_log = logging.getLogger("apiece")
 COLUMNS = (
     "filename", "file_size", "file_attributes", "region_count", "region_id",
     "region_shape_attributes", "region_attributes",
@@ -111,12 +113,16 @@ def _from_csv(path: Path, on_bad: OnBad) -> list[Picture]:
                 raise BadEntryError(f"region_count: must be a number, got {row[3][:40]!r}")
             picture = pictures.setdefault(row[0], Picture(where, row[0], own))
             counts[row[0]] = count
-            if count:
+            if shape:
                 picture.regions.append((where, shape, attributes))
-    for name, picture in pictures.items():
-        if len(picture.regions) != counts[name]:
-            said = f"{name!r} has {counts[name]} regions by its region_count, but {len(picture.regions)} good rows"
+    off = [name for name, picture in pictures.items() if len(picture.regions) != counts[name]]
+    if off:
+        picture, count = pictures[off[-1]], counts[off[-1]]
+        said = f"{off[-1]!r} has {count} regions by its region_count, but {len(picture.regions)} good rows"
+        if off[-1] == list(pictures)[-1] and len(picture.regions) < count:
             refuse(FormatError(path, f"{picture.where}: {said}; the file may be cut short"), on_bad)
+        else:  # edited by hand or by another tool; nothing is missing at the end
+            _log.warning("%s: %s, and so for %d images in all; the rows count", path, said, len(off))
     return list(pictures.values())
 
 
@@ -145,7 +151,8 @@ def class_attribute(path: Path, table: Table) -> str | None:
     """Return the region attribute that says the class; None if regions have no attributes at all.
 
     It is the one `write` marked; else the first of class, label, category, name, type ...; else the only one; else the
-    only one with a list of choices. Several that could be it refuse the file.
+    only one with a list of choices. A number is no class unless its name says so. Several that could be it refuse the
+    file.
     """
     defined = table.definitions.get("region", {})
     marked = [name for name, d in defined.items() if type(d) is dict and d.get(MARK) == "class"]
@@ -155,6 +162,9 @@ def class_attribute(path: Path, table: Table) -> str | None:
     names = list(dict.fromkeys([*defined, *(name for a in seen for name in a)]))
     by_lower = {name.lower(): name for name in reversed(names)}
     known = next((by_lower[word] for word in _CLASS_NAMES if word in by_lower), None)
+    values = [a[names[0]] for a in seen if names and names[0] in a]
+    if len(names) == 1 and known is None and values and all(type(v) in (int, float) for v in values):
+        return None  # measured, not chosen
     if known is not None or len(names) < 2:
         return known or (names[0] if names else None)
     choices = [n for n in names if type(defined.get(n)) is dict and defined[n].get("type") in _CHOICES]
@@ -162,3 +172,10 @@ def class_attribute(path: Path, table: Table) -> str | None:
         return choices[0]
     named = ", ".join(map(repr, names[:10]))
     raise FormatError(path, f"regions have the attributes {named}; rename the one that is the class to 'class'")
+
+
+def class_name(value: Any) -> Any:
+    """Return what the class attribute says as a name: a number is the text of it."""
+    if type(value) not in (int, float):
+        return value
+    return str(int(value)) if float(value).is_integer() else repr(value)

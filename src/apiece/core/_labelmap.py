@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from apiece._arrays import Array, Int
+from apiece._arrays import Array, Int, keep_freed_memory
 from apiece.core.runs import Keys
 from apiece.errors import InvalidInstancesError
 
+_LARGE = 1 << 21  # pixels from which temporary arrays are worth keeping
 _BLOCK = 1 << 19  # pixels compared at once: the comparison stays in the second-level cache
-_TABLE = 1 << 24  # values within this range are renumbered through a table, if they are many, others by sorting
 
 
 def label_map_runs(a: Array, background: int = 0) -> tuple[Array, Int, Int, Int, Int]:
@@ -32,74 +32,64 @@ def label_map_runs(a: Array, background: int = 0) -> tuple[Array, Int, Int, Int,
         a = a.view(np.uint8)
     if not np.iinfo(a.dtype).min <= background <= np.iinfo(a.dtype).max:
         raise InvalidInstancesError(f"no pixel of type {a.dtype} can have the background's value {background}")
-    height, width = a.shape
-    if not a.size:
-        empty = np.zeros(0, np.int64)
-        return a.reshape(-1), empty, empty, empty, empty
-    y, x, above, here = _changes(a, background)
-    begins, ends = here != background, above != background
-    values, index = _renumber(np.concatenate([here[begins], above[ends]]))
-    keys = Keys(height, width)
-    keys.check(len(values))
-    place = keys.pack(0, x, y)
-    index <<= keys.column_bits
-    split = int(np.count_nonzero(begins))
-    start, end = index[:split] + place[begins], index[split:] + place[ends]
+    if a.size > _LARGE:
+        keep_freed_memory()
+    keys, values = Keys(*a.shape), None
+    try:
+        start, end = _ends(a, background, keys)
+    except OverflowError:  # values too high to be part of a key
+        values, index = np.unique(np.append(a, a.dtype.type(background)), return_inverse=True)
+        start, end = _ends(index[:-1].reshape(a.shape), int(index[-1]), keys)
     # runs of one value are disjoint, so its k-th start down the columns belongs to its k-th end
     start.sort()
     end.sort()
     owner, columns, y0 = keys.unpack(start)
-    return values, owner, columns, y0, keys.unpack(end)[2]
+    first = np.diff(owner, prepend=owner[:1] - 1) != 0
+    found = owner[first].astype(a.dtype) if values is None else values[owner[first]]
+    keys.check(len(found))
+    return found, np.cumsum(first) - 1, columns, y0, keys.rows(end)
 
 
-def _changes(a: Array, background: int) -> tuple[Int, Int, Array, Array]:
-    """(y, x, value above, value here) wherever they differ down a column; beyond the array lies background."""
+def _ends(a: Array, background: int, keys: Keys) -> tuple[Int, Int]:
+    """Keys (value, column, row), unsorted, where values begin and end down the columns; beyond lies background.
+
+    Block by block, so that all but the array itself stays in the second-level cache. A value that a key cannot hold
+    raises `OverflowError`.
+    """
     height, width = a.shape
     rows = max(_BLOCK // max(width, 1), 1)
     differs = np.empty((rows, width), bool)
     edge = np.full(width, background, a.dtype)
-    places, aboves, heres = [], [], []
+    highest = 1 << 62 - keys.column_bits
+    found: tuple[list[Int], list[Int]] = ([], [])
 
-    def keep(place: Int, above: Array, here: Array, row: int) -> None:
-        places.append(place + row * width)
-        aboves.append(above)
-        heres.append(here)
+    def keep(place: Int, above: Array, here: Array) -> None:
+        for side, values in zip(found, (here, above), strict=True):
+            chosen = np.flatnonzero(values != background)
+            given = values[chosen]
+            if a.dtype.itemsize > 2 and len(given) and not -highest <= int(given.min()) <= int(given.max()) < highest:
+                raise OverflowError
+            key = given.astype(np.int64)
+            key <<= keys.column_bits
+            key += place[chosen]
+            side.append(key)
 
-    first, last = a[0], a[-1]
-    top = np.flatnonzero(first != background)
-    keep(top, edge[top], first[top], 0)
+    top = np.arange(width) << keys.y_bits
+    keep(top, edge, a[0] if height else edge)
     for row in range(1, height, rows):
         upper, lower = a[row - 1 : min(row + rows, height) - 1], a[row : row + rows]
         block = differs[: len(lower)]
         np.not_equal(upper, lower, out=block)
-        place = np.flatnonzero(block)
+        at = np.flatnonzero(block)
+        y, x = np.divmod(at, width)
+        place = (x << keys.y_bits) + (y + row)
         if a.flags.c_contiguous:
-            keep(place, upper.reshape(-1)[place], lower.reshape(-1)[place], row)
+            keep(place, upper.reshape(-1)[at], lower.reshape(-1)[at])
         else:
-            i, j = np.divmod(place, width)
-            keep(place, upper[i, j], lower[i, j], row)
-    bottom = np.flatnonzero(last != background)
-    keep(bottom, last[bottom], edge[bottom], height)
-    y, x = np.divmod(np.concatenate(places), width)
-    return y, x, np.concatenate(aboves), np.concatenate(heres)
-
-
-def _renumber(values: Array) -> tuple[Array, Int]:
-    """(distinct values ascending, index of each), as ``np.unique`` gives them, but through a table where it fits."""
-    if not len(values):
-        return values, np.zeros(0, np.int64)
-    low, high = int(values.min()), int(values.max())
-    if high - low >= min(_TABLE, max(1 << 16, 32 * len(values))):
-        distinct, index = np.unique(values, return_inverse=True)
-        return distinct, index.astype(np.int64)
-    if values.dtype.itemsize < 8:
-        shifted = values.astype(np.int64) - low
-    else:
-        shifted = (values - values.dtype.type(low)).astype(np.int64)
-    present = np.zeros(high - low + 1, bool)
-    present[shifted] = True
-    distinct = np.flatnonzero(present)
-    return distinct.astype(values.dtype) + values.dtype.type(low), (np.cumsum(present) - 1)[shifted]
+            keep(place, upper[y, x], lower[y, x])
+    keep(top + height, a[-1] if height else edge, edge)
+    start, end = map(np.concatenate, found)
+    return start, end
 
 
 def dense_runs(stack: Array) -> tuple[Int, Int, Int, Int]:

@@ -61,8 +61,12 @@ class Keys:
         return (
             key >> self.column_bits,
             (key >> self.y_bits) & ((1 << (self.column_bits - self.y_bits)) - 1),
-            key & ((1 << self.y_bits) - 1),
+            self.rows(key),
         )
+
+    def rows(self, key: Int) -> Int:
+        """Return y of each key."""
+        return key & ((1 << self.y_bits) - 1)
 
     def check(self, count: int) -> None:
         """Refuse a set so large that keys would wrap."""

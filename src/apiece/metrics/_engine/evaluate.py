@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import numpy as np
-
+from apiece._arrays import keep_freed_memory
 from apiece.core.conf import Conf
 from apiece.errors import ConfigError, DataError, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, grouped
@@ -141,7 +140,7 @@ def evaluate(
     UnknownNameError
         if an instance has a class that is not among ``classes``, or a metric does not exist.
     """
-    _keep_freed_memory()
+    keep_freed_memory()
     settings = Settings(tuple(max_dets), tuple(kinds), conf, image_dets, tuple(frequency), tuple(stuff))
     stream = iter(pairs)
     head = list(itertools.islice(stream, 1))
@@ -161,14 +160,6 @@ def evaluate(
         running.update(batch, group)
         images += batch.count
     return running.collect(images, bootstrap, seed)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what temporary arrays leave, up to some 60 MB, for the next ones.
-
-    It gives memory back to the system, and faults it in again page by page, until a program has freed one large block.
-    """
-    np.empty(31 << 20, np.uint8)
 
 
 def _named(metrics: Sequence[str] | Literal["all"]) -> dict[str, type[Metric]]:

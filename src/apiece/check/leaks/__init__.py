@@ -11,6 +11,10 @@ from scipy.sparse.csgraph import connected_components
 
 from apiece._arrays import Int
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check.leaks._series import Series, judged
+from apiece.core.image import Image
+from apiece.errors import ImageError
+from apiece.images import read_image
 from apiece.ops.image_hash import TURNS, Pairs, Print, near_pairs, print_of
 
 __all__ = ["CHECK"]
@@ -31,27 +35,39 @@ class _Groups:
     group: Int  # (images,) group of each
     split: Int  # (images,) split of each, in the order in which splits first occur
     first: Int  # (groups, splits) the first image of each group in each split, or -1
-    pairs: Pairs  # groups that look alike
+    pairs: Pairs  # groups that are copies of each other
+    series: Sequence[Series]  # groups that look alike as photos of one part do
 
 
 def _conclude(remembered: Sequence[_Seen], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
     if len(remembered) < 2:
         return
-    groups = _group(remembered, list(facts.refs), settings.near)
+    groups = _group(remembered, facts, settings.near)
     yield from _across(groups)
     yield from _within(groups)
+    yield from _alike(groups)
 
 
-def _group(remembered: Sequence[_Seen], splits: list[str], near: int) -> _Groups:
+def _group(remembered: Sequence[_Seen], facts: SetFacts, near: int) -> _Groups:
     places, prints = zip(*remembered, strict=True)
     _, head, group = np.unique(np.array([p.digest.hex() for p in prints]), return_index=True, return_inverse=True)
-    order = {name: k for k, name in enumerate(dict.fromkeys([*splits, *(p.split for p in places)]))}
+    order = {name: k for k, name in enumerate(dict.fromkeys([*facts.refs, *(p.split for p in places)]))}
     split = np.array([order[p.split] for p in places], np.int64)
     first = np.full((len(head), len(order)), -1, np.int64)
     # where an index occurs twice the last value stays: reversed, the first image
     back = np.arange(len(places))[::-1]
     first[group[back], split[back]] = back
-    return _Groups(places, group, split, first, near_pairs([prints[k] for k in head], near))
+    own = [prints[k] for k in head]
+    pairs, series = judged(own, near_pairs(own, near), lambda k: _read(places[head[k]], facts))
+    return _Groups(places, group, split, first, pairs, series)
+
+
+def _read(place: Place, facts: SetFacts) -> Image | None:
+    refs = facts.refs[place.split]
+    try:
+        return read_image(refs[place.index].path, page=refs[place.index].page) if place.index is not None else None
+    except (ImageError, IndexError):  # pixels that are not from a file
+        return None
 
 
 def _across(groups: _Groups) -> Iterator[Finding]:
@@ -106,6 +122,22 @@ def _within(groups: _Groups) -> Iterator[Finding]:
                 yield Finding("repeated_image", message, sure, first, tuple(others))
 
 
+def _alike(groups: _Groups) -> Iterator[Finding]:
+    """Yield a finding for each series."""
+    splits = np.arange(groups.first.shape[1])
+    for one in groups.series:
+        images = np.flatnonzero(np.isin(groups.group, one.members))
+        first, *others = (groups.places[i] for i in images.tolist())
+        counts = np.bincount(groups.split[images], minlength=len(splits))
+        names = {k: groups.places[int(np.flatnonzero(groups.split == k)[0])].split for k in splits[counts > 0].tolist()}
+        where = " and ".join(f"{counts[k]:,} of {name}" for k, name in names.items())
+        message = (
+            f"{len(images):,} images ({where}) look alike, as photos of one part or frames of one camera do: their "
+            f"thumbnails correlate to {one.likeness:.3f}; copies among them are findings of their own"
+        )
+        yield Finding("series", message, 0.9 if len(names) > 1 else 0.3, first, tuple(others))
+
+
 def _names(places: Sequence[Place]) -> str:
     names = [str(p.image) for p in places]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
@@ -126,6 +158,13 @@ CHECK = Check(
             "warning",
             "Images of one split that are the same, or near-duplicates.",
             "Keep one, and see that its labels are the right ones.",
+        ),
+        Kind(
+            "series",
+            "warning",
+            "More images that look alike than can be copies of one: photos of one part, frames of one camera. Copies "
+            "among them are found by what differs within the series.",
+            "Split by position or time (`apiece split --group`), or numbers are of objects that the model has seen.",
         ),
     ),
     remember=_remember,

@@ -25,13 +25,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from scipy.linalg import hadamard
 from scipy.special import stdtr, stdtrit
 
-from apiece._arrays import Float, Int, Int32
+from apiece._arrays import Float, Int32
 from apiece.errors import ConfigError, Option
 from apiece.metrics._kit.ratios import mean_over
 from apiece.metrics.contract import Number, Resampling
@@ -42,7 +42,7 @@ ENOUGH = 8
 """Images below which no number has `LEAST` degrees of freedom."""
 LEAST = 7.0
 """Degrees of freedom below which there is no interval."""
-_MISSING = 0.1
+_MISSING = 0.08
 """Share of the classes that halves may lack on average."""
 _WEIGHTS = 1 << 24
 """Weights made at once: 64 MB."""
@@ -75,9 +75,9 @@ def half_samples(images: int, count: int, seed: int = 0) -> Iterator[Int32]:
 
 
 @lru_cache(maxsize=8)
-def _signs(number: int) -> Int:
-    """Which groups are in each half, 1, or in its complement, -1: int64 (number - 1, number)."""
-    return np.asarray(hadamard(number, dtype=np.int64)[1:])
+def _signs(number: int) -> Float:
+    """Which groups are in each half, 1, or in its complement, -1: float64 (number - 1, number)."""
+    return np.asarray(hadamard(number, dtype=np.float64)[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +147,7 @@ class Halves:
         """Whether every half gives the value itself."""
         return bool((self.on_halves == self.value).all())
 
-    @property
+    @cached_property
     def _spread(self) -> tuple[float, float]:
         """Standard error, and its degrees of freedom, 0 where nothing varies."""
         known = np.isfinite(self.on_halves)

@@ -11,7 +11,7 @@ begin to count.
 - Boundary, merge and split read the same errors a second time, by the form of the mask; most errors are none of them.
   Definitions: `apiece.metrics.errors._forms`.
 - What mending does: `apiece.metrics.errors._cost`. Costs do not add up. They have no interval, their counts have: in
-  simulations intervals of costs held the population's cost for 55 to 98% of the samples (`benchmarks/intervals.py`).
+  simulations intervals of costs held the population's cost for 28 to 98% of the samples (docs/experiments.md).
 - AP is COCO's (``mask_ap50``, ``mask_ap75``), with its limit: the largest of ``max_dets`` per image and class. TIDE's
   own limit is per image, and it counts 0 for a class that has predictions but no truth; COCO leaves it out.
 - As in COCO's AP, labels are taken to be complete: what LVIS did not search an image for is not spared.

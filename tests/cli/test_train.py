@@ -44,3 +44,14 @@ def test_a_run_that_replaced_another_resumes(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "config.yaml").write_text(TrainConfig(out=tmp_path, seed=3, overwrite=True).to_yaml())
     found = settings(monkeypatch, "--out", tmp_path, "--resume")
     assert (found.seed, found.resume, found.overwrite) == (3, True, False)
+
+
+def test_without_data_it_says_what_to_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--model", "embedding"])
+    assert "say what to learn from: apiece train DATA, a label file" in capsys.readouterr().err
+    (tmp_path / "data").mkdir()
+    assert settings(monkeypatch, "--model", "embedding").data == Path("data")

@@ -22,6 +22,7 @@ from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.evaluation._compare import Difference, _sentence, compare
 from apiece.evaluation._evaluate import Judged, evaluate, join, open_truth
 from apiece.evaluation.tables import difference_row
+from apiece.predict import Model
 from apiece.testing import _pairs
 
 SIZE = (40, 40)
@@ -30,9 +31,9 @@ CLASSES = ("bolt", "nut")
 SQUARE = Instances(Masks.from_boxes([[2, 2, 10, 8]], (20, 60)))
 
 
-def write(path: Path, sets: list[Instances], first: int = 0) -> Path:
-    records = [(ImageRef(path.parent / f"{i}.png", f"{i}.png", SIZE, i + 1), s) for i, s in enumerate(sets, first)]
-    formats.write(records, path, classes=CLASSES)
+def write(path: Path, sets: list[Instances], first: int = 0, classes: tuple[str, ...] = CLASSES) -> Path:
+    records = [(ImageRef(path.parent / f"{i}.png", f"{i}.png", s.size, i + 1), s) for i, s in enumerate(sets, first)]
+    formats.write(records, path, classes=classes)
     return path
 
 
@@ -138,6 +139,12 @@ def test_all_metrics_but_those_the_data_is_nothing_for(data: Path) -> None:
         evaluate(data / "poor.json", data / "truth.json", metrics=["ap_tua"])
     with pytest.raises(ConfigError, match="list of names or 'all', got 'coco'"):
         evaluate(data / "poor.json", data / "truth.json", metrics="coco")
+
+
+def test_a_model_without_a_class_of_the_data_is_refused(model: Model, tmp_path: Path) -> None:
+    strange = write(tmp_path / "trees.json", [SQUARE.replace(classes=("tree",))], classes=("tree",))
+    with pytest.raises(DataError, match="the model knows bolt, nut, the data has tree: with no class in common"):
+        join(model, open_truth(strange))
 
 
 def test_a_better_model_is_called_better_and_a_worse_one_worse(data: Path) -> None:

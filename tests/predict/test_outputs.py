@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 import apiece.predict.outputs as outputs
 from apiece import formats
+from apiece.core.image import Image
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, UnknownNameError
 from apiece.images import read_image, write_image
@@ -221,3 +223,35 @@ def test_wrong_calls(model: Model, photos: Path, tmp_path: Path) -> None:
         predict_to(model, photos, tmp_path / "out", batch=0)
     assert find_sources(photos)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_page_of_a_stack_is_known_afterwards(model: Model, tmp_path: Path, picture: np.ndarray) -> None:
+    stack = np.stack([picture[::-1], picture])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, imagej=True, metadata={"axes": "ZYX"})
+    with pytest.raises(ImageError, match="say which with page=0 to page=1"):
+        predict_to(model, tmp_path / "stack.tif", tmp_path / "none", ("coco",), conf=0)
+    predict_to(model, tmp_path / "stack.tif", tmp_path / "out", ("coco",), conf=0, page=1)
+    ((ref, found),) = formats.read(tmp_path / "out" / "predictions.json", images=tmp_path)
+    assert (ref.page, ref.attributes, len(found)) == (1, {}, 3)
+    assert (read_image(ref.path, page=ref.page).pixels[..., 0] == picture).all()
+
+
+def test_nothing_is_found_on_transparent_ground(
+    model: Model, tmp_path: Path, picture: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    alpha = np.full(picture.shape, 255, np.uint8)
+    alpha[:, :10] = 0  # all of the first blob, half of the second
+    image = Image(np.stack([picture, alpha], 2), path=Path("tile.png"), alpha="unassociated")
+    with caplog.at_level("INFO", "apiece"):
+        found = model.predict(image, conf=0)
+    assert found.masks.area.tolist() == [8, 10]
+    assert not found.masks.union().to_dense()[0][:, :10].any()
+    assert not caplog.records  # what is stored there was never looked at
+    # here the median of what is seen, 75, is the value of no pixel, so that all of the ground looks like one object
+    two = np.full(picture.shape, 50, np.uint8)
+    two[:, 15:] = 100
+    striped = Image(np.stack([two, alpha], 2), path=Path("tile.png"), alpha="unassociated")
+    with caplog.at_level("INFO", "apiece"):
+        found = model.predict(striped, conf=0)
+    assert found.masks.area.tolist() == [60, 60]
+    assert "tile.png: 1 object on transparent ground is left out" in caplog.text

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from apiece.cli._options import GROUP, IMAGES, LIST, Json
 from apiece.cli._output import note, print_json, print_table
+from apiece.errors import ConfigError
 from apiece.training.config import TrainConfig, parse_settings
 
 
@@ -74,6 +75,9 @@ def train(
         config = begun  # a run goes on with the settings it began with
         given = {"overwrite": False} | given | {"out": settings.folder}  # that it replaced another run is past
     chosen = TrainConfig.from_dict(given) if config is None else TrainConfig.from_yaml(config, **given)
+    if data is None and config is None and not chosen.data.exists():
+        what = "say what to learn from: apiece train DATA, a label file or a folder with labels"
+        raise ConfigError(f"{what} (there is no {chosen.data} here)")
     try:
         result = fit(chosen)
     except KeyboardInterrupt:

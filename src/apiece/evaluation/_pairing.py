@@ -159,6 +159,11 @@ class _Modelled:
     def __init__(self, truth: Dataset, model: predict.Model, conf: Conf | None) -> None:
         self.truth, self._model = truth, model
         unknown = [name for name in truth.classes if name not in model.classes]
+        if len(unknown) == len(truth.classes) > 0:
+            raise DataError(
+                f"the model knows {', '.join(model.classes)}, the data has {', '.join(truth.classes)}: with no class "
+                "in common there is nothing to judge; apiece convert --classes renames classes"
+            )
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
         self.notes: Sequence[str] = [words] if unknown else []
         self.kinds: tuple[str, ...] = ("mask", "box")

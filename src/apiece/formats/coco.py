@@ -19,7 +19,8 @@ error.
 
 Written: visible masks as ``segmentation`` and full masks as ``amodal_seg``, both as compressed RLE, which loses
 nothing. Annotation ids must be unique in a file: where several images use the same ids, the writer gives new ones and
-keeps the instance's own beside them as ``apiece_id``.
+keeps the instance's own beside them as ``apiece_id``. An image that is a page of its file has ``apiece_page``, from 0,
+where `apiece predict` wrote it.
 """
 
 from __future__ import annotations
@@ -53,7 +54,17 @@ from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_keys import peek_json
-from apiece.formats.contract import EVERYTHING, Cut, LabelFormat, LabelSet, OnBad, OpenedLabels, Record, shape_counts
+from apiece.formats.contract import (
+    EVERYTHING,
+    PAGE,
+    Cut,
+    LabelFormat,
+    LabelSet,
+    OnBad,
+    OpenedLabels,
+    Record,
+    shape_counts,
+)
 
 __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 
@@ -164,9 +175,10 @@ class CocoSet(OpenedLabels):
         extras = [(key, column[chosen].tolist()) for key, column in self.images.extras.items()]
         for k, (i, name, (height, width)) in enumerate(zip(chosen, names, sizes, strict=True)):
             attributes = {key: values[k] for key, values in extras if values[k] is not None}
+            page = attributes.pop(PAGE, None)
             key = self.images.ids[i]
             shapes = self.table.shapes.get(key, ())
-            yield ImageRef(self.images.path(i), name, (height, width), key, attributes, shapes=shapes)
+            yield ImageRef(self.images.path(i), name, (height, width), key, attributes, page, shapes)
 
     def _decode(self, chosen: list[int]) -> Iterator[Record]:
         """Yield the chosen images' records; masks on images of one size are decoded together."""

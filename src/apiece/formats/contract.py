@@ -20,6 +20,7 @@ from apiece.errors import ConfigError, FormatError, Option
 
 __all__ = [
     "EVERYTHING",
+    "PAGE",
     "ROOM",
     "SPLITS",
     "Cut",
@@ -36,6 +37,8 @@ __all__ = [
     "split_of",
 ]
 
+PAGE = "apiece_page"
+"""The attribute of an image by which COCO files of predictions keep `ImageRef.page`."""
 Record = tuple[ImageRef, Instances]
 OnBad = Callable[[FormatError], None] | None
 """Called with the error of each bad entry, which the reader then leaves out; None: the first error is raised."""

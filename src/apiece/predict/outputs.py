@@ -18,6 +18,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw import overlay
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
+from apiece.formats.contract import PAGE
 from apiece.images import MAX_PIXELS, image_size, write_image
 from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources, find_sources, unreadable
@@ -211,7 +212,9 @@ def _write_all(
 
         def records() -> Iterator[tuple[ImageRef, Instances]]:
             for source, image, instances in results:
-                ref = ImageRef(source.path or Path(source.name), source.name, image.size, page=source.page)
+                which = {} if source.page is None else {PAGE: source.page}
+                path = source.path or Path(source.name)
+                ref = ImageRef(path, source.name, image.size, attributes=which, page=source.page)
                 if rows is not None:
                     rows.writerows(_rows(source.name, instances))
                 if "labelmap" in save:

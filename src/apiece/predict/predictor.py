@@ -378,8 +378,9 @@ def _shown(found: Instances, ready: _Ready) -> Instances:
     if data is None or not len(found):
         return found
     left = on_data(found, data)
-    if len(left) < len(found):
-        _log.info("%s: %d objects on transparent ground are left out", ready.source.name, len(found) - len(left))
+    if lost := len(found) - len(left):
+        words = "1 object on transparent ground is" if lost == 1 else f"{lost} objects on transparent ground are"
+        _log.info("%s: %s left out", ready.source.name, words)
     return left
 
 

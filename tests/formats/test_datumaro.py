@@ -203,3 +203,13 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="comes twice"):
         formats.write([("a.png", Instances(masks))] * 2, tmp_path / "o.json", "datumaro")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_image_file_of_another_name_than_its_item(saved: Save, tmp_path: Path) -> None:
+    """Datumaro 1.13 flattens the folders of an item for the image's file, and states it."""
+    item = {"id": "sub/a", "image": {"path": "sub_a.png", "size": [8, 10]}, "annotations": []}
+    path = saved(labelled([]) | {"items": [item]})
+    (tmp_path / "images").mkdir()
+    Pillow.new("L", (10, 8)).save(tmp_path / "images" / "sub_a.png")
+    (ref,) = formats.read(path).refs
+    assert (ref.name, ref.path) == ("sub/a.png", tmp_path / "images" / "sub_a.png")

@@ -128,7 +128,7 @@ def test_several_files_of_one_name(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert len(told) == 1
     with caplog.at_level(logging.WARNING, "apiece"):
         assert not formats.read(path).refs[0].path.exists()  # unasked, nothing is guessed
-    assert "1 images are unclear" in caplog.text
+    assert "images that are unclear: 1" in caplog.text
 
 
 def test_two_images_of_one_file(tmp_path: Path) -> None:
@@ -171,7 +171,7 @@ def test_sizes_come_from_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixt
     picture(tmp_path / "images" / "a.png")
     picture(tmp_path / "images" / "b.png")
     assert [ref.size for ref in formats.read(path).refs] == [(10, 12), (10, 12)]
-    assert "2 images state no height and width" in caplog.text
+    assert "images without height and width, which their files tell: 2" in caplog.text
 
 
 def test_annotations_without_an_id_are_numbered(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -181,7 +181,7 @@ def test_annotations_without_an_id_are_numbered(tmp_path: Path, caplog: pytest.L
     document["annotations"][2]["id"] = None
     path.write_text(json.dumps(document))
     assert [i.ids.tolist() for _, i in formats.read(path) if i.ids is not None] == [[3], [2], [4]]
-    assert "2 annotations have no id and are numbered from 3" in caplog.text
+    assert "annotations without an id, which are numbered from 3: 2" in caplog.text
 
 
 def test_names_as_one_form() -> None:

@@ -15,7 +15,7 @@ from apiece.formats.contract import ROOM, SPLITS, split_of
 _log = logging.getLogger("apiece")
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
-_LABEL_FOLDERS = ("annotations", "labels")
+_LABEL_FOLDERS = ("annotations", "labels", "annotation", "ann", "anns")
 _KINDS = ("instances", "panoptic", "stuff", "keypoints")
 """Kinds of COCO files, as their names have it, from the one that holds most of what is wanted."""
 _NO_OBJECTS = re.compile("captions|image_info")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +28,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, checked_size, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.files import IMAGE_SUFFIXES
+from apiece.formats._kit.files import IMAGE_SUFFIXES, is_file
 from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import dump_json, load_json, members
@@ -80,8 +81,14 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             refs.append(_item(item, names, classes))
             rows.append((i, item["annotations"]))
     root = file.parent.parent if file.parent.name == "annotations" else file.parent
-    found = placed(file, refs, images, [root / "images" / file.stem], on_bad)
-    return EntrySet(found, (file,) * len(found), classes, _decode, rows, {"datumaro": header}, on_bad=on_bad)
+    home = [root / "images" / file.stem]
+    found = list(placed(file, refs, images, home, on_bad))
+    # an image is called by its item; newer versions of Datumaro give its file another name
+    lost = [k for k, ref in enumerate(found) if not is_file(ref.path) and str(refs[k].path) != ref.name]
+    again = placed(file, [replace(refs[k], name=refs[k].path.as_posix()) for k in lost], images, home, on_bad)
+    for k, ref in zip(lost, again, strict=True):
+        found[k] = replace(found[k], path=ref.path) if is_file(ref.path) else found[k]
+    return EntrySet(tuple(found), (file,) * len(found), classes, _decode, rows, {"datumaro": header}, on_bad=on_bad)
 
 
 def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
@@ -97,13 +104,14 @@ def _classes(path: Path, document: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _item(item: Any, names: set[str], classes: tuple[str, ...]) -> ImageRef:
-    """Return the image of an item, its path relative to nothing yet."""
+    """Return the image of an item; its path is the one that the item states."""
     if type(item) is not dict or type(item.get("id")) is not str or type(item.get("annotations")) is not list:
         raise BadEntryError("must be an object with an id (a string) and annotations (a list)")
     image = item.get("image") or item.get("media") or {}
     if type(image) is not dict or type(image.get("path", "")) is not str:
         raise BadEntryError("image: must be an object with a path")
-    name = spelled(_stated(item["id"], image.get("path", "")))
+    stated = image.get("path", "")
+    name = spelled(_stated(item["id"], stated))
     if name in names or "id " + item["id"] in names:
         raise BadEntryError(f"id: {item['id']!r} is another item's already")
     size = image.get("size")
@@ -115,7 +123,7 @@ def _item(item: Any, names: set[str], classes: tuple[str, ...]) -> ImageRef:
     attributes = dict(item["attr"]) if type(item.get("attr")) is dict else {}
     notes = (note for note in item["annotations"] if type(note) is dict and note.get("type") in _NO_AREA)
     shapes = tuple(_no_mask(note, classes) for note in notes)
-    return ImageRef(Path(name), name, size, item["id"], attributes, shapes=shapes)
+    return ImageRef(Path(spelled(stated) if stated else name), name, size, item["id"], attributes, shapes=shapes)
 
 
 def _no_mask(note: dict[str, Any], classes: tuple[str, ...]) -> Shape:

@@ -24,7 +24,7 @@ from apiece.formats._kit.coco_full import VISIBLE, WHOLE, regions, seen_and_whol
 from apiece.formats._kit.coco_rows import one_name_each, without_key_points
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
-from apiece.formats._kit.image_names import spelled
+from apiece.formats._kit.image_names import all_plain, spelled
 from apiece.formats._kit.image_places import Placed, image_size, located
 from apiece.formats._kit.json_files import has_constants, load_json
 from apiece.formats.contract import OnBad
@@ -228,7 +228,9 @@ def read_images(
 
 def spelled_names(check: Checker, rows: list[Row]) -> list[str]:
     """Return each row's ``file_name`` as `spelled` makes it."""
-    names, reasons = check.values(rows, "file_name", {str}, "a string"), {}
+    names, reasons = check.values(rows, "file_name", {str}, "a string"), dict[int, str]()
+    if all_plain(names):
+        return names
     for i, name in enumerate(names):
         try:
             names[i] = spelled(name)
@@ -250,7 +252,7 @@ def _measure(check: Checker, rows: list[Row], place: Placed) -> None:
             reasons[i] = error.reason
     check.refuse(reasons, "height", reasons.__getitem__)
     if without:
-        _log.warning("%s: %d images state no height and width, which their files tell", check.path, len(without))
+        _log.warning("%s: images without height and width, which their files tell: %d", check.path, len(without))
 
 
 def without_images(check: Checker, document: Document, images: Images) -> Any:
@@ -313,7 +315,9 @@ def _number(check: Checker, rows: list[Row]) -> None:
     first = max((row["id"] for row in rows if type(row.get("id")) is int), default=0) + 1
     for number, i in enumerate(without, max(first, 1)):
         rows[i] = rows[i] | {"id": number}
-    _log.warning("%s: %d %s have no id and are numbered from %d", check.path, len(without), check.key, max(first, 1))
+    _log.warning(
+        "%s: %s without an id, which are numbered from %d: %d", check.path, check.key, max(first, 1), len(without)
+    )
 
 
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:

@@ -43,6 +43,17 @@ def spelled(stated: str) -> str:
     return ("/" if elsewhere or whole.startswith(("/", "../")) else "") + "/".join(parts)
 
 
+def all_plain(names: Sequence[str]) -> bool:
+    """Return whether `spelled` would change none of the names; quick, and False where it is not sure."""
+    text = "|".join(names)
+    return (
+        all(names)
+        and text.isprintable()
+        and not any(sign in text for sign in ("\\", "..", ":", "|/"))
+        and text[:1] != "/"
+    )
+
+
 def _without_address(stated: str) -> tuple[str, bool]:
     """Return the path in an address, and whether there was an address."""
     scheme = _SCHEME.match(stated) is not None
@@ -58,7 +69,7 @@ def _without_address(stated: str) -> tuple[str, bool]:
     return (unquote(parts.path), True) if scheme else (stated, False)
 
 
-def called(names: Sequence[str]) -> list[str]:
+def called(names: Sequence[str]) -> Sequence[str]:
     """Return what images are called, by the names of a label file that `spelled` made.
 
     An image of another machine is called by the last part of its path; by the whole where two images share that part.
@@ -66,9 +77,9 @@ def called(names: Sequence[str]) -> list[str]:
     >>> called(["sub/a.png", "/x/b.png", "/x/c.png", "/y/c.png"])
     ['sub/a.png', 'b.png', 'x/c.png', 'y/c.png']
     """
+    if not any(name.startswith("/") for name in names):
+        return names
     here = {name for name in names if not name.startswith("/")}
-    if len(here) == len(names):
-        return list(names)
     uses = Counter(name.rpartition("/")[2] for name in names)
 
     def short(name: str) -> str:

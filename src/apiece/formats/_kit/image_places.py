@@ -65,6 +65,8 @@ def located(
     found: list[Path | None] = [None] * len(names)
     plain = {i: name for i, name in enumerate(names) if not name.startswith("/")}
     for folder in dict.fromkeys(folders):
+        if len(plain) == len(names) > _FEW and _holds_all(folder, names):
+            return Placed(folder, names, names, {})
         for i in _present(folder, plain):
             found[i] = folder
             del plain[i]
@@ -128,8 +130,8 @@ def _folders(roots: Iterable[Path], words: Sequence[str]) -> list[Path]:
         below = [_subfolders(folder) for folder in own]
         for word in map(str.lower, words):
             if word in here:
-                inner = _subfolders(here[word])
-                special += [inner[name] for name in ("images", "image") if name in inner] + [here[word]]
+                inner = [here[word] / name for name in ("images", "data")]
+                special += [*filter(os.path.isdir, inner), here[word]]
             special += [folders[word] for folders in below if word in folders]
         usual += own
     return [*special, *bare[:1], *usual, *bare[1:]]
@@ -142,6 +144,14 @@ def _subfolders(folder: Path) -> dict[str, Path]:
             return {entry.name.lower(): folder / entry.name for entry in entries if entry.is_dir()}
     except OSError:
         return {}
+
+
+def _holds_all(folder: Path, names: Sequence[str]) -> bool:
+    """Return whether all images lie directly in a folder."""
+    try:
+        return set(os.listdir(folder)).issuperset(names)
+    except OSError:
+        return False
 
 
 def _present(folder: Path, names: Mapping[int, str]) -> list[int]:
@@ -207,12 +217,12 @@ def _tell(label: Path, names: Mapping[int, str], found: Mapping[int, str], uncle
     if found:
         first = next(iter(found))
         _log.warning(
-            "%s: %d images were found by the last parts of their names: %s is %s",
+            "%s: images found by the last parts of their names: %d, such as %s, which is %s",
             label, len(found), names[first].lstrip("/"), found[first],
         )  # fmt: skip
     if unclear:
         first = next(iter(unclear))
-        _log.warning(Message(f"{label}: {len(unclear)} images are unclear: ", unclear[first]))
+        _log.warning(Message(f"{label}: images that are unclear: {len(unclear)}, such as this: ", unclear[first]))
 
 
 def _tails(name: str, least: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,7 +74,7 @@ def read_segments(document: Document, images: Images, categories: Mapping[Any, i
     check = Checker(document.path, "annotations")
     positions = {v: i for i, v in enumerate(images.ids)}
 
-    def annotations(rows: Any) -> tuple[list[Row], Int, list[str]]:
+    def annotations(rows: Any) -> tuple[list[Row], Int, Sequence[str]]:
         rows = check.objects(rows)
         image = check.look_up(rows, "image_id", positions, {int, str}, "image")
         check.distinct(image.tolist(), "image_id")

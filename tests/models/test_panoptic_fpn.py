@@ -16,7 +16,8 @@ from apiece.errors import ConfigError
 from apiece.models import mask_rcnn, panoptic_fpn
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig
-from apiece.models.panoptic_fpn import PanopticFPNConfig, decode, encode, merge, without_overlap
+from apiece.models.panoptic_fpn import PanopticFPNConfig, decode, encode, merge
+from apiece.ops.flatten import without_overlap
 
 CLASSES = ("sky", "bolt", "wall", "nut")
 INPUT = ModelInput(channels=1, mean=(0.0,), std=(1.0,))

@@ -71,7 +71,28 @@ def test_everything(model: Model, photos: Path, tmp_path: Path, picture: np.ndar
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("save", [("coco",), ("csv",), ("overlay", "labelmap")])
+def test_maps_and_boxes_of_the_same_instances(model: Model, photos: Path, tmp_path: Path, picture: np.ndarray) -> None:
+    out = tmp_path / "out"
+    predict_to(model, photos, out, ("semantic", "panoptic", "boxes"), conf=0)
+    assert sorted(p.name for p in out.iterdir()) == ["boxes.json", "panoptic", "semantic"]
+    assert json.loads((out / "semantic" / "classes.json").read_text()) == {"0": "", "1": "bolt", "2": "nut"}
+    values = np.unique(picture[picture > 0])
+    expected = np.zeros_like(picture)
+    for k, value in enumerate(values):
+        expected[picture == value] = 1 + k % 2
+    assert (read_image(out / "semantic" / "2.png").pixels[:, :, 0] == expected).all()
+    panoptic = {ref.name: found for ref, found in formats.read(out / "panoptic")}
+    assert panoptic["2.png"].names == ["bolt", "nut", "bolt"]
+    assert panoptic["2.png"].masks == Masks.from_label_map(picture)
+    rows = json.loads((out / "boxes.json").read_text())
+    assert len(rows) == 6
+    assert rows[1] == {
+        "image_id": 1, "file_name": "2.png", "category_id": 2, "category": "nut", "bbox": [8.0, 5.0, 4.0, 4.0],
+        "score": pytest.approx(0.8),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("save", [("coco",), ("csv",), ("overlay", "labelmap"), ("boxes",)])
 def test_only_what_was_asked_for(model: Model, photos: Path, tmp_path: Path, save: tuple[str, ...]) -> None:
     predict_to(model, photos, tmp_path / "out", save)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {outputs.OUTPUTS[name] for name in save}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -44,7 +44,8 @@ def evaluate(
     predictions: Path | None = None,
     split: Split = None,
     reading: Annotated[Reading, GROUP] = Reading(),
-    metrics: Metrics = ("coco", "ap_tau"),
+    metrics: Annotated[Metrics | None, Parameter(show_default=lambda _: "coco,ap_tau")] = None,
+    view: Literal["instances", "boxes", "panoptic", "semantic", "presence"] = "instances",
     max_dets: MaxDets = (1, 10, 100),
     bootstrap: int = 200,
     seed: Seed = 0,
@@ -61,22 +62,27 @@ def evaluate(
     apiece evaluate data/val.json --predictions predictions.json --json
     apiece evaluate data/ --model runs/bolts --html evaluation.html
     apiece evaluate data/val.json --predictions predictions.json --metrics all
+    apiece evaluate data/val.json --predictions predictions.json --view semantic
     ```
 
     Parameters
     ----------
     predictions
         Label file with scores, or bare list of COCO results.
+    view
+        As what predictions are judged: `instances`, their `boxes`, `panoptic` (without overlap, with stuff),
+        `semantic` (the class of each pixel) or `presence` (the classes that an image shows).
     bootstrap
         Half-samples of the images, at most, for 95% intervals; 0 gives none.
     """
+    from apiece.evaluation import VIEWS, join
     from apiece.evaluation import evaluate as judge
-    from apiece.evaluation import join
 
     if (predictions is None) == (model is None):
         raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
     check_writable(html)
-    wanted: Any = metric_names(metrics)
+    named = VIEWS[view] if metrics is None else metrics
+    wanted: Any = metric_names(named)
     bad = reading.bad()
     truth = reading.judged(data, split, bad, images=model is not None)
     if html is not None:
@@ -97,7 +103,9 @@ def evaluate(
                 seen.add(there, answer)
             step()
 
-        result = judge(joined, metrics=wanted, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch)
+        result = judge(
+            joined, metrics=wanted, view=view, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch
+        )
     if html is not None:
         facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]
         write_evaluation(html, joined, result, seen, model, facts=facts)
@@ -107,7 +115,7 @@ def evaluate(
         told = {"per_class": result.per_class, "images": result.images, "notes": result.notes}
         print_json({**result, **told, **left_out})
         return
-    print_scores(result, without=[name for name in _ON_PAGE if wanted != "all" and name not in metrics])
+    print_scores(result, without=[name for name in _ON_PAGE if wanted != "all" and name not in named])
 
 
 def print_scores(result: Evaluation, without: Sequence[str] = ()) -> None:

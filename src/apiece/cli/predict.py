@@ -31,6 +31,7 @@ def predict(
 
     ```
     apiece predict photos/ --model runs/bolts --save coco,overlay
+    apiece predict photos/ --model runs/bolts --save semantic,panoptic,boxes
     apiece predict "line/*.png" --model runs/bolts --out today --conf 0.6 --skip-bad
     ```
 
@@ -53,7 +54,8 @@ def predict(
     out
         Folder for the results.
     save
-        What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`.
+        What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`, `semantic` (maps of classes), `panoptic`,
+        `boxes` (COCO results without masks).
     allow_lossy
         Write label maps where masks overlap, the smallest mask on top. By default an overlap is an error.
     """

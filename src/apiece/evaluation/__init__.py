@@ -11,12 +11,13 @@ from apiece._lazy import lazy
 
 if TYPE_CHECKING:
     from apiece.evaluation._compare import Comparison, Difference, ImageChange, compare, difference
-    from apiece.evaluation._evaluate import HEADLINE, evaluate
+    from apiece.evaluation._evaluate import HEADLINE, VIEWS, evaluate
     from apiece.evaluation._pairing import LOWEST, Joined, Judged, check_known, join, open_predictions, open_truth
 
 __all__ = [
     "HEADLINE",
     "LOWEST",
+    "VIEWS",
     "Comparison",
     "Difference",
     "ImageChange",
@@ -36,7 +37,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.evaluation._compare": "Comparison Difference ImageChange compare difference",
-            "apiece.evaluation._evaluate": "HEADLINE evaluate",
+            "apiece.evaluation._evaluate": "HEADLINE VIEWS evaluate",
             "apiece.evaluation._pairing": "Joined Judged LOWEST check_known join open_predictions open_truth",
         },
     )

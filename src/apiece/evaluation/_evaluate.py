@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -12,22 +12,36 @@ from apiece import predict
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Dataset, Folders
-from apiece.errors import DataError
+from apiece.errors import DataError, UnknownNameError
 from apiece.evaluation._pairing import Joined, Judged, join, open_truth
 from apiece.formats import LabelSet
 from apiece.metrics import Evaluation, frame_of
 from apiece.metrics import evaluate as judge
 from apiece.metrics.lvis import frequencies, searched
+from apiece.ops import flattened
 
 HEADLINE = ("coco", "ap_tau")
 """The metrics whose numbers are asked for first; see the files of ``apiece.metrics`` for the others."""
+
+View = Literal["instances", "boxes", "panoptic", "semantic", "presence"]
+"""As what predictions are judged."""
+
+VIEWS: Mapping[View, tuple[str, ...]] = {
+    "instances": HEADLINE,
+    "boxes": ("coco",),
+    "panoptic": ("panoptic",),
+    "semantic": ("semantic",),
+    "presence": ("presence",),
+}
+"""The metrics of each view."""
 
 
 def evaluate(
     predictions: Path | str | predict.Model | LabelSet | Joined,
     data: Path | str | Dataset | LabelSet | None = None,
     *,
-    metrics: Sequence[str] | Literal["all"] = HEADLINE,
+    metrics: Sequence[str] | Literal["all"] | None = None,
+    view: View = "instances",
     max_dets: Sequence[int] = (1, 10, 100),
     conf: Conf | None = None,
     split: str | None = None,
@@ -47,7 +61,10 @@ def evaluate(
         any of these as `join` joined it with its images.
     data : labelled images: a label file, a folder with ``val`` (else ``test``, else its only split), or what is open
         already. Left out for what is joined.
-    metrics : names of metrics, files of ``apiece.metrics``; ``"all"``: every one that applies.
+    metrics : names of metrics, files of ``apiece.metrics``; ``"all"``: every one that applies. By default those of the
+        view.
+    view : as what the instances are judged: as they are; as ``"boxes"``; without overlap, with stuff, as
+        ``"panoptic"``; by the class of each pixel, ``"semantic"``; by which classes an image shows, ``"presence"``.
     max_dets : most predictions counted per image and class by COCO's metrics. No other metric has a limit.
     conf : lowest score that counts in metrics of a final answer, see `apiece.core.conf`. By default the model's own
         thresholds, and 0 for predictions in a file.
@@ -70,17 +87,22 @@ def evaluate(
     else:
         truth = open_truth(data, split, images, format)
         joined = join(cast("Path | str | predict.Model | LabelSet", predictions), truth, conf)
+    if view not in VIEWS:
+        raise UnknownNameError("view", view, VIEWS)
+    metrics = VIEWS[view] if metrics is None else metrics
+    kinds = ("box",) if view == "boxes" else joined.kinds
     if "mask" not in joined.kinds:
         metrics = [name for name in metrics if name == "coco"] if metrics != "all" else ["coco"]
         if not metrics:
             raise DataError("the predictions have boxes and no masks; of the metrics, coco alone judges boxes")
     # asked for when their batch is whole: it alone is kept
-    images_now, images_then, images_again = itertools.tee(joined, 3)
+    seen = _flat(joined) if view in ("panoptic", "semantic") else joined
+    images_now, images_then, images_again = itertools.tee(seen, 3)
     result = judge(
         _watched(images_now, watch),
         joined.truth.classes,
         metrics=metrics,
-        kinds=joined.kinds,
+        kinds=kinds,
         max_dets=max_dets,
         frames=(frame_of(ref) for ref, *_ in images_then),
         ids=(ref.id for ref, *_ in images_again),
@@ -89,6 +111,12 @@ def evaluate(
         **_facts(joined.truth),
     )
     return replace(result, notes=(*joined.notes, *result.notes))
+
+
+def _flat(images: Iterable[Judged]) -> Iterator[Judged]:
+    """Yield the images with answers in which each pixel has one owner, as maps of the answer have."""
+    for ref, truth, ranked, answer in images:
+        yield ref, truth, ranked, flattened(answer)
 
 
 def _watched(

@@ -36,9 +36,9 @@ from apiece.models._kit.network import input_size, per_image
 from apiece.models._kit.pyramid import climb, climbs
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig
-from apiece.ops import intersections
+from apiece.ops.flatten import without_overlap
 
-__all__ = ["ARCHITECTURE", "PanopticFPN", "PanopticFPNConfig", "merge", "without_overlap"]
+__all__ = ["ARCHITECTURE", "PanopticFPN", "PanopticFPNConfig", "merge"]
 
 
 @dataclass(frozen=True)
@@ -183,41 +183,6 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
         return segments
     logits, stuff = out["semantic"].float().cpu().numpy(), out["stuff"].cpu().numpy()
     return merge(segments, logits, stuff, int(out["smallest"]), frame, options)
-
-
-def without_overlap(masks: Masks, remain: float) -> tuple[Masks, Int]:
-    """Take from each mask the pixels of the masks before it; drop a mask that keeps less than ``remain`` of itself.
-
-    A mask that is dropped takes nothing. The result is that of going through the masks one by one, but reached in a few
-    rounds, each of which bounds what every open mask keeps. It keeps at least what is left if all open masks before it
-    stay: where that is enough, it stays. It keeps at most what is left by the masks that stay for certain: where that
-    is too little, it is dropped. For the first open mask both are the same, so each round decides some.
-
-    The disjoint masks are returned, none empty, and their indices in ``masks``, ascending.
-    """
-    area = masks.area
-    enough = np.maximum(np.ceil(remain * area), 1)
-    stay = area > 0
-    undecided = stay.copy()
-    while undecided.any():
-        visible, index = _first_on_top(masks, np.flatnonzero(stay))
-        left = np.zeros(len(masks), np.int64)
-        left[index] = visible.area
-        undecided &= left < enough
-        taken, by = _first_on_top(masks, np.flatnonzero(stay & ~undecided))
-        index = np.flatnonzero(undecided)
-        shared = intersections(masks[index], taken).tocoo()
-        before = by[shared.col] < index[shared.row]
-        covered = np.bincount(shared.row[before], shared.data[before], minlength=len(index))
-        dropped = index[area[index] - covered < enough[index]]
-        stay[dropped] = undecided[dropped] = False
-    return _first_on_top(masks, np.flatnonzero(stay))
-
-
-def _first_on_top(masks: Masks, index: Int) -> tuple[Masks, Int]:
-    """Return the visible parts of the masks ``index``, earlier ones on top, and the indices of those that show."""
-    label_map = masks[index].to_label_map(index + 1, np.int32, overlap="first")
-    return Masks.from_label_map(label_map), label_map_values(label_map).astype(np.int64) - 1
 
 
 def merge(

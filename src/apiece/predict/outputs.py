@@ -1,8 +1,12 @@
-"""Predictions as files: COCO JSON, label maps, overlays, a table. All of a run appears at once, or nothing does."""
+"""Predictions as files: COCO JSON, label maps, overlays, tables, class and panoptic maps, boxes alone.
+
+All of a run appears at once, or nothing does.
+"""
 
 from __future__ import annotations
 
 import csv
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -13,6 +17,7 @@ import numpy as np
 
 from apiece import formats
 from apiece._atomic import staged, take_place
+from apiece.core.boxes import to_xywh
 from apiece.core.conf import Conf
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
@@ -20,6 +25,7 @@ from apiece.draw import overlay
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
 from apiece.formats.contract import PAGE
 from apiece.images import MAX_PIXELS, image_size, write_image
+from apiece.ops import flattened
 from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources, find_sources, unreadable
 
@@ -32,8 +38,14 @@ OUTPUTS: Mapping[str, str] = {
     "csv": "predictions.csv",
     "labelmap": "labelmaps",
     "overlay": "overlays",
+    "semantic": "semantic",
+    "panoptic": "panoptic",
+    "boxes": "boxes.json",
 }
 """What can be saved, and the file or folder it becomes."""
+
+_VIEWS = ("semantic", "panoptic", "boxes")
+"""Outputs that are read off the saved instances when all images are done."""
 
 _COLUMNS = ("image", "id", "class", "score", "x0", "y0", "x1", "y1", "area")
 _HIGHEST_IN_PNG = 65535
@@ -90,7 +102,9 @@ def predict_to(
     ----------
     sources : a file, folder, glob, array, `Image`, or several of these.
     out : folder, made if needed. Overlays and label maps of an earlier run in it are not taken for sources.
-    save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``.
+    save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``; ``semantic``: a map of classes for each image (0 none, 1
+        the first class), and ``classes.json``; ``panoptic``: COCO panoptic; ``boxes``: COCO results without masks. In
+        maps the best score lies on top.
     skip_bad : leave out images that cannot be read; otherwise nothing is written, and the error names all bad images.
     overwrite : replace results of an earlier run; otherwise they are an error.
     allow_lossy : where masks overlap, write label maps with the smallest on top instead of refusing.
@@ -225,13 +239,56 @@ def _write_all(
                     write_image(path, overlay(image, instances, names=len(instances.classes) > 1))
                 yield ref, instances
 
-        if "coco" in save:
+        views = [name for name in _VIEWS if name in save]
+        if "coco" in save or views:
             metadata = {"coco": {"info": {"description": f"predicted by apiece, {model.loaded.name}"}}}
             formats.write(records(), stage / OUTPUTS["coco"], format="coco", classes=model.classes, metadata=metadata)
+            _write_views(stage, views, names)
+            if "coco" not in save:
+                (stage / OUTPUTS["coco"]).unlink()
         else:
             for _ in records():
                 pass
     return lost
+
+
+def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosixPath]) -> None:
+    """Write what is read off the saved instances."""
+    labels = formats.read(stage / OUTPUTS["coco"], format="coco")
+    if "semantic" in views:
+        folder = stage / OUTPUTS["semantic"]
+        folder.mkdir()
+        values = {str(k): name for k, name in enumerate(("", *labels.classes))}
+        (folder / "classes.json").write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        dtype = np.uint8 if len(labels.classes) < 256 else np.uint16
+        for ref, instances in labels:
+            flat = flattened(instances)
+            path = _beside(folder, names[ref.name], ".png")
+            write_image(path, Image(flat.masks.to_semantic(flat.labels).astype(dtype)))
+    if "panoptic" in views:
+        flat_records = ((ref, flattened(instances).replace(attributes={})) for ref, instances in labels)
+        formats.write(flat_records, stage / OUTPUTS["panoptic"], format="coco_panoptic", classes=labels.classes)
+    if "boxes" in views:
+        with (stage / OUTPUTS["boxes"]).open("w", encoding="utf-8") as file:
+            file.write("[")
+            begun = False
+            for ref, instances in labels:
+                for row in _boxes(ref, instances):
+                    file.write(",\n" if begun else "\n")
+                    file.write(json.dumps(row, ensure_ascii=False))
+                    begun = True
+            file.write("\n]\n")
+
+
+def _boxes(ref: ImageRef, instances: Instances) -> Iterator[dict[str, object]]:
+    """Yield a row of COCO results for each instance: x, y, width, height in pixels."""
+    assert instances.scores is not None
+    columns = (instances.labels, instances.names, to_xywh(instances.boxes), instances.scores)
+    for label, name, box, score in zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True):
+        yield {
+            "image_id": ref.id, "file_name": ref.name, "category_id": label + 1, "category": name, "bbox": box,
+            "score": score,
+        }  # fmt: skip
 
 
 def _beside(folder: Path, name: PurePosixPath, suffix: str) -> Path:

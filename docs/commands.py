@@ -49,7 +49,8 @@ def _names(argument: Any) -> list[str]:
 
 
 def _default(argument: Any) -> str:
-    value = argument.field_info.default
+    value, say = argument.field_info.default, argument.parameter.show_default
+    value = say(value) if callable(say) else value
     if argument.required:
         return "required"
     if value is None or value is False or value == ():

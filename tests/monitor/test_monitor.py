@@ -312,3 +312,18 @@ def test_tails_keep_their_chance_of_a_false_alarm():
     p = np.array([_drift._tails(row[:30], row[30:]) for row in drawn])
     for alpha in (0.2, 0.05, 0.01):
         assert (p <= alpha).mean() <= alpha + 3 * np.sqrt(alpha / 2000)
+
+
+def test_transparent_ground_has_no_brightness():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(80, 120, (40, 60, 4), np.uint8)
+    pixels[..., 3] = 255
+    plain = observe(Image(pixels[:, 20:, :3]), Instances.empty((40, 40)))
+    pixels[:, :20] = 255, 0, 255, 0
+    seen = observe(Image(pixels, alpha="unassociated"), Instances.empty((40, 60)))
+    names = [signal.name for signal in SIGNALS]
+    for name in ("brightness", "dark", "bright", "contrast", "colour", "tint"):
+        assert seen[names.index(name)] == pytest.approx(plain[names.index(name)], abs=1e-6)
+    pixels[..., 3] = 0
+    nothing = observe(Image(pixels, alpha="unassociated"), Instances.empty((40, 60)))
+    assert np.isnan(nothing[names.index("brightness")])

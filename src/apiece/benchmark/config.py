@@ -73,7 +73,8 @@ class BenchmarkConfig:
     trained: tuple[Path, ...] = ()
     """Model folders to measure as they are."""
     budget: float | str = "20m"
-    """Time to train each model for, everything included: ``20m``, ``1h30m``, or seconds."""
+    """Time to train each model for, from its first step to the end of its last validation: ``20m``, ``1h30m``, or
+    seconds."""
     jobs: int = 1
     """Models trained at the same time, which share the cores. Measuring is always one model at a time."""
     threads: int | None = None

@@ -109,10 +109,9 @@ def _drawn(image: Image, panel: Panel, side: int) -> UInt8:
     shown, grown = scaled(image, panel.instances, side / max(image.size))
     colours = np.array([COLOURS[mark] for mark in panel.marks], np.uint8).reshape(-1, 3)
     drawn = overlay(shown, grown, colours=colours, names=False, alpha=0.22, thickness=2)
-    wrong = np.flatnonzero([mark != "found" for mark in panel.marks])
-    texts = [panel.marks[i] for i in wrong.tolist()]
-    labels = place(grown.masks[wrong], texts, (_TEXT, _SMALL_TEXT)) if texts else None
-    if labels is not None:
+    texts = ["" if mark == "found" else mark for mark in panel.marks]
+    if any(texts):
+        labels = place(grown.masks, texts, (_TEXT, _SMALL_TEXT))
         for i, (x, y) in zip(labels.which.tolist(), labels.corners.tolist(), strict=True):
             draw_text(drawn, texts[i], (x, y), labels.size)
     return drawn

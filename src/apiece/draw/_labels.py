@@ -44,9 +44,9 @@ class Placed:
 def place(masks: Masks, texts: Sequence[str], sizes: Sequence[int]) -> Placed:
     """Return where the text of each mask has room, in the first of ``sizes`` (largest first) in which nearly all have.
 
-    The labels of large objects choose first. Empty masks get none.
+    The labels of large objects choose first. Empty masks get none, nor do masks whose text is empty.
     """
-    ground = _Ground(masks)
+    ground = _Ground(masks, np.array([bool(text) for text in texts], bool))
     found = Placed(sizes[0], np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
     for size in sizes:
         corners, free, extent = ground.candidates(texts, size)
@@ -78,14 +78,15 @@ def _greedy(ground: _Ground, corners: Int, free: Bool, extent: Int, size: int) -
 class _Ground:
     """What lies where on a coarse grid, and the places beside and inside each mask."""
 
-    def __init__(self, masks: Masks) -> None:
+    def __init__(self, masks: Masks, named: Bool) -> None:
         height, width = self.size = masks.size
         side = np.sqrt(height * width)
         self.step = int(max(np.clip(side / 250, 1, 4), side // _CELLS))
         rows, columns = (slice(min(self.step // 2, n - 1), n, self.step) for n in self.size)
         self.owner: Int32 = sampled(masks, rows, columns).to_label_map(dtype=np.int32, overlap="smallest")
         self.area, self.boxes = masks.area, masks.boxes.astype(np.int64)
-        self.count = int((self.area > 0).sum())
+        self.named = named & (self.area > 0)
+        self.count = int(self.named.sum())
         self._covered = _integral(self.owner > 0)
         self._down = _integral(np.pad(self.owner[1:] != self.owner[:-1], ((1, 0), (0, 0))))
         self._across = _integral(np.pad(self.owner[:, 1:] != self.owner[:, :-1], ((0, 0), (1, 0))))
@@ -113,7 +114,7 @@ class _Ground:
             begin = (centre - wide / 2).astype(np.int64)
             return np.where(wide < x1 - x0, np.clip(begin, x0, np.maximum(x1 - wide, x0)), begin)
 
-        inner = self._inmost(float(np.median(wide)) / height)
+        inner = self._inmost(float(np.median(wide[self.named])) / height if self.count else 1.0)
         corners = np.stack([
             np.stack([along(self._top), y0 - height], 1),
             np.stack([along(self._bottom), y1], 1),
@@ -133,7 +134,7 @@ class _Ground:
         mine = under == np.arange(len(texts))
         free = (covered <= _SHARE) | ((changes == 0) & (under >= 0) & around & ~mine)
         free[_INSIDE] = (changes[_INSIDE] == 0) & mine[_INSIDE]
-        return corners, free & (self.area > 0), extent
+        return corners, free & self.named, extent
 
     def cells(self, corners: Int, extent: Int) -> tuple[Int, Int]:
         """Return the half-open cells (x, y) that labels cover."""

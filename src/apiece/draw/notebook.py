@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 import cv2
@@ -28,7 +29,7 @@ def png(image: Image) -> bytes:
     if not image.pixels.size:
         return b""
     rows, columns = _shown(image.size)
-    pixels = _enlarged(to_display(Image(image.pixels[rows, columns])))
+    pixels = _enlarged(to_display(replace(image, pixels=image.pixels[rows, columns])))
     _, data = cv2.imencode(".png", np.ascontiguousarray(pixels[:, :, ::-1]))
     return data.tobytes()
 

@@ -212,3 +212,19 @@ def test_a_list_of_cityscapes_own_classes_changes_nothing(root: Path) -> None:
     (root / "label_colors.txt").write_text("1 2 road\n")
     with pytest.raises(FormatError, match=r"label_colors.txt: line 1: must be a new class"):
         formats.read(root)
+
+
+def test_polygons_beyond_the_border(tmp_path: Path) -> None:
+    path = tmp_path / "a_gtFine_polygons.json"
+    far = [[2, 1], [30, 1], [30, 3]]
+    path.write_text(polygons({"label": "bus", "polygon": SQUARE}, {"label": "car", "polygon": far}))
+    with pytest.raises(FormatError, match=r"objects\[1\]: reaches \d+ pixels outside the image"):
+        formats.read(path)[0]
+    labels = formats.read(path, clip_outlines=True)
+    assert sorted(labels[0][1].names) == ["bus", "car"]
+    assert [cut.instance for cut in labels.cut[0]] == [-1]
+    told: list[FormatError] = []
+    for clip, count in ((True, 0), (False, 1)):
+        labels = formats.read(path, on_bad=told.append, clip_outlines=clip)
+        assert len(labels[0][1]) == 2 - count
+        assert len(told) == count

@@ -78,6 +78,7 @@ def test_devkit(devkit: Path) -> None:
     np.testing.assert_array_equal(found.masks.to_dense(), [OBJECTS == 1, OBJECTS == 2])
     assert {k: v.tolist() for k, v in found.attributes.items()} == {
         "pose": ["Frontal", "Left"], "truncated": [False, True], "difficult": [True, False],
+        "part": [None, [{"name": "head", "bndbox": {"xmin": 4, "ymin": 3, "xmax": 4, "ymax": 3}}]],
     }  # fmt: skip
     void = Masks.from_coco([image.attributes["regions"]["void"]])
     np.testing.assert_array_equal(void.to_dense()[0], OBJECTS == V)

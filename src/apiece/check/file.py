@@ -167,7 +167,8 @@ def _all_outside(split: str, found: Sequence[Finding], facts: SetFacts) -> Itera
     for image in sorted(cut):
         for one in cut[image]:
             if (image, one.instance) not in boxed:
-                where = Place(split, facts.refs[split][image].name, image, (one.instance,), one.box)
+                instances = (one.instance,) if one.instance >= 0 else ()
+                where = Place(split, facts.refs[split][image].name, image, instances, one.box)
                 message = f"an outline reaches {one.beyond:,.3g} pixels outside the image"
                 yield Finding("outside" if one.far else "over_edge", message, 1.0, where, repair="clip")
 

@@ -29,7 +29,7 @@ from PIL import ImageDraw
 from apiece._arrays import Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.errors import FormatError
+from apiece.errors import FormatError, Message
 from apiece.formats._kit.checks import BadEntryError, an_object, skip_bad
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
 from apiece.formats._kit.files import is_file, never_raises, read_text
@@ -38,7 +38,7 @@ from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
-from apiece.formats.contract import ANY_INT64, Holds, LabelFormat, OnBad, Record
+from apiece.formats.contract import ANY_INT64, Cut, Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
@@ -151,7 +151,7 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = noted_file(labels.files[i])
     if not file.name.endswith(_IDS) and not labels.context[1]:
         raise FormatError(file, f"is of Cityscapes' own classes, and {_LIST} above it lists others; remove one")
-    array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, file)
+    array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, i, file)
     numbers, stuff = labels.context
     regions = regions_of(array, stuff)
     left = np.where(np.isin(array, list(stuff)), 0, array)
@@ -159,7 +159,7 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     return found, {"stuff": regions} if regions else {}
 
 
-def _drawn(labels: LabelImageSet, file: Path) -> Int:
+def _drawn(labels: LabelImageSet, i: int, file: Path) -> Int:
     """Return the label image that cityscapesScripts makes of a file of polygons."""
     said = load_json(file)
     if type(said) is not dict or type(said.get("objects")) is not list:
@@ -170,12 +170,19 @@ def _drawn(labels: LabelImageSet, file: Path) -> Int:
     # its own size, as the largest values do not fit 16 bits while drawing
     canvas = Pillow.new("I", (width, height), 0)
     pen, count = ImageDraw.Draw(canvas), dict.fromkeys(_THINGS, 0)
+    beyond: list[Cut] = []
     for k, shape in enumerate(said["objects"]):
         with skip_bad(labels.on_bad, file, f"objects[{k}]"):
             if not an_object(shape).get("deleted"):
                 value, points = _value(shape.get("label"), count), _points(shape.get("polygon"))
                 if value >= 0:
+                    corners = np.concatenate([np.min(points, 0), np.max(points, 0)])[None]
+                    cut, refused = labels.border.judge(corners, (height, width))
+                    if refused:
+                        raise FormatError(file, Message(f"objects[{k}]: ", refused[0]))
+                    beyond += cut.values()
                     pen.polygon(points, fill=value)
+    labels.border.note(i, beyond)
     return np.array(canvas, np.int64)
 
 

@@ -136,7 +136,7 @@ class Cut(NamedTuple):
     """An outline that was cut at the border of its image."""
 
     instance: int
-    """Position of its instance on the image."""
+    """Position of its instance on the image; -1 where others are drawn over it."""
     beyond: float
     """How far it reached, in pixels."""
     far: bool

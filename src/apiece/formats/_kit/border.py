@@ -30,7 +30,7 @@ class Border:
     Attributes
     ----------
     clip : whether to cut outlines however far they reach.
-    path : the label file, for the log.
+    path : the label file, for the log; None keeps silent.
     """
 
     def __init__(self, clip: bool = False, path: Path | None = None) -> None:
@@ -51,7 +51,7 @@ class Border:
         counts = self._facts["cut"]
         counts["outlines"] += len(cut)
         counts["images"] += 1
-        if counts["images"] == 1:
+        if counts["images"] == 1 and self.path is not None:
             self._facts["path"] = self.path
             said = "%s: outlines reach beyond the border of their image and are cut there; check lists them"
             _log.warning(said, self.path, extra={"facts": self._facts})

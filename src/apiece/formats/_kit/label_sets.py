@@ -85,10 +85,10 @@ class LabelImageSet(FileSet):
         """
         if self.on_bad is None:
             return self
-        good = []
+        good, looked = [], replace(self, border=Border(clip=True))  # single outlines are judged later
         for index in range(len(self)):
             try:
-                self.decode(self, index)
+                self.decode(looked, index)
                 good.append(index)
             except FormatError as error:
                 self.report(error)

@@ -7,9 +7,10 @@ and datumaro write them.
 
 Read: such a folder, all lists but ``test.txt``; or one list. Classes are the twenty of VOC, or the lines of a
 ``class_names.txt`` as labelme2voc writes it, or of CVAT's and datumaro's ``labelmap.txt``, with their colours.
-``difficult``, ``truncated``, ``occluded``, ``pose`` and ``<attributes>`` are attributes. Annotations may be absent; of
-CVAT and datumaro, whose XML lists boxes, they count only where they list the objects. An image of theirs that is listed
-and has no label images has no objects. The reader leaves alone what SegmentationClass says outside of all objects.
+``difficult``, ``truncated``, ``occluded``, ``pose``, ``part``, ``point``, ``actions`` and ``<attributes>`` are
+attributes. Annotations may be absent; of CVAT and datumaro, whose XML lists boxes, they count only where they list the
+objects. An image of theirs that is listed and has no label images has no objects. The reader leaves alone what
+SegmentationClass says outside of all objects.
 
 The border of 255, void, is no object: the reader keeps it on each record's image, ``ImageRef.attributes["regions"] =
 {"void": COCO RLE}``, and the writer paints it again, so that a round trip gives the same pixels.

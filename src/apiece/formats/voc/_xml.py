@@ -76,6 +76,15 @@ def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str
         if not pending:
             raise BadEntryError("an attribute has a value before its name")
         found.extras[pending.pop()] = _value(text)
+    elif inner[0] == "part" and len(inner) > 1:
+        parts = found.extras.setdefault("part", [])
+        if not parts or (inner[1] == "name" and "name" in parts[-1]):
+            parts.append({})
+        within = parts[-1].setdefault("bndbox", {}) if inner[1] == "bndbox" and len(inner) > 2 else parts[-1]
+        if inner[1:] != ("bndbox",):
+            within[inner[-1]] = text if inner[1] == "name" else _value(text)
+    elif inner[0] in ("point", "actions") and len(inner) == 2:
+        found.extras.setdefault(inner[0], {})[inner[1]] = _value(text)
 
 
 def _value(text: str) -> Any:

@@ -8,7 +8,8 @@ import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece.core.masks import Masks
-from apiece.core.runs import expand, owners, segment_sum
+from apiece.core.run_overlap import shared
+from apiece.core.runs import Runs
 
 __all__ = ["crofton"]
 
@@ -29,8 +30,8 @@ def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Float:
     -------
     float64[N], in the unit of ``scale``; 0 for an empty mask.
     """
-    area = segment_sum(masks.y1 - masks.y0, masks.offsets)
-    level, falling, rising = _neighbours(masks)
+    area = masks.area
+    level, falling, rising = (_beside(masks.runs, down) for down in (0, 1, -1))
     # each stretch of pixels along a line is entered once and left once
     vertical = 2 * np.diff(masks.offsets)
     horizontal = 2 * (area - level)
@@ -42,29 +43,8 @@ def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Float:
     return np.asarray(length / 2, np.float64)
 
 
-def _neighbours(masks: Masks) -> tuple[Int, Int, Int]:
-    """How many pixels of each mask have its own pixel to the right, to the lower right, and to the upper right."""
-    x, y0, y1 = masks.x, masks.y0, masks.y1
-    owner = owners(masks.offsets)
-    if not len(x):
-        none = np.zeros(len(masks), np.int64)
-        return none, none, none
-    new = np.concatenate(([True], (x[1:] != x[:-1]) | (owner[1:] != owner[:-1])))
-    heads = np.flatnonzero(new)
-    column = np.cumsum(new) - 1
-    adjacent = np.append((owner[heads[1:]] == owner[heads[:-1]]) & (x[heads[1:]] == x[heads[:-1]] + 1), False)
-    left = np.flatnonzero(adjacent[column])
-    # the runs of the next column that touch rows y0 - 1 to y1
-    stride = masks.size[0] + 3
-    row = column * stride
-    begin = np.searchsorted(row + y1, row[left] + stride + y0[left] - 1, "right")
-    end = np.searchsorted(row + y0, row[left] + stride + y1[left] + 1, "left")
-    right = expand(begin, end - begin)
-    left = np.repeat(left, end - begin)
-    top, bottom, other_top, other_bottom = (a.astype(np.int64) for a in (y0[left], y1[left], y0[right], y1[right]))
-    sums = []
-    bounds = np.searchsorted(left, masks.offsets)
-    for shift in (0, 1, -1):
-        shared = np.minimum(bottom + shift, other_bottom) - np.maximum(top + shift, other_top)
-        sums.append(segment_sum(np.maximum(shared, 0), bounds))
-    return sums[0], sums[1], sums[2]
+def _beside(runs: Runs, down: int) -> Int:
+    """How many pixels of each mask have its own pixel in the next column, ``down`` rows below."""
+    every = np.arange(runs.number)
+    moved = runs._replace(x=runs.x + 1, y0=runs.y0 + down, y1=runs.y1 + down)
+    return shared(moved, every, runs, every)

@@ -154,6 +154,8 @@ class Runs(NamedTuple):
 
     def without(self, part: Runs, size: tuple[int, int]) -> Runs:
         """Return each mask without ``part``'s of the same number, which lies inside it; ``size`` holds them all."""
+        if part is self:
+            return Runs(self.x[:0], self.y0[:0], self.y1[:0], np.zeros_like(self.offsets))
         keys = Keys(*size)
         (begins, ends), (part_begins, part_ends) = self.ends(keys), part.ends(keys)
         # what is left begins where a mask does or its part ends, and ends the other way round

@@ -156,6 +156,8 @@ METRIC = Amodal
 def _overlaps(batch: Batch, truth: Runs, predicted: Runs) -> Pairs:
     """Return overlaps within image and class of other masks than the visible ones."""
     t, p = batch.truth, batch.predicted
+    if truth is t.runs and predicted is p.runs:
+        return batch.mask_pairs
     return mask_pairs(Grouped(predicted, p.group, p.mask), Grouped(truth, t.group, t.mask), t.crowd)
 
 

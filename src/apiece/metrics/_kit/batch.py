@@ -72,7 +72,7 @@ class Side:
     stated : float64 (N, 4), attribute ``bbox``, NaN where there is none.
     crowd : bool (N,).
     score : float64 (N,); zeros for truth, NaN for predictions without scores.
-    full : the full masks, in the order given, each mask itself where there is none.
+    full : the full masks, in the order given, each mask itself where there is none; ``runs`` if there is none at all.
     has_full : bool (N,), whether there is one.
     id : int64 (N,), in a video the same in all frames of one object; 0 where there is none.
     has_id : bool (N,), whether there is one.
@@ -229,6 +229,7 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
         area = np.where(np.isfinite(own), own, area)
         score = np.zeros(len(area))
     group = image * len(classes) + label
+    has_full = [s.full is not None for s in sets]
     # lexsort is stable: equal scores stay in the order given
     order = np.lexsort((-score, group)) if predicted else np.arange(len(group))
     return Side(
@@ -243,8 +244,8 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
         stated=stated[order],
         crowd=_joined([s.crowd for s in sets], np.bool_)[order],
         score=score[order],
-        full=Runs.concatenate([(s.masks if s.full is None else s.full).runs for s in sets]),
-        has_full=np.repeat(np.array([s.full is not None for s in sets], bool), counts)[order],
+        full=Runs.concatenate([(s.masks if s.full is None else s.full).runs for s in sets]) if any(has_full) else runs,
+        has_full=np.repeat(np.array(has_full, bool), counts)[order],
         id=_joined([np.zeros(len(s), np.int64) if s.ids is None else s.ids for s in sets], np.int64)[order],
         has_id=np.repeat(np.array([s.ids is not None for s in sets], bool), counts)[order],
     )

@@ -85,10 +85,11 @@ def print_of(image: Image) -> Print:
     digest = hashlib.blake2b(repr((pixels.shape, pixels.dtype.str)).encode(), digest_size=16)
     digest.update(pixels.data)
     planes = [
-        cv2.resize(pixels[:, :, c].astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-        for c in range(image.channels)
+        cv2.resize(pixels[:, :, c : c + 4].astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+        for c in range(0, image.channels, 4)
     ]
-    grey = np.nan_to_num(np.mean(planes, axis=0), posinf=0.0, neginf=0.0)
+    grey = np.concatenate([plane.reshape(_SIDE, _SIDE, -1) for plane in planes], axis=2).mean(2)
+    grey = np.nan_to_num(grey, posinf=0.0, neginf=0.0)
     low, high = float(grey.min()), float(grey.max())
     stretched = np.zeros_like(grey) if high <= low else (grey - low) * (255 / (high - low))
     return Print(digest.digest(), image.size, np.rint(stretched).astype(np.uint8))

@@ -18,6 +18,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets import open_data
 from apiece.errors import DataError
+from apiece.evaluation import evaluate, join
 from apiece.models.contract import ModelInput
 from apiece.training import TrainConfig, train
 from apiece.training._data import Draw, Store
@@ -139,3 +140,7 @@ def test_tiles_with_and_without_alpha_train_together(tiles: Path, caplog: pytest
     for found in (with_alpha, without):
         assert found.size == SIZE
     assert not (with_alpha.masks.union().to_dense()[0] & ~DATA).any()
+    # an object on transparent ground alone is not asked for, in training as in evaluation
+    joined = join(model, open_data(tiles)["val"])
+    assert [wanted.crowd.tolist() for _, wanted, _, _ in joined] == [[True, False, False]] * 2
+    assert evaluate(joined)["mask_ap"] == made.metrics["mask_ap"]

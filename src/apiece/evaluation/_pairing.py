@@ -19,6 +19,8 @@ from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad
+from apiece.ops.ground import judged_on
+from apiece.transforms.input import data_of
 
 _log = logging.getLogger("apiece")
 
@@ -154,7 +156,7 @@ def above(ranked: Instances, lowest: Mapping[str, float]) -> Instances:
 
 
 class _Modelled:
-    """What a model finds."""
+    """What a model finds; objects that lie on transparent ground are not asked for."""
 
     def __init__(self, truth: Dataset, model: predict.Model, conf: Conf | None) -> None:
         self.truth, self._model = truth, model
@@ -171,7 +173,10 @@ class _Modelled:
         self._conf = conf if conf is None or isinstance(conf, float | Mapping) else by_class(conf, truth.classes)
 
     def __iter__(self) -> Iterator[Judged]:
+        channels = self._model.loaded.input.channels
         for ref, image, wanted in self.truth.records():
+            if (data := data_of(image, channels)) is not None:
+                wanted = judged_on(wanted, data)
             ranked, answer = self._model.predict_at(image, (LOWEST, self._conf))
             yield ref, wanted, _of_the_data(ranked, self.truth), answer
 

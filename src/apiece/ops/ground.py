@@ -9,7 +9,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import cut
 
-__all__ = ["masks_on", "on_data"]
+__all__ = ["judged_on", "masks_on", "on_data"]
 
 
 def masks_on(masks: Masks, data: Masks | Bool) -> Masks:
@@ -38,3 +38,19 @@ def on_data(instances: Instances, data: Masks | Bool) -> Instances:
     left = instances.with_masks(lambda masks: masks_on(masks, data))
     gone = (left.masks.area == 0) & (instances.masks.area > 0)
     return left[np.flatnonzero(~gone)] if gone.any() else left
+
+
+def judged_on(truth: Instances, data: Masks | Bool) -> Instances:
+    """Return as many instances, cut to data; an object with no pixel on it becomes a crowd, which nobody has to find.
+
+    Examples
+    --------
+    >>> from apiece.ops.ground import judged_on
+    >>> truth = judged_on(apiece.Instances.from_label_map(np.array([[1, 1, 2]])), np.array([[False, True, False]]))
+    >>> truth.masks.area, truth.crowd
+    (array([1, 1]), array([False,  True]))
+    """
+    left = masks_on(truth.masks, data)
+    gone = (left.area == 0) & (truth.masks.area > 0)
+    place = np.arange(len(truth)) + len(truth) * gone
+    return truth.replace(masks=Masks.concatenate([left, truth.masks])[place], crowd=truth.crowd | gone)

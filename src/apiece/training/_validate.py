@@ -19,9 +19,9 @@ from apiece.errors import TrainingError
 from apiece.evaluation import LOWEST
 from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models.contract import Architecture, DecodeOptions, ModelInput
-from apiece.ops.ground import on_data
+from apiece.ops.ground import judged_on, on_data
 from apiece.predict.predictor import unless_memory_runs_out
-from apiece.transforms.input import prepare
+from apiece.transforms.input import data_of, prepare
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,8 @@ class Validator:
         if index in self._kept:
             return self._kept[index]
         image, truth = self.data[index]
+        if (data := data_of(image, self.spec.channels)) is not None:
+            truth = judged_on(truth, data)
         if self._used < self.budget:
             self._kept[index] = (image, truth)
             self._used += image.pixels.nbytes + truth.masks.x.nbytes * 3

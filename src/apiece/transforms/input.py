@@ -22,6 +22,7 @@ __all__ = [
     "Frame",
     "ModelInput",
     "colour_channels",
+    "data_of",
     "input_size",
     "match_channels",
     "normalise",
@@ -104,12 +105,21 @@ def seen(image: Image, channels: int) -> tuple[Array, Bool | None]:
     >>> [seen(tile, channels)[0].shape[2] for channels in (3, 4)]
     [3, 4]
     """
-    if image.alpha is None or image.channels == channels:
+    if not _leaves_alpha(image, channels):
         return match_channels(image.pixels, channels), None
     try:
-        return match_channels(image.colours().pixels, channels), image.data
+        return match_channels(image.colours().pixels, channels), data_of(image, channels)
     except DataError as error:
         raise DataError(f"beside its alpha channel, {error}") from error
+
+
+def data_of(image: Image, channels: int) -> Bool | None:
+    """Return where a model of so many channels takes an image for data, as `seen` does; None: everywhere."""
+    return image.data if _leaves_alpha(image, channels) else None
+
+
+def _leaves_alpha(image: Image, channels: int) -> bool:
+    return image.alpha is not None and image.channels != channels
 
 
 def colour_channels(image: Image) -> int:

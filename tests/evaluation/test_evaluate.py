@@ -233,7 +233,7 @@ def test_words() -> None:
     unknown = Difference(0.5, 0.6, math.nan, math.nan, math.nan)
     assert unknown.verdict == "unknown"
     assert _sentence(unknown, "mask_ap", 100).startswith("No verdict: mask AP 0.600 against 0.500, but too few ")
-    assert difference_row(unknown)[2:] == ("+0.100", "-", "not known: too few images decide")
+    assert difference_row(unknown)[2:] == ("+0.100", "-", "not known")
 
 
 def test_equal_scores_rank_by_image_id_however_the_file_lists_its_images(tmp_path: Path) -> None:

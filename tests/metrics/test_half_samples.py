@@ -104,6 +104,9 @@ def test_a_mean_over_classes_needs_its_classes() -> None:
     scores[1:, 0][::2] = np.nan
     rare = Halves.of(scores)
     assert (rare.missing, rare.lacks) == (pytest.approx(1 / 8), "classes")
+    # of a difference the bias falls out, so that more may be missing
+    other = weights @ rng.normal(0.5, 0.1, (100, 4)) / weights.sum(1, keepdims=True)
+    assert (rare - Halves.of(other)).lacks == ""
     # the bias is that of each class where it is there: a class that goes does not count as a fall
     assert rare.bias == pytest.approx(Halves.of(weights @ values / weights.sum(1, keepdims=True)).bias, abs=0.01)
     nothing = Halves.of(np.full((127, 4), np.nan))
@@ -118,6 +121,7 @@ def test_differences_take_out_what_is_hard_for_both() -> None:
     found = difference(a, b)
     assert found.verdict == "higher"
     assert found.p < 1e-6
+    assert (b - a).bias == 0
     assert (found.high - found.low) * 5 < np.diff(a.interval or (0, 0))[0]
     assert difference(b, a).verdict == "lower"
     unknown = difference(*(Halves(v, np.full(126, np.nan), math.nan, 1.0) for v in (0.1, 0.2)))

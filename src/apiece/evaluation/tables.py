@@ -66,12 +66,11 @@ def with_intervals(
 
 def difference_row(d: Difference) -> tuple[str, ...]:
     """Return the cells of `DIFFERENCE_COLUMNS`."""
-    words = {"higher": "higher", "lower": "lower", "same": "the same", "open": "not clearly different"}
-    words["unknown"] = "not known: too few images decide"
+    words = {"same": "the same", "open": "not clearly different", "unknown": "not known"}
     digits = 0 if max(abs(d.a), abs(d.b)) >= 100 else 3
     a, b = (f"{value:,.{digits}f}" for value in (d.a, d.b))
     change, low, high = (f"{value:+,.{digits}f}" for value in (d.difference, d.low, d.high))
-    return a, b, change, f"{low} to {high}" if np.isfinite(d.low) else "-", words[d.verdict]
+    return a, b, change, f"{low} to {high}" if np.isfinite(d.low) else "-", words.get(d.verdict, d.verdict)
 
 
 def known(numbers: Mapping[str, Difference]) -> list[tuple[str, Difference]]:

@@ -260,7 +260,7 @@ def _on_intervals(halves: Mapping[str, Halves], about: Mapping[str, Number], ima
     if images < FEW:
         yield f"{images} images are few: the intervals are rough"
     shown = {key: half for key, half in halves.items() if not about[key].detail and math.isfinite(half.value)}
-    high = {k: f"{k} by {h.bias:.3f}" for k, h in shown.items() if h.bias >= 0.001 and about[k].unit == "share"}
+    high = {k: f"{k} by {h.bias:.3f}" for k, h in shown.items() if h.bias >= 0.005 and about[k].unit == "share"}
     wide = [k for k in high if (span := shown[k].interval) and 4 * shown[k].bias > span[1] - span[0]]
     if wide:
         told = _some(high[k] for k in wide)

@@ -16,6 +16,7 @@ are the unit because objects of one image go right and wrong together.
   unequally the groups move the number (Satterthwaite 1946): a number that rests on a few images gets few.
 - **No interval** where it would not hold: fewer than `LEAST` degrees of freedom, or classes that halves often lack.
   The bias is given all the same; with missing classes it is a lower bound.
+- **Differences** of two models have no bias to take away, as both have about the same.
 
 `benchmarks/intervals.py` shows how often such intervals hold the number of the population.
 """
@@ -43,7 +44,9 @@ ENOUGH = 8
 LEAST = 7.0
 """Degrees of freedom below which there is no interval."""
 _MISSING = 0.08
-"""Share of the classes that halves may lack on average."""
+"""Share of the classes that halves may lack on average: a class in few images has a bias that halves do not show."""
+_MISSING_BOTH = 0.2
+"""The same for a difference, in which the bias of both falls out."""
 _WEIGHTS = 1 << 24
 """Weights made at once: 64 MB."""
 
@@ -82,7 +85,9 @@ def _signs(number: int) -> Float:
 
 @dataclass(frozen=True, eq=False)
 class Halves:
-    """One number on all images, and on balanced halves of them; ``b - a`` is the difference of two.
+    """One number on all images, and on balanced halves of them.
+
+    ``b - a`` is the difference of two, of which each has about the same bias: it has none.
 
     Attributes
     ----------
@@ -90,12 +95,14 @@ class Halves:
     on_halves : float64 (2 G - 2,), on each half, then on each complement.
     bias : how much too high the value probably is.
     missing : share of the classes (of a mean over classes), or of the halves, without the number.
+    limit : how much may be missing.
     """
 
     value: float
     on_halves: Float
     bias: float
     missing: float
+    limit: float = _MISSING
 
     @classmethod
     def of(cls, values: Float, fall: float = 1.0) -> Halves:
@@ -115,13 +122,13 @@ class Halves:
         return cls(float(number[0]), number[1:], bias, 1 - float(known.mean()))
 
     def __sub__(self, other: Halves) -> Halves:
-        change = self.value - other.value, self.on_halves - other.on_halves, self.bias - other.bias
-        return Halves(*change, max(self.missing, other.missing))
+        change = self.value - other.value, self.on_halves - other.on_halves
+        return Halves(*change, 0.0, max(self.missing, other.missing), _MISSING_BOTH)
 
     @property
     def lacks(self) -> str:
         """Why there is no interval: too few ``"images"`` that differ in it, or of some ``"classes"``; or ``""``."""
-        if not self.missing <= _MISSING:
+        if not self.missing <= self.limit:
             return "classes"
         return "" if self._spread[1] >= LEAST else "images"
 

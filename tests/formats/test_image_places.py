@@ -110,6 +110,21 @@ def test_nothing_outside_the_folder_given(tmp_path: Path) -> None:
         assert not ref.path.exists()
 
 
+def test_nothing_outside_the_set_unasked(tmp_path: Path) -> None:
+    secret = picture(tmp_path / "private" / "a.png")
+    for stated in (str(secret), "../private/a.png", "../../private/a.png"):
+        assert not formats.read(coco(tmp_path / "set" / "labels.json", stated)).refs[0].path.exists()
+    found = picture(tmp_path / "images" / "b.png")  # beside a folder of label files, of whatever name
+    assert formats.read(coco(tmp_path / "set" / "labels.json", "../images/b.png")).refs[0].path.samefile(found)
+
+
+def test_label_maps_are_no_images(tmp_path: Path) -> None:
+    found = picture(tmp_path / "photos of today" / "a.png")
+    picture(tmp_path / "masks" / "a.png")
+    path = coco(tmp_path / "labels.json", "D:\\a.png")
+    assert [formats.read(path, images=i).refs[0].path for i in (None, tmp_path)] == [found, found]
+
+
 def test_the_longest_tail_decides(tmp_path: Path) -> None:
     first, second = picture(tmp_path / "1" / "a.png"), picture(tmp_path / "2" / "a.png")
     labels = formats.read(coco(tmp_path / "labels.json", "D:\\x\\2\\a.png", "D:\\x\\1\\a.png"), images=tmp_path)

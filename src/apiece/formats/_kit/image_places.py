@@ -28,7 +28,11 @@ _log = logging.getLogger("apiece")
 
 LABEL_FOLDERS = frozenset(("annotations", "annotation", "labels", "label", "ann", "anns", "annots", "json", "jsons"))
 """Folders of label files; the images lie beside such a folder."""
-_MASK_FOLDERS = frozenset(("masks", "mask", "labels", "labelmaps", "label_maps", "segmentations", "gt"))
+_NO_IMAGES = frozenset(
+    ("masks", "mask", "labels", "labelmaps", "label_maps", "segmentations", "gt", "overlay", "overlays", "predictions")
+    + ("thumbnails", "thumbs", "previews")
+)
+"""Folders of pictures that are called as images are, and are none."""
 _IMAGE_FOLDERS = ("images", "image", "img", "imgs", "data", "photos", "JPEGImages")
 _FEW = 64  # images looked for one by one; the folders of more are listed
 _DEPTH, _MOST = 3, 200_000  # folders below the label file's, and files in them, that are searched unasked
@@ -184,11 +188,13 @@ def _by_tail(
     below, beside = images or whole, _parent(whole)
     index = _files_below(below, images is None, never) if names else {}
     split = next(filter(None, map(split_of, words)), None)
+    near = {name.lower() for name in (*_IMAGE_FOLDERS, *words)}
     best: dict[int, tuple[int, list[str]]] = {}
     for i, name in names.items():
         best[i] = longest(name, index, below, split)
         if not best[i][1] and images is None and name.startswith("/"):  # ../images/a.png in a folder of any name
-            found_beside = (beside / tail for tail in _tails(name, 2) if is_file(beside / tail))
+            tails = (tail for tail in _tails(name, 2) if tail.partition("/")[0].lower() in near)
+            found_beside = (beside / tail for tail in tails if is_file(beside / tail))
             best[i] = next(((2, [str(file)]) for file in found_beside), best[i])
     owners = defaultdict[str, list[int]](list)
     for i, (_, files) in best.items():
@@ -264,9 +270,8 @@ def _files_below(folder: Path, bounded: bool, never: Path | None) -> dict[str, l
         if real in seen:
             continue
         seen.add(real)
-        if bounded:
-            folders[:] = [name for name in folders if name.lower() not in _MASK_FOLDERS and Path(at, name) != never]
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        some = (name for name in folders if name.lower() not in _NO_IMAGES and Path(at, name) != never)
+        folders[:] = sorted(name for name in some if not name.startswith("."))
         count += len(files)
         if bounded and count > _MOST:
             return {}

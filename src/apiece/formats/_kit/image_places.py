@@ -29,7 +29,20 @@ _log = logging.getLogger("apiece")
 LABEL_FOLDERS = frozenset(("annotations", "annotation", "labels", "label", "ann", "anns", "annots", "json", "jsons"))
 """Folders of label files; the images lie beside such a folder."""
 _NO_IMAGES = frozenset(
-    "masks mask labels labelmaps label_maps segmentations gt overlay overlays predictions thumbnails thumbs".split()
+    [
+        "masks",
+        "mask",
+        "labels",
+        "labelmaps",
+        "label_maps",
+        "segmentations",
+        "gt",
+        "overlay",
+        "overlays",
+        "predictions",
+        "thumbnails",
+        "thumbs",
+    ]
 )
 """Folders of pictures that are called as images are, and are none."""
 _IMAGE_FOLDERS = ("images", "image", "img", "imgs", "data", "photos", "JPEGImages")

@@ -182,7 +182,10 @@ def test_results_are_read_on_the_images_of_the_truth(document: dict[str, Any], s
     rows[0]["category_id"] = 4
     with pytest.raises(FormatError, match=r"\[0\]\.category_id: there is no category with id 4"):
         read_results(saved(rows, "results.json"), truth)
-    assert len(read_results(saved([], "results.json"), truth)[0][1].scores) == 0
+    nothing = saved([], "results.json")
+    assert len(read_results(nothing, truth)[0][1].scores) == 0
+    with pytest.raises(FormatError, match="is a bare list of results"):  # as a longer one, not an unknown format
+        formats.read(nothing)
 
 
 @pytest.mark.parametrize("where", ["", "images", "elsewhere"])

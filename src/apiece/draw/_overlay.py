@@ -21,6 +21,9 @@ _RGB = UInt8
 _NO_DATA = 40  # grey
 _SMALLEST = 10  # text, in pixels
 _DASH = 4  # length of a dash, in widths of the outline
+_LARGEST = 0.06  # share of the image that a legend may hide
+_LONG = 6  # lines; a longer legend is of the smallest text
+_NOWHERE = (0, 0, 0, 0)
 _FEW, _MOST = 2, 0.9  # more labels than few, and than the rest of most, are left out before there is a legend
 
 
@@ -152,8 +155,8 @@ def overlay(
         _boxes(canvas, instances, order, colour, width)
     if labels is not None:
         swatches = None if colour_by != "class" else palette.colours(np.arange(len(instances.classes)))
-        corner = _draw_legend(canvas, instances, labels, swatches) if legend else (0, 0, 0, 0)
-        if not (legend and len(set(texts)) == 1):
+        corner = _draw_legend(canvas, instances, labels, swatches) if legend else _NOWHERE
+        if corner == _NOWHERE or len(set(texts)) > 1:
             _draw_labels(canvas, texts, labels, corner)
     return canvas
 
@@ -271,19 +274,26 @@ def _draw_labels(canvas: _RGB, texts: list[str], labels: _labels.Placed, legend:
 def _draw_legend(
     canvas: _RGB, instances: Instances, labels: _labels.Placed, swatches: _RGB | None
 ) -> tuple[int, int, int, int]:
-    """Count the objects of each class in the corner that hides the fewest; return its box (x0, y0, x1, y1)."""
+    """Count the objects of each class in the corner that hides the fewest; return its box (x0, y0, x1, y1).
+
+    A legend hides little of the image: of many classes the rarest are counted together, and a tiny image gets none.
+    """
     height, width = canvas.shape[:2]
-    size = int(np.clip(np.sqrt(height * width) / 60, _SMALLEST, 16))
-    line = text_height(size) + 2 * _labels.PAD
     counts = np.bincount(instances.labels[instances.masks.area > 0], minlength=len(instances.classes))
     shown = np.argsort(-counts, kind="stable")[: (counts > 0).sum()].tolist()
-    entries = [(f"{instances.classes[k]}: {counts[k]:,}", k) for k in shown[: max(height // 2 // line, 1)]]
-    if len(entries) < len(shown):
-        rest = shown[len(entries) - 1 :]
-        entries[-1] = (f"{len(rest)} other classes: {counts[rest].sum():,}", -1)
+    size = int(np.clip(np.sqrt(height * width) / 60, _SMALLEST, 16 if len(shown) <= _LONG else _SMALLEST))
+    line = text_height(size) + 2 * _labels.PAD
+    entries = [(f"{instances.classes[k]}: {counts[k]:,}", k) for k in shown]
     mark = 0 if swatches is None else line
-    wide = min(mark + max(text_width(text, size) for text, _ in entries) + 2 * _labels.PAD + 2, width)
-    high = min(line * len(entries), height)
+    wide = mark + max(text_width(text, size) for text, _ in entries) + 2 * _labels.PAD + 2
+    lines = int(_LARGEST * height * width / (wide * line))
+    if lines < 1 or wide > width or line > height:
+        return _NOWHERE
+    if lines < len(entries):
+        rest = shown[lines - 1 :]
+        entries[lines - 1 :] = [(f"{len(rest)} other classes: {counts[rest].sum():,}", -1)]
+        wide = min(max(wide, mark + text_width(entries[-1][0], size) + 2 * _labels.PAD + 2), width)
+    high = line * len(entries)
     centre = instances.masks.centroids
     corners = [(x, y) for y in (0, height - high) for x in (0, width - wide)]
     x, y = min(corners, key=lambda at: ((centre >= at) & (centre < (at[0] + wide, at[1] + high))).all(1).sum())

@@ -60,6 +60,7 @@ def test_check_lists_and_fix_cuts(labels: Path, capsys: Out) -> None:
     assert run("check", labels, "--only", "file", "--json") == 1
     found, _ = shown(capsys)
     assert found["counts"] == {"refused": 1, "over_edge": 1}
+    assert any("cut the outline there with --clip-outlines" in f["message"] for f in found["findings"])
     assert (
         run("check", labels, "--only", "outside,over_edge", "--clip", "--fix", labels.parent / "fixed", "--json") == 1
     )

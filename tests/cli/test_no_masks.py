@@ -82,3 +82,11 @@ def test_nothing_vanishes_unsaid_and_fix_keeps_all(name: str, tmp_path: Path, ca
     assert run("check", path, "--fix", tmp_path / "fixed", "--json") in (0, 1)
     copy = Path(next(iter(shown(capsys)["fixed"]["files"].values())))
     assert list(elements(formats.read(copy, name)).values()) == list(elements(formats.read(path, name)).values())
+
+
+def test_shapes_that_go_with_their_class_are_said(cvat: Path, capsys: Out) -> None:
+    assert run("convert", cvat, cvat.parent / "nuts.xml", "--classes", "nut", "--json") == 0
+    out, err = capsys.readouterr()
+    assert "of what is no mask, left out with its class: 1 skeleton" in err
+    assert json.loads(out)["shapes_left_out"] == {"skeleton": 1}
+    assert json.loads(out)["sets"][""]["shapes"] == {k: n for k, n in COUNTS["cvat"].items() if k != "skeleton"}

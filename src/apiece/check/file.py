@@ -14,7 +14,7 @@ import numpy.typing as npt
 from apiece._arrays import Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
-from apiece.errors import ImageError
+from apiece.errors import ImageError, Message
 from apiece.formats.contract import Cut, shape_counts
 from apiece.images import image_size
 from apiece.measurements import measure
@@ -169,7 +169,8 @@ def _all_outside(split: str, found: Sequence[Finding], facts: SetFacts) -> Itera
             if (image, one.instance) not in boxed:
                 instances = (one.instance,) if one.instance >= 0 else ()
                 where = Place(split, facts.refs[split][image].name, image, instances, one.box)
-                message = f"an outline reaches {one.beyond:,.3g} pixels outside the image"
+                far = f"{one.beyond:,.3g}"
+                message = f"an outline reaches {far} pixel{'s' * (far != '1')} outside the image"
                 yield Finding("outside" if one.far else "over_edge", message, 1.0, where, repair="clip")
 
 
@@ -184,12 +185,13 @@ def _no_masks(split: str, facts: SetFacts) -> Iterator[Finding]:
 
 def _refused(split: str, facts: SetFacts) -> Iterator[Finding]:
     for error in facts.refused.get(split, ()):
-        yield Finding("refused", f"{error.path.name}: {error.reason}", 1.0, Place(split))
+        yield Finding("refused", Message(f"{error.path.name}: ", error.reason), 1.0, Place(split))
     for index, error in facts.unread.get(split, {}).items():
         ref = facts.refs[split][index]
         # labels that do not state the size of their image cannot be read without the image
         kind = "refused" if ref.path.is_file() else "missing_image"
-        yield Finding(kind, f"{error.path.name}: {error.reason}", 1.0, Place(split, ref.name, index))
+        message = Message(f"{error.path.name}: ", error.reason)
+        yield Finding(kind, message, 1.0, Place(split, ref.name, index))
 
 
 def _twice(split: str, facts: SetFacts) -> Iterator[Finding]:

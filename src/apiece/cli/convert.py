@@ -44,6 +44,7 @@ def convert(
     from apiece.datasets import check_apart, map_classes
     from apiece.datasets import convert as write
     from apiece.formats import LabelSet
+    from apiece.formats.contract import in_words, shape_counts
 
     bad = reading.bad()
     sources = reading.open(data, bad)
@@ -60,6 +61,9 @@ def convert(
     left_out = sum((labels.left_out for labels in mapped.values()), Counter())
     for name, count in left_out.items():
         note(f"{count:,} instances of class {name!r} left out")
-    facts = {"read": read, "left_out": drop, "classes_left_out": left_out}
+    gone = sum((shape_counts(v.labels.refs) - shape_counts(v.refs) for v in mapped.values()), Counter[str]())
+    if gone:
+        note(f"of what is no mask, left out with its class: {in_words(gone)}")
+    facts = {"read": read, "left_out": drop, "classes_left_out": left_out, "shapes_left_out": gone}
     title = f"{data} ({', '.join(read)})"
     show_written(written, writing, title=title, bad=bad, facts=facts, json=json)

@@ -1,5 +1,8 @@
 """The same predictions, judged as five different answers."""
 
+import contextlib
+import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,8 @@ import pytest
 
 import apiece
 from apiece import ImageRef, Instances, Masks
-from apiece.errors import UnknownNameError
+from apiece.cli import main
+from apiece.errors import FormatError, UnknownNameError
 
 
 @pytest.fixture
@@ -40,3 +44,28 @@ def test_an_unknown_view_names_the_others(files: tuple[Path, Path]) -> None:
     with pytest.raises(UnknownNameError, match=r"no view named 'box'\. Did you mean 'boxes'"):
         apiece.evaluate(*files, view="box")  # type: ignore[arg-type]
     assert np.isfinite(apiece.evaluate(*files, view="panoptic", metrics=["semantic"])["miou"])
+
+
+def test_maps_of_classes_are_judged_by_their_pixels(files: tuple[Path, Path], tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    classes = np.ones((10, 20), np.uint8)
+    classes[:, 12:] = 2  # "b" begins at column 10
+    apiece.images.write_image(folder / "a.png", classes)
+    (folder / "classes.json").write_text('{"0": "", "1": "a", "2": "b"}')
+    found = apiece.read(folder, format="class_map")
+    assert found.classes == ("a", "b")
+    assert apiece.evaluate(found, files[1], view="semantic")["miou"] == pytest.approx((100 / 120 + 80 / 100) / 2)
+    told = run_json("evaluate", "--predictions", folder, "--predictions-format", "class_map", "--data", files[1],
+                    "--view", "semantic")  # fmt: skip
+    assert told["miou"] == pytest.approx((100 / 120 + 80 / 100) / 2)
+    (folder / "classes.json").write_text('{"1": "a", "2": "a"}')
+    with pytest.raises(FormatError, match=r"classes\.json: must be an object of values and distinct names"):
+        apiece.read(folder, format="class_map")
+
+
+def run_json(*words: object) -> dict[str, float]:
+    """What a command prints with ``--json``."""
+    with contextlib.redirect_stdout(io.StringIO()) as said, pytest.raises(SystemExit, match=r"^0$"):
+        main([*map(str, words), "--json"])
+    found: dict[str, float] = json.loads(said.getvalue())
+    return found

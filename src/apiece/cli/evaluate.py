@@ -42,6 +42,7 @@ def evaluate(
     *,
     model: ModelFolder | None = None,
     predictions: Path | None = None,
+    predictions_format: str | None = None,
     split: Split = None,
     reading: Annotated[Reading, GROUP] = Reading(),
     metrics: Annotated[Metrics | None, Parameter(show_default=lambda _: "coco,ap_tau")] = None,
@@ -69,6 +70,8 @@ def evaluate(
     ----------
     predictions
         Label file with scores, or bare list of COCO results.
+    predictions_format
+        Format of the predictions, such as `class_map`. By default their content tells it.
     view
         As what predictions are judged: `instances`, their `boxes`, `panoptic` (without overlap, with stuff),
         `semantic` (the class of each pixel) or `presence` (the classes that an image shows).
@@ -95,7 +98,7 @@ def evaluate(
         from apiece.predict import load
 
         judged = load(model, device)  # nothing else will do: a folder of labels is no model
-    joined = join(judged, truth, on_bad=bad)
+    joined = join(judged, truth, on_bad=bad, format=predictions_format)
     with progress("evaluating", len(truth)) as step:
 
         def watch(there: Instances, answer: Instances) -> None:

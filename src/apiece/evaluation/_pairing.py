@@ -61,11 +61,13 @@ def join(
     conf: Conf | None = None,
     device: str = "auto",
     on_bad: OnBad = None,
+    format: str | None = None,
 ) -> Joined:
     """Join predictions, of a model or in a file, with the images of ``truth``; nothing is predicted before asked for.
 
     Parameters
     ----------
+    format : format of a file or folder of predictions; found by content if left out.
     on_bad : called with each bad entry of a file, and each image of it that ``truth`` has not; they are left out. By
         default the first is raised.
 
@@ -78,7 +80,7 @@ def join(
     """
     source = predictions
     if isinstance(source, str | Path):
-        source = open_predictions(source, truth, device, on_bad)
+        source = open_predictions(source, truth, device, on_bad, format)
     joined: Joined
     if hasattr(source, "refs"):
         joined = _Filed(truth, cast(LabelSet, source), conf, on_bad)
@@ -116,7 +118,7 @@ def open_truth(
 
 
 def open_predictions(
-    path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None
+    path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None, format: str | None = None
 ) -> predict.Model | LabelSet:
     """Open a model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``.
 
@@ -127,9 +129,9 @@ def open_predictions(
         from apiece.predict import load
 
         return load(path, device)
-    if is_results(path):
+    if format is None and is_results(path):
         return read_results(path, truth.labels, on_bad)
-    return sound(formats.read(path, on_bad=on_bad, clip_outlines=True), on_bad)
+    return sound(formats.read(path, format, on_bad=on_bad, clip_outlines=True), on_bad)
 
 
 def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:

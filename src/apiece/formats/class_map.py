@@ -1,8 +1,9 @@
 """Class maps: one integer image per image, whose value is the class; each separate region of a class is an object.
 
 Read: files as ``labelmap`` finds them, PNG or TIFF. Regions hang together over 8 neighbours, so that touching objects
-of one class come as one. 0 is background. 255 is void, and no class, beside values below 64. Classes are called by
-their value; a single one is called ``object``. The format is never guessed: name it, or say ``--instances components``.
+of one class come as one. 0 is background. 255 is void, and no class, beside values below 64. A file ``classes.json`` in
+the folder names the values (``{"1": "bolt"}``), as ``apiece predict --save semantic`` writes it. Else classes have
+their value as name, a single one ``object``. The format is never guessed: name it, or say ``--instances components``.
 
 Not written: a class map cannot tell objects that touch.
 """
@@ -20,6 +21,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import label_map_masks, label_map_values
 from apiece.errors import FormatError
 from apiece.formats import labelmap
+from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_images import read_raster
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats.contract import Holds, LabelFormat, OnBad
@@ -43,11 +45,26 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     if values[1:] and values[-1] == _VOID and values[-2] < _FEW:
         _log.warning("%s: the value 255 is taken for void, beside the classes %s to %s", path, values[0], values[-2])
         del values[-1]
-    classes = ("object",) if len(values) == 1 else tuple(map(str, values))
+    named = _names(path / "classes.json")
+    values = sorted({*values, *named})
+    classes = tuple(named.get(v, str(v)) for v in values)
+    if len(values) == 1 and not named:
+        classes = ("object",)
     numbers = {value: k for k, value in enumerate(values)}
     return LabelImageSet(
         found.refs, found.files, classes or ("object",), _decode, context=numbers, on_bad=on_bad
     ).sound()
+
+
+def _names(file: Path) -> dict[int, str]:
+    """Return the names of values but 0 in a ``classes.json``; none where there is no such file."""
+    if not file.is_file():
+        return {}
+    found = load_json(file)
+    wrong = type(found) is not dict or any(not k.isdecimal() or type(v) is not str for k, v in found.items())
+    if wrong or len(set(found.values())) < len(found):
+        raise FormatError(file, "must be an object of values and distinct names, such as {'1': 'bolt'}")
+    return {int(k): v for k, v in found.items() if int(k)}
 
 
 def _values(file: Path, ref: ImageRef) -> list[int]:

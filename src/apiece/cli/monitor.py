@@ -78,7 +78,16 @@ def monitor(
         raise ConfigError("name the new photos, or a file for the baseline with --save-baseline")
     known = load(model, device=device)
     with progress("baseline", None) as step:
-        before = baseline_profile(known, baseline, predictions=predictions, **asdict(where), step=step)
+        before = baseline_profile(
+            known,
+            baseline,
+            predictions=predictions,
+            images=where.images,
+            format=where.format,
+            clip_outlines=where.clip_outlines,
+            annotator=where.annotator,
+            step=step,
+        )
     if save_baseline is not None:
         before.write(save_baseline)
         note(f"wrote {save_baseline}: {len(before):,} images")

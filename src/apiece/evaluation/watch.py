@@ -34,6 +34,8 @@ def baseline_profile(
     predictions: Path | None = None,
     images: Folders = None,
     format: str | None = None,
+    clip_outlines: bool = False,
+    annotator: str | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> Profile:
     """Make the profile of a model's good days.
@@ -43,7 +45,7 @@ def baseline_profile(
     baseline : a profile that was saved; or labelled images (a label file, or a folder, of which ``val`` is taken),
         which also tell how often scores are right; or predictions with scores, whose images lie where the file says.
     predictions : predictions that the model made on the labelled images before; otherwise it makes them now.
-    images, format : as `open_truth` has them.
+    images, format, clip_outlines, annotator : as `open_truth` has them.
     step : called after each image.
 
     Raises
@@ -59,7 +61,7 @@ def baseline_profile(
             own, theirs = ", ".join(saved.classes), ", ".join(model.classes)
             raise FormatError(baseline, f"its classes are {own}, the model's {theirs}; make it anew")
         return saved
-    truth = open_truth(baseline, None, images, format)
+    truth = open_truth(baseline, None, images, format, None, clip_outlines, annotator)
     if model.loaded.provenance.get("data_fingerprint") == fingerprint(truth):
         raise DataError(
             f"{baseline}: the model learned from these very labels, on whose images it is better than it will be; give "

@@ -74,7 +74,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--instances", type=int, default=40, help="on each image")
-    parser.add_argument("--formats", nargs="+", default=list(formats.names()))
+    parser.add_argument(
+        "--formats", nargs="+", default=[n for n in formats.names() if formats.load(n).write is not None]
+    )
     options = parser.parse_args()
     print(f"{'':14s} {'COCO to it':>22s} {'it to COCO':>22s}   twice as many images: MB added")
     for name in options.formats:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -203,13 +204,23 @@ def crops(runs: Runs) -> tuple[list[Bool], Int]:
     return pieces, box[:, :2]
 
 
+def _cut(points: Int, offsets: Int) -> Iterator[Float]:
+    """Yield each ring's points."""
+    floats, cuts = points.astype(np.float64), offsets.tolist()
+    return (floats[a:b] for a, b in itertools.pairwise(cuts))
+
+
 def polygons(runs: Runs, size: tuple[int, int]) -> list[list[list[Float]]]:
     """See `Masks.to_polygons`."""
-    rings = topology.trace(runs, size)
-    points, cuts = rings.points.astype(np.float64), rings.offsets.tolist()
     out: list[list[list[Float]]] = [[] for _ in range(runs.number)]
-    for k, (owner, hole) in enumerate(zip(rings.owner.tolist(), rings.hole.tolist(), strict=True)):
-        ring = points[cuts[k] : cuts[k + 1]]
+    simple = topology.plain(runs)
+    corners, ends = topology.around(runs.take(np.flatnonzero(simple)))
+    for owner, ring in zip(np.flatnonzero(simple).tolist(), _cut(corners, ends), strict=True):
+        out[owner].append([ring])
+    others = np.flatnonzero(~simple)
+    rings = topology.trace(runs.take(others), size)
+    owners = others[rings.owner].tolist()
+    for owner, hole, ring in zip(owners, rings.hole.tolist(), _cut(rings.points, rings.offsets), strict=True):
         # rings come ordered by part, its outline first
         if hole:
             out[owner][-1].append(ring)

@@ -51,6 +51,8 @@ def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
 
 def count_parts_and_holes(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
     """Return (parts, holes) per mask, by Euler's formula: parts - holes = runs - contacts between runs."""
+    if plain(runs).all():
+        return np.ones(runs.number, np.int64), np.zeros(runs.number, np.int64)
     left, right = _neighbours(runs, size)
     euler = np.diff(runs.offsets) - np.bincount(runs.owners[left], minlength=runs.number)
     # where no run touches two in the column before it, runs form trees, and a hole would need a ring
@@ -82,6 +84,36 @@ def side_edges(runs: Runs, size: tuple[int, int]) -> tuple[tuple[Int, Int, Int, 
         line_owner, line, low = keys.unpack(event_keys[at])
         edges.append((line_owner, line, low, keys.unpack(event_keys[at + 1])[2]))
     return edges[0], edges[1]
+
+
+def plain(runs: Runs) -> Bool:
+    """Return which masks have one run in each column, touching the next one's: one part without a hole."""
+    x, y0, y1 = runs.x, runs.y0, runs.y1
+    apart = np.zeros(len(x) + 1, np.int64)  # of the run before
+    apart[1:-1] = (np.diff(x) != 1) | (np.maximum(y0[1:], y0[:-1]) >= np.minimum(y1[1:], y1[:-1]))
+    before = np.cumsum(apart)
+    first, last = runs.offsets[:-1], runs.offsets[1:] - 1
+    return (last >= first) & (before[np.maximum(last, 0)] == before[np.minimum(first, len(x))])
+
+
+def around(runs: Runs) -> tuple[Int, Int]:
+    """Return (points, offsets) of the outlines of `plain` masks, as `trace` finds them: along the top, back below."""
+    first, count = runs.offsets[:-1], np.diff(runs.offsets)
+    run = np.arange(len(runs.x))
+    own = np.repeat(first, count)  # the first run of each run's mask
+    end = own + np.repeat(count, count) - 1
+    place = np.stack([2 * (run + own), 2 * (own + 2 * end + 1 - run)])  # of two points above, and of two below
+    points = np.empty((4 * len(run), 2), np.int64)
+    corner = np.empty(4 * len(run), bool)
+    for at, y, sides in zip(place, (runs.y0, runs.y1), ((0, 1), (1, 0)), strict=True):
+        turns = np.ones(len(run) + 1, bool)
+        turns[1:-1] = y[1:] != y[:-1]
+        turns[first] = True
+        for k, side in enumerate(sides):
+            points[at + k, 0], points[at + k, 1] = runs.x + side, y
+            corner[at + k] = turns[side : len(run) + side]
+    before = np.append(0, np.cumsum(corner))
+    return points[corner], before[4 * runs.offsets]
 
 
 @dataclass(frozen=True)

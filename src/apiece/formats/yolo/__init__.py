@@ -15,12 +15,14 @@ and several parts are refused; ten digits make the way back exact.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -249,16 +251,20 @@ def _checked_name(path: Path, ref: ImageRef) -> str:
 
 
 def _rows(instances: Instances, numbers: list[int]) -> Iterator[str]:
-    ys, xs = map(_shares, instances.size)
-    for label, parts in zip(instances.labels.tolist(), instances.masks.to_polygons(), strict=True):
-        points = parts[0][0].astype(np.int64).tolist()
-        yield f"{numbers[label]} {' '.join(f'{xs[x]} {ys[y]}' for x, y in points)}\n"
+    rings = [parts[0][0] for parts in instances.masks.to_polygons()]
+    if rings:
+        height, width = instances.size
+        places = np.concatenate(rings).astype(np.int64) + np.array([0, width + 1])
+        texts = itemgetter(*places.ravel().tolist())((*_shares(width), *_shares(height)))
+        ends = itertools.accumulate((2 * len(ring) for ring in rings), initial=0)
+        for label, (begin, end) in zip(instances.labels.tolist(), itertools.pairwise(ends), strict=True):
+            yield f"{numbers[label]}{''.join(texts[begin:end])}\n"
 
 
 @lru_cache(maxsize=64)
 def _shares(length: int) -> list[str]:
     """Return every pixel edge of a side as a part of it: outlines run along pixel edges, so these are all numbers."""
-    return [f"{v:.10g}" for v in (np.arange(length + 1) / length).tolist()]
+    return [f" {v:.10g}" for v in (np.arange(length + 1) / length).tolist()]
 
 
 def _config(path: Path, names: dict[int, str], used: set[str]) -> str:

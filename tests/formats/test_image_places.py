@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from apiece import formats
+from apiece import Instances, Masks, formats
 from apiece.errors import FormatError
 from apiece.formats._kit.image_names import called, common_tail, spelled
 
@@ -205,3 +205,23 @@ def test_names_as_one_form() -> None:
     ]  # fmt: skip
     assert called(["/x/a.png", "x/a.png"]) == ["elsewhere/x/a.png", "x/a.png"]
     assert common_tail("/x/Ä.png", "y/a\u0308.PNG") == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["coco", "coco_panoptic", "lvis", "cvat", "datumaro", "label_studio", "via", "rle_csv"]
+)
+@pytest.mark.parametrize("stated", ["D:\\x\\sub\\a.png", "/home/x/sub/a.png", "../x/sub/a.png"])
+def test_every_format_of_one_file(tmp_path: Path, name: str, stated: str) -> None:
+    """All find images of other machines, and call them by the last part of their names."""
+    ending = formats.load(name).ending or ".json"
+    mask = Instances(Masks.from_boxes([[2, 2, 6, 6]], (10, 12)), classes=("object",), labels=[0])
+    path = tmp_path / "set" / f"labels{ending}"
+    formats.write([("sub/a.png", mask)], path, name, allow_lossy=True)
+    spelled_in_file = stated if ending in (".xml", ".csv") else json.dumps(stated)[1:-1]
+    path.write_text(path.read_text().replace("sub/a.png", spelled_in_file).replace('"sub/a"', '"a"'))
+    found = picture(tmp_path / "set" / "photos" / "sub" / "a.png")
+    if name == "coco_panoptic":
+        (tmp_path / "set" / "labels" / "sub" / "a.png").rename(tmp_path / "set" / "labels" / "a.png")
+    for images in (None, tmp_path / "set" / "photos"):
+        ((ref, instances),) = formats.read(path, name, images)
+        assert (ref.path, ref.name, len(instances)) == (found, "a.png", 1)

@@ -123,6 +123,8 @@ def test_label_maps_are_no_images(tmp_path: Path) -> None:
     picture(tmp_path / "masks" / "a.png")
     path = coco(tmp_path / "labels.json", "D:\\a.png")
     assert [formats.read(path, images=i).refs[0].path for i in (None, tmp_path)] == [found, found]
+    picture(tmp_path / "labels" / "b.png")
+    assert not formats.read(coco(tmp_path / "labels.json", "b.png")).refs[0].path.exists()
 
 
 def test_the_longest_tail_decides(tmp_path: Path) -> None:

@@ -144,7 +144,9 @@ def _folders(roots: Iterable[Path], words: Sequence[str]) -> list[Path]:
         here = _subfolders(root)
         own = [here[name.lower()] for name in _IMAGE_FOLDERS if name.lower() in here]
         below = [_subfolders(folder) for folder in own]
-        for word in map(str.lower, words):
+        for word in dict.fromkeys(map(str.lower, words)):
+            if word in _NO_IMAGES:
+                continue  # labels.json beside a folder of label maps
             if word in here:
                 inner = [here[word] / name for name in ("images", "data")]
                 special += [*filter(os.path.isdir, inner), here[word]]

@@ -30,11 +30,13 @@ Level = Literal["error", "warning", "note"]
 """``error``: labels contradict themselves or their images. ``warning``: probably a mistake. ``note``: worth knowing."""
 LEVELS: tuple[Level, ...] = ("error", "warning", "note")
 
-Repair = Literal["drop", "dust", "rewrite", "clip"]
+Repair = Literal["drop", "dust", "rewrite", "clip", "single", "widen"]
 """A repair that is safe.
 
 ``drop``: remove the first of the place's instances. ``dust``: remove parts of at most `Settings.dust` pixels from the
 masks of the instances. ``rewrite``: compute area and box from the mask; of every instance, if the place names no image.
+``single``: take the mark of a crowd off every instance of the split. ``widen``: give every mask of the split the pixels
+that its polygon runs through.
 ``clip``: write the mask cut at the border, as it was read, with its own area and box.
 """
 

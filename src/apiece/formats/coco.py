@@ -38,7 +38,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse
 
-from apiece._arrays import Int
+from apiece._arrays import Float, Int
 from apiece._strict_json import kind_of, uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -48,7 +48,7 @@ from apiece.formats._kit.border import Border
 from apiece.formats._kit.checked_rows import Checker
 from apiece.formats._kit.coco_full import united
 from apiece.formats._kit.coco_kinds import kind_of_coco
-from apiece.formats._kit.coco_segments import by_size, stretches
+from apiece.formats._kit.coco_segments import POLYGON, by_size, stretches
 from apiece.formats._kit.coco_table import Images, Stated, Table, read_annotations, read_table, stated_otherwise
 from apiece.formats._kit.coco_write import write
 from apiece.formats._kit.columns import table, taken
@@ -168,6 +168,22 @@ class CocoSet(OpenedLabels):
         rows, boxes = notes.segments.extents()
         cut, refused = self.border.judge(boxes, self.images.sizes[image[rows]])
         return {int(rows[k]): c for k, c in cut.items()}, {int(rows[k]): reason for k, reason in refused.items()}
+
+    def polygons(self) -> tuple[Int, Int, Float, Int, Int]:
+        """Return every annotation that is drawn as polygons, as its file states it.
+
+        Returns
+        -------
+        Its image, its place among the instances of that image; x, y of all vertices; where each ring begins among the
+        vertices, and where each annotation begins among the rings.
+        """
+        notes, refused = self.table.annotations, list(self._judged[1])
+        row = notes.order[~np.isin(notes.order, refused)]
+        image = np.repeat(np.arange(len(self)), np.diff(notes.offsets))[~np.isin(notes.order, refused)]
+        place = np.arange(len(row)) - np.searchsorted(image, image)
+        drawn = notes.segments.kind[row] == POLYGON
+        points, rings, parts = notes.segments.polygons(row[drawn])
+        return image[drawn], place[drawn], points, rings, parts
 
     def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
         """Yield the chosen images, their columns made Python values together."""

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
-from apiece.check.contract import LEVELS, ROOM, Check, Finding, Labelled, Place, SetFacts, Settings
+from apiece.check.contract import LEVELS, ROOM, Check, Finding, Labelled, Place, Repair, SetFacts, Settings
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -56,7 +57,7 @@ def _expect_finding(finding: Finding, family: Check) -> None:
     number = type(finding.sure) is float or finding.sure in (0, 1)
     expect(number and 0 <= finding.sure <= 1, f"sure is no float of 0 to 1: {finding}")
     expect(finding.message and "\n" not in finding.message, f"a message is one line: {finding}")
-    expect(finding.repair in (None, "drop", "dust", "rewrite"), f"no such repair: {finding}")
+    expect(finding.repair in (None, *get_args(Repair)), f"no such repair: {finding}")
     expect(pickle.loads(pickle.dumps(finding)) == finding, f"changed by pickling: {finding}")
     expect(finding.place.instances or finding.repair not in ("drop", "dust"), f"repairs no instance: {finding}")
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from apiece import formats
-from apiece._arrays import Int
+from apiece._arrays import Float, Int
 from apiece._atomic import atomic, relocated, staged
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
@@ -28,6 +29,10 @@ CHANGES = "changes.json"
 
 _Plan = dict[str, dict[int, list[str]]]
 """For one image: each repair, the instances it is for, and the kinds of finding that ask for it."""
+
+
+_Done = list[tuple[list[str], list[int], str]]
+"""Kinds, positions, and what was done."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,9 @@ def fix(
     """Write a copy of the labels with the safe repairs that ``report`` names, whole or not at all.
 
     Masks lose their dust; exact copies of an instance and empty masks go; stated areas and boxes become those of the
-    masks; outlines end at the border of their image. Everything else stays as it was read, and images stay where they
-    are. The copy lacks entries that the reader refused; the list of changes names them.
+    masks; outlines end at the border of their image. What a tool did to every object is undone: crowd marks, and
+    outlines through pixel centres. Everything else stays as it was read, and images stay where they are. The copy
+    lacks entries that the reader refused; the list of changes names them.
 
     Parameters
     ----------
@@ -170,16 +176,16 @@ def _place(path: Path, root: Path | None) -> Path:
     return path.relative_to(top) if top is not None and path != top and path.is_relative_to(top) else Path(path.name)
 
 
-def _plans(report: Report, split: str) -> tuple[dict[int, _Plan], list[str]]:
-    """Return (the plan for each image, the kinds that ask to rewrite area and box of every instance)."""
+def _plans(report: Report, split: str) -> tuple[dict[int, _Plan], dict[str, list[str]]]:
+    """Return (the plan for each image, the kinds that ask for a repair of every instance)."""
     plans: dict[int, _Plan] = defaultdict(_no_plan)
-    everywhere = []
+    everywhere: dict[str, list[str]] = defaultdict(list)
     for finding in report.findings:
         place, repair = finding.place, finding.repair
         if repair is None or place.split != split:
             continue
         if place.index is None:
-            everywhere.append(finding.kind)
+            everywhere[repair].append(finding.kind)
             continue
         for i in place.instances[:1] if repair == "drop" else place.instances:
             plans[place.index][repair].setdefault(i, []).append(finding.kind)
@@ -194,10 +200,11 @@ def _repaired(
     split: str,
     source: OpenLabels,
     plans: Mapping[int, _Plan],
-    everywhere: list[str],
+    everywhere: Mapping[str, list[str]],
     dust: int,
     changes: list[Change],
 ) -> Iterator[Record]:
+    outlines = _outlines(source) if everywhere["widen"] else {}
     for index, ref in enumerate(source.labels.refs):
         try:
             ref, instances = source.labels[index]
@@ -205,16 +212,60 @@ def _repaired(
             changes.append(Change(split, ref.name, ("refused",), (), (), f"left out with its labels: {error}"))
             continue
         plan = plans[index]
-        for i in np.flatnonzero(differs(instances)).tolist() if everywhere else ():
-            plan["rewrite"].setdefault(i, []).extend(everywhere)
-        repaired, done = _apply(instances, plan, dust)
+        before = instances
+        instances, done = _every(instances, everywhere, outlines.get(index, ()))
+        # a box that is a pixel short is so beside the mask that was read
+        for i in np.flatnonzero(differs(before)).tolist() if everywhere["rewrite"] else ():
+            plan["rewrite"].setdefault(i, []).extend(everywhere["rewrite"])
+        repaired, more = _apply(instances, plan, dust)
+        done += more
         for kinds, chosen, what in done:
             ids = () if instances.ids is None else tuple(instances.ids[chosen].tolist())
             changes.append(Change(split, ref.name, tuple(dict.fromkeys(kinds)), tuple(chosen), ids, what))
         yield ref, repaired
 
 
-def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, list[tuple[list[str], list[int], str]]]:
+def _every(
+    instances: Instances, kinds: Mapping[str, list[str]], outlines: Sequence[Sequence[Float]]
+) -> tuple[Instances, _Done]:
+    """Return the instances after the repairs that concern every one of them, and what was done."""
+    done: _Done = []
+    if kinds["single"] and instances.crowd.any():
+        done.append((kinds["single"], np.flatnonzero(instances.crowd).tolist(), "no longer marked as crowd"))
+        instances = instances.replace(crowd=np.zeros(len(instances), bool))
+    if kinds["widen"] and len(outlines) == len(instances):
+        masks = _with_outlines(outlines, instances.size)
+        wider = np.flatnonzero(masks.area != instances.masks.area)
+        instances = with_own(instances.replace(masks=masks), np.arange(len(masks)))
+        done.append((kinds["widen"], wider.tolist(), "widened by the pixels that its outline runs through"))
+    return instances, done
+
+
+def _outlines(source: OpenLabels) -> dict[int, list[list[Float]]]:
+    """Return for each image the polygons of each instance, as the label file states them."""
+    image, _, points, rings, parts = source.labels.polygons()  # type: ignore[attr-defined]
+    found: dict[int, list[list[Float]]] = defaultdict(list)
+    for k, index in enumerate(image.tolist()):
+        found[index].append([points[rings[r] : rings[r + 1]] for r in range(parts[k], parts[k + 1])])
+    return found
+
+
+def _with_outlines(outlines: Sequence[Sequence[Float]], size: tuple[int, int]) -> Masks:
+    """Return masks of polygons through pixel centres, with the pixels that they run through."""
+    crops, corners = [], []
+    for rings in outlines:
+        whole = [np.rint(ring).astype(np.int32) for ring in rings]
+        joined = np.concatenate(whole)
+        low, (width, height) = joined.min(0), np.ptp(joined, axis=0) + 1
+        crop = np.zeros((height, width), np.uint8)
+        for ring in whole:  # one by one: together OpenCV would leave out what two of them share
+            cv2.fillPoly(crop, [ring - low], 1)
+        crops.append(crop.astype(bool))
+        corners.append(low)
+    return Masks.from_crops(crops, np.array(corners, np.int64).reshape(-1, 2), size)
+
+
+def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, _Done]:
     """Return the repaired instances, and (kinds, positions, what was done) of each change."""
     done = []
     dusted, rewritten, cut = (

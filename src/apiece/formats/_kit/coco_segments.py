@@ -136,6 +136,14 @@ class Segments:
         ends = [ufunc.reduceat(pairs, starts // 2) for ufunc in (np.minimum, np.maximum)]
         return rows, np.concatenate(ends, axis=1)
 
+    def polygons(self, rows: Int) -> tuple[Float, Int, Int]:
+        """Return (vertices (P, 2), where each ring begins, where each of these annotations begins among the rings)."""
+        rings = [ring for own in self._rings(rows) for ring in own]
+        points = np.concatenate([np.zeros(0), *rings]).reshape(-1, 2)
+        place = self.place[rows]
+        parts = np.append(0, np.cumsum(self.part_offsets[place + 1] - self.part_offsets[place]))
+        return points, _offsets((len(ring) // 2 for ring in rings), len(rings)), parts
+
     def _rles(self, rows: Int, size: tuple[int, int]) -> list[dict[str, Any]]:
         shape, place = list(size), self.place[rows]
         packed = self.kind[rows] == PACKED

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from apiece._arrays import Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check.contract import Check, Finding, Kind, Labelled, Place, SetFacts, Settings
+from apiece.check.file import _exports
 from apiece.errors import ImageError, Message
 from apiece.formats.contract import Cut, shape_counts
 from apiece.images import image_size
@@ -82,12 +83,12 @@ def _beyond(boxes: Float, size: tuple[int, int]) -> Float:
     return np.asarray(beyond.max(1, initial=0.0))
 
 
-_Stated = tuple[str, int, list[Finding]]  # of one image: split, number of instances, what contradicts the masks
+_Stated = tuple[_exports.Habits, list[Finding]]  # of one image: counts, and what contradicts the masks
 
 
 def _remember(labelled: Labelled, settings: Settings) -> _Stated:
     found = [*_stated_areas(labelled), *_stated_boxes(labelled), *_outside(labelled)]
-    return labelled.split, len(labelled.instances), found
+    return _exports.habits(labelled), found
 
 
 def _stated_areas(labelled: Labelled) -> Iterator[Finding]:
@@ -141,9 +142,10 @@ def _words(box: Float) -> str:
 
 
 def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> Iterator[Finding]:
+    habits = [own for own, _ in seen]
     for split in facts.refs:
-        total = sum(count for name, count, _ in seen if name == split)
-        found = [f for name, _, own in seen if name == split for f in own]
+        total = sum(own.objects for own in habits if own.split == split)
+        found = [f for own, some in seen if own.split == split for f in some]
         for kind, what in (("stated_area", "area"), ("stated_box", "box")):
             some = [f for f in found if f.kind == kind]
             if len(some) >= MANY and 2 * len(some) > total:
@@ -154,6 +156,7 @@ def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> I
         yield from _all_outside(split, [f for f in found if f.kind == "outside"], facts)
         yield from _no_masks(split, facts)
         yield from _refused(split, facts)
+        yield from _exports.found(habits, split, facts)
         yield from _twice(split, facts)
     yield from _class_names(facts)
 
@@ -336,6 +339,7 @@ CHECK = Check(
             "Several instances of an image with one id.",
             "Give each its own id, or join them if they are parts of one object.",
         ),
+        *_exports.KINDS,
     ),
     look=_look,
     remember=_remember,

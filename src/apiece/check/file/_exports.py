@@ -1,0 +1,138 @@
+"""Habits of tools that wrote a label file: what is wrong with every object of a set, and so stands out in none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from apiece._arrays import Float, Int
+from apiece.check._kit.stated_area_box import own_boxes, stated
+from apiece.check.contract import Finding, Kind, Labelled, Place, SetFacts
+
+MOST = 0.9  # share of the objects from which something is a habit of the tool
+LEAST = 10  # fewest objects that show a habit
+VERTICES = 8  # fewest vertices of an outline that shows how it was traced
+
+KINDS = (
+    Kind(
+        "all_crowd",
+        "error",
+        "Every object of a split is marked as crowd: training leaves out all of them, and evaluation counts none.",
+        "Export once more without crowd (datumaro: `is_crowd=False` for each mask); `--fix` takes the mark off.",
+    ),
+    Kind(
+        "half_pixel",
+        "warning",
+        "Polygons traced through the centres of the outermost pixels, as OpenCV's contours are: a pixel too narrow.",
+        "Export masks as RLE, or outlines along pixel edges; `--fix` adds the pixels that they run through.",
+    ),
+    Kind(
+        "filled_hole",
+        "warning",
+        "A polygon inside another polygon of the same object: meant as a hole, but COCO fills it.",
+        "Write objects with holes as RLE; see whether a hole is meant.",
+    ),
+    Kind(
+        "short_box",
+        "warning",
+        "Boxes whose right and lower sides lie a pixel short of their masks: the last pixel is not counted in.",
+        "Compute them from the masks; `--fix` does.",
+    ),
+)
+
+
+class Habits(NamedTuple):
+    """Of one image: objects, crowds, objects with a stated box, and boxes that are a pixel short."""
+
+    split: str
+    objects: int
+    crowds: int
+    boxed: int
+    short: int
+
+
+def habits(labelled: Labelled) -> Habits:
+    """Count what may be a habit of the tool."""
+    instances = labelled.instances
+    said, own = stated(instances, "bbox"), own_boxes(instances.masks)
+    boxed = short = 0
+    # a mask of one row or column shows no short box, and a set whose boxes are right states none
+    some = (instances.masks.area > 0) & (own[:, 2:] > 1).all(1)
+    if said is not None:
+        boxed = int(some.sum())
+        short = int((some & (np.abs(own - said - [0, 0, 1, 1]) < 0.01).all(1)).sum())
+    return Habits(labelled.split, len(instances), int(instances.crowd.sum()), boxed, short)
+
+
+def found(seen: Sequence[Habits], split: str, facts: SetFacts) -> Iterator[Finding]:
+    """Yield what every object of a split has, and objects with a hole that is filled."""
+    own = [h for h in seen if h.split == split]
+    objects, crowds, boxed, short = (sum(getattr(h, name) for h in own) for name in Habits._fields[1:])
+    if objects >= LEAST and crowds == objects:
+        yield Finding("all_crowd", f"all {objects:,} objects are marked as crowd", 1.0, Place(split), repair="single")
+    if short >= LEAST and short >= MOST * boxed:
+        message = f"{short:,} of {boxed:,} stated boxes are one pixel narrower and lower than their masks"
+        yield Finding("short_box", message, 1.0, Place(split), repair="rewrite")
+    rings = getattr(facts.labels.get(split), "polygons", None)
+    if rings is not None:
+        yield from _drawn(split, facts, *rings())
+
+
+def _drawn(
+    split: str, facts: SetFacts, image: Int, place: Int, points: Float, rings: Int, parts: Int
+) -> Iterator[Finding]:
+    """Yield what the polygons show; `CocoSet.polygons` gives them."""
+    if not len(image):
+        return
+    judged, traced = _traced(points, rings, parts)
+    if judged >= LEAST and traced >= MOST * judged:
+        message = (
+            f"{traced:,} of {judged:,} polygons run through pixel centres, as OpenCV's contours do: read as outlines "
+            "they leave out the last row and column of their object"
+        )
+        yield Finding("half_pixel", message, 0.95, Place(split), repair="widen")
+    several = np.flatnonzero(np.diff(parts) > 1)
+    for k in several.tolist():
+        own = [points[rings[r] : rings[r + 1]] for r in range(parts[k], parts[k + 1])]
+        hole = _enclosed(own)
+        if hole is not None:
+            ref, index = facts.refs[split][int(image[k])], int(image[k])
+            low, high = hole.min(0), hole.max(0)
+            message = f"a polygon of {cv2.contourArea(hole):,.0f} pixels lies inside another one of the same object"
+            box = (*low.astype(float).tolist(), *high.astype(float).tolist())
+            yield Finding("filled_hole", message, 0.8, Place(split, ref.name, index, (int(place[k]),), box))
+
+
+def _traced(points: Float, rings: Int, parts: Int) -> tuple[int, int]:
+    """Return (polygons with vertices enough to tell, polygons that step along rows, columns and diagonals only).
+
+    Whole numbers alone are no sign, since people draw them too. An outline along pixel edges has no diagonal step, and
+    no drawn outline has nothing but steps along rows, columns and diagonals.
+    """
+    following = np.arange(1, len(points) + 1)
+    filled = np.diff(rings) > 0
+    following[rings[1:][filled] - 1] = rings[:-1][filled]
+    dx, dy = np.abs(points[following] - points).T
+    slanted = (dx == dy) & (dx > 0)
+    plain = ((dx == 0) | (dy == 0) | (dx == dy)) & (points == np.rint(points)).all(1)
+    begin = rings[parts]
+    number, good, diagonal = (
+        np.diff(np.append(0, np.cumsum(column))[begin]) for column in (np.ones(len(points), np.int64), plain, slanted)
+    )
+    judged = number >= VERTICES
+    return int(judged.sum()), int((judged & (good == number) & (diagonal >= 2)).sum())
+
+
+def _enclosed(rings: Sequence[Float]) -> Float | None:
+    """Return the first ring that lies within another one."""
+    boxes = np.array([[*ring.min(0), *ring.max(0)] for ring in rings])
+    inside = (boxes[:, None, :2] >= boxes[None, :, :2]).all(2) & (boxes[:, None, 2:] <= boxes[None, :, 2:]).all(2)
+    inside &= (boxes[:, None] != boxes[None]).any(2)
+    for inner, outer in np.argwhere(inside).tolist():
+        around = rings[outer].astype(np.float32)
+        if all(cv2.pointPolygonTest(around, (float(x), float(y)), False) > 0 for x, y in rings[inner]):
+            return rings[inner].astype(np.float32)
+    return None

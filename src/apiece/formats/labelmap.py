@@ -67,7 +67,8 @@ def detect(path: Path) -> bool:
     root, files = _label_files(path)
     if not files or not is_label_raster(files[0]) or any(path.glob("*_seg.npy")):
         return False  # Cellpose keeps the same masks in its own files too
-    if root.name == _FOLDERS[0] and files[0].stem.isdecimal() and files[0].parent.name.isdecimal():
+    frame = files[0].stem.isdecimal() and files[0].parent.name.isdecimal()
+    if root.name == _FOLDERS[0] and (frame or sidecar_format(root) is not None):
         return False  # MOTS: instances/0000/000000.png
     return root != path or root.name in _FOLDERS or _marked(files[0])
 

@@ -44,7 +44,7 @@ def photo(path: Path, pixels: np.ndarray, orientation: int) -> Path:
 def turned(instances: Instances, orientation: int) -> Instances:
     """Labels of what is stored, as they lie on what is seen."""
     dense = [np.asarray(read_back(mask, orientation)) for mask in instances.masks.to_dense()]
-    return instances.replace(masks=Masks.from_dense(np.stack(dense)))
+    return instances.replace(masks=Masks.from_dense(np.stack(dense)), full=None)
 
 
 def read_back(mask: np.ndarray, orientation: int) -> np.ndarray:

@@ -218,6 +218,8 @@ def polygons(runs: Runs, size: tuple[int, int]) -> list[list[list[Float]]]:
     for owner, ring in zip(np.flatnonzero(simple).tolist(), _cut(corners, ends), strict=True):
         out[owner].append([ring])
     others = np.flatnonzero(~simple)
+    if not len(others):
+        return out
     rings = topology.trace(runs.take(others), size)
     owners = others[rings.owner].tolist()
     for owner, hole, ring in zip(owners, rings.hole.tolist(), _cut(rings.points, rings.offsets), strict=True):

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from apiece._arrays import keep_freed_memory
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
@@ -192,6 +193,7 @@ def write(
         wanted = () if first is None else first[1].classes
     order = tuple(wanted)
     lost: list[str] = []
+    keep_freed_memory()
     whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
     own = own_shapes(whole, path, chosen, allow_lossy, lost)
     kept = guarded(own, path, chosen.holds, allow_lossy, lost)

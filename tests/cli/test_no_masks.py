@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.cli.set_scenes import run
 from tests.no_masks import COUNTS, FILES, elements
 
 from apiece import formats
+from apiece.cli._output import print_json
 from apiece.images import write_image
 
 Out = pytest.CaptureFixture[str]
@@ -90,3 +92,16 @@ def test_shapes_that_go_with_their_class_are_said(cvat: Path, capsys: Out) -> No
     assert "of what is no mask, left out with its class: 1 skeleton" in err
     assert json.loads(out)["shapes_left_out"] == {"skeleton": 1}
     assert json.loads(out)["sets"][""]["shapes"] == {k: n for k, n in COUNTS["cvat"].items() if k != "skeleton"}
+
+
+def test_json_of_a_result_that_is_no_mapping_carries_them_too(cvat: Path, capsys: Out) -> None:
+    """As the result of a training is."""
+
+    @dataclass
+    class Result:
+        steps: int = 3
+
+    assert run("info", cvat) == 0
+    capsys.readouterr()
+    print_json(Result())
+    assert shown(capsys) == {"steps": 3, "passed_over": [{"path": str(cvat), "shapes": COUNTS["cvat"]}]}

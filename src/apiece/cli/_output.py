@@ -71,10 +71,11 @@ def tell_cut() -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on standard output, with what the readers of labels passed over and cut."""
+    found = plain(value)
     for key, name in (("passed_over", "shapes"), ("cut_at_border", "cut")):
         told = [facts for facts in _facts if name in facts]
-        value = {**value, key: told} if told else value
-    sys.stdout.write(_json.dumps(plain(value), indent=2, ensure_ascii=False) + "\n")
+        found |= {key: plain(told)} if told else {}
+    sys.stdout.write(_json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

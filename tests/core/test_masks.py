@@ -282,8 +282,11 @@ def test_a_hundred_thousand_masks_on_the_largest_image() -> None:
 
 def test_a_side_too_long_for_outlines_is_refused() -> None:
     side = 2**31 - 2
-    masks = Masks((side, side), [side - 2], [side - 2], [side - 1], [0, 1])
-    for work in (masks.transpose, masks.to_polygons):
+    pixel = Masks((side, side), [side - 2], [side - 2], [side - 1], [0, 1])
+    a, b = side - 2, side - 1
+    assert pixel.to_polygons()[0][0][0].tolist() == [[a, a], [b, a], [b, b], [a, b]]
+    two = Masks((side, side), [side - 2, side - 2], [0, side - 2], [1, side - 1], [0, 2])
+    for work in (two.transpose, two.to_polygons):
         with pytest.raises(InvalidInstancesError, match="too many for one set"):
             work()
 

@@ -2,7 +2,7 @@
 # datumaro 1.13.12: more than 255 instance masks of one image, exported as "voc_segmentation" and read back.
 #
 # Guess: an image of more instances than the palette has is refused, or written with 16 bits.
-# Happens: instance numbers are cut to 8 bits, and nothing tells. Instance 256 becomes background, instance 257 joins
+# Happens: instance numbers are cut to 8 bits, without a warning. Instance 256 becomes background, instance 257 joins
 #   instance 1, and so on.
 # Seen: 300 squares of 9 pixels come back as 255 masks: one square is lost, 44 masks are two squares each.
 set -euo pipefail

@@ -5,7 +5,7 @@
 # Happens: it is also the price of leaving two objects without a partner. An allowed pair is dropped where that is
 #   cheaper, so a track ends and a new one begins although the detection was within the limit.
 # Seen: with limit 0.8, both pairs on the diagonal cost 0.7 (IoU 0.3). lap makes one pair that costs 0.05 and leaves a
-#   track and a detection alone: rows [-1, 0]. ByteTrack and its kin match in this way.
+#   track and a detection alone: rows [-1, 0]. ByteTrack and trackers like it match in this way.
 set -euo pipefail
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT

@@ -3,7 +3,7 @@
 #
 # Guess: the array decides how ids are stored; the header gives geometry. Or: an id that does not fit raises.
 # Happens: the header's data type wins. Ids beyond it are squeezed into it by a scale factor, so objects get fractional
-#   ids and neighbours become one object. Nothing tells, and the file opens as usual.
+#   ids, and ids that lie close become one. No warning is given, and the file opens as usual.
 # Seen: ids 7, 14, ... 1008 in uint16 with a header of uint8: stored as uint8 with slope 3.925. Id 14 comes back as
 #   14.851, and 1 of 144 ids survives. After `header.set_data_dtype("uint16")` all do.
 set -euo pipefail

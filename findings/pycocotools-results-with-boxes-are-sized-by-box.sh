@@ -3,7 +3,7 @@
 #
 # Guess: mask AP by size (APs, APm, APl) sorts predictions by the area of their masks, box or no box.
 # Happens: where the first result has a `bbox`, `loadRes` sets the area of every result to width x height of its box,
-#   and COCOeval(iouType="segm") sorts by that area. The same masks get another APs, and nothing tells.
+#   and COCOeval(iouType="segm") sorts by that area. The same masks get another APs, without a warning.
 # Seen: one disc found right, and a false disc with a higher score. Each has 901 pixels (small: up to 1024) and a box
 #   of 35 x 35 = 1225 (medium). Masks only: areas [901, 901], APs 0.5. Masks and boxes: areas [1225, 1225], APs 1.0,
 #   because the false disc is no longer small.

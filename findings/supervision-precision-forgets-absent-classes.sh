@@ -3,7 +3,7 @@
 #
 # Guess: precision is TP / (TP + FP), as its docstring says, over all predictions.
 # Happens: the default averages over classes by the number of true objects of each. False predictions of a class that
-#   the ground truth lacks have weight 0: a model may invent as many as it likes. With MACRO they lower recall instead.
+#   the ground truth lacks have weight 0: a model may invent as many as it likes. With MACRO they lower recall too.
 # Seen: 2 true bolts found, 7 nuts invented with higher scores. Default: precision 1.0, F1 1.0. MACRO: precision 0.5,
 #   recall 0.5. MICRO: precision 0.222, recall 1.0, as counted by hand.
 set -euo pipefail

@@ -3,7 +3,7 @@
 #
 # Guess: RLE, or polygons, of an ordinary object: `iscrowd` 0.
 # Happens: such an object is written with `iscrowd` 1. COCO evaluation takes a crowd for ground to ignore: a model can
-#   neither find nor miss the object, and training code drops it. Rings, washers and half hidden objects leave the
+#   neither find nor miss the object, and training code often drops it. Rings, washers and half hidden objects leave the
 #   ground truth.
 # Seen: iscrowd [1, 1, 0] for a ring, an object in two parts, and a plain square. A model that finds the square alone
 #   has recall 1.0 in pycocotools.

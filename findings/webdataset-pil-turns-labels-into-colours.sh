@@ -3,7 +3,7 @@
 #
 # Guess: "pil" gives the image as `PIL.Image.open` does: 16-bit ids stay ids, palette indices stay indices.
 # Happens: "pil" converts every image to RGB. Ids of a 16-bit PNG are cut to 255, indices of a palette PNG become its
-#   colours, and "pill" (grey) makes brightness of them. No mode keeps them; the raw bytes do.
+#   colours, and "pill" (grey) makes brightness of them. "l", "rgb" and their 8-bit kinds lose ids too.
 # Seen: ids 0, 300, 40000 become 0 and 255; index 2 becomes the colour (0, 128, 0), and in grey 75.
 set -euo pipefail
 folder="$(mktemp -d)"

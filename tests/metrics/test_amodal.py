@@ -132,3 +132,15 @@ def test_full_ap_is_cocos_ap_of_the_full_masks() -> None:
     numbers, coco = evaluate(pairs, metrics=["amodal"]).numbers, evaluate(whole, metrics=["coco"]).numbers
     for key in ("ap", "ap50", "ap75"):
         assert numbers[f"amodal_{key}"] == coco[f"mask_{key}"]
+
+
+def test_images_without_full_masks_are_left_out() -> None:
+    plain = TRUTH.replace(full=None)
+    wrong = Instances(boxes([0, 0, 3, 3]), scores=[0.95])
+    right = Instances(SEEN, scores=[0.9, 0.8, 0.7], full=WHOLE)
+    alone = evaluate([(TRUTH, right)], metrics=["amodal"]).numbers
+    both = evaluate([(plain, wrong), (TRUTH, right), (plain, wrong)], metrics=["amodal"]).numbers
+    assert dict(both) == pytest.approx(dict(alone), nan_ok=True)
+    # an image without an object is no such image: what is found on it is a mistake
+    empty = evaluate([(TRUTH, right), (TRUTH[:0], wrong)], metrics=["amodal"]).numbers
+    assert empty["amodal_ap50"] < alone["amodal_ap50"]

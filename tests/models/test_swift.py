@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from apiece import Instances, Masks
 from apiece.errors import ConfigError, UnknownNameError
+from apiece.metrics import evaluate
 from apiece.models._kit.quadratic_forms import form_values, quadratic_planes
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
-from apiece.models.swift import Swift, SwiftConfig, decode
+from apiece.models.swift import ARCHITECTURE, Swift, SwiftConfig, decode, encode
 
 
 @pytest.mark.parametrize(("size", "millions"), [("s", 1.5), ("m", 5.0), ("l", 15.0)])
@@ -102,3 +104,59 @@ def test_a_timm_encoder_gives_the_same_outputs_shapes() -> None:
     assert shapes[0] == shapes[1]
     assert shapes[0]["features"] == (1, 32, 32, 48)
     assert shapes[0]["boxes"] == (1, 384 + 96 + 24 + 6, 4)
+
+
+# --- whole objects ----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_learned_where_nobody_knows_what_lies_behind() -> None:
+    full = Masks.from_boxes([[8, 8, 40, 24], [24, 8, 56, 24]], (64, 64))
+    seen = Masks.from_boxes([[8, 8, 24, 24], [24, 8, 56, 24]], (64, 64))
+    config = SwiftConfig(size="s", amodal=True)
+    pasted = Instances(seen, full=full, attributes={"pasted": [False, True]})
+    targets = encode(pasted, config)
+    assert targets["full_boxes"].tolist() == full.boxes.tolist()
+    unknown = np.zeros((32, 32), bool)
+    unknown[4:12, 4:12] = True  # the first object may hide something
+    assert (targets["unknown"].numpy() == unknown).all()
+    # full masks in the labels leave nothing unknown; visible ones alone, all that is visible
+    assert not encode(Instances(seen, full=full), config)["unknown"].any()
+    assert encode(Instances(seen), config)["unknown"].sum() == 8 * 8 + 16 * 8
+    assert "unknown" not in encode(pasted, SwiftConfig(size="s"))
+
+
+def test_a_network_for_whole_objects_learns_them() -> None:
+    """A disc that a bar covers at random: its hidden part is learned from pasted bars alone."""
+    torch.manual_seed(0)
+    config = SwiftConfig(size="s", amodal=True)
+    module = Swift(config, ModelInput(channels=1, mean=(0.0,), std=(1.0,)), 2)
+    rng = np.random.default_rng(0)
+
+    def scene() -> tuple[np.ndarray, Instances]:
+        y, x = rng.integers(20, 44, 2)
+        rows, columns = np.mgrid[:64, :64]
+        disc = (rows - y) ** 2 + (columns - x) ** 2 <= 144
+        left = int(x + rng.integers(-8, 9))
+        bar = np.zeros((64, 64), bool)
+        bar[:, left : left + 8] = True
+        image = np.where(bar, 1.0, np.where(disc, 0.5, 0.0)).astype(np.float32)
+        full = Masks.from_dense(np.stack([disc, bar]))
+        seen = Masks.from_dense(np.stack([disc & ~bar, bar]))
+        return image, Instances(seen, [0, 1], ("disc", "bar"), full=full, attributes={"pasted": [False, True]})
+
+    optimiser = torch.optim.AdamW(module.parameters(), 2e-3)
+    for _ in range(60):
+        scenes = [scene() for _ in range(4)]
+        images = torch.from_numpy(np.stack([image for image, _ in scenes]))[:, None]
+        losses = ARCHITECTURE.loss(module, images, [encode(truth, config) for _, truth in scenes])
+        optimiser.zero_grad()
+        torch.stack(list(losses.values())).sum().backward()
+        optimiser.step()
+    module.eval()
+    scenes = [scene() for _ in range(8)]
+    with torch.inference_mode():
+        out = module(torch.from_numpy(np.stack([image for image, _ in scenes]))[:, None])
+    frames = [Frame((64, 64), (64, 64))] * 8
+    found = ARCHITECTURE.decode(out, frames, ("disc", "bar"), DecodeOptions(conf=0.1))
+    numbers = evaluate([(t, f) for (_, t), f in zip(scenes, found, strict=True)], metrics=["amodal"]).numbers
+    assert numbers["hidden_iou"] > 0.6

@@ -44,6 +44,7 @@ def train(
     config: Path | None = None,
     settings: Annotated[_Settings, GROUP] = _Settings(),  # frozen
     set: Annotated[tuple[str, ...], LIST] = (),
+    amodal: bool = False,
     json: Json = False,
 ) -> None:
     """Train a model, and keep the best by mask AP on the validation images as a model folder.
@@ -64,12 +65,15 @@ def train(
         YAML file of settings, such as the config.yaml of an earlier run. An option beside it wins.
     set
         Settings of the architecture itself, such as `norm=group`; `apiece models NAME` lists them.
+    amodal
+        Learn whole objects, too, with what others hide of them; labels of what is visible are enough. Short for
+        `--set amodal=true`; `swift` can.
     """
     from apiece.training.trainer import STATE, fit
 
     given = settings.given | ({} if data is None else {"data": data})
-    if set:
-        given["model_settings"] = parse_settings(set)
+    if set or amodal:
+        given["model_settings"] = parse_settings((*set, "amodal=true") if amodal else set)
     begun = settings.folder / "config.yaml"
     if config is None and settings.resume and begun.is_file():
         config = begun  # a run goes on with the settings it began with

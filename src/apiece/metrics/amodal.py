@@ -15,7 +15,7 @@ Rules:
 - A prediction without full masks counts with its visible ones: that is the baseline which a model has to beat.
 - An object without a hidden pixel has no hidden part, and neither is a prediction of one a mistake.
 - Crowds, scores and ties are as in COCO (`apiece.metrics.coco`). -1 means undefined for AP, NaN for IoU.
-- The metric applies where the ground truth has full masks.
+- Images with labels and no full masks among them are left out; with no others, the metric does not apply.
 
 Reference: Zhu et al., Semantic Amodal Segmentation, CVPR 2017, arXiv 1509.01329; Qi et al., KINS, CVPR 2019.
 """
@@ -29,6 +29,7 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int, Int32
 from apiece.core.run_overlap import shared
 from apiece.core.runs import Runs
+from apiece.metrics._kit.ap_counts import need_scores
 from apiece.metrics._kit.ap_metric import AP_TITLES, ApMetric
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.one_to_one import heaviest
@@ -64,7 +65,14 @@ class Amodal(ApMetric):
     def update(self, batch: Batch) -> None:
         """Take in the images of one batch; raises DataError where predictions have no scores."""
         truth, predicted = batch.truth, batch.predicted
-        self._applies |= bool(truth.has_full.any())
+        known, labelled = (np.bincount(truth.image, w, batch.count) > 0 for w in (truth.has_full, None))
+        self._left_out = labelled & ~known
+        self._applies |= bool(known.any())
+        if self._left_out.all() and batch.count:
+            need_scores(batch)
+            self._ids += batch.ids or [None] * batch.count
+            self._cells.add(batch.by_cell(*[np.zeros(0, np.int64)] * 3 * len(OCCLUSION)))
+            return
         size = (int(truth.sizes[:, 0].max(initial=0)), int(truth.sizes[:, 1].max(initial=0)))
         self._hidden = {id(side): side.full.without(side.runs, size) for side in (truth, predicted)}
         self._rate = ratio(self._hidden[id(truth)].area, truth.full.area)[truth.mask]
@@ -86,6 +94,7 @@ class Amodal(ApMetric):
                 area[area == 0] = -1
             elif group and side is batch.truth:
                 area[~self._in(group)] = -1
+            area[self._left_out[side.image]] = -1
             return replace(side, area=area)
 
         return replace(batch, truth=measured(batch.truth), predicted=measured(batch.predicted))

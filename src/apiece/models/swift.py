@@ -19,7 +19,7 @@ than the cells. A score is the class's times the predicted IoU of the mask (as i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,10 +37,11 @@ from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, Encoder
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
 from apiece.models._kit.dense_assignment import Assigned, Points, assign
+from apiece.models._kit.full_masks import encode_full, full_truth
 from apiece.models._kit.network import Network, input_size, on_cpu, per_image
 from apiece.models._kit.pyramid import Pyramid, Tower
 from apiece.models._kit.quadratic_forms import FORM, form_values, quadratic_planes
-from apiece.models._kit.ragged import rows_at, segment_sum, window_pixels
+from apiece.models._kit.ragged import Pixels, rows_at, segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
@@ -81,6 +82,8 @@ class SwiftConfig(BackboneSettings):
     prototypes : mask features.
     learn : points per object whose masks are learned from in one step, the best ones.
     window : cells near one object that its mask's loss looks at; larger objects are sampled on a grid.
+    amodal : find the whole of each object, too, with what others hide of it (`Instances.full`). It learns from labels
+        of what is visible: training pastes objects over others (`Occlude`). Full masks in the labels are used.
     """
 
     backbone: str = "plain"
@@ -89,6 +92,7 @@ class SwiftConfig(BackboneSettings):
     prototypes: int = 32
     learn: int = 3
     window: int = 784
+    amodal: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -108,7 +112,8 @@ class Swift(Network):
     ``logits`` (B, A, classes) of the A points of all levels; ``quality`` (B, A, 1), logits of the IoU that the point's
     mask has; ``boxes`` (B, A, 4), half-open xyxy in pixels of the
     input; ``kernels`` (B, A, K + 6): weights of the K mask features, then of 1, u, v, uu, uv, vv, where u and v
-    run from -1 to 1 across the point's box; ``features`` (B, K, H / mask_stride, W / mask_stride).
+    run from -1 to 1 across the point's box; ``features`` (B, K, H / mask_stride, W / mask_stride). With ``amodal``
+    also ``full_boxes`` and ``full_kernels``, the same of whole objects.
     """
 
     config: SwiftConfig
@@ -130,6 +135,11 @@ class Swift(Network):
         self.shape_tower = Tower(size.neck, size.head, 4, norm)
         self.to_logits = nn.Linear(size.neck, classes)
         self.to_shape = nn.Linear(size.neck, 4 + config.prototypes + FORM)
+        # what a whole object is beyond the visible one: nothing, when training begins
+        self.to_full = nn.Linear(size.neck, 4 + config.prototypes + FORM) if config.amodal else None
+        if self.to_full is not None:
+            nn.init.zeros_(self.to_full.weight)
+            nn.init.zeros_(self.to_full.bias)
         self.to_quality = nn.Linear(size.neck, 1)
         self.scales = nn.Parameter(torch.zeros(4))
         self.finer = 4 // config.mask_stride
@@ -146,7 +156,7 @@ class Swift(Network):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         pyramid = [self.drop(level) for level in self.neck(self.encoder(images))]
-        logits, shapes, quality = [], [], []
+        logits, shapes, quality, more = [], [], [], []
         for k, level in enumerate(pyramid):
             classes, shape = self.class_tower(level, k), self.shape_tower(level, k)
             logits.append(self.to_logits(_rows(classes)).float())
@@ -154,15 +164,23 @@ class Swift(Network):
             with torch.autocast(images.device.type, enabled=False):  # coordinates are too fine for half precision
                 scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + FORM)])
                 shapes.append(self.to_shape(_rows(shape).float()) + scale)
+                if self.to_full is not None:
+                    more.append(self.to_full(_rows(shape).float()))
         maps = functional.pixel_shuffle(self.to_features(self.mask_branch(pyramid[0])), self.finer).float()
         shape = torch.cat(shapes, 1)
         place, stride = self.points(input_size(images)).places(images.device)
         reach = shape[..., :4].clamp(-6, 6).exp() * (_PRIOR * stride)[:, None]
         boxes = torch.cat([place - reach[..., :2], place + reach[..., 2:]], -1)
-        return {
+        found = {
             "logits": torch.cat(logits, 1), "quality": torch.cat(quality, 1), "boxes": boxes,
             "kernels": shape[..., 4:], "features": maps,
         }  # fmt: skip
+        if more:
+            beyond = torch.cat(more, 1)
+            wide = reach * beyond[..., :4].clamp(-2, 3).exp()
+            found["full_boxes"] = torch.cat([place - wide[..., :2], place + wide[..., 2:]], -1)
+            found["full_kernels"] = found["kernels"] + beyond[..., 4:]
+        return found
 
     @staticmethod
     def points(size: tuple[int, int]) -> Points:
@@ -179,12 +197,14 @@ def _rows(level: Tensor) -> Tensor:
 
 
 def encode(instances: Instances, config: SwiftConfig) -> Targets:
-    """Return targets of one image, see `encode_cells`."""
-    return encode_cells(instances, config.mask_stride)
+    """Return targets of one image, see `encode_cells` and, with ``amodal``, `encode_full`."""
+    targets = encode_cells(instances, config.mask_stride)
+    return targets | encode_full(instances, config.mask_stride) if config.amodal else targets
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
-    """Return ``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``."""
+    """Return ``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``; with ``amodal``
+    also ``box_full`` and ``mask_full``."""
     assert isinstance(module, Swift)
     out: dict[str, Tensor] = module(images)
     truth = CellTruth.join(targets, images.device, module.config.mask_stride)
@@ -205,7 +225,8 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     box = (apart * weight).sum() / total
     mask, quality = _mask_loss(module, out, truth, pairs)
     regions = module.to_regions(out["features"]).float()
-    return {
+    found = _full_losses(module, out, targets, pairs, weight / total) if module.config.amodal else {}
+    return found | {
         "class_points": classes,
         "box_points": 2.0 * box,
         "mask_points": mask,
@@ -230,29 +251,12 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: A
     """Return Dice and cross-entropy of each object's best points' masks near it, and the loss of their IoU."""
     some = pairs.rank < module.config.learn
     point, index = pairs.point[some], pairs.truth[some]
-    stride = module.config.mask_stride
     if not len(point):
         return (out["kernels"].sum() + out["features"].sum()) * 0.0, out["quality"].sum() * 0.0
-    maps = out["features"]
-    height, width = maps.shape[2:]
-    true = truth.boxes[index]
-    margin = 0.2 * (true[:, 2:] - true[:, :2]) + stride
-    low = ((true[:, :2] - margin) / stride).floor().long().clamp(min=0)
-    high = ((true[:, 2:] + margin) / stride).ceil().long()
-    high = torch.minimum(high, high.new_tensor([width, height]))
-    near = window_pixels(torch.cat([low, high], 1), module.config.window)
-    target = truth.share(index, near)
-
-    kernels = out["kernels"].flatten(0, 1)[point]
-    rows = rows_at(maps, truth.image[index][near.window], near.x, near.y)
-    box = out["boxes"].flatten(0, 1).detach()[point][near.window]
-    form = form_values((near.x + 0.5) * stride, (near.y + 0.5) * stride, box).clamp(-9, 9)
-    logits = (torch.cat([rows, form], 1) * kernels[near.window]).sum(1)
+    logits, target, near = _drawn(module, out["features"], out["kernels"], out["boxes"], truth, point, index)
     count = len(point)
     each = losses.dice(logits, target, near.window, count) + losses.bce(logits, target, near.window, count)
-    weight = module.class_weights[truth.labels[index]]
-    # every object counts alike, however many points learn it
-    weight = weight / segment_sum(torch.ones_like(weight), index, len(truth.labels))[index] / len(truth.labels)
+    weight = _share(module, truth, index)
     drawn = (logits.detach() > 0).float()
     both = segment_sum(torch.minimum(drawn, target), near.window, count)
     either = segment_sum(torch.maximum(drawn, target), near.window, count)
@@ -260,6 +264,49 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: A
         out["quality"].flatten()[point], both / either.clamp(min=1e-3), reduction="none"
     )
     return (each * weight).sum(), (foretold * weight).sum()
+
+
+def _full_losses(
+    module: Swift, out: dict[str, Tensor], targets: Sequence[Targets], pairs: Assigned, weight: Tensor
+) -> dict[str, Tensor]:
+    """Return the losses of whole objects' boxes and masks; cells where nobody knows what lies behind teach nothing."""
+    truth, unknown = full_truth(targets, out["features"].device, module.config.mask_stride)
+    boxes, kernels = out["full_boxes"], out["full_kernels"]
+    apart = generalized_box_iou_loss(boxes.flatten(0, 1)[pairs.point], truth.boxes[pairs.truth], reduction="none")
+    some = pairs.rank < module.config.learn
+    point, index = pairs.point[some], pairs.truth[some]
+    box = (apart * weight).sum() + boxes.sum() * 0.0
+    if not len(point):
+        return {"box_full": box, "mask_full": kernels.sum() * 0.0}
+    logits, target, near = _drawn(module, out["features"], kernels, boxes, truth, point, index)
+    open_ = unknown[truth.image[index][near.window], near.y, near.x] & (target == 0)
+    logits, target, window, count = logits[~open_], target[~open_], near.window[~open_], len(point)
+    each = losses.dice(logits, target, window, count) + losses.bce(logits, target, window, count)
+    return {"box_full": box, "mask_full": (each * _share(module, truth, index)).sum()}
+
+
+def _drawn(
+    module: Swift, maps: Tensor, kernels: Tensor, boxes: Tensor, truth: CellTruth, point: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor, Pixels]:
+    """Return logits and truth, of the objects ``index`` as their points draw them, in cells near each object."""
+    height, width = maps.shape[2:]
+    stride, true = module.config.mask_stride, truth.boxes[index]
+    margin = 0.2 * (true[:, 2:] - true[:, :2]) + stride
+    low = ((true[:, :2] - margin) / stride).floor().long().clamp(min=0)
+    high = ((true[:, 2:] + margin) / stride).ceil().long()
+    high = torch.minimum(high, high.new_tensor([width, height]))
+    near = window_pixels(torch.cat([low, high], 1), module.config.window)
+    rows = rows_at(maps, truth.image[index][near.window], near.x, near.y)
+    box = boxes.flatten(0, 1).detach()[point][near.window]
+    form = form_values((near.x + 0.5) * stride, (near.y + 0.5) * stride, box).clamp(-9, 9)
+    logits = (torch.cat([rows, form], 1) * kernels.flatten(0, 1)[point][near.window]).sum(1)
+    return logits, truth.share(index, near), near
+
+
+def _share(module: Swift, truth: CellTruth, index: Tensor) -> Tensor:
+    """Return the weight of each chosen point: every object counts alike, however many points learn it."""
+    weight = module.class_weights[truth.labels[index]]
+    return weight / segment_sum(torch.ones_like(weight), index, len(truth.labels))[index] / len(truth.labels)
 
 
 # --- prediction -------------------------------------------------------------------------------------------------------
@@ -275,26 +322,36 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     keep = np.flatnonzero(scores >= options.threshold(labels))
     # nearly the same box twice is one object; what overlaps less is judged by its mask
     keep = keep[batched_nms(out["boxes"][keep], best[keep].float(), label[keep], _SAME).numpy()]
-    boxes = out["boxes"][keep].double().numpy()
-    maps, kernels = out["features"].numpy(), out["kernels"][keep].numpy()
+    maps = out["features"].numpy()
     stride = round(4 * (len(best) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
-    planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
-    margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
-    basis, sums = np.concatenate([maps, planes]), np.concatenate([kernels[:, :-FORM], weights], 1)
-    windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
     span = (frame.input_size[0] / stride, frame.input_size[1] / stride)
 
-    def draw(which: Int, size: tuple[int, int]) -> Masks:
-        scale = np.array([size[1] / frame.input_size[1], size[0] / frame.input_size[0]] * 2)
-        return Masks.from_prototypes(basis, sums[which], windows[which] * scale, size, span=span)
+    def drawn(kind: str) -> Callable[[Int, tuple[int, int]], Masks]:
+        """Return the function that draws chosen masks, visible or ``"full_"``, at a size."""
+        boxes, kernels = out[f"{kind}boxes"][keep].double().numpy(), out[f"{kind}kernels"][keep].numpy()
+        planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
+        margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
+        basis, sums = np.concatenate([maps, planes]), np.concatenate([kernels[:, :-FORM], weights], 1)
+        windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
+
+        def draw(which: Int, size: tuple[int, int]) -> Masks:
+            scale = np.array([size[1] / frame.input_size[1], size[0] / frame.input_size[0]] * 2)
+            return Masks.from_prototypes(basis, sums[which], windows[which] * scale, size, span=span)
+
+        return draw
 
     # duplicates are found at the network's resolution, so that only what stays is drawn at a larger image's own
     size = min(frame.size, frame.input_size)
+    draw = drawn("")
     masks = draw(np.arange(len(keep)), size)
     filled = np.flatnonzero(masks.area > 0)
     stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
     masks = masks[stay] if size == frame.size else draw(stay, frame.size)
-    return Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])[masks.area > 0]
+    found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
+    if "full_kernels" in out:
+        both = Masks.concatenate([masks, drawn("full_")(stay, frame.size)])
+        found = found.replace(full=both.merge(np.tile(np.arange(len(stay)), 2), len(stay)))
+    return found[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

@@ -266,7 +266,7 @@ def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosi
             path = _beside(folder, names[ref.name], ".png")
             write_image(path, Image(flat.masks.to_semantic(flat.labels).astype(dtype)))
     if "panoptic" in views:
-        flat_records = ((ref, flattened(instances).replace(attributes={})) for ref, instances in labels)
+        flat_records = ((ref, flattened(instances).replace(attributes={}, full=None)) for ref, instances in labels)
         formats.write(flat_records, stage / OUTPUTS["panoptic"], format="coco_panoptic", classes=labels.classes)
     if "boxes" in views:
         with (stage / OUTPUTS["boxes"]).open("w", encoding="utf-8") as file:
@@ -301,7 +301,9 @@ def _write_label_map(
     folder: Path, name: PurePosixPath, ref: ImageRef, instances: Instances, allow_lossy: bool
 ) -> list[str]:
     # class and score have no place in a label map by its nature; overlap is what could be lost unseen
-    bare = instances.replace(labels=np.zeros(len(instances), np.int64), classes=("object",), scores=None, attributes={})
+    bare = instances.replace(
+        labels=np.zeros(len(instances), np.int64), classes=("object",), scores=None, attributes={}, full=None
+    )
     path = _beside(folder, name, ".png" if len(instances) <= _HIGHEST_IN_PNG else ".tif")
     try:
         return formats.write([(ref, bare)], path, format="labelmap", allow_lossy=allow_lossy)

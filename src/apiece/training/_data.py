@@ -25,7 +25,7 @@ from apiece.errors import ApieceError, DataError, Option
 from apiece.models.contract import ModelInput, Targets
 from apiece.training._ground import in_strips, with_ground
 from apiece.training.config import TrainConfig
-from apiece.transforms import Compose, Sample, default_colour, default_geometry
+from apiece.transforms import Compose, Occlude, Sample, default_colour, default_geometry
 from apiece.transforms.geometric import scaled
 from apiece.transforms.input import input_size, normalise, seen, value_limits
 
@@ -261,7 +261,17 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
     def sample(self, draw: Draw) -> Sample:
         """Return the crop, normalised, before it is encoded."""
         rng = np.random.default_rng([self.seed, draw.step, draw.slot])
-        loaded = self.store[draw.index]
+        cut = self._cut(draw.index, rng)
+        if getattr(self.model_config, "amodal", False):
+            cut = Occlude(lambda rng: self._cut(int(rng.integers(len(self.store.data.refs))), rng))(cut, rng)
+        light = self.colour(cut, rng)
+        spec = self.store.spec
+        pixels = (light.image - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
+        return Sample(pixels, light.instances)
+
+    def _cut(self, index: int, rng: np.random.Generator) -> Sample:
+        """Return a crop of one image, its values from 0 to 1."""
+        loaded = self.store[index]
         # what lies outside an image is either like the image, or like the padding that prediction adds
         geometry: Compose = default_geometry(
             (self.crop, self.crop),
@@ -271,10 +281,7 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         )
         cut = geometry(loaded.sample, rng)
         # limits are the whole image's: a crop of background must not be stretched to full range
-        light = self.colour(Sample(normalise(cut.image, self.plain, loaded.limits), cut.instances), rng)
-        spec = self.store.spec
-        pixels = (light.image - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)
-        return Sample(pixels, light.instances)
+        return Sample(normalise(cut.image, self.plain, loaded.limits), cut.instances)
 
 
 def collate(items: Sequence[Item | ApieceError]) -> Batch | ApieceError:

@@ -20,6 +20,7 @@ from apiece.transforms.colour import Blur, ColourJitter, Invert, Noise
 from apiece.transforms.crop import AffineCrop, Crop
 from apiece.transforms.geometric import Flip, QuarterTurn, Rotate, Scale, Translate
 from apiece.transforms.mix import CopyPaste, Mosaic
+from apiece.transforms.occlude import Occlude
 from apiece.transforms.recipe import default_colour, default_geometry, default_transforms
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Invert",
     "Mosaic",
     "Noise",
+    "Occlude",
     "QuarterTurn",
     "Rotate",
     "Sample",

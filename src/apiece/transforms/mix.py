@@ -56,7 +56,7 @@ class CopyPaste:
         if rng.random() >= self.p:
             return sample
         other = self.source(rng)
-        _check_alike(sample, other)
+        check_alike(sample, other)
         size = (sample.image.shape[0], sample.image.shape[1])
         if other.instances.size != size:
             other = Crop(size, centred=1.0)(other, rng)
@@ -117,7 +117,7 @@ class Mosaic:
             if x0 == x1 or y0 == y1:
                 continue
             tile = sample if number == 0 else self.source(rng)
-            _check_alike(sample, tile)
+            check_alike(sample, tile)
             tile = Crop((y1 - y0, x1 - x0), 0.5, self.fill, self.keep_empty)(tile, rng)
             image[y0:y1, x0:x1] = tile.image
             found.append(moved(tile.instances, partial(Masks.shift, dx=x0, dy=y0, size=(height, width)), True))
@@ -146,7 +146,8 @@ def _blend(below: Array, above: Array, cover: Bool, feather: float) -> Array:
     return np.asarray(np.rint(mixed) if below.dtype.kind in "iu" else mixed).astype(below.dtype)
 
 
-def _check_alike(sample: Sample, other: Sample) -> None:
+def check_alike(sample: Sample, other: Sample) -> None:
+    """Refuse samples with other classes, channels or dtype."""
     if sample.instances.classes != other.instances.classes:
         raise DataError(
             f"samples to be mixed must have the same classes: {sample.instances.classes} and {other.instances.classes}"

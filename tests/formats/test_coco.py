@@ -508,7 +508,7 @@ def test_bad_results_are_left_out(document: dict[str, Any], saved: Save) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ['{"images": {"a.png": [1]}}', '{"annotations": "x", "images": 3}', '[{"image": 1}]', "[]"]
+    "text", ['{"images": {"a.png": [1]}}', '{"annotations": "x", "images": 3}', '[{"image": 1}]', "[[]]", "[1]"]
 )
 def test_keys_alone_make_no_coco_file(saved: Save, text: str) -> None:
     assert formats.load("coco").detect(saved(text)) is False

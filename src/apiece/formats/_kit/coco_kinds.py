@@ -16,7 +16,7 @@ def kind_of_coco(path: Path) -> str | None:
     if seen is None:
         return None
     if seen.opening == "[":
-        return "coco" if not seen.keys or {"image_id", "category_id"} <= seen.keys else None
+        return "coco" if seen.empty or {"image_id", "category_id"} <= seen.keys else None
     if not {"images", "annotations"} & seen.keys or _FOREIGN & seen.keys:
         return None
     annotation = seen.first("annotations")

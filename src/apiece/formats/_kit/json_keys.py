@@ -37,6 +37,8 @@ class JsonKeys:
     """What the file begins with: ``"{"`` or ``"["``."""
     places: dict[str, int]
     """Keys of the outermost object, or of the objects in the outermost list, and where their values are."""
+    empty: bool
+    """Whether there is nothing in it."""
 
     @property
     def keys(self) -> frozenset[str]:
@@ -85,7 +87,7 @@ def _peek(path: Path, size: int, changed: int) -> JsonKeys | None:
             both = [places.get(name) for name in ("images", "annotations")]
             if key in ("images", "annotations") and all(at and _keys_below(file, at, _LIST) for at in both):
                 break
-        return JsonKeys(path, opening, places)
+        return JsonKeys(path, opening, places, head.lstrip()[1:].lstrip()[:1] in (b"]", b"}"))
 
 
 def _keys_below(file: BinaryIO, at: int, pattern: re.Pattern[bytes]) -> frozenset[str] | None:

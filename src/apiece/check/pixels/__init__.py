@@ -1,4 +1,4 @@
-"""Labels that lie on pixels unlike those of the rest of their class.
+"""Labels that lie on pixels unlike those of the rest of their class, or on transparent ground.
 
 Each instance becomes a point: how bright, coloured, contrasted and textured the image is under its mask
 (`features_of`). Distances are Mahalanobis's: their unit is how much instances of one class differ within an image,
@@ -21,6 +21,7 @@ from scipy.stats import chi2
 
 from apiece._arrays import Float, Int
 from apiece.check.contract import Check, Finding, JoinedRows, Kind, Labelled, Place, Rows, SetFacts, Settings
+from apiece.check.pixels._ground import TRANSPARENT, on_transparent_ground
 from apiece.check.pixels._pixel_features import FEATURES, features_of
 
 __all__ = ["CHECK"]
@@ -151,8 +152,9 @@ def _unlike(place: Place, own: str, far: float, most: str, score: float) -> Find
 
 
 CHECK = Check(
-    "Labels that lie on pixels unlike those of their class: brightness, colour, contrast, texture.",
+    "Labels that lie on pixels unlike those of their class (brightness, colour, contrast, texture), or on none.",
     (
+        TRANSPARENT,
         Kind(
             "like_other_class",
             "warning",
@@ -166,6 +168,7 @@ CHECK = Check(
             "See whether the mask lies on the object, and whether the class is right.",
         ),
     ),
+    look=on_transparent_ground,
     remember=_remember,
     conclude=_conclude,
     needs="image",

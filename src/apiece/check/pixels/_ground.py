@@ -6,15 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from apiece.check.contract import Check, Finding, Kind, Labelled, Settings
+from apiece.check.contract import Finding, Kind, Labelled, Settings
 from apiece.ops.ground import masks_on
-
-__all__ = ["CHECK"]
 
 _LEAST = 0.1  # share of an object on transparent ground: less is the width of a soft border
 
 
-def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
+def on_transparent_ground(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
+    """Find the objects of one image that lie on transparent ground."""
     if labelled.data is None:
         return
     masks = labelled.instances.masks
@@ -25,16 +24,9 @@ def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
         yield Finding("transparent", message, float(share[i]), labelled.place(i))
 
 
-CHECK = Check(
-    "Labels on transparent ground, where the alpha channel of the image says that there is no data.",
-    (
-        Kind(
-            "transparent",
-            "warning",
-            "An object of which a tenth or more lies on transparent ground, which training and prediction pass over.",
-            "Delete it, or draw what can be seen of it; if alpha is a channel like others, save it as one.",
-        ),
-    ),
-    look=_look,
-    needs="image",
+TRANSPARENT = Kind(
+    "transparent",
+    "warning",
+    "An object of which a tenth or more lies on transparent ground, which training and prediction pass over.",
+    "Delete it, or draw what can be seen of it; if alpha is a channel like others, save it as one.",
 )

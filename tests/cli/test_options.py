@@ -8,7 +8,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -28,6 +28,7 @@ LISTS = {
     "data": "a.json,b.json",
     "drop": "ids,scores",
     "fractions": "train=0.8,val=0.2",
+    "images": "train=a,val=b",
     "imgsz": "512,swift=640",
     "map": "car=vehicle,1:truck=vehicle",
     "max_dets": "1,10",
@@ -50,7 +51,8 @@ def arguments(command: str) -> list[Any]:
 
 def parsed(command: str, *words: str) -> dict[str, Any]:
     """What the command is called with; what else it needs is added."""
-    _, bound, _ = cli._app(command).parse_args([command, *words], exit_on_error=False, print_error=False)
+    given = cli._one_word([command, *words])
+    _, bound, _ = cli._app(command).parse_args(given, exit_on_error=False, print_error=False)
     return {key: value for name, value in bound.arguments.items() for key, value in _fields(name, value)}
 
 
@@ -89,7 +91,8 @@ def test_a_list_is_written_with_commas_or_spaces_or_the_option_is_repeated(comma
     ways = [[flag, text], [flag, *items], [word for item in items for word in (flag, item)]]
     found = [parsed(command, *others, *way)[name] for way in ways]
     assert found[0] == found[1] == found[2]
-    assert [str(item) for item in found[0]] == items
+    pairs = [f"{key}={value}" for key, value in found[0].items()] if isinstance(found[0], Mapping) else found[0]
+    assert [str(item) for item in pairs] == items
 
 
 def test_commas_stay_within_quotes_and_brackets() -> None:

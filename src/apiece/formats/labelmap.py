@@ -48,10 +48,14 @@ _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
 _READ_AS = (
-    Option("format='class_map'", flag="--instances components (with train --format class_map)")
+    Option("format='class_map'", flag="--instances components")
     + ", which makes each separate region an object, or "
-    + Option("format='labelmap'", flag="--instances values (with train --format labelmap)")
-    + ", which makes each value one"
+    + Option("format='labelmap'", flag="--instances values")
+    + ", which makes each value one (in training it is "
+    + Option("format", "class_map")
+    + " or "
+    + Option("format", "labelmap")
+    + ")"
 )
 
 

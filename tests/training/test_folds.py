@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from apiece import formats
-from apiece.core.image import Image
+from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets.dataset import Subset
 from apiece.datasets.synthetic import SceneConfig, write_dataset
@@ -145,3 +145,20 @@ def test_classes_in_even_shares(labels: LabelSet, config: TrainConfig, tmp_path:
     fold = folds._division(labels, 2, config, tmp_path)
     assert np.bincount(fold).tolist() == [4, 4]
     assert (folds._division(labels, 2, config, tmp_path) == fold).all()
+
+
+def test_photos_of_one_part_do_not_all_land_in_one_fold(config: TrainConfig, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    plate = np.full((160, 200), 60.0)
+    plate[30:130, 30:170] = 150
+    photos = [np.clip(np.rint(plate + rng.normal(0, 3, plate.shape)), 0, 255).astype(np.uint8) for _ in range(15)]
+    photos.append(np.minimum(photos[0], 243) + np.uint8(12))  # a brighter copy
+    part = Instances.from_label_map((plate > 100).astype(np.uint8), classes=("plate",))
+    records = []
+    for k, pixels in enumerate(photos):
+        write_image(tmp_path / f"{k}.png", Image(pixels[..., None]))
+        records.append((ImageRef(tmp_path / f"{k}.png", f"{k}.png", part.size), part))
+    formats.write(records, tmp_path / "labels.json", "coco")
+    fold = folds._division(formats.read(tmp_path / "labels.json", images=tmp_path), 2, config, tmp_path / "out")
+    assert np.bincount(fold).tolist() == [8, 8]
+    assert fold[15] == fold[0]

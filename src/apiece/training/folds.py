@@ -22,14 +22,15 @@ from apiece import formats
 from apiece._arrays import Int
 from apiece._atomic import atomic
 from apiece.check.contract import Settings
-from apiece.core.image import ImageRef
+from apiece.check.leaks import copies
+from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets import View, class_counts, split
 from apiece.datasets.dataset import Dataset, Subset, fingerprint
 from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet, Record
 from apiece.images import read_image
-from apiece.ops.image_hash import near_pairs, print_of
+from apiece.ops.image_hash import print_of
 from apiece.predict.predictor import load
 from apiece.predict.sources import Source
 from apiece.training.config import TrainConfig
@@ -148,10 +149,13 @@ class _Grouped(View):
 
 
 def _alike(labels: LabelSet) -> tuple[int, ...]:
-    """Return a number for each image; near-duplicates have the same one."""
-    prints = [print_of(read_image(ref.path, page=ref.page)) for ref in labels.refs]
-    _, head, same = np.unique([p.digest.hex() for p in prints], return_index=True, return_inverse=True)
-    pairs = near_pairs([prints[k] for k in head], Settings().near)
+    """Return a number for each image; near-duplicates have the same one, but not images that only look alike."""
+    refs = labels.refs
+
+    def read(index: int) -> Image:
+        return read_image(refs[index].path, page=refs[index].page)
+
+    head, same, pairs, _ = copies([print_of(read(i)) for i in range(len(refs))], Settings().near, read)
     edges = (np.ones(len(pairs.first), np.int8), (pairs.first, pairs.second))
     _, part = connected_components(sp.coo_array(edges, shape=(len(head), len(head))), directed=False)
     return tuple(part[same].tolist())

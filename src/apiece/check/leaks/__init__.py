@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from apiece.errors import ImageError
 from apiece.images import read_image
 from apiece.ops.image_hash import TURNS, Pairs, Print, near_pairs, print_of
 
-__all__ = ["CHECK"]
+__all__ = ["CHECK", "copies"]
 
 _Seen = tuple[Place, Print]
 
@@ -50,16 +50,36 @@ def _conclude(remembered: Sequence[_Seen], facts: SetFacts, settings: Settings) 
 
 def _group(remembered: Sequence[_Seen], facts: SetFacts, near: int) -> _Groups:
     places, prints = zip(*remembered, strict=True)
-    _, head, group = np.unique(np.array([p.digest.hex() for p in prints]), return_index=True, return_inverse=True)
+    head, group, pairs, series = copies(prints, near, lambda k: _read(places[k], facts))
     order = {name: k for k, name in enumerate(dict.fromkeys([*facts.refs, *(p.split for p in places)]))}
     split = np.array([order[p.split] for p in places], np.int64)
     first = np.full((len(head), len(order)), -1, np.int64)
     # where an index occurs twice the last value stays: reversed, the first image
     back = np.arange(len(places))[::-1]
     first[group[back], split[back]] = back
-    own = [prints[k] for k in head]
-    pairs, series = judged(own, near_pairs(own, near), lambda k: _read(places[head[k]], facts))
     return _Groups(places, group, split, first, pairs, series)
+
+
+def copies(
+    prints: Sequence[Print], near: int, read: Callable[[int], Image | None]
+) -> tuple[Int, Int, Pairs, Sequence[Series]]:
+    """Find images that are copies of each other; images of a series that only look alike are none.
+
+    Parameters
+    ----------
+    prints : one of each image.
+    near : most bits in which the hashes of two near-duplicates differ.
+    read : reads an image once more, by its position among the prints; None if it cannot.
+
+    Returns
+    -------
+    The first image of each group of the same pixels; the group of each image; groups that are copies of each other;
+    groups that look alike as photos of one part do.
+    """
+    _, head, group = np.unique([p.digest.hex() for p in prints], return_index=True, return_inverse=True)
+    own = [prints[k] for k in head]
+    pairs, series = judged(own, near_pairs(own, near), lambda k: read(int(head[k])))
+    return head, group, pairs, series
 
 
 def _read(place: Place, facts: SetFacts) -> Image | None:

@@ -12,10 +12,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal, TypeVar, Union, cast
 
-__all__ = ["StrictError", "check_keys", "dataclass_from", "dataclass_to", "dump", "kind_of", "parse", "uncollected"]
+__all__ = [
+    "LATER",
+    "StrictError",
+    "check_keys",
+    "dataclass_from",
+    "dataclass_to",
+    "dump",
+    "kind_of",
+    "parse",
+    "uncollected",
+]
 
 _T = TypeVar("_T")
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+
+
+LATER = types.MappingProxyType({"later": True})
+"""Metadata of a dataclass's field that was added after files had been written."""
 
 
 class StrictError(ValueError):
@@ -145,6 +159,8 @@ def dataclass_to(value: Any) -> dict[str, Any]:
 def dataclass_from(kind: type[_T], data: Any, where: str) -> _T:
     """Rebuild a dataclass from JSON values: exactly its fields, each of its declared type (a list for a tuple).
 
+    A field with the metadata `LATER` may be absent, as in files that are older than the field; it has its default then.
+
     Raises
     ------
     StrictError
@@ -155,6 +171,9 @@ def dataclass_from(kind: type[_T], data: Any, where: str) -> _T:
     assert dataclasses.is_dataclass(kind)
     hints = typing.get_type_hints(kind)
     fields = {f.name for f in dataclasses.fields(kind) if f.init}
+    later = {f.name for f in dataclasses.fields(kind) if f.metadata.get("later")}
+    absent = later - data.keys() if isinstance(data, dict) else set()
+    fields -= absent
     given = check_keys(data, fields, where)
     return cast("_T", kind(**{name: _value(hints[name], given[name], f"{where}.{name}") for name in sorted(fields)}))
 

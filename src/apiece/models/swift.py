@@ -20,7 +20,7 @@ than the cells. A score is the class's times the predicted IoU of the mask (as i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from torch.nn import functional
 from torchvision.ops import batched_nms, generalized_box_iou_loss
 
 from apiece._arrays import Int
+from apiece._strict_json import LATER
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
@@ -92,7 +93,7 @@ class SwiftConfig(BackboneSettings):
     prototypes: int = 32
     learn: int = 3
     window: int = 784
-    amodal: bool = False
+    amodal: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -134,3 +134,25 @@ def test_neighbouring_frames_are_no_copies(tmp_path: Path) -> None:
         ("leak", 20, [5])
     ]
     assert sum(f.kind == "series" for f in among) == 1
+
+
+def test_frames_with_large_things_that_move(tmp_path: Path) -> None:
+    """What stands out in a frame stands out in the next one; thumbnails tell the two apart, but no copies."""
+    rng = np.random.default_rng(0)
+    ground = sum(
+        cv2.resize(rng.normal(0, 14, (HEIGHT // k, WIDTH // k)).astype(np.float32), (WIDTH, HEIGHT)) for k in (2, 8, 40)
+    )
+    movers = [[*rng.uniform(0, WIDTH, 2), *rng.normal(0, 4, 2), rng.uniform(5, 20)] for _ in range(4)]
+    frames, light = [], 0.0
+    for _ in range(100):
+        light = 0.95 * light + rng.normal(0, 0.008)
+        shown = (ground + 110) * (1 + light)
+        for mover, grey in zip(movers, (40, 90, 170, 220), strict=True):
+            mover[0], mover[1] = (mover[0] + mover[2]) % WIDTH, (mover[1] + mover[3]) % HEIGHT
+            cv2.circle(shown, (int(mover[0]), int(mover[1])), int(mover[4]), float(grey), -1, cv2.LINE_AA)
+        frames.append(jpeg(np.clip(np.rint(shown + rng.normal(0, 2, shown.shape)), 0, 255).astype(np.uint8), 92))
+    among = found(tmp_path, frames, [jpeg(frame, 60) for frame in frames[20:80]])
+    assert any(f.kind == "series" for f in among)
+    assert sorted((f.kind, f.place.index, [p.index for p in f.others]) for f in among if f.kind != "series") == [
+        ("leak", k, [20 + k]) for k in range(60)
+    ]

@@ -128,13 +128,30 @@ def _copies(prints: Sequence[Print], members: Int, pairs: Pairs, read: Read) -> 
         value = _peaks(spectrum, first, second)
         weight += 2 * _stands_out(first, second, value, strong) + _stands_out(first, second, value, weak)
     # where both are turned, both upright say the same
-    kept = (weight >= 2) & ((turn[first] == 0) | (turn[second] == 0))
+    kept = (
+        (weight >= 2)
+        & ((turn[first] == 0) | (turn[second] == 0))
+        & _eligible(pairs, members, image[first], image[second])
+    )
     first, second = first[kept], second[kept]
     like = likeness[first, second].clip(0, 1).astype(np.float32)
     swapped = image[first] > image[second]
     first, second = np.where(swapped, second, first), np.where(swapped, first, second)
     relative = np.where(turn[first] == 0, turn[second], _INVERSE[turn[first]])
     return Pairs(image[first], image[second], relative, like)
+
+
+def _eligible(pairs: Pairs, members: Int, one: Int, other: Int) -> Bool:
+    """Return which pairs of images can be copies: near-duplicates only, where few of the series look like it.
+
+    Thumbnails tell photos of one part from each other no more than copies. They do tell frames with large things that
+    move, and there what stands out in the windows is the next frame.
+    """
+    own = pairs.first[np.isin(pairs.first, members) & np.isin(pairs.second, members)]
+    if 2 * len(own) >= MEMBERS * len(members):
+        return np.ones(len(one), bool)
+    most = int(max(pairs.second.max(initial=0), one.max(initial=0), other.max(initial=0))) + 1
+    return np.isin(np.minimum(one, other) * most + np.maximum(one, other), pairs.first * most + pairs.second)
 
 
 def _turned_too(members: Int, pairs: Pairs) -> tuple[Int, Int]:

@@ -1,4 +1,4 @@
-"""What tools do to every object of a set: crowd, outlines through pixel centres, filled holes, boxes a pixel short."""
+"""What tools do to every object of a set: crowd, outlines through pixel centres, filled holes, split objects, boxes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apiece import formats
 from apiece.check import Finding, check, fix, open_labels
 
 SIZE = (90, 120)
-KINDS = ("all_crowd", "half_pixel", "filled_hole", "short_box")
+KINDS = ("all_crowd", "half_pixel", "filled_hole", "split_parts", "short_box")
 
 
 def blobs(count: int = 16) -> list[np.ndarray]:
@@ -137,3 +137,47 @@ def test_boxes_a_pixel_short_and_their_repair(tmp_path: Path) -> None:
     right = [{**entry, "bbox": box(m)} for entry, m in zip(entries, blobs(), strict=True)]
     assert found(written(tmp_path, right)) == []
     assert found(written(tmp_path, [entries[0], *right[1:]])) == []
+
+
+def disc(*circles: tuple[int, int, int]) -> np.ndarray:
+    drawn = np.zeros(SIZE, np.uint8)
+    for x, y, radius in circles:
+        cv2.circle(drawn, (x, y), radius, 1, -1)
+    return drawn
+
+
+def brush_export(folder: Path, images: list[list[np.ndarray]], info: bool = True) -> Path:
+    """Write brush masks as Label Studio's SDK 2.1 does: each outer contour of each mask as an annotation."""
+    notes: list[dict[str, Any]] = []
+    for k, masks in enumerate(images):
+        for mask in masks:
+            for outline in cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+                common = {"id": len(notes), "image_id": k, "category_id": 1, "iscrowd": 0, "annotator": "unknown"}
+                area, rect = int(cv2.contourArea(outline)), list(cv2.boundingRect(outline))
+                notes.append({**common, "segmentation": [outline.ravel().tolist()], "area": area, "bbox": rect})
+    listed = [{"id": k, "file_name": f"{k}.png", "height": SIZE[0], "width": SIZE[1]} for k in range(len(images))]
+    data: dict[str, Any] = {"images": listed, "annotations": notes, "categories": [{"id": 1, "name": "part"}]}
+    if info:
+        data["info"] = {"description": "Converted from Label Studio", "contributor": "Label Studio Converter"}
+    path = folder / "result_coco.json"
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_parts_of_a_brush_mask_as_annotations(tmp_path: Path) -> None:
+    three, one = disc((20, 30, 8), (50, 34, 10), (80, 30, 7)), disc((60, 70, 9))
+    (found_one,) = found(brush_export(tmp_path, [[one], [three, one]]))
+    assert (found_one.kind, found_one.place.index, found_one.place.instances) == ("split_parts", 1, (0, 1))
+    assert found_one.message.startswith("3 annotations may be parts of 1 object: Label Studio's export")
+    assert found(brush_export(tmp_path, [[one], [three, one]], info=False)) == []
+
+
+def test_brush_masks_of_one_part_are_not_accused(tmp_path: Path) -> None:
+    far = disc((12, 12, 6), (108, 76, 6))
+    ring = disc((40, 40, 25)) - disc((40, 40, 12))
+    touching = [disc((40, 50, 10)), disc((40, 29, 10))]  # as one mask these were one part
+    for masks in ([far], [ring, disc((90, 70, 9))], touching):
+        assert found(brush_export(tmp_path, [masks])) == []
+    rng = np.random.default_rng(0)
+    rows = [[disc((12 + 24 * k, int(rng.integers(15, 75)), 9)) for k in range(5)] for _ in range(12)]
+    assert {f.kind for f in found(brush_export(tmp_path, rows))} == {"half_pixel"}

@@ -169,13 +169,13 @@ class CocoSet(OpenedLabels):
         cut, refused = self.border.judge(boxes, self.images.sizes[image[rows]])
         return {int(rows[k]): c for k, c in cut.items()}, {int(rows[k]): reason for k, reason in refused.items()}
 
-    def polygons(self) -> tuple[Int, Int, Float, Int, Int]:
+    def polygons(self) -> tuple[Int, Int, Int, Float, Int, Int]:
         """Return every annotation that is drawn as polygons, as its file states it.
 
         Returns
         -------
-        Its image, its place among the instances of that image; x, y of all vertices; where each ring begins among the
-        vertices, and where each annotation begins among the rings.
+        Its image, its place among the instances of that image, its class; x, y of all vertices; where each ring begins
+        among the vertices, and where each annotation begins among the rings.
         """
         notes, refused = self.table.annotations, list(self._judged[1])
         row = notes.order[~np.isin(notes.order, refused)]
@@ -183,7 +183,7 @@ class CocoSet(OpenedLabels):
         place = np.arange(len(row)) - np.searchsorted(image, image)
         drawn = notes.segments.kind[row] == POLYGON
         points, rings, parts = notes.segments.polygons(row[drawn])
-        return image[drawn], place[drawn], points, rings, parts
+        return image[drawn], place[drawn], notes.labels[row[drawn]], points, rings, parts
 
     def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
         """Yield the chosen images, their columns made Python values together."""

@@ -243,7 +243,7 @@ def _every(
 
 def _outlines(source: OpenLabels) -> dict[int, list[list[Float]]]:
     """Return for each image the polygons of each instance, as the label file states them."""
-    image, _, points, rings, parts = source.labels.polygons()  # type: ignore[attr-defined]
+    image, _, _, points, rings, parts = source.labels.polygons()  # type: ignore[attr-defined]
     found: dict[int, list[list[Float]]] = defaultdict(list)
     for k, index in enumerate(image.tolist()):
         found[index].append([points[rings[r] : rings[r + 1]] for r in range(parts[k], parts[k + 1])])

@@ -7,13 +7,17 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Bool, Float, Int
 from apiece.check._kit.stated_area_box import own_boxes, stated
 from apiece.check.contract import Finding, Kind, Labelled, Place, SetFacts
+from apiece.formats import LabelSet
 
 MOST = 0.9  # share of the objects from which something is a habit of the tool
 LEAST = 10  # fewest objects that show a habit
+CONVERTER = ("Converted from Label Studio", "Label Studio Converter")  # what Label Studio's brush export says of itself
 VERTICES = 8  # fewest vertices of an outline that shows how it was traced
 
 KINDS = (
@@ -34,6 +38,12 @@ KINDS = (
         "warning",
         "A polygon inside another polygon of the same object: meant as a hole, but COCO fills it.",
         "Write objects with holes as RLE; see whether a hole is meant.",
+    ),
+    Kind(
+        "split_parts",
+        "warning",
+        "Label Studio's export of brush masks to COCO: each part of an object is an annotation, and holes are filled.",
+        "Export Label Studio's own JSON, and read that: every brush mask stays whole, with its holes.",
     ),
     Kind(
         "short_box",
@@ -82,18 +92,33 @@ def found(seen: Sequence[Habits], split: str, facts: SetFacts) -> Iterator[Findi
 
 
 def _drawn(
-    split: str, facts: SetFacts, image: Int, place: Int, points: Float, rings: Int, parts: Int
+    split: str, facts: SetFacts, image: Int, place: Int, label: Int, points: Float, rings: Int, parts: Int
 ) -> Iterator[Finding]:
     """Yield what the polygons show; `CocoSet.polygons` gives them."""
     if not len(image):
         return
-    judged, traced = _traced(points, rings, parts)
+    number, stepped, diagonal = _steps(points, rings, parts)
+    judged = int((number >= VERTICES).sum())
+    traced = int(((number >= VERTICES) & stepped & (diagonal >= 2)).sum())
     if judged >= LEAST and traced >= MOST * judged:
         message = (
             f"{traced:,} of {judged:,} polygons run through pixel centres, as OpenCV's contours do: read as outlines "
             "they leave out the last row and column of their object"
         )
         yield Finding("half_pixel", message, 0.95, Place(split), repair="widen")
+    if _from_brush(facts.labels[split]):
+        single = stepped & (np.diff(parts) == 1)
+        yield from _split(
+            split,
+            facts,
+            image,
+            place,
+            label,
+            [
+                points[rings[r] : rings[r + 1]] if ok else None
+                for r, ok in zip(parts[:-1].tolist(), single.tolist(), strict=True)
+            ],
+        )
     several = np.flatnonzero(np.diff(parts) > 1)
     for k in several.tolist():
         own = [points[rings[r] : rings[r + 1]] for r in range(parts[k], parts[k + 1])]
@@ -106,8 +131,67 @@ def _drawn(
             yield Finding("filled_hole", message, 0.8, Place(split, ref.name, index, (int(place[k]),), box))
 
 
-def _traced(points: Float, rings: Int, parts: Int) -> tuple[int, int]:
-    """Return (polygons with vertices enough to tell, polygons that step along rows, columns and diagonals only).
+def _from_brush(labels: LabelSet) -> bool:
+    """Return whether the file says that Label Studio's converter of brush masks wrote it."""
+    info = labels.metadata.get("coco", {}).get("info")
+    return isinstance(info, dict) and (info.get("description"), info.get("contributor")) == CONVERTER
+
+
+def _split(
+    split: str, facts: SetFacts, image: Int, place: Int, label: Int, outlines: Sequence[Float | None]
+) -> Iterator[Finding]:
+    """Yield annotations that may be parts of one mask: written one after another, from below upwards, near each other.
+
+    OpenCV finds the outlines of a mask in this order, and each begins at the leftmost pixel of its highest row. Objects
+    of one part follow each other downwards as often as upwards.
+    """
+    links, begin, upwards, downwards = [], 0, 0, 0
+    same = (np.diff(image) == 0) & (np.diff(label) == 0) & (np.diff(place) == 1)
+    for k, outline in enumerate(outlines):
+        before = outlines[k - 1] if k else None
+        if outline is None or before is None or not same[k - 1]:
+            begin = k
+        elif tuple(outline[0, ::-1]) >= tuple(before[0, ::-1]):
+            downwards += _apart(before, outline)
+            begin = k
+        else:
+            near = [
+                (j, k) for j in range(begin, k) if (earlier := outlines[j]) is not None and _apart(earlier, outline)
+            ]
+            upwards += (k - 1, k) in near
+            links += near
+    number = upwards + downwards
+    if not links or (number >= LEAST and upwards - downwards < 2 * number**0.5):  # as chance has it
+        return
+    some = np.unique(links)
+    ends = tuple(np.searchsorted(some, np.array(links)).T)
+    count, _ = connected_components(sp.coo_array((np.ones(len(links)), ends), shape=(len(some),) * 2), directed=False)
+    first, index = list(links[0]), int(image[links[0][0]])
+    both = np.concatenate([one for k in first if (one := outlines[k]) is not None])
+    box = (*both.min(0).tolist(), *(both.max(0) + 1).tolist())
+    message = (
+        f"{len(some):,} annotations may be parts of {count:,} object{'s' * (count > 1)}: Label Studio's export of "
+        "brush masks writes each part of a mask as an annotation"
+    )
+    where = Place(split, facts.refs[split][index].name, index, tuple(place[first].tolist()), box)
+    yield Finding("split_parts", message, 0.6, where)
+
+
+def _apart(one: Float, other: Float) -> bool:
+    """Return whether two outlines are near each other and do not touch, as two parts of one mask never do."""
+    low, high = np.minimum(one.min(0), other.min(0)) - 2, np.maximum(one.max(0), other.max(0)) + 3
+    sides = np.stack([np.ptp(one, axis=0), np.ptp(other, axis=0)])
+    if (high - low - 5 - sides.sum(0)).max() > sides.max() + 1:
+        return False
+    width, height = (high - low).astype(int).tolist()
+    drawn = np.zeros((2, height, width), np.uint8)
+    for canvas, outline in zip(drawn, (one, other), strict=True):
+        cv2.fillPoly(canvas, [np.rint(outline - low).astype(np.int32)], 1)
+    return not (cv2.dilate(drawn[0], np.ones((3, 3), np.uint8)) & drawn[1]).any()
+
+
+def _steps(points: Float, rings: Int, parts: Int) -> tuple[Int, Bool, Int]:
+    """Return of each annotation: vertices, whether it steps along rows, columns and diagonals only, diagonal steps.
 
     Whole numbers alone are no sign, since people draw them too. An outline along pixel edges has no diagonal step, and
     no drawn outline has nothing but steps along rows, columns and diagonals.
@@ -122,8 +206,7 @@ def _traced(points: Float, rings: Int, parts: Int) -> tuple[int, int]:
     number, good, diagonal = (
         np.diff(np.append(0, np.cumsum(column))[begin]) for column in (np.ones(len(points), np.int64), plain, slanted)
     )
-    judged = number >= VERTICES
-    return int(judged.sum()), int((judged & (good == number) & (diagonal >= 2)).sum())
+    return number, good == number, diagonal
 
 
 def _enclosed(rings: Sequence[Float]) -> Float | None:

@@ -82,6 +82,62 @@ def test_outlines_through_pixel_centres_and_their_repair(tmp_path: Path) -> None
     assert all((a == b).all() for a, b in zip(blobs(), repaired(path, tmp_path), strict=True))
 
 
+def yolo(folder: Path, outline: Any) -> Path:
+    (folder / "labels").mkdir(parents=True)
+    (folder / "images").mkdir()
+    (folder / "data.yaml").write_text("train: images\nnames: [part]\n")
+    for k, mask in enumerate(blobs()):
+        cv2.imwrite(str(folder / f"images/{k:02d}.png"), mask)
+        shares = np.array(outline(mask)).reshape(-1, 2) / SIZE[::-1]
+        (folder / f"labels/{k:02d}.txt").write_text("0 " + " ".join(f"{v:.5f}" for v in shares.ravel()))
+    return folder
+
+
+def labelme(folder: Path, outline: Any) -> Path:
+    folder.mkdir()
+    for k, mask in enumerate(blobs()):
+        points = np.array(outline(mask)).reshape(-1, 2).tolist()
+        shape = {"label": "part", "points": points, "group_id": None, "shape_type": "polygon", "flags": {}}
+        sides = {"imageHeight": SIZE[0], "imageWidth": SIZE[1]}
+        image = {
+            "version": "5.5.0",
+            "flags": {},
+            "shapes": [shape],
+            "imagePath": f"{k:02d}.png",
+            "imageData": None,
+            **sides,
+        }
+        (folder / f"{k:02d}.json").write_text(json.dumps(image))
+    return folder
+
+
+@pytest.mark.parametrize("write", [yolo, labelme])
+def test_other_formats_with_polygons(tmp_path: Path, write: Any) -> None:
+    source = open_labels(write(tmp_path / "labels", contour))
+    report = check({"train": source}, images=False, only=["file"])
+    assert [(f.kind, f.repair) for f in report.findings if f.kind in KINDS] == [("half_pixel", "widen")]
+    made = fix({"train": source}, report, tmp_path / "out")
+    again = [mask for _, own in formats.read(made.files["train"]) for mask in own.masks.to_dense()]
+    assert all((a == b).all() for a, b in zip(blobs(), again, strict=True))
+    assert found(made.files["train"]) == []
+    for number, outline in enumerate([drawn_by_hand, along_edges]):
+        assert found(write(tmp_path / f"other{number}", outline)) == []
+
+
+def test_a_labelme_polygon_inside_another_of_its_group(tmp_path: Path) -> None:
+    folder = labelme(tmp_path / "labels", contour)
+    path = folder / "03.json"
+    image = json.loads(path.read_text())
+    rings = ([[10, 10], [40, 10], [40, 40], [10, 40]], [[20, 20], [30, 20], [30, 30], [20, 30]])
+    alone, *both = (
+        {**image["shapes"][0], "points": points, "group_id": k}
+        for k, points in ((1, rings[0]), (2, rings[0]), (2, rings[1]))
+    )
+    path.write_text(json.dumps({**image, "shapes": [alone, *both]}))
+    (hole,) = [f for f in found(folder) if f.kind == "filled_hole"]
+    assert (hole.place.image, hole.place.instances) == ("03.png", (1,))
+
+
 def drawn_by_hand(mask: np.ndarray) -> list[float]:
     return cv2.approxPolyDP(np.array(contour(mask), np.float32).reshape(-1, 1, 2), 1.0, True).ravel().tolist()  # type: ignore[no-any-return]
 

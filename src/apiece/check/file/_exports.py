@@ -18,6 +18,7 @@ from apiece.formats import LabelSet
 MOST = 0.9  # share of the objects from which something is a habit of the tool
 LEAST = 10  # fewest objects that show a habit
 CONVERTER = ("Converted from Label Studio", "Label Studio Converter")  # what Label Studio's brush export says of itself
+ROUNDED = 0.02  # pixels by which coordinates differ that a format keeps as shares of the image
 VERTICES = 8  # fewest vertices of an outline that shows how it was traced
 
 KINDS = (
@@ -36,7 +37,7 @@ KINDS = (
     Kind(
         "filled_hole",
         "warning",
-        "A polygon inside another polygon of the same object: meant as a hole, but COCO fills it.",
+        "A polygon inside another polygon of the same object: meant as a hole, but readers fill it.",
         "Write objects with holes as RLE; see whether a hole is meant.",
     ),
     Kind(
@@ -94,7 +95,7 @@ def found(seen: Sequence[Habits], split: str, facts: SetFacts) -> Iterator[Findi
 def _drawn(
     split: str, facts: SetFacts, image: Int, place: Int, label: Int, points: Float, rings: Int, parts: Int
 ) -> Iterator[Finding]:
-    """Yield what the polygons show; `CocoSet.polygons` gives them."""
+    """Yield what the polygons show; `polygons` of the labels gives them."""
     if not len(image):
         return
     number, stepped, diagonal = _steps(points, rings, parts)
@@ -199,9 +200,10 @@ def _steps(points: Float, rings: Int, parts: Int) -> tuple[Int, Bool, Int]:
     following = np.arange(1, len(points) + 1)
     filled = np.diff(rings) > 0
     following[rings[1:][filled] - 1] = rings[:-1][filled]
-    dx, dy = np.abs(points[following] - points).T
+    whole = np.rint(points)
+    dx, dy = np.abs(whole[following] - whole).T
     slanted = (dx == dy) & (dx > 0)
-    plain = ((dx == 0) | (dy == 0) | (dx == dy)) & (points == np.rint(points)).all(1)
+    plain = ((dx == 0) | (dy == 0) | (dx == dy)) & (np.abs(points - whole) <= ROUNDED).all(1)
     begin = rings[parts]
     number, good, diagonal = (
         np.diff(np.append(0, np.cumsum(column))[begin]) for column in (np.ones(len(points), np.int64), plain, slanted)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
+from apiece._arrays import Float, Int
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
@@ -62,6 +65,44 @@ class EntrySet(FileSet):
         size: Size = image_size(file, ref) if ref.size is None else ref.size
         entries: list[Entry] = self.decode(self, index, size)
         return ref, assemble(entries, size, self.classes, file, self.on_bad, self.border, index)
+
+
+class PolygonSet(EntrySet):
+    """Entries that tools write as polygons traced around masks, as they do in COCO files."""
+
+    def polygons(self) -> tuple[Int, Int, Int, Float, Int, Int]:
+        """Return every entry that is drawn as polygons, as its file states it; images with a bad entry are left out.
+
+        Returns
+        -------
+        Its image, its place among the instances of that image, its class; x, y of all vertices; where each ring begins
+        among the vertices, and where each entry begins among the rings.
+        """
+        rows: list[tuple[int, int, int]] = []
+        rings: list[Float] = []
+        parts = [0]
+        looked = replace(self, on_bad=None)
+        for index, (ref, file) in enumerate(zip(self.refs, self.files, strict=True)):
+            try:
+                size = image_size(file, ref) if ref.size is None else ref.size
+                entries: list[Entry] = self.decode(looked, index, size)
+            except (BadEntryError, FormatError):
+                continue
+            drawn = [[one.shape for one in (entry, *entry.joined)] for entry in entries]
+            outlines = [
+                [ring for shape in shapes if type(shape) is list for part in shape for ring in part] for shapes in drawn
+            ]
+            boxes = np.array([[*ring.min(0), *ring.max(0)] for own in outlines for ring in own])
+            if self.border.judge(boxes.reshape(-1, 4), size)[1]:
+                continue
+            for place, (entry, shapes, own) in enumerate(zip(entries, drawn, outlines, strict=True)):
+                if all(type(shape) is list for shape in shapes):
+                    rows.append((index, place, entry.label))
+                    rings += own
+                    parts.append(len(rings))
+        images, places, labels = np.array(rows, np.int64).reshape(-1, 3).T
+        points = np.concatenate([np.zeros((0, 2)), *rings])
+        return images, places, labels, points, np.cumsum([0, *map(len, rings)]), np.array(parts)
 
 
 class LabelImageSet(FileSet):

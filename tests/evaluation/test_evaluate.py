@@ -269,6 +269,20 @@ def test_results_of_a_detector_without_masks_have_the_box_numbers_of_pycocotools
         evaluate(tmp_path / "found.json", tmp_path / "truth.json", metrics=["aji"])
 
 
+def test_boxes_without_masks_are_compared_by_their_box_ap(data: Path, tmp_path: Path) -> None:
+    """On one side or on both; without a word about images, of which boxes tell no accuracy."""
+    masks = json.loads((data / "good.json").read_text())["annotations"]
+    rows = [{key: row[key] for key in ("image_id", "category_id", "bbox", "score")} for row in masks]
+    (tmp_path / "boxes.json").write_text(json.dumps(rows))
+    for other in ("poor.json", tmp_path / "boxes.json"):
+        found = compare(data / other, tmp_path / "boxes.json", data / "truth.json", bootstrap=100)
+        assert (found.by, found.images) == ("box_ap", ())
+        assert found.verdict.startswith("No difference: box AP" if other != "poor.json" else "B is better: box AP")
+        assert not [key for key in found.numbers if not key.startswith("box")]
+    with pytest.raises(ConfigError, match="no intervals are known for 'mask_ap'; there are: box_ap,"):
+        compare(data / "poor.json", tmp_path / "boxes.json", data / "truth.json", bootstrap=100, by="mask_ap")
+
+
 def test_an_empty_list_of_results_is_nothing_found(tmp_path: Path) -> None:
     formats.write([("a.png", SQUARE)], tmp_path / "truth.json", format="coco")
     (tmp_path / "found.json").write_text("[]")

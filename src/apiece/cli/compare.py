@@ -37,7 +37,7 @@ def compare(
     *,
     split: Split = None,
     reading: Annotated[Reading, GROUP] = Reading(),
-    by: str = "mask_ap",
+    by: str | None = None,
     metrics: Metrics = ("coco", "ap_tau"),
     max_dets: MaxDets = (1, 10, 100),
     bootstrap: int = 200,
@@ -62,7 +62,7 @@ def compare(
     b
         The same; the side that may be better.
     by
-        The number that decides.
+        The number that decides. By default mask_ap, or box_ap where a side has boxes without masks.
     bootstrap
         Half-samples of the images, at most, the same for both sides; 100 or more.
     """

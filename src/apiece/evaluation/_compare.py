@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -121,7 +121,7 @@ def compare(
     b: Path | str | predict.Model | LabelSet | Joined,
     data: Path | str | Dataset | LabelSet,
     *,
-    by: str = "mask_ap",
+    by: str | None = None,
     metrics: Sequence[str] | Literal["all"] = HEADLINE,
     max_dets: Sequence[int] = (1, 10, 100),
     conf: Conf | None = None,
@@ -138,7 +138,8 @@ def compare(
     ----------
     a, b, data, metrics, max_dets, conf, split, images, format, watch : as for `apiece.evaluate`; ``watch`` is called
         for each image of A, then of B.
-    by : the number that decides; of errors and their rates less is better.
+    by : the number that decides; of errors and their rates less is better. By default ``mask_ap``, or ``box_ap``
+        where the predictions of a side are boxes without masks.
     bootstrap, seed : halves of the images, at most, from which the intervals come; 100 or more.
 
     Raises
@@ -151,11 +152,12 @@ def compare(
     truth = open_truth(data, split, images, format)
     # ap_tau tells how each image fares
     chosen = tuple(dict.fromkeys([*metrics, "ap_tau"])) if metrics != "all" else metrics
+    sides = [cast(Joined, one) if hasattr(one, "answer") else join(one, truth, conf) for one in (a, b)]
+    by = by or ("mask_ap" if all("mask" in side.kinds for side in sides) else "box_ap")
     found = []
-    for one in (a, b):
-        joined = join(one, truth, conf) if isinstance(one, str | Path) or not hasattr(one, "answer") else one
-        found.append(evaluate(joined, metrics=chosen, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch))
-        _check_decides(by, found[0])
+    for side in sides:
+        found.append(evaluate(side, metrics=chosen, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch))
+        _check_decides(by, found[-1])
     first, second = found
     numbers = _differences(first, second)
     per_class = {name: _differences(first, second, name) for name in first.halves if name}
@@ -181,6 +183,9 @@ def _differences(a: Evaluation, b: Evaluation, label: str | None = None) -> dict
 
 
 def _changes(names: Sequence[str], a: Evaluation, b: Evaluation) -> tuple[ImageChange, ...]:
+    """Every image that both sides tell something of; none where a side has boxes only, which have no AP-tau."""
+    if not all("ap_tau" in found.extras for found in (a, b)):
+        return ()
     before, after = (accuracy(found.extras["ap_tau"]["counts"]).mean(0) for found in (a, b))
     change = after - before
     judged = np.flatnonzero(np.isfinite(change))

@@ -35,6 +35,9 @@ def test_detection_says_what_it_looked_for(tmp_path: Path) -> None:
     (tmp_path / "empty.json").touch()
     with pytest.raises(FormatError, match="is empty"):
         formats.read(tmp_path / "empty.json")
+    (tmp_path / "cut.json").write_text('{"images": [1,')
+    with pytest.raises(FormatError, match=r"cut.json: line 1, column 15: .*seems cut short"):
+        formats.read(tmp_path / "cut.json")
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(FormatError, match=r"looked for .*coco, .*labelmap, "):
         formats.read(tmp_path / "a.txt")

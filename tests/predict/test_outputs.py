@@ -131,6 +131,9 @@ def test_bad_images_are_left_out_when_asked(model: Model, photos: Path, tmp_path
 def test_nothing_but_bad_images(model: Model, tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"none\.png: does not exist"):
         predict_to(model, tmp_path / "none.png", tmp_path / "out", skip_bad=True)
+    (tmp_path / "a.png").touch()
+    with pytest.raises(ImageError, match=r"is empty\n1 of 1 images cannot be used$"):  # skip_bad would not help
+        predict_to(model, tmp_path / "a.png", tmp_path / "out", skip_bad=True)
     assert not (tmp_path / "out").exists()
 
 

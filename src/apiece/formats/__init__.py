@@ -25,6 +25,7 @@ from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._engine.no_masks import own_shapes, tell
 from apiece.formats._kit.files import inside, unpacking
+from apiece.formats._kit.json_files import load_json
 from apiece.formats.contract import ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
 
 __all__ = [
@@ -73,6 +74,8 @@ def detect(path: str | os.PathLike[str]) -> str:
     found = [name for name, format in ROOM.load_all().items() if format.guessed and format.detect(path)]
     if not found and (archive := unpacking(path)):
         raise FormatError(path, archive)
+    if not found and path.is_file() and path.suffix.lower() in (".json", ".geojson"):
+        load_json(path, [])  # a broken file is no unknown format: where it breaks is told
     if not found:
         looked = ", ".join(names())
         raise FormatError(

@@ -189,5 +189,6 @@ def unreadable(errors: Sequence[ImageError | DataError], total: int) -> ImageErr
     path = first.path if isinstance(first, ImageError) else Path("image")
     reason = first.reason if isinstance(first, ImageError) else first.message
     more = (part for error in errors[1:] for part in ("\n", error.message))
-    last = f"\n{len(errors)} of {total} images cannot be used; leave them out with " + Option("skip_bad", True)
-    return ImageError(path, Message(reason, *more, last))
+    counted = f"\n{len(errors)} of {total} images cannot be used"
+    skip = ("; leave them out with ", Option("skip_bad", True)) if len(errors) < total else ()
+    return ImageError(path, Message(reason, *more, counted, *skip))

@@ -123,16 +123,14 @@ def _copies(prints: Sequence[Print], members: Int, pairs: Pairs, read: Read) -> 
     # the nearest neighbours may be copies, the next one is what is usual
     usual = 1 - np.median(np.partition(likeness, -MEMBERS, axis=1)[:, -MEMBERS])
     distance = (1 - likeness[first, second]) / max(float(usual), 1e-9)
-    weight = 2 * (distance <= _CLOSER) + (distance <= _CLOSE)
+    certain, signs = distance <= _CLOSER, (distance <= _CLOSE).astype(np.int64)
     for spectrum, strong, weak in zip(spectra, _STRONG, _WEAK, strict=True):
         value = _peaks(spectrum, first, second)
-        weight += 2 * _stands_out(first, second, value, strong) + _stands_out(first, second, value, weak)
+        certain |= _stands_out(first, second, value, strong)
+        signs += _stands_out(first, second, value, weak)
+    near = _near(pairs, members, image[first], image[second])
     # where both are turned, both upright say the same
-    kept = (
-        (weight >= 2)
-        & ((turn[first] == 0) | (turn[second] == 0))
-        & _eligible(pairs, members, image[first], image[second])
-    )
+    kept = (certain | (signs >= 2) if near is None else certain & near) & ((turn[first] == 0) | (turn[second] == 0))
     first, second = first[kept], second[kept]
     like = likeness[first, second].clip(0, 1).astype(np.float32)
     swapped = image[first] > image[second]
@@ -141,15 +139,15 @@ def _copies(prints: Sequence[Print], members: Int, pairs: Pairs, read: Read) -> 
     return Pairs(image[first], image[second], relative, like)
 
 
-def _eligible(pairs: Pairs, members: Int, one: Int, other: Int) -> Bool:
-    """Return which pairs of images can be copies: near-duplicates only, where few of the series look like it.
+def _near(pairs: Pairs, members: Int, one: Int, other: Int) -> Bool | None:
+    """Return which pairs are near-duplicates; None if most of the series look like it, so that it says nothing.
 
-    Thumbnails tell photos of one part from each other no more than copies. They do tell frames with large things that
-    move, and there what stands out in the windows is the next frame.
+    Prints tell photos of one part from each other no more than copies. They do tell most frames with large things that
+    move, and there what stands out a little in the windows is the next frame.
     """
     own = pairs.first[np.isin(pairs.first, members) & np.isin(pairs.second, members)]
     if 2 * len(own) >= MEMBERS * len(members):
-        return np.ones(len(one), bool)
+        return None
     most = int(max(pairs.second.max(initial=0), one.max(initial=0), other.max(initial=0))) + 1
     return np.isin(np.minimum(one, other) * most + np.maximum(one, other), pairs.first * most + pairs.second)
 

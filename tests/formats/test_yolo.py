@@ -381,3 +381,11 @@ def test_boxes_on_images_of_any_size_come_back(tmp_path: Path, height: int, widt
     path = tmp_path / str(len(list(tmp_path.iterdir())))
     formats.write([(ref(), Instances(masks))], path, "yolo")
     assert formats.read(path)[0][1].masks == masks
+
+
+def test_a_split_that_names_the_images_of_another_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As in coco128.yaml, whose val is its train."""
+    image(tmp_path / "images" / "train" / "a.png")
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [a]\n")
+    assert [r.attributes["split"] for r in formats.read(tmp_path).refs] == ["train"]
+    assert "val names the images of train" in caplog.text

@@ -169,7 +169,12 @@ def items_of(config: Config, root: Path, on_bad: OnBad) -> Iterator[Item]:
         raise FormatError(config.path, "; ".join(absent) + f"; images and labels must lie {where}")
     for reason in absent:
         _log.warning("%s: %s; the other splits are read", config.path, reason)
+    first: dict[Path, str] = {}
     for split, there in found:
+        if (other := first.setdefault(there, split)) != split:
+            _log.warning(
+                "%s: %s names the images of %s; an image is of one split, here of %s", config.path, split, other, other
+            )
         is_list = there.suffix.lower() == ".txt" and there.is_file()
         yield from _listed(there, root, split, on_bad) if is_list else _in_folder(there, root, split)
 

@@ -329,6 +329,8 @@ def test_one_of_two_annotators(saved: Save, caplog: pytest.LogCaptureFixture) ->
     assert "1 of 3 images have labels of several annotators (anna@x: 2 images, 5: 2 images), and all of them" in line
     caplog.clear()
     assert len(open_sources(path, annotator="5")[""].labels) == 2
+    agreed = open_sources(path, annotator="agreement")[""].labels
+    assert [(ref.name, len(found)) for ref, found in agreed] == [("0.png", 1), ("1.png", 1), ("2.png", 0)]
     assert not caplog.records
     summary = summarise(labels)
     assert (summary.annotators, summary.several_annotators) == ({"anna@x": 2, "5": 2}, 1)

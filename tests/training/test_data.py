@@ -20,7 +20,7 @@ from apiece.images import write_image
 from apiece.models.contract import ModelInput
 from apiece.training import TrainConfig
 from apiece.training._data import Batch, CropSet, Draw, Order, Store, collate
-from apiece.training._survey import survey
+from apiece.training._survey import check_channels, survey
 from apiece.training.trainer import open_splits
 from apiece.transforms.input import normalise
 
@@ -100,6 +100,13 @@ def test_survey_of_mixed_images(tmp_path: Path) -> None:
     data = dataset(tmp_path, [noise((80, 90, 3)), noise((40, 40, 1)), noise((50, 60, 1))])
     found = survey(data, TrainConfig())
     assert (found.channels, found.imgsz, found.crop) == (3, None, 96)
+
+
+def test_validation_images_of_other_channels_are_refused_before_the_start(tmp_path: Path) -> None:
+    data = dataset(tmp_path, [noise((40, 40, 3)), noise((40, 40, 2))])
+    check_channels(data.subset([0]), 3)
+    with pytest.raises(DataError, match=r"the validation image .* does not fit the training images: .* 2 channels"):
+        check_channels(data, 3)
 
 
 @pytest.mark.parametrize("channels", [1, 5, 12])

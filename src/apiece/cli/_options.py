@@ -118,7 +118,8 @@ class Where:
         str | None,
         Parameter(
             help="Read only what this person drew (id, email or user name in Label Studio's files), and the images "
-            "that he or she has seen. By default what all drew."
+            "that he or she has seen; or `agreement`: what more than half of an image's annotators drew. By default "
+            "what all drew."
         ),
     ] = None
 

@@ -194,8 +194,8 @@ def open_data(
     on_bad : called with the `FormatError` of each bad entry, which is left out; by default the first one is raised. To
         find images that cannot be decoded as a whole, all labels are decoded once.
     clip_outlines : as in `apiece.read`.
-    annotator : read only what this person drew, and the images that he or she has seen; by default what all drew. Label
-        Studio's files say who drew what.
+    annotator : read only what this person drew, and the images that he or she has seen, or with ``"agreement"`` what
+        more than half of an image's annotators drew; by default what all drew. Label Studio's files say who drew what.
 
     Returns
     -------

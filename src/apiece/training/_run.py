@@ -24,7 +24,7 @@ from apiece.models.contract import Architecture
 from apiece.training._data import CropSet, Order, Store, collate, open_splits, quiet_worker, repeat_factors
 from apiece.training._pretrained import begin, room
 from apiece.training._schedule import Average, Clock, Plan, parameter_groups
-from apiece.training._survey import survey
+from apiece.training._survey import check_channels, survey
 from apiece.training._validate import Validation, Validator
 from apiece.training.checkpoint import ANEW, STATE, RunState, read_state, restore, write_state
 from apiece.training.config import TrainConfig, build_model_config, differences
@@ -79,6 +79,7 @@ class Run:
         settings = _model_config(config, self.architecture, self._counts, self.found.most)
         self.start = begin(config, self.architecture, settings, self.found.most, training[0][0].pixels.dtype)
         self.spec = self.start.input(self.found.channels, self.found.imgsz)
+        check_channels(validation, self.spec.channels)
         self._store = Store(training, self.spec, config.cache * 1e9)
         self._store.preload()
 

@@ -61,8 +61,8 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         parts_of.append(found.masks.parts[~found.crowd])
     if not instances:
         raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
-    ground.tell(len(sides), config)
     channels = max(counts)
+    ground.tell(len(sides), channels + 1, config)
     if channels > 12:
         raise DataError(f"{config.data}: images have up to {channels} channels; a model takes 1 to 12")
     if len(counts) > 1:
@@ -89,7 +89,6 @@ class _Ground:
     """What there is of alpha channels and of transparent ground, which is not learned from."""
 
     images: int = 0  # with an alpha channel that is left out
-    channels: int = 0  # of such an image, alpha among them
     transparent: int = 0  # of them, those with transparent ground
     empty: int = 0  # of them, those with nothing else
     gone: int = 0  # objects that lie on transparent ground alone
@@ -99,7 +98,7 @@ class _Ground:
         """Take in an image with its instances."""
         if image.alpha is None or image.channels == channels:
             return
-        self.images, self.channels = self.images + 1, image.channels
+        self.images += 1
         if (data := image.data) is None:
             return
         self.transparent += 1
@@ -108,12 +107,12 @@ class _Ground:
         self.gone += int(((after == 0) & (before > 0)).sum())
         self.cut += int(((after < before) & (after > 0)).sum())
 
-    def tell(self, looked: int, config: TrainConfig) -> None:
-        """Say what is not learned from; refuse images with nothing to learn from."""
+    def tell(self, looked: int, channels: int, config: TrainConfig) -> None:
+        """Say what is not learned from; refuse images with nothing to learn from. ``channels`` are those with alpha."""
         if self.images:
             log.info(
                 f"alpha: {self.images} of {looked} images looked at have an alpha channel, which is left out (learn "
-                "from it with " + Option("channels", self.channels) + ")"
+                "from it with " + Option("channels", channels) + ")"
             )
         if self.transparent:
             log.info(
@@ -124,8 +123,18 @@ class _Ground:
         if self.empty == looked:
             raise DataError(
                 f"{config.data}: the alpha channel says that all {looked} images looked at are transparent everywhere; "
-                "save them without it, or take it as a channel with " + Option("channels", self.channels)
+                "save them without it, or take it as a channel with " + Option("channels", channels)
             )
+
+
+def check_channels(data: Dataset, channels: int, most: int = 20) -> None:
+    """Refuse validation images, of up to ``most`` looked at, that a model of so many channels does not take."""
+    for i in range(0, len(data), max(1, -(-len(data) // most))):
+        image = data[i][0]
+        try:
+            seen(image, channels)
+        except DataError as error:
+            raise DataError(f"the validation image {image.path} does not fit the training images: {error}") from error
 
 
 def _asked(image: Image, channels: int) -> int:

@@ -130,7 +130,7 @@ class TrainConfig:
     2 pixels, or 1% of the side, cannot be read."""
     annotator: str | None = None
     """Read only what this person drew (id, email or user name in Label Studio's files), and the images that he or she
-    has seen. By default what all drew."""
+    has seen; or ``agreement``: what more than half of an image's annotators drew. By default what all drew."""
     model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None

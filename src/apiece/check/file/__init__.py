@@ -283,7 +283,7 @@ CHECK = Check(
             "refused",
             "error",
             "An entry that the reader refuses: of an unknown class or image, outside, without mask, with another's id.",
-            "Correct the entry in the label file; every command leaves it out until then.",
+            "Correct the entry in the label file; until then commands need `--skip-bad`, which leaves it out.",
         ),
         Kind(
             "no_mask",

@@ -170,8 +170,9 @@ def items_of(config: Config, root: Path, on_bad: OnBad) -> Iterator[Item]:
     for reason in absent:
         _log.warning("%s: %s; the other splits are read", config.path, reason)
     first: dict[Path, str] = {}
+    ours = (root / NOTES).is_file()  # with one split alone, the writer names it twice, since YOLO asks for both
     for split, there in found:
-        if (other := first.setdefault(there, split)) != split:
+        if (other := first.setdefault(there, split)) != split and not ours:
             _log.warning(
                 "%s: %s names the images of %s; an image is of one split, here of %s", config.path, split, other, other
             )

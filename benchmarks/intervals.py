@@ -154,7 +154,7 @@ class Tally:
             self.now.append(span[0] <= truth <= span[1])
 
     def cells(self) -> list[str]:
-        """Return the bias, the bias that is said, and coverage before, now, and how often there is an interval."""
+        """Return the bias, the bias that `evaluate` states, coverage before and now, and the share with an interval."""
         now = f"{np.mean(self.now):4.0%}" if len(self.now) > 20 else "   –"
         return [f"{np.mean(self.beyond):+8.4f}", f"{np.nanmean(self.said):+8.4f}", f"{np.mean(self.before):6.0%}", now,
                 f"{np.mean(self.given):6.0%}"]  # fmt: skip

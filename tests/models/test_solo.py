@@ -118,7 +118,7 @@ def test_candidates_left_out_are_said(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_settings_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match="period of 4"):
+    with pytest.raises(ConfigError, match="period must be a multiple of 4"):
         SOLOConfig(period=10)
     with pytest.raises(ConfigError, match="cell must be one of 2, 4, 8"):
         SOLOConfig(cell=5)

@@ -63,9 +63,10 @@ def agreed(instances: Instances, people: int) -> Instances:
 
     Two people mean one object by masks of one class with an IoU of 0.5 or more.
     """
-    if people < 2 or not len(instances):
+    drawn_by_whom = instances.attributes.get("annotator")
+    if people < 2 or not len(instances) or drawn_by_whom is None:
         return instances
-    names, who = np.unique(instances.attributes["annotator"], return_inverse=True)
+    names, who = np.unique(drawn_by_whom, return_inverse=True)
     pairs = iou(instances, instances).tocoo()
     first, second = pairs.row, pairs.col
     same = (who[first] != who[second]) & (instances.labels[first] == instances.labels[second]) & (pairs.data >= _SAME)

@@ -18,7 +18,6 @@ What differs, and why:
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,61 +33,46 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models._kit.backbone import build_backbone
-from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
+from apiece.models._kit.blocks import STRIDES, norm_layer
 from apiece.models._kit.crops import crop_targets
+from apiece.models._kit.grid_heads import (
+    GRID_STRIDES,
+    GridSettings,
+    best_cells,
+    grid_levels,
+    shared_head,
+    tell_left_out,
+)  # fmt: skip
 from apiece.models._kit.grid_targets import category_loss, cell_places, encode_cells, join_targets
 from apiece.models._kit.matrix_nms import decay, distinct_masks, overlapping
 from apiece.models._kit.network import Network, on_cpu, per_image
 from apiece.models._kit.ragged import few_of_each
-from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "SOLO", "SOLOConfig"]
 
-_STRIDES = (8, 16, 32, 64, 128)  # of the features that the grids are answered from
-_CELLS = (2, 4, 8)
 _FINE = 4  # values of a map along a pixel of its features, and of a window along a cell
 _WAVES = 3  # the period, its half and its quarter
 _CHOSEN = 600  # cells of a batch whose masks are learned in one step, if each object has one
-_LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)
-class SOLOConfig(BackboneSettings):
-    """Set up the architecture, beyond `BackboneSettings`.
-
-    The heads, shared by all levels, have group norm always, as in the paper.
+class SOLOConfig(GridSettings):
+    """Set up the architecture, beyond `GridSettings`.
 
     Attributes
     ----------
-    width : channels of the feature pyramid and of the heads.
-    depth : convolutions in each head before the last.
-    cell : side in pixels of the finest grid's cells, 2, 4 or 8; each further grid's are twice as large. A cell holds
-        one object.
     period : columns, and rows, with a map of their own; a mask reaches at most half as many cells each way.
-    cells : cells of each object, drawn at random in each step, whose masks are learned.
-    candidates : cells with the best scores that prediction looks at, per image; it says so when that leaves some out.
     """
 
-    width: int = 96
-    depth: int = 2
-    cell: int = 4
-    period: int = 16
-    cells: int = 3
     candidates: int = 1000
+    period: int = 16
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._one_of("cell", _CELLS)
-        self._at_least(8, "width", "period")
-        self._at_least(1, "depth", "cells", "candidates")
-        if self.width % 8 or self.period % 4:
-            raise ConfigError(f"width must be a multiple of 8, period of 4, got {self.width} and {self.period}")
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """Side of the cells of each grid, finest first, in pixels."""
-        return tuple(self.cell * s // _STRIDES[0] for s in _STRIDES)
+        self._at_least(8, "period")
+        if self.period % 4:
+            raise ConfigError(f"period must be a multiple of 4, got {self.period}")
 
 
 class SOLO(Network):
@@ -108,27 +92,16 @@ class SOLO(Network):
         self.pyramid = FeaturePyramidNetwork(
             list(self.encoder.channels), width, norm_layer=partial(norm_layer, config.norm)
         )
-        self.shuffle = _STRIDES[0] // config.cell  # cells along a pixel of the features
+        self.shuffle = GRID_STRIDES[0] // config.cell  # cells along a pixel of the features
         # objects are rare: 1 cell in 100
-        self.category = self._head(width, torch.full((classes * self.shuffle**2,), -4.6))
+        self.category = shared_head(config, width, torch.full((classes * self.shuffle**2,), -4.6))
         # both maps begin at one half
-        self.maps = self._head(width + 4 * _WAVES, torch.zeros(2 * config.period * _FINE**2))
-
-    def _head(self, inputs: int, bias: Tensor) -> nn.Sequential:
-        """Build convolutions that all levels share; ``bias`` is what the outputs begin with."""
-        width = self.config.width
-        tower = [ConvNorm(inputs if k == 0 else width, width, norm="group") for k in range(self.config.depth)]
-        last = nn.Conv2d(width, len(bias), 3, padding=1)
-        nn.init.normal_(last.weight, std=0.01)
-        last.bias = nn.Parameter(bias)
-        return nn.Sequential(*tower, nn.Dropout2d(self.config.dropout), last)
+        self.maps = shared_head(config, width + 4 * _WAVES, torch.zeros(2 * config.period * _FINE**2))
 
     def grids(self, images: Tensor) -> tuple[Tensor, list[Tensor], list[tuple[int, int]]]:
         """Return the class logits of all cells, level by level, row by row, (B, M, classes); the maps of each level,
         (B, 2 * period, rows, columns), columns' first; and each grid's rows and columns."""
-        levels = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
-        while len(levels) < len(_STRIDES):
-            levels.append(functional.max_pool2d(levels[-1], 1, 2))
+        levels = grid_levels(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         classes, maps, shapes = [], [], []
         for k, (level, side) in enumerate(zip(levels, self.config.sides, strict=True)):
             cells = functional.pixel_shuffle(self.category(level).float(), self.shuffle)
@@ -136,7 +109,7 @@ class SOLO(Network):
             shapes.append((int(cells.shape[2]), int(cells.shape[3])))
             # maps come from features whose pixels are the grid's cells, or from the finest
             fine = max(0, k - int(math.log2(self.shuffle)))
-            waves = _waves(levels[fine], self.config.period * side / _STRIDES[fine])
+            waves = _waves(levels[fine], self.config.period * side / GRID_STRIDES[fine])
             raw = self.maps(torch.cat([levels[fine], waves.expand(len(level), -1, -1, -1)], 1)).float()
             maps.append(functional.pixel_shuffle(raw, _FINE))
         return torch.cat(classes, 1), maps, shapes
@@ -152,7 +125,7 @@ class SOLO(Network):
             first += rows * columns
             if not len(here):
                 continue
-            along = min(_FINE, _FINE * self.config.sides[k] // _STRIDES[0])  # values along a cell
+            along = min(_FINE, _FINE * self.config.sides[k] // GRID_STRIDES[0])  # values along a cell
             margin = along * period // 2
             right, bottom = along * columns - level.shape[3], along * rows - level.shape[2]
             # beyond the image no map is on
@@ -167,19 +140,13 @@ class SOLO(Network):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         category, maps, shapes = self.grids(images)
-        scores, labels = category.sigmoid().max(2)
-        count = min(self.config.candidates, scores.shape[1])
-        best, index = scores.topk(min(count + 1, scores.shape[1]), dim=1)
-        left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
-        index = index[:, :count]
+        best, index = best_cells(category, self.config.candidates)
+        count = index.shape[1]
         image = torch.arange(len(images), device=images.device).repeat_interleave(count)
         masks = self.windows(maps, shapes, image, index.flatten())
-        return {
-            "scores": best[:, :count],
-            "labels": labels.gather(1, index),
+        return best | {
             "places": cell_places(shapes, self.config.sides, images.device)[index],
             "masks": masks.view(len(images), count, *masks.shape[1:]),
-            "left_out": left_out,
         }
 
 
@@ -241,12 +208,7 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     period = out["masks"].shape[1] // _FINE
     boxes = _window_boxes(out["places"], period).double().numpy()
     scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
-    lowest = float(np.min(options.conf))
-    if out["left_out"] > 0 and out["left_out"] >= lowest:
-        _LOG.warning(
-            "the %d best cells of an image do not hold all that score %.3f or more: some objects may be missing; raise "
-            "candidates in the settings of solo", len(scores), lowest,
-        )  # fmt: skip
+    tell_left_out(scores, float(out["left_out"]), options, "solo")
     begins = out["places"].numpy()[:, :2] - out["places"].numpy()[:, 2:] / 2
     inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
     keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)

@@ -23,7 +23,6 @@ What differs, and why:
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +38,14 @@ from apiece.errors import ConfigError
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
+from apiece.models._kit.grid_heads import (
+    GRID_STRIDES,
+    GridSettings,
+    best_cells,
+    grid_levels,
+    shared_head,
+    tell_left_out,
+)  # fmt: skip
 from apiece.models._kit.grid_targets import (
     CellBatch,
     category_loss,
@@ -52,61 +59,38 @@ from apiece.models._kit.matrix_nms import decay, distinct_masks, mask_pairs
 from apiece.models._kit.network import Network, on_cpu, per_image
 from apiece.models._kit.pyramid import climb, climbs
 from apiece.models._kit.ragged import few_of_each, rows_at, window_pixels
-from apiece.models._kit.settings import BackboneSettings
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "SOLOv2", "SOLOv2Config"]
 
-_STRIDES = (8, 16, 32, 64, 128)  # of the features that the grids are answered from
 _MASK_STRIDE = 4
-_CELLS = (2, 4, 8)
 _CHOSEN = 3000  # cells of a batch whose masks are learned in one step, if each object has one
-_LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)
-class SOLOv2Config(BackboneSettings):
-    """Set up the architecture, beyond `BackboneSettings`.
-
-    The heads, shared by all levels, have group norm always, as in the paper.
+class SOLOv2Config(GridSettings):
+    """Set up the architecture, beyond `GridSettings`.
 
     Attributes
     ----------
-    width : channels of the feature pyramid and of the heads.
-    depth : convolutions in each head before the last.
     mask_width : channels of the mask branch.
     features : channels of the unified mask feature, coordinates not counted.
-    cell : side in pixels of the finest grid's cells, 2, 4 or 8; each further grid's are twice as large. A cell holds
-        one object.
-    cells : cells of each object, drawn at random in each step, whose masks are learned.
     samples : pixels of stride 2 in one object's window that its mask learns from; larger windows get a sparser grid.
     outside : pixels anywhere else that it learns from; half of them other objects' centres.
-    candidates : cells with the best scores that prediction looks at, per image; it says so when that leaves some out.
     """
 
-    width: int = 96
-    depth: int = 2
     mask_width: int = 64
     features: int = 32
-    cell: int = 4
-    cells: int = 3
     samples: int = 324
     outside: int = 32
-    candidates: int = 2000
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._one_of("cell", _CELLS)
-        self._at_least(8, "width", "mask_width", "features")
-        self._at_least(1, "depth", "cells", "outside", "candidates")
+        self._at_least(8, "mask_width", "features")
+        self._at_least(1, "outside")
         self._at_least(16, "samples")
-        if self.width % 8 or self.mask_width % 8:
-            raise ConfigError(f"width and mask_width must be multiples of 8, got {self.width} and {self.mask_width}")
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """Side of the cells of each grid, finest first, in pixels."""
-        return tuple(self.cell * s // _STRIDES[0] for s in _STRIDES)
+        if self.mask_width % 8:
+            raise ConfigError(f"mask_width must be a multiple of 8, got {self.mask_width}")
 
 
 class MaskBranch(nn.Module):
@@ -144,7 +128,7 @@ class SOLOv2(Network):
             list(self.encoder.channels), width, norm_layer=partial(norm_layer, config.norm)
         )
         self.mask_branch = MaskBranch(width, config.mask_width, config.features, config.norm, config.dropout)
-        self.shuffle = _STRIDES[0] // config.cell
+        self.shuffle = GRID_STRIDES[0] // config.cell
         self.category = self._head(torch.full((classes,), -4.6))  # objects are rare: 1 cell in 100
         blob = torch.zeros(config.features + COORDINATES)
         blob[config.features] = 1.5  # a mask begins as a disc three cells wide
@@ -152,12 +136,7 @@ class SOLOv2(Network):
 
     def _head(self, bias: Tensor) -> nn.Sequential:
         """Build convolutions that all levels share; ``bias`` is what each cell's outputs begin with."""
-        width, per_cell = self.config.width, self.shuffle**2
-        tower = [ConvNorm(width, width, norm="group") for _ in range(self.config.depth)]
-        last = nn.Conv2d(width, len(bias) * per_cell, 3, padding=1)
-        nn.init.normal_(last.weight, std=0.01)
-        last.bias = nn.Parameter(bias.repeat_interleave(per_cell))
-        return nn.Sequential(*tower, nn.Dropout2d(self.config.dropout), last)
+        return shared_head(self.config, self.config.width, bias.repeat_interleave(self.shuffle**2))
 
     def grids(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, list[tuple[int, int]]]:
         """Return all cells, level by level, row by row: class logits (B, M, classes), kernels (B, M, E + 6), the
@@ -165,10 +144,8 @@ class SOLOv2(Network):
         pyramid = list(self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))}).values())
         features = self.mask_branch(pyramid).float()
         answers: list[list[Tensor]] = [[], []]
-        levels, shapes = pyramid[1:], []
-        while len(levels) < len(_STRIDES):
-            levels.append(functional.max_pool2d(levels[-1], 1, 2))
-        for level in levels:
+        shapes = []
+        for level in grid_levels(pyramid[1:]):
             for head, answer in zip((self.category, self.kernel), answers, strict=True):
                 cells = functional.pixel_shuffle(head(level).float(), self.shuffle)
                 answer.append(cells.flatten(2).transpose(1, 2))
@@ -177,18 +154,11 @@ class SOLOv2(Network):
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         category, kernels, features, shapes = self.grids(images)
-        scores, labels = category.sigmoid().max(2)
-        count = min(self.config.candidates, scores.shape[1])
-        best, index = scores.topk(min(count + 1, scores.shape[1]), dim=1)
-        left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
-        index = index[:, :count]
-        return {
-            "scores": best[:, :count],
-            "labels": labels.gather(1, index),
+        best, index = best_cells(category, self.config.candidates)
+        return best | {
             "kernels": kernels.gather(1, index[..., None].expand(-1, -1, kernels.shape[2])),
             "places": cell_places(shapes, self.config.sides, images.device)[index],
             "features": features,
-            "left_out": left_out,
         }
 
 
@@ -264,12 +234,7 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     """Return the candidates' masks that Matrix NMS at stride 4 leaves, at the image's size; they may overlap."""
     found = {name: values.numpy() for name, values in on_cpu(out).items()}
     scores, labels, places = found["scores"].astype(np.float64), found["labels"].astype(np.int64), found["places"]
-    lowest = float(np.min(options.conf))
-    if found["left_out"] > 0 and found["left_out"] >= lowest:
-        _LOG.warning(
-            "the %d best cells of an image do not hold all that score %.3f or more: some objects may be missing; raise "
-            "candidates in the settings of solov2", len(scores), lowest,
-        )  # fmt: skip
+    tell_left_out(scores, float(found["left_out"]), options, "solov2")
     begins = places[:, :2] - places[:, 2:] / 2
     inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
     keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)

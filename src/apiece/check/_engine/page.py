@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from importlib import resources
@@ -104,7 +105,7 @@ def _summary(report: Report, groups: _Groups) -> str:
     rows = "".join(
         f'<tr><td><input type="checkbox" id="show-k-{kind.name}" checked aria-label="show {kind.name}"></td>'
         f'<th scope="row"><a href="#k-{kind.name}">{kind.name}</a></th><td>{_badge(kind.level)}</td>'
-        f'<td class="n">{len(found):,}</td><td class="words">{escape(kind.summary)}</td></tr>'
+        f'<td class="n">{len(found):,}</td><td class="words">{_words(kind.summary)}</td></tr>'
         for kind, found in groups
     )
     head = '<th scope="col">show</th><th scope="col">kind</th><th scope="col">level</th>'
@@ -123,6 +124,11 @@ def _legend(report: Report) -> str:
     return f'<p class="legend">Outlines: {marks}</p>'
 
 
+def _words(text: str) -> str:
+    """Return text as HTML, with what stands in backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
 def _badge(level: str) -> str:
     return f'<span class="badge is-{level}">{level}</span>'
 
@@ -137,7 +143,7 @@ def _group(kind: Kind, found: list[Finding], limit: int, report: Report, picture
     for finding in listed:
         cards[bool(pictures.get(finding))] += _card(finding, report, pictures.get(finding, []))
     return (
-        f"<p>{_badge(kind.level)} {escape(kind.summary)}</p><p><b>What to do:</b> {escape(kind.fix)}</p>"
+        f"<p>{_badge(kind.level)} {_words(kind.summary)}</p><p><b>What to do:</b> {_words(kind.fix)}</p>"
         f"{''.join(f'<p class=note>{note}</p>' for note in notes)}"
         f'<div class="findings">{cards[True]}</div><div class="listed">{cards[False]}</div>'
     )

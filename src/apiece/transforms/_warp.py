@@ -46,10 +46,11 @@ def fill_values(image: Array, fill: Fill) -> Float:
     return np.median(image[::step, ::step].reshape(-1, channels), axis=0).astype(np.float64)
 
 
-def resize(image: Array, size: tuple[int, int]) -> Array:
-    """Resize to (height, width): averaging when it shrinks, bilinear when it grows; dtype kept."""
+def resize(image: Array, size: tuple[int, int], shrinks: Literal["area", "linear"] = "area") -> Array:
+    """Resize to (height, width): bilinear, but averaging when it shrinks unless told ``"linear"``; dtype kept."""
     height, width = size
-    flag = cv2.INTER_AREA if height * width < image.shape[0] * image.shape[1] else cv2.INTER_LINEAR
+    smaller = height * width < image.shape[0] * image.shape[1]
+    flag = cv2.INTER_AREA if smaller and shrinks == "area" else cv2.INTER_LINEAR
     return _by_channels(image, lambda part, _: cv2.resize(part, (width, height), interpolation=flag))
 
 

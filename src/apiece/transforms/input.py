@@ -1,22 +1,25 @@
 """Turn an image into what a network takes: the one road, shared by training and prediction.
 
-``seen → value_limits → resize → normalise → pad``, each a pure function on (height, width, channels).
-Training puts its random transforms between the last two. All of it is deterministic. No torch here.
+``seen → value_limits → resize → normalise → pad``, each a pure function on (height, width, channels). How an image is
+resized is one number (``imgsz``), or the rule that published weights learned with (`Fit`). Training puts its random
+transforms between the last two. All of it is deterministic. No torch here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
 from apiece._arrays import Array, Bool, Float32
+from apiece._strict_json import LATER
 from apiece.core.image import Image
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, ImageError
 from apiece.transforms._warp import resize
+from apiece.transforms.fit import Fit
 
 __all__ = [
     "Frame",
@@ -51,6 +54,7 @@ class ModelInput:
         are. Then ``(x - mean) / std``.
     mean, std : one per channel, applied after that.
     imgsz : the longer side, in pixels, that an image is resized to; None keeps the image's own pixels.
+    fit : the rule by which an image is resized and padded instead, of published weights.
     """
 
     channels: int = 3
@@ -58,6 +62,7 @@ class ModelInput:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     imgsz: int | None = None
+    fit: Fit | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
@@ -72,6 +77,19 @@ class ModelInput:
             raise ConfigError(f"mean and std must be finite, got {self.mean} and {self.std}")
         if self.imgsz is not None and self.imgsz < 32:
             raise ConfigError(f"imgsz must be at least 32, got {self.imgsz}")
+        if self.imgsz is not None and self.fit is not None:
+            raise ConfigError("imgsz and fit both say how an image is resized; give one of them")
+
+    def fitted(self, pixels: Array) -> Array:
+        """Return pixels (height, width, channels) at the network's resolution; the dtype mostly stays.
+
+        Up to here nothing is padded, and values are not scaled.
+        """
+        size = pixels.shape[0], pixels.shape[1]
+        wanted = input_size(size, self.imgsz) if self.fit is None else self.fit.size(size)
+        if wanted == size:
+            return pixels
+        return resize(pixels, wanted) if self.fit is None else self.fit.resize(pixels, wanted)
 
 
 @dataclass(frozen=True)
@@ -261,7 +279,7 @@ def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
 def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, Frame]:
     """Return an image as the network takes it, float32 (channels, height, width), and its `Frame`.
 
-    Sides are padded with zeros at the bottom and on the right to multiples of ``stride``.
+    Sides are padded with zeros at the bottom and on the right to multiples of ``stride``, or of `Fit.pad`.
 
     Raises
     ------
@@ -281,9 +299,11 @@ def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, F
         if image.path is None:
             raise
         raise ImageError(image.path, str(error)) from error
-    height, width = size = input_size(image.size, spec.imgsz)
+    if spec.fit is not None and spec.fit.pad:
+        stride = spec.fit.pad
     # the image keeps its dtype here, as in training: 8 bits are resized many times faster than floats
-    values = normalise(pixels if size == image.size else resize(pixels, size), spec, limits)
+    values = normalise(spec.fitted(pixels), spec, limits)
+    height, width = size = values.shape[0], values.shape[1]
     array = np.zeros((spec.channels, height + -height % stride, width + -width % stride), np.float32)
     array[:, :height, :width] = values.transpose(2, 0, 1)
     return array, Frame(image.size, size, None if data is None else Masks.from_dense(data[None]))

@@ -54,7 +54,8 @@ FAULTS = {
     "image_size": 1,
     "rotated_image": 1,
     "image_twice": 1,
-    "refused": 4,
+    "refused": 3,
+    "duplicate_id": 1,
     "class_name": 2,
     "stated_area": 1,
     "stated_box": 1,
@@ -86,7 +87,7 @@ def faulty_set(folder: Path) -> Path:
         annotation(6, 2, (0, 0, 0, 0), segmentation=rle(), category_id=2),
         annotation(7, 3, (0, 0, 0, 0), segmentation=rle(), bbox=[3, 4, 5, 6], area=30),
         annotation(8, 1, box, category_id=77),
-        annotation(1, 1, box),
+        annotation(1, 1, (10, 40, 30, 60)),
         annotation(9, 99, box),
         {k: v for k, v in annotation(10, 1, box).items() if k != "segmentation"},
         # areas and boxes as polygons give them: no mistake

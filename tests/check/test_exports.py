@@ -14,7 +14,7 @@ from apiece import formats
 from apiece.check import Finding, check, fix, open_labels
 
 SIZE = (90, 120)
-KINDS = ("all_crowd", "half_pixel", "filled_hole", "split_parts", "short_box")
+KINDS = ("all_crowd", "half_pixel", "cut_fractions", "filled_hole", "split_parts", "short_box")
 
 
 def blobs(count: int = 16) -> list[np.ndarray]:
@@ -69,6 +69,9 @@ def test_a_set_of_crowds_and_its_repair(tmp_path: Path) -> None:
     assert (one.kind, one.message) == ("all_crowd", "all 16 objects are marked as crowd")
     assert all((a == b).all() for a, b in zip(blobs(), repaired(path, tmp_path), strict=True))
     assert not any(own.crowd.any() for _, own in formats.read(tmp_path / "out" / "train.json"))
+    assert [f.kind for f in found(written(tmp_path, [{"segmentation": rle(m), "iscrowd": 1} for m in blobs(2)]))] == [
+        "all_crowd"
+    ]
     some = [{"segmentation": rle(m), "iscrowd": int(k > 0)} for k, m in enumerate(blobs())]
     assert found(written(tmp_path, some)) == []
 
@@ -111,7 +114,82 @@ def labelme(folder: Path, outline: Any) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("write", [yolo, labelme])
+def points_of(outline: Any, mask: np.ndarray) -> list[list[float]]:
+    return np.array(outline(mask), float).reshape(-1, 2).tolist()  # type: ignore[no-any-return]
+
+
+def cvat(folder: Path, outline: Any) -> Path:
+    folder.mkdir()
+    rows = []
+    for k, mask in enumerate(blobs()):
+        points = ";".join(f"{x:.2f},{y:.2f}" for x, y in points_of(outline, mask))
+        rows.append(
+            f'<image id="{k}" name="{k:02d}.png" width="{SIZE[1]}" height="{SIZE[0]}">'
+            f'<polygon label="part" occluded="0" points="{points}" z_order="0"></polygon></image>'
+        )
+    (folder / "annotations.xml").write_text(f"<annotations><version>1.1</version>{''.join(rows)}</annotations>")
+    return folder / "annotations.xml"
+
+
+def via(folder: Path, outline: Any) -> Path:
+    folder.mkdir()
+    pictures = {}
+    for k, mask in enumerate(blobs()):
+        cv2.imwrite(str(folder / f"{k:02d}.png"), mask)
+        x, y = zip(*points_of(outline, mask), strict=True)
+        shape = {"name": "polygon", "all_points_x": x, "all_points_y": y}
+        regions = [{"shape_attributes": shape, "region_attributes": {"class": "part"}}]
+        picture = {"filename": f"{k:02d}.png", "size": -1, "regions": regions, "file_attributes": {}}
+        pictures[f"{k:02d}.png-1"] = picture
+    (folder / "via.json").write_text(json.dumps(pictures))
+    return folder / "via.json"
+
+
+def datumaro(folder: Path, outline: Any) -> Path:
+    folder.mkdir()
+    items = []
+    for k, mask in enumerate(blobs()):
+        points = np.array(outline(mask), float).ravel().tolist()
+        note = {"id": 0, "type": "polygon", "attributes": {}, "group": 0, "label_id": 0, "points": points, "z_order": 0}
+        items.append({"id": f"{k:02d}", "annotations": [note], "image": {"path": f"{k:02d}.png", "size": SIZE}})
+    labels = {"label": {"labels": [{"name": "part", "parent": "", "attributes": []}], "attributes": []}}
+    (folder / "train.json").write_text(json.dumps({"info": {}, "categories": labels, "items": items}))
+    return folder / "train.json"
+
+
+def label_studio(folder: Path, outline: Any) -> Path:
+    folder.mkdir()
+    tasks = []
+    for k, mask in enumerate(blobs()):
+        shares = [[100 * x / SIZE[1], 100 * y / SIZE[0]] for x, y in points_of(outline, mask)]
+        result = {
+            "id": f"r{k}",
+            "type": "polygonlabels",
+            "original_width": SIZE[1],
+            "original_height": SIZE[0],
+            "value": {"points": shares, "closed": True, "polygonlabels": ["part"]},
+        }
+        tasks.append({"id": k, "data": {"image": f"{k:02d}.png"}, "annotations": [{"id": k, "result": [result]}]})
+    (folder / "export.json").write_text(json.dumps(tasks))
+    return folder / "export.json"
+
+
+def geojson(folder: Path, outline: Any) -> Path:
+    """One file an image, the image beside it."""
+    folder.mkdir()
+    for k, mask in enumerate(blobs()):
+        cv2.imwrite(str(folder / f"{k:02d}.png"), np.dstack([mask] * 3))
+        ring = points_of(outline, mask)
+        feature = {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+            "properties": {"objectType": "annotation", "classification": {"name": "part", "color": [255, 0, 0]}},
+        }
+        (folder / f"{k:02d}.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return folder
+
+
+@pytest.mark.parametrize("write", [yolo, labelme, cvat, via, datumaro, label_studio, geojson])
 def test_other_formats_with_polygons(tmp_path: Path, write: Any) -> None:
     source = open_labels(write(tmp_path / "labels", contour))
     report = check({"train": source}, images=False, only=["file"])
@@ -237,3 +315,56 @@ def test_brush_masks_of_one_part_are_not_accused(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     rows = [[disc((12 + 24 * k, int(rng.integers(15, 75)), 9)) for k in range(5)] for _ in range(12)]
     assert {f.kind for f in found(brush_export(tmp_path, rows))} == {"half_pixel"}
+
+
+def test_outlines_of_whole_numbers_beside_boxes_with_fractions(tmp_path: Path) -> None:
+    """SAHI's `slice_coco` cuts fractions off outlines, and keeps them in boxes."""
+    turn, entries, rounded = np.linspace(0, 2 * np.pi, 9)[:-1], [], []
+    for k in range(12):
+        ring = np.stack([50 + k * 0.3 + 20 * np.cos(turn), 40.4 + 12 * np.sin(turn)], 1)
+        box = [*ring.min(0), *np.ptp(ring, axis=0)]
+        entries.append({"segmentation": [ring.astype(int).ravel().tolist()], "bbox": box})
+        rounded.append({"segmentation": [ring.ravel().tolist()], "bbox": box})
+    (one,) = found(written(tmp_path, entries))
+    assert (one.kind, one.repair) == ("cut_fractions", None)
+    assert one.message.startswith("12 of 12 polygons have whole numbers alone, though their boxes have fractions")
+    assert found(written(tmp_path, rounded)) == []
+
+
+def test_a_hole_that_the_file_states_stays_when_outlines_are_widened(tmp_path: Path) -> None:
+    folder = geojson(tmp_path / "labels", contour)
+    ring_shaped = blobs()[3]
+    ring_shaped[40:50, 50:56] = 0
+    rings, kept = cv2.findContours(ring_shaped, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    assert kept[0, :, 3].tolist() == [-1, 0]
+    path = folder / "03.geojson"
+    said = json.loads(path.read_text())
+    said["features"][0]["geometry"]["coordinates"] = [np.concatenate([r, r[:1]])[:, 0].tolist() for r in rings]
+    path.write_text(json.dumps(said))
+    source = open_labels(folder)
+    report = check({"train": source}, images=False, only=["file"])
+    assert [f.kind for f in report.findings if f.kind in KINDS] == ["half_pixel"]
+    made = fix({"train": source}, report, tmp_path / "out")
+    again = formats.read(made.files["train"], images=folder)[3][1].masks.to_dense()[0]
+    assert (again == ring_shaped).all()
+
+
+def test_shapes_drawn_otherwise_are_not_widened(tmp_path: Path) -> None:
+    by_hand = [5.25, 5, 60.5, 5, 60, 40.75, 5, 40]
+    entries = [{"segmentation": [contour(m) if k else by_hand]} for k, m in enumerate(blobs())]
+    path = written(tmp_path, entries)
+    before = formats.read(path)[0][1].masks.to_dense()[0]
+    assert (repaired(path, tmp_path)[0] == before).all()
+
+
+def test_parts_of_one_group_in_cvat(tmp_path: Path) -> None:
+    """datumaro writes each part of an object as a polygon, and gives them one group."""
+    path = cvat(tmp_path / "labels", drawn_by_hand)
+    group = '<polygon label="part" group_id="{}" points="5,5;20,5;20,20"></polygon>'
+    text = path.read_text()
+    path.write_text(text.replace("</image>", group.format(2) * 2 + group.format(0) * 2 + "</image>", 1))
+    (one,) = found(path)
+    assert (one.kind, one.place.image, one.place.instances) == ("split_parts", "00.png", (1, 2))
+    assert one.message.startswith("2 objects share class and group with another one (1 groups)")
+    path.write_text(text.replace("</image>", group.format(2) + group.format(3) + "</image>", 1))
+    assert found(path) == []

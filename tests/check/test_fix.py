@@ -37,7 +37,7 @@ def test_the_faults_that_can_be_repaired_are_gone_and_the_rest_is_as_it_was(tmp_
     assert made.files == {"train": tmp_path / "out" / "train.json"}
     again = open_labels(made.files["train"], path.parent / "images")
     after = check({"train": again}, only=["file", "overlaps"]).counts
-    repaired = {"duplicate": 1, "stated_area": 1, "stated_box": 1, "empty_mask": 1, "refused": 4}
+    repaired = {"duplicate": 1, "stated_area": 1, "stated_box": 1, "empty_mask": 1, "refused": 3, "duplicate_id": 1}
     assert after == {k: n for k, m in found.counts.items() if (n := m - repaired.get(k, 0))}
     said = [(c.ids, c.done) for c in made.changes if c.image is not None]
     assert said == [
@@ -45,7 +45,7 @@ def test_the_faults_that_can_be_repaired_are_gone_and_the_rest_is_as_it_was(tmp_
         ((2,), "left out"),
         ((6,), "left out"),
     ]
-    assert [c.kinds for c in made.changes if c.image is None] == [("refused",)] * 4
+    assert [c.kinds for c in made.changes if c.image is None] == [("refused",)] * 3
     original, copy = ({r.id: (r, i) for r, i in s.labels} for s in (source, again))
     for number, (ref, instances) in original.items():
         theirs = copy[number][1]

@@ -246,7 +246,6 @@ BROKEN = {
     "annotation no object": (_set(A, 1, to=[]), r"annotations\[1\]: must be an object, got a list"),
     "image without id": (_set("images", 1, "id", to=None), r"images\[1\]\.id: is missing"),
     "duplicate image": (_set("images", 1, "id", to=7), r"images\[1\]\.id: 7 is used twice; images\[0\] has it too"),
-    "duplicate annotation": (_set(A, 2, "id", to=11), r"annotations\[2\]\.id: 11 is used twice"),
     "unknown category": (_set(A, 0, "category_id", to=4),
         r"annotations\[0\]\.category_id: there is no category with id 4"),
     "missing image": (_set(A, 0, "image_id", to=8), r"annotations\[0\]\.image_id: there is no image with id 8"),
@@ -414,7 +413,6 @@ def check_real(path: Path, tmp_path: Path) -> None:
 
 
 BAD_ENTRIES = [k for k in BROKEN if k.split()[0] not in ("no", "images", "duplicate") or k.startswith("no mask")] + [
-    "duplicate annotation",
     "annotation no object",
 ]
 OF_AN_IMAGE = ("image without id", "width", "leaves", "absolute", "drive", "name ")
@@ -478,7 +476,7 @@ def test_boxes_among_masks_and_faults_of_every_kind(tmp_path: Path) -> None:
         rows[i]["segmentation"] = []  # a box only
     rows[1]["segmentation"] = {"size": [8, 10], "counts": "0`0P1"}
     rows[4]["category_id"] = 9
-    rows[7]["id"] = 2
+    rows[7]["id"] = "x"
     rows[301]["segmentation"] = {"size": [8, 10], "counts": [1, 2]}
     images = [{"id": i, "file_name": f"{i}.png", "height": 8, "width": 10} for i in range(300)]
     document = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "thing"}]}
@@ -559,3 +557,19 @@ def test_two_used_categories_of_one_name_stay_apart(
     assert labels.classes == ("nut (id 0)", "nut", "Schraube ß")
     assert labels[0][1].names == ["nut (id 0)", "nut"]
     assert "several categories are named 'nut'; one is 'nut (id 0)' here" in caplog.text
+
+
+def test_annotations_with_the_id_of_an_earlier_one_are_numbered_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two files joined by hand, or datumaro's ids, which it counts in every image."""
+    square = [[1, 1, 4, 1, 4, 4, 1, 4]]
+    notes = [{"id": i, "image_id": n, "category_id": 1, "segmentation": square} for n in (1, 2) for i in (7, 3)]
+    notes.append({"id": 9, "image_id": 3, "category_id": 1, "segmentation": square})  # of no image
+    images = [{"id": n, "file_name": f"{n}.png", "height": 8, "width": 8} for n in (1, 2)]
+    path = tmp_path / "joined.json"
+    path.write_text(json.dumps({"images": images, "annotations": notes, "categories": [{"id": 1, "name": "nut"}]}))
+    labels = formats.read(path, on_bad=[].append)
+    assert [own.ids.tolist() for _, own in labels] == [[7, 3], [8, 9]]
+    assert labels.repeated_ids == 2  # type: ignore[attr-defined]
+    assert "annotations with the id of an earlier one, which are numbered from 8: 2" in caplog.text

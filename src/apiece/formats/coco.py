@@ -38,7 +38,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import scipy.sparse
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Int
 from apiece._strict_json import kind_of, uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -62,6 +62,7 @@ from apiece.formats.contract import (
     LabelSet,
     OnBad,
     OpenedLabels,
+    Outlines,
     Record,
     shape_counts,
 )
@@ -110,6 +111,11 @@ class CocoSet(OpenedLabels):
     def refs(self) -> tuple[ImageRef, ...]:
         """Every image in file order."""
         return tuple(self._refs(list(range(len(self)))))
+
+    @property
+    def repeated_ids(self) -> int:
+        """How many annotations have the id of an earlier one; the reader numbered them anew."""
+        return self.table.annotations.repeated
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -169,21 +175,16 @@ class CocoSet(OpenedLabels):
         cut, refused = self.border.judge(boxes, self.images.sizes[image[rows]])
         return {int(rows[k]): c for k, c in cut.items()}, {int(rows[k]): reason for k, reason in refused.items()}
 
-    def polygons(self) -> tuple[Int, Int, Int, Float, Int, Int]:
-        """Return every annotation that is drawn as polygons, as its file states it.
-
-        Returns
-        -------
-        Its image, its place among the instances of that image, its class; x, y of all vertices; where each ring begins
-        among the vertices, and where each annotation begins among the rings.
-        """
+    def outlines(self) -> Outlines:
+        """Return every annotation that is drawn as polygons, as its file states it."""
         notes, refused = self.table.annotations, list(self._judged[1])
         row = notes.order[~np.isin(notes.order, refused)]
         image = np.repeat(np.arange(len(self)), np.diff(notes.offsets))[~np.isin(notes.order, refused)]
         place = np.arange(len(row)) - np.searchsorted(image, image)
         drawn = notes.segments.kind[row] == POLYGON
         points, rings, parts = notes.segments.polygons(row[drawn])
-        return image[drawn], place[drawn], notes.labels[row[drawn]], points, rings, parts
+        none = np.zeros(len(rings) - 1, bool)  # COCO has no holes
+        return Outlines(image[drawn], place[drawn], notes.labels[row[drawn]], points, rings, parts, none)
 
     def _refs(self, chosen: list[int]) -> Iterator[ImageRef]:
         """Yield the chosen images, their columns made Python values together."""

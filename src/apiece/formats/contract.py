@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from apiece._arrays import Bool, Float, Int
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -30,6 +31,7 @@ __all__ = [
     "OnBad",
     "Once",
     "OpenedLabels",
+    "Outlines",
     "Record",
     "in_words",
     "refuse",
@@ -145,6 +147,29 @@ class Cut(NamedTuple):
     """The box x0, y0, x1, y1 of what is left."""
 
 
+class Outlines(NamedTuple):
+    """Every object that is drawn as polygons, as its label file states it."""
+
+    image: Int
+    """Position of its image."""
+    place: Int
+    """Its place among the instances of that image."""
+    label: Int
+    """Its class."""
+    points: Float
+    """(P, 2) x, y of all vertices."""
+    rings: Int
+    """Where each ring begins among the vertices, and their number."""
+    parts: Int
+    """Where each object begins among the rings, and their number."""
+    holes: Bool
+    """Of each ring, whether the file says that it is a hole."""
+
+    def of(self, k: int) -> list[Float]:
+        """Return the rings of one object."""
+        return [self.points[self.rings[r] : self.rings[r + 1]] for r in range(self.parts[k], self.parts[k + 1])]
+
+
 class OpenedLabels:
     """Base of a `LabelSet`: length, indexing and iteration from the attributes ``refs`` and ``on_bad`` and one method.
 
@@ -171,6 +196,10 @@ class OpenedLabels:
         """The outlines that were cut at the border, by position of their image, as far as decoded."""
         border = getattr(self, "border", None)
         return {} if border is None else border.cut
+
+    def outlines(self) -> Outlines | None:
+        """Return the objects that are drawn as polygons; None in formats without polygons."""
+        return None
 
     @property
     def annotators(self) -> Mapping[str, Sequence[int]]:

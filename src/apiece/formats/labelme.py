@@ -50,7 +50,7 @@ from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.image_places import placed
 from apiece.formats._kit.json_files import dump_json, load_object
 from apiece.formats._kit.json_keys import peek_json
-from apiece.formats._kit.label_sets import EntrySet, PolygonSet, label_files, opened
+from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.png_in_text import from_base64, from_png, to_png
 from apiece.formats._kit.shapes import check_window, ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, atomic_folder
@@ -89,7 +89,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     files = tuple(file for file, _, _ in heads)
     refs = _found([ref for _, ref, _ in heads], files, root, images, on_bad)
     classes = tuple(sorted({name for _, _, own in heads for name in own})) if given is None else given
-    return PolygonSet(tuple(refs), files, classes, _decode, on_bad=on_bad)
+    return EntrySet(tuple(refs), files, classes, _decode, on_bad=on_bad)
 
 
 def _found(

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -17,11 +18,13 @@ from apiece._atomic import atomic, relocated, staged
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
 from apiece.check._kit.stated_area_box import differs, with_own
+from apiece.check._kit.steps import through_centres
 from apiece.check.contract import Settings
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, FormatError
 from apiece.formats import Record
+from apiece.formats.contract import OpenedLabels
 from apiece.ops.parts import parts_of
 
 CHANGES = "changes.json"
@@ -226,7 +229,7 @@ def _repaired(
 
 
 def _every(
-    instances: Instances, kinds: Mapping[str, list[str]], outlines: Sequence[Sequence[Float]]
+    instances: Instances, kinds: Mapping[str, list[str]], outlines: Sequence[Sequence[tuple[Float, bool]]]
 ) -> tuple[Instances, _Done]:
     """Return the instances after the repairs that concern every one of them, and what was done."""
     done: _Done = []
@@ -234,35 +237,47 @@ def _every(
         done.append((kinds["single"], np.flatnonzero(instances.crowd).tolist(), "no longer marked as crowd"))
         instances = instances.replace(crowd=np.zeros(len(instances), bool))
     if kinds["widen"] and len(outlines) == len(instances):
-        masks = _with_outlines(outlines, instances.size)
+        masks = _with_outlines(instances.masks, outlines)
         wider = np.flatnonzero(masks.area != instances.masks.area)
         instances = with_own(instances.replace(masks=masks), np.arange(len(masks)))
         done.append((kinds["widen"], wider.tolist(), "widened by the pixels that its outline runs through"))
     return instances, done
 
 
-def _outlines(source: OpenLabels) -> dict[int, list[list[Float]]]:
-    """Return for each image the polygons of each instance, as the label file states them."""
-    image, _, _, points, rings, parts = source.labels.polygons()  # type: ignore[attr-defined]
-    found: dict[int, list[list[Float]]] = defaultdict(list)
-    for k, index in enumerate(image.tolist()):
-        found[index].append([points[rings[r] : rings[r + 1]] for r in range(parts[k], parts[k + 1])])
+def _outlines(source: OpenLabels) -> dict[int, list[list[tuple[Float, bool]]]]:
+    """Return for each image the polygons of each instance, as the label file states them, and whether they are holes.
+
+    Instances that are not drawn through pixel centres have none.
+    """
+    drawn = cast(OpenedLabels, source.labels).outlines()
+    assert drawn is not None
+    traced = through_centres(drawn).tolist()
+    found: dict[int, list[list[tuple[Float, bool]]]] = defaultdict(list)
+    for k, index in enumerate(drawn.image.tolist()):
+        holes = drawn.holes[drawn.parts[k] : drawn.parts[k + 1]].tolist()
+        found[index].append(list(zip(drawn.of(k), holes, strict=True)) if traced[k] else [])
     return found
 
 
-def _with_outlines(outlines: Sequence[Sequence[Float]], size: tuple[int, int]) -> Masks:
+def _with_outlines(masks: Masks, outlines: Sequence[Sequence[tuple[Float, bool]]]) -> Masks:
     """Return masks of polygons through pixel centres, with the pixels that they run through."""
     crops, corners = [], []
-    for rings in outlines:
-        whole = [np.rint(ring).astype(np.int32) for ring in rings]
-        joined = np.concatenate(whole)
+    chosen = [k for k, rings in enumerate(outlines) if rings]
+    for k in chosen:
+        whole = [(np.rint(ring).astype(np.int32), hole) for ring, hole in outlines[k]]
+        joined = np.concatenate([ring for ring, _ in whole])
         low, (width, height) = joined.min(0), np.ptp(joined, axis=0) + 1
         crop = np.zeros((height, width), np.uint8)
-        for ring in whole:  # one by one: together OpenCV would leave out what two of them share
-            cv2.fillPoly(crop, [ring - low], 1)
+        for ring, hole in whole:  # one by one: together OpenCV would leave out what two of them share
+            cv2.fillPoly(crop, [ring - low], 0 if hole else 1)
+            if hole:  # its outline runs through pixels of the object
+                cv2.polylines(crop, [ring - low], True, 1)
         crops.append(crop.astype(bool))
         corners.append(low)
-    return Masks.from_crops(crops, np.array(corners, np.int64).reshape(-1, 2), size)
+    widened = Masks.from_crops(crops, np.array(corners, np.int64).reshape(-1, 2), masks.size)
+    place = np.arange(len(masks))
+    place[chosen] = len(masks) + np.arange(len(chosen))
+    return Masks.concatenate([masks, widened])[place]
 
 
 def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, _Done]:

@@ -46,6 +46,7 @@ def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
             members = np.flatnonzero(instances.ids == value).tolist()
             message = f"{len(members)} instances of this image have the id {value}"
             yield Finding("duplicate_id", message, 1.0, labelled.place(*members))
+    yield from _exports.grouped(labelled)
 
 
 def _image_problem(labelled: Labelled) -> tuple[str, str]:
@@ -156,6 +157,9 @@ def _conclude(seen: Sequence[_Stated], facts: SetFacts, settings: Settings) -> I
         yield from _all_outside(split, [f for f in found if f.kind == "outside"], facts)
         yield from _no_masks(split, facts)
         yield from _refused(split, facts)
+        if repeated := getattr(facts.labels.get(split), "repeated_ids", 0):
+            message = f"{repeated:,} annotations have the id of an earlier one; the reader numbers them anew"
+            yield Finding("duplicate_id", message, 1.0, Place(split))
         yield from _exports.found(habits, split, facts)
         yield from _twice(split, facts)
     yield from _class_names(facts)
@@ -282,7 +286,7 @@ CHECK = Check(
         Kind(
             "refused",
             "error",
-            "An entry that the reader refuses: of an unknown class or image, outside, without mask, with another's id.",
+            "An entry that the reader refuses: of an unknown class or image, far outside, without mask.",
             "Correct the entry in the label file; until then commands need `--skip-bad`, which leaves it out.",
         ),
         Kind(
@@ -336,8 +340,8 @@ CHECK = Check(
         Kind(
             "duplicate_id",
             "error",
-            "Several instances of an image with one id.",
-            "Give each its own id, or join them if they are parts of one object.",
+            "Several instances of an image, or annotations of a COCO file, with one id.",
+            "Give each its own id (`--fix` and `convert` do in COCO), or join them if they are parts of one object.",
         ),
         *_exports.KINDS,
     ),

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from apiece._arrays import Bool, Float, Int
+from apiece._arrays import Float
 from apiece.check._kit.stated_area_box import own_boxes, stated
+from apiece.check._kit.steps import ROUNDED, steps
 from apiece.check.contract import Finding, Kind, Labelled, Place, SetFacts
 from apiece.formats import LabelSet
+from apiece.formats.contract import Outlines
 
 MOST = 0.9  # share of the objects from which something is a habit of the tool
+CROWDS = 2  # fewest objects that are all crowd
 LEAST = 10  # fewest objects that show a habit
 CONVERTER = ("Converted from Label Studio", "Label Studio Converter")  # what Label Studio's brush export says of itself
-ROUNDED = 0.02  # pixels by which coordinates differ that a format keeps as shares of the image
 VERTICES = 8  # fewest vertices of an outline that shows how it was traced
 
 KINDS = (
@@ -35,6 +38,12 @@ KINDS = (
         "Export masks as RLE, or outlines along pixel edges; `--fix` adds the pixels that they run through.",
     ),
     Kind(
+        "cut_fractions",
+        "warning",
+        "Polygons of whole numbers beside boxes with fractions, as SAHI's `slice_coco` writes them.",
+        "Cut the labels anew from the original file with a tool that keeps fractions; what was cut off is lost here.",
+    ),
+    Kind(
         "filled_hole",
         "warning",
         "A polygon inside another polygon of the same object: meant as a hole, but readers fill it.",
@@ -43,8 +52,8 @@ KINDS = (
     Kind(
         "split_parts",
         "warning",
-        "Label Studio's export of brush masks to COCO: each part of an object is an annotation, and holes are filled.",
-        "Export Label Studio's own JSON, and read that: every brush mask stays whole, with its holes.",
+        "Parts of an object as objects: Label Studio's brush masks in COCO, or shapes of one class and group in CVAT.",
+        "Export Label Studio's own JSON, which keeps brush masks whole; in CVAT join the shapes, or export COCO.",
     ),
     Kind(
         "short_box",
@@ -56,49 +65,67 @@ KINDS = (
 
 
 class Habits(NamedTuple):
-    """Of one image: objects, crowds, objects with a stated box, and boxes that are a pixel short."""
+    """Of one image: objects, crowds, objects with a stated box, boxes that are a pixel short, and no whole numbers."""
 
     split: str
     objects: int
     crowds: int
     boxed: int
     short: int
+    fractions: int
 
 
 def habits(labelled: Labelled) -> Habits:
     """Count what may be a habit of the tool."""
     instances = labelled.instances
     said, own = stated(instances, "bbox"), own_boxes(instances.masks)
-    boxed = short = 0
+    boxed = short = fractions = 0
     # a mask of one row or column shows no short box, and a set whose boxes are right states none
     some = (instances.masks.area > 0) & (own[:, 2:] > 1).all(1)
     if said is not None:
         boxed = int(some.sum())
         short = int((some & (np.abs(own - said - [0, 0, 1, 1]) < 0.01).all(1)).sum())
-    return Habits(labelled.split, len(instances), int(instances.crowd.sum()), boxed, short)
+        fractions = int((np.abs(said - np.rint(said)) > ROUNDED).any(1).sum())
+    return Habits(labelled.split, len(instances), int(instances.crowd.sum()), boxed, short, fractions)
+
+
+def grouped(labelled: Labelled) -> Iterator[Finding]:
+    """Yield the objects of an image that share class and group, as datumaro writes parts of one object to CVAT."""
+    groups = labelled.instances.attributes.get("group_id")
+    if groups is None:
+        return
+    members: dict[tuple[int, Any], list[int]] = defaultdict(list)
+    for i, key in enumerate(zip(labelled.instances.labels.tolist(), groups.tolist(), strict=True)):
+        if key[1]:
+            members[key].append(i)
+    several = [own for own in members.values() if len(own) > 1]
+    if several:
+        message = (
+            f"{sum(map(len, several)):,} objects share class and group with another one ({len(several):,} groups): "
+            "CVAT's COCO export and datumaro take a group for one object"
+        )
+        yield Finding("split_parts", message, 0.5, labelled.place(*several[0]))
 
 
 def found(seen: Sequence[Habits], split: str, facts: SetFacts) -> Iterator[Finding]:
     """Yield what every object of a split has, and objects with a hole that is filled."""
     own = [h for h in seen if h.split == split]
-    objects, crowds, boxed, short = (sum(getattr(h, name) for h in own) for name in Habits._fields[1:])
-    if objects >= LEAST and crowds == objects:
-        yield Finding("all_crowd", f"all {objects:,} objects are marked as crowd", 1.0, Place(split), repair="single")
+    objects, crowds, boxed, short, fractions = (sum(getattr(h, name) for h in own) for name in Habits._fields[1:])
+    if objects >= CROWDS and crowds == objects:
+        sure = 1 - 0.5**objects
+        yield Finding("all_crowd", f"all {objects:,} objects are marked as crowd", sure, Place(split), repair="single")
     if short >= LEAST and short >= MOST * boxed:
         message = f"{short:,} of {boxed:,} stated boxes are one pixel narrower and lower than their masks"
         yield Finding("short_box", message, 1.0, Place(split), repair="rewrite")
-    rings = getattr(facts.labels.get(split), "polygons", None)
-    if rings is not None:
-        yield from _drawn(split, facts, *rings())
+    look = getattr(facts.labels.get(split), "outlines", None)
+    outlines: Outlines | None = None if look is None else look()
+    if outlines is not None and len(outlines.image):
+        yield from _drawn(split, facts, outlines, fractions)
 
 
-def _drawn(
-    split: str, facts: SetFacts, image: Int, place: Int, label: Int, points: Float, rings: Int, parts: Int
-) -> Iterator[Finding]:
-    """Yield what the polygons show; `polygons` of the labels gives them."""
-    if not len(image):
-        return
-    number, stepped, diagonal = _steps(points, rings, parts)
+def _drawn(split: str, facts: SetFacts, outlines: Outlines, fractions: int) -> Iterator[Finding]:
+    """Yield what polygons show; ``fractions`` counts stated boxes that are no whole numbers."""
+    number, stepped, diagonal, whole = steps(outlines)
     judged = int((number >= VERTICES).sum())
     traced = int(((number >= VERTICES) & stepped & (diagonal >= 2)).sum())
     if judged >= LEAST and traced >= MOST * judged:
@@ -107,29 +134,27 @@ def _drawn(
             "they leave out the last row and column of their object"
         )
         yield Finding("half_pixel", message, 0.95, Place(split), repair="widen")
-    if _from_brush(facts.labels[split]):
-        single = stepped & (np.diff(parts) == 1)
-        yield from _split(
-            split,
-            facts,
-            image,
-            place,
-            label,
-            [
-                points[rings[r] : rings[r + 1]] if ok else None
-                for r, ok in zip(parts[:-1].tolist(), single.tolist(), strict=True)
-            ],
+    if fractions >= LEAST and min(fractions, int(whole.sum())) >= MOST * len(whole):
+        message = (
+            f"{int(whole.sum()):,} of {len(whole):,} polygons have whole numbers alone, though their boxes have "
+            "fractions: the tool cut the fractions off, and moved the outlines by half a pixel on average"
         )
-    several = np.flatnonzero(np.diff(parts) > 1)
-    for k in several.tolist():
-        own = [points[rings[r] : rings[r + 1]] for r in range(parts[k], parts[k + 1])]
-        hole = _enclosed(own)
+        yield Finding("cut_fractions", message, 0.9, Place(split))
+    if _from_brush(facts.labels[split]):
+        single = stepped & (np.diff(outlines.parts) == 1)
+        yield from _split(
+            split, facts, outlines, [outlines.of(k)[0] if one else None for k, one in enumerate(single.tolist())]
+        )
+    holed = np.add.reduceat(np.append(outlines.holes, False), outlines.parts[:-1]) > 0
+    for k in np.flatnonzero((np.diff(outlines.parts) > 1) & ~holed).tolist():
+        hole = _enclosed(outlines.of(k))
         if hole is not None:
-            ref, index = facts.refs[split][int(image[k])], int(image[k])
+            index = int(outlines.image[k])
             low, high = hole.min(0), hole.max(0)
             message = f"a polygon of {cv2.contourArea(hole):,.0f} pixels lies inside another one of the same object"
             box = (*low.astype(float).tolist(), *high.astype(float).tolist())
-            yield Finding("filled_hole", message, 0.8, Place(split, ref.name, index, (int(place[k]),), box))
+            where = Place(split, facts.refs[split][index].name, index, (int(outlines.place[k]),), box)
+            yield Finding("filled_hole", message, 0.8, where)
 
 
 def _from_brush(labels: LabelSet) -> bool:
@@ -138,14 +163,13 @@ def _from_brush(labels: LabelSet) -> bool:
     return isinstance(info, dict) and (info.get("description"), info.get("contributor")) == CONVERTER
 
 
-def _split(
-    split: str, facts: SetFacts, image: Int, place: Int, label: Int, outlines: Sequence[Float | None]
-) -> Iterator[Finding]:
+def _split(split: str, facts: SetFacts, drawn: Outlines, outlines: Sequence[Float | None]) -> Iterator[Finding]:
     """Yield annotations that may be parts of one mask: written one after another, from below upwards, near each other.
 
     OpenCV finds the outlines of a mask in this order, and each begins at the leftmost pixel of its highest row. Objects
     of one part follow each other downwards as often as upwards.
     """
+    image, place, label = drawn.image, drawn.place, drawn.label
     links, begin, upwards, downwards = [], 0, 0, 0
     same = (np.diff(image) == 0) & (np.diff(label) == 0) & (np.diff(place) == 1)
     for k, outline in enumerate(outlines):
@@ -189,26 +213,6 @@ def _apart(one: Float, other: Float) -> bool:
     for canvas, outline in zip(drawn, (one, other), strict=True):
         cv2.fillPoly(canvas, [np.rint(outline - low).astype(np.int32)], 1)
     return not (cv2.dilate(drawn[0], np.ones((3, 3), np.uint8)) & drawn[1]).any()
-
-
-def _steps(points: Float, rings: Int, parts: Int) -> tuple[Int, Bool, Int]:
-    """Return of each annotation: vertices, whether it steps along rows, columns and diagonals only, diagonal steps.
-
-    Whole numbers alone are no sign, since people draw them too. An outline along pixel edges has no diagonal step, and
-    no drawn outline has nothing but steps along rows, columns and diagonals.
-    """
-    following = np.arange(1, len(points) + 1)
-    filled = np.diff(rings) > 0
-    following[rings[1:][filled] - 1] = rings[:-1][filled]
-    whole = np.rint(points)
-    dx, dy = np.abs(whole[following] - whole).T
-    slanted = (dx == dy) & (dx > 0)
-    plain = ((dx == 0) | (dy == 0) | (dx == dy)) & (np.abs(points - whole) <= ROUNDED).all(1)
-    begin = rings[parts]
-    number, good, diagonal = (
-        np.diff(np.append(0, np.cumsum(column))[begin]) for column in (np.ones(len(points), np.int64), plain, slanted)
-    )
-    return number, good == number, diagonal
 
 
 def _enclosed(rings: Sequence[Float]) -> Float | None:

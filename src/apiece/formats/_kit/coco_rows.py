@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from apiece.core.image import Shape
-from apiece.formats._kit.checked_rows import Checker
+from apiece.formats._kit.checked_rows import Checker, Row
 
 _log = logging.getLogger("apiece")
 
@@ -63,3 +63,27 @@ def without_key_points(
         gone = set(chosen)
         rows = [row for i, row in enumerate(rows) if i not in gone]
     return rows, {key: tuple(shapes) for key, shapes in found.items()}
+
+
+def number_anew(check: Checker, rows: list[Row]) -> int:
+    """Give annotations without an id, or with the id of an earlier one, numbers beyond the others; count the latter."""
+    given = [row.get("id") for row in rows]
+    own = [number for number in given if type(number) is int]
+    if len(set(own)) == len(rows):
+        return 0
+    first, seen = max(max(own, default=0) + 1, 1), set[int]()
+    without, twice = list[int](), list[int]()
+    for i, number in enumerate(given):
+        if number is None:
+            without.append(i)
+        elif type(number) is int:
+            if number in seen:
+                twice.append(i)
+            seen.add(number)
+    for number, i in enumerate(sorted(without + twice), first):
+        rows[i] = rows[i] | {"id": number}
+    for some, what in ((without, "without an id"), (twice, "with the id of an earlier one")):
+        if some:
+            said = "%s: %s %s, which are numbered from %d: %d"
+            _log.warning(said, check.path, check.key, what, first, len(some))
+    return len(twice)

@@ -21,7 +21,7 @@ from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.coco_full import VISIBLE, WHOLE, regions, seen_and_whole
-from apiece.formats._kit.coco_rows import one_name_each, without_key_points
+from apiece.formats._kit.coco_rows import number_anew, one_name_each, without_key_points
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
 from apiece.formats._kit.image_names import all_plain, spelled
@@ -91,6 +91,8 @@ class Annotations:
     """Where each is in the file, if some were left out."""
     full: Segments | None = None
     """The whole objects; None where the file has visible masks only."""
+    repeated: int = 0
+    """How many had the id of another one."""
 
 
 @dataclass(frozen=True)
@@ -273,6 +275,7 @@ def read_annotations(
     """Check the annotations of known images and categories, or results where the checker has no key."""
     results = not check.key
     positions = {v: i for i, v in enumerate(images.ids)}
+    repeated: list[int] = []  # of each pass
 
     def build(rows: Any) -> Annotations:
         rows = check.objects(rows)
@@ -285,9 +288,9 @@ def read_annotations(
         full = None if whole is None else Segments.read(whole, images.sizes[image], check)
         ids = np.arange(1, len(rows) + 1)
         if not results:
-            _number(check, rows)
+            repeated.append(number_anew(check, rows))
             values = check.values(rows, "id", {int}, "an integer")
-            check.distinct(values, "id")
+            check.distinct(values, "id")  # spelled as texts they were not numbered anew
             ids = check.int64(values, "id")
         crowd = flags(check, rows, "iscrowd")
         instance_ids, kept = _kept_ids(check, rows)
@@ -302,22 +305,9 @@ def read_annotations(
         offsets = np.zeros(len(images.ids) + 1, np.int64)
         np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
         stated = (kept, crowd, area, bbox, scores, segments, extras)
-        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places, full)
+        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places, full, sum(repeated))
 
     return sifted(check, rows, build, on_bad)
-
-
-def _number(check: Checker, rows: list[Row]) -> None:
-    """Give annotations without an id the numbers beyond the ids that there are."""
-    without = [i for i, row in enumerate(rows) if row.get("id") is None]
-    if not without:
-        return
-    first = max((row["id"] for row in rows if type(row.get("id")) is int), default=0) + 1
-    for number, i in enumerate(without, max(first, 1)):
-        rows[i] = rows[i] | {"id": number}
-    _log.warning(
-        "%s: %s without an id, which are numbered from %d: %d", check.path, check.key, max(first, 1), len(without)
-    )
 
 
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:

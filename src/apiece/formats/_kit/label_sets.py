@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from apiece._arrays import Float, Int
+from apiece._arrays import Float
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
@@ -19,7 +19,7 @@ from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.entries import Entry, assemble
 from apiece.formats._kit.files import files_below
 from apiece.formats._kit.image_places import image_size
-from apiece.formats.contract import OnBad, OpenedLabels, Record, refuse
+from apiece.formats.contract import OnBad, OpenedLabels, Outlines, Record, refuse
 
 Found = TypeVar("Found")
 
@@ -66,20 +66,11 @@ class EntrySet(FileSet):
         entries: list[Entry] = self.decode(self, index, size)
         return ref, assemble(entries, size, self.classes, file, self.on_bad, self.border, index)
 
-
-class PolygonSet(EntrySet):
-    """Entries that tools write as polygons traced around masks, as they do in COCO files."""
-
-    def polygons(self) -> tuple[Int, Int, Int, Float, Int, Int]:
-        """Return every entry that is drawn as polygons, as its file states it; images with a bad entry are left out.
-
-        Returns
-        -------
-        Its image, its place among the instances of that image, its class; x, y of all vertices; where each ring begins
-        among the vertices, and where each entry begins among the rings.
-        """
+    def outlines(self) -> Outlines:
+        """Return every entry that is drawn as polygons, as its file states it; images with a bad entry are left out."""
         rows: list[tuple[int, int, int]] = []
         rings: list[Float] = []
+        holes: list[bool] = []
         parts = [0]
         looked = replace(self, on_bad=None)
         for index, (ref, file) in enumerate(zip(self.refs, self.files, strict=True)):
@@ -88,21 +79,20 @@ class PolygonSet(EntrySet):
                 entries: list[Entry] = self.decode(looked, index, size)
             except (BadEntryError, FormatError):
                 continue
-            drawn = [[one.shape for one in (entry, *entry.joined)] for entry in entries]
-            outlines = [
-                [ring for shape in shapes if type(shape) is list for part in shape for ring in part] for shapes in drawn
-            ]
-            boxes = np.array([[*ring.min(0), *ring.max(0)] for own in outlines for ring in own])
+            drawn = [[part for one in (e, *e.joined) if type(one.shape) is list for part in one.shape] for e in entries]
+            boxes = np.array([[*ring.min(0), *ring.max(0)] for own in drawn for part in own for ring in part])
             if self.border.judge(boxes.reshape(-1, 4), size)[1]:
                 continue
-            for place, (entry, shapes, own) in enumerate(zip(entries, drawn, outlines, strict=True)):
-                if all(type(shape) is list for shape in shapes):
+            for place, (entry, own) in enumerate(zip(entries, drawn, strict=True)):
+                if all(type(one.shape) is list for one in (entry, *entry.joined)):
                     rows.append((index, place, entry.label))
-                    rings += own
+                    rings += [ring for part in own for ring in part]
+                    holes += [k > 0 for part in own for k in range(len(part))]
                     parts.append(len(rings))
         images, places, labels = np.array(rows, np.int64).reshape(-1, 3).T
         points = np.concatenate([np.zeros((0, 2)), *rings])
-        return images, places, labels, points, np.cumsum([0, *map(len, rings)]), np.array(parts)
+        begin = np.cumsum([0, *map(len, rings)])
+        return Outlines(images, places, labels, points, begin, np.array(parts), np.array(holes, bool))
 
 
 class LabelImageSet(FileSet):

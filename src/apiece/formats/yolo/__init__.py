@@ -37,7 +37,7 @@ from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, never_raises, read_text, stem_key
 from apiece.formats._kit.image_names import folded
 from apiece.formats._kit.image_places import longest
-from apiece.formats._kit.label_sets import EntrySet, PolygonSet
+from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.written import Names, atomic_folder
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 from apiece.formats.yolo._layout import (
@@ -101,7 +101,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     numbers = {number: k for k, number in enumerate(config.names)}
     metadata = {"yolo": {"names": config.names}}
     classes = tuple(config.names.values())
-    return PolygonSet(tuple(refs), files, classes, _decode, rows, metadata, (numbers, chosen), on_bad)
+    return EntrySet(tuple(refs), files, classes, _decode, rows, metadata, (numbers, chosen), on_bad)
 
 
 def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item]) -> None:

@@ -1,0 +1,38 @@
+"""The steps of outlines from vertex to vertex, which show how a tool traced them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from apiece._arrays import Bool, Int
+from apiece.formats.contract import Outlines
+
+ROUNDED = 0.02  # pixels by which coordinates differ that a format keeps as shares of the image
+
+
+def steps(outlines: Outlines) -> tuple[Int, Bool, Int, Bool]:
+    """Return of each object: vertices, whether it steps along rows, columns and diagonals only, diagonal steps, whole.
+
+    Whole numbers alone are no sign, since people draw them too. An outline along pixel edges has no diagonal step, and
+    no drawn outline has nothing but steps along rows, columns and diagonals.
+    """
+    points, rings = outlines.points, outlines.rings
+    following = np.arange(1, len(points) + 1)
+    filled = np.diff(rings) > 0
+    following[rings[1:][filled] - 1] = rings[:-1][filled]
+    whole = np.rint(points)
+    dx, dy = np.abs(whole[following] - whole).T
+    slanted = (dx == dy) & (dx > 0)
+    near = (np.abs(points - whole) <= ROUNDED).all(1)
+    plain = ((dx == 0) | (dy == 0) | (dx == dy)) & near
+    begin = rings[outlines.parts]
+    number, good, diagonal, exact = (
+        np.diff(np.append(0, np.cumsum(column))[begin])
+        for column in (np.ones(len(points), np.int64), plain, slanted, near)
+    )
+    return number, good == number, diagonal, exact == number
+
+
+def through_centres(outlines: Outlines) -> Bool:
+    """Return of each object whether its polygons may run through pixel centres, as OpenCV's contours do."""
+    return steps(outlines)[1]

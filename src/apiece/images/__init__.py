@@ -6,18 +6,20 @@ The content of a file decides its kind, not its name. Each module here reads one
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from apiece.core.image import Image
 from apiece.errors import ImageError
 from apiece.images._engine.write import write_image
 from apiece.images._kit.tiff_meta import check_directories
-from apiece.images.contract import MAX_PIXELS, ROOM, ImageReader, as_stored, oriented
+from apiece.images.contract import MAX_PIXELS, ROOM, Box, ImageReader, Pyramid, as_stored, oriented
 
 __all__ = [
     "MAX_PIXELS",
+    "Box",
     "ImageReader",
+    "Pyramid",
     "as_stored",
     "check_directories",
     "describe",
@@ -25,6 +27,7 @@ __all__ = [
     "image_size",
     "load",
     "names",
+    "open_pyramid",
     "read_image",
     "write_image",
 ]
@@ -101,6 +104,48 @@ def image_orientation(path: Path | str, *, page: int | None = None) -> int:
     path = Path(path)
     with _reader(path) as reader:
         return reader.orientation(path, page)
+
+
+@contextmanager
+def open_pyramid(path: Path | str, *, page: int | None = None, max_pixels: int = MAX_PIXELS) -> Iterator[Pyramid]:
+    """Open an image to read it in windows, as large as it may be.
+
+    Of a TIFF only the strips or tiles are read that a window touches. Other files, and TIFFs with an orientation, are
+    read whole and held.
+
+    Parameters
+    ----------
+    path, page : as for `read_image`.
+    max_pixels : most pixels of an image that is held whole.
+
+    Yields
+    ------
+    The open image, a `Pyramid`.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`.
+
+    Examples
+    --------
+    >>> from apiece.images import open_pyramid
+    >>> with open_pyramid("photo.png") as pyramid:
+    ...     pyramid.levels, pyramid.channels
+    (((24, 32),), 3)
+    """
+    path = Path(path)
+    with ExitStack() as stack:
+        with _reader(path) as reader:
+            pyramid = None if reader.pyramid is None else stack.enter_context(reader.pyramid(path, page))
+        if pyramid is None:
+            image = read_image(path, page=page, max_pixels=max_pixels)
+            held = image.pixels
+            pyramid = Pyramid(
+                path, (image.size,), image.channels, held.dtype,
+                lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
+            )  # fmt: skip
+        yield pyramid
 
 
 @contextmanager

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
 from apiece._arrays import Array
 from apiece._plugins import Room
-from apiece.core.image import PixelSize
+from apiece.core.image import Image, PixelSize
 from apiece.errors import ImageError, Option
 
 __all__ = [
     "MAX_PIXELS",
     "ROOM",
+    "Box",
     "Decoded",
     "Header",
     "ImageReader",
+    "Pyramid",
     "as_stored",
     "check_page",
     "check_size",
@@ -71,6 +74,72 @@ class Header:
 AnyHeader = TypeVar("AnyHeader", bound=Header)
 
 
+Box: TypeAlias = tuple[int, int, int, int]
+"""A half-open window x0, y0, x1, y1 in pixels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pyramid:
+    """Hold an open image that is read in windows, with the smaller copies that its file has.
+
+    Attributes
+    ----------
+    path : the file.
+    levels : (height, width) of the image, and of each smaller copy.
+    channels, dtype : as `Image.pixels` has them.
+    pixels : from ``(level, box)`` to the pixels of a window, (height, width, channels).
+    pixel_size : of level 0, if the file states one.
+    alpha : as in `Image`.
+
+    Examples
+    --------
+    >>> from apiece.images import open_pyramid
+    >>> with open_pyramid("photo.png") as pyramid:
+    ...     print(pyramid.size, pyramid.window((4, 2, 14, 8)).size)
+    (24, 32) (6, 10)
+    """
+
+    path: Path
+    levels: tuple[tuple[int, int], ...]
+    channels: int
+    dtype: np.dtype[Any]
+    pixels: Callable[[int, Box], Array]
+    pixel_size: PixelSize | None = None
+    alpha: Literal["unassociated", "associated"] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the image."""
+        return self.levels[0]
+
+    def window(self, box: Box, level: int = 0) -> Image:
+        """Return a half-open window x0, y0, x1, y1 of a level, in that level's pixels; it lies within the level.
+
+        Raises
+        ------
+        ImageError
+            If the file is damaged there.
+        ValueError
+            If the level does not hold the window.
+        """
+        height, width = self.levels[level]
+        x0, y0, x1, y1 = box
+        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+            raise ValueError(f"the window {box} does not lie within level {level} of {height} x {width} pixels")
+        try:
+            pixels = self.pixels(level, box)
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ImageError(self.path, f"cannot be decoded in the window {box} of level {level}: {reason}") from error
+        size = self.pixel_size
+        if size is not None and level:
+            down, across = self.levels[0][0] / height, self.levels[0][1] / width
+            size = PixelSize(size.x * across, size.y * down, size.unit)
+        return Image(pixels, size, self.path, self.alpha)
+
+
 @dataclass(frozen=True)
 class ImageReader:
     """A kind of image file: how to recognise it, find its size, and read it.
@@ -88,6 +157,8 @@ class ImageReader:
     """Return from ``(path, page, max_pixels)`` the pixels; calls `check_size` before it takes memory for them."""
     orientation: Callable[[Path, int | None], int] = lambda path, page: 1
     """Return from ``(path, page)`` the EXIF orientation, 1 to 8, from the header alone."""
+    pyramid: Callable[[Path, int | None], AbstractContextManager[Pyramid | None]] | None = None
+    """Open ``(path, page)`` to be read in windows; None, or one that gives None, means it is read whole."""
 
 
 def single_image(

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +21,8 @@ import tifffile
 from apiece._arrays import Array
 from apiece.errors import ImageError
 from apiece.images._kit import tiff_meta
-from apiece.images.contract import Decoded, ImageReader, check_page, check_size, oriented_size
+from apiece.images.contract import Box, Decoded, ImageReader, Pyramid, check_page, check_size, oriented_size
+from apiece.images.tiff._windows import as_page, page_window, stored
 
 __all__ = ["READER"]
 
@@ -147,16 +150,22 @@ def _pixels(plane: _Plane, tif: tifffile.TiffFile, path: Path) -> Array:
 
 def _contiguous(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) -> Array:
     key, handle = plane.key, tif.filehandle
-    values = int(np.prod(key.shape))
+    handle.seek(_contiguous_at(plane, number, tif, path))
+    array = handle.read_array(np.dtype(key.dtype).newbyteorder(tif.byteorder), int(np.prod(key.shape)))
+    return np.asarray(array).reshape(key.shape)
+
+
+def _contiguous_at(plane: _Plane, number: int, tif: tifffile.TiffFile, path: Path) -> int:
+    """Return at which byte a page begins that has no directory of its own."""
+    key, size = plane.key, int(tif.filehandle.size)
+    length = int(np.prod(key.shape)) * key.dtype.itemsize
     start = plane.series.dataoffset
     if start is None or int(key.compression) != _NO_COMPRESSION:
         raise ImageError(path, f"is damaged: page {number} of its series is not in the file")
-    at = int(start) + number * values * key.dtype.itemsize
-    if at + values * key.dtype.itemsize > handle.size:
-        raise ImageError(path, f"is truncated: its pixels go on past the end of the file at byte {handle.size}")
-    handle.seek(at)
-    array = handle.read_array(np.dtype(key.dtype).newbyteorder(tif.byteorder), values)
-    return np.asarray(array).reshape(key.shape)
+    at = int(start) + number * length
+    if at + length > size:
+        raise ImageError(path, f"is truncated: its pixels go on past the end of the file at byte {size}")
+    return at
 
 
 def _seen(pixels: Array, plane: _Plane, path: Path) -> Array:
@@ -208,4 +217,63 @@ def _orientation(path: Path, page: int | None) -> int:
         return _choose(_planes(tif, path), page, path).orientation
 
 
-READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read, _orientation)
+@contextmanager
+def _pyramid(path: Path, page: int | None) -> Iterator[Pyramid | None]:
+    tiff_meta.check_directories(path)
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        planes = _planes(tif, path)
+        plane = _choose(planes, page, path)
+        if plane.orientation != 1:
+            yield None
+            return
+        _check_kind(plane, path)
+        number = planes.index(plane)
+        levels = [plane]
+        for series in plane.series.levels[1:]:
+            coarse = _planes_of(series, path)
+            first = next(k for k, one in enumerate(planes) if one.series is plane.series)
+            if number - first < len(coarse):
+                levels.append(coarse[number - first])
+        _check_levels(levels, path)
+
+        def pixels(level: int, box: Box) -> Array:
+            found = _seen(_window(levels[level], tif, path, box), levels[level], path)
+            return found.astype(found.dtype.newbyteorder("="), copy=False)
+
+        size = tiff_meta.pixel_size(tif, plane.series)
+        probe = pixels(0, (0, 0, 1, 1))
+        yield Pyramid(path, tuple(one.size for one in levels), probe.shape[2], probe.dtype, pixels, size, plane.alpha)
+
+
+def _window(plane: _Plane, tif: tifffile.TiffFile, path: Path, box: Box) -> Array:
+    """Return the stored pixels of a window, (height, width, channels)."""
+    pages, key = plane.series.pages, plane.key
+    parts = []
+    for number in plane.pages:
+        if len(pages) == 1 and number > 0:  # ImageJ writes one directory for the whole stack
+            at = _contiguous_at(plane, number, tif, path)
+            parts.append(np.array(stored(key, at)[box[1] : box[3], box[0] : box[2]]))
+        else:
+            page = pages[number]
+            if page is None:
+                raise ImageError(path, f"is damaged: page {number} of its series is not in the file")
+            _check_segments(page, key, int(tif.filehandle.size), path)
+            parts.append(page_window(as_page(page), box))
+    return np.concatenate([part if part.ndim == 3 else part[:, :, None] for part in parts], axis=2)
+
+
+def _check_levels(levels: list[_Plane], path: Path) -> None:
+    """Refuse coarse levels that are no smaller copies of the image."""
+    height, width = levels[0].size
+    for k, level in enumerate(levels[1:], 1):
+        down = height / level.size[0], width / level.size[1]
+        near = abs(down[0] / down[1] - 1) <= max(1 / level.size[0], 1 / level.size[1]) * 2
+        if min(down) < 1 or not near or level.channels != levels[0].channels:
+            raise ImageError(
+                path,
+                f"is damaged: level {k} has {level.size[0]} x {level.size[1]} pixels and {level.channels} "
+                f"channels, which is no smaller copy of {height} x {width} with {levels[0].channels}",
+            )
+
+
+READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read, _orientation, _pyramid)

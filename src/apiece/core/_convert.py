@@ -213,16 +213,9 @@ def _cut(points: Int, offsets: Int) -> Iterator[Float]:
 def polygons(runs: Runs, size: tuple[int, int]) -> list[list[list[Float]]]:
     """See `Masks.to_polygons`."""
     out: list[list[list[Float]]] = [[] for _ in range(runs.number)]
-    simple = topology.plain(runs)
-    corners, ends = topology.around(runs.take(np.flatnonzero(simple)))
-    for owner, ring in zip(np.flatnonzero(simple).tolist(), _cut(corners, ends), strict=True):
-        out[owner].append([ring])
-    others = np.flatnonzero(~simple)
-    if not len(others):
-        return out
-    rings = topology.trace(runs.take(others), size)
-    owners = others[rings.owner].tolist()
-    for owner, hole, ring in zip(owners, rings.hole.tolist(), _cut(rings.points, rings.offsets), strict=True):
+    rings = topology.trace(runs, size)
+    rows = rings.owner.tolist(), rings.hole.tolist(), _cut(rings.points, rings.offsets)
+    for owner, hole, ring in zip(*rows, strict=True):
         # rings come ordered by part, its outline first
         if hole:
             out[owner][-1].append(ring)

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from apiece._arrays import Bool, Float, Int, Int32
+from apiece._arrays import Bool, Int
 from apiece.core.runs import Keys, Runs, expand, offsets_of, owners
 
 __all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed"]
@@ -96,26 +96,6 @@ def plain(runs: Runs) -> Bool:
     return (last >= first) & (before[np.maximum(last, 0)] == before[np.minimum(first, len(x))])
 
 
-def around(runs: Runs) -> tuple[Int, Int]:
-    """Return (points, offsets) of the outlines of `plain` masks, as `trace` finds them: along the top, back below."""
-    first, count = runs.offsets[:-1], np.diff(runs.offsets)
-    run = np.arange(len(runs.x))
-    own = np.repeat(first, count)  # the first run of each run's mask
-    end = own + np.repeat(count, count) - 1
-    place = np.stack([2 * (run + own), 2 * (own + 2 * end + 1 - run)])  # of two points above, and of two below
-    points = np.empty((4 * len(run), 2), np.int64)
-    corner = np.empty(4 * len(run), bool)
-    for at, y, sides in zip(place, (runs.y0, runs.y1), ((0, 1), (1, 0)), strict=True):
-        turns = np.ones(len(run) + 1, bool)
-        turns[1:-1] = y[1:] != y[:-1]
-        turns[first] = True
-        for k, side in enumerate(sides):
-            points[at + k, 0], points[at + k, 1] = runs.x + side, y
-            corner[at + k] = turns[side : len(run) + side]
-    before = np.append(0, np.cumsum(corner))
-    return points[corner], before[4 * runs.offsets]
-
-
 @dataclass(frozen=True)
 class Rings:
     """Closed outlines along pixel edges, clockwise as seen for an outer one and counter-clockwise for a hole.
@@ -131,84 +111,71 @@ class Rings:
     hole: Bool
 
 
-_RIGHT, _DOWN, _LEFT, _UP = range(4)
-
-
 def trace(runs: Runs, size: tuple[int, int]) -> Rings:
-    """Return the outlines of all masks: every pixel edge between inside and outside, linked into rings."""
-    keys = Keys(size[0], size[1] + 1)
-    keys.check(4 * len(runs.offsets))
-    begin, end, direction, run = _directed_edges(keys, runs, size)
-    following = _link(begin, end, direction)
-    count, ring = connected_components(
-        sp.csr_array((np.ones(len(begin)), following, np.arange(len(begin) + 1)), shape=(len(begin),) * 2),
-        directed=False,
-    )
-    position = _positions(following, ring, count)
-    # corners only: an edge that goes on in the direction of the one before it adds none
-    corner = np.empty(len(begin), bool)
-    corner[following] = direction[following] != direction
-    owner, px, py = keys.unpack(begin)
-    hole = _twice_area(px, py, following, ring, count) < 0
-    part = np.arange(count)  # without holes, every ring is a part
-    if hole.any():
-        part[ring[run >= 0]] = run_parts(runs, size)[1][run[run >= 0]]
-    ring_owner = np.zeros(count, np.int64)
-    ring_owner[ring] = owner
-    order = np.lexsort((hole, part, ring_owner))
-    rank = np.empty(count, np.int64)
-    rank[order] = np.arange(count)
-    kept = np.flatnonzero(corner)
-    kept = kept[np.lexsort((position[kept], rank[ring[kept]]))]
-    cuts = np.zeros(count + 1, np.int64)
-    np.cumsum(np.bincount(rank[ring[kept]], minlength=count), out=cuts[1:])
-    return Rings(np.stack([px[kept], py[kept]], 1), cuts, ring_owner[order], part[order], hole[order])
+    """Return the outlines of all masks: the upper and the lower end of every run, linked into rings."""
+    number = len(runs.x)
+    following, beside = _linked_ends(runs, size)
+    head, left = _ranked(following)
+    first = np.flatnonzero(head == np.arange(2 * number))
+    ring = np.empty(2 * number, np.int64)
+    ring[first] = np.arange(len(first))
+    ring = ring[head]
+    # the first run of a part has none at its left; the first below a hole has one, since no pixel of the hole is there
+    owner, part, hole = runs.owners[first], np.arange(len(first)), beside[first]
+    if hole.any():  # without holes every ring is a part
+        part = run_parts(runs, size)[1][first]
+        order = np.lexsort((hole, part))
+        ring = np.argsort(order)[ring]
+        owner, part, hole = owner[order], part[order], hole[order]
+    cuts = np.append(0, np.cumsum(np.bincount(ring, minlength=len(first))))
+    end = np.empty(2 * number, np.int64)  # in the order of the rings
+    end[cuts[ring + 1] - 1 - left] = np.arange(2 * number)
+    # two corners at most: where the end is reached and where it is left; a step to an end at the same height has none
+    y = np.concatenate([runs.y0, runs.y1])
+    turns = y[following] != y
+    corner = np.empty((2 * number, 2), bool)
+    corner[following, 0] = turns
+    corner[:, 1] = turns
+    kept = np.flatnonzero(corner[end])
+    at = end[kept >> 1]
+    below = at >= number
+    points = np.stack([runs.x[at - number * below] + (below ^ (kept & 1)), y[at]], 1).astype(np.int64)
+    return Rings(points, np.searchsorted(kept, 2 * cuts), owner, part, hole)
 
 
-def _directed_edges(keys: Keys, runs: Runs, size: tuple[int, int]) -> tuple[Int, Int, Int, Int]:
-    """(begin vertex, end vertex, direction, run or -1) of every boundary edge, the inside on its right."""
-    (lo, lx, l0, l1), (ro, rx, r0, r1) = side_edges(runs, size)
-    first, last = runs.ends(keys)
+def _linked_ends(runs: Runs, size: tuple[int, int]) -> tuple[Int, Bool]:
+    """Return the end that follows each along its outline, and which runs touch one in the column before.
+
+    The upper end of run r is r, and is walked to the right; its lower end is r + R, and is walked to the left.
+    """
+    keys = Keys(*size)
+    start, end = runs.ends(keys)
+    run, lower = np.arange(len(start)), len(start)
     beside = 1 << keys.y_bits
-    begin = [first, keys.pack(ro, rx, r0), last + beside, keys.pack(lo, lx, l1)]
-    end = [first + beside, keys.pack(ro, rx, r1), last, keys.pack(lo, lx, l0)]
-    direction = np.repeat([_RIGHT, _DOWN, _LEFT, _UP], [len(b) for b in begin])
-    run = np.arange(len(first))
-    runs_of = np.concatenate([run, np.full(len(ro), -1), run, np.full(len(lo), -1)])
-    return np.concatenate(begin), np.concatenate(end), direction, runs_of
+    (left, last_left), (right, last_right) = (
+        (np.searchsorted(end, start + step, "right"), np.searchsorted(start, end + step, "left") - 1)
+        for step in (-beside, beside)
+    )
+    has_left, has_right = left <= last_left, right <= last_right
+    # past a neighbour that also touches the run above or below this one, the outline turns back to that run
+    first = left[np.minimum(right, lower - 1)] == run
+    upper = np.where(has_right, np.where(first, right, lower + run - 1), lower + run)
+    last = last_right[last_left] == run
+    return np.concatenate([upper, np.where(has_left, np.where(last, lower + last_left, run + 1), run)]), has_left
 
 
-def _link(begin: Int, end: Int, direction: Int) -> Int:
-    """The edge that follows each: where two leave a vertex, the one that turns right, which keeps parts 4-connected."""
-    leaving = begin << 2 | direction
-    order = np.argsort(leaving)
-    leaving = leaving[order]
-    turn = np.searchsorted(leaving, end << 2 | ((direction + 1) & 3))
-    turns_right = leaving[np.minimum(turn, len(leaving) - 1)] == (end << 2 | ((direction + 1) & 3))
-    only = np.searchsorted(leaving, end << 2)
-    following: Int = order[np.where(turns_right, turn, only)]
-    return following
-
-
-def _positions(following: Int, ring: Int32, count: int) -> Int:
-    """Steps from each edge to the end of its ring, negated, so that ascending order follows it (list ranking)."""
-    head = np.full(count, len(following), np.int64)
-    np.minimum.at(head, ring, np.arange(len(following)))
-    stop = head[ring]
-    # cut each ring before its head, then let every edge look twice as far ahead per round
-    ahead = np.where(following == stop, np.arange(len(following)), following)
-    steps = (following != stop).astype(np.int64)
-    while True:
-        further = ahead[ahead]
-        if np.array_equal(further, ahead):
-            return -steps
+def _ranked(following: Int) -> tuple[Int, Int]:
+    """Return the lowest number in the ring of each, and the steps from each to the one before that (list ranking)."""
+    every = np.arange(len(following))
+    head, ahead = every, following
+    while not np.array_equal(lowest := np.minimum(head, head[ahead]), head):
+        head, ahead = lowest, ahead[ahead]  # every round looks twice as far
+    last = following == head
+    ahead, steps = np.where(last, every, following), 1 - last.astype(np.int64)
+    while not np.array_equal(further := ahead[ahead], ahead):
         steps += steps[ahead]
         ahead = further
-
-
-def _twice_area(px: Int, py: Int, following: Int, ring: Int32, count: int) -> Float:
-    cross = px * py[following] - px[following] * py
-    return np.bincount(ring, weights=cross, minlength=count).astype(np.float64)
+    return head, steps
 
 
 def transposed(runs: Runs, size: tuple[int, int]) -> Runs:

@@ -15,11 +15,10 @@ and several parts are refused; ten digits make the way back exact.
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from operator import itemgetter
@@ -31,6 +30,7 @@ import yaml
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
+from apiece.core.topology import trace
 from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry
@@ -224,7 +224,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             out(f"{split}.txt").write(f"./images/{name}\n")
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
             rows = _rows(instances, [numbers[c] for c in classes])
-            (folder / target).write_text("".join(rows), "ascii", newline="\n")
+            (folder / target).write_text(rows, "ascii", newline="\n")
             note = [f"images/{name}", *instances.size, len(instances)]
             note += [ref.name] if name_of(f"images/{name}") != ref.name else []
             out(NOTES).write(json.dumps(note, ensure_ascii=False) + "\n")
@@ -250,15 +250,15 @@ def _checked_name(path: Path, ref: ImageRef) -> str:
     return name
 
 
-def _rows(instances: Instances, numbers: list[int]) -> Iterator[str]:
-    rings = [parts[0][0] for parts in instances.masks.to_polygons()]
-    if rings:
-        height, width = instances.size
-        places = np.concatenate(rings).astype(np.int64) + np.array([0, width + 1])
-        texts = itemgetter(*places.ravel().tolist())((*_shares(width), *_shares(height)))
-        ends = itertools.accumulate((2 * len(ring) for ring in rings), initial=0)
-        for label, (begin, end) in zip(instances.labels.tolist(), itertools.pairwise(ends), strict=True):
-            yield f"{numbers[label]}{''.join(texts[begin:end])}\n"
+def _rows(instances: Instances, numbers: list[int]) -> str:
+    if not len(instances):
+        return ""
+    height, width = instances.size
+    rings = trace(instances.masks.runs, instances.size)  # one outline each: the guard refused holes and parts
+    places = (rings.points + np.array([0, width + 1])).ravel()
+    codes = np.insert(places, 2 * rings.offsets[:-1], width + height + 2 + instances.labels)
+    texts = (*_shares(width), *_shares(height), *(f"\n{number}" for number in numbers))
+    return "".join(itemgetter(*codes.tolist())(texts))[1:] + "\n"
 
 
 @lru_cache(maxsize=64)

@@ -121,6 +121,23 @@ def test_an_error_among_labels_leaves_nothing(tmp_path: Path, capsys: pytest.Cap
     assert json.loads(out)["sets"][""]["instances"] == 5
 
 
+def test_where_nothing_is_left_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_set(tmp_path / "in" / "labels.json")
+    document = json.loads((tmp_path / "in" / "labels.json").read_text())
+    for note in document["annotations"]:
+        note["segmentation"] = [[1, 1, 900, 1, 900, 9]]
+    (tmp_path / "in" / "labels.json").write_text(json.dumps(document))
+    before = files(tmp_path)
+    assert run("convert", tmp_path / "in", tmp_path / "out", "--to", "voc", "--skip-bad") == 1
+    assert "nothing is left of the labels without their 6 bad entries; the first: " in capsys.readouterr().err
+    assert files(tmp_path) == before
+    document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
+    (tmp_path / "in" / "labels.json").write_text(json.dumps(document))
+    assert run("convert", tmp_path / "in", tmp_path / "out", "--to", "voc", "--drop", "ids", "--skip-bad") == 0
+    said = "5 of these reach beyond the border of their image; --clip-outlines cuts them there instead"
+    assert said in capsys.readouterr().err
+
+
 def test_ids_that_name_objects_are_refused_unless_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "a.png", np.zeros((20, 30), np.uint8))
     square = Masks.from_boxes(np.array([[2.0, 2, 9, 9]]), (20, 30))

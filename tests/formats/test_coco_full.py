@@ -95,7 +95,7 @@ def test_a_rim_joins_the_full_mask_and_more_is_an_error(tmp_path: Path) -> None:
     rim = Masks.from_boxes([[1, 1, 5, 7]], SIZE)
     narrow = Masks.from_polygons([polygon([2, 1, 9, 7])], SIZE)
     path = file_of(tmp_path, [{"segmentation": rle(rim), "amodal_seg": rle(narrow)}, LAYOUTS["amodal beside"][1]])
-    with pytest.raises(FormatError, match=r"annotations\[0\].segmentation: 6 of 24 visible pixels"):
+    with pytest.raises(FormatError, match=r"annotations\[0\].amodal_seg: 6 of 24 visible pixels"):
         list(formats.read(path))
     told: list[FormatError] = []
     ((_, left),) = formats.read(path, on_bad=told.append)
@@ -112,3 +112,22 @@ def test_other_formats_refuse_full_masks(tmp_path: Path) -> None:
         formats.write(labels, tmp_path / "out", "labelme")
     lost = formats.write(labels, tmp_path / "out", "labelme", allow_lossy=True)
     assert lost == ["image 'a.png', ids 1, 2: full masks lost"]
+
+
+def test_faults_name_the_key_of_the_mask(tmp_path: Path) -> None:
+    """`check` and `--skip-bad` lead to the line that is wrong."""
+    good = {"segmentation": rle(WHOLE), "visible_mask": rle(SEEN)}
+    broken = {"size": list(SIZE), "counts": [1, 2]}
+    other = {"size": [3, 3], "counts": "0"}
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"visible_mask": broken}, "visible_mask"),
+        ({"segmentation": broken}, "segmentation"),
+        ({"visible_mask": other}, "visible_mask"),
+        ({"segmentation": other}, "segmentation"),
+        ({"amodal_mask": other}, "amodal_mask"),
+        ({"amodal_mask": broken}, "amodal_mask"),
+        ({"amodal_mask": rle(OTHER)}, "amodal_mask"),
+    ]
+    for change, key in wrong:
+        with pytest.raises(FormatError, match=rf"annotations\[1\]\.{key}: "):
+            list(formats.read(file_of(tmp_path, [good, good | change])))

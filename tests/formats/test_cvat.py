@@ -285,7 +285,7 @@ BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "ha"><!ENTITY b "&a;&a;">]>
     [
         (BOMB, r"has a document type"),
         ("<annotations><version>1.1</version>" + "<a>" * 100_000, "nested too deep"),
-        ("<annotations><version>1.1</version></annotation>", "line 1: no well-formed XML"),
+        ("<annotations><version>1.1</version></annotation>", "line 1, column 38: no well-formed XML"),
         (pictures("")[:-30], "cut short"),
         ("<annotation></annotation>", "outermost element is <annotation>"),
         (video(f'<track id="0" label="nut">{box(2_000_000_000, 1)}</track>'), "a video of 2000000001 frames"),
@@ -299,6 +299,13 @@ def test_broken_documents(saved: Save, text: str, reason: str) -> None:
     formats.load("cvat").detect(path)
     with pytest.raises(FormatError, match=reason):
         formats.read(path, "cvat")
+
+
+@pytest.mark.parametrize("place", ["annotations.xml", "", "task.xml"])
+def test_a_broken_file_is_no_unknown_format(saved: Save, place: str) -> None:
+    path = saved("<annotations><image></annotations>", place or "annotations.xml")
+    with pytest.raises(FormatError, match="annotations.xml: line 1, column 23" if not place else "line 1, column 23"):
+        formats.detect(path if place else path.parent)
 
 
 def test_what_cannot_be_written(tmp_path: Path) -> None:

@@ -97,6 +97,20 @@ def test_it_comes_back(saved: Save, picture: Path, tmp_path: Path) -> None:
     assert again["features"][0]["geometry"] == document["features"][0]["geometry"]
 
 
+@pytest.mark.parametrize("of", [None, "Tumor"])
+def test_features_without_a_class_stay_without(of: str | None, saved: Save, picture: Path, tmp_path: Path) -> None:
+    document = collection(feature([OUTER], of=of), feature([OUTER], of=None))
+    labels = formats.read(saved(document, "slide 1.geojson"))
+    formats.write(labels, tmp_path / "again.geojson")
+    again = json.loads((tmp_path / "again.geojson").read_text())
+    assert [("classification" in f["properties"]) for f in again["features"]] == [of is not None, False]
+    assert formats.read(tmp_path / "again.geojson")[0][1] == labels[0][1]
+    renamed = [(ref, own.replace(classes=tuple(f"my {c}" for c in own.classes))) for ref, own in labels]
+    formats.write(renamed, tmp_path / "named.geojson", metadata=labels.metadata)
+    named = json.loads((tmp_path / "named.geojson").read_text())
+    assert all("classification" in f["properties"] for f in named["features"])
+
+
 def test_derived_classes_and_colors_of_every_qupath(saved: Save, picture: Path, tmp_path: Path) -> None:
     """A derived class has ``names`` since 0.4; before, its name and the color packed into an integer."""
     said = [
@@ -119,8 +133,9 @@ def test_derived_classes_and_colors_of_every_qupath(saved: Save, picture: Path, 
     again = formats.read(tmp_path / "again.geojson")
     assert again[0][1] == labels[0][1]
     written = json.loads((tmp_path / "again.geojson").read_text())["features"]
-    classes = [f["properties"]["classification"] for f in written]
+    classes = [f["properties"].get("classification") for f in written]
     assert classes[:4] == [said[0], said[1], {"names": ["Tumor", "Negative"], "color": [112, 112, 225]}, said[3]]
+    assert classes[5] is None
     assert classes[6]["name"] == "odd: "
     assert classes[7] == said[1]
     renamed = map_classes(labels, ["Tumor: Positive=Tumor: hot"], keep_others=True)

@@ -310,3 +310,27 @@ def test_objects_may_have_any_colours(tmp_path: Path) -> None:
 def test_broken_lists_of_colours(tmp_path: Path, labelmap: str, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         formats.read(exported(tmp_path, labelmap, PALETTE))[0]
+
+
+@pytest.mark.slow
+def test_datumaro_reads_ours_with_our_classes(tmp_path: Path) -> None:
+    """Also where colours are the palette's, and where an image has nothing on it."""
+    package = pytest.importorskip("datumaro", reason="pip install datumaro==1.13.12")
+    found = Instances.from_label_map(INSTANCES).replace(labels=np.array([1, 0, 1]), classes=("nut", "O ring"))
+    pictures = [tmp_path / f"{name}.png" for name in "ab"]
+    for picture in pictures:
+        Pillow.new("RGB", INSTANCES.shape[::-1]).save(picture)
+    records = [(ImageRef(p, p.name), own) for p, own in zip(pictures, (found, found[:0]), strict=True)]
+    formats.write(records, tmp_path / "voc", "voc")
+    (tmp_path / "voc" / "JPEGImages").mkdir(exist_ok=True)
+    for picture in pictures:
+        picture.rename(tmp_path / "voc" / "JPEGImages" / picture.name)
+    theirs = package.Dataset.import_from(str(tmp_path / "voc"), "voc_segmentation")
+    listed = [label.name for label in theirs.categories()[package.AnnotationType.label]]
+    assert [name for name in listed if name != "background"] == ["nut", "O ring"]
+    masks = {(item.id, m.group): (listed[m.label], m.image.astype(bool)) for item in theirs for m in item.annotations}
+    assert {item.id for item in theirs} == {"a", "b"}
+    assert sorted(masks) == [("a", 1), ("a", 2), ("a", 3)]
+    for k, (name, dense) in enumerate(zip(found.names, found.masks.to_dense(), strict=True), 1):
+        assert masks["a", k][0] == name
+        np.testing.assert_array_equal(masks["a", k][1], dense)

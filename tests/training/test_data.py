@@ -19,7 +19,7 @@ from apiece.errors import DataError, ImageError
 from apiece.images import write_image
 from apiece.models.contract import ModelInput
 from apiece.training import TrainConfig
-from apiece.training._data import Batch, CropSet, Draw, Order, Store, collate
+from apiece.training._data import Batch, CropSet, Draw, Order, Store, collate, splits_of
 from apiece.training._survey import check_channels, survey
 from apiece.training.trainer import open_splits
 from apiece.transforms.input import normalise
@@ -129,6 +129,11 @@ def test_survey_of_nothing(tmp_path: Path) -> None:
     data = dataset(tmp_path, [noise((40, 40, 1))])
     with pytest.raises(DataError, match="no training images"):
         survey(data.subset([]), TrainConfig())
+
+
+def test_images_are_held_back_only_where_there_is_no_val(tiny_data: Path) -> None:
+    assert not splits_of(TrainConfig(data=tiny_data)).held_back
+    assert splits_of(TrainConfig(data=tiny_data / "train.json")).held_back
 
 
 def test_the_tiny_set_opens(tiny_data: Path) -> None:

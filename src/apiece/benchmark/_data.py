@@ -18,7 +18,9 @@ def validation_images(config: TrainConfig, trains: bool) -> Dataset:
 
         truth = open_splits(config)[1]
     else:
-        truth = open_truth(config.data, None, config.images, config.format)
+        truth = open_truth(
+            config.data, None, config.images, config.format, None, config.clip_outlines, config.annotator
+        )
     if not len(truth):
         raise DataError(f"{config.data}: there are no validation images")
     return truth

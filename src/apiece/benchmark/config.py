@@ -67,6 +67,10 @@ class BenchmarkConfig:
     put them."""
     format: str | None = None
     """Format of the labels. By default their content tells it."""
+    clip_outlines: bool = False
+    """Cut outlines at the border of their image however far they reach, as in training."""
+    annotator: str | None = None
+    """Read only what this person drew, or ``agreement``, as in training."""
     models: tuple[str, ...] | None = None
     """Architectures to train; ``all`` is every one there is. A word behind a colon tells several of one architecture
     apart (``mask_rcnn:big``). By default all, or ``none`` where trained models are given."""
@@ -141,6 +145,8 @@ class BenchmarkConfig:
             data=self.data,
             images=self.images,
             format=self.format,
+            clip_outlines=self.clip_outlines,
+            annotator=self.annotator,
             precision=self.precision,
             seed=self.seed,
             device=self.device,

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from apiece.cli._options import LIST, Overwrite
 from apiece.cli._output import note, print_json, print_table
-from apiece.errors import LossyFormatError, on_command_line
+from apiece.errors import DataError, LossyFormatError, on_command_line
 
 if TYPE_CHECKING:
     from apiece.datasets import BadEntries, WriteOptions, Written
@@ -66,14 +66,24 @@ class Writing:
         what: str,
         sets: Mapping[str, LabelSet],
         drop: tuple[Droppable, ...],
+        bad: BadEntries | None,
         write: Callable[[Mapping[str, LabelSet], WriteOptions, Callable[[], None]], dict[str, Written]],
     ) -> dict[str, Written]:
-        """Call ``write`` with the sets without the fields ``drop``; ``what`` names the work beside its progress."""
+        """Call ``write`` with the sets without the fields ``drop``; ``what`` names the work beside its progress.
+
+        Where all instances are among the ``bad``, nothing is written.
+        """
         from apiece.cli._output import progress
         from apiece.datasets import Dropped, WriteOptions
 
         sets = {name: Dropped(labels, drop) for name, labels in sets.items()} if drop else sets
-        options = WriteOptions(self.image_files, self.allow_lossy, self.overwrite, self.check)
+
+        def enough(instances: int) -> None:
+            if bad is not None and bad.errors and not instances:
+                said = f"nothing is left of the labels without their {len(bad.errors):,} bad entries; the first: "
+                raise DataError(said + bad.errors[0].message)
+
+        options = WriteOptions(self.image_files, self.allow_lossy, self.overwrite, self.check, enough)
         steps = sum(map(len, sets.values())) * (1 if self.check or self.image_files == "leave" else 2)
         with self._next_steps(), progress("checking" if self.check else what, steps) as step:
             return write(sets, options, step)
@@ -98,6 +108,9 @@ def report_bad(bad: BadEntries | None, json: bool) -> dict[str, Any]:
     if bad.errors:
         note(f"{len(bad.errors):,} bad {'entry was' if len(bad.errors) == 1 else 'entries were'} left out:")
         _listed([on_command_line(error) for error in bad.errors], json)
+        far = sum(any(option.name == "clip_outlines" for option in error.options) for error in bad.errors)
+        if far:
+            note(f"{far:,} of these reach beyond the border of their image; --clip-outlines cuts them there instead")
     return {"bad": [{"path": error.path, "reason": error.reason} for error in bad.errors]}
 
 

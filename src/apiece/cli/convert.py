@@ -56,7 +56,7 @@ def convert(
     to = formats.format_for(out) if writing.to is None else writing.to
     drop = writing.dropped(read, to)
     written = writing.write(
-        "converting", sets, drop, lambda sets, options, step: write(sets, out, to, options=options, step=step)
+        "converting", sets, drop, bad, lambda sets, options, step: write(sets, out, to, options=options, step=step)
     )
     left_out = sum((labels.left_out for labels in mapped.values()), Counter())
     for name, count in left_out.items():

@@ -68,7 +68,7 @@ def merge(
     distinct = ids == "distinct" and formats.load(to).holds.ids and "ids" not in drop
     sets, notes = _joined(found, map, same, distinct, bad)
     written = writing.write(
-        "merging", sets, drop, lambda sets, options, step: convert(sets, out, to, options=options, step=step)
+        "merging", sets, drop, bad, lambda sets, options, step: convert(sets, out, to, options=options, step=step)
     )
     for line in notes:
         note(line)

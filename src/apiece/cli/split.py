@@ -73,6 +73,7 @@ def split(
         "splitting",
         parts,
         writing.dropped([first.format], to),
+        bad,
         lambda parts, options, step: write_split(parts, folder, to, options, step),
     )
     sizes = {name: len(part) for name, part in parts.items()}

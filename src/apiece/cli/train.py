@@ -97,4 +97,9 @@ def train(
     # COCO's -1: there is nothing of that size
     rows = [(key, "-" if result.metrics[key] == -1 else result.metrics[key]) for key in keys if key in result.metrics]
     print_table(f"best model in {result.folder}", ("", ""), rows)
-    note(f"next: apiece evaluate --model {result.folder} --data {chosen.data}")
+    if result.held_back:
+        note(f"next: apiece evaluate LABELS --model {result.folder}")
+        note(f"  with images that it has not seen: it learned from those of {chosen.data}, but for the ones held back,")
+        note("  of which the numbers above are")
+    else:
+        note(f"next: apiece evaluate --model {result.folder} --data {chosen.data}")

@@ -36,6 +36,8 @@ class WriteOptions:
     """Replace what is there already."""
     check: bool = False
     """Write to a temporary folder only, lossy and without images, to find out what would be lost."""
+    enough: Callable[[int], None] = lambda instances: None
+    """Called with the number of all instances before anything is put in its place; raises where they are too few."""
 
 
 DEFAULTS = WriteOptions()
@@ -116,6 +118,7 @@ def write_sets(
             job = _Job(built if join else built / out.name, out, join, top, format, options, placer, step)
             try:
                 found = {key: _write_one(labels, key, job) for key, labels in sets.items()}
+                options.enough(sum(one.instances for one in found.values()))
             except FormatError as error:
                 raise error.at(relocated(error.path, stage, top)) from None
             parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,7 @@ from apiece.formats._engine.guard import guarded
 from apiece.formats._engine.no_masks import own_shapes, tell
 from apiece.formats._kit.files import inside, unpacking
 from apiece.formats._kit.json_files import load_json
+from apiece.formats._kit.safe_xml import parse_xml
 from apiece.formats.contract import ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
 
 __all__ = [
@@ -74,8 +75,8 @@ def detect(path: str | os.PathLike[str]) -> str:
     found = [name for name, format in ROOM.load_all().items() if format.guessed and format.detect(path)]
     if not found and (archive := unpacking(path)):
         raise FormatError(path, archive)
-    if not found and path.is_file() and path.suffix.lower() in (".json", ".geojson"):
-        load_json(path, [])  # a broken file is no unknown format: where it breaks is told
+    if not found:
+        _refuse_broken(path)
     if not found:
         looked = ", ".join(names())
         raise FormatError(
@@ -84,6 +85,15 @@ def detect(path: str | os.PathLike[str]) -> str:
     if len(found) > 1:
         raise FormatError(path, f"could be {' or '.join(found)}; say which with " + _WHICH)
     return found[0]
+
+
+def _refuse_broken(path: Path) -> None:
+    """Refuse a broken JSON or XML file: it is no unknown format, and where it breaks is told."""
+    file = path / "annotations.xml" if path.is_dir() else path
+    if file.suffix.lower() == ".xml" and file.is_file():
+        parse_xml(file, lambda name, attributes, line: None, lambda name, text: None)
+    if file.suffix.lower() in (".json", ".geojson") and file.is_file():
+        load_json(file, [])
 
 
 def read(

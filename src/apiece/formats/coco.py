@@ -260,7 +260,7 @@ class CocoSet(OpenedLabels):
     def _sound(self, rows: Int, size: tuple[int, int]) -> tuple[Int, Both]:
         """Return the chosen annotations that can be decoded, and their masks."""
         refused = self._judged[1]
-        rows = self._without(rows, {row: refused[row] for row in rows.tolist() if row in refused})
+        rows = self._without(rows, {row: (0, refused[row]) for row in rows.tolist() if row in refused})
         try:
             return rows, self._masks(rows, size)
         except InvalidInstancesError as error:
@@ -270,22 +270,25 @@ class CocoSet(OpenedLabels):
         rows = self._without(rows, faults)
         return rows, self._masks(rows, size)
 
-    def _faults(self, rows: Int, size: tuple[int, int]) -> dict[int, str]:
-        """Return the chosen annotations that cannot be decoded, and why."""
+    def _faults(self, rows: Int, size: tuple[int, int]) -> dict[int, tuple[int, str]]:
+        """Return the chosen annotations that cannot be decoded: whether by their full mask, and why."""
         found = {}
         for row in rows:
+            full = 0
             try:
+                self.table.annotations.segments.masks(np.array([row]), size)
+                full = 1
                 self._masks(np.array([row]), size)
             except InvalidInstancesError as error:
-                found[int(row)] = error.reason
+                found[int(row)] = full, error.reason
         return found
 
-    def _without(self, rows: Int, faults: Mapping[int, str]) -> Int:
-        """Report the annotations with faults; return the others."""
-        places = self.table.annotations.places
-        for row, reason in faults.items():
+    def _without(self, rows: Int, faults: Mapping[int, tuple[int, str]]) -> Int:
+        """Report the annotations with faults, and by which of their two masks; return the others."""
+        places, keys = self.table.annotations.places, self.table.annotations.mask_keys
+        for row, (full, reason) in faults.items():
             place = row if places is None else int(places[row])
-            where = f"{self.table.key}[{place}].segmentation: "
+            where = f"{self.table.key}[{place}].{keys[full][row] if keys[full] else 'segmentation'}: "
             self.report(FormatError(self.table.path, Message(where, reason)))
         return rows[~np.isin(rows, list(faults))] if faults else rows
 

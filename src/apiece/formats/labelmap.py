@@ -39,6 +39,7 @@ from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import bare_stem, image_keys, is_mask_folder
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
+from apiece.formats._kit.vistas import vistas_of
 from apiece.formats._kit.written import write_each
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
 
@@ -66,7 +67,7 @@ def detect(path: Path) -> bool:
         return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
     if not path.is_dir():
         return False
-    if sidecar_format(path) is not None or is_mask_folder(path):
+    if sidecar_format(path) is not None or is_mask_folder(path) or vistas_of(path) is not None:
         return False
     root, files = _label_files(path)
     if not files or not is_label_raster(files[0]) or any(path.glob("*_seg.npy")):

@@ -10,7 +10,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,6 +36,15 @@ _NAMED = 8  # classes in one line
 _RARE = 0.5  # a class in fewer than this share of the images is drawn more often
 
 
+class Splits(NamedTuple):
+    """The images of a training."""
+
+    train: Dataset
+    val: Dataset
+    held_back: bool = False
+    """Whether ``val`` was taken out of the training images, since the data have none."""
+
+
 def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     """Return the training and the validation images.
 
@@ -44,6 +53,12 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     DataError, FormatError
         If there is no ``train``, or it is too small to be split.
     """
+    found = splits_of(config)
+    return found.train, found.val
+
+
+def splits_of(config: TrainConfig) -> Splits:
+    """Return what `open_splits` does, and whether the validation images were held back."""
     bad = BadEntries() if config.skip_bad else None
     splits = open_data(config.data, config.images, config.format, bad, config.clip_outlines, config.annotator)
     if bad is not None:
@@ -58,7 +73,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     training = splits["train"]
     if "val" in splits:
         _compare(training, splits["val"], config)
-        return training, splits["val"]
+        return Splits(training, splits["val"])
     if len(training) < 2:
         raise DataError(
             f"{config.data} has no 'val', and {len(training)} image is too few to hold one back; label a second image, "
@@ -68,7 +83,7 @@ def open_splits(config: TrainConfig) -> tuple[Dataset, Dataset]:
     parts = split(training.labels, {"train": 1 - _VAL_SHARE, "val": _VAL_SHARE}, seed=config.seed)
     log.info("%s has no 'val': %d of %d images are held back by seed %d",
              config.data, len(parts["val"]), len(training), config.seed)  # fmt: skip
-    return Dataset(parts["train"]), Dataset(parts["val"])
+    return Splits(Dataset(parts["train"]), Dataset(parts["val"]), held_back=True)
 
 
 def _compare(training: Dataset, validation: Dataset, config: TrainConfig) -> None:

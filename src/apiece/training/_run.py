@@ -6,6 +6,7 @@ import importlib.metadata
 import logging
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from apiece.datasets.dataset import Dataset, fingerprint
 from apiece.errors import ConfigError, DataError, ModelFileError, Option
 from apiece.models import load_model, save_model
 from apiece.models.contract import Architecture
-from apiece.training._data import CropSet, Order, Store, collate, open_splits, quiet_worker, repeat_factors
+from apiece.training._data import CropSet, Order, Store, collate, quiet_worker, repeat_factors, splits_of
 from apiece.training._pretrained import begin, room
 from apiece.training._schedule import Average, Clock, Plan, parameter_groups
 from apiece.training._survey import check_channels, survey
@@ -58,7 +59,7 @@ class Run:
         self.config = config.with_defaults(self.architecture)
         saved = _earlier_state(self.config)
         self.hardware = Hardware.choose(self.config)
-        self._look(*(splits or open_splits(self.config)))
+        self._look(*(splits or splits_of(self.config)))
         self._build()
         batch = self.hardware.batch if self.config.batch == "auto" else int(self.config.batch or 1)
         self.state = RunState(micro=batch, config=self.config.to_dict(), fingerprint=self._fingerprint)
@@ -69,10 +70,10 @@ class Run:
         self._plan(batch * (self.config.accumulate or 1))
         self._tell(config)
 
-    def _look(self, training: Dataset, validation: Dataset) -> None:
+    def _look(self, training: Dataset, validation: Dataset, held_back: bool = False) -> None:
         """Look at the images: what there is to learn from."""
         config = self.config
-        self.training, self._validation = training, validation
+        self.training, self._validation, self.held_back = training, validation, held_back
         self.found = survey(training, config)
         self._fingerprint = fingerprint(training)
         self._counts = class_counts(training.labels).toarray() if config.balance != "none" else None
@@ -215,7 +216,8 @@ def _open_folder(config: TrainConfig) -> None:
         for name in (STATE, Path("model.json"), Path("model.safetensors"), Path("log.csv")):
             (folder / name).unlink(missing_ok=True)
     with atomic(folder / "config.yaml") as path:
-        path.write_text(config.to_yaml(), encoding="utf-8")
+        # a run that goes on from this file neither replaces another nor needs to
+        path.write_text(replace(config, overwrite=False, resume=False).to_yaml(), encoding="utf-8")
 
 
 def _forget_broken_best(folder: Path, state: RunState) -> None:

@@ -21,6 +21,7 @@ class TrainResult:
     metrics : of the best model on the validation images.
     best_step, steps : the step it is from, and steps taken in all.
     seconds : time used, with the time before a resume.
+    held_back : whether the validation images were taken out of the training images, since the data have none.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class TrainResult:
     best_step: int
     steps: int
     seconds: float
+    held_back: bool = False
 
 
 def train(

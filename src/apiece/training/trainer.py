@@ -49,7 +49,8 @@ def fit(config: TrainConfig, *, splits: tuple[Dataset, Dataset] | None = None) -
             loop.finish()
         report.plot()
     folder, state = run.config.folder, run.state
-    return TrainResult(folder, dict(load_model(folder).metrics), state.best_step, state.step, run.clock.seconds)
+    numbers = dict(load_model(folder).metrics)
+    return TrainResult(folder, numbers, state.best_step, state.step, run.clock.seconds, run.held_back)
 
 
 def _train(trainer: lightning.Trainer, loop: lightning.LightningModule, loader: Any) -> None:

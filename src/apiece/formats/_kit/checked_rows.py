@@ -33,11 +33,16 @@ class _BadRows(Exception):
 
 
 class Checker:
-    """Name file, key and reason of bad rows; ``places`` are the rows' positions in the file if some were left out."""
+    """Name file, key and reason of bad rows.
+
+    ``places`` are the rows' positions in the file if some were left out, ``mask_keys`` what each row calls its mask
+    where that is not ``segmentation``.
+    """
 
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
         self.places: Int | None = None
+        self.mask_keys: Sequence[str] = ()
 
     def place(self, index: int) -> int:
         """Return where the row is in the file."""
@@ -53,6 +58,8 @@ class Checker:
 
     def error(self, index: int, name: str, reason: str) -> FormatError:
         """Return the error of one row."""
+        if name == "segmentation" and self.mask_keys:
+            name = self.mask_keys[index]
         return FormatError(self.path, f"{self.where(index)}{'.' + name if name else ''}: " + reason)
 
     def refuse(self, bad: Iterable[int] | Bool, name: str, reason: Reason) -> None:

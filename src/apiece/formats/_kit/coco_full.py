@@ -21,25 +21,32 @@ WRITTEN = WHOLE[0]
 _RIM = 0.05  # share of a visible mask that may lie outside the full one: two outlines drawn by hand
 
 
-def seen_and_whole(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Any] | None]:
-    """Return annotations whose ``segmentation`` is the visible mask, and the segmentations of the full ones, or None.
+Keys = tuple[list[str], list[str]]
+"""Under which key each annotation has its visible and its full mask."""
+
+
+def seen_and_whole(rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[Any] | None, Keys]:
+    """Return annotations whose ``segmentation`` is the visible mask; the segmentations of the full ones, or None; keys.
 
     An annotation without a visible mask of its own hides nothing. Area and box of the file speak of the whole object,
     and are left out where that is not the visible one.
     """
     keys = set().union(*rows) if rows else set()
     if keys.isdisjoint(VISIBLE) and keys.isdisjoint(WHOLE):
-        return rows, None
+        return rows, None, ([], [])
     seen, whole = [], []
+    named: Keys = ([], [])
     for row in rows:
-        given = row.get("segmentation")
-        visible = next((row[k] for k in VISIBLE if row.get(k)), None)
-        full = next((row[k] for k in WHOLE if row.get(k)), given if visible else None)
-        if visible:
-            row = row | {"segmentation": visible, "area": None, "bbox": None}
+        visible = next((k for k in VISIBLE if row.get(k)), "segmentation")
+        others = ("segmentation",) if visible != "segmentation" and row.get("segmentation") else ()
+        full = next((k for k in (*WHOLE, *others) if row.get(k)), visible)
+        named[0].append(visible)
+        named[1].append(full)
+        whole.append(row.get(full))
+        if visible != "segmentation":
+            row = row | {"segmentation": row[visible], "area": None, "bbox": None}
         seen.append(row)
-        whole.append(full or visible or given)
-    return seen, whole
+    return seen, whole, named
 
 
 def regions(rows: list[Any]) -> tuple[list[Any], list[dict[str, Any]]] | None:

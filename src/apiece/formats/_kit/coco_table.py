@@ -20,7 +20,7 @@ from apiece.core.masks import Masks
 from apiece.errors import FormatError, Option
 from apiece.formats._kit.checked_rows import Checker, Row, sifted
 from apiece.formats._kit.checks import BadEntryError
-from apiece.formats._kit.coco_full import VISIBLE, WHOLE, regions, seen_and_whole
+from apiece.formats._kit.coco_full import VISIBLE, WHOLE, Keys, regions, seen_and_whole
 from apiece.formats._kit.coco_rows import number_anew, one_name_each, without_key_points
 from apiece.formats._kit.coco_segments import Segments
 from apiece.formats._kit.columns import table
@@ -91,6 +91,8 @@ class Annotations:
     """Where each is in the file, if some were left out."""
     full: Segments | None = None
     """The whole objects; None where the file has visible masks only."""
+    mask_keys: Keys = ([], [])
+    """What the file calls the visible and the full mask of each, where it has full ones."""
     repeated: int = 0
     """How many had the id of another one."""
 
@@ -282,9 +284,11 @@ def read_annotations(
         image = check.look_up(rows, "image_id", positions, {int, str}, "image")
         labels = check.look_up(rows, "category_id", categories, {int}, "category")
         # missing masks first: boxes among masks are the likeliest fault
-        rows, whole = seen_and_whole(rows)
+        rows, whole, keys = seen_and_whole(rows)
         given = [row.get("segmentation") for row in rows]
+        check.mask_keys = keys[0]
         segments = Segments.read(given, images.sizes[image], check)
+        check.mask_keys = keys[1]
         full = None if whole is None else Segments.read(whole, images.sizes[image], check)
         ids = np.arange(1, len(rows) + 1)
         if not results:
@@ -305,7 +309,7 @@ def read_annotations(
         offsets = np.zeros(len(images.ids) + 1, np.int64)
         np.cumsum(np.bincount(image, minlength=len(images.ids)), out=offsets[1:])
         stated = (kept, crowd, area, bbox, scores, segments, extras)
-        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places, full, sum(repeated))
+        return Annotations(labels, ids, instance_ids, *stated, order, offsets, check.places, full, keys, sum(repeated))
 
     return sifted(check, rows, build, on_bad)
 

@@ -41,7 +41,8 @@ def parse_xml(path: Path, start: Start, end: End) -> None:
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code) if error.code else str(error)
         cut = " (the file seems cut short)" if error.code in (3, 5, 6) else ""
-        raise FormatError(path, f"line {error.lineno}: no well-formed XML: {reason}{cut}") from None
+        where = f"line {error.lineno}, column {error.offset + 1}"
+        raise FormatError(path, f"{where}: no well-formed XML: {reason}{cut}") from None
     except (LookupError, ValueError) as error:
         raise FormatError(path, f"is of an encoding that cannot be read: {error}") from None
 

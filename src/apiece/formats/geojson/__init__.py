@@ -11,10 +11,10 @@ Coordinates are pixels from the upper left corner, as QuPath's are, unless there
 
 The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); QuPath's derived classes,
 ``classification.names``, are called as QuPath shows them, ``Tumor: Positive``. Features without a class are
-``Unclassified``, or ``object`` where no feature has one. Colors of classes are kept. ``score`` and ``iscrowd`` are
-scores and crowd flags. A feature's id that is a whole number is the instance id, any other id the attribute
-``feature_id``; all other properties are attributes. The image has the file's name with another ending, or is named by
-the collection's member ``apiece``.
+``Unclassified``, or ``object`` where no feature has one, and are written without one again. Colors of classes are
+kept. ``score`` and ``iscrowd`` are scores and crowd flags. A feature's id that is a whole number is the instance id,
+any other id the attribute ``feature_id``; all other properties are attributes. The image has the file's name with
+another ending, or is named by the collection's member ``apiece``.
 
 Written: outlines along pixel edges, outer rings counter-clockwise and holes clockwise in the coordinates' own sense, as
 RFC 7946 wants them; features that are no masks as they were. Ground truth is of ``objectType`` annotation, instances
@@ -94,9 +94,11 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             if name is not None:
                 classes.setdefault(name)
                 colors |= {name: color} if color is not None else {}
+    metadata: dict[str, Any] = {"geojson": {"colors": colors}}
     if unnamed:
-        classes.setdefault("Unclassified" if classes and tuple(classes) != ("object",) else "object")
-    metadata = {"geojson": {"colors": colors}}
+        nobody = "Unclassified" if classes and tuple(classes) != ("object",) else "object"
+        metadata["geojson"]["unclassified"] = nobody if nobody not in colors else None
+        classes.setdefault(nobody)
     return EntrySet(tuple(refs), tuple(kept), tuple(classes) or ("object",), _decode, metadata=metadata, on_bad=on_bad)
 
 
@@ -244,6 +246,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     for k, name in enumerate(classes):
         # as far apart on the circle of colours as any number of them can be
         colors.setdefault(name, [round(255 * c) for c in colorsys.hsv_to_rgb(k * 0.618034 % 1, 0.75, 0.9)])
+    colors.pop(metadata.get("geojson", {}).get("unclassified"), None)
 
     def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:
         where = f"image {ref.name!r}"
@@ -299,7 +302,8 @@ def _features(
     for said, parts in zip(rows, polygons, strict=True):
         own = {"id": said.attributes.pop("feature_id")} if texts else {} if said.id is None else {"id": said.id}
         properties: dict[str, Any] = {"objectType": default}
-        properties["classification"] = _classification(said.name, colors[said.name])
+        if said.name in colors:
+            properties["classification"] = _classification(said.name, colors[said.name])
         properties |= {"isLocked": False} | said.attributes
         if said.score is not None:
             properties["score"] = said.score

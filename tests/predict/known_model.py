@@ -51,7 +51,7 @@ def decode(
         if (label_map == 1).any():
             masks = Masks.concatenate([masks, Masks.from_boxes(np.array([[0.0, 0, width, height]]), frame.size)])
         labels = np.arange(len(masks)) % len(classes)
-        scores = 0.9 - 0.1 * np.arange(len(masks))
+        scores = np.maximum(0.9 - 0.1 * np.arange(len(masks)), 0)
         keep = (scores >= options.threshold(labels)).nonzero()[0]
         found.append(Instances(masks[keep], labels[keep], classes, scores[keep]))
     return found

@@ -19,6 +19,9 @@ def predict(
     max_instances: int | None = None,
     page: int | None = None,
     batch: int = 1,
+    tile: int | None = None,
+    halo: int | None = None,
+    resume: bool = False,
     device: Device = "auto",
     skip_bad: bool = False,
     out: Path = Path("predictions"),
@@ -33,6 +36,7 @@ def predict(
     apiece predict photos/ --model runs/bolts --save coco,overlay
     apiece predict photos/ --model runs/bolts --save semantic,panoptic,boxes
     apiece predict "line/*.png" --model runs/bolts --out today --conf 0.6 --skip-bad
+    apiece predict slide.svs --model runs/cells --save geojson,labelmap,csv --tile 1024 --resume
     ```
 
     Parameters
@@ -49,13 +53,20 @@ def predict(
         Page to read of files with several pages, from 0.
     batch
         Images of one size that go through the network at once.
+    tile
+        Cut images into tiles of so many pixels a side, and join what is found: nothing is doubled, cut or merged. By
+        default images of more than 67 million pixels are cut, into tiles of 1024.
+    halo
+        Least distance from what a tile answers for to its border. By default an eighth of the tile.
+    resume
+        Go on with the tiles of a run that was cut short.
     skip_bad
         Leave out and list images that cannot be read. By default the first one ends the run, and nothing is written.
     out
         Folder for the results.
     save
-        What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`, `semantic` (maps of classes), `panoptic`,
-        `boxes` (COCO results without masks).
+        What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`, `geojson` (QuPath opens it), `semantic`
+        (maps of classes), `panoptic`, `boxes` (COCO results without masks).
     allow_lossy
         Write label maps where masks overlap, the smallest mask on top. By default an overlap is an error.
     """
@@ -75,6 +86,9 @@ def predict(
             conf=conf,
             iou=iou,
             max_instances=max_instances,
+            tile=tile,
+            halo=halo,
+            resume=resume,
             progress=lambda done, total, name: step(done, total),
         )
     for line in summary.lost:  # images that were left out have been named on the way

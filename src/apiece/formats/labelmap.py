@@ -33,6 +33,7 @@ from apiece.formats._kit.label_images import (
     note_of,
     read_raster,
     stack_pages,
+    write_large_raster,
     write_raster,
 )
 from apiece.formats._kit.label_sets import LabelImageSet
@@ -48,6 +49,7 @@ __all__ = ["FORMAT"]
 _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
+_LARGE = 2**26  # pixels from which on a label image is written band by band
 _READ_AS = (
     Option("format='class_map'", flag="--instances components")
     + ", which makes each separate region an object, or "
@@ -216,12 +218,19 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         dtype = _dtype(instances)
         if dtype is np.uint32 and target.suffix.lower() == ".png":
             raise LossyFormatError(path, f"PNG holds ids up to 65535, an id is {int(values.max())}; name it .tif")
-        write_raster(instances.masks.to_label_map(values, dtype), target, {"image": ref.name})
+        if _is_large(instances) and target.suffix.lower() != ".png":
+            write_large_raster(instances.masks, values, dtype, target, {"image": ref.name})
+        else:
+            write_raster(instances.masks.to_label_map(values, dtype), target, {"image": ref.name})
 
     def ending(instances: Instances) -> str:
-        return ".tif" if _dtype(instances) is np.uint32 else ".png"
+        return ".tif" if _dtype(instances) is np.uint32 or _is_large(instances) else ".png"
 
     write_each(records, path, RASTER_SUFFIXES, ending, write_one)
+
+
+def _is_large(instances: Instances) -> bool:
+    return instances.size[0] * instances.size[1] > _LARGE
 
 
 def _dtype(instances: Instances) -> type[np.unsignedinteger[Any]]:

@@ -6,9 +6,12 @@ All of a run appears at once, or nothing does.
 from __future__ import annotations
 
 import csv
+import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -25,9 +28,11 @@ from apiece.draw import overlay
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
 from apiece.formats.contract import PAGE
 from apiece.images import MAX_PIXELS, image_size, write_image
+from apiece.models.contract import DecodeOptions
 from apiece.ops import flattened
 from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources, find_sources, unreadable
+from apiece.predict.tiles import LARGE, LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
 
 __all__ = ["OUTPUTS", "PredictSummary", "predict_to"]
 
@@ -38,11 +43,14 @@ OUTPUTS: Mapping[str, str] = {
     "csv": "predictions.csv",
     "labelmap": "labelmaps",
     "overlay": "overlays",
+    "geojson": "geojson",
     "semantic": "semantic",
     "panoptic": "panoptic",
     "boxes": "boxes.json",
 }
 """What can be saved, and the file or folder it becomes."""
+
+_KEPT = ".apiece-tiles"
 
 _VIEWS = ("semantic", "panoptic", "boxes")
 """Outputs that are read off the saved instances when all images are done."""
@@ -90,6 +98,9 @@ def predict_to(
     iou: float | None = None,
     max_instances: int | None = None,
     max_pixels: int = MAX_PIXELS,
+    tile: int | None = None,
+    halo: int | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> PredictSummary:
     """Predict on many images and save the results under ``out``.
@@ -102,15 +113,18 @@ def predict_to(
     ----------
     sources : a file, folder, glob, array, `Image`, or several of these.
     out : folder, made if needed. Overlays and label maps of an earlier run in it are not taken for sources.
-    save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``; ``semantic``: a map of classes for each image (0 none, 1
-        the first class), and ``classes.json``; ``panoptic``: COCO panoptic; ``boxes``: COCO results without masks. In
-        maps the best score lies on top.
+    save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``, ``geojson``; ``semantic``: a map of classes for each
+        image (0 none, 1 the first class), and ``classes.json``; ``panoptic``: COCO panoptic; ``boxes``: COCO results
+        without masks. In maps the best score lies on top.
     skip_bad : leave out images that cannot be read; otherwise nothing is written, and the error names all bad images.
     overwrite : replace results of an earlier run; otherwise they are an error.
     allow_lossy : where masks overlap, write label maps with the smallest on top instead of refusing.
     page : the page of files with several, from 0.
     batch, conf, iou, max_instances, max_pixels : as for `Model.stream`.
-    progress : called after each image with how many are done, how many there are, and the image's name.
+    tile, halo : as for `Model.predict_tiled`; an image larger than a tile is cut. None: images of more than 2**26
+        pixels are cut, into tiles of 1024 pixels. What each tile found is kept in a hidden folder until all is written.
+    resume : go on with the tiles of a run that was cut short.
+    progress : called after each image or tile with how many are done, how many there are, and the image's name.
 
     Raises
     ------
@@ -121,13 +135,66 @@ def predict_to(
     targets = _targets(out, save, overwrite)
     options = model.options(conf, iou, max_instances)
     run = _Run(model.classes, find_sources(sources, exclude=targets, page=page), skip_bad, progress)
-    stream = model.results(run.sources, batch, options, max_pixels, run.leave_out)
+    tiles = _Tiles(out / _KEPT, Tiling(tile, halo, resume), overwrite)
+    stream = _results(model, run, tiles, batch, options, max_pixels)
     with closing(stream), _staged(out, targets) as stage:
         lost = _write_all(run.numbered(stream), stage, save, model, _file_names(run.sources), allow_lossy)
         if run.images == 0:
             raise unreadable(run.bad, len(run.sources))
+    shutil.rmtree(out / _KEPT, ignore_errors=True)
     found = dict(zip(model.classes, run.counts.tolist(), strict=True))
     return PredictSummary(run.images, sum(found.values()), found, tuple(run.bad), tuple(lost), tuple(targets))
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """Say where what each tile found is kept, and whether it may be there already."""
+
+    folder: Path
+    tiling: Tiling
+    overwrite: bool
+
+    def store(self, large: LargeImage, model: Model, options: DecodeOptions) -> TileStore:
+        folder = self.folder / hashlib.sha256(large.source.name.encode()).hexdigest()[:16]
+        if self.overwrite and not self.tiling.resume:
+            shutil.rmtree(folder, ignore_errors=True)
+        return TileStore(folder, plan_of(large, model, options), self.tiling.resume)
+
+
+def _results(
+    model: Model, run: _Run, tiles: _Tiles, batch: int, options: DecodeOptions, max_pixels: int
+) -> Generator[tuple[Source, Image | None, Instances]]:
+    """Yield each source with its instances; images that were cut into tiles come without their pixels."""
+    cut = {source.name for source in run.sources if is_cut(source, tiles.tiling)}
+    for large, group in itertools.groupby(run.sources, lambda source: source.name in cut):
+        if not large:
+            yield from model.results(group, batch, options, max_pixels, run.leave_out)
+            continue
+        for source in group:
+            try:
+                yield source, None, _from_tiles(model, run, tiles, source, batch, options)
+            except ImageError as error:
+                run.leave_out(error)
+
+
+def _from_tiles(
+    model: Model, run: _Run, tiles: _Tiles, source: Source, batch: int, options: DecodeOptions
+) -> Instances:
+    """Return the objects of an image that is cut into tiles."""
+    with open_large(source, model, tiles.tiling) as large:
+        grid = large.grid
+        what = "goes on" if tiles.tiling.resume else "is predicted on"
+        _log.info("%s %s in %d tiles of %d pixels, halo %d", source.name, what, len(grid), grid.tile, grid.halo)
+        run.total += len(grid)
+        bad: list[Bad] = []
+        on_bad = bad.append if run.skip_bad else None
+        with closing(tiles.store(large, model, options)) as store:
+            parts = large.found(model, options, batch=batch, on_bad=on_bad, store=store, step=lambda: run.step(source))
+            found = Instances.concatenate(list(parts))
+        for error in bad:
+            _log.warning("a tile is left out, nothing is found there: %s", error)
+        run.bad.extend(bad)
+    return options.finished(found)
 
 
 class _Run:
@@ -138,6 +205,12 @@ class _Run:
     ) -> None:
         self.sources, self.skip_bad, self.progress = sources, skip_bad, progress or (lambda done, total, name: None)
         self.images, self.counts, self.bad = 0, np.zeros(len(classes), np.int64), list[Bad]()
+        self.steps, self.total = 0, len(sources)
+
+    def step(self, source: Source | None, name: str = "") -> None:
+        """Tell that an image or a tile is done."""
+        self.steps += 1
+        self.progress(self.steps, self.total, name if source is None else source.name)
 
     def leave_out(self, error: Bad) -> None:
         """Note an image that cannot be read; without ``skip_bad``, raise an error that names all bad images."""
@@ -145,15 +218,17 @@ class _Run:
             raise unreadable([error, *_bad_headers(self.sources, error)], len(self.sources)) from error
         _log.warning("left out: %s", error)
         self.bad.append(error)
-        self.progress(self.images + len(self.bad), len(self.sources), str(getattr(error, "path", "")))
+        self.step(None, str(getattr(error, "path", "")))
 
-    def numbered(self, stream: Iterable[tuple[Source, Image, Instances]]) -> Iterator[tuple[Source, Image, Instances]]:
+    def numbered(
+        self, stream: Iterable[tuple[Source, Image | None, Instances]]
+    ) -> Iterator[tuple[Source, Image | None, Instances]]:
         """Yield results with the instances of each image numbered from 1."""
         for source, image, instances in stream:
             self.images += 1
             self.counts += np.bincount(instances.labels, minlength=len(self.counts))
             yield source, image, instances.replace(ids=np.arange(1, len(instances) + 1))
-            self.progress(self.images + len(self.bad), len(self.sources), source.name)
+            self.step(source)
 
 
 def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
@@ -205,7 +280,7 @@ def _file_names(sources: Sequence[Source]) -> dict[str, PurePosixPath]:
 
 
 def _write_all(
-    results: Iterable[tuple[Source, Image, Instances]],
+    results: Iterable[tuple[Source, Image | None, Instances]],
     stage: Path,
     save: Sequence[str],
     model: Model,
@@ -220,7 +295,7 @@ def _write_all(
             file = stack.enter_context((stage / OUTPUTS["csv"]).open("w", newline="", encoding="utf-8"))
             rows = csv.writer(file)
             rows.writerow(_COLUMNS)
-        for name in ("labelmap", "overlay"):
+        for name in ("labelmap", "overlay", "geojson"):
             if name in save:
                 (stage / OUTPUTS[name]).mkdir()
 
@@ -228,15 +303,19 @@ def _write_all(
             for source, image, instances in results:
                 which = {} if source.page is None else {PAGE: source.page}
                 path = source.path or Path(source.name)
-                ref = ImageRef(path, source.name, image.size, attributes=which, page=source.page)
+                ref = ImageRef(path, source.name, instances.size, attributes=which, page=source.page)
                 if rows is not None:
                     rows.writerows(_rows(source.name, instances))
                 if "labelmap" in save:
                     folder = stage / OUTPUTS["labelmap"]
                     lost.extend(_write_label_map(folder, names[source.name], ref, instances, allow_lossy))
+                if "geojson" in save:
+                    path = _beside(stage / OUTPUTS["geojson"], names[source.name], ".geojson")
+                    formats.write([(ref, instances)], path, format="geojson")
                 if "overlay" in save:
                     path = _beside(stage / OUTPUTS["overlay"], names[source.name], ".png")
-                    write_image(path, overlay(image, instances, names=len(instances.classes) > 1))
+                    shown = source.read() if image is None else image
+                    write_image(path, overlay(shown, instances, names=len(instances.classes) > 1))
                 yield ref, instances
 
         views = [name for name in _VIEWS if name in save]
@@ -304,7 +383,8 @@ def _write_label_map(
     bare = instances.replace(
         labels=np.zeros(len(instances), np.int64), classes=("object",), scores=None, attributes={}, full=None
     )
-    path = _beside(folder, name, ".png" if len(instances) <= _HIGHEST_IN_PNG else ".tif")
+    plain = len(instances) <= _HIGHEST_IN_PNG and instances.size[0] * instances.size[1] <= LARGE
+    path = _beside(folder, name, ".png" if plain else ".tif")
     try:
         return formats.write([(ref, bare)], path, format="labelmap", allow_lossy=allow_lossy)
     except LossyFormatError as error:

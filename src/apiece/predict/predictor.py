@@ -233,6 +233,47 @@ class Model:
         found = self.results(iter_sources(sources), batch, options, max_pixels, bad if skip_bad else None)
         return ((image, instances) for _, image, instances in found)
 
+    def predict_tiled(
+        self,
+        image: One,
+        *,
+        tile: int = 1024,
+        halo: int | None = None,
+        batch: int = 1,
+        conf: Conf | None = None,
+        iou: float | None = None,
+    ) -> Iterator[Instances]:
+        """Yield the objects of an image of any size, tile by tile in constant memory: each object whole, and once.
+
+        Parameters
+        ----------
+        image : an `Image`, an array, or a path. Of a tiled or striped TIFF only one tile's pixels are read at a time.
+        tile : side of a tile in pixels of the image (default 1024), about as large as the images it learned from.
+        halo : least distance from what a tile answers for to its border (default an eighth of the tile).
+        batch : tiles that go through the network together (default 1).
+        conf, iou : as for `predict`.
+
+        Yields
+        ------
+        `Instances` of the whole image's size: the objects that each row of tiles completes, see `apiece.ops.stitch`.
+
+        Raises
+        ------
+        ImageError, DataError, ConfigError
+            As `predict`; and if the halos leave nothing of a tile.
+
+        Examples
+        --------
+        >>> for found in model.predict_tiled("slide.svs", tile=1024):  # doctest: +SKIP
+        ...     areas.extend(found.masks.area)
+        """
+        from apiece.predict.tiles import Tiling, open_large
+
+        options = self.options(conf, iou)
+        with open_large(_source(image), self, Tiling(tile, halo)) as large:
+            for found in large.found(self, options, batch=batch):
+                yield options.finished(found)
+
     def results(
         self,
         sources: Iterable[Source],
@@ -295,7 +336,7 @@ class Model:
 
     def _ready(self, source: Source, max_pixels: int = MAX_PIXELS) -> _Ready:
         image = source.read(max_pixels)
-        array, frame = prepare(image, self.loaded.input, self.loaded.architecture.stride)
+        array, frame = prepare(image, self.loaded.input, self.loaded.architecture.stride, source.limits)
         return _Ready(source, image, array, frame)
 
     def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:

@@ -39,6 +39,7 @@ class Source:
     image : the pixels, if they were given.
     root : the folder that ``name`` is relative to.
     page : the page of a file with several, from 0.
+    limits : the values that become 0 and 1 for the network; None: the image's own, see `value_limits`.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Source:
     image: Image | None = None
     root: Path | None = None
     page: int | None = None
+    limits: tuple[float, float] | None = None
 
     def read(self, max_pixels: int = MAX_PIXELS) -> Image:
         """Return the pixels; raises as `apiece.images.read_image`."""

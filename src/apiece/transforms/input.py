@@ -7,13 +7,14 @@ transforms between the last two. All of it is deterministic. No torch here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 
-from apiece._arrays import Array, Bool, Float32
+from apiece._arrays import Array, Bool, Float32, Int
 from apiece._strict_json import LATER
 from apiece.core.image import Image
 from apiece.core.masks import Masks
@@ -33,11 +34,13 @@ __all__ = [
     "prepare",
     "seen",
     "value_limits",
+    "value_limits_of",
 ]
 
 
 PERCENTILES = (1.0, 99.8)
 _SAMPLE = 1 << 20  # values that percentiles of 32-bit and float images are taken from
+_COUNTED = (np.bool_, np.uint8, np.uint16)
 _BLOCK = 1 << 24  # counts up to this are exact in the float32 that OpenCV counts in
 
 
@@ -200,13 +203,43 @@ def value_limits(pixels: Array, spec: ModelInput, data: Bool | None = None) -> t
 
     An image without pixels, or with NaN or infinity, is a `DataError`.
     """
+    _check_finite(pixels)
+    if spec.normalise == "percentile" and (data is None or data.any()):
+        return percentile_range(pixels if data is None else pixels[data][:, None])
+    return 0.0, float(_full(pixels.dtype))
+
+
+def value_limits_of(blocks: Iterable[Image], spec: ModelInput) -> tuple[float, float]:
+    """Return what `value_limits` gives of an image that comes in blocks; of one dtype, one after the other.
+
+    Of dtypes beyond 16 bits it takes a part of each block's values, so that about 2**20 values of 64 blocks are left.
+    """
+    counts: Array | int = 0
+    values: list[Array] = []
+    dtype = np.dtype(np.uint8)
+    for block in blocks:
+        pixels, data = seen(block, spec.channels)
+        dtype = pixels.dtype
+        if spec.normalise != "percentile":
+            break
+        _check_finite(pixels)
+        shown = pixels if data is None else pixels[data]
+        if dtype in _COUNTED:
+            counts = counts + _counts(shown)
+        else:
+            values.append(shown.reshape(-1)[:: max(shown.size * 64 // _SAMPLE, 1)])
+    if values:
+        return percentile_range(np.concatenate(values)[:, None])
+    if np.any(counts):
+        return _range_of_counts(np.asarray(counts))
+    return 0.0, float(_full(dtype))
+
+
+def _check_finite(pixels: Array) -> None:
     if pixels.size == 0:
         raise DataError(f"an image of shape {pixels.shape} has no pixels")
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise DataError("the image holds NaN or infinite values; fill them before it is given to a model")
-    if spec.normalise == "percentile" and (data is None or data.any()):
-        return percentile_range(pixels if data is None else pixels[data][:, None])
-    return 0.0, float(_full(pixels.dtype))
 
 
 def normalise(pixels: Array, spec: ModelInput, limits: tuple[float, float] | None = None) -> Float32:
@@ -235,31 +268,42 @@ def percentile_range(pixels: Array) -> tuple[float, float]:
     If the two percentiles are equal, the image's maximum replaces the second. If the maximum equals the first, the
     image's minimum replaces the first. If the image is constant, the second is the first plus 1.
     """
-    if pixels.dtype in (np.bool_, np.uint8, np.uint16):
-        low, high = _counted_percentiles(pixels.astype(np.uint8) if pixels.dtype == np.bool_ else pixels)
-    else:
-        step = int(np.ceil(np.sqrt(pixels.size / _SAMPLE)))
-        low, high = (float(v) for v in np.percentile(pixels[::step, ::step].astype(np.float64), PERCENTILES))
+    if pixels.dtype in _COUNTED:
+        return _range_of_counts(_counts(pixels))
+    step = int(np.ceil(np.sqrt(pixels.size / _SAMPLE)))
+    low, high = (float(v) for v in np.percentile(pixels[::step, ::step].astype(np.float64), PERCENTILES))
+    return _apart(low, high, float(pixels.min()), float(pixels.max()))
+
+
+def _apart(low: float, high: float, least: float, most: float) -> tuple[float, float]:
+    """Return limits that differ."""
     if high <= low:
-        high = float(pixels.max())
+        high = most
     if high <= low:  # a few dark pixels on a background as bright as can be
-        low = float(pixels.min())
+        low = least
     return low, high if high > low else low + 1.0
 
 
-def _counted_percentiles(pixels: Array) -> tuple[float, float]:
-    values = np.ascontiguousarray(pixels).reshape(-1)
-    bins = int(np.iinfo(pixels.dtype).max) + 1
+def _counts(pixels: Array) -> Int:
+    """Return how many values there are of each: int64 (256,) or (65536,)."""
+    values = np.ascontiguousarray(pixels, np.uint8 if pixels.dtype == np.bool_ else pixels.dtype).reshape(-1)
+    bins = int(np.iinfo(values.dtype).max) + 1
     counts = np.zeros(bins, np.int64)
     for start in range(0, len(values), _BLOCK):
         block = values[start : start + _BLOCK].reshape(-1, 1)
         counts += cv2.calcHist([block], [0], None, [bins], [0, bins]).reshape(-1).astype(np.int64)
-    ranks = np.array(PERCENTILES) / 100 * (len(values) - 1)
+    return counts
+
+
+def _range_of_counts(counts: Int) -> tuple[float, float]:
+    """Return what `percentile_range` gives of so many values each."""
     below = np.cumsum(counts)
+    ranks = np.array(PERCENTILES) / 100 * (below[-1] - 1)
     floor = np.searchsorted(below, np.floor(ranks), side="right")
     ceil = np.searchsorted(below, np.ceil(ranks), side="right")
     low, high = floor + (ceil - floor) * (ranks - np.floor(ranks))
-    return float(low), float(high)
+    there = counts.nonzero()[0]
+    return _apart(float(low), float(high), float(there[0]), float(there[-1]))
 
 
 def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
@@ -276,9 +320,12 @@ def input_size(size: tuple[int, int], imgsz: int | None) -> tuple[int, int]:
     return max(1, int(size[0] * scale + 0.5)), max(1, int(size[1] * scale + 0.5))
 
 
-def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, Frame]:
+def prepare(
+    image: Image, spec: ModelInput, stride: int = 1, limits: tuple[float, float] | None = None
+) -> tuple[Float32, Frame]:
     """Return an image as the network takes it, float32 (channels, height, width), and its `Frame`.
 
+    ``limits`` become 0 and 1, as for a part of a larger image; None takes them from the image, see `value_limits`.
     Sides are padded with zeros at the bottom and on the right to multiples of ``stride``, or of `Fit.pad`.
 
     Raises
@@ -294,7 +341,10 @@ def prepare(image: Image, spec: ModelInput, stride: int = 1) -> tuple[Float32, F
     """
     try:
         pixels, data = seen(image, spec.channels)
-        limits = value_limits(pixels, spec, data)
+        if limits is None:
+            limits = value_limits(pixels, spec, data)
+        else:
+            _check_finite(pixels)
     except DataError as error:
         if image.path is None:
             raise

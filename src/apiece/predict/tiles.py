@@ -1,0 +1,290 @@
+"""Predict on images of any size: cut into tiles, every tile predicted on, detections joined into whole objects.
+
+One row of tiles is in memory at a time, with the objects that reach beyond it. What each tile found can be kept in a
+folder (`TileStore`), so that a run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from apiece._atomic import atomic
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.core.runs import Runs
+from apiece.errors import DataError, ImageError, Option
+from apiece.images import MAX_PIXELS, Pyramid, image_size, open_pyramid
+from apiece.models.contract import DecodeOptions
+from apiece.ops import Grid, stitch
+from apiece.predict.sources import Source
+from apiece.transforms.input import value_limits_of
+
+if TYPE_CHECKING:
+    from apiece.predict.predictor import Model
+
+__all__ = ["LARGE", "LargeImage", "TileStore", "Tiling", "is_cut", "open_large", "plan_of"]
+
+LARGE = 2**26
+"""Pixels, 8192 × 8192, from which on an image is predicted on in tiles if nobody says otherwise."""
+
+_BLOCKS = 256  # cores that the values of a whole image are taken from; of an image with fewer, all of them
+_PROBES = 64  # places of a file that are looked at to know it again
+
+_HASHED = {"image": "the image has changed", "model": "the model is another"}
+
+OnBad = Callable[[ImageError | DataError], None]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Say how images are cut.
+
+    Attributes
+    ----------
+    tile : side of a tile in pixels of the image, halo included; None: 1024, and only images above `LARGE` are cut.
+    halo : least distance from a tile's core to its border; None: an eighth of the tile. Objects up to its size are
+        seen whole by the tile that answers for them.
+    resume : go on with tiles that an earlier run left.
+    """
+
+    tile: int | None = None
+    halo: int | None = None
+    resume: bool = False
+
+    def cuts(self, size: tuple[int, int]) -> bool:
+        """Return whether an image of this size is cut."""
+        if self.tile is None:
+            return size[0] * size[1] > LARGE
+        return max(size) > self.tile
+
+    def grid(self, size: tuple[int, int], align: int = 1) -> Grid:
+        """Return the grid that cuts an image of this size."""
+        tile = self.tile or 1024
+        return Grid(size, tile, tile // 8 if self.halo is None else self.halo, align)
+
+
+def is_cut(source: Source, tiling: Tiling) -> bool:
+    """Return whether an image is cut into tiles; an image that cannot be read is not."""
+    try:
+        size = source.image.size if source.image is not None else image_size(source.path or "", page=source.page)
+    except ImageError:
+        return False
+    return tiling.cuts(size)
+
+
+@dataclass(frozen=True, eq=False)
+class _Window(Source):
+    """One tile's part of an open image."""
+
+    pyramid: Pyramid | None = None
+    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    number: int = 0
+
+    def read(self, max_pixels: int = MAX_PIXELS) -> Image:
+        assert self.pyramid is not None
+        return self.pyramid.window(self.box)
+
+
+@dataclass(frozen=True, eq=False)
+class LargeImage:
+    """Hold an open image, the grid that cuts it, and the values that become 0 and 1 in all of its tiles."""
+
+    source: Source
+    pyramid: Pyramid
+    grid: Grid
+    limits: tuple[float, float]
+
+    def windows(self, without: Iterable[int] = ()) -> Iterator[_Window]:
+        """Yield the tiles to predict on, but those that are done."""
+        done = set(without)
+        for number, box in enumerate(self.grid.windows.tolist()):
+            if number not in done:
+                name, path = self.source.name, self.source.path
+                x0, y0, x1, y1 = box
+                yield _Window(name, path, limits=self.limits, pyramid=self.pyramid, box=(x0, y0, x1, y1), number=number)
+
+    def found(
+        self,
+        model: Model,
+        options: DecodeOptions,
+        *,
+        batch: int = 1,
+        on_bad: OnBad | None = None,
+        store: TileStore | None = None,
+        step: Callable[[], None] = lambda: None,
+    ) -> Iterator[Instances]:
+        """Yield whole objects, those that each row of tiles completes; ``step`` is called after each tile."""
+        each = replace(options, one_piece=(), max_instances=None)  # a fragment of a ring is in two pieces
+
+        def tiles() -> Iterator[Instances]:
+            done = store.done() if store is not None else set[int]()
+            fresh = model.results(self.windows(done), batch, each, MAX_PIXELS, on_bad)
+            waiting = next(fresh, None)
+            for number, box in enumerate(self.grid.windows.tolist()):
+                if store is not None and number in done:
+                    found = store.load(number, model.classes)
+                elif waiting is not None and isinstance(waiting[0], _Window) and waiting[0].number == number:
+                    found = waiting[2]
+                    if store is not None:
+                        store.save(number, found)
+                    waiting = next(fresh, None)
+                else:  # a tile that cannot be read is a hole
+                    found = Instances.empty((box[3] - box[1], box[2] - box[0]), model.classes, scored=True)
+                step()
+                yield found
+
+        return stitch(tiles(), self.grid)
+
+
+@contextmanager
+def open_large(source: Source, model: Model, tiling: Tiling) -> Iterator[LargeImage]:
+    """Open an image that is cut into tiles, for a model."""
+    if source.path is None:
+        image = source.read()
+        held = image.pixels
+        pyramid = Pyramid(
+            Path(source.name), (image.size,), image.channels, held.dtype,
+            lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
+        )  # fmt: skip
+        yield _large(source, pyramid, model, tiling)
+        return
+    with open_pyramid(source.path, page=source.page) as pyramid:
+        yield _large(source, pyramid, model, tiling)
+
+
+def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling) -> LargeImage:
+    spec = model.loaded.input
+    # a tile that is not resized begins where the network's cells do, so that they lie as on the whole image
+    resized = spec.imgsz is not None or spec.fit is not None
+    grid = tiling.grid(pyramid.size, 1 if resized else model.loaded.architecture.stride)
+    cores = grid.cores[:: -(-len(grid) // _BLOCKS)].tolist()
+    try:
+        limits = value_limits_of((pyramid.window((x0, y0, x1, y1)) for x0, y0, x1, y1 in cores), spec)
+    except DataError as error:
+        if source.path is None:
+            raise
+        raise ImageError(source.path, error.message) from error
+    return LargeImage(source, pyramid, grid, limits)
+
+
+class TileStore:
+    """Keep what each tile of one image found, a file for each, in a folder that says what it belongs to.
+
+    Parameters
+    ----------
+    folder : made if needed.
+    plan : what makes the tiles what they are; a folder with another plan is refused.
+    resume : whether tiles of an earlier run may be there.
+
+    Raises
+    ------
+    DataError
+        If another run writes into the folder, its plan differs, or tiles are there that may not be.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any], resume: bool) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _locked(folder / "lock")
+        note = folder / "plan.json"
+        if not note.exists():
+            with atomic(note) as temporary:
+                temporary.write_text(json.dumps(plan, indent=1) + "\n", encoding="utf-8")
+            return
+        if not resume:
+            message = f"{folder} holds tiles of a run that was cut short; go on with " + Option("resume", True)
+            raise DataError(message + ", or remove the folder")
+        before = json.loads(note.read_text(encoding="utf-8"))
+        changed = [key for key in plan if before.get(key) != plan[key]]
+        if changed:
+            said = "; ".join(_HASHED.get(key, f"{key} was {before.get(key)}, is {plan[key]}") for key in changed)
+            raise DataError(f"{folder} holds tiles of another run: {said}; remove the folder")
+
+    def done(self) -> set[int]:
+        """Return the numbers of the tiles that are there."""
+        return {int(path.stem) for path in self.folder.glob("[0-9]*.npz")}
+
+    def save(self, number: int, found: Instances) -> None:
+        """Keep what a tile found, whole or not at all."""
+        masks = {"masks": found.masks} | ({} if found.full is None else {"full": found.full})
+        arrays = {f"{name}_{field}": getattr(m.runs, field) for name, m in masks.items() for field in Runs._fields}
+        arrays |= {"size": np.array(found.size), "labels": found.labels}
+        arrays |= {} if found.scores is None else {"scores": found.scores}
+        with atomic(self.folder / f"{number}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+
+    def load(self, number: int, classes: tuple[str, ...]) -> Instances:
+        """Return what a tile found."""
+        with np.load(self.folder / f"{number}.npz", allow_pickle=False) as arrays:
+            size = (int(arrays["size"][0]), int(arrays["size"][1]))
+            masks, full = (
+                Masks(size, *(arrays[f"{name}_{field}"] for field in Runs._fields)) if f"{name}_x" in arrays else None
+                for name in ("masks", "full")
+            )
+            assert masks is not None
+            return Instances(masks, arrays["labels"], classes, arrays.get("scores"), full=full)
+
+    def close(self) -> None:
+        """Let others use the folder."""
+        self._lock.close()
+
+
+def _locked(path: Path) -> Any:
+    """Return a file that this process holds until it ends, however it ends."""
+    file = path.open("a")
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        return file
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise DataError(f"another run is writing into {path.parent}; wait for it, or name another folder") from None
+    return file
+
+
+def plan_of(large: LargeImage, model: Model, options: DecodeOptions) -> dict[str, Any]:
+    """Return what makes the tiles of an image what they are, as JSON."""
+    grid = large.grid
+    conf = options.conf if isinstance(options.conf, tuple) else (options.conf,)
+    return {
+        "version": 1, "image": _print_of(large), "size": list(grid.size), "tile": grid.tile, "halo": grid.halo,
+        "align": grid.align, "limits": list(large.limits), "model": _print_of_model(model), "conf": list(conf),
+        "iou": options.iou,
+    }  # fmt: skip
+
+
+def _print_of_model(model: Model) -> str:
+    digest = hashlib.sha256(repr((model.loaded.name, model.loaded.config, model.loaded.input)).encode())
+    for name, tensor in sorted(model.loaded.module.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(dtype=torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _print_of(large: LargeImage) -> str:
+    """Return a hash of the file's length and of places spread over it, or of the pixels that were given."""
+    digest = hashlib.sha256()
+    path = large.source.path
+    if path is None:
+        for box in large.grid.cores[:: -(-len(large.grid) // _PROBES)].tolist():
+            digest.update(np.ascontiguousarray(large.pyramid.window(tuple(box)).pixels).tobytes())
+        return digest.hexdigest()
+    size = os.path.getsize(path)
+    digest.update(str(size).encode())
+    with path.open("rb") as file:
+        for place in np.linspace(0, max(size - 65536, 0), _PROBES).astype(int).tolist():
+            file.seek(place)
+            digest.update(file.read(65536))
+    return digest.hexdigest()

@@ -123,7 +123,7 @@ def test_the_other_parts_are_whole(name: str) -> None:
 
 def test_paint_and_mask_are_the_same_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without shadow, blur and noise the image differs from the empty table inside the masks and nowhere else."""
-    monkeypatch.setattr(synthetic._Table, "shade", lambda *args: None)
+    monkeypatch.setattr(synthetic.Table, "shade", lambda *args: None)
     config = SceneConfig(size=(160, 160), objects=(6, 6), blur=(0, 0), noise=(0, 0), backdrops=("felt",), seed=1)
     laid = scene(config, 0)
     empty: dict[str, np.ndarray] = {}

@@ -110,6 +110,17 @@ def test_a_class_that_the_data_has_not_is_named(data: Path) -> None:
         evaluate(data / "case.json", data / "truth.json")
 
 
+def test_objects_without_classes_are_judged_without_classes(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blind = [s.replace(labels=[0] * len(s), classes=("object",)) for _, s in formats.read(data / "poor.json")]
+    write(data / "blind.json", blind, classes=("object",))
+    found = evaluate(data / "blind.json", data / "truth.json")
+    truth = [s.replace(labels=[0] * len(s), classes=("object",)) for _, s in formats.read(data / "truth.json")]
+    wanted = metrics.evaluate(list(zip(truth, blind, strict=True)), ("object",))
+    assert {key: found[key] for key in wanted} == dict(wanted)
+    assert found.notes[0] in caplog.messages
+    assert "judged as one" in found.notes[0]
+
+
 def test_images_are_taken_one_at_a_time(data: Path) -> None:
     joined, taken = join(data / "poor.json", open_truth(data / "truth.json")), []
 

@@ -23,7 +23,7 @@ from apiece import _plugins
 from apiece import _strict_json as typed_json
 from apiece._strict_json import StrictError
 from apiece.errors import ConfigError, ModelFileError, UnknownNameError
-from apiece.models._engine.folder import JSON_NAME, TENSORS_NAME, load_model, save_model
+from apiece.models._engine.folder import DEFAULT, JSON_NAME, TENSORS_NAME, load_model, save_model, save_thresholds
 from apiece.models.contract import Architecture, ModelInput
 
 
@@ -110,6 +110,31 @@ def test_round_trip(tmp_path: Path) -> None:
     for key, value in module.state_dict().items():
         assert torch.equal(found.module.state_dict()[key], value)
     assert all(p.device.type == "cpu" for p in found.module.parameters())
+
+
+def test_half_the_space_and_nearly_the_same_weights(tmp_path: Path) -> None:
+    module = save(tmp_path / "whole", Settings(width=64))
+    torch.manual_seed(0)
+    half = save(tmp_path / "half", Settings(width=64), half=True)
+    sizes = [(tmp_path / name / TENSORS_NAME).stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.75 * sizes[1]  # norms stay whole
+    found = load_model(tmp_path / "half").module.state_dict()
+    assert {v.dtype for v in found.values()} == {v.dtype for v in module.state_dict().values()}
+    for key, value in half.state_dict().items():
+        torch.testing.assert_close(found[key], value, rtol=0 if value.ndim < 2 else 1e-3, atol=1e-6)
+
+
+def test_a_whole_tensor_cut_to_half_does_not_pass_for_one(tmp_path: Path) -> None:
+    save(tmp_path, half=True)
+    data = (tmp_path / TENSORS_NAME).read_bytes()
+    sealed(tmp_path, data + b"\0" * 64)
+    with pytest.raises(ModelFileError, match="is damaged: it has"):
+        load_model(tmp_path)
+
+
+def test_the_model_that_comes_with_apiece_is_not_changed() -> None:
+    with pytest.raises(ConfigError, match="stays as it is"):
+        save_thresholds(DEFAULT, [0.5])
 
 
 def test_saving_over_an_old_model_keeps_other_files(tmp_path: Path) -> None:
@@ -267,7 +292,8 @@ def _without(data: bytes) -> bytes:
     (_changed("0.weight", shape=[4, 2, 9]), r"should be F32 \[4, 2, 3, 3\], is F32 \[4, 2, 9\]"),
     (_changed("0.weight", shape=[2**40, 2**40]), "should be F32"),
     (_changed("0.weight", shape=None), "should be F32"),
-    (_changed("0.weight", dtype="F16"), "is F16"),
+    (_changed("0.weight", dtype="BF16"), "is BF16"),
+    (_changed("0.weight", dtype="F16"), "is damaged: it has"),
     (_changed("0.weight", data_offsets=[0, 2**60]), "cannot be loaded"),
     (_changed("0.weight", data_offsets=[8, 4]), "cannot be loaded"),
     (_changed("0.weight", more=1), "unknown 'more'"),

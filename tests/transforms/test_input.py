@@ -71,6 +71,36 @@ def test_alpha_is_no_channel_unless_the_model_takes_it() -> None:
         prepare(image, ModelInput(5, mean=(0,) * 5, std=(1,) * 5))
 
 
+def test_images_of_any_channels_become_grey_where_the_model_takes_them() -> None:
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 4000, (6, 7, 5)).astype(np.uint16)
+    pixels[:, :, 4] = rng.integers(0, 9, (6, 7))  # a dim channel counts as much as a bright one
+    spec = ModelInput(any_channels=True)
+    array, _ = prepare(Image(pixels), spec)
+    limits = np.percentile(pixels, (1, 99.8), axis=(0, 1))
+    grey = ((pixels - limits[0]) / (limits[1] - limits[0])).mean(axis=2)
+    low, high = np.percentile(np.repeat(grey, 3), (1, 99.8))
+    np.testing.assert_allclose(array, np.stack([(grey - low) / (high - low)] * 3), atol=1e-5)
+    with pytest.raises(DataError, match="has 5 channels, the model takes 3"):
+        prepare(Image(pixels), ModelInput())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_images_that_fit_are_the_same_to_a_model_of_any_channels(channels: int) -> None:
+    pixels = np.random.default_rng(2).integers(0, 255, (6, 7, channels), np.uint8)
+    image = Image(pixels, alpha="unassociated" if channels == 4 else None)
+    for a, b in zip(prepare(image, ModelInput()), prepare(image, ModelInput(any_channels=True)), strict=True):
+        np.testing.assert_array_equal(a, b) if isinstance(a, np.ndarray) else None
+        assert isinstance(a, np.ndarray) or a == b
+
+
+def test_nothing_that_is_no_number_becomes_grey() -> None:
+    pixels = np.ones((4, 4, 2), np.float32)
+    pixels[0, 0, 1] = np.nan
+    with pytest.raises(DataError, match="NaN or infinite"):
+        prepare(Image(pixels), ModelInput(any_channels=True))
+
+
 def test_prepare_names_the_file() -> None:
     image = Image(np.zeros((4, 4, 5), np.uint8), path=Path("a/b.tif"))
     with pytest.raises(ImageError, match=r"b\.tif: the image has 5 channels"):

@@ -91,7 +91,6 @@ def evaluate(
     if html is not None:
         from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
 
-        seen = Seen(truth.classes)
         wanted = wanted if wanted == "all" else tuple(dict.fromkeys((*wanted, *PAGE_METRICS)))
     judged: Any = predictions
     if model is not None:
@@ -99,6 +98,8 @@ def evaluate(
 
         judged = load(model, device)  # nothing else will do: a folder of labels is no model
     joined = join(judged, truth, on_bad=bad, format=predictions_format)
+    if html is not None:
+        seen = Seen(joined.truth.classes)
     with progress("evaluating", len(truth)) as step:
 
         def watch(there: Instances, answer: Instances) -> None:

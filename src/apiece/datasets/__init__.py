@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from apiece.datasets._merge import Joined, SameImage, merge, together
     from apiece.datasets._split import class_counts, split, write_split
     from apiece.datasets._views import View
+    from apiece.datasets.anything import AnythingConfig, any_scene
     from apiece.datasets.classes import Dropped, map_classes
     from apiece.datasets.dataset import (
         BadEntries,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from apiece.datasets.write import WriteOptions, Written, check_apart
 
 __all__ = [
+    "AnythingConfig",
     "BadEntries",
     "Dataset",
     "Dropped",
@@ -48,6 +50,7 @@ __all__ = [
     "View",
     "WriteOptions",
     "Written",
+    "any_scene",
     "check_apart",
     "class_counts",
     "convert",
@@ -75,6 +78,7 @@ if not TYPE_CHECKING:
             "apiece.datasets._merge": "Joined SameImage merge together",
             "apiece.datasets._split": "class_counts split write_split",
             "apiece.datasets._views": "View",
+            "apiece.datasets.anything": "AnythingConfig any_scene",
             "apiece.datasets.classes": "Dropped map_classes",
             "apiece.datasets.dataset": "BadEntries Dataset FoundLabels Subset fingerprint image_folders open_data "
             "open_sources readable sound",

@@ -8,19 +8,20 @@ configuration and its index.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from apiece import formats
-from apiece._arrays import Bool, Float32, Int32, UInt8
+from apiece._arrays import UInt8
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets._light import Light, View
 from apiece.datasets._parts import PARTS, Part
+from apiece.datasets._table import Table
 from apiece.datasets._textures import BACKDROPS, backdrop
 from apiece.errors import ConfigError, Option, UnknownNameError
 from apiece.images import write_image
@@ -102,83 +103,8 @@ class Scene:
     full: Instances
 
 
-@dataclass
-class _Table:
-    """A scene in the making: pixels, the part that each belongs to, and the parts so far."""
-
-    canvas: Float32
-    owner: Int32
-    crops: list[Bool] = field(default_factory=list)
-    corners: list[tuple[int, int]] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    middles: list[tuple[float, float, float]] = field(default_factory=list)  # x, y, reach
-    whole: list[int] = field(default_factory=list)  # pixels of each part
-    seen: list[int] = field(default_factory=list)  # visible pixels of each part
-
-    def accepts(self, x: int, y: int, mask: Bool, area: int, limit: float, hidden: float) -> bool:
-        """Return whether a part may lie here.
-
-        Enough of it must lie in the frame. It may hide the share ``limit`` of another part, all parts together the
-        share ``hidden``.
-        """
-        y0, x0, y1, x1 = self.window(x, y, mask.shape)
-        if y1 <= y0 or x1 <= x0:
-            return False
-        inside = mask[y0 - y : y1 - y, x0 - x : x1 - x]
-        if (y1 - y0, x1 - x0) != mask.shape and np.count_nonzero(inside) < 0.4 * area:
-            return False
-        under = self.owner[y0:y1, x0:x1] * inside
-        if not under.any():
-            return True
-        if limit <= 0:
-            return False
-        taken = np.bincount(under.ravel())
-        return all(
-            taken[k] <= limit * self.whole[k - 1] and self.seen[k - 1] - taken[k] >= (1 - hidden) * self.whole[k - 1]
-            for k in np.flatnonzero(taken[1:]) + 1
-        )
-
-    def window(self, x: int, y: int, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-        height, width = self.owner.shape
-        return max(y, 0), max(x, 0), min(y + shape[0], height), min(x + shape[1], width)
-
-    def lay(self, x: int, y: int, coverage: Float32, colour: Float32, label: int) -> None:
-        """Paint a patch with its corner at (x, y) and keep its mask."""
-        y0, x0, y1, x1 = self.window(x, y, coverage.shape)
-        alpha = coverage[y0 - y : y1 - y, x0 - x : x1 - x]
-        below = self.canvas[y0:y1, x0:x1]
-        below += (colour[y0 - y : y1 - y, x0 - x : x1 - x] - below) * alpha[:, :, None]
-        crop = alpha >= 0.5
-        self.crops.append(crop)
-        self.corners.append((x0, y0))
-        self.labels.append(label)
-        owner = self.owner[y0:y1, x0:x1]
-        for k, taken in enumerate(np.bincount(owner[crop])[1:].tolist()):
-            self.seen[k] -= taken
-        owner[crop] = len(self.crops)
-        self.whole.append(int(np.count_nonzero(crop)))
-        self.seen.append(self.whole[-1])
-
-    def shade(self, x: int, y: int, coverage: Float32, thickness: float, light: Light) -> None:
-        """Darken the table and the parts that the shadow of a patch at (x, y) falls on."""
-        lx, ly, lz = light.direction
-        dx, dy = -lx / lz * thickness * 0.5, -ly / lz * thickness * 0.5  # from the middle of its height
-        soft = 0.7 + thickness * (0.12 + 0.5 * light.size)
-        pad = int(np.ceil(max(abs(dx), abs(dy)) + 2.2 * soft)) + 1
-        area = (coverage.shape[1] + 2 * pad, coverage.shape[0] + 2 * pad)
-        move = np.array([[1, 0, pad + dx], [0, 1, pad + dy]], np.float32)
-        cast = cv2.GaussianBlur(cv2.warpAffine(coverage, move, area), (0, 0), soft)
-        move[:, 2] = pad + 0.15 * dx, pad + 0.15 * dy
-        touch = cv2.GaussianBlur(cv2.warpAffine(coverage, move, area), (0, 0), 0.6 + 0.22 * thickness)
-        dark = (1.0 - (0.92 * (1.0 - light.ambient)) * cast) * (1.0 - 0.48 * touch)
-        y0, x0, y1, x1 = self.window(x - pad, y - pad, dark.shape)
-        if y1 > y0 and x1 > x0:
-            part = dark[y0 - y + pad : y1 - y + pad, x0 - x + pad : x1 - x + pad]
-            self.canvas[y0:y1, x0:x1] *= part[:, :, None]
-
-
 def _places(
-    rng: np.random.Generator, table: _Table, reach: float, config: SceneConfig
+    rng: np.random.Generator, table: Table, reach: float, config: SceneConfig
 ) -> Iterator[tuple[float, float, float]]:
     """Yield places to try, (x, y, share of a part that may be hidden there); the first that fits counts."""
     height, width = config.size
@@ -196,7 +122,7 @@ def _places(
         yield float(np.clip(x, 0, width)), float(np.clip(y, 0, height)), limit
 
 
-def _add(rng: np.random.Generator, table: _Table, label: int, light: Light, config: SceneConfig) -> None:
+def _add(rng: np.random.Generator, table: Table, label: int, light: Light, config: SceneConfig) -> None:
     """Draw a part by lot, find it a place, cast its shadow and paint it; without a place there is no part."""
     low, high = config.radius
     part: Part = PARTS[config.classes[label]](rng, float(low * (high / low) ** rng.random()))
@@ -229,7 +155,7 @@ def _light(rng: np.random.Generator) -> Light:
     return Light(direction, ambient=float(rng.uniform(0.25, 0.52)), size=float(rng.uniform(0.08, 0.40)))
 
 
-def _expose(rng: np.random.Generator, table: _Table, light: Light, config: SceneConfig) -> UInt8:
+def _expose(rng: np.random.Generator, table: Table, light: Light, config: SceneConfig) -> UInt8:
     """Turn the canvas into uint8 RGB: uneven light, colour temperature, lens blur, film curve, noise."""
     height, width = config.size
     y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -278,7 +204,7 @@ def scene(config: SceneConfig, index: int) -> Scene:
     rng = np.random.default_rng([config.seed, index])
     light = _light(rng)
     kind = config.backdrops[rng.integers(len(config.backdrops))]
-    table = _Table(backdrop(kind, rng, config.size), np.zeros(config.size, np.int32))
+    table = Table(backdrop(kind, rng, config.size), np.zeros(config.size, np.int32))
     # a photograph seldom holds every part in equal shares
     shares = rng.dirichlet(np.full(len(config.classes), 1.2))
     for label in rng.choice(len(config.classes), rng.integers(config.objects[0], config.objects[1] + 1), p=shares):
@@ -286,7 +212,7 @@ def scene(config: SceneConfig, index: int) -> Scene:
     return _label(Image(_expose(rng, table, light, config)), table, config)
 
 
-def _label(image: Image, table: _Table, config: SceneConfig) -> Scene:
+def _label(image: Image, table: Table, config: SceneConfig) -> Scene:
     """Return the scene with its two sets of masks; a part's id is its place in the pile, from 1 at the bottom."""
     ids = np.flatnonzero(table.seen) + 1
     labels = np.asarray(table.labels, np.int64)[ids - 1]

@@ -14,6 +14,7 @@ from apiece import formats, predict
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
+from apiece.datasets.classes import Dropped
 from apiece.datasets.dataset import Dataset, Folders, open_data, sound
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
@@ -65,6 +66,8 @@ def join(
 ) -> Joined:
     """Join predictions, of a model or in a file, with the images of ``truth``; nothing is predicted before asked for.
 
+    Predictions of the one class ``object``, which the data has not, are judged without classes.
+
     Parameters
     ----------
     format : format of a file or folder of predictions; found by content if left out.
@@ -81,11 +84,17 @@ def join(
     source = predictions
     if isinstance(source, str | Path):
         source = open_predictions(source, truth, device, on_bad, format)
+    classes = source.classes
+    blind = classes == ("object",) and "object" not in truth.classes
+    if blind:
+        truth = Dataset(Dropped(truth.labels, ("classes",)))
     joined: Joined
     if hasattr(source, "refs"):
         joined = _Filed(truth, cast(LabelSet, source), conf, on_bad)
     else:
         joined = _Modelled(truth, source, conf)
+    if blind:
+        joined.notes = (*joined.notes, "everything found is an 'object', so all classes of the data are judged as one")
     for line in joined.notes:
         _log.warning(line)
     return joined

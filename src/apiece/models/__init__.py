@@ -11,11 +11,19 @@ from apiece._lazy import lazy
 from apiece.models.contract import ROOM, Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets
 
 if TYPE_CHECKING:
-    from apiece.models._engine.folder import LoadedModel, load_model, save_model, save_thresholds
+    from apiece.models._engine.folder import (
+        DEFAULT,
+        LoadedModel,
+        load_model,
+        model_folder,
+        save_model,
+        save_thresholds,
+    )
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
     from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, dependent, fill, licence_of, open_checkpoint, timm_name
 
 __all__ = [
+    "DEFAULT",
     "OWN",
     "UNKNOWN_LICENCE",
     "Architecture",
@@ -33,6 +41,7 @@ __all__ = [
     "licence_of",
     "load",
     "load_model",
+    "model_folder",
     "names",
     "open_checkpoint",
     "save_model",
@@ -46,7 +55,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "apiece.models._engine.folder": "LoadedModel load_model save_model save_thresholds",
+            "apiece.models._engine.folder": "DEFAULT LoadedModel load_model model_folder save_model save_thresholds",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE dependent fill licence_of open_checkpoint timm_name",
         },

@@ -33,6 +33,7 @@ __all__ = [
     "percentile_range",
     "prepare",
     "seen",
+    "taken",
     "value_limits",
     "value_limits_of",
 ]
@@ -58,6 +59,8 @@ class ModelInput:
     mean, std : one per channel, applied after that.
     imgsz : the longer side, in pixels, that an image is resized to; None keeps the image's own pixels.
     fit : the rule by which an image is resized and padded instead, of published weights.
+    any_channels : take images of any other number of channels too: each channel is scaled by its own percentiles, and
+        their mean is seen as a grey image.
     """
 
     channels: int = 3
@@ -66,6 +69,7 @@ class ModelInput:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     imgsz: int | None = None
     fit: Fit | None = field(default=None, metadata=LATER)
+    any_channels: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
@@ -132,6 +136,26 @@ def seen(image: Image, channels: int) -> tuple[Array, Bool | None]:
         return match_channels(image.colours().pixels, channels), data_of(image, channels)
     except DataError as error:
         raise DataError(f"beside its alpha channel, {error}") from error
+
+
+def taken(image: Image, spec: ModelInput) -> tuple[Array, Bool | None]:
+    """Return what `seen` does for the model's channels; of an image that does not fit, a grey one if it may be any."""
+    try:
+        return seen(image, spec.channels)
+    except DataError:
+        if not spec.any_channels or not image.pixels.size:
+            raise
+    colours = image.pixels if image.alpha is None else image.colours().pixels
+    return np.repeat(_averaged(colours), spec.channels, axis=2), image.data
+
+
+def _averaged(pixels: Array) -> Float32:
+    """Return the mean over the channels, each scaled to its own percentiles: float32 (height, width, 1)."""
+    grey = np.zeros(pixels.shape[:2], np.float32)
+    for k in range(pixels.shape[2]):
+        low, high = percentile_range(pixels[:, :, k])
+        grey += ((pixels[:, :, k].astype(np.float64) - low) / (high - low)).astype(np.float32)
+    return grey[:, :, None] / np.float32(pixels.shape[2])
 
 
 def data_of(image: Image, channels: int) -> Bool | None:
@@ -218,7 +242,7 @@ def value_limits_of(blocks: Iterable[Image], spec: ModelInput) -> tuple[float, f
     values: list[Array] = []
     dtype = np.dtype(np.uint8)
     for block in blocks:
-        pixels, data = seen(block, spec.channels)
+        pixels, data = taken(block, spec)
         dtype = pixels.dtype
         if spec.normalise != "percentile":
             break
@@ -340,7 +364,7 @@ def prepare(
     ((3, 64, 64), Frame(size=(24, 32), input_size=(48, 64), data=None))
     """
     try:
-        pixels, data = seen(image, spec.channels)
+        pixels, data = taken(image, spec)
         if limits is None:
             limits = value_limits(pixels, spec, data)
         else:

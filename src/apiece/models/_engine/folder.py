@@ -23,12 +23,16 @@ from apiece import _strict_json as typed_json
 from apiece import models
 from apiece._atomic import atomic
 from apiece._strict_json import StrictError
-from apiece.errors import ApieceError, ConfigError, ModelFileError
+from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
 from apiece.models.contract import Architecture, ModelInput
 
 JSON_NAME = "model.json"
 TENSORS_NAME = "model.safetensors"
 
+DEFAULT = "default"
+"""Name of the model that comes with apiece."""
+
+_SHIPPED = Path(__file__).parent / DEFAULT
 _VERSION = 1
 _KEYS = {
     "version", "architecture", "config", "input", "classes", "thresholds", "one_piece", "provenance", "metrics",
@@ -83,6 +87,7 @@ def save_model(
     one_piece: Sequence[bool] | None = None,
     provenance: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> None:
     """Write ``model.safetensors`` and ``model.json`` into ``folder`` (made if needed; other files in it stay).
 
@@ -94,6 +99,7 @@ def save_model(
     thresholds : lowest score kept, one per class, 0 to 1.
     one_piece : whether objects are in one piece, for each class; None: of no class.
     provenance, metrics : JSON-able; NaN is written as null.
+    half : store the weights of layers as float16, in half the space; `load_model` computes in float32 all the same.
 
     Raises
     ------
@@ -109,7 +115,8 @@ def save_model(
     one_piece = [False] * len(classes) if one_piece is None else one_piece
     if len(one_piece) != len(classes):
         raise ConfigError(f"one_piece should be {len(classes)} truth values, one per class; got {len(one_piece)}")
-    tensors = safetensors.torch.save({k: v.detach().cpu().contiguous().clone() for k, v in module.state_dict().items()})
+    stored = {k: _stored(v, half) for k, v in module.state_dict().items()}
+    tensors = safetensors.torch.save(stored)
     content = {
         "version": _VERSION, "architecture": architecture, "config": typed_json.dataclass_to(config),
         "input": typed_json.dataclass_to(input), "classes": list(classes),
@@ -152,6 +159,11 @@ def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Map
     ConfigError, ModelFileError
         if there is not one threshold from 0 to 1 per class, or ``model.json`` is missing, damaged or cannot be written.
     """
+    if model_folder(folder) == _SHIPPED:
+        raise ConfigError(
+            "the model that comes with apiece stays as it is; give a threshold with " + Option("conf", ...) + ", or "
+            "train a model of your own that begins with " + Option("weights", DEFAULT)
+        )
     json_path = _inside(Path(folder), JSON_NAME)
     try:
         content = dict(typed_json.check_keys(typed_json.parse(_read(json_path, _JSON_LIMIT)), _KEYS, "the model"))
@@ -166,8 +178,16 @@ def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Map
         temporary.write_text(_dumped(content), encoding="utf-8")
 
 
+def model_folder(model: Path | str) -> Path:
+    """Return the folder of a model that is named by its path, or ``"default"``: the model that comes with apiece.
+
+    A folder of that name is written ``./default``.
+    """
+    return _SHIPPED if str(model) == DEFAULT else Path(model)
+
+
 def load_model(folder: Path | str) -> LoadedModel:
-    """Load a model folder; runs no code from it.
+    """Load a model folder, or ``"default"``, see `model_folder`; runs no code from it.
 
     Raises
     ------
@@ -175,7 +195,7 @@ def load_model(folder: Path | str) -> LoadedModel:
         if the folder is missing, incomplete, damaged, inconsistent, of an unknown architecture or a newer version, or
         one of its files is a link that leads out of it; says what to do.
     """
-    folder = Path(folder)
+    folder = model_folder(folder)
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise ModelFileError(folder, f"{what}; a model is a folder with {JSON_NAME} and {TENSORS_NAME}")
@@ -243,6 +263,12 @@ def _filled(
     return module.eval()
 
 
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    """Return a tensor as it is written; norms and biases, which are small and may hold large values, stay exact."""
+    exact = not half or tensor.dtype != torch.float32 or tensor.ndim < 2
+    return tensor.detach().cpu().to(tensor.dtype if exact else torch.float16).contiguous().clone()
+
+
 def _build(
     architecture: Architecture, config: Any, spec: ModelInput, classes: tuple[str, ...], path: Path
 ) -> nn.Module:
@@ -269,16 +295,18 @@ def _check_header(path: Path, expected: Mapping[str, Tensor]) -> None:
             raise StrictError("its header is no object")
         entries.pop("__metadata__", None)
         typed_json.check_keys(entries, set(expected), "the set of tensors")
+        needed = 8 + length
         for name, tensor in expected.items():
             entry = typed_json.check_keys(entries[name], {"dtype", "shape", "data_offsets"}, f"tensor {name!r}")
-            if entry["shape"] != list(tensor.shape) or entry["dtype"] != _DTYPES[tensor.dtype]:
+            halved = tensor.dtype == torch.float32 and entry["dtype"] == _DTYPES[torch.float16]
+            if entry["shape"] != list(tensor.shape) or not (halved or entry["dtype"] == _DTYPES[tensor.dtype]):
                 raise StrictError(
                     f"tensor {name!r} should be {_DTYPES[tensor.dtype]} {list(tensor.shape)}, "
                     f"is {str(entry['dtype'])[:20]} {str(entry['shape'])[:60]}"
                 )
+            needed += tensor.numel() * (2 if halved else tensor.element_size())
     except StrictError as error:
         raise ModelFileError(path, f"does not fit the network in {JSON_NAME}: {error}; {_AGAIN}") from error
-    needed = 8 + length + sum(t.numel() * t.element_size() for t in expected.values())
     if size != needed:
         raise ModelFileError(path, f"is damaged: it has {size} bytes, its tensors need {needed}; {_AGAIN}")
 

@@ -15,6 +15,7 @@ from apiece.errors import MissingExtraError
 _BROUGHT_BY = {
     **dict.fromkeys(("huggingface_hub", "safetensors", "timm", "torch", "torchvision", "transformers"), "models"),
     **dict.fromkeys(("lightning", "matplotlib", "tensorboard"), "train"),
+    "zarr": "zarr",
 }
 _LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from apiece.core.image import Image
-from apiece.errors import ImageError
+from apiece.errors import ImageError, MissingExtraError
 from apiece.images._engine.write import write_image
 from apiece.images._kit.tiff_meta import check_directories
 from apiece.images.contract import MAX_PIXELS, ROOM, Box, ImageReader, Pyramid, as_stored, oriented
@@ -25,6 +25,7 @@ __all__ = [
     "describe",
     "image_orientation",
     "image_size",
+    "is_image_folder",
     "load",
     "names",
     "open_pyramid",
@@ -148,12 +149,22 @@ def open_pyramid(path: Path | str, *, page: int | None = None, max_pixels: int =
         yield pyramid
 
 
-@contextmanager
-def _reader(path: Path) -> Iterator[ImageReader]:
-    """Give the reader of a file; the block raises nothing but `ImageError`."""
+def is_image_folder(path: Path) -> bool:
+    """Return whether a folder is one image, as an OME-Zarr is."""
+    return any(reader.folder(path) for reader in ROOM.load_all().values())
+
+
+def _reader_of_folder(path: Path) -> ImageReader:
+    reader = next((reader for reader in ROOM.load_all().values() if reader.folder(path)), None)
+    if reader is None:
+        raise ImageError(path, "is a folder, not an image")
+    return reader
+
+
+def _reader_of_file(path: Path) -> ImageReader:
     try:
         if path.exists() and not path.is_file():
-            raise ImageError(path, "is not a file" if not path.is_dir() else "is a folder, not an image")
+            raise ImageError(path, "is not a file")
         with path.open("rb") as file:
             head = file.read(64)
     except (OSError, ValueError) as error:
@@ -166,9 +177,16 @@ def _reader(path: Path) -> Iterator[ImageReader]:
     if reader is None:
         kinds = ", ".join(reader.kind for reader in readers)
         raise ImageError(path, f"is none of {kinds}, whatever its name says: it begins with {head[:12]!r}")
+    return reader
+
+
+@contextmanager
+def _reader(path: Path) -> Iterator[ImageReader]:
+    """Give the reader of a file; the block raises nothing but `ImageError`."""
+    reader = _reader_of_folder(path) if path.is_dir() else _reader_of_file(path)
     try:
         yield reader
-    except ImageError:
+    except (ImageError, MissingExtraError):
         raise
     except Exception as error:
         # decoders raise anything from struct.error to MemoryError; to the caller all of it means: this file is bad

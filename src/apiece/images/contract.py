@@ -159,6 +159,8 @@ class ImageReader:
     """Return from ``(path, page)`` the EXIF orientation, 1 to 8, from the header alone."""
     pyramid: Callable[[Path, int | None], AbstractContextManager[Pyramid | None]] | None = None
     """Open ``(path, page)`` to be read in windows; None, or one that gives None, means it is read whole."""
+    folder: Callable[[Path], bool] = lambda path: False
+    """Return whether a folder is an image of this kind."""
 
 
 def single_image(

@@ -16,7 +16,7 @@ import numpy as np
 from apiece._arrays import Array
 from apiece.core.image import Image
 from apiece.errors import DataError, ImageError, Message, Option
-from apiece.images import MAX_PIXELS, read_image
+from apiece.images import MAX_PIXELS, is_image_folder, read_image
 
 __all__ = ["IMAGE_SUFFIXES", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
 
@@ -124,7 +124,7 @@ def _given(given: Image | Array, index: int) -> Source:
 
 
 def _named(path: Path) -> Iterator[Source]:
-    if path.is_dir():
+    if path.is_dir() and not is_image_folder(path):
         files = sorted(_below(path), key=lambda p: _natural(p.relative_to(path).as_posix()))
         if not files:
             raise DataError(f"folder {path} has no image in it ({', '.join(IMAGE_SUFFIXES)})")
@@ -153,6 +153,9 @@ def _below(folder: Path) -> Iterator[Path]:
     """Yield image files in a folder and its subfolders, hidden ones left out; links are followed, circles are not."""
     seen: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
+        images = [f for f in folders if f.lower().endswith(".zarr") and is_image_folder(Path(root, f))]
+        yield from (Path(root, f) for f in images)
+        folders[:] = [f for f in folders if f not in images]
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from apiece._atomic import atomic
 from apiece.core.image import Image
@@ -269,15 +268,15 @@ def plan_of(large: LargeImage, model: Model, options: DecodeOptions) -> dict[str
 def _print_of_model(model: Model) -> str:
     digest = hashlib.sha256(repr((model.loaded.name, model.loaded.config, model.loaded.input)).encode())
     for name, tensor in sorted(model.loaded.module.state_dict().items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().reshape(-1).view(dtype=torch.uint8).numpy().tobytes())
+        digest.update(name.encode() + tensor.detach().double().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
 def _print_of(large: LargeImage) -> str:
-    """Return a hash of the file's length and of places spread over it, or of the pixels that were given."""
+    """Return a hash of the file's length and of places spread over it, or of tiles where there is no one file."""
     digest = hashlib.sha256()
     path = large.source.path
-    if path is None:
+    if path is None or path.is_dir():
         for box in large.grid.cores[:: -(-len(large.grid) // _PROBES)].tolist():
             digest.update(np.ascontiguousarray(large.pyramid.window(tuple(box)).pixels).tobytes())
         return digest.hexdigest()

@@ -109,22 +109,6 @@ def test_a_timm_encoder_gives_the_same_outputs_shapes() -> None:
 # --- whole objects ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_learned_where_nobody_knows_what_lies_behind() -> None:
-    full = Masks.from_boxes([[8, 8, 40, 24], [24, 8, 56, 24]], (64, 64))
-    seen = Masks.from_boxes([[8, 8, 24, 24], [24, 8, 56, 24]], (64, 64))
-    config = SwiftConfig(size="s", amodal=True)
-    pasted = Instances(seen, full=full, attributes={"pasted": [False, True]})
-    targets = encode(pasted, config)
-    assert targets["full_boxes"].tolist() == full.boxes.tolist()
-    unknown = np.zeros((32, 32), bool)
-    unknown[4:12, 4:12] = True  # the first object may hide something
-    assert (targets["unknown"].numpy() == unknown).all()
-    # full masks in the labels leave nothing unknown; visible ones alone, all that is visible
-    assert not encode(Instances(seen, full=full), config)["unknown"].any()
-    assert encode(Instances(seen), config)["unknown"].sum() == 8 * 8 + 16 * 8
-    assert "unknown" not in encode(pasted, SwiftConfig(size="s"))
-
-
 def test_a_network_for_whole_objects_learns_them() -> None:
     """A disc that a bar covers at random: its hidden part is learned from pasted bars alone."""
     torch.manual_seed(0)

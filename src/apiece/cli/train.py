@@ -67,7 +67,7 @@ def train(
         Settings of the architecture itself, such as `norm=group`; `apiece models NAME` lists them.
     amodal
         Learn whole objects, too, with what others hide of them; labels of what is visible are enough. Short for
-        `--set amodal=true`; `swift` can.
+        `--set amodal=true`; `swift`, `mask_rcnn` and `panoptic_fpn` can.
     """
     from apiece.training.trainer import STATE, fit
 

@@ -151,9 +151,8 @@ def encode(instances: Instances, config: PanopticFPNConfig) -> Targets:
     single = np.flatnonzero(~instances.crowd)
     label_map = instances.masks[single].to_label_map(dtype=np.int32, overlap="smallest")
     shown = single[label_map_values(label_map) - 1]
-    visible = Instances(Masks.from_label_map(label_map), instances.labels[shown], instances.classes)
-    crowd = instances[instances.crowd]
-    seen = Instances.concatenate([visible, Instances(crowd.masks, crowd.labels, crowd.classes, crowd=crowd.crowd)])
+    visible = instances[shown].replace(masks=Masks.from_label_map(label_map))
+    seen = Instances.concatenate([visible, instances[instances.crowd]])
     things = seen[~np.isin(seen.labels, stuff)]
     numbered = things.replace(labels=things.labels - np.searchsorted(stuff, things.labels))
     return {**mask_rcnn.encode(numbered, config), "semantic": class_map.paint_classes(instances, painted)}
@@ -203,7 +202,7 @@ def merge(
     labels = stuff[label_map_values(best).astype(np.int64) - 1]
     scores = class_map.mean_inside(probability, masks)
     keep = (masks.area >= smallest) & (scores >= options.threshold(labels))
-    segments = Instances(masks, labels, things.classes, scores)[keep]
+    segments = Instances(masks, labels, things.classes, scores, full=None if things.full is None else masks)[keep]
     both = Instances.concatenate([things, segments])
     assert both.scores is not None
     return both[np.argsort(-both.scores, kind="stable")]

@@ -19,7 +19,7 @@ than the cells. A score is the class's times the predicted IoU of the mask (as i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms, generalized_box_iou_loss
 
-from apiece._arrays import Int
+from apiece._arrays import Float, Float32, Int
 from apiece._strict_json import LATER
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -38,7 +38,7 @@ from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, Encoder
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
 from apiece.models._kit.dense_assignment import Assigned, Points, assign
-from apiece.models._kit.full_masks import encode_full, full_truth
+from apiece.models._kit.full_masks import FullTruth, encode_full, with_full
 from apiece.models._kit.network import Network, input_size, on_cpu, per_image
 from apiece.models._kit.pyramid import Pyramid, Tower
 from apiece.models._kit.quadratic_forms import FORM, form_values, quadratic_planes
@@ -52,6 +52,7 @@ __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
 
 _ELLIPSE = (2.0, 0.0, 0.0, -2.0, 0.0, -2.0)  # of 1, u, v, uu, uv, vv: the ellipse inscribed in the box
 _PRIOR = 1.5  # half a side of the first boxes, in strides
+_FULL = 0.35  # weight of the losses of whole objects: what is visible must not suffer
 _SAME = 0.75  # overlap from which on two boxes of a class are the same
 
 
@@ -136,21 +137,21 @@ class Swift(Network):
         self.shape_tower = Tower(size.neck, size.head, 4, norm)
         self.to_logits = nn.Linear(size.neck, classes)
         self.to_shape = nn.Linear(size.neck, 4 + config.prototypes + FORM)
-        # what a whole object is beyond the visible one: nothing, when training begins
+        # of a whole object: the sides of its box, as times those of the visible box, and its mask
         self.to_full = nn.Linear(size.neck, 4 + config.prototypes + FORM) if config.amodal else None
-        if self.to_full is not None:
-            nn.init.zeros_(self.to_full.weight)
-            nn.init.zeros_(self.to_full.bias)
         self.to_quality = nn.Linear(size.neck, 1)
         self.scales = nn.Parameter(torch.zeros(4))
         self.finer = 4 // config.mask_stride
         self.mask_branch = nn.Sequential(*(ConvNorm(size.neck, size.neck, norm=norm) for _ in range(2)))
         self.to_features = nn.Conv2d(size.neck, config.prototypes * self.finer**2, 1)
         self.to_regions = nn.Conv2d(config.prototypes, classes, 1)  # in training only
-        for layer in (self.to_logits, self.to_shape):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        for layer in (self.to_logits, self.to_shape, self.to_full):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.zeros_(layer.bias)
         with torch.no_grad():
+            if self.to_full is not None:
+                self.to_full.bias[-FORM:] = torch.tensor(_ELLIPSE)
             self.to_regions.bias.fill_(-2.0)  # type: ignore[union-attr]
             self.to_logits.bias.fill_(-4.6)  # objects are rare: a score of 0.01
             self.to_shape.bias[-FORM:] = torch.tensor(_ELLIPSE)
@@ -178,9 +179,9 @@ class Swift(Network):
         }  # fmt: skip
         if more:
             beyond = torch.cat(more, 1)
-            wide = reach * beyond[..., :4].clamp(-2, 3).exp()
+            wide = reach.detach() * beyond[..., :4].clamp(-2, 3).exp()
             found["full_boxes"] = torch.cat([place - wide[..., :2], place + wide[..., 2:]], -1)
-            found["full_kernels"] = found["kernels"] + beyond[..., 4:]
+            found["full_kernels"] = beyond[..., 4:]
         return found
 
     @staticmethod
@@ -226,7 +227,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     box = (apart * weight).sum() / total
     mask, quality = _mask_loss(module, out, truth, pairs)
     regions = module.to_regions(out["features"]).float()
-    found = _full_losses(module, out, targets, pairs, weight / total) if module.config.amodal else {}
+    found = _full_losses(module, out, targets, truth, pairs) if module.config.amodal else {}
     return found | {
         "class_points": classes,
         "box_points": 2.0 * box,
@@ -268,22 +269,31 @@ def _mask_loss(module: Swift, out: dict[str, Tensor], truth: CellTruth, pairs: A
 
 
 def _full_losses(
-    module: Swift, out: dict[str, Tensor], targets: Sequence[Targets], pairs: Assigned, weight: Tensor
+    module: Swift, out: dict[str, Tensor], targets: Sequence[Targets], visible: CellTruth, pairs: Assigned
 ) -> dict[str, Tensor]:
-    """Return the losses of whole objects' boxes and masks; cells where nobody knows what lies behind teach nothing."""
-    truth, unknown = full_truth(targets, out["features"].device, module.config.mask_stride)
+    """Return the losses of whole objects' boxes and masks, of the best point of each object that teaches something.
+
+    Cells where nobody knows what lies behind teach nothing.
+    """
+    truth = FullTruth.join(targets, out["features"].device, module.config.mask_stride)
     boxes, kernels = out["full_boxes"], out["full_kernels"]
-    apart = generalized_box_iou_loss(boxes.flatten(0, 1)[pairs.point], truth.boxes[pairs.truth], reduction="none")
-    some = pairs.rank < module.config.learn
+    some = (pairs.rank < 1) & truth.teaches[pairs.truth]
     point, index = pairs.point[some], pairs.truth[some]
-    box = (apart * weight).sum() + boxes.sum() * 0.0
     if not len(point):
-        return {"box_full": box, "mask_full": kernels.sum() * 0.0}
-    logits, target, near = _drawn(module, out["features"], kernels, boxes, truth, point, index)
-    open_ = unknown[truth.image[index][near.window], near.y, near.x] & (target == 0)
-    logits, target, window, count = logits[~open_], target[~open_], near.window[~open_], len(point)
+        return {"box_full": boxes.sum() * 0.0, "mask_full": kernels.sum() * 0.0}
+    weight = module.class_weights[truth.cells.labels[index]] / len(index)
+    drawn = boxes.flatten(0, 1)[point]
+    apart = generalized_box_iou_loss(drawn, truth.nearest_box(drawn, index), reduction="none")
+    logits, target, near = _drawn(module, out["features"], kernels, boxes, truth.cells, point, index)
+    covered = truth.unknown[truth.cells.image[index][near.window], near.y, near.x]
+    heard = ~(covered & ~truth.known[index][near.window] & (target == 0))
+    seen = visible.share(index, near)[heard]
+    logits, target, window, count = logits[heard], target[heard], near.window[heard], len(point)
     each = losses.dice(logits, target, window, count) + losses.bce(logits, target, window, count)
-    return {"box_full": box, "mask_full": (each * _share(module, truth, index)).sum()}
+    behind = seen == 0
+    partly = segment_sum((target * behind.float()), window, count) > 2
+    each = each + partly * losses.dice(logits[behind], target[behind], window[behind], count)
+    return {"box_full": _FULL * (apart * weight).sum(), "mask_full": _FULL * (each * weight).sum()}
 
 
 def _drawn(
@@ -323,36 +333,52 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     keep = np.flatnonzero(scores >= options.threshold(labels))
     # nearly the same box twice is one object; what overlaps less is judged by its mask
     keep = keep[batched_nms(out["boxes"][keep], best[keep].float(), label[keep], _SAME).numpy()]
-    maps = out["features"].numpy()
-    stride = round(4 * (len(best) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
-    span = (frame.input_size[0] / stride, frame.input_size[1] / stride)
+    # duplicates are found at the network's resolution, so that only what stays is drawn at a larger image's own
+    size = min(frame.size, frame.input_size)
+    shapes = _Shapes.of(out, keep, frame)
+    masks = shapes.draw(np.arange(len(keep)), size)
+    filled = np.flatnonzero(masks.area > 0)
+    stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
+    masks = masks[stay] if size == frame.size else shapes.draw(stay, frame.size)
+    found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
+    if "full_kernels" in out:
+        whole = _Shapes.of(out, keep, frame, "full_").draw(stay, frame.size)
+        found = with_full(found, whole, lambda which, x, y: shapes.logits(stay[which], x, y))
+    return found[found.masks.area > 0]
 
-    def drawn(kind: str) -> Callable[[Int, tuple[int, int]], Masks]:
-        """Return the function that draws chosen masks, visible or ``"full_"``, at a size."""
+
+@dataclass(frozen=True, eq=False)
+class _Shapes:
+    """The masks of chosen points as weighted sums of maps."""
+
+    basis: Float32  # (K, h, w)
+    sums: Float32  # (N, K)
+    windows: Float  # (N, 4) xyxy in pixels of the input, where each mask lies
+    frame: Frame
+    span: tuple[float, float]  # cells of the maps that the image covers
+
+    @classmethod
+    def of(cls, out: dict[str, Tensor], keep: Int, frame: Frame, kind: str = "") -> _Shapes:
+        """Return the visible masks of the points ``keep``, or the ``"full_"`` ones."""
+        maps = out["features"].numpy()
+        stride = round(4 * (len(out["logits"]) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
         boxes, kernels = out[f"{kind}boxes"][keep].double().numpy(), out[f"{kind}kernels"][keep].numpy()
         planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
         margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
         basis, sums = np.concatenate([maps, planes]), np.concatenate([kernels[:, :-FORM], weights], 1)
         windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
+        return cls(basis, sums, windows, frame, (frame.input_size[0] / stride, frame.input_size[1] / stride))
 
-        def draw(which: Int, size: tuple[int, int]) -> Masks:
-            scale = np.array([size[1] / frame.input_size[1], size[0] / frame.input_size[0]] * 2)
-            return Masks.from_prototypes(basis, sums[which], windows[which] * scale, size, span=span)
+    def draw(self, which: Int, size: tuple[int, int]) -> Masks:
+        """Return some of the masks at a size of the image."""
+        scale = np.array([size[1] / self.frame.input_size[1], size[0] / self.frame.input_size[0]] * 2)
+        return Masks.from_prototypes(self.basis, self.sums[which], self.windows[which] * scale, size, span=self.span)
 
-        return draw
-
-    # duplicates are found at the network's resolution, so that only what stays is drawn at a larger image's own
-    size = min(frame.size, frame.input_size)
-    draw = drawn("")
-    masks = draw(np.arange(len(keep)), size)
-    filled = np.flatnonzero(masks.area > 0)
-    stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
-    masks = masks[stay] if size == frame.size else draw(stay, frame.size)
-    found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
-    if "full_kernels" in out:
-        both = Masks.concatenate([masks, drawn("full_")(stay, frame.size)])
-        found = found.replace(full=both.merge(np.tile(np.arange(len(stay)), 2), len(stay)))
-    return found[masks.area > 0]
+    def logits(self, which: Int, x: Float, y: Float) -> Float:
+        """Return the logits of masks ``which`` (P, 1) at places (P, S) of the image: (P, S)."""
+        height, width = self.frame.size
+        column, row = (x * (self.span[1] / width)).astype(np.int64), (y * (self.span[0] / height)).astype(np.int64)
+        return np.einsum("kps,pk->ps", self.basis[:, row, column], self.sums[which[:, 0]])
 
 
 ARCHITECTURE = Architecture(

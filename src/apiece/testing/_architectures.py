@@ -24,6 +24,7 @@ from apiece.metrics import evaluate
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput
 from apiece.ops import parts_of
 from apiece.testing._promises import expect, refused
+from apiece.transforms.occlude import PASTED
 
 CLASSES = ("disc", "bar")
 
@@ -216,6 +217,32 @@ def group_norm(architecture: Architecture, folder: Path) -> None:
         expect(not any(isinstance(m, nn.BatchNorm2d) for m in module.modules()), "there is batch norm")
 
 
+def whole_objects(architecture: Architecture, folder: Path) -> None:
+    """Where whole objects are a setting, every parameter learns, with full masks in the labels and without, and each
+    prediction has a full mask."""
+    if not has(architecture, "amodal"):
+        return
+    for full in (True, False):
+        scenes = [(pixels, _covered(shapes, full)) for pixels, shapes in (scene((96, 96), n) for n in (12, 0))]
+        module, total = losses_of(architecture, scenes, amodal=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        idle = [name for name, parameter in module.named_parameters() if parameter.grad is None]
+        expect(not idle, f"without a gradient: {idle}")
+    with torch.inference_mode():
+        raw = module.eval()(torch.stack([padded(pixels, architecture) for pixels, _ in scenes]))
+    for found in architecture.decode(raw, [Frame((70, 141), (96, 96))] * 2, CLASSES, DecodeOptions(conf=0.0)):
+        expect(found.full is not None, "a prediction has no full masks")
+
+
+def _covered(instances: Instances, full: bool) -> Instances:
+    """What shows of objects of which each hides those before it; the last was pasted."""
+    dense = instances.masks.to_dense()
+    seen = np.array([m & ~dense[i + 1 :].any(0) for i, m in enumerate(dense)]).reshape(dense.shape)
+    marks = {PASTED: np.arange(len(seen)) == len(seen) - 1}
+    whole = instances.replace(masks=Masks.from_dense(seen), full=instances.masks)
+    return whole if full else whole.replace(attributes=marks)
+
+
 def decoding(architecture: Architecture, folder: Path) -> None:
     """Each image's instances have its size, scores in order and none below ``conf``, and pixels."""
     module = make(architecture).eval()
@@ -341,6 +368,6 @@ def _mask_ap(architecture: Architecture, module: nn.Module, images: Tensor, scen
 
 PROMISES = (
     learns, single_precision, every_parameter, no_objects, seeds, safetensors, config, dropout, slots, group_norm,
-    decoding, batches, encoding_memory, decoding_memory,
+    whole_objects, decoding, batches, encoding_memory, decoding_memory,
 )  # fmt: skip
 SLOW = (overfits,)

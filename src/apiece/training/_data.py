@@ -25,7 +25,7 @@ from apiece.errors import ApieceError, DataError, Option
 from apiece.models.contract import ModelInput, Targets
 from apiece.training._ground import in_strips, with_ground
 from apiece.training.config import TrainConfig
-from apiece.transforms import Compose, Occlude, Sample, default_colour, default_geometry
+from apiece.transforms import Compose, Flip, Occlude, Sample, default_colour, default_geometry
 from apiece.transforms.geometric import scaled
 from apiece.transforms.input import input_size, normalise, seen, value_limits
 
@@ -278,7 +278,8 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         rng = np.random.default_rng([self.seed, draw.step, draw.slot])
         cut = self._cut(draw.index, rng)
         if getattr(self.model_config, "amodal", False):
-            cut = Occlude(lambda rng: self._cut(int(rng.integers(len(self.store.data.refs))), rng))(cut, rng)
+            # its own objects, mirrored: they have its light, and cost nothing
+            cut = Occlude(lambda rng: Flip(p=1.0)(cut, rng))(cut, rng)
         light = self.colour(cut, rng)
         spec = self.store.spec
         pixels = (light.image - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)

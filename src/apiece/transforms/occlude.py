@@ -14,6 +14,7 @@ from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
+from apiece.ops.overlap import intersections
 from apiece.transforms._sample import Sample, check_range, check_share, in_sight
 from apiece.transforms._warp import on_layers
 from apiece.transforms.mix import SampleSource, check_alike
@@ -41,10 +42,10 @@ class Occlude:
     """
 
     source: SampleSource
-    share: tuple[float, float] = (0.2, 0.7)
+    share: tuple[float, float] = (0.1, 0.5)
     reach: tuple[float, float] = (0.4, 1.4)
     keep_empty: bool = False
-    p: float = 0.8
+    p: float = 0.6
 
     def __post_init__(self) -> None:
         check_range("share", self.share, above=-1e-12)
@@ -63,7 +64,7 @@ class Occlude:
             return marked
         other = self.source(rng)
         check_alike(sample, other)
-        usable = np.flatnonzero((other.instances.masks.area > 0) & ~other.instances.crowd)
+        usable = _alone(other.instances)
         count = round(len(targets) * rng.uniform(*self.share))
         if not len(usable) or not count:
             return marked
@@ -98,6 +99,15 @@ class Occlude:
         alike = below.replace(ids=None, scores=None, attributes=shared)
         joined = Instances.concatenate([in_sight(alike, self.keep_empty), in_sight(front, self.keep_empty)])
         return Sample(image, joined)
+
+
+def _alone(instances: Instances) -> Int:
+    """Return the objects whose boxes no other mask enters, so that nothing of them is hidden; all if there are none."""
+    found = np.flatnonzero((instances.masks.area > 0) & ~instances.crowd)
+    boxes = instances.masks.boxes[found] + np.array([-1, -1, 1, 1], np.float32)
+    entered = np.diff(intersections(Masks.from_boxes(boxes, instances.size), instances.masks).indptr)
+    alone = found[entered == 1]
+    return alone if len(alone) else found
 
 
 def _visible(on_top: Int, count: int) -> Masks:

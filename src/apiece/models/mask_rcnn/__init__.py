@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -30,12 +30,15 @@ from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from apiece._arrays import Float, Float32, Int
+from apiece._strict_json import LATER
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import NORMS, STRIDES, norm_layer
 from apiece.models._kit.crops import crop_targets, crowd_boxes, learnable, pack_crops
+from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss, widened, with_full
 from apiece.models._kit.network import Network, input_size, on_cpu, on_device, per_image
 from apiece.models._kit.settings import BackboneSettings, check_anchors
 from apiece.models._kit.two_stage import Proposer, Regions
@@ -68,6 +71,8 @@ class MaskRCNNConfig(BackboneSettings):
     samples : proposals of each image that the second stage learns from in one step; a quarter of them objects.
     conf : lowest score that leaves the network; prediction may ask for a higher one, not for a lower one.
     iou : overlap of boxes of one class above which the lower-scoring leaves; prediction may ask for a lower one.
+    amodal : find the whole of each object, too, with what others hide of it (`Instances.full`). It learns from labels
+        of what is visible: training pastes objects over others (`Occlude`). Full masks in the labels are used.
     """
 
     norms: ClassVar[tuple[str, ...]] = (*NORMS, "frozen")
@@ -82,6 +87,7 @@ class MaskRCNNConfig(BackboneSettings):
     samples: int = 128
     conf: float = 0.05
     iou: float = 0.6
+    amodal: bool = field(default=False, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -97,6 +103,7 @@ class MaskRCNN(Network):
     """Map images ``(B, C, H, W)`` to a dictionary of lists with one tensor per image, K detections each, best first:
 
     ``boxes`` (K, 4) half-open xyxy on the input, ``scores`` (K,), ``labels`` (K,), ``masks`` (K, 28, 28) logits.
+    With ``amodal`` also ``full`` (K, 28, 28), logits of the whole objects in boxes twice as wide (`widened`).
     """
 
     config: MaskRCNNConfig
@@ -130,19 +137,25 @@ class MaskRCNN(Network):
         self.mask_drop = nn.Dropout2d(config.dropout)
         self.mask_head = MaskRCNNHeads(width, (width,) * config.mask_layers, 1, norm_layer=norm)
         self.mask_predictor = MaskRCNNPredictor(width, width, classes)
+        self.full_head = FullHead(width, _MASK // 2, _MASK) if config.amodal else None
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the pyramid, stride 4 first, in float32: pooling and box arithmetic need it."""
         pyramid = self.pyramid({str(k): f for k, f in enumerate(self.encoder(images))})
         return {k: v.float() for k, v in pyramid.items()}
 
-    def masks(self, features: dict[str, Tensor], boxes: list[Tensor], labels: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return mask logits (K, 28, 28) of all boxes, of the class that ``labels`` (K,) names."""
+    def masks(
+        self, features: dict[str, Tensor], boxes: list[Tensor], labels: Tensor, size: tuple[int, int]
+    ) -> dict[str, Tensor]:
+        """Return ``masks``, logits (K, 28, 28) of all boxes, of the class that ``labels`` (K,) names; see also ``full``
+        of the class."""
+        names = ("masks", "full")[: 1 + self.config.amodal]
         if not len(labels):  # batch norm cannot learn from nothing
-            return features["0"].new_zeros(0, _MASK, _MASK)
+            return {name: features["0"].new_zeros(0, _MASK, _MASK) for name in names}
         pooled = self.mask_pool(features, boxes, [size] * len(boxes))
-        logits: Tensor = self.mask_predictor(self.mask_head(self.mask_drop(pooled))).float()
-        return logits[torch.arange(len(labels), device=labels.device), labels]
+        shapes = self.mask_head(self.mask_drop(pooled))
+        logits = self.mask_predictor(shapes).float()[torch.arange(len(labels), device=labels.device), labels]
+        return {"masks": logits} | ({} if self.full_head is None else {"full": self.full_head(shapes)})
 
     def forward(self, images: Tensor) -> dict[str, list[Tensor]]:
         return self.detect(self.features(images), input_size(images))
@@ -158,10 +171,8 @@ class MaskRCNN(Network):
         labels = [label - 1 for label in labels]
         self._warn(boxes)
         masks = self.masks(features, boxes, torch.cat(labels), size)
-        return {
-            "boxes": boxes, "scores": scores, "labels": labels,
-            "masks": list(torch.split(masks, [len(b) for b in boxes])),
-        }  # fmt: skip
+        split = {name: list(torch.split(logits, [len(b) for b in boxes])) for name, logits in masks.items()}
+        return {"boxes": boxes, "scores": scores, "labels": labels, **split}
 
     def _warn(self, boxes: list[Tensor]) -> None:
         """Warn where the limit may bite: proposals crowd each other out well before they are all objects."""
@@ -186,16 +197,17 @@ def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
 
     For N instances: ``boxes`` float32 (N, 4), half-open xyxy in pixels of the network's input; ``labels`` int64 (N,);
     ``crops`` uint8 (P,), all masks, each inside its box, one after another; ``layout`` int64 (N, 5), see `pack_crops`.
-    For K crowds: ``crowd`` float32 (K, 4), their boxes, where nothing is learned. ``config`` is not used.
+    For K crowds: ``crowd`` float32 (K, 4), their boxes, where nothing is learned. With ``amodal`` also `encode_full`.
     """
     shown, targets = learnable(instances)
     crops, layout = pack_crops(shown.masks)
-    return {**targets, "crops": crops, "layout": layout, "crowd": crowd_boxes(instances)}
+    whole = encode_full(instances, 1) if config.amodal else {}
+    return {**targets, "crops": crops, "layout": layout, "crowd": crowd_boxes(instances), **whole}
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """Return ``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region`` and
-    ``mask_region`` of the second."""
+    ``mask_region`` of the second; with ``amodal`` also ``mask_full``."""
     assert isinstance(module, MaskRCNN)
     return detection_losses(module, module.features(images), input_size(images), targets)
 
@@ -217,15 +229,15 @@ def detection_losses(
     objects = [label > 0 for label in labels]
     held = [b[o] for b, o in zip(boxes, objects, strict=True)]
     label = torch.cat([v[o] for v, o in zip(labels, objects, strict=True)]) - 1
+    index = [i[o] for i, o in zip(index, objects, strict=True)]
     predicted = module.masks(features, held, label, size)
-    target = [
-        crop_targets(t["crops"], t["layout"], i[o], b, _MASK)
-        for t, i, o, b in zip(moved, index, objects, held, strict=True)
-    ]
-    mask_loss = features["0"].sum() * 0.0
+    target = [crop_targets(t["crops"], t["layout"], i, b, _MASK) for t, i, b in zip(moved, index, held, strict=True)]
+    found = {**first, "class_region": class_loss, "box_region": box_loss, "mask_region": features["0"].sum() * 0.0}
     if len(label):
-        mask_loss = functional.binary_cross_entropy_with_logits(predicted, torch.cat(target))
-    return {**first, "class_region": class_loss, "box_region": box_loss, "mask_region": mask_loss}
+        found["mask_region"] = functional.binary_cross_entropy_with_logits(predicted["masks"], torch.cat(target))
+    if module.full_head is not None:
+        found["mask_full"] = full_crop_loss(predicted["full"], moved, index, held)
+    return found
 
 
 def _region_loss(
@@ -253,7 +265,21 @@ def decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], o
     scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
     boxes = (out["boxes"].double().numpy()[keep] * scale).clip(0, np.array([frame.size[1], frame.size[0]] * 2))
     masks = Masks.from_logits(out["masks"].numpy()[keep], boxes, frame.size)
-    return Instances(masks, labels[keep], classes, scores[keep])[masks.area > 0]
+    found = Instances(masks, labels[keep], classes, scores[keep])
+    if "full" in out:
+        wide = widened(out["boxes"].double()[keep]).numpy() * scale
+        whole = Masks.from_logits(out["full"].numpy()[keep], wide, frame.size)
+        logits = out["masks"].numpy()[keep]
+        found = with_full(found, whole, lambda which, x, y: _logits(logits, boxes, which, x, y))
+    return found[found.masks.area > 0]
+
+
+def _logits(logits: Float32, boxes: Float, which: Int, x: Float, y: Float) -> Float:
+    """Return the logits of masks ``which`` (P, 1), which span their boxes, at places (P, S) of the image: (P, S)."""
+    x0, y0, x1, y1 = boxes[which[:, 0]].T[:, :, None]
+    column, row = (x - x0) / np.maximum(x1 - x0, 1e-6) * _MASK, (y - y0) / np.maximum(y1 - y0, 1e-6) * _MASK
+    at = (which, row.astype(np.int64).clip(0, _MASK - 1), column.astype(np.int64).clip(0, _MASK - 1))
+    return np.asarray(logits[at])
 
 
 decode = per_image(decode_one)

@@ -1,0 +1,49 @@
+"""Which of two objects lies in front, where the masks of both claim the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from apiece._arrays import Float, Int
+from apiece.core.masks import Masks
+from apiece.ops.overlap import intersections
+
+_SAME = 0.5  # IoU from which on two masks are one object found twice
+_SAMPLES = 16  # along each side of the box that two masks share
+_PART = 1 << 17  # samples looked at together
+
+LogitsAt = Callable[[Int, Float, Float], Float]
+"""``(which, x, y)``: the logits of masks ``which`` (P, 1) at places ``x``, ``y`` (P, S) of the image: (P, S)."""
+
+
+def visible_parts(masks: Masks, logits_at: LogitsAt) -> Masks:
+    """Return the masks without what others hide of them.
+
+    Of two masks that overlap, and are not one object found twice, the one with the higher logits there lies in front.
+    The other one loses all pixels that they share.
+    """
+    shared = intersections(masks, masks).tocoo()
+    i, j = shared.coords
+    apart = (i < j) & (shared.data < _SAME * (masks.area[i] + masks.area[j] - shared.data))
+    i, j = i[apart].astype(np.int64), j[apart].astype(np.int64)
+    step = _PART // _SAMPLES**2
+    parts = [_lead(masks, i[k : k + step], j[k : k + step], logits_at) for k in range(0, len(i), step)]
+    lead = np.concatenate([np.zeros(0), *parts])
+    behind = np.where(lead > 0, j, i)[lead != 0]
+    front = np.where(lead > 0, i, j)[lead != 0]
+    hiding = masks[front].merge(behind, len(masks))
+    both = Masks.concatenate([masks, hiding]).merge(np.tile(np.arange(len(masks)), 2), len(masks))
+    return Masks.of_runs(masks.size, both.runs.without(hiding.runs, masks.size))
+
+
+def _lead(masks: Masks, i: Int, j: Int, logits_at: LogitsAt) -> Float:
+    """Return by how much the logits of masks ``i`` lie above those of ``j`` where both are positive."""
+    low = np.maximum(masks.boxes[i, :2], masks.boxes[j, :2])
+    side = np.minimum(masks.boxes[i, 2:], masks.boxes[j, 2:]) - low
+    steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    x = np.tile(low[:, :1] + side[:, :1] * steps, _SAMPLES)
+    y = np.repeat(low[:, 1:] + side[:, 1:] * steps, _SAMPLES, axis=1)
+    first, second = logits_at(i[:, None], x, y), logits_at(j[:, None], x, y)
+    return np.asarray(np.where((first > 0) & (second > 0), first - second, 0.0).sum(1))

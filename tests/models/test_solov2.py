@@ -15,11 +15,12 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import solov2
+from apiece.models._kit import kernel_masks as kernel_masks_module
 from apiece.models._kit import matrix_nms
 from apiece.models._kit.grid_targets import category_loss, cell_places, covered_share, crowd_cells, join_targets
 from apiece.models._kit.grids import assign_cells, grid_shapes
-from apiece.models._kit.kernel_masks import kernel_logits, kernel_masks, low_resolution
-from apiece.models._kit.matrix_nms import decay, mask_pairs, pack_bits
+from apiece.models._kit.kernel_masks import Kernels, kernel_masks, low_resolution
+from apiece.models._kit.matrix_nms import Words, decay, mask_pairs
 from apiece.models._kit.ragged import few_of_each
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.solov2 import SOLOv2Config, decode, encode
@@ -112,18 +113,17 @@ def _dense_decay(masks: np.ndarray, labels: np.ndarray, sigma: float) -> np.ndar
 @given(st.integers(0, 2**32 - 1), st.integers(0, 30), st.floats(0.02, 0.9))
 def test_matrix_nms_is_the_papers(seed: int, count: int, share: float) -> None:
     rng = np.random.default_rng(seed)
-    masks, boxes = np.zeros((count, 9, 11), bool), np.zeros((count, 4), np.int64)
-    for mask, box in zip(masks, boxes, strict=True):
+    masks = np.zeros((count, 9, 11), bool)
+    for mask in masks:
         x, y = rng.integers(0, 7, 2)
         mask[y : y + 5, x : x + 6] = (rng.random((5, 6)) < share)[: 9 - y, : 11 - x]
-        box[:] = x, y, x + 6, y + 5
     labels = rng.integers(0, 2, count)
-    whole = matrix_nms._ROWS, matrix_nms._WORDS
+    whole = matrix_nms._PAIRS
     try:
-        matrix_nms._ROWS, matrix_nms._WORDS = 7, 10
-        pairs = mask_pairs(pack_bits(masks), boxes, labels)
+        matrix_nms._PAIRS = 5
+        pairs = mask_pairs(Words.of_masks(Masks.from_dense(masks)), labels)
     finally:
-        matrix_nms._ROWS, matrix_nms._WORDS = whole
+        matrix_nms._PAIRS = whole
     assert (pairs.winner < pairs.loser).all()
     np.testing.assert_allclose(decay(pairs, count), _dense_decay(masks, labels, 2.0), rtol=1e-12)
 
@@ -131,11 +131,30 @@ def test_matrix_nms_is_the_papers(seed: int, count: int, share: float) -> None:
 def test_matrix_nms_by_hand() -> None:
     masks = np.zeros((3, 1, 8), bool)
     masks[0, 0, :4] = masks[1, 0, :4] = masks[2, 0, 4:] = True
-    boxes = np.array([[0, 0, 4, 1], [0, 0, 4, 1], [4, 0, 8, 1]])
-    pairs = mask_pairs(pack_bits(masks), boxes, np.zeros(3, int))
+    words = Words.of_masks(Masks.from_dense(masks))
+    pairs = mask_pairs(words, np.zeros(3, int))
     assert (pairs.winner.tolist(), pairs.loser.tolist(), pairs.iou.tolist()) == ([0], [1], [1.0])
     assert decay(pairs, 3).tolist() == pytest.approx([1, np.exp(-2), 1])
-    assert len(mask_pairs(pack_bits(masks), boxes, np.arange(3)).iou) == 0
+    assert len(mask_pairs(words, np.arange(3)).iou) == 0
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_words_hold_every_pixel_of_a_mask(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width, count = rng.integers(1, 30, 3)
+    masks = rng.random((count, height, width)) < rng.random()
+    words = Words.of_masks(Masks.from_dense(masks))
+    assert len(set(zip(words.owner.tolist(), words.tile.tolist(), strict=True))) == len(words.owner)
+    columns = -(-width // 8)
+    wide = np.zeros((count, -(-height // 8) * 8, columns * 8), bool)
+    for owner, tile, bits in zip(*words, strict=True):
+        cells = (int(bits) >> np.arange(64, dtype=object)) & 1
+        y, x = 8 * (tile // columns), 8 * (tile % columns)
+        wide[owner, y : y + 8, x : x + 8] = cells.astype(bool).reshape(8, 8).T  # a byte is a column
+    assert np.array_equal(wide[:, :height, :width], masks)
+    order = rng.permutation(count)[: count // 2]
+    again = words.ranked(order, count)
+    assert np.array_equal(np.bincount(again.owner, np.bitwise_count(again.bits), len(order)), masks[order].sum((1, 2)))
 
 
 # --- targets ----------------------------------------------------------------------------------------------------------
@@ -244,34 +263,59 @@ def test_a_kernel_of_coordinates_draws_a_disc_at_its_cell(scale: int) -> None:
         assert (mask & want).sum() / (mask | want).sum() > 0.9  # a chord of 4 pixels lies inside its arc
 
 
-def test_masks_in_windows_equal_whole_maps() -> None:
-    rng = np.random.default_rng(3)
-    maps = rng.normal(size=(24, 32, 8)).astype(np.float32)
-    kernels = np.concatenate([rng.normal(size=(20, 11)), rng.uniform(0.1, 1, (20, 2)), np.zeros((20, 1))], 1)
-    places = np.concatenate([rng.uniform(0, 96, (20, 2)), rng.choice([4, 8, 32], (20, 1))], 1).astype(np.float32)
-    maskness, boxes, _ = low_resolution(maps, kernels.astype(np.float32), places, 4)
-    some = maskness > 0
-    frame = Frame((192, 256), (96, 128))
-    got = kernel_masks(maps, kernels[some].astype(np.float32), places[some], boxes[some], frame, 4)
-    x, y = np.arange(32)[None], np.arange(24)[None]
-    logits = kernel_logits(maps, kernels[some].astype(np.float32), places[some], x, y, 4)
-    everywhere = np.tile([0, 0, 256, 192], (int(some.sum()), 1))
-    want = Masks.from_logits(logits, everywhere, frame.size, whole=True)
-    assert some.sum() > 5
-    for a, b in zip(got.to_dense(), want.to_dense(), strict=True):
-        assert (a != b).sum() <= 2  # sums in another order
+def _whole(features: np.ndarray, kernels: np.ndarray, places: np.ndarray, stride: int) -> np.ndarray:
+    """Logits on the whole map, (N, h, w), as the module's docstring defines them."""
+    y, x = np.mgrid[: features.shape[1], : features.shape[2]]
+    u, v = ((stride * (at + 0.5) - places[:, k, None, None]) / places[:, 2, None, None] for k, at in ((0, x), (1, y)))
+    forms = np.stack([np.ones_like(u), u, v, -u * u, -v * v, -u * v], 1)
+    return np.tensordot(kernels[:, :-6], features, 1) + (kernels[:, -6:, None, None] * forms).sum(1)
 
 
-def test_kernels_are_coefficients_of_one_map() -> None:
-    rng = np.random.default_rng(4)
-    maps = rng.normal(size=(12, 16, 8)).astype(np.float32)
-    kernels, places = rng.normal(size=(5, 14)).astype(np.float32), np.tile(np.float32([[20, 30, 8]]), (5, 1))
-    x, y = np.arange(16)[None], np.arange(12)[None]
-    u, v = (4 * (x[0] + 0.5) - 20) / 8, (4 * (y[0] + 0.5) - 30) / 8
-    v, u = np.meshgrid(v, u, indexing="ij")
-    prototypes = np.concatenate([maps.transpose(2, 0, 1), [np.ones_like(u), u, v, -u * u, -v * v, -u * v]])
-    want = np.tensordot(kernels, prototypes, 1)
-    np.testing.assert_allclose(kernel_logits(maps, kernels, places, x, y, 4), want, atol=1e-4)
+def _some_kernels(rng: np.random.Generator, count: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    squares = rng.uniform(0.05, 1, (count, 2))
+    mixed = 1.8 * np.sqrt(squares.prod(1, keepdims=True)) * rng.uniform(-1, 1, (count, 1))
+    kernels = np.concatenate([rng.normal(size=(count, channels + 3)), squares, mixed], 1).astype(np.float32)
+    places = np.concatenate([rng.uniform(-20, 140, (count, 2)), rng.choice([4, 8, 32], (count, 1))], 1)
+    return kernels, places.astype(np.float32)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_masks_found_in_tiles_equal_whole_maps(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(scale=rng.uniform(0, 3), size=(8, *rng.integers(1, 40, 2))).astype(np.float32)
+    weights, places = _some_kernels(rng, 20, 8)
+    kernels = Kernels(features, weights, places, 4)
+    logits = _whole(features, weights, places, 4)
+    limit = kernel_masks_module._VALUES
+    try:
+        kernel_masks_module._VALUES = 1000  # a few at a time
+        maskness, boxes, words = low_resolution(kernels)
+    finally:
+        kernel_masks_module._VALUES = limit
+    on = logits > 0
+    clear = (np.abs(logits) > 1e-3).all((1, 2))  # sums in another order
+    area = np.bincount(words.owner, np.bitwise_count(words.bits), 20)
+    assert np.array_equal(area[clear], on.sum((1, 2))[clear])
+    assert boxes[clear].tolist() == Masks.from_dense(on[clear]).boxes.tolist()
+    inside = (on / (1 + np.exp(-np.maximum(logits, 0)))).sum((1, 2)) / np.maximum(on.sum((1, 2)), 1)
+    np.testing.assert_allclose(maskness[clear], inside[clear], atol=1e-5)
+    chosen = np.flatnonzero(clear & (area > 0))
+    size = features.shape[1] * 4 - 1, features.shape[2] * 4 - 1  # the last cell lies on padding in part
+    frame = Frame((2 * size[0], 2 * size[1]), size)
+    got = kernel_masks(kernels, chosen, boxes[chosen], frame)
+    everywhere = np.tile([0, 0, *frame.size[::-1]], (len(chosen), 1))
+    want = Masks.from_logits(logits[chosen], everywhere, frame.size, whole=True, span=(size[0] / 4, size[1] / 4))
+    assert (np.abs(got.area - want.area) <= 3).all()
+    assert all((a ^ b).sum() <= 3 for a, b in zip(got.to_dense(), want.to_dense(), strict=True))
+
+
+def test_most_tiles_are_known_to_be_empty() -> None:
+    weights = np.zeros((1, 14), np.float32)
+    weights[0, 8], weights[0, 11:13] = 4.0, 1.0  # a disc of two cells' radius
+    kernels = Kernels(np.zeros((8, 64, 64), np.float32), weights, np.float32([[130, 100, 8]]), 4)
+    ((_, tile),) = kernels.reached()
+    assert sorted(tile.tolist()) == [19, 20, 27, 28]
 
 
 def test_duplicates_leave_and_other_classes_stay() -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from apiece._arrays import Array, Float, Float32, Int
+from apiece._arrays import Array, Bool, Float, Float32, Int
 from apiece.core.runs import LooseRuns, chunks, expand
 from apiece.errors import InvalidInstancesError
 
@@ -73,7 +73,27 @@ def logit_runs(
     shape = (maps.shape[1], maps.shape[2])
     grid = Grid.of_boxes(boxes, shape) if span is None else Grid.of_image(len(maps), span, size)
     # contiguous, since it is read as one row, a part at a time
-    return decode_runs(np.ascontiguousarray(maps, np.float32), grid, pixel_window(boxes, size), threshold)
+    values = np.ascontiguousarray(maps, np.float32)
+    return decode_runs(values, grid, _near_inside(values, grid, pixel_window(boxes, size), threshold), threshold)
+
+
+def _near_inside(values: Float32, grid: Grid, window: Int, threshold: float) -> Int:
+    """Return windows cut to the pixels next to a grid cell that is inside: no other pixel can be."""
+    shape = np.array(values.shape[:0:-1])
+    first, last = np.zeros((2, len(values), 2), np.int64)  # of the columns, and of the rows, with a cell that is inside
+    some = np.zeros(len(values), bool)
+    for lo, hi in chunks(np.full(len(values), shape.prod())):
+        on: Bool = np.greater(values[lo:hi], np.float32(threshold))
+        for axis in (0, 1):
+            any_on: Bool = np.any(on, axis=axis + 1)
+            first[lo:hi, axis] = any_on.argmax(axis=1)
+            last[lo:hi, axis] = shape[axis] - 1 - any_on[:, ::-1].argmax(axis=1)
+        some[lo:hi] = np.any(any_on, axis=1)
+    # edges are repeated, so that what lies beyond the outermost cells is as they are
+    low = np.where(first > 0, (first - 0.5 - grid.shift) / grid.scale - 0.5, -np.inf)
+    high = np.where(last < shape - 1, (last + 1.5 - grid.shift) / grid.scale + 0.5, np.inf)
+    near = np.concatenate([np.maximum(window[:, :2], np.floor(low)), np.minimum(window[:, 2:], np.ceil(high))], 1)
+    return np.where(some[:, None], near, 0).astype(np.int64)
 
 
 def prototype_runs(

@@ -44,7 +44,7 @@ from apiece.models._kit.grid_heads import (
     tell_left_out,
 )  # fmt: skip
 from apiece.models._kit.grid_targets import category_loss, cell_places, encode_cells, join_targets
-from apiece.models._kit.matrix_nms import decay, distinct_masks, overlapping
+from apiece.models._kit.matrix_nms import Words, matrix_nms
 from apiece.models._kit.network import Network, on_cpu, per_image
 from apiece.models._kit.ragged import few_of_each
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
@@ -219,14 +219,12 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     order = np.argsort(-score, kind="stable")
     order = order[score[order] >= options.threshold(label[order])]
     size = max(1, -(-frame.input_size[0] // 4)), max(1, -(-frame.input_size[1] // 4))
-    pairs = overlapping(Masks.from_logits(maps[order], boxes[order] / 4, size, threshold=0.5), label[order])
-    final = score[order] * decay(pairs, len(order))
-    stays = distinct_masks(pairs, final, options.iou)
-    stays = stays[final[stays] >= options.threshold(label[order[stays]])]
+    small = Masks.from_logits(maps[order], boxes[order] / 4, size, threshold=0.5)
+    stays, final = matrix_nms(Words.of_masks(small), score[order], label[order], options)
     chosen = order[stays]
     scale = np.array([o / n for o, n in zip(frame.size, frame.input_size, strict=True)])[::-1]
     masks = Masks.from_logits(maps[chosen], boxes[chosen] * np.tile(scale, 2), frame.size, threshold=0.5)
-    return Instances(masks, label[chosen], classes, final[stays])[masks.area > 0]
+    return Instances(masks, label[chosen], classes, final)[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

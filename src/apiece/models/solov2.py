@@ -54,8 +54,8 @@ from apiece.models._kit.grid_targets import (
     encode_cells,
     join_targets,
 )
-from apiece.models._kit.kernel_masks import COORDINATES, kernel_masks, low_resolution
-from apiece.models._kit.matrix_nms import decay, distinct_masks, mask_pairs
+from apiece.models._kit.kernel_masks import COORDINATES, Kernels, kernel_masks, low_resolution
+from apiece.models._kit.matrix_nms import matrix_nms
 from apiece.models._kit.network import Network, on_cpu, per_image
 from apiece.models._kit.pyramid import climb, climbs
 from apiece.models._kit.ragged import few_of_each, rows_at, window_pixels
@@ -239,20 +239,16 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
     keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)
     rows, columns = (-(-n // _MASK_STRIDE) for n in frame.input_size)
-    maps = np.ascontiguousarray(found["features"][:, :rows, :columns].transpose(1, 2, 0))
-    maskness, boxes, bits = low_resolution(maps, found["kernels"][keep], places[keep], _MASK_STRIDE)
+    kernels = Kernels(found["features"][:, :rows, :columns], found["kernels"][keep], places[keep], _MASK_STRIDE)
+    maskness, boxes, words = low_resolution(kernels)
     # the paper's score: class probability times the mean probability inside the mask
     score, label = scores[keep] * maskness, labels[keep]
     order = np.argsort(-score, kind="stable")
     order = order[(score[order] >= options.threshold(label[order])) & (maskness[order] > 0)]
-    pairs = mask_pairs(bits[order], boxes[order], label[order])
-    final = score[order] * decay(pairs, len(order))
-    stays = distinct_masks(pairs, final, options.iou)
-    stays = stays[final[stays] >= options.threshold(label[order[stays]])]
+    stays, final = matrix_nms(words.ranked(order, len(keep)), score[order], label[order], options)
     chosen = order[stays]
-    cells = keep[chosen]
-    masks = kernel_masks(maps, found["kernels"][cells], places[cells], boxes[chosen], frame, _MASK_STRIDE)
-    return Instances(masks, label[chosen], classes, final[stays])[masks.area > 0]
+    masks = kernel_masks(kernels, chosen, boxes[chosen], frame)
+    return Instances(masks, label[chosen], classes, final)[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

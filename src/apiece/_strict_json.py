@@ -73,7 +73,9 @@ def parse(data: bytes, constants: list[str] | None = None, thorough: bool = True
     except StrictError:
         raise
     except json.JSONDecodeError as error:
-        cut = " (the file seems cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
+        end = len(text.rstrip())
+        short = error.pos >= end or (error.pos == end - 1 and text[error.pos] not in "}]")
+        cut = " (the file seems cut short)" if short else ""
         raise StrictError(f"line {error.lineno}, column {error.colno}: {error.msg}{cut}") from None
     except RecursionError:
         raise StrictError("is nested too deep") from None

@@ -193,3 +193,16 @@ def test_another_archive_is_named_too(tmp_path: Path) -> None:
     (tmp_path / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(300))
     with pytest.raises(FormatError, match="is a 7z archive; unpack it and name the folder"):
         open_sources(tmp_path / "a.7z")
+
+
+def test_labels_a_folder_further_down_are_named(tmp_path: Path) -> None:
+    labels(tmp_path / "stage1" / "train.json", "a.png")
+    with pytest.raises(DataError, match=r"no labels here, but in .*stage1; name that folder"):
+        open_data(tmp_path)
+
+
+def test_endings_in_capitals(tmp_path: Path) -> None:
+    labels(tmp_path / "L.JSON", "a.png")
+    picture(tmp_path / "A.PNG")
+    ((image, found),) = open_data(tmp_path)["train"]
+    assert (image.size, len(found)) == ((10, 12), 1)

@@ -573,3 +573,14 @@ def test_annotations_with_the_id_of_an_earlier_one_are_numbered_anew(
     assert [own.ids.tolist() for _, own in labels] == [[7, 3], [8, 9]]
     assert labels.repeated_ids == 2  # type: ignore[attr-defined]
     assert "annotations with the id of an earlier one, which are numbered from 8: 2" in caplog.text
+
+
+def test_annotations_by_id_as_livecell_lists_them(tmp_path: Path) -> None:
+    square = [[1, 1, 4, 1, 4, 4, 1, 4]]
+    notes = {str(i): {"id": i, "image_id": 1, "category_id": 1, "segmentation": square} for i in (7, 3)}
+    images = [{"id": 1, "file_name": "a.png", "height": 8, "width": 8}]
+    path = tmp_path / "livecell.json"
+    path.write_text(json.dumps({"images": images, "annotations": notes, "categories": [{"id": 1, "name": "cell"}]}))
+    assert formats.detect(path) == "coco"
+    ((_, found),) = formats.read(path)
+    assert found.ids.tolist() == [7, 3]

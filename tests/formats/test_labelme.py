@@ -292,3 +292,13 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(LossyFormatError, match="would become one"):
         formats.write([(ref(), twins)], tmp_path / "out", "labelme")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["oriented_rectangle", "rotation"])
+def test_turned_rectangles_are_their_four_corners(tmp_path: Path, kind: str) -> None:
+    corners = [[4, 0], [8, 4], [4, 8], [0, 4]]
+    ((_, turned),) = formats.read(save(tmp_path / "a.json", document(shape("nut", corners, kind))))
+    ((_, drawn),) = formats.read(save(tmp_path / "b.json", document(shape("nut", corners))))
+    assert turned.masks == drawn.masks
+    with pytest.raises(FormatError, match="is unknown"):
+        list(formats.read(save(tmp_path / "c.json", document(shape("nut", corners[:3], kind)))))

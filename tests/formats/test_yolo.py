@@ -389,3 +389,43 @@ def test_a_split_that_names_the_images_of_another_is_told(tmp_path: Path, caplog
     (tmp_path / "data.yaml").write_text("train: images/train\nval: images/train\nnames: [a]\n")
     assert [r.attributes["split"] for r in formats.read(tmp_path).refs] == ["train"]
     assert "val names the images of train" in caplog.text
+
+
+ROW = "0 0.1 0.1 0.4 0.1 0.4 0.4 0.1 0.4\n"
+
+
+@pytest.mark.parametrize("place", ["classes.txt", "labels/classes.txt", "obj.names"])
+def test_a_list_of_classes_in_place_of_yaml(tmp_path: Path, place: str) -> None:
+    """As Label Studio exports it: images/, labels/, classes.txt, notes.json."""
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    image(tmp_path / "images" / "a.png")
+    (tmp_path / "labels" / "a.txt").write_text(ROW)
+    assert not formats.load("yolo").detect(tmp_path)
+    (tmp_path / place).write_text("nut\nbolt\n")
+    assert formats.detect(tmp_path) == "yolo"
+    ((ref, found),) = formats.read(tmp_path)
+    assert (ref.name, found.names, found.classes) == ("a.png", ["nut"], ("nut", "bolt"))
+
+
+def test_a_list_of_classes_beside_split_folders(tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        (tmp_path / "images" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        image(tmp_path / "images" / split / f"{split}.png")
+        (tmp_path / "labels" / split / f"{split}.txt").write_text(ROW)
+    (tmp_path / "classes.txt").write_text("nut\n")
+    assert [ref.attributes["split"] for ref in formats.read(tmp_path).refs] == ["train", "val"]
+
+
+def test_lists_of_images_that_name_a_folder_above(tmp_path: Path) -> None:
+    """CVAT's "Ultralytics YOLO Segmentation": ``data/images/train/a.png`` in a set without a folder data."""
+    for folder in ("images", "labels"):
+        (tmp_path / folder / "train").mkdir(parents=True)
+    image(tmp_path / "images" / "train" / "a.png")
+    (tmp_path / "labels" / "train" / "a.txt").write_text(ROW)
+    (tmp_path / "train.txt").write_text("data/images/train/a.png\n")
+    (tmp_path / "data.yaml").write_text("path: .\ntrain: train.txt\nnames:\n  0: nut\n")
+    ((ref, found),) = formats.read(tmp_path)
+    assert ref.path == tmp_path / "images" / "train" / "a.png"
+    assert len(found) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import re
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _LABEL_FOLDERS = ("annotations", "labels", "annotation", "ann", "anns")
 _KINDS = ("instances", "panoptic", "stuff", "keypoints")
 """Kinds of COCO files, as their names have it, from the one that holds most of what is wanted."""
+_LOOKED_AT = 20  # folders in a folder without labels
 _NO_OBJECTS = re.compile("captions|image_info")
 
 
@@ -38,11 +40,38 @@ def find_labels(path: Path, format: str | None) -> dict[str, Path]:
     if whole is None and packed is not None:
         formats.detect(packed)  # raises, and says how to unpack it
     if whole is None:
+        if len(below := _deeper(path, format)) == 1:
+            raise DataError(f"{path}: no labels here, but in {below[0]}; name that folder")
+        _refuse_foreign(path)
         raise DataError(
             f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
             f"labels, one label file, and these formats: {', '.join(formats.names())}"
         )
     return {"": whole}
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise what speaks against the first JSON or XML file in a folder, if its kind is known: broken, or never read."""
+    for ending in ("json", "xml"):
+        for file in itertools.islice(path.rglob(f"*.{ending}"), 1):
+            try:
+                formats.detect(file)
+            except FormatError as error:
+                if not error.options:  # it does not ask for the format
+                    raise
+
+
+def _deeper(path: Path, format: str | None) -> list[Path]:
+    """Return the folders in ``path`` that hold labels, whole or by splits."""
+    found = []
+    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))[:_LOOKED_AT]:
+        try:
+            places = [_find_split(folder, split, format) for split in SPLITS]
+            if any(places) or _labels_in(folder, format) is not None:
+                found.append(folder)
+        except DataError:
+            continue
+    return found
 
 
 @cache
@@ -94,7 +123,9 @@ def _labels_in(folder: Path, format: str | None) -> Path | None:
     """Return the one label file in a folder, or the folder if it is laid out as a format; None for neither."""
     if not folder.is_dir():
         return None
-    kinds = {f: kind for f in sorted(folder.iterdir()) if f.suffix in _endings() and (kind := _format_of(f, format))}
+    kinds = {
+        f: kind for f in sorted(folder.iterdir()) if f.suffix.lower() in _endings() and (kind := _format_of(f, format))
+    }
     whole = _format_of(folder, format)
     if whole is not None and set(kinds.values()) <= {whole}:
         return folder  # files of the folder's own format are parts of it, as labelme's are

@@ -25,6 +25,7 @@ from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._engine.no_masks import own_shapes, tell
 from apiece.formats._kit.files import inside, unpacking
+from apiece.formats._kit.foreign import foreign
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.safe_xml import parse_xml
 from apiece.formats.contract import ROOM, Holds, LabelFormat, LabelSet, OnBad, Once, Record
@@ -77,6 +78,8 @@ def detect(path: str | os.PathLike[str]) -> str:
         raise FormatError(path, archive)
     if not found:
         _refuse_broken(path)
+        if known := foreign(path):
+            raise FormatError(path, known)
     if not found:
         looked = ", ".join(names())
         raise FormatError(

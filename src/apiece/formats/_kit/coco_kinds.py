@@ -6,7 +6,7 @@ from pathlib import Path
 
 from apiece.formats._kit.json_keys import peek_json
 
-_FOREIGN = frozenset(["shapes", "items", "features", "image"])
+_FOREIGN = frozenset(["shapes", "items", "features", "image", "schema_ref"])
 _LVIS = frozenset(["neg_category_ids", "not_exhaustive_category_ids"])
 
 

@@ -146,6 +146,8 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
     if missing:
         raise FormatError(path, f"{' and '.join(missing)} missing at the top level; not a whole COCO instances file")
     images, annotations = document.pop("images"), document.pop("annotations")
+    if type(annotations) is dict:  # LIVECell lists them by id
+        annotations = list(annotations.values())
     if constants and has_constants(document):
         raise FormatError(path, f"holds {constants[0]} outside images and annotations, which is no number in JSON")
     document["categories"] = one_name_each(path, document["categories"], annotations)

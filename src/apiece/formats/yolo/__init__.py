@@ -2,7 +2,8 @@
 (https://docs.ultralytics.com/datasets/segment/).
 
 Read: train, val and test given as folders, as lists of images in text files, or several of them; label files lie in
-``labels`` where images lie in ``images``, or beside them. A row is a class number and x, y pairs as parts of the
+``labels`` where images lie in ``images``, or beside them. Without ``data.yaml``, ``classes.txt`` or ``obj.names``
+beside ``labels``, as Label Studio exports it, gives the classes. A row is a class number and x, y pairs as parts of the
 image's width and height, rasterised by COCO's rule. An image without label file has no objects. Images are named by
 their path without the folder ``images``; ``ImageRef.attributes["split"]`` says where one belongs. Sizes come from the
 images' headers, or from the notes that `write` leaves in ``apiece.jsonl``. A row of a bounding box has no mask: each is
@@ -61,7 +62,7 @@ _BOX = 5  # numbers of a row that is a box: class, centre, width, height
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether ``path`` is a YAML file with names and splits, or a folder with one."""
+    """Return whether ``path`` is a YAML file with names and splits, or a folder with one, or with ``classes.txt``."""
     return config_file(path) is not None
 
 
@@ -71,8 +72,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     if chosen is None:
         raise FormatError(path, "holds no data.yaml, or several YAML files with names and splits; name the file")
     config = read_config(chosen)
-    root = chosen.parent / config.root
-    root = root if os.path.isdir(root) else chosen.parent
+    home = chosen.parent.parent if chosen.parent.name == "labels" else chosen.parent
+    root = home / config.root if os.path.isdir(home / config.root) else home
     notes = read_notes(root)
     items: dict[str, Item] = {}
     labels: dict[Path, Item] = {}

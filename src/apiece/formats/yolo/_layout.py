@@ -21,15 +21,19 @@ import yaml
 
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, checked_size, refuse_repeated
-from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, read_text
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, head_of, inside, read_text
 from apiece.formats._kit.image_names import spelled
-from apiece.formats.contract import SPLIT_WORD, OnBad, refuse
+from apiece.formats.contract import SPLIT_WORD, OnBad, refuse, split_of
 
 _log = logging.getLogger("apiece")
 SPLITS = ("train", "val", "test")
 NOTES = "apiece.jsonl"
 """File with a line ``[path, height, width, rows]`` for each image that `write` wrote labels of, and its name as a fifth
 where `name_of` does not give it."""
+_CLASSES = ("classes.txt", "obj.names")
+"""Lists of classes, one a line, of tools that write no ``data.yaml``."""
+_ROW = re.compile(r"\s*\d+( -?[\d.]+(e-\d+)?){4}")
+_LOOKED_AT = 20  # label files
 _MOST_BYTES = 1 << 20
 _DEEPEST = 64  # brackets within brackets, which take YAML's parser quadratic time
 _BRACKETS = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -60,14 +64,26 @@ class Item:
 
 
 def config_file(path: Path) -> Path | None:
-    """Return the YAML file at ``path``, or in the folder ``path``; None if there is none or no single one."""
+    """Return the YAML file at ``path`` or in the folder ``path``, or the folder's list of classes; None without it."""
     if path.is_file():
         return path if _is_config(path) else None
     if not path.is_dir():
         return None
     found = [p for p in sorted((*path.glob("*.yaml"), *path.glob("*.yml"))) if _is_config(p)]
     usual = [p for p in found if p.stem == "data"]
-    return usual[0] if usual else found[0] if len(found) == 1 else None
+    if len(found) > 1 and not usual:
+        return None
+    return next(iter((*usual, *found)), None) or _list_of_classes(path)
+
+
+def _list_of_classes(folder: Path) -> Path | None:
+    """Return ``classes.txt`` of a folder without YAML whose ``labels`` hold rows of numbers (Label Studio)."""
+    lists = [folder / place / name for name in _CLASSES for place in ("", "labels")]
+    found = next((file for file in lists if file.is_file()), None)
+    if found is None or not (folder / "labels").is_dir():
+        return None
+    rows = (p for p in files_below(folder / "labels", (".txt",)) if p not in lists)
+    return found if any(_ROW.match(head_of(file)) for file in itertools.islice(rows, _LOOKED_AT)) else None
 
 
 def _is_config(path: Path) -> bool:
@@ -81,7 +97,9 @@ def _is_config(path: Path) -> bool:
 
 
 def read_config(path: Path) -> Config:
-    """Read ``data.yaml``."""
+    """Read ``data.yaml``, or a list of classes beside ``labels`` and ``images``."""
+    if path.name in _CLASSES:
+        return _of_classes(path)
     document = _parsed(path)
     if type(document) is not dict:
         raise FormatError(path, "is no data.yaml: it must say names and where train, val or test images are")
@@ -103,6 +121,15 @@ def read_config(path: Path) -> Config:
     root = root.replace("\\", "/") if type(root) is str else ""
     far = root if root and inside(root) else ""
     return Config(path, names, splits, "" if far else root, far)
+
+
+def _of_classes(path: Path) -> Config:
+    """Return what a list of classes says, and which splits the folder ``labels`` has."""
+    names = _names(path, [line.strip() for line in read_text(path).splitlines() if line.strip()])
+    root = path.parent.parent if path.parent.name == "labels" else path.parent
+    below = {split_of(p.name): [f"images/{p.name}"] for p in sorted((root / "labels").iterdir()) if p.is_dir()}
+    found = {split: below.get(split, []) for split in SPLITS}
+    return Config(path, names, found if any(found.values()) else found | {"train": ["images"]}, "", "")
 
 
 def _parsed(path: Path) -> Any:
@@ -211,12 +238,12 @@ def _listed(file: Path, root: Path, split: str, on_bad: OnBad) -> Iterator[Item]
         base = file.parent.relative_to(root).as_posix() if place.startswith("./") else ""
         relative = posixpath.normpath(posixpath.join(base, place))
         reason = None
-        if inside(relative):
-            folder = posixpath.dirname(relative)
-            if folder not in folders:
-                folders[folder] = _below(folder, root)
-            below = folders[folder]
-            reason = inside(relative) if below is None else None
+        folder = posixpath.dirname(relative)
+        if folder not in folders:
+            folders[folder] = _below(folder, root) if folder else "."
+        if (below := folders[folder]) is None:
+            reason = inside(relative)
+        else:
             relative = posixpath.normpath(f"{below}/{posixpath.basename(relative)}")
         if reason is None and PurePosixPath(relative).suffix.lower() not in IMAGE_SUFFIXES:
             reason = f"{relative!r} is no image ({', '.join(IMAGE_SUFFIXES)})"
@@ -237,7 +264,7 @@ def _in_folder(folder: Path, root: Path, split: str) -> Iterator[Item]:
         known = set(found.values())
         for file in (root / labels).rglob("*.txt"):
             path = file.relative_to(root).as_posix()
-            if path not in known:
+            if path not in known and file.name not in _CLASSES:
                 # labels whose image is elsewhere or missing: its name lacks the ending, which is unknown
                 place = (relative / file.relative_to(root / labels)).as_posix()
                 found[place.removesuffix(".txt")] = path

@@ -58,6 +58,14 @@ def test_maps_of_classes_are_judged_by_their_pixels(files: tuple[Path, Path], tm
     told = run_json("evaluate", "--predictions", folder, "--predictions-format", "class_map", "--data", files[1],
                     "--view", "semantic")  # fmt: skip
     assert told["miou"] == pytest.approx((100 / 120 + 80 / 100) / 2)
+    classes[:, 4:6] = 2
+    apiece.images.write_image(folder / "a.png", classes)
+    (folder / "a.png").rename(folder / "a_mask.png")  # now detection takes it for a label map
+    (folder / "classes.json").unlink()
+    for words in (("evaluate", "--predictions", folder), ("compare", folder, folder)):
+        with contextlib.redirect_stderr(io.StringIO()) as said, pytest.raises(SystemExit, match=r"^1$"):
+            main([*map(str, words), "--data", str(files[1])])
+        assert "say --predictions-format class_map, which makes each separate region an object" in said.getvalue()
     (folder / "classes.json").write_text('{"1": "a", "2": "a"}')
     with pytest.raises(FormatError, match=r"classes\.json: must be an object of values and distinct names"):
         apiece.read(folder, format="class_map")

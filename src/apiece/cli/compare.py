@@ -35,6 +35,7 @@ def compare(
     /,
     data: Judged,
     *,
+    predictions_format: str | None = None,
     split: Split = None,
     reading: Annotated[Reading, GROUP] = Reading(),
     by: str | None = None,
@@ -61,6 +62,8 @@ def compare(
         Model folder, label file with scores, or bare list of COCO results.
     b
         The same; the side that may be better.
+    predictions_format
+        Format of files or folders of predictions, such as `class_map`. By default their content tells it.
     by
         The number that decides. By default mask_ap, or box_ap where a side has boxes without masks.
     bootstrap
@@ -72,7 +75,7 @@ def compare(
     check_writable(html)
     bad = reading.bad()
     truth = reading.judged(data, split, bad, images=any((side / "model.json").is_file() for side in (a, b)))
-    first, second = (join(side, truth, device=device, on_bad=bad) for side in (a, b))
+    first, second = (join(side, truth, device=device, on_bad=bad, format=predictions_format) for side in (a, b))
     options: dict[str, Any] = {"by": by, "metrics": metric_names(metrics), "max_dets": max_dets}
     with progress("evaluating", 2 * len(truth)) as step:
         found = hold(first, second, truth, bootstrap=bootstrap, seed=seed, watch=lambda *_: step(), **options)

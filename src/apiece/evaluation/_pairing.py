@@ -140,7 +140,25 @@ def open_predictions(
         return load(path, device)
     if format is None and is_results(path):
         return read_results(path, truth.labels, on_bad)
+    if format is None and path.exists():
+        format = formats.detect(path)
+        _refuse_doubt(path, format)
     return sound(formats.read(path, format, on_bad=on_bad, clip_outlines=True), on_bad)
+
+
+def _refuse_doubt(path: Path, format: str) -> None:
+    """Refuse label images whose values may be classes; `formats.read` would name the option of the ground truth."""
+    doubt = formats.load(format).doubt
+    if doubt is not None and doubt(path):
+        ways = [Option(f"format={name!r}", flag=f"--predictions-format {name}") for name in ("class_map", "labelmap")]
+        raise FormatError(
+            path,
+            "the values look like classes, not like objects; say "
+            + ways[0]
+            + ", which makes each separate region an object, or "
+            + ways[1]
+            + ", which makes each value one",
+        )
 
 
 def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:

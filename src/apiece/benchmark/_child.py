@@ -122,6 +122,7 @@ def throughput(log: Path) -> float | None:
 def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     """Measure latency and memory of prediction first, while nothing else is in memory; then accuracy."""
     from apiece.benchmark._data import validation_images
+    from apiece.datasets import class_counts
     from apiece.evaluation import evaluate
     from apiece.predict import load
     from apiece.training.config import TrainConfig
@@ -133,7 +134,8 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     model = load(task["model"], device=task["device"])
     milliseconds, others = _latency(model, paths)
     memory, on_gpu = gauge.peak, _gpu_peak()
-    result = evaluate(model, truth)
+    most = int(class_counts(truth.labels).data.max(initial=0))  # COCO's limit of 100 would leave objects out
+    result = evaluate(model, truth, max_dets=tuple({1, 10, 100, max(100, most)}))
     loaded = model.loaded
     return {
         "architecture": loaded.name,

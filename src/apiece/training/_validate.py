@@ -14,6 +14,7 @@ from torch import nn
 
 from apiece.core.image import Image
 from apiece.core.instances import Instances
+from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
 from apiece.errors import TrainingError
 from apiece.evaluation import LOWEST
@@ -57,6 +58,9 @@ class Validator:
         self.data, self.architecture, self.spec, self.device = data, architecture, spec, device
         # as `apiece.evaluate` does, so that its numbers are these
         self.options = DecodeOptions(conf=LOWEST, one_piece=one_piece)
+        # COCO's limits, and one that leaves no object out where a class has more in one image
+        most = int(class_counts(data.labels).data.max(initial=0))
+        self.max_dets = tuple({1, 10, 100, max(100, most)})
         self.budget = budget
         self._kept: dict[int, tuple[Image, Instances]] = {}
         self._used = 0
@@ -68,7 +72,7 @@ class Validator:
         """
         module.eval()
         try:
-            found: Evaluation = evaluate(self._pairs(module, limit), self.data.classes)
+            found: Evaluation = evaluate(self._pairs(module, limit), self.data.classes, max_dets=self.max_dets)
         except _OutOfTime:
             return None
         return Validation(dict(found), tuple(f1_thresholds(found.matches).tolist()))

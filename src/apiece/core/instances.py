@@ -205,16 +205,17 @@ class Instances:
     def __getitem__(self, index: Index | int) -> Instances:
         """Return the chosen instances; an integer gives a set of one."""
         chosen = resolve_index(index, len(self))
-        return Instances(
-            self.masks[chosen],
-            self.labels[chosen],
-            self.classes,
-            None if self.scores is None else self.scores[chosen],
-            None if self.ids is None else self.ids[chosen],
-            self.crowd[chosen],
-            {name: values[chosen] for name, values in self.attributes.items()},
-            None if self.full is None else self.full[chosen],
-        )
+        columns = {name: getattr(self, name) for name in ("labels", "scores", "ids", "crowd")}
+        made = {
+            "masks": self.masks[chosen],
+            "classes": self.classes,
+            "full": None if self.full is None else self.full[chosen],
+            "attributes": MappingProxyType({name: frozen(values[chosen]) for name, values in self.attributes.items()}),
+            **{name: None if values is None else frozen(values[chosen]) for name, values in columns.items()},
+        }
+        some = object.__new__(Instances)
+        some.__dict__.update(made)  # what was validated stays valid
+        return some
 
     def of_class(self, name: str) -> Instances:
         """Return the instances of one class."""

@@ -28,10 +28,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import batched_nms, generalized_box_iou_loss
 
-from apiece._arrays import Float, Float32, Int
 from apiece._strict_json import LATER
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
@@ -40,8 +38,9 @@ from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_loss
 from apiece.models._kit.dense_assignment import Assigned, Points, assign
 from apiece.models._kit.full_masks import FullTruth, encode_full, with_full
 from apiece.models._kit.network import Network, input_size, on_cpu, per_image
+from apiece.models._kit.point_masks import PointMasks
 from apiece.models._kit.pyramid import Pyramid, Tower
-from apiece.models._kit.quadratic_forms import FORM, form_values, quadratic_planes
+from apiece.models._kit.quadratic_forms import FORM, form_values
 from apiece.models._kit.ragged import Pixels, rows_at, segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.settings import BackboneSettings
@@ -335,50 +334,16 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     keep = keep[batched_nms(out["boxes"][keep], best[keep].float(), label[keep], _SAME).numpy()]
     # duplicates are found at the network's resolution, so that only what stays is drawn at a larger image's own
     size = min(frame.size, frame.input_size)
-    shapes = _Shapes.of(out, keep, frame)
+    shapes = PointMasks.of(out, keep, frame)
     masks = shapes.draw(np.arange(len(keep)), size)
     filled = np.flatnonzero(masks.area > 0)
     stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
     masks = masks[stay] if size == frame.size else shapes.draw(stay, frame.size)
     found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
     if "full_kernels" in out:
-        whole = _Shapes.of(out, keep, frame, "full_").draw(stay, frame.size)
+        whole = shapes.whole(out, keep[stay]).draw(np.arange(len(stay)), frame.size)
         found = with_full(found, whole, lambda which, x, y: shapes.logits(stay[which], x, y))
     return found[found.masks.area > 0]
-
-
-@dataclass(frozen=True, eq=False)
-class _Shapes:
-    """The masks of chosen points as weighted sums of maps."""
-
-    basis: Float32  # (K, h, w)
-    sums: Float32  # (N, K)
-    windows: Float  # (N, 4) xyxy in pixels of the input, where each mask lies
-    frame: Frame
-    span: tuple[float, float]  # cells of the maps that the image covers
-
-    @classmethod
-    def of(cls, out: dict[str, Tensor], keep: Int, frame: Frame, kind: str = "") -> _Shapes:
-        """Return the visible masks of the points ``keep``, or the ``"full_"`` ones."""
-        maps = out["features"].numpy()
-        stride = round(4 * (len(out["logits"]) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
-        boxes, kernels = out[f"{kind}boxes"][keep].double().numpy(), out[f"{kind}kernels"][keep].numpy()
-        planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, maps.shape[1:], stride)
-        margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
-        basis, sums = np.concatenate([maps, planes]), np.concatenate([kernels[:, :-FORM], weights], 1)
-        windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)
-        return cls(basis, sums, windows, frame, (frame.input_size[0] / stride, frame.input_size[1] / stride))
-
-    def draw(self, which: Int, size: tuple[int, int]) -> Masks:
-        """Return some of the masks at a size of the image."""
-        scale = np.array([size[1] / self.frame.input_size[1], size[0] / self.frame.input_size[0]] * 2)
-        return Masks.from_prototypes(self.basis, self.sums[which], self.windows[which] * scale, size, span=self.span)
-
-    def logits(self, which: Int, x: Float, y: Float) -> Float:
-        """Return the logits of masks ``which`` (P, 1) at places (P, S) of the image: (P, S)."""
-        height, width = self.frame.size
-        column, row = (x * (self.span[1] / width)).astype(np.int64), (y * (self.span[0] / height)).astype(np.int64)
-        return np.einsum("kps,pk->ps", self.basis[:, row, column], self.sums[which[:, 0]])
 
 
 ARCHITECTURE = Architecture(

@@ -11,7 +11,7 @@ from apiece.core.masks import Masks
 from apiece.ops.overlap import intersections
 
 _SAME = 0.5  # IoU from which on two masks are one object found twice
-_SAMPLES = 16  # along each side of the box that two masks share
+_SAMPLES = 10  # along each side of the box that two masks share
 _PART = 1 << 17  # samples looked at together
 
 LogitsAt = Callable[[Int, Float, Float], Float]
@@ -31,11 +31,17 @@ def visible_parts(masks: Masks, logits_at: LogitsAt) -> Masks:
     step = _PART // _SAMPLES**2
     parts = [_lead(masks, i[k : k + step], j[k : k + step], logits_at) for k in range(0, len(i), step)]
     lead = np.concatenate([np.zeros(0), *parts])
+    if not lead.any():
+        return masks
     behind = np.where(lead > 0, j, i)[lead != 0]
     front = np.where(lead > 0, i, j)[lead != 0]
-    hiding = masks[front].merge(behind, len(masks))
-    both = Masks.concatenate([masks, hiding]).merge(np.tile(np.arange(len(masks)), 2), len(masks))
-    return Masks.of_runs(masks.size, both.runs.without(hiding.runs, masks.size))
+    some, group = np.unique(behind, return_inverse=True)
+    hiding = masks[front].merge(group, len(some))
+    both = Masks.concatenate([masks[some], hiding]).merge(np.tile(np.arange(len(some)), 2), len(some))
+    left = Masks.of_runs(masks.size, both.runs.without(hiding.runs, masks.size))
+    place = np.arange(len(masks))
+    place[some] = len(masks) + np.arange(len(some))
+    return Masks.concatenate([masks, left])[place]
 
 
 def _lead(masks: Masks, i: Int, j: Int, logits_at: LogitsAt) -> Float:

@@ -21,7 +21,7 @@ from apiece._extras import extras
 from apiece.errors import MissingExtraError
 
 HEAVY = (
-    *("huggingface_hub", "lightning", "matplotlib", "safetensors", "tensorboard", "timm"),
+    *("huggingface_hub", "lightning", "matplotlib", "onnxruntime", "safetensors", "tensorboard", "timm"),
     *("torch", "torchvision", "transformers"),
 )
 WITHOUT = f"""
@@ -34,8 +34,14 @@ class Without:
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 NEED_TORCH = (
-    *("apiece.models.", "apiece.predict.outputs", "apiece.predict.predictor", "apiece.testing._architectures"),
-    "apiece.training.",
+    *(
+        "apiece.models.",
+        "apiece.predict.outputs",
+        "apiece.predict.predictor",
+        "apiece.prompts._engine.saved",
+        "apiece.prompts._kit.library",
+    ),
+    *("apiece.testing._architectures", "apiece.training."),
 )
 
 
@@ -107,6 +113,7 @@ COMMANDS = {
     "evaluate --model model --data labels.json": ("models", 1),
     "compare model model --data labels.json": ("models", 1),
     "thresholds --model model --data labels.json": ("models", 1),
+    "segment a.png --weights model --point 5,5": ("models", 1),
     "models": ("models", 1),
     "models swift --json": ("models", 1),
     "monitor a.png --model model --baseline labels.json": ("models", 2),
@@ -144,6 +151,12 @@ print(json.dumps(told))
         install = rf"apiece: \w+ is not installed\. Install it with: pip install 'apiece\[{extra}\]'\n"
         assert re.fullmatch(install, err), (line, err)
     assert sorted(data.iterdir()) == before
+
+
+def test_prompts_without_weights_need_no_extra(data: Path) -> None:
+    found = without("from apiece.cli import main; main('segment a.png --point 5,5 --out made --json'.split())", data)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["images"] == 1
 
 
 FUNCTIONS = {

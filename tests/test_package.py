@@ -14,11 +14,11 @@ from apiece.errors import ApieceError, ImageError, LossyFormatError, MissingExtr
 
 NAMES = {
     *("Image", "ImageRef", "Instances", "Masks", "PixelSize"),
-    *("evaluate", "iou", "load", "measure", "read", "read_image", "train", "write"),
+    *("evaluate", "iou", "load", "measure", "prompt", "read", "read_image", "train", "write"),
 }
 ROOMS = {
     *("benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements"),
-    *("metrics", "models", "monitor", "ops", "predict", "testing", "training", "transforms"),
+    *("metrics", "models", "monitor", "ops", "predict", "prompts", "testing", "training", "transforms"),
 }
 
 

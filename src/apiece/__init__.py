@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         monitor,
         ops,
         predict,
+        prompts,
         testing,
         training,
         transforms,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from apiece.measurements import measure
     from apiece.ops.overlap import iou
     from apiece.predict.predictor import load
+    from apiece.predict.prompted import prompt
     from apiece.training import train
 
 __version__ = "0.1.0"
@@ -56,12 +58,13 @@ _HOMES = {
     "apiece.evaluation": "evaluate",
     "apiece.ops.overlap": "iou",
     "apiece.predict.predictor": "load",
+    "apiece.predict.prompted": "prompt",
     "apiece.measurements": "measure",
     "apiece.formats": "read write",
     "apiece.images": "read_image",
     "apiece.training": "train",
     "": "benchmark check core datasets draw errors evaluation formats images "
-    "measurements metrics models monitor ops predict testing training transforms",
+    "measurements metrics models monitor ops predict prompts testing training transforms",
 }
 
 __all__ = [
@@ -89,6 +92,8 @@ __all__ = [
     "monitor",
     "ops",
     "predict",
+    "prompt",
+    "prompts",
     "read",
     "read_image",
     "testing",

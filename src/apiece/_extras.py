@@ -16,6 +16,7 @@ _BROUGHT_BY = {
     **dict.fromkeys(("huggingface_hub", "safetensors", "timm", "torch", "torchvision", "transformers"), "models"),
     **dict.fromkeys(("lightning", "matplotlib", "tensorboard"), "train"),
     "zarr": "zarr",
+    "onnxruntime": "onnx",
 }
 _LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
 

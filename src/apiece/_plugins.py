@@ -75,6 +75,8 @@ class Room(Generic[Plugin]):
     """What a file calls its plugin: ``"FORMAT"``."""
     kind: type[Any]
     """What a plugin is an instance of; of a protocol, a class that has its members."""
+    noun: str = ""
+    """What messages call a plugin; default: the package's name in the singular."""
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all plugins, sorted; imports none of them."""
@@ -98,8 +100,8 @@ class Room(Generic[Plugin]):
             own: Plugin = getattr(module, self.attribute)
             return own
         if name not in foreign(self.package):
-            # "apiece.models" -> "model": what a person calls it
-            raise UnknownNameError(self.package.rpartition(".")[2].removesuffix("s"), name, self.names())
+            noun = self.noun or self.package.rpartition(".")[2].removesuffix("s")  # "apiece.models" -> "model"
+            raise UnknownNameError(noun, name, self.names())
         entry = foreign(self.package)[name]
         where = f"{self.package}: the plugin {name!r} of {_owner(entry)} ({entry.value})"
         try:

@@ -6,6 +6,7 @@ The tree::
     ├── ConfigError           settings that contradict each other or lie outside their range
     ├── UnknownNameError      a class, model, format or key that does not exist (says the nearest right one)
     ├── InvalidInstancesError arrays that cannot be a set of instances (also a ValueError)
+    ├── PromptError           points, boxes or words that fit neither the image nor what answers (also a ValueError)
     ├── ImageError            an image file that cannot be read exactly
     ├── FormatError           a label file that breaks its format
     │   └── LossyFormatError  a format that cannot hold what it was given
@@ -41,6 +42,7 @@ __all__ = [
     "ModelFileError",
     "Option",
     "PluginError",
+    "PromptError",
     "TrainingError",
     "UnknownNameError",
     "on_command_line",
@@ -174,6 +176,22 @@ class InvalidInstancesError(ApieceError, ValueError):
     def __init__(self, reason: str, index: int | None = None) -> None:
         super().__init__(reason if index is None else f"mask {index}: {reason}")
         self.reason, self.index = reason, index
+
+
+class PromptError(ApieceError, ValueError):
+    """Points, boxes, masks or words that cannot be asked of this image or of this backend; nothing was answered.
+
+    Attributes
+    ----------
+    reason : the message without the object.
+    object : which object the error is about, counted from 0; None where it is about all. Messages count from 1.
+    """
+
+    _arguments = ("reason", "object")
+
+    def __init__(self, reason: str, object: int | None = None) -> None:
+        super().__init__(reason if object is None else Message(f"object {object + 1}: ", reason))
+        self.reason, self.object = reason, object
 
 
 class _FileError(ApieceError):

@@ -15,7 +15,10 @@ from apiece import Image, Instances, formats
 from apiece.images import write_image
 
 TORCH = ("models", "training", "predict", "benchmark", "cli")
-PLAIN = ("apiece.benchmark.config", "apiece.models.contract", "apiece.predict.sources", "apiece.training.config")
+PLAIN = (
+    *("apiece.benchmark.config", "apiece.models.contract", "apiece.predict.prompted", "apiece.predict.sources"),
+    "apiece.training.config",
+)
 LEAST = {"apiece.core.masks": 4, "apiece.core.instances": 2, "apiece.ops.overlap": 1, "apiece.measurements": 1}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-import apiece.predict.outputs as outputs
+import apiece.predict.writing as outputs
 from apiece import formats
 from apiece.core.image import Image
 from apiece.core.masks import Masks

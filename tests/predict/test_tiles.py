@@ -110,7 +110,7 @@ def test_another_image_or_another_run_is_refused(
     one_class: Model, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("apiece.predict.outputs._write_all", lambda results, *_: next(iter(results)) and 1 / 0)
+        patch.setattr("apiece.predict.writing._write_all", lambda results, *_: next(iter(results)) and 1 / 0)
         with pytest.raises(ZeroDivisionError):
             predict_to(one_class, large, tmp_path / "out", conf=0, tile=64)
     tifffile.imwrite(large, read_image(large).pixels[::-1, :, 0], tile=(16, 16), compression="zlib")

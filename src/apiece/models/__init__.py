@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         save_thresholds,
     )
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
+    from apiece.models._kit.transformers_parts import library_config, library_model
     from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, dependent, fill, licence_of, open_checkpoint, timm_name
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "describe",
     "fill",
     "is_backbone",
+    "library_config",
+    "library_model",
     "licence_of",
     "load",
     "load_model",
@@ -57,6 +60,7 @@ if not TYPE_CHECKING:
         {
             "apiece.models._engine.folder": "DEFAULT LoadedModel load_model model_folder save_model save_thresholds",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
+            "apiece.models._kit.transformers_parts": "library_config library_model",
             "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE dependent fill licence_of open_checkpoint timm_name",
         },
     )

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -110,6 +111,7 @@ class Checkpoint:
     source : where it was read from, for messages.
     licence : what it may be used for, if it says so; else empty.
     preprocess : its ``preprocessor_config.json``; empty where it has none.
+    folder : where its files lie, such as those of a tokenizer; None where it is no folder of transformers.
     """
 
     tensors: Mapping[str, Tensor]
@@ -117,6 +119,7 @@ class Checkpoint:
     source: str
     licence: str = ""
     preprocess: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)

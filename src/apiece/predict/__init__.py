@@ -1,4 +1,4 @@
-"""Predict: a model folder to instances and files.
+"""Predict: a model folder, or prompts, to instances and files.
 
 Names are imported on first use: listing images needs no torch.
 """
@@ -10,27 +10,39 @@ from typing import TYPE_CHECKING
 from apiece._lazy import lazy
 
 if TYPE_CHECKING:
-    from apiece.predict.outputs import OUTPUTS, PredictSummary, predict_to
+    from apiece.predict.outputs import predict_to
     from apiece.predict.predictor import Model, load, resolve_device
+    from apiece.predict.prompted import Prompter, Session, prompt
+    from apiece.predict.segmenting import Question, embed_to, segment_to
     from apiece.predict.sources import Source, find_sources
+    from apiece.predict.writing import OUTPUTS, PredictSummary
 
 __all__ = [
     "OUTPUTS",
     "Model",
     "PredictSummary",
+    "Prompter",
+    "Question",
+    "Session",
     "Source",
+    "embed_to",
     "find_sources",
     "load",
     "predict_to",
+    "prompt",
     "resolve_device",
+    "segment_to",
 ]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "apiece.predict.outputs": "OUTPUTS PredictSummary predict_to",
+            "apiece.predict.outputs": "predict_to",
             "apiece.predict.predictor": "Model load resolve_device",
+            "apiece.predict.prompted": "Prompter Session prompt",
+            "apiece.predict.segmenting": "Question embed_to segment_to",
             "apiece.predict.sources": "Source find_sources",
+            "apiece.predict.writing": "OUTPUTS PredictSummary",
         },
     )

@@ -1,86 +1,31 @@
-"""Predictions as files: COCO JSON, label maps, overlays, tables, class and panoptic maps, boxes alone.
-
-All of a run appears at once, or nothing does.
-"""
+"""A model's predictions on many images, written as files; images that are too large for it are cut into tiles."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import itertools
-import json
 import logging
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-
-from apiece import formats
-from apiece._atomic import staged, take_place
-from apiece.core.boxes import to_xywh
 from apiece.core.conf import Conf
-from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.draw import overlay
-from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
-from apiece.formats.contract import PAGE
-from apiece.images import MAX_PIXELS, image_size, write_image
+from apiece.errors import ImageError
+from apiece.images import MAX_PIXELS
 from apiece.models.contract import DecodeOptions
-from apiece.ops import flattened
 from apiece.predict.predictor import Model
-from apiece.predict.sources import Source, Sources, find_sources, unreadable
-from apiece.predict.tiles import LARGE, LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
+from apiece.predict.sources import Source, Sources
+from apiece.predict.tiles import LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
+from apiece.predict.writing import Bad, PredictSummary, Progress, Result, Run, write_results
 
-__all__ = ["OUTPUTS", "PredictSummary", "predict_to"]
+__all__ = ["predict_to"]
 
 _log = logging.getLogger("apiece")
 
-OUTPUTS: Mapping[str, str] = {
-    "coco": "predictions.json",
-    "csv": "predictions.csv",
-    "labelmap": "labelmaps",
-    "overlay": "overlays",
-    "geojson": "geojson",
-    "semantic": "semantic",
-    "panoptic": "panoptic",
-    "boxes": "boxes.json",
-}
-"""What can be saved, and the file or folder it becomes."""
-
 _KEPT = ".apiece-tiles"
-
-_VIEWS = ("semantic", "panoptic", "boxes")
-"""Outputs that are read off the saved instances when all images are done."""
-
-_COLUMNS = ("image", "id", "class", "score", "x0", "y0", "x1", "y1", "area")
-_HIGHEST_IN_PNG = 65535
-
-Bad = ImageError | DataError
-Progress = Callable[[int, int, str], None]
-
-
-@dataclass(frozen=True)
-class PredictSummary:
-    """Hold what a run of `predict_to` did.
-
-    Attributes
-    ----------
-    images, instances : images predicted on, and instances found in them.
-    per_class : instances of each class.
-    bad : the error of each image that was left out.
-    lost : what a label map could not hold, a line per image; empty unless that was allowed.
-    files : files and folders written.
-    """
-
-    images: int
-    instances: int
-    per_class: Mapping[str, int]
-    bad: tuple[Bad, ...]
-    lost: tuple[str, ...]
-    files: tuple[Path, ...]
 
 
 def predict_to(
@@ -131,19 +76,15 @@ def predict_to(
     ImageError, DataError, LossyFormatError, UnknownNameError
         If images are bad or absent, results exist already, instances overlap in a label map, or an output is unknown.
     """
-    out = Path(out)
-    targets = _targets(out, save, overwrite)
     options = model.options(conf, iou, max_instances)
-    run = _Run(model.classes, find_sources(sources, exclude=targets, page=page), skip_bad, progress)
-    tiles = _Tiles(out / _KEPT, Tiling(tile, halo, resume), overwrite)
-    stream = _results(model, run, tiles, batch, options, max_pixels)
-    with closing(stream), _staged(out, targets) as stage:
-        lost = _write_all(run.numbered(stream), stage, save, model, _file_names(run.sources), allow_lossy)
-        if run.images == 0:
-            raise unreadable(run.bad, len(run.sources))
-    shutil.rmtree(out / _KEPT, ignore_errors=True)
-    found = dict(zip(model.classes, run.counts.tolist(), strict=True))
-    return PredictSummary(run.images, sum(found.values()), found, tuple(run.bad), tuple(lost), tuple(targets))
+    tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume), overwrite)
+    summary = write_results(
+        lambda run: _results(model, run, tiles, batch, options, max_pixels), model.classes,
+        f"predicted by apiece, {model.loaded.name}", sources, out, save, skip_bad=skip_bad, overwrite=overwrite,
+        allow_lossy=allow_lossy, page=page, progress=progress,
+    )  # fmt: skip
+    shutil.rmtree(tiles.folder, ignore_errors=True)
+    return summary
 
 
 @dataclass(frozen=True)
@@ -162,8 +103,8 @@ class _Tiles:
 
 
 def _results(
-    model: Model, run: _Run, tiles: _Tiles, batch: int, options: DecodeOptions, max_pixels: int
-) -> Generator[tuple[Source, Image | None, Instances]]:
+    model: Model, run: Run, tiles: _Tiles, batch: int, options: DecodeOptions, max_pixels: int
+) -> Generator[Result]:
     """Yield each source with its instances; images that were cut into tiles come without their pixels."""
     cut = {source.name for source in run.sources if is_cut(source, tiles.tiling)}
     for large, group in itertools.groupby(run.sources, lambda source: source.name in cut):
@@ -177,9 +118,7 @@ def _results(
                 run.leave_out(error)
 
 
-def _from_tiles(
-    model: Model, run: _Run, tiles: _Tiles, source: Source, batch: int, options: DecodeOptions
-) -> Instances:
+def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: int, options: DecodeOptions) -> Instances:
     """Return the objects of an image that is cut into tiles."""
     with open_large(source, model, tiles.tiling) as large:
         grid = large.grid
@@ -195,208 +134,3 @@ def _from_tiles(
             _log.warning("a tile is left out, nothing is found there: %s", error)
         run.bad.extend(bad)
     return options.finished(found)
-
-
-class _Run:
-    """Counts over all images of a run, and the errors of those left out; both are told to ``progress``."""
-
-    def __init__(
-        self, classes: tuple[str, ...], sources: list[Source], skip_bad: bool, progress: Progress | None
-    ) -> None:
-        self.sources, self.skip_bad, self.progress = sources, skip_bad, progress or (lambda done, total, name: None)
-        self.images, self.counts, self.bad = 0, np.zeros(len(classes), np.int64), list[Bad]()
-        self.steps, self.total = 0, len(sources)
-
-    def step(self, source: Source | None, name: str = "") -> None:
-        """Tell that an image or a tile is done."""
-        self.steps += 1
-        self.progress(self.steps, self.total, name if source is None else source.name)
-
-    def leave_out(self, error: Bad) -> None:
-        """Note an image that cannot be read; without ``skip_bad``, raise an error that names all bad images."""
-        if not self.skip_bad:
-            raise unreadable([error, *_bad_headers(self.sources, error)], len(self.sources)) from error
-        _log.warning("left out: %s", error)
-        self.bad.append(error)
-        self.step(None, str(getattr(error, "path", "")))
-
-    def numbered(
-        self, stream: Iterable[tuple[Source, Image | None, Instances]]
-    ) -> Iterator[tuple[Source, Image | None, Instances]]:
-        """Yield results with the instances of each image numbered from 1."""
-        for source, image, instances in stream:
-            self.images += 1
-            self.counts += np.bincount(instances.labels, minlength=len(self.counts))
-            yield source, image, instances.replace(ids=np.arange(1, len(instances) + 1))
-            self.step(source)
-
-
-def _targets(out: Path, save: Sequence[str], overwrite: bool) -> list[Path]:
-    if isinstance(save, str) or not save:
-        raise ConfigError(Option("save") + f" takes a list of outputs ({', '.join(OUTPUTS)}), got {save!r}")
-    for name in save:
-        if name not in OUTPUTS:
-            raise UnknownNameError("output", name, OUTPUTS)
-    if out.exists() and not out.is_dir():
-        raise DataError(f"results cannot be written to {out}: it is a file, not a folder")
-    targets = [out / OUTPUTS[name] for name in OUTPUTS if name in save]
-    there = [t for t in targets if t.exists()]
-    if there and not overwrite:
-        names = ", ".join(t.name for t in there)
-        raise DataError(f"{out} holds results already ({names}); name another folder, or " + Option("overwrite", True))
-    return targets
-
-
-def _bad_headers(sources: Sequence[Source], known: Bad) -> Iterator[Bad]:
-    """Yield what else is seen to be bad from the headers alone, so that one run names more than one file."""
-    for source in sources:
-        if source.path is None or source.image is not None:
-            continue
-        try:
-            image_size(source.path)
-        except ImageError as error:
-            if error.path != getattr(known, "path", None):
-                yield error
-
-
-@contextmanager
-def _staged(out: Path, targets: Sequence[Path]) -> Iterator[Path]:
-    """Yield a hidden folder inside ``out``; its entries take their places when the block ends well, else all goes."""
-    try:
-        with staged(out, "apiece") as folder:
-            yield folder
-            for target in targets:
-                take_place(folder / target.name, target, folder)
-    except OSError as error:
-        raise DataError(f"results cannot be written to {out}: {error}") from error
-
-
-def _file_names(sources: Sequence[Source]) -> dict[str, PurePosixPath]:
-    """Return each image's name without its suffix, for files made of it; with it where two would be the same."""
-    stems = {s.name: PurePosixPath(s.name).with_suffix("") for s in sources}
-    if len({str(stem).casefold() for stem in stems.values()}) < len(stems):
-        return {name: PurePosixPath(name) for name in stems}
-    return stems
-
-
-def _write_all(
-    results: Iterable[tuple[Source, Image | None, Instances]],
-    stage: Path,
-    save: Sequence[str],
-    model: Model,
-    names: Mapping[str, PurePosixPath],
-    allow_lossy: bool,
-) -> list[str]:
-    """Drive the images through every writer, one image at a time; return what label maps could not hold."""
-    lost: list[str] = []
-    with ExitStack() as stack:
-        rows = None
-        if "csv" in save:
-            file = stack.enter_context((stage / OUTPUTS["csv"]).open("w", newline="", encoding="utf-8"))
-            rows = csv.writer(file)
-            rows.writerow(_COLUMNS)
-        for name in ("labelmap", "overlay", "geojson"):
-            if name in save:
-                (stage / OUTPUTS[name]).mkdir()
-
-        def records() -> Iterator[tuple[ImageRef, Instances]]:
-            for source, image, instances in results:
-                which = {} if source.page is None else {PAGE: source.page}
-                path = source.path or Path(source.name)
-                ref = ImageRef(path, source.name, instances.size, attributes=which, page=source.page)
-                if rows is not None:
-                    rows.writerows(_rows(source.name, instances))
-                if "labelmap" in save:
-                    folder = stage / OUTPUTS["labelmap"]
-                    lost.extend(_write_label_map(folder, names[source.name], ref, instances, allow_lossy))
-                if "geojson" in save:
-                    path = _beside(stage / OUTPUTS["geojson"], names[source.name], ".geojson")
-                    formats.write([(ref, instances)], path, format="geojson")
-                if "overlay" in save:
-                    path = _beside(stage / OUTPUTS["overlay"], names[source.name], ".png")
-                    shown = source.read() if image is None else image
-                    write_image(path, overlay(shown, instances, names=len(instances.classes) > 1))
-                yield ref, instances
-
-        views = [name for name in _VIEWS if name in save]
-        if "coco" in save or views:
-            metadata = {"coco": {"info": {"description": f"predicted by apiece, {model.loaded.name}"}}}
-            formats.write(records(), stage / OUTPUTS["coco"], format="coco", classes=model.classes, metadata=metadata)
-            _write_views(stage, views, names)
-            if "coco" not in save:
-                (stage / OUTPUTS["coco"]).unlink()
-        else:
-            for _ in records():
-                pass
-    return lost
-
-
-def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosixPath]) -> None:
-    """Write what is read off the saved instances."""
-    labels = formats.read(stage / OUTPUTS["coco"], format="coco")
-    if "semantic" in views:
-        folder = stage / OUTPUTS["semantic"]
-        folder.mkdir()
-        values = {str(k): name for k, name in enumerate(("", *labels.classes))}
-        (folder / "classes.json").write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        dtype = np.uint8 if len(labels.classes) < 256 else np.uint16
-        for ref, instances in labels:
-            flat = flattened(instances)
-            path = _beside(folder, names[ref.name], ".png")
-            write_image(path, Image(flat.masks.to_semantic(flat.labels).astype(dtype)))
-    if "panoptic" in views:
-        flat_records = ((ref, flattened(instances).replace(attributes={}, full=None)) for ref, instances in labels)
-        formats.write(flat_records, stage / OUTPUTS["panoptic"], format="coco_panoptic", classes=labels.classes)
-    if "boxes" in views:
-        with (stage / OUTPUTS["boxes"]).open("w", encoding="utf-8") as file:
-            file.write("[")
-            begun = False
-            for ref, instances in labels:
-                for row in _boxes(ref, instances):
-                    file.write(",\n" if begun else "\n")
-                    file.write(json.dumps(row, ensure_ascii=False))
-                    begun = True
-            file.write("\n]\n")
-
-
-def _boxes(ref: ImageRef, instances: Instances) -> Iterator[dict[str, object]]:
-    """Yield a row of COCO results for each instance: x, y, width, height in pixels."""
-    assert instances.scores is not None
-    columns = (instances.labels, instances.names, to_xywh(instances.boxes), instances.scores)
-    for label, name, box, score in zip(*(c if isinstance(c, list) else c.tolist() for c in columns), strict=True):
-        yield {
-            "image_id": ref.id, "file_name": ref.name, "category_id": label + 1, "category": name, "bbox": box,
-            "score": score,
-        }  # fmt: skip
-
-
-def _beside(folder: Path, name: PurePosixPath, suffix: str) -> Path:
-    path = folder / f"{name}{suffix}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
-
-
-def _write_label_map(
-    folder: Path, name: PurePosixPath, ref: ImageRef, instances: Instances, allow_lossy: bool
-) -> list[str]:
-    # class and score have no place in a label map by its nature; overlap is what could be lost unseen
-    bare = instances.replace(
-        labels=np.zeros(len(instances), np.int64), classes=("object",), scores=None, attributes={}, full=None
-    )
-    plain = len(instances) <= _HIGHEST_IN_PNG and instances.size[0] * instances.size[1] <= LARGE
-    path = _beside(folder, name, ".png" if plain else ".tif")
-    try:
-        return formats.write([(ref, bare)], path, format="labelmap", allow_lossy=allow_lossy)
-    except LossyFormatError as error:
-        shown = folder.parent.parent / folder.name
-        hint = " puts the smallest on top; coco keeps all of it)"
-        raise LossyFormatError(shown, f"{error.reason} (" + Option("allow_lossy", True) + hint) from error
-
-
-def _rows(name: str, instances: Instances) -> Iterator[tuple[object, ...]]:
-    ids = np.arange(1, len(instances) + 1) if instances.ids is None else instances.ids
-    scores = np.full(len(instances), np.nan) if instances.scores is None else instances.scores
-    columns = (instances.labels, scores, instances.masks.boxes, instances.masks.area)
-    for number, label, score, box, area in zip(ids.tolist(), *(c.tolist() for c in columns), strict=True):
-        x0, y0, x1, y1 = (int(v) for v in box)
-        yield name, number, instances.classes[label], f"{score:.6g}", x0, y0, x1, y1, area

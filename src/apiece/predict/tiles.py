@@ -26,16 +26,13 @@ from apiece.errors import DataError, ImageError, Option
 from apiece.images import MAX_PIXELS, Pyramid, image_size, open_pyramid
 from apiece.models.contract import DecodeOptions
 from apiece.ops import Grid, stitch
-from apiece.predict.sources import Source
+from apiece.predict.sources import LARGE, Source
 from apiece.transforms.input import value_limits_of
 
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
 
-__all__ = ["LARGE", "LargeImage", "TileStore", "Tiling", "is_cut", "open_large", "plan_of"]
-
-LARGE = 2**26
-"""Pixels, 8192 × 8192, from which on an image is predicted on in tiles if nobody says otherwise."""
+__all__ = ["LargeImage", "TileStore", "Tiling", "is_cut", "open_large", "plan_of"]
 
 _BLOCKS = 256  # cores that the values of a whole image are taken from; of an image with fewer, all of them
 _PROBES = 64  # places of a file that are looked at to know it again

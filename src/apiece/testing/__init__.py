@@ -30,9 +30,12 @@ from apiece.metrics.contract import ROOM as METRICS
 from apiece.metrics.contract import Metric
 from apiece.models.contract import ROOM as ARCHITECTURES
 from apiece.models.contract import Architecture
+from apiece.prompts.contract import ROOM as BACKENDS
+from apiece.prompts.contract import Backend, Opening
 
 __all__ = [
     "check_architecture",
+    "check_backend",
     "check_check",
     "check_format",
     "check_image_reader",
@@ -131,6 +134,27 @@ def check_architecture(architecture: Architecture | str, *, slow: bool = False) 
         from apiece.testing import _architectures, _promises
 
     _promises.check(ARCHITECTURES, architecture, _architectures.PROMISES + slow * _architectures.SLOW)
+
+
+def check_backend(backend: Backend | str, opening: Opening = Opening()) -> None:  # noqa: B008  # frozen
+    """Check that a backend of prompts keeps its contract: a mask for each object, which depends on no other object.
+
+    Parameters
+    ----------
+    backend : the backend, or its name.
+    opening : small weights for it, if it needs any; random ones do.
+
+    Raises
+    ------
+    AssertionError
+        naming every promise that is broken.
+    """
+    with extras():
+        from apiece.testing import _backends, _promises
+
+        found = BACKENDS.load(backend) if isinstance(backend, str) else backend
+        segments = not BACKENDS.fits(found) or found.takes - {"text"}
+        _promises.check(BACKENDS, backend, _backends.SEGMENTS if segments else _backends.READS, opening)
 
 
 def check_image_reader(reader: ImageReader | str, files: Iterable[Path | str]) -> None:

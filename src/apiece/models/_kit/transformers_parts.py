@@ -21,6 +21,7 @@ from apiece.models._kit.blocks import STRIDES, Encoder
 from apiece.models.contract import Checkpoint
 
 _Config = TypeVar("_Config", bound=PretrainedConfig)
+_Model = TypeVar("_Model", bound=PreTrainedModel)
 
 ENCODERS = ("resnet", "swin", "maskformer-swin")
 """Kinds of the library's backbones that can be encoders."""
@@ -160,7 +161,12 @@ def _told(error: Exception) -> str:
 
 
 def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint under the installed library's names; older names are understood.
+    """Return the tensors of a checkpoint under the installed library's names; see `library_model`."""
+    return dict(library_model(kind, config, checkpoint).state_dict())
+
+
+def library_model(kind: type[_Model], config: PretrainedConfig, checkpoint: Checkpoint) -> _Model:
+    """Return the library's model with the tensors of a checkpoint; older names of tensors are understood.
 
     ``kind`` is the library's model that the checkpoint was made with, ``config`` its configuration. Tensors that are
     missing or of another shape are a `ModelFileError` that names them.
@@ -184,7 +190,7 @@ def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, check
             f"does not hold what its config.json says: {', '.join(wrong[:5])}{more} missing or of another shape "
             f"(read by transformers {transformers.__version__}); fetch it afresh",
         )
-    return dict(model.state_dict())
+    return cast("_Model", model)
 
 
 @contextmanager

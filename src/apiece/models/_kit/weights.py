@@ -10,7 +10,7 @@ import dataclasses
 import logging
 import re
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,14 @@ UNKNOWN_LICENCE = "unknown: check before use"
 
 _CONFIG, _TENSORS, _INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 _PREPROCESS, _CARD = "preprocessor_config.json", "README.md"
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+)
 _LARGEST = 8 * 2**30  # bytes of a .pth file, unpacked
 _TEXT_LIMIT = 64 * 2**20
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "state_dict_ema", "module")
@@ -57,13 +65,14 @@ def timm_name(spec: str) -> str | None:
     return None
 
 
-def open_checkpoint(spec: str | Path) -> Checkpoint:
+def open_checkpoint(spec: str | Path, *, tokenizer: bool = False) -> Checkpoint:
     """Read the weights that ``--weights`` names.
 
     Parameters
     ----------
     spec : ``"timm:<model.tag>"``; ``"hf:org/name"`` or ``"hf:org/name@revision"``; a ``.safetensors`` file; a ``.pth``
         or ``.pt`` file of tensors; a folder as transformers writes it; a folder that apiece trained.
+    tokenizer : fetch the files of a tokenizer, too, where there are any (they lie in `Checkpoint.folder`).
 
     Raises
     ------
@@ -84,7 +93,7 @@ def open_checkpoint(spec: str | Path) -> Checkpoint:
             raise ConfigError(
                 f"cannot read the weights {text!r}; write them as 'hf:org/name' or 'hf:org/name@revision'"
             )
-        return _from_hub(found[1], found[2], text)
+        return _from_hub(found[1], found[2], text, _TOKENIZER if tokenizer else ())
     if path.is_dir():
         return _from_own(path) if (path / JSON_NAME).exists() else _from_folder(path)
     if path.is_file():
@@ -124,10 +133,10 @@ def _from_folder(folder: Path, source: str = "") -> Checkpoint:
             folder, f"has no {_TENSORS}; weights in another format are not read: save them with safe_serialization"
         )
     preprocess = _json(folder / _PREPROCESS) if (folder / _PREPROCESS).is_file() else {}
-    return Checkpoint(tensors, _json(folder / _CONFIG), source, _card_licence(folder / _CARD), preprocess)
+    return Checkpoint(tensors, _json(folder / _CONFIG), source, _card_licence(folder / _CARD), preprocess, folder)
 
 
-def _from_hub(repository: str, revision: str | None, source: str) -> Checkpoint:
+def _from_hub(repository: str, revision: str | None, source: str, also: Sequence[str] = ()) -> Checkpoint:
     """Read a repository's files from the Hugging Face cache, else from the hub; optional ones only if online."""
     _, online = _fetch(repository, _CONFIG, revision)
     if _cached(repository, _TENSORS, revision) is None and (index := _optional(repository, _INDEX, revision, online)):
@@ -135,7 +144,7 @@ def _from_hub(repository: str, revision: str | None, source: str) -> Checkpoint:
             _fetch(repository, part, revision)
     else:
         _fetch(repository, _TENSORS, revision)
-    for name in (_PREPROCESS, _CARD):
+    for name in (_PREPROCESS, _CARD, *also):
         _optional(repository, name, revision, online)
     config, _ = _fetch(repository, _CONFIG, revision)  # again: a newer revision of the rest may have come
     return _from_folder(config.parent, source)

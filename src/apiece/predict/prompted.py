@@ -19,6 +19,7 @@ from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts, Words
 from apiece.errors import ConfigError, Message, Option, PromptError
 from apiece.images import read_image
+from apiece.ops import nms
 from apiece.prompts import Embedding, Everything, Opened, everything, open_backend
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ _READERS = Message(
     "SAM 3, Grounding DINO, CLIP or SigLIP; name one with ", Option("words", ...), ", or SAM 3 with ",
     Option("weights", ...),
 )  # fmt: skip
+_DUPLICATE = 0.8  # IoU above which two boxes of a word have one mask
 
 
 def prompt(
@@ -99,19 +101,27 @@ class Prompter:
     @cached_property
     def segmenter(self) -> Opened:
         """The backend that answers points, boxes and masks, opened when it is first asked."""
-        return open_backend(self._backend, self._weights, self._device, ("points", "boxes"))
+        return open_backend(self._backend, self._weights, self._on(), ("points", "boxes"))
 
     @cached_property
     def reader(self) -> Opened:
         """The backend that reads words, opened when it is first asked."""
         if self._words:
-            return open_backend("auto", self._words, self._device, ("text",), "words")
+            return open_backend("auto", self._words, self._on(), ("text",), "words")
         if not self._weights:
             raise PromptError("no backend without weights reads words. These do: " + _READERS)
         try:
-            return open_backend("auto", self._weights, self._device, ("text",))
+            return open_backend("auto", self._weights, self._on(), ("text",))
         except ConfigError as error:
             raise PromptError(Message(error.message, ". These read words: ", _READERS)) from error
+
+    def _on(self) -> str | torch.device:
+        """Return the device, tried out where a person chose it; backends without torch compute on the CPU."""
+        if self._device in ("auto", "cpu"):
+            return self._device
+        from apiece.predict import resolve_device
+
+        return resolve_device(self._device)
 
     def session(self, image: One) -> Session:
         """Return a session on one image."""
@@ -221,7 +231,7 @@ class Session:
             return Instances.empty(self.image.size, words.texts, scored=True)
         masks = self.ask(Prompts.of(boxes=boxes)).masks
         found = Instances(masks, labels, words.texts, scores)
-        return found[masks.area > 0]
+        return found[nms(masks, scores, labels, _DUPLICATE)].replace(attributes={})
 
     def _chosen(self, score: Callable[..., Array], words: Words, least: float) -> Instances:
         """Return those of all objects that a word fits, each with its best word."""

@@ -97,8 +97,8 @@ class Segmenter(Protocol):
 class Proposer(Segmenter, Protocol):
     """Propose masks for points alone, which "everything" is made of."""
 
-    def propose(self, embedding: Embedding, points: Float) -> Iterator[Proposals]:
-        """Yield all masks of each point of (P, 2), some points at a time."""
+    def propose(self, embedding: Embedding, points: Float, least: float) -> Iterator[Proposals]:
+        """Yield the masks of each point of (P, 2) whose guessed IoU is ``least`` or more, some points at a time."""
 
 
 class MaskReader(Protocol):

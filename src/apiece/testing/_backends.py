@@ -108,7 +108,7 @@ def proposals(backend: Backend, folder: Path, opening: Opening) -> None:
     expect(hasattr(segmenter, "propose") == backend.proposes, f"proposes is {backend.proposes}")
     if backend.proposes:
         points = np.array([(22.0, 24.0), (58.0, 36.0), (4.0, 4.0)])
-        found = list(segmenter.propose(embedding, points))  # type: ignore[attr-defined]
+        found = list(segmenter.propose(embedding, points, 0.0))  # type: ignore[attr-defined]
         expect(sum(part.points for part in found) == 3, "some points were passed over")
         for part in found:
             fit = len(part.masks) == len(part.scores) == len(part.stability) and part.masks.size == _SIZE

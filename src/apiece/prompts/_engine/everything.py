@@ -69,9 +69,8 @@ def everything(
     """
     points = settings.points(embedding.size)
     masks, scores, done = Masks.empty(embedding.size), np.zeros(0), 0
-    for found in proposer.propose(embedding, points):
-        good = (found.scores >= settings.conf) & (found.stability >= settings.stability)
-        good &= found.masks.area >= settings.min_area
+    for found in proposer.propose(embedding, points, settings.conf):
+        good = (found.stability >= settings.stability) & (found.masks.area >= settings.min_area)
         masks = Masks.concatenate([masks, found.masks[good]])
         scores = np.concatenate([scores, found.scores[good]])
         kept = nms(masks, scores, iou=settings.iou)

@@ -89,7 +89,8 @@ def _fitting(name: str, weights: str, kind: str, wanted: frozenset[Takes], optio
     fit = {n: b for n, b in ROOM.load_all().items() if kind in b.model_types}
     chosen = {n: b for n, b in fit.items() if b.takes & wanted}
     if name != "auto" or not chosen:
-        are = f"are for {' and '.join(sorted(fit))}" if fit else f"hold a model of the kind {kind!r}"
+        unknown = f"hold a model of the kind {kind!r}" if kind else "have no config.json that says what they are"
+        are = f"are for {' and '.join(sorted(fit))}" if fit else unknown
         asked = f", not for {name}" if name != "auto" else f", which takes no {' or '.join(sorted(wanted))}"
         kinds = sorted({k for b in ROOM.load_all().values() if b.takes & wanted for k in b.model_types})
         raise ConfigError(Option(option, weights) + f" {are}{asked}; weights of these kinds are: {', '.join(kinds)}")

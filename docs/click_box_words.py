@@ -19,9 +19,7 @@ from apiece.core.prompts import Prompts
 ASKED = {
     "coffee": Prompts.of([(300, 220), (300, 120), (90, 60)], [1, 1, 0]),
     "chelsea": Prompts.of(boxes=[120, 20, 330, 290]),
-    "coins": Prompts.of(
-        [(x, y) for x, y in ((42, 62), (95, 60), (150, 65), (200, 62))], objects=[0, 1, 2, 3]
-    ),
+    "coins": Prompts.of([(x, y) for x, y in ((42, 62), (95, 60), (150, 65), (200, 62))], objects=[0, 1, 2, 3]),
 }
 BACKENDS = ("watershed", "grabcut", "wand")
 HEIGHT = 220

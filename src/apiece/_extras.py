@@ -1,7 +1,8 @@
 """Optional dependencies: the extra that brings each, and the error that says how to install it.
 
 A base install reads, writes, checks, measures, evaluates and draws. What needs more is imported when it is first
-used: by a room's front (`apiece._lazy`), as a plugin (`apiece._plugins`) or by a command. All three use `extras`.
+used: by a room's front (`apiece._lazy`), as a plugin (`apiece._plugins`), by a backend of prompts or by a command. All
+use `extras`.
 """
 
 from __future__ import annotations

@@ -136,7 +136,7 @@ def grounding_dino(folder: Path) -> Path:
             "model_type": "bert", "vocab_size": 1100, "hidden_size": 16, "num_hidden_layers": 1,
             "num_attention_heads": 1, "intermediate_size": 16, "max_position_embeddings": 64,
         },
-        d_model=16, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
+        d_model=32, encoder_layers=1, decoder_layers=2, encoder_attention_heads=2, decoder_attention_heads=2,
         encoder_ffn_dim=16, decoder_ffn_dim=16, num_queries=20, max_text_len=32,
     )  # fmt: skip
     spread(hf.GroundingDinoForObjectDetection(config), 2.0).save_pretrained(folder)

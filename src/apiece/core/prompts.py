@@ -156,8 +156,9 @@ class Prompts:
         place[chosen] = np.arange(len(chosen))
         kept = place[self.owner] >= 0
         order = np.argsort(place[self.owner[kept]], kind="stable")
-        points, signs, owner = (a[kept][order] for a in (self.points, self.positive, place[self.owner]))
-        return Prompts(points, signs, owner, self.boxes[chosen], None if self.masks is None else self.masks[chosen])
+        rows = np.flatnonzero(kept)[order]
+        masks = None if self.masks is None else self.masks[chosen]
+        return Prompts(self.points[rows], self.positive[rows], place[self.owner[rows]], self.boxes[chosen], masks)
 
     def __repr__(self) -> str:
         counts = (len(self), "object"), (len(self.owner), "point"), (int(self.boxed.sum()), "box")
@@ -286,7 +287,8 @@ class Words:
     texts: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        if isinstance(self.texts, str) or not all(isinstance(text, str) for text in self.texts):
+        given: Any = self.texts
+        if isinstance(given, str) or not all(isinstance(text, str) for text in given):
             raise PromptError(f"words must be a sequence of texts, got {self.texts!r}")
         texts = tuple(" ".join(text.split()) for text in self.texts)
         if not texts or not all(texts):

@@ -63,7 +63,7 @@ def prompt(
 
     Examples
     --------
-    >>> session = apiece.prompt("photo.png")
+    >>> session = apiece.prompt("photo.png", backend="grabcut")
     >>> session.points([(7, 5)])
     Instances(1 on 24 x 32: 1 object)
     >>> session.box([[1, 1, 14, 10], [13, 8, 30, 22]]).masks.area.tolist()
@@ -218,7 +218,8 @@ class Session:
         if opened.backend.gives == "masks":
             found = opened.answers.read(self._embedded(opened), words, least)
         elif opened.backend.gives == "boxes":
-            found = self._of_boxes(*opened.answers.boxes(self.image, words, least), words)
+            boxes, labels, scores = opened.answers.boxes(self.image, words, least)
+            found = self._of_boxes(boxes, labels, scores, words)
         else:
             found = self._chosen(opened.answers.score, words, least)
         told = _column([{"text": found.classes[label], "backend": opened.name} for label in found.labels.tolist()])
@@ -230,8 +231,8 @@ class Session:
         if not len(boxes):
             return Instances.empty(self.image.size, words.texts, scored=True)
         masks = self.ask(Prompts.of(boxes=boxes)).masks
-        found = Instances(masks, labels, words.texts, scores)
-        return found[nms(masks, scores, labels, _DUPLICATE)].replace(attributes={})
+        found = Instances(masks, labels, words.texts, scores)[masks.area > 0]
+        return found[nms(found.masks, np.asarray(found.scores), found.labels, _DUPLICATE)]
 
     def _chosen(self, score: Callable[..., Array], words: Words, least: float) -> Instances:
         """Return those of all objects that a word fits, each with its best word."""

@@ -13,13 +13,18 @@ from apiece.prompts.contract import Backend, Opening
 
 __all__ = ["BACKEND"]
 
+_NAMES = {
+    "detector_model.vision_encoder.backbone.": "vision_encoder.backbone.", "tracker_neck.": "vision_encoder.neck.",
+    "tracker_model.": "",
+}  # fmt: skip
+
 
 def _open(opening: Opening) -> Any:
     from transformers import Sam3ImageProcessor, Sam3TrackerConfig, Sam3TrackerModel
 
     from apiece.prompts._kit.library import SamFamily, model_of, processor_of
 
-    model = model_of(opening, Sam3TrackerModel, Sam3TrackerConfig, "tracker_config")
+    model = model_of(opening, Sam3TrackerModel, Sam3TrackerConfig, "tracker_config", _NAMES)
     return SamFamily(model, processor_of(opening, Sam3ImageProcessor), model.prompt_encoder.mask_input_size[0])
 
 

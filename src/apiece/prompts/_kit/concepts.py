@@ -23,7 +23,7 @@ _WORDS = 32  # tokens that the published text encoder takes
 
 def open_sam3(opening: Opening) -> Concepts:
     """Return SAM 3's detector of these weights."""
-    model = model_of(opening, Sam3Model, Sam3Config, "detector_config")
+    model = model_of(opening, Sam3Model, Sam3Config, "detector_config", {"detector_model.": ""})
     return Concepts(model, processor_of(opening, Sam3ImageProcessor), tokenizer_of(opening))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,18 +44,29 @@ def device_of(opening: Opening) -> torch.device:
     return torch.device(opening.device)
 
 
-def model_of(opening: Opening, kind: type[Model], config: type[PretrainedConfig], part: str = "") -> Model:
+def model_of(
+    opening: Opening,
+    kind: type[Model],
+    config: type[PretrainedConfig],
+    part: str = "",
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Model:
     """Return the library's model of these weights, ready to answer.
 
     Parameters
     ----------
     kind, config : the library's classes of the model and of its configuration.
     part : the entry of ``config.json`` that describes the model, where the weights are of more than it.
+    names : what the names of the model's tensors begin with in such weights, and what instead in the model.
     """
     checkpoint = opening.checkpoint
     assert checkpoint is not None
     settings: Mapping[str, Any] = checkpoint.settings.get(part, checkpoint.settings)
-    mine = replace(checkpoint, settings={**settings, "model_type": config.model_type})
+    tensors = checkpoint.tensors
+    if part in checkpoint.settings:
+        prefixes = {name: next((p for p in names if name.startswith(p)), None) for name in tensors}
+        tensors = {names[p] + n.removeprefix(p): tensors[n] for n, p in prefixes.items() if p is not None}
+    mine = replace(checkpoint, tensors=tensors, settings={**settings, "model_type": config.model_type})
     model = library_model(kind, library_config(config, mine), mine)
     return model.to(device_of(opening)).eval().requires_grad_(False)
 
@@ -228,7 +240,8 @@ class SamFamily:
         the image; the later networks' maps straight to the size of the image.
         """
         found = [Masks.empty(size)]
-        for some in logits.split(_DECODED) if len(logits) else ():
+        for first in range(0, len(logits), _DECODED):
+            some = logits[first : first + _DECODED]
             boxes = _extents(some, size, geometry)
             if geometry.filled is not None:
                 rows, columns = geometry.filled

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from apiece._arrays import Bool
+from apiece._arrays import Bool, UInt8
 from apiece.prompts._kit.pixels import PixelSegmenter, View, discs, flood, touched
 from apiece.prompts.contract import Backend, Opening
 
@@ -47,7 +47,7 @@ def _find(view: View) -> Bool:
     return touched(_of_object(trimap), view)
 
 
-def _of_object(trimap: Bool) -> Bool:
+def _of_object(trimap: UInt8) -> Bool:
     return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
 
 

@@ -427,3 +427,18 @@ def test_objects_and_classes_of_real_sets_are_told_apart(shared_data: Path, tmp_
         several |= int(np.bincount(found.labels).max(initial=0)) > 1
     assert class_sign(objects) == ""
     assert (class_sign(classes) != "") == (several and name != "many/microcontroller-boards")
+
+
+def test_roboflow_names_the_classes_of_its_masks(tmp_path: Path) -> None:
+    values = np.zeros((12, 16), np.uint8)
+    values[2:5, 2:5], values[2:5, 8:12], values[8:10, 2:5] = 1, 2, 1
+    Pillow.new("RGB", (16, 12)).save(tmp_path / "a.jpg")
+    Pillow.fromarray(values).save(tmp_path / "a_mask.png")
+    (tmp_path / "_classes.csv").write_text("Pixel Value, Class\n0, background\n1, nut\n2, hex bolt\n")
+    ((ref, found),) = formats.read(tmp_path, "class_map")
+    assert (ref.name, found.classes) == ("a.jpg", ("nut", "hex bolt"))
+    assert sorted(found.names) == ["hex bolt", "nut", "nut"]
+    for wrong, reason in (("x\n1\n", "a value and a name"), ("x\n1, nut\n2, nut\n", "'nut' is there twice")):
+        (tmp_path / "_classes.csv").write_text(wrong)
+        with pytest.raises(FormatError, match=reason):
+            formats.read(tmp_path, "class_map")

@@ -2,8 +2,9 @@
 
 Read: files as ``labelmap`` finds them, PNG or TIFF. Regions hang together over 8 neighbours, so that touching objects
 of one class come as one. 0 is background. 255 is void, and no class, beside values below 64. A file ``classes.json`` in
-the folder names the values (``{"1": "bolt"}``), as ``apiece predict --save semantic`` writes it. Else classes have
-their value as name, a single one ``object``. The format is never guessed: name it, or say ``--instances components``.
+the folder names the values (``{"1": "bolt"}``), as ``apiece predict --save semantic`` writes it, or ``_classes.csv``,
+as Roboflow exports it. Else classes have their value as name, a single one ``object``. The format is never guessed:
+name it, or say ``--instances components``.
 
 Not written: a class map cannot tell objects that touch.
 """
@@ -21,6 +22,8 @@ from apiece.core.instances import Instances
 from apiece.core.masks import label_map_masks, label_map_values
 from apiece.errors import FormatError
 from apiece.formats import labelmap
+from apiece.formats._kit.checks import refuse_repeated
+from apiece.formats._kit.files import read_text
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_images import read_raster
 from apiece.formats._kit.label_sets import LabelImageSet
@@ -45,7 +48,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     if values[1:] and values[-1] == _VOID and values[-2] < _FEW:
         _log.warning("%s: the value 255 is taken for void, beside the classes %s to %s", path, values[0], values[-2])
         del values[-1]
-    named = _names(path / "classes.json")
+    named = _names(path / "classes.json") or _listed(path / "_classes.csv")
     values = sorted({*values, *named})
     classes = tuple(named.get(v, str(v)) for v in values)
     if len(values) == 1 and not named:
@@ -65,6 +68,18 @@ def _names(file: Path) -> dict[int, str]:
     if wrong or len(set(found.values())) < len(found):
         raise FormatError(file, "must be an object of values and distinct names, such as {'1': 'bolt'}")
     return {int(k): v for k, v in found.items() if int(k)}
+
+
+def _listed(file: Path) -> dict[int, str]:
+    """Return the names of values but 0 in Roboflow's ``_classes.csv``; none where there is no such file."""
+    if not file.is_file():
+        return {}
+    rows = [line.split(",", 1) for line in read_text(file).splitlines()[1:] if line.strip()]
+    if any(len(row) != 2 or not row[0].strip().isdecimal() for row in rows):
+        raise FormatError(file, "must be a line of headings, then lines of a value and a name: 1, bolt")
+    found = {int(value): name.strip() for value, name in rows if int(value)}
+    refuse_repeated(found.values(), file)
+    return found
 
 
 def _values(file: Path, ref: ImageRef) -> list[int]:

@@ -17,10 +17,10 @@ ROOMS = sorted(p.parent.name for p in Path(apiece.__file__).parent.glob("*/__ini
 PLACES = ["apiece", *(f"apiece.{room}" for room in ROOMS)]
 
 VERBS = {
-    *("Check", "Compare", "Convert", "Count", "Describe", "Detect", "Divide", "Draw", "Evaluate", "Find", "Fit"),
-    *("Follow", "Hold", "Join", "List", "Load", "Look", "Make", "Mark", "Measure", "Merge", "Observe"),
-    *("Open", "Predict", "Put", "Read", "Refuse", "Rename", "Return", "Run", "Save", "Suppress", "Train"),
-    *("Turn", "Write"),
+    *("Ask", "Check", "Compare", "Convert", "Count", "Describe", "Detect", "Divide", "Draw", "Embed"),
+    *("Evaluate", "Find", "Fit", "Follow", "Hold", "Join", "List", "Load", "Look", "Make", "Mark", "Measure"),
+    *("Merge", "Observe", "Open", "Predict", "Put", "Read", "Refuse", "Rename", "Return", "Run", "Save"),
+    *("Suppress", "Train", "Turn", "Write"),
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         save_thresholds,
     )
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
-    from apiece.models._kit.transformers_parts import library_config, library_model
+    from apiece.models._kit.transformers_parts import checkpoint_model
     from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, dependent, fill, licence_of, open_checkpoint, timm_name
 
 __all__ = [
@@ -35,12 +35,11 @@ __all__ = [
     "ModelInput",
     "Targets",
     "backbone_checkpoint",
+    "checkpoint_model",
     "dependent",
     "describe",
     "fill",
     "is_backbone",
-    "library_config",
-    "library_model",
     "licence_of",
     "load",
     "load_model",
@@ -60,7 +59,7 @@ if not TYPE_CHECKING:
         {
             "apiece.models._engine.folder": "DEFAULT LoadedModel load_model model_folder save_model save_thresholds",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
-            "apiece.models._kit.transformers_parts": "library_config library_model",
+            "apiece.models._kit.transformers_parts": "checkpoint_model",
             "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE dependent fill licence_of open_checkpoint timm_name",
         },
     )

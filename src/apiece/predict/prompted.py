@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +21,6 @@ from apiece.errors import ConfigError, Message, Option, PromptError
 from apiece.images import read_image
 from apiece.ops import nms
 from apiece.prompts import Embedding, Everything, Opened, everything, open_backend
-
-if TYPE_CHECKING:
-    import torch
 
 __all__ = ["Prompter", "Session", "prompt"]
 
@@ -43,7 +40,7 @@ def prompt(
     weights: str | os.PathLike[str] = "",
     words: str | os.PathLike[str] = "",
     embeddings: str | os.PathLike[str] | None = None,
-    device: str | torch.device = "auto",
+    device: str = "auto",
 ) -> Session:
     """Open a session on one image, which can then be asked with points, boxes, words, or for everything.
 
@@ -93,7 +90,7 @@ class Prompter:
         weights: str | os.PathLike[str] = "",
         words: str | os.PathLike[str] = "",
         embeddings: str | os.PathLike[str] | None = None,
-        device: str | torch.device = "auto",
+        device: str = "auto",
     ) -> None:
         self._backend, self._weights, self._words, self._device = backend, str(weights), str(words), device
         self.embeddings = None if embeddings is None else Path(embeddings)
@@ -115,13 +112,13 @@ class Prompter:
         except ConfigError as error:
             raise PromptError(Message(error.message, ". These read words: ", _READERS)) from error
 
-    def _on(self) -> str | torch.device:
+    def _on(self) -> str:
         """Return the device, tried out where a person chose it; backends without torch compute on the CPU."""
         if self._device in ("auto", "cpu"):
             return self._device
         from apiece.predict import resolve_device
 
-        return resolve_device(self._device)
+        return str(resolve_device(self._device))
 
     def session(self, image: One) -> Session:
         """Return a session on one image."""

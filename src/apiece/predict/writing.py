@@ -274,6 +274,8 @@ def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosi
 
 def _boxes(ref: ImageRef, instances: Instances) -> Iterator[dict[str, object]]:
     """Yield a row of COCO results for each instance: x, y, width, height in pixels."""
+    if not len(instances):
+        return
     if instances.scores is None:
         raise DataError("boxes.json holds a score for each object, and these have none; save coco in place of boxes")
     columns = (instances.labels, instances.names, to_xywh(instances.boxes), instances.scores)

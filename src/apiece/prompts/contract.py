@@ -25,8 +25,6 @@ from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts, Words
 
 if TYPE_CHECKING:  # classical backends need no torch
-    import torch
-
     from apiece.models import Checkpoint
 
 __all__ = [
@@ -138,7 +136,7 @@ class Opening:
 
     weights: str = ""
     checkpoint: Checkpoint | None = None
-    device: str | torch.device = "cpu"
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

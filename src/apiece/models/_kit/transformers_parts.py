@@ -165,6 +165,14 @@ def library_tensors(kind: type[PreTrainedModel], config: PretrainedConfig, check
     return dict(library_model(kind, config, checkpoint).state_dict())
 
 
+def checkpoint_model(kind: type[_Model], config: type[PretrainedConfig], checkpoint: Checkpoint) -> _Model:
+    """Return the library's model that a checkpoint's ``config.json`` describes, with its tensors.
+
+    ``kind`` and ``config`` are the library's classes of the model and its configuration; see `library_model`.
+    """
+    return library_model(kind, library_config(config, checkpoint), checkpoint)
+
+
 def library_model(kind: type[_Model], config: PretrainedConfig, checkpoint: Checkpoint) -> _Model:
     """Return the library's model with the tensors of a checkpoint; older names of tensors are understood.
 

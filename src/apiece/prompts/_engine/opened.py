@@ -16,8 +16,6 @@ from apiece.errors import ConfigError, Option
 from apiece.prompts.contract import ROOM, Backend, Opening, Takes
 
 if TYPE_CHECKING:
-    import torch
-
     from apiece.models import Checkpoint
 
 __all__ = ["DEFAULT", "Opened", "open_backend"]
@@ -46,9 +44,7 @@ class Opened:
     weights: str = ""
 
 
-def open_backend(
-    name: str, weights: str, device: str | torch.device, wanted: Iterable[Takes], option: str = "weights"
-) -> Opened:
+def open_backend(name: str, weights: str, device: str, wanted: Iterable[Takes], option: str = "weights") -> Opened:
     """Open the backend of this name, or under ``"auto"`` one that the weights are for and that takes what is wanted.
 
     Parameters

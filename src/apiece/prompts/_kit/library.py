@@ -23,7 +23,7 @@ from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts
 from apiece.draw import to_display
 from apiece.errors import ModelFileError, PromptError
-from apiece.models import library_config, library_model
+from apiece.models import checkpoint_model
 from apiece.prompts.contract import Answer, Embedding, Opening, Proposals
 
 __all__ = ["SamFamily", "device_of", "model_of", "processor_of", "resized", "tokenizer_of"]
@@ -67,7 +67,7 @@ def model_of(
         prefixes = {name: next((p for p in names if name.startswith(p)), None) for name in tensors}
         tensors = {names[p] + n.removeprefix(p): tensors[n] for n, p in prefixes.items() if p is not None}
     mine = replace(checkpoint, tensors=tensors, settings={**settings, "model_type": config.model_type})
-    model = library_model(kind, library_config(config, mine), mine)
+    model = checkpoint_model(kind, config, mine)
     return model.to(device_of(opening)).eval().requires_grad_(False)
 
 

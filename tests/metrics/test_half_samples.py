@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import chi2
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.evaluation import difference
 from apiece.metrics import evaluate
-from apiece.metrics._kit.half_samples import ENOUGH, Halves, groups, half_samples
+from apiece.metrics._kit.half_samples import ENOUGH, FEW, Halves, groups, half_samples
 
 Pair = tuple[Instances, Instances]
 
@@ -64,7 +65,7 @@ def test_a_mean_has_its_textbook_interval() -> None:
     half = mean_of(values)
     assert half.bias == pytest.approx(0, abs=1e-12)
     low, high = half.interval or (0, 0)
-    assert (low + high) / 2 == pytest.approx(values.mean())
+    assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.01)
     error = np.sqrt(((values - values.mean()) ** 2).sum()) / 64
     assert 1.96 * error < (high - low) / 2 < 2.05 * error
     assert half.p == pytest.approx(0, abs=1e-12)
@@ -93,6 +94,29 @@ def test_a_number_that_few_images_decide_has_no_interval() -> None:
     same = mean_of(np.ones(200))
     assert (same.interval, same.fixed, difference(same, same).verdict) == (None, True, "same")
     assert not mean_of(values).fixed
+
+
+def test_a_rare_count_reaches_farther_up_than_down() -> None:
+    values = np.zeros(200)
+    values[:9] = 1
+    low, high = (200 * end for end in mean_of(values).interval or (0, 0))
+    # what Poisson's distribution says of 9 exactly
+    exact = chi2.ppf(0.025, 18) / 2, chi2.ppf(0.975, 20) / 2
+    assert (low, high) == pytest.approx(exact, rel=0.1)
+    # a share of 191 in 200 is its mirror image
+    mirrored = mean_of(1 - values).interval or (0, 0)
+    assert [200 * (1 - end) for end in mirrored[::-1]] == pytest.approx([low, high])
+    # the sign of a difference is anybody's choice, so that it reaches as far to both sides
+    change = mean_of(values[::-1]) - mean_of(values)
+    assert sum(change.interval or (1, 1)) == pytest.approx(2 * change.value)
+
+
+def test_a_difference_needs_a_number_that_many_images_decide() -> None:
+    rng = np.random.default_rng(4)
+    some, few, other = rng.random(200) < 0.3, np.arange(200) < 3, np.arange(200) > 196
+    # six images move the difference, but only three move either number
+    assert (mean_of(1.0 * few).lacks, (mean_of(1.0 * few) - mean_of(1.0 * other)).lacks) == ("images", "images")
+    assert (mean_of(1.0 * some) - mean_of(1.0 * few)).lacks == ""
 
 
 def test_a_mean_over_classes_needs_its_classes() -> None:
@@ -168,6 +192,18 @@ def test_rare_classes_have_no_interval_of_their_mean_and_that_is_said() -> None:
     (note,) = (n for n in result.notes if "half of the images often lack them" in n)
     assert note.startswith("no interval for mask_ap, mask_ap50, ")
     assert f"at least: mask_ap by {result['mask_ap_bias']:.3f}" in note
+
+
+def test_a_class_in_few_images_has_no_interval_of_its_own() -> None:
+    rng = np.random.default_rng(5)
+    pairs = [scene(rng, ("a", "b", "c", "d", "e")) for _ in range(40)]
+    result = evaluate(pairs, metrics=["coco"], kinds=["mask"], bootstrap=200)
+    shown = [sum((truth.labels == k).any() for truth, _ in pairs) for k in range(5)]
+    assert min(shown) < FEW <= max(shown)
+    for name, number in zip("abcde", shown, strict=True):
+        assert (result.number("mask_ap", name).interval is None) == (number < FEW)
+    named = ", ".join(name for name, number in zip("abcde", shown, strict=True) if number < FEW)
+    assert f"no interval for numbers of a class in fewer than {FEW} images: {named}" in result.notes
 
 
 def test_few_images_are_said_and_one_has_no_interval() -> None:

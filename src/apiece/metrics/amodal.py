@@ -145,7 +145,7 @@ class Amodal(ApMetric):
         per_class = {
             name: {key: values for key, values in own.items() if key in about} for name, own in found.per_class.items()
         }
-        return Resampled(numbers | _means(self._cells.sums(weights).sum(1)), per_class)
+        return Resampled(numbers | _means(self._cells.sums(weights).sum(1)), per_class, found.fall)
 
     def _about(self) -> dict[str, Number]:
         what = {"amodal": "full masks", "hidden": "hidden parts"}

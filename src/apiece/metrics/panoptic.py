@@ -13,7 +13,8 @@ images of PQ with all classes of an image counted together, as microscopy papers
   ``matching`` and HoVer-Net's ``get_fast_pq``; crowds as above.
 - Masks may overlap, which PQ's papers do not allow: IoU is that of whole masks. Where a segment then has several
   partners of IoU above 0.5, the one-to-one matching of the largest total IoU counts, which makes PQ largest.
-- NaN means undefined: the class does not occur. With no match SQ is 0, as in panopticapi.
+- NaN means undefined: the class does not occur. With no match SQ is 0, as in panopticapi; so a mean of it over classes
+  jumps where half of the images have no match of a rare class, and has no interval.
 
 References: Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv 1801.00868; Graham et al., HoVer-Net, 2019, arXiv
 1812.06499.
@@ -33,7 +34,7 @@ from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Grouped, Pairs, mask_pairs
 from apiece.metrics._kit.ratios import ratio
 from apiece.metrics._kit.sums_per_image import Answer, CellMetric
-from apiece.metrics.contract import Settings
+from apiece.metrics.contract import Resampled, Settings
 
 __all__ = ["METRIC", "Panoptic", "count", "quality"]
 
@@ -147,6 +148,11 @@ class Panoptic(CellMetric):
                 numbers |= {f"{key}_{name}": values[:, chosen] for key, values in by_class.items()}
         numbers["pq_image"] = self._mean_image(quality(self._cells.by_image())["pq"], weights)
         return numbers, by_class
+
+    def resample(self, weights: Int32) -> Resampled:
+        """Return all numbers on each draw, without means of SQ; see `apiece.metrics.contract.Resampling`."""
+        found = super().resample(weights)
+        return replace(found, numbers={k: v for k, v in found.numbers.items() if not k.startswith("sq")})
 
 
 METRIC = Panoptic

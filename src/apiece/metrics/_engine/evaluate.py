@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+
 from apiece._arrays import keep_freed_memory
 from apiece.core.conf import Conf
 from apiece.errors import ConfigError, DataError, Option, UnknownNameError
@@ -175,6 +177,7 @@ class _Running:
     def __init__(self, metrics: Sequence[str] | Literal["all"], classes: tuple[str, ...], settings: Settings) -> None:
         self._all = metrics == "all"
         self._classes, self._refused = classes, dict[str, str]()
+        self._shown = np.zeros(len(classes), np.int64)
         self._metrics: dict[str, Metric] = {}
         for name, kind in _named(metrics).items():
             with self._refusing(name):
@@ -193,6 +196,7 @@ class _Running:
 
     def update(self, batch: Batch, group: Sequence[Record]) -> None:
         """Give each metric what it judges: ``batch`` holds what is ranked, and ``group`` the final answers, too."""
+        self._shown += (batch.by_cell(batch.truth.group[~batch.truth.crowd])[..., 0] > 0).sum(0)
         given: dict[Judges, Batch] = dict.fromkeys(("ranked", "answer"), replace(batch, crossing=bool(self._crossed)))
         if "answer" in self._judged and any(record[-1] is not record[1] for record in group):
             answered = batch.judging([record[-1] for record in group])
@@ -230,12 +234,13 @@ class _Running:
         for reason in dict.fromkeys(self._refused.values()):
             names = ", ".join(name for name, why in self._refused.items() if why == reason)
             notes.append(f"left out: {names}: {reason}")
-        halves = halved(used, about, images, draws, seed)
+        shown = dict(zip(self._classes, self._shown.tolist(), strict=True))
+        halves = halved(used, about, shown, images, draws, seed)
         if images > 1:
             for owner, found in halves.items():
                 (numbers if owner is None else per_class[owner]).update(_intervals(found, about))
         if halves[None]:
-            notes += _on_intervals(halves[None], about, images)
+            notes += _on_intervals(halves[None], about, shown, images)
         for note in notes:
             _log.warning(note)
         return Evaluation(numbers, per_class, images, extras, tuple(notes), halves, about)
@@ -251,7 +256,9 @@ def _intervals(halves: Mapping[str, Halves], about: Mapping[str, Number]) -> dic
     return out
 
 
-def _on_intervals(halves: Mapping[str, Halves], about: Mapping[str, Number], images: int) -> Iterator[str]:
+def _on_intervals(
+    halves: Mapping[str, Halves], about: Mapping[str, Number], shown: Mapping[str, int], images: int
+) -> Iterator[str]:
     """Say where there are no intervals, and which numbers are too high."""
     if images < ENOUGH:
         there = "there is 1" if images == 1 else f"there are {images}"
@@ -259,6 +266,9 @@ def _on_intervals(halves: Mapping[str, Halves], about: Mapping[str, Number], ima
         return
     if images < FEW:
         yield f"{images} images are few: the intervals are rough"
+    scarce = [label for label, number in shown.items() if 0 < number < FEW]
+    if scarce and len(shown) > 1 and images >= FEW:
+        yield f"no interval for numbers of a class in fewer than {FEW} images: {_some(scarce)}"
     shown = {key: half for key, half in halves.items() if not about[key].detail and math.isfinite(half.value)}
     high = {k: f"{k} by {h.bias:.3f}" for k, h in shown.items() if h.bias >= 0.005 and about[k].unit == "share"}
     wide = [k for k in high if (span := shown[k].interval) and 4 * shown[k].bias > span[1] - span[0]]

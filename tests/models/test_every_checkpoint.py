@@ -73,6 +73,14 @@ def _rf_detr() -> nn.Module:
     return transformers.RfDetrForInstanceSegmentation(config)
 
 
+def _eomt() -> nn.Module:
+    config = transformers.EomtConfig(
+        hidden_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=64, patch_size=8, num_blocks=2,
+        num_upscale_blocks=1, num_queries=11, num_labels=5,
+    )  # fmt: skip
+    return transformers.EomtForUniversalSegmentation(config)
+
+
 def _torchvision() -> nn.Module:
     return maskrcnn_resnet50_fpn(weights=None, weights_backbone=None, num_classes=6)
 
@@ -80,6 +88,7 @@ def _torchvision() -> nn.Module:
 # a small random model, as its own library makes it, of each architecture that has an `adopt`
 LIBRARIES: dict[str, Callable[[], nn.Module]] = {
     "detr_mask": _detr,
+    "eomt": _eomt,
     "mask2former": _mask2former,
     "mask_rcnn": _torchvision,
     "maskformer": _maskformer,

@@ -16,7 +16,7 @@ from apiece.errors import ConfigError
 from apiece.models import mask_rcnn, panoptic_fpn
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig
-from apiece.models.panoptic_fpn import PanopticFPNConfig, decode, encode, merge
+from apiece.models.panoptic_fpn import PanopticFPNConfig, decode, encode
 from apiece.ops.flatten import without_overlap
 
 CLASSES = ("sky", "bolt", "wall", "nut")
@@ -65,24 +65,8 @@ def test_a_dropped_mask_takes_nothing() -> None:
     assert visible.area.tolist() == [4, 4]
 
 
-def test_stuff_fills_what_things_leave() -> None:
-    things = Instances(Masks.from_boxes(np.array([[0, 0, 2, 2]]), (4, 6)), [1], CLASSES, [0.7])
-    logits = np.full((3, 4, 6), -9, np.float32)
-    logits[1, :2] = 9  # sky above, wall below
-    logits[2, 2:, :3] = 0
-    logits[0, 2:, 3:] = 9  # and nothing
-    stuff, frame = np.array([0, 2]), Frame((4, 6), (4, 6))
-    found = merge(things, logits, stuff, 1, frame, DecodeOptions())
-    assert found.labels.tolist() == [0, 2, 1]
-    assert found.masks.area.tolist() == [8, 6, 4]
-    assert found.scores is not None
-    assert found.scores[2] == 0.7
-    assert len(merge(things, logits, stuff, 7, frame, DecodeOptions())) == 2  # too few pixels of wall
-    assert merge(things, logits, stuff, 1, frame, DecodeOptions(conf=(1.01, 0.0, 0.0, 0.0))).labels.tolist() == [2, 1]
-
-
 def outputs_by_hand() -> dict[str, list[torch.Tensor] | torch.Tensor]:
-    """Two bolts on each other, the better in front; stuff all over, at half the image's resolution."""
+    """Two bolts on each other, the better in front; sky all over, at half the image's resolution."""
     return {
         "boxes": [torch.tensor([[0.0, 0, 4, 4], [2.0, 0, 8, 4]])],
         "scores": [torch.tensor([0.9, 0.8])],
@@ -102,6 +86,12 @@ def test_decoding_by_hand() -> None:
     assert int(found.masks.union().area[0]) == found.masks.area.sum()
 
 
+def test_stuff_that_things_leave_too_little_of_goes() -> None:
+    out = outputs_by_hand() | {"smallest": torch.tensor([4 * 16 + 1])}
+    (found,) = decode(out, [Frame((12, 16), (6, 8))], CLASSES, DecodeOptions())
+    assert found.labels.tolist() == [1, 3]
+
+
 def truth() -> Instances:
     boxes = np.array(
         [[0, 0, 32, 16], [4, 8, 12, 24], [0, 16, 32, 32], [6, 10, 10, 14], [20, 0, 32, 8], [0, 26, 40, 32]]
@@ -115,7 +105,7 @@ def test_targets_show_what_is_seen_of_things_and_stuff() -> None:
     assert targets["labels"].tolist() == [0, 1]  # bolt and nut, without stuff
     assert targets["boxes"].tolist() == [[4, 8, 12, 24], [6, 10, 10, 14]]
     assert int(targets["crops"].sum()) == 8 * 16 - 16 + 16  # the nut hides a part of the bolt
-    assert targets["crowd"].tolist() == [[20, 0, 32, 8]]  # a crowd of stuff keeps no thing from being learned
+    assert targets["crowd"].tolist() == [[20, 0, 32, 8], [0, 26, 40, 32]]  # of whatever class
     semantic = targets["semantic"]
     assert [int(semantic[y, x]) for y, x in ((0, 0), (9, 5), (11, 7), (31, 0), (31, 35), (20, 35))] == [
         1,
@@ -135,7 +125,7 @@ def test_things_and_stuff_learn_and_are_found_together() -> None:
     config = PanopticFPNConfig(stuff=(0, 2), smallest=1, class_weights=(1.0, 2.0, 3.0, 4.0), **SMALL)
     module = panoptic_fpn.PanopticFPN(config, INPUT, 4).train()
     assert module.things.class_weights.tolist() == [1, 2, 4]
-    assert module.semantic_weights.tolist() == [1, 1, 3]
+    assert module.branch.weights.tolist() == [1, 1, 3]
     images = torch.rand(2, 1, 64, 64)
     targets = [encode(truth().replace(masks=truth().masks.shift(0, 0, size=(64, 64))), config)] * 2
     sum(panoptic_fpn.loss(module, images, targets).values()).backward()  # type: ignore[union-attr]

@@ -47,6 +47,7 @@ def evaluate(
     reading: Annotated[Reading, GROUP] = Reading(),
     metrics: Annotated[Metrics | None, Parameter(show_default=lambda _: "coco,ap_tau")] = None,
     view: Literal["instances", "boxes", "panoptic", "semantic", "presence"] = "instances",
+    remain: float = 0.0,
     max_dets: MaxDets = (1, 10, 100),
     bootstrap: int = 200,
     seed: Seed = 0,
@@ -75,6 +76,9 @@ def evaluate(
     view
         As what predictions are judged: `instances`, their `boxes`, `panoptic` (without overlap, with stuff),
         `semantic` (the class of each pixel) or `presence` (the classes that an image shows).
+    remain
+        With `--view panoptic` or `semantic`: share of its pixels, 0 to 1, that an object must keep beside those of
+        better score. One that keeps less is left out.
     bootstrap
         Half-samples of the images, at most, for 95% intervals; 0 gives none.
     """
@@ -108,7 +112,14 @@ def evaluate(
             step()
 
         result = judge(
-            joined, metrics=wanted, view=view, max_dets=max_dets, bootstrap=bootstrap, seed=seed, watch=watch
+            joined,
+            metrics=wanted,
+            view=view,
+            remain=remain,
+            max_dets=max_dets,
+            bootstrap=bootstrap,
+            seed=seed,
+            watch=watch,
         )
     if html is not None:
         facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]

@@ -26,6 +26,7 @@ def predict(
     skip_bad: bool = False,
     out: Path = Path("predictions"),
     save: Annotated[tuple[str, ...], LIST] = ("coco",),
+    remain: float = 0.0,
     allow_lossy: bool = False,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -67,6 +68,9 @@ def predict(
     save
         What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`, `geojson` (QuPath opens it), `semantic`
         (maps of classes), `panoptic`, `boxes` (COCO results without masks).
+    remain
+        In `semantic` and `panoptic` maps: share of its pixels, 0 to 1, that an object must keep beside those of better
+        score. One that keeps less is left out.
     allow_lossy
         Write label maps where masks overlap, the smallest mask on top. By default an overlap is an error.
     """
@@ -79,6 +83,7 @@ def predict(
             out,
             save,
             skip_bad=skip_bad,
+            remain=remain,
             allow_lossy=allow_lossy,
             overwrite=overwrite,
             page=page,

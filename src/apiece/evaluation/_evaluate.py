@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 from apiece import predict
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
+from apiece.datasets import stuff_classes
 from apiece.datasets.dataset import Dataset, Folders
 from apiece.errors import DataError, UnknownNameError
 from apiece.evaluation._pairing import Joined, Judged, join, open_truth
@@ -42,6 +43,7 @@ def evaluate(
     *,
     metrics: Sequence[str] | Literal["all"] | None = None,
     view: View = "instances",
+    remain: float = 0.0,
     max_dets: Sequence[int] = (1, 10, 100),
     conf: Conf | None = None,
     split: str | None = None,
@@ -65,6 +67,8 @@ def evaluate(
         view.
     view : as what the instances are judged: as they are; as ``"boxes"``; without overlap, with stuff, as
         ``"panoptic"``; by the class of each pixel, ``"semantic"``; by which classes an image shows, ``"presence"``.
+    remain : in the views ``"panoptic"`` and ``"semantic"``, share of its pixels, 0 to 1, that an object must keep
+        beside those of better score; one that keeps less is left out. Stuff lies below all objects.
     max_dets : most predictions counted per image and class by COCO's metrics. No other metric has a limit.
     conf : lowest score that counts in metrics of a final answer, see `apiece.core.conf`. By default the model's own
         thresholds, and 0 for predictions in a file.
@@ -96,7 +100,8 @@ def evaluate(
         if not metrics:
             raise DataError("the predictions have boxes and no masks; of the metrics, coco alone judges boxes")
     # asked for when their batch is whole: it alone is kept
-    seen = _flat(joined) if view in ("panoptic", "semantic") else joined
+    facts = _facts(joined.truth)
+    seen = _flat(joined, remain, facts["stuff"]) if view in ("panoptic", "semantic") else joined
     images_now, images_then, images_again = itertools.tee(seen, 3)
     result = judge(
         _watched(images_now, watch),
@@ -108,15 +113,15 @@ def evaluate(
         ids=(ref.id for ref, *_ in images_again),
         bootstrap=bootstrap,
         seed=seed,
-        **_facts(joined.truth),
+        **facts,
     )
     return replace(result, notes=(*joined.notes, *result.notes))
 
 
-def _flat(images: Iterable[Judged]) -> Iterator[Judged]:
+def _flat(images: Iterable[Judged], remain: float, stuff: Sequence[str]) -> Iterator[Judged]:
     """Yield the images with answers in which each pixel has one owner, as maps of the answer have."""
     for ref, truth, ranked, answer in images:
-        yield ref, truth, ranked, flattened(answer)
+        yield ref, truth, ranked, flattened(answer, remain, stuff)
 
 
 def _watched(
@@ -133,5 +138,4 @@ def _facts(truth: Dataset) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if "lvis" in metadata:
         facts |= {"searched": searched(truth.refs, metadata), "frequency": frequencies(metadata)}
-    categories = metadata.get("coco_panoptic", {}).get("categories", ())
-    return facts | {"stuff": [row["name"] for row in categories if row.get("isthing") == 0]}
+    return facts | {"stuff": stuff_classes(truth.labels)}

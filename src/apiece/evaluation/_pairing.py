@@ -14,6 +14,7 @@ from apiece import formats, predict
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
+from apiece.datasets import with_stuff
 from apiece.datasets.classes import Dropped
 from apiece.datasets.dataset import Dataset, Folders, open_data, sound
 from apiece.errors import ConfigError, DataError, FormatError, Option
@@ -88,6 +89,9 @@ def join(
     blind = classes == ("object",) and "object" not in truth.classes
     if blind:
         truth = Dataset(Dropped(truth.labels, ("classes",)))
+    whole = with_stuff(truth.labels)
+    if set(source.classes) & (set(whole.classes) - set(truth.classes)):  # stuff beside the objects was predicted, too
+        truth = Dataset(whole)
     joined: Joined
     if hasattr(source, "refs"):
         joined = _Filed(truth, cast(LabelSet, source), conf, on_bad)

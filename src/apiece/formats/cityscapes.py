@@ -52,6 +52,10 @@ _STUFF = {
     "bridge": 15, "tunnel": 16, "pole": 17, "polegroup": 18, "traffic light": 19, "traffic sign": 20, "vegetation": 21,
     "terrain": 22, "sky": 23,
 }  # fmt: skip
+_JUDGED = [
+    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
+    "sky",
+]  # fmt: skip
 _UNDRAWN = {"unlabeled": 0, "license plate": -1}
 _IDS, _POLYGONS = "instanceIds.png", "polygons.json"
 _ENDING = re.compile(r"^(.+?)(_gt(?:Fine|Coarse))?_(?:instanceIds\.png|polygons\.json)$")
@@ -104,7 +108,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     given = list(own.values()) or numbers_of(classes, _THINGS, set(_STUFF.values()), path)
     stuff = {} if own else {number: name for name, number in _STUFF.items()}
     context = {n: k for k, n in enumerate(given)}, stuff
-    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, {}, context, on_bad).sound()
+    metadata = {"cityscapes": {"stuff": _JUDGED}} if stuff else {}
+    return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, metadata, context, on_bad).sound()
 
 
 def _own_classes(root: Path) -> dict[str, int]:

@@ -30,8 +30,15 @@ from transformers.models.mask2former.modeling_mask2former import (
 
 from apiece.errors import ConfigError
 from apiece.models._kit.blocks import STRIDES
-from apiece.models._kit.mask_classification import LICENCE, MaskClassifier, MaskClassifierSettings, decode, loss, shaped
-from apiece.models._kit.queries import encode_masks
+from apiece.models._kit.mask_classification import (
+    LICENCE,
+    MaskClassifier,
+    MaskClassifierSettings,
+    decode,
+    encode,
+    loss,
+    shaped,
+)
 from apiece.models._kit.set_loss import SetLoss
 from apiece.models._kit.transformers_parts import check_fixed, initialise, library_config, library_tensors, renamed
 from apiece.models.contract import Architecture, Checkpoint, Weights
@@ -154,7 +161,7 @@ ARCHITECTURE = Architecture(
     kind="query",
     config=Mask2FormerConfig,
     build=Mask2Former,
-    encode=encode_masks,
+    encode=encode,
     loss=loss,
     decode=decode,
     slots="queries",

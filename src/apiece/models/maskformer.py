@@ -28,8 +28,15 @@ from transformers.models.maskformer.modeling_maskformer import (
     MaskFormerTransformerModule,
 )
 
-from apiece.models._kit.mask_classification import LICENCE, MaskClassifier, MaskClassifierSettings, decode, loss, shaped
-from apiece.models._kit.queries import encode_masks
+from apiece.models._kit.mask_classification import (
+    LICENCE,
+    MaskClassifier,
+    MaskClassifierSettings,
+    decode,
+    encode,
+    loss,
+    shaped,
+)
 from apiece.models._kit.set_loss import SetLoss
 from apiece.models._kit.transformers_parts import initialise, library_config, library_tensors, renamed
 from apiece.models.contract import Architecture, Checkpoint, Weights
@@ -137,7 +144,7 @@ ARCHITECTURE = Architecture(
     kind="query",
     config=MaskFormerConfig,
     build=MaskFormer,
-    encode=encode_masks,
+    encode=encode,
     loss=loss,
     decode=decode,
     slots="queries",

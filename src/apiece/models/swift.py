@@ -44,6 +44,7 @@ from apiece.models._kit.quadratic_forms import FORM, form_values
 from apiece.models._kit.ragged import Pixels, rows_at, segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.settings import BackboneSettings
+from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of, with_stuff
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.ops import nms
 
@@ -72,8 +73,8 @@ _SIZES = {
 
 
 @dataclass(frozen=True)
-class SwiftConfig(BackboneSettings):
-    """Set up the architecture, beyond `BackboneSettings`.
+class SwiftConfig(BackboneSettings, SemanticSettings):
+    """Set up the architecture, beyond `BackboneSettings` and `SemanticSettings`.
 
     Attributes
     ----------
@@ -114,7 +115,8 @@ class Swift(Network):
     mask has; ``boxes`` (B, A, 4), half-open xyxy in pixels of the
     input; ``kernels`` (B, A, K + 6): weights of the K mask features, then of 1, u, v, uu, uv, vv, where u and v
     run from -1 to 1 across the point's box; ``features`` (B, K, H / mask_stride, W / mask_stride). With ``amodal``
-    also ``full_boxes`` and ``full_kernels``, the same of whole objects.
+    also ``full_boxes`` and ``full_kernels``, the same of whole objects; with stuff also what `SemanticBranch.answer`
+    gives.
     """
 
     config: SwiftConfig
@@ -144,6 +146,8 @@ class Swift(Network):
         self.mask_branch = nn.Sequential(*(ConvNorm(size.neck, size.neck, norm=norm) for _ in range(2)))
         self.to_features = nn.Conv2d(size.neck, config.prototypes * self.finer**2, 1)
         self.to_regions = nn.Conv2d(config.prototypes, classes, 1)  # in training only
+        things_among(classes, config.stuff)
+        self.branch = SemanticBranch(config, size.neck, norm, classes, config.stuff, 1) if config.stuff else None
         for layer in (self.to_logits, self.to_shape, self.to_full):
             if layer is not None:
                 nn.init.normal_(layer.weight, std=0.01)
@@ -167,7 +171,8 @@ class Swift(Network):
                 shapes.append(self.to_shape(_rows(shape).float()) + scale)
                 if self.to_full is not None:
                     more.append(self.to_full(_rows(shape).float()))
-        maps = functional.pixel_shuffle(self.to_features(self.mask_branch(pyramid[0])), self.finer).float()
+        fine = self.mask_branch(pyramid[0])
+        maps = functional.pixel_shuffle(self.to_features(fine), self.finer).float()
         shape = torch.cat(shapes, 1)
         place, stride = self.points(input_size(images)).places(images.device)
         reach = shape[..., :4].clamp(-6, 6).exp() * (_PRIOR * stride)[:, None]
@@ -181,7 +186,7 @@ class Swift(Network):
             wide = reach.detach() * beyond[..., :4].clamp(-2, 3).exp()
             found["full_boxes"] = torch.cat([place - wide[..., :2], place + wide[..., 2:]], -1)
             found["full_kernels"] = beyond[..., 4:]
-        return found
+        return found if self.branch is None else found | self.branch.answer([fine])
 
     @staticmethod
     def points(size: tuple[int, int]) -> Points:
@@ -198,14 +203,16 @@ def _rows(level: Tensor) -> Tensor:
 
 
 def encode(instances: Instances, config: SwiftConfig) -> Targets:
-    """Return targets of one image, see `encode_cells` and, with ``amodal``, `encode_full`."""
-    targets = encode_cells(instances, config.mask_stride)
-    return targets | encode_full(instances, config.mask_stride) if config.amodal else targets
+    """Return targets of one image, see `encode_cells`; with ``amodal`` and stuff `encode_full` and `encode_stuff`."""
+    things = things_of(instances, config.stuff)
+    full = encode_full(things, config.mask_stride) if config.amodal else {}
+    stuff = encode_stuff(instances, config.stuff) if config.stuff else {}
+    return encode_cells(things, config.mask_stride) | full | stuff
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """Return ``class_points``, ``box_points``, ``mask_points``, ``mask_quality`` and ``mask_regions``; with ``amodal``
-    also ``box_full`` and ``mask_full``."""
+    also ``box_full`` and ``mask_full``, with stuff ``class_semantic``."""
     assert isinstance(module, Swift)
     out: dict[str, Tensor] = module(images)
     truth = CellTruth.join(targets, images.device, module.config.mask_stride)
@@ -227,6 +234,8 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     mask, quality = _mask_loss(module, out, truth, pairs)
     regions = module.to_regions(out["features"]).float()
     found = _full_losses(module, out, targets, truth, pairs) if module.config.amodal else {}
+    if module.branch is not None:
+        found["class_semantic"] = module.branch.loss(out["semantic"], targets, input_size(images))
     return found | {
         "class_points": classes,
         "box_points": 2.0 * box,
@@ -326,7 +335,8 @@ def _share(module: Swift, truth: CellTruth, index: Tensor) -> Tensor:
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Return the best points' masks at the image's size; masks may overlap, as objects do."""
     out = on_cpu(out)
-    likely, label = out["logits"].max(1)
+    logits = out["logits"].index_fill(1, out["stuff"].long(), -torch.inf) if "stuff" in out else out["logits"]
+    likely, label = logits.max(1)
     best = likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()
     scores, labels = best.numpy(), label.numpy()
     keep = np.flatnonzero(scores >= options.threshold(labels))
@@ -343,7 +353,7 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     if "full_kernels" in out:
         whole = shapes.whole(out, keep[stay]).draw(np.arange(len(stay)), frame.size)
         found = with_full(found, whole, lambda which, x, y: shapes.logits(stay[which], x, y))
-    return found[found.masks.area > 0]
+    return with_stuff(found[found.masks.area > 0], out, frame, options)
 
 
 ARCHITECTURE = Architecture(

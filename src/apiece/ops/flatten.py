@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from apiece._arrays import Int
+from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_values
+from apiece.errors import ConfigError, Option
 from apiece.ops.overlap import intersections
 
 __all__ = ["flattened", "without_overlap"]
 
 
-def flattened(instances: Instances, remain: float = 0.0) -> Instances:
+def flattened(instances: Instances, remain: float = 0.0, stuff: Sequence[str] = ()) -> Instances:
     """Return the instances without overlap: the best score on top, or the smallest mask where there are no scores.
 
     Parameters
@@ -20,6 +23,16 @@ def flattened(instances: Instances, remain: float = 0.0) -> Instances:
     instances : N instances; the order of those that stay is kept.
     remain : share of its pixels, 0 to 1, that a mask must keep; one that keeps less, or nothing, is left out and hides
         nothing.
+    stuff : classes that lie below all others, whatever their score. What objects leave is theirs, however little.
+
+    Raises
+    ------
+    ConfigError
+        If ``remain`` is no share.
+
+    References
+    ----------
+    The rule for things and stuff: Kirillov et al., Panoptic Segmentation, CVPR 2019, arXiv 1801.00868, section 4.2.
 
     Examples
     --------
@@ -27,15 +40,19 @@ def flattened(instances: Instances, remain: float = 0.0) -> Instances:
     >>> apiece.ops.flattened(found).boxes.tolist()
     [[0.0, 0.0, 2.0, 1.0], [2.0, 0.0, 6.0, 1.0]]
     """
+    if not 0 <= remain <= 1:
+        raise ConfigError(Option("remain", remain) + " must be from 0 to 1")
     keys = instances.masks.area if instances.scores is None else -instances.scores
-    order = np.argsort(keys, kind="stable")
-    visible, place = without_overlap(instances.masks[order], remain)
+    below = np.isin(np.array(instances.classes)[instances.labels], stuff)
+    order = np.lexsort((keys, below))
+    visible, place = without_overlap(instances.masks[order], np.where(below, 0.0, remain)[order])
     back = np.argsort(order[place])
     return instances[order[place][back]].replace(masks=visible[back])
 
 
-def without_overlap(masks: Masks, remain: float) -> tuple[Masks, Int]:
-    """Take from each mask the pixels of the masks before it; drop a mask that keeps less than ``remain`` of itself.
+def without_overlap(masks: Masks, remain: float | Float) -> tuple[Masks, Int]:
+    """Take from each mask the pixels of the masks before it; drop a mask that keeps less than ``remain`` of itself,
+    one share or one per mask.
 
     A mask that is dropped takes nothing. The result is that of going through the masks one by one, but reached in a few
     rounds, each of which bounds what every open mask keeps. It keeps at least what is left if all open masks before it

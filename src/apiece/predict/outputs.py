@@ -19,7 +19,7 @@ from apiece.models.contract import DecodeOptions
 from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources
 from apiece.predict.tiles import LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
-from apiece.predict.writing import Bad, PredictSummary, Progress, Result, Run, write_results
+from apiece.predict.writing import Bad, Maps, PredictSummary, Progress, Result, Run, write_results
 
 __all__ = ["predict_to"]
 
@@ -36,6 +36,7 @@ def predict_to(
     *,
     skip_bad: bool = False,
     overwrite: bool = False,
+    remain: float = 0.0,
     allow_lossy: bool = False,
     page: int | None = None,
     batch: int = 1,
@@ -60,9 +61,11 @@ def predict_to(
     out : folder, made if needed. Overlays and label maps of an earlier run in it are not taken for sources.
     save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``, ``geojson``; ``semantic``: a map of classes for each
         image (0 none, 1 the first class), and ``classes.json``; ``panoptic``: COCO panoptic; ``boxes``: COCO results
-        without masks. In maps the best score lies on top.
+        without masks. In maps the best score lies on top, and stuff below all objects.
     skip_bad : leave out images that cannot be read; otherwise nothing is written, and the error names all bad images.
     overwrite : replace results of an earlier run; otherwise they are an error.
+    remain : in these maps, share of its pixels, 0 to 1, that an object must keep beside those of better score; one that
+        keeps less is left out.
     allow_lossy : where masks overlap, write label maps with the smallest on top instead of refusing.
     page : the page of files with several, from 0.
     batch, conf, iou, max_instances, max_pixels : as for `Model.stream`.
@@ -77,11 +80,12 @@ def predict_to(
         If images are bad or absent, results exist already, instances overlap in a label map, or an output is unknown.
     """
     options = model.options(conf, iou, max_instances)
+    stuff = tuple(model.classes[k] for k in getattr(model.loaded.config, "stuff", ()))
     tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume), overwrite)
     summary = write_results(
         lambda run: _results(model, run, tiles, batch, options, max_pixels), model.classes,
         f"predicted by apiece, {model.loaded.name}", sources, out, save, skip_bad=skip_bad, overwrite=overwrite,
-        allow_lossy=allow_lossy, page=page, progress=progress,
+        maps=Maps(remain, stuff), allow_lossy=allow_lossy, page=page, progress=progress,
     )  # fmt: skip
     shutil.rmtree(tiles.folder, ignore_errors=True)
     return summary

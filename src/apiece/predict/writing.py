@@ -27,7 +27,7 @@ from apiece.images import image_size, write_image
 from apiece.ops import flattened
 from apiece.predict.sources import LARGE, Source, Sources, find_sources, unreadable
 
-__all__ = ["OUTPUTS", "Bad", "PredictSummary", "Progress", "Result", "Run", "write_results"]
+__all__ = ["OUTPUTS", "Bad", "Maps", "PredictSummary", "Progress", "Result", "Run", "write_results"]
 
 _log = logging.getLogger("apiece")
 
@@ -76,6 +76,23 @@ class PredictSummary:
     files: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class Maps:
+    """How maps of classes and segments are made of instances, see `flattened`."""
+
+    remain: float = 0.0  # share of its pixels that an object must keep
+    stuff: tuple[str, ...] = ()  # classes that lie below all others
+
+    def flat(self, instances: Instances) -> Instances:
+        """Return the instances without overlap."""
+        return flattened(instances, self.remain, self.stuff)
+
+    def categories(self, classes: tuple[str, ...]) -> list[dict[str, object]]:
+        """Return COCO's categories, which say what is stuff; none if nothing is."""
+        rows = ({"id": k, "name": name, "isthing": int(name not in self.stuff)} for k, name in enumerate(classes, 1))
+        return list(rows) if self.stuff else []
+
+
 def write_results(
     results: Callable[[Run], Generator[Result]],
     classes: tuple[str, ...],
@@ -86,6 +103,7 @@ def write_results(
     *,
     skip_bad: bool = False,
     overwrite: bool = False,
+    maps: Maps = Maps(),  # frozen
     allow_lossy: bool = False,
     page: int | None = None,
     progress: Progress | None = None,
@@ -97,6 +115,7 @@ def write_results(
     results : gives the instances of each source of the run; an image that cannot be read goes to `Run.leave_out`.
     classes : of all instances.
     made_by : how the COCO file describes itself.
+    maps : how maps are made.
     sources, out, save, skip_bad, overwrite, allow_lossy, page, progress : as for `predict_to`.
     """
     out = Path(out)
@@ -104,7 +123,8 @@ def write_results(
     run = Run(classes, find_sources(sources, exclude=targets, page=page), skip_bad, progress)
     stream = results(run)
     with closing(stream), _staged(out, targets) as stage:
-        lost = _write_all(run.numbered(stream), stage, save, classes, made_by, _file_names(run.sources), allow_lossy)
+        names = _file_names(run.sources)
+        lost = _write_all(run.numbered(stream), stage, save, classes, made_by, names, maps, allow_lossy)
         if run.images == 0:
             raise unreadable(run.bad, len(run.sources))
     found = dict(zip(classes, run.counts.tolist(), strict=True))
@@ -198,6 +218,7 @@ def _write_all(
     classes: tuple[str, ...],
     made_by: str,
     names: Mapping[str, PurePosixPath],
+    maps: Maps,
     allow_lossy: bool,
 ) -> list[str]:
     """Drive the images through every writer, one image at a time; return what label maps could not hold."""
@@ -233,9 +254,9 @@ def _write_all(
 
         views = [name for name in _VIEWS if name in save]
         if "coco" in save or views:
-            metadata = {"coco": {"info": {"description": made_by}}}
+            metadata = {"coco": {"info": {"description": made_by}, "categories": maps.categories(classes)}}
             formats.write(records(), stage / OUTPUTS["coco"], format="coco", classes=classes, metadata=metadata)
-            _write_views(stage, views, names)
+            _write_views(stage, views, names, maps)
             if "coco" not in save:
                 (stage / OUTPUTS["coco"]).unlink()
         else:
@@ -244,7 +265,7 @@ def _write_all(
     return lost
 
 
-def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosixPath]) -> None:
+def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosixPath], maps: Maps) -> None:
     """Write what is read off the saved instances."""
     labels = formats.read(stage / OUTPUTS["coco"], format="coco")
     if "semantic" in views:
@@ -254,12 +275,14 @@ def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosi
         (folder / "classes.json").write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         dtype = np.uint8 if len(labels.classes) < 256 else np.uint16
         for ref, instances in labels:
-            flat = flattened(instances)
+            flat = maps.flat(instances)
             path = _beside(folder, names[ref.name], ".png")
             write_image(path, Image(flat.masks.to_semantic(flat.labels).astype(dtype)))
     if "panoptic" in views:
-        flat_records = ((ref, flattened(instances).replace(attributes={}, full=None)) for ref, instances in labels)
-        formats.write(flat_records, stage / OUTPUTS["panoptic"], format="coco_panoptic", classes=labels.classes)
+        records = ((ref, maps.flat(instances).replace(attributes={}, full=None)) for ref, instances in labels)
+        said = {"coco_panoptic": {"categories": maps.categories(labels.classes)}}
+        target = stage / OUTPUTS["panoptic"]
+        formats.write(records, target, format="coco_panoptic", classes=labels.classes, metadata=said)
     if "boxes" in views:
         with (stage / OUTPUTS["boxes"]).open("w", encoding="utf-8") as file:
             file.write("[")

@@ -23,7 +23,7 @@ from apiece.datasets import class_counts, split
 from apiece.datasets.dataset import BadEntries, Dataset, open_data, readable
 from apiece.errors import ApieceError, DataError, Option
 from apiece.models.contract import ModelInput, Targets
-from apiece.training._ground import in_strips, with_ground
+from apiece.training._ground import in_strips, with_frame, with_ground
 from apiece.training.config import TrainConfig
 from apiece.transforms import Compose, Flip, Occlude, Sample, default_colour, default_geometry
 from apiece.transforms.geometric import scaled
@@ -268,7 +268,7 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
         pixels = np.ascontiguousarray(sample.image.transpose(2, 0, 1), np.float32)
         return (
             pixels,
-            self.encode(in_strips(sample.instances), self.model_config),
+            self.encode(sample.instances, self.model_config),
             self.store.data.refs[draw.index].name,
             draw.step,
         )
@@ -295,9 +295,12 @@ class CropSet(torch.utils.data.Dataset[Item | ApieceError]):
             any_angle=not self.upright,
             fill="median" if rng.random() < 0.5 else loaded.limits[0],
         )
-        cut = geometry(loaded.sample, rng)
+        sample = loaded.sample
+        if getattr(self.model_config, "stuff", ()):
+            sample = Sample(sample.image, with_frame(sample.instances))
+        cut = geometry(sample, rng)
         # limits are the whole image's: a crop of background must not be stretched to full range
-        return Sample(normalise(cut.image, self.plain, loaded.limits), cut.instances)
+        return Sample(normalise(cut.image, self.plain, loaded.limits), in_strips(cut.instances))
 
 
 def collate(items: Sequence[Item | ApieceError]) -> Batch | ApieceError:

@@ -17,7 +17,7 @@ from torch import Tensor
 from apiece import models
 from apiece._arrays import Int
 from apiece._atomic import atomic
-from apiece.datasets import class_counts
+from apiece.datasets import class_counts, stuff_classes, with_stuff
 from apiece.datasets.dataset import Dataset, fingerprint
 from apiece.errors import ConfigError, DataError, ModelFileError, Option
 from apiece.models import load_model, save_model
@@ -38,6 +38,7 @@ _FREE = {
     "cache", "data", "device", "epochs", "format", "images", "max_time", "out", "overwrite", "patience", "resume",
     "save_every", "val_every", "workers",
 }  # fmt: skip
+_NAMED = 8  # classes in one line
 _OF_THIS_RUN = ("data", "images", "out", "resume", "overwrite")
 
 
@@ -73,11 +74,14 @@ class Run:
     def _look(self, training: Dataset, validation: Dataset, held_back: bool = False) -> None:
         """Look at the images: what there is to learn from."""
         config = self.config
+        if config.stuff:
+            training, validation = (Dataset(with_stuff(data.labels)) for data in (training, validation))
         self.training, self._validation, self.held_back = training, validation, held_back
-        self.found = survey(training, config)
+        stuff = _stuff(training, config)
+        self.found = survey(training, config, stuff)
         self._fingerprint = fingerprint(training)
         self._counts = class_counts(training.labels).toarray() if config.balance != "none" else None
-        settings = _model_config(config, self.architecture, self._counts, self.found.most)
+        settings = _model_config(config, self.architecture, self._counts, self.found.most, stuff)
         self.start = begin(config, self.architecture, settings, self.found.most, training[0][0].pixels.dtype)
         self.spec = self.start.input(self.found.channels, self.found.imgsz)
         check_channels(validation, self.spec.channels)
@@ -198,7 +202,7 @@ def _earlier_state(config: TrainConfig) -> tuple[RunState, dict[str, Tensor]] | 
     folder, state = config.folder, config.folder / STATE
     if config.resume:
         saved = read_state(state)
-        if told := differences(saved[0].config, config.to_dict(), _FREE):
+        if told := differences({"stuff": False} | saved[0].config, config.to_dict(), _FREE):  # it came later
             raise ConfigError(f"{folder}: a run resumes with the settings it began with; {told}")
         return saved
     if (state.exists() or (folder / "model.json").exists()) and not config.overwrite:
@@ -231,9 +235,29 @@ def _forget_broken_best(folder: Path, state: RunState) -> None:
         state.best = -1.0
 
 
-def _model_config(config: TrainConfig, architecture: Architecture, counts: Int | None, most: int) -> Any:
-    """Return the architecture's settings, with dropout, class weights and room for all objects filled in."""
+def _stuff(data: Dataset, config: TrainConfig) -> tuple[int, ...]:
+    """Return the classes that are learned as stuff; say which could be."""
+    names = stuff_classes(data.labels)
+    if config.stuff and not names:
+        raise DataError(
+            f"{config.data} names no class as stuff, as COCO panoptic (isthing: 0) and Cityscapes do; leave out "
+            + Option("stuff", True)
+            + ", or name the classes by number with --set stuff=[0,2]"
+        )
+    if names and not config.stuff and "stuff" not in config.model_settings:
+        known = f"{', '.join(names[:_NAMED])}{' ...' * (len(names) > _NAMED)}"
+        log.info(f"stuff: {known}: learned as objects (learn them as segments with " + Option("stuff", True) + ")")
+    given = config.model_settings.get("stuff", ())
+    return tuple(data.classes.index(name) for name in names) if config.stuff else tuple(map(int, given))
+
+
+def _model_config(
+    config: TrainConfig, architecture: Architecture, counts: Int | None, most: int, stuff: tuple[int, ...]
+) -> Any:
+    """Return the architecture's settings, with dropout, stuff, class weights and room for all objects filled in."""
     settings = dict(config.model_settings)
+    if config.stuff:
+        settings["stuff"] = stuff
     slots = architecture.slots
     if slots and slots not in settings and most > getattr(architecture.config(), slots):
         settings[slots] = room(most)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.sparse as sp
 
 from apiece._arrays import Float32, Int
 from apiece.core.image import Image
@@ -13,6 +15,7 @@ from apiece.core.instances import Instances
 from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
 from apiece.errors import DataError, Option
+from apiece.ops import intersections
 from apiece.ops.ground import masks_on
 from apiece.training.config import TrainConfig, crop_within
 from apiece.transforms.input import colour_channels, seen
@@ -39,28 +42,38 @@ class Survey:
     one_piece: tuple[bool, ...]  # whether objects of each class are in one piece: all but a few of enough masks are
 
 
-def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
+def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: int = 100) -> Survey:
     """Look at up to ``most`` images, evenly spaced, and settle what ``config`` leaves open.
+
+    Sizes and forms are those of objects; the classes ``stuff`` are none.
 
     No image, no instance, or more than 12 channels are a `DataError`.
     """
     if not len(data):
         raise DataError(f"{config.data}: there are no training images")
     counts, ground = set[int](), _Ground()
-    sides, objects, boxes_of, labels_of, parts_of, instances = [], [], [], [], [], 0
+    sides, objects, boxes_of, labels_of, parts_of, instances, clashes = [], [], [], [], [], 0, list[str]()
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
         counts.add(colour_channels(image) if config.channels is None else _asked(image, config.channels))
         ground.look(image, found, config.channels)
         sides.append(max(image.size))
         instances += len(found)
-        boxes = found.boxes[~found.crowd]
+        is_stuff = np.isin(found.labels, stuff)
+        clashes += [f"{told} on {data.refs[i].name}" for told in _clashes(found[is_stuff & ~found.crowd])]
+        found = found[~found.crowd & ~is_stuff]
+        boxes = found.boxes
         objects.append((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0) / max(image.size))
         boxes_of.append(boxes)
-        labels_of.append(found.labels[~found.crowd])
-        parts_of.append(found.masks.parts[~found.crowd])
+        labels_of.append(found.labels)
+        parts_of.append(found.masks.parts)
     if not instances:
         raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
+    if clashes:
+        log.warning(
+            "%s: classes of stuff overlap in %d places, such as %s; a pixel has one class, and that of the smaller "
+            "segment is learned: cut one of them", config.data, len(clashes), clashes[0],
+        )  # fmt: skip
     channels = max(counts)
     ground.tell(len(sides), channels + 1, config)
     if channels > 12:
@@ -75,13 +88,21 @@ def survey(data: Dataset, config: TrainConfig, most: int = 100) -> Survey:
         upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
         kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
         log.info(f"upright: objects seem to {kind} (change it with " + _UPRIGHT + ")")
-    single = (bool(config.one_piece),) * len(data.classes)
+    single = tuple(bool(config.one_piece) and k not in stuff for k in range(len(data.classes)))
     if config.one_piece is None:
         single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
         names = ", ".join(name for name, one in zip(data.classes, single, strict=True) if one)
         if names:
             log.info(f"one piece: {names}, by the labels; stray parts are left out (change it with " + _ONE_PIECE + ")")
     return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
+
+
+def _clashes(stuff: Instances) -> Iterator[str]:
+    """Yield which two segments of different classes share how many pixels."""
+    shared = sp.triu(intersections(stuff.masks, stuff.masks), 1).tocoo()
+    for a, b, pixels in zip(shared.row.tolist(), shared.col.tolist(), shared.data.tolist(), strict=True):
+        if pixels and stuff.labels[a] != stuff.labels[b]:
+            yield f"{stuff.names[a]} and {stuff.names[b]} ({int(pixels):,} pixels)"
 
 
 @dataclass

@@ -66,6 +66,7 @@ def train(
     augment: float | None = None,
     upright: bool | None = None,
     one_piece: bool | None = None,
+    stuff: bool = False,
     val_every: float | None = None,
     save_every: float | str = 120.0,
     resume: bool = False,

@@ -195,6 +195,10 @@ class TrainConfig:
     one_piece: bool | None = None
     """Whether objects are in one piece: then the largest part of a predicted mask is kept. By default the labels of
     each class decide."""
+    stuff: bool = False
+    """Learn the classes that the labels name as stuff (sky, road) as one segment per image each, beside the objects;
+    `swift`, `mask_rcnn`, `panoptic_fpn`, `upsnet`, `mask2former`, `maskformer` and `eomt` can. COCO panoptic and
+    Cityscapes name them. By default they are objects like others, or, in Cityscapes, not learned."""
     val_every: float | None = None
     """Epochs between validations. By default there are about 20 in all; with a time budget they take a tenth of it."""
     save_every: float | str = 120.0
@@ -243,6 +247,10 @@ class TrainConfig:
             raise ConfigError(
                 "dropout is given twice, with " + Option("dropout") + " and in " + _SET + "; give it once"
             )
+        if self.stuff and "stuff" in self.model_settings:
+            raise ConfigError(
+                "stuff is given twice, as " + Option("stuff", True) + " and in " + _SET + "; give it once"
+            )
         if self.weights is not None and "weights" in self.model_settings:
             raise ConfigError(
                 "weights are given twice, with " + Option("weights") + " and in " + _SET + "; give them once"
@@ -275,6 +283,13 @@ class TrainConfig:
         if self.dropout is not None and "dropout" not in names:
             raise ConfigError(
                 f"{self.model} has no dropout; leave out " + Option("dropout") + " or choose another " + Option("model")
+            )
+        if self.stuff and "stuff" not in names:
+            raise ConfigError(
+                f"{self.model} learns no stuff; leave out "
+                + Option("stuff", True)
+                + " or choose another "
+                + Option("model")
             )
         if self.balance in ("loss", "both") and "class_weights" not in names:
             raise ConfigError(f"the loss of {self.model} takes no class weights; use " + Option("balance", "sampling"))

@@ -25,7 +25,7 @@ from apiece.check.contract import Settings
 from apiece.check.leaks import copies
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.datasets import View, class_counts, split
+from apiece.datasets import View, class_counts, split, with_stuff
 from apiece.datasets.dataset import Dataset, Subset, fingerprint
 from apiece.errors import ConfigError, DataError, Option
 from apiece.formats import LabelSet, Record
@@ -76,6 +76,7 @@ def predict_out_of_fold(
     DataError, ImageError, FormatError, TrainingError
         If there are too few images, or as from training.
     """
+    labels = with_stuff(labels) if config.stuff else labels
     fold = _division(labels, folds, config, Path(out))
     refs = labels.refs
     found: list[Instances | None] = [None] * len(labels)

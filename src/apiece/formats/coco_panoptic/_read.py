@@ -77,7 +77,7 @@ def read_segments(document: Document, images: Images, categories: Mapping[Any, i
     def annotations(rows: Any) -> tuple[list[Row], Int, Sequence[str]]:
         rows = check.objects(rows)
         image = check.look_up(rows, "image_id", positions, {int, str}, "image")
-        check.distinct(image.tolist(), "image_id")
+        check.distinct([images.ids[i] for i in image.tolist()], "image_id")
         names = called(spelled_names(check, rows))
         check.values(rows, "segments_info", {list}, "a list")
         return rows, image, names
@@ -90,13 +90,14 @@ def read_segments(document: Document, images: Images, categories: Mapping[Any, i
     files = np.full(len(images.ids), "", np.dtypes.StringDType())
     files[image] = np.array(names, np.dtypes.StringDType())
     of = np.repeat(image, counts)
-    return _segments(segment_check, rows, of, files, dict(categories), on_bad, document.constants)
+    return _segments(segment_check, rows, of, images, files, dict(categories), on_bad, document.constants)
 
 
 def _segments(
     check: _SegmentChecker,
     annotations: list[Row],
     of: Int,
+    images: Images,
     files: Array,
     categories: dict[Any, int],
     on_bad: OnBad,
@@ -108,7 +109,11 @@ def _segments(
         ids = check.int64(check.values(rows, "id", {int}, "an integer"), "id")
         wrong = (ids < 1) | (ids > HIGHEST)
         check.refuse(wrong, "id", lambda i: f"must lie in 1 to {HIGHEST}, what a colour holds; got {ids[i]}")
-        check.refuse(_repeated(image, ids), "id", lambda i: f"{ids[i]} is used twice on this image")
+        check.refuse(
+            _repeated(image, ids),
+            "id",
+            lambda i: f"{ids[i]} is used twice on image {str(images.names[image[i]])!r}; give each segment its own",
+        )
         labels = check.look_up(rows, "category_id", categories, {int}, "category")
         crowd = flags(check, rows, "iscrowd")
         area, bbox = numbers(check, rows, "area", 1), numbers(check, rows, "bbox", 4)
@@ -201,13 +206,13 @@ class PanopticSet(OpenedLabels):
         masks = Masks.from_label_map(painted)
         values = painted[masks.y0[masks.offsets[:-1]], masks.x[masks.offsets[:-1]]].astype(np.int64)
         rows = segments.order[segments.offsets[row] : segments.offsets[row + 1]]
-        name = str(segments.files[row])
+        name, image = str(segments.files[row]), str(self.images.names[row])
         absent = ~np.isin(segments.ids[rows], values)
         for number in segments.ids[rows[absent]].tolist():
-            reason = f"image {self.images.ids[row]!r}: no pixel of {name} has id {number}"
+            reason = f"image {image!r}: no pixel of {name} has id {number}; remove the segment, or draw it"
             self.report(FormatError(self.path, reason))
         for number in np.setdiff1d(values, segments.ids[rows]).tolist():
-            reason = f"has pixels of id {number}, which {self.path.name} says nothing of"
+            reason = f"image {image!r}: has pixels of id {number}, for which {self.path.name} lists no segment"
             self.report(FormatError(self.pngs / name, reason))
         rows = rows[~absent]
         masks = masks[np.searchsorted(values, segments.ids[rows])]

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from apiece._arrays import Float, Float32
+from apiece._arrays import Float, Float32, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import owners
 from apiece.transforms.input import Frame
 
 _TILE = 1024  # side of the square of pixels interpolated at once
+_MIXED = 1 << 16  # pixels between several classes interpolated at once
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ def upsampled_tiles(logits: Float32, frame: Frame) -> Iterator[tuple[tuple[slice
     """
     height, width = frame.input_size
     grid = logits[:, :height, :width]
-    low, high, share = zip(*(_between(n, o) for n, o in zip(frame.input_size, frame.size, strict=True)), strict=True)
+    low, high, share = _corners(grid.shape[1:], frame, 1)
     for top in range(0, frame.size[0], _TILE):
         rows = slice(top, min(top + _TILE, frame.size[0]))
         fy = share[0][rows, None]
@@ -93,9 +94,17 @@ def upsampled_tiles(logits: Float32, frame: Frame) -> Iterator[tuple[tuple[slice
             yield (rows, columns), lines[..., low[1][columns]] * (1 - fx) + lines[..., high[1][columns]] * fx
 
 
-def _between(cells: int, pixels: int) -> tuple[Any, Any, Float32]:
-    """Return, for each pixel along an axis, the cells on both sides of its centre, and the share of the second."""
-    place = ((np.arange(pixels) + 0.5) * (cells / pixels) - 0.5).clip(0, cells - 1)
+def _corners(shape: Sequence[int], frame: Frame, cell: int) -> tuple[Any, Any, Any]:
+    """Return, for the pixels along both axes, the cells of a grid on both sides of their centres, and the share of the
+    second; a cell is ``cell`` pixels of the input wide."""
+    sides = zip(shape, frame.input_size, frame.size, strict=True)
+    low, high, share = zip(*(_between(n, extent / cell, pixels) for n, extent, pixels in sides), strict=True)
+    return low, high, share
+
+
+def _between(cells: int, span: float, pixels: int) -> tuple[Int, Int, Float32]:
+    """Return the cells around each pixel along an axis where ``span`` cells are as long as all pixels."""
+    place = ((np.arange(pixels) + 0.5) * (span / pixels) - 0.5).clip(0, cells - 1)
     low = place.astype(np.int64)
     return low, np.minimum(low + 1, cells - 1), (place - low).astype(np.float32)
 
@@ -109,6 +118,33 @@ def class_pixels(logits: Float32, frame: Frame) -> tuple[npt.NDArray[np.int16], 
         highest = values.max(0)
         probability[place] = 1 / np.exp(values - highest).sum(0)
     return best, probability
+
+
+def grid_classes(logits: Float32, frame: Frame, cell: int) -> tuple[npt.NDArray[np.int16], Float]:
+    """Return the likeliest class of each pixel of the image, int16 (H, W), and of each class its mean probability,
+    float64 (C,), over the cells where it is the likeliest.
+
+    ``logits`` (C, h, w) lie on a grid whose cells are ``cell`` pixels of the network's input wide. Between four cells
+    of one class every pixel is of that class, as values are bilinear. So only the others are interpolated.
+    """
+    grid = logits[:, : -(-frame.input_size[0] // cell), : -(-frame.input_size[1] // cell)]
+    top = grid.argmax(0).astype(np.int16)
+    highest = grid.max(0)
+    probability = 1 / np.exp(grid - highest).sum(0)
+    count = np.bincount(top.ravel(), minlength=len(grid))
+    likely = np.bincount(top.ravel(), probability.ravel(), len(grid)) / np.maximum(count, 1)
+    (up, left), (down, right), (fy, fx) = _corners(grid.shape[1:], frame, cell)
+    below, beside = np.append(top[1:], top[-1:], 0), np.append(top[:, 1:], top[:, -1:], 1)
+    diagonal = np.append(below[:, 1:], below[:, -1:], 1)
+    mixed = (top != below) | (top != beside) | (top != diagonal)
+    best = top[up][:, left]
+    ys, xs = np.nonzero(mixed[up][:, left])
+    for k in range(0, len(ys), _MIXED):
+        y, x = ys[k : k + _MIXED], xs[k : k + _MIXED]
+        upper = grid[:, up[y], left[x]] * (1 - fx[x]) + grid[:, up[y], right[x]] * fx[x]
+        lower = grid[:, down[y], left[x]] * (1 - fx[x]) + grid[:, down[y], right[x]] * fx[x]
+        best[y, x] = (upper * (1 - fy[y]) + lower * fy[y]).argmax(0)
+    return best, likely
 
 
 def mean_inside(plane: Float32, masks: Masks) -> Float:

@@ -44,11 +44,11 @@ class Tower(nn.Module):
         return x
 
 
-def climbs(inputs: int, width: int, norm: str) -> nn.ModuleList:
+def climbs(inputs: int, width: int, norm: str, levels: int = 4) -> nn.ModuleList:
     """Return the convolutions of `climb`: as many for each level as it has steps to stride 4, at least one."""
     return nn.ModuleList(
         nn.ModuleList(ConvNorm(inputs if step == 0 else width, width, norm=norm) for step in range(max(1, level)))
-        for level in range(4)
+        for level in range(levels)
     )
 
 

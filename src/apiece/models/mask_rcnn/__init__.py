@@ -41,6 +41,7 @@ from apiece.models._kit.crops import crop_targets, crowd_boxes, learnable, pack_
 from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss, widened, with_full
 from apiece.models._kit.network import Network, input_size, on_cpu, on_device, per_image
 from apiece.models._kit.settings import BackboneSettings, check_anchors
+from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of, with_stuff
 from apiece.models._kit.two_stage import Proposer, Regions
 from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
 from apiece.models.mask_rcnn._torchvision import MASK_RCNN, mask_rcnn_tensors
@@ -52,8 +53,8 @@ _LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)
-class MaskRCNNConfig(BackboneSettings):
-    """Set up the architecture, beyond `BackboneSettings`.
+class MaskRCNNConfig(BackboneSettings, SemanticSettings):
+    """Set up the architecture, beyond `BackboneSettings` and `SemanticSettings`.
 
     ``norm`` may also be ``"frozen"``: the encoder keeps its batch norms as its weights have them, and nothing else is
     normalised (for pretrained weights, not from scratch).
@@ -104,6 +105,7 @@ class MaskRCNN(Network):
 
     ``boxes`` (K, 4) half-open xyxy on the input, ``scores`` (K,), ``labels`` (K,), ``masks`` (K, 28, 28) logits.
     With ``amodal`` also ``full`` (K, 28, 28), logits of the whole objects in boxes twice as wide (`widened`).
+    With stuff also what `SemanticBranch.answer` gives.
     """
 
     config: MaskRCNNConfig
@@ -138,6 +140,9 @@ class MaskRCNN(Network):
         self.mask_head = MaskRCNNHeads(width, (width,) * config.mask_layers, 1, norm_layer=norm)
         self.mask_predictor = MaskRCNNPredictor(width, width, classes)
         self.full_head = FullHead(width, _MASK // 2, _MASK) if config.amodal else None
+        things_among(classes, config.stuff)
+        branch_norm = "group" if config.norm == "frozen" else config.norm  # nothing to freeze: the branch is always new
+        self.branch = SemanticBranch(config, width, branch_norm, classes, config.stuff) if config.stuff else None
 
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """Return the pyramid, stride 4 first, in float32: pooling and box arithmetic need it."""
@@ -157,16 +162,21 @@ class MaskRCNN(Network):
         logits = self.mask_predictor(shapes).float()[torch.arange(len(labels), device=labels.device), labels]
         return {"masks": logits} | ({} if self.full_head is None else {"full": self.full_head(shapes)})
 
-    def forward(self, images: Tensor) -> dict[str, list[Tensor]]:
-        return self.detect(self.features(images), input_size(images))
+    def forward(self, images: Tensor) -> dict[str, list[Tensor] | Tensor]:
+        features = self.features(images)
+        found: dict[str, list[Tensor] | Tensor] = dict(self.detect(features, input_size(images)))
+        if self.branch is not None:
+            found.update(self.branch.answer(levels_of(features)))
+        return found
 
     def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> dict[str, list[Tensor]]:
         """Return what `forward` gives, from the features of images of ``size`` (height, width)."""
         proposals, _ = self.proposer(list(features.values()), size)
         pooled = self.regions.box_roi_pool(features, proposals, [size] * len(proposals))
         logits, moves = self.regions.box_predictor(self.regions.box_head(pooled))
+        stuff = torch.tensor(self.config.stuff, dtype=torch.int64, device=logits.device)
         boxes, scores, labels = self.regions.postprocess_detections(
-            logits.float(), moves.float(), proposals, [size] * len(proposals)
+            logits.float().index_fill(1, 1 + stuff, -torch.inf), moves.float(), proposals, [size] * len(proposals)
         )
         labels = [label - 1 for label in labels]
         self._warn(boxes)
@@ -184,6 +194,11 @@ class MaskRCNN(Network):
             )  # fmt: skip
 
 
+def levels_of(features: dict[str, Tensor]) -> list[Tensor]:
+    """Return the pyramid at strides 4 to 32."""
+    return [features[str(level)] for level in range(4)]
+
+
 def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfig, dict[str, Tensor]]:
     """Return ``config`` with the shape of torchvision's ``maskrcnn_resnet50_fpn``, and its tensors under our names.
 
@@ -197,19 +212,26 @@ def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
 
     For N instances: ``boxes`` float32 (N, 4), half-open xyxy in pixels of the network's input; ``labels`` int64 (N,);
     ``crops`` uint8 (P,), all masks, each inside its box, one after another; ``layout`` int64 (N, 5), see `pack_crops`.
-    For K crowds: ``crowd`` float32 (K, 4), their boxes, where nothing is learned. With ``amodal`` also `encode_full`.
+    For K crowds: ``crowd`` float32 (K, 4), their boxes, where nothing is learned. With ``amodal`` also `encode_full`,
+    with stuff `encode_stuff`.
     """
-    shown, targets = learnable(instances)
+    things = things_of(instances, config.stuff)
+    shown, targets = learnable(things)
     crops, layout = pack_crops(shown.masks)
-    whole = encode_full(instances, 1) if config.amodal else {}
-    return {**targets, "crops": crops, "layout": layout, "crowd": crowd_boxes(instances), **whole}
+    whole = encode_full(things, 1) if config.amodal else {}
+    stuff = encode_stuff(instances, config.stuff) if config.stuff else {}
+    return {**targets, "crops": crops, "layout": layout, "crowd": crowd_boxes(things), **whole, **stuff}
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
     """Return ``class_objectness`` and ``box_proposal`` of the first stage; ``class_region``, ``box_region`` and
-    ``mask_region`` of the second; with ``amodal`` also ``mask_full``."""
+    ``mask_region`` of the second; with ``amodal`` also ``mask_full``, with stuff ``class_semantic``."""
     assert isinstance(module, MaskRCNN)
-    return detection_losses(module, module.features(images), input_size(images), targets)
+    features, size = module.features(images), input_size(images)
+    found = detection_losses(module, features, size, targets)
+    if module.branch is not None:
+        found["class_semantic"] = module.branch.loss(module.branch(levels_of(features)), targets, size)
+    return found
 
 
 def detection_losses(
@@ -282,7 +304,10 @@ def _logits(logits: Float32, boxes: Float, which: Int, x: Float, y: Float) -> Fl
     return np.asarray(logits[at])
 
 
-decode = per_image(decode_one)
+@per_image
+def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
+    """Return objects as `decode_one` does, and segments of stuff."""
+    return with_stuff(decode_one(out, frame, classes, options), out, frame, options)
 
 
 ARCHITECTURE = Architecture(

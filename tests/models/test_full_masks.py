@@ -52,12 +52,16 @@ def test_of_two_masks_the_surer_one_lies_in_front() -> None:
     # a third covers the first wholly but for a rim: one object found twice, of which neither hides the other
     masks = Masks.from_boxes([[0, 0, 20, 10], [12, 0, 30, 10], [0, 0, 20, 9]], (10, 30))
     sure = np.array([1.0, 2.0, 3.0])
-    seen = visible_parts(masks, lambda which, x, y: np.broadcast_to(sure[which], x.shape))
+    seen = visible_parts(masks, np.ones(len(masks)), lambda which, x, y: np.broadcast_to(sure[which], x.shape))
     # the second lies before the first, the third before the second
     assert seen.area.tolist() == [12 * 10, 18 * 10 - 8 * 9, 20 * 9]
-    same = visible_parts(masks, lambda which, x, y: np.ones(x.shape))
+    # but what is hardly believed in hides nothing
+    scores = np.array([0.9, 0.2, 0.8])
+    doubted = visible_parts(masks, scores, lambda which, x, y: np.broadcast_to(sure[which], x.shape))
+    assert doubted.area.tolist() == [20 * 10, 18 * 10 - 8 * 9, 20 * 9]
+    same = visible_parts(masks, np.ones(len(masks)), lambda which, x, y: np.ones(x.shape))
     assert same == masks
-    assert len(visible_parts(Masks.empty((10, 30)), lambda which, x, y: np.ones(x.shape))) == 0
+    assert len(visible_parts(Masks.empty((10, 30)), np.zeros(0), lambda which, x, y: np.ones(x.shape))) == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -66,7 +70,7 @@ def test_visible_parts_are_disjoint_where_masks_are_no_duplicates(seed: int) -> 
     corner = rng.integers(0, 50, (12, 2))
     masks = Masks.from_boxes(np.concatenate([corner, corner + rng.integers(4, 14, (12, 2))], 1), SIZE)
     sure = rng.permutation(12) + 1.0
-    seen = visible_parts(masks, lambda which, x, y: np.broadcast_to(sure[which], x.shape)).to_dense()
+    seen = visible_parts(masks, np.ones(12), lambda which, x, y: np.broadcast_to(sure[which], x.shape)).to_dense()
     dense = masks.to_dense()
     for i in range(12):
         both = (dense & dense[i]).sum((1, 2))

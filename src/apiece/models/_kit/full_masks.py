@@ -95,8 +95,9 @@ def with_full(found: Instances, full: Masks, logits_at: LogitsAt) -> Instances:
 
     What others hide is taken from the visible masks, see `visible_parts`; some may be empty then.
     """
+    assert found.scores is not None
     both = Masks.concatenate([found.masks, full]).merge(np.tile(np.arange(len(found)), 2), len(found))
-    return found.replace(masks=visible_parts(found.masks, logits_at), full=both)
+    return found.replace(masks=visible_parts(found.masks, found.scores, logits_at), full=both)
 
 
 # --- whole objects around boxes of visible ones, for two-stage models -------------------------------------------------

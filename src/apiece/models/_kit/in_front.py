@@ -11,6 +11,7 @@ from apiece.core.masks import Masks
 from apiece.ops.overlap import intersections
 
 _SAME = 0.5  # IoU from which on two masks are one object found twice
+_BELIEVED = 0.25  # least score of what hides, as a share of the other one's
 _SAMPLES = 10  # along each side of the box that two masks share
 _PART = 1 << 17  # samples looked at together
 
@@ -18,11 +19,12 @@ LogitsAt = Callable[[Int, Float, Float], Float]
 """``(which, x, y)``: the logits of masks ``which`` (P, 1) at places ``x``, ``y`` (P, S) of the image: (P, S)."""
 
 
-def visible_parts(masks: Masks, logits_at: LogitsAt) -> Masks:
+def visible_parts(masks: Masks, scores: Float, logits_at: LogitsAt) -> Masks:
     """Return the masks without what others hide of them.
 
     Of two masks that overlap, and are not one object found twice, the one with the higher logits there lies in front.
-    The other one loses all pixels that they share.
+    The other one loses all pixels that they share, unless its score is more than four times as high: what is hardly
+    believed in hides nothing.
     """
     shared = intersections(masks, masks).tocoo()
     i, j = shared.coords
@@ -31,10 +33,9 @@ def visible_parts(masks: Masks, logits_at: LogitsAt) -> Masks:
     step = _PART // _SAMPLES**2
     parts = [_lead(masks, i[k : k + step], j[k : k + step], logits_at) for k in range(0, len(i), step)]
     lead = np.concatenate([np.zeros(0), *parts])
-    if not lead.any():
-        return masks
-    behind = np.where(lead > 0, j, i)[lead != 0]
-    front = np.where(lead > 0, i, j)[lead != 0]
+    behind, front = np.where(lead > 0, j, i), np.where(lead > 0, i, j)
+    hides = (lead != 0) & (scores[front] >= _BELIEVED * scores[behind])
+    behind, front = behind[hides], front[hides]
     some, group = np.unique(behind, return_inverse=True)
     hiding = masks[front].merge(group, len(some))
     both = Masks.concatenate([masks[some], hiding]).merge(np.tile(np.arange(len(some)), 2), len(some))

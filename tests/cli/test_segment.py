@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.set_scenes import run
+from tests.prompts import small_networks
 from tests.prompts.scenes import IMAGE, TRUTH
 
 from apiece import Masks, formats, iou
@@ -161,3 +162,22 @@ def test_images_that_cannot_be_read_are_named(photos: Path, capsys: pytest.Captu
     assert "c.png" in capsys.readouterr().err
     assert run("segment", "photos", "--points-file", "p.csv", "--skip-bad") == 0
     assert set(found(photos / "segments")) == {"a.png", "b.png"}
+
+
+def test_a_network_embeds_once_and_finds_everything(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = small_networks.sam2(photos / "sam2")
+    given = ("--weights", folder, "--device", "cpu")
+    assert run("segment", "photos", *given, "--embed-only", "--json") == 0
+    shown = capsys.readouterr()
+    assert "sam2 answers with the weights" in shown.err
+    assert "licence: Apache-2.0" in shown.err
+    files = json.loads(shown.out)["files"]
+    assert len(set(files)) == 1  # the two photos have the same pixels
+    before = (photos / files[0]).stat().st_mtime_ns
+    assert (
+        run("segment", "photos/a.png", *given, "--point", "40,40", "--point", "90,70,+,2", "--save", "coco,boxes") == 0
+    )
+    assert (photos / files[0]).stat().st_mtime_ns == before
+    assert len(json.loads((photos / "segments" / "boxes.json").read_text())) == len(found(photos / "segments")["a.png"])
+    assert run("segment", "photos", *given, "--everything", "--grid", "3", "--out", "all") == 0
+    assert set(found(photos / "all")) == {"a.png", "b.png"}

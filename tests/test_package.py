@@ -18,7 +18,7 @@ NAMES = {
 }
 ROOMS = {
     *("benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements"),
-    *("metrics", "models", "monitor", "ops", "predict", "prompts", "testing", "training", "transforms"),
+    *("metrics", "models", "monitor", "ops", "predict", "prompts", "testing", "track", "training", "transforms"),
 }
 
 

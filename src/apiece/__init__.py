@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         predict,
         prompts,
         testing,
+        track,
         training,
         transforms,
     )
@@ -64,7 +65,7 @@ _HOMES = {
     "apiece.images": "read_image",
     "apiece.training": "train",
     "": "benchmark check core datasets draw errors evaluation formats images "
-    "measurements metrics models monitor ops predict prompts testing training transforms",
+    "measurements metrics models monitor ops predict prompts testing track training transforms",
 }
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "read",
     "read_image",
     "testing",
+    "track",
     "train",
     "training",
     "transforms",

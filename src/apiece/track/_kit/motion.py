@@ -1,0 +1,108 @@
+"""Constant velocity with a Kalman filter, for all tracks at once; and how the camera moved, seen by the objects."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from apiece._arrays import Float, Int
+from apiece.core.masks import Masks
+from apiece.core.runs import Runs
+
+_START = 0.25  # of an object's size: the doubt about the velocity of a new track, in a frame
+_SHARE = 0.4  # of the tracks that must agree on how the camera moved
+
+
+class Motion:
+    """Where N objects are and how they move: position and velocity of their centres, each axis a filter of its own.
+
+    Attributes
+    ----------
+    mean : float64 (N, 2, 2): x and y, each position and velocity per frame.
+    doubt : float64 (N, 2, 2, 2): covariance of each.
+    """
+
+    def __init__(self, mean: Float, doubt: Float) -> None:
+        self.mean, self.doubt = mean, doubt
+
+    @classmethod
+    def begin(cls, centre: Float, size: Float) -> Motion:
+        """Return objects that were seen once: centres (N, 2), and sizes in pixels (N,)."""
+        mean = np.stack([centre, np.zeros_like(centre)], -1)
+        doubt = np.zeros((len(centre), 2, 2, 2))
+        doubt[..., 0, 0] = (0.05 * size[:, None]) ** 2 + 1
+        doubt[..., 1, 1] = (_START * size[:, None]) ** 2 + 1
+        return cls(mean, doubt)
+
+    def take(self, index: Int) -> Motion:
+        return Motion(self.mean[index], self.doubt[index])
+
+    @staticmethod
+    def join(first: Motion, second: Motion) -> Motion:
+        return Motion(np.concatenate([first.mean, second.mean]), np.concatenate([first.doubt, second.doubt]))
+
+    def step(self, size: Float) -> None:
+        """Go on by one frame; speed changes by about a fiftieth of an object's size."""
+        forward = np.array([[1.0, 1.0], [0.0, 1.0]])
+        self.mean = self.mean @ forward.T
+        self.doubt = forward @ self.doubt @ forward.T
+        noise = (0.02 * size[:, None]) ** 2 + 0.05
+        self.doubt[..., 0, 0] += noise / 4
+        self.doubt[..., 0, 1] += noise / 2
+        self.doubt[..., 1, 0] += noise / 2
+        self.doubt[..., 1, 1] += noise
+
+    def spread(self) -> Float:
+        """Return the standard deviation of each centre, in pixels: (N,)."""
+        found: Float = np.sqrt(self.doubt[..., 0, 0].mean(1))
+        return found
+
+    def see(self, index: Int, centre: Float, noise: Float) -> None:
+        """Correct objects ``index`` by the centres where they were seen, with a standard deviation of ``noise``."""
+        doubt = self.doubt[index]
+        total = doubt[..., 0, 0] + noise[:, None] ** 2
+        gain = doubt[..., :, 0] / total[..., None]
+        self.mean[index] += gain * (centre - self.mean[index][..., 0])[..., None]
+        self.doubt[index] = doubt - gain[..., :, None] * doubt[..., 0:1, :]
+
+    def shift(self, by: Float) -> None:
+        """Move everything, as a camera does that turns."""
+        self.mean[..., 0] += by
+
+
+def camera_shift(before: Float, now: Float, reach: float, grain: float) -> Float:
+    """Return by how much most objects moved together, x and y in pixels; 0 where they do not agree.
+
+    Each pair of an old and a new centre votes for its displacement; the displacement with most votes wins if four
+    tenths of the objects are for it.
+
+    Parameters
+    ----------
+    before, now : (N, 2) and (M, 2) centres.
+    reach : largest displacement looked for, in pixels.
+    grain : displacements that differ by less agree.
+    """
+    still = np.zeros(2)
+    if min(len(before), len(now)) < 4:
+        return still
+    pairs = cKDTree(before).query_ball_tree(cKDTree(now), reach)
+    i = np.repeat(np.arange(len(before)), [len(each) for each in pairs])
+    if not len(i):
+        return still
+    moved = now[np.concatenate([np.asarray(each, np.int64) for each in pairs])] - before[i]
+    tree = cKDTree(moved)
+    votes = np.array(tree.query_ball_point(moved, grain, return_length=True))
+    best = int(votes.argmax())
+    if votes[best] < _SHARE * min(len(before), len(now)):
+        return still
+    agreed: Float = np.median(moved[tree.query_ball_point(moved[best], grain)], axis=0)
+    return agreed
+
+
+def moved(masks: Masks, by: Int) -> Masks:
+    """Return each mask moved by its own whole pixels, x and y int64 (N, 2), cut at the image."""
+    owner, x, y0, y1 = masks.runs.loose
+    height, width = masks.size
+    x, y0, y1 = x + by[owner, 0], np.clip(y0 + by[owner, 1], 0, height), np.clip(y1 + by[owner, 1], 0, height)
+    inside = (x >= 0) & (x < width) & (y1 > y0)
+    return Masks.of_runs(masks.size, Runs.ordered(owner[inside], x[inside], y0[inside], y1[inside], len(masks)))

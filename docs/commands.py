@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apiece import _plugins, cli
+from apiece import cli
 
 PAGE = Path(__file__).with_name("reference") / "commands.md"
 BEGIN, END = "<!-- commands: python docs/commands.py -->", "<!-- end -->"
@@ -17,7 +17,7 @@ NOT_RUN = "<!-- not run: examples of the help, with files that are not here; a t
 
 def commands() -> str:
     """Return a section for each command: what it does, examples, arguments and options, as Markdown."""
-    return "\n\n".join(_command(name) for name in _plugins.names("apiece.cli"))
+    return "\n\n".join(_command(name) for name in cli.commands())
 
 
 def _command(name: str) -> str:

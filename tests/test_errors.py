@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apiece import Instances, Masks, _plugins, benchmark, check, cli, errors, formats, training
+from apiece import Instances, Masks, benchmark, check, cli, errors, formats, training
 from apiece.errors import ApieceError, FormatError, Message, Option, UnknownNameError, on_command_line
 from apiece.images import write_image
 
@@ -58,7 +58,7 @@ LIBRARY = [path for path in sorted(SOURCE.rglob("*.py")) if "cli" not in path.re
 
 def options_of_commands() -> set[str]:
     found = set()
-    for command in _plugins.names("apiece.cli"):
+    for command in cli.commands():
         app = cli._app(command)
         collection = app[command].assemble_argument_collection(default_parameter=app.default_parameter)
         found |= {name for argument in collection for name in argument.names if name.startswith("--")}

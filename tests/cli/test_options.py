@@ -15,14 +15,14 @@ from typing import Any, get_args, get_origin
 import numpy as np
 import pytest
 
-from apiece import ImageRef, Instances, Masks, _plugins, cli, formats
+from apiece import ImageRef, Instances, Masks, cli, formats
 from apiece.cli._options import split_list
 from apiece.images import write_image
 
 from .set_scenes import run, save_set
 
-COMMANDS = _plugins.names("apiece.cli")
-GOES_BY_DATA = [name for name in COMMANDS if name not in ("demo", "models", "monitor", "predict")]
+COMMANDS = cli.commands()
+GOES_BY_DATA = [name for name in COMMANDS if name not in ("demo", "models", "models fetch", "monitor", "predict")]
 LISTS = {
     "classes": "car,lorry=truck",
     "data": "a.json,b.json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from apiece import _plugins
+from apiece import cli
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -18,4 +18,4 @@ def test_the_page_is_that_of_the_commands() -> None:
     spec.loader.exec_module(script)
     text = (DOCS / "reference" / "commands.md").read_text(encoding="utf-8")
     assert text == script.page(text), "run: python docs/commands.py"
-    assert all(f"## apiece {name}\n" in text for name in _plugins.names("apiece.cli"))
+    assert all(f"## apiece {name}\n" in text for name in cli.commands())

@@ -64,7 +64,7 @@ def test_a_checkpoint_gives_what_the_library_gives(layout: str, tmp_path: Path) 
         wanted, found = model(images), ours(images)
     for a, b in (("logits", "logits"), ("pred_boxes", "boxes"), ("pred_masks", "masks")):
         torch.testing.assert_close(found[b], wanted[a], rtol=1e-4, atol=1e-4)
-    assert found["cell"].tolist() == [4, 4]
+    assert found["cell"].tolist() == [[4, 4], [4, 4]]
 
 
 def test_settings_as_the_published_files_have_them_are_understood() -> None:
@@ -146,7 +146,7 @@ def test_the_best_class_counts_and_no_object_never() -> None:
     masks[0, 0, 8:16, 4:12] = 8.0
     masks[0, 1, 20:28, 4:12] = 8.0
     logits = torch.tensor([[[1.0, 2.0, 0.0], [0.0, 0.0, 9.0]]])
-    outputs = {"logits": logits, "masks": masks, "cell": torch.tensor([2.0])}
+    outputs = {"logits": logits, "masks": masks, "cell": torch.tensor([[2.0, 2.0]])}
     (found,) = decode(outputs, [Frame((128, 128), (64, 64))], ("a", "b"), DecodeOptions(conf=0.05))
     assert found.labels.tolist() == [1]
     assert found.scores is not None

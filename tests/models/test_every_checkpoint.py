@@ -16,7 +16,8 @@ from torchvision.models.detection import maskrcnn_resnet50_fpn
 
 from apiece import models
 from apiece.errors import ApieceError
-from apiece.models._kit.weights import dependent, fill, open_checkpoint
+from apiece.models._kit.fill import dependent, fill
+from apiece.models._kit.weights import open_checkpoint
 from apiece.models.contract import Architecture, Checkpoint, ModelInput
 from apiece.training import TrainConfig
 from apiece.training._pretrained import begin

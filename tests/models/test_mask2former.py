@@ -16,8 +16,8 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models import mask2former
+from apiece.models._kit.fill import dependent, fill
 from apiece.models._kit.queries import encode_masks
-from apiece.models._kit.weights import dependent, fill
 from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.mask2former import Mask2FormerConfig, adopt
 

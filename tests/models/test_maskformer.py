@@ -13,7 +13,7 @@ from transformers import MaskFormerConfig as LibraryConfig
 from apiece import _strict_json as typed_json
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models import maskformer
-from apiece.models._kit.weights import dependent, fill
+from apiece.models._kit.fill import dependent, fill
 from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.maskformer import MaskFormerConfig, adopt
 

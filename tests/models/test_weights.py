@@ -24,9 +24,11 @@ from torchvision.models.detection.image_list import ImageList
 from apiece.errors import ConfigError, ModelFileError
 from apiece.models import embedding, mask_rcnn
 from apiece.models._engine.folder import save_model
-from apiece.models._kit import weights
+from apiece.models._kit import weight_files
 from apiece.models._kit.backbone import build_backbone, is_backbone
-from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, Dependent, dependent, fill, licence_of, open_checkpoint
+from apiece.models._kit.fill import Dependent, dependent, fill
+from apiece.models._kit.torchvision_weights import described
+from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, licence_of, open_checkpoint
 from apiece.models.contract import Checkpoint, ModelInput
 from apiece.models.mask_rcnn import MaskRCNNConfig
 
@@ -105,7 +107,7 @@ def test_damaged_foreign_and_oversized_files_are_refused(tmp_path: Path, monkeyp
     for name in ("cut_a.safetensors", "cut_a.pth", "b.safetensors", "a.npz", "c.pth", "d.pth"):
         with pytest.raises(ModelFileError):
             open_checkpoint(tmp_path / name)
-    monkeypatch.setattr(weights, "_LARGEST", 100)
+    monkeypatch.setattr(weight_files, "_LARGEST", 100)
     with pytest.raises(ModelFileError, match="more than the 100"):
         open_checkpoint(tmp_path / "a.pth")
 
@@ -179,8 +181,13 @@ def test_licences(tmp_path: Path) -> None:
     for i, (card, wanted) in enumerate(cards.items()):
         found = open_checkpoint(layout(tmp_path / str(i), {}, TENSORS, card))
         assert licence_of(found, mask_rcnn.ARCHITECTURE) == wanted
-    known = Checkpoint({}, {}, "/somewhere/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth")
+    tensors = dict.fromkeys(
+        ("roi_heads.box_predictor.cls_score.bias", "roi_heads.mask_predictor.mask_fcn_logits.bias"), torch.zeros(91)
+    )
+    known = described(Checkpoint(tensors, {}, "/somewhere/maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth"))
     assert licence_of(known, mask_rcnn.ARCHITECTURE) == "BSD-3-Clause"
+    other = described(Checkpoint(tensors, {}, "/somewhere/mine.pth"))
+    assert licence_of(other, mask_rcnn.ARCHITECTURE) == UNKNOWN_LICENCE
 
 
 # --- into a module ----------------------------------------------------------------------------------------------------

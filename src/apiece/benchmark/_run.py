@@ -19,6 +19,7 @@ from apiece.benchmark.page import write_page
 from apiece.benchmark.rows import Row, pareto, row, write_csv, write_json
 from apiece.datasets.dataset import fingerprint
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
+from apiece.models.contract import is_name
 from apiece.training.config import cores, differences
 
 __all__ = ["Plan", "Result", "Watch", "run"]
@@ -227,7 +228,7 @@ def _check(config: BenchmarkConfig, entry: Entry) -> None:
     from apiece.training.config import build_model_config
 
     if entry.trained is not None:
-        if not entry.trained.is_dir():
+        if not entry.trained.is_dir() and not is_name(entry.trained):
             raise ModelFileError(entry.trained, "does not exist; a trained model is a folder with model.json")
         return
     try:

@@ -1,6 +1,7 @@
 """The command line: one command per file, imported only when it is the one that was asked for.
 
-A file ``foo.py`` holds a function ``foo``, whose signature is the command's options and whose docstring is its help.
+A file ``foo.py`` holds a function ``foo``, whose signature is the command's options and whose docstring is its help. A
+command of two words has an underscore for the space.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from apiece.cli._options import shown_default
 from apiece.cli._output import forget, remember, tell_cut
 from apiece.errors import ApieceError, on_command_line
 
-__all__ = ["main"]
+__all__ = ["commands", "main"]
 
 _OF_SPLIT = re.compile("(train|val|test)=")
 
@@ -41,11 +42,17 @@ def _app(asked: str) -> App:
     # a flag has a --no- only where it says so: where it is on, or left to the data, by default
     plain = Parameter(negative_bool=(), negative_iterable=(), show_default=shown_default)
     app = App(name="apiece", help=_HELP, version=__version__, help_format="markdown", default_parameter=plain)
-    for name in _plugins.names("apiece.cli"):
+    for name in commands():
+        module = name.replace(" ", "_")
         # a line given here would stand in place of the command's own help, examples and all
-        line = {} if name == asked else {"help": _summary(name)}
-        app.command(f"apiece.cli.{name}:{name}", name=name, **line)
+        line = {} if name == asked else {"help": _summary(module)}
+        app.command(f"apiece.cli.{module}:{module}", name=name, **line)
     return app
+
+
+def commands() -> list[str]:
+    """Return every command as a person types it."""
+    return [name.replace("_", " ") for name in _plugins.names("apiece.cli")]
 
 
 def _summary(name: str) -> str:
@@ -75,6 +82,8 @@ class _ToStandardError(logging.Handler):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; ``apiece --help`` explains the codes."""
     tokens = _one_word(list(sys.argv[1:] if arguments is None else arguments))
+    if " ".join(tokens[:2]) in commands():
+        tokens[:2] = [" ".join(tokens[:2])]
     command = tokens[0] if tokens else ""
     _log_to_standard_error()
     try:
@@ -83,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             code = app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
         tell_cut()
     except CycloptsError as error:
-        known = command in _plugins.names("apiece.cli")
+        known = command in commands()
         _say(f"apiece: {_wrong(error, tokens)}" + (f"\napiece {command} --help shows examples" if known else ""))
         code = 2
     except KeyboardInterrupt:
@@ -94,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 141
     except (ApieceError, OSError) as error:
         _say(f"apiece: {_told(error)}")
-        code = getattr(sys.modules.get(f"apiece.cli.{command}"), "FAILED", 1)
+        code = getattr(sys.modules.get(f"apiece.cli.{command.replace(' ', '_')}"), "FAILED", 1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -22,8 +22,9 @@ Judge = Callable[[str, int], Instances | None]
 class Judges:
     """Where the predictions come from."""
 
-    model: Path | None = None
-    """Model folder that makes predictions to compare the labels with. It must not have learned from these images."""
+    model: str | None = None
+    """Model folder, or published weights, that makes predictions to compare the labels with. It must not have learned
+    from these images."""
     folds: int | None = None
     """Train so many models to compare the labels with, each without the images that it then predicts."""
     config: Path | None = None
@@ -48,7 +49,7 @@ class Judges:
             return self._of_model(self.model, sources)
         return None if self.folds is None else self._out_of_fold(self.folds, sources)
 
-    def _of_model(self, folder: Path, sources: Mapping[str, OpenLabels]) -> Judge:
+    def _of_model(self, folder: str, sources: Mapping[str, OpenLabels]) -> Judge:
         """Return what a model finds, down to low scores; warn of splits that it learned from, if its folder tells."""
         from apiece.datasets import fingerprint
         from apiece.evaluation import LOWEST

@@ -68,6 +68,13 @@ Judged = Annotated[
 ]
 Split = Annotated[str | None, Parameter(help="Split of a data folder to use, such as train.")]
 ModelFolder = Annotated[Path, Parameter(help="Model folder, as `apiece train` writes it.")]
+ModelName = Annotated[
+    str,
+    Parameter(
+        help="Model folder, as `apiece train` writes it; or published weights: `torchvision:NAME`, `hf:ORG/NAME`, or a "
+        "folder or file of theirs."
+    ),
+]
 Device = Annotated[str, Parameter(help="Where models run: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.")]
 Metrics = Annotated[tuple[str, ...], LIST, Parameter(help="Metrics to compute, or `all` for every one that applies.")]
 MaxDets = Annotated[

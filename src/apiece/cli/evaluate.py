@@ -17,7 +17,7 @@ from apiece.cli._options import (
     Judged,
     MaxDets,
     Metrics,
-    ModelFolder,
+    ModelName,
     Reading,
     Seed,
     Split,
@@ -40,7 +40,7 @@ _ON_PAGE = ("confusion", "calibration", "errors")
 def evaluate(
     data: Judged,
     *,
-    model: ModelFolder | None = None,
+    model: ModelName | None = None,
     predictions: Path | None = None,
     predictions_format: str | None = None,
     split: Split = None,
@@ -123,7 +123,7 @@ def evaluate(
         )
     if html is not None:
         facts = [("model" if model is not None else "predictions", str(model or predictions)), ("data", str(data))]
-        write_evaluation(html, joined, result, seen, model, facts=facts)
+        write_evaluation(html, joined, result, seen, None if model is None else Path(model), facts=facts)
         note(f"wrote {html}")
     left_out = report_bad(bad, json)
     if json:

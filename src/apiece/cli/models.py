@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from apiece.models.contract import Architecture
 
 
+_IMAGENET = {
+    "name": "imagenet",
+    "licence": "Apache-2.0",
+    "summary": "encoder only: EfficientNet-Lite0 learned from ImageNet-1k, of the extra imagenet",
+}
+
+
 def models(name: str | None = None, /, *, json: Json = False) -> None:
     """List the architectures: what each is good and bad at, and the pretrained weights it can begin with.
 
@@ -20,6 +27,7 @@ def models(name: str | None = None, /, *, json: Json = False) -> None:
     apiece models mask_rcnn
     apiece train data/ --model embedding --set norm=group
     apiece train data/ --model mask_rcnn --weights timm
+    apiece predict photos/ --model torchvision:maskrcnn_resnet50_fpn_v2
     ```
 
     Parameters
@@ -42,9 +50,12 @@ def models(name: str | None = None, /, *, json: Json = False) -> None:
 def _described(architecture: Architecture) -> dict[str, Any]:
     defaults = architecture.config()
     names = [field.name for field in fields(architecture.config)]
-    weights = [{"name": w.name, "licence": w.licence, "summary": w.summary} for w in architecture.weights]
+    weights = [
+        {"name": w.name, "licence": w.licence, "summary": "; ".join(filter(None, (w.summary, w.terms)))}
+        for w in architecture.weights
+    ]
     if {"backbone", "weights"} <= set(names) and not any(w["name"] == "timm" for w in weights):
-        weights.insert(0, _encoder_weights(defaults.backbone))
+        weights[:0] = [_encoder_weights(defaults.backbone), _IMAGENET]
     return {
         "kind": architecture.kind,
         "parameters": _parameters(architecture),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from apiece.cli._options import GROUP, Device, Html, Json, ModelFolder, Seed, Where
+from apiece.cli._options import GROUP, Device, Html, Json, ModelName, Seed, Where
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.errors import ConfigError
 
@@ -21,7 +21,7 @@ def monitor(
     sources: tuple[str, ...] = (),
     /,
     *,
-    model: ModelFolder,
+    model: ModelName,
     baseline: Path,
     predictions: Path | None = None,
     labels: Path | None = None,
@@ -101,13 +101,13 @@ def monitor(
     drift = detect(before, now, alpha=alpha, seed=seed)
     if prometheus is not None:
         with atomic(prometheus) as temporary:
-            temporary.write_text(to_prometheus(drift, {"model": model.name}), encoding="utf-8")
+            temporary.write_text(to_prometheus(drift, {"model": Path(model).name}), encoding="utf-8")
         note(f"wrote {prometheus}")
     if html is not None:
         by_name = {photo.name: photo for photo in photos}
         odd = [(unlike, by_name[unlike.name].read()) for unlike in drift.unlike[:_PICTURES]]
         pictures = [(unlike, image, known.predict(image)) for unlike, image in odd]
-        write_page(html, drift, before, now, pictures, f"{model.name}: has it begun to fail?")
+        write_page(html, drift, before, now, pictures, f"{Path(model).name}: has it begun to fail?")
         note(f"wrote {html}")
     if json:
         missing = sorted({photo.name for photo in photos} - set(now.names))

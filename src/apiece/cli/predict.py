@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from apiece.cli._options import LIST, Device, Json, ModelFolder, Overwrite
+from apiece.cli._options import LIST, Device, Json, ModelName, Overwrite
 from apiece.cli._output import note, print_json, print_table, progress
 
 
@@ -13,7 +13,7 @@ def predict(
     sources: tuple[str, ...],
     /,
     *,
-    model: ModelFolder,
+    model: ModelName,
     conf: float | None = None,
     iou: float | None = None,
     max_instances: int | None = None,

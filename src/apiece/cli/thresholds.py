@@ -61,9 +61,12 @@ def thresholds(
     from apiece.evaluation import LOWEST
     from apiece.metrics import evaluate, fit_thresholds
     from apiece.models import save_thresholds
+    from apiece.models.contract import is_name
     from apiece.predict import load
 
     price = _price(by, miss, false_alarm)
+    if is_name(model):
+        raise ConfigError(f"thresholds are stored in a model folder; make one: apiece models fetch {model} --out ...")
     loaded = load(model, device=device)
     bad = reading.bad()
     truth = reading.judged(data, split, bad, images=True)

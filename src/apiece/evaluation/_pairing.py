@@ -21,6 +21,7 @@ from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad
+from apiece.models.contract import is_name
 from apiece.ops.ground import judged_on
 from apiece.transforms.input import data_of
 
@@ -133,15 +134,17 @@ def open_truth(
 def open_predictions(
     path: Path | str, truth: Dataset, device: str = "auto", on_bad: OnBad = None, format: str | None = None
 ) -> predict.Model | LabelSet:
-    """Open a model folder, a label file with scores, or a bare list of COCO results on the images of ``truth``.
+    """Open a model folder or published weights, a label file with scores, or a bare list of COCO results.
+
+    COCO results are on the images of ``truth``.
 
     What reaches beyond an image is cut, however far.
     """
-    path = Path(path)
-    if path.is_dir() and (path / "model.json").is_file():
+    if is_name(path) or (Path(path) / "model.json").is_file():
         from apiece.predict import load
 
         return load(path, device)
+    path = Path(path)
     if format is None and is_results(path):
         return read_results(path, truth.labels, on_bad)
     if format is None and path.exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiece._lazy import lazy
-from apiece.models.contract import ROOM, Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models.contract import ROOM, Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Published, Targets
 
 if TYPE_CHECKING:
     from apiece.models._engine.folder import (
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
         save_model,
         save_thresholds,
     )
+    from apiece.models._engine.published import open_model, published_model, save_published
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
+    from apiece.models._kit.fill import dependent, fill
     from apiece.models._kit.transformers_parts import checkpoint_model
-    from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, dependent, fill, licence_of, open_checkpoint, timm_name
+    from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, licence_of, open_checkpoint, timm_name
 
 __all__ = [
     "DEFAULT",
@@ -33,6 +35,7 @@ __all__ = [
     "Frame",
     "LoadedModel",
     "ModelInput",
+    "Published",
     "Targets",
     "backbone_checkpoint",
     "checkpoint_model",
@@ -46,7 +49,10 @@ __all__ = [
     "model_folder",
     "names",
     "open_checkpoint",
+    "open_model",
+    "published_model",
     "save_model",
+    "save_published",
     "save_thresholds",
     "timm_name",
 ]
@@ -58,8 +64,10 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.models._engine.folder": "DEFAULT LoadedModel load_model model_folder save_model save_thresholds",
+            "apiece.models._engine.published": "open_model published_model save_published",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.transformers_parts": "checkpoint_model",
-            "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE dependent fill licence_of open_checkpoint timm_name",
+            "apiece.models._kit.fill": "dependent fill",
+            "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE licence_of open_checkpoint timm_name",
         },
     )

@@ -30,9 +30,27 @@ from apiece.transforms.input import Frame, ModelInput
 if TYPE_CHECKING:  # settings and `--help` need no torch
     from torch import Tensor, nn
 
-__all__ = ["ROOM", "Architecture", "Checkpoint", "DecodeOptions", "Frame", "ModelInput", "Targets", "Weights"]
+__all__ = [
+    "LIBRARIES",
+    "NAMES",
+    "ROOM",
+    "Architecture",
+    "Checkpoint",
+    "DecodeOptions",
+    "Frame",
+    "ModelInput",
+    "Published",
+    "Targets",
+    "Weights",
+    "is_name",
+]
 
 _LOG = logging.getLogger("apiece")
+
+LIBRARIES = ("hf", "timm", "torchvision")
+"""What may stand before the colon where weights are named ``library:name``."""
+NAMES = ("default", "imagenet", "timm")
+"""Names of weights without a library."""
 
 Targets: TypeAlias = "dict[str, Tensor]"
 """Training targets of one image; what they are is the architecture's own business."""
@@ -93,11 +111,24 @@ class Weights:
     name : what ``--weights`` takes, such as ``"timm"`` or ``"hf:facebook/mask2former-swin-tiny-coco-instance"``.
     licence : SPDX name of the licence they are published under; of the data they learned from, where that is stricter.
     summary : what they were trained on, in a few words.
+    terms : what a person should know of the licence before using them; empty: nothing more.
     """
 
     name: str
     licence: str
     summary: str
+    terms: str = ""
+
+
+def is_name(spec: object) -> bool:
+    """Return whether this names weights, as ``library:name`` or ``default``, and is no path of something.
+
+    >>> is_name("torchvision:maskrcnn_resnet50_fpn_v2"), is_name("runs/bolts")
+    (True, False)
+    """
+    text = str(spec)
+    library, colon, _ = text.partition(":")
+    return text in NAMES or (bool(colon) and library in LIBRARIES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +151,25 @@ class Checkpoint:
     licence: str = ""
     preprocess: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Published:
+    """Say how checkpoints that `Architecture.adopt` understands predict as their own library does.
+
+    Attributes
+    ----------
+    model_type : what such a checkpoint's ``config.json`` says it is.
+    settings : the architecture's settings in which prediction there differs from here.
+    preprocess : what a ``preprocessor_config.json`` means that leaves a key out. ``pad`` is a key of its own: sides are
+        padded to multiples of it.
+    conf : lowest score of an object.
+    """
+
+    model_type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    preprocess: Mapping[str, Any] = field(default_factory=dict)
+    conf: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -147,6 +197,8 @@ class Architecture:
     """``(raw outputs, frames, classes, options)`` to scored instances at each image's own size, best first."""
     stride: int = 32
     """Input sides are padded to a multiple of this."""
+    sized: bool = False
+    """Whether the module also takes the (height, width) that each image fills of the padded input, as a list."""
     overlap: bool = True
     """Whether the masks it finds may overlap; if not, it learns and finds the visible part of each object."""
     slots: str = ""
@@ -157,6 +209,8 @@ class Architecture:
     adopt: Callable[[Checkpoint, Any], tuple[Any, dict[str, Tensor]]] | None = None
     """``(checkpoint of another library, config)`` to the config that gives a network of the checkpoint's shape, and
     its tensors under this module's names. None: there are none but timm's."""
+    published: Published | None = None
+    """How such checkpoints predict as they were published; None: they are there to begin training from."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that suit it (``lr``, ``batch`` ...), where they differ from the common ones."""
 

@@ -20,7 +20,7 @@ without which masks hardly learn from scratch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,15 +29,26 @@ from torch.nn import functional
 from transformers import DetrConfig, DetrForSegmentation
 from transformers.models.detr import modeling_detr
 
+from apiece._strict_json import LATER
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._kit import detr_matching
 from apiece.models._kit.backbone import build_backbone
+from apiece.models._kit.labels import labels_of
 from apiece.models._kit.network import Network, input_size, on_device, per_image
 from apiece.models._kit.queries import assign, check_room, chosen_classes, decode_queries, encode_masks
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors, renamed
-from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
+from apiece.models.contract import (
+    Architecture,
+    Checkpoint,
+    DecodeOptions,
+    Frame,
+    ModelInput,
+    Published,
+    Targets,
+    Weights,
+)
 
 __all__ = ["ARCHITECTURE", "DetrMask", "DetrMaskSettings"]
 
@@ -63,6 +74,7 @@ class DetrMaskSettings(BackboneSettings):
     encoder_layers, decoder_layers : layers of the transformer.
     feedforward : width of its feed-forward layers.
     queries : objects that one image may hold.
+    unnamed : outputs beside the classes that are never an answer; published weights have some.
     """
 
     stride: int = 16
@@ -72,10 +84,12 @@ class DetrMaskSettings(BackboneSettings):
     decoder_layers: int = 3
     feedforward: int = 512
     queries: int = 100
+    unnamed: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._one_of("stride", (16, 32))
+        self._at_least(0, "unnamed")
         self._at_least(1, "encoder_layers", "decoder_layers", "feedforward", "queries")
         parts = [self.width // 2**k for k in range(1, 5)]  # channels of the mask head, in groups of 8 or all
         if self.width < 16 or self.width % 16 or any(n > 8 and n % 8 for n in parts):
@@ -108,7 +122,8 @@ class DetrMask(Network):
     """Map images ``(B, C, H, W)`` to a dictionary, for Q queries:
 
     ``logits`` (B, Q, classes + 1), of a softmax whose last class is "no object"; ``boxes`` (B, Q, 4): centre x, centre
-    y, width, height as shares of the input; ``masks`` (B, Q, h, w), logits; ``cell`` (B,), pixels along a cell of them.
+    y, width, height as shares of the input; ``masks`` (B, Q, h, w), logits; ``cell`` (B, 2), height and width of a cell
+    of them in pixels.
     """
 
     config: DetrMaskSettings
@@ -134,7 +149,7 @@ class DetrMask(Network):
         self.encoder: Any = library.DetrEncoder(inside)
         self.queries = nn.Embedding(config.queries, config.width)
         self.decoder: Any = library.DetrDecoder(inside)
-        self.classify = nn.Linear(config.width, classes + 1)
+        self.classify = nn.Linear(config.width, classes + config.unnamed + 1)
         self.box: Any = library.DetrMLPPredictionHead(config.width, config.width, 4, 3)
         self.attention: Any = library.DetrMHAttentionMap(config.width, config.heads)
         self.mask_head: Any = library.DetrMaskHeadSmallConv(config.width + config.heads, widths[1:], config.width)
@@ -202,8 +217,10 @@ class DetrMask(Network):
         read = self.read(images)
         logits, boxes = self.answers(read.queries[-1])
         masks = [self.masks(read, i, read.queries[-1, i]) for i in range(len(images))]
-        cell = boxes.new_full((len(images),), self.config.stride / 8)
-        return {"logits": logits, "boxes": boxes, "masks": torch.stack(masks), "cell": cell}
+        maps = torch.stack(masks)
+        # where the input is no multiple of 32, the library stretches the last, cut cell over the image like all others
+        cell = boxes.new_tensor([images.shape[2] / maps.shape[2], images.shape[3] / maps.shape[3]])
+        return {"logits": logits, "boxes": boxes, "masks": maps, "cell": cell.expand(len(images), 2)}
 
 
 # --- training ---------------------------------------------------------------------------------------------------------
@@ -276,8 +293,8 @@ def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask,
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Return each query's likeliest class, "no object" left out, and its mask; the score is the class's chance."""
-    chances, cell = chosen_classes(out["logits"]), float(out["cell"])
-    return decode_queries(chances, out["masks"], frame, classes, options, cell=cell, filled=False)
+    chances, (high, wide) = chosen_classes(out["logits"])[:, : len(classes)], out["cell"].tolist()
+    return decode_queries(chances, out["masks"], frame, classes, options, cell=(high, wide), filled=False)
 
 
 def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSettings, dict[str, Tensor]]:
@@ -297,8 +314,10 @@ def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSet
         config, backbone=encoder.backbone, weights="none", norm="batch", stride=32, width=theirs.d_model,
         heads=theirs.encoder_attention_heads, encoder_layers=theirs.encoder_layers,
         decoder_layers=theirs.decoder_layers, feedforward=theirs.encoder_ffn_dim, queries=theirs.num_queries,
+        unnamed=(labels := labels_of(checkpoint)).unnamed,
     )  # fmt: skip
     tensors = renamed(library_tensors(DetrForSegmentation, theirs, checkpoint), _NAMES)
+    tensors |= {k: labels.arranged(tensors[k], after=1) for k in ("classify.weight", "classify.bias")}
     # the library's frozen normalisation does not count batches
     counts = [k.replace("running_var", "num_batches_tracked") for k in tensors if k.endswith("running_var")]
     return ours, {**tensors, **dict.fromkeys(counts, torch.tensor(0))}
@@ -334,5 +353,6 @@ ARCHITECTURE = Architecture(
         Weights("hf:facebook/detr-resnet-101-panoptic", "Apache-2.0", _COCO),
     ),
     adopt=adopt,
+    published=Published("detr", preprocess={"size": {"shortest_edge": 800, "longest_edge": 1333}, "pad": 1}),
     defaults={"lr": 5e-4, "batch": 8, "crop": 256, "weight_decay": 1e-4},
 )

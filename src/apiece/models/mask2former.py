@@ -32,6 +32,7 @@ from apiece.errors import ConfigError
 from apiece.models._kit.blocks import STRIDES
 from apiece.models._kit.mask_classification import (
     LICENCE,
+    PREPROCESS,
     MaskClassifier,
     MaskClassifierSettings,
     decode,
@@ -41,7 +42,7 @@ from apiece.models._kit.mask_classification import (
 )
 from apiece.models._kit.set_loss import SetLoss
 from apiece.models._kit.transformers_parts import check_fixed, initialise, library_config, library_tensors, renamed
-from apiece.models.contract import Architecture, Checkpoint, Weights
+from apiece.models.contract import Architecture, Checkpoint, Published, Weights
 
 __all__ = ["ARCHITECTURE", "Mask2Former", "Mask2FormerConfig"]
 
@@ -170,5 +171,6 @@ ARCHITECTURE = Architecture(
         Weights("hf:facebook/mask2former-swin-small-coco-instance", LICENCE, "COCO instances, Swin-S"),
     ),
     adopt=adopt,
+    published=Published("mask2former", preprocess=PREPROCESS),
     defaults={"lr": 4e-4, "batch": 4, "crop": 256, "weight_decay": 5e-2},
 )

@@ -30,6 +30,7 @@ from transformers.models.maskformer.modeling_maskformer import (
 
 from apiece.models._kit.mask_classification import (
     LICENCE,
+    PREPROCESS,
     MaskClassifier,
     MaskClassifierSettings,
     decode,
@@ -39,7 +40,7 @@ from apiece.models._kit.mask_classification import (
 )
 from apiece.models._kit.set_loss import SetLoss
 from apiece.models._kit.transformers_parts import initialise, library_config, library_tensors, renamed
-from apiece.models.contract import Architecture, Checkpoint, Weights
+from apiece.models.contract import Architecture, Checkpoint, Published, Weights
 
 __all__ = ["ARCHITECTURE", "MaskFormer", "MaskFormerConfig"]
 
@@ -150,5 +151,6 @@ ARCHITECTURE = Architecture(
     slots="queries",
     weights=(Weights("hf:facebook/maskformer-swin-tiny-coco", LICENCE, "COCO panoptic, Swin-T"),),
     adopt=adopt,
+    published=Published("maskformer", preprocess=PREPROCESS),
     defaults={"lr": 4e-4, "batch": 4, "crop": 256, "weight_decay": 5e-2},
 )

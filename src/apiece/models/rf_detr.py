@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -29,15 +29,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
 
+from apiece._strict_json import LATER
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._kit import detr_matching
+from apiece.models._kit.labels import labels_of
 from apiece.models._kit.network import Network, input_size, on_device, per_image
 from apiece.models._kit.queries import check_room, chosen_classes, decode_queries, encode_masks
 from apiece.models._kit.settings import Settings
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors
 from apiece.models._kit.window_attention import windowed_features
-from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
+from apiece.models.contract import (
+    Architecture,
+    Checkpoint,
+    DecodeOptions,
+    Frame,
+    ModelInput,
+    Published,
+    Targets,
+    Weights,
+)
 
 __all__ = ["ARCHITECTURE", "RfDetr", "RfDetrSettings"]
 
@@ -66,6 +77,7 @@ class RfDetrSettings(Settings):
     feedforward, mask_feedforward : width of the decoder's and of the mask head's feed-forward layers.
     queries : objects that one image may hold.
     groups : sets of queries that learn side by side; prediction uses the first.
+    unnamed : outputs beside the classes that are never an answer; published weights have some.
     """
 
     patch: int = 8
@@ -85,11 +97,13 @@ class RfDetrSettings(Settings):
     mask_feedforward: int = 512
     queries: int = 100
     groups: int = 2
+    unnamed: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._tuples(int, "taps")
-        self._at_least(1, *(name for name, value in vars(self).items() if isinstance(value, int)))
+        self._at_least(1, *(k for k, value in vars(self).items() if isinstance(value, int) and k != "unnamed"))
+        self._at_least(0, "unnamed")
         if list(self.taps) != sorted({*self.taps, self.depth}) or self.taps[0] < 1:
             raise ConfigError(f"taps must be layers in ascending order, {self.depth} the last, got {self.taps}")
         for name, whole, part in (
@@ -113,11 +127,11 @@ def _library_config(config: RfDetrSettings, channels: int, classes: int) -> Any:
         "out_indices": list(config.taps), "hidden_dropout_prob": config.dropout,
     }  # fmt: skip
     return make(
-        backbone_config=encoder, num_labels=classes, d_model=config.hidden, c2f_num_blocks=config.blocks,
-        decoder_layers=config.layers, decoder_ffn_dim=config.feedforward, decoder_n_points=config.points,
-        decoder_self_attention_heads=config.self_heads, decoder_cross_attention_heads=config.cross_heads,
-        intermediate_size=config.mask_feedforward, num_queries=config.queries, group_detr=config.groups,
-        dropout=config.dropout, mask_downsample_ratio=_RATIO,
+        backbone_config=encoder, num_labels=classes + config.unnamed, d_model=config.hidden,
+        c2f_num_blocks=config.blocks, decoder_layers=config.layers, decoder_ffn_dim=config.feedforward,
+        decoder_n_points=config.points, decoder_self_attention_heads=config.self_heads,
+        decoder_cross_attention_heads=config.cross_heads, intermediate_size=config.mask_feedforward,
+        num_queries=config.queries, group_detr=config.groups, dropout=config.dropout, mask_downsample_ratio=_RATIO,
     )  # fmt: skip
 
 
@@ -317,7 +331,7 @@ def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> di
 @per_image
 def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
     """Return each query's likeliest class and mask; the score is the class's chance, which has learned the IoU."""
-    chances = chosen_classes(out["logits"], none=False)
+    chances = chosen_classes(out["logits"], none=False)[:, : len(classes)]
     return decode_queries(chances, out["masks"], frame, classes, options, cell=_RATIO, filled=False)
 
 
@@ -338,15 +352,15 @@ def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSetting
         layers=theirs.decoder_layers, self_heads=theirs.decoder_self_attention_heads,
         cross_heads=theirs.decoder_cross_attention_heads, points=theirs.decoder_n_points,
         feedforward=theirs.decoder_ffn_dim, mask_feedforward=theirs.intermediate_size, queries=theirs.num_queries,
-        groups=theirs.group_detr,
+        groups=theirs.group_detr, unnamed=(labels := labels_of(checkpoint)).unnamed,
     )  # fmt: skip
-    same = _library_config(ours, encoder.num_channels, theirs.num_labels)
+    same = _library_config(ours, encoder.num_channels, len(labels.names))
     for mine, other in ((same, theirs), (same.backbone_config, encoder)):
         check_fixed(checkpoint, other, {name: getattr(mine, name, None) for name in _SHAPING})
     state = library_tensors(RfDetrForInstanceSegmentation, theirs, checkpoint)
     unused = [f"encoder.layer.{k}." for k in range(ours.depth, encoder.num_hidden_layers)]
     kept = {k: v for k, v in state.items() if "mask_token" not in k and not any(u in k for u in unused)}
-    return ours, {f"net.{k}": v for k, v in kept.items()}
+    return ours, {f"net.{k}": labels.arranged(v) if "class_embed" in k else v for k, v in kept.items()}
 
 
 # what changes the network's outputs and has no setting here
@@ -355,6 +369,11 @@ _SHAPING = (
     "num_feature_levels", "mask_downsample_ratio", "segmentation_head_activation_function", "mlp_ratio", "hidden_act",
     "qkv_bias", "use_swiglu_ffn", "apply_layernorm", "reshape_hidden_states",
 )  # fmt: skip
+
+_TIERED = (
+    "the licence of the two largest sizes is stated both as Apache-2.0 (of all segmentation models) and as Roboflow's "
+    "tiered Platform Model License 1.0 (of the XL and 2XL models): ask Roboflow before you use them in a product"
+)
 
 ARCHITECTURE = Architecture(
     summary="query-based on a vision transformer: no duplicates, overlaps kept; strong with pretrained weights",
@@ -367,9 +386,22 @@ ARCHITECTURE = Architecture(
     stride=16,
     slots="queries",
     weights=tuple(
-        Weights(f"hf:Roboflow/rf-detr-seg-{size}", "Apache-2.0", "instances of COCO 2017 (annotations CC BY 4.0)")
-        for size in ("nano", "small", "medium")
+        Weights(
+            f"hf:Roboflow/rf-detr-seg-{size}",
+            "Apache-2.0",
+            "instances of COCO 2017 (annotations CC BY 4.0)",
+            _TIERED if "x" in size else "",
+        )
+        for size in ("nano", "small", "medium", "large", "xlarge", "2xlarge")
     ),
     adopt=adopt,
+    published=Published(
+        "rf_detr",
+        preprocess={
+            "size": {"shortest_edge": 800, "longest_edge": 1333},
+            "image_processor_type": "RfDetrImageProcessor",
+            "pad": 1,
+        },
+    ),
     defaults={"lr": 5e-4, "batch": 4, "crop": 256, "weight_decay": 1e-2},
 )

@@ -22,7 +22,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import MAX_PIXELS
-from apiece.models import LoadedModel, load_model
+from apiece.models import LoadedModel, open_model
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.ops.ground import on_data
 from apiece.predict.sources import Source, Sources, iter_sources
@@ -36,12 +36,14 @@ T = TypeVar("T")
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
 
-def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
-    """Load a trained model from its folder, ready to predict; no code in the folder is run.
+def load(model: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
+    """Load a trained model or published weights, ready to predict; no code in the files is run.
 
     Parameters
     ----------
-    folder : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``.
+    model : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``; or published weights:
+        ``"torchvision:maskrcnn_resnet50_fpn_v2"``, ``"hf:org/name"``, a folder as transformers writes it. They are
+        taken from the library's cache, else fetched. Their classes, thresholds and image sizes come with them.
     device : ``"auto"`` (a CUDA device if there is one, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` ...
 
     Returns
@@ -51,9 +53,10 @@ def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") ->
     Raises
     ------
     ModelFileError
-        If a file is missing or damaged, needs another version of apiece, or is a link that leads out of the folder.
-    ConfigError
-        If the device cannot be used.
+        If a file is missing or damaged, needs another version of apiece, or is a link that leads out of the folder; or
+        if weights cannot be fetched (says which file to put where).
+    ConfigError, UnknownNameError
+        If the device cannot be used, or nothing has this name.
 
     Examples
     --------
@@ -61,7 +64,7 @@ def load(folder: str | os.PathLike[str], device: str | torch.device = "auto") ->
     >>> model.predict("photo.jpg", conf=0.5)  # doctest: +SKIP
     Instances(12 on 480 x 640: 9 bolt, 3 nut)
     """
-    return Model(load_model(Path(folder)), device)
+    return Model(open_model(os.fspath(model)), device)
 
 
 _INSTEAD = "use " + Option("device", "cpu") + " or " + Option("device", "auto")
@@ -366,8 +369,9 @@ class Model:
     def _network(self, group: Sequence[_Ready]) -> Any:
         """Return raw outputs."""
         images = torch.from_numpy(np.stack([ready.array for ready in group]))
+        sizes = ([ready.frame.input_size for ready in group],) if self.loaded.architecture.sized else ()
         with torch.inference_mode(), _same_convolutions():
-            return self._module(images.to(self.device))
+            return self._module(images.to(self.device), *sizes)
 
     def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
         with torch.inference_mode():

@@ -14,7 +14,7 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 
 from apiece import _strict_json as typed_json
-from apiece.errors import ConfigError, Option
+from apiece.errors import ConfigError, Message, Option
 from apiece.models import (
     OWN,
     UNKNOWN_LICENCE,
@@ -26,7 +26,7 @@ from apiece.models import (
     open_checkpoint,
     timm_name,
 )
-from apiece.models.contract import Architecture, Checkpoint, ModelInput
+from apiece.models.contract import ROOM, Architecture, Checkpoint, ModelInput
 from apiece.training.config import TrainConfig
 
 log = logging.getLogger("apiece")
@@ -109,9 +109,13 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
         return _own(config, architecture, settings, most, found)
     if has_backbone and is_backbone(found, settings.backbone):
         return _encoder(replace(settings, weights=spec), normalise)
-    if architecture.adopt is None:
-        raise ConfigError(f"{spec}: these weights are not for {config.model}; {_loads(config.model, architecture)}")
+    kind = found.settings.get("model_type")
+    if architecture.adopt is None or (kind and architecture.published and architecture.published.model_type != kind):
+        raise ConfigError(
+            f"{spec}: these weights are not for {config.model}; " + _instead(kind) + _loads(config.model, architecture)
+        )
     adopted, tensors = architecture.adopt(found, settings)
+    adopted = _without_gaps(adopted)
     adopted = _agreed(config, architecture, settings, adopted, most)
     mean, std = (
         tuple(found.preprocess.get(k) or v) for k, v in zip(("image_mean", "image_std"), _IMAGENET, strict=True)
@@ -140,10 +144,15 @@ def _own(config: TrainConfig, architecture: Architecture, settings: Any, most: i
     before = typed_json.dataclass_from(architecture.config, own["config"], "config")
     today = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name in ("weights", "class_weights")}
     today |= {"dropout": settings.dropout} if config.dropout is not None else {}
-    adopted = replace(before, **today, **{k: getattr(settings, k) for k in config.model_settings})
+    adopted = replace(_without_gaps(before), **today, **{k: getattr(settings, k) for k in config.model_settings})
     adopted = _agreed(config, architecture, settings, adopted, most)
     spec = typed_json.dataclass_from(ModelInput, own["input"], "input")
     return Start(adopted, found.tensors, spec.normalise, spec.mean, spec.std, _origin(found, found.licence))
+
+
+def _without_gaps(settings: Any) -> Any:
+    """Return the settings of published weights without outputs to spare, for classes of one's own."""
+    return replace(settings, unnamed=0) if hasattr(settings, "unnamed") else settings
 
 
 def _agreed(config: TrainConfig, architecture: Architecture, asked: Any, adopted: Any, most: int) -> Any:
@@ -168,6 +177,12 @@ def _origin(found: Checkpoint, licence: str) -> dict[str, str]:
     log.info("weights: %s; licence: %s", found.source, licence)
     local = Path(found.source)
     return {"source": local.name if local.exists() else found.source, "licence": licence}
+
+
+def _instead(kind: object) -> Message | str:
+    """Return the option that names the architecture for checkpoints of this ``model_type``."""
+    fits = [n for n, a in ROOM.load_all().items() if kind and a.published and a.published.model_type == kind]
+    return "use " + Option("model", fits[0]) + "; " if fits else ""
 
 
 def _loads(name: str, architecture: Architecture) -> str:

@@ -134,9 +134,10 @@ class TrainConfig:
     model: str = "swift"
     """Name of the architecture; ``apiece models`` lists them."""
     weights: str | None = None
-    """Pretrained weights to begin with, whose licence is shown: ``timm`` or ``timm:<model.tag>`` (backbone only),
-    ``hf:org/name[@revision]``, a ``.safetensors`` or ``.pth`` file, a folder in transformers' layout, or a model folder
-    of apiece's own; ``apiece models NAME`` lists what there is. By default training begins from scratch."""
+    """Pretrained weights to begin with, whose licence is shown: ``default``; ``imagenet``, ``timm`` or
+    ``timm:<model.tag>`` (encoder only); ``torchvision:<model>``; ``hf:org/name[@revision]``; a ``.safetensors`` or
+    ``.pth`` file, a folder in transformers' layout, or a model folder of apiece's own. ``apiece models NAME`` lists
+    what there is. By default training begins from scratch."""
     out: Path | None = None
     """Folder for the best model, the logs and the plots. By default ``runs/`` and the model's name."""
     epochs: float | None = None

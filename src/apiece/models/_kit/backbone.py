@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models._kit.blocks import Encoder
 from apiece.models._kit.unet import UNetEncoder
-from apiece.models._kit.weights import open_checkpoint, timm_name
+from apiece.models._kit.weights import IMAGENET, open_checkpoint, timm_name
 from apiece.models.contract import Checkpoint
 
 _SEED = 0x5EED  # of the values that pretrained ones must have replaced
@@ -26,7 +26,8 @@ def backbone_checkpoint(name: str, weights: str) -> Checkpoint:
 
     Parameters
     ----------
-    weights : ``"timm"`` (timm's choice), ``"timm:<model.tag>"``, or a local file of the model's state dict.
+    weights : ``"timm"`` (timm's choice), ``"timm:<model.tag>"``, ``"imagenet"``, or a local file of the model's state
+        dict.
 
     Raises
     ------
@@ -47,7 +48,7 @@ def backbone_checkpoint(name: str, weights: str) -> Checkpoint:
         raise ConfigError(
             f"weights {weights!r} are not of the backbone {name!r}; set backbone to {tagged!r} or leave it"
         )
-    found = open_checkpoint(f"timm:{tagged}")
+    found = open_checkpoint(weights if weights == IMAGENET else f"timm:{tagged}")
     own = get_pretrained_cfg(tagged)
     return found if found.licence or own is None else dataclasses.replace(found, licence=own.license or "")
 

@@ -28,6 +28,8 @@ from apiece.models.contract import DecodeOptions, Frame, ModelInput, Targets
 
 LICENCE = "CC-BY-NC-4.0 (the authors' model zoo; the hub's card says other)"
 """Of the weights that the authors of both papers published."""
+PREPROCESS: Mapping[str, Any] = {"size": {"shortest_edge": 800, "longest_edge": 1333}, "size_divisor": 32}
+"""How transformers resizes images for both where a ``preprocessor_config.json`` does not say."""
 
 
 CELL = STRIDES[0]

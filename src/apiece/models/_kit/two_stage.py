@@ -58,9 +58,17 @@ class Proposer(RegionProposalNetwork):  # type: ignore[misc]
     """torchvision's region proposal network with `match_boxes`; losses are asked for, not a matter of mode."""
 
     def forward(
-        self, features: list[Tensor], size: tuple[int, int], targets: list[dict[str, Tensor]] | None = None
+        self,
+        features: list[Tensor],
+        size: tuple[int, int],
+        targets: list[dict[str, Tensor]] | None = None,
+        sizes: list[tuple[int, int]] | None = None,
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        """Return proposals of each image (best first, float32[K, 4]) and, with targets, the two losses."""
+        """Return proposals of each image (best first, float32[K, 4]) and, with targets, the two losses.
+
+        Proposals are cut at the border of their image: all are of ``size`` (height, width), or each of its own in
+        ``sizes``, where padding lies beyond.
+        """
         objectness, deltas = self.head(features)
         count = len(objectness[0])
         per_level = [o[0].numel() for o in objectness]
@@ -69,7 +77,7 @@ class Proposer(RegionProposalNetwork):  # type: ignore[misc]
         moves = torch.cat([_flatten(d.float(), 4) for d in deltas], 1)
         anchors = self._anchors(features, size)
         decoded = self.box_coder.decode(moves.detach().reshape(-1, 4), [anchors] * count).view(count, -1, 4)
-        proposals, _ = self.filter_proposals(decoded, flat.reshape(-1, 1), [size] * count, per_level)
+        proposals, _ = self.filter_proposals(decoded, flat.reshape(-1, 1), sizes or [size] * count, per_level)
         if targets is None:
             return proposals, {}
         index, state = zip(

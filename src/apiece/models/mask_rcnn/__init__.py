@@ -3,7 +3,9 @@
 Papers: K. He et al., "Mask R-CNN", ICCV 2017 (arXiv 1703.06870); T.-Y. Lin et al., "Feature Pyramid Networks for Object
 Detection", CVPR 2017. Built of torchvision's region proposal network, RoI heads and feature pyramid (BSD-3-Clause) on a
 timm encoder (Apache-2.0). Weights: timm's for the encoder (each with its own licence), and torchvision's
-``maskrcnn_resnet50_fpn`` (BSD-3-Clause, learned from COCO), which sets the settings to its own.
+``maskrcnn_resnet50_fpn`` and ``maskrcnn_resnet50_fpn_v2`` (BSD-3-Clause, learned from COCO), which set the settings to
+their own. The second follows Y. Li et al., "Benchmarking Detection Transfer Learning with Vision Transformers" (arXiv
+2111.11429).
 
 What differs by default: the encoder is small and its normalisation learns from scratch (torchvision freezes it).
 Anchors start at 8 pixels, and pooling reads one sample per cell. No image is resized in here, and masks stay logits of
@@ -24,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection.anchor_utils import AnchorGenerator
-from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
+from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms
@@ -42,9 +44,19 @@ from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss,
 from apiece.models._kit.network import Network, input_size, on_cpu, on_device, per_image
 from apiece.models._kit.settings import BackboneSettings, check_anchors
 from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of, with_stuff
+from apiece.models._kit.torchvision_weights import MASK_RCNN
 from apiece.models._kit.two_stage import Proposer, Regions
-from apiece.models.contract import Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Targets, Weights
-from apiece.models.mask_rcnn._torchvision import MASK_RCNN, mask_rcnn_tensors
+from apiece.models.contract import (
+    Architecture,
+    Checkpoint,
+    DecodeOptions,
+    Frame,
+    ModelInput,
+    Published,
+    Targets,
+    Weights,
+)
+from apiece.models.mask_rcnn._torchvision import mask_rcnn_settings, mask_rcnn_tensors
 
 __all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig", "detection_losses"]
 
@@ -64,6 +76,8 @@ class MaskRCNNConfig(BackboneSettings, SemanticSettings):
     width : channels of the feature pyramid and of the mask head.
     hidden : width of the box head's two layers.
     mask_layers : convolutions of the mask head.
+    proposal_layers : convolutions of the head that proposes boxes.
+    box_layers : convolutions of the box head, in place of the first of its two layers; 0: none.
     anchors : sides of the anchors in pixels, at strides 4, 8, 16 and 32, and 64 if there are five.
     aspects : heights of the anchors over their widths.
     scale : side in pixels of a box that is pooled at stride 8; from twice that on at stride 16, and so on.
@@ -74,6 +88,7 @@ class MaskRCNNConfig(BackboneSettings, SemanticSettings):
     iou : overlap of boxes of one class above which the lower-scoring leaves; prediction may ask for a lower one.
     amodal : find the whole of each object, too, with what others hide of it (`Instances.full`). It learns from labels
         of what is visible: training pastes objects over others (`Occlude`). Full masks in the labels are used.
+    unnamed : outputs beside the classes that are never an answer; published weights have some.
     """
 
     norms: ClassVar[tuple[str, ...]] = (*NORMS, "frozen")
@@ -89,13 +104,17 @@ class MaskRCNNConfig(BackboneSettings, SemanticSettings):
     conf: float = 0.05
     iou: float = 0.6
     amodal: bool = field(default=False, metadata=LATER)
+    proposal_layers: int = field(default=1, metadata=LATER)
+    box_layers: int = field(default=0, metadata=LATER)
+    unnamed: int = field(default=0, metadata=LATER)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._tuples(float, "anchors", "aspects")
         check_anchors(self.anchors, self.aspects, (4, 5))
         self._at_least(8, "width", "hidden", "proposals", "samples")
-        self._at_least(1, "scale", "mask_layers", "pool_samples")
+        self._at_least(1, "scale", "mask_layers", "pool_samples", "proposal_layers")
+        self._at_least(0, "box_layers", "unnamed")
         if not (0 <= self.conf < 1 and 0 < self.iou <= 1):
             raise ConfigError(f"conf and iou lie between 0 and 1, got {self.conf} and {self.iou}")
 
@@ -121,16 +140,22 @@ class MaskRCNN(Network):
         per_cell = len(config.anchors[0]) * len(config.aspects)
         limit = {"training": config.proposals, "testing": config.proposals}
         self.proposer = Proposer(
-            AnchorGenerator(config.anchors, aspects), RPNHead(width, per_cell), 0.6, 0.3, 256, 0.5, limit, limit, 0.7
-        )
+            AnchorGenerator(config.anchors, aspects), RPNHead(width, per_cell, config.proposal_layers), 0.6, 0.3, 256,
+            0.5, limit, limit, 0.7,
+        )  # fmt: skip
         pool = partial(
             MultiScaleRoIAlign, ["0", "1", "2", "3"], sampling_ratio=config.pool_samples,
             canonical_scale=config.scale, canonical_level=3,
         )  # fmt: skip
+        box_head = (
+            FastRCNNConvFCHead((width, 7, 7), [width] * config.box_layers, [config.hidden], norm)
+            if config.box_layers
+            else TwoMLPHead(width * 49, config.hidden)
+        )
         self.regions = Regions(
             pool(7),
-            nn.Sequential(TwoMLPHead(width * 49, config.hidden), nn.Dropout(config.dropout)),
-            FastRCNNPredictor(config.hidden, classes + 1),
+            nn.Sequential(box_head, nn.Dropout(config.dropout)),
+            FastRCNNPredictor(config.hidden, classes + 1 + config.unnamed),
             0.5, 0.5, config.samples, 0.25, None, config.conf, config.iou, config.proposals,
         )  # fmt: skip
         with torch.no_grad():  # nearly all boxes are background: without this the first losses are all about that
@@ -162,21 +187,33 @@ class MaskRCNN(Network):
         logits = self.mask_predictor(shapes).float()[torch.arange(len(labels), device=labels.device), labels]
         return {"masks": logits} | ({} if self.full_head is None else {"full": self.full_head(shapes)})
 
-    def forward(self, images: Tensor) -> dict[str, list[Tensor] | Tensor]:
+    def forward(self, images: Tensor, sizes: list[tuple[int, int]] | None = None) -> dict[str, list[Tensor] | Tensor]:
         features = self.features(images)
-        found: dict[str, list[Tensor] | Tensor] = dict(self.detect(features, input_size(images)))
+        found: dict[str, list[Tensor] | Tensor] = dict(self.detect(features, input_size(images), sizes))
         if self.branch is not None:
             found.update(self.branch.answer(levels_of(features)))
         return found
 
-    def detect(self, features: dict[str, Tensor], size: tuple[int, int]) -> dict[str, list[Tensor]]:
-        """Return what `forward` gives, from the features of images of ``size`` (height, width)."""
-        proposals, _ = self.proposer(list(features.values()), size)
+    def detect(
+        self, features: dict[str, Tensor], size: tuple[int, int], sizes: list[tuple[int, int]] | None = None
+    ) -> dict[str, list[Tensor]]:
+        """Return what `forward` gives, from the features of images of ``size`` (height, width), padding included.
+
+        Boxes are cut at the border of their image, whose ``sizes`` may be smaller.
+        """
+        proposals, _ = self.proposer(list(features.values()), size, sizes=sizes)
         pooled = self.regions.box_roi_pool(features, proposals, [size] * len(proposals))
         logits, moves = self.regions.box_predictor(self.regions.box_head(pooled))
         stuff = torch.tensor(self.config.stuff, dtype=torch.int64, device=logits.device)
         boxes, scores, labels = self.regions.postprocess_detections(
-            logits.float().index_fill(1, 1 + stuff, -torch.inf), moves.float(), proposals, [size] * len(proposals)
+            logits.float().index_fill(1, 1 + stuff, -torch.inf),
+            moves.float(),
+            proposals,
+            sizes or [size] * len(proposals),
+        )
+        named = [label <= self.classes for label in labels]
+        boxes, scores, labels = (
+            [v[n] for v, n in zip(values, named, strict=True)] for values in (boxes, scores, labels)
         )
         labels = [label - 1 for label in labels]
         self._warn(boxes)
@@ -200,11 +237,12 @@ def levels_of(features: dict[str, Tensor]) -> list[Tensor]:
 
 
 def adopt(checkpoint: Checkpoint, config: MaskRCNNConfig) -> tuple[MaskRCNNConfig, dict[str, Tensor]]:
-    """Return ``config`` with the shape of torchvision's ``maskrcnn_resnet50_fpn``, and its tensors under our names.
+    """Return ``config`` with the shape of torchvision's ``maskrcnn_resnet50_fpn`` or ``_v2``, and its tensors here.
 
     A checkpoint of another model is a `ModelFileError`.
     """
-    return replace(config, weights="none", **MASK_RCNN), mask_rcnn_tensors(checkpoint)
+    tensors = mask_rcnn_tensors(checkpoint)
+    return replace(config, **mask_rcnn_settings(checkpoint)), tensors
 
 
 def encode(instances: Instances, config: MaskRCNNConfig) -> Targets:
@@ -276,7 +314,10 @@ def _region_loss(
 
 
 def decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return the boxes' logits as masks at the image's size; masks may overlap, as objects do."""
+    """Return the boxes' logits as masks at the image's size; masks may overlap, as objects do.
+
+    As in torchvision and Detectron2, a mask's chances are interpolated, and fall to 0 within half a cell of its box.
+    """
     out = on_cpu(out)
     scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
     keep = np.flatnonzero(scores >= options.threshold(labels))
@@ -286,12 +327,14 @@ def decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], o
     height, width = frame.input_size
     scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
     boxes = (out["boxes"].double().numpy()[keep] * scale).clip(0, np.array([frame.size[1], frame.size[0]] * 2))
-    masks = Masks.from_logits(out["masks"].numpy()[keep], boxes, frame.size)
+    logits = out["masks"].numpy()[keep]
+    chances = np.pad(1 / (1 + np.exp(-logits.clip(-60, 60))), ((0, 0), (1, 1), (1, 1)))
+    ring = np.tile((boxes[:, 2:] - boxes[:, :2]) / _MASK, 2) * np.array([-1, -1, 1, 1])  # a cell on every side
+    masks = Masks.from_logits(chances - np.float32(0.5), boxes + ring, frame.size)
     found = Instances(masks, labels[keep], classes, scores[keep])
     if "full" in out:
         wide = widened(out["boxes"].double()[keep]).numpy() * scale
         whole = Masks.from_logits(out["full"].numpy()[keep], wide, frame.size)
-        logits = out["masks"].numpy()[keep]
         found = with_full(found, whole, lambda which, x, y: _logits(logits, boxes, which, x, y))
     return found[found.masks.area > 0]
 
@@ -310,6 +353,9 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     return with_stuff(decode_one(out, frame, classes, options), out, frame, options)
 
 
+_COCO = "instances of COCO 2017 (annotations CC BY 4.0)"
+
+
 ARCHITECTURE = Architecture(
     summary="two-stage: boxes, then a mask in each; safe from scratch with few images, objects may overlap",
     kind="two-stage",
@@ -319,12 +365,11 @@ ARCHITECTURE = Architecture(
     loss=loss,
     decode=decode,
     weights=(
-        Weights(
-            "maskrcnn_resnet50_fpn_coco-bf2d0c1e.pth",
-            "BSD-3-Clause",
-            "a file of torchvision's, from https://download.pytorch.org/models/; whole model, learned from COCO",
-        ),
+        Weights("torchvision:maskrcnn_resnet50_fpn", "BSD-3-Clause", _COCO),
+        Weights("torchvision:maskrcnn_resnet50_fpn_v2", "BSD-3-Clause", _COCO),
     ),
     adopt=adopt,
+    sized=True,
+    published=Published(MASK_RCNN, settings={"proposals": 1000, "iou": 0.5}),
     defaults={"lr": 1e-3, "batch": 4, "crop": 256, "weight_decay": 1e-2},
 )

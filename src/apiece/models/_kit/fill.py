@@ -1,0 +1,113 @@
+"""Put weights into a module without a gap: each tensor into the one of its name, nothing missing, nothing left over."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from apiece.errors import ModelFileError
+from apiece.models.contract import Architecture, ModelInput
+
+log = logging.getLogger("apiece")
+
+
+@dataclass(frozen=True)
+class Dependent:
+    """Names of the tensors whose shape depends on something that differs between data sets."""
+
+    classes: frozenset[str] = frozenset()  # on the number of classes
+    channels: frozenset[str] = frozenset()  # on the input's channels
+    slots: frozenset[str] = frozenset()  # on `Architecture.slots`, how many objects an image may hold
+
+
+def dependent(architecture: Architecture, config: Any, input: ModelInput, classes: int) -> Dependent:
+    """Find the names of `Dependent` by building the network a few times, without memory."""
+    plain = {f.name: f.default for f in dataclasses.fields(config) if f.name in ("weights", "class_weights")}
+    config = dataclasses.replace(config, **plain)
+
+    def shapes(channels: int, count: int, config: Any = config) -> dict[str, torch.Size]:
+        spec = ModelInput(channels, mean=(0.0,) * channels, std=(1.0,) * channels)
+        with torch.device("meta"):
+            return {k: v.shape for k, v in architecture.build(config, spec, count).state_dict().items()}
+
+    here = shapes(input.channels, classes)
+    others = [shapes(input.channels, classes + 1), shapes(input.channels % 12 + 1, classes)]
+    if architecture.slots:
+        more = {architecture.slots: getattr(config, architecture.slots) + 1}
+        others.append(shapes(input.channels, classes, dataclasses.replace(config, **more)))
+    return Dependent(*(frozenset(k for k in here if here[k] != other.get(k)) for other in others))
+
+
+def fill(
+    module: nn.Module, tensors: Mapping[str, Tensor], source: str, varying: Dependent = Dependent()
+) -> tuple[str, ...]:
+    """Put ``tensors`` into ``module``, each into the one of its name; return (and log) the names that stayed random.
+
+    Parameters
+    ----------
+    source : where they come from, for messages.
+    varying : what may differ. A tensor that depends on the classes stays random where its shape differs. The channels
+        of one that depends on the input's are summed for a single channel, else repeated and scaled so that their sum
+        stays. Of one that depends on the slots, as many rows as both have are taken.
+
+    Raises
+    ------
+    ModelFileError
+        naming tensors that are missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    wrong: list[str] = []
+    for what, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
+        if names:
+            wrong.append(f"{what} {_some(names)}")
+    chosen, left, misfits = {}, [], []
+    for name in own.keys() & tensors.keys():
+        given = _fitted(name, tensors[name], own[name], varying)
+        if given.shape == own[name].shape:
+            chosen[name] = given
+        elif name in varying.classes:
+            left.append(name)
+        else:
+            misfits.append(f"{name} (is {list(given.shape)}, should be {list(own[name].shape)})")
+    if misfits:
+        wrong.append(f"has other shapes of {_some(misfits)}")
+    if wrong:
+        raise ModelFileError(
+            source,
+            f"does not fit this model: it {'; it '.join(wrong)}. Use weights made for it, or change its settings",
+        )
+    module.load_state_dict(chosen, strict=False)
+    if left:
+        log.info("weights: made for other classes, so these begin with random values: %s", ", ".join(sorted(left)))
+    return tuple(sorted(left))
+
+
+def _fitted(name: str, given: Tensor, own: Tensor, varying: Dependent) -> Tensor:
+    if given.ndim != own.ndim:
+        return given
+    if name in varying.channels and given.ndim > 1 and given.shape[1] != own.shape[1]:
+        return _fit_channels(given, own.shape[1])
+    if name in varying.slots and given.shape[0] != own.shape[0] and given.shape[1:] == own.shape[1:]:
+        rows = min(len(given), len(own))
+        return torch.cat([given[:rows].to(own), own[rows:]])
+    return given
+
+
+def _fit_channels(weight: Tensor, channels: int) -> Tensor:
+    """Return a first layer (out, in, ...) for another number of input channels."""
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    before = weight.shape[1]
+    return weight[:, torch.arange(channels) % before] * (before / channels)
+
+
+def _some(names: Collection[str], most: int = 6) -> str:
+    shown = sorted(names)[:most]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(shown) + more

@@ -404,7 +404,7 @@ def assert_equal(module: mask_rcnn.MaskRCNN, library: MaskRCNN) -> None:
         torch.testing.assert_close(decoded[1], decoded[0], atol=1e-3, rtol=1e-4)
         masks = heads.mask_predictor(heads.mask_head(heads.mask_roi_pool(theirs, boxes, [SIZE])))
         labels = torch.arange(len(side)) % 5
-        got = module.masks(ours, boxes, labels, SIZE)
+        got = module.masks(ours, boxes, labels, SIZE)["masks"]
         torch.testing.assert_close(got, masks[torch.arange(len(labels)), labels + 1], atol=1e-4, rtol=1e-4)
 
 

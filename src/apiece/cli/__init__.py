@@ -82,8 +82,6 @@ class _ToStandardError(logging.Handler):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and leave with its exit code; ``apiece --help`` explains the codes."""
     tokens = _one_word(list(sys.argv[1:] if arguments is None else arguments))
-    if " ".join(tokens[:2]) in commands():
-        tokens[:2] = [" ".join(tokens[:2])]
     command = tokens[0] if tokens else ""
     _log_to_standard_error()
     try:
@@ -108,12 +106,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _one_word(tokens: list[str]) -> list[str]:
-    """Return the words with folders of splits behind ``--images`` as one word, since a data set may follow them.
+    """Return the words with a command of two words, and the folders of splits behind ``--images``, as one word each.
 
     >>> _one_word(["info", "--images", "train=a", "val=b", "data"])
     ['info', '--images', 'train=a,val=b', 'data']
     """
     joined: list[str] = []
+    if " ".join(tokens[:2]) in commands():
+        tokens = [" ".join(tokens[:2]), *tokens[2:]]
     for token in tokens:
         goes_on = joined[-2:-1] == ["--images"] and all(map(_OF_SPLIT.match, (joined[-1], token)))
         joined[-1:] = [f"{joined[-1]},{token}"] if goes_on else [*joined[-1:], token]

@@ -68,7 +68,7 @@ def open_model(spec: str | Path) -> LoadedModel:
 
 
 def published_model(found: Checkpoint) -> LoadedModel:
-    """Build the model of a checkpoint of another library, as that library would predict with it.
+    """Return the model of a checkpoint of another library, as that library would predict with it.
 
     Raises
     ------

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from apiece import models
 from apiece.errors import ConfigError
-from apiece.models._kit.weights import fill, open_checkpoint
+from apiece.models._kit.fill import fill
+from apiece.models._kit.weights import open_checkpoint
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.eomt import ARCHITECTURE, Eomt, EomtSettings, adopt
 

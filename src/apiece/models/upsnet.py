@@ -283,7 +283,8 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     scores, labels = out["scores"], out["labels"].long()
     keep = torch.from_numpy(np.flatnonzero(scores.double().numpy() >= options.threshold(labels.numpy())))
     keep = keep[batched_nms(out["boxes"][keep], scores[keep], labels[keep], options.iou)]
-    kept = {name: out[name][keep] for name in ("boxes", "scores", "labels", "masks", "full") if name in out}
+    names = ("boxes", "scores", "labels", "masks", "full")
+    kept: dict[str, Tensor] = {name: out[name][keep] for name in names if name in out}
     boxes, labels, semantic = kept["boxes"], labels[keep], out["semantic"]
     unknown, _ = unknown_logits(semantic, is_stuff, labels, cells_of(boxes, semantic.shape[1:]))
     plain = torch.cat([torch.maximum(semantic[:1], unknown[None]), semantic[is_stuff]])

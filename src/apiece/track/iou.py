@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from apiece._arrays import Array
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -69,7 +70,7 @@ class IouTracker:
         """Return the masks of the last frame, and their ids."""
         if self.last is None or self.last.ids is None:
             return {"size": np.zeros(0, np.int64)}
-        runs = dict(zip(Runs._fields, self.last.masks.runs, strict=True))
+        runs: dict[str, Array] = dict(zip(Runs._fields, self.last.masks.runs, strict=True))
         return {**runs, "size": np.array([*self.last.size, self.next_id]), "ids": self.last.ids}
 
 

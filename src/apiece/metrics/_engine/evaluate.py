@@ -269,20 +269,20 @@ def _on_intervals(
     scarce = [label for label, number in shown.items() if 0 < number < FEW]
     if scarce and len(shown) > 1 and images >= FEW:
         yield f"no interval for numbers of a class in fewer than {FEW} images: {_some(scarce)}"
-    shown = {key: half for key, half in halves.items() if not about[key].detail and math.isfinite(half.value)}
-    high = {k: f"{k} by {h.bias:.3f}" for k, h in shown.items() if h.bias >= 0.005 and about[k].unit == "share"}
-    wide = [k for k in high if (span := shown[k].interval) and 4 * shown[k].bias > span[1] - span[0]]
+    given = {key: half for key, half in halves.items() if not about[key].detail and math.isfinite(half.value)}
+    high = {k: f"{k} by {h.bias:.3f}" for k, h in given.items() if h.bias >= 0.005 and about[k].unit == "share"}
+    wide = [k for k in high if (span := given[k].interval) and 4 * given[k].bias > span[1] - span[0]]
     if wide:
         told = _some(high[k] for k in wide)
         yield f"few images of a class make numbers too high: {told}; their intervals allow for that"
-    rare = [k for k, half in shown.items() if half.lacks == "classes"]
+    rare = [k for k, half in given.items() if half.lacks == "classes"]
     if rare:
         told = _some(high[k] for k in rare if k in high)
         yield (
             f"no interval for {_some(rare)}: some classes are in so few images that half of the images often lack them"
             + f". They are probably too high, at least: {told}" * bool(told)
         )
-    alone = [k for k, half in shown.items() if half.lacks == "images" and not half.fixed]
+    alone = [k for k, half in given.items() if half.lacks == "images" and not half.fixed]
     if alone:
         yield f"no interval for {_some(alone)}: too few images decide it"
 

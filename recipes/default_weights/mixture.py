@@ -19,7 +19,7 @@ from apiece.transforms.geometric import scaled
 from apiece.transforms.input import input_size, normalise, seen, value_limits
 
 CLASSES = ("object",)
-INPUT = ModelInput(channels=3, normalise="percentile", imgsz=640)
+INPUT = ModelInput(channels=3, normalise="percentile", imgsz=640, any_channels=True)
 
 _KEPT = 1024  # longer side in pixels at which images are kept in memory
 _HELD = 0.12  # of each set's training images are held back: they choose checkpoint and threshold

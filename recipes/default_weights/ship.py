@@ -69,6 +69,7 @@ def _write(folder: Path, out: Path, mean: float, threshold: float, ap50: dict[st
         input=model.input,
         classes=model.classes,
         thresholds=(threshold,),
+        one_piece=model.one_piece,
         provenance={**model.provenance, "weights": {"source": "random", "licence": "Apache-2.0"}},
         metrics={"held_out_mask_ap50": round(mean, 4), "held_out_mask_ap50_by_set": ap50},
         half=True,

@@ -61,6 +61,7 @@ class Run:
             config=self.config,
             input=INPUT,
             classes=CLASSES,
+            one_piece=(True,),
             provenance={"recipe": "recipes/default_weights", "seed": self.seed, "step": self.state.step},
         )
 

@@ -102,6 +102,10 @@ class Shop:
         """Make the same, as ``runs/old``."""
         self._model(folder / "runs" / "old", 5)
 
+    def photo(self, folder: Path) -> None:
+        """Make ``photo.png``: an image without labels."""
+        write_image(folder / "photo.png", scene(np.random.default_rng(12))[0])
+
     def photos(self, folder: Path) -> None:
         """Make ``photos/``: twelve images without labels."""
         photos(folder / "photos", 12, 10)

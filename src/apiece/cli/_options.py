@@ -71,8 +71,8 @@ ModelFolder = Annotated[Path, Parameter(help="Model folder, as `apiece train` wr
 ModelName = Annotated[
     str,
     Parameter(
-        help="Model folder, as `apiece train` writes it; or published weights: `torchvision:NAME`, `hf:ORG/NAME`, or a "
-        "folder or file of theirs."
+        help="Model folder, as `apiece train` writes it; `default`, which comes with apiece and finds objects of any "
+        "kind; or published weights: `torchvision:NAME`, `hf:ORG/NAME`, or a folder or file of theirs."
     ),
 ]
 Device = Annotated[str, Parameter(help="Where models run: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.")]

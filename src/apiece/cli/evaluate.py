@@ -63,6 +63,7 @@ def evaluate(
     apiece evaluate data/val.json --model runs/bolts
     apiece evaluate data/val.json --predictions predictions.json --json
     apiece evaluate data/ --model runs/bolts --html evaluation.html
+    apiece evaluate data/ --model default
     apiece evaluate data/val.json --predictions predictions.json --metrics all
     apiece evaluate data/val.json --predictions predictions.json --view semantic
     ```
@@ -86,7 +87,7 @@ def evaluate(
     from apiece.evaluation import evaluate as judge
 
     if (predictions is None) == (model is None):
-        raise ConfigError("say what to evaluate: --predictions FILE or --model FOLDER (one of them)")
+        raise ConfigError("say what to evaluate: --predictions FILE, or --model FOLDER or default (one of them)")
     check_writable(html)
     named = VIEWS[view] if metrics is None else metrics
     wanted: Any = metric_names(named)

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
-from apiece.cli._options import GROUP, Data, Json, Reading, Split
+from apiece.cli._options import GROUP, Data, Json, ModelName, Reading, Split
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
-from apiece.errors import ConfigError, Option
+from apiece.errors import ConfigError, DataError, ImageError, Option
 
 if TYPE_CHECKING:
+    from apiece.core.image import Image, ImageRef
+    from apiece.core.instances import Instances
+    from apiece.datasets import BadEntries
+    from apiece.formats import LabelSet
     from apiece.measurements import Table
 
 
 def measure(
     data: Data,
     *,
+    model: ModelName | None = None,
     split: Split = None,
     reading: Annotated[Reading, GROUP] = Reading(),
     pixel_size: str | None = None,
@@ -30,7 +36,10 @@ def measure(
 ) -> None:
     """Measure every instance of labels or predictions: one row for each, and a summary of each class.
 
+    With `--model`, it measures what the model finds on a photo, or on the photos in a folder, which need no labels.
+
     ```
+    apiece measure photo.jpg --model default
     apiece measure predictions.json --pixel-size "0.5 um"
     apiece measure data/train.json --out sizes.csv --no-intensities
     ```
@@ -43,12 +52,11 @@ def measure(
     intensities
         Measure intensities too, where the images are at hand.
     conf
-        Lowest score of an instance that is measured.
+        Lowest score of an instance that is measured; 0 leaves it to the model.
     out
         CSV file to write. By default measurements.csv beside the data; with `--json` none.
     """
     from apiece.core.image import PixelSize
-    from apiece.images import read_image
     from apiece.measurements import Table, measure_many
 
     if not 0 <= conf <= 1:
@@ -57,18 +65,13 @@ def measure(
     check_writable(target)
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     bad = reading.bad()
-    labels = reading.one(data, split, bad).labels
-    absent = [ref.path for ref in labels.refs if not ref.path.is_file()]
-    if intensities and absent:
-        lacking = "no intensities" if size is not None else "no intensities, no pixel size"
-        note(
-            f"{len(absent):,} of {len(labels):,} images are not there, such as {absent[0]}: measuring masks only, "
-            f"{lacking} (name the folder of the images with --images)"
-        )
-    read = (lambda ref: read_image(ref.path, page=ref.page)) if intensities and not absent else None
-    records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
+    if model is not None:
+        count, records = _found(data, model, intensities, conf, bad)
+        read = None
+    else:
+        count, records, read = _labelled(reading.one(data, split, bad).labels, intensities, size is not None, conf)
     tables = []
-    with progress("measuring", len(labels)) as step:
+    with progress("measuring", count) as step:
         for table in measure_many(records, read=read, pixel_size=size, on_bad=bad):
             tables.append(table)
             step()
@@ -84,6 +87,44 @@ def measure(
         print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units, **left_out})
     else:
         print_summary(summary)
+
+
+Records: TypeAlias = "Iterator[tuple[ImageRef | Image, Instances]]"
+
+
+def _labelled(
+    labels: LabelSet, intensities: bool, sized: bool, conf: float
+) -> tuple[int, Records, Callable[[ImageRef], Image] | None]:
+    """Return the number of labelled images, their records, and what reads the images, if all are at hand."""
+    from apiece.images import read_image
+
+    absent = [ref.path for ref in labels.refs if not ref.path.is_file()]
+    if intensities and absent:
+        lacking = "no intensities" if sized else "no intensities, no pixel size"
+        note(
+            f"{len(absent):,} of {len(labels):,} images are not there, such as {absent[0]}: measuring masks only, "
+            f"{lacking} (name the folder of the images with --images)"
+        )
+    records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
+    read = (lambda ref: read_image(ref.path, page=ref.page)) if intensities and not absent else None
+    return len(labels), records, read
+
+
+def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntries | None) -> tuple[int, Records]:
+    """Return the number of photos, and each with what the model finds on it."""
+    from apiece.core.image import ImageRef
+    from apiece.predict import find_sources, load
+
+    def leave(error: ImageError | DataError) -> None:
+        if bad is None or not isinstance(error, ImageError):
+            raise error
+        bad(error)
+
+    paths = [source.path for source in find_sources(str(data)) if source.path is not None]
+    found = load(model).stream(paths, skip_bad=bad is not None, on_bad=leave, conf=conf or None)
+    if intensities:
+        return len(paths), found
+    return len(paths), ((ImageRef(path, path.name, image.size), one) for image, one in found if (path := image.path))
 
 
 def print_summary(summary: Table, title: str = "") -> None:

@@ -13,7 +13,7 @@ def predict(
     sources: tuple[str, ...],
     /,
     *,
-    model: ModelName,
+    model: ModelName = "default",
     conf: float | None = None,
     iou: float | None = None,
     max_instances: int | None = None,
@@ -33,7 +33,10 @@ def predict(
 ) -> None:
     """Find the objects in images, and save them.
 
+    Without `--model`, the model that comes with apiece finds objects of any kind, all of the class `object`.
+
     ```
+    apiece predict photo.jpg --save coco,overlay
     apiece predict photos/ --model runs/bolts --save coco,overlay
     apiece predict photos/ --model runs/bolts --save semantic,panoptic,boxes
     apiece predict "line/*.png" --model runs/bolts --out today --conf 0.6 --skip-bad
@@ -76,6 +79,8 @@ def predict(
     """
     from apiece.predict import load, predict_to
 
+    if model == "default":
+        note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
     with progress("predicting", None) as step:
         summary = predict_to(
             load(model, device=device),

@@ -36,14 +36,15 @@ T = TypeVar("T")
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
 
-def load(model: str | os.PathLike[str], device: str | torch.device = "auto") -> Model:
+def load(model: str | os.PathLike[str] = "default", device: str | torch.device = "auto") -> Model:
     """Load a trained model or published weights, ready to predict; no code in the files is run.
 
     Parameters
     ----------
     model : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``; or published weights:
         ``"torchvision:maskrcnn_resnet50_fpn_v2"``, ``"hf:org/name"``, a folder as transformers writes it. They are
-        taken from the library's cache, else fetched. Their classes, thresholds and image sizes come with them.
+        taken from the library's cache, else fetched. Their classes, thresholds and image sizes come with them. By
+        default the model that comes with apiece, which finds objects of any kind, all of the class ``object``.
     device : ``"auto"`` (a CUDA device if there is one, else CPU), ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` ...
 
     Returns
@@ -60,6 +61,8 @@ def load(model: str | os.PathLike[str], device: str | torch.device = "auto") -> 
 
     Examples
     --------
+    >>> apiece.load(device="cpu")  # doctest: +SKIP
+    Model(swift, classes=('object',), device='cpu')
     >>> model = apiece.load("runs/bolts")  # doctest: +SKIP
     >>> model.predict("photo.jpg", conf=0.5)  # doctest: +SKIP
     Instances(12 on 480 x 640: 9 bolt, 3 nut)

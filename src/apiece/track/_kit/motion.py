@@ -10,6 +10,7 @@ from apiece.core.masks import Masks
 from apiece.core.runs import Runs
 
 _START = 0.25  # of an object's size: the doubt about the velocity of a new track, in a frame
+_VOTERS = 500  # objects that vote, at most
 _SHARE = 0.4  # of the tracks that must agree on how the camera moved
 
 
@@ -85,18 +86,27 @@ def camera_shift(before: Float, now: Float, reach: float, grain: float) -> Float
     still = np.zeros(2)
     if min(len(before), len(now)) < 4:
         return still
-    pairs = cKDTree(before).query_ball_tree(cKDTree(now), reach)
-    i = np.repeat(np.arange(len(before)), [len(each) for each in pairs])
-    if not len(i):
+    before = before[:: -(-len(before) // _VOTERS)]
+    near = cKDTree(before).sparse_distance_matrix(cKDTree(now), reach, output_type="ndarray")
+    if not len(near):
         return still
-    moved = now[np.concatenate([np.asarray(each, np.int64) for each in pairs])] - before[i]
-    tree = cKDTree(moved)
-    votes = np.array(tree.query_ball_point(moved, grain, return_length=True))
-    best = int(votes.argmax())
-    if votes[best] < _SHARE * min(len(before), len(now)):
+    displaced = now[near["j"]] - before[near["i"]]
+    # votes of a cell and of the cells around it
+    cell = np.floor((displaced + reach) / grain).astype(np.int64) + 1
+    wide = int(2 * reach / grain) + 3
+    votes = np.bincount(cell[:, 1] * wide + cell[:, 0], minlength=wide * wide).reshape(wide, wide)
+    around = np.zeros_like(votes)
+    for x in (-1, 0, 1):
+        for y in (-1, 0, 1):
+            around += np.roll(votes, (y, x), (0, 1))
+    row, column = np.divmod(int(around.argmax()), wide)
+    agrees = (abs(cell - [column, row]) <= 1).all(1)
+    if agrees.sum() < _SHARE * min(len(before), len(now)):
         return still
-    agreed: Float = np.median(moved[tree.query_ball_point(moved[best], grain)], axis=0)
-    return agreed
+    # the most crowded place within these cells, not their middle
+    middle = np.median(displaced[agrees], axis=0)
+    close = np.linalg.norm(displaced - middle, axis=1) <= grain
+    return np.asarray(np.median(displaced[close], axis=0)) if close.any() else middle
 
 
 def moved(masks: Masks, by: Int) -> Masks:

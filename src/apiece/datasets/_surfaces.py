@@ -71,7 +71,7 @@ def _strokes(rng: np.random.Generator, size: tuple[int, int], count: int, reach:
         else:
             line = at + np.cumsum(rng.normal(0, reach / 4, (6, 2)), 0)
             cv2.polylines(ink, [np.rint(line).astype(np.int32)], False, 255, width, cv2.LINE_AA)
-    return ink.astype(np.float32) / 255
+    return np.asarray(ink.astype(np.float32) / 255, np.float32)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ def _spread(rng: np.random.Generator, size: tuple[int, int]) -> Float32:
     lot = rng.random()
     if lot < 0.3:
         own = backdrop(str(rng.choice(list(BACKDROPS))), rng, size)
-        return np.asarray(own * np.float32(near(rng, (1.0, 1.0, 1.0), 0.5)))
+        return np.asarray(own * np.array(near(rng, (1.0, 1.0, 1.0), 0.5), np.float32))
     first = colour(rng)
     if lot < 0.42:
         first = near(rng, (0.008, 0.008, 0.008), 0.5)  # a dark field
@@ -208,7 +208,7 @@ def _cluttered(rng: np.random.Generator, size: tuple[int, int], ground: Float32,
     """Return the ground with what is no object on it: things out of focus, or scribbles and print."""
     if rng.random() < 0.5:
         ink = _strokes(rng, size, int(rng.integers(1, 12)), float(rng.uniform(15, 90)))[:, :, None]
-        return np.asarray(ground + (np.float32(colour(rng)) - ground) * ink, np.float32)
+        return np.asarray(ground + (np.array(colour(rng), np.float32) - ground) * ink, np.float32)
     shape, surface = shape_family(rng), Surface.draw(rng, colour(rng))
     soft = float(rng.uniform(3.0, 9.0))
     for _ in range(int(rng.integers(3, 40))):
@@ -217,7 +217,7 @@ def _cluttered(rng: np.random.Generator, size: tuple[int, int], ground: Float32,
         x, y = (int(v) for v in rng.random(2) * (size[1], size[0]))
         y0, x0, y1, x1 = max(y - half, 0), max(x - half, 0), min(y + half + 1, size[0]), min(x + half + 1, size[1])
         at = np.s_[y0 - y + half : y1 - y + half, x0 - x + half : x1 - x + half]
-        shown = surface.paint(cover, np.zeros((*cover.shape, 3), np.float32) + 0.1, light, rng)
+        shown = surface.paint(cover, np.full((*cover.shape, 3), 0.1, np.float32), light, rng)
         ground[y0:y1, x0:x1] += (shown[at] - ground[y0:y1, x0:x1]) * cover[at][:, :, None]
     return np.asarray(cv2.GaussianBlur(ground, (0, 0), soft))
 

@@ -21,7 +21,7 @@ from apiece.datasets._light import Light
 from apiece.datasets._shapes import Draw, shape_family
 from apiece.datasets._surfaces import Surface, any_ground
 from apiece.datasets._table import Table
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 
 __all__ = ["AnythingConfig", "any_scene"]
 
@@ -50,7 +50,7 @@ class AnythingConfig:
         if not (len(self.size) == 2 and min(self.size) >= 64):
             raise ConfigError(f"size must be (height, width), at least 64 x 64 pixels, got {self.size}")
         if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}")
+            raise ConfigError(Option("seed") + f" must be 0 or more, got {self.seed}")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not (0 < self.iou <= 1 and 0 <= self.sure <= 1):
-            raise ConfigError(f"iou must be above 0 and at most 1, sure from 0 to 1; got {self.iou} and {self.sure}")
+            raise ConfigError(f"an iou from 0 to 1 and a sure from 0 to 1 are needed; got {self.iou} and {self.sure}")
 
 
 class IouTracker:

@@ -242,7 +242,8 @@ def _stuff(data: Dataset, config: TrainConfig) -> tuple[int, ...]:
         raise DataError(
             f"{config.data} names no class as stuff, as COCO panoptic (isthing: 0) and Cityscapes do; leave out "
             + Option("stuff", True)
-            + ", or name the classes by number with --set stuff=[0,2]"
+            + ", or give their numbers as the setting stuff in "
+            + Option("model_settings", flag="--set")
         )
     if names and not config.stuff and "stuff" not in config.model_settings:
         known = f"{', '.join(names[:_NAMED])}{' ...' * (len(names) > _NAMED)}"

@@ -22,7 +22,8 @@ from apiece.images import write_image
 from .set_scenes import run, save_set
 
 COMMANDS = cli.commands()
-GOES_BY_DATA = [name for name in COMMANDS if name not in ("demo", "models", "models fetch", "monitor", "predict")]
+OF_IMAGES = ("demo", "models", "models fetch", "predict", "segment")
+GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track")]
 LISTS = {
     "classes": "car,lorry=truck",
     "data": "a.json,b.json",
@@ -41,6 +42,8 @@ LISTS = {
     "trained": "runs/a,runs/b",
 }
 """A value for each list option."""
+WHOLE = {"point": ["812,430", "300,200,-"], "box": ["1,2,30,40", "5,6,70,80"], "text": ["bolt, hex", "nut"]}
+"""Options that are repeated, since a comma belongs to the value."""
 
 
 def arguments(command: str) -> list[Any]:
@@ -86,6 +89,10 @@ def test_a_list_is_written_with_commas_or_spaces_or_the_option_is_repeated(comma
     if name == "sources":  # files as the shell gives them: a comma belongs to the name
         assert parsed(command, *needed(command, name), "a,b.png", "c.png")[name] == ("a,b.png", "c.png")
         return
+    if name in WHOLE:
+        words = [word for value in WHOLE[name] for word in (argument.name, value)]
+        assert list(parsed(command, *needed(command, name), *words)[name]) == WHOLE[name]
+        return
     text = "swift.widths=[8, 16],yolact.norm=group" if (command, name) == ("benchmark", "set") else LISTS[name]
     items, flag, others = split_list(text), argument.name, needed(command, name)
     ways = [[flag, text], [flag, *items], [word for item in items for word in (flag, item)]]
@@ -126,9 +133,7 @@ def test_data_is_the_first_argument_or_an_option(command: str) -> None:
     assert by_place == by_name == (tuple(map(Path, data)) if command == "merge" else Path("x"))
 
 
-@pytest.mark.parametrize(
-    "command", [name for name in COMMANDS if name not in ("demo", "models", "models fetch", "predict")]
-)
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in OF_IMAGES])
 def test_wherever_labels_are_read_their_images_and_format_can_be_named(command: str) -> None:
     names = {argument.name for argument in arguments(command)}
     assert {"--images", "--format"} <= names
@@ -169,7 +174,7 @@ def test_what_is_missing_or_too_much_is_said_in_one_line() -> None:
             ["merge", "--out", "o", "--drop", "ids", "a", "b"],
             "DATA is missing; the words behind a list option are its list, so write it last\n",
         ),
-        (["predict", "photos"], "--model is missing\n"),
+        (["thresholds", "data"], "--model is missing\n"),
         (["info", "a", "b"], "too many arguments: b\n"),
         (["convert", "a", "b", "--drop", "idz"], 'Invalid value "idz" for --drop. Choose from: "classes", "ids"'),
     ):
@@ -187,7 +192,8 @@ EXAMPLES = [
     line
     for command in COMMANDS
     for line in examples(command)
-    if "runs/" not in line and "--folds" not in line and line.split()[1] not in NEEDS_A_MODEL
+    if not any(word in line for word in ("runs/", "--folds", "--model ", "--weights ", "models fetch"))
+    and line.split()[1] not in NEEDS_A_MODEL
 ]
 
 
@@ -221,6 +227,17 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (folder / "data").glob("*.png"):
         shutil.copy(path, folder)
     assert run("convert", folder / "data/val.json", folder / "yolo-set", "--to", "yolo") == 0
+    (folder / "tracks").mkdir()
+    shutil.copy(folder / "predictions.json", folder / "tracks/tracks.json")
+    shutil.copy(folder / "data/val.json", folder / "truth.json")
+    photo = np.random.default_rng(0).integers(0, 60, (620, 1000, 3), np.uint8)
+    photo[400:460, 780:850] = photo[90:320, 90:620] = 200
+    for name in ("photo.jpg", "photos/1.jpg"):  # any kind of file under the name of the examples
+        write_image(folder / "photo.png", photo)
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(folder / "photo.png", folder / name)
+    (folder / "photo.png").unlink()
+    (folder / "centres.csv").write_text("image,object,x,y\n1.jpg,1,812,430\n")
     return folder
 
 

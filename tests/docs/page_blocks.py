@@ -183,5 +183,5 @@ def parse(command: str) -> None:
     words = shlex.split(command, comments=True)[1:]
     if words[:1] in ([], ["--help"], ["--version"]) or "--help" in words or "COMMAND" in words:
         return
-    app = cli._app(words[0])
-    app.parse_args([word for word in words if word not in ("...",)], exit_on_error=False, print_error=False)
+    words = cli._one_word([word for word in words if word not in ("...",)])
+    cli._app(words[0]).parse_args(words, exit_on_error=False, print_error=False)

@@ -123,7 +123,9 @@ def test_a_draw_is_what_evaluating_the_drawn_images_gives(name: str) -> None:
         literal = make(("a", "b"))
         literal.update(Batch.of(0, [pair for pair, n in zip(pairs, times, strict=True) for _ in range(n)], ("a", "b")))
         expected = literal.compute()
-        assert {key: v[k] for key, v in drawn.pooled().items()} == pytest.approx(expected.numbers, nan_ok=True)
+        numbers = {key: v[k] for key, v in drawn.pooled().items()}
+        assert set(expected.numbers) - set(numbers) <= {"sq"}  # its intervals would not hold
+        assert numbers == pytest.approx({key: expected.numbers[key] for key in numbers}, nan_ok=True)
         for label, values in expected.per_class.items():
             found = {key: v[k] for key, v in drawn.per_class[label].items()}
             assert found == pytest.approx(values, nan_ok=True)

@@ -22,6 +22,7 @@ def track(
     model: Path | None = None,
     detections: Path | None = None,
     images: Path | None = None,
+    format: str | None = None,
     tracker: str = "masks",
     sure: float | None = None,
     patience: int | None = None,
@@ -50,6 +51,8 @@ def track(
         Predictions in a file of any format instead, as of another tool; no network runs.
     images
         Folder of the frames of `--detections`, for `--save overlay`.
+    format
+        Format of `--detections`. By default the files tell it.
     tracker
         `masks`: motion, camera and overlap of masks; `iou`: overlap with the last frame alone.
     sure
@@ -87,7 +90,7 @@ def track(
             from apiece import formats
 
             assert detections is not None
-            labels = formats.read(detections, images=images)
+            labels = formats.read(detections, format=format, images=images)
             classes = labels.classes
             frames = ((ref, None, found) for ref, found in labels)
         own = {name: value for name, value in settings.items() if value is not None}

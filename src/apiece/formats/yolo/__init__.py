@@ -47,6 +47,7 @@ from apiece.formats.yolo._layout import (
     Item,
     Note,
     config_file,
+    home_of,
     items_of,
     label_path,
     name_of,
@@ -72,7 +73,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     if chosen is None:
         raise FormatError(path, "holds no data.yaml, or several YAML files with names and splits; name the file")
     config = read_config(chosen)
-    home = chosen.parent.parent if chosen.parent.name == "labels" else chosen.parent
+    home = home_of(chosen)
     root = home / config.root if os.path.isdir(home / config.root) else home
     notes = read_notes(root)
     items: dict[str, Item] = {}

@@ -96,6 +96,11 @@ def _is_config(path: Path) -> bool:
     return all(key.search(text) for key in _KEYS)
 
 
+def home_of(path: Path) -> Path:
+    """Return the folder of a set by its ``data.yaml`` or its list of classes, which may lie in ``labels``."""
+    return path.parent.parent if path.name in _CLASSES and path.parent.name == "labels" else path.parent
+
+
 def read_config(path: Path) -> Config:
     """Read ``data.yaml``, or a list of classes beside ``labels`` and ``images``."""
     if path.name in _CLASSES:
@@ -126,7 +131,7 @@ def read_config(path: Path) -> Config:
 def _of_classes(path: Path) -> Config:
     """Return what a list of classes says, and which splits the folder ``labels`` has."""
     names = _names(path, [line.strip() for line in read_text(path).splitlines() if line.strip()])
-    root = path.parent.parent if path.parent.name == "labels" else path.parent
+    root = home_of(path)
     below = {split_of(p.name): [f"images/{p.name}"] for p in sorted((root / "labels").iterdir()) if p.is_dir()}
     found = {split: below.get(split, []) for split in SPLITS}
     return Config(path, names, found if any(found.values()) else found | {"train": ["images"]}, "", "")

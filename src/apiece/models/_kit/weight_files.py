@@ -55,7 +55,11 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             raise ModelFileError(path, f"is no whole safetensors file ({error}); fetch or copy it afresh") from error
     if path.suffix in (".pth", ".pt"):
         return _state_dict(path)
-    raise ModelFileError(path, f"weights are .safetensors, .pth or .pt files, not {path.suffix or 'without an ending'}")
+    kind = path.suffix or "without an ending"
+    said = (
+        f"holds no weights: these are .safetensors, .pth or .pt files, not {kind}; a model is a folder with model.json"
+    )
+    raise ModelFileError(path, said)
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:

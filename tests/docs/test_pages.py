@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def test_the_page_works(name: str, shop: Shop, tmp_path: Path, monkeypatch: pyte
     namespace: dict[str, Any] = {"__name__": "__page__"}
     for block in blocks(ROOT / name):
         run(block, namespace)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_and_pictures_are_there(name: str) -> None:
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", (ROOT / name).read_text("utf-8"))
+    assert [target for target in targets if not (ROOT / name).parent.joinpath(target).exists()] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

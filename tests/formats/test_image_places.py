@@ -227,3 +227,12 @@ def test_every_format_of_one_file(tmp_path: Path, name: str, stated: str) -> Non
     for images in (None, tmp_path / "set" / "photos"):
         ((ref, instances),) = formats.read(path, name, images)
         assert (ref.path, ref.name, len(instances)) == (found, "a.png", 1)
+
+
+@pytest.mark.parametrize("folder", ["labelmaps", "overlays", "semantic", "panoptic/panoptic", "mots"])
+def test_results_of_predict_and_track_are_no_photos(tmp_path: Path, folder: str) -> None:
+    picture(tmp_path / folder / "a.png")
+    (tmp_path / "mots").mkdir(exist_ok=True)
+    (tmp_path / "mots" / "apiece.json").write_text("{}")
+    path = coco(tmp_path / "tracks.json", "a.png")
+    assert [ref.path for ref in formats.read(path).refs] == [tmp_path / "a.png"]

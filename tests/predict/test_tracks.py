@@ -72,4 +72,21 @@ def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert '"videos": 2' in capsys.readouterr().out
     with pytest.raises(SystemExit, match="1"):
         main(["track", "--detections", "detections.json", "--model", "x"])
-    assert "alone" in capsys.readouterr().err
+    assert "no --model beside it" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="1"):
+        main(["track", "--detections", "detections.json", "--fill", "-1", "--out", "again"])
+    assert "--fill is 0 or more" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
+
+
+def test_the_default_model_tracks_what_it_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    y, x = np.mgrid[:96, :128]
+    for k in range(4):
+        ring = np.hypot(y - 48, x - 50 - 4 * k) < 20
+        pixels = np.where(ring, 210, 40).astype(np.uint8)
+        write_image(tmp_path / "v" / f"{k}.png", np.repeat(pixels[:, :, None], 3, 2))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(["track", "v", "--save", "coco,mots"])
+    labels = formats.read("tracks/tracks.json", images="v")
+    assert [found.ids.tolist() for _, found in labels] == [[1]] * 4

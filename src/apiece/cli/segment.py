@@ -95,8 +95,8 @@ def segment(
     out
         Folder for the results.
     save
-        What to save: `coco` (predictions.json, with the prompts), `labelmap`, `overlay`, `csv`, `semantic`, `panoptic`,
-        `boxes`.
+        What to save: `coco` (predictions.json, with the prompts), `labelmap`, `overlay`, `csv`, `geojson`, `semantic`,
+        `panoptic`, `boxes` (with weights, which give scores).
     allow_lossy
         Write label maps where masks overlap, the smallest mask on top. By default an overlap is an error.
     """

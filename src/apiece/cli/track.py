@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from apiece.cli._options import LIST, Device, Json, Overwrite
+from apiece.cli._options import LIST, Device, Json, ModelName, Overwrite
 from apiece.cli._output import note, print_json, print_table, progress
 from apiece.errors import ConfigError, Option
 
@@ -19,7 +19,7 @@ def track(
     sources: tuple[str, ...] = (),
     /,
     *,
-    model: Path | None = None,
+    model: ModelName | None = None,
     detections: Path | None = None,
     images: Path | None = None,
     format: str | None = None,
@@ -35,7 +35,10 @@ def track(
 ) -> None:
     """Follow objects from frame to frame: each keeps its id.
 
+    Without `--model` and `--detections`, the model that comes with apiece finds objects of any kind.
+
     ```
+    apiece track frames/ --save coco,overlay
     apiece track frames/ --model runs/pills --save coco,csv,overlay
     apiece track --detections predictions.json --save mots
     apiece evaluate --predictions tracks/tracks.json --data truth.json --metrics hota
@@ -45,8 +48,6 @@ def track(
     ----------
     sources
         Frames: folders, files or patterns, in natural order. A folder is a video.
-    model
-        Model folder whose detections are tracked.
     detections
         Predictions in a file of any format instead, as of another tool; no network runs.
     images
@@ -56,8 +57,8 @@ def track(
     tracker
         `masks`: motion, camera and overlap of masks; `iou`: overlap with the last frame alone.
     sure
-        Lowest score of a detection that begins a track. By default the tracker decides (0.5); with `--model` the lowest
-        threshold of the model.
+        Lowest score of a detection that begins a track. By default the lowest threshold of the model; of
+        `--detections` the tracker decides (0.5).
     patience
         Frames that an object may be lost and found again. By default 30.
     fill
@@ -70,18 +71,23 @@ def track(
     from apiece.predict.tracks import track_to
     from apiece.track import start
 
-    if (model is None) == (detections is None):
+    if detections is None and not sources:
+        raise ConfigError("give the frames, or " + Option("detections", ...))
+    if detections is not None and (sources or model is not None):
         raise ConfigError(
-            "give the frames and " + Option("model", ...) + ", or " + Option("detections", ...) + " alone"
+            Option("detections")
+            + " names its own frames and needs no model; give no sources and no "
+            + Option("model")
+            + " beside it"
         )
-    if detections is not None and sources:
-        raise ConfigError(Option("detections") + " names its own frames; give no sources beside it")
+    if detections is None and model is None:
+        note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
     settings = {"sure": sure, "patience": patience}
     with progress("tracking", None) as step:
-        if model is not None:
+        if detections is None:
             from apiece.predict import load
 
-            loaded = load(model, device=device)
+            loaded = load(model or "default", device=device)
             classes = loaded.classes
             if sure is None and loaded.thresholds is not None:
                 settings["sure"] = sure = min(loaded.thresholds)
@@ -89,7 +95,6 @@ def track(
         else:
             from apiece import formats
 
-            assert detections is not None
             labels = formats.read(detections, format=format, images=images)
             classes = labels.classes
             frames = ((ref, None, found) for ref, found in labels)

@@ -22,6 +22,7 @@ from apiece.errors import FormatError, ImageError, Message, Option
 from apiece.formats._kit.checks import LONGEST, checked_size
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_in, is_file, stem_key
 from apiece.formats._kit.image_names import called, common_tail, folded, spelled, variants
+from apiece.formats._kit.sidecar import SIDECAR
 from apiece.formats.contract import SPLIT_WORD, SPLITS, OnBad, refuse, split_of
 
 _log = logging.getLogger("apiece")
@@ -39,7 +40,9 @@ _NO_IMAGES = frozenset(
         "gt",
         "overlay",
         "overlays",
+        "panoptic",
         "predictions",
+        "semantic",
         "thumbnails",
         "thumbs",
     ]
@@ -279,9 +282,10 @@ def _files_below(folder: Path, bounded: bool, never: Path | None) -> dict[str, l
     count, top = 0, str(folder).count(os.sep)
     for at, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(at)
-        if real in seen or (bounded and at.count(os.sep) - top >= _DEPTH):
-            folders.clear()  # a link back, or deep enough
-        if real in seen:
+        label_images = SIDECAR in files and at != str(folder)
+        if real in seen or label_images or (bounded and at.count(os.sep) - top >= _DEPTH):
+            folders.clear()  # a link back, pictures of labels, or deep enough
+        if real in seen or label_images:
             continue
         seen.add(real)
         some = (name for name in folders if name.lower() not in _NO_IMAGES and Path(at, name) != never)

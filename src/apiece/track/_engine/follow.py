@@ -12,7 +12,7 @@ import numpy as np
 from apiece._arrays import Float, Int
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, Option
 from apiece.ops import intersections
 from apiece.track._kit.motion import moved
 from apiece.track.contract import ROOM, State, Tracker
@@ -75,6 +75,11 @@ def follow(
     ``(frame, instances)`` with ids. Where ``fill`` is not 0, the attribute ``filled`` says which masks no detection
     shows; its score is the lower one of both sides.
 
+    Raises
+    ------
+    ConfigError
+        If ``fill`` is negative.
+
     Examples
     --------
     >>> from apiece.track import follow, start
@@ -83,6 +88,8 @@ def follow(
     >>> [(k, found.ids.tolist(), found.attributes["filled"].tolist()) for k, found in follow(frames, start())]
     [(0, [1], [False]), (1, [1], [False]), (2, [1], [True]), (3, [1], [False])]
     """
+    if fill < 0:
+        raise ConfigError(Option("fill") + f" is 0 or more frames, got {fill}")
     waiting: deque[tuple[Frame, Instances]] = deque()
     for frame, detections in frames:
         found = tracker.update(detections, frame if isinstance(frame, Image) else None)

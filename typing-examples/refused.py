@@ -12,7 +12,7 @@ apiece.train("data/")  # refused
 apiece.train(epochs="three")  # refused
 apiece.train(balance="some")  # refused
 apiece.training.TrainConfig(learning_rate=0.1)  # refused
-apiece.load()  # refused
+apiece.load(3)  # refused
 apiece.load("runs/bolts").predict("photo.jpg", confidence=0.5)  # refused
 apiece.read_image("a.png", 0)  # refused
 apiece.read(path=3)  # refused

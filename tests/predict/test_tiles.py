@@ -62,6 +62,11 @@ def test_a_halo_that_leaves_nothing_is_refused(one_class: Model, large: Path) ->
         next(one_class.predict_tiled(large, tile=64, halo=32))
 
 
+def test_tiles_of_no_pixels_are_refused(one_class: Model, large: Path) -> None:
+    with pytest.raises(ConfigError, match="tiles of 0 pixels"):
+        list(one_class.predict_tiled(large, tile=0))
+
+
 def test_files_are_those_of_the_whole_image(one_class: Model, large: Path, tmp_path: Path) -> None:
     steps: list[tuple[int, int, str]] = []
     predict_to(

@@ -66,7 +66,7 @@ class Tiling:
 
     def grid(self, size: tuple[int, int], align: int = 1) -> Grid:
         """Return the grid that cuts an image of this size."""
-        tile = self.tile or 1024
+        tile = 1024 if self.tile is None else self.tile
         return Grid(size, tile, tile // 8 if self.halo is None else self.halo, align)
 
 

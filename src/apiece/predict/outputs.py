@@ -126,8 +126,7 @@ def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: in
     """Return the objects of an image that is cut into tiles."""
     with open_large(source, model, tiles.tiling) as large:
         grid = large.grid
-        what = "goes on" if tiles.tiling.resume else "is predicted on"
-        _log.info("%s %s in %d tiles of %d pixels, halo %d", source.name, what, len(grid), grid.tile, grid.halo)
+        _log.info("%s: %d x %d tiles of %d pixels, halo %d", source.name, grid.rows, grid.columns, grid.tile, grid.halo)
         run.total += len(grid)
         bad: list[Bad] = []
         on_bad = bad.append if run.skip_bad else None

@@ -46,6 +46,7 @@ WORKS = (
     "check monday --html check.html --json --fail-on never",
     EVALUATE,
     "measure predictions.json --pixel-size 0.1mm --out sizes.csv --json",
+    "track --detections predictions.json --out tracks --save coco,csv,mots --json",
     "compare predictions.json predictions.json --data monday/val.json --html compare.html --json",
 )
 REFUSED = {
@@ -76,7 +77,7 @@ def main() -> None:
             lines = left.stderr.splitlines()
             assert (left.returncode, left.stdout, len(lines)) == (1, "", 1), left
             assert lines[0].endswith(f"pip install 'apiece[{extra}]'"), left
-        commands = sorted(p.stem for p in (ROOT / "src/apiece/cli").glob("[a-z]*.py"))
+        commands = sorted(p.stem.replace("_", " ") for p in (ROOT / "src/apiece/cli").glob("[a-z]*.py"))
         for command in ("", *commands):
             call(binaries, "apiece", *command.split(), "--help", cwd=work)
     print(f"{len(WORKS)} commands work, {len(REFUSED)} name the line that installs what they need")

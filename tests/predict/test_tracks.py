@@ -63,6 +63,17 @@ def test_nothing_is_written_where_something_is_wrong(tmp_path: Path) -> None:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("name", ["../../outside.png", "/outside.png"])
+def test_a_frame_name_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
+    ref, _, found = next(frames(tmp_path / "f"))
+    image = Image(np.zeros((*SIZE, 3), np.uint8))
+    own = [(ImageRef(ref.path, name, SIZE, id=1), image, found)]
+    with pytest.raises(DataError, match="leads out of the folder"):
+        track_to(own, tmp_path / "out", start, ("overlay",), classes=("car", "pedestrian"))
+    assert not list(tmp_path.rglob("outside.png"))
+    assert not (tmp_path / "out").exists()
+
+
 def test_by_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     records = [(ref, seen) for ref, _, seen in frames(tmp_path / "f")]
     formats.write(records, tmp_path / "detections.json", format="coco")

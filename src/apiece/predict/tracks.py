@@ -165,7 +165,7 @@ def _write(
                     rows.writerows(_rows(ref, video, number, found))
                 if "overlay" in save:
                     shown = read_image(ref.path, page=ref.page) if image is None else image
-                    path = (stage / TRACKS["overlay"] / ref.name).with_suffix(".png")
+                    path = _below(stage / TRACKS["overlay"], ref.name)
                     path.parent.mkdir(parents=True, exist_ok=True)
                     write_image(path, overlay(shown, found, names=False, ids=True))
                 yield ref, found
@@ -177,6 +177,16 @@ def _write(
         formats.write(bare, stage / TRACKS["mots"], format="kitti_mots", classes=labels.classes)
     if "coco" not in save:
         (stage / TRACKS["coco"]).unlink()
+
+
+def _below(folder: Path, name: str) -> Path:
+    """Return where the picture of a frame goes; a name that leads out of the folder is refused."""
+    path = (folder / name).with_suffix(".png")
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(
+            f"the frame name {name!r} leads out of the folder; frames are named by a relative path below it"
+        )
+    return path
 
 
 def _flat(found: Instances) -> Instances:

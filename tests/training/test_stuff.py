@@ -16,9 +16,10 @@ from apiece.cli import main
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.datasets import Dataset, open_data, stuff_classes, with_stuff
+from apiece.datasets import Dataset, open_data, with_stuff
 from apiece.errors import ConfigError, DataError
 from apiece.evaluation import join
+from apiece.formats import stuff_classes
 from apiece.images import write_image
 from apiece.models import load_model
 from apiece.training import TrainConfig, train

@@ -1,4 +1,4 @@
-"""Instances that share pixels: labelled twice, one inside another, slivers between neighbours, crossed orders, stuff."""
+"""Instances that share pixels: labelled twice, one in another, slivers between neighbours, crossed orders, stuff."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from apiece.datasets._convert import convert
     from apiece.datasets._merge import Joined, SameImage, merge, together
     from apiece.datasets._split import class_counts, split, write_split
-    from apiece.datasets._stuff import stuff_classes, with_stuff
+    from apiece.datasets._stuff import with_stuff
     from apiece.datasets._views import View
     from apiece.datasets.anything import AnythingConfig, any_scene
     from apiece.datasets.classes import Dropped, map_classes
@@ -65,7 +65,6 @@ __all__ = [
     "scene",
     "sound",
     "split",
-    "stuff_classes",
     "summarise",
     "together",
     "with_stuff",
@@ -80,7 +79,7 @@ if not TYPE_CHECKING:
             "apiece.datasets._convert": "convert",
             "apiece.datasets._merge": "Joined SameImage merge together",
             "apiece.datasets._split": "class_counts split write_split",
-            "apiece.datasets._stuff": "stuff_classes with_stuff",
+            "apiece.datasets._stuff": "with_stuff",
             "apiece.datasets._views": "View",
             "apiece.datasets.anything": "AnythingConfig any_scene",
             "apiece.datasets.classes": "Dropped map_classes",

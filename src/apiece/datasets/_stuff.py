@@ -1,4 +1,4 @@
-"""Classes of stuff: which there are, and regions of stuff beside the labels as instances."""
+"""Regions of stuff that a format keeps beside the objects, as instances."""
 
 from __future__ import annotations
 
@@ -16,21 +16,6 @@ from apiece.formats import LabelSet, Record
 
 _KEY = "stuff"  # of the regions in an image's attributes, and of their names in the metadata of a format
 _TABLE = "coco_panoptic"  # the metadata in whose categories every format's stuff is named here
-
-
-def stuff_classes(labels: LabelSet) -> tuple[str, ...]:
-    """Return the classes that the labels name as stuff (``isthing`` 0 in COCO's categories), in their order.
-
-    Examples
-    --------
-    >>> from apiece.datasets import open_data, stuff_classes
-    >>> stuff_classes(open_data("data")["train"].labels)
-    ()
-    """
-    tables = (said.get("categories", ()) for said in labels.metadata.values() if isinstance(said, Mapping))
-    rows = [row for row in itertools.chain.from_iterable(tables) if isinstance(row, Mapping)]
-    named = {row.get("name") for row in rows if row.get("isthing") == 0}
-    return tuple(name for name in labels.classes if name in named)
 
 
 def with_stuff(labels: LabelSet) -> LabelSet:

@@ -11,11 +11,10 @@ from typing import Any, Literal, cast
 from apiece import predict
 from apiece.core.conf import Conf
 from apiece.core.instances import Instances
-from apiece.datasets import stuff_classes
 from apiece.datasets.dataset import Dataset, Folders
 from apiece.errors import DataError, UnknownNameError
 from apiece.evaluation._pairing import Joined, Judged, join, open_truth
-from apiece.formats import LabelSet
+from apiece.formats import LabelSet, stuff_classes
 from apiece.metrics import Evaluation, frame_of
 from apiece.metrics import evaluate as judge
 from apiece.metrics.lvis import frequencies, searched

@@ -24,6 +24,7 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats._engine.guard import guarded
 from apiece.formats._engine.no_masks import own_shapes, tell
+from apiece.formats._engine.stuff import stuff_classes
 from apiece.formats._kit.files import inside, unpacking
 from apiece.formats._kit.foreign import foreign
 from apiece.formats._kit.json_files import load_json
@@ -41,6 +42,7 @@ __all__ = [
     "load",
     "names",
     "read",
+    "stuff_classes",
     "write",
 ]
 

@@ -17,9 +17,10 @@ from torch import Tensor
 from apiece import models
 from apiece._arrays import Int
 from apiece._atomic import atomic
-from apiece.datasets import class_counts, stuff_classes, with_stuff
+from apiece.datasets import class_counts, with_stuff
 from apiece.datasets.dataset import Dataset, fingerprint
 from apiece.errors import ConfigError, DataError, ModelFileError, Option
+from apiece.formats import stuff_classes
 from apiece.models import load_model, save_model
 from apiece.models.contract import Architecture
 from apiece.training._data import CropSet, Order, Store, collate, quiet_worker, repeat_factors, splits_of

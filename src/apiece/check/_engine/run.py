@@ -21,8 +21,7 @@ from apiece.check._engine.report import Predicted, Report, ranked
 from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, SetFacts, Settings
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, ImageError, Option
-from apiece.datasets import stuff_classes
-from apiece.formats import LabelSet
+from apiece.formats import LabelSet, stuff_classes
 from apiece.images import read_image
 
 _AHEAD = 4  # images under way per process

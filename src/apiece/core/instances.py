@@ -14,6 +14,7 @@ from apiece import _show
 from apiece._arrays import Array, Bool, Float, Float32, Int
 from apiece.core._arguments import integers, resolve_index
 from apiece.core.masks import Index, Masks, label_map_masks
+from apiece.core.run_overlap import shared
 from apiece.core.runs import frozen
 from apiece.errors import InvalidInstancesError, UnknownNameError
 
@@ -271,13 +272,14 @@ def _check_contained(masks: Masks, full: Masks) -> None:
             f"full must hold one mask per instance on the same image: {len(masks)} of {masks.size} (height, width); "
             f"got {len(full)} of {full.size}"
         )
-    both = _united(Masks.concatenate([masks, full]))
-    beyond = np.flatnonzero(both.area > full.area)
+    each = np.arange(len(masks))
+    outside = masks.area - shared(masks.runs, each, full.runs, each)
+    beyond = np.flatnonzero(outside)
     if len(beyond):
         first = int(beyond[0])
         more = f" and {len(beyond) - 1} more" if len(beyond) > 1 else ""
         raise InvalidInstancesError(
-            f"full must contain what is visible: instance {first}{more} has {both.area[first] - full.area[first]} "
+            f"full must contain what is visible: instance {first}{more} has {outside[first]} "
             "visible pixels outside its full mask",
             index=first,
         )

@@ -103,6 +103,14 @@ BOX = ("--box", "1,1,9,9")
         (["photos/a.png", "--box", "5,5,5,9"], r"object 1: the box 5, 5, 5, 9 has no area"),
         (["photos/a.png", "--box", "5,5,9"], r"cannot read --box 5,5,9: a box is X0,Y0,X1,Y1"),
         (["photos/a.png", *BOX, *BOX, "--point", "3,3"], r"2 boxes are 2 objects, .*--point X,Y,\+,2"),
+        (
+            ["photos/a.png", *BOX, *BOX, "--point", "3,3,+,1"],
+            r"each box needs the number of its own.*--box X0,Y0,X1,Y1,2",
+        ),
+        (
+            ["photos/a.png", "--box", "100,80,140,90"],
+            r"object 1: the box .* beyond the image.*would be 100, 80, 128, 90",
+        ),
         (["photos/a.png", "--box", "1,1,9,9,1", *BOX], r"some boxes have the number"),
         (["photos/a.png"], r"say what to segment: --point X,Y"),
         (["photos", "--point", "7,7"], r"there are 2; .*--points-file"),
@@ -120,7 +128,10 @@ BOX = ("--box", "1,1,9,9")
         (["photos/a.png", "--points-file", "n.csv"], r"n.csv: line 2: a negative point needs the number"),
         (["photos/a.png", "--points-file", "p.json"], r"p.json: image 'a.png': object 1: a point is"),
         (["photos/a.png", "--points-file", "c.json"], r"there are prompts for 'c.png', which is none of the 1 images"),
-        (["photos/a.png", "--mask", "photos/b.png"], r"earlier masks are an image of one channel"),
+        (
+            ["photos/a.png", "--mask", "photos/b.png"],
+            r"b.png is a photo, not masks.*--mask takes a label image.*--save labelmap",
+        ),
         (["photos/a.png", *BOX, "--save", "boxes"], r"holds a score for each object, and these have none"),
     ],
 )

@@ -64,7 +64,7 @@ def test_points_of_one_object_are_sorted_to_it() -> None:
 
 
 def test_boxes_are_cut_at_the_border_and_points_on_its_last_pixel_are_inside() -> None:
-    on = Prompts.of([(59.9, 0)], boxes=[-5, -5, 90, 20]).on(SIZE)
+    on = Prompts.of([(59.9, 0)], boxes=[-1, -0.5, 60.9, 20]).on(SIZE)
     assert on.boxes.tolist() == [[0, 0, 60, 20]]
 
 

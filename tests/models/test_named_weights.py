@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import apiece
 from apiece import cli, models
 from apiece.errors import ApieceError, ConfigError, MissingExtraError, ModelFileError, UnknownNameError
 from apiece.models import open_model
-from apiece.models._kit import imagenet, torchvision_weights
+from apiece.models._kit import hub, imagenet, torchvision_weights
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.labels import labels_of
 from apiece.models._kit.weights import open_checkpoint
@@ -130,6 +132,21 @@ def test_without_network_the_error_says_which_file_goes_where(no_network: Path) 
     assert not out.exists()
 
 
+def test_a_hub_that_does_not_answer_is_asked_once(no_network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.constants
+
+    with socket.socket() as server:  # it accepts, and never says a word
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        monkeypatch.setattr(hub, "_PATIENCE", 0.2)
+        begin = time.monotonic()
+        with pytest.raises(ModelFileError, match=r"does not answer.*hf download facebook/detr-resnet-50-panoptic"):
+            open_model("hf:facebook/detr-resnet-50-panoptic")
+    assert time.monotonic() - begin < 5
+
+
 def test_a_folder_that_was_copied_in_part(folder: Path, tmp_path: Path) -> None:
     part = tmp_path / "part"
     part.mkdir()
@@ -148,7 +165,7 @@ def test_a_folder_that_was_copied_in_part(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match=r"does not hold what its config.json says"):
         open_model(part)
     (part / "config.json").write_text(json.dumps(settings | {"model_type": "bert"}))
-    with pytest.raises(ConfigError, match=r"'bert'.*detr, mask2former"):
+    with pytest.raises(ConfigError, match=r"'bert'.*detr, eomt, mask2former"):
         open_model(part)
     (part / "config.json").write_text(json.dumps(settings))
     for wrong in ({"size": {"height": 5, "width": 10**9}}, {"resample": 0}, {"size": "x"}, {"image_std": [0, 0, 0]}):

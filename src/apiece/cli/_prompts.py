@@ -2,7 +2,7 @@
 
 A point is ``X,Y``, then ``+`` or ``-``, then the number of its object, from 1; a box is ``X0,Y0,X1,Y1``, then the
 number. Points without a number are of object 1. One box without a number is of object 1, too, and several boxes
-without numbers are an object each.
+without numbers are an object each; beside points these need numbers.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def parse_prompts(points: Sequence[str], boxes: Sequence[str], mask: Path | None
     numbered = [number for _, number in drawn if number is not None]
     if numbered and len(numbered) < len(drawn):
         raise PromptError("some boxes have the number of their object and some have none: " + _BOX)
-    if len(drawn) > 1 and not numbered and any(number is None for *_, number in at):
+    if len(drawn) > 1 and at and not numbered:
         raise PromptError(
-            f"{len(drawn)} boxes are {len(drawn)} objects, so each point needs the number of its own: "
-            + Option("point", "X,Y,+,2")
-        )
+            f"{len(drawn)} boxes are {len(drawn)} objects, so each point and each box needs the number of its own: "
+            + Option("point", "X,Y,+,2") + " and " + Option("box", "X0,Y0,X1,Y1,2")
+        )  # fmt: skip
     owner = [1 if number is None else number for *_, number in at]
     of_boxes = numbered or list(range(1, len(drawn) + 1))
     return _gathered(
@@ -99,8 +99,13 @@ def _masks(path: Path) -> Masks:
     pixels = read_image(path).pixels
     if pixels.shape[2] != 1 or pixels.dtype.kind not in "bui":
         raise PromptError(
-            f"{path}: earlier masks are an image of one channel, whose value 1 is object 1; it has {pixels.shape[2]} "
-            f"channels of {pixels.dtype}"
+            Message(
+                f"{path} is a photo, not masks: it has {pixels.shape[2]} channels of {pixels.dtype}. ",
+                Option("mask", ...),
+                " takes a label image: one channel of whole numbers, where 0 is background and 1 is object 1, such as "
+                "a PNG of ",
+                Option("save", "labelmap"),
+            )
         )
     values, masks = label_map_masks(pixels[:, :, 0])
     numbers = values.astype(np.int64)

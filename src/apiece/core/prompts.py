@@ -21,6 +21,8 @@ from apiece.errors import InvalidInstancesError, PromptError
 
 __all__ = ["Prompts", "Words"]
 
+_SLACK = 1.0  # pixels that a box may reach beyond the image
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Prompts:
@@ -166,12 +168,14 @@ class Prompts:
         return f"Prompts({', '.join(shown)})"
 
     def on(self, size: tuple[int, int]) -> Prompts:
-        """Return the prompts as an image of ``size`` (height, width) takes them: boxes are cut at its border.
+        """Return the prompts, once it is sure that they fit an image of ``size`` (height, width).
+
+        A box may reach a pixel beyond the border, as boxes drawn by hand do; it is cut there.
 
         Raises
         ------
         PromptError
-            If a point lies outside the image, a box has no area on it, or masks are of another size.
+            If a point lies outside the image, a box reaches beyond it or has no area, or masks are of another size.
         """
         height, width = size
         where = f"the image, which has {width} x {height} pixels (width x height)"
@@ -190,6 +194,14 @@ class Prompts:
             raise PromptError(
                 f"the box {_spelled(self.boxes[first])} has no area on {where}; "
                 "a box is x0, y0, x1, y1 with x0 < x1 and y0 < y1",
+                first,
+            )
+        beyond = self.boxed & (np.abs(boxes - self.boxes) > _SLACK).any(1)
+        if beyond.any():
+            first = int(np.argmax(beyond))
+            raise PromptError(
+                f"the box {_spelled(self.boxes[first])} reaches beyond {where}; "
+                f"on the image it would be {_spelled(boxes[first])}",
                 first,
             )
         if self.masks is not None and self.masks.size != size:

@@ -32,7 +32,7 @@ from apiece.models._kit.mask_classification import CELL, QueryModel, QuerySettin
 from apiece.models._kit.network import input_size
 from apiece.models._kit.set_loss import SetLoss
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors
-from apiece.models.contract import Architecture, Checkpoint, ModelInput, Weights
+from apiece.models.contract import Architecture, Checkpoint, ModelInput, Published, Weights
 
 __all__ = ["ARCHITECTURE", "Eomt", "EomtSettings"]
 
@@ -192,5 +192,7 @@ ARCHITECTURE = Architecture(
         Weights("hf:tue-mps/coco_panoptic_eomt_large_640", "MIT", "COCO panoptic, ViT-L, inputs of 640 x 640"),
     ),
     adopt=adopt,
+    # images are padded with black by the network itself, so not before it
+    published=Published("eomt", preprocess={"size": {"shortest_edge": 640, "longest_edge": 640}, "pad": 1}),
     defaults={"lr": 4e-4, "batch": 4, "crop": 256, "weight_decay": 5e-2},
 )

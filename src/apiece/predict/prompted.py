@@ -227,7 +227,8 @@ class Session:
         """Return the masks that the segmenter gives for boxes."""
         if not len(boxes):
             return Instances.empty(self.image.size, words.texts, scored=True)
-        masks = self.ask(Prompts.of(boxes=boxes)).masks
+        height, width = self.image.size
+        masks = self.ask(Prompts.of(boxes=np.clip(boxes, 0, [width, height, width, height]))).masks
         found = Instances(masks, labels, words.texts, scores)[masks.area > 0]
         return found[nms(found.masks, np.asarray(found.scores), found.labels, _DUPLICATE)]
 

@@ -146,6 +146,10 @@ def input_of(preprocess: Mapping[str, Any], source: str) -> ModelInput:
             float(preprocess.get("rescale_factor", 1 / 255)), 1 / 255, rel_tol=1e-3
         ):
             raise ConfigError("rescale_factor should be 1/255")
+        if preprocess.get("do_split_image"):
+            raise ConfigError(
+                "do_split_image cuts images into pieces, whose classes alone it joins; it finds no objects"
+            )
         if preprocess.get("do_resize") is False:
             return ModelInput(3, "range", mean, std)
         resample = "linear" if processor in _LINEAR else preprocess.get("resample", 2)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -132,7 +135,8 @@ def _pretrained(name: str, weights: str, options: dict[str, Any]) -> nn.Module:
         before = timm.create_model(name, pretrained=False, **options).state_dict()
         torch.manual_seed(_SEED)
         overlay = {"state_dict": dict(found.tensors)}
-        body: nn.Module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+        with _only_errors("timm.models._builder"):  # it warns of the classifier, which an encoder does not have
+            body: nn.Module = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
     left = [
         k
         for k, v in body.named_parameters()
@@ -141,6 +145,18 @@ def _pretrained(name: str, weights: str, options: dict[str, Any]) -> nn.Module:
     if left:
         raise ConfigError(f"weights {weights!r} are not of the backbone {name!r}: they lack {', '.join(left[:6])}")
     return body
+
+
+@contextmanager
+def _only_errors(name: str) -> Iterator[None]:
+    """Let a logger tell nothing but errors."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def build_backbone(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import huggingface_hub
@@ -19,6 +20,8 @@ TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "vocab.txt"
 )  # fmt: skip
 """Files that a tokenizer may have."""
+
+_PATIENCE = 4.0  # seconds until the hub has answered, once; its library would ask six times over
 
 
 def read_repository(repository: str, revision: str | None, source: str, also: Sequence[str] = ()) -> Checkpoint:
@@ -40,7 +43,18 @@ def _cached(repository: str, name: str, revision: str | None) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
+@cache  # what it raises is not kept
+def _reach(endpoint: str) -> None:
+    """Raise `OSError` where the hub does not answer soon, whatever it answers."""
+    try:
+        huggingface_hub.get_session().head(endpoint, timeout=_PATIENCE)
+    except Exception as error:  # of its HTTP library's own types
+        raise OSError(f"{endpoint} does not answer: {error}") from error
+
+
 def _download(repository: str, name: str, revision: str | None) -> Path:
+    if not constants.HF_HUB_OFFLINE:
+        _reach(constants.ENDPOINT)
     return Path(huggingface_hub.hf_hub_download(repository, name, revision=revision, cache_dir=constants.HF_HUB_CACHE))
 
 

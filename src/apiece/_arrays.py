@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Bool", "Float", "Float32", "Int", "Int32", "UInt8", "UInt16", "keep_freed_memory"]
+__all__ = ["Array", "Bool", "Float", "Float32", "Int", "Int32", "UInt8", "UInt16", "UInt32", "keep_freed_memory"]
 
 Array: TypeAlias = npt.NDArray[Any]
 Bool: TypeAlias = npt.NDArray[np.bool_]
@@ -17,6 +17,7 @@ Int: TypeAlias = npt.NDArray[np.int64]
 Int32: TypeAlias = npt.NDArray[np.int32]
 UInt8: TypeAlias = npt.NDArray[np.uint8]
 UInt16: TypeAlias = npt.NDArray[np.uint16]
+UInt32: TypeAlias = npt.NDArray[np.uint32]
 
 
 def keep_freed_memory() -> None:

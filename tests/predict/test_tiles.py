@@ -13,7 +13,7 @@ from tests.predict.known_model import Blobs, Settings
 
 from apiece import Image, Instances, Masks, formats
 from apiece.errors import ConfigError, DataError, ImageError
-from apiece.formats import labelmap
+from apiece.formats import contract
 from apiece.images import read_image
 from apiece.models._engine.folder import save_model
 from apiece.models.contract import ModelInput
@@ -79,6 +79,35 @@ def test_files_are_those_of_the_whole_image(one_class: Model, large: Path, tmp_p
         assert as_text(found.masks) == truth
     assert not (tmp_path / "tiled" / ".apiece-tiles").exists()
     assert steps[-1] == (len(steps), len(steps), "large.tif")
+
+
+def test_label_images_of_tiles_hold_the_saved_objects(
+    one_class: Model, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Objects come in pieces, and label images are painted in bands."""
+    pytest.importorskip("zarr")
+    monkeypatch.setattr(contract, "LARGE", 100)
+    save = ("coco", "geojson", "labelmap", "labels", "csv")
+    for tile in (64, 512):
+        predict_to(one_class, large, tmp_path / str(tile), save, conf=0, tile=tile)
+    (_, whole), (_, tiled) = (formats.read(tmp_path / name / "predictions.json")[0] for name in ("512", "64"))
+    assert as_text(whole.masks) == as_text(tiled.masks)
+    assert tiled.ids is not None
+    label_map = tiled.masks.to_label_map(tiled.ids)
+    np.testing.assert_array_equal(tifffile.imread(next((tmp_path / "64/labelmaps").iterdir())), label_map)
+    (_, zarr_labels) = formats.read(tmp_path / "64/labels")[0]
+    np.testing.assert_array_equal(zarr_labels.masks.to_label_map(zarr_labels.ids), label_map)
+
+
+def test_the_best_of_all_tiles_stay(one_class: Model, large: Path, tmp_path: Path) -> None:
+    predict_to(one_class, large, tmp_path / "all", conf=0, tile=64)
+    predict_to(one_class, large, tmp_path / "few", conf=0, tile=64, max_instances=5)
+    every, few = (formats.read(tmp_path / name / "predictions.json")[0][1] for name in ("all", "few"))
+    assert every.scores is not None
+    assert few.scores is not None
+    assert sorted(few.scores) == sorted(every.scores)[-5:]
+    assert few.ids is not None
+    assert few.ids.tolist() == [1, 2, 3, 4, 5]
 
 
 def test_a_run_that_was_killed_goes_on(
@@ -150,7 +179,7 @@ def test_values_of_blocks_are_those_of_the_image(dtype: type) -> None:
 def test_a_large_label_map_is_written_in_bands(tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     instances = Instances.from_label_map(read_image(large).pixels[..., 0])
     ref = next(iter(formats.read(_written(tmp_path / "a.tif", instances), format="labelmap")))[0]
-    monkeypatch.setattr(labelmap, "_LARGE", 100)
+    monkeypatch.setattr(contract, "LARGE", 100)
     formats.write([(ref, instances)], tmp_path / "b.tif", format="labelmap")
     with tifffile.TiffFile(tmp_path / "b.tif") as tif:
         assert tif.pages[0].is_tiled

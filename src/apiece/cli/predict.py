@@ -69,8 +69,8 @@ def predict(
     out
         Folder for the results.
     save
-        What to save: `coco` (predictions.json), `labelmap`, `overlay`, `csv`, `geojson` (QuPath opens it), `semantic`
-        (maps of classes), `panoptic`, `boxes` (COCO results without masks).
+        What to save: `coco` (predictions.json), `labelmap`, `labels` (OME-Zarr), `overlay`, `csv`, `geojson` (QuPath
+        opens it), `semantic` (maps of classes), `panoptic`, `boxes` (COCO results without masks).
     remain
         In `semantic` and `panoptic` maps: share of its pixels, 0 to 1, that an object must keep beside those of better
         score. One that keeps less is left out.

@@ -22,7 +22,7 @@ from apiece._arrays import keep_freed_memory
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, FormatError, Option
-from apiece.formats._engine.guard import guarded
+from apiece.formats._engine.bands import pieced
 from apiece.formats._engine.no_masks import own_shapes, tell
 from apiece.formats._engine.stuff import stuff_classes
 from apiece.formats._kit.files import inside, unpacking
@@ -170,7 +170,9 @@ def write(
 
     Parameters
     ----------
-    records : ``(image, Instances)`` pairs, such as a `LabelSet`; the image as `ImageRef`, `Image`, path or name.
+    records : ``(image, Instances)`` pairs, such as a `LabelSet`; the image as `ImageRef`, `Image`, path or name. In
+        formats with `LabelFormat.pieces` an image too large for one record may come as several in a row, each with some
+        of its objects, under one and the same `ImageRef`.
     path : file or folder to write.
     format : the format, or the name of one; chosen by the ending of ``path`` if None.
     classes : class names in the order wanted; if None, the classes of ``records``, or of the first set of instances.
@@ -214,7 +216,7 @@ def write(
     keep_freed_memory()
     whole = (record if record[1].classes == order else _with_classes(record, order) for record in stream)
     own = own_shapes(whole, path, chosen, allow_lossy, lost)
-    kept = guarded(own, path, chosen.holds, allow_lossy, lost)
+    kept = pieced(own, path, chosen, allow_lossy, lost)
     chosen.write((_checked(record, path) for record in kept), path, order, metadata)
     return lost
 

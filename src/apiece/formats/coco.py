@@ -369,4 +369,5 @@ FORMAT = LabelFormat(
     suffixes=(".json",),
     ending=".json",
     shapes="coco",
+    pieces="objects",
 )

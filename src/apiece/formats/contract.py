@@ -11,15 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from apiece._arrays import Bool, Float, Int
 from apiece._plugins import Room
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, FormatError, Option
+from apiece.images import LARGE
 
 __all__ = [
+    "BAND",
     "EVERYTHING",
     "PAGE",
     "ROOM",
@@ -270,6 +272,15 @@ class Holds:
     most: int | None = None
 
 
+BAND = 512
+"""Rows of a large label image that are written together."""
+
+
+def comes_in_bands(size: tuple[int, int]) -> bool:
+    """Return whether an image of (height, width) is written band by band, see `LabelFormat.pieces`."""
+    return size[0] * size[1] > LARGE
+
+
 EVERYTHING = Holds(True, True, True, True, True, True, scores=True, crowd=True, attributes=True)
 """What a format holds that loses nothing of what most label sets have: all but full masks."""
 ANY_INT64 = (-(2**63), 2**63 - 1)
@@ -304,6 +315,10 @@ class LabelFormat:
     doubt : ``(path)``: what speaks against this format where `detect` took the labels for it and nobody named it; a
         text that says what to name, empty for no doubt. May decode some of the labels; never raises.
     guessed : whether labels that `detect` knows are taken for this format when nobody names it.
+    pieces : how `write` takes an image that comes as several records in a row with one and the same `ImageRef`.
+        ``"objects"``: each record holds other objects of it. ``"bands"``: an image of more than `apiece.images.LARGE`
+        pixels always comes as one record for each `BAND` rows, from the top down: what lies of the objects in these
+        rows, with their ids; where two overlap the later one lies on top. Empty: an image is one record.
     splits : whether one set says of each image, in ``ImageRef.attributes["split"]``, which of train, val, test it is
         of.
     """
@@ -318,6 +333,7 @@ class LabelFormat:
     ending: str = ""
     shapes: str = ""
     folders: tuple[str, str] | None = None
+    pieces: Literal["", "objects", "bands"] = ""
     splits: bool = False
     doubt: Callable[[Path], str] | None = None
     guessed: bool = True

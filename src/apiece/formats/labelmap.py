@@ -9,14 +9,16 @@ that are whole numbers too, as ImageJ writes them; 0 is background; there is one
 read by their index. Label maps whose values look like classes (several regions apart from each other have one value)
 are refused until the format is named: ``class_map`` makes each region an object, ``labelmap`` each value.
 
-Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. A note
-inside each file says which image it belongs to.
+Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. Images of
+more than 67 million pixels become tiled 32-bit TIFFs (BigTIFF from 268 million on). A note inside each file says which
+image it belongs to.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,13 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
+from apiece.formats._kit.label_bands import painted, write_large_raster
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
     is_label_raster,
     note_of,
     read_raster,
     stack_pages,
-    write_large_raster,
     write_raster,
 )
 from apiece.formats._kit.label_sets import LabelImageSet
@@ -41,15 +43,14 @@ from apiece.formats._kit.mask_layout import bare_stem, image_keys, is_mask_folde
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.vistas import vistas_of
-from apiece.formats._kit.written import write_each
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.written import by_image, write_each_in_pieces
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, comes_in_bands, refuse
 
 __all__ = ["FORMAT"]
 
 _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
-_LARGE = 2**26  # pixels from which on a label image is written band by band
 _READ_AS = (
     Option("format='class_map'", flag="--instances components")
     + ", which makes each separate region an object, or "
@@ -213,24 +214,25 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     An id that does not fit is refused as a loss: PNG holds 65535, TIFF 4294967295.
     """
 
-    def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:
-        values = numbered(instances)
-        dtype = _dtype(instances)
-        if dtype is np.uint32 and target.suffix.lower() == ".png":
-            raise LossyFormatError(path, f"PNG holds ids up to 65535, an id is {int(values.max())}; name it .tif")
-        if _is_large(instances) and target.suffix.lower() != ".png":
-            write_large_raster(instances.masks, values, dtype, target, {"image": ref.name})
+    def write_one(ref: ImageRef, pieces: Iterator[Instances], target: Path) -> None:
+        instances, plain = next(pieces), target.suffix.lower() == ".png"
+        bands = itertools.chain([instances], pieces)
+        if comes_in_bands(instances.size) and not plain:
+            write_large_raster(bands, instances.size, target, {"image": ref.name})
+            return
+        if comes_in_bands(instances.size):
+            array = np.concatenate([rows.copy() for rows in painted(bands, instances.size)])
+            array = array.astype(np.min_scalar_type(array.max()))
         else:
-            write_raster(instances.masks.to_label_map(values, dtype), target, {"image": ref.name})
+            array = instances.masks.to_label_map(numbered(instances), _dtype(instances))
+        if plain and array.dtype == np.uint32:
+            raise LossyFormatError(path, f"PNG holds ids up to 65535, an id is {array.max()}; name it .tif")
+        write_raster(array, target, {"image": ref.name})
 
     def ending(instances: Instances) -> str:
-        return ".tif" if _dtype(instances) is np.uint32 or _is_large(instances) else ".png"
+        return ".tif" if _dtype(instances) is np.uint32 or comes_in_bands(instances.size) else ".png"
 
-    write_each(records, path, RASTER_SUFFIXES, ending, write_one)
-
-
-def _is_large(instances: Instances) -> bool:
-    return instances.size[0] * instances.size[1] > _LARGE
+    write_each_in_pieces(by_image(records), path, RASTER_SUFFIXES, ending, write_one)
 
 
 def _dtype(instances: Instances) -> type[np.unsignedinteger[Any]]:
@@ -247,4 +249,5 @@ FORMAT = LabelFormat(
     folders=("masks", "images"),
     doubt=doubt,
     suffixes=RASTER_SUFFIXES,
+    pieces="bands",
 )

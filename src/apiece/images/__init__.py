@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from apiece.core.image import Image
+from apiece.core.image import Image, PixelSize
 from apiece.errors import ImageError, MissingExtraError
 from apiece.images._engine.write import write_image
 from apiece.images._kit.tiff_meta import check_directories
-from apiece.images.contract import MAX_PIXELS, ROOM, Box, ImageReader, Pyramid, as_stored, oriented
+from apiece.images.contract import LARGE, MAX_PIXELS, ROOM, Box, ImageReader, Pyramid, as_stored, oriented
 
 __all__ = [
+    "LARGE",
     "MAX_PIXELS",
     "Box",
     "ImageReader",
@@ -24,6 +25,7 @@ __all__ = [
     "check_directories",
     "describe",
     "image_orientation",
+    "image_pixel_size",
     "image_size",
     "is_image_folder",
     "load",
@@ -147,6 +149,28 @@ def open_pyramid(path: Path | str, *, page: int | None = None, max_pixels: int =
                 lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
             )  # fmt: skip
         yield pyramid
+
+
+def image_pixel_size(path: Path | str, *, page: int | None = None) -> PixelSize | None:
+    """Return the pixel size that a TIFF or OME-Zarr states, without reading its pixels; None for other files.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, as far as the header shows it.
+
+    Examples
+    --------
+    >>> from apiece.images import image_pixel_size
+    >>> image_pixel_size("photo.png") is None
+    True
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        if reader.pyramid is None:
+            return None
+        with reader.pyramid(path, page) as pyramid:
+            return None if pyramid is None else pyramid.pixel_size
 
 
 def is_image_folder(path: Path) -> bool:

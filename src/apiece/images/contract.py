@@ -16,6 +16,7 @@ from apiece.core.image import Image, PixelSize
 from apiece.errors import ImageError, Option
 
 __all__ = [
+    "LARGE",
     "MAX_PIXELS",
     "ROOM",
     "Box",
@@ -33,6 +34,9 @@ __all__ = [
 
 MAX_PIXELS = 2**30
 """Default of ``max_pixels``: 32768 × 32768, about 3 GB as 8-bit RGB."""
+
+LARGE = 2**26
+"""Pixels, 8192 × 8192, from which on an image is worked on in parts if nobody says otherwise."""
 
 _VALUES_PER_PIXEL = 16
 

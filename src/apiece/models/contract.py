@@ -93,8 +93,13 @@ class DecodeOptions:
         most = self.max_instances
         if most is None or len(found) <= most:
             return found
-        _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", len(found), most)
+        self.tell_lost(len(found))
         return found[:most]
+
+    def tell_lost(self, count: int) -> None:
+        """Warn that of so many objects ``max_instances`` are kept."""
+        most = self.max_instances
+        _LOG.warning("%d objects found in one image, the best %d kept: raise max_instances", count, most)
 
     def threshold(self, labels: Int) -> Float:
         """Return the lowest score kept, float64 (N,), for each of ``labels`` (N,)."""

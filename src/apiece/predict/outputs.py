@@ -8,14 +8,14 @@ import logging
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from apiece.core.conf import Conf
-from apiece.core.instances import Instances
 from apiece.errors import ImageError
 from apiece.images import MAX_PIXELS
 from apiece.models.contract import DecodeOptions
+from apiece.predict.pieces import Pieces
 from apiece.predict.predictor import Model
 from apiece.predict.sources import Source, Sources
 from apiece.predict.tiles import LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
@@ -59,9 +59,9 @@ def predict_to(
     ----------
     sources : a file, folder, glob, array, `Image`, or several of these.
     out : folder, made if needed. Overlays and label maps of an earlier run in it are not taken for sources.
-    save : any of ``coco``, ``csv``, ``labelmap``, ``overlay``, ``geojson``; ``semantic``: a map of classes for each
-        image (0 none, 1 the first class), and ``classes.json``; ``panoptic``: COCO panoptic; ``boxes``: COCO results
-        without masks. In maps the best score lies on top, and stuff below all objects.
+    save : any of ``coco``, ``csv``, ``labelmap``, ``labels`` (OME-Zarr), ``overlay``, ``geojson``; ``semantic``: a map
+        of classes for each image (0 none, 1 the first class), and ``classes.json``; ``panoptic``: COCO panoptic;
+        ``boxes``: COCO results without masks. In maps the best score lies on top, and stuff below all objects.
     skip_bad : leave out images that cannot be read; otherwise nothing is written, and the error names all bad images.
     overwrite : replace results of an earlier run; otherwise they are an error.
     remain : in these maps, share of its pixels, 0 to 1, that an object must keep beside those of better score; one that
@@ -122,7 +122,7 @@ def _results(
                 run.leave_out(error)
 
 
-def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: int, options: DecodeOptions) -> Instances:
+def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: int, options: DecodeOptions) -> Pieces:
     """Return the objects of an image that is cut into tiles."""
     with open_large(source, model, tiles.tiling) as large:
         grid = large.grid
@@ -130,10 +130,16 @@ def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: in
         run.total += len(grid)
         bad: list[Bad] = []
         on_bad = bad.append if run.skip_bad else None
+        each = replace(options, max_instances=None)
         with closing(tiles.store(large, model, options)) as store:
-            parts = large.found(model, options, batch=batch, on_bad=on_bad, store=store, step=lambda: run.step(source))
-            found = Instances.concatenate(list(parts))
+            found = Pieces(store.folder / "whole", grid.size, model.classes, options.max_instances)
+            for part in large.found(
+                model, options, batch=batch, on_bad=on_bad, store=store, step=lambda: run.step(source)
+            ):
+                found.add(each.finished(part))
         for error in bad:
             _log.warning("a tile is left out, nothing is found there: %s", error)
         run.bad.extend(bad)
-    return options.finished(found)
+    if len(found) < found.found:
+        options.tell_lost(found.found)
+    return found

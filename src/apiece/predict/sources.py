@@ -16,7 +16,7 @@ import numpy as np
 from apiece._arrays import Array
 from apiece.core.image import Image
 from apiece.errors import DataError, ImageError, Message, Option
-from apiece.images import MAX_PIXELS, is_image_folder, read_image
+from apiece.images import LARGE, MAX_PIXELS, is_image_folder, read_image
 
 __all__ = ["IMAGE_SUFFIXES", "LARGE", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
 
@@ -24,9 +24,6 @@ _log = logging.getLogger("apiece")
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What is taken for an image in a folder or glob; a file named by itself may be called anything."""
-
-LARGE = 2**26
-"""Pixels, 8192 × 8192, from which on an image is predicted on in tiles if nobody says otherwise."""
 
 _WILD = re.compile(r"[*?\[]")
 

@@ -20,13 +20,12 @@ import numpy as np
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
-from apiece.core.runs import Runs
 from apiece.errors import DataError, ImageError, Option
-from apiece.images import MAX_PIXELS, Pyramid, image_size, open_pyramid
+from apiece.images import LARGE, MAX_PIXELS, Pyramid, image_size, open_pyramid
 from apiece.models.contract import DecodeOptions
 from apiece.ops import Grid, stitch
-from apiece.predict.sources import LARGE, Source
+from apiece.predict.pieces import load_instances, save_instances
+from apiece.predict.sources import Source
 from apiece.transforms.input import value_limits_of
 
 if TYPE_CHECKING:
@@ -213,23 +212,11 @@ class TileStore:
 
     def save(self, number: int, found: Instances) -> None:
         """Keep what a tile found, whole or not at all."""
-        masks = {"masks": found.masks} | ({} if found.full is None else {"full": found.full})
-        arrays = {f"{name}_{field}": getattr(m.runs, field) for name, m in masks.items() for field in Runs._fields}
-        arrays |= {"size": np.array(found.size), "labels": found.labels}
-        arrays |= {} if found.scores is None else {"scores": found.scores}
-        with atomic(self.folder / f"{number}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        save_instances(self.folder / f"{number}.npz", found)
 
     def load(self, number: int, classes: tuple[str, ...]) -> Instances:
         """Return what a tile found."""
-        with np.load(self.folder / f"{number}.npz", allow_pickle=False) as arrays:
-            size = (int(arrays["size"][0]), int(arrays["size"][1]))
-            masks, full = (
-                Masks(size, *(arrays[f"{name}_{field}"] for field in Runs._fields)) if f"{name}_x" in arrays else None
-                for name in ("masks", "full")
-            )
-            assert masks is not None
-            return Instances(masks, arrays["labels"], classes, arrays.get("scores"), full=full)
+        return load_instances(self.folder / f"{number}.npz", classes)
 
     def close(self) -> None:
         """Let others use the folder."""

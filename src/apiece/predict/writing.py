@@ -22,10 +22,11 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw import overlay
 from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
-from apiece.formats.contract import PAGE
+from apiece.formats.contract import PAGE, comes_in_bands
 from apiece.images import image_size, write_image
 from apiece.ops import flattened
-from apiece.predict.sources import LARGE, Source, Sources, find_sources, unreadable
+from apiece.predict.pieces import Pieces
+from apiece.predict.sources import Source, Sources, find_sources, unreadable
 
 __all__ = ["OUTPUTS", "Bad", "Maps", "PredictSummary", "Progress", "Result", "Run", "write_results"]
 
@@ -35,6 +36,7 @@ OUTPUTS: Mapping[str, str] = {
     "coco": "predictions.json",
     "csv": "predictions.csv",
     "labelmap": "labelmaps",
+    "labels": "labels",
     "overlay": "overlays",
     "geojson": "geojson",
     "semantic": "semantic",
@@ -43,6 +45,7 @@ OUTPUTS: Mapping[str, str] = {
 }
 """What can be saved, and the file or folder it becomes."""
 
+_FOLDERS = ("labelmap", "labels", "overlay", "geojson")
 _VIEWS = ("semantic", "panoptic", "boxes")
 """Outputs that are read off the saved instances when all images are done."""
 
@@ -51,8 +54,10 @@ _HIGHEST_IN_PNG = 65535
 
 Bad = ImageError | DataError
 Progress = Callable[[int, int, str], None]
-Result = tuple[Source, Image | None, Instances]
+Result = tuple[Source, Image | None, Instances | Pieces]
 """A source, its pixels where they were read whole, and what was found on it."""
+_Found = list[Instances] | Pieces
+"""What was found on an image, numbered, to be gone through several times."""
 
 
 @dataclass(frozen=True)
@@ -154,12 +159,14 @@ class Run:
         self.bad.append(error)
         self.step(None, str(getattr(error, "path", "")))
 
-    def numbered(self, stream: Iterable[Result]) -> Iterator[Result]:
+    def numbered(self, stream: Iterable[Result]) -> Iterator[tuple[Source, Image | None, _Found]]:
         """Yield results with the instances of each image numbered from 1."""
-        for source, image, instances in stream:
+        for source, image, found in stream:
             self.images += 1
-            self.counts += np.bincount(instances.labels, minlength=len(self.counts))
-            yield source, image, instances.replace(ids=np.arange(1, len(instances) + 1))
+            pieces = [found.replace(ids=np.arange(1, len(found) + 1))] if isinstance(found, Instances) else found
+            for piece in pieces:
+                self.counts += np.bincount(piece.labels, minlength=len(self.counts))
+            yield source, image, pieces
             self.step(source)
 
 
@@ -212,7 +219,7 @@ def _file_names(sources: Sequence[Source]) -> dict[str, PurePosixPath]:
 
 
 def _write_all(
-    results: Iterable[Result],
+    results: Iterable[tuple[Source, Image | None, _Found]],
     stage: Path,
     save: Sequence[str],
     classes: tuple[str, ...],
@@ -223,34 +230,28 @@ def _write_all(
 ) -> list[str]:
     """Drive the images through every writer, one image at a time; return what label maps could not hold."""
     lost: list[str] = []
+    for name in _FOLDERS:
+        if name in save:
+            (stage / OUTPUTS[name]).mkdir()
     with ExitStack() as stack:
         rows = None
         if "csv" in save:
             file = stack.enter_context((stage / OUTPUTS["csv"]).open("w", newline="", encoding="utf-8"))
             rows = csv.writer(file)
             rows.writerow(_COLUMNS)
-        for name in ("labelmap", "overlay", "geojson"):
-            if name in save:
-                (stage / OUTPUTS[name]).mkdir()
 
         def records() -> Iterator[tuple[ImageRef, Instances]]:
-            for source, image, instances in results:
-                which = {} if source.page is None else {PAGE: source.page}
-                path = source.path or Path(source.name)
-                ref = ImageRef(path, source.name, instances.size, attributes=which, page=source.page)
+            for source, image, found in results:
+                ref = _ref(source, found)
                 if rows is not None:
-                    rows.writerows(_rows(source.name, instances))
-                if "labelmap" in save:
-                    folder = stage / OUTPUTS["labelmap"]
-                    lost.extend(_write_label_map(folder, names[source.name], ref, instances, allow_lossy))
-                if "geojson" in save:
-                    path = _beside(stage / OUTPUTS["geojson"], names[source.name], ".geojson")
-                    formats.write([(ref, instances)], path, format="geojson")
+                    for piece in found:
+                        rows.writerows(_rows(source.name, piece))
+                lost.extend(_write_files(stage, save, names[source.name], ref, found, allow_lossy))
                 if "overlay" in save:
                     path = _beside(stage / OUTPUTS["overlay"], names[source.name], ".png")
                     shown = source.read() if image is None else image
-                    write_image(path, overlay(shown, instances, names=len(instances.classes) > 1))
-                yield ref, instances
+                    write_image(path, overlay(shown, Instances.concatenate(list(found)), names=len(classes) > 1))
+                yield from ((ref, piece) for piece in found)
 
         views = [name for name in _VIEWS if name in save]
         if "coco" in save or views:
@@ -262,6 +263,30 @@ def _write_all(
         else:
             for _ in records():
                 pass
+    return lost
+
+
+def _ref(source: Source, found: _Found) -> ImageRef:
+    size = found.size if isinstance(found, Pieces) else found[0].size
+    which = {} if source.page is None else {PAGE: source.page}
+    return ImageRef(source.path or Path(source.name), source.name, size, attributes=which, page=source.page)
+
+
+def _write_files(
+    stage: Path, save: Sequence[str], name: PurePosixPath, ref: ImageRef, found: _Found, allow_lossy: bool
+) -> list[str]:
+    """Write the label files that each image has of its own; return what label maps could not hold."""
+    if "geojson" in save:
+        path = _beside(stage / OUTPUTS["geojson"], name, ".geojson")
+        formats.write(((ref, piece) for piece in found), path, format="geojson")
+    lost: list[str] = []
+    if "labelmap" in save:
+        plain = sum(map(len, found)) <= _HIGHEST_IN_PNG and not (ref.size and comes_in_bands(ref.size))
+        path = _beside(stage / OUTPUTS["labelmap"], name, ".png" if plain else ".tif")
+        lost += _write_labels(path, "labelmap", ref, found, allow_lossy, stage)
+    if "labels" in save:
+        path = _beside(stage / OUTPUTS["labels"], name, ".zarr")
+        lost += _write_labels(path, "ome_zarr", ref, found, allow_lossy, stage)
     return lost
 
 
@@ -315,19 +340,17 @@ def _beside(folder: Path, name: PurePosixPath, suffix: str) -> Path:
     return path
 
 
-def _write_label_map(
-    folder: Path, name: PurePosixPath, ref: ImageRef, instances: Instances, allow_lossy: bool
-) -> list[str]:
-    # class and score have no place in a label map by its nature; overlap is what could be lost unseen
-    bare = instances.replace(
-        labels=np.zeros(len(instances), np.int64), classes=("object",), scores=None, attributes={}, full=None
-    )
-    plain = len(instances) <= _HIGHEST_IN_PNG and instances.size[0] * instances.size[1] <= LARGE
-    path = _beside(folder, name, ".png" if plain else ".tif")
+def _write_labels(path: Path, format: str, ref: ImageRef, found: _Found, allow_lossy: bool, stage: Path) -> list[str]:
+    def bare() -> Iterator[tuple[ImageRef, Instances]]:
+        # class and score have no place in a label map by its nature; overlap is what could be lost unseen
+        for piece in found:
+            labels = np.zeros(len(piece), np.int64)
+            yield ref, piece.replace(labels=labels, classes=("object",), scores=None, attributes={}, full=None)
+
     try:
-        return formats.write([(ref, bare)], path, format="labelmap", allow_lossy=allow_lossy)
+        return formats.write(bare(), path, format=format, allow_lossy=allow_lossy)
     except LossyFormatError as error:
-        shown = folder.parent.parent / folder.name
+        shown = stage.parent / path.relative_to(stage).parts[0]
         hint = " puts the smallest on top; coco keeps all of it)"
         raise LossyFormatError(shown, f"{error.reason} (" + Option("allow_lossy", True) + hint) from error
 

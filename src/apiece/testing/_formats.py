@@ -114,6 +114,19 @@ def comes_back(format: LabelFormat, folder: Path) -> None:
     expect([i for _, i in formats.read(again, format)] == [i for _, i in labels], "a second writing changes something")
 
 
+def pieces(format: LabelFormat, folder: Path) -> None:
+    """An image in pieces is written as one record would be, if it takes pieces."""
+    if not format.pieces:
+        return
+    one, hard = ref("a.png"), adapted(hard_instances(), format.holds)
+    records = [(one, hard[:2]), (one, hard[2:]), (ref("b.png"), hard)]
+    formats.write(records, target(format, folder), format)
+    found = {r.name: instances for r, instances in formats.read(target(format, folder), format)}
+    expect(list(found) == ["a.png", "b.png"], f"its images are {list(found)}")
+    compare(hard, found["a.png"])
+    compare(hard, found["b.png"])
+
+
 def impossible_images(format: LabelFormat, folder: Path) -> None:
     """Images whose name leaves the folder, or whose size is not that of the masks, are refused; nothing is left."""
     box = Instances(Masks.from_boxes([[0, 0, 2, 2]], (4, 4)))
@@ -294,7 +307,7 @@ def seventy_thousand(format: LabelFormat, folder: Path) -> None:
 
 
 WRITTEN = (
-    description, comes_back, impossible_images, lossless_or_refused, hard_set, single_pixels, random_masks,
+    description, comes_back, pieces, impossible_images, lossless_or_refused, hard_set, single_pixels, random_masks,
     errors_half_way, broken_files, files_cut_short, bad_images_left_out,
 )  # fmt: skip
 READ = (description, broken_files)

@@ -37,28 +37,36 @@ class _Check:
 
 
 def guarded(
-    records: Iterable[Record], path: Path, holds: Holds, allow_lossy: bool, lost: list[str]
+    records: Iterable[Record],
+    path: Path,
+    holds: Holds,
+    allow_lossy: bool,
+    lost: list[str],
+    *,
+    banded: bool = False,
 ) -> Iterator[Record]:
     """Yield the records, each examined against ``holds``.
 
     What the format cannot hold raises a `LossyFormatError` that names image and instances. With ``allow_lossy`` the
-    instances are repaired instead, and ``lost`` gets a line about each image and loss.
+    instances are repaired instead, and ``lost`` gets a line about each image and loss. Overlap in images that will be
+    ``banded`` is found there.
     """
     for ref, instances in records:
         for check in _CHECKS:
-            rows = check.find(instances, holds)
+            rows = _NONE if banded and check.find is _overlapping else check.find(instances, holds)
             if not len(rows):
                 continue
-            named = _name(ref, instances, rows)
+            where = named(ref, instances, rows)
             if not allow_lossy:
-                reason = f"{named} {check.problem}, which this format cannot hold; nothing was written"
+                reason = f"{where} {check.problem}, which this format cannot hold; nothing was written"
                 raise LossyFormatError(path, reason, check.field)
             instances = check.repair(instances, rows)
-            lost.append(f"{named}: {check.outcome}")
+            lost.append(f"{where}: {check.outcome}")
         yield ref, instances
 
 
-def _name(ref: ImageRef, instances: Instances, rows: Int) -> str:
+def named(ref: ImageRef, instances: Instances, rows: Int) -> str:
+    """Return what a message calls some instances of an image."""
     by_id = instances.ids is not None
     values = (rows if instances.ids is None else instances.ids[rows])[:_NAMED].tolist()
     more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
@@ -86,8 +94,13 @@ def _beyond(instances: Instances, holds: Holds) -> Int:
 
 
 def _overlapping(instances: Instances, holds: Holds) -> Int:
+    return _NONE if holds.overlap else overlapping(instances)
+
+
+def overlapping(instances: Instances) -> Int:
+    """Return the rows of instances that share a pixel with another one."""
     masks = instances.masks
-    if holds.overlap or len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
+    if len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
         return _NONE
     pairs = intersections(masks, masks).tocoo()
     return np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]).astype(np.int64)

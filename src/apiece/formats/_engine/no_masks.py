@@ -30,7 +30,12 @@ def own_shapes(
 
     Other shapes raise a `LossyFormatError`; with ``allow_lossy``, ``lost`` gets a line about each image instead.
     """
+    before = now = None  # pieces of an image keep one reference
     for ref, instances in records:
+        if ref is before and now is not None:
+            yield now, instances
+            continue
+        before = ref
         own = tuple(s for s in ref.shapes if s.content is not None and s.format == format.shapes)
         if len(own) < len(ref.shapes):
             gone = in_words(shape_counts([ref]) - shape_counts([replace(ref, shapes=own)]))
@@ -40,4 +45,5 @@ def own_shapes(
                 raise LossyFormatError(path, reason, "shapes")
             lost.append(f"{named}: no masks, left out")
             ref = replace(ref, shapes=own)
-        yield ref, instances
+        now = ref
+        yield now, instances

@@ -145,6 +145,8 @@ class _Writer:
         self.known = set(category_ids)
         self.images, self.ids = ImageTable(path), _Ids()
         self.begun = False
+        self.last: tuple[ImageRef, str] | None = None
+        """The image of the record before, and its id as JSON: records of one image in a row are pieces of it."""
         self.shapes: list[tuple[str, ImageRef]] = []
         """Images with annotations that are no masks: the id as JSON, and the image."""
 
@@ -171,6 +173,8 @@ class _Writer:
 
     def _image(self, ref: ImageRef, instances: Instances) -> str:
         """Note the image; return its id as JSON."""
+        if self.last is not None and self.last[0] is ref:
+            return self.last[1]
         extras = ref.attributes
         if self.dialect.image is not None:
             extras = self.dialect.image(extras, self.known, f"image {ref.name!r}")
@@ -178,6 +182,7 @@ class _Writer:
         key = str(number) if type(number) is int else json.dumps(number)
         if ref.shapes:
             self.shapes.append((key, ref))
+        self.last = ref, key
         return key
 
     def _lines(self, ref: ImageRef, instances: Instances, image_id: str, masks: _Encoded) -> Iterator[str]:

@@ -288,35 +288,20 @@ def note_of(path: Path) -> dict[str, Any] | None:
         return None
 
 
-_TILE = 512
+def note_text(note: dict[str, Any]) -> str:
+    """Return what `note_of` reads of a label map."""
+    return json.dumps({_NOTE: "label map"} | note)
 
 
 def write_raster(array: Array, path: Path, note: dict[str, Any]) -> None:
     """Write an unsigned label image and a note: PNG (8, 16 bit) if ``path`` ends so, else TIFF (also 32 bit)."""
-    text = json.dumps({_NOTE: "label map"} | note)
+    text = note_text(note)
     if path.suffix.lower() == ".png":
         info = PngInfo()
         info.add_text(_NOTE, text)
         Pillow.fromarray(array).save(path, format="PNG", pnginfo=info)
     else:
         tifffile.imwrite(path, array, compression="zlib", predictor=True, description=text, metadata=None)
-
-
-def write_large_raster(masks: Masks, values: Array, dtype: type[np.generic], path: Path, note: dict[str, Any]) -> None:
-    """Write what `write_raster` does as a tiled TIFF, band by band: the label image is never whole in memory."""
-    (height, width), box = masks.size, masks.runs.boxes
-
-    def tiles() -> Iterator[Array]:
-        for y in range(0, height, _TILE):
-            here = np.flatnonzero((box[:, 1] < y + _TILE) & (box[:, 3] > y))
-            band = masks[here].crop(0, y, width, min(y + _TILE, height)).to_label_map(values[here], dtype)
-            for x in range(0, width, _TILE):
-                yield np.ascontiguousarray(band[:, x : x + _TILE])
-
-    tifffile.imwrite(
-        path, tiles(), shape=masks.size, dtype=dtype, tile=(_TILE, _TILE), compression="zlib", predictor=True,
-        description=json.dumps({_NOTE: "label map"} | note), metadata=None, bigtiff=height * width > 2**28,
-    )  # fmt: skip
 
 
 def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -85,6 +86,24 @@ class Names:
         self._taken[key] = ref.name
 
 
+class _Same:
+    """Compares by identity, and keeps what it compares."""
+
+    def __init__(self, ref: ImageRef) -> None:
+        self.ref = ref
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.ref is other.ref
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def by_image(records: Iterable[Record]) -> Iterator[tuple[ImageRef, Iterator[Instances]]]:
+    """Yield each image with its pieces: the records that follow one another with one and the same `ImageRef`."""
+    for same, group in itertools.groupby(records, lambda record: _Same(record[0])):
+        yield same.ref, (instances for _, instances in group)
+
+
 def write_each(
     records: Iterable[Record],
     path: Path,
@@ -93,18 +112,34 @@ def write_each(
     write_one: Callable[[ImageRef, Instances, Path], None],
 ) -> None:
     """Write one file if ``path`` has one of these endings, or else a folder with a file per image."""
+    images = ((ref, iter([instances])) for ref, instances in records)
+    write_each_in_pieces(
+        images, path, endings, ending, lambda ref, pieces, target: write_one(ref, next(pieces), target)
+    )
+
+
+def write_each_in_pieces(
+    images: Iterable[tuple[ImageRef, Iterator[Instances]]],
+    path: Path,
+    endings: tuple[str, ...],
+    ending: str | Callable[[Instances], str],
+    write_one: Callable[[ImageRef, Iterator[Instances], Path], None],
+) -> None:
+    """Do the same for images that `by_image` gives."""
     if path.name.lower().endswith(endings):
-        stream = iter(records)
-        record = next(stream, None)
-        if record is None or next(stream, None) is not None:
-            many = "none" if record is None else "several"
-            raise FormatError(path, f"one {path.suffix} file holds one image, got {many}; name a folder instead")
+        count = 0
         with atomic_file(path) as temporary:
-            write_one(*record, temporary)
+            for count, (ref, pieces) in enumerate(itertools.islice(images, 2), 1):
+                if count == 1:
+                    write_one(ref, pieces, temporary)
+            if count != 1:
+                many = "several" if count else "none"
+                raise FormatError(path, f"one {path.suffix} file holds one image, got {many}; name a folder instead")
         return
     names = Names(path)
     with atomic_folder(path) as folder:
-        for ref, instances in records:
-            target = folder / names.file(ref, ending if isinstance(ending, str) else ending(instances))
+        for ref, pieces in images:
+            first = next(pieces)
+            target = folder / names.file(ref, ending if isinstance(ending, str) else ending(first))
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_one(ref, instances, target)
+            write_one(ref, itertools.chain([first], pieces), target)

@@ -30,12 +30,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from apiece._strict_json import kind_of
 from apiece.core.image import ImageRef, Shape
 from apiece.core.instances import Instances
-from apiece.errors import FormatError, LossyFormatError
+from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64, skip_bad
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import files_below, never_raises
@@ -43,19 +41,17 @@ from apiece.formats._kit.image_places import image_note, noted_image
 from apiece.formats._kit.json_files import dump_json, load_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
-from apiece.formats._kit.said import refuse_own, said_of
 from apiece.formats._kit.shapes import Part, ring
-from apiece.formats._kit.written import write_each
+from apiece.formats._kit.written import by_image, write_each_in_pieces
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
-from apiece.formats.geojson._geometry import Affine, checked_transform, to_pixels, to_world, world_file
+from apiece.formats.geojson._classes import named_class
+from apiece.formats.geojson._geometry import Affine, checked_transform, to_pixels, world_file
+from apiece.formats.geojson._write import OWN, features_of, renamed
 
 __all__ = ["FORMAT"]
 
 _ENDINGS = (".geojson",)
 _NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
-_JOINT = ": "  # between the names of a derived class
-_OWN = ("classification", "score", "iscrowd")
-Feature = dict[str, Any]
 
 
 @never_raises
@@ -81,7 +77,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         return _ref(file, root, images, document, features), (document, features)
 
     for file, ref, (document, features) in opened(path, files, look, on_bad):
-        shapes = (Shape.of(_kind(f), "geojson", f, _class(f)[:1]) for f in features if _kind(f) in _NO_AREA)
+        shapes = (Shape.of(_kind(f), "geojson", f, named_class(f)[:1]) for f in features if _kind(f) in _NO_AREA)
         refs.append(replace(ref, shapes=tuple(shapes)))
         kept.append(file)
         stated = _note(document).get("classes")
@@ -89,7 +85,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
         for feature in features:
             if _kind(feature) in _NO_AREA or type(feature) is not dict:
                 continue
-            name, color = _class(feature)
+            name, color = named_class(feature)
             unnamed |= name is None
             if name is not None:
                 classes.setdefault(name)
@@ -146,38 +142,6 @@ def _kind(feature: Any) -> str:
     return str(geometry.get("type", "")) if type(geometry) is dict else ""
 
 
-def _class(feature: Feature) -> tuple[str | None, Any]:
-    properties = feature.get("properties")
-    if type(properties) is not dict:
-        return None, None
-    given = properties.get("classification")
-    if type(given) is dict:
-        return _path(given), _color(given)
-    texts = (given, properties.get("class"), properties.get("label"))
-    return next((text for text in texts if type(text) is str), None), None
-
-
-def _path(classification: dict[str, Any]) -> str | None:
-    """Return a class's name; that of a derived class, ``names``, as QuPath shows it: ``Tumor: Positive``."""
-    names = classification.get("names", [classification.get("name")])
-    return _JOINT.join(names) if type(names) is list and names and all(type(n) is str for n in names) else None
-
-
-def _color(classification: dict[str, Any]) -> Any:
-    """Return the color, as QuPath has written it since 0.3: red, green, blue; before, they were bytes of an integer."""
-    packed = classification.get("colorRGB")
-    if "color" in classification or type(packed) is not int:
-        return classification.get("color")
-    return [packed >> shift & 255 for shift in (16, 8, 0)]
-
-
-def _classification(name: str, color: Any) -> dict[str, Any]:
-    """Return a class as QuPath writes it: a derived one by the names on the way to it."""
-    names = name.split(_JOINT)
-    derived = len(names) > 1 and all(n and n == n.strip() for n in names)
-    return ({"names": names} if derived else {"name": name}) | {"color": color}
-
-
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     file, found = labels.files[index], []
     transform = checked_transform(labels.refs[index].attributes.get("geotransform"))
@@ -191,13 +155,13 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
 def _entry(feature: Any, where: str, size: Size, classes: tuple[str, ...], transform: Affine | None) -> Entry:
     if type(feature) is not dict or type(feature.get("geometry")) is not dict:
         raise BadEntryError("must be an object with a geometry")
-    name = _class(feature)[0]
+    name = named_class(feature)[0]
     if name is None:
         name = "Unclassified" if "Unclassified" in classes else "object"
     geometry = feature["geometry"]
     parts = [_part(rings, size, transform) for rings in _polygons(geometry)]
     properties = an_object(feature.get("properties") or {}, "properties")
-    extras = {k: v for k, v in properties.items() if k not in _OWN and v is not None}
+    extras = {k: v for k, v in properties.items() if k not in OWN and v is not None}
     score = properties.get("score")
     score = None if score is None else finite(score, "properties.score")
     if extras.get("objectType") == ("annotation" if score is None else "detection"):
@@ -248,11 +212,11 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         colors.setdefault(name, [round(255 * c) for c in colorsys.hsv_to_rgb(k * 0.618034 % 1, 0.75, 0.9)])
     colors.pop(metadata.get("geojson", {}).get("unclassified"), None)
 
-    def write_one(ref: ImageRef, instances: Instances, target: Path) -> None:
-        where = f"image {ref.name!r}"
+    def write_one(ref: ImageRef, pieces: Iterator[Instances], target: Path) -> None:
+        first, where = next(pieces), f"image {ref.name!r}"
         attributes = dict(ref.attributes)
         transform = checked_transform(attributes.pop("geotransform", None))
-        note = image_note(ref, instances.size, classes)
+        note = image_note(ref, first.size, classes)
         head: dict[str, Any] = {"type": "FeatureCollection"}
         head |= {"apiece": note | ({"attributes": attributes} if attributes else {})}
         if "crs" in attributes:
@@ -261,74 +225,14 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             head["geotransform"] = list(transform)
         with target.open("w", encoding="utf-8", newline="\n") as out:
             out.write(dump_json(path, head, where)[:-1] + ', "features": [')
-            no_masks = (_renamed(shape) for shape in ref.shapes)
-            features = itertools.chain(_features(instances, transform, colors, path, where), no_masks)
-            for k, feature in enumerate(features):
-                out.write((",\n" if k else "\n") + dump_json(path, feature, where))
+            pieces = itertools.chain([first], pieces)
+            masks = (feature for piece in pieces for feature in features_of(piece, transform, colors, path, where))
+            no_masks = (dump_json(path, renamed(shape), where) for shape in ref.shapes)
+            for k, feature in enumerate(itertools.chain(masks, no_masks)):
+                out.write((",\n" if k else "\n") + feature)
             out.write("\n]}\n")
 
-    write_each(records, path, (*_ENDINGS, ".json"), ".geojson", write_one)
-
-
-def _renamed(shape: Shape) -> Feature:
-    """Return a feature that is no mask, under the name that its class has now."""
-    feature: Feature = shape.content
-    name = _class(feature)[0]
-    if name is None or shape.now(name) == name:
-        return feature
-    given, now = feature["properties"], shape.now(name)
-    if type(given.get("classification")) is dict:
-        return feature | {
-            "properties": given | {"classification": _classification(now, _color(given["classification"]))}
-        }
-    key = next(key for key in ("classification", "class", "label") if type(given.get(key)) is str)
-    return feature | {"properties": given | {key: now}}
-
-
-def _features(
-    instances: Instances, transform: Affine | None, colors: Mapping[str, Any], path: Path, where: str
-) -> Iterator[Feature]:
-    default = "annotation" if instances.scores is None else "detection"
-    refuse_own(path, where, instances, _OWN, "the format")
-    rows = said_of(instances)
-    for name, silent in (("objectType", default), ("isLocked", False)):
-        if any(said.attributes.get(name) == silent for said in rows):
-            reason = f"{where}, attribute {name!r}: {silent} goes without saying; rename it"
-            raise LossyFormatError(path, reason, "attributes")
-    texts = [said.attributes.get("feature_id") for said in rows]
-    if instances.ids is not None or not all(type(text) is str for text in texts):
-        texts = []
-    polygons = (p for k in range(0, len(instances), 256) for p in instances.masks[k : k + 256].to_polygons())
-    for said, parts in zip(rows, polygons, strict=True):
-        own = {"id": said.attributes.pop("feature_id")} if texts else {} if said.id is None else {"id": said.id}
-        properties: dict[str, Any] = {"objectType": default}
-        if said.name in colors:
-            properties["classification"] = _classification(said.name, colors[said.name])
-        properties |= {"isLocked": False} | said.attributes
-        if said.score is not None:
-            properties["score"] = said.score
-        if said.crowd:
-            properties["iscrowd"] = True
-        rings = [[_closed(r, hole > 0, transform, path, where) for hole, r in enumerate(part)] for part in parts]
-        one = len(rings) == 1
-        geometry = {"type": "Polygon" if one else "MultiPolygon", "coordinates": rings[0] if one else rings}
-        yield {"type": "Feature"} | own | {"geometry": geometry, "properties": properties}
-
-
-def _closed(points: Any, hole: bool, transform: Affine | None, path: Path, where: str) -> list[list[float]]:
-    """Return a ring in the world's coordinates, wound as RFC 7946 says, its first point repeated."""
-    if transform is not None:
-        world = to_world(points, transform)
-        if not np.abs(to_pixels(world, transform) - points).max() <= 0.01:  # nor if it is not finite
-            raise LossyFormatError(path, f"{where}: its geotransform is too coarse to keep pixels apart")
-        points = world
-    x, y = (points - points[0]).T
-    area = float((x * np.roll(y, -1) - np.roll(x, -1) * y).sum())
-    if (area > 0) == hole:
-        points = points[::-1]
-    if transform is None:
-        points = points.astype(np.int64)
-    return list(itertools.chain(points.tolist(), points[:1].tolist()))
+    write_each_in_pieces(by_image(records), path, (*_ENDINGS, ".json"), ".geojson", write_one)
 
 
 FORMAT = LabelFormat(
@@ -339,4 +243,5 @@ FORMAT = LabelFormat(
     holds=EVERYTHING,
     suffixes=_ENDINGS,
     shapes="geojson",
+    pieces="objects",
 )

@@ -21,7 +21,7 @@ from apiece._extras import extras
 from apiece.errors import MissingExtraError
 
 HEAVY = (
-    *("huggingface_hub", "lightning", "matplotlib", "onnxruntime", "safetensors", "tensorboard", "timm"),
+    *("av", "huggingface_hub", "lightning", "matplotlib", "onnxruntime", "safetensors", "tensorboard", "timm"),
     *("torch", "torchvision", "transformers"),
 )
 WITHOUT = f"""

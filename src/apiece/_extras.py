@@ -18,6 +18,7 @@ _BROUGHT_BY = {
     **dict.fromkeys(("lightning", "matplotlib", "tensorboard"), "train"),
     "zarr": "zarr",
     "onnxruntime": "onnx",
+    "av": "video",
 }
 _LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
 

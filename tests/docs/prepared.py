@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from apiece import ImageRef, Instances, Masks, formats
-from apiece.images import write_image
+from apiece.images import VideoWriter, write_image
 
 CLASSES = ("washer", "pill")
 _SIDE = 64
@@ -60,6 +60,15 @@ def photos(folder: Path, count: int, seed: int) -> None:
     for number in range(count):
         folder.mkdir(parents=True, exist_ok=True)
         write_image(folder / f"{number:03}.png", scene(rng)[0])
+
+
+def moving(frame: int) -> np.ndarray:
+    """Return a frame of discs that move to the right, uint8 (64, 64, 3)."""
+    y, x = np.mgrid[:_SIDE, :_SIDE]
+    pixels = np.full((_SIDE, _SIDE, 3), 20, np.uint8)
+    for cy, cx in ((16, 14), (48, 10), (40, 34)):
+        pixels[np.hypot(y - cy, x - cx - 2.5 * frame) < 9] = _COLOURS[1]
+    return pixels
 
 
 class Shop:
@@ -109,6 +118,12 @@ class Shop:
     def photos(self, folder: Path) -> None:
         """Make ``photos/``: twelve images without labels."""
         photos(folder / "photos", 12, 10)
+
+    def clip(self, folder: Path) -> None:
+        """Make ``line.mp4``: three parts that move to the right."""
+        with VideoWriter(folder / "line.mp4") as video:
+            for k in range(12):
+                video.write(moving(k), k / 10)
 
     def today(self, folder: Path) -> None:
         """Make ``today/``: twelve images without labels."""

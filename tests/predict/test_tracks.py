@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from apiece import Image, Instances, Masks, formats
 from apiece.cli import main
 from apiece.core.image import ImageRef
-from apiece.errors import DataError, UnknownNameError
-from apiece.images import write_image
+from apiece.errors import DataError, ImageError, UnknownNameError
+from apiece.images import VideoWriter, open_video, write_image
+from apiece.predict import Model
+from apiece.predict.footage import footage
 from apiece.predict.tracks import track_to
 from apiece.track import start
 
@@ -34,7 +42,11 @@ def frames(folder: Path, videos: tuple[str, ...] = ("a", "b")) -> Iterator[tuple
 def test_every_output(tmp_path: Path) -> None:
     classes = ("car", "pedestrian")
     summary = track_to(
-        frames(tmp_path / "f"), tmp_path / "out", start, ("coco", "csv", "mots", "overlay"), classes=classes
+        frames(tmp_path / "f"),
+        tmp_path / "out",
+        start,
+        ("coco", "csv", "jsonl", "mots", "overlay", "video"),
+        classes=classes,
     )
     assert (summary.videos, summary.frames, summary.filled) == (2, 12, 2)
     assert dict(summary.tracks) == {"car": 2, "pedestrian": 2}
@@ -48,6 +60,12 @@ def test_every_output(tmp_path: Path) -> None:
     assert len(rows) == 24
     assert [row["id"] for row in rows if row["filled"] == "1"] == ["2", "2"]
     assert len(list((tmp_path / "out" / "overlays").rglob("*.png"))) == 12
+    lines = [json.loads(line) for line in (tmp_path / "out" / "tracks.jsonl").read_text().splitlines()]
+    assert [(line["video"], line["frame"]) for line in lines] == [(v, k) for v in (1, 2) for k in range(6)]
+    masks = Masks.from_coco([one["segmentation"] for one in lines[0]["objects"]], SIZE)
+    assert masks.area.tolist() == [225, 400]
+    assert sorted(p.name for p in (tmp_path / "out" / "videos").iterdir()) == ["01-a.mp4", "02-b.mp4"]
+    assert len(list(open_video(tmp_path / "out" / "videos" / "02-b.mp4"))) == 6
     with pytest.raises(DataError, match="holds results already"):
         track_to(frames(tmp_path / "f"), tmp_path / "out", start, ("csv",), classes=classes)
 
@@ -101,3 +119,139 @@ def test_the_default_model_tracks_what_it_finds(tmp_path: Path, monkeypatch: pyt
         main(["track", "v", "--save", "coco,mots"])
     labels = formats.read("tracks/tracks.json", images="v")
     assert [found.ids.tolist() for _, found in labels] == [[1]] * 4
+
+
+# --- videos -----------------------------------------------------------------------------------------------------------
+
+
+def video(path: Path, count: int = 8) -> Path:
+    """Write a video of a bright square that moves, on a grey ground."""
+    with VideoWriter(path) as out:
+        for k in range(count):
+            pixels = np.full((*SIZE, 3), 60, np.uint8)
+            pixels[10:30, 5 + 4 * k : 25 + 4 * k] = 220
+            out.write(pixels, 0.5 + k / 10)
+    return path
+
+
+def test_frames_of_videos_folders_and_stacks_have_names_and_times(tmp_path: Path) -> None:
+    video(tmp_path / "v" / "a.mp4", 3)
+    for k in range(3):
+        write_image(tmp_path / "f" / "x" / f"{k}.png", np.zeros(SIZE, np.uint8))
+    tifffile.imwrite(tmp_path / "s.tif", np.zeros((4, *SIZE), np.uint8), photometric="minisblack")
+    found = list(footage([str(tmp_path / name) for name in ("v", "f", "s.tif")], fps=10))
+    assert [frame.name for frame in found] == [
+        *(f"a.mp4/{k:06d}.png" for k in range(3)),
+        *(f"x/{k}.png" for k in range(3)),
+        *(f"s.tif/{k:06d}.png" for k in range(4)),
+    ]
+    assert [round(frame.seconds, 3) for frame in found] == [0.5, 0.6, 0.7, 0, 0.1, 0.2, 0, 0.1, 0.2, 0.3]
+    assert found[-1].read().size == SIZE
+    arrays = footage((np.zeros(SIZE, np.uint8) for _ in range(3)), fps=2)
+    assert [frame.seconds for frame in arrays] == [0, 0.5, 1.0]
+
+
+def test_a_model_tracks_a_video(tmp_path: Path, model: Model) -> None:
+    seen = list(model.track((np.full((12, 20), 40, np.uint8) for _ in range(5)), tracker="iou", fill=0))
+    assert [tracked.ids.tolist() for _, tracked in seen] == [[1]] * 5
+    assert [moment.number for moment, _ in seen] == list(range(5))
+
+
+def rings(path: Path, count: int) -> Path:
+    y, x = np.mgrid[:96, :128]
+    with VideoWriter(path) as out:
+        for k in range(count):
+            ring = np.where(np.hypot(y - 48, x - 50 - 4 * k) < 20, 210, 40).astype(np.uint8)
+            out.write(np.repeat(ring[:, :, None], 3, 2), k / 8)
+    return path
+
+
+def test_a_video_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    rings(tmp_path / "a.mp4", 6)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(["track", "a.mp4", "--every", "2", "--for", "0.6s", "--save", "csv,video", "--json"])
+    assert json.loads(capsys.readouterr().out)["frames"] == 3
+    with (tmp_path / "tracks" / "tracks.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["seconds"], row["id"]) for row in rows] == [
+        ("0", "0", "1"), ("2", "0.25", "1"), ("4", "0.5", "1")
+    ]  # fmt: skip
+    assert [round(m.seconds, 3) for m in open_video(tmp_path / "tracks" / "videos" / "01-a.mp4")] == [0, 0.25, 0.5]
+    for said, reason in (
+        (["--for", "soon"], "--for soon is no length of time"),
+        (["--latest"], "is a file, of which every frame waits"),
+        (["--fps", "0"], "--fps is more than 0"),
+    ):
+        with pytest.raises(SystemExit, match="1"):
+            main(["track", "a.mp4", "--out", "again", *said])
+        assert reason in capsys.readouterr().err
+
+
+def broken(folder: Path) -> Iterator[tuple[ImageRef, Image | None, Instances]]:
+    """Yield frames of one video, and an error after five of them."""
+    for k, one in enumerate(frames(folder, ("a",))):
+        if k == 5:
+            raise ImageError("a.mp4", "the frame at 0.5 s is damaged")
+        yield one
+
+
+def test_what_came_before_an_error_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="damaged; the 5 frames before it are tracked and written"):
+        track_to(broken(tmp_path / "f"), tmp_path / "out", start, ("coco", "csv"), classes=("car", "pedestrian"))
+    assert len(formats.read(tmp_path / "out" / "tracks.json", images=tmp_path / "f")) == 5
+    with (tmp_path / "out" / "tracks.csv").open() as file:
+        assert {row["frame"] for row in csv.DictReader(file)} == {"0", "1", "2", "3", "4"}
+
+
+def test_missing_frames_point_to_the_option(tmp_path: Path) -> None:
+    away = ((ImageRef(tmp_path / "gone" / "0.png", "0.png", SIZE), None, found) for _, _, found in frames(tmp_path))
+    with pytest.raises(ImageError, match=r"does not exist; the folder of the frames is given with images="):
+        track_to(away, tmp_path / "out", start, ("overlay",), classes=("car", "pedestrian"))
+
+
+def test_ctrl_c_ends_as_if_the_video_were_over(tmp_path: Path) -> None:
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps == 3:
+            raise KeyboardInterrupt
+
+    steps = 0
+    summary = track_to(frames(tmp_path / "f"), tmp_path / "out", start, classes=("car", "pedestrian"), step=step)
+    assert summary.stopped
+    assert summary.frames == 3
+    assert len(formats.read(tmp_path / "out" / "tracks.json", images=tmp_path / "f")) == 3
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no kill -9")
+def test_what_was_tracked_survives_kill_9(tmp_path: Path) -> None:
+    code = f"""
+import os, numpy as np
+from pathlib import Path
+from apiece import Image, Instances, Masks
+from apiece.core.image import ImageRef
+from apiece.predict.tracks import track_to
+from apiece.track import start
+def frames():
+    for k in range(200):
+        found = Instances(Masks.from_boxes([[5, 5, 20, 20]], (48, 64)), scores=[0.9])
+        ref = ImageRef(Path("x"), f"a/{{k}}.png", (48, 64), attributes={{"seconds": k / 10}})
+        yield ref, Image(np.full((48, 64, 3), k, np.uint8)), found
+def step():
+    global n
+    n += 1
+    if n == 100:
+        os.kill(os.getpid(), 9)
+n = 0
+track_to(frames(), {str(tmp_path / "out")!r}, start, ("csv", "jsonl", "video"), classes=("object",), step=step)
+"""
+    done = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=False)
+    assert done.returncode == -signal.SIGKILL
+    with (tmp_path / "out" / "tracks.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 100
+    lines = (tmp_path / "out" / "tracks.jsonl").read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in lines] == list(range(100))
+    assert len(list(open_video(tmp_path / "out" / "videos" / "01-a.mp4"))) >= 60

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from apiece.cli._options import LIST, Device, Json, ModelName, Overwrite
+from cyclopts import Parameter
+
+from apiece.cli._options import GROUP, LIST, Device, Json, ModelName, Overwrite
 from apiece.cli._output import note, print_json, print_table, progress
-from apiece.errors import ConfigError, Option
+from apiece.errors import ConfigError, DataError, ImageError, Option
 
 if TYPE_CHECKING:
+    from apiece.images import VideoOptions
     from apiece.predict import Model
-    from apiece.predict.tracks import Frame
+    from apiece.predict.tracks import Frame, TrackSummary
+
+_TIME = re.compile(r"([0-9.]+)\s*(s|sec|m|min|h|d)?")
+_UNITS = {"s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Filming:
+    """Which frames are taken, and how a video or stream is read."""
+
+    every: Annotated[int, Parameter(help="Take one of so many frames.")] = 1
+    duration: Annotated[
+        str | None,
+        Parameter(name="--for", help="End after so long, such as `90s`, `15m` or `8h`. By default at the end."),
+    ] = None
+    fps: Annotated[float, Parameter(help="Frames a second of folders and stacks, which state no times.")] = 25.0
+    latest: Annotated[
+        bool, Parameter(help="Of a camera or stream take always the newest frame, and drop what came meanwhile.")
+    ] = False
+    timeout: Annotated[float, Parameter(help="Seconds after which a stream that sends nothing is opened again.")] = 10.0
+    reconnect: Annotated[
+        str | None,
+        Parameter(help="How long to try a lost stream again; 0 ends with it. By default for as long as it takes."),
+    ] = None
+    skip_bad: Annotated[
+        bool, Parameter(help="Leave out and list frames that are damaged. By default the first one ends the run.")
+    ] = False
+
+    def options(self) -> VideoOptions:
+        """Return what `open_video` takes."""
+        from apiece.images import VideoOptions
+
+        reconnect = math.inf if self.reconnect is None else _seconds("reconnect", self.reconnect)
+        duration = None if self.duration is None else _seconds("for", self.duration)
+        return VideoOptions(self.every, self.latest, self.timeout, reconnect, duration)
 
 
 def track(
@@ -23,6 +63,7 @@ def track(
     detections: Path | None = None,
     images: Path | None = None,
     format: str | None = None,
+    filming: Annotated[Filming, GROUP] = Filming(),
     tracker: str = "masks",
     sure: float | None = None,
     patience: int | None = None,
@@ -38,8 +79,9 @@ def track(
     Without `--model` and `--detections`, the model that comes with apiece finds objects of any kind.
 
     ```
-    apiece track frames/ --save coco,overlay
+    apiece track line.mp4 --save coco,video
     apiece track frames/ --model runs/pills --save coco,csv,overlay
+    apiece track rtsp://10.0.0.7/live --model runs/cars --save csv --for 8h
     apiece track --detections predictions.json --save mots
     apiece evaluate --predictions tracks/tracks.json --data truth.json --metrics hota
     ```
@@ -47,11 +89,12 @@ def track(
     Parameters
     ----------
     sources
-        Frames: folders, files or patterns, in natural order. A folder is a video.
+        Videos: files, folders or patterns of frames in natural order, stacks, `rtsp://...`, `udp://...`, `camera:0`.
+        A folder of frames is a video.
     detections
         Predictions in a file of any format instead, as of another tool; no network runs.
     images
-        Folder of the frames of `--detections`, for `--save overlay`.
+        Folder of the frames of `--detections`, for `--save overlay` and `--save video`.
     format
         Format of `--detections`. By default the files tell it.
     tracker
@@ -66,7 +109,9 @@ def track(
     out
         Folder for the results.
     save
-        What to save: `coco` (tracks.json; ids last), `csv`, `mots` (KITTI MOTS), `overlay` (frames with ids).
+        What to save: `coco` (tracks.json; ids last), `csv`, `jsonl` (a line for each frame, with masks), `mots` (KITTI
+        MOTS), `overlay` (frames with ids), `video` (the same as a video, at the same times). `csv`, `jsonl` and
+        `video` grow with each frame, and are valid whenever the run ends.
     """
     from apiece.predict.tracks import track_to
     from apiece.track import start
@@ -83,6 +128,7 @@ def track(
     if detections is None and model is None:
         note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
     settings = {"sure": sure, "patience": patience}
+    left_out = _LeftOut()
     with progress("tracking", None) as step:
         if detections is None:
             from apiece.predict import load
@@ -91,7 +137,7 @@ def track(
             classes = loaded.classes
             if sure is None and loaded.thresholds is not None:
                 settings["sure"] = sure = min(loaded.thresholds)
-            frames = _predicted(loaded, sources, 0.2 * (0.5 if sure is None else sure))
+            frames = _predicted(loaded, sources, 0.2 * (0.5 if sure is None else sure), filming, out, left_out)
         else:
             from apiece import formats
 
@@ -102,24 +148,63 @@ def track(
         summary = track_to(
             frames, out, lambda: start(tracker, own), save, classes=classes, fill=fill, overwrite=overwrite, step=step
         )
+    _tell(summary, left_out, json)
+
+
+@dataclass
+class _LeftOut:
+    """Counts what was left out of a video."""
+
+    bad: int = 0
+    dropped: int = 0
+
+    def skip(self, error: ImageError | DataError) -> None:
+        self.bad += 1
+        note(f"left out: {error.message}")
+
+    def drop(self, count: int) -> None:
+        self.dropped = count
+
+
+def _tell(summary: TrackSummary, left_out: _LeftOut, json: bool) -> None:
+    """Print what a run did."""
+    from dataclasses import asdict
+
     if json:
-        print_json(summary)
+        print_json(asdict(summary) | {"left_out": left_out.bad, "dropped": left_out.dropped})
         return
+    if summary.stopped:
+        note("stopped; what was tracked so far is written")
     videos = f"{summary.videos} video{'s' * (summary.videos != 1)}"
     title = f"{sum(summary.tracks.values()):,} tracks in {summary.frames:,} frames of {videos}"
     print_table(title, ("class", "tracks"), list(summary.tracks.items()))
+    if left_out.bad:
+        note(f"{left_out.bad:,} damaged frames are left out")
+    if left_out.dropped:
+        note(f"{left_out.dropped:,} frames were dropped to keep up")
     if summary.filled:
         note(f"{summary.filled:,} masks are filled in where a detection is missed (attribute filled)")
     for path in summary.files:
         note(f"wrote {path}")
 
 
-def _predicted(model: Model, sources: tuple[str, ...], conf: float) -> Iterator[Frame]:
+def _predicted(
+    model: Model, sources: tuple[str, ...], conf: float, filming: Filming, out: Path, left_out: _LeftOut
+) -> Iterator[Frame]:
     """Yield frames with the model's detections, those too that can only continue a track."""
-    from apiece.core.image import ImageRef
-    from apiece.predict import find_sources
+    from apiece._ahead import ahead
+    from apiece.images import MAX_PIXELS
+    from apiece.predict.footage import footage, ref_of
 
-    for source in find_sources(list(sources)):
-        image = source.read()
-        ref = ImageRef(source.path or Path(source.name), source.name, image.size, page=source.page)
-        yield ref, image, model.predict(image, conf=conf)
+    bad = left_out.skip if filming.skip_bad else None
+    read = footage(list(sources), filming.options(), fps=filming.fps, exclude=[out], on_bad=bad, dropped=left_out.drop)
+    for source, image, found in ahead(model.results(read, 1, model.options(conf), MAX_PIXELS, bad), 2):
+        yield ref_of(source, image.size), image, found
+
+
+def _seconds(option: str, text: str) -> float:
+    """Return a length of time in seconds."""
+    match = _TIME.fullmatch(text.strip().lower())
+    if match is not None and match[1].count(".") < 2 and match[1] != ".":
+        return float(match[1]) * _UNITS[match[2] or "s"]
+    raise ConfigError(Option(option, text) + " is no length of time; write it as 90s, 15m or 8h")

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from apiece.core.image import Image, PixelSize
 from apiece.errors import ImageError, MissingExtraError
+from apiece.images._engine.video import VIDEO_SUFFIXES, Moment, VideoOptions, is_stream, open_video
+from apiece.images._engine.video_write import VideoWriter
 from apiece.images._engine.write import write_image
 from apiece.images._kit.tiff_meta import check_directories
 from apiece.images.contract import LARGE, MAX_PIXELS, ROOM, Box, ImageReader, Pyramid, as_stored, oriented
@@ -18,9 +20,13 @@ from apiece.images.contract import LARGE, MAX_PIXELS, ROOM, Box, ImageReader, Py
 __all__ = [
     "LARGE",
     "MAX_PIXELS",
+    "VIDEO_SUFFIXES",
     "Box",
     "ImageReader",
+    "Moment",
     "Pyramid",
+    "VideoOptions",
+    "VideoWriter",
     "as_stored",
     "check_directories",
     "describe",
@@ -28,9 +34,13 @@ __all__ = [
     "image_pixel_size",
     "image_size",
     "is_image_folder",
+    "is_stream",
+    "is_video",
     "load",
     "names",
     "open_pyramid",
+    "open_video",
+    "page_count",
     "read_image",
     "write_image",
 ]
@@ -107,6 +117,30 @@ def image_orientation(path: Path | str, *, page: int | None = None) -> int:
     path = Path(path)
     with _reader(path) as reader:
         return reader.orientation(path, page)
+
+
+def page_count(path: Path | str) -> int:
+    """Return how many images a file holds: pages of a TIFF, slices of a stack; from the header alone.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, as far as the header shows it.
+
+    Examples
+    --------
+    >>> from apiece.images import page_count
+    >>> page_count("photo.png")
+    1
+    """
+    path = Path(path)
+    with _reader(path) as reader:
+        return reader.pages(path)
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a file is no image, and by its name a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
 
 @contextmanager
@@ -199,6 +233,8 @@ def _reader_of_file(path: Path) -> ImageReader:
     readers = ROOM.load_all().values()
     reader = next((reader for reader in readers if reader.detect(head)), None)
     if reader is None:
+        if is_video(path):
+            raise ImageError(path, "is a video, not an image; apiece track follows the objects of a video")
         kinds = ", ".join(reader.kind for reader in readers)
         raise ImageError(path, f"is none of {kinds}, whatever its name says: it begins with {head[:12]!r}")
     return reader

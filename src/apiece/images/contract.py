@@ -165,6 +165,8 @@ class ImageReader:
     """Open ``(path, page)`` to be read in windows; None, or one that gives None, means it is read whole."""
     folder: Callable[[Path], bool] = lambda path: False
     """Return whether a folder is an image of this kind."""
+    pages: Callable[[Path], int] = lambda path: 1
+    """Return how many images a file holds, from the header alone."""
 
 
 def single_image(

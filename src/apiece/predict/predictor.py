@@ -21,16 +21,20 @@ from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
-from apiece.images import MAX_PIXELS
+from apiece.images import MAX_PIXELS, Moment, VideoOptions
 from apiece.models import LoadedModel, open_model
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.ops.ground import on_data
+from apiece.predict.footage import footage
 from apiece.predict.sources import Source, Sources, iter_sources
+from apiece.track import Tracker, follow, start
 from apiece.transforms.input import prepare
 
 __all__ = ["Model", "load", "resolve_device", "unless_memory_runs_out"]
 
 _log = logging.getLogger("apiece")
+LOW = 0.2
+"""Share of a threshold down to which a detection may continue a track."""
 T = TypeVar("T")
 
 One: TypeAlias = Image | Array | str | os.PathLike[str]
@@ -239,6 +243,51 @@ class Model:
         found = self.results(iter_sources(sources), batch, options, max_pixels, bad if skip_bad else None)
         return ((image, instances) for _, image, instances in found)
 
+    def track(
+        self,
+        source: Sources,
+        *,
+        tracker: Tracker | str = "masks",
+        fill: int = 5,
+        options: VideoOptions | None = None,
+        conf: Conf | None = None,
+    ) -> Iterator[tuple[Moment, Instances]]:
+        """Yield the frames of a video with its objects, each with an id that lasts; in constant memory.
+
+        Parameters
+        ----------
+        source : a video file, a camera or stream (``rtsp://``, ``camera:0``), a folder or pattern of frames, a stack,
+            or an iterator of arrays or `Image` s that may never end.
+        tracker : a tracker's name, or one that `apiece.track.start` gave.
+        fill : as for `apiece.track.follow`: frames come out so many frames late. 0 fills nothing.
+        options : which frames, how long, and what to do when a stream is lost, see `apiece.images.VideoOptions`.
+        conf : as for `predict`; a fifth of it still continues a track.
+
+        Yields
+        ------
+        ``(moment, instances)``: `apiece.images.Moment` with pixels, number and time; instances with ``ids``.
+
+        Raises
+        ------
+        ImageError, DataError
+            If the video cannot be read.
+
+        Examples
+        --------
+        >>> for moment, tracked in model.track("line.mp4"):  # doctest: +SKIP
+        ...     print(moment.seconds, tracked.ids)
+        """
+        sure = thresholds(conf, self.classes, self.thresholds or DecodeOptions().conf)
+        if isinstance(tracker, str):
+            tracker = start(tracker, {"sure": float(sure.min())})
+        low = self.options(dict(zip(self.classes, (LOW * sure).tolist(), strict=True)))
+        found = self.results(footage(source, options), 1, low, MAX_PIXELS, None)
+        moments = (
+            (Moment(image, k if frame.page is None else frame.page, frame.seconds or 0.0), instances)
+            for k, (frame, image, instances) in enumerate(found)
+        )
+        return follow(moments, tracker, fill=fill)
+
     def predict_tiled(
         self,
         image: One,
@@ -321,10 +370,11 @@ class Model:
         on_bad: Callable[[ImageError | DataError], None] | None,
     ) -> Iterator[_Ready]:
         """Yield prepared images in order; a thread of its own reads a batch of them ahead."""
+        broken: list[ImageError | DataError] = []
         with ThreadPoolExecutor(1, thread_name_prefix="apiece-read") as pool:
             waiting: deque[Future[_Ready]] = deque()
             try:
-                for source in itertools.chain(sources, itertools.repeat(None, batch)):
+                for source in itertools.chain(_until_broken(sources, broken), itertools.repeat(None, batch)):
                     if source is not None:
                         waiting.append(pool.submit(self._ready, source, max_pixels))
                     if len(waiting) > batch or (source is None and waiting):
@@ -339,6 +389,8 @@ class Model:
             finally:
                 for future in waiting:
                     future.cancel()
+        if broken:
+            raise broken[0]
 
     def _ready(self, source: Source, max_pixels: int = MAX_PIXELS) -> _Ready:
         image = source.read(max_pixels)
@@ -402,6 +454,14 @@ class Model:
             raise ConfigError(Option("max_instances") + f" must be at least 1, got {max_instances}")
         overlap = default.iou if iou is None else float(iou)
         return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece)
+
+
+def _until_broken(sources: Iterable[Source], broken: list[ImageError | DataError]) -> Iterator[Source]:
+    """Yield sources up to an error, such as a damaged video, which is kept until what came before is done."""
+    try:
+        yield from sources
+    except (ImageError, DataError) as error:
+        broken.append(error)
 
 
 @contextmanager

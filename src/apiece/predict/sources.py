@@ -38,8 +38,9 @@ class Source:
     path : the file; None for an array.
     image : the pixels, if they were given.
     root : the folder that ``name`` is relative to.
-    page : the page of a file with several, from 0.
+    page : the page of a file with several, from 0; of a video the number of the frame.
     limits : the values that become 0 and 1 for the network; None: the image's own, see `value_limits`.
+    seconds : when a frame of a video is shown.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     root: Path | None = None
     page: int | None = None
     limits: tuple[float, float] | None = None
+    seconds: float | None = None
 
     def read(self, max_pixels: int = MAX_PIXELS) -> Image:
         """Return the pixels; raises as `apiece.images.read_image`."""

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from apiece import formats
+from apiece._ahead import ahead
 from apiece._atomic import staged, take_place
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.draw import overlay
-from apiece.errors import ConfigError, DataError, Option, UnknownNameError
-from apiece.images import read_image, write_image
+from apiece.errors import ConfigError, DataError, ImageError, Message, Option, UnknownNameError
 from apiece.ops import flattened
+from apiece.predict.track_files import TRACKS, Output, Tracked, in_place, save_picture
 from apiece.track import Tracker, follow
 
-__all__ = ["TRACKS", "TrackSummary", "track_to"]
+__all__ = ["TRACKS", "Frame", "TrackSummary", "track_to"]
 
-TRACKS: Mapping[str, str] = {"coco": "tracks.json", "csv": "tracks.csv", "mots": "mots", "overlay": "overlays"}
-"""What can be saved, and the file or folder it becomes."""
-
-_COLUMNS = ("video", "frame", "image", "id", "class", "score", "x0", "y0", "x1", "y1", "area", "x", "y", "filled")
 Frame = tuple[ImageRef, Image | None, Instances]
+_AHEAD = 4  # frames tracked before they are drawn and written
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,7 @@ class TrackSummary:
     tracks : objects followed, of each class.
     filled : masks that no detection shows.
     files : files and folders written.
+    stopped : whether the person stopped it (Ctrl-C).
     """
 
     videos: int
@@ -47,6 +44,7 @@ class TrackSummary:
     tracks: Mapping[str, int]
     filled: int
     files: tuple[Path, ...]
+    stopped: bool = False
 
 
 def track_to(
@@ -60,15 +58,20 @@ def track_to(
     overwrite: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> TrackSummary:
-    """Follow objects through videos, and save their tracks under ``out``: all at once at the end, or nothing.
+    """Follow objects through videos, and save their tracks under ``out``.
+
+    ``csv``, ``jsonl`` and ``video`` grow with each frame and are valid at any moment, even if the program is killed.
+    The others are written at the end. Where a video ends in an error, all of them hold what came before it. Ctrl-C ends
+    the last video as if it were over.
 
     Parameters
     ----------
     frames : reference, pixels (or None) and detections of each frame, in order; frames of one folder are one video.
     out : folder, made if needed.
     start : gives a new tracker, for each video.
-    save : any of ``coco`` (a COCO set whose ids last), ``csv``, ``mots`` (KITTI MOTS; of masks that overlap the best
-        score lies on top), ``overlay`` (each frame with its objects, colored by id).
+    save : any of ``coco`` (a COCO set whose ids last), ``csv``, ``jsonl`` (a line for each frame, with masks), ``mots``
+        (KITTI MOTS; of masks that overlap the best score lies on top), ``overlay`` (each frame with its objects,
+        colored by id), ``video`` (the same as a video, at the same times).
     classes : all class names.
     fill : as for `apiece.track.follow`.
     overwrite : replace results of an earlier run; otherwise they are an error.
@@ -78,6 +81,8 @@ def track_to(
     ------
     DataError, ConfigError, UnknownNameError
         If results exist already, there is no frame, a frame comes twice, or an output is unknown.
+    ImageError
+        If a video is damaged, after what came before has been written.
     """
     out = Path(out)
     for name in save:
@@ -93,13 +98,20 @@ def track_to(
         )
     run = _Run(tuple(classes), start, fill, step)
     with staged(out, "apiece") as stage:
-        _write(run.records(frames), stage, save, run.classes)
+        _write(run, frames, stage, out, save)
+        if run.broken is not None and not run.frames:
+            raise run.broken
         if not run.frames:
             raise DataError("there are no frames to track in")
         for target in targets:
-            take_place(stage / target.name, target, stage)
+            if (stage / target.name).exists():
+                take_place(stage / target.name, target, stage)
+    if run.broken is not None:
+        error = run.broken
+        before = f"; the {run.frames:,} frames before it are tracked and written to {out}"
+        raise ImageError(error.path, Message(error.reason, before))
     counts = {name: len(run.ids[k]) for k, name in enumerate(run.classes)}
-    return TrackSummary(run.videos, run.frames, counts, run.filled, tuple(targets))
+    return TrackSummary(run.videos, run.frames, counts, run.filled, tuple(targets), run.stopped)
 
 
 class _Run:
@@ -111,24 +123,44 @@ class _Run:
         self.classes, self.start, self.fill, self.step = classes, start, fill, step
         self.videos = self.frames = self.filled = 0
         self.ids: list[set[tuple[int, int]]] = [set() for _ in classes]
+        self.broken: ImageError | None = None
+        self.stopped = False
 
-    def records(self, frames: Iterable[Frame]) -> Iterator[tuple[ImageRef, int, int, Image | None, Instances]]:
-        """Yield reference, video, number in the video, pixels and tracked objects of each frame."""
+    def results(self, frames: Iterable[Frame]) -> Iterator[Tracked]:
+        """Yield the tracked frames, which a thread makes ahead; a damaged video and Ctrl-C end them."""
+        with closing(ahead(self._tracked(frames), _AHEAD)) as tracked:
+            try:
+                for one in tracked:
+                    found = one.found
+                    self.videos, self.frames = one.video, self.frames + 1
+                    assert found.ids is not None
+                    for k, ids in enumerate(self.ids):
+                        ids.update((one.video, i) for i in found.ids[found.labels == k].tolist())
+                    self.filled += int(np.sum(found.attributes.get("filled", 0)))
+                    yield one
+                    self.step()
+            except KeyboardInterrupt:
+                self.stopped = True
+
+    def _tracked(self, frames: Iterable[Frame]) -> Iterator[Tracked]:
         seen: set[str] = set()
-        for video, group in itertools.groupby(frames, lambda frame: _video(frame[0])):
+        videos = itertools.groupby(self._until_broken(frames), lambda frame: _video(frame[0]))
+        for number, (video, group) in enumerate(videos, 1):
             if video in seen:
                 raise DataError(f"frames of the video {video or '.'} are not together; sort the frames")
             seen.add(video)
-            self.videos += 1
             pairs = ((_Shown(ref, image), found) for ref, image, found in group)
-            for number, (shown, found) in enumerate(follow(pairs, self.start(), fill=self.fill)):
-                self.frames += 1
-                assert found.ids is not None
-                for k, ids in enumerate(self.ids):
-                    ids.update((self.videos, i) for i in found.ids[found.labels == k].tolist())
-                self.filled += int(np.sum(found.attributes.get("filled", 0)))
-                self.step()
-                yield shown.ref, self.videos, number, shown.image, found
+            for k, (shown, found) in enumerate(follow(pairs, self.start(), fill=self.fill)):
+                ref = shown.ref
+                seconds = ref.attributes.get("seconds")
+                yield Tracked(ref, number, k if ref.page is None else ref.page, seconds, shown.image, found)
+
+    def _until_broken(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        """Yield frames; where one cannot be read, keep the error and end."""
+        try:
+            yield from frames
+        except ImageError as error:
+            self.broken = error
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,60 +177,33 @@ def _video(ref: ImageRef) -> str:
     return str(own) if own is not None else ref.name.rpartition("/")[0]
 
 
-def _write(
-    results: Iterator[tuple[ImageRef, int, int, Image | None, Instances]],
-    stage: Path,
-    save: Sequence[str],
-    classes: tuple[str, ...],
-) -> None:
+def _write(run: _Run, frames: Iterable[Frame], stage: Path, out: Path, save: Sequence[str]) -> None:
     """Drive the frames through every writer, one at a time."""
     with ExitStack() as stack:
-        rows = None
-        if "csv" in save:
-            file = stack.enter_context((stage / TRACKS["csv"]).open("w", newline="", encoding="utf-8"))
-            rows = csv.writer(file)
-            rows.writerow(_COLUMNS)
+        outputs: list[Output] = []
 
         def records() -> Iterator[tuple[ImageRef, Instances]]:
-            for ref, video, number, image, found in results:
-                if rows is not None:
-                    rows.writerows(_rows(ref, video, number, found))
+            for tracked in run.results(frames):
+                if not outputs:  # a run without frames leaves no empty file
+                    outputs.extend(stack.enter_context(closing(each)) for each in in_place(out, save))
+                for output in outputs:
+                    output.add(tracked)
                 if "overlay" in save:
-                    shown = read_image(ref.path, page=ref.page) if image is None else image
-                    path = _below(stage / TRACKS["overlay"], ref.name)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_image(path, overlay(shown, found, names=False, ids=True))
-                yield ref, found
+                    save_picture(stage / TRACKS["overlay"], tracked)
+                yield tracked.ref, tracked.found
 
-        formats.write(records(), stage / TRACKS["coco"], format="coco", classes=classes)
+        if "coco" in save or "mots" in save:
+            formats.write(records(), stage / TRACKS["coco"], format="coco", classes=run.classes)
+        else:
+            for _ in records():
+                pass
     if "mots" in save:
         labels = formats.read(stage / TRACKS["coco"], format="coco")
         bare = ((ref, _flat(found)) for ref, found in labels)
         formats.write(bare, stage / TRACKS["mots"], format="kitti_mots", classes=labels.classes)
-    if "coco" not in save:
-        (stage / TRACKS["coco"]).unlink()
-
-
-def _below(folder: Path, name: str) -> Path:
-    """Return where the picture of a frame goes; a name that leads out of the folder is refused."""
-    path = (folder / name).with_suffix(".png")
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(
-            f"the frame name {name!r} leads out of the folder; frames are named by a relative path below it"
-        )
-    return path
+        if "coco" not in save:
+            (stage / TRACKS["coco"]).unlink()
 
 
 def _flat(found: Instances) -> Instances:
     return flattened(found).replace(scores=None, attributes={}, full=None)
-
-
-def _rows(ref: ImageRef, video: int, number: int, found: Instances) -> Iterator[tuple[object, ...]]:
-    filled = found.attributes.get("filled", np.zeros(len(found), bool))
-    scores = np.full(len(found), np.nan) if found.scores is None else found.scores
-    assert found.ids is not None
-    masks = found.masks
-    columns = (found.ids, found.labels, scores, masks.runs.boxes, masks.area, masks.centroids, filled)
-    for own, label, score, box, area, (x, y), gap in zip(*(column.tolist() for column in columns), strict=True):
-        place = (*box, area, f"{x:.2f}", f"{y:.2f}")
-        yield video, number, ref.name, own, found.classes[label], f"{score:.6g}", *place, int(gap)

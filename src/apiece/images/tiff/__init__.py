@@ -280,4 +280,9 @@ def _check_levels(levels: list[_Plane], path: Path) -> None:
             )
 
 
-READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read, _orientation, _pyramid)
+def _pages(path: Path) -> int:
+    with tifffile.TiffFile(path, _multifile=False) as tif:
+        return len(_planes(tif, path))
+
+
+READER = ImageReader("TIFF", lambda head: head[:4] in _MAGIC, _size, _read, _orientation, _pyramid, pages=_pages)

@@ -64,8 +64,8 @@ def follow(
 
     Parameters
     ----------
-    frames : what each frame is (an `Image`, a reference, a number), and its detections, in order. An `Image` is shown
-        to the tracker.
+    frames : what each frame is (an `Image`, a reference, a number), and its detections, in order. An `Image`, or the
+        ``image`` of what has one, is shown to the tracker.
     tracker : as `start` returns it.
     fill : longest gap in frames that is filled (default 5); frames come out so many frames late. An object that lies
         mostly under others in the gap is taken for hidden, and is not filled in. 0 fills nothing.
@@ -92,7 +92,8 @@ def follow(
         raise ConfigError(Option("fill") + f" is 0 or more frames, got {fill}")
     waiting: deque[tuple[Frame, Instances]] = deque()
     for frame, detections in frames:
-        found = tracker.update(detections, frame if isinstance(frame, Image) else None)
+        shown = frame if isinstance(frame, Image) else getattr(frame, "image", None)
+        found = tracker.update(detections, shown)
         if not fill:
             yield frame, found
             continue

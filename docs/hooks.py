@@ -13,7 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = "apiece"
-PLUGINS = ("check", "formats", "images", "measurements", "metrics", "models", "track")
+PLUGINS = ("check", "formats", "images", "measurements", "metrics", "models", "rules", "track")
 """Rooms whose modules beside `contract` are plugins: their docstring says what they do; they have no names to call."""
 
 # ---------------------------------------------------------------- reference pages

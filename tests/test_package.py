@@ -18,7 +18,19 @@ NAMES = {
 }
 ROOMS = {
     *("benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements"),
-    *("metrics", "models", "monitor", "ops", "predict", "prompts", "testing", "track", "training", "transforms"),
+    *(
+        "metrics",
+        "models",
+        "monitor",
+        "ops",
+        "predict",
+        "prompts",
+        "rules",
+        "testing",
+        "track",
+        "training",
+        "transforms",
+    ),
 }
 
 

@@ -152,7 +152,7 @@ def test_an_ending_of_two_formats_has_to_be_told_apart(install: Install) -> None
         apiece.write([], "out.json")
 
 
-@pytest.mark.parametrize("room", ["check", "formats", "images", "measurements", "metrics", "models", "track"])
+@pytest.mark.parametrize("room", ["check", "formats", "images", "measurements", "metrics", "models", "rules", "track"])
 def test_every_room_lists_loads_and_describes_its_plugins(room: str) -> None:
     front = getattr(apiece, room)
     described = front.describe()

@@ -11,7 +11,7 @@ import pytest
 import apiece
 
 ROOT = Path(apiece.__file__).parent
-ROOMS = ("check", "formats", "images", "measurements", "metrics", "models", "prompts", "track")
+ROOMS = ("check", "formats", "images", "measurements", "metrics", "models", "prompts", "rules", "track")
 FRONTS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name != "cli")
 MOST = {"check": 18, "formats": 28, "metrics": 20}
 

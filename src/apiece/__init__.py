@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ops,
         predict,
         prompts,
+        rules,
         testing,
         track,
         training,
@@ -65,7 +66,7 @@ _HOMES = {
     "apiece.images": "read_image",
     "apiece.training": "train",
     "": "benchmark check core datasets draw errors evaluation formats images "
-    "measurements metrics models monitor ops predict prompts testing track training transforms",
+    "measurements metrics models monitor ops predict prompts rules testing track training transforms",
 }
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "prompts",
     "read",
     "read_image",
+    "rules",
     "testing",
     "track",
     "train",

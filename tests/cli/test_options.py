@@ -237,6 +237,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(folder / "photo.png", folder / name)
     (folder / "photo.png").unlink()
+    (folder / "rules.yaml").write_text("rules:\n- count: any\n  min: 0\n")
     (folder / "centres.csv").write_text("image,object,x,y\n1.jpg,1,812,430\n")
     return folder
 

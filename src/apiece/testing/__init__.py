@@ -32,6 +32,8 @@ from apiece.models.contract import ROOM as ARCHITECTURES
 from apiece.models.contract import Architecture
 from apiece.prompts.contract import ROOM as BACKENDS
 from apiece.prompts.contract import Backend, Opening
+from apiece.rules.contract import ROOM as RULES
+from apiece.rules.contract import RuleKind
 
 __all__ = [
     "check_architecture",
@@ -41,6 +43,7 @@ __all__ = [
     "check_image_reader",
     "check_measurement",
     "check_metric",
+    "check_rule",
 ]
 
 
@@ -113,6 +116,23 @@ def check_measurement(family: Measure | str) -> None:
     from apiece.testing import _measurements, _promises
 
     _promises.check(MEASUREMENTS, family, _measurements.PROMISES)
+
+
+def check_rule(kind: RuleKind | str) -> None:
+    """Check that a kind of rule keeps its contract: its example is read, and judges any picture with reasons.
+
+    Parameters
+    ----------
+    kind : the kind, or its name.
+
+    Raises
+    ------
+    AssertionError
+        naming every promise that is broken.
+    """
+    from apiece.testing import _promises, _rules
+
+    _promises.check(RULES, kind, _rules.PROMISES)
 
 
 def check_architecture(architecture: Architecture | str, *, slow: bool = False) -> None:

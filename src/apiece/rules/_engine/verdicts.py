@@ -1,0 +1,314 @@
+"""`judge`: pictures held against rules. What a rule reads off a picture becomes pass, fail or unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from apiece._arrays import Int
+from apiece.core.conf import thresholds
+from apiece.core.image import Image, PixelSize
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, DataError, Message, UnknownNameError
+from apiece.images import read_image
+from apiece.rules._engine.file import Rule, RuleSet
+from apiece.rules.contract import Outcome, Readings, Scene
+
+__all__ = ["Finding", "Verdict", "Verdicts", "judge", "judge_batch", "scene_of"]
+
+_OUTCOMES: tuple[Outcome, ...] = ("pass", "unsure", "fail")  # from the best to the worst
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One number that a rule compared with its limits.
+
+    Attributes
+    ----------
+    outcome : ``pass``, ``fail`` or ``unsure``.
+    what, unit : what the number is (``feret_max``), and its unit.
+    number, low, high : the number and its 95% interval; infinite where the thing is missing.
+    least, most : the limits; infinite where there is none.
+    objects : the objects it is of, by position.
+    words : what it is about beyond its objects: ``R12 is missing``.
+    spot : place in the picture, x and y in pixels, of what is not there; else None.
+    """
+
+    outcome: Outcome
+    what: str
+    unit: str
+    number: float
+    low: float
+    high: float
+    least: float
+    most: float
+    objects: tuple[int, ...] = ()
+    words: str = ""
+    spot: tuple[float, float] | None = None
+
+    @property
+    def text(self) -> str:
+        """The finding in one line."""
+        if not np.isfinite(self.number):
+            return self.words
+        unit = f" {self.unit}" if self.unit else ""
+        said = f"{self.what} {self.number:.4g}{unit}"
+        if self.low != self.high and np.isfinite([self.low, self.high]).all():
+            said += f" ({self.low:.4g} to {self.high:.4g})"
+        return f"{self.words}: {said}, {self.limit}" if self.words else f"{said}, {self.limit}"
+
+    @property
+    def limit(self) -> str:
+        """The limits in words: ``at most 2 mm``."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.least == self.most:
+            return f"should be {self.least:g}{unit}"
+        if np.isinf(self.least):
+            return f"at most {self.most:.4g}{unit}"
+        if np.isinf(self.most):
+            return f"at least {self.least:.4g}{unit}"
+        return f"should be {self.least:.4g} to {self.most:.4g}{unit}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one rule says of one picture.
+
+    Attributes
+    ----------
+    rule : its name.
+    kind : its kind.
+    outcome : the worst of its findings; ``pass`` where there is none.
+    findings : what does not pass, the worst first; of a rule that passes, the number nearest to its limit.
+    checked : how many numbers were compared.
+    """
+
+    rule: str
+    kind: str
+    outcome: Outcome
+    findings: tuple[Finding, ...]
+    checked: int
+
+    @property
+    def text(self) -> str:
+        """The first finding in one line, and how many more there are."""
+        said = self.findings[0].text if self.findings else "nothing to be judged"
+        more = len(self.findings) - 1
+        return f"{said}; and {more} more" if more > 0 else said
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What all rules say of one picture.
+
+    Attributes
+    ----------
+    image : its name.
+    outcome : the worst of all.
+    verdicts : one of each rule about pictures, in the order of the file.
+    scene : what was judged; findings name objects by their position in ``scene.instances``.
+    """
+
+    image: str
+    outcome: Outcome
+    verdicts: tuple[Verdict, ...]
+    scene: Scene = field(default_factory=lambda: Scene(Instances.empty((1, 1))), repr=False, compare=False)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What does not pass, in one line each, failures first."""
+        bad = sorted((v for v in self.verdicts if v.outcome != "pass"), key=lambda v: v.outcome == "unsure")
+        return [f"{v.rule}: {v.text}" for v in bad]
+
+
+def scene_of(
+    rules: RuleSet,
+    instances: Instances,
+    image: Image | Callable[[], Image] | None = None,
+    pixel_size: PixelSize | None = None,
+    score: Any = None,
+    reference: Image | None = None,
+) -> Scene:
+    """Return the picture as rules see it: objects whose score is far too low are left out.
+
+    Parameters
+    ----------
+    image : the pixels, or what reads them; used if rules need them.
+    pixel_size : in place of the file's, which stands in place of the image's.
+    score : lowest scores that count where the file names none.
+    """
+    needs, head = rules.needs, rules.head
+    if callable(image) and not isinstance(image, Image):
+        image = image() if needs.image else None
+    if needs.image and image is None:
+        raise DataError("the rules look at pixels (colour, intensity or a layout's image), and the image is not there")
+    layout = head.layout
+    if layout is not None and layout.size != (float(instances.size[1]), float(instances.size[0])):
+        raise DataError(
+            f"the picture has {instances.size[1]} x {instances.size[0]} pixels, and the layout was made for "
+            f"{layout.size[0]:g} x {layout.size[1]:g}"
+        )
+    size = pixel_size or head.pixel_size or (None if image is None else image.pixel_size)
+    lowest, scores = np.zeros(len(instances)), instances.scores
+    if scores is not None:
+        try:
+            lowest = thresholds(head.score if head.score is not None else score, instances.classes)[instances.labels]
+        except UnknownNameError as error:
+            raise DataError(f"score: {error}") from None
+        kept = scores >= lowest - head.doubt * (lowest > 0)
+        instances, lowest, scores = instances[kept], lowest[kept], scores[kept]
+    counted = np.ones(len(instances), bool) if scores is None else scores >= lowest
+    close = np.zeros(len(instances), bool)
+    if scores is not None:
+        close = (np.abs(scores - lowest) < head.doubt) & (lowest > 0)
+    edge = head.edge.within(size) / (1.0 if size is None else float(np.sqrt(size.x * size.y)))
+    return Scene(
+        instances, image, size, counted, close, edge, rules.zones, layout, reference, needs.measures, rules.dimensions
+    )
+
+
+def judge(
+    rules: RuleSet,
+    instances: Instances,
+    image: Image | Callable[[], Image] | None = None,
+    *,
+    name: str = "",
+    pixel_size: PixelSize | str | None = None,
+    score: Any = None,
+) -> Verdicts:
+    """Judge one picture: what every rule says of it, except rules about batches.
+
+    Parameters
+    ----------
+    rules : from `read_rules`.
+    instances : what is there, from labels or from a model. Their scores make objects doubtful that are close to the
+        lowest score.
+    image : the pixels, or a function that reads them; only read if a rule needs them.
+    name : what verdicts call the picture.
+    pixel_size : in place of that of the file and of the image.
+    score : lowest score that counts, as `conf` of a model, where the file names none.
+
+    Raises
+    ------
+    DataError
+        if the picture cannot be judged: a zone reaches beyond it, it has another size than the layout, its pixels or
+        their size are not known. Names picture and rule.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from apiece.rules import judge, read_rules
+    >>> _ = Path("rules.yaml").write_text("rules:\\n  - count: bolt\\n    equals: 2\\n")
+    >>> found = apiece.Instances(apiece.Masks.from_boxes([[0, 0, 4, 4]], (8, 8)), [0], ("bolt",))
+    >>> judge(read_rules("rules.yaml"), found, name="a.png").reasons
+    ['count bolt: count 1, should be 2']
+    """
+    size = PixelSize.parse(pixel_size) if isinstance(pixel_size, str) else pixel_size
+    where = name or "the picture"
+    try:
+        scene = scene_of(rules, instances, image, size, score, _reference(rules))
+    except DataError as error:
+        raise DataError(Message(f"{where}: ", error.message)) from None
+    verdicts = []
+    for rule in rules.rules:
+        if rule.kind.read is None:
+            continue
+        try:
+            verdicts.append(_verdict(rule, list(rule.kind.read(scene, rule.settings)), scene))
+        except (DataError, ConfigError) as error:
+            text = Message(f"{where}, rule {rule.name!r} ({rules.path}, line {rule.line}): ", error.message)
+            raise DataError(text) from None
+    return Verdicts(name, _worst(v.outcome for v in verdicts), tuple(verdicts), scene)
+
+
+def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts]) -> tuple[Verdict, ...]:
+    """Judge a batch: what rules about batches say of the verdicts on its pictures.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from apiece.rules import Verdicts, judge_batch, read_rules
+    >>> _ = Path("rules.yaml").write_text("rules:\\n  - batch: fail\\n    accept: 0\\n")
+    >>> judge_batch(read_rules("rules.yaml"), [Verdicts("a.png", "fail", ())])[0].outcome
+    'fail'
+    """
+    found = []
+    for rule in rules.rules:
+        if rule.kind.over is not None:
+            named = rule.settings.rules
+            outcomes = [
+                _worst(v.outcome for v in one.verdicts if v.rule in named) if named else one.outcome for one in pictures
+            ]
+            found.append(_verdict(rule, list(rule.kind.over(outcomes, rule.settings)), None))
+    return tuple(found)
+
+
+def _worst(outcomes: Iterable[Outcome]) -> Outcome:
+    return max(outcomes, key=_OUTCOMES.index, default="pass")
+
+
+_references: dict[Any, Image] = {}
+
+
+def _reference(rules: RuleSet) -> Image | None:
+    """Return the picture of the layout, read once."""
+    layout = rules.head.layout
+    if layout is None or not layout.image:
+        return None
+    path = rules.path.parent / layout.image
+    if path not in _references:
+        _references.clear()
+        _references[path] = read_image(path)
+    return _references[path]
+
+
+def _verdict(rule: Rule, readings: list[Readings], scene: Scene | None) -> Verdict:
+    """Return what a rule says; only what is told becomes a `Finding`."""
+    found: list[Finding] = []
+    nearest: tuple[float, Readings, int] | None = None
+    for one in readings:
+        outcome = _compared(one, scene)
+        bad = np.flatnonzero(outcome)
+        if len(bad):
+            order = bad[np.lexsort((-_beyond(one)[bad], -outcome[bad]))]
+            found += [_finding(one, int(k), _OUTCOMES[outcome[k]]) for k in order]
+        elif len(outcome) and not found:
+            beyond = _beyond(one)
+            k = int(beyond.argmax())
+            if nearest is None or beyond[k] > nearest[0]:
+                nearest = (float(beyond[k]), one, k)
+    if not found and nearest is not None:
+        found = [_finding(nearest[1], nearest[2], "pass")]
+    worst = _worst(one.outcome for one in found)
+    told = sorted(found, key=lambda one: -_OUTCOMES.index(one.outcome))
+    return Verdict(rule.name, rule.kind_name, worst, tuple(told), sum(len(one.values) for one in readings))
+
+
+def _compared(one: Readings, scene: Scene | None) -> Int:
+    """Return 0 for pass, 1 for unsure, 2 for fail of each number."""
+    inside = (one.low >= one.least) & (one.high <= one.most)
+    outside = (one.high < one.least) | (one.low > one.most)
+    outcome = np.where(inside, 0, np.where(outside, 2, 1))
+    if scene is not None and one.what != "count" and scene.doubtful.any():
+        doubtful = np.append(scene.doubtful, False)[one.objects]
+        # what only a doubtful object breaks, or what hangs on a doubtful neighbour, is for a person to decide
+        outcome = np.where(doubtful[:, 0] & (outcome == 2) | doubtful[:, 1:].any(1), 1, outcome)
+    return outcome
+
+
+def _beyond(one: Readings) -> Any:
+    """Return how far each number lies beyond its nearer limit, negative inside; of NaN, as far as can be."""
+    far = np.maximum(one.least - one.values, one.values - one.most)
+    return np.where(np.isnan(far), np.inf, far)
+
+
+def _finding(one: Readings, k: int, outcome: Outcome) -> Finding:
+    objects = one.objects[k]
+    words = one.words[k] if len(one.words) else ""
+    spot = None if one.spots is None or one.objects[k, 0] >= 0 else (float(one.spots[k, 0]), float(one.spots[k, 1]))
+    number, low, high, least, most = (float(a[k]) for a in (one.values, one.low, one.high, one.least, one.most))
+    shown = tuple(objects[objects >= 0].tolist())
+    return Finding(outcome, one.what, one.unit, number, low, high, least, most, shown, words, spot)

@@ -1,0 +1,207 @@
+"""`Scene`: one picture as rules see it. Whatever several rules ask for is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+
+from apiece._arrays import Bool, Float, Int
+from apiece.core.image import Image, PixelSize
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import ConfigError, DataError
+from apiece.measurements import measure
+from apiece.ops import intersections, lab
+from apiece.rules._kit.layout import Layout, Placement, register, register_pixels
+from apiece.rules._kit.quantities import Quantity
+from apiece.rules._kit.zones import Zone
+
+__all__ = ["Members", "Scene"]
+
+_IN, _OUT = 0.6, 0.4  # share of an object in a zone from which it is inside, and up to which outside: between, unsure
+Made = TypeVar("Made")
+_STATIC: dict[tuple[Any, ...], Masks] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """The objects that a rule is about.
+
+    Attributes
+    ----------
+    index : int64 (K,), which of the picture's objects.
+    inside : bool (K,), whether each counts: its score is high enough, and most of it lies in the zone.
+    doubtful : bool (K,), whether that is a close call.
+    """
+
+    index: Int
+    inside: Bool
+    doubtful: Bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """One picture and its objects.
+
+    Attributes
+    ----------
+    instances : the objects, those too whose score is just below the threshold.
+    image : the pixels, where a rule needs them; else None.
+    size : pixel size, or None: then lengths are in pixels.
+    counted : bool (N,), whether an object's score reaches the threshold.
+    doubtful : bool (N,), whether its score is close to the threshold.
+    edge : how far outlines may be off, in pixels (95%).
+    zones : by name.
+    layout, reference : where parts belong, and its picture if it has one.
+    wanted : names of the measures that rules ask for.
+    """
+
+    instances: Instances
+    image: Image | None = None
+    size: PixelSize | None = None
+    counted: Bool = field(default_factory=lambda: np.zeros(0, bool))
+    doubtful: Bool = field(default_factory=lambda: np.zeros(0, bool))
+    edge: float = 0.25
+    zones: Mapping[str, Zone] = field(default_factory=dict)
+    layout: Layout | None = None
+    reference: Image | None = None
+    wanted: frozenset[str] = frozenset()
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    _kept: dict[Hashable, Any] = field(default_factory=dict)
+
+    @property
+    def scale(self) -> float:
+        """Side of a pixel in the unit of lengths; of pixels that are not square, the mean (geometric)."""
+        return 1.0 if self.size is None else float(np.sqrt(self.size.x * self.size.y))
+
+    @property
+    def unit(self) -> str:
+        """The unit of lengths."""
+        return "px" if self.size is None else self.size.unit
+
+    def number(self, quantity: Quantity | None, otherwise: float) -> float:
+        """Return a limit in the units of this picture; ``otherwise`` where there is none."""
+        return otherwise if quantity is None else quantity.within(self.size)
+
+    @cached_property
+    def centres(self) -> Float:
+        """Centroids in pixels, (N, 2)."""
+        return self.instances.masks.centroids
+
+    @cached_property
+    def placement(self) -> Placement | None:
+        """Where the picture shows the layout; None where it is not found."""
+        layout = self.layout
+        assert layout is not None
+        if layout.register == "none":
+            return Placement()
+        if layout.register == "parts":
+            sure = np.flatnonzero(self.counted)
+            found = self.instances
+            return register(layout, self.centres[sure], found.labels[sure], found.classes)
+        assert self.reference is not None
+        assert self.image is not None
+        return register_pixels(layout, self.reference, self.image)
+
+    @cached_property
+    def _shares(self) -> dict[str, Float]:
+        """Share of each object in each zone."""
+        area = np.maximum(self.instances.masks.area, 1)
+        masks = [self._zone(name) for name in self.zones]
+        table = intersections(self.instances.masks, Masks.concatenate(masks)).toarray() / area[:, None]
+        return dict(zip(self.zones, table.T, strict=True))
+
+    def _zone(self, name: str) -> Masks:
+        zone, size = self.zones[name], self.instances.size
+        if zone.objects is not None:
+            return self.instances.masks[self.members(zone.objects).index].union()
+        placement = self.placement if self.layout is not None and zone.moves else None
+        if self.layout is not None and zone.moves and zone.share is None and placement is None:
+            raise DataError(f"the zone {name!r} moves with the layout, and the layout is not found in the picture")
+        if placement is not None and self.layout is not None and self.layout.register != "none":
+            return zone.mask(size, placement, name)
+        key = (zone, size, name)
+        if key not in _STATIC:
+            if len(_STATIC) > 256:
+                _STATIC.clear()
+            _STATIC[key] = zone.mask(size, None, name)
+        return _STATIC[key]
+
+    def members(self, classes: tuple[str, ...], zone: str = "") -> Members:
+        """Return the objects of some classes, or of ``("any",)``, in a zone; crowds are no objects."""
+        return self.kept((classes, zone), lambda: self._members(classes, zone))
+
+    def _members(self, classes: tuple[str, ...], zone: str) -> Members:
+        found = self.instances
+        chosen = ~found.crowd
+        if "any" not in classes:
+            chosen &= np.isin(found.labels, [k for k, name in enumerate(found.classes) if name in classes])
+        inside, doubtful = self.counted, self.doubtful
+        if zone:
+            share = self._shares[zone]
+            chosen &= share > _OUT
+            inside = inside & (share >= 0.5)
+            doubtful = doubtful | (share < _IN)
+        index = np.flatnonzero(chosen & (inside | doubtful))
+        return Members(index, inside[index], doubtful[index])
+
+    def kept(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what ``make`` gave for this key before, or gives now: several rules may ask for it."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: Made = self._kept[key]
+        return found
+
+    def crowds(self, classes: tuple[str, ...]) -> bool:
+        """Return whether a crowd of these classes is there: nobody knows how many objects it covers."""
+        found = self.instances
+        if not found.crowd.any():
+            return False
+        return "any" in classes or bool(set(classes) & {found.classes[k] for k in found.labels[found.crowd]})
+
+    @cached_property
+    def _table(self) -> Any:
+        return measure(self.instances, self.image, pixel_size=self.size, properties=sorted(self.wanted))
+
+    def measured(self, name: str) -> tuple[Float, Float]:
+        """Return a measure of each object, in the picture's units, and the 95% bound on how far it is off."""
+        if name not in self._table.columns:
+            raise ConfigError(f"{name} has a value for each channel of this picture; a rule needs one value")
+        values = self._table[name].astype(np.float64)
+        return values, self.spread(name)
+
+    def unit_of(self, name: str) -> str:
+        """Return the unit of a measure."""
+        return str(self._table.units.get(name, ""))
+
+    def spread(self, name: str) -> Float:
+        """Return how far a measure is off if outlines are off by `edge`: float64 (N,)."""
+        dimension, step = self.dimensions.get(name, "none"), self.edge * self.scale
+        if dimension == "length":
+            return np.full(len(self.instances), 2 * step)
+        if dimension == "area":
+            return step * self._table["perimeter"].astype(np.float64)
+        if dimension == "degree":
+            return self.angle_spread
+        return np.zeros(len(self.instances))
+
+    @cached_property
+    def angle_spread(self) -> Float:
+        """How far the direction of an object is off, in degrees: 90 where it is as long as wide."""
+        long, short = (self._table[name].astype(np.float64) for name in ("major_axis", "minor_axis"))
+        off = np.degrees(np.arctan2(2 * self.edge * self.scale, long - short))
+        return np.where(long - short <= 2 * self.edge * self.scale, 90.0, off)
+
+    @cached_property
+    def colours(self) -> Float:
+        """Mean colour of each object, CIE L*a*b*: (N, 3)."""
+        assert self.image is not None
+        table = measure(self.instances, self.image, properties=["intensity_mean"])
+        columns = [table[name] for name in table.columns if name.startswith("intensity_mean")]
+        rgb = np.stack((columns * 3)[:3] if len(columns) < 3 else columns[:3], 1)
+        kind = self.image.pixels.dtype
+        return lab(rgb / (np.iinfo(kind).max if kind.kind in "iu" else 1.0))

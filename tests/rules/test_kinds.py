@@ -1,0 +1,150 @@
+"""Each kind of rule on rectangles whose numbers are known: pass, fail, and unsure in between."""
+
+# ruff: noqa: E501 (a case and what is said of it stand on one line)
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from apiece import Instances, Masks
+from apiece.errors import DataError
+from apiece.rules import judge, judge_batch
+
+from .drawn import CLASSES, SIZE, Box, found, painted, rules, verdict
+
+CHIP: tuple[str, Box] = ("chip", (10, 10, 50, 20))
+SCREWS: list[tuple[str, Box]] = [("screw", (x, y, x + 8, y + 8)) for x, y in ((2, 2), (140, 2), (2, 100), (140, 100))]
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "said"),
+    [
+        ("- count: screw\n  equals: 4", "pass", "count 4, should be 4"),
+        ("- count: screw\n  equals: 5", "fail", "count 4, should be 5"),
+        ("- count: [screw, chip]\n  max: 4", "fail", "count 5, at most 4"),
+        ("- count: any\n  min: 5\n  max: 6", "pass", "count 5, should be 5 to 6"),
+        ("- count: screw\n  equals: 2\n  zone: top", "pass", "count 2, should be 2"),
+        ("- presence: chip", "pass", "count 1, at least 1"),
+        ("- presence: chip\n  zone: bottom", "fail", "count 0, at least 1"),
+        ("- absence: scratch", "pass", "count 0, at most 0"),
+        ("- absence: screw\n  zone: bottom", "fail", "count 2, at most 0"),
+        ("- dimension: chip\n  of: rect_length\n  nominal: 40 px\n  tolerance: 1 px", "pass", "rect_length 40 px"),
+        ("- dimension: chip\n  of: rect_length\n  max: 39 px", "fail", "rect_length 40 px (39.5 to 40.5), at most 39 px"),
+        ("- dimension: chip\n  of: rect_length\n  max: 40.2 px", "unsure", "rect_length 40 px (39.5 to 40.5)"),
+        ("- dimension: chip\n  of: rect_length\n  max: 39.9 px\n  uncertainty: 0.01 px", "fail", "rect_length 40 px"),
+        ("- dimension: chip\n  of: area\n  min: 350 px2\n  max: 450 px2", "pass", "area 400 px"),
+        ("- dimension: scratch\n  of: area\n  min: 350 px2", "unsure", "no scratch is there to be judged"),
+        ("- dimension: scratch\n  of: area\n  min: 350 px2\n  optional: yes", "pass", "nothing to be judged"),
+        ("- dimension: chip\n  of: solidity\n  min: 0.9", "pass", "solidity 1"),
+        ("- distance: screw\n  min: 80 px", "pass", "gap 90 px (89.5 to 90.5), at least 80 px"),
+        ("- distance: screw\n  to: chip\n  min: 5 px", "fail", "gap 0 px (-0.5 to 0.5), at least 5 px"),
+        ("- distance: screw\n  between: centres\n  max: 98.1 px", "unsure", "distance 98 px (97.75 to 98.25)"),
+        ("- touching: chip\n  to: screw", "pass", "gap 0 px"),
+        ("- touching: screw\n  to: chip", "fail", "and 2 more"),
+        ("- touching: screw\n  expected: no", "pass", "gap 90 px"),
+        ("- touching: chip\n  to: screw\n  expected: no", "fail", "gap 0 px"),
+        ("- containment: chip\n  inside: screw", "fail", "share inside 0, at least 0.95"),
+        ("- containment: chip\n  inside: screw\n  expected: outside", "pass", "share outside 1"),
+        ("- orientation: chip\n  expected: 0\n  within: 3 deg", "pass", "turned by 0 deg"),
+        ("- orientation: chip\n  expected: 90 deg", "fail", "turned by 90 deg"),
+        ("- orientation: screw\n  expected: 45 deg", "unsure", "turned by"),
+        ("- defect: chip\n  max: 500 px2\n  total: 500 px2\n  count: 1", "pass", "count 1, at most 1"),
+        ("- defect: screw\n  total: 200 px2", "fail", "total area 256 px"),
+        ("- defect: screw\n  of: feret_max\n  max: 11.4 px\n  zone: top", "unsure", "and 1 more"),
+    ],
+)  # fmt: skip
+def test_a_number_and_its_limit(tmp_path: Path, text: str, outcome: str, said: str) -> None:
+    zones = "zones:\n  top: {box: [0, 0, 160, 60]}\n  bottom: {share: [0, 50 %, 1, 1]}"
+    one = verdict(tmp_path, text, [CHIP, *SCREWS], zones).verdicts[0]
+    assert (one.outcome, said in one.text) == (outcome, True), one.text
+
+
+def test_units_are_those_of_the_rule(tmp_path: Path) -> None:
+    text = (
+        "- dimension: chip\n  of: feret_max\n  nominal: 4.12 mm\n  tolerance: 100 um\n- distance: screw\n  min: 0.8 cm"
+    )
+    judged = verdict(tmp_path, text, [CHIP, *SCREWS], "pixel_size: 0.1 mm")
+    assert [one.text for one in judged.verdicts] == [
+        "feret_max 4.123 mm (4.073 to 4.173), should be 4.02 to 4.22 mm",
+        "gap 9 mm (8.95 to 9.05), at least 8 mm",
+    ]
+    assert verdict(tmp_path, text, [CHIP, *SCREWS], pixel_size="0.2 mm").outcome == "fail"
+    with pytest.raises(DataError, match=r"a\.png, rule 'dimension chip feret_max' .*line 3.*4\.12 mm needs a pixel"):
+        verdict(tmp_path, text, [CHIP, *SCREWS])
+
+
+def test_containment_counts_holes_of_the_container(tmp_path: Path) -> None:
+    canvas = np.zeros(SIZE, int)
+    canvas[10:60, 10:90] = 1
+    canvas[20:28, 20:28] = 2  # cut out of the chip below it
+    canvas[50:70, 60:68] = 3  # half beyond its edge
+    plate = Instances(Masks.from_label_map(canvas), [0, 2, 2], CLASSES)
+    one = judge(rules(tmp_path, "- containment: screw\n  inside: chip"), plate).verdicts[0]
+    assert one.outcome == "fail"
+    assert [finding.objects for finding in one.findings] == [(2, 0)]
+
+
+def test_colours(tmp_path: Path) -> None:
+    image = painted([CHIP, *SCREWS], {"chip": (200, 30, 40), "screw": (240, 235, 225)})
+    text = "- colour: chip\n  expected: red\n- colour: screw\n  expected: '#0000ff'"
+    red, blue = verdict(tmp_path, text, [CHIP, *SCREWS], image=image).verdicts
+    assert (red.outcome, blue.outcome, len(blue.findings)) == ("pass", "fail", 4)
+    with pytest.raises(DataError, match=r"a\.png: the rules look at pixels"):
+        verdict(tmp_path, text, [CHIP])
+
+
+@pytest.mark.parametrize(("scores", "outcome"), [((0.9, 0.9), "pass"), ((0.9, 0.52), "unsure"), ((0.9, 0.48), "unsure"), ((0.9, 0.4), "fail")])  # fmt: skip
+def test_a_score_near_the_threshold_is_for_a_person(tmp_path: Path, scores: tuple[float, ...], outcome: str) -> None:
+    one = verdict(tmp_path, "- count: screw\n  equals: 2", SCREWS[:2], "score: 0.5", scores=scores)
+    assert one.outcome == outcome
+    sized = verdict(tmp_path, "- dimension: screw\n  of: area\n  max: 10 px2", SCREWS[:1], "score: 0.5", scores=[0.52])
+    assert sized.outcome == "unsure"
+
+
+def test_an_object_on_the_border_of_a_zone_is_for_a_person(tmp_path: Path) -> None:
+    zones = "zones:\n  left: {box: [0, 0, 30, 120]}"
+    assert verdict(tmp_path, "- absence: chip\n  zone: left", [("chip", (10, 10, 50, 20))], zones).outcome == "unsure"
+    assert verdict(tmp_path, "- absence: chip\n  zone: left", [("chip", (18, 10, 50, 20))], zones).outcome == "pass"
+
+
+def test_a_crowd_counts_for_any_number(tmp_path: Path) -> None:
+    crowd = found(SCREWS).replace(crowd=np.array([False, False, False, True]))
+    assert judge(rules(tmp_path, "- count: screw\n  equals: 3"), crowd).outcome == "unsure"
+    assert judge(rules(tmp_path, "- count: screw\n  max: 2"), crowd).outcome == "fail"
+    assert judge(rules(tmp_path, "- count: chip\n  equals: 0"), crowd).outcome == "pass"
+
+
+def test_zones_of_objects_and_polygons(tmp_path: Path) -> None:
+    zones = "zones:\n  chip: {objects: chip}\n  corner: {polygon: [[0, 0], [40, 0], [0, 40]]}"
+    scratch: tuple[str, Box] = ("scratch", (12, 12, 20, 14))
+    text = "- count: scratch\n  equals: 1\n  zone: chip\n- count: screw\n  equals: 1\n  zone: corner"
+    assert verdict(tmp_path, text, [CHIP, scratch, *SCREWS], zones).outcome == "pass"
+    outside = verdict(tmp_path, text, [CHIP, ("scratch", (60, 12, 70, 14)), *SCREWS], zones)
+    assert [one.outcome for one in outside.verdicts] == ["fail", "pass"]
+
+
+def test_a_zone_beyond_the_picture_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rule 'absence chip in wide'.*'wide' reaches to 200, 60.*160 x 120 pixels"):
+        verdict(tmp_path, "- absence: chip\n  zone: wide", [CHIP], "zones:\n  wide: {box: [0, 0, 200, 60]}")
+
+
+def test_nothing_at_all_is_judged(tmp_path: Path) -> None:
+    text = "- count: chip\n  equals: 0\n- absence: any\n- dimension: chip\n  of: area\n  max: 1 px2\n- distance: chip\n  min: 1"
+    judged = verdict(tmp_path, text, [])
+    assert [one.outcome for one in judged.verdicts] == ["pass", "pass", "unsure", "unsure"]
+
+
+def test_batches(tmp_path: Path) -> None:
+    head = "- presence: chip\n- absence: scratch\n  name: clean\n"
+    few = rules(tmp_path, head + "- batch: fail\n  accept: 1\n- batch: fail\n  share: 5 %\n  name: share")
+    pictures = [judge(few, found([CHIP] * (k != 0)), name=str(k)) for k in range(20)]
+    assert [(one.outcome, one.text) for one in judge_batch(few, pictures)] == [
+        ("pass", "pictures 1, at most 1"),
+        ("unsure", "share of pictures 0.05 (0.001265 to 0.2487), at most 0.05"),
+    ]
+    assert [one.outcome for one in judge_batch(few, pictures[:1] * 3)] == ["fail", "fail"]
+    clean = rules(tmp_path, head + "- batch: fail\n  accept: 0\n  rules: [clean]")
+    assert judge_batch(clean, pictures)[0].outcome == "pass"

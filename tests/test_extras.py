@@ -22,7 +22,7 @@ from apiece.errors import MissingExtraError
 
 HEAVY = (
     *("av", "huggingface_hub", "lightning", "matplotlib", "onnxruntime", "safetensors", "tensorboard", "timm"),
-    *("torch", "torchvision", "transformers"),
+    *("fastapi", "pydantic", "starlette", "torch", "torchvision", "transformers", "uvicorn"),
 )
 WITHOUT = f"""
 import sys
@@ -35,7 +35,7 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 """
 NEED_TORCH = (
     *("apiece.models.", "apiece.predict.outputs", "apiece.predict.predictor", "apiece.prompts._engine.saved"),
-    *("apiece.prompts._kit.", "apiece.testing._architectures", "apiece.training."),
+    *("apiece.prompts._kit.", "apiece.serve.", "apiece.testing._architectures", "apiece.training."),
 )
 
 

@@ -26,6 +26,7 @@ ROOMS = {
         "predict",
         "prompts",
         "rules",
+        "serve",
         "testing",
         "track",
         "training",

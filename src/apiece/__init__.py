@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         predict,
         prompts,
         rules,
+        serve,
         testing,
         track,
         training,
@@ -66,7 +67,7 @@ _HOMES = {
     "apiece.images": "read_image",
     "apiece.training": "train",
     "": "benchmark check core datasets draw errors evaluation formats images "
-    "measurements metrics models monitor ops predict prompts rules testing track training transforms",
+    "measurements metrics models monitor ops predict prompts rules serve testing track training transforms",
 }
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "read",
     "read_image",
     "rules",
+    "serve",
     "testing",
     "track",
     "train",

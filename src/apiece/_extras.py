@@ -19,6 +19,7 @@ _BROUGHT_BY = {
     "zarr": "zarr",
     "onnxruntime": "onnx",
     "av": "video",
+    **dict.fromkeys(("fastapi", "pydantic", "starlette", "uvicorn"), "serve"),
 }
 _LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
 

@@ -12,7 +12,8 @@ from hypothesis.extra import numpy as hnp
 
 from apiece import Image, Instances, Masks
 from apiece.errors import ConfigError, InvalidInstancesError
-from apiece.measurements import Table, intensity, measure
+from apiece.measurements import Table, measure
+from apiece.measurements._kit import inside
 
 NAMES = {"mean": np.mean, "min": np.min, "max": np.max, "std": np.std}
 
@@ -56,7 +57,7 @@ def test_pieces_of_a_large_mask_join_exactly(monkeypatch: pytest.MonkeyPatch) ->
     dense = rng.random((3, 40, 50)) < 0.7
     pixels = (rng.random((40, 50, 2)) + 1e6).astype(np.float64)
     whole = check(dense, pixels)
-    monkeypatch.setattr(intensity, "CHUNK", 64)
+    monkeypatch.setattr(inside, "CHUNK", 64)
     pieces = check(dense, pixels)
     for name in whole.columns:
         if name.startswith("intensity"):

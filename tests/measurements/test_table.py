@@ -54,7 +54,7 @@ def test_properties_are_checked() -> None:
 def test_every_family_measures_what_it_declares() -> None:
     names = [p.name for family in families() for p in family.properties]
     assert len(names) == len(set(names))
-    image = Image(np.zeros((5, 5, 2), np.uint8), PixelSize(0.5, 0.5))
+    image = Image(np.zeros((5, 5, 3), np.uint8), PixelSize(0.5, 0.5))
     for family in families():
         for prop in family.properties:
             assert isinstance(prop, Property)

@@ -65,6 +65,10 @@ class Measure:
     """Whether it measures pixels of the image, not only masks."""
     needs_full: bool = False
     """Whether it measures full masks (`Instances.full`)."""
+    needs_colour: bool = False
+    """Whether it measures images of three channels only."""
+    together: bool = False
+    """Whether the other masks of the image matter to what is measured of a mask."""
 
 
 ROOM: Room[Measure] = Room("apiece.measurements", "MEASURE", Measure)

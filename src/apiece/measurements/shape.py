@@ -15,8 +15,9 @@ from apiece._arrays import Array, Float
 from apiece.core.masks import Masks
 from apiece.core.runs import owners
 from apiece.measurements.contract import Measure, Property, Request
-from apiece.ops.hull import calipers, convex_pixels, hull_columns, hull_polygons
+from apiece.ops.hull import calipers, convex_pixels, hull_columns
 from apiece.ops.perimeter import crofton
+from apiece.ops.true_hull import true_hulls
 
 __all__ = ["MEASURE"]
 
@@ -66,7 +67,7 @@ def _outline(masks: Masks, area: Array, scale: tuple[float, float]) -> Columns:
 def _hulls(masks: Masks, scale: tuple[float, float]) -> Columns:
     count = len(masks)
     columns = hull_columns(masks)
-    found = calipers(*hull_polygons(columns, count), scale)
+    found = calipers(*true_hulls(columns, count), scale)
     return {
         "feret_max": found.feret_max,
         "feret_min": found.feret_min,
@@ -126,9 +127,13 @@ MEASURE = Measure(
         Property("equivalent_diameter", "length", "diameter of the disc of the same area"),
         Property("box", "pixel", "half-open box, pixel edges; zeros for an empty mask", parts=("x0", "y0", "x1", "y1")),
         Property("centroid", "pixel", "mean of the pixel centres, which lie at +0.5", parts=("x", "y")),
-        Property("feret_max", "length", "largest width over pixel corners (skimage: midpoints, differs by up to 1)"),
-        Property("feret_min", "length", "least width over pixel corners, between parallel lines"),
-        Property("rect_length", "length", "long side of the rectangle of least area around the pixel corners"),
+        Property(
+            "feret_max",
+            "length",
+            "largest width of the shape that was drawn, unbiased (skimage: wider, up to 2 pixels)",
+        ),
+        Property("feret_min", "length", "least width between parallel lines, unbiased"),
+        Property("rect_length", "length", "long side of the rectangle of least area around it"),
         Property("rect_width", "length", "short side of that rectangle"),
         Property("rect_angle", "degree", "direction of its long side, 0 to 180, from x towards y (clockwise)"),
         Property("major_axis", "length", "long axis of the ellipse with the same second moments as the pixel centres"),

@@ -15,7 +15,7 @@ from apiece._arrays import Array, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import expand, offsets_of, owners, segment_sum
 
-__all__ = ["Calipers", "calipers", "convex_pixels", "hull_columns", "hull_polygons"]
+__all__ = ["Calipers", "calipers", "convex_pixels", "hull_columns"]
 
 Chains = tuple[Int, Int, Int]
 """(chain, x, y) of points, ordered by (chain, x). Chain i is the upper boundary of mask i, chain N + i its lower one,
@@ -102,30 +102,6 @@ def convex_pixels(columns: Chains, count: int) -> Int:
     return total[:count] + total[count:]
 
 
-def hull_polygons(columns: Chains, count: int) -> tuple[Int, Int]:
-    """Convex hulls of the pixels' corners.
-
-    Returns
-    -------
-    points : int64, shape (P, 2): (x, y) of the vertices of all hulls; from the upper left one along the upper side and
-        back along the lower side (edge directions ascend from -90 to 270 degrees, x to the right and y down).
-    offsets : int64, shape (count + 1,): where each mask's vertices begin and end; an empty mask has none.
-    """
-    chain, x, y = _pixel_points(columns, 1, (0, 1), (0, 0))
-    starts = offsets_of(chain, 2 * count)
-    upper, lower = np.diff(starts)[:count], np.diff(starts)[count:]
-    offsets = np.concatenate(([0], np.cumsum(upper + lower)))
-    split = int(starts[count])
-    points = np.empty((len(x), 2), np.int64)
-    at = np.arange(split) + np.repeat(offsets[:-1] - starts[:count], upper)
-    points[at, 0], points[at, 1] = x[:split], y[:split]
-    # the lower side runs from right to left
-    last = offsets[1:] - 1 + starts[count:-1]
-    at = np.repeat(last, lower) - np.arange(split, len(x))
-    points[at, 0], points[at, 1] = x[split:], -y[split:]
-    return points, offsets
-
-
 @dataclass(frozen=True)
 class Calipers:
     """What calipers measure on convex hulls; float64, one value per mask, NaN for an empty one.
@@ -145,8 +121,8 @@ class Calipers:
     angle: Float
 
 
-def calipers(points: Int, offsets: Int, scale: tuple[float, float]) -> Calipers:
-    """Measure hulls given by `hull_polygons`, with x and y scaled first.
+def calipers(points: Float, normals: Int, offsets: Int, scale: tuple[float, float]) -> Calipers:
+    """Measure hulls given by `apiece.ops.true_hull`, with x and y scaled first.
 
     The directions of a hull's edges ascend, so a binary search finds the vertex that lies furthest in any direction
     (Shamos 1978: antipodal pairs; Freeman and Shapira 1975: the rectangle of least area has a side on an edge).
@@ -163,18 +139,18 @@ def calipers(points: Int, offsets: Int, scale: tuple[float, float]) -> Calipers:
     at = np.arange(len(points))
     px, py = points[:, 0] * scale[0], points[:, 1] * scale[1]
     following = _next(at, first, size)
-    ex, ey = px[following] - px, py[following] - py
+    ex, ey = -normals[:, 1] * scale[0], normals[:, 0] * scale[1]
     turn = np.arctan2(ey, ex) / (2 * np.pi)
     side = np.hypot(ex, ey)
     ex, ey = ex / side, ey / side
-    turn = np.where(turn < -0.25, turn + 1, turn)
-    turn[offsets[some + 1] - 1] = 0.75  # each hull's last edge is its left side, which arctan2 puts at -90 degrees
+    turn = np.where(turn < -0.25 + 1e-15, turn + 1, turn)  # an edge that runs straight up is a hull's last one
     key = hull + (turn + 0.25) / 2
 
     def furthest(quarters: float) -> Int:
         """The vertex where the hull's boundary first runs in the edge's direction turned by so many quarters."""
         target = (turn + 0.25 + quarters / 4) % 1.0
-        return np.searchsorted(key, hull + target / 2)
+        vertex = np.searchsorted(key, hull + target / 2)
+        return np.where(vertex == first + size, first, vertex)
 
     opposite = furthest(2)
     ahead, behind = furthest(1), furthest(3)

@@ -82,7 +82,7 @@ def measure(
         )
     size = _pixel_size(pixel_size, image)
     pixels, data = (None, None) if image is None else (image.colours().pixels, image.data)
-    wanted = _select(properties, pixels is not None, instances.full is not None)
+    wanted = _select(properties, 0 if pixels is None else pixels.shape[2], instances.full is not None)
     columns, units = _identity(instances), dict[str, str]()
     request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
     measured: Columns = {}
@@ -189,24 +189,31 @@ def _pixel_size(given: PixelSize | str | None, image: Image | None) -> PixelSize
     return given if given is not None or image is None else image.pixel_size
 
 
-def _select(names: Sequence[str] | None, has_image: bool, has_full: bool) -> list[Property]:
+def _select(names: Sequence[str] | None, channels: int, has_full: bool) -> list[Property]:
+    """Return the properties with these names, or all that can be measured; of 0 channels is no image."""
     known = {p.name: (p, family) for family in families() for p in family.properties}
     if names is None:
-        return [
-            p
-            for p, family in known.values()
-            if (has_image or not family.needs_image) and (has_full or not family.needs_full)
-        ]
+        return [p for p, family in known.values() if _lacking(family, channels, has_full) is None]
     if isinstance(names, str):
         raise ConfigError(f"properties must be a list of names, got the text {names!r}; write [{names!r}]")
     for name in names:
         if name not in known:
             raise UnknownNameError("property", name, known)
-        if known[name][1].needs_image and not has_image:
-            raise ConfigError(f"{name!r} is measured on the image; give the image, or leave {name!r} out")
-        if known[name][1].needs_full and not has_full:
-            raise ConfigError(f"{name!r} is measured on full masks, which these instances lack; leave {name!r} out")
+        lacking = _lacking(known[name][1], channels, has_full)
+        if lacking is not None:
+            raise ConfigError(f"{name!r} is measured on {lacking}, or leave {name!r} out")
     return [known[name][0] for name in dict.fromkeys(names)]
+
+
+def _lacking(family: Measure, channels: int, has_full: bool) -> str | None:
+    """Return what a family needs that is not there, and what to do about it."""
+    if family.needs_image and not channels:
+        return "the image; give the image"
+    if family.needs_colour and channels != 3:
+        return f"images of 3 channels (red, green, blue), and this one has {channels}; give a colour image"
+    if family.needs_full and not has_full:
+        return "full masks, which these instances lack; give instances with full masks"
+    return None
 
 
 def _identity(instances: Instances) -> Columns:

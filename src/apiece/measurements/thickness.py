@@ -25,6 +25,8 @@ __all__ = ["MEASURE"]
 
 _NEAR = 2.0  # pixels from the outline at which distances are read
 _MARGIN = 5
+_ROUND = 1.5  # pixels by which the chords through the only pixel of a disc's skeleton differ at most
+_LEAST = 3  # of the eight chords of other shapes: the least one alone would be too short by noise
 
 
 def _compute(request: Request) -> Mapping[str, Array]:
@@ -73,19 +75,22 @@ def _across(signed: Array, lines: Skeleton, deep: Float, scale: Float) -> Float:
     normal = np.stack((-along[:, 1], along[:, 0]), 1)
     size = np.hypot(*normal.T)
     width = _chord(signed, lines.place, normal / np.where(size > 0, size, 1)[:, None], deep, scale)
+    width = np.minimum(width, 2 * deep + scale.max())  # at a corner the normal may miss the nearest outline
     alone = np.flatnonzero(size == 0)
     if len(alone):
         turns = np.arange(8) * (np.pi / 8)
         normals = np.stack((np.sin(turns), np.cos(turns)), 1)
-        width[alone] = np.mean([_chord(signed, lines.place[alone], n, deep[alone], scale) for n in normals], 0)
-    return np.minimum(width, 2 * deep + scale.max())  # across a corner the line's normal misses the nearest outline
+        chords = np.sort([_chord(signed, lines.place[alone], n, deep[alone], scale) for n in normals], axis=0)
+        round_ones = np.ptp(chords, axis=0) <= _ROUND * scale.mean()
+        width[alone] = np.where(round_ones, chords.mean(0), chords[:_LEAST].mean(0))
+    return width
 
 
 def _chord(signed: Array, place: Float, normal: Float, deep: Float, scale: Float) -> Float:
     """Return the length of the chord through each place, read at both of its ends, inside and outside."""
     near = _NEAR * scale.mean()
     total = np.zeros(len(place))
-    for reach in (np.maximum(deep - near, deep / 2), deep + near):
+    for reach in (np.maximum(deep - near, np.minimum(deep / 2, deep - scale.min())), deep + near):
         for side in (-1.0, 1.0):
             total += _read(signed, place + normal * (side * reach)[:, None] / scale) + reach
     return total / 2

@@ -24,7 +24,9 @@ INPUT = ModelInput(channels=3, normalise="percentile", imgsz=640, any_channels=T
 _KEPT = 1024  # longer side in pixels at which images are kept in memory
 _HELD = 0.12  # of each set's training images are held back: they choose checkpoint and threshold
 _HELD_LEAST = 3
-_SHOWN = (10.0, 260.0)  # diameter at which a crop shows an object by lot, in pixels
+_SHOWN = (12.0, 300.0)  # diameter at which a batch shows objects by lot, in pixels
+_SIDES = ((45.0, 192, 8), (110.0, 256, 5), (np.inf, 384, 3))  # up to which diameter, the crops' side, and how many
+_DRAWS = 6  # of an object that can be shown at the diameter
 _ZOOM = (0.3, 2.2)  # farthest and nearest look, as a share of the scale at which the model sees a whole image
 _SMALLEST = 9  # pixels of an object; smaller ones are neither learned nor forbidden
 _PASTE = 0.25  # of the crops get objects of another set
@@ -83,36 +85,47 @@ class Mixture:
             sample = scaled(Sample(np.ascontiguousarray(pixels), as_objects(instances)), size)
             yield _Kept(sample, limits, (INPUT.imgsz or max(size)) / max(size))
 
-    def batch(self, step: int, count: int, side: int) -> tuple[torch.Tensor, list[Instances]]:
-        """Return images (count, 3, side, side) and their instances."""
-        crops = [self.crop(step, slot, side) for slot in range(count)]
+    def batch(self, step: int) -> tuple[torch.Tensor, list[Instances]]:
+        """Return images (count, 3, side, side) and their instances.
+
+        All crops of a batch show objects at about one diameter: a loss counts objects, so that beside a crop with a
+        hundred small ones a single large object would teach next to nothing.
+        """
+        shown = float(np.exp(np.random.default_rng([self.seed, 0x512E, step]).uniform(*np.log(_SHOWN))))
+        side, count = next((side, count) for most, side, count in _SIDES if shown <= most)
+        crops = [self.crop(step, slot, side, shown) for slot in range(count)]
         pixels = np.stack([crop.image.transpose(2, 0, 1) for crop in crops])
         return torch.from_numpy(pixels), [crop.instances for crop in crops]
 
-    def crop(self, step: int, slot: int, side: int) -> Sample:
-        """Return one crop, ready for the network."""
+    def crop(self, step: int, slot: int, side: int, shown: float) -> Sample:
+        """Return one crop with objects of about this diameter, ready for the network."""
         rng = np.random.default_rng([self.seed, step, slot])
-        sample = CopyPaste(lambda r: self._cut(r, side), (0.2, 0.7), feather=0.6, p=_PASTE)(self._cut(rng, side), rng)
+        paste = CopyPaste(lambda r: self._cut(r, side, shown), (0.2, 0.7), feather=0.6, p=_PASTE)
+        sample = paste(self._cut(rng, side, shown), rng)
         pixels = np.asarray(_COLOUR(sample, rng).image, np.float32)
         instances = sample.instances
         small = instances.masks.area < _SMALLEST
         return Sample(_camera(pixels, rng), instances.replace(crowd=instances.crowd | small, ids=None))
 
-    def _cut(self, rng: np.random.Generator, side: int) -> Sample:
-        images = self.sets[rng.choice(len(self.sets), p=self.shares)]
-        kept = images[rng.integers(len(images))]
-        area = kept.sample.instances.masks.area
-        zoom = float(np.exp(rng.uniform(*np.log(_ZOOM)))) * kept.whole
-        if len(area) and rng.random() < 0.7:
-            # show one of the objects at a size by lot, so that all sizes are learned alike
-            low, high = np.log(_SHOWN)
-            wanted = float(np.exp(rng.uniform(low, min(high, np.log(0.8 * side)))))
-            zoom = wanted / float(np.sqrt(max(area[rng.integers(len(area))], 1)))
-        zoom = float(np.clip(zoom, _ZOOM[0] * kept.whole, _ZOOM[1] * kept.whole))
+    def _cut(self, rng: np.random.Generator, side: int, shown: float) -> Sample:
+        kept, zoom = self._look(rng, shown)
         fill = "median" if rng.random() < 0.5 else kept.limits[0]
         turn = 180.0 if rng.random() < 0.5 else 15.0
         cut = AffineCrop((side, side), (-turn, turn), (zoom, zoom), 1.3, True, 0.6, fill)(kept.sample, rng)
         return Sample(normalise(cut.image, INPUT, kept.limits), cut.instances)
+
+    def _look(self, rng: np.random.Generator, shown: float) -> tuple[_Kept, float]:
+        """Return an image and the zoom at which one of its objects has about the diameter ``shown``, if any can."""
+        for _ in range(_DRAWS):
+            images = self.sets[rng.choice(len(self.sets), p=self.shares)]
+            kept = images[rng.integers(len(images))]
+            area = kept.sample.instances.masks.area
+            one = float(area[rng.integers(len(area))]) if len(area) else 0.0
+            zoom = shown * float(np.exp(rng.normal(0, 0.2))) / np.sqrt(max(one, 1.0))
+            low, high = _ZOOM[0] * kept.whole, _ZOOM[1] * kept.whole
+            if low <= zoom <= high:
+                break
+        return kept, float(np.clip(zoom, low, high))
 
 
 def _camera(pixels: Float32, rng: np.random.Generator) -> Float32:

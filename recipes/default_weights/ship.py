@@ -48,7 +48,7 @@ def main() -> None:
         results = {name: judged(model, data, options.most) for name, data in held.items()}
         ap50 = {name: round(float(result["mask_ap50"]), 3) for name, result in results.items()}
         quality = np.mean([f1(sweep(result.matches, _steps()).counts[0]) for result in results.values()], axis=0)
-        found[folder] = float(np.mean(list(ap50.values()))), float(_steps()[quality.argmax()]), ap50
+        found[folder] = float(np.mean(list(ap50.values()))), round(float(_steps()[quality.argmax()]), 2), ap50
         print(f"{folder.name} AP50 {found[folder][0]:.3f} threshold {found[folder][1]:.2f}", ap50, flush=True)
     best = max(found, key=lambda folder: found[folder][0])
     if options.out is not None:

@@ -15,7 +15,6 @@ import signal
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 from mixture import CLASSES, INPUT, Mixture
 
@@ -24,7 +23,6 @@ from apiece.models import save_model
 from apiece.training._schedule import Average, learning_rate, parameter_groups
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
 
-_SHAPES = ((192, 8, 0.45), (256, 5, 0.3), (384, 3, 0.25))  # side of the crops, crops, share of the steps
 _LR, _WARMUP, _DECAY, _CLIP, _AVERAGE = 2e-3, 400, 2e-2, 10.0, 0.999
 
 
@@ -62,14 +60,17 @@ class Run:
             input=INPUT,
             classes=CLASSES,
             one_piece=(True,),
-            provenance={"recipe": "recipes/default_weights", "seed": self.seed, "step": self.state.step},
+            provenance={
+                "recipe": "recipes/default_weights",
+                "seed": self.seed,
+                "step": self.state.step,
+                "seconds": round(self.state.seconds),
+            },
         )
 
     def step(self, mixture: Mixture, progress: float) -> dict[str, float]:
         """Learn from one batch; return its losses."""
-        sides, counts, shares = zip(*_SHAPES, strict=True)
-        kind = np.random.default_rng([self.seed, 0x5AFE, self.state.step]).choice(len(_SHAPES), p=shares)
-        images, found = mixture.batch(self.state.step, counts[kind], sides[kind])
+        images, found = mixture.batch(self.state.step)
         targets = [self.architecture.encode(instances, self.config) for instances in found]
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(_LR, self.state.step, _WARMUP, progress)
@@ -87,14 +88,15 @@ class Run:
         return {name: float(value.detach()) for name, value in losses.items()} | {"gradient": float(norm)}
 
 
-def train(run: Run, mixture: Mixture, hours: float, save: float, model: float) -> None:
+def train(run: Run, mixture: Mixture, hours: float, save: float, model: float, anew: bool) -> None:
     """Learn until ``hours`` are used up, those of earlier calls counted, or until the process is asked to end."""
+    begin = run.state.seconds if anew else 0.0
     asked: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
     last = saved = shown = time.monotonic()
     sums: dict[str, float] = {}
     since = 0
-    while (progress := run.state.seconds / (3600 * hours)) < 1:
+    while (progress := (run.state.seconds - begin) / (3600 * hours - begin)) < 1:
         losses = run.step(mixture, progress)
         now = time.monotonic()
         run.state.seconds, last = run.state.seconds + now - last, now
@@ -130,6 +132,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of weights and draws (default 0)")
     parser.add_argument("--save", type=float, default=3.0, help="minutes between saved states (default 3)")
     parser.add_argument("--model", type=float, default=12.0, help="minutes between saved models (default 12)")
+    parser.add_argument("--anew", action="store_true", help="raise the learning rate again, and let it fall by the end")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.run.mkdir(parents=True, exist_ok=True)
@@ -139,6 +142,7 @@ def main() -> None:
         options.hours,
         options.save,
         options.model,
+        options.anew,
     )
 
 

@@ -9,6 +9,13 @@ an object that a tile's border cuts is a pixel larger or smaller than it is, by 
 ``get_sliced_prediction`` sets it up (GREEDYNMM, IOS, 0.5); its own outlines run through pixel centres. An object is
 missed if no result has an IoU of 0.5 with it, doubled if two results lie by half in it, merged if one result covers
 half of it and half of another.
+
+    python benchmarks/tiles.py huge [--sides 16384 32768 65536 131072] [--folder FOLDER]
+
+``huge`` joins what an exact detector finds in tiles of 1024 pixels of virtual images with about 120 objects a million
+pixels (2 million on 131,072 x 131,072), of radius 6 to 45, some 360. It writes GeoJSON and OME-Zarr labels as `predict`
+does, each image in a process of its own. Seconds are CPU time, without the detector's. Objects are checked to be the
+detector's, one for one.
 """
 
 from __future__ import annotations
@@ -16,15 +23,19 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import cv2
 import numpy as np
 
-from apiece import Instances, Masks
+from apiece import Instances, Masks, formats
+from apiece.core.image import ImageRef
+from apiece.core.runs import Runs, expand
 from apiece.ops import Grid, intersections, stitch
 
 TILE, HALO = 512, 51
@@ -152,14 +163,150 @@ def join(args: argparse.Namespace) -> None:
             print(f"SAHI / apiece: {ratio[0]:.1f} times the time, {ratio[1]:.1f} times the memory")
 
 
+class Lattice:
+    """A virtual image with a disc near each point of a lattice; every 16th block of 8 x 8 points has one large disc."""
+
+    pitch, block = 92, 8
+
+    def __init__(self, side: int) -> None:
+        self.side, self.cells = side, side // self.pitch // self.block * self.block
+
+    def discs(self, x0: int, y0: int, x1: int, y1: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return centres and radii of the discs of which a box may show something."""
+        span = self.block * self.pitch
+        blocks = [
+            np.arange(max(a // span, 0), min(-(-b // span), self.cells // self.block)) for a, b in ((x0, x1), (y0, y1))
+        ]
+        bx, by = (grid.ravel() for grid in np.meshgrid(*blocks, indexing="ij"))
+        large = self._chance(bx, by, 0) < 1 / 16
+        inner = np.arange(self.block**2)
+        x = (bx[~large, None] * self.block + inner % self.block).ravel()
+        y = (by[~large, None] * self.block + inner // self.block).ravel()
+        r = 6 / np.sqrt(1 - self._chance(x, y, 1) * (1 - (6 / 45) ** 2))
+        room = self.pitch / 2 - r - 0.5
+        at = [(k + 0.5) * self.pitch + room * (2 * self._chance(x, y, n) - 1) for k, n in ((x, 2), (y, 3))]
+        great = [(k[large] + 0.5) * span for k in (bx, by)]
+        centre = np.stack([np.concatenate(pair) for pair in zip(at, great, strict=True)], 1)
+        return centre, np.concatenate([r, np.full(int(large.sum()), 360.0)])
+
+    def _chance(self, x: np.ndarray, y: np.ndarray, kind: int) -> np.ndarray:
+        """Return numbers from 0 to below 1 that depend on place and kind alone."""
+        n = (x.astype(np.uint64) << np.uint64(32)) + (y.astype(np.uint64) << np.uint64(4)) + np.uint64(kind)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # SplitMix64
+            n = (n ^ (n >> np.uint64(shift))) * np.uint64(factor)
+        return (n >> np.uint64(11)) / 2.0**53
+
+    def seen(self, x0: int, y0: int, x1: int, y1: int) -> Instances:
+        """Return what the exact detector finds in a box."""
+        centre, radius = self.discs(x0, y0, x1, y1)
+        left = np.clip(np.ceil(centre[:, 0] - radius - 0.5).astype(int), x0, x1)
+        right = np.clip(np.floor(centre[:, 0] + radius - 0.5).astype(int) + 1, x0, x1)
+        owner = np.repeat(np.arange(len(radius)), right - left)
+        x = expand(left, right - left)
+        half = np.sqrt(np.maximum(radius[owner] ** 2 - (x + 0.5 - centre[owner, 0]) ** 2, 0))
+        top = np.clip(np.ceil(centre[owner, 1] - half - 0.5).astype(int), y0, y1) - y0
+        bottom = np.clip(np.floor(centre[owner, 1] + half - 0.5).astype(int) + 1, y0, y1) - y0
+        size = (y1 - y0, x1 - x0)
+        masks = Masks.of_runs(size, Runs.pack((owner, x - x0, top, bottom), len(radius), size))
+        masks = masks[masks.area > 0]
+        return Instances(masks, scores=np.full(len(masks), 0.9))
+
+
+def fingerprint(masks: Masks) -> tuple[int, int]:
+    """Return the number of masks, and a sum of hashes of their boxes and areas."""
+    boxes = masks.runs.boxes.astype(np.uint64)
+    mixed = masks.area.astype(np.uint64)
+    for column in boxes.T:
+        mixed = (mixed * np.uint64(0x9E3779B97F4A7C15)) ^ column
+    return len(masks), int(mixed.sum(dtype=np.uint64))
+
+
+def one_huge(side: int, folder: Path) -> dict[str, float]:
+    """Join, keep and write the objects of one virtual image; return what it took."""
+    from apiece.predict.pieces import Pieces
+
+    image, grid = Lattice(side), Grid((side, side), 1024, 128)
+    start, truth, spent = _peak(), [0, 0], [0.0]
+
+    def tiles() -> Iterator[Instances]:
+        for window in grid.windows.tolist():
+            begin = time.process_time()
+            found = image.seen(*window)
+            spent[0] += time.process_time() - begin
+            yield found
+
+    pieces, seconds, count = Pieces(folder / "pieces", grid.size, ("object",)), {}, [0, 0]
+    begin = time.process_time()
+    for found in stitch(tiles(), grid):
+        pieces.add(found)
+    seconds["joining"] = time.process_time() - begin - spent[0]
+    span = image.block * image.pitch
+    for y in range(0, side, span):
+        whole = image.seen(0, y, side, min(y + span, side)).masks
+        truth = [(a + b) % 2**64 for a, b in zip(truth, fingerprint(_moved(whole, y)), strict=True)]
+    for found in pieces:
+        count = [(a + b) % 2**64 for a, b in zip(count, fingerprint(found.masks), strict=True)]
+    assert count == truth, f"{count[0]} objects joined, {truth[0]} seen"
+    ref = ImageRef(Path("huge.zarr"), "huge.zarr", grid.size)
+    for name, ending in (("geojson", "huge.geojson"), ("ome_zarr", "labels.zarr")):
+        begin = time.process_time()
+        bare = ((ref, one if name == "geojson" else one.replace(scores=None)) for one in pieces)
+        formats.write(bare, folder / ending, name)
+        seconds[name] = time.process_time() - begin
+    sizes = {}
+    for name in ("geojson", "labels"):
+        sizes[f"{name} MB"] = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and name in str(f)) / 1e6
+    return {"objects": count[0], "peak": _peak(), "before": start, **seconds, **sizes}
+
+
+def _moved(masks: Masks, y: int) -> Masks:
+    return masks.shift(0, y, (masks.size[0] + y, masks.size[1]))
+
+
+def huge(args: argparse.Namespace) -> None:
+    heads = (
+        "side",
+        "objects",
+        "joining s",
+        "GeoJSON s",
+        "labels s",
+        "objects/s",
+        "peak MB",
+        "at start",
+        "GeoJSON MB",
+        "labels MB",
+    )
+    print("".join(f"{head:>12}" for head in heads))
+    for side in args.sides:
+        with (
+            tempfile.TemporaryDirectory(dir=args.folder) as folder,
+            multiprocessing.get_context("spawn").Pool(1) as pool,
+        ):
+            row = pool.apply(one_huge, (side, Path(folder)))
+        total = row["joining"] + row["geojson"] + row["ome_zarr"]
+        sizes = (row["peak"], row["before"], row["geojson MB"], row["labels MB"])
+        numbers = (
+            side,
+            row["objects"],
+            row["joining"],
+            row["geojson"],
+            row["ome_zarr"],
+            row["objects"] / total,
+            *sizes,
+        )
+        print("".join(f"{n:12.1f}" if 0 < n < 1000 else f"{n:12.0f}" for n in numbers), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["join"])
+    parser.add_argument("part", choices=["join", "huge"])
     parser.add_argument("--side", type=int, default=8192)
     parser.add_argument("--objects", type=int, default=4365)
+    parser.add_argument("--sides", type=int, nargs="+", default=[16384, 32768, 65536, 131072])
+    parser.add_argument("--folder", type=Path)
     parser.add_argument("--without-peer", action="store_true")
     args = parser.parse_args()
-    {"join": join}[args.part](args)
+    {"join": join, "huge": huge}[args.part](args)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from apiece import Instances, Masks, formats
 from apiece.core.image import ImageRef
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats import contract
+from apiece.formats._kit import label_bands
 from apiece.formats.ome_zarr import _levels
 
 SIZE = (1300, 1500)
@@ -110,7 +111,8 @@ def test_a_label_pyramid_lies_where_its_metadata_says(
 ) -> None:
     zarr = pytest.importorskip("zarr")
     monkeypatch.setattr(_levels, "_SMALLEST", 400)
-    monkeypatch.setattr(_levels, "_WIDE", 1024)
+    monkeypatch.setattr(_levels, "WIDE", 1024)
+    monkeypatch.setattr(label_bands, "WIDE", 1024)
     image = tmp_path / "plate.zarr"
     group = zarr.open_group(str(image), mode="w", zarr_format=version)
     group.create_array("0", shape=SIZE, dtype="uint8", chunks=(500, 500))

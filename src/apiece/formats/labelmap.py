@@ -221,7 +221,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             write_large_raster(bands, instances.size, target, {"image": ref.name})
             return
         if comes_in_bands(instances.size):
-            array = np.concatenate([rows.copy() for rows in painted(bands, instances.size)])
+            array = np.zeros(instances.size, np.uint32)
+            for y, x, block in painted(bands, instances.size):
+                array[y : y + len(block), x : x + block.shape[1]] = block
             array = array.astype(np.min_scalar_type(array.max()))
         else:
             array = instances.masks.to_label_map(numbered(instances), _dtype(instances))

@@ -20,27 +20,34 @@ from apiece.formats._kit.said import numbered
 from apiece.formats.contract import BAND, comes_in_bands
 from apiece.images import LARGE, open_pyramid
 
+WIDE = 16 * BAND
+"""Columns of a block of a label image."""
 _BIG = 2**28  # pixels from which on a TIFF may need places beyond 4 GB
 
 
-def painted(bands: Iterable[Instances], size: tuple[int, int]) -> Iterator[UInt32]:
-    """Yield `BAND` rows of a label image after the other, the last one with fewer; an array that is used again."""
-    columns = np.zeros((size[1], BAND), np.uint32)  # as runs lie
-    for top, band in zip(range(0, size[0], BAND), bands, strict=True):
-        runs = band.masks.runs
-        values = numbered(band).astype(np.uint32)[runs.owners]
-        columns[:] = 0
-        paint(columns.reshape(-1), runs.x.astype(np.int64) * BAND + runs.y0 - top, 1, runs.y1 - runs.y0, values)
-        yield columns[:, : min(BAND, size[0] - top)].T
+def painted(pieces: Iterable[Instances], size: tuple[int, int]) -> Iterator[tuple[int, int, UInt32]]:
+    """Yield a label image block by block, row by row of blocks, whether or not it comes in bands.
 
-
-def painted_whole(pieces: Iterator[Instances]) -> tuple[tuple[int, int], Iterator[UInt32]]:
-    """Return the size of an image, and its label image in `BAND` rows, whether or not it comes in bands."""
-    first = next(pieces)
-    if comes_in_bands(first.size):
-        return first.size, painted(itertools.chain([first], pieces), first.size)
-    whole = first.masks.to_label_map(numbered(first), np.uint32)
-    return first.size, (whole[y : y + BAND] for y in range(0, len(whole), BAND))
+    A block is its first row, its first column, and at most `BAND` x `WIDE` values, in an array that is used again.
+    """
+    if not comes_in_bands(size):
+        (one,) = pieces
+        whole = one.masks.to_label_map(numbered(one), np.uint32)
+        for y, x in itertools.product(range(0, size[0], BAND), range(0, size[1], WIDE)):
+            yield y, x, whole[y : y + BAND, x : x + WIDE]
+        return
+    block = np.zeros((BAND, WIDE), np.uint32)  # small enough for the processor's cache, where runs jump from row to row
+    for top, one in zip(range(0, size[0], BAND), pieces, strict=True):
+        runs, rows = one.masks.runs, min(BAND, size[0] - top)
+        order = np.argsort(runs.x // WIDE, kind="stable")
+        begins, y0, length = runs.x[order].astype(np.int64), runs.y0[order], (runs.y1 - runs.y0)[order]
+        values = numbered(one).astype(np.uint32)[runs.owners[order]]
+        cuts = np.searchsorted(begins // WIDE, np.arange(-(-size[1] // WIDE) + 1))
+        for left, (a, b) in zip(range(0, size[1], WIDE), itertools.pairwise(cuts.tolist()), strict=True):
+            block[:] = 0
+            base = (y0[a:b] - top) * WIDE + begins[a:b] - left
+            paint(block.reshape(-1), base, WIDE, length[a:b], values[a:b])
+            yield top, left, block[:rows, : min(WIDE, size[1] - left)]
 
 
 def read_in_bands(path: Path, page: int | None) -> Instances:
@@ -68,9 +75,9 @@ def write_large_raster(bands: Iterable[Instances], size: tuple[int, int], path: 
     """Write what `write_raster` does as a tiled TIFF of 32 bits; the label image is never whole in memory."""
 
     def tiles() -> Iterator[Array]:
-        for rows in painted(bands, size):
-            for x in range(0, size[1], BAND):
-                yield np.ascontiguousarray(rows[:, x : x + BAND])
+        for _, _, block in painted(bands, size):
+            for x in range(0, block.shape[1], BAND):
+                yield np.ascontiguousarray(block[:, x : x + BAND])
 
     tifffile.imwrite(
         path, tiles(), shape=size, dtype=np.uint32, tile=(BAND, BAND), compression="zlib", predictor=True,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from apiece._arrays import UInt32
+from apiece._arrays import Int, UInt32
 from apiece._extras import extras
 from apiece.core.image import ImageRef, PixelSize
 from apiece.core.instances import Instances
 from apiece.errors import ImageError
-from apiece.formats._kit.label_bands import painted_whole
+from apiece.formats._kit.label_bands import WIDE, painted
 from apiece.formats.contract import BAND
 from apiece.images import image_pixel_size
 
 NOTE = "apiece"
 _NAME = "objects"
-_WIDE = 16 * BAND  # columns of a shard
 _SMALLEST = 2 * BAND  # a level whose sides are no longer has no smaller one
 _UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter", "in": "inch"}
 
@@ -29,15 +29,16 @@ def write_labels(ref: ImageRef, pieces: Iterator[Instances], folder: Path) -> No
     with extras():
         import zarr
     old = (ref.path / ".zgroup").is_file()
-    size, bands = painted_whole(pieces)
+    first = next(pieces)
+    size = first.size
     group = zarr.open_group(str(folder), mode="w", zarr_format=2 if old else 3)
     labels = group.create_group("labels")
     label = labels.create_group(_NAME)
     levels = [_Level(label, k, size, old) for k in range(_depth(size))]
-    for rows in bands:
+    for y, x, block in painted(itertools.chain([first], pieces), size):
         for level in levels:
-            level.add(rows)
-    for level in levels:
+            level.add(y, x, block)
+    for level in levels[1:]:
         level.flush()
     _describe(labels, label, ref, [level.factor for level in levels], old)
 
@@ -47,44 +48,54 @@ def _depth(size: tuple[int, int]) -> int:
 
 
 class _Level:
-    """One level of the pyramid: it gathers rows until they fill a row of stored objects."""
+    """One level of the pyramid: it gathers blocks until they fill a row of stored objects."""
 
     def __init__(self, label: Any, number: int, size: tuple[int, int], old: bool) -> None:
         self.factor = 2**number
         height, width = (-(-side // self.factor) for side in size)
         chunk = (min(BAND, height), min(BAND, width))
-        shards = {} if old else {"shards": (chunk[0], chunk[1] * -(-min(_WIDE, width) // chunk[1]))}
+        shards = {} if old else {"shards": (chunk[0], chunk[1] * -(-min(WIDE, width) // chunk[1]))}
         self.array = label.create_array(str(number), shape=(height, width), dtype="uint32", chunks=chunk, **shards)
-        self.rows, self.columns = (
-            np.minimum(np.arange(count) * self.factor + self.factor // 2, side - 1)
-            for count, side in zip((height, width), size, strict=True)
-        )
-        self.seen = self.written = 0
-        self.waiting: list[UInt32] = []
+        self.taken = [
+            np.minimum(np.arange(n) * self.factor + self.factor // 2, s - 1)
+            for n, s in zip((height, width), size, strict=True)
+        ]
+        """Rows and columns of the full level that this one takes."""
+        self.waiting = np.zeros((0 if number == 0 else chunk[0], width), np.uint32)
+        self.first = 0
 
-    def add(self, rows: UInt32) -> None:
-        """Take the rows of this level that lie in the next rows of the image."""
-        begin, self.seen = self.seen, self.seen + len(rows)
+    def add(self, y: int, x: int, block: UInt32) -> None:
+        """Take what this level takes of a block of the full one."""
         if self.factor == 1:
-            self._store(rows)
+            self._store(y, x, block)
             return
-        here = self.rows[(self.rows >= begin) & (self.rows < self.seen)] - begin
-        self.waiting.append(rows[here][:, self.columns])
-        if sum(map(len, self.waiting)) >= BAND:
+        (top, bottom), (left, right) = (
+            np.searchsorted(taken, (begin, begin + length)).tolist()
+            for taken, begin, length in zip(self.taken, (y, x), block.shape, strict=True)
+        )
+        if bottom > self.first + len(self.waiting):
             self.flush()
+        some = block[_slice(self.taken[0][top:bottom] - y)][:, _slice(self.taken[1][left:right] - x)]
+        self.waiting[top - self.first : bottom - self.first, left:right] = some
 
     def flush(self) -> None:
         """Store the rows that wait."""
-        if self.waiting:
-            self._store(np.concatenate(self.waiting))
-            self.waiting = []
+        rows = self.waiting[: len(self.taken[0]) - self.first]
+        for x in range(0, rows.shape[1] if len(rows) else 0, WIDE):
+            self._store(self.first, x, rows[:, x : x + WIDE])
+        self.first += len(rows)
+        self.waiting[:] = 0
 
-    def _store(self, rows: UInt32) -> None:
-        for x in range(0, rows.shape[1], _WIDE):
-            part = rows[:, x : x + _WIDE]
-            if part.any():
-                self.array[self.written : self.written + len(rows), x : x + _WIDE] = part
-        self.written += len(rows)
+    def _store(self, y: int, x: int, part: UInt32) -> None:
+        if part.any():
+            self.array[y : y + len(part), x : x + part.shape[1]] = part
+
+
+def _slice(index: Int) -> slice | Int:
+    """Return evenly spaced indices as a slice, which copies nothing."""
+    if len(index) < 2 or (np.diff(index) != index[1] - index[0]).any():
+        return index
+    return slice(int(index[0]), int(index[-1]) + 1, int(index[1] - index[0]))
 
 
 def _describe(labels: Any, label: Any, ref: ImageRef, factors: list[int], old: bool) -> None:

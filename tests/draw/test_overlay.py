@@ -315,3 +315,11 @@ def test_wrong_arguments_are_refused() -> None:
         overlay(grey((6, 8)), two(), alpha=2.0)
     with pytest.raises(ConfigError, match="colour_by"):
         overlay(grey((6, 8)), two(), colour_by="size")  # type: ignore[arg-type]
+
+
+def test_pixels_are_enough() -> None:
+    pixels = np.full((20, 30), 90, np.uint8)
+    found = Instances(Masks.from_boxes([[4, 4, 12, 12]], (20, 30)))
+    assert np.array_equal(overlay(pixels, found), overlay(Image(pixels), found))
+    with pytest.raises(InvalidInstancesError, match=r"\(20, 31\)"):
+        overlay(np.zeros((20, 31), np.uint8), found)

@@ -74,7 +74,7 @@ def _scaled(values: Array, low: float, high: float) -> _RGB:
 
 
 def overlay(
-    image: Image,
+    image: Image | Array,
     instances: Instances,
     *,
     fill: bool = True,
@@ -102,7 +102,7 @@ def overlay(
 
     Parameters
     ----------
-    image : any dtype, 1 to 12 channels; shown as `to_display` says.
+    image : an image, or its pixels (H, W) or (H, W, C): any dtype, 1 to 12 channels; shown as `to_display` says.
     instances : of an image of this size.
     fill, outlines, boxes : what to draw of the mask and of its box.
     names, scores, ids : what to write at each object. Scores and ids are skipped where there are none.
@@ -124,6 +124,7 @@ def overlay(
     ConfigError
         if ``alpha`` is not 0..1, ``thickness`` or ``text_size`` not positive, ``colour_by`` none of its values.
     """
+    image = image if isinstance(image, Image) else Image(np.asarray(image))
     if image.size != instances.size:
         raise InvalidInstancesError(f"the image is {image.size} (height, width), the instances are of {instances.size}")
     if not 0 <= alpha <= 1 or (thickness is not None and thickness < 1) or (text_size is not None and text_size < 1):

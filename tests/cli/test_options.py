@@ -17,7 +17,7 @@ import pytest
 
 from apiece import ImageRef, Instances, Masks, cli, formats
 from apiece.cli._options import split_list
-from apiece.images import write_image
+from apiece.images import VideoWriter, write_image
 
 from .set_scenes import run, save_set
 
@@ -238,6 +238,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(folder / "photo.png", folder / name)
     (folder / "photo.png").unlink()
     (folder / "rules.yaml").write_text("rules:\n- count: any\n  min: 0\n")
+    with VideoWriter(folder / "line.mp4") as video:
+        for k in range(4):
+            video.write(np.roll(photo[::8, ::8], 3 * k, 1), k / 10)
     (folder / "centres.csv").write_text("image,object,x,y\n1.jpg,1,812,430\n")
     return folder
 

@@ -255,3 +255,33 @@ track_to(frames(), {str(tmp_path / "out")!r}, start, ("csv", "jsonl", "video"), 
     lines = (tmp_path / "out" / "tracks.jsonl").read_text().splitlines()
     assert [json.loads(line)["frame"] for line in lines] == list(range(100))
     assert len(list(open_video(tmp_path / "out" / "videos" / "01-a.mp4"))) >= 60
+
+
+def test_counts_by_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    records = [(ref, seen) for ref, _, seen in frames(tmp_path / "f")]
+    formats.write(records, tmp_path / "detections.json", format="coco")
+    (tmp_path / "zones.geojson").write_text(
+        json.dumps({"type": "Polygon", "coordinates": [[[45, 0], [90, 0], [90, 60], [45, 60], [45, 0]]]})
+    )
+    monkeypatch.chdir(tmp_path)
+    said = ["track", "--detections", "detections.json", "--images", "f", "--save", "video"]
+    with pytest.raises(SystemExit, match="0"):
+        main([*said, "--line", "door: 22,0 22,60", "--zone", "zones.geojson", "--json"])
+    first, second = json.loads(capsys.readouterr().out)["counts"]
+    assert first["video"] == "a"
+    assert (first["lines"]["door"]["left"], first["lines"]["door"]["right"]) == (1, 0)
+    assert first["zones"]["zone 1"]["enter"] == second["zones"]["zone 1"]["inside"] == 1
+    with (tmp_path / "tracks" / "counts.csv").open() as file:
+        rows = [(row["video"], row["where"], row["what"], row["class"]) for row in csv.DictReader(file)]
+    assert rows[:2] == [("1", "zone 1", "enter", "pedestrian"), ("1", "door", "left", "car")]
+    assert json.loads((tmp_path / "tracks" / "counts.json").read_text())["videos"] == [first, second]
+    for more, reason in (
+        (["--line", "door"], "--line door is no line"),
+        (["--zone", "detections.json"], "detections.json: zone 1 is no polygon"),
+        (["--zone", "none.geojson"], "none.geojson: cannot be read as GeoJSON"),
+    ):
+        with pytest.raises(SystemExit, match="1"):
+            main([*said, "--out", "again", *more])
+        assert reason in capsys.readouterr().err

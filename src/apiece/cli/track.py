@@ -18,6 +18,7 @@ from apiece.errors import ConfigError, DataError, ImageError, Option
 if TYPE_CHECKING:
     from apiece.images import VideoOptions
     from apiece.predict import Model
+    from apiece.predict.counts import Counts
     from apiece.predict.tracks import Frame, TrackSummary
 
 _TIME = re.compile(r"([0-9.]+)\s*(s|sec|m|min|h|d)?")
@@ -64,6 +65,8 @@ def track(
     images: Path | None = None,
     format: str | None = None,
     filming: Annotated[Filming, GROUP] = Filming(),
+    line: tuple[str, ...] = (),
+    zone: Path | None = None,
     tracker: str = "masks",
     sure: float | None = None,
     patience: int | None = None,
@@ -80,6 +83,7 @@ def track(
 
     ```
     apiece track line.mp4 --save coco,video
+    apiece track line.mp4 --line "exit: 100,400 900,400" --save csv,video
     apiece track frames/ --model runs/pills --save coco,csv,overlay
     apiece track rtsp://10.0.0.7/live --model runs/cars --save csv --for 8h
     apiece track --detections predictions.json --save mots
@@ -97,6 +101,11 @@ def track(
         Folder of the frames of `--detections`, for `--save overlay` and `--save video`.
     format
         Format of `--detections`. By default the files tell it.
+    line
+        Count what crosses a line, given as a name and two points in pixels: `"exit: 100,400 900,400"`; may be repeated.
+        `counts.csv` has each crossing, `counts.json` the totals.
+    zone
+        Count what enters and leaves zones, and how long it stays: a GeoJSON file of polygons in pixels.
     tracker
         `masks`: motion, camera and overlap of masks; `iou`: overlap with the last frame alone.
     sure
@@ -127,6 +136,7 @@ def track(
         )
     if detections is None and model is None:
         note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
+    counts = _counts(line, zone, filming.fps)
     settings = {"sure": sure, "patience": patience}
     left_out = _LeftOut()
     with progress("tracking", None) as step:
@@ -146,9 +156,10 @@ def track(
             frames = ((ref, None, found) for ref, found in labels)
         own = {name: value for name, value in settings.items() if value is not None}
         summary = track_to(
-            frames, out, lambda: start(tracker, own), save, classes=classes, fill=fill, overwrite=overwrite, step=step
-        )
-    _tell(summary, left_out, json)
+            frames, out, lambda: start(tracker, own), save,
+            classes=classes, fill=fill, counts=counts, overwrite=overwrite, step=step,
+        )  # fmt: skip
+    _tell(summary, left_out, counts, json)
 
 
 @dataclass
@@ -166,18 +177,40 @@ class _LeftOut:
         self.dropped = count
 
 
-def _tell(summary: TrackSummary, left_out: _LeftOut, json: bool) -> None:
+def _counts(lines: tuple[str, ...], zone: Path | None, fps: float) -> Counts | None:
+    """Return what counts at the lines and zones that were named."""
+    from apiece.predict.counts import Counts, read_zones
+    from apiece.track import Line
+
+    if not lines and zone is None:
+        return None
+    found = [Line.parse(text, f"line {k}") for k, text in enumerate(lines, 1)]
+    return Counts(found, [] if zone is None else read_zones(zone), fps)
+
+
+def _tell(summary: TrackSummary, left_out: _LeftOut, counts: Counts | None, json: bool) -> None:
     """Print what a run did."""
     from dataclasses import asdict
 
     if json:
-        print_json(asdict(summary) | {"left_out": left_out.bad, "dropped": left_out.dropped})
+        told = {"left_out": left_out.bad, "dropped": left_out.dropped}
+        print_json(asdict(summary) | told | ({} if counts is None else {"counts": counts.summaries}))
         return
     if summary.stopped:
         note("stopped; what was tracked so far is written")
     videos = f"{summary.videos} video{'s' * (summary.videos != 1)}"
     title = f"{sum(summary.tracks.values()):,} tracks in {summary.frames:,} frames of {videos}"
     print_table(title, ("class", "tracks"), list(summary.tracks.items()))
+    for video in counts.summaries if counts is not None else ():
+        rows = [(name, *(own[kind] for kind in ("right", "left"))) for name, own in video["lines"].items()]
+        if rows:
+            print_table("", ("line", "to the right", "to the left"), rows)
+        zones = [
+            (name, own["enter"], own["leave"], own["inside"], own["dwell"]["mean"] or "-")
+            for name, own in video["zones"].items()
+        ]
+        if zones:
+            print_table("", ("zone", "entered", "left", "inside", "mean stay, s"), zones)
     if left_out.bad:
         note(f"{left_out.bad:,} damaged frames are left out")
     if left_out.dropped:

@@ -6,7 +6,8 @@
 (2, 3, 3)
 """
 
+from apiece.draw._marks import mark_line, mark_zone
 from apiece.draw._overlay import overlay, to_display
 from apiece.draw.palette import colours
 
-__all__ = ["colours", "overlay", "to_display"]
+__all__ = ["colours", "mark_line", "mark_zone", "overlay", "to_display"]

@@ -6,20 +6,18 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 import numpy as np
 
 from apiece._arrays import UInt8
-from apiece.core.image import Image, ImageRef
-from apiece.core.instances import Instances
 from apiece.draw import overlay
 from apiece.errors import DataError, ImageError, Message, Option
 from apiece.images import VideoWriter, read_image, write_image
+from apiece.predict.counts import Counts, Tracked
 
-__all__ = ["TRACKS", "Output", "Tracked", "in_place", "picture", "save_picture"]
+__all__ = ["TRACKS", "Output", "in_place", "picture", "save_picture"]
 
 TRACKS: Mapping[str, str] = {
     "coco": "tracks.json",
@@ -34,28 +32,6 @@ TRACKS: Mapping[str, str] = {
 _COLUMNS = (
     *("video", "frame", "seconds", "image", "id", "class", "score", "x0", "y0", "x1", "y1", "area", "x", "y", "filled"),
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Tracked:
-    """Hold what a frame shows.
-
-    Attributes
-    ----------
-    ref : the frame; its ``page`` is its number where it is of a video or a stack.
-    video : number of the video, from 1.
-    number : number of the frame in the video, from 0.
-    seconds : when it is shown, if known.
-    image : its pixels, if they are known already.
-    found : the objects, with ids.
-    """
-
-    ref: ImageRef
-    video: int
-    number: int
-    seconds: float | None
-    image: Image | None
-    found: Instances
 
 
 class Output(Protocol):
@@ -124,8 +100,8 @@ class _Jsonl:
 class _Videos:
     """A video for each video, with what was found drawn in, at the same times."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, counts: Counts | None) -> None:
+        self.folder, self.counts = folder, counts
         self.video = 0
         self.writer: VideoWriter | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +113,7 @@ class _Videos:
             name = Path(tracked.ref.name).parent.name or "frames"
             self.writer = VideoWriter(self.folder / f"{tracked.video:02d}-{Path(name).stem}.mp4")
         seconds = tracked.number / 25 if tracked.seconds is None else tracked.seconds
-        self.writer.write(picture(tracked), seconds)
+        self.writer.write(picture(tracked, self.counts), seconds)
 
     def close(self) -> None:
         if self.writer is not None:
@@ -145,17 +121,25 @@ class _Videos:
             self.writer = None
 
 
-def in_place(out: Path, save: Sequence[str]) -> Iterator[Output]:
+def in_place(out: Path, save: Sequence[str], counts: Counts | None) -> Iterator[Output]:
     """Yield the outputs among ``save`` that grow in place; an older file of that name is replaced."""
-    makers: dict[str, Callable[[Path], Output]] = {"csv": _Csv, "jsonl": _Jsonl, "video": _Videos}
+    makers: dict[str, Callable[[Path], Output]] = {
+        "csv": _Csv,
+        "jsonl": _Jsonl,
+        "video": lambda path: _Videos(path, counts),
+    }
+    if counts is not None:  # first, so that a frame shows what has been counted in it
+        out.mkdir(parents=True, exist_ok=True)
+        counts.open(out)
+        yield counts
     for name, make in makers.items():
         if name in save:
             out.mkdir(parents=True, exist_ok=True)
             yield make(out / TRACKS[name])
 
 
-def picture(tracked: Tracked) -> UInt8:
-    """Return a frame with its objects drawn in, colored by id: uint8 RGB."""
+def picture(tracked: Tracked, counts: Counts | None = None) -> UInt8:
+    """Return a frame with its objects drawn in, colored by id, and what was counted: uint8 RGB."""
     image = tracked.image
     if image is None:
         try:
@@ -163,10 +147,13 @@ def picture(tracked: Tracked) -> UInt8:
         except ImageError as error:
             where = "; the folder of the frames is given with "
             raise ImageError(error.path, Message(error.reason, where, Option("images", ...))) from None
-    return overlay(image, tracked.found, names=len(tracked.found.classes) > 1, ids=True)
+    drawn = overlay(image, tracked.found, names=len(tracked.found.classes) > 1, ids=True)
+    if counts is not None:
+        counts.draw(drawn)
+    return drawn
 
 
-def save_picture(folder: Path, tracked: Tracked) -> None:
+def save_picture(folder: Path, tracked: Tracked, counts: Counts | None) -> None:
     """Write a frame with its objects as PNG below ``folder``; a name that leads out of it is refused."""
     name = tracked.ref.name
     path = (folder / name).with_suffix(".png")
@@ -175,4 +162,4 @@ def save_picture(folder: Path, tracked: Tracked) -> None:
             f"the frame name {name!r} leads out of the folder; frames are named by a relative path below it"
         )
     os.makedirs(path.parent, exist_ok=True)
-    write_image(path, picture(tracked))
+    write_image(path, picture(tracked, counts))

@@ -17,7 +17,8 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Message, Option, UnknownNameError
 from apiece.ops import flattened
-from apiece.predict.track_files import TRACKS, Output, Tracked, in_place, save_picture
+from apiece.predict.counts import COUNTS, Counts, Tracked
+from apiece.predict.track_files import TRACKS, Output, in_place, save_picture
 from apiece.track import Tracker, follow
 
 __all__ = ["TRACKS", "Frame", "TrackSummary", "track_to"]
@@ -55,6 +56,7 @@ def track_to(
     *,
     classes: Sequence[str],
     fill: int = 5,
+    counts: Counts | None = None,
     overwrite: bool = False,
     step: Callable[[], None] = lambda: None,
 ) -> TrackSummary:
@@ -74,6 +76,7 @@ def track_to(
         colored by id), ``video`` (the same as a video, at the same times).
     classes : all class names.
     fill : as for `apiece.track.follow`.
+    counts : lines and zones to count at; the counts are written beside the tracks, and drawn into pictures and videos.
     overwrite : replace results of an earlier run; otherwise they are an error.
     step : called after each frame.
 
@@ -91,6 +94,8 @@ def track_to(
     if not save:
         raise ConfigError(Option("save") + f" takes a list of outputs ({', '.join(TRACKS)})")
     targets = [out / TRACKS[name] for name in TRACKS if name in save]
+    if counts is not None:
+        targets += [out / name for name in COUNTS]
     there = [target.name for target in targets if target.exists()]
     if there and not overwrite:
         raise DataError(
@@ -98,7 +103,7 @@ def track_to(
         )
     run = _Run(tuple(classes), start, fill, step)
     with staged(out, "apiece") as stage:
-        _write(run, frames, stage, out, save)
+        _write(run, frames, stage, out, save, counts)
         if run.broken is not None and not run.frames:
             raise run.broken
         if not run.frames:
@@ -110,8 +115,8 @@ def track_to(
         error = run.broken
         before = f"; the {run.frames:,} frames before it are tracked and written to {out}"
         raise ImageError(error.path, Message(error.reason, before))
-    counts = {name: len(run.ids[k]) for k, name in enumerate(run.classes)}
-    return TrackSummary(run.videos, run.frames, counts, run.filled, tuple(targets), run.stopped)
+    tracks = {name: len(run.ids[k]) for k, name in enumerate(run.classes)}
+    return TrackSummary(run.videos, run.frames, tracks, run.filled, tuple(targets), run.stopped)
 
 
 class _Run:
@@ -177,7 +182,9 @@ def _video(ref: ImageRef) -> str:
     return str(own) if own is not None else ref.name.rpartition("/")[0]
 
 
-def _write(run: _Run, frames: Iterable[Frame], stage: Path, out: Path, save: Sequence[str]) -> None:
+def _write(
+    run: _Run, frames: Iterable[Frame], stage: Path, out: Path, save: Sequence[str], counts: Counts | None
+) -> None:
     """Drive the frames through every writer, one at a time."""
     with ExitStack() as stack:
         outputs: list[Output] = []
@@ -185,11 +192,11 @@ def _write(run: _Run, frames: Iterable[Frame], stage: Path, out: Path, save: Seq
         def records() -> Iterator[tuple[ImageRef, Instances]]:
             for tracked in run.results(frames):
                 if not outputs:  # a run without frames leaves no empty file
-                    outputs.extend(stack.enter_context(closing(each)) for each in in_place(out, save))
+                    outputs.extend(stack.enter_context(closing(each)) for each in in_place(out, save, counts))
                 for output in outputs:
                     output.add(tracked)
                 if "overlay" in save:
-                    save_picture(stage / TRACKS["overlay"], tracked)
+                    save_picture(stage / TRACKS["overlay"], tracked, counts)
                 yield tracked.ref, tracked.found
 
         if "coco" in save or "mots" in save:

@@ -15,9 +15,13 @@ A tracker is one file in this package (see ``contract.py``).
 
 from __future__ import annotations
 
+from apiece.track._engine.counting import Counter, Event, Line, Zone
 from apiece.track._engine.follow import follow, start
 from apiece.track.contract import ROOM, State, Tracker, TrackerKind
 
-__all__ = ["State", "Tracker", "TrackerKind", "describe", "follow", "load", "names", "start"]
+__all__ = [
+    "Counter", "Event", "Line", "State", "Tracker", "TrackerKind", "Zone", "describe", "follow", "load", "names",
+    "start",
+]  # fmt: skip
 
 names, load, describe = ROOM.names, ROOM.load, ROOM.describe

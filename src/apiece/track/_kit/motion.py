@@ -11,6 +11,7 @@ from apiece.core.runs import Runs
 
 _START = 0.25  # of an object's size: the doubt about the velocity of a new track, in a frame
 _VOTERS = 500  # objects that vote, at most
+_ALIKE = 0.7  # of the most votes: a displacement with so many is as good
 _SHARE = 0.4  # of the tracks that must agree on how the camera moved
 
 
@@ -99,7 +100,11 @@ def camera_shift(before: Float, now: Float, reach: float, grain: float) -> Float
     for x in (-1, 0, 1):
         for y in (-1, 0, 1):
             around += np.roll(votes, (y, x), (0, 1))
-    row, column = np.divmod(int(around.argmax()), wide)
+    # of places with about as many votes the nearest: a row of like parts also fits if moved by one part
+    rows, columns = np.nonzero(around >= _ALIKE * around.max())
+    rest = (reach / grain) + 1
+    nearest = int(np.hypot(rows + 0.5 - rest, columns + 0.5 - rest).argmin())
+    row, column = int(rows[nearest]), int(columns[nearest])
     agrees = (abs(cell - [column, row]) <= 1).all(1)
     if agrees.sum() < _SHARE * min(len(before), len(now)):
         return still

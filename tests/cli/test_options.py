@@ -42,7 +42,12 @@ LISTS = {
     "trained": "runs/a,runs/b",
 }
 """A value for each list option."""
-WHOLE = {"point": ["812,430", "300,200,-"], "box": ["1,2,30,40", "5,6,70,80"], "text": ["bolt, hex", "nut"]}
+WHOLE = {
+    "point": ["812,430", "300,200,-"],
+    "box": ["1,2,30,40", "5,6,70,80"],
+    "text": ["bolt, hex", "nut"],
+    "line": ["exit: 1,2 30,40", "5,6 70,80"],
+}
 """Options that are repeated, since a comma belongs to the value."""
 
 

@@ -82,8 +82,8 @@ def track(
     Without `--model` and `--detections`, the model that comes with apiece finds objects of any kind.
 
     ```
-    apiece track line.mp4 --save coco,video
-    apiece track line.mp4 --line "exit: 100,400 900,400" --save csv,video
+    apiece track line.mp4 --save coco,video --out line
+    apiece track line.mp4 --line "exit: 100,400 900,400" --save csv,video --out exit
     apiece track frames/ --model runs/pills --save coco,csv,overlay
     apiece track rtsp://10.0.0.7/live --model runs/cars --save csv --for 8h
     apiece track --detections predictions.json --save mots

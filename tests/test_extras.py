@@ -21,8 +21,8 @@ from apiece._extras import extras
 from apiece.errors import MissingExtraError
 
 HEAVY = (
-    *("av", "huggingface_hub", "lightning", "matplotlib", "onnxruntime", "safetensors", "tensorboard", "timm"),
-    *("fastapi", "pydantic", "starlette", "torch", "torchvision", "transformers", "uvicorn"),
+    *("av", "huggingface_hub", "lightning", "matplotlib", "onnxruntime", "openvino", "safetensors", "tensorboard"),
+    *("fastapi", "pydantic", "starlette", "timm", "torch", "torchvision", "transformers", "uvicorn"),
 )
 WITHOUT = f"""
 import sys
@@ -34,8 +34,8 @@ class Without:
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 NEED_TORCH = (
-    *("apiece.models.", "apiece.predict.outputs", "apiece.predict.predictor", "apiece.prompts._engine.saved"),
-    *("apiece.prompts._kit.", "apiece.serve.", "apiece.testing._architectures", "apiece.training."),
+    *("apiece.models.", "apiece.predict._runtimes.", "apiece.prompts._engine.saved", "apiece.prompts._kit."),
+    *("apiece.serve.", "apiece.testing._architectures", "apiece.training."),
 )
 
 
@@ -79,7 +79,7 @@ print(json.dumps(failed))
 
 
 def test_every_module_but_those_of_networks_imports_without_an_extra(failed: dict[str, str]) -> None:
-    assert {"apiece.predict.predictor", "apiece.training.trainer", "apiece.models.swift"} <= set(failed)
+    assert {"apiece.predict._runtimes.pytorch", "apiece.training.trainer", "apiece.models.swift"} <= set(failed)
     assert set(failed.values()) <= set(HEAVY)
     assert not [name for name in failed if not name.startswith(NEED_TORCH)]
 
@@ -161,7 +161,6 @@ FUNCTIONS = {
     "apiece.load('model')": "models",
     "apiece.evaluate('model', 'labels.json')": "models",
     "apiece.models.load('swift')": "models",
-    "apiece.predict.predict_to": "models",
     "apiece.train(data='labels.json', model='swift')": "train",
     "apiece.training.predict_out_of_fold": "train",
 }

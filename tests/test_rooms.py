@@ -11,7 +11,7 @@ import pytest
 import apiece
 
 ROOT = Path(apiece.__file__).parent
-ROOMS = ("check", "formats", "images", "measurements", "metrics", "models", "prompts", "rules", "track")
+ROOMS = ("check", "export", "formats", "images", "measurements", "metrics", "models", "prompts", "rules", "track")
 FRONTS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name != "cli")
 MOST = {"check": 18, "formats": 28, "metrics": 20}
 
@@ -24,7 +24,7 @@ def entries(room: str) -> list[Path]:
 def test_the_top_of_a_plugin_room_is_its_contract_and_its_plugins(room: str) -> None:
     top = {p.name for p in entries(room)}
     plugins = {p for p in top if not p.startswith("_") and p != "contract.py"}
-    assert top - plugins <= {"__init__.py", "contract.py", "_kit", "_engine"}
+    assert top - plugins <= {"__init__.py", "contract.py", "_kit", "_engine", "_decode"}
     assert {"__init__.py", "contract.py"} <= top
     assert len(top) <= MOST.get(room, len(top))
     assert all(p.endswith(".py") or (ROOT / room / p / "__init__.py").exists() for p in plugins)

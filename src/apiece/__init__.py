@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         draw,
         errors,
         evaluation,
+        export,
         formats,
         images,
         measurements,
@@ -66,7 +67,7 @@ _HOMES = {
     "apiece.formats": "read write",
     "apiece.images": "read_image",
     "apiece.training": "train",
-    "": "benchmark check core datasets draw errors evaluation formats images "
+    "": "benchmark check core datasets draw errors evaluation export formats images "
     "measurements metrics models monitor ops predict prompts rules serve testing track training transforms",
 }
 
@@ -84,6 +85,7 @@ __all__ = [
     "errors",
     "evaluate",
     "evaluation",
+    "export",
     "formats",
     "images",
     "iou",

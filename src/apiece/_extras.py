@@ -20,6 +20,8 @@ _BROUGHT_BY = {
     "onnxruntime": "onnx",
     "av": "video",
     **dict.fromkeys(("fastapi", "pydantic", "starlette", "uvicorn"), "serve"),
+    "openvino": "openvino",
+    **dict.fromkeys(("onnx", "onnxscript"), "export"),
 }
 _LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
 

@@ -21,7 +21,8 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ModelFileError
 from apiece.images import write_image
-from apiece.models._engine.folder import load_model, save_model, save_thresholds
+from apiece.models._engine.card import save_thresholds
+from apiece.models._engine.folder import load_model, save_model
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput
 from apiece.predict import load
 

@@ -11,6 +11,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.models import embedding
+from apiece.models._decode import embedding as embedding_decoder
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.embedding import EmbeddingConfig, decode, edge_distance, encode
 
@@ -144,7 +145,7 @@ def test_tiles_give_what_one_piece_gives(monkeypatch: pytest.MonkeyPatch) -> Non
     a[5:60, 5:40], a[10:65, 45:85] = 1, 2
     frames = [Frame((70, 90), (70, 90)), Frame((99, 150), (70, 90))]
     whole = [decode(ideal(a), [f], ("x",), DecodeOptions())[0] for f in frames]
-    monkeypatch.setattr(embedding, "_TILE", 17)
+    monkeypatch.setattr(embedding_decoder, "_TILE", 17)
     assert [decode(ideal(a), [f], ("x",), DecodeOptions())[0] for f in frames] == whole
 
 

@@ -23,7 +23,8 @@ from apiece import _plugins
 from apiece import _strict_json as typed_json
 from apiece._strict_json import StrictError
 from apiece.errors import ConfigError, ModelFileError, UnknownNameError
-from apiece.models._engine.folder import DEFAULT, JSON_NAME, TENSORS_NAME, load_model, save_model, save_thresholds
+from apiece.models._engine.card import DEFAULT, JSON_NAME, TENSORS_NAME, save_thresholds
+from apiece.models._engine.folder import load_model, save_model
 from apiece.models.contract import Architecture, ModelInput
 
 

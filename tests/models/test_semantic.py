@@ -17,7 +17,8 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.metrics import evaluate
 from apiece.models import semantic
-from apiece.models._kit import class_map as kit
+from apiece.models._kit import class_pixels as kit
+from apiece.models._kit.class_map import class_dice, cross_entropy, paint_classes
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.semantic import SemanticConfig, decode, encode
 from apiece.ops.parts import parts_of
@@ -106,19 +107,19 @@ def test_targets_show_the_smallest_and_leave_crowds_out() -> None:
 
 def test_a_value_of_zero_covers_what_lies_below_it() -> None:
     truth = Instances(Masks.from_boxes(np.array([[0, 0, 3, 1], [1, 0, 2, 1]]), (1, 3)))
-    assert kit.paint_classes(truth, [1, 0]).tolist() == [[1, 0, 1]]
+    assert paint_classes(truth, [1, 0]).tolist() == [[1, 0, 1]]
 
 
 def test_losses_by_hand() -> None:
     logits = torch.zeros(1, 3, 1, 4)
     target = torch.tensor([[[0, 1, 1, -1]]])
     weights = torch.tensor([1.0, 2.0, 1.0])
-    assert kit.cross_entropy(logits, target, weights).item() == pytest.approx(np.log(3) * 5 / 3)
+    assert cross_entropy(logits, target, weights).item() == pytest.approx(np.log(3) * 5 / 3)
     # class 1 alone occurs: 2 pixels, one third on each of 3
-    assert kit.class_dice(logits, target, weights).item() == pytest.approx(2 * (1 - (2 * 2 / 3 + 1) / (1 + 2 + 1)))
+    assert class_dice(logits, target, weights).item() == pytest.approx(2 * (1 - (2 * 2 / 3 + 1) / (1 + 2 + 1)))
     nothing = torch.full((1, 1, 4), -1)
-    assert kit.cross_entropy(logits, nothing, weights).item() == 0
-    assert kit.class_dice(logits, nothing, weights).item() == 0
+    assert cross_entropy(logits, nothing, weights).item() == 0
+    assert class_dice(logits, nothing, weights).item() == 0
 
 
 @pytest.mark.parametrize("head", semantic.HEADS)

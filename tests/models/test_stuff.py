@@ -15,8 +15,9 @@ from apiece import models
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
-from apiece.models._kit.class_map import grid_classes
-from apiece.models._kit.stuff import StuffSettings, as_segments, encode_stuff, joined, things_of, with_stuff
+from apiece.models._kit.class_pixels import grid_classes
+from apiece.models._kit.stuff import StuffSettings, encode_stuff, things_of
+from apiece.models._kit.stuff_segments import as_segments, joined, with_stuff
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.ops import flattened
 from apiece.testing._architectures import make

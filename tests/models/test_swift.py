@@ -9,9 +9,9 @@ import torch
 from apiece import Instances, Masks
 from apiece.errors import ConfigError, UnknownNameError
 from apiece.metrics import evaluate
-from apiece.models._kit.quadratic_forms import form_values, quadratic_planes
+from apiece.models._kit.quadratic_forms import quadratic_planes
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
-from apiece.models.swift import ARCHITECTURE, Swift, SwiftConfig, decode, encode
+from apiece.models.swift import ARCHITECTURE, Swift, SwiftConfig, decode, encode, form_values
 
 
 @pytest.mark.parametrize(("size", "millions"), [("s", 1.5), ("m", 5.0), ("l", 15.0)])

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
-from torchvision.ops import box_iou
+from torchvision.ops import batched_nms, box_iou
 
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 from apiece.models import yolact
-from apiece.models._kit import fast_nms as module_of_fast_nms
+from apiece.models._kit import box_nms
+from apiece.models._kit.box_nms import fast_nms, greedy_nms
 from apiece.models._kit.cell_targets import CellTruth
-from apiece.models._kit.fast_nms import fast_nms
 from apiece.models._kit.ragged import few_of_each
 from apiece.models.contract import DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.yolact import Yolact, YolactConfig, decode, encode
@@ -54,14 +54,29 @@ def test_fast_nms_equals_its_definition(seed: int, count: int, iou: float) -> No
     corner = rng.uniform(0, 40, (count, 2))
     boxes = torch.from_numpy(np.concatenate([corner, corner + rng.uniform(2, 30, (count, 2))], 1)).float()
     scores, labels = torch.from_numpy(rng.random(count)), torch.from_numpy(rng.integers(0, 3, count))
-    assert fast_nms(boxes, scores, labels, iou).tolist() == plain_fast_nms(boxes, scores, labels, iou)
+    assert fast_nms(boxes.numpy(), scores.numpy(), labels.numpy(), iou).tolist() == plain_fast_nms(
+        boxes, scores, labels, iou
+    )
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.floats(0.1, 0.9), st.sampled_from([7, 500]))
+def test_greedy_nms_equals_torchvisions(seed: int, count: int, iou: float, round_: int) -> None:
+    rng = np.random.default_rng(seed)
+    corner = rng.uniform(0, 40, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(2, 30, (count, 2))], 1).astype(np.float32)
+    scores, labels = rng.random(count, np.float32), rng.integers(0, 3, count)
+    theirs = batched_nms(*(torch.from_numpy(a) for a in (boxes, scores, labels)), iou)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(box_nms, "_ROUND", round_)
+        assert greedy_nms(boxes, scores, labels, iou).tolist() == theirs.tolist()
 
 
 def test_fast_nms_lets_a_box_that_goes_itself_take_others_with_it() -> None:
     boxes = torch.tensor([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10.0]])
     scores, same = torch.tensor([0.9, 0.8, 0.7]), torch.zeros(3, dtype=torch.int64)
-    assert fast_nms(boxes, scores, same, 0.4).tolist() == [0]
-    assert fast_nms(boxes, scores, torch.tensor([0, 1, 0]), 0.4).tolist() == [0, 1, 2]
+    assert fast_nms(boxes.numpy(), scores.numpy(), same.numpy(), 0.4).tolist() == [0]
+    assert fast_nms(boxes.numpy(), scores.numpy(), np.array([0, 1, 0]), 0.4).tolist() == [0, 1, 2]
 
 
 def test_rounds_keep_every_object_and_no_duplicate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,10 +85,10 @@ def test_rounds_keep_every_object_and_no_duplicate(monkeypatch: pytest.MonkeyPat
     boxes = torch.cat([torch.cat([grid + d, grid + d + 16], 1) for d in (0, 1, 0.5, 1.5)])
     scores = torch.linspace(1, 0.1, len(boxes))
     labels = torch.zeros(len(boxes), dtype=torch.int64)
-    assert fast_nms(boxes, scores, labels, 0.5).tolist() == list(range(1000))
-    monkeypatch.setattr(module_of_fast_nms, "_ROUND", 300)
-    monkeypatch.setattr(module_of_fast_nms, "_PAIRS", 7_000)  # several parts within a round
-    assert fast_nms(boxes, scores, labels, 0.5).tolist() == list(range(1000))
+    assert fast_nms(boxes.numpy(), scores.numpy(), labels.numpy(), 0.5).tolist() == list(range(1000))
+    monkeypatch.setattr(box_nms, "_ROUND", 300)
+    monkeypatch.setattr(box_nms, "_PAIRS", 7_000)  # several parts within a round
+    assert fast_nms(boxes.numpy(), scores.numpy(), labels.numpy(), 0.5).tolist() == list(range(1000))
 
 
 # --- anchors ----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 
-import apiece.predict.predictor as predictor
 from apiece.core.image import Image
 from apiece.errors import ConfigError, DataError, ImageError, ModelFileError, UnknownNameError
 from apiece.images import write_image
@@ -217,7 +216,7 @@ def test_prediction_leaves_no_trace(model: Model, picture: np.ndarray) -> None:
     before = (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, torch.get_rng_state().tolist())
     model.predict(picture)
     assert before == (torch.is_grad_enabled(), torch.backends.cudnn.deterministic, torch.get_rng_state().tolist())
-    assert not predictor.torch.is_inference_mode_enabled()
+    assert not torch.is_inference_mode_enabled()
 
 
 def test_objects_in_one_piece_keep_their_largest_part(folder: Path, picture: np.ndarray) -> None:

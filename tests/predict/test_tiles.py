@@ -130,7 +130,7 @@ def test_a_run_that_was_killed_goes_on(
         predict_to(one_class, large, out, conf=0, tile=64)
     with pytest.raises(DataError, match="tile was 64, is 80"):
         predict_to(one_class, large, out, conf=0, tile=80, resume=True)
-    blobs = one_class._module
+    blobs = one_class.runtime._module
     assert isinstance(blobs, Blobs)
     before = len(blobs.shapes)
     predict_to(one_class, large, out, conf=0, tile=64, resume=True)

@@ -56,11 +56,12 @@ def demo(
     from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
     from apiece.formats import read
     from apiece.measurements import Table, measure_many
-    from apiece.predict import load, predict_to
+    from apiece.predict import load, predict_to, resolve_device
     from apiece.training import train
 
     if out.exists() and any(out.iterdir()) and not overwrite:
         raise ConfigError(f"{out} is not empty; choose another --out, or --overwrite")
+    resolve_device()  # without torch this is the end, before anything is drawn
     data, run, results = out / "data", out / "model", out / "predictions"
     note("1/5 drawing scenes of small parts")
     write_dataset(data, train=_TRAIN, val=_VAL, config=SceneConfig(seed=seed, **_SCENES))

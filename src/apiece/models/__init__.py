@@ -11,15 +11,20 @@ from apiece._lazy import lazy
 from apiece.models.contract import ROOM, Architecture, Checkpoint, DecodeOptions, Frame, ModelInput, Published, Targets
 
 if TYPE_CHECKING:
-    from apiece.models._engine.folder import (
+    from apiece.models._decode import decoder_names
+    from apiece.models._engine.card import (
         DEFAULT,
-        LoadedModel,
-        load_model,
+        Card,
+        ExportedModel,
+        Graph,
+        exported_model,
         model_folder,
-        save_model,
+        save_exported,
         save_thresholds,
     )
+    from apiece.models._engine.folder import LoadedModel, load_model, save_model
     from apiece.models._engine.published import open_model, published_model, save_published
+    from apiece.models._kit.arrays import as_array
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
     from apiece.models._kit.fill import dependent, fill
     from apiece.models._kit.transformers_parts import checkpoint_model
@@ -30,17 +35,23 @@ __all__ = [
     "OWN",
     "UNKNOWN_LICENCE",
     "Architecture",
+    "Card",
     "Checkpoint",
     "DecodeOptions",
+    "ExportedModel",
     "Frame",
+    "Graph",
     "LoadedModel",
     "ModelInput",
     "Published",
     "Targets",
+    "as_array",
     "backbone_checkpoint",
     "checkpoint_model",
+    "decoder_names",
     "dependent",
     "describe",
+    "exported_model",
     "fill",
     "is_backbone",
     "licence_of",
@@ -51,6 +62,7 @@ __all__ = [
     "open_checkpoint",
     "open_model",
     "published_model",
+    "save_exported",
     "save_model",
     "save_published",
     "save_thresholds",
@@ -63,8 +75,12 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
-            "apiece.models._engine.folder": "DEFAULT LoadedModel load_model model_folder save_model save_thresholds",
+            "apiece.models._decode": "decoder_names",
+            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph exported_model model_folder save_exported "
+            "save_thresholds",
+            "apiece.models._engine.folder": "LoadedModel load_model save_model",
             "apiece.models._engine.published": "open_model published_model save_published",
+            "apiece.models._kit.arrays": "as_array",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.transformers_parts": "checkpoint_model",
             "apiece.models._kit.fill": "dependent fill",

@@ -30,20 +30,18 @@ from transformers import DetrConfig, DetrForSegmentation
 from transformers.models.detr import modeling_detr
 
 from apiece._strict_json import LATER
-from apiece.core.instances import Instances
 from apiece.errors import ConfigError
+from apiece.models._decode.detr_mask import decode
 from apiece.models._kit import detr_matching
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.labels import labels_of
-from apiece.models._kit.network import Network, input_size, on_device, per_image
-from apiece.models._kit.queries import assign, check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit.network import Network, input_size, on_device
+from apiece.models._kit.queries import assign, check_room, encode_masks
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors, renamed
 from apiece.models.contract import (
     Architecture,
     Checkpoint,
-    DecodeOptions,
-    Frame,
     ModelInput,
     Published,
     Targets,
@@ -287,14 +285,7 @@ def _mask_loss(maps: Tensor, targets: Targets, target: Tensor, module: DetrMask,
     return (5 * each * module.class_weights[targets["labels"][target]]).sum()
 
 
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return each query's likeliest class, "no object" left out, and its mask; the score is the class's chance."""
-    chances, (high, wide) = chosen_classes(out["logits"])[:, : len(classes)], out["cell"].tolist()
-    return decode_queries(chances, out["masks"], frame, classes, options, cell=(high, wide), filled=False)
+# --- published weights ------------------------------------------------------------------------------------------------
 
 
 def adopt(checkpoint: Checkpoint, config: DetrMaskSettings) -> tuple[DetrMaskSettings, dict[str, Tensor]]:

@@ -28,8 +28,10 @@ from transformers import EomtConfig as LibraryConfig
 from transformers import EomtForUniversalSegmentation
 
 from apiece.errors import ConfigError
-from apiece.models._kit.mask_classification import CELL, QueryModel, QuerySettings, decode, encode, loss
+from apiece.models._decode.eomt import decode
+from apiece.models._kit.mask_classification import QueryModel, QuerySettings, encode, loss
 from apiece.models._kit.network import input_size
+from apiece.models._kit.query_masks import CELL
 from apiece.models._kit.set_loss import SetLoss
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors
 from apiece.models.contract import Architecture, Checkpoint, ModelInput, Published, Weights

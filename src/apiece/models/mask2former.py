@@ -29,13 +29,13 @@ from transformers.models.mask2former.modeling_mask2former import (
 )
 
 from apiece.errors import ConfigError
+from apiece.models._decode.mask2former import decode
 from apiece.models._kit.blocks import STRIDES
 from apiece.models._kit.mask_classification import (
     LICENCE,
     PREPROCESS,
     MaskClassifier,
     MaskClassifierSettings,
-    decode,
     encode,
     loss,
     shaped,

@@ -28,12 +28,12 @@ from transformers.models.maskformer.modeling_maskformer import (
     MaskFormerTransformerModule,
 )
 
+from apiece.models._decode.maskformer import decode
 from apiece.models._kit.mask_classification import (
     LICENCE,
     PREPROCESS,
     MaskClassifier,
     MaskClassifierSettings,
-    decode,
     encode,
     loss,
     shaped,

@@ -29,7 +29,8 @@ from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
 from apiece.models._kit import losses
 from apiece.models._kit.network import input_size, per_image
-from apiece.models._kit.stuff import SemanticBranch, encode_stuff, things_among, visible_things, with_stuff
+from apiece.models._kit.stuff import SemanticBranch, encode_stuff, things_among, visible_things
+from apiece.models._kit.stuff_segments import with_stuff
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig, levels_of
 from apiece.ops.flatten import without_overlap

@@ -30,20 +30,18 @@ from torch.nn import functional
 from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
 
 from apiece._strict_json import LATER
-from apiece.core.instances import Instances
 from apiece.errors import ConfigError
+from apiece.models._decode.rf_detr import RATIO, decode
 from apiece.models._kit import detr_matching
 from apiece.models._kit.labels import labels_of
-from apiece.models._kit.network import Network, input_size, on_device, per_image
-from apiece.models._kit.queries import check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit.network import Network, input_size, on_device
+from apiece.models._kit.queries import check_room, encode_masks
 from apiece.models._kit.settings import Settings
 from apiece.models._kit.transformers_parts import check_fixed, library_config, library_tensors
 from apiece.models._kit.window_attention import windowed_features
 from apiece.models.contract import (
     Architecture,
     Checkpoint,
-    DecodeOptions,
-    Frame,
     ModelInput,
     Published,
     Targets,
@@ -52,7 +50,6 @@ from apiece.models.contract import (
 
 __all__ = ["ARCHITECTURE", "RfDetr", "RfDetrSettings"]
 
-_RATIO = 4  # input pixels along a cell of a mask
 _TABLE = 2_000_000  # entries of the table of objects and points, per image
 _POINTS = 2048  # most points at which masks are compared
 
@@ -131,7 +128,7 @@ def _library_config(config: RfDetrSettings, channels: int, classes: int) -> Any:
         c2f_num_blocks=config.blocks, decoder_layers=config.layers, decoder_ffn_dim=config.feedforward,
         decoder_n_points=config.points, decoder_self_attention_heads=config.self_heads,
         decoder_cross_attention_heads=config.cross_heads, intermediate_size=config.mask_feedforward,
-        num_queries=config.queries, group_detr=config.groups, dropout=config.dropout, mask_downsample_ratio=_RATIO,
+        num_queries=config.queries, group_detr=config.groups, dropout=config.dropout, mask_downsample_ratio=RATIO,
     )  # fmt: skip
 
 
@@ -158,7 +155,7 @@ class RfDetr(Network):
     def __init__(self, config: RfDetrSettings, input: ModelInput, classes: int) -> None:
         super().__init__(config, classes)
         self.net: Any = RfDetrForInstanceSegmentation(_library_config(config, input.channels, classes))
-        self.multiple = math.lcm(config.patch * config.windows, _RATIO)
+        self.multiple = math.lcm(config.patch * config.windows, RATIO)
 
     # --- encoder ------------------------------------------------------------------------------------------------------
 
@@ -220,7 +217,7 @@ class RfDetr(Network):
         images = functional.pad(images, (0, -width % self.multiple, 0, -height % self.multiple))
         features = self.features(images)
         proposed, references = self.propose(features)
-        size = (images.shape[2] // _RATIO, images.shape[3] // _RATIO)
+        size = (images.shape[2] // RATIO, images.shape[3] // RATIO)
         pixels = functional.interpolate(features, size=size, mode="bilinear", align_corners=False)
         found = []
         if self.training:
@@ -281,11 +278,11 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
 
 
 def _truth(targets: Targets, grid: tuple[int, int], groups: int) -> _Truth:
-    boxes, size = targets["boxes"], (grid[0] * _RATIO, grid[1] * _RATIO)
+    boxes, size = targets["boxes"], (grid[0] * RATIO, grid[1] * RATIO)
     most = min(_POINTS, max(512, _TABLE // max(1, len(boxes) * groups)))
     points = detr_matching.draw_points(size, boxes, most)
     masks = detr_matching.at_points(targets["crops"], targets["layout"], points)
-    near = detr_matching.near_points(boxes, points, _RATIO)
+    near = detr_matching.near_points(boxes, points, RATIO)
     seen = (~detr_matching.crowded(targets, points)).float()
     return _Truth(
         targets["labels"], detr_matching.relative_boxes(boxes, size), points, masks, near, seen, targets, size
@@ -325,14 +322,7 @@ def _layer_loss(module: RfDetr, answer: _Answers, truth: Sequence[_Truth]) -> di
     return {"class": classes.sum(), "box": torch.stack(box).sum(), "mask": torch.stack(mask).sum()}
 
 
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return each query's likeliest class and mask; the score is the class's chance, which has learned the IoU."""
-    chances = chosen_classes(out["logits"], none=False)[:, : len(classes)]
-    return decode_queries(chances, out["masks"], frame, classes, options, cell=_RATIO, filled=False)
+# --- published weights ------------------------------------------------------------------------------------------------
 
 
 def adopt(checkpoint: Checkpoint, config: RfDetrSettings) -> tuple[RfDetrSettings, dict[str, Tensor]]:

@@ -20,7 +20,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,15 +27,14 @@ from torchvision.models.segmentation.deeplabv3 import ASPPPooling, DeepLabHead
 from torchvision.models.segmentation.fcn import FCNHead
 
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks, label_map_values
+from apiece.models._decode.semantic import decode
 from apiece.models._kit import class_map
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import norm_layer
-from apiece.models._kit.network import Network, input_size, per_image
+from apiece.models._kit.network import Network, input_size
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.unet import UNetDecoder
-from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.ops.parts import parts_of
+from apiece.models.contract import Architecture, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "Semantic", "SemanticConfig"]
 
@@ -80,7 +78,7 @@ class Semantic(Network):
         logits = self.head(self.encoder(images)).float()
         if logits.shape[-2:] != images.shape[-2:]:
             logits = functional.interpolate(logits, size=images.shape[-2:], mode="bilinear")
-        smallest = torch.full((len(images),), self.config.smallest, dtype=torch.int64, device=images.device)
+        smallest = torch.full((images.shape[0],), self.config.smallest, dtype=torch.int64, device=images.device)
         return {"classes": logits, "smallest": smallest}
 
 
@@ -143,18 +141,6 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
         "class_pixel": class_map.cross_entropy(logits, target, module.class_weights),
         "mask_dice": class_map.class_dice(logits, target, module.class_weights),
     }
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return connected regions of one class, scored by their mean probability; masks never overlap."""
-    best, probability = class_map.class_pixels(out["classes"].float().cpu().numpy(), frame)
-    regions, source = parts_of(Masks.from_label_map(best), corners=False)
-    labels = (label_map_values(best).astype(np.int64) - 1)[source]
-    scores = class_map.mean_inside(probability, regions)
-    keep = np.flatnonzero((regions.area >= int(out["smallest"])) & (scores >= options.threshold(labels)))
-    keep = keep[np.argsort(-scores[keep], kind="stable")]
-    return Instances(regions[keep], labels[keep], classes, scores[keep])
 
 
 ARCHITECTURE = Architecture(

@@ -23,15 +23,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.ops import FeaturePyramidNetwork
 
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import ConfigError
+from apiece.models._decode.solo import FINE, decode
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, norm_layer
 from apiece.models._kit.crops import crop_targets
@@ -41,17 +40,14 @@ from apiece.models._kit.grid_heads import (
     best_cells,
     grid_levels,
     shared_head,
-    tell_left_out,
 )  # fmt: skip
 from apiece.models._kit.grid_targets import category_loss, cell_places, encode_cells, join_targets
-from apiece.models._kit.matrix_nms import Words, matrix_nms
-from apiece.models._kit.network import Network, on_cpu, per_image
+from apiece.models._kit.network import Network
 from apiece.models._kit.ragged import few_of_each
-from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models.contract import Architecture, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "SOLO", "SOLOConfig"]
 
-_FINE = 4  # values of a map along a pixel of its features, and of a window along a cell
 _WAVES = 3  # the period, its half and its quarter
 _CHOSEN = 600  # cells of a batch whose masks are learned in one step, if each object has one
 
@@ -96,7 +92,7 @@ class SOLO(Network):
         # objects are rare: 1 cell in 100
         self.category = shared_head(config, width, torch.full((classes * self.shuffle**2,), -4.6))
         # both maps begin at one half
-        self.maps = shared_head(config, width + 4 * _WAVES, torch.zeros(2 * config.period * _FINE**2))
+        self.maps = shared_head(config, width + 4 * _WAVES, torch.zeros(2 * config.period * FINE**2))
 
     def grids(self, images: Tensor) -> tuple[Tensor, list[Tensor], list[tuple[int, int]]]:
         """Return the class logits of all cells, level by level, row by row, (B, M, classes); the maps of each level,
@@ -111,12 +107,12 @@ class SOLO(Network):
             fine = max(0, k - int(math.log2(self.shuffle)))
             waves = _waves(levels[fine], self.config.period * side / GRID_STRIDES[fine])
             raw = self.maps(torch.cat([levels[fine], waves.expand(len(level), -1, -1, -1)], 1)).float()
-            maps.append(functional.pixel_shuffle(raw, _FINE))
+            maps.append(functional.pixel_shuffle(raw, FINE))
         return torch.cat(classes, 1), maps, shapes
 
     def windows(self, maps: Sequence[Tensor], shapes: Sequence[tuple[int, int]], image: Tensor, cell: Tensor) -> Tensor:
         """Return the mask probabilities of cells ``cell`` (K,) of images ``image`` (K,) in their windows: (K, P, P)."""
-        period, side = self.config.period, _FINE * self.config.period
+        period, side = self.config.period, FINE * self.config.period
         found = maps[0].new_zeros(len(cell), side, side)
         first = 0
         for k, (level, (rows, columns)) in enumerate(zip(maps, shapes, strict=True)):
@@ -125,13 +121,13 @@ class SOLO(Network):
             first += rows * columns
             if not len(here):
                 continue
-            along = min(_FINE, _FINE * self.config.sides[k] // GRID_STRIDES[0])  # values along a cell
+            along = min(FINE, FINE * self.config.sides[k] // GRID_STRIDES[0])  # values along a cell
             margin = along * period // 2
             right, bottom = along * columns - level.shape[3], along * rows - level.shape[2]
             # beyond the image no map is on
             wide = functional.pad(level, [margin, margin + right, margin, margin + bottom], value=-20.0)
             step = torch.arange(side, device=cell.device)
-            y, x = ((_FINE * at[:, None] + step) * along // _FINE for at in (row, column))
+            y, x = ((FINE * at[:, None] + step) * along // FINE for at in (row, column))
             y, x = y[:, :, None], x[:, None]
             of = image[here][:, None, None]
             across, down = ((at % period)[:, None, None] for at in (column, row))
@@ -196,35 +192,6 @@ def _window_boxes(places: Tensor, period: int) -> Tensor:
     """Return the windows of cells as half-open boxes x0, y0, x1, y1 (K, 4), in pixels; see `SOLO.windows`."""
     corner = places[:, :2] - places[:, 2:] * (period / 2 + 0.5)
     return torch.cat([corner, corner + places[:, 2:] * period], 1)
-
-
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return the candidates' masks that Matrix NMS at stride 4 leaves, at the image's size; they may overlap."""
-    out = on_cpu(out)
-    period = out["masks"].shape[1] // _FINE
-    boxes = _window_boxes(out["places"], period).double().numpy()
-    scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
-    tell_left_out(scores, float(out["left_out"]), options, "solo")
-    begins = out["places"].numpy()[:, :2] - out["places"].numpy()[:, 2:] / 2
-    inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
-    keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)
-    maps, boxes, label = out["masks"].numpy()[keep], boxes[keep], labels[keep]
-    # the paper's score: class probability times the mean probability inside the mask
-    on = maps > 0.5
-    score = scores[keep] * (maps * on).sum((1, 2)) / np.maximum(on.sum((1, 2)), 1)
-    order = np.argsort(-score, kind="stable")
-    order = order[score[order] >= options.threshold(label[order])]
-    size = max(1, -(-frame.input_size[0] // 4)), max(1, -(-frame.input_size[1] // 4))
-    small = Masks.from_logits(maps[order], boxes[order] / 4, size, threshold=0.5)
-    stays, final = matrix_nms(Words.of_masks(small), score[order], label[order], options)
-    chosen = order[stays]
-    scale = np.array([o / n for o, n in zip(frame.size, frame.input_size, strict=True)])[::-1]
-    masks = Masks.from_logits(maps[chosen], boxes[chosen] * np.tile(scale, 2), frame.size, threshold=0.5)
-    return Instances(masks, label[chosen], classes, final)[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

@@ -27,7 +27,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -35,6 +34,7 @@ from torchvision.ops import FeaturePyramidNetwork
 
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
+from apiece.models._decode.solov2 import decode
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, norm_layer
@@ -44,7 +44,6 @@ from apiece.models._kit.grid_heads import (
     best_cells,
     grid_levels,
     shared_head,
-    tell_left_out,
 )  # fmt: skip
 from apiece.models._kit.grid_targets import (
     CellBatch,
@@ -54,16 +53,14 @@ from apiece.models._kit.grid_targets import (
     encode_cells,
     join_targets,
 )
-from apiece.models._kit.kernel_masks import COORDINATES, Kernels, kernel_masks, low_resolution
-from apiece.models._kit.matrix_nms import matrix_nms
-from apiece.models._kit.network import Network, on_cpu, per_image
+from apiece.models._kit.kernel_masks import COORDINATES
+from apiece.models._kit.network import Network
 from apiece.models._kit.pyramid import climb, climbs
 from apiece.models._kit.ragged import few_of_each, rows_at, window_pixels
-from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models.contract import Architecture, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "SOLOv2", "SOLOv2Config"]
 
-_MASK_STRIDE = 4
 _CHOSEN = 3000  # cells of a batch whose masks are learned in one step, if each object has one
 
 
@@ -224,31 +221,6 @@ def _mask_losses(
     inner = len(near.window)
     dice = losses.dice(logits[:inner], target[:inner], near.window, count)
     return dice, losses.bce(logits, target, segment, count)
-
-
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return the candidates' masks that Matrix NMS at stride 4 leaves, at the image's size; they may overlap."""
-    found = {name: values.numpy() for name, values in on_cpu(out).items()}
-    scores, labels, places = found["scores"].astype(np.float64), found["labels"].astype(np.int64), found["places"]
-    tell_left_out(scores, float(found["left_out"]), options, "solov2")
-    begins = places[:, :2] - places[:, 2:] / 2
-    inside = (begins < np.array(frame.input_size[::-1])).all(axis=1)  # not in the padding
-    keep = np.flatnonzero((scores >= options.threshold(labels)) & inside)
-    rows, columns = (-(-n // _MASK_STRIDE) for n in frame.input_size)
-    kernels = Kernels(found["features"][:, :rows, :columns], found["kernels"][keep], places[keep], _MASK_STRIDE)
-    maskness, boxes, words = low_resolution(kernels)
-    # the paper's score: class probability times the mean probability inside the mask
-    score, label = scores[keep] * maskness, labels[keep]
-    order = np.argsort(-score, kind="stable")
-    order = order[(score[order] >= options.threshold(label[order])) & (maskness[order] > 0)]
-    stays, final = matrix_nms(words.ranked(order, len(keep)), score[order], label[order], options)
-    chosen = order[stays]
-    masks = kernel_masks(kernels, chosen, boxes[chosen], frame)
-    return Instances(masks, label[chosen], classes, final)[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

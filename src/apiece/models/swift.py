@@ -22,38 +22,35 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import batched_nms, generalized_box_iou_loss
+from torchvision.ops import generalized_box_iou_loss
 
 from apiece._strict_json import LATER
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, UnknownNameError
+from apiece.models._decode.swift import decode
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm, Encoder
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
 from apiece.models._kit.dense_assignment import Assigned, Points, assign
-from apiece.models._kit.full_masks import FullTruth, encode_full, with_full
-from apiece.models._kit.network import Network, input_size, on_cpu, per_image
-from apiece.models._kit.point_masks import PointMasks
+from apiece.models._kit.full_masks import FullTruth, encode_full
+from apiece.models._kit.network import Network, input_size
 from apiece.models._kit.pyramid import Pyramid, Tower
-from apiece.models._kit.quadratic_forms import FORM, form_values
+from apiece.models._kit.quadratic_forms import FORM
 from apiece.models._kit.ragged import Pixels, rows_at, segment_sum, window_pixels
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.settings import BackboneSettings
-from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of, with_stuff
-from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
-from apiece.ops import nms
+from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of
+from apiece.models.contract import Architecture, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
 
 _ELLIPSE = (2.0, 0.0, 0.0, -2.0, 0.0, -2.0)  # of 1, u, v, uu, uv, vv: the ellipse inscribed in the box
 _PRIOR = 1.5  # half a side of the first boxes, in strides
 _FULL = 0.35  # weight of the losses of whole objects: what is visible must not suffer
-_SAME = 0.75  # overlap from which on two boxes of a class are the same
 
 
 @dataclass(frozen=True)
@@ -322,38 +319,20 @@ def _drawn(
     return logits, truth.share(index, near), near
 
 
+def form_values(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
+    """Return 1, u, v, uu, uv and vv at places ``x``, ``y`` (P,) in boxes (P, 4), half-open xyxy in pixels: (P, 6).
+
+    ``u`` and ``v`` run from -1 to 1 across the box.
+    """
+    u = 2 * (x - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0]) - 1
+    v = 2 * (y - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1]) - 1
+    return torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], 1)
+
+
 def _share(module: Swift, truth: CellTruth, index: Tensor) -> Tensor:
     """Return the weight of each chosen point: every object counts alike, however many points learn it."""
     weight = module.class_weights[truth.labels[index]]
     return weight / segment_sum(torch.ones_like(weight), index, len(truth.labels))[index] / len(truth.labels)
-
-
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return the best points' masks at the image's size; masks may overlap, as objects do."""
-    out = on_cpu(out)
-    logits = out["logits"].index_fill(1, out["stuff"].long(), -torch.inf) if "stuff" in out else out["logits"]
-    likely, label = logits.max(1)
-    best = likely.double().sigmoid() * out["quality"][:, 0].double().sigmoid()
-    scores, labels = best.numpy(), label.numpy()
-    keep = np.flatnonzero(scores >= options.threshold(labels))
-    # nearly the same box twice is one object; what overlaps less is judged by its mask
-    keep = keep[batched_nms(out["boxes"][keep], best[keep].float(), label[keep], _SAME).numpy()]
-    # duplicates are found at the network's resolution, so that only what stays is drawn at a larger image's own
-    size = min(frame.size, frame.input_size)
-    shapes = PointMasks.of(out, keep, frame)
-    masks = shapes.draw(np.arange(len(keep)), size)
-    filled = np.flatnonzero(masks.area > 0)
-    stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
-    masks = masks[stay] if size == frame.size else shapes.draw(stay, frame.size)
-    found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
-    if "full_kernels" in out:
-        whole = shapes.whole(out, keep[stay]).draw(np.arange(len(stay)), frame.size)
-        found = with_full(found, whole, lambda which, x, y: shapes.logits(stay[which], x, y))
-    return with_stuff(found[found.masks.area > 0], out, frame, options)
 
 
 ARCHITECTURE = Architecture(

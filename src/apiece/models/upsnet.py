@@ -36,7 +36,8 @@ from apiece.models._kit import class_map, losses
 from apiece.models._kit.blocks import STRIDES, norm_layer
 from apiece.models._kit.network import input_size, on_cpu, on_device, per_image
 from apiece.models._kit.ragged import Pixels, owners, window_pixels
-from apiece.models._kit.stuff import encode_stuff, things_among, visible_things, with_stuff
+from apiece.models._kit.stuff import encode_stuff, things_among, visible_things
+from apiece.models._kit.stuff_segments import with_stuff
 from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
 from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig, levels_of
 from apiece.ops.flatten import without_overlap

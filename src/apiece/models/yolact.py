@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -31,23 +30,21 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.ops import FeaturePyramidNetwork
 
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import ConfigError
+from apiece.models._decode.yolact import STRIDE, decode
 from apiece.models._kit import losses
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES, ConvNorm
 from apiece.models._kit.cell_targets import CellTruth, encode_cells, region_losses
-from apiece.models._kit.fast_nms import fast_nms
-from apiece.models._kit.network import Network, on_cpu, per_image
+from apiece.models._kit.network import Network
 from apiece.models._kit.ragged import centres, few_of_each, rows_at, window_pixels
 from apiece.models._kit.settings import BackboneSettings, check_anchors
 from apiece.models._kit.two_stage import match_boxes
-from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models.contract import Architecture, ModelInput, Targets
 
 __all__ = ["ARCHITECTURE", "Yolact", "YolactConfig"]
 
 _STRIDES = (4, 8, 16, 32, 64, 128)
-_STRIDE = 4  # of the prototypes
 _CODER = BoxCoder((10.0, 10.0, 5.0, 5.0))  # SSD's variances of 0.1 and 0.2
 
 
@@ -180,7 +177,7 @@ def _rows(cells: Tensor, values: int) -> Tensor:
 
 def encode(instances: Instances, config: YolactConfig) -> Targets:
     """Return targets of one image, see `encode_cells`."""
-    return encode_cells(instances, _STRIDE)
+    return encode_cells(instances, STRIDE)
 
 
 def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[str, Tensor]:
@@ -189,7 +186,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     features = module.features(images)
     out = module.answers(features)
     anchors = module.anchors([(int(f.shape[2]), int(f.shape[3])) for f in features], images.device)
-    truth = CellTruth.join(targets, images.device, _STRIDE)
+    truth = CellTruth.join(targets, images.device, STRIDE)
     anchor, owner, ignored = _match(module.config, anchors, targets, out["logits"])
     label = truth.labels[owner]
     total = max(len(anchor), 1)
@@ -237,7 +234,7 @@ def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor:
     if not len(anchor):
         return (out["coefficients"].sum() + maps.sum()) * 0.0
     height, width = maps.shape[2:]
-    boxes = truth.boxes[owner] / _STRIDE
+    boxes = truth.boxes[owner] / STRIDE
     low = (boxes[:, :2].floor().long() - 1).clamp(min=0)
     high = torch.minimum(boxes[:, 2:].ceil().long() + 1, low.new_tensor([width, height]))
     near = window_pixels(torch.cat([low, high], 1), module.config.window)
@@ -247,32 +244,6 @@ def _mask_loss(module: Yolact, out: dict[str, Tensor], truth: CellTruth, anchor:
     logits = (values * weights[near.window]).sum(1)
     each = losses.bce(logits, target, near.window, len(anchor))
     return (each * module.class_weights[truth.labels[owner]]).mean()
-
-
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return the masks of the anchors that Fast NMS leaves, at the image's size; masks may overlap, as objects do."""
-    out = on_cpu(out)
-    best, label = out["logits"].max(1)
-    scores, labels = best.double().sigmoid().numpy(), label.numpy()
-    keep = torch.from_numpy(np.flatnonzero(scores >= options.threshold(labels)))
-    keep = keep[fast_nms(out["boxes"][keep], best[keep], label[keep], options.iou)]
-    chosen = keep.numpy()
-    height, width = frame.input_size
-    scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
-    # a cell around each box, as in training: a box that is a little small cuts nothing off
-    boxes = out["boxes"][keep].double().numpy() + np.array([-_STRIDE, -_STRIDE, _STRIDE, _STRIDE])
-    masks = Masks.from_prototypes(
-        out["prototypes"].numpy(),
-        out["coefficients"][keep].numpy(),
-        boxes * scale,
-        frame.size,
-        span=(height / _STRIDE, width / _STRIDE),
-    )
-    return Instances(masks, labels[chosen], classes, scores[chosen])[masks.area > 0]
 
 
 ARCHITECTURE = Architecture(

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from apiece._lazy import lazy
 
 if TYPE_CHECKING:
+    from apiece.predict._runtimes.pytorch import resolve_device
     from apiece.predict.outputs import predict_to
-    from apiece.predict.predictor import Model, load, resolve_device
+    from apiece.predict.predictor import Model, load
     from apiece.predict.prompted import Prompter, Session, prompt
     from apiece.predict.segmenting import Question, embed_to, segment_to
     from apiece.predict.sources import Source, find_sources
@@ -39,7 +40,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.predict.outputs": "predict_to",
-            "apiece.predict.predictor": "Model load resolve_device",
+            "apiece.predict._runtimes.pytorch": "resolve_device",
+            "apiece.predict.predictor": "Model load",
             "apiece.predict.prompted": "Prompter Session prompt",
             "apiece.predict.segmenting": "Question embed_to segment_to",
             "apiece.predict.sources": "Source find_sources",

@@ -80,7 +80,7 @@ def predict_to(
         If images are bad or absent, results exist already, instances overlap in a label map, or an output is unknown.
     """
     options = model.options(conf, iou, max_instances)
-    stuff = tuple(model.classes[k] for k in getattr(model.loaded.config, "stuff", ()))
+    stuff = tuple(model.classes[k] for k in model.loaded.stuff)
     tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume), overwrite)
     summary = write_results(
         lambda run: _results(model, run, tiles, batch, options, max_pixels), model.classes,

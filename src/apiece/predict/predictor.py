@@ -8,13 +8,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 import numpy as np
-import torch
 
 from apiece._arrays import Array, Float32
 from apiece.core.conf import Conf, thresholds
@@ -22,30 +20,40 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import MAX_PIXELS, Moment, VideoOptions
-from apiece.models import LoadedModel, open_model
+from apiece.models import ExportedModel, exported_model
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.ops.ground import on_data
 from apiece.predict.footage import footage
+from apiece.predict.runtime import runtime_of
 from apiece.predict.sources import Source, Sources, iter_sources
 from apiece.track import Tracker, follow, start
 from apiece.transforms.input import prepare
 
-__all__ = ["Model", "load", "resolve_device", "unless_memory_runs_out"]
+if TYPE_CHECKING:
+    import torch
+
+    from apiece.models import LoadedModel
+
+__all__ = ["Model", "load", "unless_memory_runs_out"]
 
 _log = logging.getLogger("apiece")
 LOW = 0.2
 """Share of a threshold down to which a detection may continue a track."""
 T = TypeVar("T")
 
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Failed to allocate memory")
+"""As torch says it of a GPU and of a CPU, and ONNX Runtime."""
+
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
 
 def load(model: str | os.PathLike[str] = "default", device: str | torch.device = "auto") -> Model:
-    """Load a trained model or published weights, ready to predict; no code in the files is run.
+    """Load a trained or exported model, or published weights, ready to predict; no code in the files is run.
 
     Parameters
     ----------
-    model : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``; or published weights:
+    model : model folder, as ``apiece train`` writes it: ``model.json`` and ``model.safetensors``; or a folder of
+        ``apiece export``, which needs no torch; or published weights:
         ``"torchvision:maskrcnn_resnet50_fpn_v2"``, ``"hf:org/name"``, a folder as transformers writes it. They are
         taken from the library's cache, else fetched. Their classes, thresholds and image sizes come with them. By
         default the model that comes with apiece, which finds objects of any kind, all of the class ``object``.
@@ -71,31 +79,11 @@ def load(model: str | os.PathLike[str] = "default", device: str | torch.device =
     >>> model.predict("photo.jpg", conf=0.5)  # doctest: +SKIP
     Instances(12 on 480 x 640: 9 bolt, 3 nut)
     """
+    if (exported := exported_model(model)) is not None:
+        return Model(exported, device)
+    from apiece.models import open_model  # needs torch
+
     return Model(open_model(os.fspath(model)), device)
-
-
-_INSTEAD = "use " + Option("device", "cpu") + " or " + Option("device", "auto")
-
-
-def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """Return the device of this name, tried out.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such device, or it cannot be used here.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.zeros(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(Option("device", str(device)) + f" cannot be used here ({reason}); " + _INSTEAD) from error
-    if found.type == "meta":
-        raise ConfigError(Option("device", "meta") + " holds no numbers; " + _INSTEAD)
-    return found
 
 
 def unless_memory_runs_out(compute: Callable[[], T]) -> T | None:
@@ -104,8 +92,8 @@ def unless_memory_runs_out(compute: Callable[[], T]) -> T | None:
         return compute()
     except MemoryError:
         return None
-    except RuntimeError as error:  # as torch says it of a GPU, and of a CPU
-        if any(said in str(error) for said in ("out of memory", "can't allocate memory")):
+    except RuntimeError as error:
+        if any(said in str(error) for said in _NO_MEMORY):
             return None
         raise
 
@@ -126,15 +114,18 @@ class Model:
     Attributes
     ----------
     loaded : what the model folder holds: architecture, settings, provenance, metrics.
+    runtime : what computes the network.
     device : where the network runs.
     classes : class names; labels index into them.
     thresholds : lowest score kept, one per class, as chosen when the model was trained; None if none were.
     """
 
-    def __init__(self, loaded: LoadedModel, device: str | torch.device = "auto") -> None:
+    def __init__(self, loaded: LoadedModel | ExportedModel, device: str | torch.device = "auto") -> None:
         self.loaded = loaded
-        self.device = resolve_device(device)
-        self._module = loaded.module.to(self.device).eval()
+        self.runtime = runtime_of(loaded, device)
+        self.device = self.runtime.device
+        if isinstance(loaded, ExportedModel) and loaded.graph.unequal:
+            _log.warning("this exported model does not answer as its original: %s", loaded.graph.unequal)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -394,7 +385,7 @@ class Model:
 
     def _ready(self, source: Source, max_pixels: int = MAX_PIXELS) -> _Ready:
         image = source.read(max_pixels)
-        array, frame = prepare(image, self.loaded.input, self.loaded.architecture.stride, source.limits)
+        array, frame = prepare(image, self.loaded.input, self.loaded.stride, source.limits)
         return _Ready(source, image, array, frame)
 
     def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
@@ -406,15 +397,13 @@ class Model:
         found = unless_memory_runs_out(lambda: self._decoded(group, several))
         if found is not None:
             return found
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
         if len(group) > 1:
             _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
             each = [self._run_at([ready], several) for ready in group]
             return [[one[k][0] for one in each] for k in range(len(several))]
         height, width = group[0].image.size
         reason = f"an image of {height} x {width} pixels does not fit in the memory of {self.device}; "
-        elsewhere = "" if self.device.type == "cpu" else "use " + Option("device", "cpu") + ", or "
+        elsewhere = "" if str(self.device) == "cpu" else "use " + Option("device", "cpu") + ", or "
         raise DataError(reason + elsewhere + "cut it into smaller images")
 
     def _decoded(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
@@ -423,15 +412,11 @@ class Model:
 
     def _network(self, group: Sequence[_Ready]) -> Any:
         """Return raw outputs."""
-        images = torch.from_numpy(np.stack([ready.array for ready in group]))
-        sizes = ([ready.frame.input_size for ready in group],) if self.loaded.architecture.sized else ()
-        with torch.inference_mode(), _same_convolutions():
-            return self._module(images.to(self.device), *sizes)
+        images = np.stack([ready.array for ready in group])
+        return self.runtime.run(images, [ready.frame.input_size for ready in group])
 
     def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
-        with torch.inference_mode():
-            frames = [ready.frame for ready in group]
-            found = self.loaded.architecture.decode(outputs, frames, self.classes, options)
+        found = self.runtime.decode(outputs, [ready.frame for ready in group], self.classes, options)
         return [options.finished(_shown(one, ready)) for one, ready in zip(found, group, strict=True)]
 
     def options(
@@ -462,22 +447,6 @@ def _until_broken(sources: Iterable[Source], broken: list[ImageError | DataError
         yield from sources
     except (ImageError, DataError) as error:
         broken.append(error)
-
-
-@contextmanager
-def _same_convolutions() -> Iterator[None]:
-    """Let cuDNN always take the same convolution: the fastest by measuring would depend on the clock, not on the
-    input.
-
-    (`torch.backends.cudnn.flags` would also undo what the person chose for float32's precision.)
-    """
-    cudnn = torch.backends.cudnn
-    before = cudnn.benchmark, cudnn.deterministic
-    cudnn.benchmark, cudnn.deterministic = False, True
-    try:
-        yield
-    finally:
-        cudnn.benchmark, cudnn.deterministic = before
 
 
 def _shown(found: Instances, ready: _Ready) -> Instances:

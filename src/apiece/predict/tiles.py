@@ -162,7 +162,7 @@ def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling) -> La
     spec = model.loaded.input
     # a tile that is not resized begins where the network's cells do, so that they lie as on the whole image
     resized = spec.imgsz is not None or spec.fit is not None
-    grid = tiling.grid(pyramid.size, 1 if resized else model.loaded.architecture.stride)
+    grid = tiling.grid(pyramid.size, 1 if resized else model.loaded.stride)
     cores = grid.cores[:: -(-len(grid) // _BLOCKS)].tolist()
     try:
         limits = value_limits_of((pyramid.window((x0, y0, x1, y1)) for x0, y0, x1, y1 in cores), spec)
@@ -244,16 +244,9 @@ def plan_of(large: LargeImage, model: Model, options: DecodeOptions) -> dict[str
     conf = options.conf if isinstance(options.conf, tuple) else (options.conf,)
     return {
         "version": 1, "image": _print_of(large), "size": list(grid.size), "tile": grid.tile, "halo": grid.halo,
-        "align": grid.align, "limits": list(large.limits), "model": _print_of_model(model), "conf": list(conf),
+        "align": grid.align, "limits": list(large.limits), "model": model.loaded.fingerprint(), "conf": list(conf),
         "iou": options.iou,
     }  # fmt: skip
-
-
-def _print_of_model(model: Model) -> str:
-    digest = hashlib.sha256(repr((model.loaded.name, model.loaded.config, model.loaded.input)).encode())
-    for name, tensor in sorted(model.loaded.module.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().double().cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _print_of(large: LargeImage) -> str:

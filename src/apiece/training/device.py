@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from apiece.errors import ConfigError, Option
-from apiece.predict.predictor import resolve_device
+from apiece.predict import resolve_device
 from apiece.training.config import TrainConfig, cores
 
 __all__ = ["Hardware"]

@@ -15,7 +15,8 @@ import torch
 
 from apiece._atomic import staged
 from apiece.errors import ConfigError, ModelFileError, Option
-from apiece.models._engine.folder import DEFAULT, JSON_NAME, LoadedModel, load_model, save_model
+from apiece.models._engine.card import DEFAULT, JSON_NAME
+from apiece.models._engine.folder import LoadedModel, load_model, save_model
 from apiece.models._kit.fill import fill
 from apiece.models._kit.labels import labels_of
 from apiece.models._kit.weight_files import CONFIG, PREPROCESS
@@ -89,8 +90,9 @@ def published_model(found: Checkpoint) -> LoadedModel:
     fill(module, tensors, found.source)
     thresholds, whole = (published.conf,) * len(classes), (False,) * len(classes)
     return LoadedModel(
-        module.eval(), architecture, name, config, spec, classes, thresholds, whole, {"weights": about}, {}
-    )
+        module=module.eval(), architecture=architecture, name=name, config=config, input=spec, classes=classes,
+        thresholds=thresholds, one_piece=whole, provenance={"weights": about}, metrics={},
+    )  # fmt: skip
 
 
 def _architecture(found: Checkpoint) -> tuple[str, Architecture]:

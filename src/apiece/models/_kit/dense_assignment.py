@@ -35,7 +35,7 @@ class Points:
     def places(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return x and y in pixels of the input, float32[A, 2], and the stride of each point, float32[A]."""
         places = [centres(size, stride, device) for size, stride in zip(self.sizes, self.strides, strict=True)]
-        strides = [p.new_full((len(p),), float(s)) for p, s in zip(places, self.strides, strict=True)]
+        strides = [p.new_full((p.shape[0],), float(s)) for p, s in zip(places, self.strides, strict=True)]
         return torch.cat(places), torch.cat(strides)
 
     def near(self, boxes: Tensor) -> tuple[Tensor, Tensor]:

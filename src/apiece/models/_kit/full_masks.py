@@ -15,7 +15,6 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.models._kit.cell_targets import CellTruth, pack_cells
 from apiece.models._kit.crops import crop_targets, learnable
-from apiece.models._kit.in_front import LogitsAt, visible_parts
 from apiece.models.contract import Targets
 from apiece.ops.overlap import intersections
 from apiece.transforms.occlude import PASTED
@@ -88,16 +87,6 @@ class FullTruth:
         """Return the box nearest to each of ``boxes`` (K, 4) that the whole object ``index`` may have."""
         own, reach = self.cells.boxes[index], self.reach[index]
         return boxes.detach().clamp(torch.minimum(own, reach), torch.maximum(own, reach))
-
-
-def with_full(found: Instances, full: Masks, logits_at: LogitsAt) -> Instances:
-    """Return the instances with full masks, ``full`` and what the network takes for visible.
-
-    What others hide is taken from the visible masks, see `visible_parts`; some may be empty then.
-    """
-    assert found.scores is not None
-    both = Masks.concatenate([found.masks, full]).merge(np.tile(np.arange(len(found)), 2), len(found))
-    return found.replace(masks=visible_parts(found.masks, found.scores, logits_at), full=both)
 
 
 # --- whole objects around boxes of visible ones, for two-stage models -------------------------------------------------

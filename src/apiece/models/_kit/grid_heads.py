@@ -6,15 +6,12 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional
 
-from apiece._arrays import Float
 from apiece.errors import ConfigError
 from apiece.models._kit.blocks import ConvNorm
 from apiece.models._kit.settings import BackboneSettings
-from apiece.models.contract import DecodeOptions
 
 GRID_STRIDES = (8, 16, 32, 64, 128)
 """Strides of the features that the grids are answered from."""
@@ -88,13 +85,3 @@ def best_cells(category: Tensor, candidates: int) -> tuple[dict[str, Tensor], Te
     left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
     index = index[:, :count]
     return {"scores": best[:, :count], "labels": labels.gather(1, index), "left_out": left_out}, index
-
-
-def tell_left_out(scores: Float, left_out: float, options: DecodeOptions, name: str) -> None:
-    """Warn where cells were left out that score as much as is asked for."""
-    lowest = float(np.min(options.conf))
-    if left_out > 0 and left_out >= lowest:
-        _LOG.warning(
-            "the %d best cells of an image do not hold all that score %.3f or more: some objects may be missing; raise "
-            "candidates in the settings of %s", len(scores), lowest, name,
-        )  # fmt: skip

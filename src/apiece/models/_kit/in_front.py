@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.ops.overlap import intersections
 
@@ -17,6 +18,16 @@ _PART = 1 << 17  # samples looked at together
 
 LogitsAt = Callable[[Int, Float, Float], Float]
 """``(which, x, y)``: the logits of masks ``which`` (P, 1) at places ``x``, ``y`` (P, S) of the image: (P, S)."""
+
+
+def with_full(found: Instances, full: Masks, logits_at: LogitsAt) -> Instances:
+    """Return the instances with full masks, ``full`` and what the network takes for visible.
+
+    What others hide is taken from the visible masks, see `visible_parts`; some may be empty then.
+    """
+    assert found.scores is not None
+    both = Masks.concatenate([found.masks, full]).merge(np.tile(np.arange(len(found)), 2), len(found))
+    return found.replace(masks=visible_parts(found.masks, found.scores, logits_at), full=both)
 
 
 def visible_parts(masks: Masks, scores: Float, logits_at: LogitsAt) -> Masks:

@@ -18,22 +18,19 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import STRIDES
-from apiece.models._kit.network import Network, input_size, on_device, per_image
-from apiece.models._kit.queries import check_room, chosen_classes, decode_queries, encode_masks
+from apiece.models._kit.network import Network, input_size, on_device
+from apiece.models._kit.queries import check_room, encode_masks
 from apiece.models._kit.set_loss import SetLoss, set_losses
 from apiece.models._kit.settings import BackboneSettings
-from apiece.models._kit.stuff import StuffSettings, as_segments, joined, stuff_answer, things_among
+from apiece.models._kit.stuff import StuffSettings, stuff_answer, things_among
+from apiece.models._kit.stuff_segments import joined
 from apiece.models._kit.transformers_parts import LibraryBackbone, backbone_settings, check_encoder
-from apiece.models.contract import DecodeOptions, Frame, ModelInput, Targets
+from apiece.models.contract import ModelInput, Targets
 
 LICENCE = "CC-BY-NC-4.0 (the authors' model zoo; the hub's card says other)"
 """Of the weights that the authors of both papers published."""
 PREPROCESS: Mapping[str, Any] = {"size": {"shortest_edge": 800, "longest_edge": 1333}, "size_divisor": 32}
 """How transformers resizes images for both where a ``preprocessor_config.json`` does not say."""
-
-
-CELL = STRIDES[0]
-"""Pixels of the input along a cell of the masks."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +164,3 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     rule = replace(module.rule, none=config.none_weight, points=config.points)
     moved = on_device(targets, images.device)
     return set_losses(module.answers(images), moved, input_size(images), module.class_weights, rule)
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return masks that may overlap; a score is the class's probability times the mask's mean probability."""
-    chances = chosen_classes(out["classes"])
-    return as_segments(decode_queries(chances, out["masks"], frame, classes, options, cell=CELL), out)

@@ -57,4 +57,4 @@ def on_device(targets: Sequence[Targets], device: torch.device) -> list[Targets]
 
 def input_size(images: Tensor) -> tuple[int, int]:
     """Return (height, width) of images (B, C, H, W)."""
-    return int(images.shape[2]), int(images.shape[3])
+    return images.shape[2], images.shape[3]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from torch import Tensor
 
 from apiece._arrays import Float, Float32, Int
 from apiece.core.masks import Masks
+from apiece.models._kit.arrays import Arrays
 from apiece.models._kit.quadratic_forms import FORM, quadratic_planes
 from apiece.models.contract import Frame
 
@@ -25,15 +25,15 @@ class PointMasks:
     stride: int
 
     @classmethod
-    def of(cls, out: dict[str, Tensor], keep: Int, frame: Frame) -> PointMasks:
+    def of(cls, out: Arrays, keep: Int, frame: Frame) -> PointMasks:
         """Return the visible masks of the points ``keep``."""
-        maps = out["features"].numpy()
+        maps = out["features"]
         stride = round(4 * (len(out["logits"]) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
         planes, sums, windows = _weighted(out, keep, "", maps.shape[1:], stride)
         span = (frame.input_size[0] / stride, frame.input_size[1] / stride)
         return cls(np.concatenate([maps, planes]), sums, windows, frame, span, stride)
 
-    def whole(self, out: dict[str, Tensor], keep: Int) -> PointMasks:
+    def whole(self, out: Arrays, keep: Int) -> PointMasks:
         """Return the full masks of the points ``keep``, sums of the same maps."""
         _, sums, windows = _weighted(out, keep, "full_", self.basis.shape[1:], self.stride)
         return replace(self, sums=sums, windows=windows)
@@ -50,11 +50,9 @@ class PointMasks:
         return np.einsum("kps,pk->ps", self.basis[:, row, column], self.sums[which[:, 0]])
 
 
-def _weighted(
-    out: dict[str, Tensor], keep: Int, kind: str, shape: tuple[int, ...], stride: int
-) -> tuple[Float32, Float32, Float]:
+def _weighted(out: Arrays, keep: Int, kind: str, shape: tuple[int, ...], stride: int) -> tuple[Float32, Float32, Float]:
     """Return the maps of quadratic forms, and weights of all maps and windows of points' masks, visible or full."""
-    boxes, kernels = out[f"{kind}boxes"][keep].double().numpy(), out[f"{kind}kernels"][keep].numpy()
+    boxes, kernels = out[f"{kind}boxes"][keep].astype(np.float64), out[f"{kind}kernels"][keep]
     planes, weights = quadratic_planes(kernels[:, -FORM:], boxes, shape, stride)
     margin = 0.1 * (boxes[:, 2:] - boxes[:, :2]) + stride
     windows = np.concatenate([boxes[:, :2] - margin, boxes[:, 2:] + margin], 1)

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from apiece._arrays import Float, Float32
 
 FORM = 6
 """Numbers of a quadratic form: weights of 1, u, v, uu, uv and vv."""
-
-
-def form_values(x: Tensor, y: Tensor, boxes: Tensor) -> Tensor:
-    """Return 1, u, v, uu, uv and vv at places ``x``, ``y`` (P,) in boxes (P, 4), half-open xyxy in pixels: (P, 6).
-
-    ``u`` and ``v`` run from -1 to 1 across the box.
-    """
-    u = 2 * (x - boxes[:, 0]) / (boxes[:, 2] - boxes[:, 0]) - 1
-    v = 2 * (y - boxes[:, 1]) / (boxes[:, 3] - boxes[:, 1]) - 1
-    return torch.stack([torch.ones_like(u), u, v, u * u, u * v, v * v], 1)
 
 
 def quadratic_planes(forms: Float32, boxes: Float, shape: tuple[int, ...], stride: int) -> tuple[Float32, Float32]:

@@ -71,7 +71,7 @@ def centres(shape: tuple[int, int], stride: float, device: torch.device) -> Tens
     ``shape`` is (rows, columns) of the grid, ``stride`` the side of its cells in pixels.
     """
     y, x = ((torch.arange(n, device=device) + 0.5) * stride for n in shape)
-    return torch.stack([x.repeat(len(y)), y.repeat_interleave(len(x))], 1)
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).flatten(0, 1)
 
 
 def segment_sum(values: Tensor, segment: Tensor, count: int) -> Tensor:

@@ -19,15 +19,12 @@ from torch.nn import functional
 
 from apiece._strict_json import LATER
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks, label_map_masks, label_map_values
+from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError
 from apiece.models._kit import class_map, losses
-from apiece.models._kit.blocks import STRIDES
 from apiece.models._kit.pyramid import climb, climbs
 from apiece.models._kit.settings import Settings
-from apiece.models.contract import DecodeOptions, Frame, Targets
-
-_CELL = STRIDES[0]  # input pixels along a cell of the branch's answer
+from apiece.models.contract import Targets
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,8 @@ def stuff_answer(config: StuffSettings, batch: Tensor) -> dict[str, Tensor]:
     (B,), on the CPU; nothing without stuff. ``batch`` has B rows."""
     if not config.stuff:
         return {}
-    stuff = torch.tensor([config.stuff] * len(batch), device=batch.device)
-    return {"stuff": stuff, "smallest": torch.full((len(batch),), config.smallest)}
+    stuff = torch.tensor(config.stuff, device=batch.device).expand(batch.shape[0], -1)
+    return {"stuff": stuff, "smallest": torch.full((batch.shape[0],), config.smallest)}
 
 
 # --- the branch and what it learns ------------------------------------------------------------------------------------
@@ -154,55 +151,3 @@ def encode_stuff(instances: Instances, stuff: Sequence[int]) -> Targets:
     is_stuff = np.isin(instances.labels, stuff)
     painted = np.where(is_stuff, np.searchsorted(np.array(stuff, np.int64), instances.labels) + 1, 0)
     return {"semantic": class_map.paint_classes(instances, painted)}
-
-
-def joined(instances: Instances, stuff: Sequence[int]) -> Instances:
-    """Return the instances with each class of stuff as one segment, as a model of queries learns and finds it.
-
-    The segment comes where its class comes first, with the score of that one; crowds stay apart.
-    """
-    own = np.flatnonzero(np.isin(instances.labels, stuff) & ~instances.crowd)
-    if not len(own):
-        return instances
-    _, first, which = np.unique(instances.labels[own], return_index=True, return_inverse=True)
-    group = np.arange(len(instances))
-    group[own] = own[first][which]
-    kept, group = np.unique(group, return_inverse=True)
-    return instances[kept].replace(masks=instances.masks.merge(group, len(kept)), full=None)
-
-
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-def as_segments(found: Instances, out: dict[str, Tensor]) -> Instances:
-    """Return the answers of queries with those of each class of stuff joined, if large enough, as `joined` does."""
-    if "stuff" not in out:
-        return found
-    stuff = out["stuff"].tolist()
-    segments = joined(found, stuff)
-    return segments[~np.isin(segments.labels, stuff) | (segments.masks.area >= int(out["smallest"]))]
-
-
-def with_stuff(
-    found: Instances, out: dict[str, Tensor], frame: Frame, options: DecodeOptions, *, alone: bool = False
-) -> Instances:
-    """Return objects and segments of stuff, best first; ``alone``: in the pixels that the objects leave.
-
-    There is one segment per class of stuff that is somewhere the likeliest. Its score is the mean probability of the
-    class over the cells where it is that. ``out`` is of one image, see `SemanticBranch.answer`; without stuff in it
-    ``found`` is returned.
-    """
-    if "semantic" not in out:
-        return found
-    logits, stuff = out["semantic"].float().cpu().numpy(), out["stuff"].long().cpu().numpy()
-    best, likely = class_map.grid_classes(logits, frame, _CELL)
-    if alone:
-        best[found.masks.union().to_label_map() > 0] = 0
-    values, masks = label_map_masks(best)
-    labels, scores = stuff[values.astype(np.int64) - 1], likely[values]
-    keep = (masks.area >= int(out["smallest"])) & (scores >= options.threshold(labels))
-    full = None if found.full is None else masks
-    segments = Instances(masks, labels, found.classes, scores, full=full)[keep]
-    both = Instances.concatenate([found, segments])
-    assert both.scores is not None
-    return both[np.argsort(-both.scores, kind="stable")]

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from apiece import _strict_json as typed_json
 from apiece.errors import ConfigError, ModelFileError, UnknownNameError
-from apiece.models._engine.folder import DEFAULT, JSON_NAME, load_model
+from apiece.models._engine.card import DEFAULT, JSON_NAME
+from apiece.models._engine.folder import load_model
 from apiece.models._kit import imagenet, torchvision_weights
 from apiece.models._kit.hub import TOKENIZER, read_repository
 from apiece.models._kit.weight_files import CARD, CONFIG, TENSORS, card_licence, read_folder, read_tensors

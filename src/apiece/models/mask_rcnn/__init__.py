@@ -40,10 +40,12 @@ from apiece.errors import ConfigError
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import NORMS, STRIDES, norm_layer
 from apiece.models._kit.crops import crop_targets, crowd_boxes, learnable, pack_crops
-from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss, widened, with_full
+from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss, widened
+from apiece.models._kit.in_front import with_full
 from apiece.models._kit.network import Network, input_size, on_cpu, on_device, per_image
 from apiece.models._kit.settings import BackboneSettings, check_anchors
-from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of, with_stuff
+from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of
+from apiece.models._kit.stuff_segments import with_stuff
 from apiece.models._kit.torchvision_weights import MASK_RCNN
 from apiece.models._kit.two_stage import Proposer, Regions
 from apiece.models.contract import (

@@ -1,0 +1,166 @@
+"""A network of torch as one graph of ONNX, for images of any size where that can be, and held against the network."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from torch import nn
+
+from apiece._arrays import Float32
+from apiece.errors import ConfigError, Message, Option
+from apiece.models import LoadedModel, decoder_names
+from apiece.predict.runtime import threads
+
+_ANY = ("batch", "height", "width")
+_FREE: tuple[tuple[str, ...], ...] = (_ANY, ("batch",), ())
+"""What is left free in a graph, the most first."""
+_MOST = 1 << 16  # pixels along a side
+_NEAR = 1e-3  # largest difference of an output, as a share of its largest value
+
+
+@dataclass(frozen=True, eq=False)
+class Traced:
+    """A network as a graph.
+
+    Attributes
+    ----------
+    data : the ONNX file.
+    outputs : names of what it gives.
+    size : (height, width) that it takes; None: any multiples of the stride.
+    alone : whether it takes one image at a time.
+    why : why it takes one size only; empty where it takes any.
+    """
+
+    data: bytes
+    outputs: tuple[str, ...]
+    size: tuple[int, int] | None
+    alone: bool
+    why: str = ""
+
+
+def trace(model: LoadedModel) -> Traced:
+    """Return the network as a graph of ONNX.
+
+    Raises
+    ------
+    ConfigError
+        if its outputs cannot be decoded without torch, torch cannot make a graph of it, or the graph answers otherwise.
+    """
+    if model.name not in decoder_names():
+        raise ConfigError(
+            f"{model.name} cannot be exported: between the parts of its network it sorts and pools a number of boxes "
+            f"that each image decides, which is no single graph; those that can be are {', '.join(decoder_names())}"
+        )
+    why = ""
+    for free in _FREE:
+        try:
+            return _traced(model, free, why)
+        except _NoGraphError as error:
+            why = why or str(error)  # of the most that was tried
+    raise ConfigError(f"{model.name} cannot be exported: {why}")
+
+
+class _NoGraphError(Exception):
+    """Why there is no graph."""
+
+
+def _traced(model: LoadedModel, free: Collection[str], why: str) -> Traced:
+    """Return the graph that leaves some of batch and size free; checked on other images than it was traced with."""
+    step, channels = model.stride, model.input.channels
+    dims = {name: torch.export.Dim(name, min=1, max=_MOST if name == "batch" else _MOST // step) for name in _ANY}
+    shapes: dict[int, Any] = {0: dims["batch"]} if "batch" in free else {}
+    size = None if "height" in free else _fixed_size(model)
+    if size is None:
+        # the units differ from each other, so that none is taken for another
+        example = torch.rand(2, channels, step * max(6, 96 // step), step * max(10, 160 // step))
+        shapes |= {2: step * dims["height"], 3: step * dims["width"]}
+        checks = [(1, channels, step * 4, step * 6), (3, channels, step * 7, step * 5)]
+    else:
+        example = torch.rand(2 if "batch" in free else 1, channels, *size)
+        checks = [(1, channels, *size)]
+    with torch.inference_mode():
+        outputs = tuple(model.module(example))
+    try:
+        with _quiet():
+            program = torch.onnx.export(
+                model.module, (example,), dynamo=True, dynamic_shapes=(shapes,), input_names=["images"],
+                output_names=list(outputs), verbose=False, external_data=False,
+            )  # fmt: skip
+        assert program is not None
+        file = io.BytesIO()
+        program.save(file)
+    except Exception as error:  # of torch's compiler, of many types
+        raise _NoGraphError(f"torch makes no graph of it ({_first_line(error)})") from error
+    found = Traced(file.getvalue(), outputs, size, "batch" not in free, why)
+    _check(model.module, found, checks)
+    return found
+
+
+def _fixed_size(model: LoadedModel) -> tuple[int, int]:
+    """Return the one size that holds every image which the model's input makes."""
+    spec, step = model.input, model.stride
+    if spec.fit is not None and spec.fit.exact is not None:
+        size = spec.fit.size(spec.fit.exact)
+    elif spec.imgsz is not None:
+        size = (spec.imgsz, spec.imgsz)
+    else:
+        raise ConfigError(
+            Message(f"{model.name} can be exported for one size of image only; say which with ") + Option("imgsz", ...)
+        )
+    return math.ceil(size[0] / step) * step, math.ceil(size[1] / step) * step
+
+
+def _check(module: nn.Module, found: Traced, shapes: Sequence[Sequence[int]]) -> None:
+    """Hold the graph against the network, on noise: torch may write a graph that holds for one size alone."""
+    run = session(found.data)
+    for shape in shapes:
+        images = np.random.default_rng(0).random(shape, np.float32)
+        with torch.inference_mode():
+            wanted = {k: v.float().numpy() for k, v in module(torch.from_numpy(images)).items()}
+        try:
+            got = dict(zip(found.outputs, run.run(list(found.outputs), {"images": images}), strict=True))
+        except Exception as error:  # of a dozen types of its own
+            raise _NoGraphError(f"its graph fails on other sizes ({_first_line(error)})") from error
+        for name, value in wanted.items():
+            if got[name].shape != value.shape or _apart(value, got[name].astype(np.float32)) > _NEAR:
+                raise _NoGraphError(f"its graph gives other {name} on {shape[2]} x {shape[3]} pixels than the network")
+
+
+def _apart(a: Float32, b: Float32) -> float:
+    return float(np.abs(a - b).max(initial=0) / (np.abs(a).max(initial=0) + 1e-6))
+
+
+def session(data: bytes) -> onnxruntime.InferenceSession:
+    """Return what computes a graph on the CPU."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads(), 4
+    return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error, or its cause, says first."""
+    cause = error.__cause__ or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return (lines[0] if lines else type(cause).__name__)[:160]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's notes on its own work from people who can do nothing about them."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logging.disable(logging.NOTSET)

@@ -1,0 +1,32 @@
+"""The contract of a target: one file in this package that defines ``TARGET = Target(...)``.
+
+The file's name is that of the runtime which computes its graphs (`apiece.predict.runtime`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from apiece._plugins import Room
+
+__all__ = ["PRECISIONS", "ROOM", "Target"]
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+"""What a graph may be computed in."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A runtime that models are exported to."""
+
+    summary: str
+    """One line: what it runs on, and which extra brings it."""
+    convert: Callable[[bytes], Mapping[str, bytes]]
+    """Turn a graph of ONNX, of any precision, into the files of the runtime's own form, by name."""
+    precisions: tuple[str, ...]
+    """What the runtime can compute in, of `PRECISIONS`."""
+
+
+ROOM: Room[Target] = Room("apiece.export", "TARGET", Target, noun="target")
+"""Where the targets are found."""

@@ -1,0 +1,11 @@
+"""ONNX: one file for ONNX Runtime and whatever else reads it."""
+
+from __future__ import annotations
+
+from apiece.export.contract import Target
+
+TARGET = Target(
+    summary="ONNX Runtime, on any CPU, and on CUDA with onnxruntime-gpu: pip install 'apiece[onnx]'",
+    convert=lambda graph: {"model.onnx": graph},
+    precisions=("float32", "int8"),
+)

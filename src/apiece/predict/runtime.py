@@ -1,0 +1,91 @@
+"""What computes a network: torch, or the runtime that a model was exported for. One file each in ``_runtimes``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from apiece import _plugins
+from apiece._arrays import Float32
+from apiece._extras import extras
+from apiece.core.instances import Instances
+from apiece.errors import ConfigError, ModelFileError, Option
+from apiece.models import Card, ExportedModel, Frame
+from apiece.models.contract import DecodeOptions
+
+__all__ = ["Runtime", "pad_to", "runtime_of", "threads", "tried"]
+
+
+class Runtime(Protocol):
+    """Compute the network of one model, and decode its answers.
+
+    Attributes
+    ----------
+    name : as `ExportedModel.graph` names it; ``"torch"`` for a model folder.
+    device : where it computes; a `torch.device`, or its name.
+    precision : what it computes in, such as ``"float32"``.
+    """
+
+    name: str
+    device: Any
+    precision: str
+
+    def run(self, images: Float32, sizes: Sequence[tuple[int, int]]) -> Any:
+        """Return raw outputs of images (B, C, H, W), of which each fills a (height, width)."""
+
+    def decode(
+        self, outputs: Any, frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
+    ) -> list[Instances]:
+        """Return the instances of each image."""
+
+
+def runtime_of(model: Card, device: Any = "auto") -> Runtime:
+    """Return what computes a model's network, on a device.
+
+    Raises
+    ------
+    ConfigError
+        if the device cannot be used.
+    ModelFileError
+        if an exported graph needs a runtime that apiece does not know, or is none that it can compute.
+    MissingExtraError
+        if the runtime is not installed.
+    """
+    name = model.graph.runtime if isinstance(model, ExportedModel) else "pytorch"
+    known = _plugins.names("apiece.predict._runtimes")
+    if name not in known:
+        raise ModelFileError(model.name, f"its graph is for {name[:40]!r}; runtimes are {', '.join(known)}")
+    with extras():
+        opened: Runtime = importlib.import_module(f"apiece.predict._runtimes.{name}").open_runtime(model, device)
+    return opened
+
+
+def threads() -> int:
+    """Return how many threads a runtime takes: ``OMP_NUM_THREADS``, as for torch, else one for each core it may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def tried(device: Any, known: Sequence[str], name: str) -> str:
+    """Return the device of a runtime that has a few of its own; ``"auto"`` is the first."""
+    if str(device) in ("auto", *known):
+        return known[0] if str(device) == "auto" else str(device)
+    raise ConfigError(
+        Option("device", str(device)) + f" cannot be used by a model that was exported to {name}, here "
+        f"it computes on {' or '.join(known)}"
+    )
+
+
+def pad_to(images: Float32, size: tuple[int, int] | None) -> Float32:
+    """Return images (B, C, H, W) padded with zeros to the (height, width) that a graph takes; None: it takes any."""
+    if size is None or images.shape[2:] == size:
+        return np.ascontiguousarray(images)
+    padded = np.zeros((*images.shape[:2], *size), np.float32)
+    padded[:, :, : images.shape[2], : images.shape[3]] = images
+    return padded

@@ -35,7 +35,13 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 """
 NEED_TORCH = (
     *("apiece.models.", "apiece.predict._runtimes.", "apiece.prompts._engine.saved", "apiece.prompts._kit."),
-    *("apiece.serve.", "apiece.testing._architectures", "apiece.training."),
+    *(
+        "apiece.export._engine.",
+        "apiece.export.openvino",
+        "apiece.serve.",
+        "apiece.testing._architectures",
+        "apiece.training.",
+    ),
 )
 
 
@@ -121,6 +127,7 @@ COMMANDS = {
     "train --data labels.json --model swift --json": ("train", 1),
     "benchmark --data labels.json --models swift": ("train", 1),
     "demo --out made": ("train", 1),
+    "export model --photos a.png": ("models", 1),
 }
 
 

@@ -17,7 +17,19 @@ NAMES = {
     *("evaluate", "iou", "load", "measure", "prompt", "read", "read_image", "train", "write"),
 }
 ROOMS = {
-    *("benchmark", "check", "core", "datasets", "draw", "errors", "evaluation", "formats", "images", "measurements"),
+    *(
+        "benchmark",
+        "check",
+        "core",
+        "datasets",
+        "draw",
+        "errors",
+        "evaluation",
+        "export",
+        "formats",
+        "images",
+        "measurements",
+    ),
     *(
         "metrics",
         "models",

@@ -22,7 +22,7 @@ from apiece.images import VideoWriter, write_image
 from .set_scenes import run, save_set
 
 COMMANDS = cli.commands()
-OF_IMAGES = ("demo", "models", "models fetch", "predict", "segment")
+OF_IMAGES = ("demo", "export", "models", "models fetch", "predict", "segment")
 GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track")]
 LISTS = {
     "classes": "car,lorry=truck",
@@ -36,9 +36,11 @@ LISTS = {
     "metrics": "coco,ap_tau",
     "models": "swift,yolact",
     "only": "file,dust",
+    "photos": "a.png,b.png",
     "save": "coco,csv",
     "set": "widths=[8, 16],norm=group",
     "skip": "file,dust",
+    "to": "onnx,openvino",
     "trained": "runs/a,runs/b",
 }
 """A value for each list option."""
@@ -192,7 +194,7 @@ def test_what_is_missing_or_too_much_is_said_in_one_line() -> None:
 
 # ---------------------------------------------------------------- examples of the help
 
-NEEDS_A_MODEL = ("train", "demo", "benchmark", "predict", "thresholds", "monitor")
+NEEDS_A_MODEL = ("train", "demo", "benchmark", "export", "predict", "thresholds", "monitor")
 EXAMPLES = [
     line
     for command in COMMANDS

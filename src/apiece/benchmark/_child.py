@@ -124,6 +124,7 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     from apiece.benchmark._data import validation_images
     from apiece.datasets import class_counts
     from apiece.evaluation import evaluate
+    from apiece.models import LoadedModel
     from apiece.predict import load
     from apiece.training.config import TrainConfig
 
@@ -137,6 +138,7 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
     most = int(class_counts(truth.labels).data.max(initial=0))  # COCO's limit of 100 would leave objects out
     result = evaluate(model, truth, max_dets=tuple({1, 10, 100, max(100, most)}))
     loaded = model.loaded
+    assert isinstance(loaded, LoadedModel)
     return {
         "architecture": loaded.name,
         "kind": loaded.architecture.kind,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 def export(
     model: ModelName,
-    /,
     *,
     to: Annotated[tuple[str, ...], LIST] = ("onnx",),
     data: Path | None = None,

@@ -178,7 +178,7 @@ class DetrMask(Network):
         memory = self.drop(tokens)
         for layer in self.encoder.layers:
             memory = layer(memory, None, spatial_position_embeddings=place)
-        slots = self.queries.weight.expand(len(images), -1, -1)
+        slots = self.queries.weight.expand(images.shape[0], -1, -1)
         vectors, after = torch.zeros_like(slots), []
         for layer in self.decoder.layers:
             vectors = layer(vectors, None, place, slots, memory)
@@ -218,7 +218,7 @@ class DetrMask(Network):
         maps = torch.stack(masks)
         # where the input is no multiple of 32, the library stretches the last, cut cell over the image like all others
         cell = boxes.new_tensor([images.shape[2] / maps.shape[2], images.shape[3] / maps.shape[3]])
-        return {"logits": logits, "boxes": boxes, "masks": maps, "cell": cell.expand(len(images), 2)}
+        return {"logits": logits, "boxes": boxes, "masks": maps, "cell": cell.expand(images.shape[0], 2)}
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ class Eomt(QueryModel):
             square = position.T.reshape(1, -1, side // patch, side // patch).float()
             position = functional.interpolate(square, size=grid, mode="bicubic")[0].flatten(1).T
         patches = embed.patch_embeddings(images) + position
-        rest = [token.expand(len(images), -1, -1) for token in (embed.cls_token, embed.register_tokens)]
+        rest = [token.expand(images.shape[0], -1, -1) for token in (embed.cls_token, embed.register_tokens)]
         return embed.dropout(torch.cat([*rest, patches], 1)), grid
 
     def _answer(self, tokens: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -198,9 +198,9 @@ class RfDetr(Network):
         decoder = self.net.model.model.decoder
         memory = features.flatten(2).transpose(1, 2)
         shape = torch.tensor([features.shape[2:]], device=features.device)
-        whole = features.new_ones(len(features), 1, 2, dtype=torch.float32)
+        whole = features.new_ones(features.shape[0], 1, 2, dtype=torch.float32)
         inputs, position = decoder.get_reference(references, whole)
-        vectors = self.net.model.model.query_feat.weight[: references.shape[1]].expand(len(features), -1, -1)
+        vectors = self.net.model.model.query_feat.weight[: references.shape[1]].expand(features.shape[0], -1, -1)
         found = []
         for layer in decoder.layers:
             vectors = layer(

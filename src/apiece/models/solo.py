@@ -102,7 +102,7 @@ class SOLO(Network):
         for k, (level, side) in enumerate(zip(levels, self.config.sides, strict=True)):
             cells = functional.pixel_shuffle(self.category(level).float(), self.shuffle)
             classes.append(cells.flatten(2).transpose(1, 2))
-            shapes.append((int(cells.shape[2]), int(cells.shape[3])))
+            shapes.append((cells.shape[2], cells.shape[3]))
             # maps come from features whose pixels are the grid's cells, or from the finest
             fine = max(0, k - int(math.log2(self.shuffle)))
             waves = _waves(levels[fine], self.config.period * side / GRID_STRIDES[fine])
@@ -138,11 +138,11 @@ class SOLO(Network):
         category, maps, shapes = self.grids(images)
         best, index = best_cells(category, self.config.candidates)
         count = index.shape[1]
-        image = torch.arange(len(images), device=images.device).repeat_interleave(count)
+        image = torch.arange(images.shape[0], device=images.device).repeat_interleave(count)
         masks = self.windows(maps, shapes, image, index.flatten())
         return best | {
             "places": cell_places(shapes, self.config.sides, images.device)[index],
-            "masks": masks.view(len(images), count, *masks.shape[1:]),
+            "masks": masks.view(images.shape[0], count, *masks.shape[1:]),
         }
 
 

@@ -146,7 +146,7 @@ class SOLOv2(Network):
             for head, answer in zip((self.category, self.kernel), answers, strict=True):
                 cells = functional.pixel_shuffle(head(level).float(), self.shuffle)
                 answer.append(cells.flatten(2).transpose(1, 2))
-            shapes.append((int(cells.shape[2]), int(cells.shape[3])))
+            shapes.append((cells.shape[2], cells.shape[3]))
         return torch.cat(answers[0], 1), _concave(torch.cat(answers[1], 1)), features, shapes
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:

@@ -148,9 +148,9 @@ class Yolact(Network):
         maps = self.branch(features[0])
         with torch.autocast(maps.device.type, enabled=False):
             joined["prototypes"] = functional.relu(self.to_prototypes(maps.float()))
-        anchors = self.anchors([(int(f.shape[2]), int(f.shape[3])) for f in features], maps.device)
+        anchors = self.anchors([(f.shape[2], f.shape[3]) for f in features], maps.device)
         moves = joined["moves"].flatten(0, 1)
-        joined["boxes"] = _CODER.decode_single(moves, anchors.repeat(len(maps), 1)).view_as(joined["moves"])
+        joined["boxes"] = _CODER.decode_single(moves, anchors.repeat(maps.shape[0], 1)).view_as(joined["moves"])
         return joined
 
     def anchors(self, sizes: Sequence[tuple[int, int]], device: torch.device) -> Tensor:
@@ -185,7 +185,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     assert isinstance(module, Yolact)
     features = module.features(images)
     out = module.answers(features)
-    anchors = module.anchors([(int(f.shape[2]), int(f.shape[3])) for f in features], images.device)
+    anchors = module.anchors([(f.shape[2], f.shape[3]) for f in features], images.device)
     truth = CellTruth.join(targets, images.device, STRIDE)
     anchor, owner, ignored = _match(module.config, anchors, targets, out["logits"])
     label = truth.labels[owner]

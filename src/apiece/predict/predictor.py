@@ -30,8 +30,6 @@ from apiece.track import Tracker, follow, start
 from apiece.transforms.input import prepare
 
 if TYPE_CHECKING:
-    import torch
-
     from apiece.models import LoadedModel
 
 __all__ = ["Model", "load", "unless_memory_runs_out"]
@@ -47,7 +45,7 @@ _NO_MEMORY = ("out of memory", "can't allocate memory", "Failed to allocate memo
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
 
-def load(model: str | os.PathLike[str] = "default", device: str | torch.device = "auto") -> Model:
+def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Model:
     """Load a trained or exported model, or published weights, ready to predict; no code in the files is run.
 
     Parameters
@@ -79,7 +77,7 @@ def load(model: str | os.PathLike[str] = "default", device: str | torch.device =
     >>> model.predict("photo.jpg", conf=0.5)  # doctest: +SKIP
     Instances(12 on 480 x 640: 9 bolt, 3 nut)
     """
-    if (exported := exported_model(model)) is not None:
+    if (exported := exported_model(os.fspath(model))) is not None:
         return Model(exported, device)
     from apiece.models import open_model  # needs torch
 
@@ -120,7 +118,7 @@ class Model:
     thresholds : lowest score kept, one per class, as chosen when the model was trained; None if none were.
     """
 
-    def __init__(self, loaded: LoadedModel | ExportedModel, device: str | torch.device = "auto") -> None:
+    def __init__(self, loaded: LoadedModel | ExportedModel, device: str = "auto") -> None:
         self.loaded = loaded
         self.runtime = runtime_of(loaded, device)
         self.device = self.runtime.device
@@ -185,6 +183,11 @@ class Model:
         if isinstance(image, str | os.PathLike | Image | np.ndarray):
             return self._run([self._ready(_source(image))], options)[0]
         return [self._run([self._ready(_source(item))], options)[0] for item in image]
+
+    def predict_batch(self, images: Sequence[Image], options: DecodeOptions) -> list[Instances]:
+        """Return the instances of images in memory; those of one size that follow each other go through together."""
+        ready = (self._ready(_source(image)) for image in images)
+        return [found for _, _, found in self._batched(ready, max(len(images), 1), options)]
 
     def predict_at(self, image: One, confs: Sequence[Conf | None]) -> list[Instances]:
         """Return what `predict` gives at each of several ``conf``, for one pass through the network."""

@@ -135,7 +135,7 @@ def compare_answers(
             answers.append(model.predict(image))
             spent.append(1e3 * (time.perf_counter() - begin))
         lowest = [float(v) for v in np.broadcast_to(options.conf, len(original.classes))]
-        found.append(_held(name, *answers, lowest))
+        found.append(_held(name, answers[0], answers[1], lowest))
         times.append(spent)
     first, second = np.median(np.array(times).reshape(-1, 2), axis=0) if times else (0.0, 0.0)
     return tuple(found), (float(first), float(second))

@@ -97,11 +97,10 @@ def _traced(model: LoadedModel, free: Collection[str], why: str) -> Traced:
                 output_names=list(outputs), verbose=False, external_data=False,
             )  # fmt: skip
         assert program is not None
-        file = io.BytesIO()
-        program.save(file)
+        data = program.model_proto.SerializeToString()
     except Exception as error:  # of torch's compiler, of many types
         raise _NoGraphError(f"torch makes no graph of it ({_first_line(error)})") from error
-    found = Traced(file.getvalue(), outputs, size, "batch" not in free, why)
+    found = Traced(data, outputs, size, "batch" not in free, why)
     _check(model.module, found, checks)
     return found
 

@@ -82,6 +82,6 @@ def best_cells(category: Tensor, candidates: int) -> tuple[dict[str, Tensor], Te
     scores, labels = category.sigmoid().max(2)
     count = min(candidates, scores.shape[1])
     best, index = scores.topk(min(count + 1, scores.shape[1]), dim=1)
-    left_out = best[:, count] if best.shape[1] > count else best.new_zeros(len(best))
+    left_out = best[:, count] if best.shape[1] > count else best.new_zeros(best.shape[0])
     index = index[:, :count]
     return {"scores": best[:, :count], "labels": labels.gather(1, index), "left_out": left_out}, index

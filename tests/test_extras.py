@@ -35,13 +35,8 @@ sys.meta_path[:] = map(Without, sys.meta_path)
 """
 NEED_TORCH = (
     *("apiece.models.", "apiece.predict._runtimes.", "apiece.prompts._engine.saved", "apiece.prompts._kit."),
-    *(
-        "apiece.export._engine.",
-        "apiece.export.openvino",
-        "apiece.serve.",
-        "apiece.testing._architectures",
-        "apiece.training.",
-    ),
+    *("apiece.export._engine.", "apiece.export.openvino", "apiece.serve.", "apiece.testing._architectures"),
+    "apiece.training.",
 )
 
 
@@ -127,7 +122,8 @@ COMMANDS = {
     "train --data labels.json --model swift --json": ("train", 1),
     "benchmark --data labels.json --models swift": ("train", 1),
     "demo --out made": ("train", 1),
-    "export model --photos a.png": ("models", 1),
+    "export model --photos a.png": ("export", 1),
+    "serve model": ("serve", 1),
 }
 
 

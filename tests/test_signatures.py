@@ -18,7 +18,7 @@ PLACES = ["apiece", *(f"apiece.{room}" for room in ROOMS)]
 
 VERBS = {
     *("Ask", "Check", "Compare", "Convert", "Count", "Describe", "Detect", "Divide", "Draw", "Embed"),
-    "Export",
+    *("Export", "Serve"),
     *("Evaluate", "Find", "Fit", "Follow", "Hold", "Join", "Judge", "List", "Load", "Look", "Make", "Mark", "Measure"),
     *("Merge", "Observe", "Open", "Predict", "Put", "Read", "Refuse", "Rename", "Return", "Run", "Save"),
     *("Suppress", "Train", "Turn", "Write", "Yield"),

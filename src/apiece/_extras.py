@@ -19,7 +19,7 @@ _BROUGHT_BY = {
     "zarr": "zarr",
     "onnxruntime": "onnx",
     "av": "video",
-    **dict.fromkeys(("fastapi", "pydantic", "starlette", "uvicorn"), "serve"),
+    **dict.fromkeys(("fastapi", "multipart", "pydantic", "python_multipart", "starlette", "uvicorn"), "serve"),
     "openvino": "openvino",
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
 }
@@ -42,6 +42,8 @@ def extras() -> Iterator[None]:
             extra = error.extra  # what a room further in has found
         if _passed(error.__traceback__, _LEARNERS):
             extra = "train"
+        elif extra in ("models", "onnx") and _passed(error.__traceback__, ("apiece.export",)):
+            extra = "export"
         raise MissingExtraError(str(error.name), extra) from None
 
 

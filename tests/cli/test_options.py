@@ -22,13 +22,14 @@ from apiece.images import VideoWriter, write_image
 from .set_scenes import run, save_set
 
 COMMANDS = cli.commands()
-OF_IMAGES = ("demo", "export", "models", "models fetch", "predict", "segment")
+OF_IMAGES = ("demo", "export", "models", "models fetch", "predict", "segment", "serve")
 GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track")]
 LISTS = {
     "classes": "car,lorry=truck",
     "data": "a.json,b.json",
     "drop": "ids,scores",
     "fractions": "train=0.8,val=0.2",
+    "hosts": "a.example,b.example",
     "images": "train=a,val=b",
     "imgsz": "512,swift=640",
     "map": "car=vehicle,1:truck=vehicle",
@@ -36,6 +37,7 @@ LISTS = {
     "metrics": "coco,ap_tau",
     "models": "swift,yolact",
     "only": "file,dust",
+    "origins": "https://a.example,https://b.example",
     "photos": "a.png,b.png",
     "save": "coco,csv",
     "set": "widths=[8, 16],norm=group",
@@ -194,7 +196,7 @@ def test_what_is_missing_or_too_much_is_said_in_one_line() -> None:
 
 # ---------------------------------------------------------------- examples of the help
 
-NEEDS_A_MODEL = ("train", "demo", "benchmark", "export", "predict", "thresholds", "monitor")
+NEEDS_A_MODEL = ("train", "demo", "benchmark", "export", "predict", "serve", "thresholds", "monitor")
 EXAMPLES = [
     line
     for command in COMMANDS

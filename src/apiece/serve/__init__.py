@@ -11,15 +11,23 @@ from apiece._lazy import lazy
 
 if TYPE_CHECKING:
     from apiece.serve.app import new_app, run
+    from apiece.serve.client import Client, ServerError
+    from apiece.serve.deploy import dockerfile, systemd_unit
     from apiece.serve.guards import Guard
+    from apiece.serve.limits import Limits
+    from apiece.serve.service import new_service
 
-__all__ = ["Guard", "new_app", "run"]
+__all__ = ["Client", "Guard", "Limits", "ServerError", "dockerfile", "new_app", "new_service", "run", "systemd_unit"]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
         __name__,
         {
             "apiece.serve.app": "new_app run",
+            "apiece.serve.client": "Client ServerError",
+            "apiece.serve.deploy": "dockerfile systemd_unit",
             "apiece.serve.guards": "Guard",
+            "apiece.serve.limits": "Limits",
+            "apiece.serve.service": "new_service",
         },
     )

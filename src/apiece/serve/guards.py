@@ -39,6 +39,8 @@ class Guard:
     port : port to listen on; 0 lets the system choose.
     key : what a request must show, as ``Authorization: Bearer KEY``. A page is opened once with ``?key=KEY``.
     most_bytes : largest body of a request.
+    hosts : further names under which a service on this machine is asked, such as that of a proxy before it.
+    origins : pages of other origins whose scripts may ask, such as ``"https://line.example"``.
 
     Raises
     ------
@@ -56,6 +58,8 @@ class Guard:
     port: int = 8000
     key: str = ""
     most_bytes: int = 64 << 20
+    hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.key:
@@ -75,9 +79,9 @@ class Guard:
         address (``Host``).
         """
         host, origin = headers.get("host", ""), headers.get("origin")
-        if is_loopback(self.host) and not is_loopback(_name(host)):
+        if is_loopback(self.host) and not is_loopback(_name(host)) and _name(host) not in self.hosts:
             return 421, f"this service is on this machine only; it does not answer to the name {_name(host)!r}"
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}", *self.origins):
             return 403, f"pages of {origin} may not ask this service"
         if origin is None and method not in ("GET", "HEAD") and headers.get("sec-fetch-site") == "cross-site":
             return 403, "pages of other sites may not ask this service"

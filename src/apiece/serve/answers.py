@@ -1,0 +1,100 @@
+"""Uploads to images, and instances to the bytes of an answer."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import tempfile
+import zipfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.exceptions import HTTPException
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.errors import ImageError, LossyFormatError
+from apiece.images import image_size, read_image
+from apiece.predict import OUTPUTS, Source
+from apiece.predict.writing import Run, write_results
+from apiece.serve.limits import Limits
+
+__all__ = ["FORMATS", "answer_files", "plain", "read_upload"]
+
+FORMATS = ("coco", "geojson", "labelmap", "overlay", "csv")
+"""What an answer may be, as ``apiece predict --save`` writes it."""
+
+_TYPES = {".json": "application/json", ".geojson": "application/geo+json", ".csv": "text/csv", ".png": "image/png",
+          ".tif": "image/tiff", ".jpg": "image/jpeg"}  # fmt: skip
+
+
+def read_upload(data: bytes, index: int, limits: Limits) -> Image:
+    """Return the image that some bytes are; its header is looked at before it is decoded.
+
+    Raises
+    ------
+    HTTPException
+        If they are no image, or one that is too large.
+    """
+    with tempfile.TemporaryDirectory(prefix="apiece-") as folder:
+        path = Path(folder) / "image"  # what the upload is called plays no part
+        path.write_bytes(data)
+        try:
+            height, width = image_size(path)
+            if height * width > limits.image_pixels:
+                raise HTTPException(
+                    413, f"image {index} has {height} x {width} pixels; {limits.image_pixels:,} are allowed"
+                )
+            image = read_image(path, max_pixels=limits.image_pixels)
+        except ImageError as error:
+            raise HTTPException(422, f"image {index} {error.reason}") from error
+    return Image(image.pixels, pixel_size=image.pixel_size, alpha=image.alpha)
+
+
+def answer_files(
+    images: Sequence[Image], found: Sequence[Instances], classes: tuple[str, ...], format: str
+) -> tuple[bytes, str]:
+    """Return an answer and its media type: one file, or a zip archive where each image has a file of its own.
+
+    Raises
+    ------
+    HTTPException
+        If a label map cannot hold masks that overlap.
+    """
+
+    def results(run: Run) -> Generator[tuple[Source, Image, Instances]]:
+        yield from zip(run.sources, images, found, strict=True)
+
+    with tempfile.TemporaryDirectory(prefix="apiece-") as folder:
+        try:
+            write_results(results, classes, "predicted by apiece", list(images), folder, (format,))
+        except LossyFormatError as error:
+            raise HTTPException(422, f"{error.reason}; ask for another format") from error
+        path = Path(folder) / OUTPUTS[format]
+        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+        if len(files) == 1:
+            return files[0].read_bytes(), _TYPES.get(files[0].suffix, "application/octet-stream")
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+            for file in files:
+                packed.write(file, file.name)
+        return archive.getvalue(), "application/zip"
+
+
+def plain(value: Any) -> bytes:
+    """Return JSON in which what is no number is null."""
+    return json.dumps(_plain(value), allow_nan=False).encode()
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

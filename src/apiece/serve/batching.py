@@ -1,0 +1,125 @@
+"""A bounded queue of images before one network: those that wait together go through it together."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.models.contract import DecodeOptions
+from apiece.predict import Model
+from apiece.serve.counters import Counters
+
+__all__ = ["Batcher", "FullError", "LateError"]
+
+
+class FullError(Exception):
+    """The queue is full."""
+
+
+class LateError(Exception):
+    """The answer would come too late."""
+
+
+@dataclass(eq=False)
+class _Waiting:
+    image: Image
+    options: DecodeOptions
+    until: float
+    future: Future[Instances] = field(default_factory=Future)
+
+
+class Batcher:
+    """Predict images of many requests, one batch after another, in a thread of its own.
+
+    The model may be replaced at any time: batches that are at work end with the old one.
+    """
+
+    def __init__(self, model: Model, batch: int, room: int, timeout: float, counters: Counters) -> None:
+        self.model, self._batch, self._room, self._timeout = model, batch, room, timeout
+        self._counters = counters
+        self._waiting: deque[_Waiting] = deque()
+        self._ready = threading.Condition()
+        self._open = True
+        self._thread = threading.Thread(target=self._work, name="apiece-serve", daemon=True)
+        self._thread.start()
+
+    def counts(self) -> str:
+        """Return what was done, and how much waits, in the text form of Prometheus."""
+        return self._counters.text(len(self._waiting))
+
+    async def predict(self, images: Sequence[Image], options: DecodeOptions) -> list[Instances]:
+        """Return the instances of each image; those of a request that is cancelled leave the queue.
+
+        Raises
+        ------
+        FullError, LateError
+            If there is no room for all images, or no answer in time.
+        """
+        until = time.monotonic() + self._timeout
+        items = [_Waiting(image, options, until) for image in images]
+        with self._ready:
+            if not self._open or len(self._waiting) + len(items) > self._room:
+                raise FullError
+            self._waiting.extend(items)
+            self._ready.notify()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return [await asyncio.wrap_future(item.future) for item in items]
+        except TimeoutError:
+            raise LateError from None
+        finally:
+            for item in items:
+                item.future.cancel()
+
+    def close(self) -> None:
+        """End when all that waits is done."""
+        with self._ready:
+            self._open = False
+            self._ready.notify()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while group := self._next():
+            model = self.model
+            try:
+                found = _predicted(model, group)
+            except Exception:  # of one image; the others are not to suffer from it
+                for item in group:
+                    try:
+                        item.future.set_result(_predicted(model, [item])[0])
+                    except Exception as error:
+                        item.future.set_exception(error)
+                continue
+            self._counters.add(images=len(group), batches=1, instances=sum(map(len, found)))
+            for item, instances in zip(group, found, strict=True):
+                item.future.set_result(instances)
+
+    def _next(self) -> list[_Waiting]:
+        """Return images that wait, with the same options; none when the queue is closed."""
+        group: list[_Waiting] = []
+        with self._ready:
+            while True:
+                while self._waiting and len(group) < self._batch:
+                    item = self._waiting[0]
+                    if group and item.options != group[0].options:
+                        break
+                    self._waiting.popleft()
+                    if item.until < time.monotonic():
+                        item.future.cancel()
+                    elif item.future.set_running_or_notify_cancel():
+                        group.append(item)
+                if group or not self._open:
+                    return group
+                self._ready.wait()
+
+
+def _predicted(model: Model, group: Sequence[_Waiting]) -> list[Instances]:
+    """Return the instances of images that go through the network together as far as they are of one size."""
+    return model.predict_batch([item.image for item in group], group[0].options)

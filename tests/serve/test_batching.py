@@ -1,0 +1,99 @@
+"""The queue: images that wait together go together, and none waits for ever or suffers from another."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.predict.known_graph import picture, write
+
+import apiece
+from apiece.core.image import Image
+from apiece.errors import ConfigError, DataError
+from apiece.predict import Model
+from apiece.serve import Limits
+from apiece.serve.batching import Batcher, FullError, LateError
+from apiece.serve.counters import Counters
+
+GOOD = Image(picture()[:, :, None])
+BAD = Image(np.zeros((12, 20, 5), np.uint8))
+
+
+class Held(Batcher):
+    """A queue whose network can be held, so that others come to wait."""
+
+    def __init__(self, model: Model, batch: int = 4, room: int = 8, timeout: float = 30) -> None:
+        self.free = threading.Event()
+        run = model.runtime.run
+
+        def slow(*args: object) -> object:
+            assert self.free.wait(30)
+            return run(*args)  # type: ignore[arg-type]
+
+        model.runtime.run = slow  # type: ignore[method-assign]
+        super().__init__(model, batch, room, timeout, Counters())
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return apiece.load(write(tmp_path / "m"))
+
+
+def test_images_that_wait_go_together(model: Model) -> None:
+    queue = Held(model)
+
+    async def ask() -> list[int]:
+        asked = [asyncio.create_task(queue.predict([GOOD], model.options())) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        queue.free.set()
+        return [len(found[0]) for found in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask()) == [2] * 5
+    queue.close()
+    assert "apiece_batches_total 2\n" in queue.counts()  # the first alone, then four
+
+
+def test_a_bad_image_harms_no_other(model: Model) -> None:
+    queue = Held(model)
+
+    async def ask() -> list[object]:
+        asked = [asyncio.create_task(queue.predict([one], model.options())) for one in (GOOD, GOOD, BAD, GOOD)]
+        await asyncio.sleep(0.2)
+        queue.free.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second, third, fourth = asyncio.run(ask())
+    assert [len(found[0]) for found in (first, second, fourth)] == [2, 2, 2]  # type: ignore[index]
+    assert isinstance(third, DataError)
+    queue.close()
+
+
+def test_a_full_queue_and_late_answers(model: Model) -> None:
+    queue = Held(model, room=2, timeout=0.5)
+
+    async def ask() -> None:
+        first = asyncio.create_task(queue.predict([GOOD], model.options()))
+        await asyncio.sleep(0.1)
+        second = asyncio.create_task(queue.predict([GOOD, GOOD], model.options()))
+        await asyncio.sleep(0.1)
+        with pytest.raises(FullError):
+            await queue.predict([GOOD], model.options())
+        for late in (first, second):
+            with pytest.raises(LateError):
+                await late
+
+    asyncio.run(ask())
+    queue.free.set()
+    queue.close()
+    assert "apiece_images_total 1\n" in queue.counts()  # the others were given up before their turn
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"), [({"queue": 0}, "queue"), ({"batch": 0}, "batch"), ({"timeout": 0}, "timeout")]
+)
+def test_settings_that_cannot_be(settings: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Limits(**settings)  # type: ignore[arg-type]

@@ -97,10 +97,14 @@ class Readings:
         rows = np.full((count, 1), -1) if objects is None else np.asarray(objects, np.int64).reshape(count, -1)
         off = np.asarray(spread, np.float64)
         begin, end = number - off if low is None else low, number + off if high is None else high
-        lower, upper, bottom, top = (
-            np.broadcast_to(np.asarray(given, np.float64), (count,)) for given in (begin, end, least, most)
-        )
+        lower, upper, bottom, top = (_each(given, count) for given in (begin, end, least, most))
         return cls(what, unit, number, lower, upper, bottom, top, rows, words, spots)
+
+
+def _each(given: npt.ArrayLike, count: int) -> Float:
+    """Return one value for all, or one each, as an array; quicker than broadcasting, and a rule makes four of them."""
+    array = np.asarray(given, np.float64)
+    return array if array.ndim else np.full(count, float(array))
 
 
 @dataclass(frozen=True)

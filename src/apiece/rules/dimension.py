@@ -25,7 +25,7 @@ from apiece.rules.contract import (
 
 __all__ = ["RULE"]
 
-_LEARNED = ("feret_max", "feret_min")
+_LEARNED = ("feret_max", "area")
 _SIGMAS = 4.0  # standard deviations of good examples to both sides
 _LOOSE = 0.3  # share of the mean from which a tolerance says nothing
 _FEW = 3  # objects from which limits are learned
@@ -84,10 +84,11 @@ def _propose(scenes: Sequence[Scene]) -> Iterator[Proposal]:
             continue
         for measure in _LEARNED:
             values = np.concatenate([s.measured(measure)[0][i] for s, i in zip(scenes, there, strict=True)])
-            room = max(_SIGMAS * float(values.std(ddof=1)), 2 * float(scenes[0].spread(measure).max(initial=0.0)))
+            spread = max(float(s.spread(measure)[i].max(initial=0.0)) for s, i in zip(scenes, there, strict=True))
+            room = _SIGMAS * float(values.std(ddof=1)) + spread  # a good object is not even unsure
             if room > _LOOSE * values.mean():
                 continue
-            unit = scenes[0].unit
+            unit = scenes[0].unit + ("2" if measure == "area" else "")
             optional = {} if all(map(len, there)) else {"optional": True}
             yield Proposal(
                 {

@@ -14,6 +14,7 @@ from apiece._arrays import Float, Int
 from apiece.rules._kit.layout import Layout, Place, Placement, assign, register
 from apiece.rules.contract import (
     CLASSES,
+    SHARE,
     Needs,
     Quantity,
     Readings,
@@ -37,6 +38,9 @@ class LayoutRule:
     turn: Quantity | None = key(
         quantity("degree"), "how far a part may be turned, where its place has an angle. By default any angle", None
     )
+    size: float | None = key(
+        SHARE, "how much larger or smaller a part's area may be, where its place has one. By default any", None
+    )
     extra: str = key(choice("fail", "allowed"), "what parts do that belong to no place", "fail")
 
 
@@ -53,8 +57,9 @@ class _Compared:
 
 
 def _needs(rule: LayoutRule) -> Needs:
-    measures = frozenset[str]() if rule.turn is None else frozenset({"orientation", "major_axis", "minor_axis"})
-    return Needs(measures, layout=True)
+    turned = frozenset({"orientation", "major_axis", "minor_axis"} if rule.turn is not None else ())
+    sized = frozenset({"area", "perimeter"} if rule.size is not None else ())
+    return Needs(turned | sized, layout=True)
 
 
 def _compare(scene: Scene, layout: Layout, placement: Placement, classes: tuple[str, ...]) -> _Compared:
@@ -108,6 +113,8 @@ def _read(scene: Scene, rule: LayoutRule) -> Iterator[Readings]:
     yield _positions(scene, rule, layout, placement, got)
     if rule.turn is not None:
         yield from _turns(scene, rule.turn, layout, placement, got)
+    if rule.size is not None:
+        yield from _sizes(scene, rule.size, layout, placement, got)
     if rule.extra == "fail":
         words = [
             f"extra {scene.instances.names[part]}" + (f", doubled at {_name(layout, int(got.places[at]))}" * (at >= 0))
@@ -149,8 +156,39 @@ def _turns(scene: Scene, turn: Quantity, layout: Layout, placement: Placement, g
     yield Readings.of("turned by", "deg", off, spread, most=turn.value, objects=parts[:, None], words=words)
 
 
-def learned(scenes: Sequence[Scene]) -> tuple[Layout, float, float] | None:
-    """Return the layout of good examples, how far parts lie from their places in them, and how far they are turned.
+def _sizes(scene: Scene, most: float, layout: Layout, placement: Placement, got: _Compared) -> Iterator[Readings]:
+    """Yield by which share areas are off, where their place has one."""
+    areas = np.array([np.nan if one.area is None else one.area for one in layout.places])[got.places]
+    some = np.flatnonzero((got.parts >= 0) & np.isfinite(areas))
+    if not len(some):
+        return
+    parts, right = got.parts[some], areas[some] * (abs(placement.factor) * scene.scale) ** 2
+    area, spread = (column[parts] for column in scene.measured("area"))
+    words = [_name(layout, int(place)) for place in got.places[some]]
+    off = area / right - 1
+    yield Readings.of("area off by", "", off, spread / right, -most, most, parts[:, None], words)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A layout that good examples show.
+
+    Attributes
+    ----------
+    layout : its places, medians over the examples.
+    far, turn, size : the greatest differences: of places in pixels, of angles in degrees, of areas as shares.
+    spread : how far a place is off, by outlines and by finding the layout, in pixels (95%).
+    """
+
+    layout: Layout
+    far: float
+    turn: float
+    size: float
+    spread: float
+
+
+def learned(scenes: Sequence[Scene]) -> Learned | None:
+    """Return the layout that good examples show.
 
     None if the pictures do not show one layout: then nine of ten parts of the first have no like part elsewhere.
     """
@@ -162,7 +200,7 @@ def learned(scenes: Sequence[Scene]) -> tuple[Layout, float, float] | None:
         return None
     places = tuple(Place(found.names[k], (float(x), float(y))) for k, (x, y) in enumerate(first.centres))
     layout = Layout(places, (float(size[1]), float(size[0])))
-    seen, angles = [], []
+    seen, angles, areas, spreads = [], [], [], []
     for scene in rest:
         placement = register(layout, scene.centres, scene.instances.labels, scene.instances.classes)
         if placement is None:
@@ -175,16 +213,19 @@ def learned(scenes: Sequence[Scene]) -> tuple[Layout, float, float] | None:
         seen.append(np.where(there, back, np.nan))
         angle, spread = (column[part] for column in scene.measured("orientation"))
         angles.append(np.where(there & (spread < 20), angle - placement.angle, np.nan))
-    return _typical(layout, np.array(seen), np.array(angles))
+        areas.append(np.where(there, scene.instances.masks.area[part] / abs(placement.factor) ** 2, np.nan))
+        spreads.append(placement.spread + scene.edge)
+    return _typical(layout, np.array(seen), np.array(angles), np.array(areas), max(spreads))
 
 
-def _typical(layout: Layout, seen: Float, angles: Float) -> tuple[Layout, float, float] | None:
-    """Return the median place and angle of each part, with the largest differences from them."""
+def _typical(layout: Layout, seen: Float, angles: Float, areas: Float, spread: float) -> Learned | None:
+    """Return the median place, angle and area of each part, with the largest differences from them."""
     usual = np.isfinite(seen).mean(0) >= 0.9
     if usual.mean() < 0.5:
         return None
-    seen, angles = seen[:, usual], angles[:, usual]
+    seen, angles, areas = seen[:, usual], angles[:, usual], areas[:, usual]
     middle = np.nanmedian(seen.real, 0) + 1j * np.nanmedian(seen.imag, 0)
+    area = np.nanmedian(areas, 0)
     known = np.isfinite(angles).mean(0) >= 0.9
     doubled = np.exp(2j * np.radians(angles))
     mean = np.nanmean(np.where(known, doubled, 1.0), 0)
@@ -199,9 +240,11 @@ def _typical(layout: Layout, seen: Float, angles: Float) -> tuple[Layout, float,
         count[part] = count.get(part, 0) + 1
         angle = Quantity(round(float(turn[k]), 1), "deg", "degree") if known[k] else None
         at = (round(float(middle[k].real), 1), round(float(middle[k].imag), 1))
-        places.append(Place(part, at, angle, f"{part}-{count[part]}"))
+        places.append(Place(part, at, angle, round(float(area[k])), f"{part}-{count[part]}"))
     far = float(np.nanmax(np.abs(seen - middle)))
-    return replace(layout, places=tuple(places)), far, float(np.nanmax(off)) if off.size else 0.0
+    turn_off = float(np.nanmax(off)) if off.size else 0.0
+    size = float(np.nanmax(np.abs(areas / area - 1)))
+    return Learned(replace(layout, places=tuple(places)), far, turn_off, size, spread)
 
 
 RULE = RuleKind(

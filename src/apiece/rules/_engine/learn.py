@@ -13,12 +13,13 @@ from apiece.errors import DataError
 from apiece.rules._engine.file import _properties
 from apiece.rules._kit.layout import Layout
 from apiece.rules.contract import ROOM, Scene
-from apiece.rules.layout import learned
+from apiece.rules.layout import Learned, learned
 
 __all__ = ["learn"]
 
-_WANTED = frozenset({"feret_max", "feret_min", "perimeter", "orientation", "major_axis", "minor_axis"})
-_SHIFTS, _TURNS = 1.5, 1.5  # times what good examples show
+_WANTED = frozenset({"feret_max", "area", "perimeter", "orientation", "major_axis", "minor_axis"})
+_WIDER = 1.3  # times what good examples show
+_TURN = 3.0  # degrees that the direction of a small part may be off
 
 
 def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = None) -> str:
@@ -57,7 +58,7 @@ def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = No
         lines += ["", f"pixel_size: {size}"]
     placed = learned(scenes)
     if placed is not None:
-        lines += ["", *_layout_lines(placed[0])]
+        lines += ["", *_layout_lines(placed.layout)]
     lines += ["", "rules:"]
     for name in ROOM.names():
         kind = ROOM.load(name)
@@ -73,15 +74,19 @@ def _scene(found: Instances, size: PixelSize | None) -> Scene:
     return Scene(found, None, size, all_of, none, wanted=_WANTED, dimensions=_properties())
 
 
-def _layout_rule(placed: tuple[Layout, float, float], scene: Scene) -> list[str]:
-    layout, far, turn = placed
-    least = 2 * scene.edge
-    keys: dict[str, Any] = {"layout": "any", "within": f"{max(_SHIFTS * far, least) * scene.scale:.3g} {scene.unit}"}
-    why = f"parts lie up to {far * scene.scale:.3g} {scene.unit} from their usual place"
-    if any(place.angle is not None for place in layout.places):
-        keys["turn"] = f"{max(_TURNS * turn, 2.0):.3g} deg"
-        why += f", turned by up to {turn:.2g} deg"
-    return _rule_lines(keys, why)
+def _layout_rule(placed: Learned, scene: Scene) -> list[str]:
+    """Return the rule about the layout: what good examples show, and a third more."""
+    parts = list(dict.fromkeys(place.part for place in placed.layout.places))
+    within = (_WIDER * placed.far + placed.spread) * scene.scale
+    keys: dict[str, Any] = {"layout": parts, "within": f"{within:.3g} {scene.unit}"}
+    why = f"parts lie up to {placed.far * scene.scale:.3g} {scene.unit} from their usual place"
+    if any(place.angle is not None for place in placed.layout.places):
+        keys["turn"] = f"{_WIDER * placed.turn + _TURN:.3g} deg"
+        why += f", turned by up to {placed.turn:.2g} deg"
+    smallest = min(place.area or 1.0 for place in placed.layout.places)
+    edge = 4 * scene.edge / np.sqrt(smallest)  # what an outline that is off makes of the smallest part
+    keys["size"] = f"{100 * (_WIDER * placed.size + edge):.2g} %"
+    return _rule_lines(keys, f"{why}, areas off by up to {placed.size:.0%}")
 
 
 def _layout_lines(layout: Layout) -> list[str]:
@@ -93,7 +98,7 @@ def _layout_lines(layout: Layout) -> list[str]:
     ]
     for place in layout.places:
         angle = "" if place.angle is None else f", angle: {place.angle.value:g} deg"
-        at = f"at: [{place.at[0]:g}, {place.at[1]:g}]{angle}"
+        at = f"at: [{place.at[0]:g}, {place.at[1]:g}]{angle}, area: {place.area:g}"
         lines.append(f"    - {{name: {_word(place.name)}, part: {_word(place.part)}, {at}}}")
     return lines
 

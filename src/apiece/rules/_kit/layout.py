@@ -46,6 +46,7 @@ class Place:
     part: str = key(TEXT, "the class of the part")
     at: tuple[float, float] = key(some_of(NUMBER, 2), "its centre, x and y in pixels of the layout")
     angle: Quantity | None = key(quantity("degree"), "direction of its long axis, 0 to 180, clockwise from x", None)
+    area: float | None = key(NUMBER, "its area in square pixels of the layout", None)
     name: str = key(TEXT, "what messages call the place, such as R12", "")
 
 

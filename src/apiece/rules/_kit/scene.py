@@ -139,7 +139,7 @@ class Scene:
         found = self.instances
         chosen = ~found.crowd
         if "any" not in classes:
-            chosen &= np.isin(found.labels, [k for k, name in enumerate(found.classes) if name in classes])
+            chosen &= np.array([name in classes for name in found.classes], bool)[found.labels]
         inside, doubtful = self.counted, self.doubtful
         if zone:
             share = self._shares[zone]

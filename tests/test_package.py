@@ -28,6 +28,7 @@ ROOMS = {
         "export",
         "formats",
         "images",
+        "language",
         "measurements",
     ),
     *(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         export,
         formats,
         images,
+        language,
         measurements,
         metrics,
         models,
@@ -67,7 +68,7 @@ _HOMES = {
     "apiece.formats": "read write",
     "apiece.images": "read_image",
     "apiece.training": "train",
-    "": "benchmark check core datasets draw errors evaluation export formats images "
+    "": "benchmark check core datasets draw errors evaluation export formats images language "
     "measurements metrics models monitor ops predict prompts rules serve testing track training transforms",
 }
 
@@ -89,6 +90,7 @@ __all__ = [
     "formats",
     "images",
     "iou",
+    "language",
     "load",
     "measure",
     "measurements",

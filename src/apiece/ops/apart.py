@@ -50,8 +50,8 @@ def gaps(masks: Masks, i: Int, j: Int) -> Float:
     """
     runs, box = masks.runs, masks.runs.boxes
     first, second = _RunsOfPairs.of(runs, i), _RunsOfPairs.of(runs, j)
-    # every fourth run gives a bound, and beyond it from the other's box no run can be the nearest
-    bound = _least(runs, first.take(first.place % _COARSE == 0), second.take(second.place % _COARSE == 0))
+    # beyond the bound from the other's box no run can be the nearest
+    bound = _bound(runs, first, second)
     first = first.take(_squared(runs, first.run, box[j][first.pair]) <= bound[first.pair])
     second = second.take(_squared(runs, second.run, box[i][second.pair]) <= bound[second.pair])
     return np.sqrt(_least(runs, first, second))
@@ -84,6 +84,11 @@ class _RunsOfPairs(NamedTuple):
         pair = self.pair[kept]
         count = np.bincount(pair, minlength=len(self.begins) - 1)
         return _RunsOfPairs(self.run[kept], pair, self.place[kept], sums(count))
+
+
+def _bound(runs: Runs, first: _RunsOfPairs, second: _RunsOfPairs) -> Float:
+    """Return a squared distance that the least one does not exceed, from every fourth run."""
+    return _least(runs, first.take(first.place % _COARSE == 0), second.take(second.place % _COARSE == 0))
 
 
 def _squared(runs: Runs, run: Int, box: Int) -> Int:
@@ -132,7 +137,7 @@ def nearest(masks: Masks, i: Int, j: Int) -> tuple[Int, Float]:
         least = box_gaps(masks, own[:, None], j[None, :])
         least[own[:, None] == j[None, :]] = np.inf
         first = least.argmin(1)
-        bound = gaps(masks, own, j[first])
+        bound = np.sqrt(_bound(masks.runs, *(_RunsOfPairs.of(masks.runs, k) for k in (own, j[first]))))
         bound[np.isinf(least.min(1))] = -1.0  # no neighbour at all
         a, b = np.nonzero(least <= bound[:, None])
         exact = gaps(masks, own[a], j[b])

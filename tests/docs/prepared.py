@@ -125,6 +125,20 @@ class Shop:
             for k in range(12):
                 video.write(moving(k), k / 10)
 
+    def colony(self, folder: Path) -> None:
+        """Make ``cells.json``, outlines of cells of which one divides, and ``truth.json`` with ids and mothers."""
+        truth, found = [], []
+        for k in range(6):
+            ref = ImageRef(folder / f"01/t{k:03d}.tif", f"01/t{k:03d}.tif", (_SIDE, _SIDE))
+            cells = [(32, 32, 9, 1, 0)] if k < 3 else [(32, 25, 6.5, 2, 1), (32, 39, 6.5, 3, 1)]
+            y, x = np.mgrid[:_SIDE, :_SIDE]
+            masks = Masks.from_dense(np.array([np.hypot(y - a, x - b) < r for a, b, r, *_ in cells]))
+            ids, parents = (np.array([cell[n] for cell in cells]) for n in (3, 4))
+            truth.append((ref, Instances(masks, ids=ids, attributes={"parent": parents})))
+            found.append((ref, Instances(masks, scores=np.full(len(cells), 0.9))))
+        formats.write(truth, folder / "truth.json", format="coco")
+        formats.write(found, folder / "cells.json", format="coco")
+
     def today(self, folder: Path) -> None:
         """Make ``today/``: twelve images without labels."""
         photos(folder / "today", 12, 11)

@@ -86,6 +86,7 @@ def track(
     apiece track line.mp4 --line "exit: 100,400 900,400" --save csv,video --out exit
     apiece track frames/ --model runs/pills --save coco,csv,overlay
     apiece track rtsp://10.0.0.7/live --model runs/cars --save csv --for 8h
+    apiece track cells/ --model runs/cells --tracker cells --save ctc
     apiece track --detections predictions.json --save mots
     apiece evaluate --predictions tracks/tracks.json --data truth.json --metrics hota
     ```
@@ -107,20 +108,21 @@ def track(
     zone
         Count what enters and leaves zones, and how long it stays: a GeoJSON file of polygons in pixels.
     tracker
-        `masks`: motion, camera and overlap of masks; `iou`: overlap with the last frame alone.
+        `masks`: motion, camera and overlap of masks; `cells`: cells that divide; `iou`: overlap with the last frame
+        alone.
     sure
         Lowest score of a detection that begins a track. By default the lowest threshold of the model; of
         `--detections` the tracker decides (0.5).
     patience
-        Frames that an object may be lost and found again. By default 30.
+        Frames that an object may be lost and found again. By default 30; 3 for `cells`.
     fill
         Longest gap in frames that is filled, where an object is missed and seen again. 0 fills nothing.
     out
         Folder for the results.
     save
         What to save: `coco` (tracks.json; ids last), `csv`, `jsonl` (a line for each frame, with masks), `mots` (KITTI
-        MOTS), `overlay` (frames with ids), `video` (the same as a video, at the same times). `csv`, `jsonl` and
-        `video` grow with each frame, and are valid whenever the run ends.
+        MOTS), `ctc` (Cell Tracking Challenge, with parents), `overlay` (frames with ids), `video` (the same as a video,
+        at the same times). `csv`, `jsonl` and `video` grow with each frame, and are valid whenever the run ends.
     """
     from apiece.predict.tracks import track_to
     from apiece.track import start

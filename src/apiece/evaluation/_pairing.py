@@ -105,6 +105,16 @@ def join(
     return joined
 
 
+def with_parents(labels: LabelSet, ref: ImageRef, instances: Instances) -> Instances:
+    """Return instances of a file of the Cell Tracking Challenge with the attribute ``parent``; others as they are."""
+    known = labels.metadata.get("ctc")
+    parents = known.get(ref.name.partition("/")[0]) if isinstance(known, Mapping) else None
+    if not parents or instances.ids is None:
+        return instances
+    own = np.array([parents.get(i, 0) for i in instances.ids.tolist()], np.int64)
+    return instances.replace(attributes={**instances.attributes, "parent": own})
+
+
 def open_truth(
     data: Path | str | Dataset | LabelSet,
     split: str | None = None,
@@ -239,7 +249,7 @@ class _Filed:
     def __iter__(self) -> Iterator[Judged]:
         for ref, wanted in self.truth.labels:
             ranked = self._ranked(ref.name, wanted.size)
-            yield ref, wanted, ranked, above(ranked, self._lowest)
+            yield ref, with_parents(self.truth.labels, ref, wanted), ranked, above(ranked, self._lowest)
 
     def answer(self, index: int) -> Instances:
         ref, wanted = self.truth.labels[index]
@@ -249,7 +259,8 @@ class _Filed:
         index = self._index.get(name)
         if index is None:
             return Instances.empty(size, self.truth.classes, scored=True)
-        return _of_the_data(self._found[index][1], self.truth)
+        ref, found = self._found[index]
+        return _of_the_data(with_parents(self._found, ref, found), self.truth)
 
 
 def _of_the_data(found: Instances, truth: Dataset) -> Instances:

@@ -24,6 +24,7 @@ TRACKS: Mapping[str, str] = {
     "csv": "tracks.csv",
     "jsonl": "tracks.jsonl",
     "mots": "mots",
+    "ctc": "ctc",
     "overlay": "overlays",
     "video": "videos",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def track_to(
     out : folder, made if needed.
     start : gives a new tracker, for each video.
     save : any of ``coco`` (a COCO set whose ids last), ``csv``, ``jsonl`` (a line for each frame, with masks), ``mots``
-        (KITTI MOTS; of masks that overlap the best score lies on top), ``overlay`` (each frame with its objects,
+        (KITTI MOTS; of masks that overlap the best score lies on top), ``ctc`` (Cell Tracking Challenge, with parents),
+        ``overlay`` (each frame with its objects,
         colored by id), ``video`` (the same as a video, at the same times).
     classes : all class names.
     fill : as for `apiece.track.follow`.
@@ -128,6 +130,7 @@ class _Run:
         self.classes, self.start, self.fill, self.step = classes, start, fill, step
         self.videos = self.frames = self.filled = 0
         self.ids: list[set[tuple[int, int]]] = [set() for _ in classes]
+        self.parents: dict[str, dict[int, int]] = {}
         self.broken: ImageError | None = None
         self.stopped = False
 
@@ -142,10 +145,22 @@ class _Run:
                     for k, ids in enumerate(self.ids):
                         ids.update((one.video, i) for i in found.ids[found.labels == k].tolist())
                     self.filled += int(np.sum(found.attributes.get("filled", 0)))
+                    self._note_parents(one)
                     yield one
                     self.step()
             except KeyboardInterrupt:
                 self.stopped = True
+
+    def _note_parents(self, tracked: Tracked) -> None:
+        """Keep the mother of each object that has one, by sequence as the Cell Tracking Challenge names it."""
+        found, name = tracked.found, tracked.ref.name.partition("/")[0]
+        own = found.attributes.get("parent")
+        if own is None or not own.any() or found.ids is None:
+            return
+        sequence = name if re.fullmatch(r"\d\d", name) else f"{tracked.video:02d}"
+        born = own > 0
+        parents = self.parents.setdefault(sequence, {})
+        parents.update(zip(found.ids[born].tolist(), own[born].tolist(), strict=True))
 
     def _tracked(self, frames: Iterable[Frame]) -> Iterator[Tracked]:
         seen: set[str] = set()
@@ -199,17 +214,18 @@ def _write(
                     save_picture(stage / TRACKS["overlay"], tracked, counts)
                 yield tracked.ref, tracked.found
 
-        if "coco" in save or "mots" in save:
+        if not {"coco", "ctc", "mots"}.isdisjoint(save):
             formats.write(records(), stage / TRACKS["coco"], format="coco", classes=run.classes)
         else:
             for _ in records():
                 pass
-    if "mots" in save:
-        labels = formats.read(stage / TRACKS["coco"], format="coco")
-        bare = ((ref, _flat(found)) for ref, found in labels)
-        formats.write(bare, stage / TRACKS["mots"], format="kitti_mots", classes=labels.classes)
-        if "coco" not in save:
-            (stage / TRACKS["coco"]).unlink()
+    for name, format, metadata in (("mots", "kitti_mots", {}), ("ctc", "ctc", {"ctc": run.parents})):
+        if name in save and run.frames:
+            labels = formats.read(stage / TRACKS["coco"], format="coco")
+            bare = ((ref, _flat(found)) for ref, found in labels)
+            formats.write(bare, stage / TRACKS[name], format=format, classes=labels.classes, metadata=metadata)
+    if "coco" not in save:
+        (stage / TRACKS["coco"]).unlink(missing_ok=True)
 
 
 def _flat(found: Instances) -> Instances:

@@ -76,6 +76,7 @@ class Side:
     has_full : bool (N,), whether there is one.
     id : int64 (N,), in a video the same in all frames of one object; 0 where there is none.
     has_id : bool (N,), whether there is one.
+    parent : int64 (N,), attribute ``parent``: the id of the mother of what divided; 0 where there is none.
     """
 
     runs: Runs
@@ -93,6 +94,7 @@ class Side:
     has_full: Bool
     id: Int
     has_id: Bool
+    parent: Int
 
     def __len__(self) -> int:
         return len(self.image)
@@ -248,6 +250,7 @@ def _side(sets: Sequence[Instances], classes: tuple[str, ...], predicted: bool) 
         has_full=np.repeat(np.array(has_full, bool), counts)[order],
         id=_joined([np.zeros(len(s), np.int64) if s.ids is None else s.ids for s in sets], np.int64)[order],
         has_id=np.repeat(np.array([s.ids is not None for s in sets], bool), counts)[order],
+        parent=np.nan_to_num(_joined([_parents(s) for s in sets], np.float64)).astype(np.int64)[order],
     )
 
 
@@ -277,6 +280,14 @@ def _stated(instances: Instances, name: str, shape: tuple[int, ...]) -> Float:
             f"attribute {name!r} must be numbers of shape {(len(instances), *shape)}; "
             f"got {values.dtype} of shape {values.shape}"
         )
+    return values.astype(np.float64)
+
+
+def _parents(instances: Instances) -> Float:
+    """The attribute ``parent``; another tool's attribute of that name, such as text, is none of ours."""
+    values = instances.attributes.get("parent")
+    if values is None or values.ndim != 1 or values.dtype.kind not in "iuf":
+        return np.zeros(len(instances))
     return values.astype(np.float64)
 
 

@@ -79,7 +79,10 @@ def in_openvino(path: Path, threads: int, precision: str) -> Callable[[np.ndarra
     import openvino
 
     core = openvino.Core()
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+    settings = {
+        "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision,
+        "ENABLE_CPU_PINNING": False,
+    }  # fmt: skip
     compiled = core.compile_model(core.read_model(str(path)), "CPU", settings)
     names = [o.get_any_name() for o in compiled.outputs]
     request = compiled.create_infer_request()

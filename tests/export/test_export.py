@@ -69,8 +69,8 @@ def test_two_stage_models_are_refused_with_the_reason() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in models.decoder_names() if n not in ("swift", "detr_mask")])
-def test_every_architecture_with_a_decoder_makes_a_graph(name: str) -> None:
+@pytest.mark.parametrize("name", ["embedding", "semantic", "yolact"])
+def test_other_architectures_make_graphs(name: str) -> None:
     """`trace` holds each graph against the network, on sizes that it was not traced with where it takes any."""
     found = trace(random_model(name, 128))
     assert found.size in (None, (128, 128))

@@ -118,6 +118,7 @@ COMMANDS = {
     "monitor a.png --model model --baseline labels.json": ("models", 2),
     "check labels.json --model model": ("models", 2),
     "check labels.json --folds 2 --json": ("train", 2),
+    "studio labels.json": ("serve", 1),
     "train --data labels.json --model swift": ("train", 1),
     "train --data labels.json --model swift --json": ("train", 1),
     "benchmark --data labels.json --models swift": ("train", 1),

@@ -207,7 +207,7 @@ def test_what_is_missing_or_too_much_is_said_in_one_line() -> None:
 
 # ---------------------------------------------------------------- examples of the help
 
-NEEDS_A_MODEL = ("train", "demo", "benchmark", "export", "predict", "serve", "thresholds", "monitor")
+NEEDS_A_MODEL = ("train", "demo", "benchmark", "export", "predict", "serve", "studio", "thresholds", "monitor")
 EXAMPLES = [
     line
     for command in COMMANDS

@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     from apiece.serve.guards import Guard
     from apiece.serve.limits import Limits
     from apiece.serve.service import new_service
+    from apiece.serve.studio.routes import studio_app
 
-__all__ = ["Client", "Guard", "Limits", "ServerError", "dockerfile", "new_app", "new_service", "run", "systemd_unit"]
+__all__ = [
+    "Client",
+    "Guard",
+    "Limits",
+    "ServerError",
+    "dockerfile",
+    "new_app",
+    "new_service",
+    "run",
+    "studio_app",
+    "systemd_unit",
+]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(
@@ -29,5 +41,6 @@ if not TYPE_CHECKING:
             "apiece.serve.guards": "Guard",
             "apiece.serve.limits": "Limits",
             "apiece.serve.service": "new_service",
+            "apiece.serve.studio.routes": "studio_app",
         },
     )

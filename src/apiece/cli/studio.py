@@ -1,0 +1,85 @@
+"""``apiece studio``."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from apiece.cli._options import GROUP, Data, Device, Json, ModelName, Where
+from apiece.cli._output import note, print_json
+
+if TYPE_CHECKING:
+    from apiece.predict import Prompter
+
+
+def studio(
+    data: Data,
+    *,
+    where: Annotated[Where, GROUP] = Where(),
+    model: ModelName | None = None,
+    prompt: str = "auto",
+    weights: str = "",
+    out: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    key: str = "",
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Open a set in the browser, on this machine: look at labels and predictions, and correct them.
+
+    Every change is saved at once. Label files stay as they are: corrected labels are exported.
+
+    ```
+    apiece studio data/
+    apiece studio photos/ --model default
+    apiece studio labels.json --images photos/ --prompt grabcut --port 8080
+    ```
+
+    Parameters
+    ----------
+    data
+        Label file, folder with labels or with train, val and test, or folder of images without labels.
+    prompt
+        What answers clicks and boxes: `watershed`, `grabcut`, `wand`, `sam`, `sam2` ... By default the weights tell;
+        without weights a watershed.
+    weights
+        Weights of SAM, SAM 2, SAM 3 or EfficientSAM: a folder, or `hf:org/name`.
+    out
+        Folder that keeps the changes and what is exported. By default DATA.studio beside DATA.
+    host
+        Address to listen on. Any other than this machine's own needs `--key`.
+    port
+        Port to listen on; 0 lets the system choose.
+    key
+        What others must show: they open the page once with `?key=KEY`.
+    """
+    from apiece.datasets import image_folders
+    from apiece.serve import Guard, run, studio_app
+    from apiece.serve.studio.routes import static_folder
+    from apiece.serve.studio.workspace import Workspace, open_sets
+
+    static_folder()
+    guard = Guard(host, port, key)
+    loaded = None
+    if model is not None:
+        from apiece.predict import load
+
+        loaded = load(model, device=device)
+    sets = open_sets(data, image_folders(where.images), where.format, () if loaded is None else loaded.classes)
+    place = out or data.absolute().with_name(f"{data.absolute().name}.studio")
+    workspace = Workspace(sets, place, loaded, partial(_prompter, prompt, weights, device))
+
+    def ready(address: str) -> None:
+        if json:
+            print_json({"address": address, "images": len(workspace.items), "out": place})
+        note(f"studio: {len(workspace.items):,} images at {address} (Ctrl+C ends it; changes are kept in {place})")
+
+    run(studio_app(workspace, guard, data.name), guard, ready)
+
+
+def _prompter(prompt: str, weights: str, device: str) -> Prompter:
+    from apiece.predict import Prompter
+
+    return Prompter(prompt, weights, device=device)

@@ -1,0 +1,182 @@
+"""`Sheet`: the objects of an image as they stand, each with its key; `replay`: labels and changes to a sheet."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from apiece._arrays import Array, Int
+from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.errors import UnknownNameError
+
+__all__ = ["Delta", "Put", "Sheet", "marks_of", "replay", "standing"]
+
+
+@dataclass(frozen=True)
+class Put:
+    """An object as a change leaves it."""
+
+    key: int
+    """The object: one that is there, or a new one."""
+    label: str
+    """Name of its class."""
+    mask: Masks
+    """Its one mask."""
+    like: int | None = None
+    """The object that a new one takes its attributes from."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """A change of an image: objects that go, and objects that come or change."""
+
+    remove: tuple[int, ...] = ()
+    put: tuple[Put, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the journal keeps it, whole masks as COCO's run-lengths."""
+        put = [
+            {
+                "key": p.key,
+                "label": p.label,
+                "mask": p.mask.to_coco()[0],
+                **({} if p.like is None else {"like": p.like}),
+            }
+            for p in self.put
+        ]
+        return {"remove": list(self.remove), "put": put}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The objects of an image at a revision."""
+
+    instances: Instances
+    keys: Int
+    """int64 (N,): the number that each object keeps."""
+    revision: int
+    """How many changes have been made to the image, undone ones and undoing ones among them."""
+    next_key: int
+    """A key that no object has ever had."""
+
+    def row(self, key: int) -> int:
+        """Return the position of an object."""
+        found = np.flatnonzero(self.keys == key)
+        if not len(found):
+            raise UnknownNameError("object", key, map(str, self.keys[:20].tolist()))
+        return int(found[0])
+
+
+def marks_of(instances: Instances) -> list[str]:
+    """Return a short mark of each object's mask and class, by which it is known again in a changed file."""
+    masks, names = instances.masks, instances.names
+    runs = np.stack([masks.x, masks.y0, masks.y1], 1)
+    return [
+        f"{zlib.crc32(runs[a:b].tobytes(), zlib.crc32(name.encode())):08x}"
+        for name, a, b in zip(names, masks.offsets[:-1].tolist(), masks.offsets[1:].tolist(), strict=True)
+    ]
+
+
+def standing(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return the changes that stand after undoing and redoing, and those that can be redone, the next one last."""
+    done: list[Mapping[str, Any]] = []
+    undone: list[Mapping[str, Any]] = []
+    for entry in entries:
+        if entry["kind"] == "undo":
+            undone.append(done.pop())
+        elif entry["kind"] == "redo":
+            done.append(undone.pop())
+        else:
+            done.append(entry)
+            undone.clear()
+    return done, undone
+
+
+def replay(base: Instances, entries: Sequence[Mapping[str, Any]]) -> tuple[Sheet, int]:
+    """Return the labels of a file with the changes of a journal on top, and how many objects the file has no more.
+
+    Where the file has changed since the first change, objects are known again by their marks. What was changed stays
+    as the person left it; what else the file has now is there.
+    """
+    keys, next_key, gone = _keys(base, entries)
+    last: dict[int, Mapping[str, Any] | None] = {}
+    like: dict[int, int] = {}
+    for entry in entries:
+        next_key = max(next_key, *(put["key"] + 1 for put in entry.get("put", [])), 0)
+    for entry in standing(entries)[0]:
+        last.update(dict.fromkeys(entry["remove"]))
+        for put in entry["put"]:
+            last[put["key"]] = put
+            if "like" in put:
+                like[put["key"]] = like.get(put["like"], put["like"])
+    place = {key: i for i, key in enumerate(keys.tolist())}
+    puts = {key: put for key, put in last.items() if put is not None}
+    kept = np.flatnonzero(~np.isin(keys, list(last)))
+    order = sorted([*keys[kept].tolist(), *puts])
+    changed = Masks.from_coco([puts[k]["mask"] for k in puts], base.size)
+    joined = Masks.concatenate([base.masks[kept], changed])
+    rows = np.array([place.get(key, place.get(like.get(key, -1), -1)) for key in order], np.int64)
+    at = {key: i for i, key in enumerate([*keys[kept].tolist(), *puts])}
+    masks = joined[np.array([at[key] for key in order], np.int64)]
+    labels = [base.classes.index(puts[k]["label"]) if k in puts else int(base.labels[place[k]]) for k in order]
+    own = np.array(order, np.int64)
+    found = _taken(base, rows, masks, np.array(labels, np.int64), np.where(np.isin(own, keys), -1, own))
+    return Sheet(found, own, len(entries), next_key), gone
+
+
+def _keys(base: Instances, entries: Sequence[Mapping[str, Any]]) -> tuple[Int, int, int]:
+    """Return the key of each object of the file, the next free one, and how many known objects it has no more."""
+    known = entries[0]["base"] if entries else None
+    if known is None:
+        return np.arange(len(base)), len(base), 0
+    now = marks_of(base)
+    if known == now:
+        return np.arange(len(base)), len(base), 0
+    places: dict[str, list[int]] = {}
+    for key, mark in reversed(list(enumerate(known))):
+        places.setdefault(mark, []).append(key)
+    own = [places[mark].pop() if places.get(mark) else -1 for mark in now]
+    fresh = max([len(known), *(put["key"] + 1 for entry in entries for put in entry.get("put", []))])
+    keys = np.array(own, np.int64)
+    new = np.flatnonzero(keys < 0)
+    keys[new] = fresh + np.arange(len(new))
+    return keys, fresh + len(new), sum(map(len, places.values()))
+
+
+def _taken(base: Instances, rows: Int, masks: Masks, labels: Int, fresh: Int) -> Instances:
+    """Return objects with the columns of ``base`` at ``rows``, blank at -1; ``fresh``: the key of a new one, or -1."""
+    blank = rows < 0
+    safe = np.maximum(rows, 0)
+
+    def column(values: Array, empty: Any) -> Array:
+        if not len(values):
+            return np.full((len(rows), *values.shape[1:]), empty, values.dtype)
+        taken = values[safe].copy()
+        taken[blank] = empty
+        return taken
+
+    ids = None
+    if base.ids is not None:
+        ids = column(base.ids, 0)
+        ids[fresh >= 0] = max(int(base.ids.max(initial=0)), 0) + 1 + fresh[fresh >= 0]
+    empties = {"O": None, "f": np.nan, "U": "", "S": b""}
+    full = None
+    if base.full is not None:
+        whole = Masks.concatenate([base.full, Masks.empty(base.size, 1)])[np.where(blank, len(base), rows)]
+        count = len(masks)
+        full = Masks.concatenate([masks, whole]).merge(np.tile(np.arange(count), 2), count)
+    return Instances(
+        masks,
+        labels,
+        base.classes,
+        None if base.scores is None else column(base.scores, 1.0),  # a person is sure
+        ids,
+        column(base.crowd, False),
+        {name: column(values, empties.get(values.dtype.kind, 0)) for name, values in base.attributes.items()},
+        full,
+    )

@@ -1,0 +1,9 @@
+"""Print the studio's OpenAPI description, of which ``npm run types`` makes the page's types."""
+
+import json
+import sys
+
+from apiece.serve import Guard, new_app
+from apiece.serve.studio.routes import ROUTER
+
+json.dump(new_app("apiece studio", Guard(), [ROUTER]).openapi(), sys.stdout)

@@ -1,0 +1,50 @@
+import type { components } from "./schema";
+import { type Header, type Objects, decode } from "./wire";
+
+type Schemas = components["schemas"];
+export type SetAnswer = Schemas["SetAnswer"];
+export type Edit = Schemas["Make"]["edit"];
+export type Click = Schemas["Click"];
+export type Exported = Schemas["Exported"];
+
+/** Why the server did not do what was asked; `stale` if the image was changed elsewhere. */
+export class Refused extends Error {
+  constructor(
+    message: string,
+    readonly stale: boolean,
+  ) {
+    super(message);
+  }
+}
+
+async function ask(path: string, body?: unknown, revision?: number): Promise<Response> {
+  const headers: Record<string, string> = {};
+  if (body !== undefined) headers["content-type"] = "application/json";
+  if (revision !== undefined) headers["if-match"] = String(revision);
+  let answer: Response;
+  try {
+    answer = await fetch(`api/${path}`, body === undefined ? {} : { method: "POST", headers, body: JSON.stringify(body) });
+  } catch {
+    throw new Refused("The studio does not answer. Is it still running? What was confirmed is saved.", false);
+  }
+  if (answer.ok) return answer;
+  const problem = (await answer.json().catch(() => ({}))) as { message?: string };
+  throw new Refused(problem.message ?? `the studio answered ${answer.status}`, answer.status === 409);
+}
+
+export async function read<T>(path: string): Promise<T> {
+  return (await ask(path)).json() as Promise<T>;
+}
+
+export async function send<T>(path: string, body: unknown): Promise<T> {
+  return (await ask(path, body)).json() as Promise<T>;
+}
+
+export async function readObjects(path: string): Promise<{ header: Header; objects: Objects }> {
+  return decode(await (await ask(path)).arrayBuffer());
+}
+
+/** Make a change of an image that is at `revision`; the answer holds what it changed. */
+export async function change(path: string, body: unknown, revision: number): Promise<{ header: Header; objects: Objects }> {
+  return decode(await (await ask(path, body, revision)).arrayBuffer());
+}

@@ -1,0 +1,50 @@
+// Masks to pixels, a tile at a time, from run-lengths: fill, and an outline where the topmost object changes.
+
+import { type Objects, firstRun } from "./wire";
+
+export interface Style {
+  /** Colour of each object, 0xBBGGRR. */
+  readonly colours: Uint32Array;
+  /** Objects to paint, the lowest first. */
+  readonly order: Int32Array;
+  readonly fill: boolean;
+  readonly outline: boolean;
+}
+
+/** Paint the square of `side` pixels at (left, top) of the picture halved `level` times, as RGBA. */
+export function paint(o: Objects, style: Style, level: number, left: number, top: number, side: number): Uint32Array<ArrayBuffer> {
+  const wide = side + 2; // a margin of a pixel, so that outlines do not end at tiles
+  const owner = new Int32Array(wide * wide);
+  for (const i of style.order) own(o, i, owner, wide, level, left - 1, top - 1);
+  const out = new Uint32Array(side * side);
+  for (let row = 0; row < side; row++) {
+    let at = (row + 1) * wide + 1;
+    for (let column = 0; column < side; column++, at++) {
+      const me = owner[at];
+      if (me === 0) continue;
+      const edge = owner[at - 1] !== me || owner[at + 1] !== me || owner[at - wide] !== me || owner[at + wide] !== me;
+      const alpha = edge && style.outline ? 0xff : style.fill ? 0x66 : 0;
+      if (alpha) out[row * side + column] = (alpha << 24) | style.colours[me - 1];
+    }
+  }
+  return out;
+}
+
+function own(o: Objects, i: number, owner: Int32Array, wide: number, level: number, left: number, top: number): void {
+  const [bx0, by0, bx1, by1] = o.boxes.subarray(4 * i, 4 * i + 4);
+  if ((bx1 - 1) >> level < left || bx0 >> level >= left + wide) return;
+  if ((by1 - 1) >> level < top || by0 >> level >= top + wide) return;
+  // of the columns that fall on one pixel the middle one is enough, unless the object is small
+  const step = 1 << level;
+  const every = level === 0 || bx1 - bx0 < 3 * step;
+  const end = o.offsets[i + 1];
+  for (let r = firstRun(o, i, left << level); r < end; r++) {
+    const x = o.x[r];
+    const column = (x >> level) - left;
+    if (column >= wide) break;
+    if (column < 0 || (!every && (x & (step - 1)) !== step >> 1)) continue;
+    const from = Math.max((o.y0[r] >> level) - top, 0);
+    const to = Math.min(((o.y1[r] - 1) >> level) - top, wide - 1);
+    for (let y = from, at = from * wide + column; y <= to; y++, at += wide) owner[at] = i + 1;
+  }
+}

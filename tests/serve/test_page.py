@@ -1,0 +1,84 @@
+"""The studio's page: its own lint, types and tests; and the whole studio, driven in Chromium on a set of cells."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import apiece
+from apiece.datasets.synthetic import SceneConfig, write_dataset
+
+ROOT = Path(__file__).parents[2]
+STUDIO = ROOT / "studio"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("npm") is None, reason="needs node"),
+    pytest.mark.skipif(not (STUDIO / "node_modules").is_dir(), reason="needs npm ci in studio/"),
+]
+built = pytest.mark.skipif(
+    not (Path(apiece.__file__).parent / "serve/static/index.html").is_file(), reason="needs npm run build in studio/"
+)
+
+
+def npm(*words: str) -> None:
+    done = subprocess.run(["npm", *words], cwd=STUDIO, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def test_lint_types_and_unit_tests_of_the_page() -> None:
+    npm("run", "check")
+
+
+@contextmanager
+def running(data: Path, out: Path) -> Iterator[str]:
+    """Run the command as a person does."""
+    words = ["studio", str(data), "--out", str(out), "--port", "0", "--json"]
+    code = "from apiece.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-u", "-c", code, *words], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        try:
+            text = ""
+            while not text.rstrip().endswith("}"):
+                line = child.stdout.readline()
+                assert line, "the studio has ended"
+                text += line
+            address = json.loads(text)["address"]
+            for _ in range(100):
+                try:
+                    urllib.request.urlopen(address, timeout=5).read()
+                    break
+                except OSError:
+                    time.sleep(0.1)
+            yield address
+        finally:
+            child.send_signal(signal.SIGINT)
+
+
+@built
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> None:
+    config = SceneConfig(size=(600, 600), objects=(12, 16), seed=3)
+    write_dataset(tmp_path / "data", train=2, val=1, config=config)
+    with running(tmp_path / "data", tmp_path / "work") as address:
+        done = subprocess.run(
+            ["node", "browser/drive.mjs", address], cwd=STUDIO, capture_output=True, text=True, timeout=300,
+            env={**os.environ, "CHROMIUM": str(CHROMIUM)},
+        )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["wrong"] == []
+    seen = told["done"]
+    assert seen["polygon"] == seen["before"] + 1
+    assert seen["split"] == seen["redone"] == seen["undone"] + 1
+    assert "changed elsewhere" in seen["stale"]

@@ -18,6 +18,7 @@ from apiece._lazy import lazy as _lazy
 if TYPE_CHECKING:
     from apiece import (
         benchmark,
+        calibration,
         check,
         core,
         datasets,
@@ -68,7 +69,7 @@ _HOMES = {
     "apiece.formats": "read write",
     "apiece.images": "read_image",
     "apiece.training": "train",
-    "": "benchmark check core datasets draw errors evaluation export formats images language "
+    "": "benchmark calibration check core datasets draw errors evaluation export formats images language "
     "measurements metrics models monitor ops predict prompts rules serve testing track training transforms",
 }
 
@@ -79,6 +80,7 @@ __all__ = [
     "Masks",
     "PixelSize",
     "benchmark",
+    "calibration",
     "check",
     "core",
     "datasets",

@@ -23,7 +23,7 @@ from .set_scenes import run, save_set
 
 COMMANDS = cli.commands()
 OF_IMAGES = ("demo", "export", "models", "models fetch", "predict", "segment", "serve")
-GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track")]
+GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track", "calibrate")]
 LISTS = {
     "classes": "car,lorry=truck",
     "data": "a.json,b.json",
@@ -78,6 +78,7 @@ def _fields(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 def needed(command: str, but: str) -> list[str]:
     """Every other argument that the command needs."""
     given = {
+        "image": "p.png",
         "data": "x",
         "a": "m",
         "b": "n",
@@ -88,7 +89,7 @@ def needed(command: str, but: str) -> list[str]:
         "sentence": "s",
     }
     names = [a.field_info.name for a in arguments(command) if a.required and a.field_info.name != but]
-    by_place = ("a", "b", "sources", "sentence")
+    by_place = ("a", "b", "sources", "sentence", "image")
     positional = [given[n] for n in names if n in by_place]
     if command == "merge" and but != "data":
         return ["--data", "x", "y", "--out", "o"]

@@ -15,6 +15,7 @@ from apiece.cli._sets import report_bad
 from apiece.errors import ConfigError, DataError, ImageError, Option
 
 if TYPE_CHECKING:
+    from apiece.calibration import Calibration
     from apiece.core.image import Image, ImageRef
     from apiece.core.instances import Instances
     from apiece.datasets import BadEntries
@@ -29,6 +30,7 @@ def measure(
     split: Split = None,
     reading: Annotated[Reading, GROUP] = Reading(),
     pixel_size: str | None = None,
+    calibration: Path | None = None,
     intensities: Annotated[bool, Parameter(negative="--no-intensities")] = True,
     conf: float = 0.0,
     out: Path | None = None,
@@ -42,6 +44,7 @@ def measure(
     apiece measure photo.jpg --model default
     apiece measure predictions.json --pixel-size "0.5 um"
     apiece measure data/train.json --out sizes.csv --no-intensities
+    apiece measure photos/ --model runs/bolts --calibration cam.json
     ```
 
     Parameters
@@ -49,6 +52,8 @@ def measure(
     pixel_size
         Physical size of a pixel, such as "0.5 um" or "0.5 x 0.4 um" (width x height). By default the image file tells
         it, else lengths are in pixels.
+    calibration
+        File of `apiece calibrate`, in place of a pixel size: sizes on the plane that it was made for.
     intensities
         Measure intensities too, where the images are at hand.
     conf
@@ -63,16 +68,19 @@ def measure(
         raise ConfigError(Option("conf") + f" must be from 0 to 1, got {conf:g}")
     target = out if out is not None or json else data.parent / "measurements.csv"
     check_writable(target)
+    camera = _calibration(calibration, pixel_size)
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     bad = reading.bad()
     if model is not None:
         count, records = _found(data, model, intensities, conf, bad)
         read = None
     else:
-        count, records, read = _labelled(reading.one(data, split, bad).labels, intensities, size is not None, conf)
+        count, records, read = _labelled(
+            reading.one(data, split, bad).labels, intensities, size is not None or camera is not None, conf
+        )
     tables = []
     with progress("measuring", count) as step:
-        for table in measure_many(records, read=read, pixel_size=size, on_bad=bad):
+        for table in measure_many(records, read=read, pixel_size=size, calibration=camera, on_bad=bad):
             tables.append(table)
             step()
     if not tables and bad is not None and bad.errors:
@@ -87,6 +95,16 @@ def measure(
         print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units, **left_out})
     else:
         print_summary(summary)
+
+
+def _calibration(path: Path | None, pixel_size: str | None) -> Calibration | None:
+    if path is None:
+        return None
+    if pixel_size is not None:
+        raise ConfigError(Option("calibration") + " says how large pixels are; leave out " + Option("pixel_size"))
+    from apiece.calibration import Calibration
+
+    return Calibration.load(path)
 
 
 Records: TypeAlias = "Iterator[tuple[ImageRef | Image, Instances]]"

@@ -9,10 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Array
+from apiece.calibration import Calibration
 from apiece.core.image import Image, ImageRef, PixelSize, check_drawn_on
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option, UnknownNameError
+from apiece.measurements._engine.on_plane import on_plane
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
 from apiece.ops.ground import masks_on
@@ -33,6 +35,7 @@ def measure(
     image: Image | Array | None = None,
     *,
     pixel_size: PixelSize | str | None = None,
+    calibration: Calibration | None = None,
     properties: Sequence[str] | None = None,
     extra: Mapping[str, Extra] | None = None,
 ) -> Table:
@@ -48,6 +51,8 @@ def measure(
     image : the image that the instances were found on, for intensities and for its pixel size. An alpha channel has no
         intensity, and transparent ground counts for none.
     pixel_size : `PixelSize`, or text such as ``"0.5 um"`` or ``"0.5 x 0.4 um"`` (width first); by default the image's.
+    calibration : of the camera (`apiece.calibration`), in place of a pixel size: sizes are those on its plane. Areas,
+        Feret diameters and rectangles are exact there; other lengths follow the scale at the middle of their object.
     properties : names of what to measure, in the order of the columns; None for everything that can be measured.
     extra : column name to a function of your own, called once with all masks and the pixels.
 
@@ -62,8 +67,8 @@ def measure(
     UnknownNameError
         If a property does not exist.
     ConfigError
-        If the pixel size cannot be read, if intensities are wanted without an image, or if an extra measurement does
-        not return one value per instance.
+        If the pixel size cannot be read or stands beside a calibration, if intensities are wanted without an image, or
+        if an extra measurement does not return one value per instance.
 
     Examples
     --------
@@ -81,6 +86,11 @@ def measure(
             f"{instances.size[0]} x {instances.size[1]}; measure instances on the image they were found on"
         )
     size = _pixel_size(pixel_size, image)
+    if calibration is not None:
+        if pixel_size is not None:
+            raise ConfigError(Option("calibration") + " says how large pixels are; leave out " + Option("pixel_size"))
+        calibration.check(instances.size)
+        size = None
     pixels, data = (None, None) if image is None else (image.colours().pixels, image.data)
     wanted = _select(properties, 0 if pixels is None else pixels.shape[2], instances.full is not None)
     columns, units = _identity(instances), dict[str, str]()
@@ -93,6 +103,9 @@ def measure(
             if family.needs_image and data is not None:
                 masks = masks_on(masks, data)  # what is stored under transparent ground means nothing
             measured.update(family.compute(Request(masks, pixels, request_scale, names, instances.full)))
+    if calibration is not None:
+        measured = on_plane(measured, wanted, instances.masks, calibration)
+        size = PixelSize(1.0, 1.0, calibration.unit)  # for the names of units
     for prop in wanted:
         for name, values in _split(prop.name, measured[prop.name], prop.parts).items():
             columns[name], units[name] = values, _unit(prop.dimension, size)
@@ -106,6 +119,7 @@ def measure_many(
     *,
     read: Callable[[ImageRef], Image] | None = None,
     pixel_size: PixelSize | str | None = None,
+    calibration: Calibration | None = None,
     properties: Sequence[str] | None = None,
     extra: Mapping[str, Extra] | None = None,
     on_bad: Callable[[ImageError], None] | None = None,
@@ -119,7 +133,7 @@ def measure_many(
     ----------
     records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as `apiece.read` yields them.
     read : function that opens an `ImageRef`, for intensities and pixel sizes; without it, only an `Image` is used.
-    pixel_size, properties, extra : as in `measure`.
+    pixel_size, calibration, properties, extra : as in `measure`.
     on_bad : called with the error of each image that cannot be read, or has another size than its masks; such an image
         is left out. By default the first one is raised.
 
@@ -155,7 +169,7 @@ def measure_many(
                 on_bad(error)
                 continue
         name = _image_name(source, index)
-        size = _pixel_size(pixel_size, image)
+        size = None if calibration is not None else _pixel_size(pixel_size, image)
         found = "" if size is None else size.unit
         unit = found if unit is None else unit
         if bool(found) != bool(unit):
@@ -166,7 +180,7 @@ def measure_many(
             )
         if size is not None and unit:
             size = size.to(unit)
-        table = measure(instances, image, pixel_size=size, properties=properties, extra=extra)
+        table = measure(instances, image, pixel_size=size, calibration=calibration, properties=properties, extra=extra)
         columns = {"image": np.full(len(table), name), **table.columns}
         yield Table(columns, table.units, {"image": (name,), **table.levels})
 

@@ -25,10 +25,15 @@ ROOMS = {
         "draw",
         "errors",
         "evaluation",
+<<<<<<< HEAD
         "export",
         "formats",
         "images",
         "language",
+=======
+        "formats",
+        "images",
+>>>>>>> 236e9ab (The front door shows calibration)
         "measurements",
     ),
     *(

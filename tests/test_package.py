@@ -19,21 +19,17 @@ NAMES = {
 ROOMS = {
     *(
         "benchmark",
+        "calibration",
         "check",
         "core",
         "datasets",
         "draw",
         "errors",
         "evaluation",
-<<<<<<< HEAD
         "export",
         "formats",
         "images",
         "language",
-=======
-        "formats",
-        "images",
->>>>>>> 236e9ab (The front door shows calibration)
         "measurements",
     ),
     *(

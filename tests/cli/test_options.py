@@ -22,8 +22,8 @@ from apiece.images import VideoWriter, write_image
 from .set_scenes import run, save_set
 
 COMMANDS = cli.commands()
-OF_IMAGES = ("demo", "export", "models", "models fetch", "predict", "segment", "serve")
-GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track", "calibrate")]
+OF_IMAGES = ("calibrate", "demo", "export", "models", "models fetch", "predict", "segment", "serve")
+GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track")]
 LISTS = {
     "classes": "car,lorry=truck",
     "data": "a.json,b.json",
@@ -257,7 +257,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_image(folder / "photo.png", photo)
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(folder / "photo.png", folder / name)
-    (folder / "photo.png").unlink()
+    (folder / "photo.png").rename(folder / "bench.png")
+    squares = np.kron(np.indices((7, 10)).sum(0) % 2 * 200, np.ones((40, 40))).astype(np.uint8)
+    write_image(folder / "board.png", np.pad(squares, 60, constant_values=230))
+    (folder / "board.png").rename(folder / "checker.jpg")
     (folder / "rules.yaml").write_text("rules:\n- count: any\n  min: 0\n")
     with VideoWriter(folder / "line.mp4") as video:
         for k in range(4):

@@ -18,7 +18,9 @@ from apiece.images import read_image
 from apiece.models._engine.folder import save_model
 from apiece.models.contract import ModelInput
 from apiece.predict import Model, load, predict_to
+from apiece.predict.tiles import Tiling, halo_for
 from apiece.transforms.input import value_limits, value_limits_of
+from apiece.transforms.scale import Scale
 
 
 @pytest.fixture
@@ -63,8 +65,17 @@ def test_a_halo_that_leaves_nothing_is_refused(one_class: Model, large: Path) ->
 
 
 def test_tiles_of_no_pixels_are_refused(one_class: Model, large: Path) -> None:
-    with pytest.raises(ConfigError, match="tiles of 0 pixels"):
-        list(one_class.predict_tiled(large, tile=0))
+    for tile in (0, 10):
+        with pytest.raises(ConfigError, match=rf"tile.*{tile} is too small: .* halo on each side"):
+            list(one_class.predict_tiled(large, tile=tile))
+
+
+def test_the_halo_comes_from_the_objects_that_were_learned() -> None:
+    assert halo_for(1024, ModelInput(), 32) == 128
+    learned = ModelInput(learned=Scale(None, (5, 20, 60, 99.5)))
+    assert halo_for(1024, learned, 32) == 100 + 64
+    assert halo_for(256, learned, 32) == 64
+    assert Tiling(1024, 40).grid((5000, 5000), learned, 32).halo == 40
 
 
 def test_files_are_those_of_the_whole_image(one_class: Model, large: Path, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+import apiece
+from apiece.training import _survey
 from apiece.training._survey import has_upright, in_one_piece
 
 
@@ -35,3 +38,16 @@ def test_objects_are_in_one_piece_where_nearly_all_masks_are() -> None:
     parts[[0, 1]] = 2
     parts[200:203] = 2
     assert in_one_piece(parts, labels, 4) == (True, False, False, False)
+
+
+def test_the_scale_of_pixels_and_objects_is_learned(caplog: pytest.LogCaptureFixture) -> None:
+    um = [apiece.PixelSize(v, v, "um") for v in (0.5, 0.52)]
+    assert _survey._pixel_size(um) == pytest.approx(0.51)
+    assert _survey._pixel_size([None, None]) is None
+    with caplog.at_level("INFO", "apiece"):
+        assert _survey._pixel_size([*um, None]) is None
+        assert _survey._pixel_size([um[0], apiece.PixelSize(500, 1000, "nm")]) is None
+    assert "1 images state none" in caplog.text
+    assert "0.5 to 0.707107 um, and they differ" in caplog.text
+    boxes = np.array([[0, 0, n, 1] for n in range(1, 102)], np.float32)
+    assert _survey._sizes(boxes) == pytest.approx((6, 51, 96, 100))

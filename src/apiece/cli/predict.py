@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from apiece.cli._options import LIST, Device, Json, ModelName, Overwrite
 from apiece.cli._output import note, print_json, print_table, progress
@@ -20,8 +20,9 @@ def predict(
     page: int | None = None,
     batch: int = 1,
     tile: int | None = None,
-    halo: int | None = None,
+    halo: int | Literal["auto"] = "auto",
     resume: bool = False,
+    pixel_size: str | None = None,
     device: Device = "auto",
     skip_bad: bool = False,
     out: Path = Path("predictions"),
@@ -61,9 +62,13 @@ def predict(
         Cut images into tiles of so many pixels a side, and join what is found: nothing is doubled, cut or merged. By
         default images of more than 67 million pixels are cut, into tiles of 1024.
     halo
-        Least distance from what a tile answers for to its border. By default an eighth of the tile.
+        Least distance from what a tile answers for to its border. `auto` takes it from the sizes of the objects that
+        the model learned, or else an eighth of the tile.
     resume
         Go on with the tiles of a run that was cut short.
+    pixel_size
+        Predict at the scale that the model learned. `auto`: at the pixel size that each image states; or the images'
+        pixel size, such as `0.25um`. By default images are taken as they are.
     skip_bad
         Leave out and list images that cannot be read. By default the first one ends the run, and nothing is written.
     out
@@ -97,8 +102,9 @@ def predict(
             iou=iou,
             max_instances=max_instances,
             tile=tile,
-            halo=halo,
+            halo=None if halo == "auto" else halo,
             resume=resume,
+            pixel_size=pixel_size,
             progress=lambda done, total, name: step(done, total),
         )
     for line in summary.lost:  # images that were left out have been named on the way

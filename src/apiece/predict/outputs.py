@@ -47,6 +47,7 @@ def predict_to(
     tile: int | None = None,
     halo: int | None = None,
     resume: bool = False,
+    pixel_size: str | None = None,
     progress: Progress | None = None,
 ) -> PredictSummary:
     """Predict on many images and save the results under ``out``.
@@ -72,6 +73,8 @@ def predict_to(
     tile, halo : as for `Model.predict_tiled`; an image larger than a tile is cut. None: images of more than 2**26
         pixels are cut, into tiles of 1024 pixels. What each tile found is kept in a hidden folder until all is written.
     resume : go on with the tiles of a run that was cut short.
+    pixel_size : predict at the scale that the model learned: the images' pixel size, such as ``"0.25 um"``, or
+        ``"auto"`` for the one that each image states.
     progress : called after each image or tile with how many are done, how many there are, and the image's name.
 
     Raises
@@ -81,7 +84,7 @@ def predict_to(
     """
     options = model.options(conf, iou, max_instances)
     stuff = tuple(model.classes[k] for k in model.loaded.stuff)
-    tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume), overwrite)
+    tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume, pixel_size), overwrite)
     summary = write_results(
         lambda run: _results(model, run, tiles, batch, options, max_pixels), model.classes,
         f"predicted by apiece, {model.loaded.name}", sources, out, save, skip_bad=skip_bad, overwrite=overwrite,
@@ -132,7 +135,7 @@ def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: in
         on_bad = bad.append if run.skip_bad else None
         each = replace(options, max_instances=None)
         with closing(tiles.store(large, model, options)) as store:
-            found = Pieces(store.folder / "whole", grid.size, model.classes, options.max_instances)
+            found = Pieces(store.folder / "whole", large.size, model.classes, options.max_instances)
             for part in large.found(
                 model, options, batch=batch, on_bad=on_bad, store=store, step=lambda: run.step(source)
             ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,13 +21,14 @@ import numpy as np
 from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
-from apiece.errors import DataError, ImageError, Option
+from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import LARGE, MAX_PIXELS, Pyramid, image_size, open_pyramid
 from apiece.models.contract import DecodeOptions
 from apiece.ops import Grid, stitch
 from apiece.predict.pieces import load_instances, save_instances
+from apiece.predict.scales import at_learned_scale, rescaled
 from apiece.predict.sources import Source
-from apiece.transforms.input import value_limits_of
+from apiece.transforms.input import ModelInput, value_limits_of
 
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
 __all__ = ["LargeImage", "TileStore", "Tiling", "is_cut", "open_large", "plan_of"]
 
 _BLOCKS = 256  # cores that the values of a whole image are taken from; of an image with fewer, all of them
+_LEAST = 64  # pixels of a tile's side
 _PROBES = 64  # places of a file that are looked at to know it again
+
+_log = logging.getLogger("apiece")
 
 _HASHED = {"image": "the image has changed", "model": "the model is another"}
 
@@ -48,25 +53,51 @@ class Tiling:
     Attributes
     ----------
     tile : side of a tile in pixels of the image, halo included; None: 1024, and only images above `LARGE` are cut.
-    halo : least distance from a tile's core to its border; None: an eighth of the tile. Objects up to its size are
+    halo : least distance from a tile's core to its border; None: as `halo_for` finds it. Objects up to its size are
         seen whole by the tile that answers for them.
     resume : go on with tiles that an earlier run left.
+    pixel_size : of the image, to predict at the scale that the model learned; ``"auto"``: as the image states it.
     """
 
     tile: int | None = None
     halo: int | None = None
     resume: bool = False
+    pixel_size: str | None = None
 
     def cuts(self, size: tuple[int, int]) -> bool:
-        """Return whether an image of this size is cut."""
+        """Return whether an image of this size is cut; one that is to be resampled is, be it into one tile."""
+        if self.pixel_size is not None:
+            return True
         if self.tile is None:
             return size[0] * size[1] > LARGE
         return max(size) > self.tile
 
-    def grid(self, size: tuple[int, int], align: int = 1) -> Grid:
-        """Return the grid that cuts an image of this size."""
+    def grid(self, size: tuple[int, int], spec: ModelInput, stride: int) -> Grid:
+        """Return the grid that cuts an image of this size for a model."""
         tile = 1024 if self.tile is None else self.tile
-        return Grid(size, tile, tile // 8 if self.halo is None else self.halo, align)
+        halo = halo_for(tile, spec, stride) if self.halo is None else self.halo
+        if tile < _LEAST:
+            raise ConfigError(
+                Option("tile", tile) + f" is too small: a tile has a halo on each side, here of {halo} pixels, and is "
+                f"{_LEAST} pixels or larger; take about the size of the images that the model learned from"
+            )
+        # a tile that is not resized begins where the network's cells do, so that they lie as on the whole image
+        resized = spec.imgsz is not None or spec.fit is not None
+        return Grid(size, tile, halo, 1 if resized else stride)
+
+
+def halo_for(tile: int, spec: ModelInput, stride: int) -> int:
+    """Return the halo that a model needs: the size of all but the largest hundredth of the objects it learned.
+
+    Two cells of the network are added, whose answers the tile's border changes. It is at most a quarter of the tile,
+    and an eighth where the model does not say how large its objects were.
+    """
+    if spec.learned is None or not spec.learned.objects:
+        return tile // 8
+    wanted = int(np.ceil(spec.learned.objects[-1])) + 2 * stride
+    if wanted > tile // 4:
+        _log.info("objects of %d pixels are joined from parts: the halo is %d", wanted - 2 * stride, tile // 4)
+    return min(wanted, tile // 4)
 
 
 def is_cut(source: Source, tiling: Tiling) -> bool:
@@ -99,6 +130,8 @@ class LargeImage:
     pyramid: Pyramid
     grid: Grid
     limits: tuple[float, float]
+    size: tuple[int, int]
+    """(height, width) of the image; the grid's differs where the image is resampled."""
 
     def windows(self, without: Iterable[int] = ()) -> Iterator[_Window]:
         """Yield the tiles to predict on, but those that are done."""
@@ -139,7 +172,8 @@ class LargeImage:
                 step()
                 yield found
 
-        return stitch(tiles(), self.grid)
+        whole = stitch(tiles(), self.grid)
+        return whole if self.size == self.grid.size else (rescaled(found, self.size) for found in whole)
 
 
 @contextmanager
@@ -159,10 +193,10 @@ def open_large(source: Source, model: Model, tiling: Tiling) -> Iterator[LargeIm
 
 
 def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling) -> LargeImage:
-    spec = model.loaded.input
-    # a tile that is not resized begins where the network's cells do, so that they lie as on the whole image
-    resized = spec.imgsz is not None or spec.fit is not None
-    grid = tiling.grid(pyramid.size, 1 if resized else model.loaded.stride)
+    spec, size = model.loaded.input, pyramid.size
+    if tiling.pixel_size is not None:
+        pyramid = at_learned_scale(pyramid, tiling.pixel_size, spec)
+    grid = tiling.grid(pyramid.size, spec, model.loaded.stride)
     cores = grid.cores[:: -(-len(grid) // _BLOCKS)].tolist()
     try:
         limits = value_limits_of((pyramid.window((x0, y0, x1, y1)) for x0, y0, x1, y1 in cores), spec)
@@ -170,7 +204,7 @@ def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling) -> La
         if source.path is None:
             raise
         raise ImageError(source.path, error.message) from error
-    return LargeImage(source, pyramid, grid, limits)
+    return LargeImage(source, pyramid, grid, limits, size)
 
 
 class TileStore:

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from apiece._arrays import Float32, Int
-from apiece.core.image import Image
+from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
 from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
@@ -19,6 +19,7 @@ from apiece.ops import intersections
 from apiece.ops.ground import masks_on
 from apiece.training.config import TrainConfig, crop_within
 from apiece.transforms.input import colour_channels, seen
+from apiece.transforms.scale import Scale
 
 log = logging.getLogger("apiece")
 
@@ -27,6 +28,7 @@ _ONE_PIECE = Option("one_piece", ..., flag="--one-piece or --no-one-piece")
 _NATIVE = 640  # images up to this side are trained at their own resolution
 _LEAN = 0.1  # mean log of width over height from which a class has an upright
 _SINGLE = (20, 0.01)  # masks of a class to judge by, and the most of them in several parts, if its objects are in one
+_SAME_SCALE = 1.1  # pixel sizes that differ by less are one
 _CROPS = (256, 640)  # smallest and largest crop chosen by itself
 
 
@@ -40,6 +42,7 @@ class Survey:
     upright: bool  # the objects have an up and a down, so crops are turned by a few degrees only
     most: int  # most instances in one image, crowds among them
     one_piece: tuple[bool, ...]  # whether objects of each class are in one piece: all but a few of enough masks are
+    scale: Scale  # how large pixels and objects are
 
 
 def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: int = 100) -> Survey:
@@ -53,11 +56,13 @@ def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: 
         raise DataError(f"{config.data}: there are no training images")
     counts, ground = set[int](), _Ground()
     sides, objects, boxes_of, labels_of, parts_of, instances, clashes = [], [], [], [], [], 0, list[str]()
+    pixel_sizes: list[PixelSize | None] = []
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
         counts.add(colour_channels(image) if config.channels is None else _asked(image, config.channels))
         ground.look(image, found, config.channels)
         sides.append(max(image.size))
+        pixel_sizes.append(image.pixel_size)
         instances += len(found)
         is_stuff = np.isin(found.labels, stuff)
         clashes += [f"{told} on {data.refs[i].name}" for told in _clashes(found[is_stuff & ~found.crowd])]
@@ -88,13 +93,14 @@ def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: 
         upright = has_upright(np.concatenate(boxes_of), np.concatenate(labels_of))
         kind = "have an up and a down: crops are turned by 10 degrees at most" if upright else "lie at any angle"
         log.info(f"upright: objects seem to {kind} (change it with " + _UPRIGHT + ")")
+    scale = Scale(_pixel_size(pixel_sizes), _sizes(np.concatenate(boxes_of)))
     single = tuple(bool(config.one_piece) and k not in stuff for k in range(len(data.classes)))
     if config.one_piece is None:
         single = in_one_piece(np.concatenate(parts_of), np.concatenate(labels_of), len(data.classes))
         names = ", ".join(name for name, one in zip(data.classes, single, strict=True) if one)
         if names:
             log.info(f"one piece: {names}, by the labels; stray parts are left out (change it with " + _ONE_PIECE + ")")
-    return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single)
+    return Survey(channels, imgsz, crop, upright, int(class_counts(data.labels).sum(axis=1).max()), single, scale)
 
 
 def _clashes(stuff: Instances) -> Iterator[str]:
@@ -205,6 +211,24 @@ def _imgsz(sides: Int, config: TrainConfig) -> int | None:
     most = f"imgsz: {_NATIVE}, as half of the images are {typical:.0f} px or longer"
     log.info(most + " (keep them with " + Option("imgsz", "native") + ")")
     return _NATIVE
+
+
+def _pixel_size(stated: Sequence[PixelSize | None]) -> float | None:
+    """Return the micrometres per pixel that all images state alike."""
+    known = [float(np.sqrt(size.to("um").x * size.to("um").y)) for size in stated if size is not None]
+    if not known:
+        return None
+    if len(known) < len(stated) or max(known) > _SAME_SCALE * min(known):
+        some = f"{len(stated) - len(known)} images state none" if len(known) < len(stated) else "they differ"
+        log.info(f"pixel size: {min(known):g} to {max(known):g} um, and {some}; the model keeps none")
+        return None
+    return float(np.median(known))
+
+
+def _sizes(boxes: Float32) -> tuple[float, ...]:
+    """Return percentiles of the longer sides of boxes, half-open xyxy (N, 4)."""
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    return tuple(np.percentile(sides, (5, 50, 95, 99)).tolist()) if len(sides) else ()
 
 
 def _crop(objects: Float32, longest: float) -> int:

@@ -21,6 +21,7 @@ from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, ImageError
 from apiece.transforms._warp import resize
 from apiece.transforms.fit import Fit
+from apiece.transforms.scale import Scale
 
 __all__ = [
     "Frame",
@@ -61,6 +62,7 @@ class ModelInput:
     fit : the rule by which an image is resized and padded instead, of published weights.
     any_channels : take images of any other number of channels too: each channel is scaled by its own percentiles, and
         their mean is seen as a grey image.
+    learned : how large pixels and objects were on the training images, if known.
     """
 
     channels: int = 3
@@ -70,6 +72,7 @@ class ModelInput:
     imgsz: int | None = None
     fit: Fit | None = field(default=None, metadata=LATER)
     any_channels: bool = field(default=False, metadata=LATER)
+    learned: Scale | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))

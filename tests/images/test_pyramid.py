@@ -90,3 +90,15 @@ def test_a_damaged_tile_is_named_with_its_place(tmp_path: Path) -> None:
         pyramid.window((0, 0, 100, 16))
         with pytest.raises(ImageError, match="tile at x 32, y 16 cannot be decoded"):
             pyramid.window((0, 0, 100, 17))
+
+
+@pytest.mark.parametrize("names", [("TileWidth", "TileLength"), ("RowsPerStrip", "ImageLength", "ImageWidth")])
+def test_a_strip_or_tile_that_claims_too_much_is_refused_unread(tmp_path: Path, names: tuple[str, ...]) -> None:
+    path = tmp_path / "a.tif"
+    shape = {"tile": (32, 32)} if "TileWidth" in names else {"rowsperstrip": 100}
+    tifffile.imwrite(path, np.zeros((100, 100), np.uint8), compression="zlib", **shape)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        for name in names:
+            tif.pages[0].tags[name].overwrite(60_000)
+    with pytest.raises(ImageError, match=r"is too large: its header says 60000 x 60000 pixels"), open_pyramid(path):
+        pass

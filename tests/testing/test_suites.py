@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apiece import check, formats, images, measurements, metrics, testing
+from apiece import check, formats, images, measurements, metrics, rules, testing
 from apiece.images import write_image
 
 
@@ -133,3 +133,21 @@ def test_what_is_no_plugin_is_refused(suite: Callable[[Any], None]) -> None:
 def test_torch_is_imported_for_architectures_only() -> None:
     code = "import sys, apiece; apiece.testing.check_measurement('shape'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "promise"),
+    [
+        ({"summary": "two\nlines"}, "description"),
+        ({"example": "count: screw"}, "example"),
+        ({"read": lambda scene, rule: [rules.Readings.of("count", "", [1], most=0, objects=[[99]])]}, "judges"),
+    ],
+)
+def test_a_kind_of_rule_that_breaks_a_promise(
+    change: dict[str, Any], promise: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = dataclasses.replace(rules.load("count"), **change)
+    known = rules.load
+    monkeypatch.setattr(type(rules.contract.ROOM), "load", lambda room, name: wrong if name == "count" else known(name))
+    with pytest.raises(AssertionError, match=rf"(?m)^{promise}: "):
+        testing.check_rule(wrong)

@@ -157,7 +157,7 @@ class _Asked:
             values = self.relations.values(key)
             margin = values[:, None] * sign > values[index][None] * sign * (1 + sign * _EQUAL[key])
             return margin.all(1) if every else margin.any(1)
-        table = self.relations.related(test.name)[:, index]
+        table = self.relations.related(test.name, index)
         own = np.arange(len(self.found))[:, None] == index[None, :]
         # an object has no relation to itself: of all others it need not have one
         held = (table | own).all(axis=1) & ~own.all(axis=1) if every else table.any(axis=1)

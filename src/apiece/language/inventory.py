@@ -11,6 +11,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.language.relations import Relations
 from apiece.language.words import plural
+from apiece.ops import nearest
 
 __all__ = ["Inventory", "describe_scene"]
 
@@ -87,18 +88,16 @@ def _objects(found: Instances, relations: Relations, image: Image | None) -> lis
 
 def _relations(relations: Relations) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
+    index = np.arange(len(relations.found))
     for name in _LISTED:
-        table = relations.related(name)
-        if name == "touching":
-            table = np.triu(table)
+        table = relations.related(name, index)
+        table = np.triu(table) if name == "touching" else table
         found += [{"subject": i, "relation": name, "object": j} for i, j in np.argwhere(table).tolist()]
-    if not len(relations.found):
-        return found
-    near = relations.gaps.argmin(1)
-    for i, j in enumerate(near.tolist()):
-        gap = float(relations.gaps[i, j])
-        sides = [name for name in _SIDES if relations.related(name)[i, j]]
-        if np.isfinite(gap) and sides:
-            said = " and ".join(_SAID.get(name, name) for name in sides)
-            found.append({"subject": i, "relation": said, "object": j, "gap": round(gap, 2)})
+    near, gap = nearest(relations.found.masks, index, index)
+    some = np.flatnonzero(near >= 0)
+    sides = {name: relations.beyond(name, some, near[some]) for name in _SIDES}
+    for k, i in enumerate(some.tolist()):
+        said = " and ".join(_SAID.get(name, name) for name in _SIDES if sides[name][k])
+        if said:
+            found.append({"subject": i, "relation": said, "object": int(near[i]), "gap": round(float(gap[i]), 2)})
     return found

@@ -1,4 +1,4 @@
-"""How objects lie to each other, read off their masks: tables of all pairs, made when first asked for.
+"""How objects lie to each other, read off their masks.
 
 Left of: more than half of an object's pixels lie left of the other object's leftmost column; right, above and below
 alike. In: at least 80% of its pixels lie inside the other object's outline, whose holes belong to it. Touching: the gap
@@ -15,16 +15,18 @@ from apiece._arrays import Array, Bool, Float, Int
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.core.runs import segment_sum
+from apiece.core.runs import expand, segment_sum, sums
 from apiece.errors import PromptError
 from apiece.measurements import measure
-from apiece.ops import colour_names, gaps, intersections, lab
+from apiece.ops import box_gaps, colour_names, gaps, intersections, lab, nearest
 
 __all__ = ["RELATED", "Relations"]
 
 _IN = 0.8
 _TOUCH = 1.5
 _LARGE = 1.5  # times the median area of a class
+_EDGES = {"left": 0, "right": 2, "above": 1, "below": 3}
+"""From a relation to the column of the other object's box beyond which half of the pixels lie."""
 RELATED = ("left", "right", "above", "below", "in", "around", "on", "touching")
 
 
@@ -48,14 +50,6 @@ class Relations:
         if not masks.holes.any():
             return masks
         return Masks.from_polygons([[part[0] for part in parts] for parts in masks.to_polygons()], masks.size)
-
-    @cached_property
-    def gaps(self) -> Float:
-        """Distance in pixels of all pairs, edge to edge: (N, N); infinite of an object to itself."""
-        i, j = np.triu_indices(len(self.found), 1)
-        table = np.full((len(self.found), len(self.found)), np.inf)
-        table[i, j] = table[j, i] = gaps(self.found.masks, i, j)
-        return table
 
     def values(self, key: str) -> Float:
         """Return what orders objects, one number each; see `apiece.language.grammar.Pick`."""
@@ -101,67 +95,53 @@ class Relations:
         before = self.values(key) < most / 2
         return before if side in ("left", "top") else ~before
 
-    def related(self, name: str) -> Bool:
-        """Return the table of a relation: (N, N), row to column; one of `RELATED`."""
-        made: Bool = getattr(self, f"_{name}")
-        return made
+    def related(self, name: str, others: Int) -> Bool:
+        """Return which objects have a relation, one of `RELATED`, to each of ``others``: (N, K)."""
+        if name in _EDGES:
+            columns = [self.beyond(name, self._all, np.full(len(self._all), other)) for other in others.tolist()]
+            return np.stack(columns, 1) if columns else np.zeros((len(self._all), 0), bool)
+        if name == "in":
+            return self._inside(self._all, others)
+        if name == "around":
+            return self._inside(others, self._all).T
+        near = self.touching(others)
+        if name == "touching":
+            return near
+        y = self.values("y")
+        inside = self._inside(self._all, others)
+        return inside | (near & (y[:, None] < y[others][None, :]) & ~self._inside(others, self._all).T)
 
-    @cached_property
-    def _left(self) -> Bool:
-        return self._beyond("x", 0)
+    def beyond(self, side: str, i: Int, j: Int) -> Bool:
+        """Return whether more than half of the pixels of object ``i[k]`` lie beyond an edge of object ``j[k]``."""
+        runs, edge = self.found.masks.runs, _EDGES[side]
+        count = np.diff(runs.offsets)[i]
+        run, limit = expand(runs.offsets[:-1][i], count), np.repeat(runs.boxes[:, edge][j], count)
+        if edge in (0, 2):
+            there = runs.x[run] < limit if edge == 0 else runs.x[run] >= limit
+            pixels = np.where(there, runs.y1[run] - runs.y0[run], 0)
+        elif edge == 1:
+            pixels = np.maximum(np.minimum(runs.y1[run], limit) - runs.y0[run], 0)
+        else:
+            pixels = np.maximum(runs.y1[run] - np.maximum(runs.y0[run], limit), 0)
+        beyond: Bool = 2 * segment_sum(pixels, sums(count)) > runs.area[i]
+        return beyond & (i != j)
 
-    @cached_property
-    def _right(self) -> Bool:
-        return self._beyond("x", 2)
-
-    @cached_property
-    def _above(self) -> Bool:
-        return self._beyond("y", 1)
-
-    @cached_property
-    def _below(self) -> Bool:
-        return self._beyond("y", 3)
-
-    def _beyond(self, axis: str, edge: int) -> Bool:
-        """Whether more than half of the row's pixels lie beyond an edge of the column's box."""
-        runs = self.found.masks.runs
-        limit = runs.boxes[:, edge]
-        table = np.zeros((len(self.found), len(self.found)), bool)
-        for other in range(len(self.found)):  # memory stays that of the runs
-            if axis == "x":
-                inside = runs.x < limit[other] if edge == 0 else runs.x >= limit[other]
-                pixels = np.where(inside, runs.y1 - runs.y0, 0)
-            elif edge == 1:
-                pixels = np.maximum(np.minimum(runs.y1, limit[other]) - runs.y0, 0)
-            else:
-                pixels = np.maximum(runs.y1 - np.maximum(runs.y0, limit[other]), 0)
-            table[:, other] = 2 * segment_sum(pixels, runs.offsets) > self.found.masks.area
-        np.fill_diagonal(table, False)
-        return table
-
-    @cached_property
-    def _in(self) -> Bool:
-        share: Float = (
-            intersections(self.found.masks, self.filled).toarray() / np.maximum(self.found.masks.area, 1)[:, None]
-        )
-        table: Bool = np.asarray(share >= _IN)
-        np.fill_diagonal(table, False)
+    def _inside(self, i: Int, j: Int) -> Bool:
+        """Whether objects ``i`` lie inside the outlines of objects ``j``: (len(i), len(j))."""
+        own = self.found.masks[i]
+        share = intersections(own, self.filled[j]).toarray() / np.maximum(own.area, 1)[:, None]
         # of two masks that cover each other the smaller one is inside
         area = self.filled.area
-        return table & (area[:, None] < area[None, :])
+        return np.asarray((share >= _IN) & (area[i][:, None] < area[j][None, :]), np.bool_)
 
-    @cached_property
-    def _around(self) -> Bool:
-        return self._in.T
-
-    @cached_property
-    def _touching(self) -> Bool:
-        return self.gaps <= _TOUCH
-
-    @cached_property
-    def _on(self) -> Bool:
-        y = self.values("y")
-        return self._in | (self._touching & (y[:, None] < y[None, :]) & ~self._in.T)
+    def touching(self, others: Int) -> Bool:
+        """Return which objects touch each of ``others``: (N, K)."""
+        masks = self.found.masks
+        table = box_gaps(masks, self._all[:, None], others[None, :]) <= _TOUCH
+        table &= self._all[:, None] != others[None, :]
+        i, k = np.nonzero(table)
+        table[i, k] = gaps(masks, i, others[k]) <= _TOUCH
+        return table
 
     def between(self, first: int, second: int) -> Bool:
         """Return which objects the straight line between two objects' centroids crosses."""
@@ -177,4 +157,4 @@ class Relations:
 
     def nearest_to(self, others: Int) -> Float:
         """Return how far each object lies from the nearest of ``others``, edge to edge."""
-        return self.gaps[:, others].min(1, initial=np.inf)
+        return nearest(self.found.masks, self._all, others)[1]

@@ -125,6 +125,13 @@ class Shop:
             for k in range(12):
                 video.write(moving(k), k / 10)
 
+    def zones(self, folder: Path) -> None:
+        """Make ``zones.geojson``: one polygon."""
+        ring = [[20, 0], [60, 0], [60, 64], [20, 64], [20, 0]]
+        shape = {"type": "Polygon", "coordinates": [ring]}
+        feature = {"type": "Feature", "properties": {"name": "shelf"}, "geometry": shape}
+        (folder / "zones.geojson").write_text(json.dumps(feature))
+
     def colony(self, folder: Path) -> None:
         """Make ``cells.json``, outlines of cells of which one divides, and ``truth.json`` with ids and mothers."""
         truth, found = [], []

@@ -171,7 +171,7 @@ def _fitted(size: tuple[int, int], seen: Array, places: Array, unit: str, method
     matrix = whole / np.abs(whole[2] @ [*middle, 1])
     spread = float(np.sqrt((fit.fun[:count] ** 2).sum() / max(count - len(p), 1)))
     return Calibration(
-        tuple(size), unit, tuple(matrix.ravel().tolist()), tuple(p[8:].tolist()) or (0.0, 0.0), method, error,
+        (size[0], size[1]), unit, tuple(matrix.ravel().tolist()), tuple(p[8:].tolist()) or (0.0, 0.0), method, error,
         _scale_error(fit.jac[:count], p, spread, unit_px),
     )  # fmt: skip
 

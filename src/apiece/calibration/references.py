@@ -15,7 +15,7 @@ _POINT = 0.5  # pixels: standard uncertainty of a point that a person gives
 
 
 def _scaled(size: tuple[int, int], x: float, y: float, unit: str, method: str, scale_error: float) -> Calibration:
-    return Calibration(tuple(size), unit, (x, 0, 0, 0, y, 0, 0, 0, 1), method=method, scale_error=scale_error)
+    return Calibration((size[0], size[1]), unit, (x, 0, 0, 0, y, 0, 0, 0, 1), method=method, scale_error=scale_error)
 
 
 def from_pixel_size(size: tuple[int, int], pixel_size: PixelSize | str) -> Calibration:
@@ -84,4 +84,11 @@ def from_reference(masks: Masks, known: str) -> Calibration:
         )
     pixels = np.sqrt(4 / np.pi * area)
     spread = pixels.std(ddof=1) / len(pixels) ** 0.5 if len(pixels) > 1 else 0.3
-    return _scaled(masks.size, *(2 * [value / pixels.mean()]), unit, "reference object", float(spread / pixels.mean()))
+    return _scaled(
+        masks.size,
+        float(value / pixels.mean()),
+        float(value / pixels.mean()),
+        unit,
+        "reference object",
+        float(spread / pixels.mean()),
+    )

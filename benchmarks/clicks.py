@@ -1,13 +1,14 @@
 """How many clicks an object takes: NoC@85, with simulated clicks, of every backend in one run.
 
-    python benchmarks/clicks.py [--data DATA/many] [--backends grabcut,watershed,wand] [--objects 12]
+    python benchmarks/clicks.py [--data DATA/many] [--backends grabcut,watershed,wand,click] [--objects 12]
     python benchmarks/clicks.py --backends grabcut,sam=hf:facebook/sam-vit-base,efficient_sam=models/esam
 
 On each validation set, the objects are taken evenly from all images. The first click lies in the object, as far from
 its border as possible; each further click lies in the same way in the larger of the two errors: missing or too much
 (K. Sofiiuk et al., "Reviving iterative training with mask guidance for interactive segmentation", arXiv 2102.06583).
 NoC@85 is the mean number of clicks until the IoU is 0.85; an object that does not reach it counts with --most clicks.
-Times are processor time of one process. Memory is the process's peak so far, so name a heavy backend last.
+Times are processor time of one process. Memory is the process's peak so far, so name a heavy backend last. At the end
+each backend is asked about an image of 1024 x 1024 pixels.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import numpy as np
 
 from apiece import Image, formats
 from apiece.core.masks import Masks
+from apiece.datasets import AnythingConfig, any_scene
 from apiece.images import read_image
 from apiece.predict import Prompter, Session
 
@@ -119,10 +121,31 @@ def measure(spec: str, folders: list[Path], options: argparse.Namespace) -> dict
     }
 
 
+def at_1024(spec: str, device: str, clicks: int = 15) -> dict[str, float]:
+    """Return the processor time of the embedding of an image of 1024 x 1024 pixels, and of a click on it."""
+    name, _, weights = spec.partition("=")
+    drawn = any_scene(AnythingConfig((1024, 1024), 0), 3)
+    prompter = Prompter(name, weights, device=device)
+    rng = np.random.default_rng(0)
+    embed, click = [], []
+    for _ in range(3):
+        session = prompter.session(drawn[0])
+        prompter.segmenter  # noqa: B018
+        begin = time.process_time()
+        session.embed()
+        embed.append(time.process_time() - begin)
+    for which in rng.integers(len(drawn[1]), size=clicks):
+        column, row = inmost(drawn[1].masks[[which]].to_dense()[0])
+        begin = time.process_time()
+        session.points([(column, row)])
+        click.append(time.process_time() - begin)
+    return {"1024 px: ms to embed": 1000 * float(np.median(embed)), "ms per click": 1000 * float(np.median(click))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("APIECE_DATA", ".")) / "many")
-    parser.add_argument("--backends", default="grabcut,watershed,wand")
+    parser.add_argument("--backends", default="grabcut,watershed,wand,click")
     parser.add_argument("--objects", type=int, default=12, help="objects of each set")
     parser.add_argument("--most", type=int, default=20, help="clicks of an object")
     parser.add_argument("--again", action="store_true", help="give the mask before back with each click")
@@ -130,12 +153,21 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     folders = sorted(path.parent for path in options.data.glob("*/val.json"))
-    found = [measure(spec, folders, options) for spec in options.backends.split(",")]
+    specs = options.backends.split(",")
+    found = [measure(spec, folders, options) | {"large": at_1024(spec, options.device)} for spec in specs]
     if options.json:
         print(json.dumps(found, indent=1))
         return
     for row in found:
-        print(", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items() if k != "sets"))
+        print(
+            ", ".join(
+                f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}"
+                for k, v in row.items()
+                if k not in ("sets", "large")
+            )
+        )
+        large = ", ".join(f"{name} {value:.0f}" for name, value in row["large"].items())  # type: ignore[attr-defined]
+        print(f"   {large}")
         print("   " + ", ".join(f"{name} {value:.1f}" for name, value in row["sets"].items()))  # type: ignore[attr-defined]
 
 

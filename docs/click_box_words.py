@@ -21,7 +21,7 @@ ASKED = {
     "chelsea": Prompts.of(boxes=[120, 20, 330, 290]),
     "coins": Prompts.of([(x, y) for x, y in ((42, 62), (95, 60), (150, 65), (200, 62))], objects=[0, 1, 2, 3]),
 }
-BACKENDS = ("watershed", "grabcut", "wand")
+BACKENDS = ("click", "watershed", "grabcut")
 HEIGHT = 220
 
 

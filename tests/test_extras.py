@@ -37,6 +37,7 @@ NEED_TORCH = (
     *("apiece.models.", "apiece.predict._runtimes.", "apiece.prompts._engine.saved", "apiece.prompts._kit."),
     *("apiece.export._engine.", "apiece.export.openvino", "apiece.serve.", "apiece.testing._architectures"),
     "apiece.training.",
+    *("apiece.prompts.click.segmenter", "apiece.prompts.click.weights"),
 )
 
 

@@ -30,7 +30,7 @@ _DRAWS = 6  # of an object that can be shown at the diameter
 _ZOOM = (0.3, 2.2)  # farthest and nearest look, as a share of the scale at which the model sees a whole image
 _SMALLEST = 9  # pixels of an object; smaller ones are neither learned nor forbidden
 _PASTE = 0.25  # of the crops get objects of another set
-_COLOUR = Compose(
+COLOUR = Compose(
     (
         Invert(0.1, (0.0, 1.0)),
         ColourJitter(0.15, 0.4, 0.8, 0.5, 0.25, p=0.85, value_range=(0.0, 1.0)),
@@ -54,7 +54,7 @@ def halves(folder: Path) -> tuple[Dataset, Dataset]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class Kept:
     """An image in memory."""
 
     sample: Sample
@@ -77,13 +77,13 @@ class Mixture:
         self.shares: Float = shares / shares.sum()
         self.sets = [list(self._load(halves(folder)[0])) for folder, _ in folders]
 
-    def _load(self, data: Dataset) -> Iterator[_Kept]:
+    def _load(self, data: Dataset) -> Iterator[Kept]:
         for image, instances in data:
             pixels, _ = seen(image, INPUT.channels)
             limits = value_limits(pixels, INPUT)
             size = input_size(image.size, min(_KEPT, max(image.size)))
             sample = scaled(Sample(np.ascontiguousarray(pixels), as_objects(instances)), size)
-            yield _Kept(sample, limits, (INPUT.imgsz or max(size)) / max(size))
+            yield Kept(sample, limits, (INPUT.imgsz or max(size)) / max(size))
 
     def batch(self, step: int) -> tuple[torch.Tensor, list[Instances]]:
         """Return images (count, 3, side, side) and their instances.
@@ -102,10 +102,10 @@ class Mixture:
         rng = np.random.default_rng([self.seed, step, slot])
         paste = CopyPaste(lambda r: self._cut(r, side, shown), (0.2, 0.7), feather=0.6, p=_PASTE)
         sample = paste(self._cut(rng, side, shown), rng)
-        pixels = np.asarray(_COLOUR(sample, rng).image, np.float32)
+        pixels = np.asarray(COLOUR(sample, rng).image, np.float32)
         instances = sample.instances
         small = instances.masks.area < _SMALLEST
-        return Sample(_camera(pixels, rng), instances.replace(crowd=instances.crowd | small, ids=None))
+        return Sample(camera(pixels, rng), instances.replace(crowd=instances.crowd | small, ids=None))
 
     def _cut(self, rng: np.random.Generator, side: int, shown: float) -> Sample:
         kept, zoom = self._look(rng, shown)
@@ -114,7 +114,7 @@ class Mixture:
         cut = AffineCrop((side, side), (-turn, turn), (zoom, zoom), 1.3, True, 0.6, fill)(kept.sample, rng)
         return Sample(normalise(cut.image, INPUT, kept.limits), cut.instances)
 
-    def _look(self, rng: np.random.Generator, shown: float) -> tuple[_Kept, float]:
+    def _look(self, rng: np.random.Generator, shown: float) -> tuple[Kept, float]:
         """Return an image and the zoom at which one of its objects has about the diameter ``shown``, if any can."""
         for _ in range(_DRAWS):
             images = self.sets[rng.choice(len(self.sets), p=self.shares)]
@@ -128,7 +128,7 @@ class Mixture:
         return kept, float(np.clip(zoom, low, high))
 
 
-def _camera(pixels: Float32, rng: np.random.Generator) -> Float32:
+def camera(pixels: Float32, rng: np.random.Generator) -> Float32:
     """Swap or drop colours, and lose detail as small cameras and JPEG do."""
     lot = rng.random()
     if lot < 0.18:

@@ -115,13 +115,16 @@ BOX = ("--box", "1,1,9,9")
         (["photos/a.png"], r"say what to segment: --point X,Y"),
         (["photos", "--point", "7,7"], r"there are 2; .*--points-file"),
         (["photos/a.png", "--text", "bolt"], r"no backend without weights reads words.*--words"),
-        (["photos/a.png", "--everything"], r"watershed finds no objects by itself.*--weights"),
+        (
+            ["photos/a.png", "--everything", "--backend", "wand"],
+            r"wand finds no objects by.*--backend click.*--weights",
+        ),
         (["photos/a.png", "--backend", "wandd", *BOX], r"no backend named 'wandd'. Did you mean 'wand'"),
         (
             ["photos/a.png", "--backend", "wand", "--weights", "x", *BOX],
             r"wand needs no weights; leave out --weights x",
         ),
-        (["photos/a.png", "--embed-only"], r"watershed has no embedding to save.*--weights"),
+        (["photos/a.png", "--embed-only", "--backend", "wand"], r"wand has no embedding to save.*--weights"),
         (["photos/a.png", "--points-file", "nix.csv"], r"nix.csv: does not exist"),
         (["photos/a.png", "--points-file", "p.csv"], r"p.csv: line 2: could not convert"),
         (["photos/a.png", "--points-file", "q.csv"], r"q.csv: needs a header out of"),
@@ -132,7 +135,10 @@ BOX = ("--box", "1,1,9,9")
             ["photos/a.png", "--mask", "photos/b.png"],
             r"b.png is a photo, not masks.*--mask takes a label image.*--save labelmap",
         ),
-        (["photos/a.png", *BOX, "--save", "boxes"], r"holds a score for each object, and these have none"),
+        (
+            ["photos/a.png", *BOX, "--save", "boxes", "--backend", "wand"],
+            r"holds a score for each object, and these have none",
+        ),
     ],
 )
 def test_what_is_refused_writes_nothing(

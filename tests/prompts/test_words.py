@@ -13,7 +13,7 @@ from tests.prompts import small_networks
 from tests.prompts.scenes import IMAGE, SIZE, TRUTH
 
 import apiece
-from apiece import Masks
+from apiece import Masks, iou
 from apiece.core.prompts import Words
 from apiece.errors import ConfigError, ModelFileError, PromptError
 from apiece.models import open_checkpoint
@@ -134,10 +134,15 @@ def test_words_choose_among_everything(folders: Callable[[str], Path], monkeypat
     assert set(found.names) <= {"disc", "bolt"}
 
 
+def test_words_choose_among_what_the_default_model_finds(folders: Callable[[str], Path]) -> None:
+    found = apiece.prompt(IMAGE, words=folders("clip"), device="cpu").text("disc", "bolt", conf=0.0)
+    assert iou(found.masks, TRUTH).toarray().max(0).min() > 0.8
+
+
 def test_what_is_refused(folders: Callable[[str], Path], tmp_path: Path) -> None:
     with pytest.raises(PromptError, match="no backend without weights reads words"):
         apiece.prompt(IMAGE).text("bolt")
-    session = apiece.prompt(IMAGE, words=folders("clip"), device="cpu")
+    session = apiece.prompt(IMAGE, backend="watershed", words=folders("clip"), device="cpu")
     with pytest.raises(PromptError, match="watershed finds no objects by itself"):
         session.text("bolt")
     with pytest.raises(ConfigError, match=r"words='.*' are for sam2, which takes no text"):

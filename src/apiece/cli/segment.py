@@ -49,7 +49,8 @@ def segment(
     apiece segment photo.jpg --point 812,430 --point 300,200,- --save coco,overlay
     apiece segment photo.jpg --box 100,80,400,300 --box 420,90,600,310
     apiece segment photos/ --points-file centres.csv --backend watershed
-    apiece segment photos/ --weights hf:facebook/sam2.1-hiera-tiny --embed-only
+    apiece segment photos/ --everything
+    apiece segment photos/ --embed-only
     apiece segment photos/ --weights hf:facebook/sam2.1-hiera-tiny --everything
     apiece segment photos/ --weights sam2/ --words hf:IDEA-Research/grounding-dino-tiny --text "red bolt"
     ```
@@ -72,10 +73,10 @@ def segment(
     text
         What to look for, in words, such as `"red bolt"`; the words become the classes. Needs a model that reads.
     everything
-        Find every object, without classes. Needs weights of SAM.
+        Find every object, without classes: by the default model, or by `--weights` of SAM.
     backend
-        What answers: `grabcut`, `watershed`, `wand`, `sam`, `sam2` ... By default the weights tell; without weights a
-        watershed.
+        What answers: `click`, `grabcut`, `watershed`, `wand`, `sam`, `sam2` ... By default the weights tell; without
+        weights `click`, the default model, or `watershed` where torch is not installed.
     weights
         Weights of SAM, SAM 2, SAM 3 or EfficientSAM: a folder, or `hf:org/name`.
     words
@@ -83,7 +84,7 @@ def segment(
     conf
         Lowest score, 0 to 1, of what is found for words. By default the model decides.
     grid
-        Points along the longer side of an image that `--everything` asks.
+        Points along the longer side of an image that `--everything` asks with `--weights`.
     embed_only
         Only compute what a network keeps of each image, into `--embeddings`, so that later answers are quick.
     embeddings

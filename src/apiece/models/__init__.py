@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from apiece.models._engine.published import open_model, published_model, save_published
     from apiece.models._kit.arrays import as_array
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
+    from apiece.models._kit.click_head import ClickHead, click_features
     from apiece.models._kit.fill import dependent, fill
     from apiece.models._kit.transformers_parts import checkpoint_model
     from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, licence_of, open_checkpoint, timm_name
@@ -37,6 +38,7 @@ __all__ = [
     "Architecture",
     "Card",
     "Checkpoint",
+    "ClickHead",
     "DecodeOptions",
     "ExportedModel",
     "Frame",
@@ -48,6 +50,7 @@ __all__ = [
     "as_array",
     "backbone_checkpoint",
     "checkpoint_model",
+    "click_features",
     "decoder_names",
     "dependent",
     "describe",
@@ -83,6 +86,7 @@ if not TYPE_CHECKING:
             "apiece.models._kit.arrays": "as_array",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.transformers_parts": "checkpoint_model",
+            "apiece.models._kit.click_head": "ClickHead click_features",
             "apiece.models._kit.fill": "dependent fill",
             "apiece.models._kit.weights": "OWN UNKNOWN_LICENCE licence_of open_checkpoint timm_name",
         },

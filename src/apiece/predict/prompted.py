@@ -47,7 +47,8 @@ def prompt(
     Parameters
     ----------
     image : an `Image`, an array (height, width) or (height, width, channels), or a path.
-    backend : one of ``apiece.prompts.names()``; ``"auto"``: the one that the weights are for, a watershed without.
+    backend : one of ``apiece.prompts.names()``; ``"auto"``: the one that the weights are for; without weights clicks by
+        the default model (``"click"``), or a watershed where torch is not installed.
     weights : a folder as transformers writes it, ``"hf:org/name"``, or a folder with EfficientSAM's ONNX files.
     words : weights of a model that reads words, where ``weights`` are of a model that does not.
     embeddings : a folder with embeddings that `Session.save` wrote: an image that is there is not embedded again.
@@ -242,11 +243,11 @@ class Session:
     def everything(
         self, settings: Everything | None = None, progress: Callable[[int, int], None] | None = None
     ) -> Instances:
-        """Return every object, without classes, best first.
+        """Return every object, without classes, best first; without weights, those that the default model finds.
 
         Parameters
         ----------
-        settings : the grid of points, and which masks stay.
+        settings : the grid of points, and which masks stay, for networks that are asked with points.
         progress : called with how many points are done, and how many there are.
 
         Raises
@@ -255,11 +256,14 @@ class Session:
             If the backend proposes no objects by itself.
         """
         opened = self._prompter.segmenter
+        if opened.backend.finds:
+            found: Instances = opened.answers.find_all(self._embedded(opened))
+            return found
         if not opened.backend.proposes:
             raise PromptError(
-                f"{opened.name} finds no objects by itself: point at them, or name weights of SAM with "
-                + Option("weights", ...)
-            )
+                f"{opened.name} finds no objects by itself: point at them, choose " + Option("backend", "click")
+                + ", or name weights of SAM with " + Option("weights", ...)
+            )  # fmt: skip
         settings, progress = settings or Everything(), progress or (lambda done, total: None)
         return everything(opened.answers, self._embedded(opened), settings, progress)
 
@@ -278,7 +282,9 @@ class Session:
         opened = self._prompter.segmenter
         if not opened.weights:
             raise ConfigError(
-                f"{opened.name} has no embedding to save, as it looks at the pixels themselves; name a network with "
+                f"{opened.name} has no embedding to save, as it looks at the pixels themselves; choose "
+                + Option("backend", "click")
+                + ", or name a network with "
                 + Option("weights", ...)
             )
         return room.save_embedding(Path(folder), self._embedded(opened), self.image, opened)

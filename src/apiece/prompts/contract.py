@@ -3,7 +3,8 @@
 The road through a backend::
 
     Image ── embed ──▶ Embedding, once ─┬─ answer(embedding, prompts) ──▶ one mask per object
-                                        └─ propose(embedding, points) ──▶ all masks of each point, for "everything"
+                                        ├─ propose(embedding, points) ──▶ all masks of each point, for "everything"
+                                        └─ find_all(embedding) ─────────▶ every object at once
 
 A backend that reads words does it in one of three ways (`Backend.gives`): it finds masks itself, it finds boxes that
 another backend turns into masks, or it scores masks that another backend has found.
@@ -28,8 +29,8 @@ if TYPE_CHECKING:  # classical backends need no torch
     from apiece.models import Checkpoint
 
 __all__ = [
-    "ROOM", "Answer", "Backend", "BoxReader", "Embedding", "Gives", "MaskReader", "MaskScorer", "Opening", "Proposals",
-    "Proposer", "Segmenter", "Takes",
+    "ROOM", "Answer", "Backend", "BoxReader", "Embedding", "Finder", "Gives", "MaskReader", "MaskScorer", "Opening",
+    "Proposals", "Proposer", "Segmenter", "Takes",
 ]  # fmt: skip
 
 Takes: TypeAlias = Literal["points", "boxes", "masks", "text"]
@@ -99,6 +100,13 @@ class Proposer(Segmenter, Protocol):
         """Yield the masks of each point of (P, 2) whose guessed IoU is ``least`` or more, some points at a time."""
 
 
+class Finder(Segmenter, Protocol):
+    """Find every object without being pointed at."""
+
+    def find_all(self, embedding: Embedding) -> Instances:
+        """Return every object, of the class "object", best first."""
+
+
 class MaskReader(Protocol):
     """Find the masks of what words name."""
 
@@ -159,6 +167,10 @@ class Backend:
     """Licence of published weights, and what it asks for; empty if there are none."""
     proposes: bool = False
     """Whether it is a `Proposer`."""
+    finds: bool = False
+    """Whether it is a `Finder`."""
+    own: Callable[[], str] | None = None
+    """Return what tells the weights that come with apiece from others; None if it has none of these."""
     conf: float = 0.5
     """Lowest score of what it finds for words, where nobody says another."""
 

@@ -115,5 +115,15 @@ def proposals(backend: Backend, folder: Path, opening: Opening) -> None:
             expect(fit and ((part.stability >= 0) & (part.stability <= 1)).all(), "masks, scores and stability differ")
 
 
-SEGMENTS = (description, one_mask_each, alone, kept, proposals)
+def everything(backend: Backend, folder: Path, opening: Opening) -> None:
+    """It finds every object by itself, if it says so, best first."""
+    segmenter, embedding = _open(backend, opening)
+    expect(hasattr(segmenter, "find_all") == backend.finds, f"finds is {backend.finds}")
+    if backend.finds:
+        found = segmenter.find_all(embedding)  # type: ignore[attr-defined]
+        expect(found.masks.size == _SIZE, f"masks of {found.masks.size} on an image of {_SIZE}")
+        expect(found.scores is not None and (np.diff(found.scores) <= 0).all(), f"scores {found.scores} do not fall")
+
+
+SEGMENTS = (description, one_mask_each, alone, kept, proposals, everything)
 READS = (description,)

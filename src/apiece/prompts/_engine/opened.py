@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,11 @@ __all__ = ["DEFAULT", "Opened", "open_backend"]
 
 _log = logging.getLogger("apiece")
 
-DEFAULT = "watershed"
-"""What answers points, boxes and masks without weights."""
+DEFAULT = "click"
+"""What answers points, boxes and masks where no weights are named."""
+
+WITHOUT_TORCH = "watershed"
+"""What answers in its place where torch is not installed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +39,7 @@ class Opened:
     name : the backend's name.
     backend : its description.
     answers : what answers: a `Segmenter`, or what reads words.
-    weights : what was named, and a fingerprint of it; empty without weights.
+    weights : a fingerprint of the weights, after the name of those that a person named; empty without weights.
     """
 
     name: str
@@ -58,13 +62,14 @@ def open_backend(name: str, weights: str, device: str, wanted: Iterable[Takes], 
         If weights are missing, are for another backend, or cannot be read.
     """
     if name == "auto" and not weights:
-        name = DEFAULT
+        name = DEFAULT if find_spec("torch") else WITHOUT_TORCH
         _log.info("%s answers, as no weights are named; %s", name, ROOM.load(name).summary)
     known = None if name == "auto" else ROOM.load(name)
     if known is not None and not known.files:
         if weights:
             raise ConfigError(f"{name} needs no weights; leave out " + Option(option, weights))
-        return Opened(name, known, known.open(Opening(device=device)))
+        with extras():
+            return Opened(name, known, known.open(Opening(device=device)), known.own() if known.own else "")
     if not weights:
         assert known is not None
         raise ConfigError(f"{name} needs weights: {known.files}; name them with " + Option(option, ...))

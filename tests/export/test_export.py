@@ -13,7 +13,7 @@ import torch
 import apiece
 from apiece import models
 from apiece.cli import main
-from apiece.datasets import any_scene
+from apiece.datasets import AnythingConfig, any_scene
 from apiece.errors import ConfigError
 from apiece.export._engine.trace import trace
 from apiece.models import LoadedModel, ModelInput
@@ -24,7 +24,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four drawn scenes of two shapes."""
     folder = tmp_path_factory.mktemp("photos")
     for seed in range(4):
-        pixels = any_scene(seed).image.pixels
+        pixels = any_scene(AnythingConfig((320, 320)), seed)[0].pixels
         cv2.imwrite(str(folder / f"{seed}.png"), pixels[: 200 if seed % 2 else None, :, ::-1])
     return folder
 

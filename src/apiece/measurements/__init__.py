@@ -12,6 +12,7 @@ function as ``extra`` to `measure`.
 
 from __future__ import annotations
 
+from apiece.measurements._engine.distribution import distribution
 from apiece.measurements._engine.measure import Extra, families, measure, measure_many
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Measure, Property, Request
@@ -23,6 +24,7 @@ __all__ = [
     "Request",
     "Table",
     "describe",
+    "distribution",
     "families",
     "load",
     "measure",

@@ -68,7 +68,7 @@ def options_of_commands() -> set[str]:
 OWN_NAMES = ("core", "draw", "models", "transforms")
 """Rooms whose arguments share names with options: those of arrays and pictures, and a model's settings (``--set``)."""
 FLAGS = options_of_commands()
-NAMES = {flag[2:].replace("-", "_") for flag in FLAGS}
+NAMES = {flag[2:].replace("-", "_") for flag in FLAGS} - {"key"}  # settings are written as key=value
 
 
 def is_message(node: ast.Call) -> bool:

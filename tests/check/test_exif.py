@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ KINDS = ("exif_ignored", "exif_unclear")
 class Labels:
     """One labelled image."""
 
-    metadata = ()
+    metadata: Mapping[str, object] = MappingProxyType({})
 
     def __init__(self, path: Path, instances: Instances) -> None:
         self.refs = (ImageRef(path, path.name, instances.size, 1),)

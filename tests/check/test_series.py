@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,7 @@ class Labels:
 
     refs: tuple[ImageRef, ...]
     classes: tuple[str, ...] = ("part",)
-    metadata: tuple[()] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.refs)

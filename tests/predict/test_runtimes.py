@@ -34,7 +34,7 @@ def test_it_predicts_like_a_model_folder(runtime: str, tmp_path: Path) -> None:
     assert found.masks.boxes[0].tolist() in ([2, 1, 6, 4], [10, 6, 12, 10])
     both = list(model.stream([picture(), picture()], batch=2))
     assert [one.masks == found.masks for _, one in both] == [True, True]
-    tiles = list(model.predict_tiled(picture(), tile=16, halo=4))
+    tiles = list(model.predict_tiled(picture(), tile=64, halo=4))
     assert sum(len(part) for part in tiles) == 2
 
 

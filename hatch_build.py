@@ -1,4 +1,4 @@
-"""Refuse a package without the page of the studio: built from `studio/` and committed, so that no install needs node."""
+"""Refuse a package without the studio's page, which is built from `studio/` and committed: no install needs node."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ async function accessible(page, name) {
     wrong.push(`axe, ${name}: ${v.id}: ${v.nodes.map((n) => n.target + " " + n.failureSummary).join("; ").slice(0, 400)}`);
 }
 const status = (page) => page.locator("[role=status]").innerText();
-const saved = (page, n) => page.locator("[role=status]", { hasText: `saved, change ${n}` }).waitFor({ timeout: 15000 });
+const saved = (page, n) => page.locator("[role=status]", { hasText: `saved, change ${n}` }).waitFor({ timeout: 60000 });
 const count = async (page) => Number((await page.locator("canvas[role=img]").getAttribute("aria-label")).match(/(\d+) objects/)[1]);
 
 try {
@@ -94,9 +94,10 @@ try {
   await saved(page, 6);
   done.redone = await count(page);
   await page.keyboard.press("f");
+  await saved(page, 7);
   await page.keyboard.press("c");
   await page.mouse.click(...at(0.6, 0.6));
-  await page.waitForTimeout(1500);
+  await saved(page, 8); // the first click loads a model
   done.click = await status(page);
   await shot(page, "edited");
 
@@ -105,13 +106,16 @@ try {
   other.on("pageerror", (error) => wrong.push(String(error)));
   await other.goto(`${address}#/0`);
   await other.locator(".list li").first().waitFor();
+  await page.bringToFront(); // a tab behind another one is slowed down
   await page.keyboard.press("z");
-  await page.waitForTimeout(500);
+  await saved(page, 9);
+  await other.bringToFront();
   await other.keyboard.press("v");
   await other.locator(".list button").first().click();
   await other.keyboard.press("Delete");
   await other.locator("[role=status]", { hasText: "changed elsewhere" }).waitFor();
   done.stale = await status(other);
+  await page.bringToFront();
   await page.keyboard.press("?");
   await page.locator("dialog").waitFor();
   await accessible(page, "keys");

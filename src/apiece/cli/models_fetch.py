@@ -31,7 +31,7 @@ def models_fetch(
     Parameters
     ----------
     weights
-        What to fetch: `torchvision:NAME`, `hf:ORG/NAME` or `hf:ORG/NAME@REVISION`; or a folder or file that somebody
+        What to fetch: `torchvision:NAME`, `hf:ORG/NAME` or `hf:ORG/NAME@REVISION`; or a folder or file that a person
         copied from there.
     """
     from apiece.models import open_model, save_published

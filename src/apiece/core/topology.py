@@ -54,11 +54,17 @@ def count_parts_and_holes(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
     if plain(runs).all():
         return np.ones(runs.number, np.int64), np.zeros(runs.number, np.int64)
     left, right = _neighbours(runs, size)
-    euler = np.diff(runs.offsets) - np.bincount(runs.owners[left], minlength=runs.number)
-    # where no run touches two in the column before it, runs form trees, and a hole would need a ring
-    if np.bincount(right).max(initial=0) < 2:
-        return euler, np.zeros_like(euler)
-    parts = _joined(left, right, runs.offsets)[0]
+    owner = runs.owners
+    parts = euler = np.diff(runs.offsets) - np.bincount(owner[left], minlength=runs.number)
+    # a hole begins right of a run that touches two in the next column, and ends left of a run that touches two before
+    forks, joints = (np.flatnonzero(np.bincount(touching) > 1) for touching in (left, right))
+    first = np.full(runs.number, len(owner))
+    forked, at = np.unique(owner[forks], return_index=True)
+    first[forked] = forks[at]
+    ringed = np.unique(owner[joints[joints > first[owner[joints]]]])
+    if len(ringed):
+        parts = euler.copy()
+        parts[ringed] = run_parts(runs.take(ringed), size)[0]
     return parts, parts - euler
 
 
@@ -113,7 +119,7 @@ class Rings:
 
 def trace(runs: Runs, size: tuple[int, int]) -> Rings:
     """Return the outlines of all masks: the upper and the lower end of every run, linked into rings."""
-    number = len(runs.x)
+    number = len(runs.x)  # of runs; each has two ends
     following, beside = _linked_ends(runs, size)
     head, left = _ranked(following)
     first = np.flatnonzero(head == np.arange(2 * number))
@@ -131,7 +137,7 @@ def trace(runs: Runs, size: tuple[int, int]) -> Rings:
     end = np.empty(2 * number, np.int64)  # in the order of the rings
     end[cuts[ring + 1] - 1 - left] = np.arange(2 * number)
     # two corners at most: where the end is reached and where it is left; a step to an end at the same height has none
-    y = np.concatenate([runs.y0, runs.y1])
+    y = np.concatenate([runs.y0, runs.y1[::-1]])
     turns = y[following] != y
     corner = np.empty((2 * number, 2), bool)
     corner[following, 0] = turns
@@ -139,18 +145,20 @@ def trace(runs: Runs, size: tuple[int, int]) -> Rings:
     kept = np.flatnonzero(corner[end])
     at = end[kept >> 1]
     below = at >= number
-    points = np.stack([runs.x[at - number * below] + (below ^ (kept & 1)), y[at]], 1).astype(np.int64)
+    run = np.where(below, 2 * number - 1 - at, at)
+    points = np.stack([runs.x[run] + (below ^ (kept & 1)), y[at]], 1).astype(np.int64)
     return Rings(points, np.searchsorted(kept, 2 * cuts), owner, part, hole)
 
 
 def _linked_ends(runs: Runs, size: tuple[int, int]) -> tuple[Int, Bool]:
     """Return the end that follows each along its outline, and which runs touch one in the column before.
 
-    The upper end of run r is r, and is walked to the right; its lower end is r + R, and is walked to the left.
+    The upper end of run r is r, and is walked to the right; its lower end is 2 R - 1 - r, and is walked to the left.
     """
     keys = Keys(*size)
     start, end = runs.ends(keys)
-    run, lower = np.arange(len(start)), len(start)
+    run = np.arange(len(start))
+    lower = 2 * len(start) - 1 - run
     beside = 1 << keys.y_bits
     (left, last_left), (right, last_right) = (
         (np.searchsorted(end, start + step, "right"), np.searchsorted(start, end + step, "left") - 1)
@@ -158,24 +166,31 @@ def _linked_ends(runs: Runs, size: tuple[int, int]) -> tuple[Int, Bool]:
     )
     has_left, has_right = left <= last_left, right <= last_right
     # past a neighbour that also touches the run above or below this one, the outline turns back to that run
-    first = left[np.minimum(right, lower - 1)] == run
-    upper = np.where(has_right, np.where(first, right, lower + run - 1), lower + run)
+    first = left[np.minimum(right, len(run) - 1)] == run
+    after_upper = np.where(has_right, np.where(first, right, lower + 1), lower)
     last = last_right[last_left] == run
-    return np.concatenate([upper, np.where(has_left, np.where(last, lower + last_left, run + 1), run)]), has_left
+    after_lower = np.where(has_left, np.where(last, lower[last_left], run + 1), run)
+    return np.concatenate([after_upper, after_lower[::-1]]), has_left
 
 
 def _ranked(following: Int) -> tuple[Int, Int]:
     """Return the lowest number in the ring of each, and the steps from each to the one before that (list ranking)."""
-    every = np.arange(len(following))
-    head, ahead = every, following
+    number = np.arange(len(following))
+    # most are followed by the next number: such a stretch is one link of a shorter chain
+    begin = np.flatnonzero(np.append(-1, following)[:-1] != number)
+    length = np.diff(begin, append=len(following))
+    stretch = np.repeat(np.arange(len(begin)), length)
+    end = begin + length - 1
+    every, follows = np.arange(len(begin)), stretch[following[end]]
+    head, ahead = every, follows
     while not np.array_equal(lowest := np.minimum(head, head[ahead]), head):
         head, ahead = lowest, ahead[ahead]  # every round looks twice as far
-    last = following == head
-    ahead, steps = np.where(last, every, following), 1 - last.astype(np.int64)
+    last = follows == head
+    ahead, steps = np.where(last, every, follows), np.where(last, 0, length[follows])
     while not np.array_equal(further := ahead[ahead], ahead):
         steps += steps[ahead]
         ahead = further
-    return head, steps
+    return begin[head][stretch], (steps + end)[stretch] - number
 
 
 def transposed(runs: Runs, size: tuple[int, int]) -> Runs:

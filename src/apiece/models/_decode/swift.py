@@ -1,4 +1,4 @@
-"""Answers of `swift`: of the points that find the same object the best one's mask stays."""
+"""Answers of `swift`: of the points that find the same object the best one's mask stays, and none of a mere group."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from apiece.core.instances import Instances
 from apiece.models._kit.arrays import Arrays, chance, image_by_image
 from apiece.models._kit.box_nms import greedy_nms
+from apiece.models._kit.groups import groups
 from apiece.models._kit.in_front import with_full
 from apiece.models._kit.point_masks import PointMasks
 from apiece.models._kit.stuff_segments import with_stuff
@@ -34,6 +35,7 @@ def decode(out: Arrays, frame: Frame, classes: tuple[str, ...], options: DecodeO
     masks = shapes.draw(np.arange(len(keep)), size)
     filled = np.flatnonzero(masks.area > 0)
     stay = filled[nms(masks[filled], scores[keep[filled]], labels[keep[filled]], options.iou)]
+    stay = stay[~groups(masks[stay], scores[keep[stay]], labels[keep[stay]])]
     masks = masks[stay] if size == frame.size else shapes.draw(stay, frame.size)
     found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
     if "full_kernels" in out:

@@ -59,17 +59,22 @@ def match(tracks: Tracks) -> Pairs:
     partner = np.full(len(tracks.truth) + 1, -1, np.int64)
     followed = tracks.predicted.track[pairs.predicted]
     partner[pairs.truth[chosen]] = followed[chosen]
-    before = _before(tracks.truth, _places(tracks))
-    frame = tracks.truth.frame[pairs.truth[unclear]]
-    # frames in which nothing is unclear that was there before wait for no other: one matching for all
-    waits = np.isin(frame, frame[before[pairs.truth[unclear]] >= 0])
-    order = np.flatnonzero(waits)[np.argsort(frame[waits], kind="stable")]
-    turns = np.split(unclear[order], np.flatnonzero(np.diff(frame[order])) + 1)
-    for here in (unclear[~waits], *turns):
-        stays = partner[before[pairs.truth[here]]] == followed[here]
-        won = here[heaviest(pairs.truth[here], pairs.predicted[here], _STAYS * stays + pairs.iou[here])]
-        partner[pairs.truth[won]] = followed[won]
-        chosen[won] = True
+    before = _before(tracks.truth, _places(tracks))[pairs.truth[unclear]]
+    row, column, own = pairs.truth[unclear], pairs.predicted[unclear], followed[unclear]
+    worth = pairs.iou[unclear]
+    frame = np.unique(tracks.truth.frame[row], return_inverse=True)[1]
+    # A frame's choice hangs on the frame before. All are made at once, then again where the frame before has changed:
+    # each round settles one more frame of a chain, and chains are short.
+    won, stays, open_ = np.zeros(len(row), bool), np.zeros(len(row), bool), np.ones(len(row), bool)
+    while open_.any():
+        stays[open_] = partner[before[open_]] == own[open_]
+        won[open_] = heaviest(row[open_], column[open_], _STAYS * stays[open_] + worth[open_])
+        partner[row[open_]] = -1
+        partner[row[won]] = own[won]
+        changed = np.zeros(frame.max() + 1, bool)
+        changed[frame[(partner[before] == own) != stays]] = True
+        open_ = changed[frame]
+    chosen[unclear[won]] = True
     return pairs.where(chosen)
 
 

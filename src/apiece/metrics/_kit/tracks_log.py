@@ -169,10 +169,12 @@ def _check_ids(batch: Batch, side: Side, chosen: Bool, kind: str) -> None:
             f"{'track them first' if kind == 'predictions' else 'use labels of a video with ids, or other metrics'}"
         )
     rows = np.flatnonzero(chosen)
-    rows = rows[np.lexsort((side.id[rows], side.group[rows]))]
-    twice = (side.group[rows[1:]] == side.group[rows[:-1]]) & (side.id[rows[1:]] == side.id[rows[:-1]])
-    if twice.any():
-        row = rows[int(np.argmax(twice))]
+    rank = np.unique(side.id[rows], return_inverse=True)[1]
+    key = side.group[rows] * (rank.max(initial=0) + 1) + rank
+    ordered = np.sort(key)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(twice):
+        row = rows[int(np.argmax(key == twice[0]))]
         raise DataError(
             f"image {batch.first + side.image[row]}: two objects of the {kind}, of class "
             f"{batch.classes[side.label[row]]!r}, have id {side.id[row]}; in one frame an id is that of one object"
@@ -208,6 +210,8 @@ def _region_pairs(batch: Batch) -> Pairs:
                 )
             regions.append(frame.ignored.runs)
             image += [i] * len(frame.ignored)
+    if not image:
+        return Pairs.none()
     place, predicted = np.array(image, np.int64), batch.predicted
     ignored = Grouped(Runs.concatenate(regions), place, np.arange(len(place)))
     found = Grouped(predicted.runs, predicted.image, predicted.mask)

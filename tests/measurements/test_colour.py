@@ -8,7 +8,7 @@ from skimage.color import rgb2lab
 
 from apiece import Image, Instances, Masks
 from apiece.errors import ConfigError
-from apiece.measurements import measure
+from apiece.measurements import mean_colours, measure
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -40,3 +40,18 @@ def test_grey_images_have_no_colour() -> None:
     assert "lab_mean_L" not in measure(Instances(masks), image).columns
     with pytest.raises(ConfigError, match="3 channels"):
         measure(Instances(masks), image, properties=["lab_mean"])
+
+
+def test_mean_colours_of_any_number_of_channels() -> None:
+    found = Instances(Masks.from_boxes([(0, 0, 2, 2), (1, 0, 4, 2)], (2, 4)))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 4)).astype(np.uint8)
+    table = measure(found, Image(pixels[..., :3]), properties=["lab_mean"])
+    expected = np.stack([table[f"lab_mean_{c}"] for c in "Lab"], 1)
+    np.testing.assert_array_equal(mean_colours(found, Image(pixels)), expected)
+    grey = mean_colours(found, Image(pixels[..., :1]))
+    np.testing.assert_array_equal(grey, mean_colours(found, Image(pixels[..., [0, 0, 0]])))
+    np.testing.assert_allclose(grey[:, 1:], 0, atol=1e-3)
+    clear = np.dstack((pixels[..., :3], np.full((2, 4), 255, np.uint8)))
+    clear[:, 0, 3] = 0
+    part = mean_colours(found, Image(clear, alpha="unassociated"))
+    np.testing.assert_allclose(part[0], mean_colours(found, Image(np.repeat(pixels[:, 1:2, :3], 4, 1)))[0], atol=1e-4)

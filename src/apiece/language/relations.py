@@ -17,8 +17,8 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import expand, segment_sum, sums
 from apiece.errors import PromptError
-from apiece.measurements import measure
-from apiece.ops import box_gaps, colour_names, gaps, intersections, lab, nearest
+from apiece.measurements import mean_colours, measure
+from apiece.ops import box_gaps, colour_names, gaps, intersections, nearest
 
 __all__ = ["RELATED", "Relations"]
 
@@ -69,11 +69,7 @@ class Relations:
         """Mean colours, CIE L*a*b*: (N, 3)."""
         if self.image is None:
             raise PromptError("colours need the picture, and only its labels are at hand")
-        table = measure(self.found, self.image, properties=["intensity_mean"])
-        columns = [table[name] for name in table.columns if name.startswith("intensity_mean")]
-        kind = self.image.pixels.dtype
-        rgb = np.stack(columns[:3] if len(columns) >= 3 else columns[:1] * 3, 1)
-        return lab(rgb / (np.iinfo(kind).max if kind.kind in "iu" else 1.0))
+        return mean_colours(self.found, self.image)
 
     @cached_property
     def colour_names(self) -> list[str]:

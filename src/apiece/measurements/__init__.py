@@ -13,7 +13,7 @@ function as ``extra`` to `measure`.
 from __future__ import annotations
 
 from apiece.measurements._engine.distribution import distribution
-from apiece.measurements._engine.measure import Extra, families, measure, measure_many
+from apiece.measurements._engine.measure import Extra, families, mean_colours, measure, measure_many
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Measure, Property, Request
 
@@ -27,6 +27,7 @@ __all__ = [
     "distribution",
     "families",
     "load",
+    "mean_colours",
     "measure",
     "measure_many",
     "names",

@@ -11,14 +11,9 @@ from apiece._arrays import Array
 from apiece.errors import ConfigError
 from apiece.measurements._kit.inside import statistics
 from apiece.measurements.contract import Measure, Property, Request
+from apiece.ops.colour import lab_of_light, linear_light
 
 __all__ = ["MEASURE"]
-
-# IEC 61966-2-1: linear sRGB to X, Y, Z, here divided by those of white (D65)
-_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
-_WHITE_XYZ = (_XYZ / _XYZ.sum(1, keepdims=True)).astype(np.float32)
 
 
 def _compute(request: Request) -> Mapping[str, Array]:
@@ -28,9 +23,7 @@ def _compute(request: Request) -> Mapping[str, Array]:
     linear = _linear(flat.dtype)
 
     def lab(index: Array) -> list[Array]:
-        red, green, blue = (linear(flat[channel:].take(index)) for channel in range(3))
-        x, y, z = (_root(r * red + g * green + b * blue) for r, g, b in _WHITE_XYZ)
-        return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+        return lab_of_light(*(linear(flat[channel:].take(index)) for channel in range(3)))
 
     mean, _, _, std = statistics(request.masks, 3, lab, 3, spread="lab_std" in request.wanted)
     return {"lab_mean": mean, "lab_std": std}
@@ -48,15 +41,7 @@ def _linear(dtype: np.dtype[Any]) -> Callable[[Array], Array]:
 
 
 def _light(values: Array) -> Array:
-    values = np.clip(np.asarray(values, np.float32), 0, 1)
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def _root(values: Array) -> Array:
-    """Return the function f of L*a*b*: a cube root, and a line below (6 / 29) ** 3."""
-    return np.where(
-        values > (6 / 29) ** 3, np.cbrt(values), values * np.float32((29 / 6) ** 2 / 3) + np.float32(4 / 29)
-    )
+    return linear_light(np.clip(np.asarray(values, np.float32), 0, 1)).astype(np.float32)
 
 
 MEASURE = Measure(

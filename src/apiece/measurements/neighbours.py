@@ -16,7 +16,9 @@ __all__ = ["MEASURE"]
 def _compute(request: Request) -> Mapping[str, Array]:
     out: dict[str, Array] = {}
     if "nearest_gap" in request.wanted:
-        out["nearest_gap"] = nearest(request.masks, request.scale)[1]
+        every = np.arange(len(request.masks))
+        gap = nearest(request.masks, every, every, request.scale)[1]
+        out["nearest_gap"] = np.where(np.isfinite(gap), gap, np.nan)
     if request.wanted & {"contacts", "contact_length"}:
         touching, length = contacts(request.masks, request.scale)
         out["contacts"] = np.diff(touching.indptr).astype(np.int64)

@@ -2,9 +2,9 @@
 
 from apiece.ops._nms import nms
 from apiece.ops._stitch import Grid, stitch
-from apiece.ops.apart import box_gaps, gaps, nearest
 from apiece.ops.colour import COLOURS, colour_names, colour_of, lab
 from apiece.ops.flatten import flattened
+from apiece.ops.near import box_gaps, gaps, nearest
 from apiece.ops.occlusion import hidden, occluders
 from apiece.ops.overlap import box_iou, intersections, iou
 from apiece.ops.parts import largest_part, parts_of

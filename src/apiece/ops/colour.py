@@ -12,12 +12,11 @@ from apiece._arrays import Array, Float, Int
 
 __all__ = ["COLOURS", "colour_names", "colour_of", "lab"]
 
-_TO_XYZ = np.array([
-    [0.4124564, 0.3575761, 0.1804375],
-    [0.2126729, 0.7151522, 0.0721750],
-    [0.0193339, 0.1191920, 0.9503041],
-])  # fmt: skip
-_WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
+# IEC 61966-2-1: linear sRGB to X, Y, Z, here divided by those of white (D65)
+_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+_WHITE_XYZ = (_XYZ / _XYZ.sum(1, keepdims=True)).tolist()
 _GREY = 12.0  # chroma below which people see no hue
 _BLACK, _LIGHT = 22.0, 82.0  # lightness L* up to which grey is black, and from which it is white
 
@@ -38,11 +37,24 @@ def lab(rgb: npt.ArrayLike) -> Float:
     >>> lab([1.0, 0.0, 0.0]).round().tolist()
     [53.0, 80.0, 67.0]
     """
-    value = np.asarray(rgb, np.float64)
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    xyz = linear @ _TO_XYZ.T / _WHITE
-    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz * (29 / 6) ** 2 / 3 + 4 / 29)
-    return np.stack([116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1)
+    light = linear_light(np.asarray(rgb, np.float64))
+    return np.stack(lab_of_light(light[..., 0], light[..., 1], light[..., 2]), -1)
+
+
+def linear_light(values: Array) -> Array:
+    """Return sRGB values, floats from 0 to 1, as amounts of light; of the same dtype."""
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def lab_of_light(red: Array, green: Array, blue: Array) -> list[Array]:
+    """Return L*, a* and b* of amounts of light, floats from 0 to 1; of the same dtype."""
+    x, y, z = (_root(r * red + g * green + b * blue) for r, g, b in _WHITE_XYZ)
+    return [116 * y - 16, 500 * (x - y), 200 * (y - z)]
+
+
+def _root(values: Array) -> Array:
+    """Return the function f of L*a*b*: a cube root, and a line below (6 / 29) ** 3."""
+    return np.where(values > (6 / 29) ** 3, np.cbrt(values), values * ((29 / 6) ** 2 / 3) + 4 / 29)
 
 
 _HUED = [name for name in COLOURS if name not in ("black", "grey", "white")]

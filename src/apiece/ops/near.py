@@ -7,20 +7,41 @@ from collections.abc import Iterator
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.spatial import cKDTree
 
 from apiece._arrays import Float, Int
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import Columns, intersections
 from apiece.core.runs import Runs, chunks, expand, sums
 
-__all__ = ["contacts", "gaps", "nearest"]
+__all__ = ["box_gaps", "contacts", "gaps", "nearest"]
 
 _PAIRS = 1 << 20  # looked at in one go
 
 
-def nearest(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[Int, Float]:
-    """Return the nearest other mask of each, and the gap to it (see `gaps`).
+def box_gaps(masks: Masks, i: Int, j: Int) -> Float:
+    """Return the distance in pixels between the bounding boxes of masks ``i`` and ``j``, which broadcast; 0 if they
+    touch.
+
+    No mask is nearer than its box. An empty mask is infinitely far away.
+
+    Examples
+    --------
+    >>> from apiece.ops import box_gaps
+    >>> masks = apiece.Masks.from_boxes([[0, 0, 2, 2], [5, 6, 9, 9]], (10, 10))
+    >>> box_gaps(masks, np.array([0]), np.array([1]))
+    array([5.])
+    """
+    box = masks.boxes.astype(np.float64)
+    a, b = box[i], box[j]
+    apart = np.maximum(np.maximum(a[..., :2] - b[..., 2:], b[..., :2] - a[..., 2:]), 0)
+    empty = masks.area == 0
+    return np.where(empty[i] | empty[j], np.inf, np.hypot(apart[..., 0], apart[..., 1]))
+
+
+def nearest(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[Int, Float]:
+    """Return which of the masks ``j`` lies nearest to each of the masks ``i``, and the gap to it (see `gaps`).
+
+    A mask is not its own neighbour. Of equally near masks, the first in ``j`` counts.
 
     Parameters
     ----------
@@ -28,90 +49,123 @@ def nearest(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[Int,
 
     Returns
     -------
-    int64 (N,), -1 where there is none, and float64 (N,), NaN where there is none.
+    int64 (len(i),), -1 where there is none, and float64 (len(i),), infinity where there is none.
 
     Examples
     --------
-    >>> a = np.array([[1, 0, 0, 2, 3]])
-    >>> nearest(apiece.Masks.from_label_map(a))
-    (array([1, 2, 1]), array([2., 0., 0.]))
+    >>> from apiece.ops import nearest
+    >>> masks = apiece.Masks.from_boxes([[0, 0, 2, 2], [3, 0, 5, 2], [9, 0, 10, 2]], (10, 10))
+    >>> nearest(masks, np.array([0, 2]), np.array([0, 1, 2]))
+    (array([1, 1]), array([1., 4.]))
     """
-    which, gap = np.full(len(masks), -1), np.full(len(masks), np.nan)
-    some = np.flatnonzero(masks.area)
-    if len(some) < 2:
+    which, gap = np.full(len(i), -1, np.int64), np.full(len(i), np.inf)
+    there = masks.area > 0
+    own, other = np.flatnonzero(there[i]), np.flatnonzero(there[j])
+    a, b = i[own], j[other]
+    if not len(a) or not len(b):
         return which, gap
-    part, side = masks[some], np.array(scale)
-    _, close = cKDTree(part.centroids * side).query(part.centroids * side, k=2)
-    every = np.arange(len(some))
-    best = np.where(close[:, 0] == every, close[:, 1], close[:, 0])
-    least = gaps(part, every, best, scale)
-    # a nearer one has a box that is nearer than what is known
-    boxes = part.boxes.astype(np.float64) * np.tile(side, 2)
-    reach = least + side.max()
-    for i, j in _boxes_within(boxes, reach):
-        found = gaps(part, i, j, scale, reach[i])
-        order = np.lexsort((found, i))
-        first = order[np.flatnonzero(np.diff(i[order], prepend=-1))]
-        first = first[found[first] < least[i[first]]]
-        least[i[first]], best[i[first]] = found[first], j[first]
-    which[some], gap[some] = some[best], least
+    from scipy.spatial import cKDTree  # takes longer to import than all of this room
+
+    side = np.array(scale)
+    centres = masks.centroids * side
+    close = cKDTree(centres[b]).query(centres[a], k=[1, min(2, len(b))])[1]
+    best = np.where(b[close[:, 0]] == a, close[:, 1], close[:, 0])
+    some = np.flatnonzero(b[best] != a)
+    own, a, best = own[some], a[some], best[some]
+    least = gaps(masks, a, b[best], scale)
+    # a nearer one has a box that is no further than what is known
+    boxes = masks.boxes.astype(np.float64) * np.tile(side, 2)
+    for row, column in _boxes_within(boxes[a], boxes[b], least):
+        different = a[row] != b[column]
+        row, column = row[different], column[different]
+        found = gaps(masks, a[row], b[column], scale, least[row])
+        order = np.lexsort((column, found, row))
+        first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
+        at, new, place = row[first], found[first], column[first]
+        better = (new < least[at]) | ((new == least[at]) & (place < best[at]))
+        least[at[better]], best[at[better]] = new[better], place[better]
+    which[own], gap[own] = b[best], least
     return which, gap
 
 
-def _boxes_within(boxes: Float, reach: Float) -> Iterator[tuple[Int, Int]]:
-    """Yield pairs (i, j) of different boxes that are at most ``reach[i]`` apart along x and along y; i ascends."""
-    wide = boxes[:, 2] - boxes[:, 0]
+def _boxes_within(boxes: Float, others: Float, reach: Float) -> Iterator[tuple[Int, Int]]:
+    """Yield pairs of a box and another one, at most ``reach[i]`` apart along x and along y; i ascends."""
+    wide = others[:, 2] - others[:, 0]
     kind = np.frexp(wide)[1]  # boxes of like width are searched together, so that one wide box is no burden
     for each in np.unique(kind):
         some = np.flatnonzero(kind == each)
-        some = some[np.argsort(boxes[some, 0])]
-        left = boxes[some, 0]
+        some = some[np.argsort(others[some, 0])]
+        left = others[some, 0]
         low = np.searchsorted(left, boxes[:, 0] - reach - wide[some].max(), "left")
         count = np.searchsorted(left, boxes[:, 2] + reach, "right") - low
         for lo, hi in chunks(count, _PAIRS):
             i, j = np.repeat(np.arange(lo, hi), count[lo:hi]), some[expand(low[lo:hi], count[lo:hi])]
-            apart = np.maximum(boxes[j, :2] - boxes[i, 2:], boxes[i, :2] - boxes[j, 2:]).max(1)
-            close = (apart <= reach[i]) & (i != j)
+            apart = np.maximum(others[j, :2] - boxes[i, 2:], boxes[i, :2] - others[j, 2:]).max(1)
+            close = apart <= reach[i]
             if close.any():
                 yield i[close], j[close]
 
 
 def gaps(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0), reach: Float | None = None) -> Float:
-    """Return the distance of the outlines of masks ``i[k]`` and ``j[k]``, for each k; 0 where they touch or overlap.
+    """Return the distance of the outlines of masks ``i[k]`` and ``j[k]``, for each k: float64.
 
     It is the distance of the nearest pixel centres less what lies within these two pixels: the side of a pixel
-    between neighbours of a row, 0.7 of it along a diagonal.
+    between neighbours of a row, 0.7 of it along a diagonal. So masks that overlap or share a pixel's side are 0 apart,
+    and an empty mask is infinitely far away.
 
     Parameters
     ----------
+    scale : width and height of a pixel.
     reach : only gaps up to it need to be right, and greater ones come out as anything greater; saves time.
+
+    Examples
+    --------
+    >>> from apiece.ops import gaps
+    >>> masks = apiece.Masks.from_boxes([[0, 0, 2, 2], [2, 2, 4, 4], [7, 0, 9, 9]], (10, 10))
+    >>> gaps(masks, np.array([0, 1]), np.array([1, 2])).round(2)
+    array([0.71, 3.  ])
     """
     runs, side = masks.runs, np.array(scale)
     boxes = masks.boxes.astype(np.float64)
-    limit = np.full(len(i), np.inf) if reach is None else reach + 2 * side.max()
-    mine, my_counts = _facing(runs, i, boxes[j], limit, side)
-    other, counts = _facing(runs, j, boxes[i], limit, side)
-    out = np.full(len(i), np.inf)
+    if reach is None:
+        reach = _least(runs, _every_fourth(runs, i), _every_fourth(runs, j), side)
+    limit = reach + 2 * side.max()
+    return _least(runs, _facing(runs, i, boxes[j], limit, side), _facing(runs, j, boxes[i], limit, side), side)
+
+
+Some = tuple[Int, Int]
+"""Runs of one mask of each pair, pair after pair, and how many there are of each."""
+
+
+def _least(runs: Runs, first_ones: Some, second_ones: Some, side: Float) -> Float:
+    """Return the least gap between runs of the two masks of each pair; infinity where one of them has none."""
+    (mine, my_counts), (others, counts) = first_ones, second_ones
+    out = np.full(len(counts), np.inf)
     some = np.flatnonzero((my_counts > 0) & (counts > 0))
     my_first, first = sums(my_counts)[some], sums(counts)[some]
     for lo, hi in chunks(my_counts[some] * counts[some], _PAIRS):
         a, b = my_counts[some[lo:hi]], counts[some[lo:hi]]
         own = expand(my_first[lo:hi], a)
         each = np.repeat(b, a)
-        left, right = mine[np.repeat(own, each)], other[expand(np.repeat(first[lo:hi], a), each)]
+        left, right = mine[np.repeat(own, each)], others[expand(np.repeat(first[lo:hi], a), each)]
         dx = np.abs(runs.x[left] - runs.x[right])
         dy = np.maximum(runs.y0[left] - runs.y1[right], runs.y0[right] - runs.y1[left]) + 1
         dy = np.maximum(dy, 0)
         square = (dx * side[0]) ** 2 + (dy * side[1]) ** 2
         heads = sums(a * b)[:-1]
-        least = np.minimum.reduceat(square, heads)
-        at = np.flatnonzero(square == np.repeat(least, a * b))
-        at = at[np.searchsorted(at, heads)]
-        out[some[lo:hi]] = _between(dx[at], dy[at], side)
+        at = np.flatnonzero(square == np.repeat(np.minimum.reduceat(square, heads), a * b))
+        # of equally near pixels, the nearest outlines count
+        out[some[lo:hi]] = np.minimum.reduceat(_between(dx[at], dy[at], side), np.searchsorted(at, heads))
     return out
 
 
-def _facing(runs: Runs, i: Int, box: Float, limit: Float, side: Float) -> tuple[Int, Int]:
+def _every_fourth(runs: Runs, i: Int) -> Some:
+    """Return every fourth run of masks ``i[k]``: enough to know how far apart two masks are at most."""
+    counts = (np.diff(runs.offsets)[i] + 3) // 4
+    return runs.offsets[:-1][i].repeat(counts) + 4 * expand(np.zeros(len(i), np.int64), counts), counts
+
+
+def _facing(runs: Runs, i: Int, box: Float, limit: Float, side: Float) -> Some:
     """Return the runs of masks ``i[k]`` that are no further than the limit from a box, and how many of each k."""
     counts = np.diff(runs.offsets)[i]
     index, pair = expand(runs.offsets[:-1][i], counts), np.repeat(np.arange(len(i)), counts)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Array
+from apiece._arrays import Array, Float
 from apiece.calibration import Calibration
 from apiece.core.image import Image, ImageRef, PixelSize, check_drawn_on
 from apiece.core.instances import Instances
@@ -183,6 +183,27 @@ def measure_many(
         table = measure(instances, image, pixel_size=size, calibration=calibration, properties=properties, extra=extra)
         columns = {"image": np.full(len(table), name), **table.columns}
         yield Table(columns, table.units, {"image": (name,), **table.levels})
+
+
+def mean_colours(instances: Instances, image: Image) -> Float:
+    """Return the mean colour of each instance, CIE L*a*b*: float64 (N, 3), NaN for an empty mask.
+
+    It is ``lab_mean`` of `measure` for images of any number of channels: one or two channels count as grey (the first
+    of them), and of more than three the first three count.
+
+    Examples
+    --------
+    >>> from apiece.measurements import mean_colours
+    >>> found = apiece.Instances.from_label_map(np.array([[1, 2]]))
+    >>> mean_colours(found, apiece.Image(np.array([[0, 255]], np.uint8))).round().tolist()
+    [[0.0, 0.0, 0.0], [100.0, 0.0, 0.0]]
+    """
+    pixels, data = image.colours().pixels, image.data
+    if pixels.shape[2] != 3:
+        pixels = np.ascontiguousarray(pixels[..., [0, 1, 2] if pixels.shape[2] > 3 else [0, 0, 0]])
+    masks = instances.masks if data is None else masks_on(instances.masks, data)
+    found = ROOM.load("colour").compute(Request(masks, pixels, (1.0, 1.0), frozenset({"lab_mean"})))
+    return np.asarray(found["lab_mean"], np.float64)
 
 
 def _image_name(source: ImageRef | Image | str, index: int) -> str:

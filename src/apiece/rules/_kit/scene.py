@@ -14,8 +14,8 @@ from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError
-from apiece.measurements import measure
-from apiece.ops import intersections, lab
+from apiece.measurements import mean_colours, measure
+from apiece.ops import intersections
 from apiece.rules._kit.layout import Layout, Placement, register, register_pixels
 from apiece.rules._kit.quantities import Quantity
 from apiece.rules._kit.zones import Zone
@@ -200,8 +200,4 @@ class Scene:
     def colours(self) -> Float:
         """Mean colour of each object, CIE L*a*b*: (N, 3)."""
         assert self.image is not None
-        table = measure(self.instances, self.image, properties=["intensity_mean"])
-        columns = [table[name] for name in table.columns if name.startswith("intensity_mean")]
-        rgb = np.stack((columns * 3)[:3] if len(columns) < 3 else columns[:3], 1)
-        kind = self.image.pixels.dtype
-        return lab(rgb / (np.iinfo(kind).max if kind.kind in "iu" else 1.0))
+        return mean_colours(self.instances, self.image)

@@ -47,6 +47,7 @@ WORKS = (
     EVALUATE,
     "measure predictions.json --pixel-size 0.1mm --out sizes.csv --json",
     "track --detections predictions.json --out tracks --save coco,csv,mots --json",
+    "predict monday/images --out found --save coco,overlay,csv --json",
     "compare predictions.json predictions.json --data monday/val.json --html compare.html --json",
 )
 REFUSED = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -13,8 +15,11 @@ import skimage.data
 
 import apiece
 from apiece.cli import main
+from apiece.errors import ModelFileError
 from apiece.images import write_image
 from apiece.models import model_folder
+from apiece.models._engine import card
+from apiece.models._engine.card import shipped_graph
 from apiece.predict import Model
 
 _FOLDER = model_folder("default")
@@ -45,7 +50,7 @@ def discs() -> np.ndarray:
 
 def test_the_files_are_few_small_and_say_what_they_learned_from() -> None:
     names = {path.name for path in _FOLDER.iterdir()}
-    assert names == {"model.json", "model.safetensors", "NOTICE.md"}
+    assert names == {"model.json", "model.safetensors", "graph.json", "graph.onnx", "NOTICE.md"}
     assert sum(path.stat().st_size for path in _FOLDER.iterdir()) <= _LARGEST
     notice = (_FOLDER / "NOTICE.md").read_text(encoding="utf-8")
     for said in ("CC0", "CC BY 4.0", "Apache-2.0", "MIT", "ImageNet"):
@@ -113,3 +118,48 @@ def test_the_command_line_needs_no_model(tmp_path: Path, discs: np.ndarray, caps
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert len(rows) in (8, 9)
     assert {row["class"] for row in rows} == {"object"}
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "opencv"])
+def test_without_torch_a_graph_answers_alike(runtime: str, model: Model, discs: np.ndarray) -> None:
+    graph = Model(shipped_graph(runtime))
+    assert graph.runtime.name == runtime
+    for photo in (discs, np.dstack([discs, discs[::-1], discs])[:130]):
+        wanted, found = model.predict(photo), graph.predict(photo)
+        assert len(found) == len(wanted) > 0
+        np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-4)
+        assert apiece.iou(found, wanted).toarray().diagonal().min() > 0.999
+    both = graph.predict_batch([apiece.Image(discs), apiece.Image(discs[::-1].copy())], graph.options())
+    assert [len(found) for found in both] == [len(model.predict(discs)), len(model.predict(discs[::-1].copy()))]
+
+
+@pytest.mark.parametrize(("absent", "runtime"), [("torch", "onnx"), ("torch onnxruntime", "opencv")])
+def test_a_process_without_torch_predicts(absent: str, runtime: str, tmp_path: Path, discs: np.ndarray) -> None:
+    write_image(tmp_path / "photo.png", discs)
+    code = f"""
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in "{absent} safetensors torchvision timm transformers".split():
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Without())
+import apiece
+assert apiece.load().runtime.name == "{runtime}"
+from apiece.cli import main
+main("predict photo.png --save coco,overlay --out found".split())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("pip install 'apiece[onnx]'" in done.stderr) == (runtime == "opencv")
+    assert (tmp_path / "found" / "predictions.json").is_file()
+
+
+def test_a_graph_of_other_tensors_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in _FOLDER.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tensors = bytearray((tmp_path / "model.safetensors").read_bytes())
+    tensors[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(tensors)
+    monkeypatch.setattr(card, "_SHIPPED", tmp_path)
+    with pytest.raises(ModelFileError, match="checksum differs"):
+        shipped_graph("opencv")

@@ -140,7 +140,7 @@ def test_weights_in_a_file_beside_the_graph_are_not_read(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("parts", "said"),
     [
-        ({"runtime": "tensorrt"}, "for 'tensorrt'; runtimes are onnx, openvino"),
+        ({"runtime": "tensorrt"}, "for 'tensorrt'; runtimes are onnx, opencv, openvino"),
         ({"outputs": ["classes", "boxes"]}, "gives no boxes"),
         ({"stride": "8"}, "stride"),
         ({"surprise": 1}, "surprise"),
@@ -169,3 +169,10 @@ def test_a_device_that_its_runtime_has_not(tmp_path: Path) -> None:
 def test_what_needs_weights_says_where_they_are(tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="holds a graph for onnx, without weights: use the folder it came from"):
         load_model(write(tmp_path / "m"))
+
+
+def test_opencv_says_what_it_cannot_open(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="its graph cannot be opened by opencv"):
+        apiece.load(write(tmp_path / "m", b"no graph", runtime="opencv"))
+    with pytest.raises(ConfigError, match="here it computes on cpu"):
+        apiece.load(write(tmp_path / "n", runtime="opencv"), device="cuda")

@@ -115,6 +115,9 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+DEFAULT_MODEL = "model: default, which comes with apiece and finds objects of any kind, all of the class object"
+
+
 def note(said: str | ApieceError) -> None:
     """Print a line on standard error."""
     sys.stderr.write(on_command_line(said) + "\n")

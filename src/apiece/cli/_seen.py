@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from apiece.cli._inspected import Picture, open_pictures
 from apiece.cli._options import Reading
-from apiece.cli._output import note
+from apiece.cli._output import DEFAULT_MODEL, note
 from apiece.errors import DataError, Option
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 def open_seen(data: Path, model: str | None, split: str | None, reading: Reading, device: str) -> Iterator[Picture]:
     """Return photos with their objects; of photos without labels the model that comes with apiece finds some."""
     if model is None and data.suffix.lower() in _ENDINGS:
-        note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
+        note(DEFAULT_MODEL)
         model = "default"
     return open_pictures(data, model, None, split, reading, device).each(None)
 

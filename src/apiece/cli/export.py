@@ -41,6 +41,7 @@ def export(
     apiece export runs/bolts --to onnx --data data/ --out bolts-out
     apiece export runs/bolts --to onnx,openvino --int8 --data data/ --out bolts-out
     apiece export default --to openvino --bf16 --photos line/ --out line-out
+    apiece export runs/bolts --to opencv --photos photos/ --out bolts-out
     apiece predict photos/ --model bolts-out/onnx
     ```
 

@@ -4,7 +4,7 @@ A target is one file in this package (see ``contract.py``).
 
 >>> from apiece import export
 >>> export.names()
-('onnx', 'openvino')
+('onnx', 'opencv', 'openvino')
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ class Swift(Network):
             logits.append(self.to_logits(_rows(classes)).float())
             quality.append(self.to_quality(_rows(shape)).float())
             with torch.autocast(images.device.type, enabled=False):  # coordinates are too fine for half precision
-                scale = torch.cat([self.scales[k].expand(4), self.scales.new_zeros(self.config.prototypes + FORM)])
+                scale = functional.pad(self.scales[k].expand(4), (0, self.config.prototypes + FORM))
                 shapes.append(self.to_shape(_rows(shape).float()) + scale)
                 if self.to_full is not None:
                     more.append(self.to_full(_rows(shape).float()))

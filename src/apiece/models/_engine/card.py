@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from apiece._atomic import atomic
 from apiece._strict_json import StrictError
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
 from apiece.models._decode import decoder
+from apiece.models._engine.filled import filled
 from apiece.models._kit.arrays import DecodeBatch
 from apiece.models.contract import ModelInput
 
 JSON_NAME = "model.json"
 TENSORS_NAME = "model.safetensors"
+GRAPH_NAME = "graph.json"
 AGAIN = "copy the folder afresh, or train again"
 
 DEFAULT = "default"
@@ -42,7 +45,7 @@ class Graph:
 
     Attributes
     ----------
-    runtime : what computes it: ``"onnx"`` or ``"openvino"``.
+    runtime : what computes it: ``"onnx"``, ``"opencv"`` or ``"openvino"``.
     files : names of its files in the folder, and the SHA-256 of each.
     outputs : names of what it gives, in its order.
     stride : sides of its input are multiples of this.
@@ -123,6 +126,8 @@ class ExportedModel(Card):
 def exported_model(folder: Path | str) -> ExportedModel | None:
     """Return the exported model that a folder holds; None if it holds none, such as a model folder with tensors.
 
+    The model that comes with apiece is one where torch is not installed: ONNX Runtime computes it, else OpenCV.
+
     Raises
     ------
     ModelFileError
@@ -132,9 +137,29 @@ def exported_model(folder: Path | str) -> ExportedModel | None:
     folder = model_folder(folder)
     if not (folder / JSON_NAME).is_file():
         return None
+    if folder == _SHIPPED:
+        return None if _installed("torch") else shipped_graph("onnx" if _installed("onnxruntime") else "opencv")
     content = read_json(folder)
     if not isinstance(content, dict) or "graph" not in content:
         return None
+    return _exported(folder, content)
+
+
+def shipped_graph(runtime: str) -> ExportedModel:
+    """Return the model that comes with apiece for a runtime without torch: ``"onnx"`` or ``"opencv"``."""
+    graph = read_json(_SHIPPED, GRAPH_NAME) | {"runtime": runtime}
+    model = _exported(_SHIPPED, read_json(_SHIPPED) | {"graph": graph})
+    return replace(model, files={"model.onnx": filled(*model.files.values())})
+
+
+def _installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of somebody who keeps packages from being found
+        return False
+
+
+def _exported(folder: Path, content: dict[str, Any]) -> ExportedModel:
     with described(folder):
         graph = typed_json.dataclass_from(Graph, content["graph"], "graph")
         rest = {key: value for key, value in content.items() if key != "graph"}
@@ -151,10 +176,10 @@ def _graph_file(folder: Path, name: str, digest: str) -> bytes:
     return data
 
 
-def read_json(folder: Path) -> Any:
-    """Return the content of ``model.json``, not checked yet."""
+def read_json(folder: Path, name: str = JSON_NAME) -> Any:
+    """Return the content of ``model.json``, or of a file beside it, not checked yet."""
     with described(folder):
-        return typed_json.parse(_read(inside(folder, JSON_NAME), _JSON_LIMIT))
+        return typed_json.parse(_read(inside(folder, name), _JSON_LIMIT))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ class Pyramid(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         levels = [lateral(f) for lateral, f in zip(self.lateral, features, strict=True)]
-        x = levels[-1] + self.glance(levels[-1].mean((2, 3), keepdim=True))
+        x = levels[-1] + self.glance(levels[-1].mean((2, 3), keepdim=True)).expand_as(levels[-1])
         out = [self.smooth[-1](x)]
         for k in range(len(levels) - 2, -1, -1):
             x = levels[k] + functional.interpolate(out[-1], size=levels[k].shape[-2:], mode="nearest")

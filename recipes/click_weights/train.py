@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from asked import Asked
 from crops import Crops
+from head_file import fill_head, save_head
 from torch import Tensor
 from torch.nn import functional
 
 from apiece.models import ClickHead, click_features, load_model
-from apiece.prompts.click.weights import fill_head, save_head
 from apiece.training._schedule import Average, learning_rate, parameter_groups
 from apiece.training.checkpoint import RunState, read_state, restore, write_state
 

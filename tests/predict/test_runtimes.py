@@ -19,8 +19,7 @@ from tests.predict.known_graph import bright, picture, write
 
 import apiece
 from apiece.errors import ApieceError, ConfigError, DataError, ModelFileError
-from apiece.models import ExportedModel, exported_model, load_model, save_thresholds
-from apiece.predict.runtime import threads
+from apiece.models import ExportedModel, exported_model, load_model, save_thresholds, threads
 
 RUNTIMES = ["onnx", "openvino"]
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
-import torch
 from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 from tests.cli.set_scenes import run
 from tests.prompts.scenes import IMAGE, TRUTH
 
@@ -18,12 +20,14 @@ from apiece import Image, Instances, Masks, iou
 from apiece.core.prompts import Prompts
 from apiece.errors import ModelFileError
 from apiece.images import write_image
-from apiece.models import ClickHead, load_model
+from apiece.models import model_folder
 from apiece.predict import Prompter, Session
 from apiece.prompts.click.guess import guessed
 from apiece.prompts.click.looks import CELL, Look, prompt_maps
-from apiece.prompts.click.weights import SHIPPED, encoder_fingerprint, load_head, save_head
+from apiece.prompts.click.networks import SIDE, Networks
+from apiece.prompts.click.weights import SHIPPED, encoder_fingerprint, head_weights
 
+TENSORS = load_file(model_folder("default") / "model.safetensors")
 COIN = (150, 65)  # a place on one of 24 coins
 
 
@@ -46,20 +50,17 @@ def test_the_head_belongs_to_the_default_weights() -> None:
     """Whoever ships other default weights trains the head again: recipes/click_weights."""
     with safe_open(SHIPPED, framework="numpy") as file:
         about = json.loads(file.metadata()["apiece_click"])
-    assert about["encoder"] == encoder_fingerprint(load_model("default").module)
+    assert about["encoder"] == encoder_fingerprint(TENSORS)
+    assert head_weights(SHIPPED, TENSORS) == SHIPPED.read_bytes()
     assert about["provenance"]["recipe"] == "recipes/click_weights"
     assert SHIPPED.stat().st_size < 2_000_000
 
 
-def test_a_head_of_another_encoder_is_refused(tmp_path: Path) -> None:
-    swift = load_model("default").module
-    file = tmp_path / "head.safetensors"
-    save_head(file, ClickHead(), swift, {})
-    load_head(file, swift)
-    with torch.no_grad():
-        swift.encoder.stem[0].weight[0, 0, 0, 0] += 1e-3  # type: ignore[union-attr,index]
+def test_a_head_of_another_encoder_is_refused() -> None:
+    other = dict(TENSORS)
+    other["encoder.stem.0.weight"] = other["encoder.stem.0.weight"] + np.float16(0.01)
     with pytest.raises(ModelFileError, match=r"belongs to another encoder.*recipes/click_weights"):
-        load_head(file, swift)
+        head_weights(SHIPPED, other)
 
 
 @pytest.mark.parametrize("cut", [0, 9, 1000])
@@ -67,7 +68,13 @@ def test_a_damaged_head_is_refused(tmp_path: Path, cut: int) -> None:
     file = tmp_path / "head.safetensors"
     file.write_bytes(SHIPPED.read_bytes()[:cut])
     with pytest.raises(ModelFileError, match="holds no weights for clicks"):
-        load_head(file, load_model("default").module)
+        head_weights(file, TENSORS)
+
+
+def test_a_file_of_other_tensors_is_refused(tmp_path: Path) -> None:
+    save_file({"a": np.zeros(3, np.float32)}, tmp_path / "head.safetensors")
+    with pytest.raises(ModelFileError, match="holds no weights for clicks"):
+        head_weights(tmp_path / "head.safetensors", TENSORS)
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------
@@ -222,3 +229,46 @@ def test_everything_from_the_command_line(
 def test_nothing_on_an_empty_image(prompter: Prompter) -> None:
     found: Instances = prompter.session(np.full((64, 64, 3), 127, np.uint8)).everything()
     assert (len(found), found.classes) == (0, ("object",))
+
+
+# --- without torch ----------------------------------------------------------------------------------------------------
+
+
+def test_the_graphs_compute_what_torch_does(coins: Session) -> None:
+    """Whoever changes the networks writes the graphs again: recipes/graphs.py."""
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file as load_torch
+
+    from apiece.models import ClickHead, click_features, load_model
+
+    networks = Networks()
+    rng = np.random.default_rng(0)
+    image, maps = rng.random((1, 3, SIDE, SIDE), np.float32), rng.random((6, SIDE // 2, SIDE // 2), np.float32)
+    head = ClickHead()
+    head.load_state_dict(load_torch(SHIPPED))
+    with torch.inference_mode():
+        levels = click_features(load_model("default").module, torch.from_numpy(image))
+        wanted = head.eval()(levels, torch.from_numpy(maps)[None])[0].numpy()
+    found = networks.features(image)
+    for given, level in zip(found, levels, strict=True):
+        np.testing.assert_allclose(given, level.numpy(), atol=2e-3)
+    np.testing.assert_allclose(networks.logits(found, maps), wanted, atol=2e-2)
+
+
+@pytest.mark.parametrize("absent", ["torch", "torch onnxruntime"])
+def test_a_process_without_torch_answers_clicks(absent: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", IMAGE)
+    code = f"""
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in "{absent} safetensors torchvision timm transformers".split():
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Without())
+from apiece.cli import main
+main("segment a.png --point 40,40 --out found".split())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ((_, found),) = apiece.read(tmp_path / "found" / "predictions.json")
+    assert iou(found.masks, TRUTH[:1]).toarray()[0, 0] > 0.9

@@ -76,7 +76,7 @@ def segment(
         Find every object, without classes: by the default model, or by `--weights` of SAM.
     backend
         What answers: `click`, `grabcut`, `watershed`, `wand`, `sam`, `sam2` ... By default the weights tell; without
-        weights `click`, the default model, or `watershed` where torch is not installed.
+        weights `click`, the default model.
     weights
         Weights of SAM, SAM 2, SAM 3 or EfficientSAM: a folder, or `hf:org/name`.
     words

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
         model_folder,
         save_exported,
         save_thresholds,
+        shipped_graph,
     )
+    from apiece.models._engine.filled import filled
     from apiece.models._engine.folder import LoadedModel, load_model, save_model
+    from apiece.models._engine.graphs import OnnxGraph, OpenCvGraph, OpenGraph, open_graph, threads
     from apiece.models._engine.published import open_model, published_model, save_published
     from apiece.models._kit.arrays import as_array
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
@@ -45,6 +48,9 @@ __all__ = [
     "Graph",
     "LoadedModel",
     "ModelInput",
+    "OnnxGraph",
+    "OpenCvGraph",
+    "OpenGraph",
     "Published",
     "Targets",
     "as_array",
@@ -56,6 +62,7 @@ __all__ = [
     "describe",
     "exported_model",
     "fill",
+    "filled",
     "is_backbone",
     "licence_of",
     "load",
@@ -63,12 +70,15 @@ __all__ = [
     "model_folder",
     "names",
     "open_checkpoint",
+    "open_graph",
     "open_model",
     "published_model",
     "save_exported",
     "save_model",
     "save_published",
     "save_thresholds",
+    "shipped_graph",
+    "threads",
     "timm_name",
 ]
 
@@ -80,8 +90,10 @@ if not TYPE_CHECKING:
         {
             "apiece.models._decode": "decoder_names",
             "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph exported_model model_folder save_exported "
-            "save_thresholds",
+            "save_thresholds shipped_graph",
+            "apiece.models._engine.filled": "filled",
             "apiece.models._engine.folder": "LoadedModel load_model save_model",
+            "apiece.models._engine.graphs": "OnnxGraph OpenCvGraph OpenGraph open_graph threads",
             "apiece.models._engine.published": "open_model published_model save_published",
             "apiece.models._kit.arrays": "as_array",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",

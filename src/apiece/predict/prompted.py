@@ -48,7 +48,7 @@ def prompt(
     ----------
     image : an `Image`, an array (height, width) or (height, width, channels), or a path.
     backend : one of ``apiece.prompts.names()``; ``"auto"``: the one that the weights are for; without weights clicks by
-        the default model (``"click"``), or a watershed where torch is not installed.
+        the default model (``"click"``).
     weights : a folder as transformers writes it, ``"hf:org/name"``, or a folder with EfficientSAM's ONNX files.
     words : weights of a model that reads words, where ``weights`` are of a model that does not.
     embeddings : a folder with embeddings that `Session.save` wrote: an image that is there is not embedded again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -17,7 +16,7 @@ from apiece.errors import ConfigError, ModelFileError, Option
 from apiece.models import Card, ExportedModel, Frame
 from apiece.models.contract import DecodeOptions
 
-__all__ = ["Runtime", "pad_to", "runtime_of", "threads", "tried"]
+__all__ = ["Runtime", "pad_to", "runtime_of", "tried"]
 
 
 class Runtime(Protocol):
@@ -62,14 +61,6 @@ def runtime_of(model: Card, device: Any = "auto") -> Runtime:
     with extras():
         opened: Runtime = importlib.import_module(f"apiece.predict._runtimes.{name}").open_runtime(model, device)
     return opened
-
-
-def threads() -> int:
-    """Return how many threads a runtime takes: ``OMP_NUM_THREADS``, as for torch, else one for each core it may use."""
-    wanted = os.environ.get("OMP_NUM_THREADS", "")
-    if wanted.isdigit() and int(wanted) > 0:
-        return int(wanted)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def tried(device: Any, known: Sequence[str], name: str) -> str:

@@ -18,8 +18,7 @@ from torch import nn
 
 from apiece._arrays import Float32
 from apiece.errors import ConfigError, Message, Option
-from apiece.models import LoadedModel, decoder_names
-from apiece.predict.runtime import threads
+from apiece.models import LoadedModel, decoder_names, threads
 
 _ANY = ("batch", "height", "width")
 _FREE: tuple[tuple[str, ...], ...] = (_ANY, ("batch",), ())

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from apiece._strict_json import StrictError
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
 from apiece.models._decode import decoder
 from apiece.models._engine.filled import filled
+from apiece.models._engine.graphs import graph_runtime, installed
 from apiece.models._kit.arrays import DecodeBatch
 from apiece.models.contract import ModelInput
 
@@ -138,25 +138,18 @@ def exported_model(folder: Path | str) -> ExportedModel | None:
     if not (folder / JSON_NAME).is_file():
         return None
     if folder == _SHIPPED:
-        return None if _installed("torch") else shipped_graph("onnx" if _installed("onnxruntime") else "opencv")
+        return None if installed("torch") else shipped_graph()
     content = read_json(folder)
     if not isinstance(content, dict) or "graph" not in content:
         return None
     return _exported(folder, content)
 
 
-def shipped_graph(runtime: str) -> ExportedModel:
-    """Return the model that comes with apiece for a runtime without torch: ``"onnx"`` or ``"opencv"``."""
-    graph = read_json(_SHIPPED, GRAPH_NAME) | {"runtime": runtime}
+def shipped_graph(runtime: str | None = None) -> ExportedModel:
+    """Return the model that comes with apiece for a runtime without torch, see `open_graph`."""
+    graph = read_json(_SHIPPED, GRAPH_NAME) | {"runtime": runtime or graph_runtime()}
     model = _exported(_SHIPPED, read_json(_SHIPPED) | {"graph": graph})
     return replace(model, files={"model.onnx": filled(*model.files.values())})
-
-
-def _installed(package: str) -> bool:
-    try:
-        return find_spec(package) is not None
-    except ModuleNotFoundError:  # of somebody who keeps packages from being found
-        return False
 
 
 def _exported(folder: Path, content: dict[str, Any]) -> ExportedModel:

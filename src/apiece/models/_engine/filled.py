@@ -5,15 +5,11 @@ So the model that comes with apiece has its weights once, for torch and for the 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from typing import Any
-
 import numpy as np
 
 from apiece._arrays import Array
+from apiece._tensors import tensors_of
 
-_STORED: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4")}
 _FLOAT = 1  # ONNX's number for float32
 
 
@@ -22,17 +18,9 @@ def filled(graph: bytes, tensors: bytes) -> bytes:
 
     Bytes of protobuf may be followed by more of the same message, which are joined: the tensors go behind the graph.
     """
-    behind = b"".join(_field(5, _tensor(name, values)) for name, values in _read(tensors))
+    numbers = {name: values for name, values in tensors_of(tensors)[0].items() if values.dtype.kind == "f"}
+    behind = b"".join(_field(5, _tensor(name, values)) for name, values in numbers.items())
     return graph + _field(7, behind)  # ModelProto.graph, and GraphProto.initializer within
-
-
-def _read(data: bytes) -> Iterable[tuple[str, Array]]:
-    """Yield the names and values of the tensors of floating-point numbers."""
-    begin = 8 + int.from_bytes(data[:8], "little")
-    for name, entry in json.loads(data[8:begin]).items():
-        if (dtype := _STORED.get(entry.get("dtype"))) is not None:
-            first, last = entry["data_offsets"]
-            yield name, np.frombuffer(data[begin + first : begin + last], dtype).reshape(entry["shape"])
 
 
 def _tensor(name: str, values: Array) -> bytes:

@@ -63,7 +63,7 @@ class ClickHead(nn.Module):
         for level, down, lateral, block in zip(levels[1:], self.down, self.lateral, self.block, strict=True):
             x = block(down(x) + lateral(level))
             passed.append(x)
-        x = x + self.glance(x.mean((2, 3), keepdim=True))
+        x = x + self.glance(x.mean((2, 3), keepdim=True)).expand_as(x)
         for k in range(len(self.up) - 1, -1, -1):
             wide = functional.interpolate(self.up[k](x), size=passed[k].shape[-2:], mode="bilinear")
             x = self.merge[k](passed[k] + wide)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import onnxruntime
 
 from apiece._arrays import Array, Float32
-from apiece.models import ExportedModel
+from apiece.models import ExportedModel, OnnxGraph
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
-from apiece.predict.runtime import threads, tried
+from apiece.predict.runtime import tried
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
@@ -17,21 +17,16 @@ class _Onnx(GraphRuntime):
 
     def __init__(self, model: ExportedModel, device: str) -> None:
         self.device = device
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads()  # it does not look at OMP_NUM_THREADS
-        options.log_severity_level = 3
         (data,) = model.files.values()
-        providers = list(dict.fromkeys((_PROVIDERS[device], _PROVIDERS["cpu"])))
-        try:  # from memory, so that no file beside it is read
-            self._session = onnxruntime.InferenceSession(data, options, providers=providers)
+        try:
+            self._graph = OnnxGraph(data, tuple(dict.fromkeys((_PROVIDERS[device], _PROVIDERS["cpu"]))))
         except Exception as error:  # of a dozen types of its own
             raise unopened(model, error) from error
-        self._input = self._session.get_inputs()[0].name
-        super().__init__(model, [o.name for o in self._session.get_outputs()])
+        super().__init__(model, self._graph.outputs)
 
     def compute(self, images: Float32) -> list[Array]:
-        found: list[Array] = self._session.run(list(self._model.graph.outputs), {self._input: images})
-        return found
+        found = self._graph({self._graph.inputs[0]: images})
+        return [found[name] for name in self._model.graph.outputs]
 
 
 def open_runtime(model: ExportedModel, device: str) -> _Onnx:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import cv2
-import numpy as np
 
 from apiece._arrays import Array, Float32
-from apiece.errors import ModelFileError
-from apiece.models import ExportedModel
+from apiece.models import ExportedModel, OpenCvGraph
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
-from apiece.predict.runtime import threads, tried
+from apiece.predict.runtime import tried
 
 
 class _OpenCv(GraphRuntime):
@@ -17,27 +15,16 @@ class _OpenCv(GraphRuntime):
 
     def __init__(self, model: ExportedModel, device: str) -> None:
         self.device = device
-        engine = getattr(cv2.dnn, "ENGINE_NEW", None)
-        if engine is None or int(cv2.__version__.split(".")[0]) < 5:
-            raise ModelFileError(
-                model.name,
-                f"its graph needs OpenCV 5, here is {cv2.__version__}; pip install 'opencv-python-headless>=5'",
-            )
         (data,) = model.files.values()
         try:
-            self._net = cv2.dnn.readNetFromONNX(np.frombuffer(data, np.uint8), engine)
+            self._graph = OpenCvGraph(data)
         except cv2.error as error:
             raise unopened(model, error) from error
-        super().__init__(model, self._net.getUnconnectedOutLayersNames())
+        super().__init__(model, self._graph.outputs)
 
     def compute(self, images: Float32) -> list[Array]:
-        before = cv2.getNumThreads()
-        cv2.setNumThreads(threads())
-        try:
-            self._net.setInput(images)
-            return list(self._net.forward(list(self._model.graph.outputs)))
-        finally:
-            cv2.setNumThreads(before)
+        found = self._graph({"images": images})
+        return [found[name] for name in self._model.graph.outputs]
 
 
 def open_runtime(model: ExportedModel, device: str) -> _OpenCv:

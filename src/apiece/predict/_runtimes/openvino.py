@@ -6,9 +6,9 @@ import numpy as np
 import openvino
 
 from apiece._arrays import Array, Float32
-from apiece.models import ExportedModel
+from apiece.models import ExportedModel, threads
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
-from apiece.predict.runtime import threads, tried
+from apiece.predict.runtime import tried
 
 _HINTS = {"float32": "f32", "int8": "f32", "bfloat16": "bf16"}
 

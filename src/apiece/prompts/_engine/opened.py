@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,6 @@ _log = logging.getLogger("apiece")
 
 DEFAULT = "click"
 """What answers points, boxes and masks where no weights are named."""
-
-WITHOUT_TORCH = "watershed"
-"""What answers in its place where torch is not installed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +58,7 @@ def open_backend(name: str, weights: str, device: str, wanted: Iterable[Takes], 
         If weights are missing, are for another backend, or cannot be read.
     """
     if name == "auto" and not weights:
-        name = DEFAULT if find_spec("torch") else WITHOUT_TORCH
+        name = DEFAULT
         _log.info("%s answers, as no weights are named; %s", name, ROOM.load(name).summary)
     known = None if name == "auto" else ROOM.load(name)
     if known is not None and not known.files:

@@ -1,20 +1,19 @@
 """Embeddings as files: what was computed once for a folder of images is not computed again.
 
-A file is safetensors: the arrays, and in its header which backend, weights and image they are of. Its name is made of
-the same three, so that a renamed photo is found again, and a photo that has changed is embedded anew.
+A file is NumPy's .npz, without pickles: the arrays, and which backend, weights and image they are of. Its name is made
+of the same three, so that a renamed photo is found again, and a photo that has changed is embedded anew.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from apiece._atomic import atomic
 from apiece.core.image import Image
@@ -37,16 +36,16 @@ def _header(image: Image, opened: Opened) -> dict[str, Any]:
 def _path(folder: Path, header: Mapping[str, Any]) -> Path:
     """Return the name for an image and what embedded it: another image, or other weights, have another."""
     by = hashlib.sha256(f"{header['version']} {header['backend']} {header['weights']}".encode())
-    return folder / f"{header['image'][:16]}-{header['backend']}-{by.hexdigest()[:8]}.safetensors"
+    return folder / f"{header['image'][:16]}-{header['backend']}-{by.hexdigest()[:8]}.npz"
 
 
 def save_embedding(folder: Path, embedding: Embedding, image: Image, opened: Opened) -> Path:
     """Write the embedding of an image into ``folder`` and return its path; the file is whole, or not there."""
     header = _header(image, opened)
-    arrays = {name: np.ascontiguousarray(array) for name, array in embedding.arrays.items()}  # else it scrambles them
     path = _path(folder, header)
-    with atomic(path) as draft:
-        save_file(arrays, draft, {_KEY: json.dumps(header)})
+    arrays: dict[str, Any] = {**embedding.arrays, _KEY: np.array(json.dumps(header))}
+    with atomic(path) as draft, draft.open("wb") as file:
+        np.savez(file, **arrays)
     return path
 
 
@@ -63,10 +62,10 @@ def load_embedding(folder: Path, image: Image, opened: Opened) -> Embedding | No
     if not path.exists():
         return None
     try:
-        with safe_open(path, framework="numpy") as file:
-            found = json.loads((file.metadata() or {})[_KEY])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        found = json.loads(str(arrays.pop(_KEY)))
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise ModelFileError(path, f"is no whole embedding ({error}); delete it") from error
     if found != header:
         raise ModelFileError(path, "is the embedding of something else; delete it")

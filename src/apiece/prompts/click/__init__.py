@@ -1,6 +1,6 @@
 """Clicks by the default model: points, boxes and earlier masks answered offline, by weights that come with apiece.
 
-The default model's encoder sees the image; a small head (`network.py`) turns its features and the clicks into a mask.
+The default model's encoder sees the image; a small head turns its features and the clicks into a mask.
 As in FocalClick (X. Chen et al., arXiv 2204.02574) it looks twice: from afar at the whole image, then close at the
 object, at the image's own resolution. What the default model finds by itself is a first guess where a person points at
 it, and the answer to "everything". Weights: Apache-2.0, learned from what the default weights learned from
@@ -17,15 +17,10 @@ __all__ = ["BACKEND"]
 
 
 def _open(opening: Opening) -> Any:
-    import torch
-
-    from apiece.models import load_model
+    from apiece.prompts.click.networks import Networks
     from apiece.prompts.click.segmenter import ClickSegmenter
-    from apiece.prompts.click.weights import SHIPPED, load_head
 
-    model = load_model("default")
-    device = opening.device if opening.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    return ClickSegmenter(model, load_head(SHIPPED, model.module), torch.device(device))
+    return ClickSegmenter(Networks())
 
 
 def _own() -> str:

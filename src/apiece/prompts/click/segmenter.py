@@ -7,8 +7,6 @@ from typing import TypeAlias
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from apiece._arrays import Array, Bool, Float, Float32
 from apiece.core.image import Image
@@ -16,10 +14,11 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts
 from apiece.core.runs import Runs
-from apiece.models import ClickHead, DecodeOptions, LoadedModel, click_features
+from apiece.models import DecodeOptions
 from apiece.ops.ground import on_data
 from apiece.prompts.click.guess import guessed
 from apiece.prompts.click.looks import Look, prompt_maps
+from apiece.prompts.click.networks import LEVELS, SIDE, Networks
 from apiece.prompts.contract import Answer, Embedding
 from apiece.transforms.input import normalise, prepare, taken, value_limits
 
@@ -27,7 +26,6 @@ __all__ = ["ClickSegmenter"]
 
 Size: TypeAlias = tuple[int, int]
 
-_SIDE = 256  # of a look, in pixels of the network's input
 _SHARE = 0.65  # of the side of a close look that the object takes
 _LOOKS = 3  # at an object, at most
 _CLOSER = 0.8  # of the extent of the look before, from which down on another look sees more
@@ -38,18 +36,10 @@ _POSSIBLE = 0.15  # score from which on what the default model finds is a first 
 
 
 class ClickSegmenter:
-    """Answer points, boxes and earlier masks, and find every object.
+    """Answer points, boxes and earlier masks, and find every object."""
 
-    Parameters
-    ----------
-    model : the default model.
-    head : what answers clicks over its features.
-    """
-
-    def __init__(self, model: LoadedModel, head: ClickHead, device: torch.device) -> None:
-        self.model, self.device = model, device
-        self.swift = model.module.to(device).to(memory_format=torch.channels_last)
-        self.head = head.to(device).to(memory_format=torch.channels_last)
+    def __init__(self, networks: Networks) -> None:
+        self.networks, self.model = networks, networks.model
 
     def embed(self, image: Image) -> Embedding:
         """Return the pixels, what the default model finds, and the features of a look from afar."""
@@ -60,8 +50,8 @@ class ClickSegmenter:
         found = self._found(image)
         arrays: dict[str, Array] = {"pixels": pixels, "limits": limits, "scores": np.asarray(found.scores)}
         arrays |= {f"found_{name}": values for name, values in found.masks.runs._asdict().items()}
-        far = self._features(arrays, Look.whole(image.size, _SIDE))
-        arrays |= {f"far_{k}": level.half().cpu().numpy() for k, level in enumerate(far)}
+        far = self._features(arrays, Look.whole(image.size, SIDE))
+        arrays |= {f"far_{k}": level.astype(np.float16) for k, level in enumerate(far)}
         return Embedding(image.size, arrays)
 
     def find_all(self, embedding: Embedding) -> Instances:
@@ -85,7 +75,7 @@ class ClickSegmenter:
     def _seen(self, embedding: Embedding, prompts: Prompts, known: Masks | None) -> tuple[Look, Float32, Bool]:
         """Look at an object until nothing more can be seen; return the last look, its logits, and its object."""
         size = embedding.size
-        look = whole = Look.whole(size, _SIDE)
+        look = whole = Look.whole(size, SIDE)
         if prompts.boxed[0] or prompts.masked[0]:
             look = _close(whole, prompts, known if prompts.masked[0] else None).within(size)
         before = None if known is None else look.cells(known.to_dense()[0])
@@ -104,30 +94,23 @@ class ClickSegmenter:
         return look, logits, kept
 
     def _logits(self, embedding: Embedding, look: Look, maps: Float32) -> Float32:
-        with torch.inference_mode():
-            if look == Look.whole(embedding.size, _SIDE):
-                levels = [torch.from_numpy(np.array(embedding.arrays[f"far_{k}"])).float() for k in range(5)]
-                levels = [level.to(self.device) for level in levels]
-            else:
-                levels = self._features(embedding.arrays, look)
-            found = self.head(levels, torch.from_numpy(maps)[None].to(self.device))
-        return np.asarray(found[0].cpu().numpy())
+        if look == Look.whole(embedding.size, SIDE):
+            levels = [np.asarray(embedding.arrays[f"far_{k}"], np.float32) for k in range(len(LEVELS))]
+        else:
+            levels = self._features(embedding.arrays, look)
+        return self.networks.logits(levels, maps)
 
-    def _features(self, arrays: Mapping[str, Array], look: Look) -> list[Tensor]:
+    def _features(self, arrays: Mapping[str, Array], look: Look) -> list[Float32]:
         low, high = arrays["limits"].tolist()
         values = normalise(look.pixels(arrays["pixels"], low), self.model.input, (low, high))
-        images = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))[None].to(self.device)
-        with torch.inference_mode():
-            return click_features(self.swift, images.contiguous(memory_format=torch.channels_last))
+        return self.networks.features(np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)[None])
 
     def _found(self, image: Image) -> Instances:
         """Return what the default model finds, and what it hardly believes in."""
         model = self.model
-        array, frame = prepare(image, model.input, model.architecture.stride)
+        array, frame = prepare(image, model.input, model.stride)
         options = DecodeOptions(_POSSIBLE, one_piece=model.one_piece)
-        with torch.inference_mode():
-            out = self.swift(torch.from_numpy(array)[None].to(self.device))
-            (found,) = model.architecture.decode(out, [frame], model.classes, options)
+        (found,) = model.decode(self.networks.everything(array[None]), [frame], model.classes, options)
         found = options.finished(found)
         return found if frame.data is None else on_data(found, frame.data)
 
@@ -147,7 +130,7 @@ def _close(whole: Look, prompts: Prompts, masks: Masks | None, box: Float | None
     if box is not None:
         boxes.append(box[None])
     each = np.concatenate(boxes)
-    look = Look.around(np.concatenate([each[:, :2].min(0), each[:, 2:].max(0)]), _SHARE, _SIDE)
+    look = Look.around(np.concatenate([each[:, :2].min(0), each[:, 2:].max(0)]), _SHARE, SIDE)
     return look if look.extent < whole.extent else whole
 
 
@@ -158,7 +141,7 @@ def _following(look: Look, whole: Look, prompts: Prompts, kept: Bool, known: Mas
     seen at all is looked for where it was known before, or near the clicks.
     """
     if (kept & look.rim(size, _RIM)).any():
-        wider = Look.around(look.box, 1 / _WIDER, _SIDE)
+        wider = Look.around(look.box, 1 / _WIDER, SIDE)
         return wider if wider.extent < whole.extent else whole
     if kept.any():
         closer = _close(whole, prompts, None, look.cells_box(kept))
@@ -166,7 +149,7 @@ def _following(look: Look, whole: Look, prompts: Prompts, kept: Bool, known: Mas
         closer = _close(whole, prompts, known)
     else:
         middle = prompts.points[prompts.positive].mean(0) if prompts.positive.any() else look.box.reshape(2, 2).mean(0)
-        closer = Look.around(np.tile(middle, 2) + np.array([-1, -1, 1, 1]) * look.extent / 8, 1.0, _SIDE)
+        closer = Look.around(np.tile(middle, 2) + np.array([-1, -1, 1, 1]) * look.extent / 8, 1.0, SIDE)
     return closer if closer.extent < _CLOSER * look.extent else None
 
 

@@ -121,8 +121,8 @@ class Calipers:
     angle: Float
 
 
-def calipers(points: Float, normals: Int, offsets: Int, scale: tuple[float, float]) -> Calipers:
-    """Measure hulls given by `apiece.ops.true_hull`, with x and y scaled first.
+def calipers(points: Float, normals: Int, offsets: Int, tips: Float, scale: tuple[float, float]) -> Calipers:
+    """Measure hulls given by `apiece.ops.true_hull`, with x and y scaled first; the greatest width is that of the tips.
 
     The directions of a hull's edges ascend, so a binary search finds the vertex that lies furthest in any direction
     (Shamos 1978: antipodal pairs; Freeman and Shapira 1975: the rectangle of least area has a side on an edge).
@@ -138,6 +138,7 @@ def calipers(points: Float, normals: Int, offsets: Int, scale: tuple[float, floa
     first, size = starts[hull], sizes[hull]
     at = np.arange(len(points))
     px, py = points[:, 0] * scale[0], points[:, 1] * scale[1]
+    tx, ty = tips[:, 0] * scale[0], tips[:, 1] * scale[1]
     following = _next(at, first, size)
     ex, ey = -normals[:, 1] * scale[0], normals[:, 0] * scale[1]
     turn = np.arctan2(ey, ex) / (2 * np.pi)
@@ -161,7 +162,7 @@ def calipers(points: Float, normals: Int, offsets: Int, scale: tuple[float, floa
     for other in (before, opposite, _next(opposite, first, size)):
         # an edge parallel to another has two opposite vertices, and rounding picks either
         for end in (at, following):
-            np.maximum(reach, (px[other] - px[end]) ** 2 + (py[other] - py[end]) ** 2, out=reach)
+            np.maximum(reach, (tx[other] - tx[end]) ** 2 + (ty[other] - ty[end]) ** 2, out=reach)
     out[0, some] = np.sqrt(np.maximum.reduceat(reach, starts))
     out[1, some] = np.minimum.reduceat(apart, starts)
     out[2:, some] = _least_rectangles(along, apart, turn, starts, hull)

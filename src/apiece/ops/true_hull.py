@@ -8,6 +8,7 @@ large, by up to 0.7 at a slanted edge, and the hull of pixel centres is too smal
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +17,11 @@ from apiece._arrays import Float, Int
 from apiece.core.runs import offsets_of
 from apiece.ops.hull import Chains
 
-__all__ = ["Hulls", "true_hulls"]
+__all__ = ["Hulls", "tips", "true_hulls"]
+
+_STRAIGHT = 4.0  # pixels from which an edge is one of the shape, and no stretch of a curve
+_CORNER = math.radians(50)  # turn from which a vertex, or it and the next one, are a corner of the shape
+_IN, _OUT = 0.3, 0.25  # pixels: how far a vertex is moved at most, and how much pixels cut off a corner
 
 
 class Hulls(NamedTuple):
@@ -68,6 +73,31 @@ def true_hulls(columns: Chains, count: int) -> Hulls:
     px = (last.reach * own.ny - own.reach * last.ny) / crossing
     py = (last.nx * own.reach - own.nx * last.reach) / crossing
     return Hulls(np.stack((px, py), 1), np.stack((own.nx, own.ny), 1), offsets)
+
+
+def tips(hulls: Hulls) -> Float:
+    """Return the vertices of hulls where the shape itself is expected to end: float64 (P, 2).
+
+    Vertices on a smooth curve stick out of it, as those of a polygon around a circle do, and are moved in. A corner
+    between long edges lost its tip to the pixels, and is moved out, unless both edges run along pixel sides. The two
+    distances make greatest diameters nearly unbiased on drawn discs, ellipses, rectangles and fibres.
+    """
+    points, normals, offsets = hulls
+    before, after = _around(np.repeat(np.arange(len(offsets) - 1), np.diff(offsets)), offsets)
+    edge = points[after] - points
+    ahead = np.hypot(*edge.T)
+    along = edge / np.maximum(ahead, 1e-12)[:, None]
+    behind = ahead[before]
+    turn = np.arccos(np.clip((along * along[before]).sum(1), -1, 1))
+    short, long = np.minimum(ahead, behind), np.maximum(ahead, behind)
+    cut = turn + np.where(ahead < behind, turn[after], turn[before])  # a corner that lost its tip has two vertices
+    corner = (cut > _CORNER) & (long >= np.maximum(_STRAIGHT, 2 * short)) | (turn > _CORNER) & (short >= _STRAIGHT)
+    inwards = np.where(corner, -_OUT, np.minimum(short / 2 * np.tan(turn / 4), _IN))
+    upright = np.abs(normals).sum(1) == 1
+    rectangle = np.repeat(np.diff(offsets) == 4, np.diff(offsets))
+    inwards[upright & upright[before] & (rectangle | (short >= _STRAIGHT))] = 0
+    bisector = along - along[before]
+    return points + bisector * (inwards / np.maximum(np.hypot(*bisector.T), 1e-12))[:, None]
 
 
 def _around(mask: Int, offsets: Int) -> tuple[Int, Int]:

@@ -13,7 +13,7 @@ from apiece.core.runs import chunks, expand, segment_sum, sums
 from apiece.core.topology import trace
 from apiece.measurements.contract import Property
 from apiece.ops.hull import hull_columns
-from apiece.ops.true_hull import true_hulls
+from apiece.ops.true_hull import tips, true_hulls
 
 __all__ = ["on_plane"]
 
@@ -68,16 +68,17 @@ def _areas(masks: Masks, calibration: Calibration) -> Float:
 
 def _hulls(masks: Masks, calibration: Calibration) -> dict[str, Float]:
     """Return Feret diameters and the rectangle of least area, from every edge and every pair of points of a hull."""
-    points, _, offsets = true_hulls(hull_columns(masks), len(masks))
-    points, count = calibration.plane(points), np.diff(offsets)
+    hulls = true_hulls(hull_columns(masks), len(masks))
+    points, ends, offsets = calibration.plane(hulls.points), calibration.plane(tips(hulls)), hulls.offsets
+    count = np.diff(offsets)
     out = np.full((5, len(masks)), np.nan)
     some = np.flatnonzero(count)
     for lo, hi in chunks(count[some] ** 2, _PAIRS):
-        out[:, some[lo:hi]] = _of_pairs(points, offsets[:-1][some[lo:hi]], count[some[lo:hi]])
+        out[:, some[lo:hi]] = _of_pairs(points, ends, offsets[:-1][some[lo:hi]], count[some[lo:hi]])
     return dict(zip(("feret_max", "feret_min", "rect_length", "rect_width", "rect_angle"), out, strict=True))
 
 
-def _of_pairs(points: Float, first: Int, count: Int) -> Float:
+def _of_pairs(points: Float, ends: Float, first: Int, count: Int) -> Float:
     """Return the five numbers of some hulls, (5, K)."""
     own = expand(first, count)
     hull = np.repeat(np.arange(len(first)), count)
@@ -87,13 +88,13 @@ def _of_pairs(points: Float, first: Int, count: Int) -> Float:
     edge /= np.maximum(np.hypot(*edge.T), 1e-300)[:, None]
     each = count[hull]
     here, there = np.repeat(own, each), expand(first[hull], each)
-    off = points[there] - points[here]
+    off, apart = points[there] - points[here], ends[there] - ends[here]
     heads = sums(each)[:-1]
     along, across = np.repeat(edge, each, axis=0), off
     lengthwise = (along * across).sum(1)
     sideways = along[:, 0] * across[:, 1] - along[:, 1] * across[:, 0]
     length, width = (np.maximum.reduceat(v, heads) - np.minimum.reduceat(v, heads) for v in (lengthwise, sideways))
-    far = np.sqrt(np.maximum.reduceat((off * off).sum(1), heads))
+    far = np.sqrt(np.maximum.reduceat((apart * apart).sum(1), heads))
     begins = sums(count)[:-1]
     order = np.lexsort((length * width, hull))
     best = order[begins]

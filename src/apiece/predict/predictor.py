@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 import numpy as np
 
-from apiece._arrays import Array, Float32
+from apiece._arrays import Array
 from apiece.core.conf import Conf, thresholds
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import MAX_PIXELS, Moment, VideoOptions
 from apiece.models import ExportedModel, exported_model
-from apiece.models.contract import DecodeOptions, Frame
-from apiece.ops.ground import on_data
+from apiece.models.contract import DecodeOptions
 from apiece.predict.footage import footage
+from apiece.predict.pipeline import Pipeline
 from apiece.predict.runtime import runtime_of
 from apiece.predict.sources import Source, Sources, iter_sources
 from apiece.track import Tracker, follow, start
-from apiece.transforms.input import prepare
 
 if TYPE_CHECKING:
     from apiece.models import LoadedModel
 
-__all__ = ["Model", "load", "unless_memory_runs_out"]
+__all__ = ["Model", "load"]
 
 _log = logging.getLogger("apiece")
 LOW = 0.2
 """Share of a threshold down to which a detection may continue a track."""
-T = TypeVar("T")
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "Failed to allocate memory")
-"""As torch says it of a GPU and of a CPU, and ONNX Runtime."""
 
 One: TypeAlias = Image | Array | str | os.PathLike[str]
 
@@ -84,28 +75,6 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Mod
     return Model(open_model(os.fspath(model)), device)
 
 
-def unless_memory_runs_out(compute: Callable[[], T]) -> T | None:
-    """Return what ``compute`` gives, or None if memory runs out; what the error holds on to is let go."""
-    try:
-        return compute()
-    except MemoryError:
-        return None
-    except RuntimeError as error:
-        if any(said in str(error) for said in _NO_MEMORY):
-            return None
-        raise
-
-
-@dataclass(frozen=True, eq=False)
-class _Ready:
-    """An image on its way: prepared in the background."""
-
-    source: Source
-    image: Image
-    array: Float32
-    frame: Frame
-
-
 class Model:
     """Predict with a trained model. The same images in the same batches give the same instances, each time.
 
@@ -122,6 +91,7 @@ class Model:
         self.loaded = loaded
         self.runtime = runtime_of(loaded, device)
         self.device = self.runtime.device
+        self._pipeline = Pipeline(loaded, self.runtime)
         if isinstance(loaded, ExportedModel) and loaded.graph.unequal:
             _log.warning("this exported model does not answer as its original: %s", loaded.graph.unequal)
 
@@ -181,18 +151,17 @@ class Model:
         """
         options = self.options(conf, iou, max_instances)
         if isinstance(image, str | os.PathLike | Image | np.ndarray):
-            return self._run([self._ready(_source(image))], options)[0]
-        return [self._run([self._ready(_source(item))], options)[0] for item in image]
+            return self._pipeline.at(_source(image), [options])[0]
+        return [self._pipeline.at(_source(item), [options])[0] for item in image]
 
     def predict_batch(self, images: Sequence[Image], options: DecodeOptions) -> list[Instances]:
         """Return the instances of images in memory; those of one size that follow each other go through together."""
-        ready = (self._ready(_source(image)) for image in images)
-        return [found for _, _, found in self._batched(ready, max(len(images), 1), options)]
+        found = self.results((_source(image) for image in images), max(len(images), 1), options, MAX_PIXELS, None)
+        return [instances for _, _, instances in found]
 
     def predict_at(self, image: One, confs: Sequence[Conf | None]) -> list[Instances]:
         """Return what `predict` gives at each of several ``conf``, for one pass through the network."""
-        several = [self.options(conf) for conf in confs]
-        return [found for (found,) in self._run_at([self._ready(_source(image))], several)]
+        return self._pipeline.at(_source(image), [self.options(conf) for conf in confs])
 
     def stream(
         self,
@@ -334,93 +303,7 @@ class Model:
         """Yield each source with its image and instances; without ``on_bad``, a bad image raises."""
         if batch < 1:
             raise ConfigError(Option("batch") + f" must be at least 1, got {batch}")
-        return self._batched(self._prefetched(sources, batch, max_pixels, on_bad), batch, options)
-
-    def _batched(
-        self, images: Iterable[_Ready], batch: int, options: DecodeOptions
-    ) -> Generator[tuple[Source, Image, Instances]]:
-        """Run images through the network, as many of one size together as come one after another."""
-
-        def finished() -> Iterator[tuple[Source, Image, Instances]]:
-            for ready, instances in zip(group, self._run(group, options), strict=True):
-                yield ready.source, ready.image, instances
-            group.clear()
-
-        group: list[_Ready] = []
-        for ready in images:
-            if group and ready.array.shape != group[0].array.shape:
-                yield from finished()
-            group.append(ready)
-            if len(group) == batch:
-                yield from finished()
-        if group:
-            yield from finished()
-
-    def _prefetched(
-        self,
-        sources: Iterable[Source],
-        batch: int,
-        max_pixels: int,
-        on_bad: Callable[[ImageError | DataError], None] | None,
-    ) -> Iterator[_Ready]:
-        """Yield prepared images in order; a thread of its own reads a batch of them ahead."""
-        broken: list[ImageError | DataError] = []
-        with ThreadPoolExecutor(1, thread_name_prefix="apiece-read") as pool:
-            waiting: deque[Future[_Ready]] = deque()
-            try:
-                for source in itertools.chain(_until_broken(sources, broken), itertools.repeat(None, batch)):
-                    if source is not None:
-                        waiting.append(pool.submit(self._ready, source, max_pixels))
-                    if len(waiting) > batch or (source is None and waiting):
-                        try:
-                            ready = waiting.popleft().result()
-                        except (ImageError, DataError) as error:
-                            if on_bad is None:
-                                raise
-                            on_bad(error)
-                        else:
-                            yield ready
-            finally:
-                for future in waiting:
-                    future.cancel()
-        if broken:
-            raise broken[0]
-
-    def _ready(self, source: Source, max_pixels: int = MAX_PIXELS) -> _Ready:
-        image = source.read(max_pixels)
-        array, frame = prepare(image, self.loaded.input, self.loaded.stride, source.limits)
-        return _Ready(source, image, array, frame)
-
-    def _run(self, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
-        """Run network and decoder on images of one size."""
-        return self._run_at(group, [options])[0]
-
-    def _run_at(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
-        """Do the same, decoded once for each of several options: a list of images for each."""
-        found = unless_memory_runs_out(lambda: self._decoded(group, several))
-        if found is not None:
-            return found
-        if len(group) > 1:
-            _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
-            each = [self._run_at([ready], several) for ready in group]
-            return [[one[k][0] for one in each] for k in range(len(several))]
-        height, width = group[0].image.size
-        reason = f"an image of {height} x {width} pixels does not fit in the memory of {self.device}; "
-        elsewhere = "" if str(self.device) == "cpu" else "use " + Option("device", "cpu") + ", or "
-        raise DataError(reason + elsewhere + "cut it into smaller images")
-
-    def _decoded(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
-        outputs = self._network(group)
-        return [self._decode(outputs, group, options) for options in several]
-
-    def _network(self, group: Sequence[_Ready]) -> Any:
-        """Return raw outputs."""
-        images = np.stack([ready.array for ready in group])
-        return self.runtime.run(images, [ready.frame.input_size for ready in group])
-
-    def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
-        found = self.runtime.decode(outputs, [ready.frame for ready in group], self.classes, options)
-        return [options.finished(_shown(one, ready)) for one, ready in zip(found, group, strict=True)]
+        return self._pipeline.results(sources, batch, options, max_pixels, on_bad)
 
     def options(
         self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None
@@ -442,26 +325,6 @@ class Model:
             raise ConfigError(Option("max_instances") + f" must be at least 1, got {max_instances}")
         overlap = default.iou if iou is None else float(iou)
         return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece)
-
-
-def _until_broken(sources: Iterable[Source], broken: list[ImageError | DataError]) -> Iterator[Source]:
-    """Yield sources up to an error, such as a damaged video, which is kept until what came before is done."""
-    try:
-        yield from sources
-    except (ImageError, DataError) as error:
-        broken.append(error)
-
-
-def _shown(found: Instances, ready: _Ready) -> Instances:
-    """Return what was found without what lies on transparent ground."""
-    data = ready.frame.data
-    if data is None or not len(found):
-        return found
-    left = on_data(found, data)
-    if lost := len(found) - len(left):
-        words = "1 object on transparent ground is" if lost == 1 else f"{lost} objects on transparent ground are"
-        _log.info("%s: %s left out", ready.source.name, words)
-    return left
 
 
 def _warn(error: ImageError | DataError) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from apiece.errors import ApieceError, Option, TrainingError
-from apiece.predict.predictor import unless_memory_runs_out
+from apiece.predict.pipeline import unless_memory_runs_out
 from apiece.training._data import Batch
 from apiece.training._report import Report, grouped
 from apiece.training._run import Run

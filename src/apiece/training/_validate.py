@@ -21,7 +21,7 @@ from apiece.evaluation import LOWEST
 from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models.contract import Architecture, DecodeOptions, ModelInput
 from apiece.ops.ground import judged_on, on_data
-from apiece.predict.predictor import unless_memory_runs_out
+from apiece.predict.pipeline import unless_memory_runs_out
 from apiece.transforms.input import data_of, prepare
 
 

@@ -65,6 +65,10 @@ class OpenCvGraph:
             for name, values in inputs.items():
                 self._net.setInput(values, name)
             return dict(zip(self.outputs, self._net.forward(self.outputs), strict=True))
+        except cv2.error as error:
+            if error.code == cv2.Error.StsNoMem:
+                raise MemoryError(str(error)) from error
+            raise
         finally:
             cv2.setNumThreads(before)
 

@@ -1,0 +1,187 @@
+"""Images on their way through a network: read ahead, joined to batches, decoded; one by one where memory runs out."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from apiece._arrays import Float32
+from apiece.core.image import Image
+from apiece.core.instances import Instances
+from apiece.errors import DataError, ImageError, Option
+from apiece.images import MAX_PIXELS
+from apiece.models.contract import DecodeOptions, Frame
+from apiece.ops.ground import on_data
+from apiece.predict.runtime import Runtime
+from apiece.predict.sources import Source
+from apiece.transforms.input import prepare
+
+if TYPE_CHECKING:
+    from apiece.models import ExportedModel, LoadedModel
+
+__all__ = ["Pipeline", "unless_memory_runs_out"]
+
+_log = logging.getLogger("apiece")
+T = TypeVar("T")
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "Failed to allocate memory")
+"""As torch says it of a GPU and of a CPU, and ONNX Runtime."""
+
+
+def unless_memory_runs_out(compute: Callable[[], T]) -> T | None:
+    """Return what ``compute`` gives, or None if memory runs out; what the error holds on to is let go."""
+    try:
+        return compute()
+    except MemoryError:
+        return None
+    except RuntimeError as error:
+        if any(said in str(error) for said in _NO_MEMORY):
+            return None
+        raise
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """An image on its way: prepared in the background."""
+
+    source: Source
+    image: Image
+    array: Float32
+    frame: Frame
+
+
+class Pipeline:
+    """Take images through the network of one model.
+
+    Attributes
+    ----------
+    model : says what the network takes, and its classes.
+    runtime : computes the network.
+    """
+
+    def __init__(self, model: LoadedModel | ExportedModel, runtime: Runtime) -> None:
+        self.model, self.runtime = model, runtime
+
+    def at(self, source: Source, several: Sequence[DecodeOptions]) -> list[Instances]:
+        """Return the instances of one image at each of several options, for one pass through the network."""
+        return [found for (found,) in self._run([self._ready(source)], several)]
+
+    def results(
+        self,
+        sources: Iterable[Source],
+        batch: int,
+        options: DecodeOptions,
+        max_pixels: int,
+        on_bad: Callable[[ImageError | DataError], None] | None,
+    ) -> Generator[tuple[Source, Image, Instances]]:
+        """Yield each source with its image and instances; without ``on_bad``, a bad image raises."""
+        return self._batched(self._prefetched(sources, batch, max_pixels, on_bad), batch, options)
+
+    def _batched(
+        self, images: Iterable[_Ready], batch: int, options: DecodeOptions
+    ) -> Generator[tuple[Source, Image, Instances]]:
+        """Run images through the network, as many of one size together as come one after another."""
+
+        def finished() -> Iterator[tuple[Source, Image, Instances]]:
+            for ready, instances in zip(group, self._run(group, [options])[0], strict=True):
+                yield ready.source, ready.image, instances
+            group.clear()
+
+        group: list[_Ready] = []
+        for ready in images:
+            if group and ready.array.shape != group[0].array.shape:
+                yield from finished()
+            group.append(ready)
+            if len(group) == batch:
+                yield from finished()
+        if group:
+            yield from finished()
+
+    def _prefetched(
+        self,
+        sources: Iterable[Source],
+        batch: int,
+        max_pixels: int,
+        on_bad: Callable[[ImageError | DataError], None] | None,
+    ) -> Iterator[_Ready]:
+        """Yield prepared images in order; a thread of its own reads a batch of them ahead."""
+        broken: list[ImageError | DataError] = []
+        with ThreadPoolExecutor(1, thread_name_prefix="apiece-read") as pool:
+            waiting: deque[Future[_Ready]] = deque()
+            try:
+                for source in itertools.chain(_until_broken(sources, broken), itertools.repeat(None, batch)):
+                    if source is not None:
+                        waiting.append(pool.submit(self._ready, source, max_pixels))
+                    if len(waiting) > batch or (source is None and waiting):
+                        try:
+                            ready = waiting.popleft().result()
+                        except (ImageError, DataError) as error:
+                            if on_bad is None:
+                                raise
+                            on_bad(error)
+                        else:
+                            yield ready
+            finally:
+                for future in waiting:
+                    future.cancel()
+        if broken:
+            raise broken[0]
+
+    def _ready(self, source: Source, max_pixels: int = MAX_PIXELS) -> _Ready:
+        image = source.read(max_pixels)
+        array, frame = prepare(image, self.model.input, self.model.stride, source.limits)
+        return _Ready(source, image, array, frame)
+
+    def _run(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
+        """Run network and decoder on images of one size: a list of their instances for each of several options."""
+        found = unless_memory_runs_out(lambda: self._decoded(group, several))
+        if found is not None:
+            return found
+        if len(group) > 1:
+            _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
+            each = [self._run([ready], several) for ready in group]
+            return [[one[k][0] for one in each] for k in range(len(several))]
+        height, width = group[0].image.size
+        reason = f"an image of {height} x {width} pixels does not fit in the memory of {self.runtime.device}; "
+        elsewhere = "" if str(self.runtime.device) == "cpu" else "use " + Option("device", "cpu") + ", or "
+        raise DataError(reason + elsewhere + "cut it into smaller images")
+
+    def _decoded(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
+        outputs = self._network(group)
+        return [self._decode(outputs, group, options) for options in several]
+
+    def _network(self, group: Sequence[_Ready]) -> Any:
+        """Return raw outputs."""
+        images = np.stack([ready.array for ready in group])
+        return self.runtime.run(images, [ready.frame.input_size for ready in group])
+
+    def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
+        found = self.runtime.decode(outputs, [ready.frame for ready in group], self.model.classes, options)
+        return [options.finished(_shown(one, ready)) for one, ready in zip(found, group, strict=True)]
+
+
+def _until_broken(sources: Iterable[Source], broken: list[ImageError | DataError]) -> Iterator[Source]:
+    """Yield sources up to an error, such as a damaged video, which is kept until what came before is done."""
+    try:
+        yield from sources
+    except (ImageError, DataError) as error:
+        broken.append(error)
+
+
+def _shown(found: Instances, ready: _Ready) -> Instances:
+    """Return what was found without what lies on transparent ground."""
+    data = ready.frame.data
+    if data is None or not len(found):
+        return found
+    left = on_data(found, data)
+    if lost := len(found) - len(left):
+        words = "1 object on transparent ground is" if lost == 1 else f"{lost} objects on transparent ground are"
+        _log.info("%s: %s left out", ready.source.name, words)
+    return left

@@ -1,6 +1,6 @@
 """Write the networks that come with apiece as graphs, so that they compute without torch.
 
-python recipes/graphs.py
+python -m recipes.graphs
 
 It writes ``graph.onnx`` and ``graph.json`` beside the default model's tensors, and ``features.onnx`` and ``head.onnx``
 beside the weights for clicks. A graph holds a network without its tensors, which stay in the file of safetensors and

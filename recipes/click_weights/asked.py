@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from crops import Crop, first_click, next_click
 
 from apiece import Masks
 from apiece._arrays import Bool, Float, Float32
 from apiece.core.prompts import Prompts
 from apiece.prompts.click.looks import CELL, Look, prompt_maps
+from recipes.click_weights.crops import Crop, first_click, next_click
 
 _KINDS = ("click", "guess", "box", "mask")
 _LOT = (0.4, 0.3, 0.17, 0.13)

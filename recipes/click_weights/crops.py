@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,10 +13,7 @@ from apiece.prompts.click.looks import CELL, NEAREST
 from apiece.transforms import Sample
 from apiece.transforms._warp import warp_masks, warp_pixels
 from apiece.transforms.input import normalise
-
-sys.path.append(str(Path(__file__).parents[1] / "default_weights"))
-
-from mixture import COLOUR, INPUT, Kept, Mixture, camera
+from recipes.default_weights.mixture import COLOUR, INPUT, Kept, Mixture, camera
 
 _CLOSE = 0.6  # of the looks are close
 _SHARES = {True: (0.4, 0.95), False: (0.03, 0.5)}  # of a look's side that its object takes, close and from afar

@@ -1,6 +1,6 @@
 """Train the head that answers clicks, over the frozen encoder of the default weights; go on where it was stopped.
 
-python recipes/click_weights/train.py --run RUN --hours 0.7 --data RUN/scenes=2 --data DATA/nuclei=1 ...
+python -m recipes.click_weights.train --run RUN --hours 0.7 --data RUN/scenes=2 --data DATA/nuclei=1 ...
 
 A second call with the same ``--run`` goes on. Every ``--save`` minutes, and when the process is asked to end (SIGTERM),
 it writes its state and ``RUN/head.safetensors``, the averaged weights. ``--begin`` takes the weights of an earlier
@@ -13,52 +13,40 @@ the second on there mostly is the mask of the click before.
 
 from __future__ import annotations
 
-import argparse
-import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from asked import Asked
-from crops import Crops
-from head_file import fill_head, save_head
 from torch import Tensor
 from torch.nn import functional
 
 from apiece.models import ClickHead, click_features, load_model
-from apiece.training._schedule import Average, learning_rate, parameter_groups
-from apiece.training.checkpoint import RunState, read_state, restore, write_state
+from apiece.models.swift import FORM, form_values
+from recipes.click_weights.asked import Asked
+from recipes.click_weights.crops import Crops
+from recipes.click_weights.head_file import fill_head, save_head
+from recipes.loop import Learner, arguments, learn
 
 _SHAPES = ((192, 10, 0.7), (256, 8, 0.3))  # side of the looks, looks, share of the steps
 _CLICKS = 3  # on each object
-_LR, _WARMUP, _DECAY, _CLIP, _AVERAGE = 2e-3, 200, 2e-2, 5.0, 0.998
+_WARMUP, _CLIP, _AVERAGE = 200, 5.0, 0.998
 
 
-class Run:
-    """What learns, and where it stands."""
+class Run(Learner):
+    """The head, learning over the default model's encoder."""
 
     def __init__(self, folder: Path, begin: Path | None, seed: int) -> None:
-        self.folder, self.seed = folder, seed
+        self.seed = seed
         self.swift = load_model("default").module.to(memory_format=torch.channels_last).requires_grad_(False)
         torch.manual_seed(seed)
-        self.head = ClickHead().to(memory_format=torch.channels_last)
+        head = ClickHead().to(memory_format=torch.channels_last)
         if begin is not None:
-            fill_head(self.head, begin)
-        self.average = Average(self.head, _AVERAGE)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.head, _DECAY), lr=_LR)
-        self.state = RunState(config={"seed": seed})
-        if self.place.is_file():
-            self.state, tensors = read_state(self.place)
-            restore(self.place, tensors, self.head, self.average.module, self.optimizer)
-            print(f"going on after step {self.state.step} and {self.state.seconds:.0f} s", flush=True)
-
-    @property
-    def place(self) -> Path:
-        return self.folder / "state.safetensors"
+            fill_head(head, begin)
+        super().__init__(folder, head, {"seed": seed}, _WARMUP, _CLIP, _AVERAGE)
 
     def save(self) -> None:
-        write_state(self.place, self.state, self.head, self.average.module, self.optimizer)
+        """Write the state, and the averaged head."""
+        super().save()
         about = {"recipe": "recipes/click_weights", "seed": self.seed, "step": self.state.step}
         about |= {"seconds": round(self.state.seconds), "licence": "Apache-2.0"}
         save_head(self.folder / "head.safetensors", self.average.module, self.swift, about)
@@ -78,26 +66,19 @@ class Run:
         asked = [Asked(look, rng) for look in looks]
         for one, guess in zip(asked, self._guesses(images, asked), strict=True):
             one.begin(guess)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(_LR, self.state.step, _WARMUP, progress)
-        self.head.train()
+        self.begin(progress)
         told: dict[str, float] = {}
         for click in range(_CLICKS):
             maps = torch.from_numpy(np.stack([one.maps() for one in asked]))
             with torch.autocast("cpu", torch.bfloat16):
-                logits = self.head(levels, maps.contiguous(memory_format=torch.channels_last))
+                logits = self.module(levels, maps.contiguous(memory_format=torch.channels_last))
             loss = _loss(logits, target, inside)
             (loss / _CLICKS).backward()
             drawn = logits.detach().sigmoid()
             told[f"loss{click}"], told[f"iou{click}"] = float(loss.detach()), float(_iou(drawn, target, inside).mean())
             for one, found in zip(asked, drawn.numpy(), strict=True):
                 one.click(found)
-        norm = torch.nn.utils.clip_grad_norm_(self.head.parameters(), _CLIP)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.state.step += 1
-        self.average.update(self.head, self.state.step)
+        self.end()
         return told
 
     @torch.no_grad()
@@ -115,8 +96,6 @@ class Run:
 
 def seen_at(out: dict[str, Tensor], cell: np.ndarray) -> np.ndarray | None:
     """Return the default model's best mask at a cell, as chances; None where it has none."""
-    from apiece.models._kit.quadratic_forms import FORM, form_values
-
     x, y = (2.0 * cell + 1).tolist()
     boxes, logits = out["boxes"].float(), out["logits"][:, 0] + out["quality"][:, 0]
     holds = (boxes[:, 0] < x) & (boxes[:, 1] < y) & (boxes[:, 2] > x) & (boxes[:, 3] > y)
@@ -150,48 +129,14 @@ def _iou(drawn: Tensor, target: Tensor, inside: Tensor) -> Tensor:
     return (a & b).sum((1, 2)) / (a | b).sum((1, 2)).clamp(min=1)
 
 
-def train(run: Run, crops: Crops, hours: float, save: float, until: float) -> None:
-    """Learn until ``hours`` are used up, those of earlier calls counted, or this call took ``until`` minutes."""
-    asked: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: asked.append(number))
-    begin = last = saved = time.monotonic()
-    sums: dict[str, float] = {}
-    since = 0
-    while (progress := run.state.seconds / (3600 * hours)) < 1 and not asked and last - begin < 60 * until:
-        told = run.step(crops, progress)
-        now = time.monotonic()
-        run.state.seconds, last = run.state.seconds + now - last, now
-        since += 1
-        sums = {name: sums.get(name, 0.0) + value for name, value in told.items()}
-        if since == 50:
-            words = " ".join(f"{name} {value / since:.3f}" for name, value in sums.items())
-            print(f"{run.state.step} {run.state.seconds:.0f}s {words}", flush=True)
-            sums, since = {}, 0
-        if now - saved > 60 * save:
-            run.save()
-            saved = now
-    run.save()
-
-
-def _share(text: str) -> tuple[Path, float]:
-    path, _, share = text.partition("=")
-    return Path(path), float(share or 1)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--data", type=_share, action="append", required=True, help="FOLDER=SHARE of the draws")
-    parser.add_argument("--hours", type=float, default=0.7, help="time in all, earlier calls counted (default 0.7)")
-    parser.add_argument("--until", type=float, default=1e9, help="minutes of this call at most")
+    parser = arguments(__doc__, hours=0.7)
     parser.add_argument("--begin", type=Path, help="head to begin with, of any encoder (default: random weights)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and draws (default 0)")
-    parser.add_argument("--save", type=float, default=3.0, help="minutes between saved states (default 3)")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.run.mkdir(parents=True, exist_ok=True)
-    run = Run(options.run, options.begin, options.seed)
-    train(run, Crops(options.data, options.seed), options.hours, options.save, options.until)
+    run, crops = Run(options.run, options.begin, options.seed), Crops(options.data, options.seed)
+    learn(run, lambda progress: run.step(crops, progress), options.hours, {run.save: options.save}, until=options.until)
 
 
 if __name__ == "__main__":

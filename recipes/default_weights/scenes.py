@@ -1,6 +1,6 @@
 """Draw the synthetic part of what the default weights learn from, as a COCO folder.
 
-python recipes/default_weights/scenes.py --out RUN/scenes --count 3000
+python -m recipes.default_weights.scenes --out RUN/scenes --count 3000
 
 Three scenes of four are of anything, one of the small parts of the demo, sparse to crowded and small to large.
 """
@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from mixture import CLASSES, as_objects
 
 from apiece import formats
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.datasets import AnythingConfig, SceneConfig, any_scene, scene
 from apiece.images import write_image
+from recipes.default_weights.mixture import CLASSES, as_objects
 
 
 def _parts(side: int, seed: int, index: int) -> tuple[Image, Instances]:

@@ -1,6 +1,6 @@
 """Choose among a run's saved models, on images held back from training, and write the one that ships with apiece.
 
-python recipes/default_weights/ship.py --run RUN --data DATA/nuclei --data DATA/many/bottles ... --out FOLDER
+python -m recipes.default_weights.ship --run RUN --data DATA/nuclei --data DATA/many/bottles ... --out FOLDER
 
 For each model: mask AP50 without classes, the mean over the sets. The threshold is the one of the highest mean F1.
 Weights are stored as float16. The sets' own ``val`` is never looked at.
@@ -12,13 +12,13 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from mixture import CLASSES, as_objects, halves
 
 from apiece.datasets import Dataset
 from apiece.evaluation import LOWEST
 from apiece.metrics import Evaluation, evaluate, f1, sweep
 from apiece.models import load_model, save_model
 from apiece.predict import Model, load
+from recipes.default_weights.mixture import CLASSES, as_objects, halves
 
 _SURE = 0.02  # a threshold in steps of this, so that it says no more than the few images do
 

@@ -17,6 +17,7 @@ _BROUGHT_BY = {
     **dict.fromkeys(("huggingface_hub", "safetensors", "timm", "torch", "torchvision", "transformers"), "models"),
     **dict.fromkeys(("lightning", "matplotlib", "tensorboard"), "train"),
     "zarr": "zarr",
+    "rasterio": "geo",
     "onnxruntime": "onnx",
     "av": "video",
     **dict.fromkeys(("fastapi", "multipart", "pydantic", "python_multipart", "starlette", "uvicorn"), "serve"),

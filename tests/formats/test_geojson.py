@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from apiece import ImageRef, Instances, Masks, formats
-from apiece.datasets import map_classes
+from apiece.datasets import Dropped, map_classes, summarise
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats import geojson
+from apiece.formats._kit import json_stream
+from apiece.formats.contract import in_pieces
 
 Save = Callable[..., Path]
 OUTER = [[1, 1], [6, 1], [6, 5], [1, 5], [1, 1]]
@@ -306,3 +309,39 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(LossyFormatError, match="too coarse"):
         formats.write([(coarse, Instances(masks))], out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_file_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "_MOST", 7)
+    rng = np.random.default_rng(0)
+    features = []
+    for k in range(40):
+        x, y = rng.integers(0, 90, 2).tolist()
+        ring = [[x, y], [x + 8, y], [x + 8, y + 6.5], [x, y + 6.5], [x, y]]
+        hole = [[x + 2, y + 2], [x + 2, y + 4], [x + 5, y + 4], [x + 2, y + 2]]
+        features.append(feature([ring, hole][: 1 + k % 2], of="AB"[k % 2], score=0.5))
+        features[-1]["id"] = [f"u{k}", k][k % 3 == 0]
+    features.insert(5, feature([3, 4], "Point"))
+    features.insert(
+        20, feature([[[[2, 2], [9, 2], [9, 9]]], [[[20, 20], [30, 20], [30, 29]]]], "MultiPolygon", score=1)
+    )
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(collection(*features, apiece={"image": "a.png", "size": [100, 100]})))
+    labels = formats.read(path)
+    (whole,) = labels
+    assert [len(one) for _, one in in_pieces(labels)] == [41]
+    monkeypatch.setattr(geojson, "_LARGE", 0)
+    records = list(in_pieces(labels))
+    assert len(records) == 6
+    assert all(ref is whole[0] for ref, _ in records)
+    joined = Instances.concatenate([one for _, one in records])
+    assert joined.masks == whole[1].masks
+    assert joined.ids is not None
+    assert joined.ids.tolist() == whole[1].ids.tolist()
+    assert joined.labels.tolist() == whole[1].labels.tolist()
+    assert joined.scores.tolist() == whole[1].scores.tolist()
+    assert summarise(labels) == summarise(formats.read(path))
+    dropped = Dropped(map_classes(labels, ["B", "*"]), ("ids",))
+    formats.write(in_pieces(dropped), tmp_path / "b.geojson", classes=dropped.classes)
+    formats.write(dropped, tmp_path / "c.geojson", classes=dropped.classes)
+    assert formats.read(tmp_path / "b.geojson")[0][1].masks == formats.read(tmp_path / "c.geojson")[0][1].masks

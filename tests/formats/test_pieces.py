@@ -11,6 +11,7 @@ import tifffile
 
 from apiece import Instances, Masks, formats
 from apiece.core.image import ImageRef
+from apiece.datasets import summarise
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats import contract
 from apiece.formats._kit import label_bands
@@ -56,6 +57,28 @@ def test_bands_make_the_label_image_of_the_whole(tmp_path: Path, name: str, path
     assert found.ids is not None
     assert found.ids.tolist() == sorted(instances.ids.tolist())
     assert found.masks == instances.masks
+
+
+@pytest.mark.parametrize(("name", "path"), [("labelmap", "a.tif"), ("ome_zarr", "a.zarr")])
+@pytest.mark.usefixtures("banded")
+def test_a_large_label_image_is_read_in_pieces(
+    tmp_path: Path, name: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "ome_zarr":
+        pytest.importorskip("zarr")
+    monkeypatch.setattr(label_bands, "LARGE", 4 * 100 * SIZE[1])  # bands of 100 rows
+    formats.write([(REF, objects())], tmp_path / path, name)
+    labels = formats.read(tmp_path / path, name, on_bad=lambda error: None)
+    pieces = list(contract.in_pieces(labels))
+    assert len(pieces) > 5
+    assert len({id(ref) for ref, _ in pieces}) == 1
+    joined = Instances.concatenate([one for _, one in pieces])
+    assert joined.ids is not None
+    order = np.argsort(joined.ids)
+    ((_, whole),) = labels
+    assert joined.ids[order].tolist() == whole.ids.tolist()
+    assert joined.masks[order] == whole.masks
+    assert summarise(labels).instances == len(whole)
 
 
 @pytest.mark.usefixtures("banded")

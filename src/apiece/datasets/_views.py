@@ -9,7 +9,7 @@ from typing import Any
 
 from apiece.core.image import ImageRef, Shape
 from apiece.formats import LabelSet, Record
-from apiece.formats.contract import Cut
+from apiece.formats.contract import Cut, in_pieces
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ class View:
     def seen(self, record: Record) -> Record:
         """Return a record of the original set as this view has it."""
         return record
+
+    def piece_by_piece(self) -> Iterator[Record]:
+        """Yield pieces of the original set as this view has them, where `seen` needs no more than a piece."""
+        before = now = None
+        for ref, instances in in_pieces(self.labels):
+            seen, found = self.seen((ref, instances))
+            before, now = ref, (now if ref is before and now is not None else seen)  # pieces share one reference
+            yield now, found
 
     def image(self, ref: ImageRef) -> ImageRef:
         """Return an image of the original set as this view has it."""

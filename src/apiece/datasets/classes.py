@@ -32,19 +32,22 @@ class Mapped(View):
     table: Int
     """For each old class the new one, or -1 to leave out its instances."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """The number of instances of each class that the last iteration left out."""
+    """The number of instances of each class that were left out since the last iteration began."""
 
     def __iter__(self) -> Iterator[Record]:
         self.left_out.clear()
-        for record in self.labels:
-            labels = record[1].labels
-            gone = labels[self.table[labels] < 0]
-            for k, count in zip(*np.unique(gone, return_counts=True), strict=True):
-                self.left_out[self.labels.classes[k]] += int(count)
-            yield self.seen(record)
+        return map(self.seen, self.labels)
+
+    def in_pieces(self) -> Iterator[Record]:
+        """Yield the records, large images in pieces."""
+        self.left_out.clear()
+        return self.piece_by_piece()
 
     def seen(self, record: Record) -> Record:
         ref, instances = record
+        gone = instances.labels[self.table[instances.labels] < 0]
+        for k, count in zip(*np.unique(gone, return_counts=True), strict=True):
+            self.left_out[self.labels.classes[k]] += int(count)
         return self.image(ref), relabelled(instances, self.table, self.classes)
 
     def shapes(self, shapes: Iterable[Shape]) -> Iterator[Shape]:
@@ -79,6 +82,10 @@ class Dropped(View):
         if "classes" in gone:
             gone |= {"labels": np.zeros(len(instances), np.int64), "classes": self.classes}
         return self.image(ref), instances.replace(**gone)
+
+    def in_pieces(self) -> Iterator[Record]:
+        """Yield the records, large images in pieces."""
+        return self.piece_by_piece()
 
     def shapes(self, shapes: Iterable[Shape]) -> Iterable[Shape]:
         """Return the shapes, none of them or all of the one class if these are fields to leave out."""

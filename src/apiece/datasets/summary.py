@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from apiece._arrays import Int
-from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.datasets._annotators import annotators_of, shared
 from apiece.datasets.dataset import Dataset
 from apiece.formats import LabelSet
-from apiece.formats.contract import shape_counts
+from apiece.formats.contract import by_image, in_pieces, shape_counts
 from apiece.ops.overlap import intersections
+from apiece.ops.row_bands import RowBands
 
 __all__ = ["ClassSummary", "Summary", "summarise"]
 
@@ -133,17 +135,27 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
     named: set[str] = set()
     of_images: set[str] = set()
     ids = defaultdict[str, list[Int]](list)
-    for ref, instances in labels:
-        sizes[instances.size] += 1
-        counts.append(len(instances))
-        areas.append(instances.masks.area)
-        kinds.append(instances.labels)
-        images_with[np.unique(instances.labels)] += 1
-        totals.update(_totals(ref, instances))
-        named.update(instances.attributes)
+    for ref, pieces in by_image(in_pieces(labels)):
+        counts.append(0)
+        with_class, own = np.zeros(len(labels.classes), bool), list[Int]()
+        with _Overlaps() as overlaps:
+            for instances in pieces:
+                size = instances.size
+                counts[-1] += len(instances)
+                areas.append(instances.masks.area)
+                kinds.append(instances.labels)
+                with_class[instances.labels] = True
+                totals.update(_totals(instances))
+                named.update(instances.attributes)
+                overlaps.add(instances.masks)
+                own += [] if instances.ids is None else [instances.ids]
+            totals.update(overlaps.counts())
+        sizes[size] += 1
+        images_with += with_class
+        totals["missing_images"] += not ref.path.is_file()
         of_images.update(ref.attributes)
-        if instances.ids is not None:
-            ids[ref.name.replace("\\", "/").rpartition("/")[0]].append(np.unique(instances.ids))
+        if own:
+            ids[ref.name.replace("\\", "/").rpartition("/")[0]].append(np.unique(np.concatenate(own)))
         step()
     area = np.concatenate(areas)
     tracks = [int((np.unique(np.concatenate(own), return_counts=True)[1] > 1).sum()) for own in ids.values()]
@@ -176,14 +188,10 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
     )
 
 
-def _totals(ref: ImageRef, instances: Instances) -> dict[str, int]:
-    """Return what one image adds to the fields of a `Summary`."""
+def _totals(instances: Instances) -> dict[str, int]:
+    """Return what some instances add to the fields of a `Summary`."""
     masks = instances.masks
-    overlapping = _overlapping(masks)
     return {
-        "missing_images": int(not ref.path.is_file()),
-        "overlapping_images": int(overlapping > 0),
-        "overlapping_instances": overlapping,
         "with_holes": int(np.count_nonzero(masks.holes)),
         "several_parts": int(np.count_nonzero(masks.parts > 1)),
         "crowd": int(np.count_nonzero(instances.crowd)),
@@ -195,12 +203,52 @@ def _totals(ref: ImageRef, instances: Instances) -> dict[str, int]:
     }
 
 
-def _overlapping(masks: Masks) -> int:
-    """Return how many masks share a pixel with another."""
+class _Overlaps:
+    """Count the masks of one image that share a pixel with another, also where they come in pieces."""
+
+    def __init__(self) -> None:
+        self._first: Masks | None = None
+        self._bands: RowBands | None = None
+        self._count = 0
+        self._files = ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.close()
+
+    def add(self, masks: Masks) -> None:
+        if self._first is None:
+            self._first = masks
+            return
+        if self._bands is None:
+            file = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+            self._bands = RowBands(file, masks.size)
+            self._keep(self._first)
+        self._keep(masks)
+
+    def _keep(self, masks: Masks) -> None:
+        assert self._bands is not None
+        self._bands.add(masks, np.arange(self._count, self._count + len(masks)))
+        self._count += len(masks)
+
+    def counts(self) -> dict[str, int]:
+        """Return what the image adds to the fields of a `Summary`."""
+        if self._bands is None:
+            found = 0 if self._first is None else len(_overlapping(self._first))
+        else:
+            own = [band.ids[_overlapping(band.masks)] for band in self._bands.bands() if band.ids is not None]
+            found = len(np.unique(np.concatenate(own)))
+        return {"overlapping_images": int(found > 0), "overlapping_instances": found}
+
+
+def _overlapping(masks: Masks) -> Int:
+    """Return which masks share a pixel with another."""
     if len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
-        return 0
+        return np.zeros(0, np.int64)
     pairs = intersections(masks, masks).tocoo()
-    return len(np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]))
+    return np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]).astype(np.int64)
 
 
 def _spread(counts: Int) -> dict[str, float]:

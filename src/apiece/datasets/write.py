@@ -19,7 +19,7 @@ from apiece.datasets._place import ImageMode, Placer
 from apiece.datasets.dataset import open_sources
 from apiece.errors import ApieceError, ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelFormat, LabelSet, Record
-from apiece.formats.contract import shape_counts
+from apiece.formats.contract import by_image, in_pieces, shape_counts
 
 __all__ = ["DEFAULTS", "WriteOptions", "Written", "check_apart", "write_sets"]
 
@@ -171,13 +171,14 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
     counts, had, refs = Counter[str](), dict[str, str](), dict[str, ImageRef]()
 
     def records() -> Iterator[Record]:
-        for ref, instances in labels:
+        for ref, pieces in by_image(in_pieces(labels)):
             counts["images"] += 1
-            counts["instances"] += len(instances)
             for name in ref.attributes:
                 had.setdefault(name, _plain(ref.name))
             refs[_plain(ref.name)] = ref
-            yield ref, instances
+            for instances in pieces:
+                counts["instances"] += len(instances)
+                yield ref, instances
             job.step()
 
     target = path / chosen.folders[0] if chosen.folders and not _is_file(path, chosen) else path

@@ -6,6 +6,7 @@ tests. ``CONTRIBUTING.md`` shows a whole one.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +36,8 @@ __all__ = [
     "OpenedLabels",
     "Outlines",
     "Record",
+    "by_image",
+    "in_pieces",
     "in_words",
     "refuse",
     "shape_counts",
@@ -53,6 +56,34 @@ def refuse(error: FormatError, on_bad: OnBad) -> None:
     if on_bad is None:
         raise error
     on_bad(error)
+
+
+def in_pieces(labels: LabelSet) -> Iterator[Record]:
+    """Yield the records of a label set, an image that is too large for one as several in a row.
+
+    These have one and the same `ImageRef`, and each holds other objects of the image. What needs all objects of an
+    image at once iterates over the set itself.
+    """
+    pieces: Callable[[], Iterator[Record]] | None = getattr(labels, "in_pieces", None)
+    return iter(labels) if pieces is None else pieces()
+
+
+class _Same:
+    """Compares by identity, and keeps what it compares."""
+
+    def __init__(self, ref: ImageRef) -> None:
+        self.ref = ref
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.ref is other.ref
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def by_image(records: Iterable[Record]) -> Iterator[tuple[ImageRef, Iterator[Instances]]]:
+    """Yield each image with its pieces, as `in_pieces` yields them."""
+    for same, group in itertools.groupby(records, lambda record: _Same(record[0])):
+        yield same.ref, (instances for _, instances in group)
 
 
 def shape_counts(refs: Iterable[ImageRef]) -> Counter[str]:
@@ -188,6 +219,18 @@ class OpenedLabels:
     def record(self, index: int) -> Record:
         """Return the record of the image at ``index``, from 0 to the number of images less 1."""
         raise NotImplementedError
+
+    def pieces(self, index: int) -> Iterator[Record]:
+        """Yield the image at ``index``, in pieces if it may be too large for one record, see `in_pieces`."""
+        yield self.record(index)
+
+    def in_pieces(self) -> Iterator[Record]:
+        """Yield what `in_pieces` yields of this set."""
+        for index in range(len(self)):
+            try:
+                yield from self.pieces(index)
+            except FormatError as error:
+                self.report(error)
 
     def report(self, error: FormatError) -> None:
         """Raise the error of a bad entry, or hand it to ``on_bad`` so that the entry is left out."""

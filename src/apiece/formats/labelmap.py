@@ -11,7 +11,7 @@ are refused until the format is named: ``class_map`` makes each region an object
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. Images of
 more than 67 million pixels become tiled 32-bit TIFFs (BigTIFF from 268 million on). A note inside each file says which
-image it belongs to.
+image it belongs to. A TIFF of a GeoTIFF lies in the world where its image lies.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
-from apiece.formats._kit.label_bands import painted, write_large_raster
+from apiece.formats._kit.label_bands import BandedSet, is_banded, painted, read_in_bands, write_large_raster
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
     is_label_raster,
@@ -43,8 +43,9 @@ from apiece.formats._kit.mask_layout import bare_stem, image_keys, is_mask_folde
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.vistas import vistas_of
-from apiece.formats._kit.written import by_image, write_each_in_pieces
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, comes_in_bands, refuse
+from apiece.formats._kit.written import write_each_in_pieces
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, by_image, comes_in_bands, refuse
+from apiece.images import geo_tags
 
 __all__ = ["FORMAT"]
 
@@ -109,7 +110,10 @@ def _label_files(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    return Instances.from_label_map(read_raster(labels.files[i], labels.refs[i].page)), {}
+    file, page = labels.files[i], labels.refs[i].page
+    if is_banded(file, page):
+        return read_in_bands(file, page), {}
+    return Instances.from_label_map(read_raster(file, page)), {}
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
@@ -151,9 +155,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     if unlabelled:
         example = pictures[unlabelled[0]].name
         _log.warning("%s: %d images have no label map and are left out, such as %s", path, len(unlabelled), example)
-    labels = LabelImageSet(tuple(refs), tuple(kept), ("object",), _decode, on_bad=on_bad)
+    labels = BandedSet(tuple(refs), tuple(kept), ("object",), _decode, on_bad=on_bad)
     if on_bad is not None and alone and len(labels) == 1:
-        labels.record(0)  # raises for a broken file: with its one image, nothing is left
+        labels.look(0)  # raises for a broken file: with its one image, nothing is left
     return labels.sound()
 
 
@@ -218,7 +222,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
         instances, plain = next(pieces), target.suffix.lower() == ".png"
         bands = itertools.chain([instances], pieces)
         if comes_in_bands(instances.size) and not plain:
-            write_large_raster(bands, instances.size, target, {"image": ref.name})
+            write_large_raster(bands, instances.size, target, {"image": ref.name}, geo_tags(ref.path))
             return
         if comes_in_bands(instances.size):
             array = np.zeros(instances.size, np.uint32)
@@ -229,7 +233,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             array = instances.masks.to_label_map(numbered(instances), _dtype(instances))
         if plain and array.dtype == np.uint32:
             raise LossyFormatError(path, f"PNG holds ids up to 65535, an id is {array.max()}; name it .tif")
-        write_raster(array, target, {"image": ref.name})
+        write_raster(array, target, {"image": ref.name}, () if plain else geo_tags(ref.path))
 
     def ending(instances: Instances) -> str:
         return ".tif" if _dtype(instances) is np.uint32 or comes_in_bands(instances.size) else ".png"

@@ -14,6 +14,7 @@ from apiece.errors import ImageError, MissingExtraError
 from apiece.images._engine.video import VIDEO_SUFFIXES, Moment, VideoOptions, is_stream, open_video
 from apiece.images._engine.video_write import VideoWriter
 from apiece.images._engine.write import write_image
+from apiece.images._kit.geo import Place, Tag, geo_tags, place_of
 from apiece.images._kit.tiff_meta import check_directories
 from apiece.images.contract import LARGE, MAX_PIXELS, ROOM, Box, ImageReader, Pyramid, as_stored, oriented
 
@@ -24,12 +25,15 @@ __all__ = [
     "Box",
     "ImageReader",
     "Moment",
+    "Place",
     "Pyramid",
+    "Tag",
     "VideoOptions",
     "VideoWriter",
     "as_stored",
     "check_directories",
     "describe",
+    "geo_tags",
     "image_orientation",
     "image_pixel_size",
     "image_size",
@@ -41,6 +45,7 @@ __all__ = [
     "open_pyramid",
     "open_video",
     "page_count",
+    "place_of",
     "read_image",
     "write_image",
 ]

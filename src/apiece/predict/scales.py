@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -14,7 +15,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs, expand
 from apiece.errors import ConfigError, ImageError, Option
-from apiece.images import Box, Pyramid
+from apiece.images import Box, Pyramid, place_of
 from apiece.transforms.input import ModelInput
 
 __all__ = ["at_learned_scale", "rescaled"]
@@ -44,7 +45,7 @@ def at_learned_scale(pyramid: Pyramid, wanted: str, spec: ModelInput) -> Pyramid
         )
     own = pyramid.pixel_size if wanted == "auto" else PixelSize.parse(wanted)
     if own is None:
-        raise ImageError(pyramid.path, "states no pixel size; give it, such as " + Option("pixel_size", "0.5 um"))
+        raise ImageError(pyramid.path, _no_size(pyramid.path) + "; give it, such as " + Option("pixel_size", "0.5 um"))
     own = own.to("um")
     height, width = pyramid.size
     down, across = learned / own.y, learned / own.x
@@ -62,6 +63,14 @@ def at_learned_scale(pyramid: Pyramid, wanted: str, spec: ModelInput) -> Pyramid
     else:
         pixels = lambda _, box: _resampled(pyramid, level, size, box)  # noqa: E731
     return replace(pyramid, levels=(size,), pixels=pixels, pixel_size=PixelSize(learned, learned, "um"))
+
+
+def _no_size(path: Path) -> str:
+    """Return why an image has no pixel size."""
+    place = place_of(path) if path.is_file() else None
+    if place is None:
+        return "states no pixel size"
+    return f"is in {place.crs}, whose units are degrees, so its pixels have no size; reproject it to a system in metres"
 
 
 def _resampled(pyramid: Pyramid, level: int, size: tuple[int, int], box: Box) -> Array:

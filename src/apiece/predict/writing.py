@@ -21,9 +21,17 @@ from apiece.core.boxes import to_xywh
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw import overlay
-from apiece.errors import ConfigError, DataError, ImageError, LossyFormatError, Option, UnknownNameError
+from apiece.errors import (
+    ConfigError,
+    DataError,
+    ImageError,
+    LossyFormatError,
+    MissingExtraError,
+    Option,
+    UnknownNameError,
+)
 from apiece.formats.contract import PAGE, comes_in_bands
-from apiece.images import image_size, write_image
+from apiece.images import geo_tags, image_size, place_of, write_image
 from apiece.ops import flattened
 from apiece.predict.pieces import Pieces
 from apiece.predict.sources import Source, Sources, find_sources, unreadable
@@ -126,10 +134,11 @@ def write_results(
     out = Path(out)
     targets = _targets(out, save, overwrite)
     run = Run(classes, find_sources(sources, exclude=targets, page=page), skip_bad, progress)
+    where = {source.name: _place(source.path, save) for source in run.sources}
     stream = results(run)
     with closing(stream), _staged(out, targets) as stage:
         names = _file_names(run.sources)
-        lost = _write_all(run.numbered(stream), stage, save, classes, made_by, names, maps, allow_lossy)
+        lost = _write_all(run.numbered(stream), stage, save, classes, made_by, names, where, maps, allow_lossy)
         if run.images == 0:
             raise unreadable(run.bad, len(run.sources))
     found = dict(zip(classes, run.counts.tolist(), strict=True))
@@ -225,6 +234,7 @@ def _write_all(
     classes: tuple[str, ...],
     made_by: str,
     names: Mapping[str, PurePosixPath],
+    where: Mapping[str, dict[str, object]],
     maps: Maps,
     allow_lossy: bool,
 ) -> list[str]:
@@ -242,7 +252,7 @@ def _write_all(
 
         def records() -> Iterator[tuple[ImageRef, Instances]]:
             for source, image, found in results:
-                ref = _ref(source, found)
+                ref = _ref(source, found, where[source.name])
                 if rows is not None:
                     for piece in found:
                         rows.writerows(_rows(source.name, piece))
@@ -266,9 +276,20 @@ def _write_all(
     return lost
 
 
-def _ref(source: Source, found: _Found) -> ImageRef:
+def _place(path: Path | None, save: Sequence[str]) -> dict[str, object]:
+    """Return where an image lies in the world, as the attributes with which GeoJSON writes it; none of most images."""
+    try:
+        place = None if path is None else place_of(path)
+    except (MissingExtraError, ImageError):
+        if "geojson" in save:
+            raise
+        return {}
+    return {} if place is None else {"geotransform": list(place.transform), "crs": place.crs}
+
+
+def _ref(source: Source, found: _Found, where: Mapping[str, object]) -> ImageRef:
     size = found.size if isinstance(found, Pieces) else found[0].size
-    which = {} if source.page is None else {PAGE: source.page}
+    which = {**where, **({} if source.page is None else {PAGE: source.page})}
     return ImageRef(source.path or Path(source.name), source.name, size, attributes=which, page=source.page)
 
 
@@ -281,7 +302,8 @@ def _write_files(
         formats.write(((ref, piece) for piece in found), path, format="geojson")
     lost: list[str] = []
     if "labelmap" in save:
-        plain = sum(map(len, found)) <= _HIGHEST_IN_PNG and not (ref.size and comes_in_bands(ref.size))
+        large = sum(map(len, found)) > _HIGHEST_IN_PNG or (ref.size is not None and comes_in_bands(ref.size))
+        plain = not large and not geo_tags(ref.path)
         path = _beside(stage / OUTPUTS["labelmap"], name, ".png" if plain else ".tif")
         lost += _write_labels(path, "labelmap", ref, found, allow_lossy, stage)
     if "labels" in save:

@@ -36,6 +36,7 @@ class Border:
     def __init__(self, clip: bool = False, path: Path | None = None) -> None:
         self.clip, self.path = clip, path
         self._cut: dict[int, list[Cut]] = {}
+        self._noted: set[tuple[int, int]] = set()
         self._facts: dict[str, Any] = {"cut": {"outlines": 0, "images": 0}}
 
     @property
@@ -43,15 +44,19 @@ class Border:
         """The outlines that were cut, by position of their image, as far as decoded."""
         return MappingProxyType(self._cut)
 
-    def note(self, image: int, cut: list[Cut]) -> None:
-        """Keep what was cut on an image; warn once, with a count that grows as ``facts`` of the log's record."""
-        if image in self._cut or not cut:
+    def note(self, image: int, cut: list[Cut], first: int = 0) -> None:
+        """Keep what was cut on an image, or on its piece that begins with the instance ``first``.
+
+        Warns once, with a count that grows as ``facts`` of the log's record.
+        """
+        if (image, first) in self._noted or not cut:
             return
-        self._cut[image] = cut
-        counts = self._facts["cut"]
+        self._noted.add((image, first))
+        self._cut.setdefault(image, []).extend(cut)
+        counts, before = self._facts["cut"], self._facts["cut"]["outlines"]
         counts["outlines"] += len(cut)
-        counts["images"] += 1
-        if counts["images"] == 1 and self.path is not None:
+        counts["images"] = len(self._cut)
+        if not before and self.path is not None:
             self._facts["path"] = self.path
             said = "%s: outlines reach beyond the border of their image and are cut there; check lists them"
             _log.warning(said, self.path, extra={"facts": self._facts})

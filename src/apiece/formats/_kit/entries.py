@@ -53,8 +53,9 @@ def assemble(
     on_bad: OnBad,
     border: Border | None = None,
     index: int = 0,
+    first: int = 0,
 ) -> Instances:
-    """Draw all entries of the image at ``index``, many at a time.
+    """Draw all entries of the image at ``index``, or of its piece that begins with instance ``first``, many at a time.
 
     What lies outside is cut as far as ``border`` allows; it keeps what was cut. What cannot be drawn is raised, or
     reported and left out.
@@ -93,7 +94,7 @@ def assemble(
     if cut:
         at = {i: k for k, i in enumerate(kept)}
         of = {k: at[owned] for k in cut if (owned := int(owner[boxed[k]])) in at}
-        border.note(index, [cut[k]._replace(instance=place) for k, place in of.items()])
+        border.note(index, [cut[k]._replace(instance=first + place) for k, place in of.items()], first)
     joined = Masks.concatenate(masks)[place[usable]]
     if len(pieces) > len(entries):
         joined = joined.merge(np.unique(owner[usable], return_inverse=True)[1], len(kept))

@@ -1,7 +1,8 @@
 """The keys of a JSON file, found without parsing it: what `detect` goes by, whatever the order and size of its values.
 
 The file is read from its beginning in blocks, in which NumPy finds quotes, colons and brackets. A file whose images and
-annotations both have entries is of the COCO family; the reader stops there, as the rest may be gigabytes.
+annotations both have entries is of the COCO family, and one whose features are typed geometries is GeoJSON; the reader
+stops there, as the rest may be gigabytes.
 """
 
 from __future__ import annotations
@@ -86,6 +87,12 @@ def _peek(path: Path, size: int, changed: int) -> JsonKeys | None:
             places.setdefault(key, at)
             both = [places.get(name) for name in ("images", "annotations")]
             if key in ("images", "annotations") and all(at and _keys_below(file, at, _LIST) for at in both):
+                break
+            if (
+                key == "features"
+                and "type" in places
+                and {"type", "geometry"} <= (_keys_below(file, at, _LIST) or set())
+            ):
                 break
         return JsonKeys(path, opening, places, head.lstrip()[1:].lstrip()[:1] in (b"]", b"}"))
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from apiece._arrays import Array, UInt32
+from apiece._arrays import Array, Int, UInt32
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_masks
 from apiece.core.runs import paint
-from apiece.errors import FormatError
+from apiece.errors import FormatError, ImageError
 from apiece.formats._kit.label_images import decoding, note_text
+from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.said import numbered
-from apiece.formats.contract import BAND, comes_in_bands
-from apiece.images import LARGE, open_pyramid
+from apiece.formats.contract import BAND, Record, comes_in_bands
+from apiece.images import LARGE, Tag, image_size, open_pyramid
+from apiece.ops.row_bands import RowBands
 
 WIDE = 16 * BAND
 """Columns of a block of a label image."""
@@ -50,28 +53,100 @@ def painted(pieces: Iterable[Instances], size: tuple[int, int]) -> Iterator[tupl
             yield top, left, block[:rows, : min(WIDE, size[1] - left)]
 
 
+class BandedSet(LabelImageSet):
+    """Label images whose values are ids; large ones are read in pieces."""
+
+    def pieces(self, index: int) -> Iterator[Record]:
+        """Yield the objects of an image from the top down."""
+        ref, file = self.refs[index], self.files[index]
+        if not is_banded(file, ref.page):
+            yield self.record(index)
+            return
+        for piece in pieces_in_bands(file, ref.page):
+            yield ref, piece
+
+    def look(self, index: int) -> None:
+        """Decode an image piece by piece."""
+        for _ in self.pieces(index):
+            pass
+
+
+def is_banded(path: Path, page: int | None) -> bool:
+    """Return whether a label image is read in bands, as large TIFF and Zarr are; one that cannot be opened is not."""
+    try:
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(2) not in (b"II", b"MM"):
+                    return False
+        return comes_in_bands(image_size(path, page=page))
+    except (ImageError, OSError):
+        return False
+
+
 def read_in_bands(path: Path, page: int | None) -> Instances:
     """Return what a label image of any size holds; ids are its values. Its pixels are in memory band by band."""
+    values, parts = [np.zeros(0, np.int64)], list[Masks]()
+    for own, masks in _bands(path, page):
+        values.append(own)
+        parts.append(masks)
+    ids, group = np.unique(np.concatenate(values), return_inverse=True)
+    whole = Masks.concatenate(parts)
+    return Instances(whole if len(ids) == len(whole) else whole.merge(group, len(ids)), ids=ids)
+
+
+def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:
+    """Yield the same objects from the top down: those that end in each band, which are all that is in memory.
+
+    What lies in each band waits in a temporary file until it is known where each value occurs for the last time.
+    """
+    with tempfile.TemporaryFile() as file:
+        kept: RowBands | None = None
+        seen: list[Int] = []
+        for own, masks in _bands(path, page):
+            kept = kept or RowBands(file, masks.size, _rows(masks.size))
+            kept.add(masks, own)
+            seen.append(own)
+        assert kept is not None
+        ids = np.unique(np.concatenate(seen))
+        last = np.zeros(len(ids), np.int64)
+        for k, own in enumerate(seen):
+            last[np.searchsorted(ids, own)] = k
+        waiting = Instances.empty(kept.size).replace(ids=np.zeros(0, np.int64))
+        for k, band in enumerate(kept.bands()):
+            waiting = Instances.concatenate([waiting, band])
+            assert waiting.ids is not None
+            done = last[np.searchsorted(ids, waiting.ids)] <= k
+            own, group = np.unique(waiting.ids[done], return_inverse=True)
+            if len(own):
+                yield Instances(waiting.masks[done].merge(group, len(own)), ids=own)
+            waiting = waiting[~done]
+        if not len(ids):
+            yield waiting
+
+
+def _rows(size: tuple[int, int]) -> int:
+    return max(LARGE // 4 // size[1], 1)
+
+
+def _bands(path: Path, page: int | None) -> Iterator[tuple[Int, Masks]]:
+    """Yield the values that occur in each band of rows, and where they lie on the image."""
     with decoding(path), open_pyramid(path, page=page) as pyramid:
         height, width = pyramid.size
         if pyramid.channels != 1 or pyramid.dtype.kind not in "bui":
             kind = f"{pyramid.channels} channels of {pyramid.dtype}"
             raise FormatError(path, f"holds {kind}; a label image has one, of integers")
-        rows = max(LARGE // 4 // width, 1)
-        values, parts = [np.zeros(0, np.int64)], [Masks.empty(pyramid.size)]
+        rows = _rows(pyramid.size)
         for y in range(0, height, rows):
             band = pyramid.window((0, y, width, min(y + rows, height))).pixels[..., 0]
             if band.dtype.kind != "b" and (band.min() < 0 or int(band.max()) >= 2**63):
                 raise FormatError(path, "holds a value below 0 or beyond 63 bits; objects count from 1")
             own, masks = label_map_masks(band)
-            values.append(own.astype(np.int64))
-            parts.append(masks.shift(0, y, pyramid.size))
-        ids, group = np.unique(np.concatenate(values), return_inverse=True)
-        whole = Masks.concatenate(parts)
-        return Instances(whole if len(ids) == len(whole) else whole.merge(group, len(ids)), ids=ids)
+            yield own.astype(np.int64), masks.shift(0, y, pyramid.size)
 
 
-def write_large_raster(bands: Iterable[Instances], size: tuple[int, int], path: Path, note: dict[str, Any]) -> None:
+def write_large_raster(
+    bands: Iterable[Instances], size: tuple[int, int], path: Path, note: dict[str, Any], tags: Sequence[Tag] = ()
+) -> None:
     """Write what `write_raster` does as a tiled TIFF of 32 bits; the label image is never whole in memory."""
 
     def tiles() -> Iterator[Array]:
@@ -81,5 +156,5 @@ def write_large_raster(bands: Iterable[Instances], size: tuple[int, int], path: 
 
     tifffile.imwrite(
         path, tiles(), shape=size, dtype=np.uint32, tile=(BAND, BAND), compression="zlib", predictor=True,
-        description=note_text(note), metadata=None, bigtiff=size[0] * size[1] > _BIG,
+        description=note_text(note), metadata=None, extratags=tags, bigtiff=size[0] * size[1] > _BIG,
     )  # fmt: skip

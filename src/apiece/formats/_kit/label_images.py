@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from apiece._arrays import Array, Int32, UInt8
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, ImageError, InvalidInstancesError, LossyFormatError
-from apiece.images import check_directories
+from apiece.images import Tag, check_directories
 
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
 _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in one piece
@@ -293,15 +293,17 @@ def note_text(note: dict[str, Any]) -> str:
     return json.dumps({_NOTE: "label map"} | note)
 
 
-def write_raster(array: Array, path: Path, note: dict[str, Any]) -> None:
-    """Write an unsigned label image and a note: PNG (8, 16 bit) if ``path`` ends so, else TIFF (also 32 bit)."""
+def write_raster(array: Array, path: Path, note: dict[str, Any], tags: Sequence[Tag] = ()) -> None:
+    """Write an unsigned label image and a note: PNG (8, 16 bit) by the ending, else TIFF (also 32 bit) with tags."""
     text = note_text(note)
     if path.suffix.lower() == ".png":
         info = PngInfo()
         info.add_text(_NOTE, text)
         Pillow.fromarray(array).save(path, format="PNG", pnginfo=info)
     else:
-        tifffile.imwrite(path, array, compression="zlib", predictor=True, description=text, metadata=None)
+        tifffile.imwrite(
+            path, array, compression="zlib", predictor=True, description=text, metadata=None, extratags=tags
+        )
 
 
 def save_label_png(array: Array, path: Path, palette: list[int] | None = None) -> None:

@@ -109,6 +109,10 @@ class LabelImageSet(FileSet):
         instances, attributes = self.decode(self, index)
         return (replace(ref, attributes={**ref.attributes, **attributes}) if attributes else ref), instances
 
+    def look(self, index: int) -> None:
+        """Decode an image and forget it, for the errors."""
+        self.decode(self, index)
+
     def sound(self) -> LabelImageSet:
         """Return the set without the images that cannot be decoded, each reported, so that ``refs`` names none of them.
 
@@ -119,7 +123,7 @@ class LabelImageSet(FileSet):
         good, looked = [], replace(self, border=Border(clip=True))  # single outlines are judged later
         for index in range(len(self)):
             try:
-                self.decode(looked, index)
+                looked.look(index)
                 good.append(index)
             except FormatError as error:
                 self.report(error)

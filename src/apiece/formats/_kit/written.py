@@ -86,24 +86,6 @@ class Names:
         self._taken[key] = ref.name
 
 
-class _Same:
-    """Compares by identity, and keeps what it compares."""
-
-    def __init__(self, ref: ImageRef) -> None:
-        self.ref = ref
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.ref is other.ref
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def by_image(records: Iterable[Record]) -> Iterator[tuple[ImageRef, Iterator[Instances]]]:
-    """Yield each image with its pieces: the records that follow one another with one and the same `ImageRef`."""
-    for same, group in itertools.groupby(records, lambda record: _Same(record[0])):
-        yield same.ref, (instances for _, instances in group)
-
-
 def write_each(
     records: Iterable[Record],
     path: Path,

@@ -7,7 +7,10 @@ of other geometry are no masks and come as ``ImageRef.shapes``.
 
 Coordinates are pixels from the upper left corner, as QuPath's are, unless there is a transform: the collection's member
 ``geotransform`` (six numbers in GDAL's order), or a world file beside the image where no feature has QuPath's
-``objectType``. It is kept as the image's attribute ``geotransform``, and `write` writes coordinates with it.
+``objectType``. It is kept as the image's attribute ``geotransform``, and `write` writes coordinates with it. Where the
+attribute ``crs`` beside it names a coordinate reference system (``EPSG:32633``, or WKT), as `predict` does for a
+GeoTIFF, `write` writes longitudes and latitudes, which RFC 7946 wants. A note in ``apiece`` leads back to pixels. This
+needs the extra ``geo``.
 
 The class is ``classification.name`` (or ``classification``, ``class``, ``label`` as text); QuPath's derived classes,
 ``classification.names``, are called as QuPath shows them, ``Tumor: Positive``. Features without a class are
@@ -30,28 +33,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from apiece._strict_json import kind_of
-from apiece.core.image import ImageRef, Shape
+from apiece._strict_json import uncollected
+from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64, skip_bad
-from apiece.formats._kit.entries import Entry
+from apiece.formats._kit.entries import Entry, assemble, nobody
 from apiece.formats._kit.files import files_below, never_raises
-from apiece.formats._kit.image_places import image_note, noted_image
-from apiece.formats._kit.json_files import dump_json, load_json
+from apiece.formats._kit.image_places import image_note, image_size, noted_image
+from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
-from apiece.formats._kit.shapes import Part, ring
-from apiece.formats._kit.written import by_image, write_each_in_pieces
-from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
+from apiece.formats._kit.shapes import Part
+from apiece.formats._kit.written import write_each_in_pieces
+from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, by_image
 from apiece.formats.geojson._classes import named_class
-from apiece.formats.geojson._geometry import Affine, checked_transform, to_pixels, world_file
+from apiece.formats.geojson._geometry import Placed, checked_transform, placed, world_file
+from apiece.formats.geojson._outlines import outline, outlines
+from apiece.formats.geojson._scan import NO_AREA, Features, Scan, kind_named, scan
 from apiece.formats.geojson._write import OWN, features_of, renamed
 
 __all__ = ["FORMAT"]
 
 _ENDINGS = (".geojson",)
-_NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
+_LARGE = 1 << 24  # bytes of a file that is read piece by piece
 
 
 @never_raises
@@ -70,96 +75,113 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     colors: dict[str, Any] = {}
     refs: list[ImageRef] = []
     kept: list[Path] = []
-    unnamed = False
+    scans: list[Scan] = []
 
-    def look(file: Path) -> tuple[ImageRef, tuple[dict[str, Any], list[Any]]]:
-        document, features = _load(file)
-        return _ref(file, root, images, document, features), (document, features)
+    def look(file: Path) -> tuple[ImageRef, Scan]:
+        found = scan(file)
+        return _ref(file, root, images, found), found
 
-    for file, ref, (document, features) in opened(path, files, look, on_bad):
-        shapes = (Shape.of(_kind(f), "geojson", f, named_class(f)[:1]) for f in features if _kind(f) in _NO_AREA)
-        refs.append(replace(ref, shapes=tuple(shapes)))
+    for file, ref, found in opened(path, files, look, on_bad):
+        refs.append(replace(ref, shapes=tuple(found.shapes)))
         kept.append(file)
-        stated = _note(document).get("classes")
-        classes.update(dict.fromkeys(n for n in stated if type(n) is str) if type(stated) is list else {})
-        for feature in features:
-            if _kind(feature) in _NO_AREA or type(feature) is not dict:
-                continue
-            name, color = named_class(feature)
-            unnamed |= name is None
-            if name is not None:
-                classes.setdefault(name)
-                colors |= {name: color} if color is not None else {}
+        scans.append(found)
+        classes |= found.classes
+        colors |= found.colors
     metadata: dict[str, Any] = {"geojson": {"colors": colors}}
-    if unnamed:
+    if any(found.unnamed for found in scans):
         nobody = "Unclassified" if classes and tuple(classes) != ("object",) else "object"
         metadata["geojson"]["unclassified"] = nobody if nobody not in colors else None
         classes.setdefault(nobody)
-    return EntrySet(tuple(refs), tuple(kept), tuple(classes) or ("object",), _decode, metadata=metadata, on_bad=on_bad)
+    names = tuple(classes) or ("object",)
+    return _FeatureSet(tuple(refs), tuple(kept), names, _decode, rows=scans, metadata=metadata, on_bad=on_bad)
 
 
-def _load(file: Path) -> tuple[dict[str, Any], list[Any]]:
-    """Return the members of the collection, and its features."""
-    document = load_json(file)
-    if type(document) is list:
-        return {}, document
-    if type(document) is dict and document.get("type") == "Feature":
-        return {}, [document]
-    if type(document) is not dict or type(document.get("features")) is not list:
-        raise FormatError(file, f"is no GeoJSON of features: it is {kind_of(document)} without a list of features")
-    return document, document["features"]
-
-
-def _note(document: dict[str, Any]) -> dict[str, Any]:
-    note = document.get("apiece")
-    return note if type(note) is dict else {}
-
-
-def _ref(file: Path, root: Path, images: Path | None, document: dict[str, Any], features: list[Any]) -> ImageRef:
-    note = _note(document)
-    found = noted_image(file, root, images, note)
-    attributes = dict(note["attributes"]) if type(note.get("attributes")) is dict else {}
+def _ref(file: Path, root: Path, images: Path | None, found: Scan) -> ImageRef:
+    image = noted_image(file, root, images, found.note)
+    stated, document = found.note.get("attributes"), found.document
+    attributes = dict(stated) if type(stated) is dict else {}
     if document.get("geotransform") is not None:
         transform = checked_transform(document["geotransform"])
         if transform is None:
             raise FormatError(file, "geotransform: must be six numbers that do not place all pixels on one line")
     else:
-        properties = [f.get("properties") for f in features if type(f) is dict]
-        pixels = any(type(p) is dict and "objectType" in p for p in properties) or "apiece" in document
-        transform = None if pixels else world_file(found.path)
+        transform = None if found.objects or "apiece" in document else world_file(image.path)
     if transform is not None:
         attributes["geotransform"] = list(transform)
     if document.get("crs") is not None:
         attributes["crs"] = document["crs"]
-    return replace(found, attributes=attributes)
+    return replace(image, attributes=attributes)
 
 
-def _kind(feature: Any) -> str:
-    """Return the type of a feature's geometry, or ``null``; empty if it has none."""
-    geometry = feature.get("geometry", "") if type(feature) is dict else ""
-    if geometry is None:
-        return "null"
-    return str(geometry.get("type", "")) if type(geometry) is dict else ""
+class _FeatureSet(EntrySet):
+    """GeoJSON files. A large one is read piece by piece."""
+
+    def pieces(self, index: int) -> Iterator[Record]:
+        """Yield the image with the objects of some features after those of others."""
+        ref, file, found = self.refs[index], self.files[index], self.rows[index]
+        beyond = 1 if found.highest is None else found.highest + 1
+        if file.stat().st_size <= _LARGE or beyond + found.count >= 2**63:
+            yield self.record(index)
+            return
+        size, first = image_size(file, ref) if ref.size is None else ref.size, 0
+        free, batches = itertools.count(beyond), _batches(self, index)
+        while True:
+            with uncollected():
+                entries = next(batches, None)
+                if entries is None:
+                    break
+                for entry in entries:
+                    entry.score = entry.score if found.scored else None
+                    if entry.id is None and found.highest is not None:
+                        entry.id = next(free)
+                piece = assemble(entries, size, self.classes, file, self.on_bad, self.border, index, first)
+                first += len(entries)
+                entries.clear()
+            yield ref, piece
+        if not first:
+            yield ref, nobody(size, self.classes)
 
 
+@uncollected()
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
-    file, found = labels.files[index], []
-    transform = checked_transform(labels.refs[index].attributes.get("geotransform"))
-    for k, feature in enumerate(_load(file)[1]):
-        if _kind(feature) not in _NO_AREA:
-            with skip_bad(labels.on_bad, file, f"features[{k}]"):
-                found.append(_entry(feature, f"features[{k}]", size, labels.classes, transform))
-    return found
+    return [entry for entries in _batches(labels, index) for entry in entries]
 
 
-def _entry(feature: Any, where: str, size: Size, classes: tuple[str, ...], transform: Affine | None) -> Entry:
-    if type(feature) is not dict or type(feature.get("geometry")) is not dict:
-        raise BadEntryError("must be an object with a geometry")
-    name = named_class(feature)[0]
-    if name is None:
-        name = "Unclassified" if "Unclassified" in classes else "object"
+def _batches(labels: EntrySet, index: int) -> Iterator[list[Entry]]:
+    """Yield the entries of a file, some at a time."""
+    file, done = labels.files[index], 0
+    place = placed(labels.refs[index].attributes)
+    order = {name: k for k, name in enumerate(labels.classes)}
+    nameless = order["Unclassified" if "Unclassified" in order else "object"] if labels.rows[index].unnamed else -1
+    for batch in Features(file):
+        found: list[Entry] = []
+        for number, feature, shape in _shapes(batch, place):
+            where = f"features[{done + number}]"
+            with skip_bad(labels.on_bad, file, where):
+                if type(feature) is not dict or type(feature.get("geometry")) is not dict:
+                    raise BadEntryError("must be an object with a geometry")
+                shape = outline(feature["geometry"], place) if shape is None else shape
+                name = named_class(feature)[0]
+                found.append(_entry(feature, where, nameless if name is None else order[name], shape))
+        done += len(batch)
+        batch.clear()
+        yield found
+
+
+def _shapes(batch: list[Any], place: Placed | None) -> Iterator[tuple[int, Any, list[Part] | None]]:
+    """Yield the features that are masks, with their numbers, and their outlines unless these are to be looked at."""
+    drawn = outlines([f.get("geometry") if type(f) is dict else None for f in batch], place)
+    if drawn is not None:
+        yield from zip(itertools.count(), batch, drawn, strict=False)
+        return
+    some = [(k, feature) for k, feature in enumerate(batch) if kind_named(feature) not in NO_AREA]
+    drawn = outlines([f.get("geometry") if type(f) is dict else None for _, f in some], place)
+    for (k, feature), shape in zip(some, itertools.repeat(None) if drawn is None else drawn, strict=False):
+        yield k, feature, shape
+
+
+def _entry(feature: dict[str, Any], where: str, label: int, shape: list[Part]) -> Entry:
     geometry = feature["geometry"]
-    parts = [_part(rings, size, transform) for rings in _polygons(geometry)]
     properties = an_object(feature.get("properties") or {}, "properties")
     extras = {k: v for k, v in properties.items() if k not in OWN and v is not None}
     score = properties.get("score")
@@ -175,30 +197,7 @@ def _entry(feature: Any, where: str, size: Size, classes: tuple[str, ...], trans
     own = feature.get("id")
     if own is not None and not is_int64(own):
         extras["feature_id"], own = own, None
-    return Entry(where, classes.index(name), parts, own, score, properties.get("iscrowd") is True, extras)
-
-
-def _polygons(geometry: dict[str, Any]) -> list[Any]:
-    """Return the polygons of a geometry, each a list of rings."""
-    kind, given = geometry.get("type"), geometry.get("coordinates")
-    if kind not in ("Polygon", "MultiPolygon"):
-        raise BadEntryError(f"geometry of type {str(kind)[:40]!r} is not read; Polygon and MultiPolygon are")
-    polygons = [given] if kind == "Polygon" else given
-    if type(polygons) is not list or not all(type(p) is list and p for p in polygons):
-        raise BadEntryError("coordinates must be lists of rings")
-    return polygons
-
-
-def _part(rings: list[Any], size: Size, transform: Affine | None) -> Part:
-    found = []
-    for k, points in enumerate(rings):
-        name = "outer ring" if k == 0 else f"hole {k}"
-        given = points[:-1] if type(points) is list and len(points) > 1 and points[0] == points[-1] else points
-        if type(given) is not list:
-            raise BadEntryError(f"{name} must be a list of positions")
-        plain = ring(given, name)
-        found.append(ring(plain if transform is None else to_pixels(plain, transform), name))
-    return found
+    return Entry(where, label, shape, own, score, properties.get("iscrowd") is True, extras)
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
@@ -215,18 +214,20 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
     def write_one(ref: ImageRef, pieces: Iterator[Instances], target: Path) -> None:
         first, where = next(pieces), f"image {ref.name!r}"
         attributes = dict(ref.attributes)
-        transform = checked_transform(attributes.pop("geotransform", None))
+        place = placed(attributes)
+        world = place is not None and place.crs is not None  # what the file's coordinates do not say, its note keeps
+        transform = None if world else checked_transform(attributes.pop("geotransform", None))
         note = image_note(ref, first.size, classes)
         head: dict[str, Any] = {"type": "FeatureCollection"}
         head |= {"apiece": note | ({"attributes": attributes} if attributes else {})}
-        if "crs" in attributes:
+        if "crs" in attributes and not world:
             head["crs"] = attributes.pop("crs")
         if transform is not None:
             head["geotransform"] = list(transform)
         with target.open("w", encoding="utf-8", newline="\n") as out:
             out.write(dump_json(path, head, where)[:-1] + ', "features": [')
             pieces = itertools.chain([first], pieces)
-            masks = (feature for piece in pieces for feature in features_of(piece, transform, colors, path, where))
+            masks = (feature for piece in pieces for feature in features_of(piece, place, colors, path, where))
             no_masks = (dump_json(path, renamed(shape), where) for shape in ref.shapes)
             for k, feature in enumerate(itertools.chain(masks, no_masks)):
                 out.write((",\n" if k else "\n") + feature)

@@ -18,7 +18,7 @@ from apiece.errors import LossyFormatError
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.said import refuse_own, said_of
 from apiece.formats.geojson._classes import classification, color_of, named_class
-from apiece.formats.geojson._geometry import Affine, to_pixels, to_world
+from apiece.formats.geojson._geometry import Placed
 
 OWN = ("classification", "score", "iscrowd")
 _AT_ONCE = 256  # instances whose outlines are in memory together
@@ -41,7 +41,7 @@ def renamed(shape: Shape) -> Feature:
 
 
 def features_of(
-    instances: Instances, transform: Affine | None, colors: Mapping[str, Any], path: Path, where: str
+    instances: Instances, place: Placed | None, colors: Mapping[str, Any], path: Path, where: str
 ) -> Iterator[str]:
     """Yield a feature for each instance, as JSON."""
     default = "annotation" if instances.scores is None else "detection"
@@ -55,7 +55,7 @@ def features_of(
     if instances.ids is not None or not all(type(text) is str for text in texts):
         texts = []
     classes = {name: classification(name, colors[name]) for name in instances.classes if name in colors}
-    geometries = _geometries(instances.masks, transform, path, where)
+    geometries = _geometries(instances.masks, place, path, where)
     for said, geometry in zip(rows, geometries, strict=True):
         own = said.attributes.pop("feature_id") if texts else said.id
         properties: dict[str, Any] = {"objectType": default}
@@ -70,12 +70,12 @@ def features_of(
         yield f'{{"type": "Feature"{key}, "geometry": {geometry}, "properties": {dump_json(path, properties, where)}}}'
 
 
-def _geometries(masks: Masks, transform: Affine | None, path: Path, where: str) -> Iterator[str]:
+def _geometries(masks: Masks, place: Placed | None, path: Path, where: str) -> Iterator[str]:
     """Yield the outline of each mask in the world's coordinates, wound as RFC 7946 says, as JSON."""
     for begin in range(0, len(masks), _AT_ONCE):
         some = masks[begin : begin + _AT_ONCE]
         rings = trace(some.runs, some.size)
-        numbers = _placed(rings, transform, path, where).ravel().tolist()  # nested lists would cost more than the text
+        numbers = _placed(rings, place, path, where).ravel().tolist()  # nested lists would cost more than the text
         parts: list[list[str]] = [[] for _ in range(len(some))]
         rows = zip(
             rings.owner.tolist(), rings.hole.tolist(), itertools.pairwise((2 * rings.offsets).tolist()), strict=True
@@ -92,14 +92,14 @@ def _geometries(masks: Masks, transform: Affine | None, path: Path, where: str) 
             yield f'{{"type": "{kind}", "coordinates": [{text}]}}'
 
 
-def _placed(rings: Rings, transform: Affine | None, path: Path, where: str) -> Int | Float:
+def _placed(rings: Rings, place: Placed | None, path: Path, where: str) -> Int | Float:
     """Return the corners of rings in the world's coordinates, outlines counter-clockwise, as they are in pixels."""
     points, offsets = rings.points, rings.offsets
-    if transform is None or not len(points):
+    if place is None or not len(points):
         return points
-    if transform[1] * transform[5] < transform[2] * transform[4]:  # it mirrors
+    if place.mirrors:
         points = points[np.repeat(offsets[:-1] + offsets[1:] - 1, np.diff(offsets)) - np.arange(len(points))]
-    world = to_world(points.astype(np.float64), transform)
-    if not np.abs(to_pixels(world, transform) - points).max() <= 0.01:  # nor if it is not finite
-        raise LossyFormatError(path, f"{where}: its geotransform is too coarse to keep pixels apart")
+    world = place.to_world(points.astype(np.float64))
+    if not np.abs(place.to_pixels(world) - points).max() <= 0.01:  # nor if it is not finite
+        raise LossyFormatError(path, f"{where}: its place in the world is too coarse to keep pixels apart")
     return world

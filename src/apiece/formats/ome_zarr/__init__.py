@@ -25,10 +25,10 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import image_of
-from apiece.formats._kit.label_bands import read_in_bands
+from apiece.formats._kit.label_bands import BandedSet, read_in_bands
 from apiece.formats._kit.label_sets import LabelImageSet
-from apiece.formats._kit.written import Names, atomic_folder, by_image
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, refuse
+from apiece.formats._kit.written import Names, atomic_folder
+from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, by_image, refuse
 from apiece.formats.ome_zarr._levels import NOTE, write_labels
 
 __all__ = ["FORMAT"]
@@ -86,7 +86,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         raise FormatError(path, "is no folder, and so no Zarr")
     root, found = _labels_in(path, on_bad)
     refs = [_ref(folder, label, root, images) for folder, label in found]
-    labels = LabelImageSet(tuple(refs), tuple(label for _, label in found), ("object",), _decode, on_bad=on_bad)
+    labels = _ZarrSet(tuple(refs), tuple(label for _, label in found), ("object",), _decode, on_bad=on_bad)
     return labels.sound()
 
 
@@ -126,10 +126,24 @@ def _ref(folder: Path, label: Path, root: Path, images: Path | None) -> ImageRef
     return image_of(folder, root, images, stated)
 
 
-def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
-    for file in labels.files[i].rglob("*"):  # zarr takes an empty file for a stored object of zeros
+class _ZarrSet(BandedSet):
+    """Label images in Zarr folders."""
+
+    def pieces(self, index: int) -> Iterator[Record]:
+        """Yield the objects of an image from the top down."""
+        _check_stored(self.files[index])
+        return super().pieces(index)
+
+
+def _check_stored(label: Path) -> None:
+    """Refuse an empty file, which zarr takes for a stored object of zeros."""
+    for file in label.rglob("*"):
         if file.is_file() and not file.stat().st_size:
-            raise FormatError(labels.files[i], f"is damaged: {file.relative_to(labels.files[i])} is empty")
+            raise FormatError(label, f"is damaged: {file.relative_to(label)} is empty")
+
+
+def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
+    _check_stored(labels.files[i])
     return read_in_bands(labels.files[i], labels.refs[i].page), {}
 
 

@@ -11,6 +11,7 @@ import tifffile
 
 from apiece.core.image import PixelSize
 from apiece.errors import ConfigError, ImageError
+from apiece.images._kit.geo import geo_pixel_size, geo_tags
 
 _PIXELS_ELEMENT = re.compile(r"<(?:\w+:)?Pixels\b([^>]*)>")
 _ATTRIBUTE = re.compile(r'\b(PhysicalSize[XY](?:Unit)?)\s*=\s*"([^"]*)"')
@@ -51,11 +52,16 @@ def check_directories(path: Path) -> None:
 
 
 def pixel_size(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, oriented: int = 1) -> PixelSize | None:
-    """Return the physical pixel size from OME metadata, else ImageJ's unit, else the resolution tags; None without any.
+    """Return the pixel size from OME metadata, else the world's coordinates, else ImageJ's unit or resolution tags.
 
     Programs that know no size write 72 or 96 per inch, so these two do not count.
     """
-    size = _from_ome(tif, series) if tif.is_ome else _from_tags(tif, series)
+    if tif.is_ome:
+        size = _from_ome(tif, series)
+    elif geo_tags(path := Path(tif.filehandle.path)):
+        size = geo_pixel_size(path)
+    else:
+        size = _from_tags(tif, series)
     if size is not None and oriented >= 5:
         return PixelSize(size.y, size.x, size.unit)
     return size

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,11 @@ def test_images_of_one_file_are_not_taken_for_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"both called 'stack\.tif'"):
         find_sources(pages)
     assert len(find_sources([pages[0], tmp_path / "other.tif", tmp_path / "other.tif"])) == 2
+
+
+@pytest.mark.parametrize("name", ["line.mp4", "rtsp://10.0.0.7/live", "clips", "clips/*.mp4"])
+def test_a_video_is_sent_to_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    touch(tmp_path, "line.mp4", "clips/a.mp4")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=rf"{re.escape(name)} is video.*`apiece track {re.escape(name)}`"):
+        find_sources(name)

@@ -18,10 +18,11 @@ import tifffile
 from apiece import Image, Instances, Masks, formats
 from apiece.cli import main
 from apiece.core.image import ImageRef
-from apiece.errors import DataError, ImageError, UnknownNameError
+from apiece.errors import ConfigError, DataError, ImageError, UnknownNameError
 from apiece.images import VideoWriter, open_video, write_image
 from apiece.predict import Model
 from apiece.predict.footage import footage
+from apiece.predict.track_state import KeptTracker
 from apiece.predict.tracks import track_to
 from apiece.track import start
 
@@ -233,6 +234,7 @@ import os, numpy as np
 from pathlib import Path
 from apiece import Image, Instances, Masks
 from apiece.core.image import ImageRef
+from apiece.predict import tracks
 from apiece.predict.tracks import track_to
 from apiece.track import start
 def frames():
@@ -246,7 +248,9 @@ def step():
     if n == 100:
         os.kill(os.getpid(), 9)
 n = 0
-track_to(frames(), {str(tmp_path / "out")!r}, start, ("csv", "jsonl", "video"), classes=("object",), step=step)
+tracks._PAUSE = tracks._SELDOM = 0.02
+save = ("csv", "jsonl", "video", "coco", "mots", "ctc")
+track_to(frames(), {str(tmp_path / "out")!r}, start, save, classes=("object",), step=step)
 """
     done = subprocess.run([sys.executable, "-c", code], env=dict(os.environ), check=False)
     assert done.returncode == -signal.SIGKILL
@@ -255,6 +259,44 @@ track_to(frames(), {str(tmp_path / "out")!r}, start, ("csv", "jsonl", "video"), 
     lines = (tmp_path / "out" / "tracks.jsonl").read_text().splitlines()
     assert [json.loads(line)["frame"] for line in lines] == list(range(100))
     assert len(list(open_video(tmp_path / "out" / "videos" / "01-a.mp4"))) >= 60
+    for name in ("tracks.json", "mots", "ctc"):
+        assert 1 < len(formats.read(tmp_path / "out" / name)) <= 100
+
+
+def test_a_file_written_in_pieces_is_the_file_written_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes, save = ("car", "pedestrian"), ("coco", "mots")
+    track_to(frames(tmp_path / "f"), tmp_path / "once", start, save, classes=classes)
+    monkeypatch.setattr("apiece.predict.tracks._PAUSE", 0.0)
+    monkeypatch.setattr("apiece.predict.tracks._SELDOM", 0.0)
+    track_to(frames(tmp_path / "f"), tmp_path / "pieces", start, save, classes=classes)
+    once, pieces = (tmp_path / name / "tracks.json" for name in ("once", "pieces"))
+    assert json.loads(pieces.read_text()) == json.loads(once.read_text())
+    assert sorted(p.name for p in (tmp_path / "pieces" / "mots").rglob("*.png")) == sorted(
+        p.name for p in (tmp_path / "once" / "mots").rglob("*.png")
+    )
+
+
+def test_a_restarted_stream_goes_on_with_its_ids(tmp_path: Path) -> None:
+    path, seen = tmp_path / "line.npz", Instances(Masks.from_boxes([[5, 5, 20, 20], [30, 5, 45, 20]], SIZE))
+    with KeptTracker(path, "masks", classes=("object",)) as kept:
+        assert kept.begin().update(seen).ids.tolist() == [1, 2]
+        with pytest.raises(ConfigError, match="goes with one video"):
+            kept.begin()
+    killed = KeptTracker(path, "masks", classes=("object",)).begin()
+    moved = Instances(Masks.from_boxes([[6, 5, 21, 20], [70, 42, 85, 57]], SIZE))
+    for _ in range(2):
+        given = killed.update(moved).ids.tolist()
+    assert given == [1, 3]  # and here the program is killed
+    again = KeptTracker(path, "masks", {"patience": 0}, classes=("object",)).begin()
+    fresh = Instances(Masks.from_boxes([[6, 5, 21, 20], [75, 1, 89, 9]], SIZE))
+    assert [again.update(fresh).ids.tolist() for _ in range(2)][-1] == [1, 4]
+    with pytest.raises(DataError, match="of the tracker 'masks', not 'iou'"):
+        KeptTracker(path, "iou", classes=("object",))
+    with pytest.raises(DataError, match="of the classes object; now they are car"):
+        KeptTracker(path, "masks", classes=("car",))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match="is no such file; name another file"):
+        KeptTracker(path, "masks", classes=("object",))
 
 
 def test_counts_by_the_command_line(

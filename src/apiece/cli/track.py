@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -71,6 +73,7 @@ def track(
     sure: float | None = None,
     patience: int | None = None,
     fill: int = 5,
+    state: Path | None = None,
     device: Device = "auto",
     out: Path = Path("tracks"),
     save: Annotated[tuple[str, ...], LIST] = ("coco",),
@@ -87,6 +90,7 @@ def track(
     apiece track frames/ --model runs/pills --save coco,csv,overlay
     apiece track rtsp://10.0.0.7/live --model runs/cars --save csv --for 8h
     apiece track cells/ --model runs/cells --tracker cells --save ctc
+    apiece track rtsp://10.0.0.7/live --save csv --state live.npz --out monday
     apiece track --detections predictions.json --save mots
     apiece evaluate --predictions tracks/tracks.json --data truth.json --metrics hota
     ```
@@ -117,15 +121,20 @@ def track(
         Frames that an object may be lost and found again. By default 30; 3 for `cells`.
     fill
         Longest gap in frames that is filled, where an object is missed and seen again. 0 fills nothing.
+    state
+        File in which the tracker keeps what it knows, of one video or stream. A run that finds the file goes on with
+        its ids; a new run needs another `--out`.
     out
         Folder for the results.
     save
         What to save: `coco` (tracks.json; ids last), `csv`, `jsonl` (a line for each frame, with masks), `mots` (KITTI
         MOTS), `ctc` (Cell Tracking Challenge, with parents), `overlay` (frames with ids), `video` (the same as a video,
         at the same times). `csv`, `jsonl` and `video` grow with each frame, and are valid whenever the run ends.
+        `coco`, `mots` and `ctc` are written every 10 seconds, more seldom as they grow, and at the end.
     """
+    from apiece.predict.track_state import KeptTracker
     from apiece.predict.tracks import track_to
-    from apiece.track import start
+    from apiece.track import Tracker, start
 
     if detections is None and not sources:
         raise ConfigError("give the frames, or " + Option("detections", ...))
@@ -157,10 +166,14 @@ def track(
             classes = labels.classes
             frames = ((ref, None, found) for ref, found in labels)
         own = {name: value for name, value in settings.items() if value is not None}
-        summary = track_to(
-            frames, out, lambda: start(tracker, own), save,
-            classes=classes, fill=fill, counts=counts, overwrite=overwrite, step=step,
-        )  # fmt: skip
+        with ExitStack() as stack:
+            begin: Callable[[], Tracker] = partial(start, tracker, own)
+            if state is not None:
+                begin = stack.enter_context(KeptTracker(state, tracker, own, classes=classes)).begin
+            summary = track_to(
+                frames, out, begin, save,
+                classes=classes, fill=fill, counts=counts, overwrite=overwrite, step=step,
+            )  # fmt: skip
     _tell(summary, left_out, counts, json)
 
 

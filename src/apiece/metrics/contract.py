@@ -24,7 +24,7 @@ from apiece.metrics._kit.ratios import mean_over
 
 __all__ = [
     "FEWER", "ROOM", "Aim", "Judges", "Metric", "MetricResult", "Number", "Resampled", "Resampling", "Settings",
-    "Unit",
+    "Unit", "UnitResampling",
 ]  # fmt: skip
 
 Judges = Literal["ranked", "answer"]
@@ -234,6 +234,19 @@ class Resampling(Protocol):
         weights : int32 (draws, images), how often each image was drawn, in the order it was taken in. All ones give
             what ``compute`` gives.
         """
+        ...
+
+
+@runtime_checkable
+class UnitResampling(Protocol):
+    """A `Metric` whose images hang together, so that more than an image is drawn: a video, or a stretch of it."""
+
+    def units(self) -> tuple[int, str]:
+        """Return how many units there are, 0 where no interval would hold, and what a person should know of that."""
+        ...
+
+    def resample_units(self, weights: Int32) -> Resampled:
+        """Return the numbers on each draw, as `Resampling.resample` does; weights are int32 (draws, units)."""
         ...
 
 

@@ -30,13 +30,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from apiece._arrays import Bool, Float, Int
+from apiece._arrays import Bool, Float, Int, Int32
 from apiece.errors import DataError
 from apiece.metrics._kit.batch import Batch, Side
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics._kit.ratios import ratio
-from apiece.metrics.contract import Judges, MetricResult, Settings
+from apiece.metrics._kit.track_units import Units, resampled
+from apiece.metrics.contract import Judges, MetricResult, Resampled, Settings
 
 __all__ = ["METRIC", "Ctc", "count", "scores"]
 
@@ -44,14 +45,18 @@ _SPLIT, _MISSED, _FALSE = 5.0, 10.0, 1.0  # what correcting a vertex costs
 _ABSENT, _SURPLUS, _CHANGED = 1.5, 1.0, 1.0  # and an edge
 
 
-def count(truth: Int, predicted: Int, pairs: Pairs, groups: int) -> dict[str, Float]:
+def count(
+    truth: Int, predicted: Int, pairs: Pairs, groups: int, counted: tuple[Int, Int] | None = None
+) -> dict[str, Float]:
     """Return the counts of which the numbers are made: float64 (groups,) by name; they may be added over groups.
 
     Parameters
     ----------
     truth, predicted : int64 (4, N): group, frame, id and parent (0: none) of each object.
     pairs : those of which the prediction covers more than half of the truth.
+    counted : int64 (N,) of truth and of predictions, what each counts for, where that is not its group.
     """
+    place_truth, place_predicted = (truth[0], predicted[0]) if counted is None else counted
     best = np.lexsort((-pairs.iou, pairs.truth))
     best = best[np.append(True, np.diff(pairs.truth[best]) != 0)[: len(best)]]
     match = np.full(truth.shape[1], -1)
@@ -62,8 +67,8 @@ def count(truth: Int, predicted: Int, pairs: Pairs, groups: int) -> dict[str, Fl
     back[match[match >= 0]] = np.flatnonzero(match >= 0)
     back[np.flatnonzero(held != 1)] = -1
 
-    def per(side: Int, rows: Int | Bool | slice, weights: Float | None = None) -> Float:
-        return np.bincount(side[0, rows], weights, groups).astype(np.float64)
+    def per(place: Int, rows: Int | Bool | slice, weights: Float | None = None) -> Float:
+        return np.bincount(place[rows], weights, groups).astype(np.float64)
 
     first, second, born = _edges(truth)
     own = _edges(predicted)
@@ -82,18 +87,18 @@ def count(truth: Int, predicted: Int, pairs: Pairs, groups: int) -> dict[str, Fl
     mothers = np.array([mother for mother, daughters in found.items() if right.get(mother) == daughters], np.int64)
     many_found = [row for row, daughters in _divisions(own[0][own[2]], own[1][own[2]]).items() if len(daughters) > 1]
     return {
-        "objects": per(truth, slice(None)),
-        "edges": per(truth, first),
-        "iou": per(truth, pairs.truth[best], pairs.iou[best]),
-        "split": per(predicted, slice(None), np.maximum(held - 1, 0)),
-        "missed": per(truth, match < 0),
-        "false": per(predicted, held == 0),
-        "absent": per(truth, first[~np.isin(true_key, found_key)]),
-        "surplus": per(truth, a[~known]),
-        "changed": per(truth, a[changed]),
-        "same": per(truth, mothers),
-        "divisions": per(truth, np.array([row for row, own in right.items() if len(own) > 1], np.int64))
-        + per(predicted, np.array(many_found, np.int64)),
+        "objects": per(place_truth, slice(None)),
+        "edges": per(place_truth, first),
+        "iou": per(place_truth, pairs.truth[best], pairs.iou[best]),
+        "split": per(place_predicted, slice(None), np.maximum(held - 1, 0)),
+        "missed": per(place_truth, match < 0),
+        "false": per(place_predicted, held == 0),
+        "absent": per(place_truth, first[~np.isin(true_key, found_key)]),
+        "surplus": per(place_truth, a[~known]),
+        "changed": per(place_truth, a[changed]),
+        "same": per(place_truth, mothers),
+        "divisions": per(place_truth, np.array([row for row, own in right.items() if len(own) > 1], np.int64))
+        + per(place_predicted, np.array(many_found, np.int64)),
     }
 
 
@@ -153,6 +158,7 @@ class Ctc:
     def reset(self) -> None:
         """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         self._sequences: dict[str, int] = {}
+        self._of_image = [np.zeros(0, np.int64)]
         self._parts = [np.zeros((4, 0), np.int64)], [np.zeros((4, 0), np.int64)]
         self._pairs = [Pairs.none()]
 
@@ -162,6 +168,7 @@ class Ctc:
         chosen = ~truth.crowd, predicted.counted(self._conf)
         names = [frame.sequence for frame in batch.frames] if batch.frames else [""] * batch.count
         sequence = np.array([self._sequences.setdefault(name, len(self._sequences)) for name in names], np.int64)
+        self._of_image.append(sequence)
         rows = []
         for parts, side, kept, kind in zip(
             self._parts, (truth, predicted), chosen, ("truth", "predictions"), strict=True
@@ -178,8 +185,8 @@ class Ctc:
     def compute(self) -> MetricResult:
         """Return all numbers; extras: the corrections, and ``"sequences"``, the numbers of each sequence by name."""
         classes, sequences = len(self._classes), len(self._sequences)
-        sides = [np.concatenate(parts, 1) for parts in self._parts]
-        counts = count(sides[0], sides[1], joined(self._pairs), max(sequences, 1) * classes)
+        sides, pairs = self._taken()
+        counts = count(*sides, pairs, max(sequences, 1) * classes)
         tables = {name: values.reshape(-1, classes) for name, values in counts.items()}
         by_class, by_sequence = (scores({name: table.sum(axis) for name, table in tables.items()}) for axis in (0, 1))
         pooled = {name: values.sum(0) for name, values in counts.items()}
@@ -187,6 +194,29 @@ class Ctc:
         extras = {"counts": {name: float(value) for name, value in pooled.items()}, "sequences": of_sequences}
         applies = bool(sides[0][3].any())
         return MetricResult.of(self._classes, scores(pooled), by_class, extras=extras, applies=applies)
+
+    def _taken(self) -> tuple[tuple[Int, Int], Pairs]:
+        truth, predicted = (np.concatenate(parts, 1) for parts in self._parts)
+        return (truth, predicted), joined(self._pairs)
+
+    @property
+    def _units(self) -> Units:
+        group, _, own, _ = self._taken()[0][0]
+        tracks = len(np.unique(np.stack([group, own]), axis=1).T)
+        return Units.of(np.concatenate(self._of_image), len(own) / max(tracks, 1))
+
+    def units(self) -> tuple[int, str]:
+        """Return how many videos or stretches are drawn; see `apiece.metrics.contract.UnitResampling`."""
+        found = self._units
+        return found.number, found.note
+
+    def resample_units(self, weights: Int32) -> Resampled:
+        """Return the numbers on each draw; see `apiece.metrics.contract.UnitResampling`."""
+        units, (sides, pairs), classes = self._units, self._taken(), len(self._classes)
+        places = tuple(units.of_image[side[1]] * classes + side[0] % classes for side in sides)
+        counts = count(*sides, pairs, units.number * classes, (places[0], places[1]))
+        tables = {name: values.reshape(units.number, classes) for name, values in counts.items()}
+        return resampled(self._classes, tables, weights, scores)
 
 
 def _check(batch: Batch, side: Side, kept: Bool, kind: str) -> None:

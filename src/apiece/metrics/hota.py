@@ -61,8 +61,6 @@ def count(tracks: Tracks) -> dict[str, Float]:
     agreement = _agreement(tracks, met_truth, met_predicted, meeting)
     chosen = heaviest(pairs.truth, pairs.predicted, agreement[meeting] * pairs.iou)
     iou, meeting, group = pairs.iou[chosen], meeting[chosen], truth.group[pairs.truth[chosen]]
-    group_met = np.zeros(len(met_truth), np.int64)
-    group_met[meeting] = group
     long_truth, long_predicted = truth.lengths[met_truth], predicted.lengths[met_predicted]
     truths, predictions = tracks.per_group(truth.group), tracks.per_group(predicted.group)
     levels = []
@@ -71,7 +69,8 @@ def count(tracks: Tracks) -> dict[str, Float]:
         matched = np.bincount(meeting[hit], minlength=len(met_truth))
         tp = tracks.per_group(group[hit])
         over = {"ass": long_truth + long_predicted - matched, "assre": long_truth, "asspr": long_predicted}
-        shares = {name: tracks.per_group(group_met, matched * matched / total) for name, total in over.items()}
+        own, at = meeting[hit], group[hit]
+        shares = {name: tracks.per_group(at, (matched / total)[own]) for name, total in over.items()}
         found = {"tp": tp, "fn": truths - tp, "fp": predictions - tp}
         levels.append({**found, **shares, "iou": tracks.per_group(group[hit], iou[hit])})
     return {name: np.stack([level[name] for level in levels], 1) for name in levels[0]}
@@ -119,6 +118,7 @@ class Hota(TrackMetric):
     Extras: ``"alphas"``, float64 (19,); ``"curves"``, the scores at each of them by name.
     """
 
+    of_tracks = frozenset({"assa", "assre", "asspr"})
     count = staticmethod(count)
     scores = staticmethod(scores)
 

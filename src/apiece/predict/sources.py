@@ -16,7 +16,7 @@ import numpy as np
 from apiece._arrays import Array
 from apiece.core.image import Image
 from apiece.errors import DataError, ImageError, Message, Option
-from apiece.images import LARGE, MAX_PIXELS, is_image_folder, read_image
+from apiece.images import LARGE, MAX_PIXELS, VIDEO_SUFFIXES, is_image_folder, is_stream, read_image
 
 __all__ = ["IMAGE_SUFFIXES", "LARGE", "Source", "Sources", "find_sources", "iter_sources", "unreadable"]
 
@@ -105,6 +105,8 @@ def iter_sources(sources: Sources) -> Iterator[Source]:
     elif isinstance(sources, Image | np.ndarray):
         yield _given(sources, 0)
     elif isinstance(sources, str | os.PathLike):
+        if is_stream(os.fspath(sources)):
+            raise _moving(os.fspath(sources))
         yield from _named(Path(sources))
     elif isinstance(sources, Iterable):
         for i, item in enumerate(sources):
@@ -118,6 +120,13 @@ def iter_sources(sources: Sources) -> Iterator[Source]:
         raise DataError(f"cannot predict on {type(sources).__name__}; give paths, arrays or Images")
 
 
+def _moving(name: str) -> DataError:
+    return DataError(
+        f"{name} is video, and images are wanted here; `apiece track {name}` finds the objects of every frame and "
+        "follows them (in Python: model.track)"
+    )
+
+
 def _given(given: Image | Array, index: int) -> Source:
     image = given if isinstance(given, Image) else Image(given)
     if image.path is not None:
@@ -129,10 +138,14 @@ def _named(path: Path) -> Iterator[Source]:
     if path.is_dir() and not is_image_folder(path):
         files = sorted(_below(path), key=lambda p: _natural(p.relative_to(path).as_posix()))
         if not files:
+            if any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir()):
+                raise _moving(str(path))
             raise DataError(f"folder {path} has no image in it ({', '.join(IMAGE_SUFFIXES)})")
         yield from (Source(f.relative_to(path).as_posix(), f, root=path) for f in files)
     elif _WILD.search(str(path)) and not path.exists():
         yield from _matching(path)
+    elif path.suffix.lower() in VIDEO_SUFFIXES:
+        raise _moving(str(path))
     else:  # a missing file is an ImageError when it is read, like any other bad image
         yield Source(path.name, path, root=path.parent)
 
@@ -145,6 +158,8 @@ def _matching(pattern: Path) -> Iterator[Source]:
     files = [f for m in matches for f in (_below(m) if m.is_dir() and "**" not in parts else [m])]
     images = {f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.is_dir()}
     if not images:
+        if any(f.suffix.lower() in VIDEO_SUFFIXES for f in files):
+            raise _moving(str(pattern))
         what = f"matches {len(matches)} paths, none of them an image" if matches else "matches nothing"
         raise DataError(f"glob {str(pattern)!r} {what} ({', '.join(IMAGE_SUFFIXES)})")
     names = {f: f.relative_to(root).as_posix() for f in images}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from apiece.track import Tracker, follow
 __all__ = ["TRACKS", "Frame", "TrackSummary", "track_to"]
 
 Frame = tuple[ImageRef, Image | None, Instances]
+_PAUSE = 10.0  # seconds between two writings of the outputs that are whole files
+_SELDOM = 20.0  # and so many times as long as a writing takes
+_NEXT = "next.json"
 _AHEAD = 4  # frames tracked before they are drawn and written
 
 
@@ -64,8 +68,8 @@ def track_to(
     """Follow objects through videos, and save their tracks under ``out``.
 
     ``csv``, ``jsonl`` and ``video`` grow with each frame and are valid at any moment, even if the program is killed.
-    The others are written at the end. Where a video ends in an error, all of them hold what came before it. Ctrl-C ends
-    the last video as if it were over.
+    ``coco``, ``mots`` and ``ctc`` are written whole every 10 seconds, more seldom as they grow; pictures at the end.
+    Where a video ends in an error, all of them hold what came before it. Ctrl-C ends the last video as if it were over.
 
     Parameters
     ----------
@@ -214,18 +218,41 @@ def _write(
                     save_picture(stage / TRACKS["overlay"], tracked, counts)
                 yield tracked.ref, tracked.found
 
-        if not {"coco", "ctc", "mots"}.isdisjoint(save):
-            formats.write(records(), stage / TRACKS["coco"], format="coco", classes=run.classes)
-        else:
+        if {"coco", "ctc", "mots"}.isdisjoint(save):
             for _ in records():
                 pass
-    for name, format, metadata in (("mots", "kitti_mots", {}), ("ctc", "ctc", {"ctc": run.parents})):
-        if name in save and run.frames:
-            labels = formats.read(stage / TRACKS["coco"], format="coco")
-            bare = ((ref, _flat(found)) for ref, found in labels)
-            formats.write(bare, stage / TRACKS[name], format=format, classes=labels.classes, metadata=metadata)
-    if "coco" not in save:
-        (stage / TRACKS["coco"]).unlink(missing_ok=True)
+        else:
+            _write_whole(run, records(), stage, out, save)
+
+
+def _write_whole(
+    run: _Run, records: Iterator[tuple[ImageRef, Instances]], stage: Path, out: Path, save: Sequence[str]
+) -> None:
+    """Write the outputs that are whole files, now and then and at the end, each time all that there is."""
+    held, pause = (out if "coco" in save else stage) / TRACKS["coco"], _PAUSE
+    known: Iterable[tuple[ImageRef, Instances]] = ()
+    first = next(records, None)
+    while first is not None:
+        piece = itertools.chain(known, [first], _for_a_while(records, pause))
+        formats.write(piece, stage / _NEXT, format="coco", classes=run.classes)
+        began = time.monotonic()
+        take_place(stage / _NEXT, held, stage)
+        for name, format, metadata in (("mots", "kitti_mots", {}), ("ctc", "ctc", {"ctc": run.parents})):
+            if name in save:
+                labels = formats.read(held, format="coco")
+                bare = ((ref, _flat(found)) for ref, found in labels)
+                formats.write(bare, stage / TRACKS[name], format=format, classes=labels.classes, metadata=metadata)
+                take_place(stage / TRACKS[name], out / TRACKS[name], stage)
+        first = next(records, None)
+        if first is not None:
+            known = formats.read(held, format="coco")
+        pause = max(_PAUSE, _SELDOM * (time.monotonic() - began))
+
+
+def _for_a_while(records: Iterator[tuple[ImageRef, Instances]], seconds: float) -> Iterator[tuple[ImageRef, Instances]]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and (record := next(records, None)) is not None:
+        yield record
 
 
 def _flat(found: Instances) -> Instances:

@@ -19,7 +19,7 @@ from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, group
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.half_samples import ENOUGH, FEW, Halves, halved
 from apiece.metrics._kit.match_ranked import Matches
-from apiece.metrics.contract import ROOM, Judges, Metric, Number, Settings
+from apiece.metrics.contract import ROOM, Judges, Metric, Number, Settings, UnitResampling
 
 _MAX_RUNS = 200_000
 """Mask runs in one batch: large enough that the cost of a call does not count, small enough for some 40 MB."""
@@ -236,6 +236,8 @@ class _Running:
             notes.append(f"left out: {names}: {reason}")
         shown = dict(zip(self._classes, self._shown.tolist(), strict=True))
         halves = halved(used, about, shown, images, draws, seed)
+        if draws:
+            notes += dict.fromkeys(told for m in used if isinstance(m, UnitResampling) and (told := m.units()[1]))
         if images > 1:
             for owner, found in halves.items():
                 (numbers if owner is None else per_class[owner]).update(_intervals(found, about))

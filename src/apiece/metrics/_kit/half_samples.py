@@ -27,7 +27,7 @@ are the unit because objects of one image go right and wrong together.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -38,7 +38,7 @@ from scipy.special import stdtr, stdtrit
 from apiece._arrays import Float, Int32
 from apiece.errors import ConfigError, Option
 from apiece.metrics._kit.ratios import mean_over
-from apiece.metrics.contract import Number, Resampling
+from apiece.metrics.contract import Number, Resampled, Resampling, UnitResampling
 
 FEW = 20
 """Images below which intervals are rough; numbers of a class in fewer have none."""
@@ -198,27 +198,44 @@ def halved(
     count: int,
     seed: int = 0,
 ) -> dict[str | None, dict[str, Halves]]:
-    """Return every number of the ``metrics`` that are `Resampling` on all images and halves, by class (None: all), key.
+    """Return every number of the ``metrics`` that can be resampled on all images and halves, by class (None: all), key.
 
     Counts of a half are scaled to all images; ``about`` says which numbers are counts. ``shown`` is how many images
-    have truth of each class.
+    have truth of each class. A `UnitResampling` metric has halves of its units.
     """
-    able = [metric for metric in metrics if isinstance(metric, Resampling)]
-    found: dict[str | None, dict[str, list[Float]]] = {None: {}}
+    by_units: dict[int, list[Callable[[Int32], Resampled]]] = {}
+    for metric in metrics if count else ():
+        if isinstance(metric, Resampling):
+            by_units.setdefault(images, []).append(metric.resample)
+        elif isinstance(metric, UnitResampling) and (units := metric.units()[0]):
+            by_units.setdefault(units, []).append(metric.resample_units)
+    found: dict[str | None, dict[str, Halves]] = {None: {}}
+    for units, able in by_units.items():
+        for label, numbers in _on_halves(able, about, units, count, seed).items():
+            few = label is not None and shown[label] < FEW
+            own = {key: Halves.of(values, fall, few) for key, (values, fall) in numbers.items()}
+            found.setdefault(label, {}).update(own)
+    return found
+
+
+def _on_halves(
+    able: Iterable[Callable[[Int32], Resampled]], about: Mapping[str, Number], units: int, count: int, seed: int
+) -> dict[str | None, dict[str, tuple[Float, float]]]:
+    """Return the values of every number on all units and on halves, counts scaled to all, and its bias's fall."""
+    parts: dict[str | None, dict[str, list[Float]]] = {None: {}}
     fall: dict[str, float] = {}
     sizes = []
-    for weights in half_samples(images, count, seed) if count and able else ():
+    for weights in half_samples(units, count, seed):
         sizes.append(weights.sum(1))
-        for resampled in [metric.resample(weights) for metric in able]:
+        for resampled in [resample(weights) for resample in able]:
             for label, numbers in ((None, resampled.numbers), *resampled.per_class.items()):
                 for key, values in numbers.items():
                     fall[key] = resampled.fall
-                    found.setdefault(label, {}).setdefault(key, []).append(values)
-    scale = images / np.concatenate(sizes) if sizes else np.ones(0)
+                    parts.setdefault(label, {}).setdefault(key, []).append(values)
+    scale = units / np.concatenate(sizes)
 
-    def joined(label: str | None, key: str, parts: list[Float]) -> Halves:
-        values = np.concatenate(parts)
-        values = values * scale if about.get(key, Number()).unit == "count" else values
-        return Halves.of(values, fall[key], label is not None and shown[label] < FEW)
+    def joined(key: str, pieces: list[Float]) -> tuple[Float, float]:
+        values = np.concatenate(pieces)
+        return values * scale if about.get(key, Number()).unit == "count" else values, fall[key]
 
-    return {label: {key: joined(label, key, parts) for key, parts in own.items()} for label, own in found.items()}
+    return {label: {key: joined(key, each) for key, each in own.items()} for label, own in parts.items()}

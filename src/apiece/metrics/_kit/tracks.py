@@ -25,7 +25,8 @@ class Rows:
     ----------
     frame : int64 (N,), number of the frame, higher is later. Every group has frames of its own.
     track : int64 (N,), number of the track, from 0. Every group has tracks of its own, with one row per frame at most.
-    group : int64 (N,), one number per sequence and class: groups have nothing to do with each other.
+    group : int64 (N,), one number per sequence and class: groups have nothing to do with each other. Where counts are
+        wanted of stretches of frames, a number per stretch, too: `track` and `frame` alone say what belongs together.
     """
 
     frame: Int

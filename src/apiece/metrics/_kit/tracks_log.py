@@ -7,21 +7,22 @@ The rules that all of them share:
 - Overlap is mask IoU. Predictions below ``Settings.conf`` are left out.
 - Crowds are no truth. A prediction without a match at IoU 0.5 of which more than half lies in a crowd of its class, or
   in an ignored region of the frame, is left out: KITTI MOTS' rule (https://www.vision.rwth-aachen.de/page/mots).
-- There are no bootstrap intervals: frames of one video are no independent images, and a set holds too few videos to
-  draw whole ones. The extra ``"sequences"`` shows how far the videos lie apart.
+- Intervals are drawn from whole videos, or from long stretches of a few (`_kit/track_units`). The extra ``"sequences"``
+  shows how far the videos lie apart.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 
-from apiece._arrays import Bool, Float
+from apiece._arrays import Bool, Float, Int32
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
@@ -30,8 +31,9 @@ from apiece.metrics._kit.batch import Batch, Side, VideoFrame
 from apiece.metrics._kit.columns import joined
 from apiece.metrics._kit.one_to_one import heaviest
 from apiece.metrics._kit.overlaps import Grouped, Pairs, mask_pairs
+from apiece.metrics._kit.track_units import Units, resampled
 from apiece.metrics._kit.tracks import Rows, Tracks, summed
-from apiece.metrics.contract import Judges, MetricResult, Number, Settings
+from apiece.metrics.contract import Judges, MetricResult, Number, Resampled, Settings
 
 _MATCH = 0.5
 _INSIDE = 0.5
@@ -65,11 +67,13 @@ class TrackMetric(ABC):
     Attributes
     ----------
     lowest : pairs of lower IoU do not count.
+    of_tracks : numbers that hang on whole tracks, so that stretches of a video do not tell how sure they are.
     about : see `MetricResult`.
     """
 
     judges: ClassVar[Judges] = "answer"
     lowest: ClassVar[float] = 0.0
+    of_tracks: ClassVar[frozenset[str]] = frozenset()
     about: ClassVar[Mapping[str, Number]] = MappingProxyType({})
 
     @staticmethod
@@ -90,7 +94,7 @@ class TrackMetric(ABC):
     def reset(self) -> None:
         """Forget the images taken in so far; ``classes`` and ``settings`` stay."""
         self._sequences: dict[str, int] = {}
-        self._images = 0
+        self._images, self._of_image = 0, [np.zeros(0, np.int64)]
         # of truth, of predictions: sequence and class as one number, image, and id, int64 (3, N)
         self._parts = [np.zeros((3, 0), np.int64)], [np.zeros((3, 0), np.int64)]
         self._pairs = [Pairs.none()]
@@ -112,6 +116,7 @@ class TrackMetric(ABC):
             scene = sequence[side.image] * len(self._classes) + side.label
             parts.append(np.stack([scene, batch.first + side.image, side.id])[:, chosen])
         self._pairs.append(Pairs(rows[1][pairs.predicted], rows[0][pairs.truth], pairs.iou))
+        self._of_image.append(sequence)
         self._images = batch.first + batch.count
 
     def compute(self) -> MetricResult:
@@ -134,6 +139,30 @@ class TrackMetric(ABC):
             applies=not notes,
             about=self.about,
         )
+
+    @property
+    def _units(self) -> Units:
+        truth = self._tracks().truth
+        return Units.of(np.concatenate(self._of_image), float(truth.lengths.mean()) if len(truth) else 1.0)
+
+    def units(self) -> tuple[int, str]:
+        """Return how many videos or stretches are drawn; see `apiece.metrics.contract.UnitResampling`."""
+        found = self._units
+        return found.number, found.note
+
+    def resample_units(self, weights: Int32) -> Resampled:
+        """Return the numbers on each draw; see `apiece.metrics.contract.UnitResampling`."""
+        units, tracks, classes = self._units, self._tracks(), len(self._classes)
+
+        def cut(rows: Rows) -> Rows:
+            of_unit = units.of_image[rows.frame % self._images]
+            return replace(rows, group=of_unit * classes + tracks.label[rows.group])
+
+        label = np.tile(np.arange(classes), units.number)
+        counts = self.count(Tracks(cut(tracks.truth), cut(tracks.predicted), tracks.pairs, label, label))
+        tables = {name: table.reshape(units.number, classes, *table.shape[1:]) for name, table in counts.items()}
+        counted = {key for key, known in self.about.items() if known.unit == "count"}
+        return resampled(self._classes, tables, weights, self.scores, () if units.whole else self.of_tracks | counted)
 
     def _extras(self, pooled: Mapping[str, Float]) -> dict[str, object]:
         """Further extras beside ``"sequences"``, from the counts of all groups together."""

@@ -18,6 +18,7 @@ _BROUGHT_BY = {
     **dict.fromkeys(("lightning", "matplotlib", "tensorboard"), "train"),
     "zarr": "zarr",
     "rasterio": "geo",
+    "openslide": "slides",
     "onnxruntime": "onnx",
     "av": "video",
     **dict.fromkeys(("fastapi", "multipart", "pydantic", "python_multipart", "starlette", "uvicorn"), "serve"),

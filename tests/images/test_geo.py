@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from tests.cli.set_scenes import run
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.core.image import PixelSize
@@ -115,6 +116,17 @@ def test_geojson_has_longitudes_and_latitudes(tmp_path: Path, epsg: int) -> None
     ((back, instances),) = formats.read(tmp_path / "a.geojson")
     assert back.attributes == attributes
     assert instances.masks == found().masks
+
+
+def test_info_and_predict_on_a_mosaic(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = mosaic(tmp_path / "mosaic.tif", point=True)
+    assert run("info", image, "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["height"], said["width"], said["dtype"]) == (40, 60, "uint8")
+    assert said["world"] == {"crs": "EPSG:32633", "geotransform": [500000.0, 0.5, 0.0, 5400000.0, 0.0, -0.25]}
+    assert said["pixel_size"]["text"] == "0.5 x 0.25 m"
+    assert run("info", image) == 0
+    assert "EPSG:32633" in capsys.readouterr().out
 
 
 def test_a_system_that_nobody_knows_changes_no_coordinates(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from apiece.images import read_image
 from apiece.models._engine.folder import save_model
 from apiece.models.contract import ModelInput
 from apiece.predict import Model, load, predict_to
-from apiece.predict.tiles import Tiling, halo_for
+from apiece.predict.sources import Source
+from apiece.predict.tiles import TileStore, Tiling, halo_for, open_large, plan_of
 from apiece.transforms.input import value_limits, value_limits_of
 from apiece.transforms.scale import Scale
 
@@ -177,6 +180,56 @@ def test_a_damaged_tile_is_a_hole_that_is_named(one_class: Model, large: Path, t
     assert summary.instances > 10
     assert summary.bad
     assert all("x 144, y 64" in str(error) for error in summary.bad)
+
+
+def test_a_mosaic_has_results_in_the_world(one_class: Model, large: Path, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    pixels = read_image(large).pixels
+    profile = {"driver": "GTiff", "height": 150, "width": 200, "count": 1, "dtype": "uint8", "crs": "EPSG:32633"}
+    with rasterio.open(
+        tmp_path / "mosaic.tif", "w", transform=rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 54e5), **profile
+    ) as out:
+        out.write(pixels[None, ..., 0])
+    predict_to(one_class, tmp_path / "mosaic.tif", tmp_path / "out", ("geojson", "labelmap", "coco"), conf=0, tile=64)
+    document = json.loads((tmp_path / "out/geojson/mosaic.geojson").read_text())
+    points = [p for f in document["features"] for ring in f["geometry"]["coordinates"] for p in ring if len(p) == 2]
+    x, y = np.array(points, float).T
+    assert 14.9999 < x.min() < x.max() < 15.002  # the central meridian of zone 33, and 100 m to the east
+    assert 48.7 < y.min() < y.max() < 48.8
+    with rasterio.open(tmp_path / "out/labelmaps/mosaic.tif") as opened:
+        assert opened.crs.to_epsg() == 32633
+        assert opened.transform == rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 54e5)
+    for name in ("geojson/mosaic.geojson", "predictions.json"):
+        ((ref, found),) = formats.read(tmp_path / "out" / name)
+        assert as_text(found.masks) == as_text(Masks.from_label_map(pixels[..., 0]))
+        assert ref.attributes["crs"] == "EPSG:32633"
+
+
+def test_two_runs_in_one_folder(one_class: Model, large: Path, tmp_path: Path) -> None:
+    with open_large(Source("large.tif", large), one_class, Tiling(64)) as opened:
+        plan = plan_of(opened, one_class, one_class.options(0))
+        first = TileStore(tmp_path / "tiles", plan, False)
+        with pytest.raises(DataError, match="another run is writing into"):
+            TileStore(tmp_path / "tiles", plan, True)
+        first.close()
+        TileStore(tmp_path / "tiles", plan, True).close()
+
+
+def test_a_full_disk_loses_nothing(one_class: Model, large: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))  # writes beyond it fail as on a full disk
+        with pytest.raises(DataError, match=r"results cannot be written to .*out: .*too large"):
+            predict_to(one_class, large, tmp_path / "out", conf=0, tile=64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".apiece-tiles"]
+    predict_to(one_class, large, tmp_path / "out", conf=0, tile=64, resume=True)
+    predict_to(one_class, large, tmp_path / "whole", conf=0, tile=64)
+    assert (tmp_path / "out/predictions.json").read_bytes() == (tmp_path / "whole/predictions.json").read_bytes()
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16, np.int32, np.float32])

@@ -15,14 +15,21 @@ if TYPE_CHECKING:
 def info(data: Data, *, reading: Annotated[Reading, GROUP] = Reading(), json: Json = False) -> None:
     """Show what is in a data set: format, images, instances, classes, sizes, overlaps, attributes, ids and tracks.
 
+    Of an image without labels it shows size, channels, levels, pixel size, and where a GeoTIFF lies in the world.
+
     ```
     apiece info data/train.json
     apiece info data/ --json
     apiece info yolo-set/ --skip-bad
+    apiece info mosaic.tif
     ```
     """
+    from apiece.cli._image_facts import is_plain_image, show_image
     from apiece.datasets import summarise
 
+    if reading.format is None and is_plain_image(data):
+        show_image(data, json)
+        return
     bad = reading.bad()
     opened = reading.open(data, bad)
     sources = {split or "train": source for split, source in opened.items()}

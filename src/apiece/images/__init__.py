@@ -1,6 +1,7 @@
 """Image files to `Image` and back: exact pixels, one orientation, or an `ImageError` with the reason.
 
-The content of a file decides its kind, not its name. Each module here reads one kind; a new kind is a new file.
+The content of a file decides its kind, not its name, but for slides. Each module here reads one kind; a new kind is a
+new file.
 """
 
 from __future__ import annotations
@@ -236,7 +237,8 @@ def _reader_of_file(path: Path) -> ImageReader:
     if not head:
         raise ImageError(path, "is empty")
     readers = ROOM.load_all().values()
-    reader = next((reader for reader in readers if reader.detect(head)), None)
+    named = (reader for reader in readers if path.suffix.lower() in reader.suffixes)
+    reader = next(named, next((reader for reader in readers if reader.detect(head)), None))
     if reader is None:
         if is_video(path):
             raise ImageError(path, "is a video, not an image; apiece track follows the objects of a video")

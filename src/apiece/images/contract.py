@@ -167,6 +167,8 @@ class ImageReader:
     """Return whether a folder is an image of this kind."""
     pages: Callable[[Path], int] = lambda path: 1
     """Return how many images a file holds, from the header alone."""
+    suffixes: tuple[str, ...] = ()
+    """Endings of a name that mean this kind where the content does not tell it; a slide may begin as a JPEG."""
 
 
 def single_image(

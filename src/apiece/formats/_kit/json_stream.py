@@ -96,7 +96,7 @@ class _Text:
         self.text, self.at, self.ended = "", 0, False
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
         self._bytes, self._line, self._column = 0, 1, 1  # of the beginning of the text
-        self._scan = json.JSONDecoder(parse_constant=_constant).scan_once
+        self._scan = json.JSONDecoder(parse_constant=_constant).raw_decode
 
     def more(self) -> None:
         """Read on, by as much again as is left to be parsed."""
@@ -138,8 +138,6 @@ class _Text:
                 if self.text[end - 1] in '}]"' or end < len(self.text) - _NEAR or self.ended:  # a number may go on
                     self.at = end
                     return found
-            except StopIteration as error:
-                self._refuse("Expecting value", error.value)
             except json.JSONDecodeError as error:
                 self._refuse(error.msg, error.pos)
             except RecursionError:

@@ -15,6 +15,7 @@ from apiece.images._kit.geo import geo_pixel_size, geo_tags
 
 _PIXELS_ELEMENT = re.compile(r"<(?:\w+:)?Pixels\b([^>]*)>")
 _ATTRIBUTE = re.compile(r'\b(PhysicalSize[XY](?:Unit)?)\s*=\s*"([^"]*)"')
+_MPP = re.compile(r"\bMPP *= *([\d.]+)")  # micrometres per pixel, in an SVS's description
 _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 282, 283, 296
 _UNITS = {2: "in", 3: "cm", 4: "mm", 5: "um"}
 _SCREEN = (72.0, 96.0)
@@ -52,12 +53,15 @@ def check_directories(path: Path) -> None:
 
 
 def pixel_size(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, oriented: int = 1) -> PixelSize | None:
-    """Return the pixel size from OME metadata, else the world's coordinates, else ImageJ's unit or resolution tags.
+    """Return the pixel size from OME or SVS metadata, the world's coordinates, ImageJ's unit or resolution tags.
 
     Programs that know no size write 72 or 96 per inch, so these two do not count.
     """
     if tif.is_ome:
         size = _from_ome(tif, series)
+    elif tif.is_svs:
+        stated = _MPP.search(str(series.keyframe.description))
+        size = None if stated is None else _made(_number(stated[1]), _number(stated[1]), "um")
     elif geo_tags(path := Path(tif.filehandle.path)):
         size = geo_pixel_size(path)
     else:

@@ -29,6 +29,7 @@ __all__ = ["READER"]
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _YCBCR = 0, 1, 2, 3, 4, 6
 _ALPHA: dict[int, Literal["unassociated", "associated"]] = {1: "associated", 2: "unassociated"}  # of ExtraSamples
+_GLASS = ("Thumbnail", "Label", "Macro", "Map")  # what tifffile calls them in SVS, NDPI and SCN
 _NO_COMPRESSION, _JPEG, _ORIENTATION, _GDAL_NODATA = 1, 7, 274, 42113
 
 
@@ -64,8 +65,8 @@ class _Plane:
 
 
 def _planes(tif: tifffile.TiffFile, path: Path) -> list[_Plane]:
-    """Return every image of the file, without reduced copies and masks of them."""
-    series = [s for s in tif.series if s.keyframe is not None]
+    """Return every image of the file, without reduced copies and masks of them, and pictures of the slide's glass."""
+    series = [s for s in tif.series if s.keyframe is not None and s.name not in _GLASS]
     full = [s for s in series if not (s.keyframe.is_reduced or s.keyframe.is_mask)] or series
     return [plane for s in full for plane in _planes_of(s, path)]
 

@@ -29,7 +29,7 @@ def test_stretches_are_as_long_as_objects_stay_and_videos_are_whole() -> None:
     one = Units.of(np.zeros(4000, np.int64), 50)
     assert one.number == 40
     assert set(np.bincount(one.of_image)) == {100}
-    assert "from 40 stretches of the only video" in one.note
+    assert "from 40 stretches of one video" in one.note
     three = Units.of(np.repeat([0, 1, 2], [1000, 1000, 2000]), 50)
     assert three.number == 40
     assert three.of_image[[999, 1000, 1999, 2000]].tolist() == [9, 10, 19, 20]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from apiece.metrics import Evaluation, Number
 
 _CLASSES = 30  # in the terminal
-_ON_PAGE = ("confusion", "calibration", "errors")
+_ON_PAGE = ("confusion", "calibration", "errors", "track_errors")
 """Metrics that a page needs: the terminal leaves them out unless they were asked for."""
 
 
@@ -57,7 +57,7 @@ def evaluate(
 ) -> None:
     """Judge a model, or predictions in a file, by labelled images: mask and box AP as pycocotools computes them.
 
-    The page shows curves, errors by kind, confusion, reliability and the worst images.
+    The page shows curves, errors by kind, confusion, reliability and the worst images; of tracks, where they fail.
 
     ```
     apiece evaluate data/val.json --model runs/bolts
@@ -94,9 +94,11 @@ def evaluate(
     bad = reading.bad()
     truth = reading.judged(data, split, bad, images=model is not None)
     if html is not None:
-        from apiece.evaluation.page import PAGE_METRICS, Seen, write_evaluation
+        from apiece.evaluation.page import PAGE_METRICS, TRACK_METRICS, Seen, write_evaluation
 
-        wanted = wanted if wanted == "all" else tuple(dict.fromkeys((*wanted, *PAGE_METRICS)))
+        if wanted != "all":
+            tracks = () if set(TRACK_METRICS).isdisjoint(wanted) else ("track_errors",)
+            wanted = tuple(dict.fromkeys((*wanted, *tracks, *PAGE_METRICS)))
     judged: Any = predictions
     if model is not None:
         from apiece.predict import load

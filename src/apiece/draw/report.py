@@ -12,17 +12,18 @@ from html import escape
 from pathlib import Path
 from typing import TypeAlias
 
+from apiece._arrays import UInt8
 from apiece._atomic import atomic
 from apiece.draw._examples import Example, Panel, examples_html
 from apiece.draw._scatter import Dot, Scatter, scatter_svg
 from apiece.draw.charts import Bars, Chart, Line, bars_svg, lines_svg
-from apiece.draw.page import html_page
+from apiece.draw.page import html_page, picture
 from apiece.draw.tables import Matrix, PageTable, matrix_html, table_html
 from apiece.errors import ConfigError
 
 __all__ = [
     "Bars", "Chart", "Dot", "Entry", "Example", "Examples", "Facts", "Line", "Matrix", "PageTable", "Panel",
-    "ReportData", "Scatter", "Section", "write_report",
+    "ReportData", "Scatter", "Section", "Shot", "Shots", "write_report",
 ]  # fmt: skip
 
 
@@ -40,8 +41,24 @@ class Examples:
     groups: Sequence[tuple[str, Sequence[Example]]]
 
 
-Entry: TypeAlias = Bars | Chart | Scatter | PageTable | Matrix | Facts | Examples | str | None
+Entry: TypeAlias = "Bars | Chart | Scatter | PageTable | Matrix | Facts | Examples | Shots | str | None"
 """What a section can show; text is a paragraph."""
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """A picture as it is: a title, a few words, and pixels, uint8 RGB."""
+
+    title: str
+    words: str
+    pixels: UInt8
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """Groups of pictures, (heading, pictures), in rows of two."""
+
+    groups: Sequence[tuple[str, Sequence[Shot]]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +110,23 @@ def _html(entry: Entry, side: int) -> str:
         return matrix_html(entry)
     if isinstance(entry, Examples):
         return examples_html(entry.groups, side) if any(examples for _, examples in entry.groups) else ""
+    if isinstance(entry, Shots):
+        return "".join(_shots_html(name, shots) for name, shots in entry.groups)
     if isinstance(entry, Facts):
         facts = "".join(f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in entry.pairs)
         return f'<dl class="facts">{facts}</dl>' if facts else ""
     return f"<p>{escape(entry)}</p>" if entry else ""
+
+
+def _shots_html(name: str, shots: Sequence[Shot]) -> str:
+    rows = []
+    for pair in (shots[k : k + 2] for k in range(0, len(shots), 2)):
+        shown = "".join(
+            picture(shot.pixels, f"{shot.title}: {shot.words}", f"<b>{escape(shot.title)}</b> {escape(shot.words)}")
+            for shot in pair
+        )
+        rows.append(f'<article class="example" style="--panels:{len(pair)}"><div class="pair">{shown}</div></article>')
+    return f'<h3 class="group">{escape(name)}</h3><div class="examples">{"".join(rows)}</div>'
 
 
 def _section_html(section: Section, side: int) -> str:

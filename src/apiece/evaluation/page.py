@@ -30,6 +30,7 @@ from apiece.draw.report import (
 )
 from apiece.evaluation._charts import confusion_matrix, error_charts, precision_recall, reliability
 from apiece.evaluation._pairing import Joined
+from apiece.evaluation._track_charts import track_entries
 from apiece.evaluation.tables import (
     DIFFERENCE_COLUMNS,
     class_rows,
@@ -47,13 +48,17 @@ from apiece.metrics.ap_tau import accuracy
 if TYPE_CHECKING:
     from apiece.evaluation._compare import Comparison
 
-__all__ = ["PAGE_METRICS", "Seen", "log_lines", "write_comparison", "write_evaluation"]
+__all__ = ["PAGE_METRICS", "TRACK_METRICS", "Seen", "log_lines", "write_comparison", "write_evaluation"]
+
+TRACK_METRICS = ("hota", "mots", "identity", "ctc")
+"""Metrics of tracks: the page of an evaluation that has one of them shows errors of tracks, too."""
 
 PAGE_METRICS = ("coco", "ap_tau", "confusion", "calibration", "errors")
 """What the page of an evaluation is made of."""
 
 _WORST, _BEST, _CHANGED = 8, 2, 4  # images
-_OWN_SECTION = ("mask", "box", "ap_tau", "f1_tau", "errors", "confusion", "calibration")  # groups of numbers
+_OWN_SECTION = ("mask", "box", "ap_tau", "f1_tau", "errors", "confusion", "calibration", "track_errors")
+"""Groups of numbers."""
 _OF_CLASS = {"mask_ap": "mask AP", "mask_ap50": "mask AP50", "box_ap": "box AP", "confusion_f1": "F1"}
 _SIZES_NOTE = (
     "AP: average precision, AR: average recall, by the rules of COCO: mean over IoU 0.50 to 0.95 unless one is named. "
@@ -143,6 +148,7 @@ def write_evaluation(
             Section("accuracy", "Accuracy", _scores(result), columns=True),
             Section("curves", "Curves", [*precision_recall(result.curves["mask"], seen.counts[0]), *training]),
             Section("errors", "Errors", error_charts(result.extras["errors"])),
+            Section("tracks", "Tracks", track_entries(joined, result)),
             Section("confusion", "Confusion", [confusion_matrix(result.extras["confusion"]["confusion"])]),
             Section("reliability", "Reliability", reliability(result.extras["calibration"].get("reliability"))),
             Section("counts", "Counts and sizes", seen.charts()),

@@ -56,14 +56,14 @@ class Units:
         videos = int((lengths > 0).sum())
         if videos >= ENOUGH:
             return cls(videos, np.unique(sequence, return_inverse=True)[1], "", whole=True)
-        several = "the only video" if videos == 1 else f"only {videos} videos"
+        several = "one video" if videos == 1 else f"{videos} videos"
         each = max(_STAYS * stay, len(sequence) / _MOST)
         pieces = np.maximum((lengths // each).astype(np.int64), lengths > 0)
         number = int(pieces.sum())
         if number < _LEAST:
             needed = int(_LEAST * each)
             note = (
-                f"no intervals of tracking numbers: there is {several}, of {len(sequence):,} frames in all; objects "
+                f"no intervals of tracking numbers: {several} of {len(sequence):,} frames in all; objects "
                 f"stay for {stay:.0f} frames on average, so that {needed:,} frames are needed, or {ENOUGH} videos"
             )
             return cls(0, sequence, note)

@@ -34,7 +34,8 @@ class Held(Batcher):
             return run(*args)  # type: ignore[arg-type]
 
         model.runtime.run = slow  # type: ignore[method-assign]
-        super().__init__(model, batch, room, timeout, Counters())
+        self.counters = Counters()
+        super().__init__(batch, room, timeout, self.counters)
 
 
 @pytest.fixture
@@ -46,21 +47,21 @@ def test_images_that_wait_go_together(model: Model) -> None:
     queue = Held(model)
 
     async def ask() -> list[int]:
-        asked = [asyncio.create_task(queue.predict([GOOD], model.options())) for _ in range(5)]
+        asked = [asyncio.create_task(queue.predict(model, [GOOD], model.options())) for _ in range(5)]
         await asyncio.sleep(0.2)
         queue.free.set()
         return [len(found[0]) for found in await asyncio.gather(*asked)]
 
     assert asyncio.run(ask()) == [2] * 5
     queue.close()
-    assert "apiece_batches_total 2\n" in queue.counts()  # the first alone, then four
+    assert "apiece_batches_total 2\n" in queue.counters.text(0)  # the first alone, then four
 
 
 def test_a_bad_image_harms_no_other(model: Model) -> None:
     queue = Held(model)
 
     async def ask() -> list[object]:
-        asked = [asyncio.create_task(queue.predict([one], model.options())) for one in (GOOD, GOOD, BAD, GOOD)]
+        asked = [asyncio.create_task(queue.predict(model, [one], model.options())) for one in (GOOD, GOOD, BAD, GOOD)]
         await asyncio.sleep(0.2)
         queue.free.set()
         return await asyncio.gather(*asked, return_exceptions=True)
@@ -75,12 +76,12 @@ def test_a_full_queue_and_late_answers(model: Model) -> None:
     queue = Held(model, room=2, timeout=0.5)
 
     async def ask() -> None:
-        first = asyncio.create_task(queue.predict([GOOD], model.options()))
+        first = asyncio.create_task(queue.predict(model, [GOOD], model.options()))
         await asyncio.sleep(0.1)
-        second = asyncio.create_task(queue.predict([GOOD, GOOD], model.options()))
+        second = asyncio.create_task(queue.predict(model, [GOOD, GOOD], model.options()))
         await asyncio.sleep(0.1)
         with pytest.raises(FullError):
-            await queue.predict([GOOD], model.options())
+            await queue.predict(model, [GOOD], model.options())
         for late in (first, second):
             with pytest.raises(LateError):
                 await late
@@ -88,7 +89,7 @@ def test_a_full_queue_and_late_answers(model: Model) -> None:
     asyncio.run(ask())
     queue.free.set()
     queue.close()
-    assert "apiece_images_total 1\n" in queue.counts()  # the others were given up before their turn
+    assert "apiece_images_total 1\n" in queue.counters.text(0)  # the others were given up before their turn
 
 
 @pytest.mark.parametrize(

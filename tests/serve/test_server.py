@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import httpx
@@ -28,9 +28,21 @@ import pytest
 from tests.predict.known_graph import picture, write
 
 import apiece
+from apiece.core.prompts import Prompts
 from apiece.serve import Client, ServerError
 
-LIMITS = ("--max-bytes", "300000", "--image-pixels", "200000", "--max-images", "3", "--timeout", "5")
+LIMITS = (
+    "--backend",
+    "watershed",
+    "--max-bytes",
+    "300000",
+    "--image-pixels",
+    "200000",
+    "--max-images",
+    "3",
+    "--timeout",
+    "5",
+)
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -48,7 +60,9 @@ def huge() -> bytes:
 
 
 @contextmanager
-def server(folder: Path, *options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def server(
+    folder: Path, *options: str, log: IO[str] | None = None, **environment: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Start a server on a free port, and end it."""
     code = "from apiece.cli import main; main()"
     process = subprocess.Popen(
@@ -62,7 +76,7 @@ def server(folder: Path, *options: str, **environment: str) -> Iterator[tuple[st
             said.append(line)
             if found := re.search(r"listening on (http://\S+:\d+)/", line):
                 url = found[1].replace("0.0.0.0", "127.0.0.1")
-                threading.Thread(target=process.stderr.read, daemon=True).start()
+                threading.Thread(target=_copy, args=(process.stderr, log), daemon=True).start()
                 break
         else:
             pytest.fail("".join(said))
@@ -76,6 +90,13 @@ def server(folder: Path, *options: str, **environment: str) -> Iterator[tuple[st
     finally:
         process.terminate()
         process.wait(30)
+
+
+def _copy(lines: IO[str], log: IO[str] | None) -> None:
+    for line in lines:
+        if log is not None:
+            log.write(line)
+            log.flush()
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +130,77 @@ def test_the_client_gets_what_prediction_gives(url: str, folder: Path, tmp_path:
     assert measured["units"]["area"] == "mm2"
 
 
+def test_images_are_judged_by_the_rules_of_the_server(folder: Path, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - count: bolt\n    equals: 2\n  - dimension: bolt\n    of: area\n    min: 30 px2\n")
+    with server(folder, "--rules", str(rules)) as (url, _):
+        client = Client(url)
+        assert client.model()["rules"] == ["count bolt", "dimension bolt area"]
+        verdict = client.inspect(png(picture()))
+        assert verdict["verdict"] == "fail"
+        assert "area 8 px2" in verdict["reasons"][0]
+        finding = verdict["rules"][1]["findings"][0]
+        assert (finding["objects"][0]["box"], finding["max"]) == ([10, 6, 12, 10], None)  # no limit is no number
+        rules.write_text("rules:\n  - count: bolt\n    equals: 2\n")
+        assert httpx.post(f"{url}/v1/model/reload", timeout=60).status_code == 200
+        assert client.inspect(png(picture()))["verdict"] == "pass"
+        rules.write_text("rules:\n  - count: nut\n    equals: 2\n")
+        refused = httpx.post(f"{url}/v1/model/reload", timeout=60)
+        assert (refused.status_code, "no class named 'nut'" in refused.json()["message"]) == (409, True), refused.text
+        assert client.inspect(png(picture()))["verdict"] == "pass"
+
+
+def test_a_server_without_rules_says_so(url: str) -> None:
+    with pytest.raises(ServerError, match="404: this server has no rules; start it with --rules FILE"):
+        Client(url).inspect(png(picture()))
+
+
+def test_a_session_answers_points_and_boxes_as_prompt_does(url: str) -> None:
+    session = apiece.prompt(picture(), backend="watershed")
+    prompts = Prompts.of([(3, 2), (11, 8)], objects=[0, 1])
+    with Client(url).session(png(picture())) as asked:
+        assert asked.size == (12, 20)
+        assert asked.ask(prompts).masks == session.ask(prompts).masks
+        box = Prompts.of(boxes=[[1, 0, 8, 6]])
+        first = asked.ask(box)
+        assert first.masks == session.ask(box).masks
+        again = Prompts.of([(3, 2)], masks=first.masks)
+        assert asked.ask(again).masks == session.ask(again).masks
+        with pytest.raises(ServerError, match="lies outside the image"):
+            asked.ask(Prompts.of([(30, 2)]))
+    with pytest.raises(ServerError, match="404: there is no such session"):
+        asked.ask(prompts)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prompts": []},
+        {"prompts": [{}]},
+        {"prompts": [{"points": [[1]]}]},
+        {"prompts": [{"points": [[1, "a"]]}]},
+        {"prompts": [{"box": [5, 5, 1, 1]}]},
+        {"prompts": [{"mask": {"size": [12, 20], "counts": "\u00ff\u0000"}}]},
+        {"prompts": [{"mask": {"size": [3, 3], "counts": "9"}}]},
+        {"promts": []},
+    ],
+)
+def test_wrong_prompts_are_told(body: dict[str, Any], url: str) -> None:
+    session = post(url, "/v1/sessions", png(picture())).json()["session"]
+    answer = httpx.post(f"{url}/v1/sessions/{session}/segment", json=body, timeout=60)
+    assert (answer.status_code, bool(answer.json()["message"])) == (422, True), answer.text
+    assert httpx.delete(f"{url}/v1/sessions/{session}").status_code == 204
+
+
+def test_sessions_are_bounded_and_end(folder: Path) -> None:
+    with server(folder, "--sessions", "1", "--idle", "1") as (url, _):
+        assert post(url, "/v1/sessions", png(picture())).status_code == 201
+        refused = post(url, "/v1/sessions", png(picture()))
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        threading.Event().wait(1.1)
+        assert post(url, "/v1/sessions", png(picture())).status_code == 201
+
+
 def test_formats_and_several_images(url: str) -> None:
     answer = post(url, "/v1/predict?format=csv", png(picture()), png(picture()[:, ::-1]))
     rows = list(csv.DictReader(io.StringIO(answer.text)))
@@ -134,6 +226,22 @@ def test_the_open_inference_protocol(url: str) -> None:
     for change in ({"shape": [12, 21]}, {"datatype": "BYTES"}, {"data": ["a"] * 240}, {"data": [300] * 240}):
         refused = httpx.post(f"{url}/v2/models/model/infer", json={"inputs": [{**data, **change}]}, timeout=60)
         assert refused.status_code == 400, change
+        assert refused.json()["error"] == refused.json()["message"]
+
+
+def test_tensors_come_as_bytes_too(url: str) -> None:
+    about = {"name": "image", "shape": [12, 20], "datatype": "UINT8", "parameters": {"binary_data_size": 240}}
+    head = json.dumps({"inputs": [about], "outputs": [{"name": "labels"}]}).encode()
+    path = f"{url}/v2/models/model/versions/1/infer"
+
+    def ask(length: str, data: bytes) -> httpx.Response:
+        headers = {"Inference-Header-Content-Length": length}
+        return httpx.post(path, content=head + data, headers=headers, timeout=60)
+
+    (labels,) = ask(str(len(head)), picture().tobytes()).json()["outputs"]
+    assert (labels["name"], labels["data"]) == ("labels", [0, 0])
+    for length, data in ((str(len(head)), b"x" * 239), ("999999", b""), ("-1", b""), ("a", b""), ("5", b"")):
+        assert ask(length, data).status_code == 400, (length, data)
 
 
 def test_counts(url: str) -> None:
@@ -247,6 +355,61 @@ def test_texts_for_elsewhere(folder: Path) -> None:
         line = [sys.executable, "-c", code, "serve", str(folder), "--host", "0.0.0.0", option]
         found = subprocess.run(line, capture_output=True, text=True)
         assert (found.returncode, said in found.stdout) == (0, True), found.stderr
+
+
+# --- what stands around it -------------------------------------------------------------------------------------------
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def worker_of(keeper: int) -> int:
+    """Return the process that answers: a child of the fork server, which is a child of the keeper."""
+    (worker,) = [worker for child in children(keeper) for worker in children(child)]
+    return worker
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are looked for in /proc")
+def test_a_new_worker_answers_when_one_is_killed(folder: Path) -> None:
+    with server(folder) as (url, process):
+        for _ in range(2):
+            os.kill(worker_of(process.pid), signal.SIGKILL)
+            assert len(Client(url).predict(png(picture()))) == 2
+        worker = worker_of(process.pid)
+        process.kill()
+        process.wait()
+        for _ in range(100):
+            if not Path(f"/proc/{worker}").exists():
+                break
+            threading.Event().wait(0.1)
+        else:
+            pytest.fail("a worker outlives its keeper")
+
+
+def test_the_log_has_a_line_of_json_for_each_request(folder: Path, tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log, server(folder, "--log", "json", log=log) as (url, _):
+        httpx.get(f"{url}/v1/model?key=secret", headers={"x-request-id": "order-7"})
+        refused = httpx.get(f"{url}/v1/model", headers={"host": "evil.example", "x-request-id": "a b\t"})
+        post(url, "/v1/predict", b"no image")
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines() if line.startswith("{")]
+    seen = {line["status"]: line for line in lines if "status" in line}
+    assert seen[200].keys() >= {"time", "level", "method", "seconds", "bytes_in", "bytes_out", "client"}
+    assert any(line.get("request") == "order-7" for line in lines)
+    assert seen[421]["request"] == refused.headers["x-request-id"] != "a b\t"
+    assert seen[422]["path"] == "/v1/predict"
+    assert "secret" not in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("folder", ["nothing", "."])
+def test_what_is_no_model_is_told_at_once(folder: str, tmp_path: Path) -> None:
+    code = "from apiece.cli import main; main()"
+    line = [sys.executable, "-c", code, "serve", str(tmp_path / folder), "--port", "0"]
+    found = subprocess.run(line, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert str(tmp_path) in found.stderr
+    assert "Traceback" not in found.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- load -------------------------------------------------------------------------------------------------------------

@@ -88,12 +88,7 @@ def _of_model(data: Path, name: str, device: str, skip_bad: bool) -> Pictures:
     sources = find_sources(str(data))
 
     def each(rules: RuleSet | None) -> Iterator[Picture]:
-        conf, doubt = own, 0.0
-        if rules is not None:
-            given = rules.head.score
-            conf = own | (given if isinstance(given, dict) else dict.fromkeys(own, given) if given is not None else {})
-            doubt = rules.head.doubt
-        lowest = {name: max(value - doubt, 0.0) for name, value in conf.items()}
+        lowest = own if rules is None else rules.lowest_scores(own)
         for source in sources:
             try:
                 image = source.read()

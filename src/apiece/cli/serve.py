@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -25,19 +26,30 @@ def serve(
     image_pixels: int = 64_000_000,
     max_images: int = 16,
     max_instances: int = 10_000,
+    rules: Path | None = None,
+    backend: str = "auto",
+    weights: str = "",
+    sessions: int = 16,
+    idle: float = 600.0,
+    jobs: Path | None = None,
+    max_jobs: int = 16,
+    job_bytes: int = 4 * 2**30,
+    keep: float = 24.0,
+    log: Literal["text", "json"] = "text",
     device: Device = "auto",
     systemd: Annotated[bool, Parameter(negative="")] = False,
     docker: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[Json, Parameter(help="Print one JSON object when it listens: where, and the model.")] = False,
 ) -> None:
-    """Answer over HTTP: which objects are in an image, and how large they are.
+    """Answer over HTTP: which objects are in an image, how large they are, and whether they pass.
 
     `/openapi.json` describes all that it takes. `/metrics` is for Prometheus, `/v2` speaks the Open Inference Protocol.
     Beyond this machine (`--host`), requests must carry the key of the environment variable `APIECE_KEY`, as
-    `Authorization: Bearer KEY`. Nothing that is sent is kept.
+    `Authorization: Bearer KEY`. Nothing that is sent is kept, but in `--jobs`.
 
     ```
     apiece serve bolts-out/onnx --port 8000
+    apiece serve bolts-out/onnx --rules rules.yaml --log json
     apiece serve bolts-out/onnx --hosts line.example --queue 16
     apiece serve bolts-out/onnx --systemd
     ```
@@ -66,6 +78,26 @@ def serve(
         Images in one request.
     max_instances
         Objects of one image; the best are kept.
+    rules
+        File of rules by which `/v1/inspect` judges images, see `apiece inspect`.
+    backend
+        What answers points and boxes at `/v1/sessions`, see `apiece segment`. By default the best that is here.
+    weights
+        Weights of `--backend`.
+    sessions
+        Images that are open at a time to be asked about with points and boxes. Further ones are answered with 503.
+    idle
+        Seconds after which a session that nobody asks is closed.
+    jobs
+        Folder for jobs: slides and videos sent to `/v1/jobs`, and their results. By default the server takes none.
+    max_jobs
+        Jobs that wait or run, at most. Further ones are answered with 503.
+    job_bytes
+        Largest slide or video of a job.
+    keep
+        Hours that a job's result is kept after its end.
+    log
+        The log on standard error: `text`, what goes wrong; `json`, a line for each request, too.
     systemd
         Print a unit of systemd, and end.
     docker
@@ -75,25 +107,36 @@ def serve(
 
     key = os.environ.get("APIECE_KEY") or ("of its environment" if systemd or docker else "")
     guard = Guard(host, port, key, max_bytes, hosts, origins)
-    limits = Limits(batch, queue, timeout, image_pixels, max_images, max_instances)
+    limits = Limits(
+        batch, queue, timeout, image_pixels, max_images, max_instances, sessions, idle, max_jobs, job_bytes, keep
+    )
     if systemd:
         say(systemd_unit(model, guard))
         return
-    from apiece.models import exported_model
-
     if docker:
+        from apiece.models import exported_model
+
         found = exported_model(model)
         say(dockerfile(model, "pytorch" if found is None else found.graph.runtime, guard))
         return
-    from apiece.predict import load
-    from apiece.serve import new_service, run
+    from apiece.serve import ServiceRecipe, run_kept, start_log
 
-    opened = load(model, device)
-    note(f"model: {opened!r}, computed by {opened.runtime.name} in {opened.runtime.precision}")
+    start_log(log)
+    recipe = ServiceRecipe(model, device, guard, limits, rules, backend, weights, jobs, log)
 
-    def ready(url: str) -> None:
+    def ready(url: str, told: dict[str, str]) -> None:
+        note(f"model: {told['is']}, computed by {told['runtime']} in {told['precision']}")
         note(f"listening on {url}; {url}openapi.json says what it takes")
         if json:
-            print_json({"url": url, "model": opened.loaded.name, "runtime": opened.runtime.name})
+            print_json({"url": url, "model": told["model"], "runtime": told["runtime"]})
 
-    run(new_service(opened, guard, limits, model), guard, ready)
+    run_kept(recipe, guard, ready, _imports(model))
+
+
+def _imports(model: str) -> list[str]:
+    """Return modules that a worker needs, by the runtime of the model."""
+    from apiece.models import exported_model
+
+    found = exported_model(model)
+    runtime = "pytorch" if found is None else found.graph.runtime
+    return ["apiece.serve.service", f"apiece.predict._runtimes.{runtime}"]

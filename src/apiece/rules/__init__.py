@@ -16,7 +16,7 @@ from apiece.rules._engine.file import Rule, RuleSet, read_rules, schema
 from apiece.rules._engine.junit import write_junit
 from apiece.rules._engine.learn import learn
 from apiece.rules._engine.pictures import draw_verdicts
-from apiece.rules._engine.report import Inspection, tolerance_text
+from apiece.rules._engine.report import Inspection, tolerance_text, verdicts_as_dict
 from apiece.rules._engine.trust import Share, Tolerance, Trust, compare
 from apiece.rules._engine.verdicts import Finding, Verdict, Verdicts, judge, judge_batch
 from apiece.rules.contract import ROOM, Needs, Outcome, Proposal, Readings, RuleKind, Scene
@@ -48,6 +48,7 @@ __all__ = [
     "read_rules",
     "schema",
     "tolerance_text",
+    "verdicts_as_dict",
     "write_junit",
 ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import tempfile
@@ -21,13 +20,13 @@ from apiece.predict import OUTPUTS, Source
 from apiece.predict.writing import Run, write_results
 from apiece.serve.limits import Limits
 
-__all__ = ["FORMATS", "answer_files", "plain", "read_upload"]
-
-FORMATS = ("coco", "geojson", "labelmap", "overlay", "csv")
-"""What an answer may be, as ``apiece predict --save`` writes it."""
+__all__ = ["MEDIA_TYPES", "answer_files", "as_one_file", "media_type", "plain", "read_upload"]
 
 _TYPES = {".json": "application/json", ".geojson": "application/geo+json", ".csv": "text/csv", ".png": "image/png",
-          ".tif": "image/tiff", ".jpg": "image/jpeg"}  # fmt: skip
+          ".tif": "image/tiff", ".jpg": "image/jpeg", ".zip": "application/zip", ".jsonl": "application/x-ndjson",
+          ".mp4": "video/mp4"}  # fmt: skip
+MEDIA_TYPES = (*_TYPES.values(), "application/octet-stream")
+"""What an answer to images may be."""
 
 
 def read_upload(data: bytes, index: int, limits: Limits) -> Image:
@@ -72,15 +71,25 @@ def answer_files(
             write_results(results, classes, "predicted by apiece", list(images), folder, (format,))
         except LossyFormatError as error:
             raise HTTPException(422, f"{error.reason}; ask for another format") from error
-        path = Path(folder) / OUTPUTS[format]
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        if len(files) == 1:
-            return files[0].read_bytes(), _TYPES.get(files[0].suffix, "application/octet-stream")
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-            for file in files:
-                packed.write(file, file.name)
-        return archive.getvalue(), "application/zip"
+        one = as_one_file(Path(folder) / OUTPUTS[format], Path(folder))
+        return one.read_bytes(), media_type(one)
+
+
+def as_one_file(path: Path, folder: Path) -> Path:
+    """Return a file, the only file of a folder, or a new zip archive in ``folder`` of all files of one."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    if len(files) == 1:
+        return files[0]
+    archive = folder / "results.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
+        for file in files:
+            packed.write(file, file.relative_to(path))
+    return archive
+
+
+def media_type(path: Path) -> str:
+    """Return what a file of an answer is."""
+    return _TYPES.get(path.suffix, "application/octet-stream")
 
 
 def plain(value: Any) -> bytes:

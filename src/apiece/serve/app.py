@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from apiece import __version__
-from apiece.errors import ApieceError, ConfigError, MissingExtraError, UnknownNameError
+from apiece.errors import ApieceError, MissingExtraError, UnknownNameError
 from apiece.serve.guards import Guard, Guarded
-from apiece.serve.schema import Problem, problem_of
+from apiece.serve.listening import listen
+from apiece.serve.schema import Problem, answer_of, problem_of
 
-__all__ = ["new_app", "run"]
+__all__ = ["answer", "new_app", "run"]
+
+_LAST = 90  # seconds that requests at work have after the signal to end
 
 _STATUS: tuple[tuple[type[ApieceError], int], ...] = ((UnknownNameError, 404), (MissingExtraError, 501))
 """The status of an error; 422 for all others."""
 
 
-def new_app(title: str, guard: Guard, routers: Sequence[APIRouter] = ()) -> FastAPI:
+def new_app(
+    title: str, guard: Guard, routers: Sequence[APIRouter] = (), larger: Mapping[str, int] | None = None
+) -> FastAPI:
     """Return an application that answers only who the guard lets in, and tells every error as a `Problem`.
 
     Parameters
@@ -31,6 +35,7 @@ def new_app(title: str, guard: Guard, routers: Sequence[APIRouter] = ()) -> Fast
     title : what it is called in its OpenAPI description.
     guard : who may ask, and how much.
     routers : its routes.
+    larger : paths whose bodies may be larger than the guard says, and how large.
 
     Examples
     --------
@@ -40,11 +45,12 @@ def new_app(title: str, guard: Guard, routers: Sequence[APIRouter] = ()) -> Fast
     """
     # the pages of /docs and /redoc would load scripts from elsewhere
     app = FastAPI(title=title, version=__version__, docs_url=None, redoc_url=None, responses={422: {"model": Problem}})
-    app.add_middleware(Guarded, guard=guard)
+    app.add_middleware(Guarded, guard=guard, larger=larger or {})
     app.add_exception_handler(ApieceError, _told)
     app.add_exception_handler(OSError, _told)
     app.add_exception_handler(HTTPException, _told)
     app.add_exception_handler(RequestValidationError, _told)
+    app.add_exception_handler(Exception, _broken)
     for router in routers:
         app.include_router(router)
     return app
@@ -66,7 +72,14 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, OSError)  # no space, no permission, a file that has gone
         place = f"{error.filename}: " if error.filename is not None else ""
         problem, status = Problem(kind="OSError", message=f"{place}{error.strerror or error}"), 500
-    return JSONResponse(jsonable_encoder(problem), status)
+    headers = error.headers if isinstance(error, HTTPException) else None  # such as Allow
+    return JSONResponse(answer_of(problem, request.url.path), status, headers)
+
+
+async def _broken(request: Request, error: Exception) -> JSONResponse:
+    """Tell of a fault of the program itself; the log has it in full."""
+    problem = Problem(kind="Fault", message="the server made a mistake; its log says where")
+    return JSONResponse(answer_of(problem, request.url.path), 500)
 
 
 def run(app: FastAPI, guard: Guard, ready: Callable[[str], None] = lambda address: None) -> None:
@@ -83,14 +96,14 @@ def run(app: FastAPI, guard: Guard, ready: Callable[[str], None] = lambda addres
     ConfigError
         If the address cannot be listened on.
     """
-    family = socket.AF_INET6 if ":" in guard.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((guard.host, guard.port))
-        except OSError as error:
-            raise ConfigError(f"cannot listen on {guard.host}, port {guard.port}: {error.strerror}") from None
-        listening.listen(128)
-        host = f"[{guard.host}]" if ":" in guard.host else guard.host
-        ready(f"http://{host}:{listening.getsockname()[1]}/")
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
+    with listen(guard) as (listening, address):
+        ready(address)
+        answer(app, listening)
+
+
+def answer(app: FastAPI, listening: socket.socket) -> None:
+    """Answer requests until a signal; what was asked by then is answered."""
+    config = uvicorn.Config(
+        app, log_config=None, log_level="warning", access_log=False, timeout_graceful_shutdown=_LAST
+    )
+    uvicorn.Server(config).run(sockets=[listening])

@@ -30,6 +30,7 @@ class LateError(Exception):
 @dataclass(eq=False)
 class _Waiting:
     image: Image
+    model: Model
     options: DecodeOptions
     until: float
     future: Future[Instances] = field(default_factory=Future)
@@ -38,11 +39,11 @@ class _Waiting:
 class Batcher:
     """Predict images of many requests, one batch after another, in a thread of its own.
 
-    The model may be replaced at any time: batches that are at work end with the old one.
+    Each image goes through the model that its request names, so that a model may be replaced while others wait.
     """
 
-    def __init__(self, model: Model, batch: int, room: int, timeout: float, counters: Counters) -> None:
-        self.model, self._batch, self._room, self._timeout = model, batch, room, timeout
+    def __init__(self, batch: int, room: int, timeout: float, counters: Counters) -> None:
+        self._batch, self._room, self._timeout = batch, room, timeout
         self._counters = counters
         self._waiting: deque[_Waiting] = deque()
         self._ready = threading.Condition()
@@ -50,11 +51,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name="apiece-serve", daemon=True)
         self._thread.start()
 
-    def counts(self) -> str:
-        """Return what was done, and how much waits, in the text form of Prometheus."""
-        return self._counters.text(len(self._waiting))
+    @property
+    def waiting(self) -> int:
+        """How many images wait."""
+        return len(self._waiting)
 
-    async def predict(self, images: Sequence[Image], options: DecodeOptions) -> list[Instances]:
+    async def predict(self, model: Model, images: Sequence[Image], options: DecodeOptions) -> list[Instances]:
         """Return the instances of each image; those of a request that is cancelled leave the queue.
 
         Raises
@@ -63,7 +65,7 @@ class Batcher:
             If there is no room for all images, or no answer in time.
         """
         until = time.monotonic() + self._timeout
-        items = [_Waiting(image, options, until) for image in images]
+        items = [_Waiting(image, model, options, until) for image in images]
         with self._ready:
             if not self._open or len(self._waiting) + len(items) > self._room:
                 raise FullError
@@ -87,13 +89,12 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next():
-            model = self.model
             try:
-                found = _predicted(model, group)
+                found = _predicted(group)
             except Exception:  # of one image; the others are not to suffer from it
                 for item in group:
                     try:
-                        item.future.set_result(_predicted(model, [item])[0])
+                        item.future.set_result(_predicted([item])[0])
                     except Exception as error:
                         item.future.set_exception(error)
                 continue
@@ -102,13 +103,13 @@ class Batcher:
                 item.future.set_result(instances)
 
     def _next(self) -> list[_Waiting]:
-        """Return images that wait, with the same options; none when the queue is closed."""
+        """Return images that wait, with the same model and options; none when the queue is closed."""
         group: list[_Waiting] = []
         with self._ready:
             while True:
                 while self._waiting and len(group) < self._batch:
                     item = self._waiting[0]
-                    if group and item.options != group[0].options:
+                    if group and (item.model is not group[0].model or item.options != group[0].options):
                         break
                     self._waiting.popleft()
                     if item.until < time.monotonic():
@@ -120,6 +121,6 @@ class Batcher:
                 self._ready.wait()
 
 
-def _predicted(model: Model, group: Sequence[_Waiting]) -> list[Instances]:
+def _predicted(group: Sequence[_Waiting]) -> list[Instances]:
     """Return the instances of images that go through the network together as far as they are of one size."""
-    return model.predict_batch([item.image for item in group], group[0].options)
+    return group[0].model.predict_batch([item.image for item in group], group[0].options)

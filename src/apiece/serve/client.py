@@ -6,18 +6,27 @@ import json
 import os
 import secrets
 import tempfile
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, Self, TypeAlias, TypedDict
+
+import numpy as np
 
 from apiece import formats
+from apiece._atomic import atomic
 from apiece.core.instances import Instances
+from apiece.core.masks import Masks
+from apiece.core.prompts import Prompts
 from apiece.errors import ApieceError
 
-__all__ = ["Client", "ServerError"]
+__all__ = ["Client", "ClientJob", "ClientSession", "ImageVerdict", "JobState", "MeasuredRows", "ServerError"]
+
+One: TypeAlias = str | os.PathLike[str] | bytes
+AnswerFormat: TypeAlias = Literal["coco", "geojson", "labelmap", "overlay", "csv"]
 
 
 class ServerError(ApieceError):
@@ -31,6 +40,21 @@ class ServerError(ApieceError):
     def __init__(self, status: int, said: str) -> None:
         super().__init__(f"the server answers {status}: {said}" if status else said)
         self.status = status
+
+
+class MeasuredRows(TypedDict):
+    """What is measured: a row for each object, and the unit of each column."""
+
+    rows: list[dict[str, Any]]
+    units: dict[str, str]
+
+
+class ImageVerdict(TypedDict):
+    """The verdict on an image, what speaks against it, and every rule with its numbers."""
+
+    verdict: Literal["pass", "unsure", "fail"]
+    reasons: list[str]
+    rules: list[dict[str, Any]]
 
 
 class Client:
@@ -53,7 +77,7 @@ class Client:
         self.url, self.timeout = url.rstrip("/"), timeout
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
 
-    def predict(self, image: str | os.PathLike[str] | bytes, *, conf: float | None = None) -> Instances:
+    def predict(self, image: One, *, conf: float | None = None) -> Instances:
         """Return the instances of an image file, or of its bytes.
 
         Raises
@@ -67,32 +91,61 @@ class Client:
             ((_, found),) = formats.read(path, "coco")
             return found
 
-    def answer(
-        self, images: Sequence[str | os.PathLike[str] | bytes], *, format: str = "coco", conf: float | None = None
-    ) -> bytes:
+    def answer(self, images: Sequence[One], *, format: AnswerFormat = "coco", conf: float | None = None) -> bytes:
         """Return the answer to several images as it comes: a file of ``format``, or a zip archive of them."""
-        query = {"format": format} | ({} if conf is None else {"conf": f"{conf:g}"})
-        body, kind = _form([image if isinstance(image, bytes) else Path(image).read_bytes() for image in images])
-        return self._ask(f"/v1/predict?{urllib.parse.urlencode(query)}", body, kind)
+        asked = _query({"format": format, "conf": _text(conf)})
+        return self._ask(f"/v1/predict{asked}", *_form([_bytes(image) for image in images]))
 
-    def measure(
-        self, image: str | os.PathLike[str] | bytes, *, conf: float | None = None, pixel_size: str | None = None
-    ) -> dict[str, Any]:
-        """Return a row of measurements for each object of an image, and units: ``{"rows": [...], "units": {...}}``."""
-        asked = {"conf": None if conf is None else f"{conf:g}", "pixel_size": pixel_size}
-        query = urllib.parse.urlencode({key: value for key, value in asked.items() if value is not None})
-        body, kind = _form([image if isinstance(image, bytes) else Path(image).read_bytes()])
-        found: dict[str, Any] = json.loads(self._ask(f"/v1/measure?{query}", body, kind))
+    def measure(self, image: One, *, conf: float | None = None, pixel_size: str | None = None) -> MeasuredRows:
+        """Return a row of measurements for each object of an image, and their units."""
+        asked = {"conf": _text(conf), "pixel_size": pixel_size}
+        found: MeasuredRows = json.loads(self._ask(f"/v1/measure{_query(asked)}", *_form([_bytes(image)])))
         return found
+
+    def inspect(self, image: One, *, pixel_size: str | None = None) -> ImageVerdict:
+        """Return the verdict on an image by the rules of the server, with its reasons."""
+        asked = _query({"pixel_size": pixel_size})
+        found: ImageVerdict = json.loads(self._ask(f"/v1/inspect{asked}", *_form([_bytes(image)])))
+        return found
+
+    def session(self, image: One) -> ClientSession:
+        """Send an image once, to ask about it often with points and boxes.
+
+        Examples
+        --------
+        >>> with Client("http://localhost:8000").session("photo.png") as session:  # doctest: +SKIP
+        ...     found = session.ask(Prompts.of([(7, 5)]))
+        """
+        opened = json.loads(self._ask("/v1/sessions", *_form([_bytes(image)])))
+        return ClientSession(self, opened["session"], (opened["size"][0], opened["size"][1]))
+
+    def job(
+        self, path: str | os.PathLike[str], *, kind: Literal["image", "video"] = "image", format: str = "coco",
+        conf: float | None = None, tile: int | None = None, pixel_size: str | None = None, every: int = 1,
+    ) -> ClientJob:  # fmt: skip
+        """Send a slide or a video, and begin to work on it; parameters as at `/v1/jobs`.
+
+        Examples
+        --------
+        >>> job = Client("http://localhost:8000").job("slide.tif", format="geojson")  # doctest: +SKIP
+        >>> job.wait().result("slide.zip")  # doctest: +SKIP
+        """
+        asked = {"kind": kind, "format": format, "conf": _text(conf), "tile": _text(tile), "every": str(every)}
+        asked["pixel_size"] = pixel_size
+        with Path(path).open("rb") as file:
+            told = json.loads(self._ask(f"/v1/jobs{_query(asked)}", file, "application/octet-stream"))
+        return ClientJob(self, told["id"])
 
     def model(self) -> dict[str, Any]:
         """Return what the server says of its model."""
         found: dict[str, Any] = json.loads(self._ask("/v1/model"))
         return found
 
-    def _ask(self, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+    def _ask(
+        self, path: str, body: bytes | IO[bytes] | None = None, kind: str = "", method: str | None = None
+    ) -> bytes:
         headers = self._headers | ({"Content-Type": kind} if kind else {})
-        request = urllib.request.Request(self.url + path, body, headers)
+        request = urllib.request.Request(self.url + path, body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=self.timeout) as answer:
                 found: bytes = answer.read()
@@ -106,6 +159,104 @@ class Client:
             raise ServerError(error.code, said) from error
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise ServerError(0, f"no server answers at {self.url}: {error}") from error
+
+
+class JobState(TypedDict):
+    """How a job stands; ``total`` is None where it is not known."""
+
+    id: str
+    state: Literal["waiting", "running", "done", "failed", "cancelled"]
+    done: int
+    total: int | None
+    message: str
+
+
+class ClientJob:
+    """A job of the server; `Client.job` begins it.
+
+    Attributes
+    ----------
+    id : its name.
+    """
+
+    def __init__(self, client: Client, id: str) -> None:
+        self.id, self._client = id, client
+
+    def state(self) -> JobState:
+        """Return how it stands."""
+        told: JobState = json.loads(self._client._ask(f"/v1/jobs/{self.id}"))
+        return told
+
+    def wait(self, every: float = 1.0) -> Self:
+        """Return when it has ended; the server is asked again after so many seconds."""
+        while self.state()["state"] in ("waiting", "running"):
+            time.sleep(every)
+        return self
+
+    def result(self, path: str | os.PathLike[str]) -> None:
+        """Write its result to a file, whole or not at all.
+
+        Raises
+        ------
+        ServerError
+            If it is not done (409), or no longer there (404).
+        """
+        data = self._client._ask(f"/v1/jobs/{self.id}/result")
+        with atomic(Path(path)) as temporary:
+            temporary.write_bytes(data)
+
+    def cancel(self) -> None:
+        """End it; or let the server forget its result."""
+        self._client._ask(f"/v1/jobs/{self.id}", method="DELETE")
+
+
+class ClientSession:
+    """An image that the server holds, to be asked about; `Client.session` opens it.
+
+    Attributes
+    ----------
+    size : (height, width) of the image.
+    """
+
+    def __init__(self, client: Client, name: str, size: tuple[int, int]) -> None:
+        self.size, self._client, self._path = size, client, f"/v1/sessions/{name}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def ask(self, prompts: Prompts) -> Instances:
+        """Return one instance for each object that is asked for, as `apiece.predict.Session.ask` does.
+
+        Raises
+        ------
+        ServerError
+            If a prompt does not fit the image, or the session has ended (404).
+        """
+        body = json.dumps({"prompts": prompts.to_json()}).encode()
+        found = json.loads(self._client._ask(f"{self._path}/segment", body, "application/json"))["objects"]
+        scores = [one["score"] for one in found]
+        scored = None if None in scores else np.array(scores, np.float64)
+        return Instances(Masks.from_coco([one["mask"] for one in found], self.size), scores=scored)
+
+    def close(self) -> None:
+        """Let the server forget the image."""
+        self._client._ask(self._path, method="DELETE")
+
+
+def _bytes(image: One) -> bytes:
+    return image if isinstance(image, bytes) else Path(image).read_bytes()
+
+
+def _text(number: float | None) -> str | None:
+    return None if number is None else f"{number:g}"
+
+
+def _query(asked: Mapping[str, str | None]) -> str:
+    given = {key: value for key, value in asked.items() if value is not None}
+    return f"?{urllib.parse.urlencode(given)}" if given else ""
 
 
 def _form(files: Sequence[bytes]) -> tuple[bytes, str]:

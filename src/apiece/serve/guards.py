@@ -72,7 +72,7 @@ class Guard:
     def __repr__(self) -> str:
         return f"Guard(host={self.host!r}, port={self.port}, most_bytes={self.most_bytes})"  # the key is nobody's
 
-    def refusal(self, method: str, headers: Mapping[str, str]) -> tuple[int, str] | None:
+    def refusal(self, method: str, headers: Mapping[str, str], most_bytes: int | None = None) -> tuple[int, str] | None:
         """Return status and reason why a request is not answered; None if it is.
 
         A page of another site may not ask on a person's behalf (``Origin``), nor by giving its own name to this
@@ -85,24 +85,19 @@ class Guard:
             return 403, f"pages of {origin} may not ask this service"
         if origin is None and method not in ("GET", "HEAD") and headers.get("sec-fetch-site") == "cross-site":
             return 403, "pages of other sites may not ask this service"
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self.most_bytes:
-            return 413, self.too_large
+        length, most = headers.get("content-length", "0"), most_bytes or self.most_bytes
+        if not length.isdecimal() or int(length) > most:
+            return 413, _too_large(most)
         if self.key and not any(hmac.compare_digest(shown, _digest(self.key)) for shown in _shown(headers)):
             return 401, "this service needs its key: Authorization: Bearer KEY, or ?key=KEY once in the page's address"
         return None
 
-    @property
-    def too_large(self) -> str:
-        """The reason why a body is not read."""
-        return f"the request is larger than {self.most_bytes:,} bytes"
-
 
 class Guarded:
-    """An application behind a `Guard`."""
+    """An application behind a `Guard`; ``larger`` names paths whose bodies may be larger than others, and how large."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
-        self._app, self._guard = app, guard
+    def __init__(self, app: ASGIApp, guard: Guard, larger: Mapping[str, int]) -> None:
+        self._app, self._guard, self._larger = app, guard, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -118,26 +113,33 @@ class Guarded:
             answer.set_cookie(_COOKIE, _digest(given), httponly=True, samesite="strict")
             await answer(scope, receive, send)
             return
-        refused = self._guard.refusal(scope["method"], headers)
+        most = self._larger.get(scope["path"], self._guard.most_bytes)
+        refused = self._guard.refusal(scope["method"], headers, most)
         if refused is not None:
             problem = {"kind": "Refused", "message": refused[1], "options": []}
             await JSONResponse(problem, refused[0])(scope, receive, send)
             return
-        await self._app(scope, self._limited(receive), _with_policy(send))
+        await self._app(scope, _limited(receive, most), _with_policy(send))
 
-    def _limited(self, receive: Receive) -> Receive:
-        """Return ``receive`` that stops a body without a stated length once it is too large."""
-        read = 0
 
-        async def limited() -> Message:
-            nonlocal read
-            message = await receive()
-            read += len(message.get("body", b""))
-            if read > self._guard.most_bytes:
-                raise HTTPException(413, self._guard.too_large)
-            return message
+def _limited(receive: Receive, most: int) -> Receive:
+    """Return ``receive`` that stops a body without a stated length once it is too large."""
+    read = 0
 
-        return limited
+    async def limited() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise HTTPException(413, _too_large(most))
+        return message
+
+    return limited
+
+
+def _too_large(most: int) -> str:
+    """Return the reason why a body is not read."""
+    return f"the request is larger than {most:,} bytes"
 
 
 def _with_policy(send: Send) -> Send:

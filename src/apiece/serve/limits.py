@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from apiece.errors import ConfigError, Option
 
@@ -21,6 +21,11 @@ class Limits:
     image_pixels : largest image, height times width; a larger one is refused before it is decoded.
     images : images in one request.
     instances : objects of one image in an answer; the best are kept.
+    sessions : images that are open to be asked about with points and boxes.
+    idle : seconds after which a session that nobody asks is closed.
+    jobs : jobs that may wait or run.
+    job_bytes : largest slide or video of a job.
+    keep : hours that the result of a job is kept.
 
     Raises
     ------
@@ -40,10 +45,16 @@ class Limits:
     image_pixels: int = 64_000_000
     images: int = 16
     instances: int = 10_000
+    sessions: int = 16
+    idle: float = 600.0
+    jobs: int = 16
+    job_bytes: int = 4 << 30
+    keep: float = 24.0
 
     def __post_init__(self) -> None:
-        for name in ("batch", "queue", "image_pixels", "images", "instances"):
-            if getattr(self, name) < 1:
-                raise ConfigError(Option(name, getattr(self, name)) + " must be at least 1")
-        if not self.timeout > 0:
-            raise ConfigError(Option("timeout", self.timeout) + " must be above 0")
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(one.default, int) and value < 1:
+                raise ConfigError(Option(one.name, value) + " must be at least 1")
+            if not value > 0:
+                raise ConfigError(Option(one.name, value) + " must be above 0")

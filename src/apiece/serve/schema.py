@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from apiece.errors import ApieceError
 
-__all__ = ["Answer", "Problem", "Request", "problem_of"]
+__all__ = ["Answer", "Problem", "Request", "answer_of", "problem_of"]
 
 
 class Request(BaseModel):
@@ -38,3 +38,9 @@ class Problem(Answer):
 def problem_of(error: ApieceError) -> Problem:
     """Return an error as a service tells it."""
     return Problem(kind=type(error).__name__, message=str(error), options=[option.name for option in error.options])
+
+
+def answer_of(problem: Problem, path: str) -> dict[str, object]:
+    """Return a problem as JSON; clients of the Open Inference Protocol read ``error``."""
+    told: dict[str, object] = problem.model_dump()
+    return told | ({"error": problem.message} if path.startswith("/v2") else {})

@@ -125,6 +125,17 @@ class RuleSet:
         """Dimension of each measure."""
         return _properties()
 
+    def lowest_scores(self, own: Mapping[str, float]) -> dict[str, float]:
+        """Return the lowest score of each class at which a model has to show objects, doubtful objects among them.
+
+        Parameters
+        ----------
+        own : the model's thresholds, which hold for classes whose score the file does not state.
+        """
+        given = self.head.score
+        stated = dict.fromkeys(own, given) if isinstance(given, float | int) else given or {}
+        return {name: max(value - self.head.doubt, 0.0) for name, value in {**own, **stated}.items()}
+
     def check_classes(self, classes: Iterable[str]) -> None:
         """Refuse rules about a class that is not among ``classes``.
 

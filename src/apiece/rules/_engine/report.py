@@ -27,7 +27,7 @@ from apiece.rules._engine.trust import Share, Tolerance, Trust
 from apiece.rules._engine.verdicts import Finding, Verdict, Verdicts
 from apiece.rules.contract import Outcome, Scene
 
-__all__ = ["Inspection", "tolerance_text"]
+__all__ = ["Inspection", "tolerance_text", "verdicts_as_dict"]
 
 _ON_PAGE = 100  # pictures on the page; the folder has all
 _SIDE = 640  # longer side of a picture on the page
@@ -71,7 +71,7 @@ class Inspection:
 
     def add(self, judged: Verdicts, image: Callable[[], Image] | None = None) -> None:
         """Add the verdicts on a picture; ``image`` reads its pixels, to be drawn on."""
-        self.rows.append(_row(judged))
+        self.rows.append(verdicts_as_dict(judged))
         if self.folder is not None and judged.outcome != "pass":
             drawn = draw_verdicts(self.rules, judged, None if image is None else image())
             path = _below(self.folder / "pictures", judged.image)
@@ -177,7 +177,18 @@ def _trust_row(one: Trust) -> dict[str, Any]:
     }
 
 
-def _row(judged: Verdicts) -> dict[str, Any]:
+def verdicts_as_dict(judged: Verdicts) -> dict[str, Any]:
+    """Return the verdicts on one picture as JSON knows them, with the number, the limit and the objects of each.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from apiece.rules import judge, read_rules, verdicts_as_dict
+    >>> _ = Path("rules.yaml").write_text("rules:\\n  - count: bolt\\n    equals: 2\\n")
+    >>> found = apiece.Instances.empty((8, 8), ("bolt",))
+    >>> verdicts_as_dict(judge(read_rules("rules.yaml"), found))["verdict"]
+    'fail'
+    """
     return {
         "image": judged.image,
         "verdict": judged.outcome,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import json
 import os
 import signal
 import threading
@@ -166,10 +165,9 @@ def test_a_video_is_followed(client: Client, tmp_path: Path) -> None:
     job = client.job(tmp_path / "film.tif", kind="video", format="coco").wait(0.2)
     assert job.state()["state"] == "done", job.state()
     job.result(tmp_path / "tracks.json")
-    tracks = json.loads((tmp_path / "tracks.json").read_text())
-    assert len(tracks["images"]) == len(tracks["annotations"]) == 6
-    ids = {row["track_id"] if "track_id" in row else row["attributes"]["apiece_id"] for row in tracks["annotations"]}
-    assert len(ids) == 1
+    frames_found = [found for _, found in apiece.read(tmp_path / "tracks.json")]
+    assert [len(found) for found in frames_found] == [1] * 6
+    assert len({int(found.ids[0]) for found in frames_found if found.ids is not None}) == 1
 
 
 def test_a_server_without_a_folder_takes_no_jobs(folder: Path, tmp_path: Path) -> None:

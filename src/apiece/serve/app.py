@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from apiece import __version__
 from apiece.errors import ApieceError, MissingExtraError, UnknownNameError
@@ -72,8 +73,17 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, OSError)  # no space, no permission, a file that has gone
         place = f"{error.filename}: " if error.filename is not None else ""
         problem, status = Problem(kind="OSError", message=f"{place}{error.strerror or error}"), 500
-    headers = error.headers if isinstance(error, HTTPException) else None  # such as Allow
+    headers = {"allow": _allowed(request)} if status == 405 else None
     return JSONResponse(answer_of(problem, request.url.path), status, headers)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of an address; Starlette names those of its first route alone."""
+    found: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= getattr(route, "methods", None) or set()
+    return ", ".join(sorted(found))
 
 
 async def _broken(request: Request, error: Exception) -> JSONResponse:

@@ -103,10 +103,6 @@ def _image_of(tensor: TensorIn, data: bytes, limits: Limits) -> Image:
     HTTPException
         If its shape, type or values are none of an image.
     """
-    if tensor.datatype not in _DTYPES:
-        raise HTTPException(400, f"datatype should be one of {', '.join(_DTYPES)}")
-    if min(tensor.shape) < 1:
-        raise HTTPException(400, "shape should be (height, width, channels)")
     if tensor.shape[0] * tensor.shape[1] > limits.image_pixels:
         raise HTTPException(413, f"shape should be (height, width, channels) of at most {limits.image_pixels:,} pixels")
     dtype: np.dtype[Any] = np.dtype(_DTYPES[tensor.datatype])

@@ -19,7 +19,7 @@ from apiece.serve.state import PROBLEMS, Service
 __all__ = ["routes"]
 
 Conf = Annotated[float | None, Query(ge=0, le=1, description="Lowest score; by default the model's thresholds.")]
-Files = Annotated[list[UploadFile], File(description="Images: PNG, JPEG, TIFF, WebP or BMP.")]
+Files = Annotated[list[UploadFile], File(min_length=1, description="Images: PNG, JPEG, TIFF, WebP or BMP.")]
 OneFile = Annotated[UploadFile, File(description="An image: PNG, JPEG, TIFF, WebP or BMP.")]
 Size = Annotated[str | None, Query(description="Physical size of a pixel, such as `0.5 um`.", examples=["0.5 um"])]
 _ANSWERS: dict[int | str, dict[str, Any]] = {

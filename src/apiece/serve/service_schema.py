@@ -120,8 +120,8 @@ class TensorIn(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
     name: str
-    shape: list[Annotated[int, Field(ge=0, lt=1 << 31)]] = Field(min_length=2, max_length=3)
-    datatype: str
+    shape: list[Annotated[int, Field(ge=1, lt=1 << 31)]] = Field(min_length=2, max_length=3)
+    datatype: Literal["UINT8", "UINT16", "FP32"]
     data: list[Any] | None = Field(None, description="The numbers; without them, their bytes follow the JSON.")
 
 

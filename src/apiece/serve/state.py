@@ -22,6 +22,7 @@ from apiece.serve.batching import Batcher
 from apiece.serve.counters import Counters
 from apiece.serve.lane import Lane
 from apiece.serve.limits import Limits
+from apiece.serve.schema import Problem
 from apiece.serve.service_schema import ModelInfo
 from apiece.serve.sessions import Sessions
 
@@ -39,7 +40,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         503: "Too much waits; ask again after `Retry-After` seconds.", 504: "No answer in time.",
     }.items()
 }  # fmt: skip
-"""What every route may answer. `new_app` adds the schema of `Problem`; a model for each costs time at every start."""
+PROBLEMS[422] = {
+    "model": Problem,
+    "description": PROBLEMS[422]["description"],
+}  # a model for each costs time at a start
+"""What every route may answer."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Recipe(Protocol):
 def run_kept(
     recipe: Recipe, guard: Guard, ready: Callable[[str, dict[str, str]], None], imports: Sequence[str] = ()
 ) -> None:
-    """Answer until interrupted, whatever happens to the process that does.
+    """Run a service until it is interrupted, whatever happens to the process that answers.
 
     Parameters
     ----------

@@ -85,8 +85,9 @@ def test_the_page_shows_where_tracks_fail(tmp_path: Path) -> None:
     for name, records in sides.items():
         formats.write(records, tmp_path / f"{name}.json", format="coco")
     page = tmp_path / "page.html"
-    main(["evaluate", str(tmp_path / "truth.json"), "--predictions", str(tmp_path / "found.json"), "--metrics", "hota",
-          "--html", str(page)])  # fmt: skip
+    inputs = [str(tmp_path / "truth.json"), "--predictions", str(tmp_path / "found.json")]
+    with pytest.raises(SystemExit, match="0"):
+        main(["evaluate", *inputs, "--metrics", "hota", "--html", str(page)])
     part = page.read_text("utf-8").partition('id="tracks"')[2]
     assert "film/2.png, found: 2 at fault of 2" in part
     assert "film/3.png, found: 2 at fault of 2" in part

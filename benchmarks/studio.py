@@ -1,24 +1,39 @@
-"""The studio on an image of 4096 x 4096 pixels with 5,000 objects, in Chromium.
+"""The studio in Chromium, and its journal: ``python benchmarks/studio.py [image] [clicks] [journal] [killed] [grid]``.
 
-``python benchmarks/studio.py`` prints bytes of masks, seconds to the first picture and to all masks, frames a second
-while zooming and panning, and milliseconds from a move of the brush to the next frame. Needs node, Chromium, and the
-page built.
+- ``image``: 4096 x 4096 pixels with 5,000 objects: bytes of masks, seconds to the first picture and to all masks,
+  frames a second while zooming and panning, milliseconds from a move of the brush to the next frame.
+- ``clicks``: milliseconds from a click to its answer on the screen, the first on a new image and further ones.
+- ``journal``: seconds to open a set whose journal has 100,000 changes.
+- ``killed``: a studio is killed 50 times while it saves changes; how many confirmed changes are lost.
+- ``grid``: 10,000 images: the longest time that a place in the grid stays empty while it is scrolled.
+
+Needs node, Chromium and the page built, but for ``journal`` and ``killed``.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import apiece
+from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.images import write_image
+from apiece.serve.studio.edits import Draw, compute
+from apiece.serve.studio.journal import Journal
+from apiece.serve.studio.sets import Source
+from apiece.serve.studio.workspace import Workspace
 
 SIDE, ACROSS = 4096, 71  # 71 x 71 cells, of which 5,000 stay
 STUDIO = Path(__file__).parents[1] / "studio"
@@ -43,25 +58,132 @@ def cells(folder: Path) -> Path:
     return folder / "cells.json"
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        labels = cells(Path(name))
-        words = ["studio", str(labels), "--out", f"{name}/work", "--port", "0", "--json"]
-        code = "from apiece.cli import main; main()"
-        with subprocess.Popen([sys.executable, "-u", "-c", code, *words], stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            text = ""
-            while not text.rstrip().endswith("}"):
-                text += child.stdout.readline()
-            address = json.loads(text)["address"]
-            time.sleep(1)
-            request = urllib.request.Request(f"{address}api/set")
-            urllib.request.urlopen(request, timeout=60).read()
-            done = subprocess.run(["node", "browser/measure.mjs", address], cwd=STUDIO, capture_output=True, text=True)
-            with urllib.request.urlopen(f"{address}api/images/0/objects", timeout=60) as answer:
-                size = len(answer.read())
+@contextmanager
+def running(data: Path, out: Path) -> Iterator[str]:
+    """Run the studio, and give its address once it has answered."""
+    words = ["studio", str(data), "--out", str(out), "--port", "0", "--json"]
+    code = "from apiece.cli import main; main()"
+    with subprocess.Popen([sys.executable, "-u", "-c", code, *words], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        text = ""
+        while not text.rstrip().endswith("}"):
+            text += child.stdout.readline()
+        address = json.loads(text)["address"]
+        time.sleep(1)
+        urllib.request.urlopen(f"{address}api/set", timeout=60).read()
+        try:
+            yield address
+        finally:
             child.terminate()
-    print(json.dumps({"mask_bytes": size, **json.loads(done.stdout or "{}"), "errors": done.stderr[-500:]}, indent=1))
+
+
+def in_chromium(what: str, address: str) -> dict[str, Any]:
+    """Measure in Chromium."""
+    done = subprocess.run(["node", "browser/measure.mjs", address, what], cwd=STUDIO, capture_output=True, text=True)
+    return json.loads(done.stdout) if done.stdout else {"error": done.stderr[-800:]}
+
+
+def image(folder: Path) -> dict[str, Any]:
+    """Open a large image with many objects."""
+    with running(cells(folder), folder / "work") as address:
+        told = in_chromium("image", address)
+        with urllib.request.urlopen(f"{address}api/images/0/objects", timeout=60) as answer:
+            return {"mask_bytes": len(answer.read()), **told}
+
+
+def clicks(folder: Path) -> dict[str, Any]:
+    """Click on images of 1024 x 1024 pixels; the first image also loads the model and is not counted."""
+    write_dataset(folder / "data", train=3, val=1, config=SceneConfig(size=(1024, 1024), objects=(12, 16), seed=3))
+    with running(folder / "data", folder / "work") as address:
+        return in_chromium("clicks", address)
+
+
+def journal(folder: Path, changes: int = 100_000, images: int = 1000) -> dict[str, Any]:
+    """Open a set of 1,000 images with 100,000 changes."""
+    square = apiece.Instances(apiece.Masks.from_boxes([[2, 2, 30, 30]], (64, 64)))
+    write_image(folder / "a.png", np.zeros((64, 64), np.uint8))
+    refs = [apiece.ImageRef(folder / "a.png", f"{n}.png", (64, 64)) for n in range(images)]
+    apiece.write([(ref, square) for ref in refs], folder / "labels.json", format="coco")
+    space = Workspace(Source(folder / "labels.json"), folder / "work")
+    stroke = Draw(how="new", points=[[20.0, 20.0], [40.0, 50.0]], radius=4)
+    space.change(0, 0, "Ada", lambda sheet: compute(sheet, stroke))
+    space.journal.close()
+    (line,) = (folder / "work" / "journal.jsonl").read_text().splitlines()
+    entry = json.loads(line)
+    with (folder / "work" / "journal.jsonl").open("w") as file:
+        for n in range(changes):
+            name = f"{entry['image'].split('/')[0]}/{n % images}.png"
+            put = [{**entry["put"][0], "key": 1 + n // images}]
+            full = {**entry, "image": name, "put": put}
+            if n >= images:  # what the label file holds is told once
+                del full["base"], full["keys"]
+            print(json.dumps(full, separators=(",", ":")), file=file)
+    source = Source(folder / "labels.json")
+    began, cpu = time.perf_counter(), time.process_time()
+    space = Workspace(source, folder / "work")
+    opened, opened_cpu = time.perf_counter() - began, time.process_time() - cpu
+    began = time.perf_counter()
+    objects = len(space.sheet(0)[0].keys)
+    first = time.perf_counter() - began
+    return {"open_s": opened, "open_cpu_s": opened_cpu, "first_image_s": first, "objects": objects}
+
+
+def killed(folder: Path, times: int = 50) -> dict[str, Any]:
+    """Kill a process that draws and saves, at a random moment, and read its journal again."""
+    square = apiece.Instances(apiece.Masks.from_boxes([[2, 2, 30, 30]], (64, 64)))
+    write_image(folder / "a.png", np.zeros((64, 64), np.uint8))
+    ref = apiece.ImageRef(folder / "a.png", "a.png", (64, 64))
+    apiece.write([(ref, square)], folder / "labels.json", format="coco")
+    rng = np.random.default_rng(0)
+    confirmed = lost = 0
+    for _ in range(times):
+        out, into = os.pipe()
+        child = os.fork()
+        if not child:
+            _draw(folder, into)
+        os.close(into)
+        seen = int(os.read(out, 8)[:8].decode())  # the child has begun
+        time.sleep(rng.uniform(0.002, 0.08))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with os.fdopen(out, "rb") as said:
+            seen = max([seen, *map(int, said.read().split())])
+        kept = Journal(folder / "work" / "journal.jsonl")
+        kept.close()
+        lost += max(seen - len(kept.entries), 0)
+        confirmed = seen
+    space = Workspace(Source(folder / "labels.json"), folder / "work")
+    return {"killed": times, "confirmed": confirmed, "lost": lost, "objects": len(space.sheet(0)[0].keys)}
+
+
+def _draw(folder: Path, into: int) -> None:
+    """Draw without end; say how many changes are saved, in 8 characters, each time that the journal has one more."""
+    space = Workspace(Source(folder / "labels.json"), folder / "work")
+    stroke = Draw(how="new", points=[[20.0, 20.0], [40.0, 50.0]], radius=4)
+    while True:
+        space.change(0, space.revision(0), "Ada", lambda sheet: compute(sheet, stroke))
+        os.write(into, b"%7d\n" % space.revision(0))
+
+
+def grid(folder: Path, count: int = 10_000) -> dict[str, Any]:
+    """Scroll through 10,000 images of 640 x 480 pixels (30 files, each under many names)."""
+    write_dataset(folder / "drawn", train=30, val=1, config=SceneConfig(size=(480, 640), objects=(5, 9), seed=3))
+    files = sorted((folder / "drawn").rglob("*.png")) + sorted((folder / "drawn").rglob("*.jpg"))
+    (folder / "many").mkdir()
+    for n in range(count):
+        file = files[n % len(files)]
+        os.link(file, folder / "many" / f"{n:05d}{file.suffix}")
+    with running(folder / "many", folder / "work") as address:
+        return in_chromium("grid", address)
+
+
+def main() -> None:
+    parts = {"image": image, "clicks": clicks, "journal": journal, "killed": killed, "grid": grid}
+    for name in sys.argv[1:] or parts:
+        with tempfile.TemporaryDirectory() as folder:
+            began = os.getloadavg()[0]
+            told = parts[name](Path(folder))
+        print(json.dumps({name: told, "load": [round(began, 1), round(os.getloadavg()[0], 1)]}, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,23 @@
-// Measures the studio in Chromium on one image: node browser/measure.mjs ADDRESS. Prints JSON.
+// Measures the studio in Chromium: node browser/measure.mjs ADDRESS image|clicks|grid. Prints JSON.
 
 import { chromium } from "playwright-core";
 
-const [address] = process.argv.slice(2);
+const [address, what] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
   args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
 });
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
-await page.goto(`${address}#/0`);
-const mark = (name) => page.waitForFunction((n) => performance.getEntriesByName(n)[0]?.startTime, name, { timeout: 60000 });
-const told = {};
-told.picture_s = (await (await mark("picture shown")).jsonValue()) / 1000;
-told.all_masks_s = (await (await mark("all masks shown")).jsonValue()) / 1000;
-const view = await page.locator(".view").boundingBox();
-const at = [view.x + view.width / 2, view.y + view.height / 2];
+const mark = async (name) =>
+  (await (await page.waitForFunction((n) => performance.getEntriesByName(n)[0]?.startTime, name, { timeout: 60000 })).jsonValue()) / 1000;
+const saved = (n) => page.locator("[role=status]", { hasText: `saved, change ${n}` }).waitFor({ timeout: 120000 });
+const middle = async () => {
+  const view = await page.locator(".view").boundingBox();
+  return [view.x + view.width / 2, view.y + view.height / 2];
+};
 
 /** Times between frames while `move` is called once a frame. */
-const frames = async (move) => {
+async function frames(move) {
   await page.evaluate(() => {
     window.frames_ = [];
     let last = performance.now();
@@ -31,28 +31,100 @@ const frames = async (move) => {
   for (let i = 0; (await page.evaluate(() => window.frames_.length)) < 120; i++) await move(i);
   const sorted = (await page.evaluate(() => window.frames_)).slice(5).sort((a, b) => a - b);
   return { median_fps: 1000 / sorted[sorted.length >> 1], worst_5_percent_fps: 1000 / sorted[Math.floor(sorted.length * 0.95)] };
-};
-await page.mouse.move(...at);
-told.zoom = await frames((i) => page.mouse.wheel(0, i % 40 < 20 ? -60 : 60));
-await page.mouse.down();
-told.pan = await frames((i) => page.mouse.move(at[0] + 200 * Math.sin(i / 10), at[1] + 100 * Math.cos(i / 10)));
-await page.mouse.up();
-await page.keyboard.press("b");
-told.brush_ms = await page.evaluate(async ([x, y]) => {
-  const target = document.querySelector(".view");
-  const send = (kind, dx) => target.dispatchEvent(new PointerEvent(kind, { clientX: x + dx, clientY: y, pointerId: 1, bubbles: true, isPrimary: true }));
-  target.setPointerCapture = () => undefined;
-  send("pointerdown", 0);
-  const times = [];
-  for (let i = 1; i < 40; i++) {
-    const from = performance.now();
-    send("pointermove", 2 * i);
-    await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-    times.push(performance.now() - from);
+}
+
+async function image() {
+  const told = {};
+  await page.goto(`${address}#/0`);
+  told.picture_s = await mark("picture shown");
+  told.all_masks_s = await mark("all masks shown");
+  const at = await middle();
+  await page.mouse.move(...at);
+  told.zoom = await frames((i) => page.mouse.wheel(0, i % 40 < 20 ? -60 : 60));
+  await page.mouse.down();
+  told.pan = await frames((i) => page.mouse.move(at[0] + 200 * Math.sin(i / 10), at[1] + 100 * Math.cos(i / 10)));
+  await page.mouse.up();
+  await page.keyboard.press("b");
+  told.brush_ms = await page.evaluate(async ([x, y]) => {
+    const target = document.querySelector(".view");
+    const send = (kind, dx) => target.dispatchEvent(new PointerEvent(kind, { clientX: x + dx, clientY: y, pointerId: 1, bubbles: true, isPrimary: true }));
+    target.setPointerCapture = () => undefined;
+    send("pointerdown", 0);
+    const times = [];
+    for (let i = 1; i < 40; i++) {
+      const from = performance.now();
+      send("pointermove", 2 * i);
+      await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+      times.push(performance.now() - from);
+    }
+    send("pointerup", 80);
+    return times.sort((a, b) => a - b)[20];
+  }, at);
+  await saved(1);
+  return told;
+}
+
+/** Milliseconds from a click to the frame that shows its answer. */
+async function clicks() {
+  const told = { first_ms: [], further_ms: [] };
+  for (const number of [0, 1, 2]) {
+    await page.goto(`${address}#/${number}`);
+    await page.locator(".list li").first().waitFor();
+    const [x, y] = await middle();
+    for (let n = 1; n <= 6; n++) {
+      if (n === 1) await page.keyboard.press("c");
+      const began = Date.now();
+      await page.mouse.click(x + 37 * (n - 3), y + 23 * (n - 3));
+      await page.locator("[role=status]", { hasText: /saved, change|nothing was found/ }).waitFor({ timeout: 120000 });
+      const took = Date.now() - began;
+      if (number) told[n === 1 ? "first_ms" : "further_ms"].push(took);
+      await page.keyboard.press("v");
+      await page.keyboard.press("c");
+      await page.evaluate(() => (document.querySelector("[role=status]").textContent = ""));
+    }
   }
-  send("pointerup", 80);
-  return times.sort((a, b) => a - b)[20];
-}, at);
-await page.locator("[role=status]", { hasText: "saved" }).waitFor({ timeout: 30000 });
-console.log(JSON.stringify(told));
+  return told;
+}
+
+/** Scroll to and fro: how long places stay without a cell, and cells without their picture. */
+async function grid() {
+  await page.goto(address);
+  await page.locator(".grid img").first().waitFor();
+  await page.evaluate(() => {
+    window.waits_ = { cell: [0], picture: [0] };
+    const since = { cell: null, picture: new Map() };
+    const look = (now) => {
+      const frame = document.querySelector(".grid").getBoundingClientRect();
+      const shown = [...document.querySelectorAll(".grid li")].filter((li) => {
+        const box = li.getBoundingClientRect();
+        return box.bottom > frame.top && box.top < frame.bottom;
+      });
+      const lowest = Math.max(...shown.map((li) => li.getBoundingClientRect().bottom), 0);
+      if (lowest >= frame.bottom - 1) since.cell = null;
+      else window.waits_.cell.push(now - (since.cell ??= now));
+      const blank = new Set(shown.filter((li) => !li.querySelector("img").complete).map((li) => li.querySelector("button").dataset.n));
+      for (const n of blank) since.picture.set(n, since.picture.get(n) ?? now);
+      for (const [n, from] of since.picture) {
+        window.waits_.picture.push(now - from);
+        if (!blank.has(n)) since.picture.delete(n);
+      }
+      requestAnimationFrame(look);
+    };
+    requestAnimationFrame(look);
+  });
+  await page.mouse.move(600, 500);
+  for (let n = 0; n < 40; n++) {
+    await page.mouse.wheel(0, 350);
+    await page.waitForTimeout(100);
+  }
+  const steady = await page.evaluate(() => ({ no_cell_ms: Math.max(...window.waits_.cell), no_picture_ms: Math.max(...window.waits_.picture) }));
+  for (let n = 0; n < 10; n++) {
+    await page.evaluate((k) => (document.querySelector(".grid").scrollTop = k * 23000), n);
+    await page.waitForTimeout(600);
+  }
+  const jumps = await page.evaluate(() => ({ no_cell_ms: Math.max(...window.waits_.cell), no_picture_ms: Math.max(...window.waits_.picture) }));
+  return { steady, jumps };
+}
+
+console.log(JSON.stringify(await { image, clicks, grid }[what]()));
 await browser.close();

@@ -5,6 +5,15 @@ type Schemas = components["schemas"];
 export type SetAnswer = Schemas["SetAnswer"];
 export type Edit = Schemas["Make"]["edit"];
 export type Click = Schemas["Click"];
+export type ImageInfo = Schemas["ImageInfo"];
+export type LookInfo = Schemas["LookInfo"];
+export type Comparison = Schemas["Comparison"];
+export type Finding = Schemas["FindingEntry"];
+export type ReviewAnswer = Schemas["ReviewAnswer"];
+export type Said = Schemas["Said"];
+export type Report = Schemas["ReportAnswer"];
+export type Measured = Schemas["Measured"];
+export type Judged = Schemas["Judged"];
 export type Exported = Schemas["Exported"];
 
 /** Why the server did not do what was asked; `stale` if the image was changed elsewhere. */
@@ -17,9 +26,22 @@ export class Refused extends Error {
   }
 }
 
+const NAME = "apiece studio: name";
+
+/** The name that the person has given, for the report; may be empty. */
+export const person = {
+  get name(): string {
+    return localStorage.getItem(NAME) ?? "";
+  },
+  set name(text: string) {
+    localStorage.setItem(NAME, text.trim());
+  },
+};
+
 async function ask(path: string, body?: unknown, revision?: number): Promise<Response> {
   const headers: Record<string, string> = {};
   if (body !== undefined) headers["content-type"] = "application/json";
+  if (person.name) headers["x-by"] = encodeURIComponent(person.name);
   if (revision !== undefined) headers["if-match"] = String(revision);
   let answer: Response;
   try {

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { SetAnswer } from "./api";
+import { Person } from "./person";
 
 const CELL = 176;
 
@@ -76,6 +77,9 @@ export function Grid({ set, last, open }: { set: SetAnswer; last: number; open: 
         <label>
           <input type="checkbox" checked={onlyChanged} onChange={(e) => setOnlyChanged(e.currentTarget.checked)} /> changed
         </label>
+        <a href="#/review">Review</a>
+        <a href="#/report">Report</a>
+        <Person />
       </header>
       <div class="grid" ref={frame} onKeyDown={move}>
         <ul style={{ height: rows * CELL }}>
@@ -86,7 +90,7 @@ export function Grid({ set, last, open }: { set: SetAnswer; last: number; open: 
             return (
               <li key={n} style={{ transform: `translate(${left}px, ${top}px)` }}>
                 <button data-n={n} data-place={place} onClick={() => open(n)} title={image.name}>
-                  <img src={`api/images/${n}/thumb`} alt="" loading="lazy" decoding="async" />
+                  <img src={`api/images/${n}/thumb`} alt="" decoding="async" />
                   <span>
                     {image.revision ? "✎ " : ""}
                     {image.name}

@@ -3,18 +3,24 @@ import { useEffect, useState } from "preact/hooks";
 import { type SetAnswer, read } from "./api";
 import { Editor } from "./editor";
 import { Grid } from "./grid";
+import { ReportPage } from "./report";
+import { useQueue } from "./review";
+import { ReviewPage } from "./reviewpage";
 import "./style.css";
+
+type Place = { page: "grid" | "review" | "report" } | { page: "image"; number: number } | { page: "finding"; id: string };
 
 function App() {
   const [set, setSet] = useState<SetAnswer | null>(null);
   const [told, setTold] = useState("");
-  const [at, setAt] = useState(place());
+  const [at, setAt] = useState(placeOf());
   const [last, setLast] = useState(0);
+  const queue = useQueue(at.page === "review" || at.page === "finding");
   const load = () => read<SetAnswer>("set").then(setSet, (error: Error) => setTold(error.message));
 
   useEffect(() => {
     void load();
-    const moved = () => setAt(place());
+    const moved = () => setAt(placeOf());
     window.addEventListener("hashchange", moved);
     return () => window.removeEventListener("hashchange", moved);
   }, []);
@@ -22,21 +28,36 @@ function App() {
   if (!set) return <p role="status">{told || "Opening …"}</p>;
   const open = (n: number) => {
     setLast(n);
-    window.location.hash = `#/${n}`;
+    go(`/${n}`);
   };
-  if (at === null || at >= set.images.length) return <Grid set={set} last={last} open={open} />;
   const close = () => {
-    setLast(at);
     void load();
-    window.location.hash = "";
+    go("");
   };
-  return <Editor key={at} set={set} number={at} open={open} close={close} reload={load} />;
+  const finding = at.page === "finding" ? queue.answer?.findings.find((f) => f.id === at.id) : undefined;
+  const number = at.page === "image" ? at.number : finding?.image;
+  if (at.page === "report") return <ReportPage set={set} open={open} close={close} />;
+  if (typeof number === "number" && number < set.images.length) {
+    const review = finding && { finding, queue, open: (id: string) => go(`/review/${id}`), list: () => go("/review") };
+    return <Editor key={number} {...{ set, number, open, review }} close={close} reload={load} />;
+  }
+  if (at.page === "review" || at.page === "finding") return <ReviewPage {...{ set, queue }} open={(id) => go(`/review/${id}`)} close={close} />;
+  return <Grid set={set} last={last} open={open} />;
 }
 
-/** The number of the image in the page's address. */
-function place(): number | null {
-  const found = /^#\/(\d+)$/.exec(window.location.hash);
-  return found ? Number(found[1]) : null;
+function go(place: string): void {
+  window.location.hash = place && `#${place}`;
 }
 
+/** What the page's address names. */
+function placeOf(): Place {
+  const [first, second] = window.location.hash.replace(/^#\//, "").split("/");
+  if (/^\d+$/.test(first)) return { page: "image", number: Number(first) };
+  if (first === "review" && second) return { page: "finding", id: second };
+  return { page: first === "review" || first === "report" ? first : "grid" };
+}
+
+// the server reads the picture while the page is still asking for the set
+const first = placeOf();
+if (first.page === "image") void read(`images/${first.number}`).catch(() => undefined);
 render(<App />, document.getElementById("app")!);

@@ -1,17 +1,25 @@
-import { useMemo, useRef, useState } from "preact/hooks";
-import { type Exported, type SetAnswer, send } from "./api";
-import { colour, css } from "./colours";
-import { type Filter, type Shown, nameOf } from "./editor";
-import type { Layer } from "./viewer";
-import type { Objects } from "./wire";
+import { useState } from "preact/hooks";
+import { type Comparison, type Exported, type Judged, type SetAnswer, send } from "./api";
+import { Compare } from "./compare";
+import { type Filter, type Found, type Shown, nameOf } from "./layers";
+import { Look } from "./look";
+import { Measure } from "./measure";
+import { ObjectList } from "./objects";
+import { Rules } from "./rules";
+import type { Layer, Viewer } from "./viewer";
+import type { Work } from "./work";
 
-const ROW = 26;
+export type Tab = "objects" | "compare" | "measure" | "rules" | "picture";
 
-interface Props {
+export interface PanelProps {
   set: SetAnswer;
+  work: Work;
   number: number;
-  objects: Objects | null;
-  names: readonly string[];
+  /** Which objects the server is asked about: words of an address. */
+  of: string;
+  tab: Tab;
+  setTab: (tab: Tab) => void;
+  active: Found | null;
   layer: Layer | null;
   shown: Shown;
   setShown: (shown: Shown) => void;
@@ -21,114 +29,77 @@ interface Props {
   setSelected: (keys: ReadonlySet<number>) => void;
   label: string;
   relabel: (name: string) => void;
-  predictions: boolean;
-  found: boolean;
+  predicted: boolean;
+  comparison: Comparison | null;
+  judged: Judged | null;
   accept: () => void;
-  show: (i: number) => void;
-  tell: (text: string) => void;
+  viewer: { current: Viewer | null };
 }
 
-const SWITCHES: readonly [keyof Shown, string][] = [
-  ["labels", "Labels (L)"],
-  ["predictions", "Predictions (K)"],
-  ["fill", "Fill (I)"],
-  ["outline", "Outlines (O)"],
-  ["boxes", "Boxes (R)"],
-  ["names", "Names (N)"],
-];
-
-/** Beside the image: what is shown, classes, thresholds with counts, the objects, export. */
-export function Panel(p: Props) {
-  const counts = useMemo(() => {
-    const found = new Map<string, number>();
-    p.layer?.style.order.forEach((i) => {
-      const name = p.names[p.layer!.objects.labels[i]];
-      found.set(name, (found.get(name) ?? 0) + 1);
-    });
-    return found;
-  }, [p.layer]);
-  const toggle = (name: string) => {
-    const hidden = new Set(p.filter.hidden);
-    if (!hidden.delete(name)) hidden.add(name);
-    p.setFilter({ ...p.filter, hidden });
-  };
+/** Beside the image: its objects, labels beside predictions, measurements, rules, and how the picture is shown. */
+export function Panel(p: PanelProps) {
+  const tabs: [Tab, string][] = [["objects", "Objects"]];
+  if (p.set.model) tabs.push(["compare", "Errors"]);
+  tabs.push(["measure", "Measure"]);
+  if (p.set.rules) tabs.push(["rules", "Rules"]);
+  tabs.push(["picture", "Picture"]);
   return (
     <aside aria-label="Objects">
-      <fieldset>
-        <legend>Show</legend>
-        {SWITCHES.filter(([name]) => name !== "predictions" || p.found).map(([name, text]) => (
-          <label key={name}>
-            <input type="checkbox" checked={p.shown[name]} onChange={() => p.setShown({ ...p.shown, [name]: !p.shown[name] })} /> {text}
-          </label>
+      <div role="tablist" aria-label="Beside the image">
+        {tabs.map(([tab, name]) => (
+          <button key={tab} role="tab" id={`tab-${tab}`} aria-selected={p.tab === tab} aria-controls="tabpanel" onClick={() => p.setTab(tab)}>
+            {name}
+          </button>
         ))}
-        {p.found && p.shown.labels && p.shown.predictions && !p.predictions && <p>Green: labels. Orange: predictions.</p>}
-      </fieldset>
-      <fieldset>
-        <legend>Classes</legend>
-        {p.names.map((name, i) => (
-          <div class="class" key={name}>
-            <label>
-              <input type="checkbox" checked={!p.filter.hidden.has(name)} onChange={() => toggle(name)} /> {name}
-              <span class="count">{(counts.get(name) ?? 0).toLocaleString()}</span>
-            </label>
-            {!p.predictions && (
-              <button aria-pressed={p.label === name} title={`Draw ${name}`} onClick={() => p.relabel(name)}>
-                <span class="hidden">Draw {name}, </span>
-                {i < 9 ? i + 1 : "·"}
-              </button>
-            )}
-          </div>
-        ))}
-      </fieldset>
-      {p.found && (
-        <label>
-          Score at least {p.filter.score.toFixed(2)}
-          <input type="range" min="0" max="1" step="0.01" value={p.filter.score} onInput={(e) => p.setFilter({ ...p.filter, score: Number(e.currentTarget.value) })} />
-        </label>
-      )}
-      <label>
-        Area at least{" "}
-        <input type="number" min="0" value={p.filter.least} onInput={(e) => p.setFilter({ ...p.filter, least: Number(e.currentTarget.value) || 0 })} /> px
-      </label>
-      {p.predictions && (
-        <button onClick={p.accept} disabled={!p.selected.size}>
-          Take over {p.selected.size} selected (A)
-        </button>
-      )}
-      <List {...p} />
-      <ExportForm set={p.set} tell={p.tell} />
+      </div>
+      <div role="tabpanel" id="tabpanel" aria-labelledby={`tab-${p.tab}`}>
+        <Content {...p} />
+      </div>
     </aside>
   );
 }
 
-/** All shown objects as a table; only the rows that are seen are in the page. */
-function List(p: Props) {
-  const frame = useRef<HTMLDivElement>(null);
-  const [top, setTop] = useState(0);
-  const rows = useMemo(() => (p.layer ? [...p.layer.style.order].reverse() : []), [p.layer]);
-  const o = p.objects;
-  if (!o) return null;
-  const first = Math.max(Math.floor(top / ROW) - 5, 0);
+function Content(p: PanelProps) {
+  const { active, work, viewer } = p;
+  const rowOf = (key: number): number => active?.objects.keys.indexOf(key) ?? -1;
+  const showRow = (found: Found, i: number) => i >= 0 && viewer.current?.show(found.objects.boxes.subarray(4 * i, 4 * i + 4));
+  if (p.tab === "picture") return <Look number={p.number} viewer={viewer} tell={work.tell} />;
+  if (!active) return null;
+  if (p.tab === "measure")
+    return (
+      <Measure
+        path={`images/${p.number}/measured?${p.of}`}
+        version={work.labels}
+        nameOf={(key) => (rowOf(key) < 0 ? "" : nameOf(active.objects, rowOf(key), active.classes))}
+        selected={p.selected}
+        setSelected={p.setSelected}
+        show={(key) => showRow(active, rowOf(key))}
+        tell={work.tell}
+      />
+    );
+  if (p.tab === "rules") return <Rules judged={p.judged} select={p.setSelected} show={(keys, spot) => (keys.length ? showRow(active, rowOf(keys[0])) : spot && viewer.current?.show([spot[0] - 20, spot[1] - 20, spot[0] + 20, spot[1] + 20]))} />;
+  if (p.tab === "compare") {
+    if (!work.labels || !work.found) return <p class="quiet">The model is looking …</p>;
+    const labels = { objects: work.labels, classes: p.set.classes };
+    return (
+      <Compare
+        labels={work.labels}
+        found={work.found}
+        told={p.comparison}
+        score={p.filter.score}
+        setScore={(score) => p.setFilter({ ...p.filter, score })}
+        show={(side, i) => {
+          showRow(side === "labels" ? labels : work.found!, i);
+          p.setSelected(new Set(side === "labels" && !p.predicted ? [work.labels!.keys[i]] : []));
+        }}
+      />
+    );
+  }
   return (
-    <div class="list" ref={frame} onScroll={(e) => setTop(e.currentTarget.scrollTop)}>
-      <ul style={{ height: rows.length * ROW }} aria-label={`${rows.length} objects`}>
-        {rows.slice(first, first + 40).map((i, k) => (
-          <li key={o.keys[i]} style={{ transform: `translateY(${(first + k) * ROW}px)` }}>
-            <button
-              aria-pressed={p.selected.has(o.keys[i])}
-              onClick={(e) => {
-                p.setSelected(new Set(e.shiftKey ? [...p.selected, o.keys[i]] : [o.keys[i]]));
-                p.show(i);
-              }}
-            >
-              <i style={{ background: css(colour(o.keys[i] + 1)) }} />
-              <span>{nameOf(o, i, p.names)}</span>
-              <span class="count">{o.areas[i].toLocaleString()} px</span>
-            </button>
-          </li>
-        ))}
-      </ul>
-    </div>
+    <>
+      <ObjectList {...p} show={(i) => showRow(active, i)} />
+      <ExportForm set={p.set} tell={work.tell} />
+    </>
   );
 }
 

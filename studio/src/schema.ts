@@ -24,6 +24,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/images/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Info
+         * @description Return the size of an image, from its header; its pixels are read meanwhile.
+         */
+        get: operations["info_api_images__number__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look
+         * @description Return what the pixels of an image are, and how they are shown.
+         */
+        get: operations["look_api_images__number__look_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/images/{number}/thumb": {
         parameters: {
             query?: never;
@@ -53,7 +93,7 @@ export interface paths {
         };
         /**
          * Tile
-         * @description Return a tile of the picture.
+         * @description Return a tile of the picture, of the channels and with the contrast that the person has chosen.
          */
         get: operations["tile_api_images__number__tiles__level___column___row__get"];
         put?: never;
@@ -144,6 +184,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/images/{number}/clicks/ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ready
+         * @description Prepare for clicks on an image: the person has taken up the tool.
+         */
+        post: operations["ready_api_images__number__clicks_ready_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/images/{number}/accepted": {
         parameters: {
             query?: never;
@@ -158,6 +218,26 @@ export interface paths {
          * @description Take over predictions as labels.
          */
         post: operations["accepted_api_images__number__accepted_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/copied": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy
+         * @description Copy objects of another image into this one.
+         */
+        post: operations["copy_api_images__number__copied_post"];
         delete?: never;
         options?: never;
         head?: never;
@@ -244,6 +324,170 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/review": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Queue
+         * @description Return the queue as far as it is; the first request begins the check.
+         */
+        get: operations["queue_api_review_get"];
+        put?: never;
+        /**
+         * Again
+         * @description Check again, the labels as they stand now.
+         */
+        post: operations["again_api_review_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/review/{id}/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Picture
+         * @description Return a small picture of where a finding is, with the outlines of its objects.
+         */
+        get: operations["picture_api_review__id__picture_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/review/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide
+         * @description Keep what a person says of a finding; repair it, if that is what she says.
+         */
+        post: operations["decide_api_review__id__post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report
+         * @description Return what was changed, and who changed it.
+         */
+        get: operations["report_api_report_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/report.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report File
+         * @description Return the whole report as a CSV file, the oldest line first.
+         */
+        get: operations["report_file_api_report_csv_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/compared": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare
+         * @description Return what each label and each prediction is beside the other.
+         */
+        get: operations["compare_api_images__number__compared_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/measured": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Measured
+         * @description Return a row of measurements for each object; without intensities where the image cannot be read.
+         */
+        get: operations["measured_api_images__number__measured_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/judged": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Judged
+         * @description Return what the rules say of the objects.
+         */
+        get: operations["judged_api_images__number__judged_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -261,6 +505,8 @@ export interface components {
             op: "accept";
             /** Predictions */
             predictions: number[];
+            /** Label */
+            label?: string | null;
         };
         /**
          * At
@@ -309,6 +555,50 @@ export interface components {
             label?: string | null;
         };
         /**
+         * Column
+         * @description A measurement of every object.
+         */
+        Column: {
+            /** Name */
+            name: string;
+            /** Unit */
+            unit: string;
+            /** Values */
+            values: (number | null)[];
+        };
+        /**
+         * Comparison
+         * @description What labels and predictions are beside each other, at a score.
+         */
+        Comparison: {
+            /** Meaning */
+            meaning: {
+                [key: string]: string;
+            };
+            /** Labels */
+            labels: string[];
+            /** Predictions */
+            predictions: string[];
+            /** Right */
+            right: boolean[];
+        };
+        /**
+         * Copy
+         * @description Copy objects of another image, as a rule the frame before.
+         */
+        Copy: {
+            /**
+             * Op
+             * @default copy
+             * @constant
+             */
+            op: "copy";
+            /** Source */
+            source: number;
+            /** Keys */
+            keys: number[];
+        };
+        /**
          * Cut
          * @description Divide an object along a line; no pixel is lost.
          */
@@ -322,6 +612,22 @@ export interface components {
             key: number;
             /** Points */
             points: number[][];
+        };
+        /**
+         * Decide
+         * @description What a person says of a finding.
+         */
+        Decide: {
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "accept" | "dismiss" | "repair" | "reopen";
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
         };
         /**
          * Delete
@@ -406,6 +712,63 @@ export interface components {
             key: number;
         };
         /**
+         * FindingEntry
+         * @description A finding of the queue.
+         */
+        FindingEntry: {
+            /** Id */
+            id: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Level
+             * @enum {string}
+             */
+            level: "error" | "warning" | "note";
+            /** Message */
+            message: string;
+            /** Sure */
+            sure: number;
+            /** Fix */
+            fix: string;
+            /** Image */
+            image: number | null;
+            /** Name */
+            name: string;
+            /** Keys */
+            keys: number[];
+            /** Box */
+            box: number[] | null;
+            /** Others */
+            others: string[];
+            /**
+             * Repair
+             * @enum {string}
+             */
+            repair: "" | "repair" | "model";
+            said: components["schemas"]["Said"] | null;
+        };
+        /**
+         * Happened
+         * @description A line of the report.
+         */
+        Happened: {
+            /** At */
+            at: string;
+            /** By */
+            by: string;
+            /** What */
+            what: string;
+            /** Image */
+            image: number | null;
+            /** Name */
+            name: string;
+            /** Objects */
+            objects: number;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * ImageEntry
          * @description An image of the set.
          */
@@ -418,17 +781,100 @@ export interface components {
             revision: number;
         };
         /**
+         * ImageInfo
+         * @description What the header of an image says.
+         */
+        ImageInfo: {
+            /** Width */
+            width: number;
+            /** Height */
+            height: number;
+            /** Levels */
+            levels: number;
+        };
+        /**
+         * Judged
+         * @description What all rules say of an image.
+         */
+        Judged: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "pass" | "fail" | "unsure";
+            /** Rules */
+            rules: components["schemas"]["JudgedRule"][];
+        };
+        /**
+         * JudgedFinding
+         * @description A number that a rule has compared with its limits.
+         */
+        JudgedFinding: {
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "pass" | "fail" | "unsure";
+            /** Text */
+            text: string;
+            /** Keys */
+            keys: number[];
+            /** Spot */
+            spot: [
+                number,
+                number
+            ] | null;
+        };
+        /**
+         * JudgedRule
+         * @description What a rule says of an image.
+         */
+        JudgedRule: {
+            /** Rule */
+            rule: string;
+            /** Kind */
+            kind: string;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "pass" | "fail" | "unsure";
+            /** Checked */
+            checked: number;
+            /** Findings */
+            findings: components["schemas"]["JudgedFinding"][];
+        };
+        /**
+         * LookInfo
+         * @description What the pixels of an image are, and how they are shown.
+         */
+        LookInfo: {
+            /** Channels */
+            channels: number;
+            /** Dtype */
+            dtype: string;
+            /** Low */
+            low: number;
+            /** High */
+            high: number;
+        };
+        /**
          * Make
          * @description A change to make.
          */
         Make: {
             /** Edit */
             edit: components["schemas"]["Draw"] | components["schemas"]["Fill"] | components["schemas"]["Cut"] | components["schemas"]["Merge"] | components["schemas"]["Delete"] | components["schemas"]["Relabel"];
-            /**
-             * By
-             * @default
-             */
-            by: string;
+        };
+        /**
+         * Measured
+         * @description Measurements of the objects of an image.
+         */
+        Measured: {
+            /** Keys */
+            keys: number[];
+            /** Columns */
+            columns: components["schemas"]["Column"][];
         };
         /**
          * Merge
@@ -482,6 +928,58 @@ export interface components {
             label: string;
         };
         /**
+         * ReportAnswer
+         * @description What was changed and who changed it, the newest first.
+         */
+        ReportAnswer: {
+            /** Lines */
+            lines: components["schemas"]["Happened"][];
+            /** Total */
+            total: number;
+        };
+        /**
+         * ReviewAnswer
+         * @description The queue of findings.
+         */
+        ReviewAnswer: {
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "none" | "running" | "done" | "failed";
+            /** Done */
+            done: number;
+            /** Total */
+            total: number;
+            /** Told */
+            told: string;
+            /** Findings */
+            findings: components["schemas"]["FindingEntry"][];
+        };
+        /**
+         * Said
+         * @description What a person has said of a finding.
+         */
+        Said: {
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "accept" | "dismiss" | "repair" | "reopen";
+            /**
+             * Reason
+             * @default
+             */
+            reason: string;
+            /**
+             * By
+             * @default
+             */
+            by: string;
+            /** At */
+            at: string;
+        };
+        /**
          * SetAnswer
          * @description What was opened.
          */
@@ -498,6 +996,12 @@ export interface components {
             model: string[] | null;
             /** Thresholds */
             thresholds: number[] | null;
+            /** Comparable */
+            comparable: boolean;
+            /** Rules */
+            rules: boolean;
+            /** Notice */
+            notice: string;
             /** Formats */
             formats: string[];
             /** Tile */
@@ -528,6 +1032,68 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SetAnswer"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    info_api_images__number__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImageInfo"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_api_images__number__look_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LookInfo"];
                 };
             };
             /** @description Unprocessable Entity */
@@ -574,7 +1140,11 @@ export interface operations {
     };
     tile_api_images__number__tiles__level___column___row__get: {
         parameters: {
-            query?: never;
+            query?: {
+                channels?: number[];
+                low?: number | null;
+                high?: number | null;
+            };
             header?: never;
             path: {
                 number: number;
@@ -710,7 +1280,6 @@ export interface operations {
             query?: never;
             header: {
                 "If-Match": number;
-                "X-By"?: string;
             };
             path: {
                 number: number;
@@ -743,12 +1312,42 @@ export interface operations {
             };
         };
     };
+    ready_api_images__number__clicks_ready_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     accepted_api_images__number__accepted_post: {
         parameters: {
             query?: never;
             header: {
                 "If-Match": number;
-                "X-By"?: string;
             };
             path: {
                 number: number;
@@ -781,12 +1380,48 @@ export interface operations {
             };
         };
     };
+    copy_api_images__number__copied_post: {
+        parameters: {
+            query?: never;
+            header: {
+                "If-Match": number;
+            };
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Copy"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     undo_api_images__number__undo_post: {
         parameters: {
             query?: never;
             header: {
                 "If-Match": number;
-                "X-By"?: string;
             };
             path: {
                 number: number;
@@ -820,7 +1455,6 @@ export interface operations {
             query?: never;
             header: {
                 "If-Match": number;
-                "X-By"?: string;
             };
             path: {
                 number: number;
@@ -902,6 +1536,289 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Exported"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    queue_api_review_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewAnswer"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    again_api_review_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewAnswer"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    picture_api_review__id__picture_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decide_api_review__id__post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Decide"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Said"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_api_report_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportAnswer"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    report_file_api_report_csv_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    compare_api_images__number__compared_get: {
+        parameters: {
+            query: {
+                score: number;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Comparison"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    measured_api_images__number__measured_get: {
+        parameters: {
+            query?: {
+                of?: "labels" | "predictions";
+                score?: number;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Measured"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    judged_api_images__number__judged_get: {
+        parameters: {
+            query?: {
+                of?: "labels" | "predictions";
+                score?: number;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Judged"];
                 };
             };
             /** @description Unprocessable Entity */

@@ -23,10 +23,13 @@ export const KEYS: readonly [key: string, does: string][] = [
   ["M", "merge the selected objects"],
   ["F", "fill the holes of the selected object"],
   ["Delete", "delete the selected objects"],
+  ["J", "copy the selected objects into the next image, and go there"],
   ["A", "take over the selected predictions as labels"],
   ["Z, Shift+Z", "undo, redo"],
   ["L, K", "labels, predictions: on or off"],
   ["N, R, O, I", "names, boxes, outlines, fill: on or off"],
+  [", .", "in a review: finding before, finding after"],
+  ["Y, T, D", "in a review: accept, repair, dismiss"],
   ["Esc", "give up what is being drawn; select nothing"],
   ["?", "this card"],
 ];

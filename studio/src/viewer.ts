@@ -23,15 +23,19 @@ export interface Above {
 export type Point = [x: number, y: number];
 
 export class Viewer {
+  readonly width: number;
+  readonly height: number;
+  private readonly levels: number;
   private scale = 1;
   private x = 0;
   private y = 0;
   private readonly pictures = new Map<string, ImageBitmap | null>();
+  private stale = new Map<string, ImageBitmap | null>(); // tiles of the look before, until the new ones are there
+  private look = "";
   private readonly masks = new Map<string, OffscreenCanvas>();
   private layer: Layer | null = null;
   private above: Above | null = null;
   private dirty = 0;
-  private readonly levels: number;
   private readonly size: ResizeObserver;
   private closed = false;
   /** Points of what is being drawn, in pixels of the image, and the radius of the brush. */
@@ -42,10 +46,10 @@ export class Viewer {
     private readonly base: HTMLCanvasElement,
     private readonly over: HTMLCanvasElement,
     private readonly number: number,
-    readonly height: number,
-    readonly width: number,
+    { width, height, levels }: { width: number; height: number; levels: number },
+    private readonly missing: (why: string) => void,
   ) {
-    this.levels = Math.max(Math.ceil(Math.log2(Math.max(height, width) / TILE)), 0) + 1;
+    [this.width, this.height, this.levels] = [width, height, levels];
     this.size = new ResizeObserver(() => this.resize());
     this.size.observe(base);
     this.resize();
@@ -139,6 +143,15 @@ export class Viewer {
     this.redraw();
   }
 
+  /** Show other channels or another contrast: words of a tile's address. */
+  setLook(look: string): void {
+    if (look === this.look) return;
+    this.look = look;
+    this.stale = new Map(this.pictures);
+    this.pictures.clear();
+    this.redraw();
+  }
+
   setAbove(above: Above): void {
     this.above = above;
     this.redraw(1);
@@ -182,6 +195,7 @@ export class Viewer {
       }
     }
     for (const key of [...this.masks.keys()].slice(0, Math.max(this.masks.size - KEPT, 0))) this.masks.delete(key);
+    this.trim();
     if (late) this.redraw();
     else performance.mark("all masks shown");
   }
@@ -216,20 +230,37 @@ export class Viewer {
   private picture(level: number, column: number, row: number): ImageBitmap | null {
     const key = `${level}/${column}/${row}`;
     const known = this.pictures.get(key);
-    if (known !== undefined) return known;
+    if (known !== undefined) return known ?? this.stale.get(key) ?? null;
     this.pictures.set(key, null);
-    void fetch(`api/images/${this.number}/tiles/${key}`)
-      .then((answer) => (answer.ok ? answer.blob() : Promise.reject(new Error())))
-      .then((blob) => createImageBitmap(blob))
-      .then((bitmap) => {
-        if (this.closed) return bitmap.close();
-        performance.mark("picture shown");
-        this.pictures.set(key, bitmap);
-        this.redraw();
-        return undefined;
-      })
-      .catch(() => this.base.dispatchEvent(new CustomEvent("missing", { bubbles: true })));
-    return null;
+    void this.fetched(key, this.look);
+    return this.stale.get(key) ?? null;
+  }
+
+  private async fetched(key: string, look: string): Promise<void> {
+    try {
+      const answer = await fetch(`api/images/${this.number}/tiles/${key}${look && `?${look}`}`);
+      if (!answer.ok) throw new Error(((await answer.json()) as { message: string }).message);
+      const bitmap = await createImageBitmap(await answer.blob());
+      if (this.closed || look !== this.look) return bitmap.close();
+      performance.mark("picture shown");
+      this.stale.get(key)?.close();
+      this.stale.delete(key);
+      this.pictures.set(key, bitmap);
+      this.redraw();
+    } catch (error) {
+      if (!this.closed) this.missing((error as Error).message);
+    }
+  }
+
+  /** Let go of the tiles that were asked for first, but never of the coarsest, which lie below all others. */
+  private trim(): void {
+    const coarsest = `${this.levels - 1}/`;
+    for (const [key, bitmap] of this.pictures) {
+      if (this.pictures.size <= KEPT) return;
+      if (!bitmap || key.startsWith(coarsest)) continue;
+      bitmap.close();
+      this.pictures.delete(key);
+    }
   }
 
   private painted(level: number, column: number, row: number): OffscreenCanvas {

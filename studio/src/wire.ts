@@ -27,6 +27,7 @@ export interface Header {
   ids: number[] | null;
   removed?: number[];
   gone?: number;
+  notice?: string;
   classes?: string[];
 }
 

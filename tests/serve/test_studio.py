@@ -23,9 +23,10 @@ from apiece.serve import Guard, studio_app
 from apiece.serve.studio import routes
 from apiece.serve.studio.edits import Cut, Delete, Draw, Edit, Fill, Merge, Relabel, compute
 from apiece.serve.studio.journal import Journal
-from apiece.serve.studio.sheet import marks_of, replay
+from apiece.serve.studio.sets import Source, open_sets
+from apiece.serve.studio.sheet import Known, marks_of, replay
 from apiece.serve.studio.wire import decode_masks, encode
-from apiece.serve.studio.workspace import StaleError, Workspace, open_sets
+from apiece.serve.studio.workspace import StaleError, Workspace
 
 SIZE = (24, 30)
 
@@ -60,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def opened(folder: Path) -> Workspace:
-    return Workspace(open_sets(folder / "labels.json"), folder / "work")
+    return Workspace(Source(folder / "labels.json"), folder / "work")
 
 
 def made(space: Workspace, *edits: Edit, image: int = 0) -> Instances:
@@ -278,15 +279,16 @@ def any_edit(kind: int, keys: list[int], rng: np.random.Generator) -> Edit:
 def test_any_history_is_replayed_to_the_same_state(steps: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     base, entries = scene(), []
-    sheet, _ = replay(base, entries)
+    sheet, _ = replay(base, entries, None)
+    known = Known.after(None, {"base": marks_of(base)})
     for step in steps:
         keys = sheet.keys.tolist()
         try:
             delta = compute(sheet, any_edit(step, keys, rng))
         except (ApieceError, ValueError):
             continue
-        entries.append({"kind": "edit", **json.loads(json.dumps(delta.to_json())), "base": marks_of(base)})
-        sheet, gone = replay(base, entries)
+        entries.append({"kind": "edit", **json.loads(json.dumps(delta.to_json()))})
+        sheet, gone = replay(base, entries, known)
         assert gone == 0
         assert (sheet.instances.masks.area > 0).all()
         assert len(set(sheet.keys.tolist())) == len(sheet.keys)
@@ -327,9 +329,12 @@ def test_the_routes_look_change_and_export(folder: Path, monkeypatch: pytest.Mon
     assert asked.get("/api/images/2/objects").status_code == 404
     assert asked.get("/api/images/..%2F..%2Fa.png/thumb").status_code in (404, 422)
     assert asked.get("/api/images/0/objects").headers["etag"] == '"0"'
-    edit = {"edit": {"op": "delete", "keys": [1]}, "by": "Ada"}
+    edit = {"edit": {"op": "delete", "keys": [1]}}
     assert asked.post("/api/images/0/edits", json=edit).status_code == 422  # without a revision nothing is changed
-    assert asked.post("/api/images/0/edits", json=edit, headers={"if-match": "0"}).headers["etag"] == '"1"'
+    assert (
+        asked.post("/api/images/0/edits", json=edit, headers={"if-match": "0", "x-by": "Ada%20%C5%81"}).headers["etag"]
+        == '"1"'
+    )
     stale = asked.post("/api/images/0/edits", json=edit, headers={"if-match": "0"})
     assert (stale.status_code, stale.json()["kind"]) == (409, "StaleError")
     assert asked.post("/api/images/0/undo", headers={"if-match": "1"}).headers["etag"] == '"2"'
@@ -342,13 +347,12 @@ def test_the_routes_look_change_and_export(folder: Path, monkeypatch: pytest.Mon
         assert asked.post("/api/export", json={"format": "coco", "name": name}).status_code == 422, name
     written = asked.post("/api/export", json={"format": "coco", "name": "coco"}).json()
     assert (written["images"], written["instances"]) == (2, 7)
-    assert '"by":"Ada"' in (folder / "work" / "journal.jsonl").read_text()
+    assert '"by":"Ada Ł"' in (folder / "work" / "journal.jsonl").read_text(encoding="utf-8")
 
 
 def test_images_without_labels_are_opened(folder: Path) -> None:
     (folder / "labels.json").unlink()
-    sets = open_sets(folder, classes=("bolt",))
-    space = Workspace(sets, folder / "work")
+    space = Workspace(Source(folder, classes=("bolt",)), folder / "work")
     assert [item.ref.name for item in space.items] == ["a.png", "b.png"]
     assert made(space, Draw(how="new", points=SQUARE)).names == ["bolt"]
     with pytest.raises(DataError):

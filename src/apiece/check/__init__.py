@@ -11,11 +11,12 @@
 from __future__ import annotations
 
 from apiece.check._engine.families import kinds
-from apiece.check._engine.fix import Change, Fixed, check_target, fix
+from apiece.check._engine.fix import Change, Fixed, check_target, fix, repair
 from apiece.check._engine.open_labels import OpenLabels, open_labels
 from apiece.check._engine.page import PER_KIND, write_page
 from apiece.check._engine.report import FailOn, Report, Suspect
 from apiece.check._engine.run import check
+from apiece.check._kit.stated_area_box import restated
 from apiece.check.contract import ROOM, Check, Finding, Kind, Labelled, Place, SetFacts, Settings
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "load",
     "names",
     "open_labels",
+    "repair",
+    "restated",
     "write_page",
 ]
 

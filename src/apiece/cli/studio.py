@@ -20,6 +20,7 @@ def studio(
     model: ModelName | None = None,
     prompt: str = "auto",
     weights: str = "",
+    rules: Path | None = None,
     out: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -35,6 +36,7 @@ def studio(
     apiece studio data/
     apiece studio photos/ --model default
     apiece studio labels.json --images photos/ --prompt grabcut --port 8080
+    apiece studio photos/ --model runs/board --rules rules.yaml
     ```
 
     Parameters
@@ -46,6 +48,8 @@ def studio(
         without weights a watershed.
     weights
         Weights of SAM, SAM 2, SAM 3 or EfficientSAM: a folder, or `hf:org/name`.
+    rules
+        File of rules, as `apiece inspect` takes it, to hold the objects of each image against.
     out
         Folder that keeps the changes and what is exported. By default DATA.studio beside DATA.
     host
@@ -58,7 +62,8 @@ def studio(
     from apiece.datasets import image_folders
     from apiece.serve import Guard, run, studio_app
     from apiece.serve.studio.routes import static_folder
-    from apiece.serve.studio.workspace import Workspace, open_sets
+    from apiece.serve.studio.sets import Source
+    from apiece.serve.studio.workspace import Workspace
 
     static_folder()
     guard = Guard(host, port, key)
@@ -67,9 +72,9 @@ def studio(
         from apiece.predict import load
 
         loaded = load(model, device=device)
-    sets = open_sets(data, image_folders(where.images), where.format, () if loaded is None else loaded.classes)
+    source = Source(data, image_folders(where.images), where.format, () if loaded is None else loaded.classes)
     place = out or data.absolute().with_name(f"{data.absolute().name}.studio")
-    workspace = Workspace(sets, place, loaded, partial(_prompter, prompt, weights, device))
+    workspace = Workspace(source, place, loaded, partial(_prompter, prompt, weights, device), rules)
 
     def ready(address: str) -> None:
         if json:

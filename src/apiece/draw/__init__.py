@@ -7,7 +7,7 @@
 """
 
 from apiece.draw._marks import mark_line, mark_zone
-from apiece.draw._overlay import overlay, to_display
+from apiece.draw._overlay import display_limits, overlay, to_display
 from apiece.draw.palette import colours
 
-__all__ = ["colours", "mark_line", "mark_zone", "overlay", "to_display"]
+__all__ = ["colours", "display_limits", "mark_line", "mark_zone", "overlay", "to_display"]

@@ -15,7 +15,7 @@ from apiece.draw import _labels, _strokes, palette
 from apiece.draw._text import draw_text, text_height, text_width
 from apiece.errors import ConfigError, InvalidInstancesError
 
-__all__ = ["overlay", "to_display"]
+__all__ = ["display_limits", "overlay", "to_display"]
 
 _RGB = UInt8
 _NO_DATA = 40  # grey
@@ -27,7 +27,7 @@ _NOWHERE = (0, 0, 0, 0)
 _FEW, _MOST = 2, 0.9  # more labels than few, and than the rest of most, are left out before there is a legend
 
 
-def to_display(image: Image) -> _RGB:
+def to_display(image: Image, *, limits: tuple[float, float] | None = None) -> _RGB:
     """Return an image as a screen can show it: uint8 (H, W, 3), always a new array.
 
     Three or more channels show the first three as red, green and blue; one or two show the first as grey. 8-bit
@@ -35,28 +35,43 @@ def to_display(image: Image) -> _RGB:
     the 0.5th and the 99.8th percentile of what is shown become black and white; NaN and minus infinity are black,
     infinity is white. An alpha channel is not shown, and transparent ground is dark grey. For display only: nothing is
     measured on this.
+
+    Parameters
+    ----------
+    image : an image of any dtype.
+    limits : values that become black and white, in place of these percentiles; 8-bit images are stretched then, too.
     """
     data, image = image.data, image.colours()
     pixels = image.pixels[:, :, : 3 if image.channels >= 3 else 1]
     if pixels.dtype == np.bool_:
         shown = pixels.astype(np.uint8) * np.uint8(255)
-    elif pixels.dtype == np.uint8:
+    elif pixels.dtype == np.uint8 and limits is None:
         shown = pixels
     else:
-        shown = _stretched(pixels)
+        shown = _stretched(pixels, *(limits or display_limits(pixels)))
     canvas = np.ascontiguousarray(np.broadcast_to(shown, (*image.size, 3))).copy()
     if data is not None:
         canvas[~data] = _NO_DATA
     return canvas
 
 
-def _stretched(pixels: Array) -> _RGB:
+def display_limits(pixels: Array) -> tuple[float, float]:
+    """Return the values that `to_display` shows black and white: the 0.5th and the 99.8th percentile of finite values.
+
+    Examples
+    --------
+    >>> from apiece.draw import display_limits
+    >>> display_limits(np.full((4, 4, 1), 7, np.uint16))
+    (7.0, 8.0)
+    """
     step = max(int(np.sqrt(pixels.shape[0] * pixels.shape[1] / 1e6)), 1)  # a million pixels tell the percentiles
     sample = np.asarray(pixels[::step, ::step], np.float64)
     sample = sample[np.isfinite(sample)]
-    low, high = np.percentile(sample, (0.5, 99.8)) if sample.size else (0.0, 1.0)
-    if high <= low:
-        high = low + 1.0
+    low, high = np.percentile(sample, (0.5, 99.8)).tolist() if sample.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0
+
+
+def _stretched(pixels: Array, low: float, high: float) -> _RGB:
     if pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
         bounds = np.iinfo(pixels.dtype)
         table = _scaled(np.arange(bounds.min, bounds.max + 1), low, high)

@@ -1,7 +1,7 @@
 """How good predictions are: one sparse matching per batch of images, and one metric per file on top of it."""
 
 from apiece.metrics._engine.evaluate import Evaluation, evaluate
-from apiece.metrics._engine.picture_marks import marks
+from apiece.metrics._engine.picture_marks import MARKS, marks
 from apiece.metrics._engine.thresholds import (
     Price,
     Sweep,
@@ -20,7 +20,7 @@ from apiece.metrics._kit.tracks_log import frame_of
 from apiece.metrics.contract import ROOM, Judges, Metric, MetricResult, Number, Settings
 
 __all__ = [
-    "ENOUGH", "FEW", "Batch", "Curves", "Evaluation", "Halves", "Judges", "Matches", "Metric", "MetricResult",
+    "ENOUGH", "FEW", "MARKS", "Batch", "Curves", "Evaluation", "Halves", "Judges", "Matches", "Metric", "MetricResult",
     "Number", "Price",
     "Searched", "Settings", "Sweep", "Thresholds", "VideoFrame", "cost", "describe", "evaluate", "f1",
     "f1_thresholds", "fit_thresholds", "frame_of", "load", "marks", "names", "precision", "recall",

@@ -17,12 +17,12 @@ from apiece._arrays import Float, Int
 from apiece._atomic import atomic, relocated, staged
 from apiece.check._engine.open_labels import OpenLabels
 from apiece.check._engine.report import Report
-from apiece.check._kit.stated_area_box import differs, with_own
+from apiece.check._kit.stated_area_box import differs, restated
 from apiece.check._kit.steps import through_centres
-from apiece.check.contract import Settings
+from apiece.check.contract import Finding, Settings
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import ConfigError, FormatError
+from apiece.errors import ConfigError, FormatError, Option
 from apiece.formats import Record
 from apiece.formats.contract import OpenedLabels
 from apiece.ops.parts import parts_of
@@ -157,6 +157,41 @@ def fix(
     return Fixed(files, tuple(changes))
 
 
+def repair(instances: Instances, finding: Finding, settings: Settings | None = None) -> tuple[Instances, Int]:
+    """Return an image's instances with the safe repair of one finding, and the positions of the instances that stay.
+
+    Parameters
+    ----------
+    instances : the labels of the finding's image, as they were checked.
+    finding : a finding of this image that has a repair.
+    settings : `Settings.dust` says how large dust is at most; default as in `check`.
+
+    Raises
+    ------
+    ConfigError
+        If the finding has no repair, or its repair concerns every instance of the set: `fix` does those.
+
+    Examples
+    --------
+    >>> from apiece.check import Finding, Place, repair
+    >>> labels = apiece.Instances(apiece.Masks.from_boxes([[0, 0, 4, 4], [0, 0, 4, 4]], (8, 8)))
+    >>> same = Finding("duplicate", "the same mask", 1.0, Place("train", "a.png", 0, (1, 0)), repair="drop")
+    >>> left, kept = repair(labels, same)
+    >>> kept
+    array([0])
+    """
+    place = finding.place
+    if finding.repair is None or place.index is None or not place.instances:
+        raise ConfigError(f"{finding.kind}: no safe repair of single instances is known; change the labels by hand")
+    plan = _no_plan()
+    if finding.repair not in plan:
+        raise ConfigError(f"{finding.kind}: its repair is for the whole set; use " + Option("fix", ...))
+    chosen = place.instances[:1] if finding.repair == "drop" else place.instances
+    plan[finding.repair] = {i: [finding.kind] for i in chosen}
+    repaired, _ = _apply(instances, plan, (settings or Settings()).dust)
+    return repaired, np.setdiff1d(np.arange(len(instances)), list(plan["drop"]))
+
+
 def _write(target: Path, members: Mapping[str, OpenLabels], report: Report, dust: int, changes: list[Change]) -> None:
     """Write the splits of one label file, and add what was done to ``changes``."""
     first = next(iter(members.values()))
@@ -239,7 +274,7 @@ def _every(
     if kinds["widen"] and len(outlines) == len(instances):
         masks = _with_outlines(instances.masks, outlines)
         wider = np.flatnonzero(masks.area != instances.masks.area)
-        instances = with_own(instances.replace(masks=masks), np.arange(len(masks)))
+        instances = restated(instances.replace(masks=masks), np.arange(len(masks)))
         done.append((kinds["widen"], wider.tolist(), "widened by the pixels that its outline runs through"))
     return instances, done
 
@@ -296,7 +331,7 @@ def _apply(instances: Instances, plan: _Plan, dust: int) -> tuple[Instances, _Do
             done.append((plan["dust"][i], [i], what))
     changed = np.unique(np.concatenate([rewritten, dusted, cut]))
     if len(changed):
-        instances = with_own(instances, changed)
+        instances = restated(instances, changed)
     if len(cut):
         done.append(([kind for i in cut.tolist() for kind in plan["clip"][i]], cut.tolist(), "cut at the border"))
     if len(rewritten):

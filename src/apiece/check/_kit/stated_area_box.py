@@ -36,8 +36,22 @@ def differs(instances: Instances) -> Bool:
     return other
 
 
-def with_own(instances: Instances, chosen: Int) -> Instances:
-    """State the masks' own area and box for the ``chosen``; drops an attribute that then equals the masks' values."""
+def restated(instances: Instances, chosen: Int) -> Instances:
+    """State the masks' own area and box for some instances; drop an attribute that then equals the masks' values.
+
+    Parameters
+    ----------
+    instances : instances whose attributes ``area`` and ``bbox`` a label file stated.
+    chosen : positions of the instances whose masks have changed.
+
+    Examples
+    --------
+    >>> from apiece.check import restated
+    >>> square = apiece.Masks.from_boxes([[0, 0, 4, 4], [4, 4, 8, 8]], (8, 8))
+    >>> found = apiece.Instances(square, attributes={"area": np.array([15.0, 9.0])})
+    >>> restated(found, np.array([0])).attributes["area"]
+    array([16.,  9.])
+    """
     attributes = dict(instances.attributes)
     for name, own in (("area", instances.masks.area), ("bbox", own_boxes(instances.masks))):
         values = stated(instances, name)

@@ -17,7 +17,7 @@ from apiece.ops.overlap import intersections
 from apiece.serve.schema import Request
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 
-__all__ = ["Accept", "Click", "Draw", "Edit", "compute", "from_click", "prompts_of"]
+__all__ = ["Accept", "Click", "Copy", "Draw", "Edit", "compute", "copied", "from_click", "prompts_of"]
 
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 Points = Annotated[list[Point], Field(min_length=1, max_length=100_000)]
@@ -96,6 +96,16 @@ class Accept(Request):
 
     op: Literal["accept"] = "accept"
     predictions: Annotated[list[int], Field(min_length=1)]
+    label: str | None = None
+    """Their class; by default what the model says."""
+
+
+class Copy(Request):
+    """Copy objects of another image, as a rule the frame before."""
+
+    op: Literal["copy"] = "copy"
+    source: int
+    keys: Annotated[list[int], Field(min_length=1)]
 
 
 Edit = Annotated[Draw | Fill | Cut | Merge | Delete | Relabel, Field(discriminator="op")]
@@ -133,6 +143,18 @@ def from_click(sheet: Sheet, click: Click, answer: Instances) -> Delta:
     if click.key is not None:
         return Delta(put=(Put(click.key, sheet.instances.names[sheet.row(click.key)], answer.masks[0]),))
     return Delta(put=(Put(sheet.next_key, _label(sheet.instances, click.label), answer.masks[0]),))
+
+
+def copied(sheet: Sheet, source: Sheet, keys: list[int]) -> Delta:
+    """Return the objects of another image as new ones of this image."""
+    found, size = source.instances, sheet.instances.size
+    if found.size != size:
+        raise ConfigError(
+            f"objects are copied between images of one size; these have {found.size[1]} x {found.size[0]} and "
+            f"{size[1]} x {size[0]} pixels"
+        )
+    rows = [source.row(key) for key in dict.fromkeys(keys)]
+    return Delta(put=tuple(Put(sheet.next_key + k, found.names[row], found.masks[row]) for k, row in enumerate(rows)))
 
 
 def prompts_of(click: Click) -> Prompts:

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, FastAPI, Header, Request, Response
+from fastapi import APIRouter, BackgroundTasks, FastAPI, Header, Query, Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from apiece import formats
 from apiece.draw import palette
-from apiece.errors import ConfigError
+from apiece.errors import ApieceError, ConfigError
+from apiece.images import image_size
 from apiece.serve.app import new_app
 from apiece.serve.guards import Guard
 from apiece.serve.schema import problem_of
-from apiece.serve.studio.edits import Accept, Click, compute, from_click, prompts_of
-from apiece.serve.studio.pictures import TILE, Pictures
-from apiece.serve.studio.schema import Classes, Export, Exported, ImageEntry, Make, NewClass, SetAnswer
+from apiece.serve.studio.asked import by_of, space_of
+from apiece.serve.studio.compared import comparable
+from apiece.serve.studio.decide_routes import DECIDE
+from apiece.serve.studio.edits import Accept, Click, Copy, compute, copied, from_click, prompts_of
+from apiece.serve.studio.pictures import TILE, Look, Pictures, levels_of
+from apiece.serve.studio.review import Review
+from apiece.serve.studio.review_routes import REVIEW
+from apiece.serve.studio.schema import (
+    Classes,
+    Export,
+    Exported,
+    ImageEntry,
+    ImageInfo,
+    LookInfo,
+    Make,
+    NewClass,
+    SetAnswer,
+)
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 from apiece.serve.studio.wire import encode
 from apiece.serve.studio.workspace import StaleError, Workspace
@@ -30,7 +47,6 @@ ROUTER = APIRouter(prefix="/api")
 _BINARY = "application/vnd.apiece.objects"
 Seen = Annotated[int, Header(alias="If-Match", ge=0)]
 """The revision that the page shows."""
-By = Annotated[str, Header(alias="X-By", max_length=100)]
 
 
 def studio_app(workspace: Workspace, guard: Guard, title: str) -> FastAPI:
@@ -47,9 +63,10 @@ def studio_app(workspace: Workspace, guard: Guard, title: str) -> FastAPI:
     ConfigError
         If the page was not built, as in a copy of the repository.
     """
-    app = new_app("apiece studio", guard, [ROUTER])
+    app = new_app("apiece studio", guard, [ROUTER, REVIEW, DECIDE])
     app.state.workspace, app.state.title = workspace, title
-    app.state.pictures = Pictures(workspace.image)
+    app.state.review = Review(workspace)
+    app.state.pictures = Pictures(lambda number: workspace.item(number).ref)
     app.add_exception_handler(StaleError, _stale)
     app.mount("/", StaticFiles(directory=static_folder(), html=True))
     return app
@@ -70,15 +87,16 @@ async def _stale(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(problem_of(error).model_dump(), 409)
 
 
-def _space(request: Request) -> Workspace:
-    workspace: Workspace = request.app.state.workspace
-    return workspace
+def _pictures(request: Request) -> Pictures:
+    pictures: Pictures = request.app.state.pictures
+    return pictures
 
 
 @ROUTER.get("/set")
 def opened(request: Request) -> SetAnswer:
     """Return the set: classes, images, what can be asked."""
-    space, model = _space(request), _space(request).model
+    space, model = space_of(request), space_of(request).model
+    space.refresh()
     rgb = palette.colours(np.arange(len(space.classes)))
     return SetAnswer(
         title=request.app.state.title,
@@ -90,23 +108,50 @@ def opened(request: Request) -> SetAnswer:
         ],
         model=None if model is None else list(model.classes),
         thresholds=None if model is None or model.thresholds is None else list(model.thresholds),
+        comparable=model is not None and comparable(model.classes, space.classes),
+        rules=space.rules is not None,
+        notice=space.notice,
         formats=[name for name in formats.names() if formats.load(name).write is not None],
         tile=TILE,
     )
 
 
+@ROUTER.get("/images/{number}")
+def info(request: Request, number: int, later: BackgroundTasks) -> ImageInfo:
+    """Return the size of an image, from its header; its pixels are read meanwhile."""
+    later.add_task(_pictures(request).open, number)
+    ref = space_of(request).item(number).ref
+    height, width = image_size(ref.path, page=ref.page)
+    return ImageInfo(width=width, height=height, levels=levels_of((height, width)))
+
+
+@ROUTER.get("/images/{number}/look")
+def look(request: Request, number: int) -> LookInfo:
+    """Return what the pixels of an image are, and how they are shown."""
+    channels, dtype, (low, high) = _pictures(request).look(number)
+    return LookInfo(channels=channels, dtype=str(dtype), low=low, high=high)
+
+
 @ROUTER.get("/images/{number}/thumb")
 def thumb(request: Request, number: int) -> Response:
     """Return a small picture."""
-    _space(request).item(number)
-    return Response(request.app.state.pictures.thumb(number), media_type="image/jpeg", headers=_SHORT)
+    return Response(_pictures(request).thumb(number), media_type="image/jpeg", headers=_SHORT)
 
 
 @ROUTER.get("/images/{number}/tiles/{level}/{column}/{row}")
-def tile(request: Request, number: int, level: int, column: int, row: int) -> Response:
-    """Return a tile of the picture."""
-    _space(request).item(number)
-    data = request.app.state.pictures.tile(number, level, column, row)
+def tile(
+    request: Request,
+    number: int,
+    level: int,
+    column: int,
+    row: int,
+    channels: Annotated[list[int], Query(max_length=3)] = [],  # noqa: B006 -- FastAPI copies it
+    low: float | None = None,
+    high: float | None = None,
+) -> Response:
+    """Return a tile of the picture, of the channels and with the contrast that the person has chosen."""
+    limits = None if low is None or high is None or not low < high else (low, high)
+    data = _pictures(request).tile(number, level, column, row, Look(tuple(channels), limits))
     return Response(data, media_type="image/jpeg", headers=_SHORT)
 
 
@@ -116,14 +161,16 @@ _SHORT = {"Cache-Control": "private, max-age=300"}
 @ROUTER.get("/images/{number}/objects")
 def objects(request: Request, number: int) -> Response:
     """Return the objects of an image as they stand."""
-    sheet, gone = _space(request).sheet(number)
-    return _objects(sheet, {"gone": gone})
+    space = space_of(request)
+    space.refresh()
+    sheet, gone = space.sheet(number)
+    return _objects(sheet, {"gone": gone, "notice": space.notice})
 
 
 @ROUTER.get("/images/{number}/predictions")
 def predictions(request: Request, number: int) -> Response:
     """Return what the model finds on an image."""
-    found = _space(request).predicted(number)
+    found = space_of(request).predicted(number)
     return _packed(encode(found, np.arange(len(found)), {"revision": 0, "classes": list(found.classes)}), 0)
 
 
@@ -131,56 +178,76 @@ def predictions(request: Request, number: int) -> Response:
 def make(request: Request, number: int, asked: Make, seen: Seen) -> Response:
     """Make a change, save it, and return the objects that it changed."""
     edit = asked.edit
-    return _changed(*_space(request).change(number, seen, asked.by, lambda sheet: compute(sheet, edit)))
+    return _changed(*space_of(request).change(number, seen, by_of(request), lambda sheet: compute(sheet, edit)))
 
 
 @ROUTER.post("/images/{number}/clicks")
-def click(request: Request, number: int, asked: Click, seen: Seen, by: By = "") -> Response:
+def click(request: Request, number: int, asked: Click, seen: Seen) -> Response:
     """Ask for the object at a click or in a box, and save the answer as an object."""
-    space = _space(request)
+    space = space_of(request)
     answer = space.session(number).ask(prompts_of(asked))
-    return _changed(*space.change(number, seen, by, lambda sheet: from_click(sheet, asked, answer)))
+    return _changed(*space.change(number, seen, by_of(request), lambda sheet: from_click(sheet, asked, answer)))
+
+
+@ROUTER.post("/images/{number}/clicks/ready")
+def ready(request: Request, number: int, later: BackgroundTasks) -> None:
+    """Prepare for clicks on an image: the person has taken up the tool."""
+    later.add_task(_prepare, space_of(request), number)
+
+
+def _prepare(space: Workspace, number: int) -> None:
+    with suppress(ApieceError, OSError):  # the click will tell
+        space.session(number)
 
 
 @ROUTER.post("/images/{number}/accepted")
-def accepted(request: Request, number: int, asked: Accept, seen: Seen, by: By = "") -> Response:
+def accepted(request: Request, number: int, asked: Accept, seen: Seen) -> Response:
     """Take over predictions as labels."""
-    space = _space(request)
+    space = space_of(request)
     found = space.predicted(number)
     wanted = found[np.array(asked.predictions, np.int64)]
-    for name in wanted.names:
+    names = wanted.names if asked.label is None else [asked.label] * len(wanted)
+    for name in names:
         if name not in space.classes:
-            space.add_class(name)
+            space.add_class(name, by_of(request))
 
     def taken(sheet: Sheet) -> Delta:
-        return Delta(put=tuple(Put(sheet.next_key + k, n, wanted.masks[k]) for k, n in enumerate(wanted.names)))
+        return Delta(put=tuple(Put(sheet.next_key + k, n, wanted.masks[k]) for k, n in enumerate(names)))
 
-    return _changed(*space.change(number, seen, by, taken))
+    return _changed(*space.change(number, seen, by_of(request), taken))
+
+
+@ROUTER.post("/images/{number}/copied")
+def copy(request: Request, number: int, asked: Copy, seen: Seen) -> Response:
+    """Copy objects of another image into this one."""
+    space = space_of(request)
+    source = space.sheet(asked.source)[0]
+    return _changed(*space.change(number, seen, by_of(request), lambda sheet: copied(sheet, source, asked.keys)))
 
 
 @ROUTER.post("/images/{number}/undo")
-def undo(request: Request, number: int, seen: Seen, by: By = "") -> Response:
+def undo(request: Request, number: int, seen: Seen) -> Response:
     """Undo the last change of an image that stands."""
-    return _changed(*_space(request).step(number, seen, by, back=True))
+    return _changed(*space_of(request).step(number, seen, by_of(request), back=True))
 
 
 @ROUTER.post("/images/{number}/redo")
-def redo(request: Request, number: int, seen: Seen, by: By = "") -> Response:
+def redo(request: Request, number: int, seen: Seen) -> Response:
     """Do again what was undone last."""
-    return _changed(*_space(request).step(number, seen, by, back=False))
+    return _changed(*space_of(request).step(number, seen, by_of(request), back=False))
 
 
 @ROUTER.post("/classes")
 def new_class(request: Request, asked: NewClass) -> Classes:
     """Add a class."""
-    _space(request).add_class(asked.name)
-    return Classes(classes=list(_space(request).classes))
+    space_of(request).add_class(asked.name, by_of(request))
+    return Classes(classes=list(space_of(request).classes))
 
 
 @ROUTER.post("/export")
 def export(request: Request, asked: Export) -> Exported:
     """Write all labels as they stand in a format."""
-    written = _space(request).export(asked.name, asked.format, asked.allow_lossy).values()
+    written = space_of(request).export(asked.name, asked.format, asked.allow_lossy).values()
     return Exported(
         paths=[str(one.path) for one in written],
         images=sum(one.images for one in written),

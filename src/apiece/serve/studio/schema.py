@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
+from apiece.rules import Outcome
 from apiece.serve.schema import Answer, Request
 from apiece.serve.studio.edits import Edit
 
-__all__ = ["Classes", "Export", "Exported", "ImageEntry", "Make", "NewClass", "SetAnswer"]
+__all__ = [
+    "Classes",
+    "Column",
+    "Comparison",
+    "Decide",
+    "Export",
+    "Exported",
+    "FindingEntry",
+    "Happened",
+    "ImageEntry",
+    "ImageInfo",
+    "Judged",
+    "JudgedFinding",
+    "JudgedRule",
+    "LookInfo",
+    "Make",
+    "Measured",
+    "NewClass",
+    "ReportAnswer",
+    "ReviewAnswer",
+    "Said",
+    "SetAnswer",
+]
 
 
 class ImageEntry(Answer):
@@ -17,6 +42,79 @@ class ImageEntry(Answer):
     split: str
     revision: int
     """Changes made to it."""
+
+
+class ImageInfo(Answer):
+    """What the header of an image says."""
+
+    width: int
+    height: int
+    levels: int
+    """Levels of tiles; the last is one tile."""
+
+
+class LookInfo(Answer):
+    """What the pixels of an image are, and how they are shown."""
+
+    channels: int
+    dtype: str
+    low: float
+    high: float
+    """Values that are shown black and white."""
+
+
+class Comparison(Answer):
+    """What labels and predictions are beside each other, at a score."""
+
+    meaning: dict[str, str]
+    """Every mark, and what it means."""
+    labels: list[str]
+    predictions: list[str]
+    """A mark of each; empty below the score."""
+    right: list[bool]
+    """Whether each prediction is right; this holds at any score."""
+
+
+class Column(Answer):
+    """A measurement of every object."""
+
+    name: str
+    unit: str
+    values: list[float | None]
+
+
+class Measured(Answer):
+    """Measurements of the objects of an image."""
+
+    keys: list[int]
+    columns: list[Column]
+
+
+class JudgedFinding(Answer):
+    """A number that a rule has compared with its limits."""
+
+    outcome: Outcome
+    text: str
+    keys: list[int]
+    spot: tuple[float, float] | None
+    """Place of what is not there, in pixels."""
+
+
+class JudgedRule(Answer):
+    """What a rule says of an image."""
+
+    rule: str
+    kind: str
+    outcome: Outcome
+    checked: int
+    findings: list[JudgedFinding]
+
+
+class Judged(Answer):
+    """What all rules say of an image."""
+
+    outcome: Outcome
+    rules: list[JudgedRule]
 
 
 class SetAnswer(Answer):
@@ -29,6 +127,12 @@ class SetAnswer(Answer):
     model: list[str] | None
     """Classes of the model, if one is open."""
     thresholds: list[float] | None
+    comparable: bool
+    """Whether the model's classes can be taken for those of the labels."""
+    rules: bool
+    """Whether a file of rules is open."""
+    notice: str
+    """What the person has to know of the label files."""
     formats: list[str]
     """Formats that can be exported."""
     tile: int
@@ -38,7 +142,77 @@ class Make(Request):
     """A change to make."""
 
     edit: Edit
-    by: str = Field("", max_length=100)
+
+
+class Said(Answer):
+    """What a person has said of a finding."""
+
+    what: Literal["accept", "dismiss", "repair", "reopen"]
+    reason: str = ""
+    by: str = ""
+    at: str
+
+
+class FindingEntry(Answer):
+    """A finding of the queue."""
+
+    id: str
+    kind: str
+    level: Literal["error", "warning", "note"]
+    message: str
+    sure: float
+    fix: str
+    """What to do about it."""
+    image: int | None
+    """Number of its image; none for the whole set."""
+    name: str
+    """Name of its image, or of its split."""
+    keys: list[int]
+    box: list[float] | None
+    """Where to look: x0, y0, x1, y1 in pixels."""
+    others: list[str]
+    """Further images that it concerns."""
+    repair: Literal["", "repair", "model"]
+    """What a repair does: the safe repair of its kind, what the model finds, or there is none."""
+    said: Said | None
+
+
+class ReviewAnswer(Answer):
+    """The queue of findings."""
+
+    state: Literal["none", "running", "done", "failed"]
+    done: int
+    total: int
+    """Images that were looked at, and all."""
+    told: str
+    findings: list[FindingEntry]
+
+
+class Decide(Request):
+    """What a person says of a finding."""
+
+    what: Literal["accept", "dismiss", "repair", "reopen"]
+    reason: str = Field("", max_length=2000)
+
+
+class Happened(Answer):
+    """A line of the report."""
+
+    at: str
+    by: str
+    what: str
+    image: int | None
+    name: str
+    objects: int
+    """Objects that it changed."""
+    reason: str
+
+
+class ReportAnswer(Answer):
+    """What was changed and who changed it, the newest first."""
+
+    lines: list[Happened]
+    total: int
 
 
 class NewClass(Request):

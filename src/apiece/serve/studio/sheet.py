@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from apiece._arrays import Array, Int
+from apiece.check import restated
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import UnknownNameError
 
-__all__ = ["Delta", "Put", "Sheet", "marks_of", "replay", "standing"]
+__all__ = ["Delta", "Known", "Put", "Sheet", "keys_of", "marks_of", "replay", "standing"]
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,28 @@ class Sheet:
         return int(found[0])
 
 
+@dataclass(frozen=True)
+class Known:
+    """The objects of a label file as they were when a change was last made to its image.
+
+    Attributes
+    ----------
+    marks : a mark of each, as `marks_of` gives it.
+    keys : int64, the key of each.
+    next_key : a key that none has ever had.
+    """
+
+    marks: list[str]
+    keys: Int
+    next_key: int
+
+    @classmethod
+    def after(cls, before: Known | None, entry: Mapping[str, Any]) -> Known:
+        """Return what is known after an entry of the journal that has a ``base``."""
+        keys = np.array(entry.get("keys", range(len(entry["base"]))), np.int64)
+        return cls(entry["base"], keys, max(int(keys.max(initial=-1)) + 1, 0 if before is None else before.next_key))
+
+
 def marks_of(instances: Instances) -> list[str]:
     """Return a short mark of each object's mask and class, by which it is known again in a changed file."""
     masks, names = instances.masks, instances.names
@@ -97,17 +120,15 @@ def standing(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     return done, undone
 
 
-def replay(base: Instances, entries: Sequence[Mapping[str, Any]]) -> tuple[Sheet, int]:
+def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known | None) -> tuple[Sheet, int]:
     """Return the labels of a file with the changes of a journal on top, and how many objects the file has no more.
 
-    Where the file has changed since the first change, objects are known again by their marks. What was changed stays
+    Where the file has changed since the last change, objects are known again by their marks. What was changed stays
     as the person left it; what else the file has now is there.
     """
-    keys, next_key, gone = _keys(base, entries)
+    keys, next_key, gone = keys_of(base, entries, known)
     last: dict[int, Mapping[str, Any] | None] = {}
     like: dict[int, int] = {}
-    for entry in entries:
-        next_key = max(next_key, *(put["key"] + 1 for put in entry.get("put", [])), 0)
     for entry in standing(entries)[0]:
         last.update(dict.fromkeys(entry["remove"]))
         for put in entry["put"]:
@@ -126,26 +147,25 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]]) -> tuple[Sheet
     labels = [base.classes.index(puts[k]["label"]) if k in puts else int(base.labels[place[k]]) for k in order]
     own = np.array(order, np.int64)
     found = _taken(base, rows, masks, np.array(labels, np.int64), np.where(np.isin(own, keys), -1, own))
-    return Sheet(found, own, len(entries), next_key), gone
+    redrawn = np.flatnonzero(np.isin(own, list(puts)))
+    return Sheet(restated(found, redrawn) if len(redrawn) else found, own, len(entries), next_key), gone
 
 
-def _keys(base: Instances, entries: Sequence[Mapping[str, Any]]) -> tuple[Int, int, int]:
+def keys_of(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known | None) -> tuple[Int, int, int]:
     """Return the key of each object of the file, the next free one, and how many known objects it has no more."""
-    known = entries[0]["base"] if entries else None
+    free = max([0, *(put["key"] + 1 for entry in entries for put in entry.get("put", []))])
     if known is None:
-        return np.arange(len(base)), len(base), 0
-    now = marks_of(base)
-    if known == now:
-        return np.arange(len(base)), len(base), 0
+        return np.arange(len(base)), max(free, len(base)), 0
+    free, now = max(free, known.next_key), marks_of(base)
+    if known.marks == now:
+        return known.keys, free, 0
     places: dict[str, list[int]] = {}
-    for key, mark in reversed(list(enumerate(known))):
+    for key, mark in reversed(list(zip(known.keys.tolist(), known.marks, strict=True))):
         places.setdefault(mark, []).append(key)
-    own = [places[mark].pop() if places.get(mark) else -1 for mark in now]
-    fresh = max([len(known), *(put["key"] + 1 for entry in entries for put in entry.get("put", []))])
-    keys = np.array(own, np.int64)
+    keys = np.array([places[mark].pop() if places.get(mark) else -1 for mark in now], np.int64)
     new = np.flatnonzero(keys < 0)
-    keys[new] = fresh + np.arange(len(new))
-    return keys, fresh + len(new), sum(map(len, places.values()))
+    keys[new] = free + np.arange(len(new))
+    return keys, free + len(new), sum(map(len, places.values()))
 
 
 def _taken(base: Instances, rows: Int, masks: Masks, labels: Int, fresh: Int) -> Instances:

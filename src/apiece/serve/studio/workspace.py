@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
-from apiece.datasets import WriteOptions, Written, convert, open_data
-from apiece.errors import ConfigError, DataError, UnknownNameError
-from apiece.formats import LabelSet, Record
-from apiece.images import image_size, read_image
-from apiece.predict.sources import find_sources
+from apiece.datasets import WriteOptions, Written, convert
+from apiece.errors import ApieceError, ConfigError, DataError, UnknownNameError
+from apiece.formats import LabelSet
+from apiece.images import read_image
+from apiece.rules import read_rules
 from apiece.serve.studio.journal import Journal
-from apiece.serve.studio.sheet import Delta, Sheet, marks_of, replay, standing
+from apiece.serve.studio.sets import Edited, Source
+from apiece.serve.studio.sheet import Delta, Known, Sheet, keys_of, marks_of, replay, standing
 
 if TYPE_CHECKING:
     from apiece.predict import Model, Prompter, Session
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Item", "StaleError", "Workspace"]
 
 _KEPT = 16  # images whose objects stay decoded
+_LOOKS = 2.0  # seconds between looks at the label files
 
 
 class StaleError(DataError):
@@ -53,35 +56,85 @@ class Workspace:
 
     Parameters
     ----------
-    sets : the labels by split, as `open_sets` gives them.
+    source : where the labels are.
     out : folder that keeps the journal and what is exported.
     model : predicts on an image, when it is asked.
     prompter : opens what answers clicks and boxes, at the first of them: networks take seconds to load.
+    rules : file of rules to hold the objects against.
+
+    Attributes
+    ----------
+    items : the images; an image keeps its number while the studio runs.
+    notice : what the person has to know of the label files; empty for nothing.
     """
 
     def __init__(
         self,
-        sets: Mapping[str, LabelSet],
+        source: Source,
         out: Path,
         model: Model | None = None,
         prompter: Callable[[], Prompter] | None = None,
+        rules: Path | None = None,
     ) -> None:
-        self.sets, self.out, self.model, self._open_prompter = dict(sets), out, model, prompter
-        self.items = [Item(split, i, ref) for split, one in sets.items() for i, ref in enumerate(one.refs)]
-        if not self.items:
-            raise DataError("there is no image to look at")
-        self._places = {item.key: number for number, item in enumerate(self.items)}
-        self.journal = Journal(out / "journal.jsonl")
+        self._source, self.out, self.model, self._open_prompter = source, out, model, prompter
+        self._state, self._looked = source.state(), time.monotonic()
+        self.sets: dict[str, LabelSet] = {}
+        self.items: list[Item] = []
+        self.notice = ""
+        self._lock, self._model_lock = threading.RLock(), threading.Lock()
+        self._classes: list[str] = []
         self._of_image: dict[str, list[dict[str, Any]]] = {}
-        self._classes = list(next(iter(sets.values())).classes)
-        for entry in self.journal.entries:
-            self._note(entry)
-        self._lock = threading.RLock()
+        self._known: dict[str, Known] = {}
+        self._recorded: set[str] = set()
         self._sheets: OrderedDict[int, tuple[Sheet, int]] = OrderedDict()
         self._found: OrderedDict[int, Instances] = OrderedDict()
         self._sessions: OrderedDict[int, Session] = OrderedDict()
+        self._take(source.open())
+        if not self.items:
+            raise DataError("there is no image to look at")
+        known = () if model is None else model.classes
+        self.rules = None if rules is None else read_rules(rules, tuple(dict.fromkeys([*self._classes, *known])))
+        self.journal = Journal(out / "journal.jsonl")
+        for entry in self.journal.entries:
+            self._note(entry)
+
+    def _take(self, sets: Mapping[str, LabelSet]) -> None:
+        """Take labels as they are on disk now; images that are known keep their numbers."""
+        places = {item.key: number for number, item in enumerate(self.items)}
+        items = [Item(split, i, ref) for split, one in sets.items() for i, ref in enumerate(one.refs)]
+        here = {item.key for item in items}
+        kept = [item if item.key in here else Item(item.split, -1, item.ref) for item in self.items]
+        for item in items:
+            if item.key in places:
+                kept[places[item.key]] = item
+            else:
+                kept.append(item)
+        self.sets, self.items = dict(sets), kept
+        self._classes += [name for name in next(iter(sets.values())).classes if name not in self._classes]
+        self._sheets.clear()
+        self._recorded.clear()
+
+    def refresh(self) -> None:
+        """Read the labels again if they have changed on disk; what a person has changed stays on top."""
+        with self._lock:
+            if time.monotonic() < self._looked + _LOOKS:
+                return
+            self._looked = time.monotonic()
+            try:
+                state = self._source.state()
+                if state == self._state:
+                    return
+                self._take(self._source.open())
+            except (ApieceError, OSError) as error:
+                self.notice = f"The labels have changed on disk and cannot be read: {error}. You see them as they were."
+                return
+            self._state = state
+            self.notice = "The labels have changed on disk and were read again. Your changes were kept on top of them."
 
     def _note(self, entry: dict[str, Any]) -> None:
+        image = entry.get("image", entry.get("about"))
+        if "base" in entry and image is not None:
+            self._known[image] = Known.after(self._known.get(image), entry)
         if "image" in entry:
             self._of_image.setdefault(entry["image"], []).append(entry)
         elif entry.get("kind") == "class" and entry["name"] not in self._classes:
@@ -105,6 +158,8 @@ class Workspace:
     def base(self, number: int) -> Instances:
         """Return the labels of an image as its file has them now, with all classes of the set."""
         item = self.item(number)
+        if item.index < 0:
+            raise DataError(f"{item.ref.name} is no more in the label file; your changes of it stay in the journal")
         _, found = self.sets[item.split][item.index]
         return found.replace(classes=self.classes) if found.classes != self.classes else found
 
@@ -112,8 +167,9 @@ class Workspace:
         """Return the objects of an image as they stand, and how many changed objects its file has no more."""
         with self._lock:
             if number not in self._sheets:
-                entries = self._of_image.get(self.item(number).key, [])
-                _keep(self._sheets, number, replay(self.base(number), entries))
+                key = self.item(number).key
+                drawn = replay(self.base(number), self._of_image.get(key, []), self._known.get(key))
+                _keep(self._sheets, number, drawn)
             return self._sheets[number]
 
     def change(self, number: int, revision: int, by: str, compute: Callable[[Sheet], Delta]) -> tuple[Sheet, Sheet]:
@@ -129,9 +185,7 @@ class Workspace:
             delta = compute(before)
             if not delta.remove and not delta.put:
                 return before, before
-            entry = {"kind": "edit", **delta.to_json()}
-            if not revision:
-                entry["base"] = marks_of(self.base(number))
+            entry = {"kind": "edit", **delta.to_json(), **self._base(number)}
             return before, self._add(number, entry, by)
 
     def step(self, number: int, revision: int, by: str, back: bool) -> tuple[Sheet, Sheet]:
@@ -143,15 +197,34 @@ class Workspace:
                 return before, before
             return before, self._add(number, {"kind": "undo" if back else "redo"}, by)
 
-    def add_class(self, name: str) -> None:
+    def add_class(self, name: str, by: str) -> None:
         """Add a class."""
         with self._lock:
             if not name.strip() or name in self._classes:
                 raise ConfigError(f"a new class needs a name of its own, got {name!r}")
-            entry = {"kind": "class", "name": name}
-            self.journal.add(entry)
-            self._note(entry)
+            entry = {"kind": "class", "name": name, **_who(by)}
+            self._save(entry)
             self._sheets.clear()
+
+    def decide(self, number: int | None, entry: dict[str, Any], by: str) -> dict[str, Any]:
+        """Save what a person says of a finding, about an image or the whole set, and return it as it is kept."""
+        with self._lock:
+            if number is not None:
+                entry = {**entry, "about": self.item(number).key, **self._base(number)}
+            full = {"kind": "finding", **entry, **_who(by)}
+            self._save(full)
+            return full
+
+    def _base(self, number: int) -> dict[str, Any]:
+        """Return what an entry has to say of the objects of the label file, so that they are known again."""
+        image = self.item(number).key
+        if image in self._recorded:
+            return {}
+        base, known = self.base(number), self._known.get(image)
+        marks = marks_of(base)
+        if known is not None and known.marks == marks:
+            return {}
+        return {"base": marks, "keys": keys_of(base, self._of_image.get(image, []), known)[0].tolist()}
 
     def _at(self, number: int, revision: int) -> Sheet:
         sheet, _ = self.sheet(number)
@@ -165,10 +238,14 @@ class Workspace:
 
     def _add(self, number: int, entry: dict[str, Any], by: str) -> Sheet:
         full = {"image": self.item(number).key, **entry, **_who(by)}
-        self.journal.add(full)
-        self._note(full)
+        self._save(full)
         self._sheets.pop(number, None)
         return self.sheet(number)[0]
+
+    def _save(self, entry: dict[str, Any]) -> None:
+        self.journal.add(entry)
+        self._note(entry)
+        self._recorded.add(entry.get("image", entry.get("about", "")))
 
     def image(self, number: int) -> Image:
         """Read the pixels of an image."""
@@ -179,7 +256,7 @@ class Workspace:
         """Return what the model finds on an image, down to a low score, with the model's classes."""
         if self.model is None:
             raise ConfigError("no model is open; name one when the studio is started")
-        with self._lock:
+        with self._model_lock:  # a model takes seconds; edits do not wait for it
             if number not in self._found:
                 lowest = min(self.model.thresholds or (0.5,))
                 _keep(self._found, number, self.model.predict(self.image(number), conf=0.2 * lowest))
@@ -194,7 +271,7 @@ class Workspace:
 
     def session(self, number: int) -> Session:
         """Return the image opened for clicks; its embedding is kept."""
-        with self._lock:
+        with self._model_lock:
             if number not in self._sessions:
                 _keep(self._sessions, number, self.prompter.session(self.image(number)), 4)
             return self._sessions[number]
@@ -209,78 +286,9 @@ class Workspace:
         """
         if not name.replace("-", "").replace("_", "").replace(".", "").isalnum() or name.startswith("."):
             raise ConfigError(f"a name of letters, digits, '-' and '_' is needed for what is exported, got {name!r}")
-        edited = {split: _Edited(self, split) for split in self.sets}
+        edited = {split: Edited(self, split) for split in self.sets}
         options = WriteOptions("link", allow_lossy, overwrite=True)
         return convert(edited, self.out / "exports" / name, format, options=options)
-
-
-class _Edited:
-    """The labels of a split as they stand."""
-
-    def __init__(self, workspace: Workspace, split: str) -> None:
-        self._workspace, self._split = workspace, split
-        self._numbers = [n for n, item in enumerate(workspace.items) if item.split == split]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self._workspace.classes
-
-    @property
-    def refs(self) -> tuple[ImageRef, ...]:
-        return tuple(self._workspace.items[n].ref for n in self._numbers)
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        return self._workspace.sets[self._split].metadata
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> Record:
-        number = self._numbers[index]
-        return self._workspace.items[number].ref, self._workspace.sheet(number)[0].instances
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
-
-
-@dataclass(frozen=True)
-class _Unlabelled:
-    """Images without labels."""
-
-    refs: tuple[ImageRef, ...]
-    classes: tuple[str, ...]
-    metadata: Mapping[str, Any]
-
-    def __len__(self) -> int:
-        return len(self.refs)
-
-    def __getitem__(self, index: int) -> Record:
-        ref = self.refs[index]
-        size = image_size(ref.path, page=ref.page)
-        return ref, Instances.empty(size, self.classes)
-
-    def __iter__(self) -> Iterator[Record]:
-        return (self[i] for i in range(len(self)))
-
-
-def open_sets(
-    data: Path, images: Any = None, format: str | None = None, classes: Sequence[str] = ()
-) -> dict[str, LabelSet]:
-    """Open the labels of a file or folder, or a folder of images without any."""
-    try:
-        return {split: one.labels for split, one in open_data(data, images, format).items()}
-    except DataError:
-        if not data.is_dir() or format is not None:
-            raise
-        try:
-            found = find_sources([str(data)])
-        except DataError:
-            found = []
-        if not found:
-            raise
-    refs = tuple(ImageRef(source.path, source.name, page=source.page) for source in found if source.path is not None)
-    return {"images": _Unlabelled(refs, tuple(classes) or ("object",), {})}
 
 
 def _keep(held: OrderedDict[int, Any], number: int, value: Any, most: int = _KEPT) -> None:

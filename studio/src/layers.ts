@@ -1,0 +1,62 @@
+// What of the objects is shown, and in which colours.
+
+import { colour } from "./colours";
+import type { Layer } from "./viewer";
+import { type Objects, changed } from "./wire";
+
+export interface Shown {
+  labels: boolean;
+  predictions: boolean;
+  fill: boolean;
+  outline: boolean;
+  names: boolean;
+  boxes: boolean;
+}
+
+export interface Filter {
+  hidden: ReadonlySet<string>;
+  score: number;
+  least: number;
+}
+
+export interface Found {
+  objects: Objects;
+  classes: readonly string[];
+}
+
+/** What a person reads of an object: class, score, id. */
+export function nameOf(o: Objects, i: number, classes: readonly string[]): string {
+  const score = o.scores ? ` ${o.scores[i].toFixed(2)}` : "";
+  return `${classes[o.labels[i]] ?? "?"}${score}${o.ids ? ` #${o.ids[i]}` : ""}`;
+}
+
+/** The objects that the filter lets through, the smallest on top, in their own colours or in those that are given. */
+export function layerOf({ objects, classes }: Found, shown: Shown, filter: Filter, colours?: Uint32Array): Layer {
+  const kept = [...objects.keys.keys()].filter(
+    (i) =>
+      !filter.hidden.has(classes[objects.labels[i]]) &&
+      objects.areas[i] >= filter.least &&
+      (objects.scores === null || objects.scores[i] >= filter.score),
+  );
+  kept.sort((a, b) => objects.areas[b] - objects.areas[a]);
+  const own = colours ?? Uint32Array.from(objects.keys, (key) => colour(key + 1));
+  return { objects, style: { colours: own, order: Int32Array.from(kept), fill: shown.fill, outline: shown.outline } };
+}
+
+/** Labels and predictions on one picture, the smallest on top. */
+export function together(labels: Layer, found: Layer): Layer {
+  const count = labels.objects.keys.length;
+  const moved = { ...found.objects, keys: found.objects.keys.map((key) => key + 1 + Math.max(0, ...labels.objects.keys)) };
+  const objects = changed({ ...labels.objects, scores: null, ids: null }, { ...moved, scores: null, ids: null }, []);
+  const order = [...labels.style.order, ...found.style.order.map((i) => i + count)].sort((a, b) => objects.areas[b] - objects.areas[a]);
+  const colours = Uint32Array.from([...labels.style.colours, ...found.style.colours]);
+  return { objects, style: { ...labels.style, colours, order: Int32Array.from(order) } };
+}
+
+/** The boxes of the objects that have these keys. */
+export function boxesOf(o: Objects, keys: readonly number[]): number[][] {
+  return keys.flatMap((key) => {
+    const i = o.keys.indexOf(key);
+    return i < 0 ? [] : [[...o.boxes.subarray(4 * i, 4 * i + 4)]];
+  });
+}

@@ -1,0 +1,71 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { type Edit, Refused, change, readObjects } from "./api";
+import { type Found, boxesOf } from "./layers";
+import { type Header, type Objects, changed } from "./wire";
+
+export type Changed = { header: Header; objects: Objects };
+export type Save = (path: string, body: unknown, done?: (answer: Changed) => void) => Promise<void>;
+
+export interface Work {
+  labels: Objects | null;
+  found: Found | null;
+  told: string;
+  tell: (text: string) => void;
+  save: Save;
+  /** Read the labels again. */
+  load: () => Promise<void>;
+  edit: (made: Edit, done?: (answer: Changed) => void) => Promise<void>;
+  /** Boxes of what changed last, until they are taken: all else is as it was. */
+  touched: { current: readonly number[][] | undefined };
+}
+
+/** The labels of an image as they stand, what the model finds on it, and how they are changed: one change after another. */
+export function useWork(number: number, predicts: boolean): Work {
+  const [labels, setLabels] = useState<Objects | null>(null);
+  const [found, setFound] = useState<Found | null>(null);
+  const [told, tell] = useState("");
+  const now = useRef<Objects | null>(null);
+  const waiting = useRef<Promise<void>>(Promise.resolve());
+  const touched = useRef<readonly number[][] | undefined>(undefined);
+
+  const load = async () => {
+    const { header, objects } = await readObjects(`images/${number}/objects`);
+    now.current = objects;
+    setLabels(objects);
+    if (header.notice) tell(header.notice);
+    if (header.gone) tell(`The label file has changed: ${header.gone} objects that it had are gone. Your changes were kept.`);
+  };
+  const predict = async () => {
+    tell("The model is looking …");
+    const { header, objects } = await readObjects(`images/${number}/predictions`);
+    setFound({ objects, classes: header.classes ?? [] });
+    tell(`The model finds ${objects.keys.length.toLocaleString()} objects of any score.`);
+  };
+  useEffect(() => {
+    load()
+      .then(() => (predicts ? predict() : undefined))
+      .catch((error: Error) => tell(error.message));
+  }, []);
+
+  const save: Save = (path, body, done) => {
+    waiting.current = waiting.current.then(async () => {
+      try {
+        const before = now.current!;
+        const answer = await change(`images/${number}/${path}`, body, before.revision);
+        const after = changed(before, answer.objects, answer.header.removed ?? []);
+        const keys = [...answer.objects.keys, ...(answer.header.removed ?? [])];
+        touched.current = [...boxesOf(before, keys), ...boxesOf(after, keys)];
+        now.current = after;
+        setLabels(after);
+        tell(after.revision === before.revision ? "nothing to change" : `saved, change ${after.revision}`);
+        done?.(answer);
+      } catch (error) {
+        tell((error as Error).message);
+        if (error instanceof Refused && error.stale) await load();
+      }
+    });
+    return waiting.current;
+  };
+  const edit: Work["edit"] = (made, done) => save("edits", { edit: made }, done);
+  return { labels, found, told, tell, load, save, edit, touched };
+}

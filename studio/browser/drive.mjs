@@ -36,6 +36,29 @@ const status = (page) => page.locator("[role=status]").innerText();
 const saved = (page, n) => page.locator("[role=status]", { hasText: `saved, change ${n}` }).waitFor({ timeout: 60000 });
 const count = async (page) => Number((await page.locator("canvas[role=img]").getAttribute("aria-label")).match(/(\d+) objects/)[1]);
 
+/** Repair one finding, dismiss another one, and see both in the report. */
+async function review(page) {
+  await page.goto(`${address}#/review`);
+  await page.locator(".findings li").first().waitFor({ timeout: 120000 });
+  await page.locator(".person input").fill("Ada Ł");
+  done.findings = await page.locator(".findings ul").getAttribute("aria-label");
+  await page.locator(".findings button", { hasText: "duplicate" }).first().click();
+  await page.locator(".finding").waitFor();
+  await page.locator(".list li").first().waitFor();
+  await page.keyboard.press("t");
+  await page.locator("[role=status]", { hasText: "repaired" }).waitFor();
+  await page.locator(".finding button", { hasText: "List" }).click();
+  await page.locator(".findings button:not([disabled])").last().click();
+  await page.locator(".list li").first().waitFor();
+  await page.keyboard.press("d");
+  await page.locator(".finding form input").fill("it is so");
+  await page.keyboard.press("Enter");
+  await page.locator(".finding", { hasText: "2 of" }).waitFor();
+  await page.goto(`${address}#/report`);
+  await page.locator("td", { hasText: "it is so" }).waitFor();
+  done.report = await page.locator("tbody tr").first().innerText();
+}
+
 try {
   for (const scheme of ["dark", "light"]) {
     const page = await open(scheme);
@@ -52,6 +75,24 @@ try {
     await page.waitForTimeout(800);
     await shot(page, `image-${scheme}`);
     await accessible(page, `image, ${scheme}`);
+    for (const tab of await page.locator("[role=tab]").all()) {
+      await tab.click();
+      await page.waitForTimeout(700);
+      await shot(page, `${await tab.getAttribute("id")}-${scheme}`);
+      await accessible(page, `${await tab.innerText()}, ${scheme}`);
+    }
+    await page.goto(`${address}#/review`);
+    await page.locator(".findings li").first().waitFor({ timeout: 120000 });
+    await shot(page, `review-${scheme}`);
+    await accessible(page, `review, ${scheme}`);
+    await page.locator(".findings button:not([disabled])").first().click();
+    await page.locator(".finding").waitFor();
+    await page.waitForTimeout(800);
+    await shot(page, `finding-${scheme}`);
+    await accessible(page, `finding, ${scheme}`);
+    await page.goto(`${address}#/report`);
+    await page.locator("table").waitFor();
+    await accessible(page, `report, ${scheme}`);
     await page.context().close();
   }
 
@@ -116,6 +157,9 @@ try {
   await other.locator("[role=status]", { hasText: "changed elsewhere" }).waitFor();
   done.stale = await status(other);
   await page.bringToFront();
+  await review(page);
+  await page.goto(`${address}#/0`);
+  await page.locator(".list li").first().waitFor();
   await page.keyboard.press("?");
   await page.locator("dialog").waitFor();
   await accessible(page, "keys");

@@ -22,6 +22,7 @@ from apiece.datasets.synthetic import SceneConfig, write_dataset
 ROOT = Path(__file__).parents[2]
 STUDIO = ROOT / "studio"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
+PICTURES = [folder] if (folder := os.environ.get("STUDIO_PICTURES")) else []  # where to keep what the page looks like
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(shutil.which("npm") is None, reason="needs node"),
@@ -66,14 +67,23 @@ def running(data: Path, out: Path) -> Iterator[str]:
             child.send_signal(signal.SIGINT)
 
 
+def twice(labels: Path) -> None:
+    """Label the first object of each image once more."""
+    told = json.loads(labels.read_text())
+    first = {one["image_id"]: one for one in reversed(told["annotations"])}
+    told["annotations"] += [{**one, "id": 10_000 + k} for k, one in enumerate(first.values())]
+    labels.write_text(json.dumps(told))
+
+
 @built
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> None:
     config = SceneConfig(size=(600, 600), objects=(12, 16), seed=3)
     write_dataset(tmp_path / "data", train=2, val=1, config=config)
+    twice(tmp_path / "data" / "train.json")
     with running(tmp_path / "data", tmp_path / "work") as address:
         done = subprocess.run(
-            ["node", "browser/drive.mjs", address], cwd=STUDIO, capture_output=True, text=True, timeout=300,
+            ["node", "browser/drive.mjs", address, *PICTURES], cwd=STUDIO, capture_output=True, text=True, timeout=600,
             env={**os.environ, "CHROMIUM": str(CHROMIUM)},
         )  # fmt: skip
     told = json.loads(done.stdout)
@@ -82,3 +92,5 @@ def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> N
     assert seen["polygon"] == seen["before"] + 1
     assert seen["split"] == seen["redone"] == seen["undone"] + 1
     assert "changed elsewhere" in seen["stale"]
+    assert "Ada Ł" in seen["report"]
+    assert "it is so" in seen["report"]

@@ -73,9 +73,7 @@ class Pictures:
         chosen = look.channels or ((0, 1, 2) if levels.channels >= 3 else (0,))
         if len(chosen) not in (1, 3) or not all(0 <= c < levels.channels for c in chosen):
             raise UnknownNameError("channel", ", ".join(map(str, chosen)), map(str, range(levels.channels)))
-        limits = look.limits
-        if limits is None and (pixels.dtype != np.uint8 or look.channels):
-            limits = levels.limits
+        limits = levels.limits if look.limits is None and pixels.dtype != np.uint8 else look.limits
         return _jpeg(to_display(Image(np.ascontiguousarray(pixels[:, :, list(chosen)])), limits=limits), 92)
 
     def look(self, number: int) -> tuple[int, np.dtype[np.generic], tuple[float, float]]:
@@ -145,7 +143,9 @@ class _Levels:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """What is shown black and white, by the coarsest level."""
+        """What is shown black and white: 8 bits as they are, all else by the coarsest level."""
+        if self.dtype in (np.uint8, np.bool_):
+            return 0.0, 255.0
         if self._limits is None:
             self._limits = display_limits(self.window(levels_of(self.size) - 1, 0, 0))
         return self._limits

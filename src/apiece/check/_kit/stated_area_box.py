@@ -37,7 +37,7 @@ def differs(instances: Instances) -> Bool:
 
 
 def restated(instances: Instances, chosen: Int) -> Instances:
-    """State the masks' own area and box for some instances; drop an attribute that then equals the masks' values.
+    """Return instances that state their masks' own area and box, without an attribute that then says no more than the masks.
 
     Parameters
     ----------

@@ -37,7 +37,9 @@ def differs(instances: Instances) -> Bool:
 
 
 def restated(instances: Instances, chosen: Int) -> Instances:
-    """Return instances that state their masks' own area and box, without an attribute that then says no more than the masks.
+    """Return instances of which some state their masks' own area and box.
+
+    An attribute that then says no more than the masks is dropped.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from apiece import Instances, Masks
 from apiece.errors import ConfigError, DataError
-from apiece.track import Counter, Event, Line, Zone
+from apiece.track import Counter, Event, Line, Recall, Zone
 
 SIZE = (40, 60)
 ACROSS = Line("exit", (0, 20), (60, 20))
@@ -129,3 +129,26 @@ def test_what_is_wrong_is_named() -> None:
             Zone.from_geojson(content)
     with pytest.raises(DataError, match="track them first"):
         Counter([ACROSS]).update(Instances(Masks.empty(SIZE)), 0)
+
+
+@pytest.mark.parametrize("number", [3, 40, 400])
+@pytest.mark.parametrize("recall", [0.7, 0.95])
+@pytest.mark.parametrize("judged", [60, None])
+def test_intervals_of_counts_hold_the_true_number(number: int, recall: float, judged: int | None) -> None:
+    rng = np.random.default_rng([number, int(100 * recall)])
+    held = 0
+    for _ in range(200):
+        known = Recall(recall, np.inf) if judged is None else Recall(max(rng.binomial(judged, recall), 1), judged)
+        low, high = known.interval(int(rng.binomial(number, recall)))
+        held += low <= number <= high
+    assert held >= 182  # 91%: 95% less two and a half errors of 200 draws
+
+
+def test_a_recall_is_a_share_or_a_count_of_a_count() -> None:
+    assert Recall.parse("1").interval(5) == (5, 5)
+    assert Recall.parse(" 47 of 50 ") == Recall(47, 50)
+    for text in ("0", "1.2", "51/50", "0/7", "many", "-1"):
+        with pytest.raises(ConfigError, match="is no recall; write counted/there"):
+            Recall.parse(text)
+    counter = Counter([Line("door", (10, 0), (10, 20))], recall=Recall(9, 10))
+    assert counter.summary()["lines"]["door"]["interval"]["left"][0] == 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -69,6 +69,7 @@ def track(
     filming: Annotated[Filming, GROUP] = Filming(),
     line: tuple[str, ...] = (),
     zone: Path | None = None,
+    recall: str | None = None,
     tracker: str = "masks",
     sure: float | None = None,
     patience: int | None = None,
@@ -111,6 +112,9 @@ def track(
         `counts.csv` has each crossing, `counts.json` the totals.
     zone
         Count what enters and leaves zones, and how long it stays: a GeoJSON file of polygons in pixels.
+    recall
+        Share of what passes that is counted, as known from a count by eye: `47/50`, or `0.94`. `counts.json` then says
+        from how many to how many there were, with 95%.
     tracker
         `masks`: motion, camera and overlap of masks; `cells`: cells that divide; `iou`: overlap with the last frame
         alone.
@@ -147,7 +151,7 @@ def track(
         )
     if detections is None and model is None:
         note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
-    counts = _counts(line, zone, filming.fps)
+    counts = _counts(line, zone, filming.fps, recall)
     settings = {"sure": sure, "patience": patience}
     left_out = _LeftOut()
     with progress("tracking", None) as step:
@@ -192,15 +196,20 @@ class _LeftOut:
         self.dropped = count
 
 
-def _counts(lines: tuple[str, ...], zone: Path | None, fps: float) -> Counts | None:
+def _counts(lines: tuple[str, ...], zone: Path | None, fps: float, recall: str | None) -> Counts | None:
     """Return what counts at the lines and zones that were named."""
     from apiece.predict.counts import Counts, read_zones
-    from apiece.track import Line
+    from apiece.track import Line, Recall
 
+    known = None if recall is None else Recall.parse(recall)
     if not lines and zone is None:
+        if known is not None:
+            raise ConfigError(
+                Option("recall", recall) + " says how sure counts are, and goes with " + Option("line", ...)
+            )
         return None
     found = [Line.parse(text, f"line {k}") for k, text in enumerate(lines, 1)]
-    return Counts(found, [] if zone is None else read_zones(zone), fps)
+    return Counts(found, [] if zone is None else read_zones(zone), fps, known)
 
 
 def _tell(summary: TrackSummary, left_out: _LeftOut, counts: Counts | None, json: bool) -> None:
@@ -217,11 +226,11 @@ def _tell(summary: TrackSummary, left_out: _LeftOut, counts: Counts | None, json
     title = f"{sum(summary.tracks.values()):,} tracks in {summary.frames:,} frames of {videos}"
     print_table(title, ("class", "tracks"), list(summary.tracks.items()))
     for video in counts.summaries if counts is not None else ():
-        rows = [(name, *(own[kind] for kind in ("right", "left"))) for name, own in video["lines"].items()]
+        rows = [(name, *(_counted(own, kind) for kind in ("right", "left"))) for name, own in video["lines"].items()]
         if rows:
             print_table("", ("line", "to the right", "to the left"), rows)
         zones = [
-            (name, own["enter"], own["leave"], own["inside"], own["dwell"]["mean"] or "-")
+            (name, _counted(own, "enter"), _counted(own, "leave"), own["inside"], own["dwell"]["mean"] or "-")
             for name, own in video["zones"].items()
         ]
         if zones:
@@ -234,6 +243,14 @@ def _tell(summary: TrackSummary, left_out: _LeftOut, counts: Counts | None, json
         note(f"{summary.filled:,} masks are filled in where a detection is missed (attribute filled)")
     for path in summary.files:
         note(f"wrote {path}")
+
+
+def _counted(own: Mapping[str, Any], kind: str) -> int | str:
+    """Return a count, with its interval where there is one."""
+    if "interval" not in own:
+        return int(own[kind])
+    low, high = own["interval"][kind]
+    return f"{own[kind]} ({low} to {high})"
 
 
 def _predicted(

@@ -16,7 +16,7 @@ from apiece.core.image import Image, ImageRef
 from apiece.core.instances import Instances
 from apiece.draw import mark_line, mark_zone
 from apiece.errors import DataError
-from apiece.track import Counter, Line, Zone
+from apiece.track import Counter, Line, Recall, Zone
 
 __all__ = ["COUNTS", "Counts", "Tracked", "read_zones"]
 
@@ -66,9 +66,11 @@ def read_zones(path: Path | str) -> list[Zone]:
 class Counts:
     """Count on lines and in zones while videos are tracked; each video from 0."""
 
-    def __init__(self, lines: Sequence[Line], zones: Sequence[Zone], fps: float = 25.0) -> None:
-        self.lines, self.zones, self.fps = tuple(lines), tuple(zones), fps
-        self.counter = Counter(self.lines, self.zones)
+    def __init__(
+        self, lines: Sequence[Line], zones: Sequence[Zone], fps: float = 25.0, recall: Recall | None = None
+    ) -> None:
+        self.lines, self.zones, self.fps, self.recall = tuple(lines), tuple(zones), fps, recall
+        self.counter = Counter(self.lines, self.zones, recall=recall)
         self.video = 0
         self.summaries: list[dict[str, Any]] = []
         self.file: IO[str] | None = None
@@ -85,8 +87,9 @@ class Counts:
     def add(self, tracked: Tracked) -> None:
         """Take in a frame, and write what happened in it."""
         if tracked.video != self.video:
+            self._sum_up()
             self.video = tracked.video
-            self.counter = Counter(self.lines, self.zones)
+            self.counter = Counter(self.lines, self.zones, recall=self.recall)
             self.summaries.append({"video": tracked.ref.name.rpartition("/")[0]})
         seconds = tracked.number / self.fps if tracked.seconds is None else tracked.seconds
         assert self.file is not None
@@ -95,11 +98,15 @@ class Counts:
             what = event.where, event.what, event.id, event.label, dwell
             self.rows.writerow((tracked.video, event.frame, f"{event.seconds:.6g}", *what))
         self.file.flush()
-        self.summaries[-1] |= self.counter.summary()
         if time.monotonic() - self.written > _PAUSE:
             self._write()
 
+    def _sum_up(self) -> None:
+        if self.summaries:
+            self.summaries[-1] |= self.counter.summary()
+
     def _write(self) -> None:
+        self._sum_up()
         with atomic(self.folder / COUNTS[1]) as temporary:
             temporary.write_text(json.dumps({"videos": self.summaries}, indent=2, ensure_ascii=False) + "\n", "utf-8")
         self.written = time.monotonic()

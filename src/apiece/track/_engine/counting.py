@@ -19,6 +19,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError, Option
 from apiece.ops import intersections
+from apiece.track._engine.uncertain import Recall
 
 __all__ = ["Counter", "Event", "Line", "Zone"]
 
@@ -195,6 +196,7 @@ class Counter:
     ----------
     lines, zones : what to count at; names are unique.
     margin : by how much more than half of a mask must lie beyond a line before it counts (default 0.35).
+    recall : what share of what passes is counted, as known from elsewhere; `summary` then has intervals.
 
     Examples
     --------
@@ -206,8 +208,15 @@ class Counter:
     door left 1 0.4
     """
 
-    def __init__(self, lines: Iterable[Line] = (), zones: Iterable[Zone] = (), *, margin: float = 0.35) -> None:
-        self.lines, self.zones, self.margin = tuple(lines), tuple(zones), margin
+    def __init__(
+        self,
+        lines: Iterable[Line] = (),
+        zones: Iterable[Zone] = (),
+        *,
+        margin: float = 0.35,
+        recall: Recall | None = None,
+    ) -> None:
+        self.lines, self.zones, self.margin, self.recall = tuple(lines), tuple(zones), margin, recall
         names = [*(line.name for line in self.lines), *(zone.name for zone in self.zones)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
@@ -323,27 +332,36 @@ class Counter:
         return {zone.name: int(count) for zone, count in zip(self.zones, there.sum(0), strict=True)}
 
     def summary(self) -> dict[str, Any]:
-        """Return totals, by class and by minute, of each line and zone, as JSON knows them."""
+        """Return totals, by class and by minute, of each line and zone, as JSON knows them.
+
+        Where the recall is known, ``interval`` says from how many to how many there were, with 95%; see `Recall`.
+        """
         lines, zones = {}, {}
         inside = self.inside()
         for line in self.lines:
             totals = self.totals[line.name]
-            lines[line.name] = _table(totals, ("right", "left"))
+            lines[line.name] = _table(totals, ("right", "left"), self.recall)
         for zone in self.zones:
             totals = self.totals[zone.name]
             mean = totals.dwell[0] / totals.left if totals.left else None
             dwell = {"mean": mean, "longest": totals.dwell[1] if totals.left else None, "visits": totals.left}
-            zones[zone.name] = _table(totals, ("enter", "leave")) | {"inside": inside[zone.name], "dwell": dwell}
+            zones[zone.name] = _table(totals, ("enter", "leave"), self.recall) | {
+                "inside": inside[zone.name],
+                "dwell": dwell,
+            }
         return {"lines": lines, "zones": zones}
 
 
-def _table(totals: _Totals, kinds: Sequence[str]) -> dict[str, Any]:
+def _table(totals: _Totals, kinds: Sequence[str], recall: Recall | None) -> dict[str, Any]:
     def row(counts: Mapping[str, int]) -> dict[str, int]:
         return {kind: counts.get(kind, 0) for kind in kinds}
 
     minutes = range(max(totals.minutes, default=-1) + 1)
+    counted = row(totals.counts)
+    spans = {} if recall is None else {"interval": {kind: list(recall.interval(n)) for kind, n in counted.items()}}
     return {
-        **row(totals.counts),
+        **counted,
+        **spans,
         "classes": {name: row(counts) for name, counts in sorted(totals.classes.items())},
         "minutes": [{"minute": minute, **row(totals.minutes.get(minute, {}))} for minute in minutes],
     }

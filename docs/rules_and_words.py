@@ -1,4 +1,7 @@
-"""Draw the pictures of "Inspect an assembly" and "Find by words": ``python docs/rules_and_words.py``."""
+"""Draw the pictures of "Inspect an assembly", "Find by words" and "Grip from a bin".
+
+``python docs/rules_and_words.py``
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,12 @@ import numpy as np
 from apiece._arrays import UInt8
 from apiece.datasets import SceneConfig, scene
 from apiece.draw import overlay
+from apiece.grasps import Gripper, draw_grasps, plan_grasps
 from apiece.language import find
 from apiece.rules import draw_verdicts, judge, learn, read_rules
 
 PICTURES = Path(__file__).with_name("pictures")
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "tests/docs")]
 
 SENTENCES = ("the third pill from the left", "the largest washer", "all screws that touch a pill")
 
@@ -52,12 +56,25 @@ def found() -> None:
     save("find-by-words", np.concatenate(drawn, 1), 1.0)
 
 
+def gripped() -> None:
+    """Draw the bin, its depth, and how its parts are gripped."""
+    from bin_parts import CAMERA, bin_scene
+
+    image, depth, parts = bin_scene()
+    shown = np.nan_to_num((0.62 - depth) / 0.12 * 255).clip(0, 255).astype(np.uint8)
+    grasps = plan_grasps(parts, depth=depth, intrinsics=CAMERA, gripper=Gripper(opening="75 mm", cup="20 mm"))
+    panels = [image.pixels, cv2.cvtColor(shown, cv2.COLOR_GRAY2RGB), draw_grasps(grasps, image)]
+    save("grip-from-a-bin", np.concatenate(panels, 1), 1.5)
+
+
 def save(name: str, pixels: UInt8, factor: float) -> None:
     """Write a picture of a page."""
-    small = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    way = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    small = cv2.resize(pixels, None, fx=factor, fy=factor, interpolation=way)
     cv2.imwrite(str(PICTURES / f"{name}.jpg"), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
 if __name__ == "__main__":
     inspected()
     found()
+    gripped()

@@ -29,6 +29,7 @@ ROOMS = {
         "export",
         "formats",
         "images",
+        "grasps",
         "language",
         "measurements",
     ),

@@ -20,7 +20,7 @@ VERBS = {
     *("Ask", "Check", "Compare", "Convert", "Count", "Describe", "Detect", "Divide", "Draw", "Embed"),
     *("Export", "Serve"),
     *("Evaluate", "Find", "Fit", "Follow", "Hold", "Join", "Judge", "List", "Load", "Look", "Make", "Mark", "Measure"),
-    *("Merge", "Observe", "Open", "Predict", "Put", "Read", "Refuse", "Rename", "Return", "Run", "Save"),
+    *("Merge", "Observe", "Open", "Plan", "Predict", "Put", "Read", "Refuse", "Rename", "Return", "Run", "Save"),
     *("Suppress", "Train", "Turn", "Write", "Yield"),
 }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         evaluation,
         export,
         formats,
+        grasps,
         images,
         language,
         measurements,
@@ -69,7 +70,7 @@ _HOMES = {
     "apiece.formats": "read write",
     "apiece.images": "read_image",
     "apiece.training": "train",
-    "": "benchmark calibration check core datasets draw errors evaluation export formats images language "
+    "": "benchmark calibration check core datasets draw errors evaluation export formats grasps images language "
     "measurements metrics models monitor ops predict prompts rules serve testing track training transforms",
 }
 
@@ -90,6 +91,7 @@ __all__ = [
     "evaluation",
     "export",
     "formats",
+    "grasps",
     "images",
     "iou",
     "language",

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from apiece import ImageRef, Instances, Masks, cli, formats
+from apiece.calibration import from_pixel_size
 from apiece.cli._options import split_list
 from apiece.images import VideoWriter, write_image
 
@@ -248,6 +249,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in (folder / "data").glob("*.png"):
         shutil.copy(path, folder)
     assert run("convert", folder / "data/val.json", folder / "yolo-set", "--to", "yolo") == 0
+    from_pixel_size((20, 20), "0.5 mm").save(folder / "cam.json")
     (folder / "tracks").mkdir()
     shutil.copy(folder / "predictions.json", folder / "tracks/tracks.json")
     shutil.copy(folder / "data/val.json", folder / "truth.json")

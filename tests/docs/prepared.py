@@ -16,6 +16,8 @@ import numpy as np
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.images import VideoWriter, write_image
 
+from .bin_parts import write_bin
+
 CLASSES = ("washer", "pill")
 _SIDE = 64
 _COLOURS = ((230, 60, 40), (40, 90, 230))
@@ -124,6 +126,10 @@ class Shop:
         with VideoWriter(folder / "line.mp4") as video:
             for k in range(12):
                 video.write(moving(k), k / 10)
+
+    def bin(self, folder: Path) -> None:
+        """Make ``bin.png``, its depth ``bin-depth.tif``, its labels ``bin.json`` and ``camera.json``."""
+        write_bin(folder)
 
     def zones(self, folder: Path) -> None:
         """Make ``zones.geojson``: one polygon."""

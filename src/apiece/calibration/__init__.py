@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from apiece.calibration.boards import from_aruco, from_charuco, from_checkerboard
 from apiece.calibration.camera import Calibration, length
+from apiece.calibration.depth import Intrinsics, check_depth, read_depth
 from apiece.calibration.references import from_pixel_size, from_reference, from_scale_bar
 
 __all__ = [
     "Calibration",
+    "Intrinsics",
+    "check_depth",
     "from_aruco",
     "from_charuco",
     "from_checkerboard",
@@ -21,4 +24,5 @@ __all__ = [
     "from_reference",
     "from_scale_bar",
     "length",
+    "read_depth",
 ]

@@ -15,9 +15,13 @@ from apiece.errors import ApieceError, ConfigError, DataError, FormatError, Imag
 if TYPE_CHECKING:
     from apiece.core.image import Image
     from apiece.core.instances import Instances
+    from apiece.datasets import BadEntries
+    from apiece.formats import LabelSet
     from apiece.rules import RuleSet
     from apiece.rules.contract import Outcome
 
+PHOTOS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""Endings of photos, which a model is needed for unless they are label images."""
 _GOOD, _BAD = ("pass", "good", "ok", "1", "true"), ("fail", "bad", "ng", "0", "false")
 
 
@@ -59,7 +63,7 @@ def open_pictures(
     if predictions is not None:
         reading = _with_images(reading, data)
         data = predictions
-    labels = reading.one(data, split, reading.bad()).labels
+    labels = labels_of(reading, data, split)
 
     def each(rules: RuleSet | None) -> Iterator[Picture]:
         from apiece.images import read_image
@@ -69,6 +73,23 @@ def open_pictures(
             yield Picture(ref.name, found, read if ref.path.is_file() else None)
 
     return Pictures(labels.classes, len(labels), None, each)
+
+
+def labels_of(reading: Reading, data: Path, split: str | None, bad: BadEntries | None = None) -> LabelSet:
+    """Return labels; of photos that have none, say that a model finds objects on them."""
+    try:
+        return reading.one(data, split, reading.bad() if bad is None else bad).labels
+    except (FormatError, DataError):
+        files = [data] if data.is_file() else data.iterdir() if data.is_dir() else []
+        if reading.format is not None or not any(path.suffix.lower() in PHOTOS for path in files):
+            raise
+        what = "is a photo" if data.is_file() else "holds photos"
+        raise DataError(
+            f"{data} {what} without labels; name what finds objects on it with "
+            + Option("model", "default")
+            + ", or the format of its labels with "
+            + Option("format", ...)
+        ) from None
 
 
 def _with_images(reading: Reading, photos: Path) -> Reading:

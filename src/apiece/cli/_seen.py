@@ -1,31 +1,58 @@
-"""The photos of `find` and `scene`, with what a model finds on them or what labels say."""
+"""The photos of `find`, `scene` and `pick`, with what a model finds on them or what labels say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal  # noqa: F401  # cyclopts reads inherited annotations from here
 
-from apiece.cli._inspected import Picture, open_pictures
-from apiece.cli._options import Reading
+from cyclopts import Parameter
+
+from apiece.cli._inspected import PHOTOS, Picture, Pictures, open_pictures
+from apiece.cli._options import IMAGES, Device, ModelName, Overwrite, Reading, Split  # noqa: F401
 from apiece.cli._output import DEFAULT_MODEL, note
 from apiece.errors import DataError, Option
 
 if TYPE_CHECKING:
     from apiece.core.instances import Instances
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+
+@dataclass(frozen=True)
+class Seen(Reading):
+    """Photos with their objects: what a model finds, or what labels say."""
+
+    model: ModelName | None = None
+    split: Split = None
+    device: Device = "auto"
+
+    def pictures(self, data: Path) -> Pictures:
+        """Return the photos; of photos without labels the model that comes with apiece finds the objects."""
+        model = self.model
+        if model is None and data.suffix.lower() in PHOTOS:
+            note(DEFAULT_MODEL)
+            model = "default"
+        return open_pictures(data, model, None, self.split, self, self.device)
 
 
-def open_seen(data: Path, model: str | None, split: str | None, reading: Reading, device: str) -> Iterator[Picture]:
-    """Return photos with their objects; of photos without labels the model that comes with apiece finds some."""
-    if model is None and data.suffix.lower() in _ENDINGS:
-        note(DEFAULT_MODEL)
-        model = "default"
-    return open_pictures(data, model, None, split, reading, device).each(None)
+@dataclass(frozen=True)
+class Drawn(Seen):
+    """Photos with their objects, and a folder for pictures of them."""
+
+    out: Annotated[Path | None, Parameter(help="Folder for a picture of each photo with what was found.")] = None
+    overwrite: Overwrite = False
+
+    def draw(self, drawn: Iterator[tuple[Picture, Instances]]) -> None:
+        """Go through photos and objects, and write a picture of each where a folder is named."""
+        if self.out is None:
+            for _ in drawn:
+                pass
+            return
+        for path in _save_overlays(self.out, drawn, self.overwrite):
+            note(f"wrote {path}")
 
 
-def save_overlays(out: Path, drawn: Iterator[tuple[Picture, Instances]], overwrite: bool) -> list[Path]:
+def _save_overlays(out: Path, drawn: Iterator[tuple[Picture, Instances]], overwrite: bool) -> list[Path]:
     """Write each photo with some of its objects into a folder, all or none; return the files."""
     from apiece._atomic import staged, take_place
     from apiece.draw import overlay

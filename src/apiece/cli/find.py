@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from apiece.cli._options import GROUP, Data, Device, Json, ModelName, Overwrite, Reading, Split
-from apiece.cli._output import note, print_json, print_table
-from apiece.cli._seen import open_seen, save_overlays
+from apiece.cli._options import GROUP, Data, Json
+from apiece.cli._output import print_json, print_table
+from apiece.cli._seen import Drawn
 from apiece.errors import PromptError
 
 if TYPE_CHECKING:
@@ -23,12 +22,7 @@ def find(
     sentence: str,
     data: Data,
     *,
-    model: ModelName | None = None,
-    split: Split = None,
-    reading: Annotated[Reading, GROUP] = Reading(),
-    device: Device = "auto",
-    out: Path | None = None,
-    overwrite: Overwrite = False,
+    drawn: Annotated[Drawn, GROUP] = Drawn(),
     json: Json = False,
 ) -> int:
     """Find the objects that a sentence is about: order, place, size, colour and relations, in English.
@@ -48,8 +42,6 @@ def find(
     ----------
     sentence
         What to find, in quotes, such as "the red cup nearest to the plate".
-    out
-        Folder for a picture of each photo with what was found.
     """
     from apiece.language import find as ask
 
@@ -57,7 +49,7 @@ def find(
     rows: list[tuple[str, str, str]] = []
 
     def answers() -> Iterator[tuple[Picture, Instances]]:
-        for one in open_seen(data, model, split, reading, device):
+        for one in drawn.pictures(data).each(None):
             if one.found is None:
                 continue
             answer = _answered(ask, one, sentence)
@@ -65,12 +57,7 @@ def find(
             rows.append((one.name, answer.status, answer.text))
             yield one, answer.found
 
-    if out is None:
-        for _ in answers():
-            pass
-    else:
-        for path in save_overlays(out, answers(), overwrite):
-            note(f"wrote {path}")
+    drawn.draw(answers())
     if json:
         print_json({"sentence": sentence, "answers": told})
     else:

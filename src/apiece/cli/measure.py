@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from cyclopts import Parameter
 
+from apiece.cli._inspected import labels_of
 from apiece.cli._options import GROUP, Data, Json, ModelName, Reading, Split
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
@@ -76,7 +77,7 @@ def measure(
         read = None
     else:
         count, records, read = _labelled(
-            reading.one(data, split, bad).labels, intensities, size is not None or camera is not None, conf
+            labels_of(reading, data, split, bad), intensities, size is not None or camera is not None, conf
         )
     tables = []
     with progress("measuring", count) as step:

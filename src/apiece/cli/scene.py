@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from apiece.cli._options import GROUP, Data, Device, Json, ModelName, Overwrite, Reading, Split
-from apiece.cli._output import note, print_json, print_table
-from apiece.cli._seen import open_seen, save_overlays
+from apiece.cli._options import GROUP, Data, Json
+from apiece.cli._output import print_json, print_table
+from apiece.cli._seen import Drawn
 
 if TYPE_CHECKING:
     from apiece.cli._inspected import Picture
@@ -18,12 +17,7 @@ if TYPE_CHECKING:
 def scene(
     data: Data,
     *,
-    model: ModelName | None = None,
-    split: Split = None,
-    reading: Annotated[Reading, GROUP] = Reading(),
-    device: Device = "auto",
-    out: Path | None = None,
-    overwrite: Overwrite = False,
+    drawn: Annotated[Drawn, GROUP] = Drawn(),
     json: Json = False,
 ) -> None:
     """List what a picture shows: each object with place, size and colour, and how the objects lie to each other.
@@ -33,18 +27,13 @@ def scene(
     apiece scene photos/ --model runs/facade --json
     apiece scene predictions.json --json
     ```
-
-    Parameters
-    ----------
-    out
-        Folder for a picture of each photo with its objects.
     """
     from apiece.language import describe_scene
 
     told: list[dict[str, Any]] = []
 
     def seen() -> Iterator[tuple[Picture, Instances]]:
-        for one in open_seen(data, model, split, reading, device):
+        for one in drawn.pictures(data).each(None):
             if one.found is None:
                 continue
             found = describe_scene(one.found, None if one.read is None else one.read())
@@ -54,12 +43,7 @@ def scene(
             )  # fmt: skip
             yield one, one.found
 
-    if out is None:
-        for _ in seen():
-            pass
-    else:
-        for path in save_overlays(out, seen(), overwrite):
-            note(f"wrote {path}")
+    drawn.draw(seen())
     if json:
         print_json({"scenes": told})
         return

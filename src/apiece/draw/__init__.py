@@ -6,8 +6,8 @@
 (2, 3, 3)
 """
 
-from apiece.draw._marks import mark_line, mark_zone
+from apiece.draw._marks import mark_line, mark_zone, write_text
 from apiece.draw._overlay import display_limits, overlay, to_display
 from apiece.draw.palette import colours
 
-__all__ = ["colours", "display_limits", "mark_line", "mark_zone", "overlay", "to_display"]
+__all__ = ["colours", "display_limits", "mark_line", "mark_zone", "overlay", "to_display", "write_text"]

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from apiece._arrays import UInt8
+from apiece._arrays import Array, UInt8
 from apiece.draw._text import draw_text, text_height, text_width
 
-__all__ = ["mark_line", "mark_zone"]
+__all__ = ["mark_line", "mark_zone", "write_text"]
 
 _INK, _HALO = (255, 220, 0), (40, 30, 0)
 
@@ -32,7 +32,7 @@ def mark_line(canvas: UInt8, start: tuple[float, float], end: tuple[float, float
     for ink, more in ((_HALO, 2), (_INK, 0)):
         _stroke(canvas, points, False, ink, more)
         cv2.arrowedLine(canvas, _whole(middle), _whole(tip), ink, _width(canvas) + more, cv2.LINE_AA, tipLength=0.4)
-    _write(canvas, text, points.min(0) - np.array([0, _side(canvas) / 20]))
+    write_text(canvas, text, points.min(0) - np.array([0, _side(canvas) / 20]))
 
 
 def mark_zone(canvas: UInt8, rings: Sequence[Sequence[float]], text: str) -> None:
@@ -49,7 +49,7 @@ def mark_zone(canvas: UInt8, rings: Sequence[Sequence[float]], text: str) -> Non
         points = np.array(ring, float).reshape(-1, 2)
         for ink, more in ((_HALO, 2), (_INK, 0)):
             _stroke(canvas, points, True, ink, more)
-    _write(canvas, text, np.array(rings[0], float).reshape(-1, 2).min(0))
+    write_text(canvas, text, np.array(rings[0], float).reshape(-1, 2).min(0))
 
 
 def _side(canvas: UInt8) -> float:
@@ -70,7 +70,16 @@ def _stroke(canvas: UInt8, points: np.ndarray, closed: bool, ink: tuple[int, int
     cv2.polylines(canvas, [whole[:, None]], closed, ink, _width(canvas) + more, cv2.LINE_AA)
 
 
-def _write(canvas: UInt8, text: str, corner: np.ndarray) -> None:
+def write_text(canvas: UInt8, text: str, corner: Array) -> None:
+    """Write a word into uint8 RGB (height, width, 3) with its upper left corner at x, y, moved so that it is all seen.
+
+    Examples
+    --------
+    >>> canvas = np.zeros((40, 60, 3), np.uint8)
+    >>> apiece.draw.write_text(canvas, "3", np.array([50.0, 10.0]))
+    >>> bool(canvas.any())
+    True
+    """
     size = int(np.clip(_side(canvas) / 36, 10, 28))
     height, width = canvas.shape[:2]
     x = int(np.clip(corner[0], 0, max(width - text_width(text, size) - 4, 0)))

@@ -32,12 +32,10 @@ class Count:
 def counted(scene: Scene, classes: tuple[str, ...], zone: str, least: float, most: float) -> Readings:
     """Return the number of objects: certain objects alone are its lower bound, doubtful objects too its upper one."""
     found = scene.members(classes, zone)
-    sure = int((found.inside & ~found.doubtful).sum())
+    sure, number = found.counts
     high = np.inf if scene.crowds(classes) else len(found.index)
     here = found.index[None] if len(found.index) else None
-    return Readings.of(
-        "count", "", [int(found.inside.sum())], low=sure, high=high, least=least, most=most, objects=here
-    )
+    return Readings.of("count", "", [number], low=sure, high=high, least=least, most=most, objects=here)
 
 
 def _read(scene: Scene, rule: Count) -> Iterator[Readings]:

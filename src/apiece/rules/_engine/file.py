@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class RuleSet:
     rules: tuple[Rule, ...]
     class_lines: Mapping[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def needs(self) -> Needs:
         """What all rules together need to know of a picture."""
         measures = frozenset[str]().union(*(rule.needs.measures for rule in self.rules))
@@ -120,7 +121,7 @@ class RuleSet:
         image = image or bool(measures & {p.name for f in families() if f.needs_image for p in f.properties})
         return Needs(measures, image, self.head.layout is not None)
 
-    @property
+    @cached_property
     def dimensions(self) -> Mapping[str, str]:
         """Dimension of each measure."""
         return _properties()

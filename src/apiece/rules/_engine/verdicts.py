@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from apiece._arrays import Int
+from apiece._arrays import Float, Int
 from apiece.core.conf import thresholds
 from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
@@ -212,16 +212,17 @@ def judge(
         scene = scene_of(rules, instances, image, size, score, _reference(rules))
     except DataError as error:
         raise DataError(Message(f"{where}: ", error.message)) from None
-    verdicts = []
+    read = []
     for rule in rules.rules:
         if rule.kind.read is None:
             continue
         try:
-            verdicts.append(_verdict(rule, list(rule.kind.read(scene, rule.settings)), scene))
+            read.append((rule, list(rule.kind.read(scene, rule.settings))))
         except (DataError, ConfigError) as error:
             text = Message(f"{where}, rule {rule.name!r} ({rules.path}, line {rule.line}): ", error.message)
             raise DataError(text) from None
-    return Verdicts(name, _worst(v.outcome for v in verdicts), tuple(verdicts), scene)
+    verdicts = _verdicts(read, scene)
+    return Verdicts(name, _worst(v.outcome for v in verdicts), verdicts, scene)
 
 
 def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts]) -> tuple[Verdict, ...]:
@@ -235,15 +236,15 @@ def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts]) -> tuple[Verdict, 
     >>> judge_batch(read_rules("rules.yaml"), [Verdicts("a.png", "fail", ())])[0].outcome
     'fail'
     """
-    found = []
+    read = []
     for rule in rules.rules:
         if rule.kind.over is not None:
             named = rule.settings.rules
             outcomes = [
                 _worst(v.outcome for v in one.verdicts if v.rule in named) if named else one.outcome for one in pictures
             ]
-            found.append(_verdict(rule, list(rule.kind.over(outcomes, rule.settings)), None))
-    return tuple(found)
+            read.append((rule, list(rule.kind.over(outcomes, rule.settings))))
+    return _verdicts(read, None)
 
 
 def _worst(outcomes: Iterable[Outcome]) -> Outcome:
@@ -265,44 +266,57 @@ def _reference(rules: RuleSet) -> Image | None:
     return _references[path]
 
 
-def _verdict(rule: Rule, readings: list[Readings], scene: Scene | None) -> Verdict:
+def _verdicts(read: list[tuple[Rule, list[Readings]]], scene: Scene | None) -> tuple[Verdict, ...]:
+    """Return what rules say. The numbers of all of them are compared at once: of each alone, calls would cost most."""
+    compared = iter(_compared([one for _, readings in read for one in readings], scene))
+    return tuple(_verdict(rule, [(one, *next(compared)) for one in readings]) for rule, readings in read)
+
+
+def _verdict(rule: Rule, compared: list[tuple[Readings, Int, Float]]) -> Verdict:
     """Return what a rule says; only what is told becomes a `Finding`."""
     found: list[Finding] = []
     nearest: tuple[float, Readings, int] | None = None
-    for one in readings:
-        outcome = _compared(one, scene)
-        bad = np.flatnonzero(outcome)
-        if len(bad):
-            order = bad[np.lexsort((-_beyond(one)[bad], -outcome[bad]))]
+    for one, outcome, beyond in compared:
+        if outcome.any():
+            bad = np.flatnonzero(outcome)
+            order = bad[np.lexsort((-beyond[bad], -outcome[bad]))]
             found += [_finding(one, int(k), _OUTCOMES[outcome[k]]) for k in order]
         elif len(outcome) and not found:
-            beyond = _beyond(one)
             k = int(beyond.argmax())
             if nearest is None or beyond[k] > nearest[0]:
                 nearest = (float(beyond[k]), one, k)
     if not found and nearest is not None:
         found = [_finding(nearest[1], nearest[2], "pass")]
-    worst = _worst(one.outcome for one in found)
-    told = sorted(found, key=lambda one: -_OUTCOMES.index(one.outcome))
-    return Verdict(rule.name, rule.kind_name, worst, tuple(told), sum(len(one.values) for one in readings))
+    told = found if len(found) == 1 else sorted(found, key=lambda one: -_OUTCOMES.index(one.outcome))
+    checked = sum(len(one.values) for one, _, _ in compared)
+    return Verdict(rule.name, rule.kind_name, told[0].outcome if told else "pass", tuple(told), checked)
 
 
-def _compared(one: Readings, scene: Scene | None) -> Int:
-    """Return 0 for pass, 1 for unsure, 2 for fail of each number."""
-    inside = (one.low >= one.least) & (one.high <= one.most)
-    outside = (one.high < one.least) | (one.low > one.most)
-    outcome = np.where(inside, 0, np.where(outside, 2, 1))
-    if scene is not None and one.what != "count" and scene.doubtful.any():
-        doubtful = np.append(scene.doubtful, False)[one.objects]
-        # what only a doubtful object breaks, or what hangs on a doubtful neighbour, is for a person to decide
-        outcome = np.where(doubtful[:, 0] & (outcome == 2) | doubtful[:, 1:].any(1), 1, outcome)
-    return outcome
+def _compared(readings: list[Readings], scene: Scene | None) -> Iterator[tuple[Int, Float]]:
+    """Yield of each reading 0 for pass, 1 for unsure, 2 for fail, and how far each number is beyond its nearer limit.
 
-
-def _beyond(one: Readings) -> Any:
-    """Return how far each number lies beyond its nearer limit, negative inside; of NaN, as far as can be."""
-    far = np.maximum(one.least - one.values, one.values - one.most)
-    return np.where(np.isnan(far), np.inf, far)
+    Inside the limits it is negative; of NaN it is as far as can be.
+    """
+    if not readings:
+        return
+    columns = zip(*((one.values, one.low, one.high, one.least, one.most) for one in readings), strict=True)
+    values, low, high, least, most = (np.concatenate(column) for column in columns)
+    inside = (low >= least) & (high <= most)
+    outside = (high < least) | (low > most)
+    outcomes = np.where(inside, 0, np.where(outside, 2, 1))
+    beyond = np.maximum(least - values, values - most)
+    beyond[np.isnan(beyond)] = np.inf
+    some = scene is not None and bool(scene.doubtful.any())
+    begin = 0
+    for one in readings:
+        part = slice(begin, begin + len(one.values))
+        outcome = outcomes[part]
+        if some and scene is not None and one.what != "count":
+            doubtful = np.append(scene.doubtful, False)[one.objects]
+            # what only a doubtful object breaks, or what hangs on a doubtful neighbour, is for a person to decide
+            outcome = np.where(doubtful[:, 0] & (outcome == 2) | doubtful[:, 1:].any(1), 1, outcome)
+        yield outcome, beyond[part]
+        begin = part.stop
 
 
 def _finding(one: Readings, k: int, outcome: Outcome) -> Finding:

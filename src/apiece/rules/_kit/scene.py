@@ -42,6 +42,11 @@ class Members:
     inside: Bool
     doubtful: Bool
 
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """How many count for certain, and how many at all."""
+        return int((self.inside & ~self.doubtful).sum()), int(self.inside.sum())
+
 
 @dataclass(frozen=True, eq=False)
 class Scene:
@@ -139,7 +144,7 @@ class Scene:
         found = self.instances
         chosen = ~found.crowd
         if "any" not in classes:
-            chosen &= np.array([name in classes for name in found.classes], bool)[found.labels]
+            chosen &= self.kept(classes, lambda: np.array([name in classes for name in found.classes])[found.labels])
         inside, doubtful = self.counted, self.doubtful
         if zone:
             share = self._shares[zone]
@@ -156,10 +161,14 @@ class Scene:
         found: Made = self._kept[key]
         return found
 
+    @cached_property
+    def _crowded(self) -> bool:
+        return bool(self.instances.crowd.any())
+
     def crowds(self, classes: tuple[str, ...]) -> bool:
         """Return whether a crowd of these classes is there: nobody knows how many objects it covers."""
         found = self.instances
-        if not found.crowd.any():
+        if not self._crowded:
             return False
         return "any" in classes or bool(set(classes) & {found.classes[k] for k in found.labels[found.crowd]})
 

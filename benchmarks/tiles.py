@@ -16,6 +16,13 @@ half of it and half of another.
 pixels (2 million on 131,072 x 131,072), of radius 6 to 45, some 360. It writes GeoJSON and OME-Zarr labels as `predict`
 does, each image in a process of its own. Seconds are CPU time, without the detector's. Objects are checked to be the
 detector's, one for one.
+
+    python benchmarks/tiles.py model [--model default] [--scenes 3] [--side 4096]
+
+``model`` predicts on drawn scenes whole and in tiles of 1024 pixels, with a model that takes pixels as they are: of the
+default model, and of any that resizes its images, the resizing is left out, since a whole scene would be shrunk to a
+sixth. Mask AP counts every detection down to a score of 0.05, counts are those at the model's threshold. Seconds are
+CPU time: of the network, of its decoder, and of all else (reading, preparing, joining).
 """
 
 from __future__ import annotations
@@ -25,9 +32,13 @@ import multiprocessing
 import resource
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -36,7 +47,11 @@ import numpy as np
 from apiece import Instances, Masks, formats
 from apiece.core.image import ImageRef
 from apiece.core.runs import Runs, expand
+from apiece.datasets import SceneConfig
+from apiece.datasets import scene as scenes
+from apiece.metrics import evaluate
 from apiece.ops import Grid, intersections, stitch
+from apiece.predict import Model, load
 
 TILE, HALO = 512, 51
 ANGLES = np.arange(64) / 64 * 2 * np.pi
@@ -297,16 +312,75 @@ def huge(args: argparse.Namespace) -> None:
         print("".join(f"{n:12.1f}" if 0 < n < 1000 else f"{n:12.0f}" for n in numbers), flush=True)
 
 
+def taking_pixels_as_they_are(name: str) -> Model:
+    """Return a model that resizes no image."""
+    loaded = load(name, "cpu").loaded
+    return Model(replace(loaded, input=replace(loaded.input, imgsz=None)), "cpu")
+
+
+@contextmanager
+def clocked(model: Model) -> Iterator[dict[str, float]]:
+    """Yield CPU seconds of the network and of its decoder, that grow while the model predicts; all at the end."""
+    spent, given, begin = {"network": 0.0, "decoder": 0.0}, model.runtime, time.process_time()
+
+    def timed(what: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            start = time.process_time()
+            made = work(*args)
+            spent[what] += time.process_time() - start
+            return made
+
+        return run
+
+    model.runtime = SimpleNamespace(run=timed("network", given.run), decode=timed("decoder", given.decode))
+    yield spent
+    model.runtime = given
+    spent["all"] = time.process_time() - begin
+
+
+def against_whole(args: argparse.Namespace) -> None:
+    model, pairs = taking_pixels_as_they_are(args.model), {"whole": [], "tiled": []}
+    count, spent = dict.fromkeys(pairs, 0), {name: Counter() for name in pairs}
+    density = args.side * args.side / 4096**2
+    config = SceneConfig((args.side, args.side), (int(600 * density), int(1200 * density)), radius=(8, 60), seed=7)
+    for index in range(args.scenes):
+        drawn = scenes(config, index)
+        truth = drawn.visible.replace(labels=np.zeros(len(drawn.visible), np.int64), classes=model.classes)
+        for name, found in pairs.items():
+            with clocked(model) as seconds:
+                if name == "whole":
+                    seen = model.predict(drawn.image, conf=0.05)
+                else:
+                    seen = Instances.concatenate(list(model.predict_tiled(drawn.image, conf=0.05, halo=args.halo)))
+            spent[name].update(seconds)
+            found.append((seen, truth))
+            count[name] += int((seen.scores >= model.thresholds[0]).sum())
+    print(f"{args.scenes} scenes of {args.side} x {args.side}, {sum(len(t) for _, t in pairs['whole'])} objects")
+    print("".join(f"{head:>10}" for head in ("", "mask AP", "AP50", "objects", "network s", "decoder s", "else s")))
+    for name, found in pairs.items():
+        result = evaluate(found, model.classes, metrics=["coco"], kinds=["mask"], max_dets=[100_000])
+        rest = spent[name]["all"] - spent[name]["network"] - spent[name]["decoder"]
+        numbers = result["mask_ap"], result["mask_ap50"], count[name]
+        seconds = spent[name]["network"], spent[name]["decoder"], rest
+        print(
+            f"{name:>10}{numbers[0]:10.4f}{numbers[1]:10.4f}{numbers[2]:10d}" + "".join(f"{s:10.1f}" for s in seconds)
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["join", "huge"])
-    parser.add_argument("--side", type=int, default=8192)
+    parser.add_argument("part", choices=["join", "huge", "model"])
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--scenes", type=int, default=3)
+    parser.add_argument("--halo", type=int)
+    parser.add_argument("--side", type=int)
     parser.add_argument("--objects", type=int, default=4365)
     parser.add_argument("--sides", type=int, nargs="+", default=[16384, 32768, 65536, 131072])
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--without-peer", action="store_true")
     args = parser.parse_args()
-    {"join": join, "huge": huge}[args.part](args)
+    args.side = args.side or (4096 if args.part == "model" else 8192)
+    {"join": join, "huge": huge, "model": against_whole}[args.part](args)
 
 
 if __name__ == "__main__":

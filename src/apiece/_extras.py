@@ -21,6 +21,7 @@ _BROUGHT_BY = {
     "openslide": "slides",
     "onnxruntime": "onnx",
     "av": "video",
+    "ray": "ray",
     **dict.fromkeys(("fastapi", "multipart", "pydantic", "python_multipart", "starlette", "uvicorn"), "serve"),
     "openvino": "openvino",
     **dict.fromkeys(("onnx", "onnxscript"), "export"),

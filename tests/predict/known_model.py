@@ -61,7 +61,11 @@ def _unused(*_: Any) -> Any:
     raise AssertionError("not called in prediction")
 
 
-ARCHITECTURE = Architecture("a test", "bottom-up", Settings, lambda *_: Blobs(), _unused, _unused, decode, stride=8)
+def _build(*_: Any) -> Blobs:
+    return Blobs()
+
+
+ARCHITECTURE = Architecture("a test", "bottom-up", Settings, _build, _unused, _unused, decode, stride=8)
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ def predict(
     halo: int | Literal["auto"] = "auto",
     resume: bool = False,
     pixel_size: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
     device: Device = "auto",
     skip_bad: bool = False,
     out: Path = Path("predictions"),
@@ -69,6 +71,12 @@ def predict(
     pixel_size
         Predict at the scale that the model learned. `auto`: at the pixel size that each image states; or the images'
         pixel size, such as `0.25um`. By default images are taken as they are.
+    workers
+        Processes that predict on images and tiles, each with one thread; 1 is this process. Any number writes the same
+        bytes. By default this process predicts, with all threads.
+    ray
+        Address of a Ray cluster that predicts, such as `auto` or `ray://host:10001`; `local` starts one here. By
+        default it has a worker for each CPU of the cluster, or as many as `--workers` says.
     skip_bad
         Leave out and list images that cannot be read. By default the first one ends the run, and nothing is written.
     out
@@ -108,6 +116,8 @@ def predict(
             halo=None if halo == "auto" else halo,
             resume=resume,
             pixel_size=pixel_size,
+            workers=workers,
+            ray=ray,
             progress=lambda done, total, name: step(done, total),
         )
     for line in summary.lost:  # images that were left out have been named on the way

@@ -17,6 +17,7 @@ from apiece.images import MAX_PIXELS
 from apiece.models.contract import DecodeOptions
 from apiece.predict.pieces import Pieces
 from apiece.predict.predictor import Model
+from apiece.predict.shards import Predicting, predicting
 from apiece.predict.sources import Source, Sources
 from apiece.predict.tiles import LargeImage, TileStore, Tiling, is_cut, open_large, plan_of
 from apiece.predict.writing import Bad, Maps, PredictSummary, Progress, Result, Run, write_results
@@ -48,6 +49,8 @@ def predict_to(
     halo: int | None = None,
     resume: bool = False,
     pixel_size: str | None = None,
+    workers: int | None = None,
+    ray: str | None = None,
     progress: Progress | None = None,
 ) -> PredictSummary:
     """Predict on many images and save the results under ``out``.
@@ -75,6 +78,11 @@ def predict_to(
     resume : go on with the tiles of a run that was cut short.
     pixel_size : predict at the scale that the model learned: the images' pixel size, such as ``"0.25 um"``, or
         ``"auto"`` for the one that each image states.
+    workers : processes that predict, each with the model and one thread; 1 is this process. Any number writes the same
+        bytes, also on a Ray cluster. A process that the system ends is replaced, and what it was at is done again.
+        None: this process, with the threads that the runtime takes.
+    ray : address of a Ray cluster whose processes predict, as ``ray.init`` takes it, or ``"local"``; ``workers`` are at
+        work at once, by default one for each of its CPUs. They read images by the same paths. Needs the extra ``ray``.
     progress : called after each image or tile with how many are done, how many there are, and the image's name.
 
     Raises
@@ -85,11 +93,12 @@ def predict_to(
     options = model.options(conf, iou, max_instances)
     stuff = tuple(model.classes[k] for k in model.loaded.stuff)
     tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume, pixel_size), overwrite)
-    summary = write_results(
-        lambda run: _results(model, run, tiles, batch, options, max_pixels), model.classes,
-        f"predicted by apiece, {model.loaded.name}", sources, out, save, skip_bad=skip_bad, overwrite=overwrite,
-        maps=Maps(remain, stuff), allow_lossy=allow_lossy, page=page, progress=progress,
-    )  # fmt: skip
+    with predicting(model, workers, ray) as by:
+        summary = write_results(
+            lambda run: _results(_Job(model, by, batch, options, max_pixels), run, tiles), model.classes,
+            f"predicted by apiece, {model.loaded.name}", sources, out, save, skip_bad=skip_bad, overwrite=overwrite,
+            maps=Maps(remain, stuff), allow_lossy=allow_lossy, page=page, progress=progress,
+        )  # fmt: skip
     shutil.rmtree(tiles.folder, ignore_errors=True)
     return summary
 
@@ -109,24 +118,34 @@ class _Tiles:
         return TileStore(folder, plan_of(large, model, options), self.tiling.resume)
 
 
-def _results(
-    model: Model, run: Run, tiles: _Tiles, batch: int, options: DecodeOptions, max_pixels: int
-) -> Generator[Result]:
+@dataclass(frozen=True)
+class _Job:
+    """Say what predicts, by way of what, and how."""
+
+    model: Model
+    by: Predicting
+    batch: int
+    options: DecodeOptions
+    max_pixels: int
+
+
+def _results(job: _Job, run: Run, tiles: _Tiles) -> Generator[Result]:
     """Yield each source with its instances; images that were cut into tiles come without their pixels."""
     cut = {source.name for source in run.sources if is_cut(source, tiles.tiling)}
     for large, group in itertools.groupby(run.sources, lambda source: source.name in cut):
         if not large:
-            yield from model.results(group, batch, options, max_pixels, run.leave_out)
+            yield from job.by.results(group, job.batch, job.options, job.max_pixels, run.leave_out)
             continue
         for source in group:
             try:
-                yield source, None, _from_tiles(model, run, tiles, source, batch, options)
+                yield source, None, _from_tiles(job, run, tiles, source)
             except ImageError as error:
                 run.leave_out(error)
 
 
-def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: int, options: DecodeOptions) -> Pieces:
+def _from_tiles(job: _Job, run: Run, tiles: _Tiles, source: Source) -> Pieces:
     """Return the objects of an image that is cut into tiles."""
+    model, options = job.model, job.options
     with open_large(source, model, tiles.tiling) as large:
         grid = large.grid
         _log.info("%s: %d x %d tiles of %d pixels, halo %d", source.name, grid.rows, grid.columns, grid.tile, grid.halo)
@@ -137,8 +156,9 @@ def _from_tiles(model: Model, run: Run, tiles: _Tiles, source: Source, batch: in
         with closing(tiles.store(large, model, options)) as store:
             found = Pieces(store.folder / "whole", large.size, model.classes, options.max_instances)
             for part in large.found(
-                model, options, batch=batch, on_bad=on_bad, store=store, step=lambda: run.step(source)
-            ):
+                job.by, model.classes, options, batch=job.batch, on_bad=on_bad, store=store,
+                step=lambda: run.step(source),
+            ):  # fmt: skip
                 found.add(each.finished(part))
         for error in bad:
             _log.warning("a tile is left out, nothing is found there: %s", error)

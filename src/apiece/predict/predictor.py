@@ -257,6 +257,7 @@ class Model:
         *,
         tile: int = 1024,
         halo: int | None = None,
+        pixel_size: str | None = None,
         batch: int = 1,
         conf: Conf | None = None,
         iou: float | None = None,
@@ -267,7 +268,11 @@ class Model:
         ----------
         image : an `Image`, an array, or a path. Of a tiled or striped TIFF only one tile's pixels are read at a time.
         tile : side of a tile in pixels of the image (default 1024), about as large as the images it learned from.
-        halo : least distance from what a tile answers for to its border (default an eighth of the tile).
+        halo : least distance from what a tile answers for to its border (default: from the sizes of the objects that
+            the model learned, or else an eighth of the tile).
+        pixel_size : predict at the scale that the model learned: the image's pixel size, such as ``"0.25 um"``, or
+            ``"auto"`` for the one that it states (default: pixels are taken as they are). ``tile`` and ``halo`` then
+            count pixels of that scale.
         batch : tiles that go through the network together (default 1).
         conf, iou : as for `predict`.
 
@@ -278,7 +283,7 @@ class Model:
         Raises
         ------
         ImageError, DataError, ConfigError
-            As `predict`; and if the halos leave nothing of a tile.
+            As `predict`; if the halos leave nothing of a tile; or if a pixel size is needed and not stated.
 
         Examples
         --------
@@ -288,8 +293,8 @@ class Model:
         from apiece.predict.tiles import Tiling, open_large
 
         options = self.options(conf, iou)
-        with open_large(_source(image), self, Tiling(tile, halo)) as large:
-            for found in large.found(self, options, batch=batch):
+        with open_large(_source(image), self, Tiling(tile, halo, pixel_size=pixel_size)) as large:
+            for found in large.found(self, self.classes, options, batch=batch):
                 yield options.finished(found)
 
     def results(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 
 from apiece import _plugins
@@ -16,7 +20,7 @@ from apiece.errors import ConfigError, ModelFileError, Option
 from apiece.models import Card, ExportedModel, Frame
 from apiece.models.contract import DecodeOptions
 
-__all__ = ["Runtime", "pad_to", "runtime_of", "tried"]
+__all__ = ["Runtime", "one_thread", "pad_to", "runtime_of", "tried"]
 
 
 class Runtime(Protocol):
@@ -61,6 +65,27 @@ def runtime_of(model: Card, device: Any = "auto") -> Runtime:
     with extras():
         opened: Runtime = importlib.import_module(f"apiece.predict._runtimes.{name}").open_runtime(model, device)
     return opened
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let runtimes that are opened in the block compute on one thread: several add in another order, and round so."""
+    torch, before = sys.modules.get("torch"), os.environ.get("OMP_NUM_THREADS")
+    counts = cv2.getNumThreads(), torch.get_num_threads() if torch is not None else 1
+    os.environ["OMP_NUM_THREADS"] = "1"
+    cv2.setNumThreads(1)
+    if torch is not None:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(counts[0])
+        if torch is not None:
+            torch.set_num_threads(counts[1])
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
 
 
 def tried(device: Any, known: Sequence[str], name: str) -> str:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from apiece._atomic import atomic
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
-from apiece.images import LARGE, MAX_PIXELS, Pyramid, image_size, open_pyramid
+from apiece.images import LARGE, MAX_PIXELS, Box, Pyramid, image_size, open_pyramid
 from apiece.models.contract import DecodeOptions
 from apiece.ops import Grid, stitch
 from apiece.predict.pieces import load_instances, save_instances
@@ -32,6 +32,7 @@ from apiece.transforms.input import ModelInput, value_limits_of
 
 if TYPE_CHECKING:
     from apiece.predict.predictor import Model
+    from apiece.predict.shards import Predicting
 
 __all__ = ["LargeImage", "TileStore", "Tiling", "is_cut", "open_large", "plan_of"]
 
@@ -109,17 +110,54 @@ def is_cut(source: Source, tiling: Tiling) -> bool:
     return tiling.cuts(size)
 
 
+@dataclass(frozen=True)
+class _Opening:
+    """Say how an image is opened to be cut; without a path its pixels are in memory."""
+
+    path: Path | None
+    page: int | None
+    pixel_size: str | None
+    spec: ModelInput
+
+    def at_scale(self, pyramid: Pyramid) -> Pyramid:
+        """Return the open image at the scale that the model is to see."""
+        return pyramid if self.pixel_size is None else at_learned_scale(pyramid, self.pixel_size, self.spec)
+
+
 @dataclass(frozen=True, eq=False)
 class _Window(Source):
-    """One tile's part of an open image."""
+    """One tile's part of an open image; another process to which it is sent opens the file for itself."""
 
+    opening: _Opening | None = None
     pyramid: Pyramid | None = None
-    box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    box: Box = (0, 0, 0, 0)
     number: int = 0
 
     def read(self, max_pixels: int = MAX_PIXELS) -> Image:
-        assert self.pyramid is not None
-        return self.pyramid.window(self.box)
+        if self.image is not None:
+            return self.image
+        assert self.opening is not None
+        return (self.pyramid or _held(self.opening)).window(self.box)
+
+    def __getstate__(self) -> dict[str, Any]:
+        assert self.opening is not None
+        pixels = {"image": self.read()} if self.opening.path is None else {}
+        return vars(self) | pixels | {"pyramid": None}
+
+
+_last: tuple[_Opening, Pyramid, ExitStack] | None = None
+
+
+def _held(opening: _Opening) -> Pyramid:
+    """Return an open image; the last one stays open."""
+    global _last
+    if _last is None or _last[0] != opening:
+        if _last is not None:
+            _last[2].close()
+        _last, stack = None, ExitStack()
+        pyramid = stack.enter_context(open_pyramid(opening.path or "", page=opening.page))
+        _last = opening, opening.at_scale(pyramid), stack
+    return _last[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +170,7 @@ class LargeImage:
     limits: tuple[float, float]
     size: tuple[int, int]
     """(height, width) of the image; the grid's differs where the image is resampled."""
+    opening: _Opening
 
     def windows(self, without: Iterable[int] = ()) -> Iterator[_Window]:
         """Yield the tiles to predict on, but those that are done."""
@@ -140,11 +179,15 @@ class LargeImage:
             if number not in done:
                 name, path = self.source.name, self.source.path
                 x0, y0, x1, y1 = box
-                yield _Window(name, path, limits=self.limits, pyramid=self.pyramid, box=(x0, y0, x1, y1), number=number)
+                yield _Window(
+                    name, path, limits=self.limits, opening=self.opening, pyramid=self.pyramid, box=(x0, y0, x1, y1),
+                    number=number,
+                )  # fmt: skip
 
     def found(
         self,
-        model: Model,
+        predicting: Predicting,
+        classes: tuple[str, ...],
         options: DecodeOptions,
         *,
         batch: int = 1,
@@ -156,19 +199,20 @@ class LargeImage:
         each = replace(options, one_piece=(), max_instances=None)  # a fragment of a ring is in two pieces
 
         def tiles() -> Iterator[Instances]:
-            done = store.done() if store is not None else set[int]()
-            fresh = model.results(self.windows(done), batch, each, MAX_PIXELS, on_bad)
+            there = store.done() if store is not None else set[int]()
+            done = {n for n in there if there.issuperset(_together(n, batch, len(self.grid)))}
+            fresh = predicting.results(self.windows(done), batch, each, MAX_PIXELS, on_bad)
             waiting = next(fresh, None)
             for number, box in enumerate(self.grid.windows.tolist()):
                 if store is not None and number in done:
-                    found = store.load(number, model.classes)
+                    found = store.load(number, classes)
                 elif waiting is not None and isinstance(waiting[0], _Window) and waiting[0].number == number:
                     found = waiting[2]
                     if store is not None:
                         store.save(number, found)
                     waiting = next(fresh, None)
                 else:  # a tile that cannot be read is a hole
-                    found = Instances.empty((box[3] - box[1], box[2] - box[0]), model.classes, scored=True)
+                    found = Instances.empty((box[3] - box[1], box[2] - box[0]), classes, scored=True)
                 step()
                 yield found
 
@@ -176,9 +220,16 @@ class LargeImage:
         return whole if self.size == self.grid.size else (rescaled(found, self.size) for found in whole)
 
 
+def _together(number: int, batch: int, count: int) -> range:
+    """Return the tiles that go through the network with a tile, whoever predicts."""
+    first = number - number % batch
+    return range(first, min(first + batch, count))
+
+
 @contextmanager
 def open_large(source: Source, model: Model, tiling: Tiling) -> Iterator[LargeImage]:
     """Open an image that is cut into tiles, for a model."""
+    opening = _Opening(source.path, source.page, tiling.pixel_size, model.loaded.input)
     if source.path is None:
         image = source.read()
         held = image.pixels
@@ -186,16 +237,15 @@ def open_large(source: Source, model: Model, tiling: Tiling) -> Iterator[LargeIm
             Path(source.name), (image.size,), image.channels, held.dtype,
             lambda level, box: held[box[1] : box[3], box[0] : box[2]], image.pixel_size, image.alpha,
         )  # fmt: skip
-        yield _large(source, pyramid, model, tiling)
+        yield _large(source, pyramid, model, tiling, opening)
         return
     with open_pyramid(source.path, page=source.page) as pyramid:
-        yield _large(source, pyramid, model, tiling)
+        yield _large(source, pyramid, model, tiling, opening)
 
 
-def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling) -> LargeImage:
+def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling, opening: _Opening) -> LargeImage:
     spec, size = model.loaded.input, pyramid.size
-    if tiling.pixel_size is not None:
-        pyramid = at_learned_scale(pyramid, tiling.pixel_size, spec)
+    pyramid = opening.at_scale(pyramid)
     grid = tiling.grid(pyramid.size, spec, model.loaded.stride)
     cores = grid.cores[:: -(-len(grid) // _BLOCKS)].tolist()
     try:
@@ -204,7 +254,7 @@ def _large(source: Source, pyramid: Pyramid, model: Model, tiling: Tiling) -> La
         if source.path is None:
             raise
         raise ImageError(source.path, error.message) from error
-    return LargeImage(source, pyramid, grid, limits, size)
+    return LargeImage(source, pyramid, grid, limits, size, opening)
 
 
 class TileStore:

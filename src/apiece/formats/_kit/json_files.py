@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,16 @@ def has_constants(value: Any) -> bool:
 def dump_json(path: Path, value: Any, where: str, ascii: bool = True, indent: int | None = None) -> str:
     """Return a value as JSON, exactly; what JSON cannot hold raises a `LossyFormatError` that names ``where``."""
     try:
-        text = json.dumps(value, allow_nan=False, ensure_ascii=ascii, indent=indent)
+        text = _encoder(ascii, indent).encode(value)
         text.encode()
         return text
     except (TypeError, ValueError) as error:
         raise LossyFormatError(path, f"{where}: JSON cannot hold {str(value)[:60]} ({error}); leave it out") from None
+
+
+@cache
+def _encoder(ascii: bool, indent: int | None) -> json.JSONEncoder:
+    return json.JSONEncoder(allow_nan=False, ensure_ascii=ascii, indent=indent)
 
 
 def members(path: Path, values: Mapping[str, Any]) -> str:

@@ -54,7 +54,10 @@ class _Level:
         self.factor = 2**number
         height, width = (-(-side // self.factor) for side in size)
         chunk = (min(BAND, height), min(BAND, width))
-        shards = {} if old else {"shards": (chunk[0], chunk[1] * -(-min(WIDE, width) // chunk[1]))}
+        shards: dict[str, Any] = {}
+        if not old:  # within a stored file, to look for chunks of zeros takes longer than to compress them
+            shards = {"shards": (chunk[0], chunk[1] * -(-min(WIDE, width) // chunk[1]))}
+            shards["config"] = {"write_empty_chunks": True}
         self.array = label.create_array(str(number), shape=(height, width), dtype="uint32", chunks=chunk, **shards)
         self.taken = [
             np.minimum(np.arange(n) * self.factor + self.factor // 2, s - 1)

@@ -1,0 +1,1 @@
+"""Where shards are computed, one backend a file, see `apiece.predict.shards.Backend`."""

@@ -38,7 +38,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -321,7 +320,8 @@ def taking_pixels_as_they_are(name: str) -> Model:
 @contextmanager
 def clocked(model: Model) -> Iterator[dict[str, float]]:
     """Yield CPU seconds of the network and of its decoder, that grow while the model predicts; all at the end."""
-    spent, given, begin = {"network": 0.0, "decoder": 0.0}, model.runtime, time.process_time()
+    spent, runtime, begin = {"network": 0.0, "decoder": 0.0}, model.runtime, time.process_time()
+    given = runtime.run, runtime.decode
 
     def timed(what: str, work: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any) -> Any:
@@ -332,9 +332,9 @@ def clocked(model: Model) -> Iterator[dict[str, float]]:
 
         return run
 
-    model.runtime = SimpleNamespace(run=timed("network", given.run), decode=timed("decoder", given.decode))
+    runtime.run, runtime.decode = timed("network", runtime.run), timed("decoder", runtime.decode)
     yield spent
-    model.runtime = given
+    runtime.run, runtime.decode = given
     spent["all"] = time.process_time() - begin
 
 
@@ -353,18 +353,24 @@ def against_whole(args: argparse.Namespace) -> None:
                 else:
                     seen = Instances.concatenate(list(model.predict_tiled(drawn.image, conf=0.05, halo=args.halo)))
             spent[name].update(seconds)
-            found.append((seen, truth))
+            found.append((truth, seen))
             count[name] += int((seen.scores >= model.thresholds[0]).sum())
-    print(f"{args.scenes} scenes of {args.side} x {args.side}, {sum(len(t) for _, t in pairs['whole'])} objects")
-    print("".join(f"{head:>10}" for head in ("", "mask AP", "AP50", "objects", "network s", "decoder s", "else s")))
+        _show(pairs, count, spent, model.classes)
+
+
+def _show(
+    pairs: dict[str, list[Any]], count: dict[str, int], spent: dict[str, Counter[str]], classes: tuple[str, ...]
+) -> None:
+    """Print a row for the scenes whole, and for the same in tiles."""
+    scenes = len(pairs["whole"])
+    print(f"{scenes} scene{'s' * (scenes > 1)}, {sum(len(truth) for truth, _ in pairs['whole'])} objects")
+    heads = ("", "mask AP", "AP50", "objects", "network s", "decoder s", "else s")
+    print("".join(f"{head:>10}" for head in heads))
     for name, found in pairs.items():
-        result = evaluate(found, model.classes, metrics=["coco"], kinds=["mask"], max_dets=[100_000])
-        rest = spent[name]["all"] - spent[name]["network"] - spent[name]["decoder"]
-        numbers = result["mask_ap"], result["mask_ap50"], count[name]
-        seconds = spent[name]["network"], spent[name]["decoder"], rest
-        print(
-            f"{name:>10}{numbers[0]:10.4f}{numbers[1]:10.4f}{numbers[2]:10d}" + "".join(f"{s:10.1f}" for s in seconds)
-        )
+        result, seconds = evaluate(found, classes, metrics=["coco"], kinds=["mask"], max_dets=[100_000]), spent[name]
+        row = f"{name:>10}{result['mask_ap']:10.4f}{result['mask_ap50']:10.4f}{count[name]:10d}"
+        rest = seconds["all"] - seconds["network"] - seconds["decoder"]
+        print(f"{row}{seconds['network']:10.1f}{seconds['decoder']:10.1f}{rest:10.1f}", flush=True)
 
 
 def main() -> None:

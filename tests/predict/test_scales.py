@@ -82,6 +82,10 @@ def test_masks_come_back_at_the_size_of_the_image(learned: Model, tmp_path: Path
     dense, best = truth.to_dense(), found.masks.to_dense()
     iou = (dense[:, None] & best).sum((2, 3)) / (dense[:, None] | best).sum((2, 3))
     assert (iou.max(1) > 0.9).all()
+    tiled = learned.predict_tiled(path, conf=0, tile=64, pixel_size="auto")
+    assert Instances.concatenate(list(tiled)).masks == found.masks
+    predict_to(learned, path, tmp_path / "there", conf=0, tile=64, pixel_size="auto", workers=2)
+    assert formats.read(tmp_path / "there/predictions.json")[0][1].masks == found.masks
 
 
 def test_what_is_not_known_is_asked_for(learned: Model, model: Model, tmp_path: Path) -> None:

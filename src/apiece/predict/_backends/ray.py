@@ -28,9 +28,10 @@ def cluster(model: Model, workers: int | None, address: str) -> Iterator[_Cluste
         import ray
     connected = ray.is_initialized()
     if not connected:
+        bare = {"include_dashboard": False} if address == "local" else {}
         try:
-            ray.init(address, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+            ray.init(address, log_to_driver=False, configure_logging=False, **bare)
+        except Exception as error:  # Ray raises the base class where a cluster does not start in time
             reason = str(error).splitlines()[0]
             raise ConfigError("no Ray cluster answers at " + Option("ray", address) + f": {reason}") from error
     try:

@@ -1,4 +1,4 @@
-"""Ids of objects in a video: they jump, vanish for frames, change class, or belong to two objects at once.
+"""Ids of objects in a video: they swap, jump, vanish for frames, change class, or belong to two objects at once.
 
 An image's attributes (``sequence`` or ``video``, and ``frame``) say which frame of which sequence it is; or else its
 name does, in the spelling of the Cell Tracking Challenge (``01/t000.tif``), KITTI MOTS (``0002/000052.png``) or CVAT
@@ -27,6 +27,8 @@ __all__ = ["CHECK"]
 
 STEADY = 0.9  # least share of the ids shared by successive frames that stay near, if they are tracks
 JUMP = 2.0  # distance in diameters from which a move between two frames may be a jump
+SWAP = 0.5  # distance in diameters from where it was expected, from which an object may have another's id
+EXCHANGED = 0.3  # share of this distance that is left if two ids are exchanged, at most
 UNUSUAL = 6.0  # robust standard deviations above the sequence's usual move from which it is one
 SHORT = 3  # frames that an id may be missing by an oversight; hidden objects stay away longer
 
@@ -117,7 +119,10 @@ def _judge(sequence: _Sequence, classes: Sequence[str]) -> Iterator[Finding]:
     if len(next_frame) < 2 or (moved <= JUMP).mean() < STEADY or twice.mean() > 1 - STEADY:
         return
     yield from _twice(sequence, same[lapse == 0])
-    yield from _jumps(sequence, next_frame, moved)
+    swapped = _swaps(sequence, next_frame, moved)
+    yield from (_swap(sequence, int(next_frame[a]), int(next_frame[b])) for a, b in swapped)
+    alone = np.setdiff1d(np.arange(len(next_frame)), swapped)
+    yield from _jumps(sequence, next_frame[alone], moved[alone], _unusual(moved))
     yield from _gaps(sequence, same[lapse > 1], lapse[lapse > 1])
     yield from _classes(sequence, classes)
 
@@ -137,10 +142,49 @@ def _moved(sequence: _Sequence, at: Int) -> Float:
     return np.asarray(np.nanmin(ways, axis=0) / size)
 
 
-def _jumps(sequence: _Sequence, at: Int, moved: Float) -> Iterator[Finding]:
-    median = np.median(moved)
-    spread = 1.4826 * np.median(np.abs(moved - median))
-    limit = max(JUMP, median + UNUSUAL * spread)
+def _unusual(moved: Float) -> tuple[float, float]:
+    """Return the usual move of a sequence, and the move from which one is unusual."""
+    median = float(np.median(moved))
+    return median, median + UNUSUAL * 1.4826 * float(np.median(np.abs(moved - median)))
+
+
+def _swaps(sequence: _Sequence, at: Int, moved: Float) -> Int:
+    """Return pairs of steps (P, 2), indices of ``at``, in which each object lands where the other was expected."""
+    far = np.flatnonzero(moved > max(SWAP, _unusual(moved)[1]))
+    order = far[np.lexsort((-moved[far], sequence.time[at[far]]))]
+    frame, label = sequence.time[at[order]], sequence.label[at[order]]
+    first, second = np.nonzero(np.triu((frame[:, None] == frame) & (label[:, None] == label), 1))
+    a, b = order[first], order[second]
+    there, back = _landed(sequence, at[a], at[b]), _landed(sequence, at[b], at[a])
+    good = (there <= EXCHANGED * moved[a]) & (back <= EXCHANGED * moved[b])
+    pairs, taken = [], set[int]()
+    for one, other in np.stack([a, b], 1)[good].tolist():
+        if taken.isdisjoint((one, other)):
+            taken |= {one, other}
+            pairs.append((one, other))
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _landed(sequence: _Sequence, one: Int, other: Int) -> Float:
+    """Return how far from where ``one`` was expected ``other`` lies in the next frame, in diameters of ``one``."""
+    here, then = sequence.middle[one], sequence.middle[other + 1]
+    known = (one > 0) & (sequence.id[one - 1] == sequence.id[one]) & (sequence.time[one - 1] == sequence.time[one] - 1)
+    step = np.where(known[:, None], here - sequence.middle[one - 1], 0)
+    found: Float = np.minimum(np.hypot(*(then - here).T), np.hypot(*(then - here - step).T)) / sequence.diameter[one]
+    return found
+
+
+def _swap(sequence: _Sequence, i: int, j: int) -> Finding:
+    message = (
+        f"ids {sequence.id[i]} and {sequence.id[j]} swap from {sequence.name(i)} to {sequence.name(i + 1)}: "
+        "each is where the other was expected"
+    )
+    places = sequence.place(j + 1), sequence.place(i), sequence.place(j)
+    return Finding("id_swap", message, 0.9, sequence.place(i + 1), places)
+
+
+def _jumps(sequence: _Sequence, at: Int, moved: Float, usual: tuple[float, float]) -> Iterator[Finding]:
+    median, limit = usual[0], max(JUMP, usual[1])
     for k in np.flatnonzero(moved > limit).tolist():
         i = int(at[k])
         message = (
@@ -194,7 +238,7 @@ def _classes(sequence: _Sequence, classes: Sequence[str]) -> Iterator[Finding]:
 
 
 CHECK = Check(
-    "Ids over the frames of a video: jumps, gaps, changes of class, one id on two objects.",
+    "Ids over the frames of a video: swaps, jumps, gaps, changes of class, one id on two objects.",
     (
         Kind(
             "id_twice",
@@ -209,10 +253,17 @@ CHECK = Check(
             "Give all its instances the right class, or two objects two ids.",
         ),
         Kind(
+            "id_swap",
+            "warning",
+            "Two ids of a class of which, from one frame to the next, each is where the other was expected from its "
+            "speed.",
+            "Exchange the two ids from this frame on.",
+        ),
+        Kind(
             "id_jump",
             "warning",
             f"An id that moves by more than {JUMP:g} diameters between two frames, far more than is usual in the "
-            "sequence and more than its speed explains: exchanged ids, or one id for two objects.",
+            "sequence and more than its speed explains: one id for two objects.",
             "Follow the object through the frames on either side, and correct the id.",
         ),
         Kind(

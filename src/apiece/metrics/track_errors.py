@@ -94,7 +94,7 @@ def _faults(tracks: Tracks) -> _Faults:
     before = np.cumsum(~lone[order])
     total = np.bincount(truth.track[hits], minlength=len(truth.lengths))[truth.track[order]]
     first = np.append(True, truth.track[order[1:]] != truth.track[order[:-1]])[: len(order)]
-    so_far = before - np.repeat((before - ~lone[order])[first], truth.lengths[truth.lengths > 0])
+    so_far: Int = before - np.repeat((before - ~lone[order])[first], truth.lengths[truth.lengths > 0])
     kind = np.where(total == 0, 2, np.where((so_far == 0) | (so_far == total), 1, 0))
     absent = {name: _stretches(truth, order, lone[order] & (kind == k)) for k, name in enumerate(_ABSENT)}
     order, lone = _in_time(predicted), owner < 0
@@ -155,8 +155,11 @@ def _mended(tracks: Tracks, faults: _Faults, kind: str) -> Tracks:
         track = predicted.track[faults.partner[_nearest_hit(truth, faults.partner, rows)]]
     columns = ((predicted.frame, truth.frame[rows]), (predicted.track, track), (predicted.group, truth.group[rows]))
     fresh = len(predicted) + np.arange(len(rows))
-    more = Pairs(*(np.concatenate(both) for both in ((pairs.predicted, fresh), (pairs.truth, rows),
-                                                     (pairs.iou, np.ones(len(rows))))))  # fmt: skip
+    more = Pairs(
+        np.concatenate([pairs.predicted, fresh]),
+        np.concatenate([pairs.truth, rows]),
+        np.concatenate([pairs.iou, np.ones(len(rows))]),
+    )
     return replace(tracks, predicted=Rows(*(np.concatenate(both) for both in columns)), pairs=more)
 
 

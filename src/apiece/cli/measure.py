@@ -13,6 +13,7 @@ from apiece.cli._inspected import labels_of
 from apiece.cli._options import GROUP, Data, Json, ModelName, Reading, Split
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
+from apiece.cli._world import World
 from apiece.errors import ConfigError, DataError, ImageError, Option
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def measure(
     reading: Annotated[Reading, GROUP] = Reading(),
     pixel_size: str | None = None,
     calibration: Path | None = None,
+    world: Annotated[World, GROUP] = World(),
     intensities: Annotated[bool, Parameter(negative="--no-intensities")] = True,
     conf: float = 0.0,
     out: Path | None = None,
@@ -46,6 +48,7 @@ def measure(
     apiece measure predictions.json --pixel-size "0.5 um"
     apiece measure data/train.json --out sizes.csv --no-intensities
     apiece measure photos/ --model runs/bolts --calibration cam.json
+    apiece measure bin.png --model runs/parts --depth bin-depth.tif --intrinsics camera.json
     ```
 
     Parameters
@@ -79,10 +82,12 @@ def measure(
         count, records, read = _labelled(
             labels_of(reading, data, split, bad), intensities, size is not None or camera is not None, conf
         )
-    tables = []
+    tables: list[Table] = []
+    add_depth = _depth_columns(world, count)
     with progress("measuring", count) as step:
-        for table in measure_many(records, read=read, pixel_size=size, calibration=camera, on_bad=bad):
-            tables.append(table)
+        now: list[Instances] = []
+        for table in measure_many(_noted(records, now), read=read, pixel_size=size, calibration=camera, on_bad=bad):
+            tables.append(add_depth(table, now[0]))
             step()
     if not tables and bad is not None and bad.errors:
         raise bad.errors[0]  # nothing is left to be measured
@@ -96,6 +101,29 @@ def measure(
         print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units, **left_out})
     else:
         print_summary(summary)
+
+
+def _noted(records: Records, now: list[Instances]) -> Records:
+    """Yield records, and keep the instances of the latest."""
+    for source, found in records:
+        now[:] = [found]
+        yield source, found
+
+
+def _depth_columns(world: World, count: int) -> Callable[[Table, Instances], Table]:
+    """Return what adds depth and volume to the table of an image, where there is a depth image."""
+    from apiece.measurements import Table, measure_depth
+
+    camera, read = world.camera(), world.depths(count)
+
+    def add(table: Table, found: Instances) -> Table:
+        depth = read(table.levels["image"][0], found.size)
+        if depth is None:
+            return table
+        more = measure_depth(found, depth, camera)
+        return Table({**table.columns, **more.columns}, {**table.units, **more.units}, table.levels)
+
+    return add
 
 
 def _calibration(path: Path | None, pixel_size: str | None) -> Calibration | None:

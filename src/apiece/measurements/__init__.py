@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from apiece.measurements._engine.distribution import distribution
 from apiece.measurements._engine.measure import Extra, families, mean_colours, measure, measure_many
+from apiece.measurements._engine.on_depth import measure_depth
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Measure, Property, Request
 
@@ -29,6 +30,7 @@ __all__ = [
     "load",
     "mean_colours",
     "measure",
+    "measure_depth",
     "measure_many",
     "names",
 ]

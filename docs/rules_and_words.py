@@ -1,4 +1,4 @@
-"""Draw the pictures of "Inspect an assembly", "Find by words" and "Grip from a bin".
+"""Draw the pictures of "Inspect an assembly", "Find by words", "Count pills" and "Grip from a bin".
 
 ``python docs/rules_and_words.py``
 """
@@ -56,6 +56,14 @@ def found() -> None:
     save("find-by-words", np.concatenate(drawn, 1), 1.0)
 
 
+def counted() -> None:
+    """Draw a tray of pills that touch, and its masks with a number on each."""
+    config = SceneConfig(seed=5, classes=("pill",), objects=(30, 36), radius=(10.0, 15.0), overlap=0.0)
+    one = scene(config, 3)
+    numbered = one.visible.replace(ids=np.arange(1, len(one.visible) + 1))
+    save("count-pills", np.concatenate([one.image.pixels, overlay(one.image, numbered, names=False, ids=True)], 1), 2.0)
+
+
 def gripped() -> None:
     """Draw the bin, its depth, and how its parts are gripped."""
     from bin_parts import CAMERA, bin_scene
@@ -77,4 +85,5 @@ def save(name: str, pixels: UInt8, factor: float) -> None:
 if __name__ == "__main__":
     inspected()
     found()
+    counted()
     gripped()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from apiece.core.instances import Instances
     from apiece.datasets import BadEntries
     from apiece.formats import LabelSet
+    from apiece.images import Pyramid
     from apiece.measurements import Table
 
 
@@ -141,11 +143,9 @@ Records: TypeAlias = "Iterator[tuple[ImageRef | Image, Instances]]"
 
 def _labelled(
     labels: LabelSet, intensities: bool, sized: bool, conf: float
-) -> tuple[int, Records, Callable[[ImageRef], Image] | None]:
+) -> tuple[int, Records, Callable[[ImageRef], Image | Pyramid] | None]:
     """Return the number of labelled images, their records, and what reads the images, if all are at hand."""
-    from apiece.images import read_image
-
-    absent = [ref.path for ref in labels.refs if not ref.path.is_file()]
+    absent = [ref.path for ref in labels.refs if not ref.path.exists()]
     if intensities and absent:
         lacking = "no intensities" if sized else "no intensities, no pixel size"
         note(
@@ -153,8 +153,23 @@ def _labelled(
             f"{lacking} (name the folder of the images with --images)"
         )
     records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
-    read = (lambda ref: read_image(ref.path, page=ref.page)) if intensities and not absent else None
-    return len(labels), records, read
+    return len(labels), records, _Images() if intensities and not absent else None
+
+
+class _Images:
+    """Open the images of records one after another, those that are too large for memory to be read in windows."""
+
+    def __init__(self) -> None:
+        self._opened = ExitStack()
+
+    def __call__(self, ref: ImageRef) -> Image | Pyramid:
+        from apiece.images import LARGE, image_size, open_pyramid, read_image
+
+        self._opened.close()
+        height, width = image_size(ref.path, page=ref.page)
+        if height * width > LARGE:
+            return self._opened.enter_context(open_pyramid(ref.path, page=ref.page))
+        return read_image(ref.path, page=ref.page)
 
 
 def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntries | None) -> tuple[int, Records]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -229,7 +229,12 @@ class ImageRef:
     shapes: tuple[Shape, ...] = field(default=(), hash=False)
 
 
-def check_drawn_on(image: Image, size: tuple[int, int], path: Path) -> None:
+class _Sized(Protocol):
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+
+def check_drawn_on(image: _Sized, size: tuple[int, int], path: Path) -> None:
     """Refuse an image, read from ``path``, whose size is not the (height, width) that its labels were drawn on.
 
     Raises

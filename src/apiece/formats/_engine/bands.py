@@ -51,6 +51,7 @@ def _banded(
             count += len(piece)
         if len(np.unique(np.concatenate(numbers))) < count:
             raise LossyFormatError(path, f"image {ref.name!r} uses an id twice, which this format cannot hold", "ids")
+        del numbers, ids, piece
         for band in spill.bands():
             rows = overlapping(band)
             if len(rows):

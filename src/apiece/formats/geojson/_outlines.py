@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def _level(above: Sequence[Any]) -> list[Any] | None:
     return list(_chain(above))
 
 
-_POLYGONS = {"Polygon": lambda given: [given], "MultiPolygon": lambda given: given}
+_POLYGONS: dict[str, Callable[[Any], Any]] = {"Polygon": lambda given: [given], "MultiPolygon": lambda given: given}
 
 
 def outline(geometry: dict[str, Any], place: Placed | None) -> list[Part]:

@@ -56,19 +56,19 @@ class Scan:
         """Take note of a feature."""
         if type(feature) is not dict:
             return
-        properties = feature.get("properties")
-        told = type(properties) is dict
-        self.objects = self.objects or (told and "objectType" in properties)
-        name, color = named_class(feature) if told else (None, None)
+        given = feature.get("properties")
+        properties: dict[str, Any] = given if type(given) is dict else {}
+        self.objects = self.objects or "objectType" in properties
+        name, color = named_class(feature)
         kind = kind_named(feature)
         if kind in NO_AREA:
             self.shapes.append(Shape.of(kind, "geojson", feature, (name,)))
             return
         self.count += 1
-        own = feature.get("id")
+        own: Any = feature.get("id")
         if is_int64(own):
             self.highest = own if self.highest is None else max(own, self.highest)
-        self.scored = self.scored and told and properties.get("score") is not None
+        self.scored = self.scored and properties.get("score") is not None
         if name is None:
             self.unnamed = True
         else:

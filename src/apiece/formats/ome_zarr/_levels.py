@@ -21,6 +21,7 @@ from apiece.images import image_pixel_size
 NOTE = "apiece"
 _NAME = "objects"
 _SMALLEST = 2 * BAND  # a level whose sides are no longer has no smaller one
+_COARSE = BAND // 2  # rows of a coarse level's stored objects, which wait in memory until they are whole
 _UNITS = {"nm": "nanometer", "um": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter", "in": "inch"}
 
 
@@ -53,7 +54,7 @@ class _Level:
     def __init__(self, label: Any, number: int, size: tuple[int, int], old: bool) -> None:
         self.factor = 2**number
         height, width = (-(-side // self.factor) for side in size)
-        chunk = (min(BAND, height), min(BAND, width))
+        chunk = (min(BAND if number == 0 else _COARSE, height), min(BAND, width))
         shards: dict[str, Any] = {}
         if not old:  # within a stored file, to look for chunks of zeros takes longer than to compress them
             shards = {"shards": (chunk[0], chunk[1] * -(-min(WIDE, width) // chunk[1]))}

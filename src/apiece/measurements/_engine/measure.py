@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from apiece.core.image import Image, ImageRef, PixelSize, check_drawn_on
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option, UnknownNameError
+from apiece.images import Pyramid
 from apiece.measurements._engine.on_plane import on_plane
 from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
@@ -117,7 +118,7 @@ def measure(
 def measure_many(
     records: Iterable[tuple[ImageRef | Image | str, Instances]],
     *,
-    read: Callable[[ImageRef], Image] | None = None,
+    read: Callable[[ImageRef], Image | Pyramid] | None = None,
     pixel_size: PixelSize | str | None = None,
     calibration: Calibration | None = None,
     properties: Sequence[str] | None = None,
@@ -132,7 +133,8 @@ def measure_many(
     Parameters
     ----------
     records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as `apiece.read` yields them.
-    read : function that opens an `ImageRef`, for intensities and pixel sizes; without it, only an `Image` is used.
+    read : function that opens an `ImageRef`, for intensities and pixel sizes; without it, only an `Image` is used. Of
+        an `apiece.images.Pyramid` only the windows around objects are read.
     pixel_size, calibration, properties, extra : as in `measure`.
     on_bad : called with the error of each image that cannot be read, or has another size than its masks; such an image
         is left out. By default the first one is raised.
@@ -156,9 +158,11 @@ def measure_many(
     b.png   1  bolt      no    54
     b.png   2  nut       no   130
     """
+    from apiece.measurements._engine.large import measure_large  # which measures by the function above
+
     unit: str | None = None
     for index, (source, instances) in enumerate(records):
-        image = source if isinstance(source, Image) else None
+        image: Image | Pyramid | None = source if isinstance(source, Image) else None
         if isinstance(source, ImageRef) and read is not None:
             try:
                 image = read(source)
@@ -180,7 +184,11 @@ def measure_many(
             )
         if size is not None and unit:
             size = size.to(unit)
-        table = measure(instances, image, pixel_size=size, calibration=calibration, properties=properties, extra=extra)
+        options: dict[str, Any] = {"calibration": calibration, "properties": properties, "extra": extra}
+        if isinstance(image, Pyramid):
+            table = measure_large(instances, image, pixel_size=size, **options)
+        else:
+            table = measure(instances, image, pixel_size=size, **options)
         columns = {"image": np.full(len(table), name), **table.columns}
         yield Table(columns, table.units, {"image": (name,), **table.levels})
 
@@ -214,7 +222,7 @@ def _image_name(source: ImageRef | Image | str, index: int) -> str:
     return str(index) if source.path is None else source.path.name
 
 
-def _pixel_size(given: PixelSize | str | None, image: Image | None) -> PixelSize | None:
+def _pixel_size(given: PixelSize | str | None, image: Image | Pyramid | None) -> PixelSize | None:
     if isinstance(given, str):
         return PixelSize.parse(given)
     if not isinstance(given, PixelSize | None):

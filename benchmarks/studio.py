@@ -2,7 +2,8 @@
 
 - ``image``: 4096 x 4096 pixels with 5,000 objects: bytes of masks, seconds to the first picture and to all masks,
   frames a second while zooming and panning, milliseconds from a move of the brush to the next frame.
-- ``clicks``: milliseconds from a click to its answer on the screen, the first on a new image and further ones.
+- ``clicks``: milliseconds from a click to its answer on the screen, the first on a new image and further ones; and
+  of CPU that the network takes for each.
 - ``journal``: seconds to open a set whose journal has 100,000 changes.
 - ``killed``: a studio is killed 50 times while it saves changes; how many confirmed changes are lost.
 - ``grid``: 10,000 images: the longest time that a place in the grid stays empty while it is scrolled.
@@ -30,7 +31,7 @@ import numpy as np
 import apiece
 from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.images import write_image
-from apiece.serve.studio.edits import Draw, compute
+from apiece.serve.studio.edits import At, Click, Draw, compute, prompts_of
 from apiece.serve.studio.journal import Journal
 from apiece.serve.studio.sets import Source
 from apiece.serve.studio.workspace import Workspace
@@ -95,7 +96,17 @@ def clicks(folder: Path) -> dict[str, Any]:
     """Click on images of 1024 x 1024 pixels; the first image also loads the model and is not counted."""
     write_dataset(folder / "data", train=3, val=1, config=SceneConfig(size=(1024, 1024), objects=(12, 16), seed=3))
     with running(folder / "data", folder / "work") as address:
-        return in_chromium("clicks", address)
+        told = in_chromium("clicks", address)
+    space = Workspace(Source(folder / "data"), folder / "work")
+    clicked = Click(points=[At(x=500, y=500)])
+    space.session(0).ask(prompts_of(clicked))
+    began = time.process_time()
+    space.session(1).ask(prompts_of(clicked))
+    first = time.process_time()
+    for k in range(5):
+        space.session(1).ask(prompts_of(Click(points=[At(x=300 + 90 * k, y=400)])))
+    further = (time.process_time() - first) / 5
+    return {**told, "first_cpu_ms": 1000 * (first - began), "further_cpu_ms": 1000 * further}
 
 
 def journal(folder: Path, changes: int = 100_000, images: int = 1000) -> dict[str, Any]:

@@ -48,18 +48,23 @@ export function actionsOf(d: Desk) {
     if (how !== "new" && key === null) return work.tell("Select one object first.");
     return work.edit({ op: "draw", how, points, radius: brush, key: how === "new" ? null : key, label: how === "new" ? d.label : null }, ({ objects }) => {
       if (how === "new" && objects.keys.length) setSelected(new Set(objects.keys));
+    }).then((saved) => {
+      // what was drawn is not lost: it stays on the picture
+      if (saved || !viewer.current || viewer.current.stroke) return;
+      viewer.current.stroke = { points, radius: brush, closed: !brush, how };
+      viewer.current.redraw(1);
     });
   };
   return {
     one,
     draw,
-    /** Close the polygon that is being drawn. */
+    /** Close the polygon that is being drawn, or send again what was not saved. */
     finish: (add: boolean) => {
       const stroke = viewer.current?.stroke;
-      if (!stroke || stroke.points.length < 3) return;
+      if (!stroke || (!stroke.radius && stroke.points.length < 3)) return;
       viewer.current!.stroke = null;
       viewer.current!.redraw(1);
-      void draw(stroke.points, d.tool === "cut" ? "cut" : add ? "add" : "new", 0);
+      void draw(stroke.points, stroke.how ?? (d.tool === "cut" ? "cut" : add ? "add" : "new"), stroke.radius);
     },
     pick: (at: Point, add: boolean) => {
       const i = viewer.current!.pick(at);

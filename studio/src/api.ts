@@ -58,6 +58,18 @@ export async function read<T>(path: string): Promise<T> {
   return (await ask(path)).json() as Promise<T>;
 }
 
+const sizes = new Map<number, Promise<ImageInfo>>();
+
+/** The size of an image; the server begins to read its pixels. */
+export function imageInfo(number: number): Promise<ImageInfo> {
+  const known = sizes.get(number);
+  if (known) return known;
+  const asked = read<ImageInfo>(`images/${number}`);
+  sizes.set(number, asked);
+  asked.catch(() => sizes.delete(number));
+  return asked;
+}
+
 export async function send<T>(path: string, body: unknown): Promise<T> {
   return (await ask(path, body)).json() as Promise<T>;
 }

@@ -1,6 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Desk, actionsOf, keysOf } from "./actions";
-import { type Comparison, type Finding, type ImageInfo, type Judged, type SetAnswer, read, send } from "./api";
+import { type Comparison, type Finding, type Judged, type SetAnswer, imageInfo, send } from "./api";
 import { KeyCard, ToolBar, TopBar } from "./bars";
 import { useKeys } from "./keys";
 import { MARKS, useComparison } from "./compare";
@@ -93,7 +93,7 @@ function useViewer(number: number, tell: (text: string) => void) {
   const [ready, setReady] = useState(false);
   useEffect(() => {
     let gone = false;
-    read<ImageInfo>(`images/${number}`).then(
+    imageInfo(number).then(
       (info) => {
         if (gone) return;
         viewer.current = new Viewer(base.current!, over.current!, number, info, tell);

@@ -81,6 +81,7 @@ export function Grid({ set, last, open }: { set: SetAnswer; last: number; open: 
         <a href="#/report">Report</a>
         <Person />
       </header>
+      {set.notice && <p role="status">{set.notice}</p>}
       <div class="grid" ref={frame} onKeyDown={move}>
         <ul style={{ height: rows * CELL }}>
           {shown.slice(first * view.columns, beyond * view.columns).map((n, k) => {

@@ -1,6 +1,6 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { type SetAnswer, read } from "./api";
+import { type SetAnswer, imageInfo, read } from "./api";
 import { Editor } from "./editor";
 import { Grid } from "./grid";
 import { ReportPage } from "./report";
@@ -59,5 +59,5 @@ function placeOf(): Place {
 
 // the server reads the picture while the page is still asking for the set
 const first = placeOf();
-if (first.page === "image") void read(`images/${first.number}`).catch(() => undefined);
+if (first.page === "image") void imageInfo(first.number).catch(() => undefined);
 render(<App />, document.getElementById("app")!);

@@ -86,7 +86,7 @@ const brushes = (tool: Tool): boolean => tool === "brush" || tool === "erase";
 function begin(view: Viewer, { tool, radius }: Drawing, at: Point): void {
   if (brushes(tool)) view.stroke = { points: [at], radius, closed: false };
   if (tool === "split" || tool === "box") view.stroke = { points: [at, at], radius: 0, closed: tool === "box" };
-  if (tool === "polygon" || tool === "cut") view.stroke = { points: [...(view.stroke?.points ?? []), at], radius: 0, closed: true };
+  if (tool === "polygon" || tool === "cut") view.stroke = { points: [...(view.stroke?.radius ? [] : (view.stroke?.points ?? [])), at], radius: 0, closed: true };
 }
 
 /** Go on drawing to where the pointer is. */

@@ -20,6 +20,7 @@ export const KEYS: readonly [key: string, does: string][] = [
   ["+ − 0", "zoom in, out, fit"],
   ["[ ]", "smaller, larger brush"],
   ["1 … 9", "class of the selected objects, and of what is drawn next"],
+  ["Enter", "close a polygon; send again what could not be saved"],
   ["M", "merge the selected objects"],
   ["F", "fill the holes of the selected object"],
   ["Delete", "delete the selected objects"],

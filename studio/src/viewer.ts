@@ -20,6 +20,14 @@ export interface Above {
   readonly selected: ReadonlySet<number>;
 }
 
+/** What is being drawn, in pixels of the image; `how` once it was sent and not saved. */
+export interface Stroke {
+  points: Point[];
+  radius: number;
+  closed: boolean;
+  how?: "new" | "add" | "cut";
+}
+
 export type Point = [x: number, y: number];
 
 export class Viewer {
@@ -38,8 +46,7 @@ export class Viewer {
   private dirty = 0;
   private readonly size: ResizeObserver;
   private closed = false;
-  /** Points of what is being drawn, in pixels of the image, and the radius of the brush. */
-  stroke: { points: Point[]; radius: number; closed: boolean } | null = null;
+  stroke: Stroke | null = null;
   cursor: { at: Point; radius: number } | null = null;
 
   constructor(

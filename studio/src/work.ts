@@ -4,7 +4,8 @@ import { type Found, boxesOf } from "./layers";
 import { type Header, type Objects, changed } from "./wire";
 
 export type Changed = { header: Header; objects: Objects };
-export type Save = (path: string, body: unknown, done?: (answer: Changed) => void) => Promise<void>;
+/** Send a change; whether it is saved. */
+export type Save = (path: string, body: unknown, done?: (answer: Changed) => void) => Promise<boolean>;
 
 export interface Work {
   labels: Objects | null;
@@ -14,7 +15,7 @@ export interface Work {
   save: Save;
   /** Read the labels again. */
   load: () => Promise<void>;
-  edit: (made: Edit, done?: (answer: Changed) => void) => Promise<void>;
+  edit: (made: Edit, done?: (answer: Changed) => void) => Promise<boolean>;
   /** Boxes of what changed last, until they are taken: all else is as it was. */
   touched: { current: readonly number[][] | undefined };
 }
@@ -25,7 +26,7 @@ export function useWork(number: number, predicts: boolean): Work {
   const [found, setFound] = useState<Found | null>(null);
   const [told, tell] = useState("");
   const now = useRef<Objects | null>(null);
-  const waiting = useRef<Promise<void>>(Promise.resolve());
+  const waiting = useRef<Promise<unknown>>(Promise.resolve());
   const touched = useRef<readonly number[][] | undefined>(undefined);
 
   const load = async () => {
@@ -48,7 +49,7 @@ export function useWork(number: number, predicts: boolean): Work {
   }, []);
 
   const save: Save = (path, body, done) => {
-    waiting.current = waiting.current.then(async () => {
+    const next = waiting.current.then(async () => {
       try {
         const before = now.current!;
         const answer = await change(`images/${number}/${path}`, body, before.revision);
@@ -59,12 +60,15 @@ export function useWork(number: number, predicts: boolean): Work {
         setLabels(after);
         tell(after.revision === before.revision ? "nothing to change" : `saved, change ${after.revision}`);
         done?.(answer);
+        return true;
       } catch (error) {
-        tell((error as Error).message);
         if (error instanceof Refused && error.stale) await load();
+        tell((error as Error).message);
+        return false;
       }
     });
-    return waiting.current;
+    waiting.current = next;
+    return next;
   };
   const edit: Work["edit"] = (made, done) => save("edits", { edit: made }, done);
   return { labels, found, told, tell, load, save, edit, touched };

@@ -197,7 +197,7 @@ def _read(slide: Pyramid, level: int, box: tuple[int, int, int, int]) -> Array:
 
 
 def _is_large(ref: ImageRef) -> bool:
-    height, width = image_size(ref.path, page=ref.page)
+    height, width = ref.size or image_size(ref.path, page=ref.page)
     return height * width > LARGE
 
 

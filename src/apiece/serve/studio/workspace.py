@@ -231,8 +231,8 @@ class Workspace:
         if sheet.revision != revision:
             raise StaleError(
                 f"{self.item(number).ref.name} was changed elsewhere, in another tab or window: you see change "
-                f"{revision}, the set is at {sheet.revision}. What you drew is not saved; the page shows the newest "
-                "state, draw it again"
+                f"{revision}, the set is at {sheet.revision}. What you did is not saved; the page shows the newest "
+                "state now: do it again, or press Enter if you were drawing"
             )
         return sheet
 

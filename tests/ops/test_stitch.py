@@ -92,9 +92,12 @@ def test_windows_hold_cores_and_halos_and_cores_partition_the_image(
     ],
 )
 @pytest.mark.parametrize("detect", [seen, pieces])
-def test_what_box_merging_gets_wrong(truth: Masks, detect: Callable[[Masks, Grid], list[Instances]]) -> None:
-    grid = Grid((96, 96), tile=56, halo=8)
-    assert len(grid) == 4
+@pytest.mark.parametrize(("tile", "count"), [(56, 4), (96, 1)])  # in tiles, and the whole image in one pass
+def test_what_box_merging_gets_wrong(
+    truth: Masks, detect: Callable[[Masks, Grid], list[Instances]], tile: int, count: int
+) -> None:
+    grid = Grid((96, 96), tile=tile, halo=8)
+    assert len(grid) == count
     assert as_text(joined(grid, detect(truth, grid)).masks) == as_text(truth)
 
 

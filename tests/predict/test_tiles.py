@@ -154,6 +154,27 @@ def test_a_run_that_was_killed_goes_on(
     assert (out / "predictions.json").read_bytes() == (tmp_path / "whole" / "predictions.json").read_bytes()
 
 
+def test_tiles_that_went_through_the_network_together_do_so_again(
+    one_class: Model, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs: Any = one_class.runtime._module  # type: ignore[attr-defined]
+    predict_to(one_class, large, tmp_path / "whole", conf=0, tile=64, batch=3)
+    whole, kept = list(blobs.shapes), TileStore.save
+
+    def fifth_is_the_last(store: TileStore, number: int, found: Instances) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+        kept(store, number, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TileStore, "save", fifth_is_the_last)
+        with pytest.raises(KeyboardInterrupt):
+            predict_to(one_class, large, tmp_path / "out", conf=0, tile=64, batch=3)
+    blobs.shapes.clear()
+    predict_to(one_class, large, tmp_path / "out", conf=0, tile=64, batch=3, resume=True)
+    assert blobs.shapes == whole[1:]
+
+
 def test_another_image_or_another_run_is_refused(
     one_class: Model, large: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,8 +27,8 @@ from apiece.predict.sources import Source
 __all__ = ["TRIES", "Answer", "Backend", "Predicting", "Shard", "packed", "predicting", "too_often", "unpacked"]
 
 _AHEAD = 4  # shards for each that is under way, that may be done before an earlier one
-TRIES = 3
-"""How often a shard is computed whose process is ended before the run is given up."""
+TRIES = 10
+"""How often a shard's process may be ended, by chance or by the shard, before the run is given up."""
 
 Answer = Instances | ImageError | DataError
 """What was found on an image, or why it cannot be read."""
@@ -134,8 +134,8 @@ class _Spread:
     ) -> Generator[tuple[Source, Image | None, Instances]]:
         if batch < 1:
             raise ConfigError(Option("batch") + f" must be at least 1, got {batch}")
-        groups = iter(lambda: tuple(itertools.islice(given, batch)), ())
         given = iter(sources)
+        groups = iter(lambda: tuple(itertools.islice(given, batch)), ())
         for shard, answers in _in_order(self.backend, (Shard(group, options, max_pixels) for group in groups)):
             for source, answer in zip(shard.sources, answers, strict=True):
                 if isinstance(answer, Instances):

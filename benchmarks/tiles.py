@@ -17,7 +17,7 @@ pixels (2 million on 131,072 x 131,072), of radius 6 to 45, some 360. It writes 
 does, each image in a process of its own. Seconds are CPU time, without the detector's. Objects are checked to be the
 detector's, one for one.
 
-    python benchmarks/tiles.py model [--model default] [--scenes 3] [--side 4096]
+    python benchmarks/tiles.py model [--model default] [--scenes 3] [--side 4096] [--seed 7]
 
 ``model`` predicts on drawn scenes whole and in tiles of 1024 pixels, with a model that takes pixels as they are: of the
 default model, and of any that resizes its images, the resizing is left out, since a whole scene would be shrunk to a
@@ -342,7 +342,8 @@ def against_whole(args: argparse.Namespace) -> None:
     model, pairs = taking_pixels_as_they_are(args.model), {"whole": [], "tiled": []}
     count, spent = dict.fromkeys(pairs, 0), {name: Counter() for name in pairs}
     density = args.side * args.side / 4096**2
-    config = SceneConfig((args.side, args.side), (int(600 * density), int(1200 * density)), radius=(8, 60), seed=7)
+    few, many = int(600 * density), int(1200 * density)
+    config = SceneConfig((args.side, args.side), (few, many), radius=(8, 60), seed=args.seed)
     for index in range(args.scenes):
         drawn = scenes(config, index)
         truth = drawn.visible.replace(labels=np.zeros(len(drawn.visible), np.int64), classes=model.classes)
@@ -379,6 +380,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--scenes", type=int, default=3)
     parser.add_argument("--halo", type=int)
+    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--side", type=int)
     parser.add_argument("--objects", type=int, default=4365)
     parser.add_argument("--sides", type=int, nargs="+", default=[16384, 32768, 65536, 131072])

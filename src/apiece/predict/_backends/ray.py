@@ -28,7 +28,7 @@ def cluster(model: Model, workers: int | None, address: str) -> Iterator[_Cluste
         import ray
     connected = ray.is_initialized()
     if not connected:
-        bare = {"include_dashboard": False} if address == "local" else {}
+        bare: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         try:
             ray.init(address, log_to_driver=False, configure_logging=False, **bare)
         except Exception as error:  # Ray raises the base class where a cluster does not start in time

@@ -86,7 +86,7 @@ def is_banded(path: Path, page: int | None) -> bool:
 def read_in_bands(path: Path, page: int | None) -> Instances:
     """Return what a label image of any size holds; ids are its values. Its pixels are in memory band by band."""
     values, parts = [np.zeros(0, np.int64)], list[Masks]()
-    for own, masks in _bands(path, page):
+    for _, own, masks in _blocks(path, page):
         values.append(own)
         parts.append(masks)
     ids, group = np.unique(np.concatenate(values), return_inverse=True)
@@ -101,15 +101,15 @@ def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:
     """
     with tempfile.TemporaryFile() as file:
         kept: RowBands | None = None
-        seen: list[Int] = []
-        for own, masks in _bands(path, page):
-            kept = kept or RowBands(file, masks.size, _rows(masks.size))
+        seen = list[tuple[int, Int]]()
+        for y, own, masks in _blocks(path, page):
+            kept = kept or RowBands(file, masks.size, BAND)
             kept.add(masks, own)
-            seen.append(own)
+            seen.append((y // BAND, own))
         assert kept is not None
-        ids = np.unique(np.concatenate(seen))
+        ids = np.unique(np.concatenate([own for _, own in seen]))
         last = np.zeros(len(ids), np.int64)
-        for k, own in enumerate(seen):
+        for k, own in seen:
             last[np.searchsorted(ids, own)] = k
         waiting = Instances.empty(kept.size).replace(ids=np.zeros(0, np.int64))
         for k, band in enumerate(kept.bands()):
@@ -124,24 +124,23 @@ def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:
             yield waiting
 
 
-def _rows(size: tuple[int, int]) -> int:
-    return max(LARGE // 4 // size[1], 1)
+def _blocks(path: Path, page: int | None) -> Iterator[tuple[int, Int, Masks]]:
+    """Yield the first row of each block of an image, the values that occur there, and where they lie on the image.
 
-
-def _bands(path: Path, page: int | None) -> Iterator[tuple[Int, Masks]]:
-    """Yield the values that occur in each band of rows, and where they lie on the image."""
+    A block is a band of rows, in which each tile is decoded once; in images of more than 32,768 columns a part of it.
+    """
     with decoding(path), open_pyramid(path, page=page) as pyramid:
         height, width = pyramid.size
         if pyramid.channels != 1 or pyramid.dtype.kind not in "bui":
             kind = f"{pyramid.channels} channels of {pyramid.dtype}"
             raise FormatError(path, f"holds {kind}; a label image has one, of integers")
-        rows = _rows(pyramid.size)
-        for y in range(0, height, rows):
-            band = pyramid.window((0, y, width, min(y + rows, height))).pixels[..., 0]
+        columns = width if width * BAND <= LARGE // 4 else WIDE
+        for y, x in itertools.product(range(0, height, BAND), range(0, width, columns)):
+            band = pyramid.window((x, y, min(x + columns, width), min(y + BAND, height))).pixels[..., 0]
             if band.dtype.kind != "b" and (band.min() < 0 or int(band.max()) >= 2**63):
                 raise FormatError(path, "holds a value below 0 or beyond 63 bits; objects count from 1")
             own, masks = label_map_masks(band)
-            yield own.astype(np.int64), masks.shift(0, y, pyramid.size)
+            yield y, own.astype(np.int64), masks.shift(x, y, pyramid.size)
 
 
 def write_large_raster(

@@ -310,6 +310,31 @@ def test_holes_parts_and_overlaps_survive_the_export(folder: Path, format: str) 
     assert back.masks.parts.max() == 2
 
 
+def test_a_changed_object_is_exported_with_its_own_area(folder: Path) -> None:
+    labels = json.loads((folder / "labels.json").read_text())
+    for one in labels["annotations"]:
+        one["area"] = 55
+    (folder / "labels.json").write_text(json.dumps(labels))
+    space = opened(folder)
+    made(space, Draw(how="cut", points=[[0.0, 0.0], [5.0, 0.0], [5.0, 24.0], [0.0, 24.0]], key=0))
+    written = next(iter(space.export("out", "coco", allow_lossy=False).values()))
+    first = json.loads(written.path.read_text())["annotations"][:3]
+    assert [one["area"] for one in first] == [54, 55, 55]
+    assert first[0]["bbox"] == [5, 2, 7, 10]
+
+
+def test_objects_are_copied_into_the_next_image(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = opened(folder)
+    asked = client(space, monkeypatch, folder)
+    body = {"source": 0, "keys": [2, 0]}
+    assert asked.post("/api/images/1/copied", json=body, headers={"if-match": "0"}).status_code == 200
+    found = space.sheet(1)[0].instances
+    assert found.names[3:] == ["bolt", "bolt"]
+    assert found.masks[np.array([3, 4])] == scene().masks[np.array([2, 0])]
+    wrong = {"source": 0, "keys": [77]}
+    assert asked.post("/api/images/1/copied", json=wrong, headers={"if-match": "1"}).status_code == 404
+
+
 def client(space: Workspace, monkeypatch: pytest.MonkeyPatch, folder: Path) -> TestClient:
     page = folder / "page"
     page.mkdir(exist_ok=True)

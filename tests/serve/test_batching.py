@@ -98,3 +98,24 @@ def test_a_full_queue_and_late_answers(model: Model) -> None:
 def test_settings_that_cannot_be(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Limits(**settings)  # type: ignore[arg-type]
+
+
+def test_whose_turn_would_come_too_late_is_sent_away_at_once(model: Model) -> None:
+    queue = Held(model, batch=1, room=100, timeout=2)
+
+    async def ask() -> list[object]:
+        first = asyncio.create_task(queue.predict(model, [GOOD], model.options()))
+        await asyncio.sleep(0.5)  # an image takes half a second
+        queue.free.set()
+        await first
+        queue.free.clear()
+        asked = [asyncio.create_task(queue.predict(model, [GOOD], model.options())) for _ in range(20)]
+        await asyncio.sleep(0.2)
+        queue.free.set()
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    found = asyncio.run(ask())
+    queue.close()
+    sent_away = [isinstance(one, FullError) for one in found]
+    assert 12 < sum(sent_away) < 19  # about four fit into two seconds
+    assert not any(isinstance(one, LateError) for one in found)

@@ -18,6 +18,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -25,7 +26,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from tests.predict.known_graph import picture, write
+from tests.predict.known_graph import CARD, picture, write
 
 import apiece
 from apiece.core.prompts import Prompts
@@ -429,6 +430,34 @@ def test_a_signal_ends_it_after_what_was_asked(folder: Path) -> None:
         assert set(codes) <= {200, 0}
         assert codes[0] == 200
         assert process.wait(30) in (0, -signal.SIGTERM)
+
+
+@pytest.mark.slow
+def test_the_model_is_read_again_under_load_and_no_request_is_lost(tmp_path: Path) -> None:
+    """Every answer is whole, of the old model or of the new one, which has another class and threshold."""
+    folder = write(tmp_path / "m")
+    nuts = write(tmp_path / "nuts", card=replace(CARD, classes=("nut",), thresholds=(0.6,))) / "model.json"
+    cards = [nuts.read_text(), (folder / "model.json").read_text()]
+    over = threading.Event()
+    with server(folder, "--queue", "256") as (url, _):
+
+        def client() -> set[tuple[int, tuple[str, ...], int]]:
+            seen = set()
+            while not over.is_set():
+                answer = post(url, "/v1/predict", png(picture()))
+                told = answer.json()
+                names = tuple(one["name"] for one in told.get("categories", ()))
+                seen.add((answer.status_code, names, len(told.get("annotations", ()))))
+            return seen
+
+        with ThreadPoolExecutor(8) as pool:
+            asked = [pool.submit(client) for _ in range(8)]
+            for card in cards * 4:
+                (folder / "model.json").write_text(card)
+                assert httpx.post(f"{url}/v1/model/reload", timeout=60).status_code == 200
+            over.set()
+            seen = set[tuple[int, tuple[str, ...], int]]().union(*(found.result() for found in asked))
+    assert seen == {(200, ("bolt",), 2), (200, ("nut",), 2)}
 
 
 @pytest.mark.slow

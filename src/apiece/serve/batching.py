@@ -45,6 +45,7 @@ class Batcher:
     def __init__(self, batch: int, room: int, timeout: float, counters: Counters) -> None:
         self._batch, self._room, self._timeout = batch, room, timeout
         self._counters = counters
+        self._pace = 0.0  # seconds that an image takes, of late
         self._waiting: deque[_Waiting] = deque()
         self._ready = threading.Condition()
         self._open = True
@@ -62,12 +63,14 @@ class Batcher:
         Raises
         ------
         FullError, LateError
-            If there is no room for all images, or no answer in time.
+            If there is no room for all images, or their turn would come too late; or no answer in time.
         """
         until = time.monotonic() + self._timeout
         items = [_Waiting(image, model, options, until) for image in images]
         with self._ready:
-            if not self._open or len(self._waiting) + len(items) > self._room:
+            ahead = len(self._waiting) + len(items)
+            # whom no answer can reach in time is sent away now: otherwise the network works for nobody under overload
+            if not self._open or ahead > self._room or (self._waiting and ahead * self._pace > self._timeout):
                 raise FullError
             self._waiting.extend(items)
             self._ready.notify()
@@ -89,6 +92,7 @@ class Batcher:
 
     def _work(self) -> None:
         while group := self._next():
+            begin = time.monotonic()
             try:
                 found = _predicted(group)
             except Exception:  # of one image; the others are not to suffer from it
@@ -98,6 +102,8 @@ class Batcher:
                     except Exception as error:
                         item.future.set_exception(error)
                 continue
+            seconds = (time.monotonic() - begin) / len(group)
+            self._pace = seconds if not self._pace else 0.8 * self._pace + 0.2 * seconds
             self._counters.add(images=len(group), batches=1, instances=sum(map(len, found)))
             for item, instances in zip(group, found, strict=True):
                 item.future.set_result(instances)

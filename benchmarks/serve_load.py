@@ -234,9 +234,10 @@ def tell(
         )
         print(f"{kind}: {told or 'none'}")
     late = [mb for when, mb in memory if when >= seconds / 2]
-    early = [mb for when, mb in memory if seconds * 0.2 <= when < seconds * 0.3]
+    warm = min(120, seconds * 0.3)
+    early = [mb for when, mb in memory if warm <= when < warm + seconds * 0.1]
     growth = max(late) / max(early) - 1
-    print(f"memory of the worker: {max(early):.0f} MB after a fifth, {max(late):.0f} MB later: {growth:+.1%}")
+    print(f"memory of the worker: {max(early):.0f} MB after {warm:.0f} s, {max(late):.0f} MB later: {growth:+.1%}")
     if back:
         print(f"killed {len(back)} times: answers again after {', '.join(f'{one:.1f}' for one in back)} s")
     if reloads:

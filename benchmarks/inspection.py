@@ -32,6 +32,7 @@ RULES = """
     expected: '#d72828'
     within: 30
 """
+SCORE, DOUBT = 0.5, 0.05
 GOOD = 1_000  # seeds of good boards, of faulty ones, and of those to learn from
 BAD = 1_000_000
 LEARN = 2_000_000
@@ -52,7 +53,7 @@ def rules(folder: Path, learned: int, source) -> RuleSet:
     """Return the rules that good boards propose, with two written by hand."""
     text = learn((source(LEARN + k, "")[0] for k in range(learned)), PIXEL)
     path = folder / "rules.yaml"
-    path.write_text(text.replace("\nrules:", "\nscore: 0.5\ndoubt: 0.05\n\nrules:", 1) + RULES)
+    path.write_text(text.replace("\nrules:", f"\nscore: {SCORE}\ndoubt: {DOUBT}\n\nrules:", 1) + RULES)
     return read_rules(path, CLASSES)
 
 
@@ -70,7 +71,7 @@ def rates(ruleset: RuleSet, boards: int, source) -> None:
                 why.update(f"good board {v.outcome}: {v.rule}" for v in verdicts.verdicts if v.outcome != "pass")
     print(f"{'boards':20} {'fail':>6} {'unsure':>7} {'pass':>6}")
     for kind, count in told.items():
-        print(f"{kind or 'good':20} {count['fail']:6} {count['unsure']:7} {count['pass']:6}")
+        print(f"{kind or 'good':20} {count['fail']:6} {count['unsure']:7} {count['pass']:6}", flush=True)
     bad = sum((told[kind] for kind in FAULTS), Counter())
     everything = told[""] + bad
     for name, wrong, count in (
@@ -146,7 +147,7 @@ def main() -> None:
     if arguments.data is not None:
         write(arguments.data)
         return
-    source = found
+    source, taught = found, found
     if arguments.model is not None:
         from apiece import load
 
@@ -154,10 +155,14 @@ def main() -> None:
 
         def source(seed: int, fault: str) -> tuple[Instances, Image]:
             _, image = found(seed, fault, exact=True)
-            return model.predict(image, conf=0.45), image
+            return model.predict(image, conf=SCORE - DOUBT), image
+
+        def taught(seed: int, fault: str) -> tuple[Instances, Image]:
+            _, image = found(seed, fault, exact=True)
+            return model.predict(image, conf=SCORE), image
 
     with tempfile.TemporaryDirectory() as folder:
-        rates(rules(Path(folder), arguments.learned, source), arguments.boards, source)
+        rates(rules(Path(folder), arguments.learned, taught), arguments.boards, source)
     speed(arguments.images)
 
 

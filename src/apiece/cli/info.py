@@ -21,7 +21,7 @@ def info(data: Data, *, reading: Annotated[Reading, GROUP] = Reading(), json: Js
     apiece info data/train.json
     apiece info data/ --json
     apiece info yolo-set/ --skip-bad
-    apiece info mosaic.tif
+    apiece info photo.jpg
     ```
     """
     from apiece.cli._image_facts import is_plain_image, show_image

@@ -2,6 +2,7 @@
 
 python benchmarks/measure.py [runs] [scikit-image's runs]      # needs: pip install 'apiece[benchmark]'
 python benchmarks/measure.py accuracy                            # errors of both on rendered shapes
+python benchmarks/measure.py intervals [seed]                    # how many 95% intervals hold the true value
 
 Both measure area, perimeter (Crofton), equivalent diameter, box, centroid, greatest Feret diameter, axes, orientation,
 eccentricity, solidity, topology and the mean, min, max and standard deviation of each channel. apiece also measures the
@@ -14,7 +15,7 @@ from __future__ import annotations
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Any
 
@@ -24,6 +25,7 @@ from skimage.measure import regionprops, regionprops_table
 from skimage.morphology import medial_axis, skeletonize
 
 from apiece import Image, Instances, Masks
+from apiece.calibration import Calibration
 from apiece.measurements import Table, measure
 
 SIDE, COUNT = 4096, 5000
@@ -81,55 +83,118 @@ def differences(ours: Table, theirs: dict[str, np.ndarray]) -> None:
         print(f"  {a:22} {off.max():.1e}")
 
 
-def rendered(kind: str, long: float, wide: float, count: int) -> Iterator[np.ndarray]:
-    """Yield shapes at random angles and places below a pixel: a pixel belongs to one if its centre is inside."""
-    rng = np.random.default_rng(0)
+SHAPES = ("disc", "ellipse", "rectangle", "fibre", "ring")
+
+
+def drawn(kind: str, long: float, wide: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw a shape at a random angle and place below a pixel: a pixel belongs to it if its centre is inside."""
     side = int(np.hypot(long, wide) + 12)
     y, x = np.mgrid[:side, :side] + 0.5
-    for turn in rng.uniform(0, np.pi, count):
-        cx, cy = side / 2 + rng.uniform(-0.5, 0.5, 2)
-        u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-        if kind == "disc":
-            yield np.hypot(u, v) <= long / 2
-        elif kind == "ring":
-            yield abs(np.hypot(u, v) - (long - wide) / 2) <= wide / 2
-        elif kind == "rectangle":
-            yield (abs(u) <= long / 2) & (abs(v) <= wide / 2)
-        else:
-            yield np.hypot(np.maximum(abs(u) - (long - wide) / 2, 0), v) <= wide / 2
+    (cx, cy), turn = side / 2 + rng.uniform(-0.5, 0.5, 2), rng.uniform(0, np.pi)
+    u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+    inside: np.ndarray = {
+        "disc": np.hypot(u, v) <= long / 2,
+        "ellipse": np.hypot(u / long, v / wide) <= 0.5,
+        "rectangle": (abs(u) <= long / 2) & (abs(v) <= wide / 2),
+        "fibre": np.hypot(np.maximum(abs(u) - (long - wide) / 2, 0), v) <= wide / 2,
+        "ring": abs(np.hypot(u, v) - (long - wide) / 2) <= wide / 2,
+    }[kind]
+    return inside
+
+
+def truth(kind: str, long: float, wide: float) -> dict[str, float]:
+    """Return what a drawn shape measures."""
+    area = {
+        "disc": np.pi / 4 * long**2,
+        "ellipse": np.pi / 4 * long * wide,
+        "rectangle": long * wide,
+        "fibre": (long - wide) * wide + np.pi / 4 * wide**2,
+        "ring": np.pi * (long - wide) * wide,
+    }[kind]
+    least = long if kind == "ring" else wide
+    return {
+        "area": area, "equivalent_diameter": np.sqrt(4 / np.pi * area),
+        "feret_max": np.hypot(long, wide) if kind == "rectangle" else long, "feret_min": least,
+        "rect_length": long, "rect_width": least, "thickness_mean": wide,
+        "skeleton_length": np.pi * (long - wide) if kind == "ring" else long,
+    }  # fmt: skip
+
+
+def intervals(count: int = 400) -> None:
+    """Print how many 95% intervals hold the true value: shapes of random size, angle and place, then on a plane."""
+    rng = np.random.default_rng(int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    size = (140, 140)
+    names = ("area", "equivalent_diameter", "feret_max", "feret_min", "rect_length", "rect_width")
+    print(f"{'held by 95% intervals, %':26}" + " ".join(f"{name:>20}" for name in names))
+    both: dict[str, list[np.ndarray]] = {"all, pixels": [], "all, scale known to 0.5%": []}
+    for kind in SHAPES:
+        masks, true = [], []
+        for long in np.exp(rng.uniform(np.log(10), np.log(80), count)).tolist():
+            wide = {"disc": 1.0, "ellipse": rng.uniform(0.25, 0.9), "rectangle": rng.uniform(0.25, 0.9)}.get(kind)
+            wide = max(3.0, long * rng.uniform(0.05, 0.3)) if wide is None else long * wide
+            mask = drawn(kind, long, wide, rng)
+            masks.append(np.pad(mask, [(0, side - n) for side, n in zip(size, mask.shape, strict=True)]))
+            true.append([truth(kind, long, wide)[name] for name in names])
+        found = Instances(Masks.from_dense(np.stack(masks)))
+        scales = 0.1 * (1 + rng.normal(0, 0.005, count))
+        plain = held(measure(found, uncertainty=True, properties=names), np.array(true), names)
+        powers = np.array([2 if name == "area" else 1 for name in names])
+        there = [
+            held(
+                measure(
+                    found[[k]],
+                    calibration=Calibration(size, "mm", (scale, 0, 0, 0, scale, 0, 0, 0, 1), scale_error=0.005),
+                    uncertainty=True,
+                    properties=names,
+                ),
+                np.array(true[k : k + 1]) * 0.1**powers,
+                names,
+            )
+            for k, scale in enumerate(scales.tolist())
+        ]
+        print(f"{kind:26}" + " ".join(f"{100 * v:20.1f}" for v in plain.mean(0)), flush=True)
+        both["all, pixels"].append(plain)
+        both["all, scale known to 0.5%"].append(np.concatenate(there))
+    for name, rows in both.items():
+        print(f"{name:26}" + " ".join(f"{100 * v:20.1f}" for v in np.concatenate(rows).mean(0)))
+
+
+def held(table: Table, true: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return which intervals hold the true value."""
+    return np.stack([abs(table[name] - true[:, k]) <= table[f"{name}_u95"] for k, name in enumerate(names)], 1)
 
 
 def accuracy(count: int = 60) -> None:
     """Print the mean error in pixels of both, on shapes of known size."""
     shapes = [("disc", 2 * r, 2 * r) for r in (5, 10, 20, 50, 100)]
     shapes += [("rectangle", 40, 10), ("rectangle", 25, 20), ("fibre", 60, 3), ("fibre", 60, 6), ("ring", 60, 8)]
-    print(f"{'mean error, ours / scikit-image':22} {'area %':>15} {'feret_max':>15} {'thickness':>15} {'length':>15}")
+    columns = ("area", "feret_max", "rect_length", "thickness_mean", "skeleton_length")
+    print(f"{'mean error, ours / scikit-image':32}" + " ".join(f"{name:>16}" for name in ("area %", *columns[1:])))
     for kind, long, wide in shapes:
-        masks = [np.pad(mask, 1) for mask in rendered(kind, long, wide, count)]
+        rng = np.random.default_rng(0)
+        masks = [np.pad(drawn(kind, long, wide, rng), 1) for _ in range(count)]
         ours = measure(Instances(Masks.from_dense(np.stack(masks))))
         found = []
         for mask in masks:
             (region,) = regionprops(mask.astype(np.uint8))
             lines, depth = medial_axis(mask, return_distance=True)
-            found.append((region.area, region.feret_diameter_max, 2 * depth[lines].mean(), skeletonize(mask).sum()))
-        area = np.pi / 4 * long**2 if kind == "disc" else long * wide
-        area = np.pi * (long - wide) * wide if kind == "ring" else area
-        area -= (1 - np.pi / 4) * wide**2 if kind == "fibre" else 0
-        feret = np.hypot(long, wide) if kind == "rectangle" else long
-        truth = (area, feret, wide, np.pi * (long - wide) if kind == "ring" else long)
-        columns = ("area", "feret_max", "thickness_mean", "skeleton_length")
+            found.append((
+                region.area, region.feret_diameter_max, region.axis_major_length, 2 * depth[lines].mean(),
+                skeletonize(mask).sum(),
+            ))  # fmt: skip
         cells = []
-        for name, theirs, true in zip(columns, np.array(found).T, truth, strict=True):
-            both = [
-                float(np.abs(v - true).mean()) * (100 / true if name == "area" else 1) for v in (ours[name], theirs)
-            ]
-            cells.append(f"{both[0]:7.2f} /{both[1]:6.2f}")
-        print(f"{kind:12} {long:4} {wide:4}          " + " ".join(cells), flush=True)
+        for name, theirs in zip(columns, np.array(found).T, strict=True):
+            true = truth(kind, long, wide)[name]
+            per = 100 / true if name == "area" else 1
+            mine, other = (float(np.abs(v - true).mean()) * per for v in (ours[name], theirs))
+            known = name not in ("thickness_mean", "skeleton_length") or kind != "rectangle"
+            cells.append(f"{mine:8.2f} /{other:6.2f}" if known else f"{'':16}")
+        print(f"{kind:12} {long:4} {wide:4}           " + " ".join(cells), flush=True)
 
 
 def main() -> None:
-    if sys.argv[1:] == ["accuracy"]:
-        accuracy()
+    if sys.argv[1:2] in (["accuracy"], ["intervals"]):
+        (accuracy if sys.argv[1] == "accuracy" else intervals)()
         return
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     peer_runs = int(sys.argv[2]) if len(sys.argv) > 2 else 1

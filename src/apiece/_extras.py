@@ -22,6 +22,7 @@ _BROUGHT_BY = {
     "onnxruntime": "onnx",
     "av": "video",
     "ray": "ray",
+    **dict.fromkeys(("pyarrow", "xlsxwriter"), "tables"),
     **dict.fromkeys(("fastapi", "multipart", "pydantic", "python_multipart", "starlette", "uvicorn"), "serve"),
     "openvino": "openvino",
     **dict.fromkeys(("onnx", "onnxscript"), "export"),

@@ -6,10 +6,12 @@ import csv
 import json
 import pickle
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from apiece import Image, ImageRef, Instances, Masks, PixelSize
 from apiece.errors import ConfigError, InvalidInstancesError, MissingExtraError, UnknownNameError
@@ -250,3 +252,26 @@ def test_real_nuclei(shared_data: Path) -> None:
     assert (table["feret_max"] >= np.sqrt(table["area"])).all()
     assert np.median(table["solidity"]) > 0.8
     assert np.median(table["circularity"]) > 0.6
+
+
+def test_excel_and_parquet_hold_what_the_csv_file_holds(tmp_path: Path) -> None:
+    table = Table(
+        {"class": np.array(["=1+1", "https://a"]), "area": np.array([2.5, np.nan]), "crowd": np.array([True, False])},
+        {"area": "um2"},
+    )
+    table.to_parquet(tmp_path / "a.parquet")
+    found = parquet.read_table(tmp_path / "a.parquet")
+    assert found.column_names == table.header()
+    assert found.to_pydict()["class"] == ["=1+1", "https://a"]
+    assert found.schema.field("area_um2").metadata == {b"unit": b"um2"}
+    table.to_xlsx(tmp_path / "a.xlsx")
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+        texts = book.read("xl/sharedStrings.xml").decode()
+    assert "<f>" not in sheet
+    assert "hyperlink" not in sheet
+    assert "<v>2.5</v>" in sheet
+    assert all(text in texts for text in ("=1+1", "https://a", "area_um2"))
+    first = (tmp_path / "a.xlsx").read_bytes()
+    table.to_xlsx(tmp_path / "a.xlsx")
+    assert (tmp_path / "a.xlsx").read_bytes() == first

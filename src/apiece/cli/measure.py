@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
+import numpy as np
 from cyclopts import Parameter
 
 from apiece.cli._inspected import labels_of
-from apiece.cli._options import GROUP, Data, Json, ModelName, Reading, Split
+from apiece.cli._options import GROUP, LIST, Data, Json, ModelName, Reading, Split
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
 from apiece.cli._world import World
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from apiece.measurements import Table
 
 
+Kind: TypeAlias = Literal["csv", "xlsx", "parquet", "html", "png"]
+
+
 def measure(
     data: Data,
     *,
@@ -37,7 +41,12 @@ def measure(
     calibration: Path | None = None,
     world: Annotated[World, GROUP] = World(),
     intensities: Annotated[bool, Parameter(negative="--no-intensities")] = True,
+    uncertainty: Annotated[bool, Parameter(negative="")] = False,
     conf: float = 0.0,
+    against: Path | None = None,
+    of: str = "equivalent_diameter",
+    by: str | None = None,
+    save: Annotated[tuple[Kind, ...], LIST] = ("csv",),
     out: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -51,6 +60,8 @@ def measure(
     apiece measure data/train.json --out sizes.csv --no-intensities
     apiece measure photos/ --model runs/bolts --calibration cam.json
     apiece measure bin.png --model runs/parts --depth bin-depth.tif --intrinsics camera.json
+    apiece measure data/train.json --by image --save csv,xlsx,html
+    apiece measure data/train.json --against data/val.json --of area
     ```
 
     Parameters
@@ -62,21 +73,123 @@ def measure(
         File of `apiece calibrate`, in place of a pixel size: sizes on the plane that it was made for.
     intensities
         Measure intensities too, where the images are at hand.
+    uncertainty
+        Add a column NAME_u95 behind lengths and areas: half the width of the 95% interval, from what pixels lose and
+        how well the calibration is known.
     conf
         Lowest score of an instance that is measured; 0 leaves it to the model.
+    against
+        Labels, predictions or, with `--model`, photos of a second group. The sizes of both are compared, with the image
+        as the unit.
+    of
+        Column whose distribution is told: D10, D50 and D90 by number, area and volume.
+    by
+        Column to group the distribution by: `class`, `image`, or `group` with `--against`. Asks for the distribution on
+        the terminal too; files have it by class otherwise.
+    save
+        Files to write: `csv`, `xlsx` (Excel), `parquet`, `html` (a page with distributions and plots), `png` (plots).
     out
-        CSV file to write. By default measurements.csv beside the data; with `--json` none.
+        File to write; `--save` gives it an ending for each kind. By default measurements.csv beside the data; with
+        `--json` none.
     """
-    from apiece.core.image import PixelSize
-    from apiece.measurements import Table, measure_many
+    from apiece.cli._sizes import quantiles
+    from apiece.measurements import compare_groups, distribution
 
     if not 0 <= conf <= 1:
         raise ConfigError(Option("conf") + f" must be from 0 to 1, got {conf:g}")
-    target = out if out is not None or json else data.parent / "measurements.csv"
-    check_writable(target)
+    files = _files(data, out, save, json)
+    for path in files.values():
+        check_writable(path)
+    bad = reading.bad()
+
+    def one(source: Path) -> Table:
+        return _measured(
+            source, model, split, reading, pixel_size, calibration, world, intensities, uncertainty, conf, bad
+        )
+
+    table, differences = one(data), None
+    if against is not None:
+        table = _joined(data, table, against, one(against))
+        differences = compare_groups(table, of)
+    summary = table.summary()
+    groups = by or ("class" if against is None else "group")
+    sizes = distribution(table, of, groups)
+    for kind, path in files.items():
+        _write(kind, path, table, of, groups, differences)
+        note(f"wrote {path}" if kind in ("html", "png") else f"{len(table):,} row{'s' * (len(table) != 1)} in {path}")
+    left_out = report_bad(bad, json)
+    if json:
+        told = {"rows": list(table.rows()), "summary": list(summary.rows()), "distribution": list(sizes.rows())}
+        told |= {} if differences is None else {"comparison": list(differences.rows())}
+        print_json({**told, "units": table.units, **left_out})
+        return
+    print_summary(summary)
+    unit = table.units.get(of) or "no unit"
+    if by is not None or against is not None:
+        for weight in ("number", "area", "volume"):
+            rows = quantiles(sizes, groups, weight)
+            print_table(f"{of} in {unit}, by {weight}", (groups, "count", "D10", "D50", "D90", "span"), rows)
+    if differences is not None:
+        rows = list(zip(*(differences[name] for name in differences.columns), strict=True))
+        title = f"mean {of} of images in {unit}: difference with its 95% interval"
+        print_table(title, ("a", "b", *(name.replace("_", " ") for name in list(differences.columns)[2:])), rows)
+
+
+def _files(data: Path, out: Path | None, save: Sequence[Kind], json: bool) -> dict[Kind, Path]:
+    """Return the file of each kind; of one kind alone, ``out`` as it is."""
+    if out is None and json and tuple(save) == ("csv",):
+        return {}
+    target = data.parent / "measurements.csv" if out is None else out
+    if len(save) == 1 and out is not None and out.suffix:
+        return {save[0]: target}
+    return {kind: target.with_suffix(f".{kind}") for kind in save}
+
+
+def _write(kind: Kind, path: Path, table: Table, of: str, by: str, differences: Table | None) -> None:
+    from apiece.cli._sizes import write_page, write_plots
+
+    if kind == "html":
+        write_page(path, table, of, by, differences)
+    elif kind == "png":
+        write_plots(path, table, of, by)
+    else:
+        {"csv": table.to_csv, "xlsx": table.to_xlsx, "parquet": table.to_parquet}[kind](path)
+
+
+def _joined(data: Path, table: Table, against: Path, other: Table) -> Table:
+    """Return the rows of both groups, each image under the name of its group."""
+    from apiece.measurements import Table
+
+    names = (data.stem, against.stem) if data.stem != against.stem else (str(data), str(against))
+    if names[0] == names[1]:
+        raise ConfigError(Option("against") + f" names the same data, {data}; name another batch")
+    parts = []
+    for name, part in zip(names, (table, other), strict=True):
+        images = np.array([f"{name}/{image}" for image in part["image"].tolist()], np.str_)
+        parts.append(part.with_column("image", images).with_column("group", np.full(len(part), name)))
+    joined = Table.concatenate(parts)
+    return Table(joined.columns, joined.units, {**joined.levels, "group": names})
+
+
+def _measured(
+    data: Path,
+    model: str | None,
+    split: str | None,
+    reading: Reading,
+    pixel_size: str | None,
+    calibration: Path | None,
+    world: World,
+    intensities: bool,
+    uncertainty: bool,
+    conf: float,
+    bad: BadEntries | None,
+) -> Table:
+    """Return one row for each instance of the data."""
+    from apiece.core.image import PixelSize
+    from apiece.measurements import Table, measure_many
+
     camera = _calibration(calibration, pixel_size)
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
-    bad = reading.bad()
     if model is not None:
         count, records = _found(data, model, intensities, conf, bad)
         read = None
@@ -88,21 +201,14 @@ def measure(
     add_depth = _depth_columns(world, count)
     with progress("measuring", count) as step:
         now: list[Instances] = []
-        for table in measure_many(_noted(records, now), read=read, pixel_size=size, calibration=camera, on_bad=bad):
+        for table in measure_many(
+            _noted(records, now), read=read, pixel_size=size, calibration=camera, uncertainty=uncertainty, on_bad=bad
+        ):
             tables.append(add_depth(table, now[0]))
             step()
     if not tables and bad is not None and bad.errors:
         raise bad.errors[0]  # nothing is left to be measured
-    table = Table.concatenate(tables)
-    summary = table.summary()
-    if target is not None:
-        table.to_csv(target)
-        note(f"{len(table):,} row{'s' * (len(table) != 1)} in {target}")
-    left_out = report_bad(bad, json)
-    if json:
-        print_json({"rows": list(table.rows()), "summary": list(summary.rows()), "units": table.units, **left_out})
-    else:
-        print_summary(summary)
+    return Table.concatenate(tables)
 
 
 def _noted(records: Records, now: list[Instances]) -> Records:

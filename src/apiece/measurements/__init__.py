@@ -12,7 +12,9 @@ function as ``extra`` to `measure`.
 
 from __future__ import annotations
 
-from apiece.measurements._engine.distribution import distribution
+from apiece.measurements._engine.distribution import cumulative, distribution
+from apiece.measurements._engine.frame import counting_frame
+from apiece.measurements._engine.groups import compare_groups
 from apiece.measurements._engine.measure import Extra, families, mean_colours, measure, measure_many
 from apiece.measurements._engine.on_depth import measure_depth
 from apiece.measurements._engine.table import Table
@@ -24,6 +26,9 @@ __all__ = [
     "Property",
     "Request",
     "Table",
+    "compare_groups",
+    "counting_frame",
+    "cumulative",
     "describe",
     "distribution",
     "families",

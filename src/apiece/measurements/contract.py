@@ -33,6 +33,9 @@ class Property:
     parts: tuple[str, ...] = ()
     """Names of its columns, if it has several: ``box`` with ``("x0", ...)`` gives ``box_x0`` ... Without names here,
     several columns are numbered: ``intensity_mean_0`` ..."""
+    spread: float = 0.0
+    """Half width of the interval that holds 95% of its errors on drawn shapes, in pixels; 0: no interval holds. Of an
+    area it is in square pixels, and times the root of the perimeter in pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Measure:
     """Whether it measures full masks (`Instances.full`)."""
     needs_colour: bool = False
     """Whether it measures images of three channels only."""
+    on_request: bool = False
+    """Whether it is measured only where its properties are named."""
     together: bool = False
     """Whether the other masks of the image matter to what is measured of a mask."""
 

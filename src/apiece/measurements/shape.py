@@ -23,6 +23,8 @@ __all__ = ["MEASURE"]
 
 ROUND = 5  # fewest pixels with a circularity: of 1, 2 and 4 pixels it would be 1.75, 1.20 and 1.20; of more, up to 1.08
 
+_AREA = 0.51
+
 Columns = dict[str, Array]
 
 
@@ -123,22 +125,28 @@ MEASURE = Measure(
     summary="size and shape of each mask",
     properties=(
         Property("pixels", "none", "number of pixels"),
-        Property("area", "area", "number of pixels times the area of a pixel; holes are not counted"),
+        Property("area", "area", "number of pixels times the area of a pixel; holes are not counted", spread=_AREA),
         Property("perimeter", "length", "outline and holes, Crofton in 4 directions (skimage perimeter_crofton)"),
-        Property("equivalent_diameter", "length", "diameter of the disc of the same area"),
+        Property("equivalent_diameter", "length", "diameter of the disc of the same area", spread=_AREA),
         Property("box", "pixel", "half-open box, pixel edges; zeros for an empty mask", parts=("x0", "y0", "x1", "y1")),
         Property("centroid", "pixel", "mean of the pixel centres, which lie at +0.5", parts=("x", "y")),
         Property(
             "feret_max",
             "length",
             "largest width of the shape that was drawn; about 0.2 pixels too large on discs (skimage: 1.5)",
+            spread=0.70,
         ),
-        Property("feret_min", "length", "least width between parallel lines, unbiased"),
-        Property("rect_length", "length", "long side of the rectangle of least area around it"),
-        Property("rect_width", "length", "short side of that rectangle"),
+        Property("feret_min", "length", "least width between parallel lines, unbiased", spread=0.64),
+        Property("rect_length", "length", "long side of the rectangle of least area around it", spread=0.70),
+        Property("rect_width", "length", "short side of that rectangle", spread=0.64),
         Property("rect_angle", "degree", "direction of its long side, 0 to 180, from x towards y (clockwise)"),
-        Property("major_axis", "length", "long axis of the ellipse with the same second moments as the pixel centres"),
-        Property("minor_axis", "length", "short axis of that ellipse"),
+        Property(
+            "major_axis",
+            "length",
+            "long axis of the ellipse with the same second moments as the pixel centres",
+            spread=0.36,
+        ),
+        Property("minor_axis", "length", "short axis of that ellipse", spread=0.26),
         Property("orientation", "degree", "direction of its long axis, as rect_angle (skimage: from y towards x)"),
         Property("eccentricity", "none", "of that ellipse: 0 for a disc, towards 1 for a line"),
         Property("circularity", "none", "4 pi area / perimeter^2: about 1 for a disc, up to 1.08; none below 5 pixels"),

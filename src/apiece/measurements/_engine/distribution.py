@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from apiece._arrays import Array, Float
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, UnknownNameError
 from apiece.measurements._engine.table import Table
+from apiece.measurements.contract import ROOM
 
 _WEIGHTS = {"number": 0, "area": 2, "volume": 3}  # ISO 9276-1: the power r of the size in Q_r
 _QUANTILES = (10, 50, 90)
+
+
+def _power(weight: str, of: str) -> float:
+    """Return the power of a column that a weight grows with: of an area half of that of a length."""
+    areas = {prop.name for family in ROOM.load_all().values() for prop in family.properties if prop.dimension == "area"}
+    return _WEIGHTS[weight] / 2 if of in areas else _WEIGHTS[weight]
 
 
 def distribution(table: Table, of: str = "equivalent_diameter", by: str = "class") -> Table:
@@ -22,7 +29,7 @@ def distribution(table: Table, of: str = "equivalent_diameter", by: str = "class
 
     Parameters
     ----------
-    of : column of lengths.
+    of : column of lengths, or of areas, whose volume grows with the power 1.5.
     by : column to group by.
 
     Raises
@@ -40,6 +47,54 @@ def distribution(table: Table, of: str = "equivalent_diameter", by: str = "class
     >>> found["number_d50"].tolist(), found["volume_d50"].round(2).tolist(), found.units["number_d50"]
     ([2.5], [3.6], 'um')
     """
+    members = _members(table, of, by)
+    columns: dict[str, Array] = {
+        by: np.array(list(members)),
+        "count": np.array([len(m) for m in members.values()], np.int64),
+    }
+    units: dict[str, str] = {}
+    for weight in _WEIGHTS:
+        power = _power(weight, of)
+        found = np.array([_quantiles(m, power) for m in members.values()]).reshape(len(members), 3)
+        for k, q in enumerate(_QUANTILES):
+            columns[f"{weight}_d{q}"], units[f"{weight}_d{q}"] = found[:, k], table.units.get(of, "")
+        columns[f"{weight}_span"] = (found[:, 2] - found[:, 0]) / found[:, 1]
+    return Table(columns, units)
+
+
+def cumulative(
+    table: Table, of: str = "equivalent_diameter", by: str = "class", weight: str = "number"
+) -> dict[str, tuple[Float, Float]]:
+    """Return the cumulative distribution of each group: its sizes in ascending order, and the share below each.
+
+    Parameters
+    ----------
+    of, by : as in `distribution`, whose quantiles lie on these curves.
+    weight : ``"number"``, ``"area"`` or ``"volume"``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such column or weight.
+    ConfigError
+        If ``of`` holds no numbers.
+
+    Examples
+    --------
+    >>> from apiece.measurements import Table, cumulative
+    >>> table = Table({"class": np.array(["a"] * 4), "size": np.array([4.0, 2.0, 3.0, 1.0])})
+    >>> sizes, share = cumulative(table, "size")["a"]
+    >>> sizes.tolist(), share.tolist()
+    ([1.0, 2.0, 3.0, 4.0], [0.125, 0.375, 0.625, 0.875])
+    """
+    if weight not in _WEIGHTS:
+        raise UnknownNameError("weight", weight, _WEIGHTS)
+    power = _power(weight, of)
+    return {name: _curve(sizes, power) for name, sizes in _members(table, of, by).items()}
+
+
+def _members(table: Table, of: str, by: str) -> dict[str, Float]:
+    """Return the sizes of each group."""
     sizes, groups = table[of], table[by]
     if sizes.dtype.kind not in "buif":
         raise ConfigError(f"column {of!r} holds no numbers, so it has no distribution; name another in of")
@@ -47,22 +102,19 @@ def distribution(table: Table, of: str = "equivalent_diameter", by: str = "class
     if "crowd" in table.columns:
         kept &= ~table["crowd"]
     names = list(table.levels.get(by, ())) or list(dict.fromkeys(groups.tolist()))
-    members = [sizes[kept & (groups == name)].astype(np.float64) for name in names]
-    columns: dict[str, Array] = {by: np.array(names), "count": np.array([len(m) for m in members], np.int64)}
-    units: dict[str, str] = {}
-    for weight, power in _WEIGHTS.items():
-        found = np.array([_quantiles(m, power) for m in members]).reshape(len(names), 3)
-        for k, q in enumerate(_QUANTILES):
-            columns[f"{weight}_d{q}"], units[f"{weight}_d{q}"] = found[:, k], table.units.get(of, "")
-        columns[f"{weight}_span"] = (found[:, 2] - found[:, 0]) / found[:, 1]
-    return Table(columns, units)
+    return {str(name): sizes[kept & (groups == name)].astype(np.float64) for name in names}
 
 
-def _quantiles(sizes: Float, power: int) -> Float:
+def _curve(sizes: Float, power: float) -> tuple[Float, Float]:
+    """Return sizes in ascending order and the weighted share below the middle of each."""
+    sizes = np.sort(sizes)
+    weight = (sizes / sizes[-1:]) ** power
+    return sizes, (np.cumsum(weight) - weight / 2) / weight.sum()
+
+
+def _quantiles(sizes: Float, power: float) -> Float:
     """Return sizes at which the weighted cumulative distribution reaches 10, 50 and 90 %; linear between objects."""
     if not len(sizes):
         return np.full(len(_QUANTILES), np.nan)
-    sizes = np.sort(sizes)
-    weight = (sizes / sizes[-1]) ** power
-    below = (np.cumsum(weight) - weight / 2) / weight.sum()
+    sizes, below = _curve(sizes, power)
     return np.interp(np.array(_QUANTILES) / 100, below, sizes)

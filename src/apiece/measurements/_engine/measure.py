@@ -15,8 +15,9 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option, UnknownNameError
 from apiece.images import Pyramid
-from apiece.measurements._engine.on_plane import on_plane
+from apiece.measurements._engine.on_plane import on_plane, pixel_sides
 from apiece.measurements._engine.table import Table
+from apiece.measurements._engine.uncertainty import EDGE, SUFFIX, half_widths
 from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
 from apiece.ops.ground import masks_on
 
@@ -38,7 +39,8 @@ def measure(
     pixel_size: PixelSize | str | None = None,
     calibration: Calibration | None = None,
     properties: Sequence[str] | None = None,
-    extra: Mapping[str, Extra] | None = None,
+    extra: Mapping[str, Extra] | Sequence[Extra] | None = None,
+    uncertainty: bool = False,
 ) -> Table:
     """Measure every instance: one row each, in order.
 
@@ -54,8 +56,13 @@ def measure(
     pixel_size : `PixelSize`, or text such as ``"0.5 um"`` or ``"0.5 x 0.4 um"`` (width first); by default the image's.
     calibration : of the camera (`apiece.calibration`), in place of a pixel size: sizes are those on its plane. Areas,
         Feret diameters and rectangles are exact there; other lengths follow the scale at the middle of their object.
-    properties : names of what to measure, in the order of the columns; None for everything that can be measured.
-    extra : column name to a function of your own, called once with all masks and the pixels.
+    properties : names of what to measure, in the order of the columns; None for everything that can be measured but
+        textures, which are measured where they are named.
+    extra : column name to a function of your own, called once with all masks and the pixels; or a list of functions,
+        whose names become those of the columns.
+    uncertainty : add a column ``NAME_u95`` behind each length and area of which it is known: half the width of the
+        interval that holds the true value with 95%. It covers what pixels lose, how well the calibration is known, and
+        how far outlines may be off, where instances have an attribute ``edge`` (in pixels, 95%).
 
     Returns
     -------
@@ -107,12 +114,34 @@ def measure(
     if calibration is not None:
         measured = on_plane(measured, wanted, instances.masks, calibration)
         size = PixelSize(1.0, 1.0, calibration.unit)  # for the names of units
+    widths = _widths(instances, wanted, measured, request_scale, calibration) if uncertainty else {}
     for prop in wanted:
         for name, values in _split(prop.name, measured[prop.name], prop.parts).items():
             columns[name], units[name] = values, _unit(prop.dimension, size)
-    for name, function in (extra or {}).items():
+        if prop.name in widths:
+            columns[prop.name + SUFFIX], units[prop.name + SUFFIX] = widths[prop.name], _unit(prop.dimension, size)
+    for name, function in _named(extra).items():
         columns |= _extra(name, function, instances.masks, pixels, columns)
     return Table(columns, units, {"class": instances.classes})
+
+
+def _widths(
+    instances: Instances,
+    wanted: Sequence[Property],
+    measured: Columns,
+    scale: tuple[float, float],
+    calibration: Calibration | None,
+) -> dict[str, Float]:
+    """Return the half widths of 95% intervals."""
+    masks, count = instances.masks, len(instances)
+    edge = np.asarray(instances.attributes.get(EDGE, np.zeros(count)))
+    if edge.shape != (count,) or edge.dtype.kind not in "iuf" or not (np.nan_to_num(edge) >= 0).all():
+        raise ConfigError(f"the attribute {EDGE!r} is a distance in pixels, one number of at least 0 per instance")
+    side = np.full(count, np.sqrt(scale[0] * scale[1]))
+    if calibration is not None:
+        side = pixel_sides(masks, calibration)
+    error = 0.0 if calibration is None else calibration.scale_error
+    return half_widths(wanted, measured, masks, edge.astype(np.float64), side, error)
 
 
 def measure_many(
@@ -122,7 +151,8 @@ def measure_many(
     pixel_size: PixelSize | str | None = None,
     calibration: Calibration | None = None,
     properties: Sequence[str] | None = None,
-    extra: Mapping[str, Extra] | None = None,
+    extra: Mapping[str, Extra] | Sequence[Extra] | None = None,
+    uncertainty: bool = False,
     on_bad: Callable[[ImageError], None] | None = None,
 ) -> Iterator[Table]:
     """Measure the instances of several images: yield one table per image.
@@ -135,7 +165,7 @@ def measure_many(
     records : pairs of an image (`ImageRef`, `Image`, or just a name) and its instances, as `apiece.read` yields them.
     read : function that opens an `ImageRef`, for intensities and pixel sizes; without it, only an `Image` is used. Of
         an `apiece.images.Pyramid` only the windows around objects are read.
-    pixel_size, calibration, properties, extra : as in `measure`.
+    pixel_size, calibration, properties, extra, uncertainty : as in `measure`.
     on_bad : called with the error of each image that cannot be read, or has another size than its masks; such an image
         is left out. By default the first one is raised.
 
@@ -184,7 +214,9 @@ def measure_many(
             )
         if size is not None and unit:
             size = size.to(unit)
-        options: dict[str, Any] = {"calibration": calibration, "properties": properties, "extra": extra}
+        options: dict[str, Any] = {
+            "calibration": calibration, "properties": properties, "extra": extra, "uncertainty": uncertainty,
+        }  # fmt: skip
         if isinstance(image, Pyramid):
             table = measure_large(instances, image, pixel_size=size, **options)
         else:
@@ -236,7 +268,7 @@ def _select(names: Sequence[str] | None, channels: int, has_full: bool) -> list[
     """Return the properties with these names, or all that can be measured; of 0 channels is no image."""
     known = {p.name: (p, family) for family in families() for p in family.properties}
     if names is None:
-        return [p for p, family in known.values() if _lacking(family, channels, has_full) is None]
+        return [p for p, f in known.values() if not f.on_request and _lacking(f, channels, has_full) is None]
     if isinstance(names, str):
         raise ConfigError(f"properties must be a list of names, got the text {names!r}; write [{names!r}]")
     for name in names:
@@ -284,6 +316,16 @@ def _unit(dimension: Dimension, size: PixelSize | None) -> str:
     length = "px" if size is None else size.unit
     area = "px" if size is None else f"{size.unit}2"
     return {"length": length, "area": area, "pixel": "px", "degree": "deg", "none": ""}[dimension]
+
+
+def _named(extra: Mapping[str, Extra] | Sequence[Extra] | None) -> Mapping[str, Extra]:
+    """Return functions by the name of their column."""
+    if isinstance(extra, Mapping) or not extra:
+        return extra or {}
+    names = [getattr(function, "__name__", "<lambda>") for function in extra]
+    if "<lambda>" in names or len(set(names)) < len(names):
+        raise ConfigError("extra measurements in a list need names of their own; give a dictionary of column names")
+    return dict(zip(names, extra, strict=True))
 
 
 def _extra(name: str, function: Extra, masks: Masks, pixels: Array | None, taken: Columns) -> Columns:

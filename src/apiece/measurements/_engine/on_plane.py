@@ -15,7 +15,7 @@ from apiece.measurements.contract import Property
 from apiece.ops.hull import hull_columns
 from apiece.ops.true_hull import tips, true_hulls
 
-__all__ = ["on_plane"]
+__all__ = ["on_plane", "pixel_sides"]
 
 _PAIRS = 1 << 20
 
@@ -29,9 +29,8 @@ def on_plane(
     the plane one by one. All other lengths and areas follow the scale at the middle of their object.
     """
     names = {prop.name for prop in wanted}
-    place = np.where(masks.area[:, None] > 0, masks.centroids, np.array(masks.size[::-1]) / 2)
-    local = np.abs(np.linalg.det(calibration.stretch(place)))
-    factor = {"length": np.sqrt(local), "area": local}
+    side = pixel_sides(masks, calibration)
+    factor = {"length": side, "area": side**2}
     out = {p.name: _times(measured[p.name], factor.get(p.dimension)) for p in wanted}
     if names & {"area", "equivalent_diameter"}:
         area = _areas(masks, calibration)
@@ -39,6 +38,12 @@ def on_plane(
         out |= {name: exact[name] for name in names & exact.keys()}
     hulls = _hulls(masks, calibration)
     return out | {name: hulls[name] for name in names & hulls.keys()}
+
+
+def pixel_sides(masks: Masks, calibration: Calibration) -> Float:
+    """Return the side on the plane of a pixel in the middle of each mask: float64 (N,)."""
+    place = np.where(masks.area[:, None] > 0, masks.centroids, np.array(masks.size[::-1]) / 2)
+    return np.asarray(np.sqrt(np.abs(np.linalg.det(calibration.stretch(place)))), np.float64)
 
 
 def _times(values: Array, factor: Array | None) -> Array:

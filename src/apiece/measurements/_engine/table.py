@@ -13,11 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from apiece._arrays import Array, Float
 from apiece._atomic import atomic
 from apiece.core.runs import frozen
 from apiece.errors import ConfigError, InvalidInstancesError, MissingExtraError, UnknownNameError
+from apiece.measurements._engine.table_files import write_parquet, write_xlsx
 
 _PERCENTILES = (5, 25, 50, 75, 95)
 _SHOWN = 20
@@ -79,6 +81,18 @@ class Table:
         # a mapping proxy cannot be pickled
         return Table, (dict(self.columns), dict(self.units), dict(self.levels))
 
+    def with_column(self, name: str, values: npt.ArrayLike, unit: str = "") -> Table:
+        """Return the table with one more column, or another one in place of the column of this name.
+
+        Examples
+        --------
+        >>> from apiece.measurements import Table
+        >>> Table({"area": np.array([2.0])}).with_column("batch", ["a"]).header()
+        ['area', 'batch']
+        """
+        others = {key: levels for key, levels in self.levels.items() if key != name}
+        return Table({**self.columns, name: np.asarray(values)}, {**self.units, name: unit}, others)
+
     @classmethod
     def concatenate(cls, tables: Iterable[Table]) -> Table:
         """Return all rows of several tables, in order; where a table lacks a column of floats (a channel), NaN.
@@ -137,6 +151,28 @@ class Table:
         writer.writerow(self.header())
         writer.writerows(zip(*(_cells(column) for column in self.columns.values()), strict=True))
         return out.getvalue()
+
+    def to_xlsx(self, path: Path | str) -> None:
+        """Write an Excel workbook of one sheet, atomically: columns as in `to_csv`, texts as texts, NaN an empty cell.
+
+        Raises
+        ------
+        MissingExtraError
+            If xlsxwriter is not installed.
+        ConfigError
+            If the table has more rows than a sheet.
+        """
+        write_xlsx(self, Path(path))
+
+    def to_parquet(self, path: Path | str) -> None:
+        """Write a Parquet file, atomically: columns as in `to_csv`; the metadata of each holds its ``unit``.
+
+        Raises
+        ------
+        MissingExtraError
+            If pyarrow is not installed.
+        """
+        write_parquet(self, Path(path))
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame with the same columns; ``frame.attrs["units"]`` holds the units.

@@ -29,7 +29,8 @@ def write_page(path: Path, table: Table, of: str, by: str, differences: Table | 
 
     found, label = distribution(table, of, by), _label(table, of)
     edges, shares = _histogram(table, of, by)
-    drawn = [bars_svg(Bars("Share of the objects", label, "%", list(shares.items()), edges=edges.tolist()))]
+    bars = [(name, share.tolist()) for name, share in shares.items()]
+    drawn = [bars_svg(Bars("Share of the objects", label, "%", bars, edges=edges.tolist()))]
     for weight, title in _WEIGHTS.items():
         curves = _curves(table, of, by, weight)
         lines = [Line(name, x.tolist(), (100 * y).tolist()) for name, (x, y) in curves.items()]
@@ -93,7 +94,7 @@ def _curves(table: Table, of: str, by: str, weight: str) -> dict[str, tuple[Floa
 
     out = {}
     for name, (sizes, share) in cumulative(table, of, by, weight).items():
-        some = np.unique(np.linspace(0, len(sizes) - 1, _POINTS).round().astype(int)) if len(sizes) else []
+        some = np.unique(np.linspace(0, max(len(sizes) - 1, 0), _POINTS).round().astype(int))[: len(sizes)]
         out[name] = sizes[some], share[some]
     return out
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import numpy as np
 from cyclopts import Parameter
@@ -16,7 +16,7 @@ from apiece.cli._options import GROUP, LIST, Data, Json, ModelName, Reading, Spl
 from apiece.cli._output import check_writable, note, print_json, print_table, progress
 from apiece.cli._sets import report_bad
 from apiece.cli._world import World
-from apiece.errors import ConfigError, DataError, ImageError, Option
+from apiece.errors import ConfigError, DataError, ImageError, Option, UnknownNameError
 
 if TYPE_CHECKING:
     from apiece.calibration import Calibration
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from apiece.measurements import Table
 
 
-Kind: TypeAlias = Literal["csv", "xlsx", "parquet", "html", "png"]
+_KINDS = ("csv", "xlsx", "parquet", "html", "png")
 
 
 def measure(
@@ -46,7 +46,7 @@ def measure(
     against: Path | None = None,
     of: str = "equivalent_diameter",
     by: str | None = None,
-    save: Annotated[tuple[Kind, ...], LIST] = ("csv",),
+    save: Annotated[tuple[str, ...], LIST] = ("csv",),
     out: Path | None = None,
     json: Json = False,
 ) -> None:
@@ -135,8 +135,11 @@ def measure(
         print_table(title, ("a", "b", *(name.replace("_", " ") for name in list(differences.columns)[2:])), rows)
 
 
-def _files(data: Path, out: Path | None, save: Sequence[Kind], json: bool) -> dict[Kind, Path]:
+def _files(data: Path, out: Path | None, save: Sequence[str], json: bool) -> dict[str, Path]:
     """Return the file of each kind; of one kind alone, ``out`` as it is."""
+    for kind in save:
+        if kind not in _KINDS:
+            raise UnknownNameError("kind of file", kind, _KINDS)
     if out is None and json and tuple(save) == ("csv",):
         return {}
     target = data.parent / "measurements.csv" if out is None else out
@@ -145,7 +148,7 @@ def _files(data: Path, out: Path | None, save: Sequence[Kind], json: bool) -> di
     return {kind: target.with_suffix(f".{kind}") for kind in save}
 
 
-def _write(kind: Kind, path: Path, table: Table, of: str, by: str, differences: Table | None) -> None:
+def _write(kind: str, path: Path, table: Table, of: str, by: str, differences: Table | None) -> None:
     from apiece.cli._sizes import write_page, write_plots
 
     if kind == "html":

@@ -320,7 +320,7 @@ def _unit(dimension: Dimension, size: PixelSize | None) -> str:
 
 def _named(extra: Mapping[str, Extra] | Sequence[Extra] | None) -> Mapping[str, Extra]:
     """Return functions by the name of their column."""
-    if isinstance(extra, Mapping) or not extra:
+    if extra is None or isinstance(extra, Mapping):
         return extra or {}
     names = [getattr(function, "__name__", "<lambda>") for function in extra]
     if "<lambda>" in names or len(set(names)) < len(names):

@@ -23,8 +23,15 @@ _MADE = datetime.datetime(2000, 1, 1)
 class _Columns(Protocol):
     """What is written of a table."""
 
-    columns: Mapping[str, Array]
-    units: Mapping[str, str]
+    @property
+    def columns(self) -> Mapping[str, Array]:
+        """Return the columns."""
+        ...
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        """Return the units."""
+        ...
 
     def __len__(self) -> int: ...
     def header(self) -> list[str]:

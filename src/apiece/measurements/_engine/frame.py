@@ -6,7 +6,7 @@ import numpy as np
 
 from apiece._arrays import Bool
 from apiece.core.masks import Masks
-from apiece.errors import ConfigError, Option
+from apiece.errors import ConfigError
 
 __all__ = ["counting_frame"]
 
@@ -40,7 +40,7 @@ def counting_frame(masks: Masks, guard: int) -> tuple[Bool, int]:
     """
     height, width = masks.size
     if guard < 0 or 2 * guard >= min(height, width):
-        raise ConfigError(Option("guard") + f" must leave a frame in {height} x {width} pixels, got {guard}")
+        raise ConfigError(f"guard must leave a frame in {height} x {width} pixels, got {guard}")
     box, there = masks.boxes, masks.area > 0
     place = np.where(there[:, None], masks.centroids, -1.0)
     inside = (place >= guard) & (place < np.array([width - guard, height - guard]))
@@ -50,7 +50,6 @@ def counting_frame(masks: Masks, guard: int) -> tuple[Bool, int]:
         which = int(np.flatnonzero(counts & cut)[0])
         raise ConfigError(
             f"object {which} reaches from the frame to the border of the image, so the frame misses others like it; "
-            + Option("guard")
-            + f" must be more than {guard}"
+            f"guard must be more than {guard}"
         )
     return counts, (width - 2 * guard) * (height - 2 * guard)

@@ -10,6 +10,8 @@ import torch
 
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
+from apiece.models._decode.solo import windows
+from apiece.models._kit.grid_targets import cell_places
 from apiece.models.contract import DecodeOptions, Frame, ModelInput
 from apiece.models.solo import SOLO, SOLOConfig, decode
 from apiece.ops import iou
@@ -33,6 +35,17 @@ def maps_with(level: int, row: int, column: int, box: tuple[int, int, int, int])
     return maps
 
 
+def answer(
+    maps: list[torch.Tensor], place: tuple[float, float, float], config: SOLOConfig = CONFIG
+) -> dict[str, torch.Tensor]:
+    """What the network says of one cell, centre x, y and side, with these maps."""
+    return {
+        "scores": torch.tensor([[0.9]]), "labels": torch.tensor([[1]]), "places": torch.tensor([[place]]),
+        "left_out": torch.zeros(1), "sides": torch.tensor([config.sides[: len(maps)]]),
+        **{f"maps{k}": level for k, level in enumerate(maps)},
+    }  # fmt: skip
+
+
 def cell_number(level: int, row: int, column: int) -> int:
     return sum(h * w for h, w in SHAPES[:level]) + row * SHAPES[level][1] + column
 
@@ -45,13 +58,8 @@ def test_the_mask_of_a_cell_is_its_column_times_its_row(
     level: int, row: int, column: int, box: tuple[int, ...]
 ) -> None:
     maps = maps_with(level, row, column, box)  # type: ignore[arg-type]
-    found = network().windows(maps, SHAPES, torch.tensor([0]), torch.tensor([cell_number(level, row, column)]))
     side = CONFIG.sides[level]
-    place = torch.tensor([[(column + 0.5) * side, (row + 0.5) * side, side]])
-    out = {
-        "scores": torch.tensor([[0.9]]), "labels": torch.tensor([[1]]), "places": place[None], "masks": found[None],
-        "left_out": torch.zeros(1),
-    }  # fmt: skip
+    out = answer(maps, ((column + 0.5) * side, (row + 0.5) * side, side))
     size = (SHAPES[0][0] * 8, SHAPES[0][1] * 8)
     (instances,) = decode(out, [Frame(size, size)], ("a", "b"), DecodeOptions())
     assert instances.names == ["b"]
@@ -72,12 +80,7 @@ def test_the_finest_grid_of_small_cells_has_two_values_along_a_cell() -> None:
     net = SOLO(config, ModelInput(channels=1, mean=(0.0,), std=(1.0,)), 2)
     maps = [torch.full((1, 16, 2 * h, 2 * w), -10.0) for h, w in SHAPES]
     maps[0][0, 11 % 8, :, 20:27] = maps[0][0, 8 + 7, 10:19] = 10.0
-    number = torch.tensor([cell_number(0, 7, 11)])
-    found = net.windows(maps[:1], SHAPES[:1], torch.tensor([0]), number)
-    out = {
-        "scores": torch.tensor([[0.9]]), "labels": torch.tensor([[1]]), "masks": found[None],
-        "places": torch.tensor([[[46.0, 30.0, 4.0]]]), "left_out": torch.zeros(1),
-    }  # fmt: skip
+    out = answer(maps[:1], (46.0, 30.0, 4.0), config)
     (instances,) = decode(out, [Frame((64, 96), (64, 96))], ("a", "b"), DecodeOptions())
     _is_box(instances.masks, Masks.from_boxes([[40, 20, 54, 38]], (64, 96)))
     _, made, shapes = net.grids(torch.zeros(1, 1, 96, 160))
@@ -96,6 +99,21 @@ def test_windows_repeat_with_the_period() -> None:
     torch.testing.assert_close(one, other)
 
 
+def test_the_decoder_reads_the_windows_that_are_learned() -> None:
+    """In NumPy as in torch, on every grid, at the borders and inside."""
+    torch.manual_seed(2)
+    net = network()
+    with torch.no_grad():
+        out = net(torch.randn(1, 1, 96, 160))
+        _, maps, shapes = net.grids(torch.zeros(1, 1, 96, 160))
+        cells = torch.arange(sum(h * w for h, w in shapes))
+        maps = [torch.randn_like(level) for level in maps]
+        wanted = net.windows(maps, shapes, torch.zeros_like(cells), cells)
+    read = {f"maps{k}": level[0].numpy() for k, level in enumerate(maps)}
+    read |= {"places": cell_places(shapes, CONFIG.sides, cells.device).numpy(), "sides": out["sides"][0].numpy()}
+    np.testing.assert_allclose(windows(read, cells.numpy()), wanted.numpy(), atol=1e-6)
+
+
 def test_nothing_lies_beyond_the_image() -> None:
     maps = [torch.full((1, 2 * CONFIG.period, FINE * h, FINE * w), 10.0) for h, w in SHAPES]
     found = network().windows(maps, SHAPES, torch.tensor([0]), torch.tensor([0]))[0]
@@ -106,10 +124,7 @@ def test_nothing_lies_beyond_the_image() -> None:
 
 
 def test_candidates_left_out_are_said(caplog: pytest.LogCaptureFixture) -> None:
-    out = {
-        "scores": torch.tensor([[0.9]]), "labels": torch.tensor([[0]]), "places": torch.tensor([[[6.0, 6.0, 4.0]]]),
-        "masks": torch.ones(1, 1, 32, 32), "left_out": torch.tensor([0.6]),
-    }  # fmt: skip
+    out = answer([torch.full((1, 16, 64, 64), 10.0)], (6.0, 6.0, 4.0)) | {"left_out": torch.tensor([0.6])}
     with caplog.at_level(logging.WARNING, "apiece"):
         decode(out, [Frame((32, 32), (32, 32))], ("a", "b"), DecodeOptions(conf=0.7))
         assert not caplog.records

@@ -13,6 +13,7 @@ from apiece._lazy import lazy
 
 if TYPE_CHECKING:
     from apiece.benchmark._run import Plan, Result, Watch, run
+    from apiece.benchmark._runtimes import RuntimeRow, compare_runtimes
     from apiece.benchmark.config import BenchmarkConfig, Entry
     from apiece.benchmark.rows import Row
 
@@ -22,7 +23,9 @@ __all__ = [
     "Plan",
     "Result",
     "Row",
+    "RuntimeRow",
     "Watch",
+    "compare_runtimes",
     "run",
 ]
 
@@ -31,6 +34,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.benchmark._run": "Plan Result Watch run",
+            "apiece.benchmark._runtimes": "RuntimeRow compare_runtimes",
             "apiece.benchmark.config": "BenchmarkConfig Entry",
             "apiece.benchmark.rows": "Row",
         },

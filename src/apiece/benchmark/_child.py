@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from apiece._atomic import atomic
-from apiece.benchmark._gauges import Memory, Others
+from apiece.benchmark._gauges import Memory, Others, whole_peak
 from apiece.benchmark.rows import MASK_AP
 from apiece.errors import ApieceError
 
@@ -34,9 +34,10 @@ _TIMES = 20  # timings, at least: few images are gone through several times
 def main(task: Mapping[str, Any]) -> None:
     """Do one stage and write its outcome: ``{"key", "result"}`` with the names of `Row`, or ``{"key", "error"}``."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    stages = {"train": _train, "judge": _judge}
+    stages = {"train": _train, "judge": _judge, "runtime": _runtime}
     try:
-        _set_threads(task["threads"])
+        if task["stage"] != "runtime":  # a runtime may do without torch, and takes the environment's threads
+            _set_threads(task["threads"])
         outcome: dict[str, Any] = {"result": stages[task["stage"]](task)}
     except ApieceError as error:
         outcome = {"error": str(error)}
@@ -153,6 +154,24 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
         **{key: _known(result.number(key)) for key in result.about},
         "per_class": {name: {key: _known(result.number(key, name)) for key in MASK_AP} for name in result.per_class},
     }
+
+
+def _runtime(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Measure an exported model, or one on torch: start, latency, and memory of the whole process."""
+    from dataclasses import replace
+
+    from apiece.predict import load
+
+    paths = [Path(path) for path in task["images"]]
+    begin = time.perf_counter()
+    model = load(task["model"], device="cpu")
+    if task["imgsz"] is not None:
+        model.loaded = replace(model.loaded, input=replace(model.loaded.input, imgsz=task["imgsz"], fit=None))
+    model.predict(paths[0])
+    start = 1e3 * (time.perf_counter() - begin)
+    milliseconds, _ = _latency(model, paths)
+    median, p90 = np.percentile(milliseconds, [50, 90])
+    return {"milliseconds": median, "p90": p90, "memory_mb": whole_peak(), "start_ms": start}
 
 
 def _known(number: Number) -> float | None:

@@ -32,6 +32,11 @@ class Memory:
         return None if now is None or self.base is None else max(0.0, now - self.base)
 
 
+def whole_peak() -> float | None:
+    """Return the most memory that this process has held, in MB; None where the system does not tell."""
+    return _read("VmHWM")
+
+
 class Others:
     """Count how many cores other programs keep busy, on average, since this was made: they make times too long."""
 

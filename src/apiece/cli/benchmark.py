@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal  # noqa: F401  # cyclopts reads inherited annotations from here
 
@@ -33,8 +33,37 @@ class _Settings(BenchmarkConfig):
     imgsz: Annotated[tuple[str, ...], LIST] = ()
 
 
+@dataclass(frozen=True)
+class _Runtimes:
+    """One model on several runtimes.
+
+    Attributes
+    ----------
+    runtimes
+        Runtimes of one `--model`, side by side: `torch`, and targets of `apiece export` such as `onnx` and `openvino`.
+    model
+        What `--runtimes` compares: model folder, `default`, or published weights.
+    photos
+        Images for `--runtimes` where there are no labels: files, folders or patterns. Without both, scenes are drawn.
+    int8
+        Also compare 8-bit integers.
+    bf16
+        Also compare bfloat16, on OpenVINO.
+    """
+
+    runtimes: Annotated[tuple[str, ...], LIST] = ()
+    model: str = "default"
+    photos: Annotated[tuple[str, ...], LIST] = ()
+    int8: Annotated[bool, Parameter(negative="")] = False
+    bf16: Annotated[bool, Parameter(negative="")] = False
+
+
 def benchmark(
-    data: Path = Path("data"), *, settings: Annotated[_Settings, GROUP] = _Settings(), json: Json = False
+    data: Path | None = None,
+    *,
+    settings: Annotated[_Settings, GROUP] = _Settings(),
+    on: Annotated[_Runtimes, GROUP] = _Runtimes(),
+    json: Json = False,
 ) -> int:
     """Compare models on your data: train each within the same time, measure all alike, show speed against accuracy.
 
@@ -46,18 +75,25 @@ def benchmark(
     apiece benchmark data/ --models embedding,mask_rcnn --imgsz mask_rcnn=512 --jobs 2
     apiece benchmark data/val.json --trained runs/a,runs/b
     apiece benchmark data/ --models mask_rcnn:plain,mask_rcnn:group --set mask_rcnn:group.norm=group
+    apiece benchmark data/ --runtimes torch,onnx,openvino --model runs/bolts
     ```
+
+    With `--runtimes` one model is exported and measured on each: speed, memory, how far its masks are from torch's,
+    and mask AP where there are labels.
 
     Parameters
     ----------
     data
-        Label file, or folder with train and val. Without val, a fifth of the images is held back for it.
+        Label file, or folder with train and val (default `data`). Without val, a fifth of the images is held back for
+        it. `--runtimes` needs none.
     """
+    if on.runtimes:
+        return _runtimes(data, settings, on, json)
     from apiece.benchmark import run
     from apiece.benchmark.page import disturbance
 
     with _watch() as watch:
-        result = run(replace(settings, data=data), watch)
+        result = run(replace(settings, data=data or Path("data")), watch)
     if json:
         print_json({"conditions": result.conditions, "models": result.rows})
     else:
@@ -69,6 +105,36 @@ def benchmark(
             note(f"{row.model} failed: {row.error}")
     note(f"wrote {', '.join(str(f) for f in result.files)}")
     return 0 if any(row.status == "done" for row in result.rows) else 1
+
+
+def _runtimes(data: Path | None, settings: _Settings, on: _Runtimes, json: bool) -> int:
+    from apiece.benchmark import compare_runtimes
+    from apiece.evaluation import open_truth
+
+    truth = (
+        None
+        if data is None
+        else open_truth(data, None, settings.images, settings.format, None, settings.clip_outlines, settings.annotator)
+    )
+    rows = compare_runtimes(on.model, on.runtimes, data=truth, photos=on.photos, int8=on.int8, bf16=on.bf16, step=note)
+    if json:
+        print_json({"runtimes": [asdict(row) for row in rows]})
+    else:
+        columns = ("runtime", "precision", "ms", "p90 ms", "first answer ms", "MB", "mask IoU", "one only", "mask AP")
+        cells = [
+            (row.runtime, row.precision, *(_round(v) for v in (row.milliseconds, row.p90, row.start_ms, row.memory_mb)),
+             f"{row.iou:.4f}", f"{row.alone:.2%}", "-" if row.mask_ap is None else f"{row.mask_ap:.4f}")
+            for row in rows
+        ]  # fmt: skip
+        print_table(f"{on.model} on {len(rows)} runtimes", columns, cells)
+    for row in rows:
+        if row.error:
+            note(f"{row.runtime} failed: {row.error}")
+    return 1 if any(row.error for row in rows) else 0
+
+
+def _round(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
 
 
 def _print(rows: Sequence[Row]) -> None:

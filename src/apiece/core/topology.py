@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from apiece._arrays import Bool, Int
 from apiece.core.runs import Keys, Runs, expand, offsets_of, owners
@@ -40,6 +39,8 @@ def run_parts(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple
 
 def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
     """`run_parts`, from which runs touch; ``left`` ascends."""
+    from scipy.sparse.csgraph import connected_components  # takes as long to import as half of what predicts
+
     runs = int(offsets[-1])
     # the form and dtype that SciPy computes with: converting costs more than the search
     graph = sp.csr_array((np.ones(len(left)), right, offsets_of(left, runs)), shape=(runs, runs))

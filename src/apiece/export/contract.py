@@ -22,8 +22,8 @@ class Target:
 
     summary: str
     """One line: what it runs on, and which extra brings it."""
-    convert: Callable[[bytes], Mapping[str, bytes]]
-    """Turn a graph of ONNX, of any precision, into the files of the runtime's own form, by name."""
+    convert: Callable[[str, bytes], Mapping[str, bytes]]
+    """Turn ``(name, graph of ONNX, of any precision)`` into files of the runtime's own form: ``name`` and an ending."""
     precisions: tuple[str, ...]
     """What the runtime can compute in, of `PRECISIONS`."""
 

@@ -6,6 +6,6 @@ from apiece.export.contract import Target
 
 TARGET = Target(
     summary="ONNX Runtime, on any CPU, and on CUDA with onnxruntime-gpu: pip install 'apiece[onnx]'",
-    convert=lambda graph: {"model.onnx": graph},
+    convert=lambda name, graph: {f"{name}.onnx": graph},
     precisions=("float32", "int8"),
 )

@@ -11,10 +11,10 @@ import openvino
 from apiece.export.contract import Target
 
 
-def convert(graph: bytes) -> Mapping[str, bytes]:
+def convert(name: str, graph: bytes) -> Mapping[str, bytes]:
     """Return OpenVINO's own form; weights keep their 32 bits, which it would halve by itself."""
-    with tempfile.TemporaryDirectory() as name:
-        path = Path(name) / "model.xml"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.xml"
         openvino.save_model(openvino.Core().read_model(graph), path, compress_to_fp16=False)
         return {file.name: file.read_bytes() for file in (path, path.with_suffix(".bin"))}
 

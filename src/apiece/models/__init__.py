@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from apiece.models._engine.folder import LoadedModel, load_model, save_model
     from apiece.models._engine.graphs import OnnxGraph, OpenCvGraph, OpenGraph, open_graph, threads
     from apiece.models._engine.published import open_model, published_model, save_published
-    from apiece.models._kit.arrays import as_array
+    from apiece.models._kit.arrays import as_array, images_of
     from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
     from apiece.models._kit.click_head import ClickHead, click_features
     from apiece.models._kit.fill import dependent, fill
@@ -63,6 +63,7 @@ __all__ = [
     "exported_model",
     "fill",
     "filled",
+    "images_of",
     "is_backbone",
     "licence_of",
     "load",
@@ -95,7 +96,7 @@ if not TYPE_CHECKING:
             "apiece.models._engine.folder": "LoadedModel load_model save_model",
             "apiece.models._engine.graphs": "OnnxGraph OpenCvGraph OpenGraph open_graph threads",
             "apiece.models._engine.published": "open_model published_model save_published",
-            "apiece.models._kit.arrays": "as_array",
+            "apiece.models._kit.arrays": "as_array images_of",
             "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.transformers_parts": "checkpoint_model",
             "apiece.models._kit.click_head": "ClickHead click_features",

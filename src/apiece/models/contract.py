@@ -39,6 +39,7 @@ __all__ = [
     "DecodeOptions",
     "Frame",
     "ModelInput",
+    "Part",
     "Published",
     "Targets",
     "Weights",
@@ -177,6 +178,24 @@ class Published:
     conf: float = 0.5
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Hold a part of a network that becomes a graph of its own.
+
+    Attributes
+    ----------
+    module : gives a dictionary of tensors.
+    free : of each input, by name and in order, the axes that may have any length, and what each length is called; empty
+        for the first part, which takes images.
+    example, other : two sets of inputs, by name: of the first a graph is made, the other checks it.
+    """
+
+    module: nn.Module
+    free: Mapping[str, Mapping[int, str]]
+    example: Mapping[str, Tensor]
+    other: Mapping[str, Tensor] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Describe one architecture: everything that training, prediction and the shared tests need to know.
@@ -216,6 +235,9 @@ class Architecture:
     its tensors under this module's names. None: there are none but timm's."""
     published: Published | None = None
     """How such checkpoints predict as they were published; None: they are there to begin training from."""
+    parts: Callable[[nn.Module], dict[str, Part]] | None = None
+    """The networks that graphs are made of where one graph cannot hold all; the first is ``model``. What is done
+    between them is `stages` in ``_decode``. None: the module is one graph."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
     """Training settings that suit it (``lr``, ``batch`` ...), where they differ from the common ones."""
 

@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
+from apiece.models._decode.panoptic_fpn import decode
 from apiece.models._kit import losses
-from apiece.models._kit.network import input_size, per_image
+from apiece.models._kit.network import input_size
 from apiece.models._kit.stuff import SemanticBranch, encode_stuff, things_among, visible_things
-from apiece.models._kit.stuff_segments import with_stuff
-from apiece.models.contract import Architecture, DecodeOptions, Frame, ModelInput, Targets
+from apiece.models._kit.two_stage_parts import detection_parts
+from apiece.models.contract import Architecture, ModelInput, Part, Targets
 from apiece.models.mask_rcnn import MaskRCNN, MaskRCNNConfig, levels_of
-from apiece.ops.flatten import without_overlap
 
 __all__ = ["ARCHITECTURE", "PanopticFPN", "PanopticFPNConfig"]
 
@@ -107,15 +107,10 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     return {**found, "class_semantic": module.branch.loss(module.branch(levels_of(features)), targets, size)}
 
 
-# --- prediction -------------------------------------------------------------------------------------------------------
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return things without overlap, and one segment per class of stuff in the pixels that they leave."""
-    things = mask_rcnn.decode_one(out, frame, classes, options)
-    visible, kept = without_overlap(things.masks, float(out["remain"]))
-    return with_stuff(things[kept].replace(masks=visible), out, frame, options, alone=True)
+def parts(module: nn.Module) -> dict[str, Part]:
+    """Return the networks that graphs are made of, see `detection_parts`."""
+    assert isinstance(module, PanopticFPN)
+    return detection_parts(module.things, module.branch if module.config.stuff else None)
 
 
 ARCHITECTURE = Architecture(
@@ -126,6 +121,7 @@ ARCHITECTURE = Architecture(
     encode=encode,
     loss=loss,
     decode=decode,
+    parts=parts,
     overlap=False,
     defaults=mask_rcnn.ARCHITECTURE.defaults,
 )

@@ -74,9 +74,9 @@ class SOLOConfig(GridSettings):
 class SOLO(Network):
     """Map images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
 
-    ``scores`` (B, T), best first; ``labels`` (B, T); ``places`` (B, T, 3): see `cell_places`; ``masks`` (B, T, P, P):
-    probabilities in the window of ``period`` cells about each, four values a cell; ``left_out`` (B,): best score of a
-    cell that is not among the ``T``.
+    ``scores`` (B, T), in the grids' order; ``labels`` (B, T); ``places`` (B, T, 3): see `cell_places`; ``left_out``
+    (B,): best score of a cell that is not among the ``T``; ``maps0``, ``maps1`` and so on, (B, 2 * period, rows,
+    columns), the maps of each grid, columns' first; ``sides`` (B, grids), sides of the cells of each.
     """
 
     config: SOLOConfig
@@ -106,7 +106,7 @@ class SOLO(Network):
             # maps come from features whose pixels are the grid's cells, or from the finest
             fine = max(0, k - int(math.log2(self.shuffle)))
             waves = _waves(levels[fine], self.config.period * side / GRID_STRIDES[fine])
-            raw = self.maps(torch.cat([levels[fine], waves.expand(len(level), -1, -1, -1)], 1)).float()
+            raw = self.maps(torch.cat([levels[fine], waves.expand(level.shape[0], -1, -1, -1)], 1)).float()
             maps.append(functional.pixel_shuffle(raw, FINE))
         return torch.cat(classes, 1), maps, shapes
 
@@ -137,12 +137,10 @@ class SOLO(Network):
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         category, maps, shapes = self.grids(images)
         best, index = best_cells(category, self.config.candidates)
-        count = index.shape[1]
-        image = torch.arange(images.shape[0], device=images.device).repeat_interleave(count)
-        masks = self.windows(maps, shapes, image, index.flatten())
         return best | {
             "places": cell_places(shapes, self.config.sides, images.device)[index],
-            "masks": masks.view(images.shape[0], count, *masks.shape[1:]),
+            "sides": torch.tensor(self.config.sides, device=images.device).expand(images.shape[0], -1),
+            **{f"maps{k}": level for k, level in enumerate(maps)},
         }
 
 

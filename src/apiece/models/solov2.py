@@ -110,9 +110,9 @@ class MaskBranch(nn.Module):
 class SOLOv2(Network):
     """Map images ``(B, C, H, W)`` to the best ``T`` cells of each, in a dictionary:
 
-    ``scores`` (B, T), best first; ``labels`` (B, T); ``kernels`` (B, T, E + 6): weights of the mask feature's channels
-    and of the coordinates, see `kernel_logits`; ``places`` (B, T, 3): see `cell_places`;
-    ``features`` (B, E, H / 4, W / 4); ``left_out`` (B,): best score of a cell that is not among the ``T``.
+    ``scores`` (B, T), in the grids' order; ``labels`` (B, T); ``kernels`` (B, T, E + 6): weights of the mask feature's
+    channels and of the coordinates, see `kernel_logits`; ``places`` (B, T, 3): see `cell_places`; ``features``
+    (B, E, H / 4, W / 4); ``left_out`` (B,): best score of a cell that is not among the ``T``.
     """
 
     config: SOLOv2Config

@@ -32,6 +32,7 @@ from torchvision.ops import DeformConv2d, batched_nms
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError
 from apiece.models import mask_rcnn
+from apiece.models._decode.mask_rcnn import decode_boxes
 from apiece.models._kit import class_map, losses
 from apiece.models._kit.blocks import STRIDES, norm_layer
 from apiece.models._kit.network import input_size, on_cpu, on_device, per_image
@@ -291,7 +292,7 @@ def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], optio
     plain = torch.cat([torch.maximum(semantic[:1], unknown[None]), semantic[is_stuff]])
 
     kept["masks"] = kept["masks"] + _beyond(semantic, plain.amax(0), boxes, labels, kept["masks"].shape[-1])
-    found = mask_rcnn.decode_one(kept, frame, classes, options)
+    found = decode_boxes({name: values.numpy() for name, values in kept.items()}, frame, classes, options)
     visible, index = without_overlap(found.masks, float(out["remain"]))
     things = found[index].replace(masks=visible)
     stuff = torch.nonzero(is_stuff).flatten() - 1

@@ -16,7 +16,6 @@ from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from apiece._arrays import Bool, Float, Int
 from apiece.core.instances import Instances
@@ -222,6 +221,8 @@ def _alone(fresh: _Fragments, grid: Grid) -> Bool:
 
 def _joined(open_: _Fragments | None, fresh: _Fragments, grid: Grid, row: int) -> tuple[Instances, _Fragments]:
     """Unite a row's detections with those still open; return the objects that are complete, and what stays open."""
+    from scipy.sparse.csgraph import connected_components  # slow to import, and few need it
+
     old = 0 if open_ is None else len(open_.tile)
     pool = fresh if open_ is None else _Fragments.join(open_, fresh)
     count = len(pool.tile)

@@ -22,10 +22,10 @@ from apiece.predict.footage import footage
 from apiece.predict.pipeline import Pipeline
 from apiece.predict.runtime import runtime_of
 from apiece.predict.sources import Source, Sources, iter_sources
-from apiece.track import Tracker, follow, start
 
 if TYPE_CHECKING:
     from apiece.models import LoadedModel
+    from apiece.track import Tracker
 
 __all__ = ["Model", "load"]
 
@@ -240,6 +240,8 @@ class Model:
         >>> for moment, tracked in model.track("line.mp4"):  # doctest: +SKIP
         ...     print(moment.seconds, tracked.ids)
         """
+        from apiece.track import follow, start
+
         sure = thresholds(conf, self.classes, self.thresholds or DecodeOptions().conf)
         if isinstance(tracker, str):
             tracker = start(tracker, {"sure": float(sure.min())})

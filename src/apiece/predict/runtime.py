@@ -20,7 +20,10 @@ from apiece.errors import ConfigError, ModelFileError, Option
 from apiece.models import Card, ExportedModel, Frame
 from apiece.models.contract import DecodeOptions
 
-__all__ = ["Runtime", "one_thread", "pad_to", "runtime_of", "tried"]
+__all__ = ["MAIN", "Runtime", "one_thread", "pad_to", "runtime_of", "tried"]
+
+MAIN = "model"
+"""Name of the graph that takes images, of those that an exported network is made of."""
 
 
 class Runtime(Protocol):

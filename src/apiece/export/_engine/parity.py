@@ -13,7 +13,7 @@ from apiece._arrays import Float
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.images import read_image
-from apiece.models import as_array
+from apiece.models import images_of
 from apiece.ops.overlap import iou
 from apiece.predict import Model
 from apiece.transforms.input import prepare
@@ -148,7 +148,7 @@ def outputs_apart(original: Model, exported: Model, image: Image | Path) -> dict
     first, second = (model.runtime.run(array[None], [frame.input_size]) for model in (original, exported))
     found = {}
     for name, values in first.items():
-        a, b = as_array(values).astype(np.float64), as_array(second[name]).astype(np.float64)
+        a, b = (np.asarray(images_of(v)[0], np.float64) for v in (values, second[name]))
         if a.shape == b.shape and a.size:
             found[name] = float(np.abs(a - b).max() / max(np.abs(a).max(), 1e-12))
     return found

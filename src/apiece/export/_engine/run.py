@@ -22,7 +22,7 @@ from apiece.export.contract import ROOM
 from apiece.images import read_image
 from apiece.models import Graph, LoadedModel, open_model, save_exported
 from apiece.predict import Model, find_sources, load
-from apiece.predict.runtime import pad_to
+from apiece.predict.runtime import MAIN, pad_to
 from apiece.transforms.input import prepare
 
 __all__ = ["Exported", "export_to"]
@@ -115,21 +115,28 @@ def export_to(
     if traced.size is not None:
         height, width = traced.size
         _log.warning("the graph takes images of %d x %d pixels only, others are padded: %s", height, width, traced.why)
-    graphs = {"float32": traced.data, "bfloat16": traced.data}
+    graphs = {"float32": traced.graphs, "bfloat16": traced.graphs}
     if int8:
         from apiece.export._engine.quantise import quantise
 
         step("taking the ranges of 8-bit integers")
-        graphs["int8"] = quantise(traced.data, _inputs(source, _given(calibrate, ()) if calibrate else given, traced))
+        ranges = _inputs(source, _given(calibrate, ()) if calibrate else given, traced)
+        graphs["int8"] = {**traced.graphs, MAIN: quantise(traced.graphs[MAIN], ranges)}
     original, made = Model(source, "cpu"), []
     for name, target in targets.items():
         for precision in [p for p in wanted if p in target.precisions]:
             folder = Path(out) / (name if precision == "float32" else f"{name}-{_SHORT[precision]}")
             step(f"holding {folder.name} against the original")
             graph = Graph(
-                name, traced.outputs, source.stride, size=traced.size, alone=traced.alone, precision=precision
-            )
-            job = _Job(folder, graph, target.convert(graphs[precision]), Limits.of(precision, max_drop))
+                name, traced.outputs[MAIN], source.stride, size=traced.size, alone=traced.alone, precision=precision,
+                parts={part: outputs for part, outputs in traced.outputs.items() if part != MAIN},
+            )  # fmt: skip
+            files = {
+                file: data
+                for part, graph_ in graphs[precision].items()
+                for file, data in target.convert(part, graph_).items()
+            }
+            job = _Job(folder, graph, files, Limits.of(precision, max_drop))
             made.append(job.finish(original, given, data, allow_unequal, overwrite))
     return made
 

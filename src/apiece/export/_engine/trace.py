@@ -7,18 +7,20 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from apiece._arrays import Float32
 from apiece.errors import ConfigError, Message, Option
 from apiece.models import LoadedModel, decoder_names, threads
+from apiece.models.contract import Part
+from apiece.predict.runtime import MAIN
 
 _ANY = ("batch", "height", "width")
 _FREE: tuple[tuple[str, ...], ...] = (_ANY, ("batch",), ())
@@ -33,15 +35,15 @@ class Traced:
 
     Attributes
     ----------
-    data : the ONNX file.
-    outputs : names of what it gives.
+    graphs : ONNX files by name; ``model`` takes images.
+    outputs : names of what each gives.
     size : (height, width) that it takes; None: any multiples of the stride.
     alone : whether it takes one image at a time.
     why : why it takes one size only; empty where it takes any.
     """
 
-    data: bytes
-    outputs: tuple[str, ...]
+    graphs: Mapping[str, bytes]
+    outputs: Mapping[str, tuple[str, ...]]
     size: tuple[int, int] | None
     alone: bool
     why: str = ""
@@ -57,23 +59,37 @@ def trace(model: LoadedModel) -> Traced:
     """
     if model.name not in decoder_names():
         raise ConfigError(
-            f"{model.name} cannot be exported: between the parts of its network it sorts and pools a number of boxes "
-            f"that each image decides, which is no single graph; those that can be are {', '.join(decoder_names())}"
+            f"{model.name} cannot be exported: its answers are decoded by torch; architectures that can be are "
+            f"{', '.join(decoder_names())}"
         )
+    parts = (
+        {MAIN: Part(model.module, {}, {})}
+        if model.architecture.parts is None
+        else model.architecture.parts(model.module)
+    )
     why = ""
     for free in _FREE:
         try:
-            return _traced(model, free, why)
+            found = _traced(model, parts[MAIN].module, free, why)
+            break
         except _NoGraphError as error:
             why = why or str(error)  # of the most that was tried
-    raise ConfigError(f"{model.name} cannot be exported: {why}")
+    else:
+        raise ConfigError(f"{model.name} cannot be exported: {why}")
+    try:
+        more = {name: _traced_part(part) for name, part in parts.items() if name != MAIN}
+    except _NoGraphError as error:
+        raise ConfigError(f"{model.name} cannot be exported: {error}") from error
+    graphs = {name: data for name, (data, _) in more.items()}
+    outputs = {name: given for name, (_, given) in more.items()}
+    return replace(found, graphs={**found.graphs, **graphs}, outputs={**found.outputs, **outputs})
 
 
 class _NoGraphError(Exception):
     """Why there is no graph."""
 
 
-def _traced(model: LoadedModel, free: Collection[str], why: str) -> Traced:
+def _traced(model: LoadedModel, module: nn.Module, free: Collection[str], why: str) -> Traced:
     """Return the graph that leaves some of batch and size free; checked on other images than it was traced with."""
     step, channels = model.stride, model.input.channels
     dims = {name: torch.export.Dim(name, min=1, max=_MOST if name == "batch" else _MOST // step) for name in _ANY}
@@ -83,25 +99,43 @@ def _traced(model: LoadedModel, free: Collection[str], why: str) -> Traced:
         # the units differ from each other, so that none is taken for another
         example = torch.rand(2, channels, step * max(6, 96 // step), step * max(10, 160 // step))
         shapes |= {2: step * dims["height"], 3: step * dims["width"]}
-        checks = [(1, channels, step * 4, step * 6), (3, channels, step * 7, step * 5)]
+        checks = [(1, channels, step * 2, step * 3), (3, channels, step * 3, step * 2)]
     else:
         example = torch.rand(2 if "batch" in free else 1, channels, *size)
         checks = [(1, channels, *size)]
+    data, outputs = _graph(module, {"images": example}, {"images": shapes})
+    draw = torch.Generator().manual_seed(0)
+    for shape in checks:
+        _check(module, data, {"images": torch.rand(shape, generator=draw)})
+    return Traced({MAIN: data}, {MAIN: outputs}, size, "batch" not in free, why)
+
+
+def _traced_part(part: Part) -> tuple[bytes, tuple[str, ...]]:
+    """Return the graph of a further part, checked on other inputs than it was traced with, and its outputs."""
+    names = sorted({name for axes in part.free.values() for name in axes.values()})
+    dims = {name: torch.export.Dim(name, min=1, max=_MOST) for name in names}
+    shapes = {name: {k: dims[d] for k, d in axes.items()} for name, axes in part.free.items()}
+    made = _graph(part.module, part.example, shapes)
+    _check(part.module, made[0], part.other)
+    return made
+
+
+def _graph(
+    module: nn.Module, example: Mapping[str, Tensor], shapes: Mapping[str, Mapping[int, Any]]
+) -> tuple[bytes, tuple[str, ...]]:
+    """Return the graph of a module in evaluation, and the names of its outputs."""
     with torch.inference_mode():
-        outputs = tuple(model.module(example))
+        outputs = tuple(module.eval()(*example.values()))
     try:
         with _quiet():
             program = torch.onnx.export(
-                model.module, (example,), dynamo=True, dynamic_shapes=(shapes,), input_names=["images"],
-                output_names=list(outputs), verbose=False, external_data=False,
+                module, tuple(example.values()), dynamo=True, dynamic_shapes=tuple(shapes[name] for name in example),
+                input_names=list(example), output_names=list(outputs), verbose=False, external_data=False,
             )  # fmt: skip
         assert program is not None
-        data = program.model_proto.SerializeToString()
+        return program.model_proto.SerializeToString(), outputs
     except Exception as error:  # of torch's compiler, of many types
         raise _NoGraphError(f"torch makes no graph of it ({_first_line(error)})") from error
-    found = Traced(data, outputs, size, "batch" not in free, why)
-    _check(model.module, found, checks)
-    return found
 
 
 def _fixed_size(model: LoadedModel) -> tuple[int, int]:
@@ -118,20 +152,18 @@ def _fixed_size(model: LoadedModel) -> tuple[int, int]:
     return math.ceil(size[0] / step) * step, math.ceil(size[1] / step) * step
 
 
-def _check(module: nn.Module, found: Traced, shapes: Sequence[Sequence[int]]) -> None:
-    """Hold the graph against the network, on noise: torch may write a graph that holds for one size alone."""
-    run = session(found.data)
-    for shape in shapes:
-        images = np.random.default_rng(0).random(shape, np.float32)
-        with torch.inference_mode():
-            wanted = {k: v.float().numpy() for k, v in module(torch.from_numpy(images)).items()}
-        try:
-            got = dict(zip(found.outputs, run.run(list(found.outputs), {"images": images}), strict=True))
-        except Exception as error:  # of a dozen types of its own
-            raise _NoGraphError(f"its graph fails on other sizes ({_first_line(error)})") from error
-        for name, value in wanted.items():
-            if got[name].shape != value.shape or _apart(value, got[name].astype(np.float32)) > _NEAR:
-                raise _NoGraphError(f"its graph gives other {name} on {shape[2]} x {shape[3]} pixels than the network")
+def _check(module: nn.Module, data: bytes, inputs: Mapping[str, Tensor]) -> None:
+    """Hold the graph against the network: torch may write a graph that holds for one size alone."""
+    with torch.inference_mode():
+        wanted = {k: v.float().numpy() for k, v in module(*inputs.values()).items()}
+    try:
+        found = session(data).run(list(wanted), {name: values.numpy() for name, values in inputs.items()})
+    except Exception as error:  # of a dozen types of its own
+        raise _NoGraphError(f"its graph fails on other sizes ({_first_line(error)})") from error
+    for (name, value), got in zip(wanted.items(), found, strict=True):
+        if got.shape != value.shape or _apart(value, got.astype(np.float32)) > _NEAR:
+            size = " x ".join(map(str, next(iter(inputs.values())).shape))
+            raise _NoGraphError(f"its graph gives other {name} than the network on an input of {size}")
 
 
 def _apart(a: Float32, b: Float32) -> float:

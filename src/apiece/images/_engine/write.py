@@ -8,7 +8,6 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from PIL import Image as PillowImage
 
 from apiece._arrays import Array
@@ -84,6 +83,8 @@ def _png(pixels: Array) -> bytes:
 
 
 def _write_tiff(path: Path, image: Image, pixel_size: PixelSize | None) -> None:
+    import tifffile  # slow to import, and seldom needed
+
     pixels, channels, alpha = image.pixels, image.channels, int(image.alpha is not None)
     rgb = channels - alpha == 3 and pixels.dtype in (np.uint8, np.uint16)
     extra = ["unspecified"] * (channels - alpha - (3 if rgb else 1))

@@ -14,9 +14,9 @@ from typing import Any
 
 from apiece import _strict_json as typed_json
 from apiece._atomic import atomic
-from apiece._strict_json import StrictError
+from apiece._strict_json import LATER, StrictError
 from apiece.errors import ApieceError, ConfigError, ModelFileError, Option
-from apiece.models._decode import decoder
+from apiece.models._decode import Stages, decoder, stages_of
 from apiece.models._engine.filled import filled
 from apiece.models._engine.graphs import graph_runtime, installed
 from apiece.models._kit.arrays import DecodeBatch
@@ -53,6 +53,7 @@ class Graph:
     alone : it takes one image at a time.
     precision : what it computes in: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
     unequal : in what its answers differ from the original's by more than was allowed; empty: in nothing.
+    parts : names of further graphs, and of what each gives, where the network is made of several.
     """
 
     runtime: str
@@ -63,6 +64,7 @@ class Graph:
     alone: bool = False
     precision: str = "float32"
     unequal: str = ""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata=LATER)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,11 +108,13 @@ class ExportedModel(Card):
     graph : describes the network.
     files : the contents of the graph's files, by name.
     decode : turns raw outputs into instances, see `Architecture.decode`.
+    stages : what is done between the parts of its network; None: it is one graph.
     """
 
     graph: Graph
     files: Mapping[str, bytes] = field(repr=False)
     decode: DecodeBatch
+    stages: Stages | None = None
 
     @property
     def stride(self) -> int:
@@ -157,8 +161,8 @@ def _exported(folder: Path, content: dict[str, Any]) -> ExportedModel:
         graph = typed_json.dataclass_from(Graph, content["graph"], "graph")
         rest = {key: value for key, value in content.items() if key != "graph"}
         files = {name: _graph_file(folder, name, digest) for name, digest in graph.files.items()}
-        card, decode = card_of(rest), decoder(rest["architecture"])
-        return ExportedModel(**vars(card), graph=graph, files=files, decode=decode)
+        card, decode, stages = card_of(rest), decoder(rest["architecture"]), stages_of(rest["architecture"])
+        return ExportedModel(**vars(card), graph=graph, files=files, decode=decode, stages=stages)
 
 
 def _graph_file(folder: Path, name: str, digest: str) -> bytes:

@@ -25,6 +25,11 @@ def as_array(values: Any) -> Array:
     return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
 
 
+def images_of(values: Any) -> Sequence[Array]:
+    """Return an output of a batch as arrays, image by image: of one array, or of a list with one for each image."""
+    return [as_array(value) for value in values] if isinstance(values, list) else as_array(values)
+
+
 def image_by_image(decode: DecodeOne) -> DecodeBatch:
     """Make a decoder of batches from one that decodes the outputs of a single image."""
 
@@ -32,7 +37,7 @@ def image_by_image(decode: DecodeOne) -> DecodeBatch:
     def decode_batch(
         outputs: Mapping[str, Any], frames: Sequence[Frame], classes: tuple[str, ...], options: DecodeOptions
     ) -> list[Instances]:
-        found = {name: as_array(values) for name, values in outputs.items()}
+        found = {name: images_of(values) for name, values in outputs.items()}
         parts = ({name: values[i] for name, values in found.items()} for i in range(len(frames)))
         return [decode(part, frame, classes, options) for part, frame in zip(parts, frames, strict=True)]
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -77,11 +78,12 @@ def grid_levels(pyramid: Iterable[Tensor]) -> list[Tensor]:
 def best_cells(category: Tensor, candidates: int) -> tuple[dict[str, Tensor], Tensor]:
     """Return ``scores`` and ``labels`` (B, T) of the best cells, ``left_out`` (B,), and which cells they are (B, T).
 
-    ``category`` (B, M, classes) are logits. ``left_out`` is the best score of a cell that is not among them.
+    ``category`` (B, M, classes) are logits. ``left_out`` is the best score of a cell that is not among them. They come
+    in the grids' order: among equal scores, an order by score would depend on what computes it.
     """
     scores, labels = category.sigmoid().max(2)
-    count = min(candidates, scores.shape[1])
-    best, index = scores.topk(min(count + 1, scores.shape[1]), dim=1)
-    left_out = best[:, count] if best.shape[1] > count else best.new_zeros(best.shape[0])
-    index = index[:, :count]
-    return {"scores": best[:, :count], "labels": labels.gather(1, index), "left_out": left_out}, index
+    count = torch.sym_min(candidates, scores.shape[1])  # in a graph for images of any size as well
+    best, index = functional.pad(scores, (0, 1), value=-1.0).topk(count + 1, dim=1)
+    index = index[:, :-1].sort(1).values
+    found = {name: values.gather(1, index) for name, values in (("scores", scores), ("labels", labels))}
+    return found | {"left_out": best[:, -1].clamp(min=0.0)}, index

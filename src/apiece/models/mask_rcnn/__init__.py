@@ -15,13 +15,11 @@ image each; matching runs in bounded memory.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,31 +27,29 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FastRCNNConvFCHead, FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign, batched_nms
+from torchvision.ops import FeaturePyramidNetwork, MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
-from apiece._arrays import Float, Float32, Int
 from apiece._strict_json import LATER
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import ConfigError
+from apiece.models._decode.mask_rcnn import SAMPLES, decode
 from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.blocks import NORMS, STRIDES, norm_layer
 from apiece.models._kit.crops import crop_targets, crowd_boxes, learnable, pack_crops
-from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss, widened
-from apiece.models._kit.in_front import with_full
-from apiece.models._kit.network import Network, input_size, on_cpu, on_device, per_image
+from apiece.models._kit.full_masks import FullHead, encode_full, full_crop_loss
+from apiece.models._kit.network import Network, input_size, on_device
 from apiece.models._kit.settings import BackboneSettings, check_anchors
 from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of
-from apiece.models._kit.stuff_segments import with_stuff
 from apiece.models._kit.torchvision_weights import MASK_RCNN
 from apiece.models._kit.two_stage import Proposer, Regions
+from apiece.models._kit.two_stage_boxes import tell_crowded
+from apiece.models._kit.two_stage_parts import detection_parts
 from apiece.models.contract import (
     Architecture,
     Checkpoint,
-    DecodeOptions,
-    Frame,
     ModelInput,
+    Part,
     Published,
     Targets,
     Weights,
@@ -61,9 +57,6 @@ from apiece.models.contract import (
 from apiece.models.mask_rcnn._torchvision import mask_rcnn_settings, mask_rcnn_tensors
 
 __all__ = ["ARCHITECTURE", "MaskRCNN", "MaskRCNNConfig", "detection_losses"]
-
-_MASK = 28  # samples along a side of a box
-_LOG = logging.getLogger("apiece")
 
 
 @dataclass(frozen=True)
@@ -162,11 +155,11 @@ class MaskRCNN(Network):
         )  # fmt: skip
         with torch.no_grad():  # nearly all boxes are background: without this the first losses are all about that
             self.regions.box_predictor.cls_score.bias[0] = 4.0
-        self.mask_pool = pool(_MASK // 2)
+        self.mask_pool = pool(SAMPLES // 2)
         self.mask_drop = nn.Dropout2d(config.dropout)
         self.mask_head = MaskRCNNHeads(width, (width,) * config.mask_layers, 1, norm_layer=norm)
         self.mask_predictor = MaskRCNNPredictor(width, width, classes)
-        self.full_head = FullHead(width, _MASK // 2, _MASK) if config.amodal else None
+        self.full_head = FullHead(width, SAMPLES // 2, SAMPLES) if config.amodal else None
         things_among(classes, config.stuff)
         branch_norm = "group" if config.norm == "frozen" else config.norm  # nothing to freeze: the branch is always new
         self.branch = SemanticBranch(config, width, branch_norm, classes, config.stuff) if config.stuff else None
@@ -183,10 +176,13 @@ class MaskRCNN(Network):
         of the class."""
         names = ("masks", "full")[: 1 + self.config.amodal]
         if not len(labels):  # batch norm cannot learn from nothing
-            return {name: features["0"].new_zeros(0, _MASK, _MASK) for name in names}
-        pooled = self.mask_pool(features, boxes, [size] * len(boxes))
+            return {name: features["0"].new_zeros(0, SAMPLES, SAMPLES) for name in names}
+        return self.mask_logits(self.mask_pool(features, boxes, [size] * len(boxes)), labels)
+
+    def mask_logits(self, pooled: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Return the same from the pooled features of the boxes, (K, width, 14, 14)."""
         shapes = self.mask_head(self.mask_drop(pooled))
-        logits = self.mask_predictor(shapes).float()[torch.arange(len(labels), device=labels.device), labels]
+        logits = self.mask_predictor(shapes).float()[torch.arange(labels.shape[0], device=labels.device), labels]
         return {"masks": logits} | ({} if self.full_head is None else {"full": self.full_head(shapes)})
 
     def forward(self, images: Tensor, sizes: list[tuple[int, int]] | None = None) -> dict[str, list[Tensor] | Tensor]:
@@ -218,19 +214,10 @@ class MaskRCNN(Network):
             [v[n] for v, n in zip(values, named, strict=True)] for values in (boxes, scores, labels)
         )
         labels = [label - 1 for label in labels]
-        self._warn(boxes)
+        tell_crowded(max((len(b) for b in boxes), default=0), self.config.proposals)
         masks = self.masks(features, boxes, torch.cat(labels), size)
         split = {name: list(torch.split(logits, [len(b) for b in boxes])) for name, logits in masks.items()}
         return {"boxes": boxes, "scores": scores, "labels": labels, **split}
-
-    def _warn(self, boxes: list[Tensor]) -> None:
-        """Warn where the limit may bite: proposals crowd each other out well before they are all objects."""
-        most = max((len(b) for b in boxes), default=0)
-        if 2 * most > self.config.proposals:
-            _LOG.warning(
-                "%d objects found in one image, with room for %d proposals: some may be missing; raise proposals "
-                "in the settings of the model", most, self.config.proposals,
-            )  # fmt: skip
 
 
 def levels_of(features: dict[str, Tensor]) -> list[Tensor]:
@@ -293,7 +280,7 @@ def detection_losses(
     label = torch.cat([v[o] for v, o in zip(labels, objects, strict=True)]) - 1
     index = [i[o] for i, o in zip(index, objects, strict=True)]
     predicted = module.masks(features, held, label, size)
-    target = [crop_targets(t["crops"], t["layout"], i, b, _MASK) for t, i, b in zip(moved, index, held, strict=True)]
+    target = [crop_targets(t["crops"], t["layout"], i, b, SAMPLES) for t, i, b in zip(moved, index, held, strict=True)]
     found = {**first, "class_region": class_loss, "box_region": box_loss, "mask_region": features["0"].sum() * 0.0}
     if len(label):
         found["mask_region"] = functional.binary_cross_entropy_with_logits(predicted["masks"], torch.cat(target))
@@ -315,44 +302,10 @@ def _region_loss(
     return classes, boxes
 
 
-def decode_one(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return the boxes' logits as masks at the image's size; masks may overlap, as objects do.
-
-    As in torchvision and Detectron2, a mask's chances are interpolated, and fall to 0 within half a cell of its box.
-    """
-    out = on_cpu(out)
-    scores, labels = out["scores"].double().numpy(), out["labels"].long().numpy()
-    keep = np.flatnonzero(scores >= options.threshold(labels))
-    kept = torch.from_numpy(keep)
-    survivors = batched_nms(out["boxes"][kept], out["scores"][kept], out["labels"][kept], options.iou).numpy()
-    keep = keep[survivors]  # best first
-    height, width = frame.input_size
-    scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
-    boxes = (out["boxes"].double().numpy()[keep] * scale).clip(0, np.array([frame.size[1], frame.size[0]] * 2))
-    logits = out["masks"].numpy()[keep]
-    chances = np.pad(1 / (1 + np.exp(-logits.clip(-60, 60))), ((0, 0), (1, 1), (1, 1)))
-    ring = np.tile((boxes[:, 2:] - boxes[:, :2]) / _MASK, 2) * np.array([-1, -1, 1, 1])  # a cell on every side
-    masks = Masks.from_logits(chances - np.float32(0.5), boxes + ring, frame.size)
-    found = Instances(masks, labels[keep], classes, scores[keep])
-    if "full" in out:
-        wide = widened(out["boxes"].double()[keep]).numpy() * scale
-        whole = Masks.from_logits(out["full"].numpy()[keep], wide, frame.size)
-        found = with_full(found, whole, lambda which, x, y: _logits(logits, boxes, which, x, y))
-    return found[found.masks.area > 0]
-
-
-def _logits(logits: Float32, boxes: Float, which: Int, x: Float, y: Float) -> Float:
-    """Return the logits of masks ``which`` (P, 1), which span their boxes, at places (P, S) of the image: (P, S)."""
-    x0, y0, x1, y1 = boxes[which[:, 0]].T[:, :, None]
-    column, row = (x - x0) / np.maximum(x1 - x0, 1e-6) * _MASK, (y - y0) / np.maximum(y1 - y0, 1e-6) * _MASK
-    at = (which, row.astype(np.int64).clip(0, _MASK - 1), column.astype(np.int64).clip(0, _MASK - 1))
-    return np.asarray(logits[at])
-
-
-@per_image
-def decode(out: dict[str, Tensor], frame: Frame, classes: tuple[str, ...], options: DecodeOptions) -> Instances:
-    """Return objects as `decode_one` does, and segments of stuff."""
-    return with_stuff(decode_one(out, frame, classes, options), out, frame, options)
+def parts(module: nn.Module) -> dict[str, Part]:
+    """Return the networks that graphs are made of, see `detection_parts`."""
+    assert isinstance(module, MaskRCNN)
+    return detection_parts(module, module.branch)
 
 
 _COCO = "instances of COCO 2017 (annotations CC BY 4.0)"
@@ -366,6 +319,7 @@ ARCHITECTURE = Architecture(
     encode=encode,
     loss=loss,
     decode=decode,
+    parts=parts,
     weights=(
         Weights("torchvision:maskrcnn_resnet50_fpn", "BSD-3-Clause", _COCO),
         Weights("torchvision:maskrcnn_resnet50_fpn_v2", "BSD-3-Clause", _COCO),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnxruntime
 
-from apiece._arrays import Array, Float32
+from apiece._arrays import Array
 from apiece.models import ExportedModel, OnnxGraph
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
 from apiece.predict.runtime import tried
@@ -17,16 +19,17 @@ class _Onnx(GraphRuntime):
 
     def __init__(self, model: ExportedModel, device: str) -> None:
         self.device = device
-        (data,) = model.files.values()
+        providers = tuple(dict.fromkeys((_PROVIDERS[device], _PROVIDERS["cpu"])))
         try:
-            self._graph = OnnxGraph(data, tuple(dict.fromkeys((_PROVIDERS[device], _PROVIDERS["cpu"]))))
+            self._graphs = {
+                name.removesuffix(".onnx"): OnnxGraph(data, providers) for name, data in model.files.items()
+            }
         except Exception as error:  # of a dozen types of its own
             raise unopened(model, error) from error
-        super().__init__(model, self._graph.outputs)
+        super().__init__(model, {part: graph.outputs for part, graph in self._graphs.items()})
 
-    def compute(self, images: Float32) -> list[Array]:
-        found = self._graph({self._graph.inputs[0]: images})
-        return [found[name] for name in self._model.graph.outputs]
+    def compute(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self._graphs[part](inputs)
 
 
 def open_runtime(model: ExportedModel, device: str) -> _Onnx:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import cv2
 
-from apiece._arrays import Array, Float32
+from apiece._arrays import Array
 from apiece.models import ExportedModel, OpenCvGraph
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
 from apiece.predict.runtime import tried
@@ -15,16 +17,14 @@ class _OpenCv(GraphRuntime):
 
     def __init__(self, model: ExportedModel, device: str) -> None:
         self.device = device
-        (data,) = model.files.values()
         try:
-            self._graph = OpenCvGraph(data)
+            self._graphs = {name.removesuffix(".onnx"): OpenCvGraph(data) for name, data in model.files.items()}
         except cv2.error as error:
             raise unopened(model, error) from error
-        super().__init__(model, self._graph.outputs)
+        super().__init__(model, {part: graph.outputs for part, graph in self._graphs.items()})
 
-    def compute(self, images: Float32) -> list[Array]:
-        found = self._graph({"images": images})
-        return [found[name] for name in self._model.graph.outputs]
+    def compute(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        return self._graphs[part](inputs)
 
 
 def open_runtime(model: ExportedModel, device: str) -> _OpenCv:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import openvino
 
-from apiece._arrays import Array, Float32
+from apiece._arrays import Array
 from apiece.models import ExportedModel, threads
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
 from apiece.predict.runtime import tried
@@ -18,7 +20,6 @@ class _OpenVino(GraphRuntime):
 
     def __init__(self, model: ExportedModel) -> None:
         core = openvino.Core()
-        weights, text = (data for _, data in sorted(model.files.items()))  # model.bin, model.xml
         settings = {
             "INFERENCE_NUM_THREADS": threads(),
             "PERFORMANCE_HINT": "LATENCY",
@@ -26,16 +27,28 @@ class _OpenVino(GraphRuntime):
             "ENABLE_CPU_PINNING": False,  # a core that another process uses would make it ten times slower
         }
         try:
-            graph = core.read_model(text.decode(), openvino.Tensor(np.frombuffer(weights, np.uint8)))
-            self._compiled = core.compile_model(graph, "CPU", settings)
+            self._compiled = {
+                name.removesuffix(".xml"): core.compile_model(_read(core, model, name), "CPU", settings)
+                for name in model.files
+                if name.endswith(".xml")
+            }
         except RuntimeError as error:
             raise unopened(model, error) from error
-        super().__init__(model, [name for output in self._compiled.outputs for name in output.get_names()])
+        given = {
+            part: [name for output in one.outputs for name in output.get_names()]
+            for part, one in self._compiled.items()
+        }
+        super().__init__(model, given)
 
-    def compute(self, images: Float32) -> list[Array]:
-        request = self._compiled.create_infer_request()  # its own, so that threads do not meet
-        request.infer([images], share_inputs=True)
-        return [request.get_tensor(name).data.copy() for name in self._model.graph.outputs]
+    def compute(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        request = self._compiled[part].create_infer_request()  # its own, so that threads do not meet
+        request.infer(dict(inputs), share_inputs=True)
+        return {name: request.get_tensor(name).data.copy() for name in self._outputs[part]}
+
+
+def _read(core: openvino.Core, model: ExportedModel, name: str) -> openvino.Model:
+    weights = np.frombuffer(model.files[name.removesuffix("xml") + "bin"], np.uint8)
+    return core.read_model(model.files[name].decode(), openvino.Tensor(weights))
 
 
 def open_runtime(model: ExportedModel, device: str) -> _OpenVino:

@@ -44,7 +44,24 @@ def test_a_wrong_command_line_says_what_is_wrong(
     assert "Did you mean 'embedding'" in capsys.readouterr().err
     assert run("benchmark", "--data", str(tmp_path / "none"), "--models", "embedding") == 1
     assert "no such file" in capsys.readouterr().err
-    assert run("benchmark", "--model", "embedding") == 2
+    capsys.readouterr()
+    assert run("benchmark", "--model", "embedding") == 1
+    assert "--model goes with --runtimes; architectures to train are named by --models" in capsys.readouterr().err
+    assert run("benchmark", "--runtimes", "torch") == 1
+    assert "name a runtime beside torch with --runtimes" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_one_model_on_two_runtimes(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("benchmark", "--data", str(data), "--runtimes", "torch,onnx", "--json") == 0
+    rows = {row["runtime"]: row for row in json.loads(capsys.readouterr().out)["runtimes"]}
+    assert set(rows) == {"torch", "onnx"}
+    for row in rows.values():
+        assert row["error"] == ""
+        assert 0 < row["milliseconds"] <= row["p90"]
+        assert 0 <= row["mask_ap"] <= 1
+    assert rows["onnx"]["iou"] > 0.999
+    assert rows["onnx"]["memory_mb"] < 0.8 * rows["torch"]["memory_mb"]  # a process without torch
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from apiece import models
 from apiece._strict_json import dataclass_to
 from apiece.models import ModelInput
 from apiece.models._decode import decoder, stages_of
-from apiece.models._kit.arrays import as_array
+from apiece.models._kit.arrays import as_array, images_of
 from apiece.models.contract import DecodeOptions, Frame
 
 SMALL = {"width": 16, "hidden": 32, "proposals": 60, "conf": 0.01}
@@ -60,7 +60,7 @@ def test_parts_give_what_the_whole_gives(name: str, settings: dict[str, Any]) ->
     assert set(whole) == set(between)
     for key, values in whole.items():
         for i in range(2):
-            a, b = as_array(values[i]), as_array(between[key][i])
+            a, b = (np.asarray(images_of(v)[i]) for v in (values, between[key]))
             assert a.shape == b.shape, key
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3, err_msg=key)
     assert len(between["boxes"][0]) > 5

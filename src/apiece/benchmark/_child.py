@@ -158,15 +158,11 @@ def _judge(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def _runtime(task: Mapping[str, Any]) -> dict[str, Any]:
     """Measure an exported model, or one on torch: start, latency, and memory of the whole process."""
-    from dataclasses import replace
-
     from apiece.predict import load
 
     paths = [Path(path) for path in task["images"]]
     begin = time.perf_counter()
     model = load(task["model"], device="cpu")
-    if task["imgsz"] is not None:
-        model.loaded = replace(model.loaded, input=replace(model.loaded.input, imgsz=task["imgsz"], fit=None))
     model.predict(paths[0])
     start = 1e3 * (time.perf_counter() - begin)
     milliseconds, _ = _latency(model, paths)

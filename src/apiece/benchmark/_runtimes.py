@@ -60,7 +60,6 @@ def compare_runtimes(
     photos: Sequence[str | Path] = (),
     int8: bool = False,
     bf16: bool = False,
-    imgsz: int | None = None,
     step: Callable[[str], None] = lambda what: None,
 ) -> list[RuntimeRow]:
     """Return how one model does on several runtimes, on the same images, one after the other.
@@ -70,7 +69,7 @@ def compare_runtimes(
     model : model folder, or published weights, as `apiece.load` takes them.
     runtimes : ``"torch"`` and targets of `apiece.export`.
     data : labelled images, whose labels give the accuracy; ``photos``: others; without both, scenes are drawn.
-    int8, bf16, imgsz : as for `apiece.export.export_to`.
+    int8, bf16 : as for `apiece.export.export_to`.
     step : called with what is done next.
 
     Raises
@@ -93,14 +92,14 @@ def compare_runtimes(
         work = Path(name)
         photos = photos if data is not None or photos else _scenes(work / "scenes")
         made = export_to(
-            model, work / "out", wanted, data=data, photos=photos, int8=int8, bf16=bf16, imgsz=imgsz,
+            model, work / "out", wanted, data=data, photos=photos, int8=int8, bf16=bf16,
             allow_unequal=True, step=step,
         )  # fmt: skip
         paths = _paths(data, photos)
         folders: dict[str, str] = {TORCH: model} if TORCH in runtimes else {}
         folders |= {one.folder.name: str(one.folder) for one in made}
         step("measuring each in a process of its own")
-        measured = _measured(folders, paths, work, imgsz)
+        measured = _measured(folders, paths, work)
         return [_row(name, measured[name], made) for name in folders]
 
 
@@ -122,13 +121,12 @@ def _paths(data: Dataset | None, photos: Sequence[str | Path]) -> list[str]:
     return [str(path) for path in found[:: -(-len(found) // _TIMED)] if path is not None]
 
 
-def _measured(folders: dict[str, str], paths: list[str], work: Path, imgsz: int | None) -> dict[str, Outcome]:
+def _measured(folders: dict[str, str], paths: list[str], work: Path) -> dict[str, Outcome]:
     threads, found = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1), dict[str, Outcome]()
     tasks = [
         Task(
             name, work / f"{name}.json", work / f"{name}.log", {},
-            {"stage": "runtime", "model": folder, "images": paths, "imgsz": imgsz if name == TORCH else None},
-            threads, 60.0, _LIMIT,
+            {"stage": "runtime", "model": folder, "images": paths}, threads, 60.0, _LIMIT,
         )
         for name, folder in folders.items()
     ]  # fmt: skip

@@ -13,6 +13,8 @@ from cyclopts import Parameter
 from apiece.benchmark.config import BenchmarkConfig
 from apiece.cli._options import GROUP, IMAGES, LIST, Json
 from apiece.cli._output import note, print_json, print_table
+from apiece.errors import ConfigError, Option
+from apiece.models import DEFAULT
 
 if TYPE_CHECKING:
     from apiece.benchmark import Plan, Watch
@@ -42,7 +44,7 @@ class _Runtimes:
     runtimes
         Runtimes of one `--model`, side by side: `torch`, and targets of `apiece export` such as `onnx` and `openvino`.
     model
-        What `--runtimes` compares: model folder, `default`, or published weights.
+        What `--runtimes` compares: model folder, published weights, or by default the model that comes with apiece.
     photos
         Images for `--runtimes` where there are no labels: files, folders or patterns. Without both, scenes are drawn.
     int8
@@ -52,7 +54,7 @@ class _Runtimes:
     """
 
     runtimes: Annotated[tuple[str, ...], LIST] = ()
-    model: str = "default"
+    model: str | None = None
     photos: Annotated[tuple[str, ...], LIST] = ()
     int8: Annotated[bool, Parameter(negative="")] = False
     bf16: Annotated[bool, Parameter(negative="")] = False
@@ -89,6 +91,10 @@ def benchmark(
     """
     if on.runtimes:
         return _runtimes(data, settings, on, json)
+    for name in ("model", "photos", "int8", "bf16"):
+        if getattr(on, name):
+            instead = "; architectures to train are named by " + Option("models", ...) if name == "model" else ""
+            raise ConfigError(Option(name, ...) + " goes with " + Option("runtimes", ...) + instead)
     from apiece.benchmark import run
     from apiece.benchmark.page import disturbance
 
@@ -111,12 +117,11 @@ def _runtimes(data: Path | None, settings: _Settings, on: _Runtimes, json: bool)
     from apiece.benchmark import compare_runtimes
     from apiece.evaluation import open_truth
 
-    truth = (
-        None
-        if data is None
-        else open_truth(data, None, settings.images, settings.format, None, settings.clip_outlines, settings.annotator)
-    )
-    rows = compare_runtimes(on.model, on.runtimes, data=truth, photos=on.photos, int8=on.int8, bf16=on.bf16, step=note)
+    model, truth = on.model or DEFAULT, None
+    if data is not None:
+        where = settings.images, settings.format, None, settings.clip_outlines, settings.annotator
+        truth = open_truth(data, None, *where)
+    rows = compare_runtimes(model, on.runtimes, data=truth, photos=on.photos, int8=on.int8, bf16=on.bf16, step=note)
     if json:
         print_json({"runtimes": [asdict(row) for row in rows]})
     else:
@@ -126,7 +131,7 @@ def _runtimes(data: Path | None, settings: _Settings, on: _Runtimes, json: bool)
              f"{row.iou:.4f}", f"{row.alone:.2%}", "-" if row.mask_ap is None else f"{row.mask_ap:.4f}")
             for row in rows
         ]  # fmt: skip
-        print_table(f"{on.model} on {len(rows)} runtimes", columns, cells)
+        print_table(f"{model} on {len(rows)} runtimes", columns, cells)
     for row in rows:
         if row.error:
             note(f"{row.runtime} failed: {row.error}")

@@ -52,15 +52,22 @@ def random_model(name: str, folder: Path, image: Path) -> Path:
     known = {field.name for field in dataclasses.fields(architecture.config)}
     config = architecture.config(**({"conf": 0.001} if "conf" in known else {}))
     module = architecture.build(config, spec, 2).eval()
-    for name_, bias in module.named_parameters():
-        if name_.endswith("mask_fcn_logits.bias"):
-            torch.nn.init.constant_(bias, 0.3)  # with random weights the masks of boxes are empty or whole
+    wake(module)
     given = {"architecture": name, "config": config, "input": spec, "classes": ("a", "b")}
     save_model(folder, module, **given)
     scores = np.sort(Model(models.load_model(folder), "cpu").predict(image, conf=0.0).scores)[::-1]
     lowest = float(scores[min(WANTED, len(scores)) - 1]) if len(scores) else 0.5
     save_model(folder, module, **given, thresholds=(lowest, lowest))
     return folder
+
+
+def wake(module: torch.nn.Module) -> None:
+    """Let masks of random weights be neither empty nor whole."""
+    for name, values in module.named_parameters():
+        if name.endswith("mask_fcn_logits.bias"):
+            torch.nn.init.ones_(values)
+        elif name.startswith("maps.") and values.ndim == 4 and len(values) == 2 * 16 * 16:  # the last layer of `solo`
+            torch.nn.init.normal_(values, std=0.5)
 
 
 def rows(names: list[str], targets: list[str], count: int, int8: bool) -> Iterator[tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """Every architecture on every target: does the exported network answer as the original?
 
-python benchmarks/exports.py                           # the table, printed
-python benchmarks/exports.py --write --int8            # into docs/how-to/line-pc.md
+python benchmarks/exports.py                           # a table in Markdown
+python benchmarks/exports.py --int8                    # 8-bit integers as well
 python benchmarks/exports.py --only solo mask_rcnn
 
 Networks are as `train` makes them, with random weights; the score threshold is set so that about 30 objects come out of
@@ -28,8 +28,6 @@ from apiece.errors import ConfigError
 from apiece.models import ModelInput, save_model
 from apiece.predict import Model
 
-PAGE = Path(__file__).parent.parent / "docs/how-to/line-pc.md"
-BEGIN, END = "<!-- table: python benchmarks/exports.py --write --int8 -->", "<!-- end -->"
 HEAD = ("architecture", "target", "images of", "objects", "mask IoU", "by one only", "score", "times as fast")
 WANTED = 30
 """Objects of the first image."""
@@ -99,18 +97,11 @@ def main() -> None:
     parser.add_argument("--targets", nargs="+", default=["onnx", "openvino"])
     parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--int8", action="store_true")
-    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     logging.getLogger("apiece").setLevel(logging.ERROR)
-    lines = [f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] * len(HEAD))} |"]
-    print(*lines, sep="\n", flush=True)
+    print(f"| {' | '.join(HEAD)} |", f"| {' | '.join(['---'] * len(HEAD))} |", sep="\n", flush=True)
     for row in rows(options.only, options.targets, options.images, options.int8):
-        lines.append(f"| {' | '.join(row)} |")
-        print(lines[-1], flush=True)
-    if options.write:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        PAGE.write_text("\n".join([f"{before}{BEGIN}", *lines, f"{END}{after}"]), encoding="utf-8")
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
 if __name__ == "__main__":

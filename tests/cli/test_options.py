@@ -26,6 +26,7 @@ COMMANDS = cli.commands()
 OF_IMAGES = ("calibrate", "demo", "export", "models", "models fetch", "predict", "segment", "serve")
 GOES_BY_DATA = [name for name in COMMANDS if name not in (*OF_IMAGES, "monitor", "track")]
 LISTS = {
+    "runtimes": "torch,onnx",
     "classes": "car,lorry=truck",
     "data": "a.json,b.json",
     "drop": "ids,scores",

@@ -25,7 +25,7 @@ def as_array(values: Any) -> Array:
     return values.astype(np.float32, copy=False) if values.dtype.kind == "f" else values
 
 
-def images_of(values: Any) -> Sequence[Array]:
+def images_of(values: Any) -> list[Array] | Array:
     """Return an output of a batch as arrays, image by image: of one array, or of a list with one for each image."""
     return [as_array(value) for value in values] if isinstance(values, list) else as_array(values)
 

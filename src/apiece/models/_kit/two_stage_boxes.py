@@ -50,7 +50,8 @@ def two_stages(
         boxes, scores, labels = _detections(said, proposals, size, settings, classes)
         masks = _pooled(compute, "masks", features, boxes, settings, labels=labels)
         tell_crowded(len(boxes), settings["proposals"])
-        for name, values in {"boxes": boxes, "scores": scores, "labels": labels, **masks}.items():
+        answers: Arrays = {"boxes": boxes, "scores": scores, "labels": labels, **masks}
+        for name, values in answers.items():
             found.setdefault(name, []).append(values)
     rest = {k: v for k, v in first.items() if not k.startswith(("features", "objectness", "moves"))}
     return {**found, **rest}
@@ -68,7 +69,7 @@ def tell_crowded(count: int, proposals: int) -> None:
 def _anchors(settings: Mapping[str, Any], grids: Sequence[Sequence[int]], size: Sequence[int]) -> list[Float32]:
     """Return the anchors of each level, (rows * columns * A, 4), as torchvision's `AnchorGenerator` does."""
     root = np.sqrt(np.array(settings["aspects"], np.float32))
-    found = []
+    found: list[Float32] = []
     for sides, (rows, columns) in zip(settings["anchors"], grids, strict=True):
         side = np.array(sides, np.float32)
         wide, high = (1 / root[:, None] * side).ravel(), (root[:, None] * side).ravel()
@@ -77,7 +78,7 @@ def _anchors(settings: Mapping[str, Any], grids: Sequence[Sequence[int]], size: 
             np.arange(rows) * (size[0] // rows), np.arange(columns) * (size[1] // columns), indexing="ij"
         )
         corner = np.stack([x, y, x, y], -1).reshape(-1, 1, 4).astype(np.float32)
-        found.append((corner + cell).reshape(-1, 4))
+        found.append((corner + cell).reshape(-1, 4).astype(np.float32))
     return found
 
 

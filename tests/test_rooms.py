@@ -13,7 +13,7 @@ import apiece
 ROOT = Path(apiece.__file__).parent
 ROOMS = ("check", "export", "formats", "images", "measurements", "metrics", "models", "prompts", "rules", "track")
 FRONTS = sorted(p.parent.name for p in ROOT.glob("*/__init__.py") if p.parent.name != "cli")
-MOST = {"check": 18, "formats": 28, "metrics": 21}
+MOST = {"check": 18, "formats": 28, "metrics": 22}
 
 
 def entries(room: str) -> list[Path]:

@@ -84,7 +84,7 @@ async function clicks() {
   return told;
 }
 
-/** Scroll to and fro: how long places stay without a cell, and cells without their picture. */
+/** Scroll down and up: how long places stay without a cell, and cells without their picture. */
 async function grid() {
   await page.goto(address);
   await page.locator(".grid img").first().waitFor();

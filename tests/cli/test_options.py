@@ -215,7 +215,10 @@ EXAMPLES = [
     line
     for command in COMMANDS
     for line in examples(command)
-    if not any(word in line for word in ("runs/", "--folds", "--model ", "--weights ", "models fetch", "track frames/"))
+    if not any(
+        word in line
+        for word in ("runs/", "--folds", "--model ", "--weights ", "models fetch", "track frames/", "rtsp://")
+    )
     and line.split()[1] not in NEEDS_A_MODEL
 ]
 

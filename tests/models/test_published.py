@@ -163,14 +163,15 @@ def predicted(model: Model, processor: Any, image: np.ndarray[Any, Any], conf: f
 
     Pillow and torchvision round to different grey levels at times, and random networks make much of little.
     """
-    ready = model._ready(_source(image))
+    pipeline = model._pipeline
+    ready = pipeline._ready(_source(image))
     theirs = processor(images=image, return_tensors="pt")["pixel_values"][0].numpy()
     height, width = ready.array.shape[1:]
     theirs = theirs[:, :height, :width]  # what EoMT's processor pads, the network pads here
     np.testing.assert_allclose(ready.array, theirs, atol=1.01 / 255 / 0.224)
     assert np.abs(ready.array - theirs).mean() < 1e-3
     ready = replace(ready, array=theirs)
-    (found,) = model._decode(model._network([ready]), [ready], model.options(conf, 1.0))
+    (found,) = pipeline._decode(pipeline._network([ready]), [ready], model.options(conf, 1.0))
     return found
 
 

@@ -28,6 +28,10 @@ def pieced(
     for ref, pieces in by_image(records):
         first = next(pieces)
         given = (piece for some in ([first], pieces) for piece in some)
+        if format.pieces != "bands" and not comes_in_bands(first.size):
+            # an image of this size comes whole: the same one again is the format's to refuse
+            yield from guarded(((ref, one) for one in given), path, format.holds, allow_lossy, lost)
+            continue
         if format.pieces != "bands" or not comes_in_bands(first.size):
             every = list(given)
             whole = every[0] if len(every) == 1 else Instances.concatenate(every)

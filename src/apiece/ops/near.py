@@ -16,6 +16,7 @@ from apiece.core.runs import Runs, chunks, expand, sums
 __all__ = ["box_gaps", "contacts", "gaps", "nearest"]
 
 _PAIRS = 1 << 20  # looked at in one go
+_FEW = 256  # boxes
 
 
 def box_gaps(masks: Masks, i: Int, j: Int) -> Float:
@@ -69,16 +70,17 @@ def nearest(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0
     side = np.array(scale)
     centres = masks.centroids * side
     close = cKDTree(centres[b]).query(centres[a], k=[1, min(2, len(b))])[1]
-    best = np.where(b[close[:, 0]] == a, close[:, 1], close[:, 0])
-    some = np.flatnonzero(b[best] != a)
-    own, a, best = own[some], a[some], best[some]
-    least = gaps(masks, a, b[best], scale)
-    # a nearer one has a box that is no further than what is known
+    likely = np.where(b[close[:, 0]] == a, close[:, 1], close[:, 0])
+    some = np.flatnonzero(b[likely] != a)
+    own, a = own[some], a[some]
+    reach = _at_most(masks.runs, a, b[likely[some]], side)
+    least, best = np.full(len(a), np.inf), np.full(len(a), len(b))
+    # the nearest one has a box that is no further
     boxes = masks.boxes.astype(np.float64) * np.tile(side, 2)
-    for row, column in _boxes_within(boxes[a], boxes[b], least):
+    for row, column in _boxes_within(boxes[a], boxes[b], reach):
         different = a[row] != b[column]
         row, column = row[different], column[different]
-        found = gaps(masks, a[row], b[column], scale, least[row])
+        found = gaps(masks, a[row], b[column], scale, np.minimum(reach, least)[row])
         order = np.lexsort((column, found, row))
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
         at, new, place = row[first], found[first], column[first]
@@ -91,7 +93,8 @@ def nearest(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0
 def _boxes_within(boxes: Float, others: Float, reach: Float) -> Iterator[tuple[Int, Int]]:
     """Yield pairs of a box and another one, at most ``reach[i]`` apart along x and along y; i ascends."""
     wide = others[:, 2] - others[:, 0]
-    kind = np.frexp(wide)[1]  # boxes of like width are searched together, so that one wide box is no burden
+    # boxes of like width are searched together, so that one wide box is no burden; among few boxes it is none
+    kind = np.frexp(wide)[1] if len(others) > _FEW else np.zeros(len(others), np.int64)
     for each in np.unique(kind):
         some = np.flatnonzero(kind == each)
         some = some[np.argsort(others[some, 0])]
@@ -128,7 +131,7 @@ def gaps(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0), 
     runs, side = masks.runs, np.array(scale)
     boxes = masks.boxes.astype(np.float64)
     if reach is None:
-        reach = _least(runs, _every_fourth(runs, i), _every_fourth(runs, j), side)
+        reach = _at_most(runs, i, j, side)
     limit = reach + 2 * side.max()
     return _least(runs, _facing(runs, i, boxes[j], limit, side), _facing(runs, j, boxes[i], limit, side), side)
 
@@ -159,8 +162,12 @@ def _least(runs: Runs, first_ones: Some, second_ones: Some, side: Float) -> Floa
     return out
 
 
+def _at_most(runs: Runs, i: Int, j: Int, side: Float) -> Float:
+    """Return how far apart masks ``i[k]`` and ``j[k]`` are at most, from some of their runs."""
+    return _least(runs, _every_fourth(runs, i), _every_fourth(runs, j), side)
+
+
 def _every_fourth(runs: Runs, i: Int) -> Some:
-    """Return every fourth run of masks ``i[k]``: enough to know how far apart two masks are at most."""
     counts = (np.diff(runs.offsets)[i] + 3) // 4
     return runs.offsets[:-1][i].repeat(counts) + 4 * expand(np.zeros(len(i), np.int64), counts), counts
 

@@ -44,8 +44,8 @@ def studio(
     data
         Label file, folder with labels or with train, val and test, or folder of images without labels.
     prompt
-        What answers clicks and boxes: `watershed`, `grabcut`, `wand`, `sam`, `sam2` ... By default the weights tell;
-        without weights a watershed.
+        What answers clicks and boxes: `click`, `watershed`, `grabcut`, `wand`, `sam`, `sam2` ... By default the weights
+        tell; without weights `click`, the default model.
     weights
         Weights of SAM, SAM 2, SAM 3 or EfficientSAM: a folder, or `hf:org/name`.
     rules

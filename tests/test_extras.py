@@ -34,10 +34,9 @@ class Without:
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 NEED_TORCH = (
-    *("apiece.models.", "apiece.predict._runtimes.", "apiece.prompts._engine.saved", "apiece.prompts._kit."),
+    *("apiece.models.", "apiece.predict._runtimes.", "apiece.prompts._kit.", "apiece.benchmark._runtimes"),
     *("apiece.export._engine.", "apiece.export.openvino", "apiece.serve.", "apiece.testing._architectures"),
     "apiece.training.",
-    *("apiece.prompts.click.segmenter", "apiece.prompts.click.weights"),
 )
 
 

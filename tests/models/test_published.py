@@ -295,8 +295,8 @@ def test_the_same_objects_as_torchvision(make: Callable[..., MaskRCNN], size: tu
     assert torch.equal(small["labels"], whole["labels"])
     categories = coco()
     kept = [k for k in range(len(whole["labels"])) if categories[whole["labels"][k]] != "N/A"]
-    ready = ours._ready(_source(image))
-    out = {name: values[0] for name, values in ours._network([ready]).items()}
+    ready = ours._pipeline._ready(_source(image))
+    out = {name: values[0] for name, values in ours._pipeline._network([ready]).items()}
     theirs = [ours.classes.index(categories[whole["labels"][k]]) for k in kept]
     assert torch.equal(out["labels"], torch.tensor(theirs))
     torch.testing.assert_close(out["scores"], whole["scores"][kept], atol=1e-5, rtol=1e-4)

@@ -90,8 +90,12 @@ class Truth:
     def _gap(self, i: int, j: int) -> float:
         if i == j:
             return np.inf
-        steps = np.maximum(np.abs(self.points[i][:, None] - self.points[j][None]) - 1, 0)
-        return float(np.sqrt((steps**2).sum(-1).min()))
+        steps = np.abs(self.points[i][:, None] - self.points[j][None]).reshape(-1, 2)
+        square = (steps**2).sum(1)
+        nearest = steps[square == square.min()]
+        far = np.sqrt(square.min())
+        # the nearest pixels' centres, less what of the line between them lies within these pixels
+        return float(np.maximum(far - nearest.max(1) / max(far, 1e-9), 0).min())
 
     def beyond(self, i: int, j: int, side: str) -> bool:
         axis, sign = SIDES[side]

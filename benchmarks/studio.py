@@ -126,7 +126,7 @@ def journal(folder: Path, changes: int = 100_000, images: int = 1000) -> dict[st
             name = f"{entry['image'].split('/')[0]}/{n % images}.png"
             put = [{**entry["put"][0], "key": 1 + n // images}]
             full = {**entry, "image": name, "put": put}
-            if n >= images:  # what the label file holds is told once
+            if n >= images:  # the studio tells once what the label file holds
                 del full["base"], full["keys"]
             print(json.dumps(full, separators=(",", ":")), file=file)
     source = Source(folder / "labels.json")

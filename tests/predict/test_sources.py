@@ -129,3 +129,8 @@ def test_a_video_is_sent_to_track(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=rf"{re.escape(name)} is video.*`apiece track {re.escape(name)}`"):
         find_sources(name)
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in() -> None:
+    with pytest.raises(DataError, match="name of an image is empty"):
+        find_sources(["a.png", ""])

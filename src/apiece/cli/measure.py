@@ -82,7 +82,7 @@ def measure(
         Labels, predictions or, with `--model`, photos of a second group. The sizes of both are compared, with the image
         as the unit.
     of
-        Column whose distribution is told: D10, D50 and D90 by number, area and volume.
+        Column whose distribution `measure` describes: D10, D50 and D90 by number, area and volume.
     by
         Column to group the distribution by: `class`, `image`, or `group` with `--against`. Asks for the distribution on
         the terminal too; files have it by class otherwise.

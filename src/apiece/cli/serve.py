@@ -87,7 +87,7 @@ def serve(
     sessions
         Images that are open at a time to be asked about with points and boxes. Further ones are answered with 503.
     idle
-        Seconds after which a session that nobody asks is closed.
+        Seconds without a request after which the server closes a session.
     jobs
         Folder for jobs: slides and videos sent to `/v1/jobs`, and their results. By default the server takes none.
     max_jobs

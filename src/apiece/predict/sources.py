@@ -105,6 +105,8 @@ def iter_sources(sources: Sources) -> Iterator[Source]:
     elif isinstance(sources, Image | np.ndarray):
         yield _given(sources, 0)
     elif isinstance(sources, str | os.PathLike):
+        if not os.fspath(sources):  # as of a variable of the shell that is not set: not the folder one is in
+            raise DataError("the name of an image is empty; for the images of this folder name '.'")
         if is_stream(os.fspath(sources)):
             raise _moving(os.fspath(sources))
         yield from _named(Path(sources))

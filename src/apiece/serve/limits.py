@@ -22,7 +22,7 @@ class Limits:
     images : images in one request.
     instances : objects of one image in an answer; the best are kept.
     sessions : images that are open to be asked about with points and boxes.
-    idle : seconds after which a session that nobody asks is closed.
+    idle : seconds without a request after which the server closes a session.
     jobs : jobs that may wait or run.
     job_bytes : largest slide or video of a job.
     keep : hours that the result of a job is kept.

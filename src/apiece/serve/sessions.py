@@ -23,7 +23,7 @@ class _Open:
 
 
 class Sessions:
-    """Keep sessions by a name that cannot be guessed; a session that nobody asks is closed.
+    """Keep sessions by a name that cannot be guessed; a session without requests is closed.
 
     Parameters
     ----------

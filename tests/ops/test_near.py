@@ -105,3 +105,13 @@ def test_each_name_names_its_own_colour_and_neighbours_of_it() -> None:
     assert colour_of("crimson") is None
     assert colour_of("#12345g") is None
     assert colour_of("red") == pytest.approx(own[0])
+
+
+def test_gaps_along_a_row_at_any_scale_find_their_neighbour() -> None:
+    """Of boxes in a row, the gap of masks is the gap of boxes, which rounds otherwise."""
+    for distance in range(1, 40):
+        masks = Masks.from_boxes([[0, 0, 3, 4], [3 + distance, 0, 7 + distance, 4]], (4, 60))
+        for scale in (0.1, 0.07, 1 / 3, 1.7):
+            which, gap = nearest(masks, np.array([0, 1]), np.array([0, 1]), (scale, scale))
+            assert which.tolist() == [1, 0]
+            np.testing.assert_allclose(gap, distance * scale)

@@ -70,17 +70,16 @@ def nearest(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0
     side = np.array(scale)
     centres = masks.centroids * side
     close = cKDTree(centres[b]).query(centres[a], k=[1, min(2, len(b))])[1]
-    likely = np.where(b[close[:, 0]] == a, close[:, 1], close[:, 0])
-    some = np.flatnonzero(b[likely] != a)
-    own, a = own[some], a[some]
-    reach = _at_most(masks.runs, a, b[likely[some]], side)
-    least, best = np.full(len(a), np.inf), np.full(len(a), len(b))
-    # the nearest one has a box that is no further
+    best = np.where(b[close[:, 0]] == a, close[:, 1], close[:, 0])
+    some = np.flatnonzero(b[best] != a)
+    own, a, best = own[some], a[some], best[some]
+    least = gaps(masks, a, b[best], scale)
+    # a nearer one has a box that is no further than what is known
     boxes = masks.boxes.astype(np.float64) * np.tile(side, 2)
-    for row, column in _boxes_within(boxes[a], boxes[b], reach):
+    for row, column in _boxes_within(boxes[a], boxes[b], least):
         different = a[row] != b[column]
         row, column = row[different], column[different]
-        found = gaps(masks, a[row], b[column], scale, np.minimum(reach, least)[row])
+        found = gaps(masks, a[row], b[column], scale, least[row])
         order = np.lexsort((column, found, row))
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
         at, new, place = row[first], found[first], column[first]

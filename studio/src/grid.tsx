@@ -91,7 +91,7 @@ export function Grid({ set, last, open }: { set: SetAnswer; last: number; open: 
             return (
               <li key={n} style={{ transform: `translate(${left}px, ${top}px)` }}>
                 <button data-n={n} data-place={place} onClick={() => open(n)} title={image.name}>
-                  <img src={`api/images/${n}/thumb`} alt="" decoding="async" />
+                  <Thumb number={n} seen={top + CELL > view.top && top < view.top + view.height} />
                   <span>
                     {image.revision ? "✎ " : ""}
                     {image.name}
@@ -104,4 +104,14 @@ export function Grid({ set, last, open }: { set: SetAnswer; last: number; open: 
       </div>
     </main>
   );
+}
+
+/** A small picture: what is seen is asked for first, and what has scrolled away no more. */
+function Thumb({ number, seen }: { number: number; seen: boolean }) {
+  const image = useRef<HTMLImageElement>(null);
+  useEffect(() => {
+    const node = image.current!;
+    return () => node.removeAttribute("src");
+  }, []);
+  return <img ref={image} fetchpriority={seen ? "high" : "low"} src={`api/images/${number}/thumb`} alt="" decoding="async" />;
 }

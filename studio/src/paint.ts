@@ -11,12 +11,21 @@ export interface Style {
   readonly outline: boolean;
 }
 
-/** Paint the square of `side` pixels at (left, top) of the picture halved `level` times, as RGBA. */
-export function paint(o: Objects, style: Style, level: number, left: number, top: number, side: number): Uint32Array<ArrayBuffer> {
+let owner = new Int32Array(0); // kept: a tile is painted in milliseconds, and its memory would be collected as often
+
+/** Paint the square of `side` pixels at (left, top) of the picture halved `level` times, as RGBA into `out`. */
+export function paint(o: Objects, style: Style, level: number, left: number, top: number, side: number, out = new Uint32Array(side * side)): Uint32Array {
   const wide = side + 2; // a margin of a pixel, so that outlines do not end at tiles
-  const owner = new Int32Array(wide * wide);
-  for (const i of style.order) own(o, i, owner, wide, level, left - 1, top - 1);
-  const out = new Uint32Array(side * side);
+  if (owner.length === wide * wide) owner.fill(0);
+  else owner = new Int32Array(wide * wide);
+  const { boxes } = o;
+  const [right, bottom] = [(left + side + 1) << level, (top + side + 1) << level];
+  for (const i of style.order) {
+    if (boxes[4 * i] >= right || boxes[4 * i + 1] >= bottom) continue;
+    if ((boxes[4 * i + 2] - 1) >> level < left - 1 || (boxes[4 * i + 3] - 1) >> level < top - 1) continue;
+    own(o, i, owner, wide, level, left - 1, top - 1);
+  }
+  out.fill(0);
   for (let row = 0; row < side; row++) {
     let at = (row + 1) * wide + 1;
     for (let column = 0; column < side; column++, at++) {
@@ -31,12 +40,9 @@ export function paint(o: Objects, style: Style, level: number, left: number, top
 }
 
 function own(o: Objects, i: number, owner: Int32Array, wide: number, level: number, left: number, top: number): void {
-  const [bx0, by0, bx1, by1] = o.boxes.subarray(4 * i, 4 * i + 4);
-  if ((bx1 - 1) >> level < left || bx0 >> level >= left + wide) return;
-  if ((by1 - 1) >> level < top || by0 >> level >= top + wide) return;
   // of the columns that fall on one pixel the middle one is enough, unless the object is small
   const step = 1 << level;
-  const every = level === 0 || bx1 - bx0 < 3 * step;
+  const every = level === 0 || o.boxes[4 * i + 2] - o.boxes[4 * i] < 3 * step;
   const end = o.offsets[i + 1];
   for (let r = firstRun(o, i, left << level); r < end; r++) {
     const x = o.x[r];

@@ -43,6 +43,9 @@ export class Viewer {
   private readonly masks = new Map<string, OffscreenCanvas>();
   private layer: Layer | null = null;
   private above: Above | null = null;
+  private readonly pixels = new Uint32Array(TILE * TILE); // of the tile that is painted
+  private readonly image = new ImageData(new Uint8ClampedArray(this.pixels.buffer), TILE, TILE);
+  private blank = false; // nothing lies above
   private dirty = 0;
   private readonly size: ResizeObserver;
   private closed = false;
@@ -185,16 +188,23 @@ export class Viewer {
     context.setTransform(this.scale, 0, 0, this.scale, this.x, this.y);
     const level = Math.min(Math.max(Math.floor(Math.log2(1 / this.scale) + 0.25), 0), this.levels - 1);
     context.imageSmoothingEnabled = this.scale < 2;
+    const seen = this.seen(level);
+    const pictures = seen.map(([column, row]) => this.picture(level, column, row));
     // what is coarser is there sooner: it is drawn below, until the right tiles are there
-    for (const [column, row] of this.seen(this.levels - 1)) this.put(context, this.picture(this.levels - 1, column, row), this.levels - 1, column, row);
-    if (level < this.levels - 1) for (const [column, row] of this.seen(level)) this.put(context, this.picture(level, column, row), level, column, row);
+    const coarsest = this.levels - 1;
+    if (pictures.includes(null)) for (const [column, row] of this.seen(coarsest)) this.put(context, this.picture(coarsest, column, row), coarsest, column, row);
+    seen.forEach(([column, row], k) => this.put(context, pictures[k], level, column, row));
     if (!this.layer) return;
     const until = performance.now() + BUDGET;
-    let late = false;
-    for (const [column, row] of this.seen(level)) {
+    let [late, cost] = [false, 0];
+    for (const [column, row] of seen) {
       const key = `${level}/${column}/${row}`;
       let tile = this.masks.get(key);
-      if (!tile && performance.now() < until) this.masks.set(key, (tile = this.painted(level, column, row)));
+      const began = performance.now();
+      if (!tile && began + cost < until) {
+        this.masks.set(key, (tile = this.painted(level, column, row)));
+        cost = performance.now() - began;
+      }
       if (tile) this.put(context, tile, level, column, row);
       else {
         late = true;
@@ -204,7 +214,7 @@ export class Viewer {
     for (const key of [...this.masks.keys()].slice(0, Math.max(this.masks.size - KEPT, 0))) this.masks.delete(key);
     this.trim();
     if (late) this.redraw();
-    else performance.mark("all masks shown");
+    else once("all masks shown");
   }
 
   private seen(level: number): [number, number][] {
@@ -249,7 +259,7 @@ export class Viewer {
       if (!answer.ok) throw new Error(((await answer.json()) as { message: string }).message);
       const bitmap = await createImageBitmap(await answer.blob());
       if (this.closed || look !== this.look) return bitmap.close();
-      performance.mark("picture shown");
+      once("picture shown");
       this.stale.get(key)?.close();
       this.stale.delete(key);
       this.pictures.set(key, bitmap);
@@ -272,13 +282,15 @@ export class Viewer {
 
   private painted(level: number, column: number, row: number): OffscreenCanvas {
     const canvas = new OffscreenCanvas(TILE, TILE);
-    const pixels = paint(this.layer!.objects, this.layer!.style, level, column * TILE, row * TILE, TILE);
-    const context = canvas.getContext("2d")!;
-    context.putImageData(new ImageData(new Uint8ClampedArray(pixels.buffer), TILE, TILE), 0, 0);
+    paint(this.layer!.objects, this.layer!.style, level, column * TILE, row * TILE, TILE, this.pixels);
+    canvas.getContext("2d")!.putImageData(this.image, 0, 0);
     return canvas;
   }
 
   private drawAbove(): void {
+    const empty = !this.stroke && !this.cursor && !(this.above && (this.above.boxes || this.above.text || this.above.selected.size));
+    if (empty && this.blank) return;
+    this.blank = empty;
     const context = this.over.getContext("2d")!;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.over.width, this.over.height);
@@ -365,6 +377,11 @@ export class Viewer {
       context.stroke();
     }
   }
+}
+
+/** Note when something was on the screen for the first time. */
+function once(name: string): void {
+  if (!performance.getEntriesByName(name).length) performance.mark(name);
 }
 
 /** Vertical edges of an object: where a column is inside and its neighbour is not. */

@@ -36,16 +36,24 @@ class _Header(Header):
     compressed: int
 
 
-def _chunks(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each chunk's type and content, to IEND; checks the checksum of critical chunks."""
+def _chunks(data: bytes, path: Path, pixels: bool = False) -> Iterator[tuple[bytes, memoryview]]:
+    """Yield each chunk's type and content, to IEND; checks the checksum of critical chunks, of IDAT with ``pixels``.
+
+    The decoder checks IDAT, too: whoever asks for the size alone does not wait for all bytes of a large image.
+    """
+    view = memoryview(data)
     at = len(_SIGNATURE)
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
         end = at + 12 + length
         if end > len(data):
             break
-        body = data[at + 8 : end - 4]
-        if kind[:1].isupper() and zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[end - 4 : end], "big"):
+        body = view[at + 8 : end - 4]
+        if (
+            kind[:1].isupper()
+            and (pixels or kind != b"IDAT")
+            and zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[end - 4 : end], "big")
+        ):
             raise ImageError(path, f"is damaged: checksum of its {kind.decode('ascii', 'replace')} chunk is wrong")
         yield kind, body
         if kind == b"IEND":
@@ -66,7 +74,7 @@ def _header(data: bytes, path: Path) -> _Header:
                 raise ImageError(path, f"is damaged: there is no PNG colour type {colour}")
             head = (height, width, depth, colour)
         elif kind == b"eXIf":
-            orientation = exif.orientation(body)
+            orientation = exif.orientation(bytes(body))
         elif kind == b"IDAT":
             compressed += len(body)
         elif kind == b"acTL" and (frames := int.from_bytes(body[:4], "big")) > 1:
@@ -82,7 +90,12 @@ def _pixels(data: bytes, header: _Header, path: Path) -> Array:
     stored = height * ((width * _CHANNELS[header.colour] * header.depth + 7) // 8)
     if stored > _DEFLATE_AT_MOST * header.compressed:
         raise ImageError(path, f"is damaged: {header.compressed} bytes of data cannot hold {height} x {width} pixels")
-    pixels = imagecodecs.png_decode(data)
+    try:
+        pixels = imagecodecs.png_decode(data)
+    except imagecodecs.PngError:
+        for _ in _chunks(data, path, pixels=True):  # a wrong checksum is the better reason
+            pass
+        raise
     if header.colour == 0 and header.depth < 8:
         # the decoder stretches to 0..255; take that back in the grey channel
         grey = (pixels if pixels.ndim == 2 else pixels[..., 0]) // (255 // (2**header.depth - 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -38,6 +39,7 @@ from apiece.serve.studio.schema import (
     SetAnswer,
 )
 from apiece.serve.studio.sheet import Delta, Put, Sheet
+from apiece.serve.studio.thumbs import Thumbs
 from apiece.serve.studio.wire import encode
 from apiece.serve.studio.workspace import StaleError, Workspace
 
@@ -66,7 +68,13 @@ def studio_app(workspace: Workspace, guard: Guard, title: str) -> FastAPI:
     app = new_app("apiece studio", guard, [ROUTER, REVIEW, DECIDE])
     app.state.workspace, app.state.title = workspace, title
     app.state.review = Review(workspace)
-    app.state.pictures = Pictures(lambda number: workspace.item(number).ref)
+    pictures = app.state.pictures = Pictures(lambda number: workspace.item(number).ref)
+    app.state.thumbs = Thumbs(
+        workspace.out / "thumbs.sqlite",
+        lambda number: workspace.item(number).ref,
+        lambda: len(workspace.items),
+        pictures.thumb,
+    )
     app.add_exception_handler(StaleError, _stale)
     app.mount("/", StaticFiles(directory=static_folder(), html=True))
     return app
@@ -117,9 +125,9 @@ def opened(request: Request) -> SetAnswer:
 
 
 @ROUTER.get("/images/{number}")
-def info(request: Request, number: int, later: BackgroundTasks) -> ImageInfo:
+def info(request: Request, number: int) -> ImageInfo:
     """Return the size of an image, from its header; its pixels are read meanwhile."""
-    later.add_task(_pictures(request).open, number)
+    threading.Thread(target=_pictures(request).open, args=(number,), daemon=True).start()
     ref = space_of(request).item(number).ref
     height, width = image_size(ref.path, page=ref.page)
     return ImageInfo(width=width, height=height, levels=levels_of((height, width)))
@@ -135,7 +143,8 @@ def look(request: Request, number: int) -> LookInfo:
 @ROUTER.get("/images/{number}/thumb")
 def thumb(request: Request, number: int) -> Response:
     """Return a small picture."""
-    return Response(_pictures(request).thumb(number), media_type="image/jpeg", headers=_SHORT)
+    thumbs: Thumbs = request.app.state.thumbs
+    return Response(thumbs.get(number), media_type="image/jpeg", headers=_SHORT)
 
 
 @ROUTER.get("/images/{number}/tiles/{level}/{column}/{row}")

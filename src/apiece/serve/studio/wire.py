@@ -43,7 +43,7 @@ def encode(instances: Instances, keys: Int, more: Mapping[str, Any]) -> bytes:
         "crowd": np.flatnonzero(instances.crowd).tolist(),
     }
     text = json.dumps(header, separators=(",", ":")).encode()
-    return gzip.compress(struct.pack("<I", len(text)) + text + _streams(instances.masks).tobytes(), 5)
+    return gzip.compress(struct.pack("<I", len(text)) + text + _streams(instances.masks).tobytes(), 1)
 
 
 def _streams(masks: Masks) -> UInt8:

@@ -1,0 +1,85 @@
+"""Small pictures: kept on the disk until their image changes, and made ahead of the person."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from apiece import ImageRef
+from apiece.errors import ImageError
+from apiece.images import write_image
+from apiece.serve.studio.pictures import Pictures
+from apiece.serve.studio.thumbs import Thumbs
+
+
+class Made:
+    """Says which thumbnails were made."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.refs = [ImageRef(folder / f"{n}.png", f"{n}.png") for n in range(count)]
+        self.made: list[int] = []
+
+    def make(self, number: int) -> bytes:
+        if not self.refs[number].path.exists():
+            raise ImageError(self.refs[number].path, "is gone")
+        self.made.append(number)
+        return b"%d" % number
+
+    def open(self, file: Path) -> Thumbs:
+        return Thumbs(file, self.refs.__getitem__, lambda: len(self.refs), self.make)
+
+
+def read_image_of(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.float64)
+
+
+def until_made(made: Made, count: int) -> None:
+    for _ in range(500):
+        if len(set(made.made)) == count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(made.made)
+
+
+def test_neighbours_are_made_ahead_and_kept_until_their_image_changes(tmp_path: Path) -> None:
+    made = Made(tmp_path, 5)
+    for ref in made.refs[:4]:
+        ref.path.write_bytes(b"x")  # the fifth image is gone
+    first = made.open(tmp_path / "thumbs.sqlite")
+    assert first.get(1) == b"1"
+    until_made(made, 4)
+    with pytest.raises(ImageError, match="is gone"):
+        first.get(4)
+    made.made.clear()
+    os.utime(made.refs[2].path, ns=(5, 5))
+    again = made.open(tmp_path / "thumbs.sqlite")
+    assert [again.get(n) for n in range(4)] == [b"0", b"1", b"2", b"3"]
+    assert set(made.made) == {2}
+
+
+def test_thumbnails_are_shown_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    made = Made(tmp_path, 1)
+    made.refs[0].path.write_bytes(b"x")
+    held = made.open(tmp_path / "no such folder" / "thumbs.sqlite")
+    assert held.get(0) == held.get(0) == b"0"
+    assert made.made == [0]
+
+
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size_and_turned(tmp_path: Path) -> None:
+    pixels = np.zeros((1200, 900, 3), np.uint8)
+    pixels[:600, :, 0] = 200
+    write_image(tmp_path / "a.png", pixels)
+    turned = cv2.imencode(".jpg", np.rot90(pixels)[:, :, ::-1])[1].tobytes()  # the camera says: turn it clockwise
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    data = turned[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + turned[2:]
+    (tmp_path / "a.jpg").write_bytes(data)
+    refs = [ImageRef(tmp_path / name, name) for name in ("a.png", "a.jpg")]
+    held = Pictures(refs.__getitem__)
+    whole, part = (read_image_of(held.thumb(n)) for n in (0, 1))
+    assert whole.shape == part.shape == (256, 192, 3)
+    assert abs(whole - part).mean() < 2

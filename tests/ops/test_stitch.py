@@ -115,6 +115,22 @@ def test_what_the_answering_tile_does_not_see_goes() -> None:
     assert joined(grid, [nothing, Instances(boxes)]).boxes.tolist() == [[70, 5, 78, 12]]
 
 
+def test_fragments_do_not_unite_two_objects_that_one_tile_sees_whole() -> None:
+    grid = Grid((96, 96), tile=56, halo=8)  # windows 0 to 56 and 40 to 96
+    large, small = [20, 20, 46, 46], [30, 30, 46, 46]  # one on the other
+    found = [  # the tiles on the right see one fragment: above it fits the large object, below it fits both
+        [large, small],
+        [[40, 24, 46, 46]],
+        [[30, 40, 46, 46], [20, 40, 46, 46]],
+        [[40, 40, 46, 46]],
+    ]
+    parts = [
+        Instances(Masks.from_boxes(boxes, grid.size).crop(*window), scores=[0.9] * len(boxes))
+        for boxes, window in zip(found, grid.windows.tolist(), strict=True)
+    ]
+    assert joined(grid, parts).boxes.tolist() == [large, small]
+
+
 def test_classes_vote_and_full_masks_are_united() -> None:
     grid = Grid((40, 100), tile=60, halo=10)
     left, right = Masks.from_boxes([[20, 5, 60, 20]], (40, 60)), Masks.from_boxes([[0, 5, 40, 20]], (40, 60))

@@ -128,10 +128,11 @@ def stitch(tiles: Iterable[Instances], grid: Grid) -> Iterator[Instances]:
 
     Detections of two tiles are one object if their masks, within the place that both tiles see, have an IoU of at least
     0.5 and no other detection of these tiles fits better; or if one of them, cut by its tile's border, lies by half in
-    the other, which has its class. Of the copies of an object the copy farthest from its tile's border is taken whole.
-    If all are cut, each tile gives what lies in its core. A detection that only one tile has, outside of what that tile
-    answers for, is left out: the tile that sees the place better found nothing there. Class and score are those of the
-    classes' vote, weighted by pixels in the cores.
+    the other, which has its class. What a tile sees whole is never joined with anything else that this tile sees, so
+    fragments cannot unite two objects where one lies on the other. Of the copies of an object the copy farthest from
+    its tile's border is taken whole. If all are cut, each tile gives what lies in its core. A detection that only one
+    tile has, outside of what that tile answers for, is left out: the tile that sees the place better found nothing
+    there. Class and score are those of the classes' vote, weighted by pixels in the cores.
 
     Parameters
     ----------
@@ -221,27 +222,63 @@ def _alone(fresh: _Fragments, grid: Grid) -> Bool:
 
 def _joined(open_: _Fragments | None, fresh: _Fragments, grid: Grid, row: int) -> tuple[Instances, _Fragments]:
     """Unite a row's detections with those still open; return the objects that are complete, and what stays open."""
-    from scipy.sparse.csgraph import connected_components  # slow to import, and few need it
-
     old = 0 if open_ is None else len(open_.tile)
     pool = fresh if open_ is None else _Fragments.join(open_, fresh)
     count = len(pool.tile)
     if not count:
         return pool.found, pool
-    a, b = _links(pool, old, grid)
-    _, first, again = np.unique(pool.group[:old], return_index=True, return_inverse=True)
-    edges = np.concatenate([a, np.arange(old)]), np.concatenate([b, first[again]])
-    number, group = connected_components(coo_array((np.ones(len(edges[0])), edges), shape=(count, count)))
+    whole = grid.margin(pool.found.masks.runs.boxes, pool.tile) >= grid.halo / 2
+    known = np.unique(pool.group[:old], return_inverse=True)[1]
+    group = _united(np.append(known, np.arange(old, count)), pool.tile, whole, *_links(pool, old, ~whole, grid))
     begin = grid._cuts[0][0]
     below = int(begin[row + 1]) if row + 1 < grid.rows else grid.size[0]
-    waits = np.zeros(number, bool)
+    waits = np.zeros(count, bool)
     waits[group[pool.found.masks.runs.boxes[:, 3] > below]] = True
     pool = _Fragments(pool.found, pool.tile, group)
     return _finished(pool.take(~waits[group]), grid), pool.take(waits[group])
 
 
-def _links(pool: _Fragments, old: int, grid: Grid) -> tuple[Int, Int]:
-    """Return pairs (a, b) of detections of two tiles that show one object, not both among the ``old`` ones."""
+def _united(group: Int, tile: Int, whole: Bool, a: Int, b: Int) -> Int:
+    """Return a number for the object of each detection: pairs (a, b) unite groups, the first pair first.
+
+    A pair does not if a tile saw one of the two groups whole, and something of the other: it saw two objects.
+    """
+    from scipy.sparse.csgraph import connected_components  # slow to import, and few need it
+
+    edges = coo_array((np.ones(len(a)), (group[a], group[b])), shape=(len(group), len(group)))
+    every = connected_components(edges, directed=False)[1][group].astype(np.int64)
+    odd = _at_odds(every, tile, whole)
+    if not odd.any():
+        return every
+    # few groups are at odds; in a round of theirs every pair is tried that comes first in both its groups
+    some, number = np.flatnonzero(odd), np.cumsum(odd) - 1
+    tile, whole, own = tile[some], whole[some], np.unique(group[some], return_inverse=True)[1]
+    pairs = number[np.stack([a, b], 1)[odd[a]]]
+    while len(pairs := pairs[own[pairs[:, 0]] != own[pairs[:, 1]]]):
+        ends = np.sort(own[pairs], axis=1)
+        first = np.unique(ends, return_index=True)[1] // 2
+        best = np.bincount(first, minlength=len(pairs)) == 2
+        goal = np.arange(len(own))
+        goal[ends[best, 1]] = ends[best, 0]
+        odd = _at_odds(goal[own], tile, whole)
+        own = np.where(odd, own, goal[own])
+        pairs = pairs[~np.isin(_key(*ends.T), _key(*ends[best].T))]
+    every[some] = len(every) + own
+    return np.unique(every, return_inverse=True)[1]
+
+
+def _at_odds(group: Int, tile: Int, whole: Bool) -> Bool:
+    """Return whose group has two detections of one tile, of which the tile saw one whole: bool (N,)."""
+    _, again, count = np.unique(_key(group, tile), return_inverse=True, return_counts=True)
+    odd: Bool = np.isin(group, group[whole & (count[again] > 1)])
+    return odd
+
+
+def _links(pool: _Fragments, old: int, cut: Bool, grid: Grid) -> tuple[Int, Int]:
+    """Return pairs (a, b) of detections of two tiles that show one object, not both among the ``old`` ones.
+
+    Pairs whose masks agree come first, the more alike the earlier, then those of a part that a tile's border ``cut``.
+    """
     masks, tile = pool.found.masks, pool.tile
     columns = masks.columns
     fresh = masks[old:].columns
@@ -254,16 +291,17 @@ def _links(pool: _Fragments, old: int, grid: Grid) -> tuple[Int, Int]:
     both = np.concatenate([low, np.minimum(windows[tile[a], 2:], windows[tile[b], 2:])], 1)
     parts = [_area_within(masks.runs, index, both) for index in (a, b)]
     alike = pool.found.labels[a] == pool.found.labels[b]
-    same = _agreeing(a, b, tile, pixels / (parts[0] + parts[1] - pixels), alike)
-    links = [(a[same], b[same])]
-    boxes = masks.runs.boxes
-    cut = grid.margin(boxes, tile) < grid.halo / 2
+    agreement = pixels / (parts[0] + parts[1] - pixels)
+    same = _agreeing(a, b, tile, agreement, alike)
+    links, boxes = [(a[same], b[same], -1 - agreement[same])], masks.runs.boxes
     for one, other, part in ((a, b, parts[0]), (b, a, parts[1])):
         known = np.isin(_key(one, tile[other]), _key(one[same], tile[other[same]]))
         sides = np.minimum(boxes[one, 2:], both[:, 2:]) - np.maximum(boxes[one, :2], both[:, :2])
         within = cut[one] & alike & ~known & (pixels >= _SAME * part) & (sides.min(1, initial=0) >= _SLIVER)
-        links.append((one[within], other[within]))
-    return np.concatenate([pair[0] for pair in links]), np.concatenate([pair[1] for pair in links])
+        links.append((one[within], other[within], -pixels[within] / part[within]))
+    a, b, by = (np.concatenate(values) for values in zip(*links, strict=True))
+    order = np.lexsort((b, a, by))
+    return a[order], b[order]
 
 
 def _agreeing(a: Int, b: Int, tile: Int, agreement: Float, alike: Bool) -> Bool:

@@ -20,7 +20,7 @@ from apiece.errors import InvalidInstancesError
 
 _CELLS = 1 << 17  # grid cells read at once
 _SUMS = 1 << 19  # values of weighted prototypes held at once
-_TILE = 8  # smallest side, in cells, of the tiles in which weighted prototypes are computed
+_TILE = 8  # smallest side, in cells, of the squares in which weighted prototypes are computed
 
 
 class Grid:
@@ -106,8 +106,8 @@ def prototype_runs(
 ) -> Iterator[tuple[Int, LooseRuns]]:
     """See `Masks.from_prototypes`: (which masks, their runs), a few masks at a time.
 
-    A weighted sum is computed near its box only: the prototypes are cut into tiles whose side is the box's, rounded up
-    to a power of two; the two tiles each way from the box's corner hold it.
+    A weighted sum is computed near its box only: in a square whose side is a power of two, and whose corner is a
+    multiple of a quarter of it. So squares are few of kind, and boxes at one place share one.
     """
     basis, weights = np.asarray(prototypes, np.float32), np.asarray(coefficients, np.float32)
     if basis.ndim != 3 or not basis.size or weights.shape != (len(boxes), len(basis)):
@@ -120,11 +120,13 @@ def prototype_runs(
     window = pixel_window(boxes, size)
     lie = np.stack([np.floor(_to_grid(grid, window[:, a] - (a > 1), a % 2)) for a in range(4)], 1).astype(np.int64)
     low, high = lie[:, :2].clip(0, shape - 1), (lie[:, 2:] + 2).clip(1, shape)
-    side = np.left_shift(1, np.ceil(np.log2((high - low).max(axis=1, initial=_TILE))).astype(np.int64))
+    # moved to such a corner, a box reaches up to a quarter of the square, less one cell, further
+    reach = np.maximum(((high - low).max(axis=1, initial=1) - 1) * (4 / 3), _TILE)
+    side = np.left_shift(1, np.ceil(np.log2(reach)).astype(np.int64))
     filled = (window[:, 2:] > window[:, :2]).all(axis=1)
     for tile in np.unique(side[filled]).tolist():
-        extent = np.minimum(2 * tile, shape)
-        corner = np.minimum(low // tile * tile, shape - extent)
+        extent, step = np.minimum(tile, shape), tile // 4
+        corner = np.minimum(low // step * step, shape - extent)
         some = np.flatnonzero(filled & (side == tile))
         some = some[np.lexsort((corner[some, 0], corner[some, 1]))]
         at_once = max(_SUMS // int(extent.prod()), 1)
@@ -138,11 +140,11 @@ def prototype_runs(
 def _tile_sums(basis: Float32, weights: Float32, corner: Int, extent: tuple[int, int]) -> Float32:
     """Weighted sums of ``basis`` in a rectangle each, (n, *extent); masks of one rectangle lie one after the other."""
     sums = np.empty((len(weights), *extent), np.float32)
+    rows, row_sums = basis.transpose(1, 0, 2), sums.transpose(1, 0, 2)  # row by row, so that nothing is copied
     change = np.flatnonzero((np.diff(corner, axis=0) != 0).any(axis=1)) + 1
     for a, b in itertools.pairwise([0, *change.tolist(), len(weights)]):
         x, y = corner[a].tolist()
-        rectangle = basis[:, y : y + extent[0], x : x + extent[1]].reshape(len(basis), -1)
-        np.matmul(weights[a:b], rectangle, out=sums[a:b].reshape(b - a, -1))
+        np.matmul(weights[a:b], rows[y : y + extent[0], :, x : x + extent[1]], out=row_sums[:, a:b])
     return sums
 
 

@@ -36,7 +36,7 @@ def _header(data: bytes, path: Path) -> Header:
         elif marker == _EXIF_SEGMENT and body.startswith(b"Exif\0\0"):
             orientation = exif.orientation(body)
         elif marker == _START_OF_SCAN:
-            return _checked(frame, orientation, data.find(_END_OF_IMAGE, end) >= 0, path)
+            return _checked(frame, orientation, data.rfind(_END_OF_IMAGE, end) >= 0, path)
         at = end
     raise ImageError(path, f"is truncated: a JPEG of {len(data)} bytes without any scan")
 

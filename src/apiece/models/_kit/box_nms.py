@@ -59,9 +59,9 @@ def _rounds(boxes: Float32, scores: Float, labels: Int, iou: float, stays: Calla
 
 def _overlaps(boxes: Float32, labels: Int, some: Int, others: Int) -> Float32:
     """Return the IoU of boxes of one class, and 0 of two classes: float32 (K, L)."""
-    a, b = boxes[some, None], boxes[None, others]
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    both = np.maximum(sides, 0).prod(-1)
+    a, b = boxes[some].T[:, :, None], boxes[others].T[:, None]
+    wide, tall = (np.maximum(np.minimum(a[k + 2], b[k + 2]) - np.maximum(a[k], b[k]), 0) for k in (0, 1))
+    both = wide * tall
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     either = area[some, None] + area[None, others] - both
     share: Float32 = np.where(labels[some, None] == labels[None, others], both / np.maximum(either, 1e-12), 0)

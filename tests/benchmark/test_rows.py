@@ -131,8 +131,8 @@ def test_memory_on_a_gpu_has_columns_of_its_own() -> None:
 
 
 def test_a_busy_machine_is_told_of() -> None:
-    assert disturbance([Row("a"), Row("b", others_cores=0.1)]) == ""
-    assert "(cores in use): c (1.2)." in disturbance([Row("a"), Row("c", others_cores=1.2)])
+    assert disturbance({"a": None, "b": 0.1}) == ""
+    assert "(cores in use): c (1.2)." in disturbance({"a": None, "c": 1.2})
 
 
 @pytest.mark.parametrize(

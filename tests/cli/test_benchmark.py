@@ -60,6 +60,7 @@ def test_one_model_on_two_runtimes(data: Path, capsys: pytest.CaptureFixture[str
         assert row["error"] == ""
         assert 0 < row["milliseconds"] <= row["p90"]
         assert 0 <= row["mask_ap"] <= 1
+        assert row["others_cores"] >= 0
     assert rows["onnx"]["iou"] > 0.999
     assert rows["onnx"]["memory_mb"] < 0.8 * rows["torch"]["memory_mb"]  # a process without torch
 

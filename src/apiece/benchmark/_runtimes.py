@@ -35,6 +35,7 @@ class RuntimeRow:
     milliseconds, p90 : from an image file to instances at its own size, median and 90th percentile.
     memory_mb : the most memory that a process which loads the model and predicts has taken, in MB.
     start_ms : from the begin of loading to the first answer.
+    others_cores : cores that other programs kept busy meanwhile: above 0.25 times are too long.
     iou, alone : how its answers differ from torch's, see `apiece.export.Parity`; 1 and 0 for torch itself.
     mask_ap : where the images have labels.
     error : why there are no numbers; empty: there are.
@@ -46,6 +47,7 @@ class RuntimeRow:
     p90: float | None = None
     memory_mb: float | None = None
     start_ms: float | None = None
+    others_cores: float | None = None
     iou: float = 1.0
     alone: float = 0.0
     mask_ap: float | None = None

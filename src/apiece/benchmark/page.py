@@ -33,7 +33,7 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
         PageTable("Mask AP by size, and of boxes", *table_of_sizes(rows), note=_SIZES_NOTE),
     ]
     notes = [f"{r.model} failed: {r.error}" for r in rows if r.error]
-    if disturbed := disturbance(rows):
+    if disturbed := disturbance({row.model: row.others_cores for row in rows}):
         notes.append(disturbed)
     if waiting := [r.model for r in rows if r.status == "waiting"]:
         notes.append(f"Not measured yet: {', '.join(waiting)}.")
@@ -53,12 +53,12 @@ def write_page(path: Path, rows: Sequence[Row], conditions: Mapping[str, Any]) -
     write_report(path, data)
 
 
-def disturbance(rows: Sequence[Row]) -> str:
-    """Return a warning if other programs were at work while latency was measured; empty if not."""
-    busy = [r for r in rows if (r.others_cores or 0.0) > _DISTURBED]
+def disturbance(rows: Mapping[str, float | None]) -> str:
+    """Return a warning if other programs kept cores busy while the latency of each was measured; empty if not."""
+    busy = {name: cores for name, cores in rows.items() if cores is not None and cores > _DISTURBED}
     if not busy:
         return ""
-    told = ", ".join(f"{r.model} ({r.others_cores:.1f})" for r in busy)
+    told = ", ".join(f"{name} ({cores:.1f})" for name, cores in busy.items())
     return f"Other programs were at work while latency was measured, so that it is too long (cores in use): {told}."
 
 

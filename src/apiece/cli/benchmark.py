@@ -96,7 +96,6 @@ def benchmark(
             instead = "; architectures to train are named by " + Option("models", ...) if name == "model" else ""
             raise ConfigError(Option(name, ...) + " goes with " + Option("runtimes", ...) + instead)
     from apiece.benchmark import run
-    from apiece.benchmark.page import disturbance
 
     with _watch() as watch:
         result = run(replace(settings, data=data or Path("data")), watch)
@@ -104,8 +103,7 @@ def benchmark(
         print_json({"conditions": result.conditions, "models": result.rows})
     else:
         _print(result.rows)
-    if disturbed := disturbance(result.rows):
-        note(disturbed)
+    _note_disturbance({row.model: row.others_cores for row in result.rows})
     for row in result.rows:
         if row.error:
             note(f"{row.model} failed: {row.error}")
@@ -132,10 +130,18 @@ def _runtimes(data: Path | None, settings: _Settings, on: _Runtimes, json: bool)
             for row in rows
         ]  # fmt: skip
         print_table(f"{model} on {len(rows)} runtimes", columns, cells)
+    _note_disturbance({f"{row.runtime} {row.precision}": row.others_cores for row in rows})
     for row in rows:
         if row.error:
             note(f"{row.runtime} failed: {row.error}")
     return 1 if any(row.error for row in rows) else 0
+
+
+def _note_disturbance(cores: Mapping[str, float | None]) -> None:
+    from apiece.benchmark.page import disturbance
+
+    if disturbed := disturbance(cores):
+        note(disturbed)
 
 
 def _round(value: float | None) -> str:

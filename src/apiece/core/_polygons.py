@@ -52,29 +52,25 @@ def polygon_runs(points: Float, rings: Int, owner: Int, size: tuple[int, int]) -
 
 def _passages(a: Int, b: Int, width: int) -> tuple[Int, Int, Int]:
     """(column, fine row, edge) where each fine edge a-b passes the middle of an image column."""
-    low, high = np.minimum(a[:, 0], b[:, 0]), np.maximum(a[:, 0], b[:, 0])
+    ax, ay, bx, by = a[:, 0], a[:, 1], b[:, 0], b[:, 1]
     # columns c with low <= 5c + 2 and 5c + 3 <= high, inside the image
-    first = np.maximum(-((2 - low) // _FINE), 0)
-    count = np.maximum(np.minimum((high - 3) // _FINE, width - 1) - first + 1, 0)
-    edge = np.repeat(np.arange(len(a)), count)
-    column = expand(first, count)
-    a, b = a[edge], b[edge]
-    dx, dy = np.abs(b[:, 0] - a[:, 0]), np.abs(b[:, 1] - a[:, 1])
-    flat = dx >= dy
+    first = np.maximum((np.minimum(ax, bx) + 2) // _FINE, 0)
+    count = np.maximum(np.minimum((np.maximum(ax, bx) - 3) // _FINE, width - 1) - first + 1, 0)
+    dx, dy = bx - ax, by - ay
+    steep = np.abs(dx) < np.abs(dy)
     # the walk begins at the end where its longer side is smaller
-    swap = np.where(flat, a[:, 0] > b[:, 0], a[:, 1] > b[:, 1])[:, None]
-    start, end = np.where(swap, b, a), np.where(swap, a, b)
+    swap = np.where(steep, dy, dx) < 0
+    x, y = np.where(swap, bx, ax), np.where(swap, by, ay)
     with np.errstate(divide="ignore", invalid="ignore"):
-        slope = np.where(flat, (end[:, 1] - start[:, 1]) / dx, (end[:, 0] - start[:, 0]) / dy)
-    row = np.empty(len(edge), np.int64)
+        slope = np.where(steep, dx / dy, dy / dx)
+    edge, column = np.repeat(np.arange(len(a)), count), expand(first, count)
     # along x: two neighbouring steps, the upper one counts
-    t = (_FINE * column + 2 - start[:, 0])[flat]
-    y, s = start[flat, 1], slope[flat]
-    row[flat] = np.minimum((y + s * t + 0.5).astype(np.int64), (y + s * (t + 1) + 0.5).astype(np.int64))
+    t, y, s = _FINE * column + 2 - x[edge], y[edge], slope[edge]
+    row = np.minimum((y + s * t + 0.5).astype(np.int64), (y + s * (t + 1) + 0.5).astype(np.int64))
     # along y: the step before the walk's column changes to the other side of the middle
-    steep = ~flat
-    x, s, target = start[steep, 0], slope[steep], (_FINE * column + 3)[steep]
-    row[steep] = _step_before(x, s, target, dy[steep]) + start[steep, 1]
+    up = np.flatnonzero(steep[edge])
+    some = edge[up]
+    row[up] = _step_before(x[some], s[up], _FINE * column[up] + 3, np.abs(dy[some])) + y[up]
     return column, row, edge
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from apiece._arrays import Bool, Float, Int
-from apiece.core.runs import Keys, expand
+from apiece.core.runs import Keys, expand, merged
 
 _FINE = 5
 _LIMIT = 2**40  # vertices further out than this would wrap on the fine grid
@@ -43,8 +43,7 @@ def polygon_runs(points: Float, rings: Int, owner: Int, size: tuple[int, int]) -
     y = np.ceil(np.clip((row + 0.5) / _FINE - 0.5, 0, height)).astype(np.int64)
     keys = Keys(height, width)
     keys.check(len(sizes))
-    toggles = keys.pack(ring, column, y)
-    toggles.sort()
+    toggles = merged(keys.pack(ring, column, y))  # an outline goes right, then left: stretches in order, or nearly
     # a closed polygon passes a column an even number of times; inside lies between the odd and the even
     ring, x, y = keys.unpack(toggles)
     return owner[ring[0::2]], x[0::2], y[0::2], y[1::2]

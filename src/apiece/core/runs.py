@@ -19,8 +19,8 @@ from apiece._arrays import Array, Int, Int32
 from apiece.errors import InvalidInstancesError
 
 __all__ = [
-    "CHUNK", "Keys", "LooseRuns", "Runs", "chunks", "expand", "frozen", "offsets_of", "owners", "paint", "segment_sum",
-    "sums", "union",
+    "CHUNK", "Keys", "LooseRuns", "Runs", "chunks", "expand", "frozen", "merged", "offsets_of", "owners", "paint",
+    "segment_sum", "sums", "union",
 ]  # fmt: skip
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -159,7 +159,7 @@ class Runs(NamedTuple):
         keys = Keys(*size)
         (begins, ends), (part_begins, part_ends) = self.ends(keys), part.ends(keys)
         # what is left begins where a mask does or its part ends, and ends the other way round
-        start, end = np.sort(np.concatenate([begins, part_ends])), np.sort(np.concatenate([ends, part_begins]))
+        start, end = merged(begins, part_ends), merged(ends, part_begins)
         some = end > start
         owner, x, top = keys.unpack(start[some])
         return Runs.ordered(owner, x, top, top + (end - start)[some], self.number)
@@ -195,6 +195,14 @@ def sums(values: Array | Sequence[int]) -> Int:
     total = np.zeros(len(values) + 1, np.int64)
     np.cumsum(values, out=total[1:])
     return total
+
+
+def merged(*stretches: Int) -> Int:
+    """Ascending arrays as one. NumPy's stable sort merges stretches that are in order, 10 to 50 times as fast as the
+    default one sorts them; a few more stretches within an array cost little."""
+    out = np.concatenate(stretches)
+    out.sort(kind="stable")
+    return out
 
 
 def offsets_of(owner: Int, count: int) -> Int:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from apiece._arrays import Bool, Int
-from apiece.core.runs import Keys, Runs, expand, offsets_of, owners
+from apiece.core.runs import Keys, Runs, expand, merged, offsets_of, owners
 
 __all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed"]
 
@@ -80,8 +80,7 @@ def side_edges(runs: Runs, size: tuple[int, int]) -> tuple[tuple[Int, Int, Int, 
     start, end = runs.ends(keys)
     beside = 1 << keys.y_bits
     kinds = [start, end, start + beside, end + beside]
-    events = np.concatenate([key << 2 | kind for kind, key in enumerate(kinds)])
-    events.sort()
+    events = merged(*(key << 2 | kind for kind, key in enumerate(kinds)))
     state = np.cumsum(np.array([1, -1, 2, -2])[events & 3])
     event_keys = events >> 2
     edges = []
@@ -197,7 +196,7 @@ def _ranked(following: Int) -> tuple[Int, Int]:
 def transposed(runs: Runs, size: tuple[int, int]) -> Runs:
     """Return the transposed masks: along rows, a stretch goes from a left edge to a right edge."""
     keys = Keys(size[1], size[0])
-    begins, ends = (np.sort(_paint_rows(keys, *edges)) for edges in side_edges(runs, size))
+    begins, ends = (merged(_paint_rows(keys, *edges)) for edges in side_edges(runs, size))
     return Runs.ordered(*keys.unpack(begins), keys.unpack(ends)[2], runs.number)
 
 

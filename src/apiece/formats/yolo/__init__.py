@@ -22,12 +22,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
-from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -225,8 +225,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             used.add(split)
             out(f"{split}.txt").write(f"./images/{name}\n")
             (folder / target).parent.mkdir(parents=True, exist_ok=True)
-            rows = _rows(instances, [numbers[c] for c in classes])
-            (folder / target).write_text(rows, "ascii", newline="\n")
+            (folder / target).write_bytes(_rows(instances, [numbers[c] for c in classes]))
             note = [f"images/{name}", *instances.size, len(instances)]
             note += [ref.name] if name_of(f"images/{name}") != ref.name else []
             out(NOTES).write(json.dumps(note, ensure_ascii=False) + "\n")
@@ -252,21 +251,21 @@ def _checked_name(path: Path, ref: ImageRef) -> str:
     return name
 
 
-def _rows(instances: Instances, numbers: list[int]) -> str:
+def _rows(instances: Instances, numbers: list[int]) -> bytes:
     if not len(instances):
-        return ""
+        return b""
     height, width = instances.size
     rings = trace(instances.masks.runs, instances.size)  # one outline each: the guard refused holes and parts
     places = (rings.points + np.array([0, width + 1])).ravel()
     codes = np.insert(places, 2 * rings.offsets[:-1], width + height + 2 + instances.labels)
-    texts = (*_shares(width), *_shares(height), *(f"\n{number}" for number in numbers))
-    return "".join(itemgetter(*codes.tolist())(texts))[1:] + "\n"
+    texts = np.concatenate([_shares(width), _shares(height), np.array([f"\n{number}" for number in numbers], "S")])
+    return texts[codes].tobytes().translate(None, b"\0")[1:] + b"\n"  # NumPy fills texts up with zeros
 
 
 @lru_cache(maxsize=64)
-def _shares(length: int) -> list[str]:
+def _shares(length: int) -> NDArray[np.bytes_]:
     """Return every pixel edge of a side as a part of it: outlines run along pixel edges, so these are all numbers."""
-    return [f" {v:.10g}" for v in (np.arange(length + 1) / length).tolist()]
+    return np.array([f" {v:.10g}" for v in (np.arange(length + 1) / length).tolist()], "S")
 
 
 def _config(path: Path, names: dict[int, str], used: set[str]) -> str:

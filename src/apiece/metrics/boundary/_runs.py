@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Int
-from apiece.core.runs import Keys, Runs
+from apiece.core.runs import Keys, Runs, merged
 from apiece.core.topology import transposed
 
 Column = npt.NDArray[np.integer[Any]]
@@ -44,8 +44,8 @@ def bands(runs: Runs, width: Int, size: tuple[int, int]) -> Runs:
     keys = Keys(*size)
     keys.check(len(width))
     # what is left lies inside the mask's runs with a band on either side: it cuts them, and no piece is empty
-    begin = np.sort(np.concatenate([keys.pack(owner, x, y0), keys.pack(inner, column, high)]))
-    end = np.sort(np.concatenate([keys.pack(owner, x, y1), keys.pack(inner, column, low)]))
+    begin = merged(keys.pack(owner, x, y0), keys.pack(inner, column, high))
+    end = merged(keys.pack(owner, x, y1), keys.pack(inner, column, low))
     owner, left, top = keys.unpack(begin)
     bottom = keys.unpack(end)[2]
     return Runs.ordered(owner, left, top, bottom, len(width))

@@ -31,7 +31,7 @@ class Columns:
 
     def __init__(self, runs: Runs, size: tuple[int, int]) -> None:
         start = Keys(*size).pack(0, runs.x, runs.y0)
-        order = np.argsort(start)
+        order = np.argsort(start, kind="stable")  # stretches in order: one of each mask
         self.start = start[order]
         self.length = (runs.y1 - runs.y0).astype(np.int64)[order]
         self.end = self.start + self.length

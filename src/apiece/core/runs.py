@@ -230,7 +230,7 @@ def union(keys: Keys, owner: Array, x: Array, y0: Array, y1: Array) -> LooseRuns
         return owner, x, y0, y1
     start = keys.pack(owner, x, y0)
     if (start[1:] < start[:-1]).any():
-        order = np.argsort(start)
+        order = np.argsort(start, kind="stable")  # stretches in order, as a rule
         start, owner, x, y0, y1 = start[order], owner[order], x[order], y0[order], y1[order]
     # the furthest end so far; the ends of earlier columns lie below every start of a later one
     reach = np.maximum.accumulate(start + (y1 - y0))

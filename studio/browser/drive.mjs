@@ -77,6 +77,26 @@ async function review(page) {
   done.report = await page.locator("tbody tr").first().innerText();
 }
 
+/** Order of overlap and the magic wand, by button and by key. */
+async function tools(page, at) {
+  await page.goto(`${address}#/1`);
+  await page.locator(".list li").first().waitFor();
+  await page.locator(".list button").last().click();
+  await page.locator(".tools button", { hasText: "To front" }).click();
+  await saved(page, 1);
+  done.front = await page.locator(".list button").first().getAttribute("aria-pressed");
+  await page.keyboard.press("Shift+U");
+  await saved(page, 2);
+  done.back = await page.locator(".list button").last().getAttribute("aria-pressed");
+  const before = await count(page);
+  await page.keyboard.press("w");
+  await page.mouse.click(...at(0.5, 0.5));
+  await saved(page, 3);
+  done.wand = (await count(page)) - before;
+  await page.waitForTimeout(300);
+  await shot(page, "tools");
+}
+
 try {
   for (const scheme of ["dark", "light"]) {
     const page = await open(scheme);
@@ -177,6 +197,7 @@ try {
   await unsaved(page, at);
   await page.bringToFront();
   await review(page);
+  await tools(page, at);
   await page.goto(`${address}#/0`);
   await page.locator(".list li").first().waitFor();
   await page.keyboard.press("?");

@@ -57,6 +57,7 @@ export function actionsOf(d: Desk) {
   };
   return {
     one,
+    editable,
     draw,
     /** Close the polygon that is being drawn, or send again what was not saved. */
     finish: (add: boolean) => {
@@ -86,6 +87,7 @@ export function actionsOf(d: Desk) {
       const keys = [...selected];
       if (editable && keys.length > 1) void work.edit({ op: "merge", keys }, () => setSelected(new Set([keys[0]])));
     },
+    order: (to: "front" | "back") => editable && work.edit({ op: "order", keys: [...selected], to }),
     fill: () => one() !== null && work.edit({ op: "fill", key: one()! }),
     remove: () => editable && work.edit({ op: "delete", keys: [...selected] }, () => setSelected(new Set())),
     copyOn: () => {
@@ -124,6 +126,8 @@ export function keysOf(d: Desk, does: Actions, open: (step: number) => unknown, 
     "]": () => d.setRadius(Math.min(d.radius * 1.25, 500)),
     m: does.merge,
     f: does.fill,
+    u: () => does.order("front"),
+    "shift+u": () => does.order("back"),
     a: does.accept,
     j: does.copyOn,
     Delete: does.remove,

@@ -1,4 +1,5 @@
 import type { ComponentChildren } from "preact";
+import type { Actions } from "./actions";
 import { KEYS, TOOLS, type Tool } from "./tools";
 
 interface TopProps {
@@ -31,14 +32,25 @@ export function TopBar({ name, number, count, open, close, children }: TopProps)
 }
 
 interface ToolProps {
+  does: Actions;
   tool: Tool;
   setTool: (tool: Tool) => void;
   radius: number;
   setRadius: (radius: number) => void;
 }
 
-/** Left of the image: the tools. */
-export function ToolBar({ tool, setTool, radius, setRadius }: ToolProps) {
+/** What is done with the selected objects. */
+const DOES: readonly [name: string, key: string, act: (does: Actions) => unknown][] = [
+  ["Merge", "M", (does) => does.merge()],
+  ["Fill holes", "F", (does) => does.fill()],
+  ["To front", "U", (does) => does.order("front")],
+  ["To back", "⇧U", (does) => does.order("back")],
+  ["Copy on", "J", (does) => does.copyOn()],
+  ["Delete", "Del", (does) => does.remove()],
+];
+
+/** Left of the image: the tools, and what is done with the selected objects. */
+export function ToolBar({ does, tool, setTool, radius, setRadius }: ToolProps) {
   return (
     <div class="tools" role="toolbar" aria-label="Tools" aria-orientation="vertical">
       {TOOLS.map((t) => (
@@ -51,6 +63,12 @@ export function ToolBar({ tool, setTool, radius, setRadius }: ToolProps) {
           Radius <input type="range" min="0.5" max="100" step="0.5" value={radius} onInput={(e) => setRadius(Number(e.currentTarget.value))} />
         </label>
       )}
+      <hr />
+      {DOES.map(([name, key, act]) => (
+        <button key={name} disabled={!does.editable} onClick={() => act(does)}>
+          {name} <kbd>{key}</kbd>
+        </button>
+      ))}
     </div>
   );
 }

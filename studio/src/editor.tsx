@@ -69,7 +69,7 @@ export function Editor({ set, number, open, close, reload, review }: Props) {
         </button>
       </TopBar>
       {review && <ReviewBar {...review} changed={work.load} tell={work.tell} />}
-      <ToolBar {...{ tool, setTool, radius, setRadius }} />
+      <ToolBar {...{ does, tool, setTool, radius, setRadius }} />
       <div class="view" {...pointer}>
         <canvas ref={base} role="img" aria-label={`${set.images[number].name}: ${active?.objects.keys.length ?? 0} objects`} />
         <canvas ref={over} aria-hidden="true" />

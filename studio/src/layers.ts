@@ -30,7 +30,7 @@ export function nameOf(o: Objects, i: number, classes: readonly string[]): strin
   return `${classes[o.labels[i]] ?? "?"}${score}${o.ids ? ` #${o.ids[i]}` : ""}`;
 }
 
-/** The objects that the filter lets through, the smallest on top, in their own colours or in those that are given. */
+/** The objects that the filter lets through, in their order of overlap and then the smallest on top, in their own colours or in those that are given. */
 export function layerOf({ objects, classes }: Found, shown: Shown, filter: Filter, colours?: Uint32Array): Layer {
   const kept = [...objects.keys.keys()].filter(
     (i) =>
@@ -38,7 +38,8 @@ export function layerOf({ objects, classes }: Found, shown: Shown, filter: Filte
       objects.areas[i] >= filter.least &&
       (objects.scores === null || objects.scores[i] >= filter.score),
   );
-  kept.sort((a, b) => objects.areas[b] - objects.areas[a]);
+  const { areas, orders } = objects;
+  kept.sort((a, b) => (orders ? orders[a] - orders[b] : 0) || areas[b] - areas[a]);
   const own = colours ?? Uint32Array.from(objects.keys, (key) => colour(key + 1));
   return { objects, style: { colours: own, order: Int32Array.from(kept), fill: shown.fill, outline: shown.outline } };
 }
@@ -47,7 +48,7 @@ export function layerOf({ objects, classes }: Found, shown: Shown, filter: Filte
 export function together(labels: Layer, found: Layer): Layer {
   const count = labels.objects.keys.length;
   const moved = { ...found.objects, keys: found.objects.keys.map((key) => key + 1 + Math.max(0, ...labels.objects.keys)) };
-  const objects = changed({ ...labels.objects, scores: null, ids: null }, { ...moved, scores: null, ids: null }, []);
+  const objects = changed({ ...labels.objects, scores: null, ids: null, orders: null }, { ...moved, scores: null, ids: null, orders: null }, []);
   const order = [...labels.style.order, ...found.style.order.map((i) => i + count)].sort((a, b) => objects.areas[b] - objects.areas[a]);
   const colours = Uint32Array.from([...labels.style.colours, ...found.style.colours]);
   return { objects, style: { ...labels.style, colours, order: Int32Array.from(order) } };

@@ -36,7 +36,7 @@ export function usePointer(d: Drawing) {
   const down = useRef<Down | null>(null);
   const asked = useRef<number | null>(null);
   const ask = (points: Prompted[], box: number[] | null) =>
-    d.save("clicks", { points, box, key: points.length > 1 ? asked.current : null, label: d.label }, ({ objects }) => {
+    d.save("clicks", { points, box, wand: d.tool === "wand", key: points.length > 1 ? asked.current : null, label: d.label }, ({ objects }) => {
       if (objects.keys.length) asked.current = objects.keys[0];
     });
   return {
@@ -108,7 +108,7 @@ function end(view: Viewer, d: Drawing, e: PointerEvent, ask: (points: Prompted[]
   else if (d.tool === "erase") void d.draw(points, "cut", d.radius);
   else if (d.tool === "split" && key !== null) void d.edit({ op: "split", key, points });
   else if (d.tool === "box" && points.length === 4) void ask([], boxOf(points));
-  else if (d.tool === "click") {
+  else if (d.tool === "click" || d.tool === "wand") {
     const [x, y] = view.at(e);
     d.clicks.current = e.altKey || e.shiftKey ? [...d.clicks.current, { x, y, on: !e.altKey }] : [{ x, y, on: true }];
     void ask(d.clicks.current, null);

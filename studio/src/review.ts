@@ -6,6 +6,8 @@ export type What = Said["what"] | "reopen";
 export interface Queue {
   answer: ReviewAnswer | null;
   told: string;
+  /** All findings of the chosen queue. */
+  all: readonly Finding[];
   /** The findings that the person has chosen to look at, in order. */
   shown: readonly Finding[];
   choice: Choice;
@@ -14,7 +16,17 @@ export interface Queue {
   decide: (id: string, what: What, reason?: string) => Promise<void>;
 }
 
+/** Where findings come from, in words. */
+export const QUEUES: readonly [from: Finding["queue"], words: string][] = [
+  ["labels", "labels that look wrong"],
+  ["disagreement", "model and label disagree"],
+  ["unsure", "the model is unsure"],
+  ["unlike", "unlike the baseline"],
+];
+
 export interface Choice {
+  /** Where findings come from; empty: from everywhere. */
+  from: Finding["queue"] | "";
   kind: string;
   open: boolean;
 }
@@ -23,7 +35,7 @@ export interface Choice {
 export function useQueue(needed: boolean): Queue {
   const [answer, setAnswer] = useState<ReviewAnswer | null>(null);
   const [told, setTold] = useState("");
-  const [choice, choose] = useState<Choice>({ kind: "", open: true });
+  const [choice, choose] = useState<Choice>({ from: "", kind: "", open: true });
   const take = (next: Promise<ReviewAnswer>) => next.then(setAnswer, (error: Error) => setTold(error.message));
   useEffect(() => {
     if (needed && !answer) void take(read("review"));
@@ -38,8 +50,9 @@ export function useQueue(needed: boolean): Queue {
     const said = await send<Said>(`review/${id}`, { what, reason });
     setAnswer((now) => now && { ...now, findings: now.findings.map((f) => (f.id === id ? { ...f, said: what === "reopen" ? null : said } : f)) });
   };
-  const shown = answer?.findings.filter((f) => (!choice.kind || f.kind === choice.kind) && !(choice.open && f.said)) ?? [];
-  return { answer, told, shown, choice, choose, again: () => void take(send("review", {})), decide };
+  const all = answer?.findings.filter((f) => !choice.from || f.queue === choice.from) ?? [];
+  const shown = all.filter((f) => (!choice.kind || f.kind === choice.kind) && !(choice.open && f.said));
+  return { answer, told, all, shown, choice, choose, again: () => void take(send("review", {})), decide };
 }
 
 /** How many findings are settled. */

@@ -21,7 +21,7 @@ export function ReviewBar({ finding, queue, open, list, changed, tell }: Props) 
   // what is settled leaves the queue of open findings, but not from under the person
   const [order] = useState(() => queue.shown.filter((f) => f.image !== null).map((f) => f.id));
   useEffect(() => setAsking(false), [finding.id]);
-  const all = queue.answer?.findings ?? [];
+  const { all } = queue;
   const step = (by: number) => {
     const at = order.indexOf(finding.id);
     const next = order[at + by];

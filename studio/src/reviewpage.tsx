@@ -1,15 +1,15 @@
 import { useState } from "preact/hooks";
 import type { Finding, SetAnswer } from "./api";
 import { Person } from "./person";
-import { type Queue, settled } from "./review";
+import { QUEUES, type Queue, settled } from "./review";
 
 const ROW = 92;
 
-/** All findings of the check, the gravest and surest first, and how far the review is. */
+/** All findings of the check and all questions of the model, the gravest and surest of each queue first, and how far the review is. */
 export function ReviewPage({ set, queue, open, close }: { set: SetAnswer; queue: Queue; open: (id: string) => void; close: () => void }) {
-  const { answer, shown, choice, choose } = queue;
+  const { answer, all, shown, choice, choose } = queue;
   const [top, setTop] = useState(0);
-  const all = answer?.findings ?? [];
+  const queues = QUEUES.filter(([from]) => answer?.findings.some((f) => f.queue === from));
   const kinds = [...new Set(all.map((f) => f.kind))];
   const first = Math.max(Math.floor(top / ROW) - 3, 0);
   return (
@@ -18,6 +18,19 @@ export function ReviewPage({ set, queue, open, close }: { set: SetAnswer; queue:
         <button onClick={close}>All images</button>
         <h1>Review of {set.title}</h1>
         <Progress queue={queue} />
+        {queues.length > 1 && (
+          <label>
+            Queue{" "}
+            <select value={choice.from} onChange={(e) => choose({ ...choice, from: e.currentTarget.value as typeof choice.from, kind: "" })}>
+              <option value="">all</option>
+              {queues.map(([from, words]) => (
+                <option key={from} value={from}>
+                  {words} ({answer!.findings.filter((f) => f.queue === from).length.toLocaleString()})
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
         <label>
           Kind{" "}
           <select value={choice.kind} onChange={(e) => choose({ ...choice, kind: e.currentTarget.value })}>
@@ -54,9 +67,8 @@ export function ReviewPage({ set, queue, open, close }: { set: SetAnswer; queue:
 }
 
 function Progress({ queue }: { queue: Queue }) {
-  const { answer } = queue;
+  const { answer, all } = queue;
   if (!answer || answer.state === "failed") return null;
-  const all = answer.findings;
   if (answer.state === "running" || answer.state === "none")
     return (
       <label class="progress">

@@ -543,6 +543,11 @@ export interface components {
              */
             op: "click";
             /**
+             * Wand
+             * @default false
+             */
+            wand: boolean;
+            /**
              * Points
              * @default []
              */
@@ -718,6 +723,11 @@ export interface components {
         FindingEntry: {
             /** Id */
             id: string;
+            /**
+             * Queue
+             * @enum {string}
+             */
+            queue: "labels" | "disagreement" | "unsure" | "unlike";
             /** Kind */
             kind: string;
             /**
@@ -864,7 +874,7 @@ export interface components {
          */
         Make: {
             /** Edit */
-            edit: components["schemas"]["Draw"] | components["schemas"]["Fill"] | components["schemas"]["Cut"] | components["schemas"]["Merge"] | components["schemas"]["Delete"] | components["schemas"]["Relabel"];
+            edit: components["schemas"]["Draw"] | components["schemas"]["Fill"] | components["schemas"]["Cut"] | components["schemas"]["Merge"] | components["schemas"]["Delete"] | components["schemas"]["Relabel"] | components["schemas"]["Order"];
         };
         /**
          * Measured
@@ -896,6 +906,24 @@ export interface components {
         NewClass: {
             /** Name */
             name: string;
+        };
+        /**
+         * Order
+         * @description Put objects above or below all others where they overlap.
+         */
+        Order: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            op: "order";
+            /** Keys */
+            keys: number[];
+            /**
+             * To
+             * @enum {string}
+             */
+            to: "front" | "back";
         };
         /**
          * Problem

@@ -1,6 +1,6 @@
 // The tools, their keys, and the keyboard card.
 
-export type Tool = "select" | "polygon" | "brush" | "erase" | "cut" | "split" | "click" | "box";
+export type Tool = "select" | "polygon" | "brush" | "erase" | "cut" | "split" | "click" | "box" | "wand";
 
 export const TOOLS: readonly { tool: Tool; key: string; name: string; hint: string }[] = [
   { tool: "select", key: "v", name: "Select", hint: "click an object; shift adds; drag moves the picture" },
@@ -10,6 +10,7 @@ export const TOOLS: readonly { tool: Tool; key: string; name: string; hint: stri
   { tool: "cut", key: "h", name: "Cut hole", hint: "click the corners of a hole in the selected object, Enter cuts" },
   { tool: "split", key: "s", name: "Split", hint: "drag a line across the selected object" },
   { tool: "click", key: "c", name: "Click", hint: "click an object to find it; Alt+click: not here" },
+  { tool: "wand", key: "w", name: "Wand", hint: "click an area of one colour; Shift+click adds, Alt+click keeps out" },
   { tool: "box", key: "x", name: "Box", hint: "drag a box around an object to find it" },
 ];
 
@@ -21,6 +22,7 @@ export const KEYS: readonly [key: string, does: string][] = [
   ["[ ]", "smaller, larger brush"],
   ["1 … 9", "class of the selected objects, and of what is drawn next"],
   ["Enter", "close a polygon; send again what could not be saved"],
+  ["U, Shift+U", "put the selected objects above, below all others where they overlap"],
   ["M", "merge the selected objects"],
   ["F", "fill the holes of the selected object"],
   ["Delete", "delete the selected objects"],

@@ -8,6 +8,8 @@ export interface Objects {
   readonly areas: Int32Array;
   readonly scores: Float32Array | null;
   readonly ids: readonly number[] | null;
+  /** Where objects overlap, the highest is on top. */
+  readonly orders: Int32Array | null;
   /** Run r of object i, for r from offsets[i] to offsets[i + 1] - 1: column x, rows y0 to y1 - 1. */
   readonly x: Int32Array;
   readonly y0: Int32Array;
@@ -25,6 +27,7 @@ export interface Header {
   areas: number[];
   scores: number[] | null;
   ids: number[] | null;
+  orders?: number[] | null;
   removed?: number[];
   gone?: number;
   notice?: string;
@@ -71,6 +74,7 @@ export function decode(data: ArrayBuffer): { header: Header; objects: Objects } 
     areas: Int32Array.from(header.areas),
     scores: header.scores && Float32Array.from(header.scores),
     ids: header.ids,
+    orders: header.orders ? Int32Array.from(header.orders) : null,
     x,
     y0,
     y1: lengths,
@@ -112,7 +116,7 @@ export function changed(old: Objects, part: Objects, removed: readonly number[])
   };
   const boxes = new Int32Array(4 * order.length);
   order.forEach(([set, i], k) => boxes.set(set.boxes.subarray(4 * i, 4 * i + 4), 4 * k));
-  const { ids, scores } = part.keys.length || !old.keys.length ? part : old;
+  const { ids, scores, orders } = part.keys.length || !old.keys.length ? part : old;
   return {
     size: old.size,
     revision: part.revision,
@@ -121,6 +125,7 @@ export function changed(old: Objects, part: Objects, removed: readonly number[])
     areas: Int32Array.from(order, ([set, i]) => set.areas[i]),
     scores: scores && Float32Array.from(order, ([set, i]) => set.scores?.[i] ?? 1),
     ids: ids && order.map(([set, i]) => set.ids?.[i] ?? 0),
+    orders: orders && Int32Array.from(order, ([set, i]) => set.orders?.[i] ?? 0),
     x: runs("x"),
     y0: runs("y0"),
     y1: runs("y1"),

@@ -93,5 +93,6 @@ def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> N
     assert seen["split"] == seen["redone"] == seen["undone"] + 1
     assert "changed elsewhere" in seen["stale"]
     assert seen["sentAgain"] == 1
+    assert (seen["front"], seen["back"], seen["wand"]) == ("true", "true", 1)
     assert "Ada Ł" in seen["report"]
     assert "it is so" in seen["report"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import apiece
 from apiece import ImageRef, Instances, Masks
 from apiece.errors import ConfigError
 from apiece.images import write_image
+from apiece.monitor import Profile, profile
 from apiece.serve import Guard, studio_app
 from apiece.serve.studio import routes
 from apiece.serve.studio.compared import compared, in_classes_of
@@ -56,7 +58,7 @@ def written(folder: Path, first: Instances) -> None:
 class Finder:
     """What the workspace asks of a model, with the answer given."""
 
-    thresholds = (0.5,)
+    thresholds = (0.5, 0.5)
 
     def __init__(self, found: Instances) -> None:
         self.found, self.classes = found, found.classes
@@ -144,6 +146,61 @@ def test_predictions_without_classes_take_them_from_labels() -> None:
     assert told.right.tolist() == [True, True, False]
 
 
+def test_images_on_which_a_model_is_unsure_are_findings_that_stay_dismissed(folder: Path) -> None:
+    seen = faulty()[np.array([0, 2, 3])].replace(ids=None, scores=np.array([0.95, 0.45, 0.6]))
+    space, review = checked(folder, Finder(seen))
+    unsure = [one for one in review.found.values() if one.queue == "unsure"]
+    assert [one.number for one in unsure] == [0, 1]
+    assert "0.9 of 3 decisions" in unsure[0].finding.message  # 0.05 + 0.45 + 0.4
+    assert "nut 0.45" in unsure[0].finding.message
+    assert unsure[0].predicted is not None
+    assert unsure[0].predicted.masks == seen.masks[1:]
+    assert repairable(unsure[0]) == ""
+    review.decide(unsure[0].id, "dismiss", "labelled", "Ada")
+    space.model = Finder(seen.replace(scores=np.array([0.5, 0.5, 0.5])))  # type: ignore[assignment]
+    space._found.clear()
+    review.begin()
+    waited(review)
+    assert review.said[next(one.id for one in review.found.values() if one.queue == "unsure")]["reason"] == "labelled"
+
+
+def test_images_that_are_unlike_the_baseline_are_findings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    found = faulty()[np.array([2, 3])].replace(ids=None, scores=np.array([0.9, 0.9]))
+
+    def ordinary() -> apiece.Image:
+        return apiece.Image(rng.integers(90, 120, (*SIZE, 3), np.uint8))
+
+    good = profile(((f"{n}", ordinary(), found) for n in range(60)), found.classes, conf=(0.5, 0.5))
+    for n in range(9):
+        write_image(tmp_path / f"{n}.png", ordinary().pixels if n != 4 else rng.integers(0, 255, (*SIZE, 3), np.uint8))
+    records = [(ImageRef(tmp_path / f"{n}.png", f"{n}.png", SIZE), found.replace(scores=None)) for n in range(9)]
+    apiece.write(records, tmp_path / "labels.json", format="coco")
+    space = Workspace(Source(tmp_path / "labels.json"), tmp_path / "work", Finder(found))  # type: ignore[arg-type]
+    review = Review(space, good)
+    review.begin()
+    waited(review)
+    unlike = [one for one in review.found.values() if one.queue == "unlike"]
+    assert unlike[0].number == 4
+    assert "as unlike the others" in unlike[0].finding.message
+    space.journal.close()
+    few = Review(Workspace(Source(tmp_path / "labels.json"), tmp_path / "work", Finder(found)), good_of(good, 3))  # type: ignore[arg-type]
+    few.begin()
+    waited(few)
+    assert "too few" in few.told
+    assert not any(one.queue == "unlike" for one in few.found.values())
+
+
+def good_of(whole: Profile, count: int) -> Profile:
+    return replace(
+        whole,
+        names=whole.names[:count],
+        values=whole.values[:count],
+        counts=whole.counts[:count],
+        unsure=whole.unsure[:count],
+    )
+
+
 def test_objects_that_are_new_in_a_changed_file_keep_their_keys_from_then_on(folder: Path) -> None:
     space = Workspace(Source(folder / "labels.json"), folder / "work")
     space.change(0, 0, "", lambda sheet: compute(sheet, Delete(keys=[0])))
@@ -185,6 +242,7 @@ def test_the_routes_of_the_review(folder: Path, monkeypatch: pytest.MonkeyPatch)
     told = asked.get("/api/review").json()
     dust = next(f for f in told["findings"] if f["kind"] == "dust")
     assert (dust["image"], dust["keys"], dust["repair"], dust["said"]) == (0, [2], "repair", None)
+    assert dust["queue"] == "labels"
     name = {"x-by": "%3DAda"}
     assert asked.post(f"/api/review/{dust['id']}", json={"what": "dismiss"}, headers=name).status_code == 422
     assert asked.post("/api/review/nothing", json={"what": "accept"}).status_code == 404

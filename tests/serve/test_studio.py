@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from apiece.errors import ApieceError, ConfigError, DataError, UnknownNameError
 from apiece.images import write_image
 from apiece.serve import Guard, studio_app
 from apiece.serve.studio import routes
-from apiece.serve.studio.edits import Cut, Delete, Draw, Edit, Fill, Merge, Relabel, compute
+from apiece.serve.studio.edits import Cut, Delete, Draw, Edit, Fill, Merge, Order, Relabel, compute
 from apiece.serve.studio.journal import Journal
 from apiece.serve.studio.sets import Source, open_sets
 from apiece.serve.studio.sheet import Known, marks_of, replay
@@ -162,6 +163,24 @@ def test_delete_relabel_and_what_cannot_be_done(folder: Path) -> None:
 
 
 # ---------------------------------------------------------------- undo, tabs, crashes
+
+
+def test_objects_are_put_above_and_below_others_and_stay_there(folder: Path) -> None:
+    space = opened(folder)
+    assert space.sheet(0)[0].orders is None
+    made(space, Order(keys=[0], to="front"), Order(keys=[1], to="back"), Order(keys=[2, 1], to="front"))
+    stroke = Draw(how="add", key=0, points=[[20.0, 20.0]], radius=2)  # what is drawn keeps its place
+    after = made(space, stroke)
+    assert after.attributes["z_order"].tolist() == [1, 2, 2]
+    space.step(0, space.revision(0), "", back=True)
+    space.step(0, space.revision(0), "", back=True)
+    now = space.sheet(0)[0]
+    assert now.orders is not None
+    assert now.orders.tolist() == [1, -1, 0]
+    assert now.instances.masks == scene().masks
+    space.export("cvat", "cvat", allow_lossy=True)
+    ((_, found), *_) = apiece.read(next((space.out / "exports" / "cvat").rglob("*.xml")))
+    assert sorted(found.attributes["z_order"].tolist()) == [-1, 0, 1]
 
 
 def test_undo_and_redo_go_all_the_way(folder: Path) -> None:
@@ -365,13 +384,20 @@ def test_the_routes_look_change_and_export(folder: Path, monkeypatch: pytest.Mon
     assert asked.post("/api/images/0/undo", headers={"if-match": "1"}).headers["etag"] == '"2"'
     clicked = {"points": [{"x": 9.5, "y": 10.5}], "label": "nut"}
     assert asked.post("/api/images/0/clicks", json=clicked, headers={"if-match": "2"}).headers["etag"] == '"3"'
+    wand = {"points": [{"x": 3.5, "y": 3.5}], "wand": True}
+    assert asked.post("/api/images/0/clicks", json=wand, headers={"if-match": "3"}).headers["etag"] == '"4"'
+    order = {"edit": {"op": "order", "keys": [2], "to": "front"}}
+    header, changed = decode_masks(
+        gzip.compress(asked.post("/api/images/0/edits", json=order, headers={"if-match": "4"}).content)
+    )
+    assert (header["keys"], header["orders"], len(changed)) == ([2], [1], 1)
     assert asked.post("/api/classes", json={"name": "washer"}).json()["classes"] == ["bolt", "nut", "washer"]
     lossy = asked.post("/api/export", json={"format": "yolo", "name": "yolo"})
     assert (lossy.status_code, lossy.json()["kind"]) == (422, "LossyFormatError")
     for name in ("../out", "/tmp/out", ".", "", "a/b"):
         assert asked.post("/api/export", json={"format": "coco", "name": name}).status_code == 422, name
     written = asked.post("/api/export", json={"format": "coco", "name": "coco"}).json()
-    assert (written["images"], written["instances"]) == (2, 7)
+    assert (written["images"], written["instances"]) == (2, 8)
     assert '"by":"Ada Ł"' in (folder / "work" / "journal.jsonl").read_text(encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from apiece.cli._options import GROUP, Data, Device, Json, ModelName, Where
 from apiece.cli._output import note, print_json
+from apiece.errors import ConfigError, Message, Option
 
 if TYPE_CHECKING:
     from apiece.predict import Prompter
@@ -21,6 +22,7 @@ def studio(
     prompt: str = "auto",
     weights: str = "",
     rules: Path | None = None,
+    baseline: Path | None = None,
     out: Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -50,6 +52,8 @@ def studio(
         Weights of SAM, SAM 2, SAM 3 or EfficientSAM: a folder, or `hf:org/name`.
     rules
         File of rules, as `apiece inspect` takes it, to hold the objects of each image against.
+    baseline
+        What `apiece monitor --save-baseline` wrote for the model: images that are unlike it are reviewed.
     out
         Folder that keeps the changes and what is exported. By default DATA.studio beside DATA.
     host
@@ -60,12 +64,16 @@ def studio(
         What others must show: they open the page once with `?key=KEY`.
     """
     from apiece.datasets import image_folders
+    from apiece.monitor import Profile
     from apiece.serve import Guard, run, studio_app
     from apiece.serve.studio.routes import static_folder
     from apiece.serve.studio.sets import Source
     from apiece.serve.studio.workspace import Workspace
 
     static_folder()
+    if baseline is not None and model is None:
+        raise ConfigError(Message(Option("baseline"), " is about a model: name it with ", Option("model", ...)))
+    good = None if baseline is None else Profile.read(baseline)
     guard = Guard(host, port, key)
     loaded = None
     if model is not None:
@@ -81,7 +89,7 @@ def studio(
             print_json({"address": address, "images": len(workspace.items), "out": place})
         note(f"studio: {len(workspace.items):,} images at {address} (Ctrl+C ends it; changes are kept in {place})")
 
-    run(studio_app(workspace, guard, data.name), guard, ready)
+    run(studio_app(workspace, guard, data.name, good), guard, ready)
 
 
 def _prompter(prompt: str, weights: str, device: str) -> Prompter:

@@ -72,6 +72,14 @@ class Relabel(Request):
     label: str
 
 
+class Order(Request):
+    """Put objects above or below all others where they overlap."""
+
+    op: Literal["order"] = "order"
+    keys: Annotated[list[int], Field(min_length=1)]
+    to: Literal["front", "back"]
+
+
 class At(Request):
     """A point, and whether it lies on the object."""
 
@@ -84,6 +92,8 @@ class Click(Request):
     """Ask a prompt backend for the object at points or in a box."""
 
     op: Literal["click"] = "click"
+    wand: bool = False
+    """Ask the magic wand, whatever else answers clicks."""
     points: Annotated[list[At], Field(max_length=1000)] = []  # noqa: RUF012 -- pydantic copies it
     box: Annotated[list[float], Field(min_length=4, max_length=4)] | None = None
     key: int | None = None
@@ -108,10 +118,10 @@ class Copy(Request):
     keys: Annotated[list[int], Field(min_length=1)]
 
 
-Edit = Annotated[Draw | Fill | Cut | Merge | Delete | Relabel, Field(discriminator="op")]
+Edit = Annotated[Draw | Fill | Cut | Merge | Delete | Relabel | Order, Field(discriminator="op")]
 
 
-def compute(sheet: Sheet, edit: Draw | Fill | Cut | Merge | Delete | Relabel) -> Delta:
+def compute(sheet: Sheet, edit: Draw | Fill | Cut | Merge | Delete | Relabel | Order) -> Delta:
     """Return what an edit changes."""
     found = sheet.instances
     match edit:
@@ -132,6 +142,12 @@ def compute(sheet: Sheet, edit: Draw | Fill | Cut | Merge | Delete | Relabel) ->
             _known(found, edit.label)
             rows = [sheet.row(key) for key in edit.keys]
             return Delta(put=tuple(Put(k, edit.label, found.masks[r]) for k, r in zip(edit.keys, rows, strict=True)))
+        case Order():
+            order = 0 if sheet.orders is None else int(sheet.orders.max() if edit.to == "front" else sheet.orders.min())
+            order += 1 if edit.to == "front" else -1
+            rows = [sheet.row(key) for key in edit.keys]
+            moved = zip(edit.keys, rows, strict=True)
+            return Delta(put=tuple(Put(k, found.names[r], found.masks[r], order=order) for k, r in moved))
         case _:
             assert_never(edit)
 

@@ -1,4 +1,4 @@
-"""`Review`: what `check` finds in the labels as they stand, and what a person has said of each finding.
+"""`Review`: what `check` finds in the labels as they stand, what a model asks, and what a person has said of each.
 
 A finding keeps its id while its objects keep their keys. So what was dismissed stays dismissed, also after a restart
 and where label files have changed. What a person says is an entry of the journal.
@@ -9,22 +9,28 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Literal
 
 from apiece._arrays import Int
-from apiece.check import Finding, OpenLabels, Report, check, load, names, repair
+from apiece.check import Finding, Kind, OpenLabels, Report, check, load, names, repair
 from apiece.core.instances import Instances
-from apiece.errors import ApieceError, ConfigError, UnknownNameError
+from apiece.errors import ApieceError, ConfigError, DataError, UnknownNameError
+from apiece.monitor import Profile
+from apiece.serve.studio.asking import KINDS, Asking
 from apiece.serve.studio.compared import comparable, in_classes, in_classes_of
 from apiece.serve.studio.sets import Edited
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 from apiece.serve.studio.workspace import StaleError, Workspace
 
-__all__ = ["Found", "Review", "State", "repairable"]
+__all__ = ["Found", "Queue", "Review", "State", "repairable"]
 
 State = Literal["none", "running", "done", "failed"]
+Queue = Literal["labels", "disagreement", "unsure", "unlike"]
+"""Where a finding comes from: `check` on labels alone, a model that contradicts labels, a model that is unsure, or
+images that are unlike those of the model's good days."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,8 @@ class Found:
     Attributes
     ----------
     id : its id; the same finding has the same one in the next check.
-    finding : what `check` says.
+    finding : what `check` says, or the model asks.
+    queue : where it comes from.
     number : number of its image; None for the whole set.
     keys : keys of its objects.
     predicted : what a model finds there instead.
@@ -42,6 +49,7 @@ class Found:
 
     id: str
     finding: Finding
+    queue: Queue
     number: int | None
     keys: tuple[int, ...]
     predicted: Instances | None
@@ -52,23 +60,25 @@ class Review:
 
     Parameters
     ----------
-    workspace : the set; with a model, labels that it contradicts are findings, too.
+    workspace : the set; with a model, labels that it contradicts, and images on which it is unsure, are findings, too.
+    baseline : what images and answers were like on the model's good days, as `apiece monitor --save-baseline` wrote it.
 
     Attributes
     ----------
     state : how far the check is.
     done, total : images that were looked at, and all.
     told : why the check has failed, or what it could not look for.
-    found : the findings by their id, the gravest and surest first.
+    found : the findings by their id: of each queue, the gravest and surest first.
+    kinds : every kind of finding by its name.
     """
 
-    def __init__(self, workspace: Workspace) -> None:
-        self._space = workspace
+    def __init__(self, workspace: Workspace, baseline: Profile | None = None) -> None:
+        self._space, self._baseline = workspace, baseline
         self._lock = threading.Lock()
         self.state: State = "none"
         self.done, self.total, self.told = 0, 0, ""
         self.found: dict[str, Found] = {}
-        self.report: Report | None = None
+        self.kinds: Mapping[str, Kind] = {}
 
     @property
     def said(self) -> dict[str, dict[str, Any]]:
@@ -89,6 +99,7 @@ class Review:
         try:
             numbers = {(item.split, item.index): number for number, item in enumerate(space.items)}
             keys: dict[int, Int] = {}
+            asking = Asking(space, self._baseline)
 
             def predicted(split: str, index: int) -> Instances | None:
                 number = numbers[split, index]
@@ -96,6 +107,7 @@ class Review:
                     found = space.predicted(number)
                 except ApieceError:
                     return None  # an image that cannot be read is a finding of its own
+                asking.look(number, found)
                 if comparable(found.classes, space.classes):
                     return in_classes(found, space.classes)
                 return in_classes_of(found, space.sheet(number)[0].instances)
@@ -105,10 +117,16 @@ class Review:
                 self.told = "The model knows none of these classes: where it finds a new object, the class is a guess."
             report = check(labels, predicted=None if space.model is None else predicted, step=self._step)
             found = {one.id: one for one in _found(report, numbers, keys)}
+            try:
+                for asked in asking.asked():
+                    one = Found(_id(asked.finding, ()), asked.finding, asked.queue, asked.number, (), asked.predicted)
+                    found[one.id] = one
+            except DataError as error:
+                self.told = str(error)
         except Exception as error:  # what a thread raises, nobody sees
             self.state, self.told = "failed", str(error)
             return
-        self.report, self.found, self.state = report, found, "done"
+        self.kinds, self.found, self.state = {**report.kinds, **KINDS}, found, "done"
 
     def _step(self) -> None:
         self.done += 1
@@ -161,9 +179,10 @@ def repairable(one: Found) -> Literal["", "repair", "model"]:
         return ""
     if one.finding.repair in ("drop", "dust", "rewrite", "clip") and one.keys:
         return "repair"
-    return "model" if one.finding.kind in _by_model() else ""
+    return "model" if one.queue == "disagreement" else ""
 
 
+@cache
 def _by_model() -> set[str]:
     families = (load(name) for name in names())
     return {kind.name for family in families if family.needs == "predicted" for kind in family.kinds}
@@ -179,7 +198,8 @@ def _found(report: Report, numbers: dict[tuple[str, int], int], known: dict[int,
             kept = report.predicted[place.split, place.index]
             rows = [kept.positions.tolist().index(p) for p in finding.predicted]
             predicted = kept.instances[rows]
-        yield Found(_id(finding, keys), finding, number, keys, predicted)
+        queue: Queue = "disagreement" if finding.kind in _by_model() else "labels"
+        yield Found(_id(finding, keys), finding, queue, number, keys, predicted)
 
 
 def _id(finding: Finding, keys: tuple[int, ...]) -> str:

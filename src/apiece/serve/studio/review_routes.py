@@ -119,10 +119,10 @@ def _answer(review: Review, space: Workspace) -> ReviewAnswer:
 
 
 def _entry(review: Review, space: Workspace, one: Found, said: Mapping[str, Any] | None) -> FindingEntry:
-    assert review.report is not None
-    finding, kind = one.finding, review.report.kinds[one.finding.kind]
+    finding, kind = one.finding, review.kinds[one.finding.kind]
     return FindingEntry(
         id=one.id,
+        queue=one.queue,
         kind=kind.name,
         level=kind.level,
         message=finding.message,

@@ -17,6 +17,7 @@ from apiece import formats
 from apiece.draw import palette
 from apiece.errors import ApieceError, ConfigError
 from apiece.images import image_size
+from apiece.monitor import Profile
 from apiece.serve.app import new_app
 from apiece.serve.guards import Guard
 from apiece.serve.schema import problem_of
@@ -51,7 +52,7 @@ Seen = Annotated[int, Header(alias="If-Match", ge=0)]
 """The revision that the page shows."""
 
 
-def studio_app(workspace: Workspace, guard: Guard, title: str) -> FastAPI:
+def studio_app(workspace: Workspace, guard: Guard, title: str, baseline: Profile | None = None) -> FastAPI:
     """Return the studio of a workspace: its routes and its page.
 
     Parameters
@@ -59,6 +60,7 @@ def studio_app(workspace: Workspace, guard: Guard, title: str) -> FastAPI:
     workspace : what is looked at.
     guard : who may ask.
     title : shown above the images.
+    baseline : what images and answers were like on the model's good days; images that are unlike them are reviewed.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def studio_app(workspace: Workspace, guard: Guard, title: str) -> FastAPI:
     """
     app = new_app("apiece studio", guard, [ROUTER, REVIEW, DECIDE])
     app.state.workspace, app.state.title = workspace, title
-    app.state.review = Review(workspace)
+    app.state.review = Review(workspace, baseline)
     pictures = app.state.pictures = Pictures(lambda number: workspace.item(number).ref)
     app.state.thumbs = Thumbs(
         workspace.out / "thumbs.sqlite",
@@ -194,7 +196,7 @@ def make(request: Request, number: int, asked: Make, seen: Seen) -> Response:
 def click(request: Request, number: int, asked: Click, seen: Seen) -> Response:
     """Ask for the object at a click or in a box, and save the answer as an object."""
     space = space_of(request)
-    answer = space.session(number).ask(prompts_of(asked))
+    answer = space.session(number, asked.wand).ask(prompts_of(asked))
     return _changed(*space.change(number, seen, by_of(request), lambda sheet: from_click(sheet, asked, answer)))
 
 
@@ -277,6 +279,9 @@ def _changed(before: Sheet, after: Sheet) -> Response:
     if not np.array_equal(a.offsets, b.offsets) or a != b:
         some = np.flatnonzero(equal)
         equal[some] = [a[i] == b[i] for i in some.tolist()]
+    if before.orders is not None or after.orders is not None:
+        was, now = (np.zeros(len(s.keys), np.int64) if s.orders is None else s.orders for s in (before, after))
+        equal &= now[kept] == was[rows[kept]]
     same[kept] = equal
     gone = np.setdiff1d(before.keys, after.keys).tolist()
     fresh = np.flatnonzero(~same)
@@ -285,7 +290,8 @@ def _changed(before: Sheet, after: Sheet) -> Response:
 
 
 def _objects(sheet: Sheet, more: dict[str, object]) -> Response:
-    data = encode(sheet.instances, sheet.keys, {"revision": sheet.revision, **more})
+    orders = None if sheet.orders is None else sheet.orders.tolist()
+    data = encode(sheet.instances, sheet.keys, {"revision": sheet.revision, "orders": orders, **more})
     return _packed(data, sheet.revision)
 
 

@@ -157,6 +157,8 @@ class FindingEntry(Answer):
     """A finding of the queue."""
 
     id: str
+    queue: Literal["labels", "disagreement", "unsure", "unlike"]
+    """Where it comes from: labels alone, a model that contradicts them, a model that is unsure, or unlike images."""
     kind: str
     level: Literal["error", "warning", "note"]
     message: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,10 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import UnknownNameError
 
-__all__ = ["Delta", "Known", "Put", "Sheet", "keys_of", "marks_of", "replay", "standing"]
+__all__ = ["ORDER", "Delta", "Known", "Put", "Sheet", "keys_of", "marks_of", "replay", "standing"]
+
+ORDER = "z_order"
+"""Attribute of objects that CVAT and Datumaro keep, too: where objects overlap, the highest is on top."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Put:
     """Its one mask."""
     like: int | None = None
     """The object that a new one takes its attributes from."""
+    order: int | None = None
+    """Its place where objects overlap, the highest on top; None: as it was."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Delta:
                 "label": p.label,
                 "mask": p.mask.to_coco()[0],
                 **({} if p.like is None else {"like": p.like}),
+                **({} if p.order is None else {"order": p.order}),
             }
             for p in self.put
         ]
@@ -64,6 +70,12 @@ class Sheet:
     """How many changes have been made to the image, undone ones and undoing ones among them."""
     next_key: int
     """A key that no object has ever had."""
+
+    @property
+    def orders(self) -> Int | None:
+        """int64 (N,): where objects overlap, the highest is on top; None if nothing is said of it."""
+        values = self.instances.attributes.get(ORDER)
+        return None if values is None else np.nan_to_num(values.astype(np.float64)).astype(np.int64)
 
     def row(self, key: int) -> int:
         """Return the position of an object."""
@@ -129,12 +141,15 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
     keys, next_key, gone = keys_of(base, entries, known)
     last: dict[int, Mapping[str, Any] | None] = {}
     like: dict[int, int] = {}
+    orders: dict[int, int] = {}
     for entry in standing(entries)[0]:
         last.update(dict.fromkeys(entry["remove"]))
         for put in entry["put"]:
             last[put["key"]] = put
             if "like" in put:
                 like[put["key"]] = like.get(put["like"], put["like"])
+            if "order" in put:
+                orders[put["key"]] = put["order"]
     place = {key: i for i, key in enumerate(keys.tolist())}
     puts = {key: put for key, put in last.items() if put is not None}
     kept = np.flatnonzero(~np.isin(keys, list(last)))
@@ -148,7 +163,17 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
     own = np.array(order, np.int64)
     found = _taken(base, rows, masks, np.array(labels, np.int64), np.where(np.isin(own, keys), -1, own))
     redrawn = np.flatnonzero(np.isin(own, list(puts)))
-    return Sheet(restated(found, redrawn) if len(redrawn) else found, own, len(entries), next_key), gone
+    sheet = Sheet(restated(found, redrawn) if len(redrawn) else found, own, len(entries), next_key)
+    return (_ordered(sheet, orders) if orders else sheet), gone
+
+
+def _ordered(sheet: Sheet, orders: Mapping[int, int]) -> Sheet:
+    """Return the objects with the places that a person gave them where they overlap."""
+    values = np.zeros(len(sheet.keys), np.int64) if sheet.orders is None else sheet.orders
+    for key in np.intersect1d(sheet.keys, list(orders)).tolist():
+        values[sheet.row(key)] = orders[key]
+    found = sheet.instances
+    return replace(sheet, instances=found.replace(attributes={**found.attributes, ORDER: values}))
 
 
 def keys_of(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known | None) -> tuple[Int, int, int]:

@@ -88,7 +88,7 @@ class Workspace:
         self._recorded: set[str] = set()
         self._sheets: OrderedDict[int, tuple[Sheet, int]] = OrderedDict()
         self._found: OrderedDict[int, Instances] = OrderedDict()
-        self._sessions: OrderedDict[int, Session] = OrderedDict()
+        self._sessions: OrderedDict[tuple[int, bool], Session] = OrderedDict()
         self._take(source.open())
         if not self.items:
             raise DataError("there is no image to look at")
@@ -269,12 +269,21 @@ class Workspace:
 
         return Prompter() if self._open_prompter is None else self._open_prompter()
 
-    def session(self, number: int) -> Session:
-        """Return the image opened for clicks; its embedding is kept."""
+    @cached_property
+    def wand(self) -> Prompter:
+        """The magic wand."""
+        from apiece.predict import Prompter
+
+        return Prompter("wand")
+
+    def session(self, number: int, wand: bool = False) -> Session:
+        """Return the image opened for clicks, by the magic wand if that is wanted; its embedding is kept."""
         with self._model_lock:
-            if number not in self._sessions:
-                _keep(self._sessions, number, self.prompter.session(self.image(number)), 4)
-            return self._sessions[number]
+            key = (number, wand)
+            if key not in self._sessions:
+                prompter = self.wand if wand else self.prompter
+                _keep(self._sessions, key, prompter.session(self.image(number)), 4)
+            return self._sessions[key]
 
     def export(self, name: str, format: str, allow_lossy: bool) -> dict[str, Written]:
         """Write all labels as they stand to ``out/exports/name``.
@@ -291,8 +300,8 @@ class Workspace:
         return convert(edited, self.out / "exports" / name, format, options=options)
 
 
-def _keep(held: OrderedDict[int, Any], number: int, value: Any, most: int = _KEPT) -> None:
-    held[number] = value
+def _keep(held: OrderedDict[Any, Any], key: Any, value: Any, most: int = _KEPT) -> None:
+    held[key] = value
     while len(held) > most:
         held.popitem(last=False)
 

@@ -10,6 +10,7 @@ export type LookInfo = Schemas["LookInfo"];
 export type Comparison = Schemas["Comparison"];
 export type Finding = Schemas["FindingEntry"];
 export type ReviewAnswer = Schemas["ReviewAnswer"];
+export type Track = Schemas["Track"];
 export type Said = Schemas["Said"];
 export type Report = Schemas["ReportAnswer"];
 export type Measured = Schemas["Measured"];

@@ -37,7 +37,7 @@ export function Editor({ set, number, open, close, reload, review }: Props) {
   const [label, setLabel] = useState(set.classes[0]);
   const [radius, setRadius] = useState(8);
   const [card, setCard] = useState(false);
-  const [shown, setShown] = useState<Shown>({ labels: true, predictions: true, fill: true, outline: true, names: false, boxes: false });
+  const [shown, setShown] = useState<Shown>({ labels: true, predictions: true, fill: true, outline: true, names: false, boxes: false, tracks: set.tracks });
   const [filter, setFilter] = useState<Filter>({ hidden: new Set(), score: Math.min(...(set.thresholds ?? [0])), least: 0 });
   const clicks = useRef<Prompted[]>([]);
 
@@ -64,6 +64,7 @@ export function Editor({ set, number, open, close, reload, review }: Props) {
       <TopBar name={set.images[number].name} number={number} count={set.images.length} open={open} close={close}>
         <button onClick={does.undo}>Undo</button>
         <button onClick={does.redo}>Redo</button>
+        {set.tracks && <a href={`#/play/${number}`}>Play</a>}
         <button onClick={() => setCard(!card)} aria-expanded={card}>
           Keys
         </button>

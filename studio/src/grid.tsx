@@ -77,6 +77,7 @@ export function Grid({ set, last, open }: { set: SetAnswer; last: number; open: 
         <label>
           <input type="checkbox" checked={onlyChanged} onChange={(e) => setOnlyChanged(e.currentTarget.checked)} /> changed
         </label>
+        {set.tracks && <a href="#/play/0">Play</a>}
         <a href="#/review">Review</a>
         <a href="#/report">Report</a>
         <Person />

@@ -11,6 +11,8 @@ export interface Shown {
   outline: boolean;
   names: boolean;
   boxes: boolean;
+  /** Ids follow objects from frame to frame, and so do colours. */
+  tracks: boolean;
 }
 
 export interface Filter {
@@ -40,7 +42,7 @@ export function layerOf({ objects, classes }: Found, shown: Shown, filter: Filte
   );
   const { areas, orders } = objects;
   kept.sort((a, b) => (orders ? orders[a] - orders[b] : 0) || areas[b] - areas[a]);
-  const own = colours ?? Uint32Array.from(objects.keys, (key) => colour(key + 1));
+  const own = colours ?? Uint32Array.from((shown.tracks && objects.ids) || objects.keys, (key) => colour(key + 1));
   return { objects, style: { colours: own, order: Int32Array.from(kept), fill: shown.fill, outline: shown.outline } };
 }
 

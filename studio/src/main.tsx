@@ -3,12 +3,13 @@ import { useEffect, useState } from "preact/hooks";
 import { type SetAnswer, imageInfo, read } from "./api";
 import { Editor } from "./editor";
 import { Grid } from "./grid";
+import { PlayPage } from "./play";
 import { ReportPage } from "./report";
 import { useQueue } from "./review";
 import { ReviewPage } from "./reviewpage";
 import "./style.css";
 
-type Place = { page: "grid" | "review" | "report" } | { page: "image"; number: number } | { page: "finding"; id: string };
+type Place = { page: "grid" | "review" | "report" } | { page: "image" | "play"; number: number } | { page: "finding"; id: string };
 
 function App() {
   const [set, setSet] = useState<SetAnswer | null>(null);
@@ -37,6 +38,7 @@ function App() {
   const finding = at.page === "finding" ? queue.answer?.findings.find((f) => f.id === at.id) : undefined;
   const number = at.page === "image" ? at.number : finding?.image;
   if (at.page === "report") return <ReportPage set={set} open={open} close={close} />;
+  if (at.page === "play") return <PlayPage set={set} number={Math.min(at.number, set.images.length - 1)} edit={open} close={close} />;
   if (typeof number === "number" && number < set.images.length) {
     const review = finding && { finding, queue, open: (id: string) => go(`/review/${id}`), list: () => go("/review") };
     return <Editor key={number} {...{ set, number, open, review }} close={close} reload={load} />;
@@ -53,6 +55,7 @@ function go(place: string): void {
 function placeOf(): Place {
   const [first, second] = window.location.hash.replace(/^#\//, "").split("/");
   if (/^\d+$/.test(first)) return { page: "image", number: Number(first) };
+  if (first === "play") return { page: "play", number: Number(second) || 0 };
   if (first === "review" && second) return { page: "finding", id: second };
   return { page: first === "review" || first === "report" ? first : "grid" };
 }

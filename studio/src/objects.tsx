@@ -1,11 +1,11 @@
 import { useMemo, useRef, useState } from "preact/hooks";
-import { colour, css } from "./colours";
+import { css } from "./colours";
 import { type Shown, nameOf } from "./layers";
 import type { PanelProps } from "./panel";
 
 const ROW = 26;
 
-const SWITCHES: readonly [keyof Shown, string][] = [
+const SWITCHES: readonly [Exclude<keyof Shown, "tracks">, string][] = [
   ["labels", "Labels (L)"],
   ["predictions", "Predictions (K)"],
   ["fill", "Fill (I)"],
@@ -107,7 +107,7 @@ function List(p: Props) {
                 p.show(i);
               }}
             >
-              <i style={{ background: css(colour(o.keys[i] + 1)) }} />
+              <i style={{ background: css(p.layer!.style.colours[i]) }} />
               <span>{nameOf(o, i, classes)}</span>
               <span class="count">{o.areas[i].toLocaleString()} px</span>
             </button>

@@ -24,6 +24,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/tracks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tracks
+         * @description Return in which images each object is.
+         */
+        get: operations["tracks_api_tracks_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/images/{number}": {
         parameters: {
             query?: never;
@@ -1028,12 +1048,34 @@ export interface components {
             comparable: boolean;
             /** Rules */
             rules: boolean;
+            /** Tracks */
+            tracks: boolean;
             /** Notice */
             notice: string;
             /** Formats */
             formats: string[];
             /** Tile */
             tile: number;
+        };
+        /**
+         * Track
+         * @description An object that is followed through frames.
+         */
+        Track: {
+            /** Id */
+            id: number;
+            /** Label */
+            label: string;
+            /** Spans */
+            spans: number[][];
+        };
+        /**
+         * Tracks
+         * @description All tracks, in the order in which they begin.
+         */
+        Tracks: {
+            /** Tracks */
+            tracks: components["schemas"]["Track"][];
         };
     };
     responses: never;
@@ -1060,6 +1102,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SetAnswer"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    tracks_api_tracks_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Tracks"];
                 };
             };
             /** @description Unprocessable Entity */

@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import apiece
 from apiece.datasets.synthetic import SceneConfig, write_dataset
+from apiece.images import write_image
 
 ROOT = Path(__file__).parents[2]
 STUDIO = ROOT / "studio"
@@ -43,9 +45,9 @@ def test_lint_types_and_unit_tests_of_the_page() -> None:
 
 
 @contextmanager
-def running(data: Path, out: Path) -> Iterator[str]:
+def running(data: Path, out: Path, *more: str) -> Iterator[str]:
     """Run the command as a person does."""
-    words = ["studio", str(data), "--out", str(out), "--port", "0", "--json"]
+    words = ["studio", str(data), "--out", str(out), "--port", "0", "--json", *more]
     code = "from apiece.cli import main; main()"
     with subprocess.Popen([sys.executable, "-u", "-c", code, *words], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -96,3 +98,45 @@ def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> N
     assert (seen["front"], seen["back"], seen["wand"]) == ("true", "true", 1)
     assert "Ada Ł" in seen["report"]
     assert "it is so" in seen["report"]
+
+
+def film(folder: Path, count: int = 30) -> None:
+    """Two objects that cross, a third one that leaves for some frames, and one that is in the first frame only."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(70, 110, (240, 320, 3), np.uint8)
+    rows, columns = np.mgrid[:240, :320]
+    records = []
+    (folder / "images" / "0000").mkdir(parents=True)
+    for k in range(count):
+        places = {1: (60 + 2 * k, 40 + 7 * k), 2: (180 - 3 * k, 280 - 7 * k), 5: (200, 160), 7: (30, 30)}
+        seen = [i for i in places if not (i == 5 and 8 <= k < 15) and not (i == 7 and k)]
+        masks = np.array([(rows - places[i][0]) ** 2 + (columns - places[i][1]) ** 2 < 400 for i in seen])
+        pixels = ground.copy()
+        for i, mask in zip(seen, masks, strict=True):
+            pixels[mask] = (40 * i % 255, 180, 200 - 20 * i)
+        name = f"0000/{k:06d}.png"
+        write_image(folder / "images" / name, pixels)
+        found = apiece.Instances(
+            apiece.Masks.from_dense(masks), np.zeros(len(seen), int), ("car", "pedestrian"), ids=seen
+        )
+        records.append((apiece.ImageRef(folder / "images" / name, name, (240, 320)), found))
+    apiece.write(records, folder / "tracks.json", format="coco")
+
+
+@built
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_frames_are_played_and_tracks_keep_colour_and_id(tmp_path: Path) -> None:
+    film(tmp_path)
+    with running(tmp_path / "tracks.json", tmp_path / "work", "--images", str(tmp_path / "images")) as address:
+        done = subprocess.run(
+            ["node", "browser/play.mjs", address, *PICTURES], cwd=STUDIO, capture_output=True, text=True, timeout=600,
+            env={**os.environ, "CHROMIUM": str(CHROMIUM)},
+        )  # fmt: skip
+    told = json.loads(done.stdout)
+    assert told["wrong"] == []
+    seen = told["done"]
+    assert seen["tracks"] == "4 tracks"
+    assert len(seen["played"]) == 12  # one frame after another, none left out
+    assert [int(text.split()[0]) for text in seen["played"]] == list(range(2, 14))
+    assert [colour for text, colour in seen["list"] if "#1" in text] == [seen["row"]]
+    assert any("#7" in text for text in seen["copied"])

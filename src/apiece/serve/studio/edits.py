@@ -161,8 +161,8 @@ def from_click(sheet: Sheet, click: Click, answer: Instances) -> Delta:
     return Delta(put=(Put(sheet.next_key, _label(sheet.instances, click.label), answer.masks[0]),))
 
 
-def copied(sheet: Sheet, source: Sheet, keys: list[int]) -> Delta:
-    """Return the objects of another image as new ones of this image."""
+def copied(sheet: Sheet, source: Sheet, keys: list[int], tracked: bool = False) -> Delta:
+    """Return the objects of another image as new ones of this image; they keep ids that follow objects."""
     found, size = source.instances, sheet.instances.size
     if found.size != size:
         raise ConfigError(
@@ -170,7 +170,14 @@ def copied(sheet: Sheet, source: Sheet, keys: list[int]) -> Delta:
             f"{size[1]} x {size[0]} pixels"
         )
     rows = [source.row(key) for key in dict.fromkeys(keys)]
-    return Delta(put=tuple(Put(sheet.next_key + k, found.names[row], found.masks[row]) for k, row in enumerate(rows)))
+    ids: list[int | None] = [None] * len(rows)
+    if tracked and found.ids is not None:
+        taken = set() if sheet.instances.ids is None else set(sheet.instances.ids.tolist())
+        ids = [None if own in taken else own for own in found.ids[rows].tolist()]
+    new = range(sheet.next_key, sheet.next_key + len(rows))
+    return Delta(
+        put=tuple(Put(k, found.names[r], found.masks[r], id=own) for k, r, own in zip(new, rows, ids, strict=True))
+    )
 
 
 def prompts_of(click: Click) -> Prompts:

@@ -38,9 +38,11 @@ from apiece.serve.studio.schema import (
     Make,
     NewClass,
     SetAnswer,
+    Tracks,
 )
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 from apiece.serve.studio.thumbs import Thumbs
+from apiece.serve.studio.tracks import has_tracks, tracks_of
 from apiece.serve.studio.wire import encode
 from apiece.serve.studio.workspace import StaleError, Workspace
 
@@ -68,7 +70,7 @@ def studio_app(workspace: Workspace, guard: Guard, title: str, baseline: Profile
         If the page was not built, as in a copy of the repository.
     """
     app = new_app("apiece studio", guard, [ROUTER, REVIEW, DECIDE])
-    app.state.workspace, app.state.title = workspace, title
+    app.state.workspace, app.state.title, app.state.tracked = workspace, title, None
     app.state.review = Review(workspace, baseline)
     pictures = app.state.pictures = Pictures(lambda number: workspace.item(number).ref)
     app.state.thumbs = Thumbs(
@@ -120,10 +122,24 @@ def opened(request: Request) -> SetAnswer:
         thresholds=None if model is None or model.thresholds is None else list(model.thresholds),
         comparable=model is not None and comparable(model.classes, space.classes),
         rules=space.rules is not None,
+        tracks=_tracked(request),
         notice=space.notice,
         formats=[name for name in formats.names() if formats.load(name).write is not None],
         tile=TILE,
     )
+
+
+@ROUTER.get("/tracks")
+def tracks(request: Request) -> Tracks:
+    """Return in which images each object is."""
+    return Tracks(tracks=tracks_of(space_of(request)))
+
+
+def _tracked(request: Request) -> bool:
+    state = request.app.state
+    if state.tracked is None:
+        state.tracked = has_tracks(space_of(request))
+    return bool(state.tracked)
 
 
 @ROUTER.get("/images/{number}")
@@ -232,8 +248,12 @@ def accepted(request: Request, number: int, asked: Accept, seen: Seen) -> Respon
 def copy(request: Request, number: int, asked: Copy, seen: Seen) -> Response:
     """Copy objects of another image into this one."""
     space = space_of(request)
-    source = space.sheet(asked.source)[0]
-    return _changed(*space.change(number, seen, by_of(request), lambda sheet: copied(sheet, source, asked.keys)))
+    source, tracked = space.sheet(asked.source)[0], _tracked(request)
+
+    def taken(sheet: Sheet) -> Delta:
+        return copied(sheet, source, asked.keys, tracked)
+
+    return _changed(*space.change(number, seen, by_of(request), taken))
 
 
 @ROUTER.post("/images/{number}/undo")

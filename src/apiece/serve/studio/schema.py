@@ -131,11 +131,28 @@ class SetAnswer(Answer):
     """Whether the model's classes can be taken for those of the labels."""
     rules: bool
     """Whether a file of rules is open."""
+    tracks: bool
+    """Whether objects keep their id from image to image: the images are frames."""
     notice: str
     """What the person has to know of the label files."""
     formats: list[str]
     """Formats that can be exported."""
     tile: int
+
+
+class Track(Answer):
+    """An object that is followed through frames."""
+
+    id: int
+    label: str
+    spans: list[list[int]]
+    """First and last image of each run of images in which it is."""
+
+
+class Tracks(Answer):
+    """All tracks, in the order in which they begin."""
+
+    tracks: list[Track]
 
 
 class Make(Request):

@@ -35,6 +35,8 @@ class Put:
     """The object that a new one takes its attributes from."""
     order: int | None = None
     """Its place where objects overlap, the highest on top; None: as it was."""
+    id: int | None = None
+    """The id that a new one gets: of the track that it goes on; None: an id that no object has."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,15 @@ class Delta:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as the journal keeps it, whole masks as COCO's run-lengths."""
+        told = [{"like": p.like, "order": p.order, "id": p.id} for p in self.put]
         put = [
             {
                 "key": p.key,
                 "label": p.label,
                 "mask": p.mask.to_coco()[0],
-                **({} if p.like is None else {"like": p.like}),
-                **({} if p.order is None else {"order": p.order}),
+                **{name: value for name, value in more.items() if value is not None},
             }
-            for p in self.put
+            for p, more in zip(self.put, told, strict=True)
         ]
         return {"remove": list(self.remove), "put": put}
 
@@ -142,6 +144,7 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
     last: dict[int, Mapping[str, Any] | None] = {}
     like: dict[int, int] = {}
     orders: dict[int, int] = {}
+    ids: dict[int, int] = {}
     for entry in standing(entries)[0]:
         last.update(dict.fromkeys(entry["remove"]))
         for put in entry["put"]:
@@ -150,6 +153,8 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
                 like[put["key"]] = like.get(put["like"], put["like"])
             if "order" in put:
                 orders[put["key"]] = put["order"]
+            if "id" in put:
+                ids[put["key"]] = put["id"]
     place = {key: i for i, key in enumerate(keys.tolist())}
     puts = {key: put for key, put in last.items() if put is not None}
     kept = np.flatnonzero(~np.isin(keys, list(last)))
@@ -162,6 +167,10 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
     labels = [base.classes.index(puts[k]["label"]) if k in puts else int(base.labels[place[k]]) for k in order]
     own = np.array(order, np.int64)
     found = _taken(base, rows, masks, np.array(labels, np.int64), np.where(np.isin(own, keys), -1, own))
+    if found.ids is not None and ids:
+        found = found.replace(
+            ids=np.array([ids.get(key, own) for key, own in zip(order, found.ids.tolist(), strict=True)])
+        )
     redrawn = np.flatnonzero(np.isin(own, list(puts)))
     sheet = Sheet(restated(found, redrawn) if len(redrawn) else found, own, len(entries), next_key)
     return (_ordered(sheet, orders) if orders else sheet), gone

@@ -32,7 +32,8 @@ RULES = """
     expected: '#d72828'
     within: 30
 """
-SCORE, DOUBT = 0.5, 0.05
+SCORE = 0.5  # lowest score that counts of exact masks
+LOW = 0.05  # score from which a model shows what rules are learned from
 GOOD = 1_000  # seeds of good boards, of faulty ones, and of those to learn from
 BAD = 1_000_000
 LEARN = 2_000_000
@@ -53,7 +54,8 @@ def rules(folder: Path, learned: int, source) -> RuleSet:
     """Return the rules that good boards propose, with two written by hand."""
     text = learn((source(LEARN + k, "")[0] for k in range(learned)), PIXEL)
     path = folder / "rules.yaml"
-    path.write_text(text.replace("\nrules:", f"\nscore: {SCORE}\ndoubt: {DOUBT}\n\nrules:", 1) + RULES)
+    head = "" if "\nscore:" in text else f"score: {SCORE}\n"
+    path.write_text(f"{head}{text}{RULES}")
     return read_rules(path, CLASSES)
 
 
@@ -147,20 +149,22 @@ def main() -> None:
     if arguments.data is not None:
         write(arguments.data)
         return
-    source, taught = found, found
+
+    def taught(seed: int, fault: str) -> tuple[Instances, Image]:
+        made, image = found(seed, fault)
+        return made.replace(scores=None), image
+
+    source = found
     if arguments.model is not None:
         from apiece import load
 
         model = load(arguments.model)
 
-        def source(seed: int, fault: str) -> tuple[Instances, Image]:
+        def source(seed: int, fault: str, conf: float = LOW) -> tuple[Instances, Image]:
             _, image = found(seed, fault, exact=True)
-            return model.predict(image, conf=SCORE - DOUBT), image
+            return model.predict(image, conf=conf), image
 
-        def taught(seed: int, fault: str) -> tuple[Instances, Image]:
-            _, image = found(seed, fault, exact=True)
-            return model.predict(image, conf=SCORE), image
-
+        taught = source
     with tempfile.TemporaryDirectory() as folder:
         rates(rules(Path(folder), arguments.learned, taught), arguments.boards, source)
     speed(arguments.images)

@@ -11,6 +11,7 @@ import pytest
 
 from apiece import Instances, Masks
 from apiece.errors import DataError
+from apiece.measurements import measure
 from apiece.rules import judge, judge_batch
 
 from .drawn import CLASSES, SIZE, Box, found, painted, rules, verdict
@@ -32,8 +33,8 @@ SCREWS: list[tuple[str, Box]] = [("screw", (x, y, x + 8, y + 8)) for x, y in ((2
         ("- absence: scratch", "pass", "count 0, at most 0"),
         ("- absence: screw\n  zone: bottom", "fail", "count 2, at most 0"),
         ("- dimension: chip\n  of: rect_length\n  nominal: 40 px\n  tolerance: 1 px", "pass", "rect_length 40 px"),
-        ("- dimension: chip\n  of: rect_length\n  max: 39 px", "fail", "rect_length 40 px (39.5 to 40.5), at most 39 px"),
-        ("- dimension: chip\n  of: rect_length\n  max: 40.2 px", "unsure", "rect_length 40 px (39.5 to 40.5)"),
+        ("- dimension: chip\n  of: rect_length\n  max: 39 px", "fail", "rect_length 40 px (39.14 to 40.86), at most 39 px"),
+        ("- dimension: chip\n  of: rect_length\n  max: 40.2 px", "unsure", "rect_length 40 px (39.14 to 40.86)"),
         ("- dimension: chip\n  of: rect_length\n  max: 39.9 px\n  uncertainty: 0.01 px", "fail", "rect_length 40 px"),
         ("- dimension: chip\n  of: area\n  min: 350 px2\n  max: 450 px2", "pass", "area 400 px"),
         ("- dimension: scratch\n  of: area\n  min: 350 px2", "unsure", "no scratch is there to be judged"),
@@ -68,12 +69,39 @@ def test_units_are_those_of_the_rule(tmp_path: Path) -> None:
     )
     judged = verdict(tmp_path, text, [CHIP, *SCREWS], "pixel_size: 0.1 mm")
     assert [one.text for one in judged.verdicts] == [
-        "feret_max 4.123 mm (4.073 to 4.173), should be 4.02 to 4.22 mm",
+        "feret_max 4.123 mm (4.037 to 4.209), should be 4.02 to 4.22 mm",
         "gap 9 mm (8.95 to 9.05), at least 8 mm",
     ]
     assert verdict(tmp_path, text, [CHIP, *SCREWS], pixel_size="0.2 mm").outcome == "fail"
     with pytest.raises(DataError, match=r"a\.png, rule 'dimension chip feret_max' .*line 3.*4\.12 mm needs a pixel"):
         verdict(tmp_path, text, [CHIP, *SCREWS])
+
+
+def test_intervals_are_those_of_measure_and_the_objects_know_their_outlines_best(tmp_path: Path) -> None:
+    plate = found([CHIP]).replace(attributes={"edge": np.array([1.5])})
+    text = "- dimension: chip\n  of: {of}\n  min: 1 {unit}"
+    for of, unit in (("feret_min", "mm"), ("area", "mm2"), ("equivalent_diameter", "mm")):
+        number = (
+            judge(rules(tmp_path, text.format(of=of, unit=unit)), plate, pixel_size="0.2 mm").verdicts[0].findings[0]
+        )
+        table = measure(plate, pixel_size="0.2 mm", properties=[of], uncertainty=True)
+        assert (number.high - number.number) == pytest.approx(table[f"{of}_u95"][0]), of
+    wide, stated, usual = (
+        judge(rules(tmp_path, text.format(of="rect_length", unit="px"), head), one).verdicts[0].findings[0].high
+        for head, one in (("", plate), ("edge: 0.5 px", plate), ("", found([CHIP])))
+    )
+    assert [wide, stated, usual] == pytest.approx([40 + np.hypot(0.7, 2 * edge) for edge in (1.5, 0.5, 0.25)])
+    gap = judge(rules(tmp_path, "- distance: chip\n  to: screw\n  min: 5 px"), found([CHIP, *SCREWS]).replace(
+        attributes={"edge": np.array([1.5, 0.25, 0.25, 0.25, 0.25])}))  # fmt: skip
+    assert gap.verdicts[0].findings[0].high == pytest.approx(0.7071 + 1.75, abs=1e-4)
+
+
+def test_the_truth_is_not_off(tmp_path: Path) -> None:
+    near = rules(
+        tmp_path, "- dimension: chip\n  of: rect_length\n  max: 40.2 px\n- dimension: scratch\n  of: area\n  min: 1 px2"
+    )
+    assert [one.outcome for one in judge(near, found([CHIP])).verdicts] == ["unsure", "unsure"]
+    assert [one.outcome for one in judge(near, found([CHIP]), exact=True).verdicts] == ["pass", "unsure"]
 
 
 def test_containment_counts_holes_of_the_container(tmp_path: Path) -> None:
@@ -148,3 +176,24 @@ def test_batches(tmp_path: Path) -> None:
     assert [one.outcome for one in judge_batch(few, pictures[:1] * 3)] == ["fail", "fail"]
     clean = rules(tmp_path, head + "- batch: fail\n  accept: 0\n  rules: [clean]")
     assert judge_batch(clean, pictures)[0].outcome == "pass"
+
+
+def test_what_fails_whether_or_not_a_doubtful_object_is_there_fails(tmp_path: Path) -> None:
+    small = [SCREWS[0], ("screw", (50, 50, 53, 53))]  # too small for a screw, and without it one is missing
+    text = "- count: screw\n  equals: 2\n- dimension: screw\n  of: area\n  min: 50 px2"
+    either = verdict(tmp_path, text, small, "score: 0.5", scores=[0.9, 0.52])
+    assert [one.outcome for one in either.verdicts] == ["unsure", "unsure"]
+    place = "layout:\n  size: [160, 120]\n  register: none\n  places:\n" + "".join(
+        f"    - {{part: screw, at: [{x}, {y}], area: 64}}\n" for x, y in ((6, 6), (51.5, 51.5))
+    )
+    (one,) = verdict(
+        tmp_path, "- layout: screw\n  within: 2 px\n  size: 20 %", small, f"score: 0.5\n{place}", scores=[0.9, 0.52]
+    ).verdicts
+    assert (one.outcome, one.findings[0].what, one.findings[0].objects) == ("fail", "area off by", (1,))
+
+
+def test_a_file_that_names_the_score_of_one_class_leaves_those_of_others(tmp_path: Path) -> None:
+    parts = [CHIP, SCREWS[0]]
+    text = "- count: chip\n  equals: 0\n- count: screw\n  equals: 1"
+    one = verdict(tmp_path, text, parts, "score: {screw: 0.2}", scores=[0.4, 0.3], score={"chip": 0.6, "screw": 0.6})
+    assert one.outcome == "pass"

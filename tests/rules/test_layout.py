@@ -15,7 +15,7 @@ from apiece.errors import DataError
 from apiece.images import write_image
 from apiece.rules import Verdicts, judge, learn, read_rules
 
-from .drawn import CLASSES, SIZE
+from .drawn import CLASSES, SIZE, found
 
 PLACES = [
     ("fiducial", 30, 20, 0), ("fiducial", 130, 100, 0), ("chip", 55, 45, 0), ("chip", 110, 80, 90),
@@ -147,3 +147,42 @@ def test_learned_rules_pass_good_boards_and_fail_each_fault(tmp_path: Path) -> N
     assert "fail" not in outcomes
     for parts in FAULTS.values():
         assert judge(rules, jittered(parts)).outcome == "fail"
+
+
+def test_a_rule_about_some_parts_sees_them_at_places_of_others(tmp_path: Path) -> None:
+    places = "\n".join(f"    - {{part: {n}, at: [{x}, {y}]}}" for n, x, y, _ in PLACES)
+    (tmp_path / "rules.yaml").write_text(
+        f"layout:\n  size: [160, 120]\n  places:\n{places}\nrules:\n- layout: chip\n  within: 2 px\n- layout: fiducial\n  within: 2 px\n"
+    )
+    swapped = board([*PLACES[:-1], ("chip", *PLACES[-1][1:])])
+    chips, fiducials = judge(read_rules(tmp_path / "rules.yaml", CLASSES), swapped).verdicts
+    assert (chips.outcome, fiducials.outcome) == ("fail", "pass")
+    assert chips.findings[0].words == "extra chip"
+
+
+@pytest.mark.parametrize(
+    ("scores", "usual", "expected"),
+    [
+        # three on each picture, none of them above the model's own threshold: in the gap
+        ([[0.42, 0.41, 0.40, 0.04], [0.49, 0.45, 0.43]], 0.5, 0.143),
+        # none: half way, in log odds, from the best candidate to the model's own threshold
+        ([[0.04], []], 0.5, 0.17),
+        # numbers differ from picture to picture, and one candidate that each picture has is too faint for an object
+        ([[0.9, 0.8, 0.7], [0.9]], 0.5, None),
+        ([[0.2], [0.19]], 0.5, 0.333),
+    ],
+)
+def test_scores_lie_in_the_gap_that_good_pictures_show(
+    tmp_path: Path, scores: list[list[float]], usual: float, expected: float | None
+) -> None:
+    good = [
+        found(
+            [("chip", (50, 50, 90, 90)), *(("screw", (10.0 * k, 0, 10 * k + 8, 8)) for k in range(len(s)))], [0.9, *s]
+        )
+        for s in scores
+    ]
+    (tmp_path / "rules.yaml").write_text(learn(good, score=usual))
+    rules = read_rules(tmp_path / "rules.yaml", CLASSES)
+    assert isinstance(rules.head.score, dict)
+    assert rules.head.score.get("screw") == expected
+    assert [judge(rules, one, score=usual).outcome for one in good] == ["pass", "pass"]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PHOTOS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Endings of photos, which a model is needed for unless they are label images."""
+SEEN = 0.05  # score from which a model shows objects from which rules are learned
 _GOOD, _BAD = ("pass", "good", "ok", "1", "true"), ("fail", "bad", "ng", "0", "false")
 
 
@@ -43,7 +44,8 @@ class Pictures:
     ----------
     classes : of all objects.
     score : lowest scores that count where the rules name none; None for all.
-    each : makes the pictures for some rules, since a model has to show objects that are close to the lowest score.
+    each : makes the pictures for some rules, since a model has to show objects that are close to the lowest score; for
+        no rules, to learn some, with objects of low scores too.
     """
 
     classes: tuple[str, ...]
@@ -109,7 +111,7 @@ def _of_model(data: Path, name: str, device: str, skip_bad: bool) -> Pictures:
     sources = find_sources(str(data))
 
     def each(rules: RuleSet | None) -> Iterator[Picture]:
-        lowest = own if rules is None else rules.lowest_scores(own)
+        lowest = dict.fromkeys(own, SEEN) if rules is None else rules.lowest_scores(own)
         for source in sources:
             try:
                 image = source.read()

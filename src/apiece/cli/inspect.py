@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,7 +13,7 @@ from apiece.cli._output import check_writable, note, print_json, print_table, pr
 from apiece.errors import ApieceError, ConfigError, DataError, Option, on_command_line
 
 if TYPE_CHECKING:
-    from apiece.rules import Inspection, RuleSet, Share
+    from apiece.rules import Inspection, Share
 
 FAILED = 2  # the exit code of an error: 1 is a picture that fails
 _ROWS = 40  # pictures in the terminal
@@ -121,7 +120,6 @@ def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth:
     """Judge every picture; one that cannot be judged is listed, and the rest goes on."""
     from apiece.rules import compare, judge
 
-    exact = _exact(found.rules)
     true = []
     with progress("judging", pictures.count) as step:
         for one in pictures.each(found.rules):
@@ -135,7 +133,7 @@ def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth:
                 if callable(truth):
                     said = truth(one.name)
                     if not isinstance(said, str):
-                        said = judge(exact, said, one.read, name=one.name, pixel_size=pixel_size)
+                        said = judge(found.rules, said, one.read, name=one.name, pixel_size=pixel_size, exact=True)
                     true.append(said)
                 found.add(judged, one.read)
             except DataError as error:
@@ -150,13 +148,6 @@ def _judge(found: Inspection, pictures: Pictures, pixel_size: str | None, truth:
         found.trust, found.better = compare(found.pictures, true)
 
 
-def _exact(rules: RuleSet) -> RuleSet:
-    """Return the same rules for true labels, whose outlines are right."""
-    from apiece.rules.contract import Quantity
-
-    return replace(rules, head=replace(rules.head, edge=Quantity(0.0, "px", "length")))
-
-
 def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwrite: bool) -> int:
     from apiece._atomic import atomic
     from apiece.rules import learn
@@ -164,7 +155,8 @@ def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwri
     check_writable(out)
     if out is not None and out.exists() and not overwrite:
         raise ConfigError(f"{out} is there already; name another file, or " + Option("overwrite", True))
-    text = learn((one.found for one in pictures.each(None) if one.found is not None), pixel_size)
+    found = (one.found for one in pictures.each(None) if one.found is not None)
+    text = learn(found, pixel_size, pictures.score)
     if out is None:
         say(text.rstrip())
         return 0

@@ -34,7 +34,7 @@ def _compute(request: Request) -> Mapping[str, Array]:
     if wanted & {"perimeter", "circularity"}:
         out |= _outline(masks, out["area"], request.scale)
     if wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "solidity"}:
-        out |= _hulls(masks, request.scale)
+        out |= _hulls(masks, request.scale, "solidity" in wanted)
     if wanted & {"major_axis", "minor_axis", "orientation", "eccentricity"}:
         out |= _ellipses(masks, request.scale)
     if "holes" in wanted:
@@ -66,19 +66,19 @@ def _outline(masks: Masks, area: Array, scale: tuple[float, float]) -> Columns:
     return {"perimeter": perimeter, "circularity": circularity}
 
 
-def _hulls(masks: Masks, scale: tuple[float, float]) -> Columns:
+def _hulls(masks: Masks, scale: tuple[float, float], solidity: bool) -> Columns:
     count = len(masks)
     columns = hull_columns(masks)
     hulls = true_hulls(columns, count)
     found = calipers(*hulls, tips(hulls), scale)
-    return {
+    out = {
         "feret_max": found.feret_max,
         "feret_min": found.feret_min,
         "rect_length": found.length,
         "rect_width": found.width,
         "rect_angle": found.angle,
-        "solidity": _ratio(masks.area, convex_pixels(columns, count)),
     }
+    return out | ({"solidity": _ratio(masks.area, convex_pixels(columns, count))} if solidity else {})
 
 
 def _ellipses(masks: Masks, scale: tuple[float, float]) -> Columns:

@@ -4,7 +4,7 @@ A file of rules says what has to hold on a picture. A kind of rule is one file i
 
 >>> from pathlib import Path
 >>> from apiece.rules import judge, read_rules
->>> _ = Path("rules.yaml").write_text("rules:\\n  - dimension: bolt\\n    of: area\\n    min: 20 px2\\n")
+>>> _ = Path("rules.yaml").write_text("rules:\\n  - dimension: bolt\\n    of: area\\n    min: 25 px2\\n")
 >>> found = apiece.Instances(apiece.Masks.from_boxes([[0, 0, 4, 4]], (8, 8)), [0], ("bolt",))
 >>> judge(read_rules("rules.yaml"), found).outcome
 'fail'

@@ -48,7 +48,7 @@ def _read(scene: Scene, rule: Containment) -> Iterator[Readings]:
     which = around.index[table.argmax(1)] if len(around.index) else np.full(len(own), -1)
     share = 1 - most if outside else most
     # an outline that is off by `edge` moves that much of a square's border over the other outline
-    spread = np.where((most > 0) & (most < 1), scene.edge / np.sqrt(area), 0.0)
+    spread = np.where((most > 0) & (most < 1), scene.edge[found.index] / np.sqrt(area), 0.0)
     objects = np.stack([found.index, which], 1)
     what = f"share {rule.expected}"
     yield Readings.of(what, "", share, spread, least=rule.share, objects=objects)

@@ -7,7 +7,7 @@ numbers off a picture with the limits of each. Comparing, wording, drawing and t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -99,6 +99,11 @@ class Readings:
         begin, end = number - off if low is None else low, number + off if high is None else high
         lower, upper, bottom, top = (_each(given, count) for given in (begin, end, least, most))
         return cls(what, unit, number, lower, upper, bottom, top, rows, words, spots)
+
+    def exact(self) -> Readings:
+        """Return the same readings, none of which is off; a number that nobody knows stays open."""
+        low, high = (np.where(np.isinf(side), side, self.values) for side in (self.low, self.high))
+        return replace(self, low=low, high=high)
 
 
 def _each(given: npt.ArrayLike, count: int) -> Float:

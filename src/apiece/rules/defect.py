@@ -48,7 +48,7 @@ class Defect:
 
 
 def _needs(rule: Defect) -> Needs:
-    return Needs(frozenset({rule.of, "perimeter", "major_axis", "minor_axis"}))
+    return Needs(frozenset({rule.of}))
 
 
 def _read(scene: Scene, rule: Defect) -> Iterator[Readings]:

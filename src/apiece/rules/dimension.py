@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece.rules._kit.limits import nothing, of_members
+from apiece.rules._kit.limits import nothing, of_members, room, stated
 from apiece.rules.contract import (
     CLASSES,
     FLAG,
@@ -26,7 +26,6 @@ from apiece.rules.contract import (
 __all__ = ["RULE"]
 
 _LEARNED = ("feret_max", "area")
-_SIGMAS = 4.0  # standard deviations of good examples to both sides
 _LOOSE = 0.3  # share of the mean from which a tolerance says nothing
 _FEW = 3  # objects from which limits are learned
 
@@ -59,7 +58,7 @@ class Dimension:
 
 
 def _needs(rule: Dimension) -> Needs:
-    return Needs(frozenset({rule.of, "perimeter", "major_axis", "minor_axis"}))
+    return Needs(frozenset({rule.of}))
 
 
 def _read(scene: Scene, rule: Dimension) -> Iterator[Readings]:
@@ -83,17 +82,17 @@ def _propose(scenes: Sequence[Scene]) -> Iterator[Proposal]:
         if sum(map(len, there)) < _FEW:
             continue
         for measure in _LEARNED:
-            values = np.concatenate([s.measured(measure)[0][i] for s, i in zip(scenes, there, strict=True)])
-            spread = max(float(s.spread(measure)[i].max(initial=0.0)) for s, i in zip(scenes, there, strict=True))
-            room = _SIGMAS * float(values.std(ddof=1)) + spread  # a good object is not even unsure
-            if room > _LOOSE * values.mean():
+            read = [np.stack(s.measured(measure))[:, i] for s, i in zip(scenes, there, strict=True)]
+            values, spreads = np.concatenate(read, 1)
+            tolerance = room(values - values.mean()) + float(spreads.max())  # a good object is not even unsure
+            if tolerance > _LOOSE * values.mean():
                 continue
             unit = scenes[0].unit + ("2" if measure == "area" else "")
             optional = {} if all(map(len, there)) else {"optional": True}
             yield Proposal(
                 {
                     "dimension": name, "of": measure, "nominal": f"{values.mean():.4g} {unit}",
-                    "tolerance": f"{room:.3g} {unit}", **optional,
+                    "tolerance": f"{stated(tolerance)} {unit}", **optional,
                 },
                 f"{values.min():.4g} to {values.max():.4g} {unit} on {len(values):,} objects",
             )  # fmt: skip

@@ -12,7 +12,7 @@ from apiece.ops import nearest
 from apiece.rules._kit.limits import nothing
 from apiece.rules.contract import CLASSES, FLAG, ZONE, Quantity, Readings, RuleKind, Scene, choice, key, quantity
 
-__all__ = ["RULE", "neighbours"]
+__all__ = ["RULE", "both_edges", "neighbours"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ def neighbours(scene: Scene, index: Int, others: Int, between: str = "edges") ->
     return np.where(np.isfinite(far), others[apart.argmin(1)], -1), far
 
 
+def both_edges(scene: Scene, index: Int, others: Int) -> Float:
+    """Return how far the gap between two objects may be off: as far as both outlines, in the picture's unit."""
+    return (scene.edge[index] + np.append(scene.edge, 0.0)[others]) * scene.scale
+
+
 def _nearest(scene: Scene, index: Int, others: Int) -> tuple[Int, Float]:
     return nearest(scene.instances.masks, index, others)
 
@@ -58,7 +63,7 @@ def _read(scene: Scene, rule: Distance) -> Iterator[Readings]:
     if not some.any():
         yield from nothing(rule.distance if not len(found.index) else to, rule.optional, "to be measured")
         return
-    step = 2 * scene.edge * scene.scale / (1 if rule.between == "edges" else 2)
+    step = both_edges(scene, found.index[some], which[some]) / (1 if rule.between == "edges" else 2)
     objects = np.stack([found.index, which], 1)[some]
     limits = scene.number(rule.min, -np.inf), scene.number(rule.max, np.inf)
     what = "gap" if rule.between == "edges" else "distance"

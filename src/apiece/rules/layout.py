@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from apiece._arrays import Float, Int
+from apiece.core.instances import Instances
 from apiece.rules._kit.layout import Layout, Place, Placement, assign, register
 from apiece.rules.contract import (
     CLASSES,
@@ -51,28 +52,37 @@ class _Compared:
     places: Int  # in the layout
     parts: Int  # among the picture's objects, -1 for none
     wrong: Int  # another part that lies there, -1 for none
-    extra: Int  # parts without a place
-    doubled: Int  # for each of these the place of the same part that it lies at, or -1
     far: Float  # pixels from each part to its place
+    extra: Int  # parts without a place
+    doubled: Int  # for each of these the place in the layout, of the same part, that it lies at, or -1
+
+    def of(self, layout: Layout, found: Instances, classes: tuple[str, ...]) -> _Compared:
+        """Return what regards some classes. A part of theirs that lies at a place of other parts is without a place."""
+        if "any" in classes:
+            return self
+        own = np.array([place.part in classes for place in layout.places])
+        astray = self.wrong[~own & (self.wrong >= 0)]
+        extra = np.append(self.extra, astray)
+        asked = np.array([name in classes for name in found.classes])[found.labels[extra]]
+        doubled = np.append(self.doubled, np.full(len(astray), -1))[asked]
+        return _Compared(self.places[own], self.parts[own], self.wrong[own], self.far[own], extra[asked], doubled)
 
 
 def _needs(rule: LayoutRule) -> Needs:
-    turned = frozenset({"orientation", "major_axis", "minor_axis"} if rule.turn is not None else ())
-    sized = frozenset({"area", "perimeter"} if rule.size is not None else ())
-    return Needs(turned | sized, layout=True)
+    asked = {"orientation": rule.turn, "area": rule.size}
+    return Needs(frozenset(name for name, limit in asked.items() if limit is not None), layout=True)
 
 
-def _compare(scene: Scene, layout: Layout, placement: Placement, classes: tuple[str, ...]) -> _Compared:
+def _compare(scene: Scene, layout: Layout, placement: Placement) -> _Compared:
     """Match places with parts of their class: first what lies near, then what is left, however far."""
     found = scene.instances
     wanted = layout.parts(found.classes)
-    asked = np.array(["any" in classes or place.part in classes for place in layout.places])
-    places = np.flatnonzero(asked)
+    places = np.arange(len(wanted))
     members = scene.members(("any",))
-    points = placement(layout.points)[places]
+    points = placement(layout.points)
     centres = scene.centres[members.index]
     apart = np.hypot(*(points[:, None] - centres[None]).transpose(2, 0, 1))
-    far = np.where(wanted[places][:, None] == found.labels[members.index][None], apart, np.inf)
+    far = np.where(wanted[:, None] == found.labels[members.index][None], apart, np.inf)
     far = np.where(members.inside[None], far, far + layout.reach)  # an object below the threshold comes second
     at = np.full(len(places), -1)
     for reach in (layout.reach, np.inf):
@@ -87,14 +97,12 @@ def _compare(scene: Scene, layout: Layout, placement: Placement, classes: tuple[
         i, j = assign(apart[np.ix_(empty, left)], layout.reach)
         wrong[empty[i]] = members.index[left[j]]
         left = np.delete(left, j)
-    if "any" not in classes:
-        left = left[np.isin(found.labels[members.index[left]], [found.classes.index(n) for n in classes])]
     near = np.where(np.isfinite(far[:, left]), apart[:, left], np.inf)
-    close = (near.min(0) <= layout.reach) if len(places) and len(left) else np.zeros(len(left), bool)
+    close = (near.min(0) <= layout.reach) if len(left) else np.zeros(0, bool)
     doubled = np.where(close, near.argmin(0) if close.any() else 0, -1)
     parts = np.where(at >= 0, members.index[at] if len(members.index) else -1, -1)
-    distance = np.where(at >= 0, apart[np.arange(len(at)), at] if apart.size else np.inf, np.inf)
-    return _Compared(places, parts, wrong, members.index[left], doubled, distance)
+    distance = np.where(at >= 0, apart[places, at] if apart.size else np.inf, np.inf)
+    return _Compared(places, parts, wrong, distance, members.index[left], doubled)
 
 
 def _name(layout: Layout, place: int) -> str:
@@ -109,7 +117,8 @@ def _read(scene: Scene, rule: LayoutRule) -> Iterator[Readings]:
         words = [f"the layout of {len(layout.places)} parts is not found in the picture"]
         yield Readings.of("distance", scene.unit, [np.inf], most=0.0, words=words)
         return
-    got = _compare(scene, layout, placement, rule.layout)
+    got = scene.kept("layout", lambda: _compare(scene, layout, placement))
+    got = got.of(layout, scene.instances, rule.layout)
     yield _positions(scene, rule, layout, placement, got)
     if rule.turn is not None:
         yield from _turns(scene, rule.turn, layout, placement, got)
@@ -117,7 +126,7 @@ def _read(scene: Scene, rule: LayoutRule) -> Iterator[Readings]:
         yield from _sizes(scene, rule.size, layout, placement, got)
     if rule.extra == "fail":
         words = [
-            f"extra {scene.instances.names[part]}" + (f", doubled at {_name(layout, int(got.places[at]))}" * (at >= 0))
+            f"extra {scene.instances.names[part]}" + (f", doubled at {_name(layout, at)}" * (at >= 0))
             for part, at in zip(got.extra.tolist(), got.doubled.tolist(), strict=True)
         ]
         objects = got.extra[None] if len(got.extra) else None
@@ -136,7 +145,7 @@ def _positions(scene: Scene, rule: LayoutRule, layout: Layout, placement: Placem
             instead = f": {found.names[wrong]} in place of {layout.places[place].part}" if wrong >= 0 else " is missing"
             words.append(f"{name}{instead}")
     objects = np.where(got.parts >= 0, got.parts, got.wrong)[:, None]
-    spread = scene.edge * scene.scale + placement.spread * scene.scale
+    spread = (np.append(scene.edge, 0.0)[got.parts] + placement.spread) * scene.scale
     return Readings.of(
         "distance", scene.unit, got.far * scene.scale, spread, most=limit, objects=objects, words=words,
         spots=placement(layout.points)[got.places],
@@ -176,15 +185,18 @@ class Learned:
     Attributes
     ----------
     layout : its places, medians over the examples.
-    far, turn, size : the greatest differences: of places in pixels, of angles in degrees, of areas as shares.
-    spread : how far a place is off, by outlines and by finding the layout, in pixels (95%).
+    far, turn, size : float64 (pictures, places), how far parts are from their place in pixels, turned in degrees, and
+        how far their areas are off as shares; NaN where a part, or its angle, is not there.
+    far_off, turn_off, size_off : float64 (places), how far each of these may be measured wrong (95%).
     """
 
     layout: Layout
-    far: float
-    turn: float
-    size: float
-    spread: float
+    far: Float
+    turn: Float
+    size: Float
+    far_off: Float
+    turn_off: Float
+    size_off: Float
 
 
 def learned(scenes: Sequence[Scene]) -> Learned | None:
@@ -206,24 +218,25 @@ def learned(scenes: Sequence[Scene]) -> Learned | None:
         if placement is None:
             return None
         placed = replace(scene, layout=layout)
-        got = _compare(placed, layout, placement, ("any",))
+        got = _compare(placed, layout, placement)
         part = np.maximum(got.parts, 0)
         back = (scene.centres[part] @ np.array([1, 1j]) - placement.shift) / placement.factor
         there = (got.parts >= 0) & (got.far <= layout.reach)
         seen.append(np.where(there, back, np.nan))
-        angle, spread = (column[part] for column in scene.measured("orientation"))
-        angles.append(np.where(there & (spread < 20), angle - placement.angle, np.nan))
+        angle, turn_off = (column[part] for column in scene.measured("orientation"))
+        angles.append(np.where(there & (turn_off < 20), angle - placement.angle, np.nan))
+        area, area_off = (column[part] for column in scene.measured("area"))
         areas.append(np.where(there, scene.instances.masks.area[part] / abs(placement.factor) ** 2, np.nan))
-        spreads.append(placement.spread + scene.edge)
-    return _typical(layout, np.array(seen), np.array(angles), np.array(areas), max(spreads))
+        spreads.append(np.where(there, [placement.spread + scene.edge[part], turn_off, area_off / area], np.nan))
+    return _typical(layout, np.array(seen), np.array(angles), np.array(areas), np.array(spreads))
 
 
-def _typical(layout: Layout, seen: Float, angles: Float, areas: Float, spread: float) -> Learned | None:
-    """Return the median place, angle and area of each part, with the largest differences from them."""
+def _typical(layout: Layout, seen: Float, angles: Float, areas: Float, spreads: Float) -> Learned | None:
+    """Return the median place, angle and area of each part, with the differences from them."""
     usual = np.isfinite(seen).mean(0) >= 0.9
     if usual.mean() < 0.5:
         return None
-    seen, angles, areas = seen[:, usual], angles[:, usual], areas[:, usual]
+    seen, angles, areas, spreads = seen[:, usual], angles[:, usual], areas[:, usual], spreads[:, :, usual]
     middle = np.nanmedian(seen.real, 0) + 1j * np.nanmedian(seen.imag, 0)
     area = np.nanmedian(areas, 0)
     known = np.isfinite(angles).mean(0) >= 0.9
@@ -232,7 +245,6 @@ def _typical(layout: Layout, seen: Float, angles: Float, areas: Float, spread: f
     turn = np.degrees(np.angle(mean)) / 2 % 180
     # of parts that lie any way round the angles cancel out
     known &= np.abs(mean) > 0.9
-    off = turned(angles[:, known], turn[known])
     count: dict[str, int] = {}
     places = []
     for k, index in enumerate(np.flatnonzero(usual).tolist()):
@@ -241,10 +253,8 @@ def _typical(layout: Layout, seen: Float, angles: Float, areas: Float, spread: f
         angle = Quantity(round(float(turn[k]), 1), "deg", "degree") if known[k] else None
         at = (round(float(middle[k].real), 1), round(float(middle[k].imag), 1))
         places.append(Place(part, at, angle, round(float(area[k])), f"{part}-{count[part]}"))
-    far = float(np.nanmax(np.abs(seen - middle)))
-    turn_off = float(np.nanmax(off)) if off.size else 0.0
-    size = float(np.nanmax(np.abs(areas / area - 1)))
-    return Learned(replace(layout, places=tuple(places)), far, turn_off, size, spread)
+    far, off, size = np.abs(seen - middle), np.where(known, turned(angles, turn), np.nan), np.abs(areas / area - 1)
+    return Learned(replace(layout, places=tuple(places)), far, off, size, *np.nanmax(spreads, 0))
 
 
 RULE = RuleKind(

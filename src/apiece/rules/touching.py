@@ -9,7 +9,7 @@ import numpy as np
 
 from apiece.rules._kit.limits import nothing
 from apiece.rules.contract import CLASSES, FLAG, ZONE, Quantity, Readings, RuleKind, Scene, key, quantity
-from apiece.rules.distance import neighbours
+from apiece.rules.distance import both_edges, neighbours
 
 __all__ = ["RULE"]
 
@@ -35,7 +35,7 @@ def _read(scene: Scene, rule: Touching) -> Iterator[Readings]:
     limit = scene.number(rule.within, 0.0)
     least, most = (-np.inf, limit) if rule.expected else (limit, np.inf)
     # masks share whole pixels or none, so a gap of 0 is none at all
-    spread = np.where(far > 0, 2 * scene.edge * scene.scale, 0.0)
+    spread = np.where(far > 0, both_edges(scene, found.index, which), 0.0)
     yield Readings.of("gap", scene.unit, far, spread, least, most, np.stack([found.index, which], 1))
 
 

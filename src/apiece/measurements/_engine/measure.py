@@ -17,14 +17,16 @@ from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option
 from apiece.images import Pyramid
 from apiece.measurements._engine.on_plane import on_plane, pixel_sides
 from apiece.measurements._engine.table import Table
-from apiece.measurements._engine.uncertainty import EDGE, SUFFIX, half_widths
-from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request
+from apiece.measurements.contract import ROOM, Dimension, Measure, Property, Request, edges
 from apiece.ops.ground import masks_on
+from apiece.ops.perimeter import crofton
 
 Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 """A measurement of your own: from (masks, pixels (height, width, channels) or None) to N values, or N rows of them."""
 
 Columns = dict[str, Array]
+
+_U95 = "_u95"
 
 
 def families() -> tuple[Measure, ...]:
@@ -104,8 +106,9 @@ def measure(
     columns, units = _identity(instances), dict[str, str]()
     request_scale = (1.0, 1.0) if size is None else (size.x, size.y)
     measured: Columns = {}
+    asked = {p.name for p in wanted}
     for family in families():
-        names = frozenset(p.name for p in family.properties if p in wanted)
+        names = frozenset(p.name for p in family.properties if p.name in asked)
         if names:
             masks = instances.masks
             if family.needs_image and data is not None:
@@ -119,7 +122,7 @@ def measure(
         for name, values in _split(prop.name, measured[prop.name], prop.parts).items():
             columns[name], units[name] = values, _unit(prop.dimension, size)
         if prop.name in widths:
-            columns[prop.name + SUFFIX], units[prop.name + SUFFIX] = widths[prop.name], _unit(prop.dimension, size)
+            columns[prop.name + _U95], units[prop.name + _U95] = widths[prop.name], _unit(prop.dimension, size)
     for name, function in _named(extra).items():
         columns |= _extra(name, function, instances.masks, pixels, columns)
     return Table(columns, units, {"class": instances.classes})
@@ -132,16 +135,13 @@ def _widths(
     scale: tuple[float, float],
     calibration: Calibration | None,
 ) -> dict[str, Float]:
-    """Return the half widths of 95% intervals."""
-    masks, count = instances.masks, len(instances)
-    edge = np.asarray(instances.attributes.get(EDGE, np.zeros(count)))
-    if edge.shape != (count,) or edge.dtype.kind not in "iuf" or not (np.nan_to_num(edge) >= 0).all():
-        raise ConfigError(f"the attribute {EDGE!r} is a distance in pixels, one number of at least 0 per instance")
-    side = np.full(count, np.sqrt(scale[0] * scale[1]))
-    if calibration is not None:
-        side = pixel_sides(masks, calibration)
+    """Return the half widths of 95% intervals of each property that has one; NaN where nothing is measured."""
+    masks, edge = instances.masks, edges(instances)
+    side = np.sqrt(scale[0] * scale[1]) if calibration is None else pixel_sides(masks, calibration)
     error = 0.0 if calibration is None else calibration.scale_error
-    return half_widths(wanted, measured, masks, edge.astype(np.float64), side, error)
+    around = crofton(masks)
+    widths = {p.name: p.half_width(measured[p.name], around, edge, side, error) for p in wanted if p.spread}
+    return {name: np.where(masks.area > 0, width, np.nan) for name, width in widths.items()}
 
 
 def measure_many(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from apiece.core.image import PixelSize
 from apiece.errors import ConfigError, FormatError
 from apiece.measurements import families
+from apiece.measurements.contract import Property
 from apiece.rules._engine.yaml_nodes import read_nodes
 from apiece.rules._kit.keys import (
     SHARE,
@@ -30,7 +31,7 @@ from apiece.rules._kit.quantities import Quantity
 from apiece.rules._kit.zones import ZONE_TYPE, Zone
 from apiece.rules.contract import ROOM, Needs, RuleKind
 
-__all__ = ["Rule", "RuleSet", "read_rules", "schema"]
+__all__ = ["Rule", "RuleSet", "measures", "read_rules", "schema"]
 
 _UNITS = {"length": "length", "area": "area", "degree": "degree", "none": "none", "pixel": "none"}
 
@@ -44,7 +45,7 @@ class Rule:
     name : what reports call it.
     kind : its kind, and the name of that.
     settings : its keys.
-    line : where it begins in the file.
+    path, line : the file, and where it begins there.
     needs : what it needs to know of a picture.
     """
 
@@ -52,6 +53,7 @@ class Rule:
     kind_name: str
     kind: RuleKind
     settings: Any
+    path: Path
     line: int
     needs: Needs
 
@@ -89,7 +91,11 @@ class Head:
         KeyType(_score, _SCORES), "lowest score of an object that counts, for all classes or for each", None
     )
     doubt: float = key(SHARE, "a score this close to the lowest one makes an object doubtful", 0.05)
-    edge: Quantity = key(quantity("length"), "how far outlines may be off (95 %)", Quantity(0.25, "px", "length"))
+    edge: Quantity | None = key(
+        quantity("length"),
+        "how far outlines may be off (95 %). By default what the objects' attribute `edge` says, else 0.25 px",
+        None,
+    )
     layout: Layout | None = key(KeyType(_layout, schema_of(Layout)), "where every part belongs", None)
 
 
@@ -120,11 +126,6 @@ class RuleSet:
         image = placed or any(rule.needs.image for rule in self.rules)
         image = image or bool(measures & {p.name for f in families() if f.needs_image for p in f.properties})
         return Needs(measures, image, self.head.layout is not None)
-
-    @cached_property
-    def dimensions(self) -> Mapping[str, str]:
-        """Dimension of each measure."""
-        return _properties()
 
     def lowest_scores(self, own: Mapping[str, float]) -> dict[str, float]:
         """Return the lowest score of each class at which a model has to show objects, doubtful objects among them.
@@ -174,7 +175,7 @@ def read_rules(path: Path | str, classes: Iterable[str] | None = None) -> RuleSe
     'count bolt'
     """
     path = Path(path)
-    names = Names(properties=_properties())
+    names = Names(properties={p.name: _UNITS[p.dimension] for p in measures().values()})
     try:
         found = _read(path, read_nodes(path), names)
     except WrongValueError as error:
@@ -184,9 +185,10 @@ def read_rules(path: Path | str, classes: Iterable[str] | None = None) -> RuleSe
     return found
 
 
-def _properties() -> dict[str, str]:
-    """Return the measures that have one value for each object, with their dimension."""
-    return {p.name: _UNITS[p.dimension] for f in families() for p in f.properties if not p.parts}
+@cache
+def measures() -> Mapping[str, Property]:
+    """Return the measures that have one value for each object, by name."""
+    return {p.name: p for f in families() for p in f.properties if not p.parts}
 
 
 def _read(path: Path, node: Node, names: Names) -> RuleSet:
@@ -207,7 +209,7 @@ def _read(path: Path, node: Node, names: Names) -> RuleSet:
     if "rules" not in node.value or not isinstance(node.value["rules"][1].value, list):
         raise WrongValueError("a rule file has a list `rules`", node.line)
     items = node.value["rules"][1]
-    rules = tuple(_rule(item, names, head) for item in items.value)
+    rules = tuple(_rule(path, item, names, head) for item in items.value)
     if not rules:
         raise WrongValueError("there is no rule", items.line)
     _check_names(rules)
@@ -221,7 +223,7 @@ def _zone(name: str, node: Node, names: Names) -> Zone:
         raise WrongValueError(f"zone {name!r}: {error.reason}", error.line) from None
 
 
-def _rule(node: Node, names: Names, head: Head) -> Rule:
+def _rule(path: Path, node: Node, names: Names, head: Head) -> Rule:
     kinds = ROOM.names()
     if not isinstance(node.value, dict):
         raise WrongValueError(f"a rule is a group of keys, such as `count: screw`, not {node.kind}", node.line)
@@ -243,7 +245,7 @@ def _rule(node: Node, names: Names, head: Head) -> Rule:
     if needs.layout and head.layout is None:
         raise WrongValueError(f"the rule `{named[0]}` needs the file's section `layout`", node.line)
     name = TEXT.read(node.value["name"][1], names) if "name" in node.value else _name(named[0], settings)
-    return Rule(name, named[0], kind, settings, node.line, needs)
+    return Rule(name, named[0], kind, settings, path, node.line, needs)
 
 
 def _check_units(settings: Any, names: Names) -> None:

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from apiece.core.conf import Conf, thresholds
 from apiece.core.image import PixelSize
 from apiece.core.instances import Instances
 from apiece.errors import DataError
-from apiece.rules._engine.file import _properties
+from apiece.measurements.contract import edges
+from apiece.rules._engine.file import measures
+from apiece.rules._engine.gap_scores import gap_scores
 from apiece.rules._kit.layout import Layout
+from apiece.rules._kit.limits import room, stated
+from apiece.rules._kit.scene import EDGE
 from apiece.rules.contract import ROOM, Scene
 from apiece.rules.layout import Learned, learned
 
 __all__ = ["learn"]
 
-_WANTED = frozenset({"feret_max", "area", "perimeter", "orientation", "major_axis", "minor_axis"})
-_WIDER = 1.3  # times what good examples show
-_TURN = 3.0  # degrees that the direction of a small part may be off
+_WANTED = frozenset({"feret_max", "area", "orientation"})
 
 
-def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = None) -> str:
+def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = None, score: Conf | None = None) -> str:
     """Return the text of a rule file that good examples suggest: each rule with a comment on what it rests on.
 
-    Counts are those seen, dimensions reach four standard deviations to both sides, and places are medians. A person
-    who knows the part edits the limits.
+    Counts are those seen, dimensions reach four standard deviations to both sides, and places are medians. Where
+    objects have scores, the lowest score of each class that counts lies in the gap between the objects that all
+    pictures show and the next candidate. A person who knows the part edits the limits.
 
     Parameters
     ----------
     pictures : the objects of good pictures, all of the same classes; from labels or from a model.
+        A model shows objects of low scores too, such as 0.05, so that gaps can be seen.
     pixel_size : then lengths are in its unit.
+    score : the model's own thresholds, for classes whose scores have no gap. By default all their objects count.
 
     Raises
     ------
@@ -46,7 +52,9 @@ def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = No
     - count: bolt
     """
     size = PixelSize.parse(pixel_size) if isinstance(pixel_size, str) else pixel_size
-    scenes = [_scene(found, size) for found in pictures]
+    seen = list(pictures)
+    scores = gap_scores(seen, score) if seen and all(one.scores is not None for one in seen) else {}
+    scenes = [_scene(_counted(found, scores, score), size) for found in seen]
     if not any(len(scene.instances) for scene in scenes):
         raise DataError("there is no good example to learn rules from: no picture shows an object")
     scenes = [scene for scene in scenes if len(scene.instances)]
@@ -56,6 +64,9 @@ def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = No
     ]
     if size is not None:
         lines += ["", f"pixel_size: {size}"]
+    if scores:
+        lines += ["", "score:  # lowest score that counts: in the gap between what all pictures show and the next best"]
+        lines += [f"  {_word(name)}: {lowest:g}" for name, lowest in scores.items()]
     placed = learned(scenes)
     if placed is not None:
         lines += ["", *_layout_lines(placed.layout)]
@@ -65,28 +76,41 @@ def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = No
         for proposal in kind.propose(scenes) if kind.propose is not None else ():
             lines += _rule_lines(proposal.keys, proposal.why)
     if placed is not None:
-        lines += _layout_rule(placed, scenes[0])
+        lines += _layout_rules(placed, scenes)
     return "\n".join(lines) + "\n"
+
+
+def _counted(found: Instances, scores: Mapping[str, float], usual: Conf | None) -> Instances:
+    """Return the objects whose scores count."""
+    if found.scores is None:
+        return found
+    lowest = thresholds(scores, found.classes, default=thresholds(usual, found.classes))
+    return found[found.scores >= lowest[found.labels]]
 
 
 def _scene(found: Instances, size: PixelSize | None) -> Scene:
     all_of, none = np.ones(len(found), bool), np.zeros(len(found), bool)
-    return Scene(found, None, size, all_of, none, wanted=_WANTED, dimensions=_properties())
+    edge = edges(found, EDGE)
+    return Scene(found, None, size, all_of, none, edge, wanted=_WANTED, properties=measures())
 
 
-def _layout_rule(placed: Learned, scene: Scene) -> list[str]:
-    """Return the rule about the layout: what good examples show, and a third more."""
-    parts = list(dict.fromkeys(place.part for place in placed.layout.places))
-    within = (_WIDER * placed.far + placed.spread) * scene.scale
-    keys: dict[str, Any] = {"layout": parts, "within": f"{within:.3g} {scene.unit}"}
-    why = f"parts lie up to {placed.far * scene.scale:.3g} {scene.unit} from their usual place"
-    if any(place.angle is not None for place in placed.layout.places):
-        keys["turn"] = f"{_WIDER * placed.turn + _TURN:.3g} deg"
-        why += f", turned by up to {placed.turn:.2g} deg"
-    smallest = min(place.area or 1.0 for place in placed.layout.places)
-    edge = 4 * scene.edge / np.sqrt(smallest)  # what an outline that is off makes of the smallest part
-    keys["size"] = f"{100 * (_WIDER * placed.size + edge):.2g} %"
-    return _rule_lines(keys, f"{why}, areas off by up to {placed.size:.0%}")
+def _layout_rules(placed: Learned, scenes: Sequence[Scene]) -> Iterator[str]:
+    """Yield the lines of a rule about the places of each class: a small part tells less than a large one."""
+    parts, scene = np.array([place.part for place in placed.layout.places]), scenes[0]
+    for part in dict.fromkeys(parts.tolist()):
+        own = parts == part
+        far, turn, size = (seen[:, own] for seen in (placed.far, placed.turn, placed.size))
+        within = (room(far) + placed.far_off[own].max()) * scene.scale
+        keys: dict[str, Any] = {"layout": part, "within": f"{stated(within)} {scene.unit}"}
+        why = f"parts lie up to {np.nanmax(far) * scene.scale:.3g} {scene.unit} from their usual place"
+        if np.isfinite(turn).any():
+            known = np.isfinite(turn).any(0)
+            keys["turn"] = f"{stated(room(turn) + placed.turn_off[own][known].max())} deg"
+            why += f", turned by up to {np.nanmax(turn):.2g} deg"
+        keys["size"] = f"{stated(100 * (room(size) + placed.size_off[own].max()))} %"
+        if any(one.instances.names.count(part) > own.sum() for one in scenes):
+            keys["extra"] = "allowed"
+        yield from _rule_lines(keys, f"{why}, areas off by up to {np.nanmax(size):.0%}")
 
 
 def _layout_lines(layout: Layout) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, Message, UnknownNameError
 from apiece.images import read_image
-from apiece.rules._engine.file import Rule, RuleSet
-from apiece.rules.contract import Outcome, Readings, Scene
+from apiece.measurements.contract import edges
+from apiece.rules._engine.file import Rule, RuleSet, measures
+from apiece.rules._kit.scene import EDGE
+from apiece.rules.contract import Outcome, Quantity, Readings, Scene
 
 __all__ = ["Finding", "Verdict", "Verdicts", "judge", "judge_batch", "scene_of"]
 
+_TRIED = 3  # doubtful objects of which each may be there or not: so many make 8 cases
 _OUTCOMES: tuple[Outcome, ...] = ("pass", "unsure", "fail")  # from the best to the worst
 
 
@@ -92,6 +96,11 @@ class Verdict:
     findings: tuple[Finding, ...]
     checked: int
 
+    def of(self, index: Int) -> Verdict:
+        """Return the same verdict, with objects named by their position in ``index``, the objects it was made on."""
+        found = (replace(one, objects=tuple(index[list(one.objects)].tolist())) for one in self.findings)
+        return replace(self, findings=tuple(found))
+
     @property
     def text(self) -> str:
         """The first finding in one line, and how many more there are."""
@@ -138,7 +147,7 @@ def scene_of(
     ----------
     image : the pixels, or what reads them; used if rules need them.
     pixel_size : in place of the file's, which stands in place of the image's.
-    score : lowest scores that count where the file names none.
+    score : lowest scores that count of classes for which the file names none.
     """
     needs, head = rules.needs, rules.head
     if callable(image) and not isinstance(image, Image):
@@ -155,7 +164,8 @@ def scene_of(
     lowest, scores = np.zeros(len(instances)), instances.scores
     if scores is not None:
         try:
-            lowest = thresholds(head.score if head.score is not None else score, instances.classes)[instances.labels]
+            usual = thresholds(score, instances.classes)
+            lowest = thresholds(head.score, instances.classes, usual)[instances.labels]
         except UnknownNameError as error:
             raise DataError(f"score: {error}") from None
         kept = scores >= lowest - head.doubt * (lowest > 0)
@@ -164,10 +174,18 @@ def scene_of(
     close = np.zeros(len(instances), bool)
     if scores is not None:
         close = (np.abs(scores - lowest) < head.doubt) & (lowest > 0)
-    edge = head.edge.within(size) / (1.0 if size is None else float(np.sqrt(size.x * size.y)))
     return Scene(
-        instances, image, size, counted, close, edge, rules.zones, layout, reference, needs.measures, rules.dimensions
-    )
+        instances, image, size, counted, close, _edges(head.edge, instances, size), rules.zones, layout, reference,
+        needs.measures, measures(),
+    )  # fmt: skip
+
+
+def _edges(stated: Quantity | None, instances: Instances, size: PixelSize | None) -> Float:
+    """Return how far outlines may be off, in pixels: what the file states, else what the objects know."""
+    if stated is None:
+        return edges(instances, EDGE)
+    side = 1.0 if size is None else float(np.sqrt(size.x * size.y))
+    return np.full(len(instances), stated.within(size) / side)
 
 
 def judge(
@@ -178,6 +196,7 @@ def judge(
     name: str = "",
     pixel_size: PixelSize | str | None = None,
     score: Any = None,
+    exact: bool = False,
 ) -> Verdicts:
     """Judge one picture: what every rule says of it, except rules about batches.
 
@@ -189,7 +208,8 @@ def judge(
     image : the pixels, or a function that reads them; only read if a rule needs them.
     name : what verdicts call the picture.
     pixel_size : in place of that of the file and of the image.
-    score : lowest score that counts, as `conf` of a model, where the file names none.
+    score : lowest score that counts, as `conf` of a model, of classes for which the file names none.
+    exact : the objects are the truth: no number is off, so none straddles its limit.
 
     Raises
     ------
@@ -212,17 +232,51 @@ def judge(
         scene = scene_of(rules, instances, image, size, score, _reference(rules))
     except DataError as error:
         raise DataError(Message(f"{where}: ", error.message)) from None
+    asked = [rule for rule in rules.rules if rule.kind.read is not None]
+    try:
+        verdicts = _settled(asked, scene, _judged(asked, scene, exact))
+    except DataError as error:
+        raise DataError(Message(f"{where}, ", error.message)) from None
+    return Verdicts(name, _worst(v.outcome for v in verdicts), verdicts, scene)
+
+
+def _judged(rules: Sequence[Rule], scene: Scene, exact: bool = False) -> tuple[Verdict, ...]:
     read = []
-    for rule in rules.rules:
-        if rule.kind.read is None:
-            continue
+    for rule in rules:
+        assert rule.kind.read is not None
         try:
             read.append((rule, list(rule.kind.read(scene, rule.settings))))
         except (DataError, ConfigError) as error:
-            text = Message(f"{where}, rule {rule.name!r} ({rules.path}, line {rule.line}): ", error.message)
-            raise DataError(text) from None
-    verdicts = _verdicts(read, scene)
-    return Verdicts(name, _worst(v.outcome for v in verdicts), verdicts, scene)
+            raise DataError(Message(f"rule {rule.name!r} ({rule.path}, line {rule.line}): ", error.message)) from None
+    return _verdicts(read, scene, exact)
+
+
+def _settled(rules: Sequence[Rule], scene: Scene, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+    """Return the verdicts, in which those rules fail that fail whichever of the doubtful objects are there.
+
+    A part that is broken and has a low score fails: either it is too small, or it is missing.
+    """
+    doubtful = np.flatnonzero(scene.doubtful)
+    unsure = [k for k, one in enumerate(verdicts) if one.outcome == "unsure"]
+    if not 0 < len(doubtful) <= _TRIED or not unsure:
+        return verdicts
+    said = list(verdicts)
+    for there in product((True, False), repeat=len(doubtful)):
+        kept = ~scene.doubtful
+        kept[doubtful] = there
+        index = np.flatnonzero(kept)
+        sure = np.ones(len(index), bool)
+        part = replace(
+            scene, instances=scene.instances[index], counted=sure, doubtful=~sure, edge=scene.edge[index], _kept={}
+        )
+        tried = dict(zip(unsure, _judged([rules[k] for k in unsure], part), strict=True))
+        unsure = [k for k in unsure if tried[k].outcome == "fail"]
+        if not unsure:
+            return verdicts
+        if (scene.counted[doubtful] == there).all():
+            for k in unsure:
+                said[k] = tried[k].of(index)
+    return tuple(said[k] if k in unsure else one for k, one in enumerate(verdicts))
 
 
 def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts]) -> tuple[Verdict, ...]:
@@ -266,10 +320,14 @@ def _reference(rules: RuleSet) -> Image | None:
     return _references[path]
 
 
-def _verdicts(read: list[tuple[Rule, list[Readings]]], scene: Scene | None) -> tuple[Verdict, ...]:
+def _verdicts(read: list[tuple[Rule, list[Readings]]], scene: Scene | None, exact: bool = False) -> tuple[Verdict, ...]:
     """Return what rules say. The numbers of all of them are compared at once: of each alone, calls would cost most."""
-    compared = iter(_compared([one for _, readings in read for one in readings], scene))
-    return tuple(_verdict(rule, [(one, *next(compared)) for one in readings]) for rule, readings in read)
+    every = [one for _, readings in read for one in readings]
+    if exact:
+        every = [one.exact() for one in every]
+    compared = iter(_compared(every, scene))
+    own = iter(every)
+    return tuple(_verdict(rule, [(next(own), *next(compared)) for _ in readings]) for rule, readings in read)
 
 
 def _verdict(rule: Rule, compared: list[tuple[Readings, Int, Float]]) -> Verdict:

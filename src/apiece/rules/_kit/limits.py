@@ -9,7 +9,10 @@ import numpy as np
 from apiece._arrays import Float, Int
 from apiece.rules.contract import Readings
 
-__all__ = ["nothing", "of_members"]
+__all__ = ["nothing", "of_members", "room", "stated"]
+
+_SIGMAS = 4.0  # standard deviations
+_WIDER = 1.3  # times what good examples show
 
 
 def nothing(classes: tuple[str, ...], optional: bool, what: str = "to be judged") -> Iterator[Readings]:
@@ -26,3 +29,17 @@ def of_members(
     none = np.isnan(values)
     low, high = np.where(none, -np.inf, values - spread), np.where(none, np.inf, values + spread)
     return Readings.of(what, unit, values, low=low, high=high, least=least, most=most, objects=index[:, None])
+
+
+def room(off: Float) -> float:
+    """Return how far off a good object may be, by how far good examples are off: their noise has tails at times."""
+    return max(_SIGMAS * float(np.sqrt(np.nanmean(off**2))), _WIDER * float(np.nanmax(np.abs(off))))
+
+
+def stated(tolerance: float) -> str:
+    """Return a tolerance in three digits, never less than it is.
+
+    >>> stated(0.0010049)
+    '0.00101'
+    """
+    return f"{1.005 * tolerance:.3g}"

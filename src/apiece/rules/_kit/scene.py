@@ -15,14 +15,18 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError
 from apiece.measurements import mean_colours, measure
+from apiece.measurements.contract import Property
 from apiece.ops import intersections
 from apiece.rules._kit.layout import Layout, Placement, register, register_pixels
 from apiece.rules._kit.quantities import Quantity
 from apiece.rules._kit.zones import Zone
 
-__all__ = ["Members", "Scene"]
+__all__ = ["EDGE", "Members", "Scene"]
+
+EDGE = 0.25  # how far outlines may be off (95%), in pixels, where neither the rules nor the objects say it
 
 _IN, _OUT = 0.6, 0.4  # share of an object in a zone from which it is inside, and up to which outside: between, unsure
+_AXES = frozenset({"major_axis", "minor_axis"})  # from which follows how far a direction is off
 Made = TypeVar("Made")
 _STATIC: dict[tuple[Any, ...], Masks] = {}
 
@@ -59,10 +63,11 @@ class Scene:
     size : pixel size, or None: then lengths are in pixels.
     counted : bool (N,), whether an object's score reaches the threshold.
     doubtful : bool (N,), whether its score is close to the threshold.
-    edge : how far outlines may be off, in pixels (95%).
+    edge : float64 (N,), how far each outline may be off, in pixels (95%).
     zones : by name.
     layout, reference : where parts belong, and its picture if it has one.
     wanted : names of the measures that rules ask for.
+    properties : what each measure is, by name.
     """
 
     instances: Instances
@@ -70,12 +75,12 @@ class Scene:
     size: PixelSize | None = None
     counted: Bool = field(default_factory=lambda: np.zeros(0, bool))
     doubtful: Bool = field(default_factory=lambda: np.zeros(0, bool))
-    edge: float = 0.25
+    edge: Float = field(default_factory=lambda: np.zeros(0))
     zones: Mapping[str, Zone] = field(default_factory=dict)
     layout: Layout | None = None
     reference: Image | None = None
     wanted: frozenset[str] = frozenset()
-    dimensions: Mapping[str, str] = field(default_factory=dict)
+    properties: Mapping[str, Property] = field(default_factory=dict)
     _kept: dict[Hashable, Any] = field(default_factory=dict)
 
     @property
@@ -174,36 +179,43 @@ class Scene:
 
     @cached_property
     def _table(self) -> Any:
-        return measure(self.instances, self.image, pixel_size=self.size, properties=sorted(self.wanted))
+        kinds = {self.properties[name].dimension for name in self.wanted if name in self.properties}
+        behind = _AXES if "degree" in kinds else frozenset[str]()
+        if kinds & {"length", "area"}:
+            behind |= {"perimeter"}
+        return measure(self.instances, self.image, pixel_size=self.size, properties=sorted(self.wanted | behind))
 
     def measured(self, name: str) -> tuple[Float, Float]:
-        """Return a measure of each object, in the picture's units, and the 95% bound on how far it is off."""
+        """Return a measure of each object, in the picture's units, and half the width of its 95% interval.
+
+        Of lengths and areas the interval is that of `apiece measure --uncertainty`. Lengths for which it tells none,
+        such as perimeters, are off by as much as the outline is on both sides.
+        """
+        return self.kept(("measured", name), lambda: self._measured(name))
+
+    def _measured(self, name: str) -> tuple[Float, Float]:
         if name not in self._table.columns:
             raise ConfigError(f"{name} has a value for each channel of this picture; a rule needs one value")
         values = self._table[name].astype(np.float64)
-        return values, self.spread(name)
+        prop = self.properties[name]
+        if prop.dimension == "degree":
+            return values, self._angle_spread
+        return values, prop.half_width(values, self._around, self.edge, self.scale)
+
+    @cached_property
+    def _around(self) -> Float:
+        return self._table["perimeter"] / self.scale if "perimeter" in self._table.columns else np.zeros(0)
 
     def unit_of(self, name: str) -> str:
         """Return the unit of a measure."""
         return str(self._table.units.get(name, ""))
 
-    def spread(self, name: str) -> Float:
-        """Return how far a measure is off if outlines are off by `edge`: float64 (N,)."""
-        dimension, step = self.dimensions.get(name, "none"), self.edge * self.scale
-        if dimension == "length":
-            return np.full(len(self.instances), 2 * step)
-        if dimension == "area":
-            return step * self._table["perimeter"].astype(np.float64)
-        if dimension == "degree":
-            return self.angle_spread
-        return np.zeros(len(self.instances))
-
     @cached_property
-    def angle_spread(self) -> Float:
+    def _angle_spread(self) -> Float:
         """How far the direction of an object is off, in degrees: 90 where it is as long as wide."""
         long, short = (self._table[name].astype(np.float64) for name in ("major_axis", "minor_axis"))
-        off = np.degrees(np.arctan2(2 * self.edge * self.scale, long - short))
-        return np.where(long - short <= 2 * self.edge * self.scale, 90.0, off)
+        step = 2 * self.edge * self.scale
+        return np.where(long - short <= step, 90.0, np.degrees(np.arctan2(step, long - short)))
 
     @cached_property
     def colours(self) -> Float:

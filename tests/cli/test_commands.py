@@ -137,7 +137,7 @@ def test_measure(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("measure", data / "found.json", "--json", "--no-intensities") == 0
     shown = json.loads(capsys.readouterr().out)
     assert len(shown["rows"]) == 48
-    assert shown["units"]["area"] == "px"
+    assert shown["units"]["area"] == "px2"
 
 
 def test_measure_says_what_it_goes_without(data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def test_columns_in_order() -> None:
     assert list(table.columns) == ["id", "class", "score", "crowd", "holes", "area", "centroid_x", "centroid_y"]
     assert table["id"].tolist() == [7, 8, 9]
     assert table["class"].tolist() == ["bolt", "nut", "bolt"]
-    assert table.units == {"area": "px", "centroid_x": "px", "centroid_y": "px"}
+    assert table.units == {"area": "px2", "centroid_x": "px", "centroid_y": "px"}
     assert len(table) == 3
     assert "score" not in measure(found(scored=False)).columns
     with pytest.raises(ValueError, match="read-only"):
@@ -120,7 +120,7 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
     table = measure(found(), properties=["area", "solidity", "cut_by_border"])
     data = json.loads(table.to_json(tmp_path / "t.json"))
     assert json.loads((tmp_path / "t.json").read_text()) == data == table.to_dict()
-    assert data["units"] == {"area": "px"}
+    assert data["units"] == {"area": "px2"}
     assert data["rows"][2] == {
         "id": 9, "class": "bolt", "score": 0.125, "crowd": False, "area": 0, "solidity": None, "cut_by_border": False
     }  # fmt: skip
@@ -130,7 +130,7 @@ def test_text() -> None:
     text = str(measure(found(), properties=["area", "solidity"]))
     assert text.splitlines() == [
         "id  class  score  crowd  area  solidity",
-        "                           px",
+        "                          px2",
         " 7  bolt     0.5     no     4         1",
         " 8  nut     0.25     no     4         1",
         " 9  bolt   0.125     no     0       nan",

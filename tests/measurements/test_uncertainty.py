@@ -40,7 +40,7 @@ def test_intervals_hold_the_true_value() -> None:
 def test_the_scale_of_a_plane_and_an_outline_that_is_off_make_them_wider() -> None:
     masks = Masks.from_boxes([[10, 10, 50, 20]], (60, 60))
     plain = measure(Instances(masks), uncertainty=True)
-    assert (plain.units["area_u95"], plain.units["feret_max_u95"]) == ("px", "px")
+    assert (plain.units["area_u95"], plain.units["feret_max_u95"]) == ("px2", "px")
     blurred = measure(Instances(masks, attributes={"edge": np.array([2.0])}), uncertainty=True)
     assert blurred["feret_max_u95"][0] == pytest.approx(np.hypot(plain["feret_max_u95"][0], 4.0))
     camera = Calibration((60, 60), "mm", (0.1, 0, 0, 0, 0.1, 0, 0, 0, 1), scale_error=0.02)

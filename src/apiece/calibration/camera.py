@@ -12,9 +12,10 @@ import numpy as np
 
 from apiece._arrays import Array, Float
 from apiece._atomic import atomic
-from apiece._strict_json import StrictError, dataclass_from, parse
+from apiece._strict_json import StrictError, dataclass_from
+from apiece.calibration._json_file import json_file
 from apiece.core.image import PixelSize
-from apiece.errors import ConfigError, FormatError, InvalidInstancesError
+from apiece.errors import ConfigError, InvalidInstancesError
 
 __all__ = ["Calibration", "length"]
 
@@ -147,14 +148,8 @@ class Calibration:
         FormatError
             If it is no such file; says what is wrong.
         """
-        path = Path(path)
-        try:
-            content = parse(path.read_bytes())
+        with json_file(Path(path)) as content:
             version = content.pop("version", None) if isinstance(content, dict) else None
             if version != _VERSION:
                 raise StrictError(f"is no calibration of version {_VERSION}; make one with apiece calibrate")
             return dataclass_from(cls, content, "calibration")
-        except OSError as error:
-            raise FormatError(path, f"cannot be read: {error.strerror}") from None
-        except (StrictError, ConfigError) as error:
-            raise FormatError(path, str(error)) from None

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Float
-from apiece._strict_json import StrictError, parse
+from apiece._strict_json import StrictError
+from apiece.calibration._json_file import json_file
 from apiece.calibration.camera import Calibration
 from apiece.core.image import PixelSize
-from apiece.errors import ConfigError, FormatError, ImageError, InvalidInstancesError, Option
+from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option
 from apiece.images import read_image
 
 __all__ = ["Intrinsics", "check_depth", "read_depth"]
@@ -95,16 +96,10 @@ class Intrinsics:
         FormatError
             If it is none of them; says what is missing.
         """
-        path = Path(path)
-        try:
-            content = parse(path.read_bytes())
+        with json_file(Path(path)) as content:
             if isinstance(content, dict) and "homography" in content:
                 return cls.from_calibration(Calibration.load(path))
             return cls._of(content)
-        except OSError as error:
-            raise FormatError(path, f"cannot be read: {error.strerror}") from None
-        except (StrictError, ConfigError) as error:
-            raise FormatError(path, str(error)) from None
 
     @classmethod
     def _of(cls, content: Any) -> Intrinsics:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from cyclopts import Parameter
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from apiece.images import Pyramid
     from apiece.measurements import Table
 
+
+Records: TypeAlias = "Iterator[tuple[ImageRef | Image, Instances]]"
 
 _KINDS = ("csv", "xlsx", "parquet", "html", "png")
 
@@ -93,6 +95,7 @@ def measure(
         `--json` none.
     """
     from apiece.cli._sizes import quantiles
+    from apiece.core.image import PixelSize
     from apiece.measurements import compare_groups, distribution
 
     if not 0 <= conf <= 1:
@@ -102,10 +105,16 @@ def measure(
         check_writable(path)
     bad = reading.bad()
 
+    camera = _calibration(calibration, pixel_size)
+    size = None if pixel_size is None else PixelSize.parse(pixel_size)
+
     def one(source: Path) -> Table:
-        return _measured(
-            source, model, split, reading, pixel_size, calibration, world, intensities, uncertainty, conf, bad
-        )
+        if model is not None:
+            pictures = _found(source, model, intensities, conf, bad)
+        else:
+            labels = labels_of(reading, source, split, bad)
+            pictures = _labelled(labels, intensities, size is not None or camera is not None, conf)
+        return _measured(pictures, world, bad, pixel_size=size, calibration=camera, uncertainty=uncertainty)
 
     table, differences = one(data), None
     if against is not None:
@@ -174,39 +183,23 @@ def _joined(data: Path, table: Table, against: Path, other: Table) -> Table:
     return Table(joined.columns, joined.units, {**joined.levels, "group": names})
 
 
-def _measured(
-    data: Path,
-    model: str | None,
-    split: str | None,
-    reading: Reading,
-    pixel_size: str | None,
-    calibration: Path | None,
-    world: World,
-    intensities: bool,
-    uncertainty: bool,
-    conf: float,
-    bad: BadEntries | None,
-) -> Table:
-    """Return one row for each instance of the data."""
-    from apiece.core.image import PixelSize
+class _Pictures(NamedTuple):
+    """Images with their instances: how many, each of them, and what opens an image, if it is not open yet."""
+
+    number: int
+    records: Records
+    read: Callable[[ImageRef], Image | Pyramid] | None
+
+
+def _measured(pictures: _Pictures, world: World, bad: BadEntries | None, **options: Any) -> Table:
+    """Return one row for each instance; ``options`` are those of `measure_many`."""
     from apiece.measurements import Table, measure_many
 
-    camera = _calibration(calibration, pixel_size)
-    size = None if pixel_size is None else PixelSize.parse(pixel_size)
-    if model is not None:
-        count, records = _found(data, model, intensities, conf, bad)
-        read = None
-    else:
-        count, records, read = _labelled(
-            labels_of(reading, data, split, bad), intensities, size is not None or camera is not None, conf
-        )
     tables: list[Table] = []
-    add_depth = _depth_columns(world, count)
-    with progress("measuring", count) as step:
+    add_depth = _depth_columns(world, pictures.number)
+    with progress("measuring", pictures.number) as step:
         now: list[Instances] = []
-        for table in measure_many(
-            _noted(records, now), read=read, pixel_size=size, calibration=camera, uncertainty=uncertainty, on_bad=bad
-        ):
+        for table in measure_many(_noted(pictures.records, now), read=pictures.read, on_bad=bad, **options):
             tables.append(add_depth(table, now[0]))
             step()
     if not tables and bad is not None and bad.errors:
@@ -247,13 +240,8 @@ def _calibration(path: Path | None, pixel_size: str | None) -> Calibration | Non
     return Calibration.load(path)
 
 
-Records: TypeAlias = "Iterator[tuple[ImageRef | Image, Instances]]"
-
-
-def _labelled(
-    labels: LabelSet, intensities: bool, sized: bool, conf: float
-) -> tuple[int, Records, Callable[[ImageRef], Image | Pyramid] | None]:
-    """Return the number of labelled images, their records, and what reads the images, if all are at hand."""
+def _labelled(labels: LabelSet, intensities: bool, sized: bool, conf: float) -> _Pictures:
+    """Return labelled images, to be opened if all are at hand."""
     absent = [ref.path for ref in labels.refs if not ref.path.exists()]
     if intensities and absent:
         lacking = "no intensities" if sized else "no intensities, no pixel size"
@@ -262,7 +250,7 @@ def _labelled(
             f"{lacking} (name the folder of the images with --images)"
         )
     records = ((ref, found if found.scores is None else found[found.scores >= conf]) for ref, found in labels)
-    return len(labels), records, _Images() if intensities and not absent else None
+    return _Pictures(len(labels), records, _Images() if intensities and not absent else None)
 
 
 class _Images:
@@ -281,8 +269,8 @@ class _Images:
         return read_image(ref.path, page=ref.page)
 
 
-def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntries | None) -> tuple[int, Records]:
-    """Return the number of photos, and each with what the model finds on it."""
+def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntries | None) -> _Pictures:
+    """Return photos, each with what the model finds on it."""
     from apiece.core.image import ImageRef
     from apiece.predict import find_sources, load
 
@@ -294,8 +282,9 @@ def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntri
     paths = [source.path for source in find_sources(str(data)) if source.path is not None]
     found = load(model).stream(paths, skip_bad=bad is not None, on_bad=leave, conf=conf or None)
     if intensities:
-        return len(paths), found
-    return len(paths), ((ImageRef(path, path.name, image.size), one) for image, one in found if (path := image.path))
+        return _Pictures(len(paths), found, None)
+    masks_only = ((ImageRef(path, path.name, image.size), one) for image, one in found if (path := image.path))
+    return _Pictures(len(paths), masks_only, None)
 
 
 def print_summary(summary: Table, title: str = "") -> None:

@@ -182,7 +182,7 @@ def measure_many(
     >>> table = Table.concatenate(measure_many(apiece.read("data/train.json"), properties=["area"]))
     >>> print(table)
     image  id  class  crowd  area
-                               px
+                              px2
     a.png   1  bolt      no    54
     a.png   2  nut       no   130
     b.png   1  bolt      no    54
@@ -314,8 +314,7 @@ def _split(name: str, values: Array, parts: Sequence[str] = ()) -> Columns:
 
 def _unit(dimension: Dimension, size: PixelSize | None) -> str:
     length = "px" if size is None else size.unit
-    area = "px" if size is None else f"{size.unit}2"
-    return {"length": length, "area": area, "pixel": "px", "degree": "deg", "none": ""}[dimension]
+    return {"length": length, "area": f"{length}2", "pixel": "px", "degree": "deg", "none": ""}[dimension]
 
 
 def _named(extra: Mapping[str, Extra] | Sequence[Extra] | None) -> Mapping[str, Extra]:

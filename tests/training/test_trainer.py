@@ -325,6 +325,8 @@ def test_wrong_names(tiny: Settings) -> None:
         train(**tiny, lrr=1)
     with pytest.raises(UnknownNameError, match="widths"):
         train(**{**tiny, "model_settings": {"width": 3}})
+    with pytest.raises(UnknownNameError, match="widths"):  # before the images are looked for
+        train(**{**tiny, "data": "nowhere", "model_settings": {"width": 3}})
 
 
 def test_images_without_labels(tiny: Settings, tmp_path: Path) -> None:

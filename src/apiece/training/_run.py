@@ -59,6 +59,7 @@ class Run:
         self.clock = Clock()
         self.architecture = models.load(config.model)
         self.config = config.with_defaults(self.architecture)
+        build_model_config(self.architecture, config.model, config.model_settings)  # a wrong one ends here
         saved = _earlier_state(self.config)
         self.hardware = Hardware.choose(self.config)
         self._look(*(splits or splits_of(self.config)))

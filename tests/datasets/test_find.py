@@ -61,6 +61,7 @@ def panoptic(folder: Path, split: str) -> None:
         ("labels/train_coco.json", "labels/valid_coco.json"),
         ("train_annotations.json", "val_annotations.json"),
         ("train/_annotations.coco.json", "valid/_annotations.coco.json"),
+        ("train/Annotations/iSAID_train.json", "val/Annotations/iSAID_val.json"),
     ],
 )
 def test_splits(tmp_path: Path, files: tuple[str, str]) -> None:

@@ -1,9 +1,8 @@
 """labelme: one JSON file beside each image, a list of shapes (https://github.com/wkentaro/labelme).
 
-Read: one JSON, or a folder of JSON files with its subfolders. Polygons and rectangles (turned ones too, by their four
-corners) by COCO's rasterisation, circles
-(centre and a point on the rim) by pixel centres, masks (PNG in base64, whose first pixel lies at the first of its two
-points) as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no masks and
+Read: one JSON, or a folder of JSON files with its subfolders. Polygons and rectangles (by two opposite corners or by
+all four, turned ones too) by COCO's rasterisation, circles (centre and a point on the rim) by pixel centres, masks (PNG
+in base64, whose first pixel lies at the first of its two points) as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no masks and
 come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers.
 
 Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
@@ -63,7 +62,7 @@ _log = logging.getLogger("apiece")
 _SHAPE = frozenset(["label", "points", "group_id", "shape_type", "flags", "mask"])
 _TOP = frozenset(["version", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"])
 _NO_OBJECTS = ("line", "linestrip", "point", "points")
-_TURNED = ("oriented_rectangle", "rotation")  # four corners; the second of X-AnyLabeling
+_CORNERS = ("oriented_rectangle", "rotation", "rectangle")  # may have four; the last two of X-AnyLabeling
 _LABELS = "labels.txt"
 _NO_CLASSES = ("__ignore__", "_background_")
 _LARGEST_ID = 2**63 - 1
@@ -203,12 +202,12 @@ def _entry(shape: dict[str, Any], where: str, size: Size, classes: tuple[str, ..
 
 def _outline(shape: dict[str, Any], size: Size) -> Any:
     kind, points = shape.get("shape_type") or "polygon", shape.get("points")
-    if kind == "polygon" or (kind in _TURNED and type(points) is list and len(points) == 4):
+    if kind == "polygon" or (kind in _CORNERS and type(points) is list and len(points) == 4):
         return [[ring(points)]]
     if kind not in ("rectangle", "circle", "mask"):
         raise BadEntryError(f"shape_type: {str(kind)[:40]!r} is unknown; polygon, rectangle, circle and mask are read")
     if type(points) is not list or len(points) != 2 or not all(type(p) is list and len(p) == 2 for p in points):
-        raise BadEntryError(f"points: a {kind} has two points [x, y]")
+        raise BadEntryError(f"points: a {kind} has two points [x, y]{', or four' * (kind == 'rectangle')}")
     (x0, y0), (x1, y1) = ([finite(v, "points") for v in p] for p in points)
     if kind == "rectangle":
         return [[rectangle(x0, y0, x1, y1)]]

@@ -300,5 +300,5 @@ def test_turned_rectangles_are_their_four_corners(tmp_path: Path, kind: str) -> 
     ((_, turned),) = formats.read(save(tmp_path / "a.json", document(shape("nut", corners, kind))))
     ((_, drawn),) = formats.read(save(tmp_path / "b.json", document(shape("nut", corners))))
     assert turned.masks == drawn.masks
-    with pytest.raises(FormatError, match="is unknown|or four"):
+    with pytest.raises(FormatError, match=r"is unknown|or four"):
         list(formats.read(save(tmp_path / "c.json", document(shape("nut", corners[:3], kind)))))

@@ -2,8 +2,9 @@
 
 Read: one JSON, or a folder of JSON files with its subfolders. Polygons and rectangles (by two opposite corners or by
 all four, turned ones too) by COCO's rasterisation, circles (centre and a point on the rim) by pixel centres, masks (PNG
-in base64, whose first pixel lies at the first of its two points) as they are. Shapes of one ``group_id`` and one label are parts of one object. Lines and points are no masks and
-come as ``ImageRef.shapes``. Coordinates are pixels, corners at integers.
+in base64, whose first pixel lies at the first of its two points) as they are. Shapes of one ``group_id`` and one label
+are parts of one object. Lines and points are no masks and come as ``ImageRef.shapes``. Coordinates are pixels, corners
+at integers.
 
 Further keys of a shape, its flags and a ``description`` that is not empty become attributes of the instance, ``score``
 its score, and ``group_id`` its id where every shape has one and none has two labels. Flags and further keys of the

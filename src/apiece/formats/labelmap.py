@@ -29,7 +29,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
-from apiece.formats._kit.label_bands import BandedSet, is_banded, painted, read_in_bands, write_large_raster
+from apiece.formats._kit.label_bands import WIDE, BandedSet, is_banded, painted, read_in_bands, write_large_raster
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
     is_label_raster,
@@ -44,7 +44,7 @@ from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.vistas import vistas_of
 from apiece.formats._kit.written import write_each_in_pieces
-from apiece.formats.contract import Holds, LabelFormat, OnBad, Record, by_image, comes_in_bands, refuse
+from apiece.formats.contract import BAND, Holds, LabelFormat, OnBad, Record, by_image, comes_in_bands, refuse
 from apiece.images import geo_tags
 
 __all__ = ["FORMAT"]
@@ -226,8 +226,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             return
         if comes_in_bands(instances.size):
             array = np.zeros(instances.size, np.uint32)
-            for y, x, block in painted(bands, instances.size):
-                array[y : y + len(block), x : x + block.shape[1]] = block
+            for y, x, tiles in painted(bands, instances.size):
+                part = array[y : y + BAND, x : x + WIDE]
+                part[:] = np.concatenate(tiles, axis=1)[: len(part), : part.shape[1]]
             array = array.astype(np.min_scalar_type(array.max()))
         else:
             array = instances.masks.to_label_map(numbered(instances), _dtype(instances))

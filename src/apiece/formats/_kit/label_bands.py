@@ -24,33 +24,46 @@ from apiece.images import LARGE, Tag, image_size, open_pyramid
 from apiece.ops.row_bands import RowBands
 
 WIDE = 16 * BAND
-"""Columns of a block of a label image."""
+"""Columns of a row of tiles of a label image."""
 _BIG = 2**28  # pixels from which on a TIFF may need places beyond 4 GB
 
 
 def painted(pieces: Iterable[Instances], size: tuple[int, int]) -> Iterator[tuple[int, int, UInt32]]:
-    """Yield a label image block by block, row by row of blocks, whether or not it comes in bands.
+    """Yield a label image in rows of tiles, from the top down and left to right, whether or not it comes in bands.
 
-    A block is its first row, its first column, and at most `BAND` x `WIDE` values, in an array that is used again.
+    A part is its first row, its first column, and tiles (n, BAND, BAND), at most `WIDE` columns of them, in an array
+    that is used again. They are zero beyond the image.
     """
+    height, width = size
+    corners = itertools.product(range(0, height, BAND), range(0, width, WIDE))
     if not comes_in_bands(size):
         (one,) = pieces
         whole = one.masks.to_label_map(numbered(one), np.uint32)
-        for y, x in itertools.product(range(0, size[0], BAND), range(0, size[1], WIDE)):
-            yield y, x, whole[y : y + BAND, x : x + WIDE]
+        for y, x in corners:
+            part = whole[y : y + BAND, x : x + WIDE]
+            rows = np.zeros((BAND, -(-part.shape[1] // BAND) * BAND), np.uint32)
+            rows[: len(part), : part.shape[1]] = part
+            yield y, x, in_tiles(rows)
         return
-    block = np.zeros((BAND, WIDE), np.uint32)  # small enough for the processor's cache, where runs jump from row to row
-    for top, one in zip(range(0, size[0], BAND), pieces, strict=True):
-        runs, rows = one.masks.runs, min(BAND, size[0] - top)
-        order = np.argsort(runs.x // WIDE, kind="stable")
-        begins, y0, length = runs.x[order].astype(np.int64), runs.y0[order], (runs.y1 - runs.y0)[order]
+    tiles = np.zeros((WIDE // BAND, BAND, BAND), np.uint32)  # a tile fits in the processor's cache
+    for top, one in zip(range(0, height, BAND), pieces, strict=True):
+        runs = one.masks.runs
+        tile, column = np.divmod(runs.x.astype(np.int64), BAND)
+        order = np.argsort(tile, kind="stable")
+        tile, y0, length = tile[order], runs.y0[order], (runs.y1 - runs.y0)[order]
+        base = (tile * BAND + y0 - top) * BAND + column[order]
         values = numbered(one).astype(np.uint32)[runs.owners[order]]
-        cuts = np.searchsorted(begins // WIDE, np.arange(-(-size[1] // WIDE) + 1))
-        for left, (a, b) in zip(range(0, size[1], WIDE), itertools.pairwise(cuts.tolist()), strict=True):
-            block[:] = 0
-            base = (y0[a:b] - top) * WIDE + begins[a:b] - left
-            paint(block.reshape(-1), base, WIDE, length[a:b], values[a:b])
-            yield top, left, block[:rows, : min(WIDE, size[1] - left)]
+        edges = np.append(np.arange(0, width, WIDE), width)
+        cuts = np.searchsorted(tile, -(-edges // BAND))
+        for left, right, a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), cuts[:-1], cuts[1:], strict=True):
+            tiles[:] = 0
+            paint(tiles.reshape(-1), base[a:b] - left * BAND, BAND, length[a:b], values[a:b])
+            yield top, left, tiles[: -(-(right - left) // BAND)]
+
+
+def in_tiles(rows: UInt32) -> UInt32:
+    """Return rows (height, n * BAND) as tiles (n, height, BAND)."""
+    return rows.reshape(len(rows), -1, BAND).swapaxes(0, 1)
 
 
 class BandedSet(LabelImageSet):
@@ -149,9 +162,8 @@ def write_large_raster(
     """Write what `write_raster` does as a tiled TIFF of 32 bits; the label image is never whole in memory."""
 
     def tiles() -> Iterator[Array]:
-        for _, _, block in painted(bands, size):
-            for x in range(0, block.shape[1], BAND):
-                yield np.ascontiguousarray(block[:, x : x + BAND])
+        for _, _, row in painted(bands, size):
+            yield from row.copy()
 
     tifffile.imwrite(
         path, tiles(), shape=size, dtype=np.uint32, tile=(BAND, BAND), compression="zlib", predictor=True,

@@ -41,7 +41,9 @@ def at_learned_scale(pyramid: Pyramid, wanted: str, spec: ModelInput) -> Pyramid
     learned = None if spec.learned is None else spec.learned.pixel_size
     if learned is None:
         raise ConfigError(
-            "the model knows no pixel size: its training images stated none; leave out " + Option("pixel_size", wanted)
+            "the model knows no pixel size: its training images stated none, or different ones; leave out "
+            + Option("pixel_size", wanted)
+            + ", or take a model that was trained on images which all state the same"
         )
     own = pyramid.pixel_size if wanted == "auto" else PixelSize.parse(wanted)
     if own is None:

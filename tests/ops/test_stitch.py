@@ -88,6 +88,7 @@ def test_windows_hold_cores_and_halos_and_cores_partition_the_image(
         drawn((96, 96), disc(48, 30, 20, 14)),  # a ring over a seam
         drawn((96, 96), disc(48, 48, 30)),  # a disc over four tiles
         drawn((96, 96), lambda x, y: (x < 48) & (y > 9), lambda x, y: (x >= 48) & (y > 9)),  # neighbours at a seam
+        drawn((96, 96), lambda x, y: (x > 9) & ((x > 60) & (x < 66) | (abs(x - 50) < 40) & (y % 16 < 7))),  # a comb
         drawn((96, 96), lambda x, y: (abs(x - 48) < 3) | (abs(y - 48) < 3), disc(20, 20, 9), disc(70, 70, 15)),
     ],
 )
@@ -115,20 +116,47 @@ def test_what_the_answering_tile_does_not_see_goes() -> None:
     assert joined(grid, [nothing, Instances(boxes)]).boxes.tolist() == [[70, 5, 78, 12]]
 
 
-def test_fragments_do_not_unite_two_objects_that_one_tile_sees_whole() -> None:
-    grid = Grid((96, 96), tile=56, halo=8)  # windows 0 to 56 and 40 to 96
-    large, small = [20, 20, 46, 46], [30, 30, 46, 46]  # one on the other
-    found = [  # the tiles on the right see one fragment: above it fits the large object, below it fits both
-        [large, small],
-        [[40, 24, 46, 46]],
-        [[30, 40, 46, 46], [20, 40, 46, 46]],
-        [[40, 40, 46, 46]],
-    ]
+@pytest.mark.parametrize(
+    ("found", "objects"),
+    [  # in windows 0 to 56 and 40 to 96
+        (  # one on the other, both whole in the first tile; tiles on the right see one fragment, which fits both
+            [
+                [[20, 20, 46, 46], [30, 30, 46, 46]],
+                [[40, 24, 46, 46]],
+                [[30, 40, 46, 46], [20, 40, 46, 46]],
+                [[40, 40, 46, 46]],
+            ],
+            [[20, 20, 46, 46], [30, 30, 46, 46]],
+        ),
+        (  # no tile sees the larger object whole; the second tile sees a part of it on a part of the smaller one
+            [
+                [[30, 46, 56, 56]],
+                [[50, 44, 62, 56], [42, 46, 62, 56]],
+                [[20, 46, 56, 80]],
+                [[50, 44, 62, 60]],
+            ],
+            [[20, 46, 62, 80], [50, 44, 62, 60]],
+        ),
+    ],
+)
+def test_fragments_do_not_unite_two_objects_that_one_tile_tells_apart(
+    found: list[list[list[int]]], objects: list[list[int]]
+) -> None:
+    grid = Grid((96, 96), tile=56, halo=8)
     parts = [
-        Instances(Masks.from_boxes(boxes, grid.size).crop(*window), scores=[0.9] * len(boxes))
+        Instances(Masks.from_boxes(boxes, grid.size).crop(*window))
         for boxes, window in zip(found, grid.windows.tolist(), strict=True)
     ]
-    assert joined(grid, parts).boxes.tolist() == [large, small]
+    assert sorted(joined(grid, parts).boxes.tolist()) == objects
+
+
+def test_the_score_is_that_of_a_copy_that_is_seen_whole() -> None:
+    grid = Grid((40, 100), tile=60, halo=10)
+    cut = Instances(Masks.from_boxes([[10, 5, 60, 20]], (40, 60)), scores=[0.1])
+    whole = Instances(Masks.from_boxes([[5, 5, 30, 20]], (40, 60)), scores=[0.9])
+    found = joined(grid, [cut, whole])
+    assert found.boxes.tolist() == [[45, 5, 70, 20]]
+    assert found.scores.tolist() == [0.9]
 
 
 def test_classes_vote_and_full_masks_are_united() -> None:

@@ -128,11 +128,12 @@ def stitch(tiles: Iterable[Instances], grid: Grid) -> Iterator[Instances]:
 
     Detections of two tiles are one object if their masks, within the place that both tiles see, have an IoU of at least
     0.5 and no other detection of these tiles fits better; or if one of them, cut by its tile's border, lies by half in
-    the other, which has its class. What a tile sees whole is never joined with anything else that this tile sees, so
-    fragments cannot unite two objects where one lies on the other. Of the copies of an object the copy farthest from
-    its tile's border is taken whole. If all are cut, each tile gives what lies in its core. A detection that only one
-    tile has, outside of what that tile answers for, is left out: the tile that sees the place better found nothing
-    there. Class and score are those of the classes' vote, weighted by pixels in the cores.
+    the other, which has its class. Two detections of one tile are two objects if the tile sees one of them whole, or
+    one lies by half on the other. Of the copies of an object the copy farthest from its tile's border is taken whole.
+    If all are cut, each tile gives what lies in its core. A detection that only one tile has, outside of what that tile
+    answers for, is left out: the tile that sees the place better found nothing there. The class is that of the vote,
+    weighted by pixels in the cores; the score that of the copy with most pixels in its tile's core, of those that are
+    seen whole if there are any.
 
     Parameters
     ----------
@@ -227,9 +228,9 @@ def _joined(open_: _Fragments | None, fresh: _Fragments, grid: Grid, row: int) -
     count = len(pool.tile)
     if not count:
         return pool.found, pool
+    known = np.append(np.unique(pool.group[:old], return_inverse=True)[1], np.arange(old, count))
     whole = grid.margin(pool.found.masks.runs.boxes, pool.tile) >= grid.halo / 2
-    known = np.unique(pool.group[:old], return_inverse=True)[1]
-    group = _united(np.append(known, np.arange(old, count)), pool.tile, whole, *_links(pool, old, ~whole, grid))
+    group = _united(_Fragments(pool.found, pool.tile, known), whole, *_links(pool, old, ~whole, grid))
     begin = grid._cuts[0][0]
     below = int(begin[row + 1]) if row + 1 < grid.rows else grid.size[0]
     waits = np.zeros(count, bool)
@@ -238,39 +239,54 @@ def _joined(open_: _Fragments | None, fresh: _Fragments, grid: Grid, row: int) -
     return _finished(pool.take(~waits[group]), grid), pool.take(waits[group])
 
 
-def _united(group: Int, tile: Int, whole: Bool, a: Int, b: Int) -> Int:
+def _united(pool: _Fragments, whole: Bool, a: Int, b: Int) -> Int:
     """Return a number for the object of each detection: pairs (a, b) unite groups, the first pair first.
 
-    A pair does not if a tile saw one of the two groups whole, and something of the other: it saw two objects.
+    They do not where one tile saw two objects: one of them whole, or one that lies by half on the other.
     """
     from scipy.sparse.csgraph import connected_components  # slow to import, and few need it
 
-    edges = coo_array((np.ones(len(a)), (group[a], group[b])), shape=(len(group), len(group)))
-    every = connected_components(edges, directed=False)[1][group].astype(np.int64)
-    odd = _at_odds(every, tile, whole)
+    edges = coo_array((np.ones(len(a)), (pool.group[a], pool.group[b])), shape=(len(whole), len(whole)))
+    every = connected_components(edges, directed=False)[1][pool.group].astype(np.int64)
+    several = np.flatnonzero(_several(every, pool.tile))
+    upon = several[_upon(pool.found.masks[several], pool.tile[several])]
+    odd = _at_odds(every, pool.tile, whole, upon)
     if not odd.any():
         return every
     # few groups are at odds; in a round of theirs every pair is tried that comes first in both its groups
     some, number = np.flatnonzero(odd), np.cumsum(odd) - 1
-    tile, whole, own = tile[some], whole[some], np.unique(group[some], return_inverse=True)[1]
-    pairs = number[np.stack([a, b], 1)[odd[a]]]
+    tile, whole, own = pool.tile[some], whole[some], np.unique(pool.group[some], return_inverse=True)[1]
+    upon, pairs = (number[them[odd[them[:, 0]]]] for them in (upon, np.stack([a, b], 1)))
     while len(pairs := pairs[own[pairs[:, 0]] != own[pairs[:, 1]]]):
         ends = np.sort(own[pairs], axis=1)
         first = np.unique(ends, return_index=True)[1] // 2
         best = np.bincount(first, minlength=len(pairs)) == 2
         goal = np.arange(len(own))
         goal[ends[best, 1]] = ends[best, 0]
-        odd = _at_odds(goal[own], tile, whole)
-        own = np.where(odd, own, goal[own])
+        own = np.where(_at_odds(goal[own], tile, whole, upon), own, goal[own])
         pairs = pairs[~np.isin(_key(*ends.T), _key(*ends[best].T))]
     every[some] = len(every) + own
     return np.unique(every, return_inverse=True)[1]
 
 
-def _at_odds(group: Int, tile: Int, whole: Bool) -> Bool:
-    """Return whose group has two detections of one tile, of which the tile saw one whole: bool (N,)."""
+def _several(group: Int, tile: Int) -> Bool:
+    """Return whose group has more than one detection of its tile: bool (N,)."""
     _, again, count = np.unique(_key(group, tile), return_inverse=True, return_counts=True)
-    odd: Bool = np.isin(group, group[whole & (count[again] > 1)])
+    return np.asarray(count[again] > 1)
+
+
+def _upon(masks: Masks, tile: Int) -> Int:
+    """Return pairs of one tile, of which the one lies by half on the other: int64 (P, 2)."""
+    shared = intersections(masks.columns, masks.columns, (len(masks), len(masks))).tocoo()
+    a, b = shared.row.astype(np.int64), shared.col.astype(np.int64)
+    on = (a < b) & (tile[a] == tile[b]) & (shared.data >= _SAME * np.minimum(masks.area[a], masks.area[b]))
+    return np.stack([a[on], b[on]], 1)
+
+
+def _at_odds(group: Int, tile: Int, whole: Bool, upon: Int) -> Bool:
+    """Return whose group has two objects that one tile saw: bool (N,)."""
+    one, other = group[upon].T
+    odd: Bool = np.isin(group, np.append(group[whole & _several(group, tile)], one[one == other]))
     return odd
 
 
@@ -297,7 +313,7 @@ def _links(pool: _Fragments, old: int, cut: Bool, grid: Grid) -> tuple[Int, Int]
     for one, other, part in ((a, b, parts[0]), (b, a, parts[1])):
         known = np.isin(_key(one, tile[other]), _key(one[same], tile[other[same]]))
         sides = np.minimum(boxes[one, 2:], both[:, 2:]) - np.maximum(boxes[one, :2], both[:, :2])
-        within = cut[one] & alike & ~known & (pixels >= _SAME * part) & (sides.min(1, initial=0) >= _SLIVER)
+        within = cut[one] & alike & ~known & (pixels >= _SAME * part) & (sides.min(1) >= _SLIVER)
         links.append((one[within], other[within], -pixels[within] / part[within]))
     a, b, by = (np.concatenate(values) for values in zip(*links, strict=True))
     order = np.lexsort((b, a, by))
@@ -353,15 +369,16 @@ def _finished(parts: _Fragments, grid: Grid) -> Instances:
     label, margin = parts.found.labels[kept], grid.margin(parts.found.masks.runs.boxes[kept], parts.tile[kept])
     votes = np.bincount(group[kept] * len(parts.found.classes) + label, mine[kept], minlength=1)
     votes = votes[group[kept] * len(parts.found.classes) + label]
-    speaker = kept[_first_of(group[kept], (-votes, label, -mine[kept], parts.tile[kept]))]
+    whole = margin >= grid.halo / 2
+    speaker = kept[_first_of(group[kept], (-votes, label, ~whole, -mine[kept], parts.tile[kept]))]
     best = _first_of(group[kept], (-margin, parts.tile[kept]))
     # a tile draws its core, and the cores of tiles that show nothing of the object
     draws = (core == parts.tile[owner]) | ~np.isin(_key(group[owner], core), _key(group, parts.tile))
     draws &= answered[owner]
     united = Runs.pack((group[owner[draws]], *(values[draws] for values in runs)), count, grid.size)
-    whole = parts.found.masks.runs
-    chosen = np.where(margin[best] >= grid.halo / 2, kept[best], whole.number + np.arange(count))
-    masks = Masks.of_runs(grid.size, Runs.concatenate([whole, united]).take(chosen))
+    given = parts.found.masks.runs
+    chosen = np.where(whole[best], kept[best], given.number + np.arange(count))
+    masks = Masks.of_runs(grid.size, Runs.concatenate([given, united]).take(chosen))
     full = parts.found.full
     if full is not None:
         full = Masks.concatenate([full[kept], masks]).merge(np.concatenate([group[kept], np.arange(count)]), count)
@@ -392,7 +409,7 @@ def _shares(owner: Int, core: Int, length: Int, tile: Int) -> tuple[Int, Int]:
     return mine, most
 
 
-def _first_of(group: Int, by: tuple[Float | Int, ...]) -> Int:
+def _first_of(group: Int, by: tuple[Float | Int | Bool, ...]) -> Int:
     """Return the index of each group's first member by the given keys, the most important first."""
     order = np.lexsort((*by[::-1], group))
     first: Int = order[np.unique(group[order], return_index=True)[1]]

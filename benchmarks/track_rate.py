@@ -66,7 +66,8 @@ def whole(model: Model, path: Path, out: Path, options: DecodeOptions) -> int:
     """Track the clip, and write the table and the video."""
 
     def found() -> Iterator[Frame]:
-        for source, image, instances in ahead(model.results(footage([str(path)]), 1, options, MAX_PIXELS, None), 2):
+        results = model.results(footage([str(path)]), 1, options, MAX_PIXELS, None, beside=True)
+        for source, image, instances in ahead(results, 2):
             assert isinstance(image, Image)
             yield ref_of(source, image.size), image, instances
 

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from apiece.core.image import Image
 from apiece.errors import ConfigError, DataError, ImageError, ModelFileError, UnknownNameError
 from apiece.images import write_image
 from apiece.predict import Model, load, resolve_device
+from apiece.predict.pipeline import Pipeline
+from apiece.predict.sources import Source
 
 
 def test_one_image_in_each_form(model: Model, picture: np.ndarray, tmp_path: Path) -> None:
@@ -117,6 +120,40 @@ def test_stream_keeps_order_and_batches_equal_sizes(
     # network inputs are 16 x 16, 16 x 24, 16 x 24, 16 x 16 ...
     assert sum(s[0] for s in shapes) == 11
     assert max(s[0] for s in shapes) == min(batch, 2)
+
+
+def test_the_network_is_ahead_while_masks_are_made(
+    model: Model, picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = set(threading.enumerate())
+    ran, waiting = threading.Event(), threading.Semaphore(0)
+    network, decode = Pipeline._network, Pipeline._decode
+
+    def counted(self: Pipeline, group: Any) -> Any:
+        outputs = network(self, group)
+        waiting.release()
+        return outputs
+
+    def slow(self: Pipeline, *given: Any) -> Any:
+        assert waiting.acquire(timeout=60), "the network has not run"
+        if not ran.is_set():
+            assert waiting.acquire(timeout=60), "the network waits for the masks of the image before"
+            waiting.release()
+            ran.set()
+        return decode(self, *given)
+
+    monkeypatch.setattr(Pipeline, "_network", counted)
+    monkeypatch.setattr(Pipeline, "_decode", slow)
+    options = model.options()
+    sources = [Source(f"{k}.png", image=Image(picture)) for k in range(4)]
+    found = model.results(sources, 1, options, 10**9, None, beside=True)
+    results = [instances.masks for _, _, instances in found]
+    monkeypatch.undo()
+    assert results == [model.predict(picture).masks] * 4
+    stopped = model.results(sources, 1, options, 10**9, None, beside=True)
+    next(stopped)
+    stopped.close()
+    assert set(threading.enumerate()) <= before
 
 
 def test_stream_takes_an_endless_iterator_and_reads_only_so_far_ahead(model: Model, picture: np.ndarray) -> None:

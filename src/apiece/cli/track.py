@@ -263,7 +263,7 @@ def _predicted(
 
     bad = left_out.skip if filming.skip_bad else None
     read = footage(list(sources), filming.options(), fps=filming.fps, exclude=[out], on_bad=bad, dropped=left_out.drop)
-    for source, image, found in ahead(model.results(read, 1, model.options(conf), MAX_PIXELS, bad), 2):
+    for source, image, found in ahead(model.results(read, 1, model.options(conf), MAX_PIXELS, bad, beside=True), 2):
         yield ref_of(source, image.size), image, found
 
 

@@ -7,11 +7,14 @@ import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from apiece._ahead import ahead
 from apiece._arrays import Float32
 from apiece.core.image import Image
 from apiece.core.instances import Instances
@@ -80,29 +83,37 @@ class Pipeline:
         options: DecodeOptions,
         max_pixels: int,
         on_bad: Callable[[ImageError | DataError], None] | None,
+        beside: bool = False,
     ) -> Generator[tuple[Source, Image, Instances]]:
-        """Yield each source with its image and instances; without ``on_bad``, a bad image raises."""
-        return self._batched(self._prefetched(sources, batch, max_pixels, on_bad), batch, options)
+        """Yield each source with its image and instances; without ``on_bad``, a bad image raises.
 
-    def _batched(
-        self, images: Iterable[_Ready], batch: int, options: DecodeOptions
-    ) -> Generator[tuple[Source, Image, Instances]]:
-        """Run images through the network, as many of one size together as come one after another."""
+        With ``beside``, the network runs in a thread of its own, on the next images while masks are made of outputs.
+        """
+        computed = self._computed(self._prefetched(sources, batch, max_pixels, on_bad), batch)
+        with closing(ahead(computed, 1) if beside else computed) as ready:
+            for group, outputs in ready:
+                found = None
+                if outputs is not None:
+                    found = unless_memory_runs_out(partial(self._decode, outputs, group, options))
+                del outputs
+                if found is None:
+                    (found,) = self._one_by_one(group, [options])
+                for one, instances in zip(group, found, strict=True):
+                    yield one.source, one.image, instances
 
-        def finished() -> Iterator[tuple[Source, Image, Instances]]:
-            for ready, instances in zip(group, self._run(group, [options])[0], strict=True):
-                yield ready.source, ready.image, instances
-            group.clear()
-
+    def _computed(self, images: Iterable[_Ready], batch: int) -> Generator[tuple[list[_Ready], Any]]:
+        """Yield images, as many of one size together as come one after another, with raw outputs or None: no memory."""
         group: list[_Ready] = []
         for ready in images:
             if group and ready.array.shape != group[0].array.shape:
-                yield from finished()
+                yield group, unless_memory_runs_out(partial(self._network, group))
+                group = []
             group.append(ready)
             if len(group) == batch:
-                yield from finished()
+                yield group, unless_memory_runs_out(partial(self._network, group))
+                group = []
         if group:
-            yield from finished()
+            yield group, unless_memory_runs_out(partial(self._network, group))
 
     def _prefetched(
         self,
@@ -141,9 +152,11 @@ class Pipeline:
 
     def _run(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
         """Run network and decoder on images of one size: a list of their instances for each of several options."""
-        found = unless_memory_runs_out(lambda: self._decoded(group, several))
-        if found is not None:
-            return found
+        found = unless_memory_runs_out(partial(self._decoded, group, several))
+        return self._one_by_one(group, several) if found is None else found
+
+    def _one_by_one(self, group: Sequence[_Ready], several: Sequence[DecodeOptions]) -> list[list[Instances]]:
+        """Return the same as `_run`, of images that do not fit in memory together."""
         if len(group) > 1:
             _log.warning("a batch of %d does not fit in memory; its images are taken one by one", len(group))
             each = [self._run([ready], several) for ready in group]

@@ -306,11 +306,15 @@ class Model:
         options: DecodeOptions,
         max_pixels: int,
         on_bad: Callable[[ImageError | DataError], None] | None,
+        beside: bool = False,
     ) -> Generator[tuple[Source, Image, Instances]]:
-        """Yield each source with its image and instances; without ``on_bad``, a bad image raises."""
+        """Yield each source with its image and instances; without ``on_bad``, a bad image raises.
+
+        With ``beside``, the network is ahead by one batch, in a thread of its own.
+        """
         if batch < 1:
             raise ConfigError(Option("batch") + f" must be at least 1, got {batch}")
-        return self._pipeline.results(sources, batch, options, max_pixels, on_bad)
+        return self._pipeline.results(sources, batch, options, max_pixels, on_bad, beside)
 
     def options(
         self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None

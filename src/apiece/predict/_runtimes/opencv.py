@@ -24,7 +24,8 @@ class _OpenCv(GraphRuntime):
         super().__init__(model, {part: graph.outputs for part, graph in self._graphs.items()})
 
     def compute(self, part: str, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        return self._graphs[part](inputs)
+        # the net's own memory, which the next image overwrites while masks are made of this one
+        return {name: values.copy() for name, values in self._graphs[part](inputs).items()}
 
 
 def open_runtime(model: ExportedModel, device: str) -> _OpenCv:

@@ -84,8 +84,9 @@ def detect(path: str | os.PathLike[str]) -> str:
             raise FormatError(path, known)
     if not found:
         looked = ", ".join(names())
+        holds = " Label files within a folder are found by apiece.datasets.open_data." if path.is_dir() else ""
         raise FormatError(
-            path, f"is of no known label format; looked for {looked}. If it is one, name it with " + _WHICH
+            path, f"is of no known label format; looked for {looked}.{holds} If it is one, name it with " + _WHICH
         )
     if len(found) > 1:
         raise FormatError(path, f"could be {' or '.join(found)}; say which with " + _WHICH)

@@ -126,3 +126,15 @@ def test_without_a_step_the_weights_are_the_ones_given(tiny: dict[str, Any], tmp
     module = found.build(models.load("embedding"), found.input(3, None), 2)
     saved = load_file(first.folder / "model.safetensors")
     assert all(torch.equal(v, saved[k]) for k, v in module.state_dict().items())
+
+
+@pytest.mark.parametrize("more", [{"amodal": True}, {"stuff": (1,)}])
+def test_a_branch_that_the_weights_lack_begins_with_random_values(
+    more: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    found = start("swift", "default", **more)
+    with caplog.at_level("INFO"):
+        module = found.build(models.load("swift"), found.input(3, None), 2)
+    assert ("to_full" if "amodal" in more else "branch.last") in caplog.text
+    own = module.state_dict()
+    assert all(torch.equal(own[k].half(), v.half()) for k, v in found.tensors.items() if own[k].shape == v.shape)

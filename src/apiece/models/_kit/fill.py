@@ -1,4 +1,5 @@
-"""Put weights into a module without a gap: each tensor into the one of its name, nothing missing, nothing left over."""
+"""Put weights into a module without a gap: each tensor into the one of its name, nothing left over, and nothing missing
+but what nobody could have learned before."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from apiece._strict_json import LATER
 from apiece.errors import ModelFileError
 from apiece.models.contract import Architecture, ModelInput
 
@@ -19,11 +21,12 @@ log = logging.getLogger("apiece")
 
 @dataclass(frozen=True)
 class Dependent:
-    """Names of the tensors whose shape depends on something that differs between data sets."""
+    """Names of the tensors that depend on something that differs between data sets or runs."""
 
     classes: frozenset[str] = frozenset()  # on the number of classes
     channels: frozenset[str] = frozenset()  # on the input's channels
     slots: frozenset[str] = frozenset()  # on `Architecture.slots`, how many objects an image may hold
+    branches: frozenset[str] = frozenset()  # on a branch that the settings add, such as for whole objects or stuff
 
 
 def dependent(architecture: Architecture, config: Any, input: ModelInput, classes: int) -> Dependent:
@@ -37,11 +40,18 @@ def dependent(architecture: Architecture, config: Any, input: ModelInput, classe
             return {k: v.shape for k, v in architecture.build(config, spec, count).state_dict().items()}
 
     here = shapes(input.channels, classes)
-    others = [shapes(input.channels, classes + 1), shapes(input.channels % 12 + 1, classes)]
-    if architecture.slots:
-        more = {architecture.slots: getattr(config, architecture.slots) + 1}
-        others.append(shapes(input.channels, classes, dataclasses.replace(config, **more)))
-    return Dependent(*(frozenset(k for k in here if here[k] != other.get(k)) for other in others))
+
+    def varying(other: dict[str, torch.Size]) -> frozenset[str]:
+        return frozenset(name for name in here if here[name] != other.get(name))
+
+    bare = {f.name: f.default for f in dataclasses.fields(config) if f.metadata == LATER}
+    slots = {name: getattr(config, name) + 1 for name in [architecture.slots] if name}
+    return Dependent(
+        classes=varying(shapes(input.channels, classes + 1)),
+        channels=varying(shapes(input.channels % 12 + 1, classes)),
+        slots=varying(shapes(input.channels, classes, dataclasses.replace(config, **slots))),
+        branches=frozenset(here.keys() - shapes(input.channels, classes, dataclasses.replace(config, **bare)).keys()),
+    )
 
 
 def fill(
@@ -52,9 +62,10 @@ def fill(
     Parameters
     ----------
     source : where they come from, for messages.
-    varying : what may differ. A tensor that depends on the classes stays random where its shape differs. The channels
-        of one that depends on the input's are summed for a single channel, else repeated and scaled so that their sum
-        stays. Of one that depends on the slots, as many rows as both have are taken.
+    varying : what may differ. A tensor that depends on the classes stays random where its shape differs, and one of a
+        branch where the weights lack it. The channels of one that depends on the input's are summed for a single
+        channel, else repeated and scaled so that their sum stays. Of one that depends on the slots, as many rows as
+        both have are taken.
 
     Raises
     ------
@@ -63,10 +74,11 @@ def fill(
     """
     own = module.state_dict()
     wrong: list[str] = []
-    for what, names in (("lacks", own.keys() - tensors.keys()), ("has unknown", tensors.keys() - own.keys())):
+    lacking = own.keys() - tensors.keys()
+    for what, names in (("lacks", lacking - varying.branches), ("has unknown", tensors.keys() - own.keys())):
         if names:
             wrong.append(f"{what} {_some(names)}")
-    chosen, left, misfits = {}, [], []
+    chosen, left, misfits = {}, sorted(lacking), []
     for name in own.keys() & tensors.keys():
         given = _fitted(name, tensors[name], own[name], varying)
         if given.shape == own[name].shape:
@@ -84,7 +96,9 @@ def fill(
         )
     module.load_state_dict(chosen, strict=False)
     if left:
-        log.info("weights: made for other classes, so these begin with random values: %s", ", ".join(sorted(left)))
+        log.info(
+            "weights: made for other classes or tasks, so these begin with random values: %s", ", ".join(sorted(left))
+        )
     return tuple(sorted(left))
 
 

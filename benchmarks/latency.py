@@ -7,11 +7,21 @@ Scenes of 1920 x 1080 pixels with at least 100 objects are written as JPEG; the 
 100 instances come out. Peer in the same run: torchvision's Mask R-CNN (ResNet-50, random weights), its masks pasted as
 it does. First, without a network: 300 masks of 40 x 40 logits at 12 megapixels, time and memory of decoding
 (`--decode-only` ends there).
+
+python benchmarks/latency.py --model runs/shapes --against ../older_checkout
+
+holds this build against another: CPU time on one thread of all but the network, each build in a process of its own, in
+turn, on the same raw outputs; the network's is added, in float32 to both, and to this build in what else it can.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import pickle
+import subprocess
+import sys
 import tempfile
 import time
 import tracemalloc
@@ -27,9 +37,9 @@ from apiece.core.image import Image
 from apiece.core.masks import Masks
 from apiece.datasets.synthetic import SceneConfig, scene
 from apiece.images import read_image
-from apiece.models._engine.folder import LoadedModel, load_model
+from apiece.models import LoadedModel, load, load_model
 from apiece.models.contract import DecodeOptions
-from apiece.transforms.input import prepare
+from apiece.transforms.input import ModelInput, prepare
 
 SIZE = (1080, 1920)
 OBJECTS = 100
@@ -59,7 +69,10 @@ def exported(model: LoadedModel, folder: Path, shape: tuple[int, ...]) -> Path:
     path = folder / "model.onnx"
     example = torch.zeros(1, *shape)
     names = list(model.module(example))
-    torch.onnx.export(model.module, (example,), str(path), dynamo=True, output_names=names, verbose=False)
+    torch.onnx.export(
+        model.module, (example,), str(path), dynamo=True, input_names=["images"], output_names=names, verbose=False,
+        external_data=False,
+    )  # fmt: skip
     return path
 
 
@@ -132,6 +145,66 @@ def threshold_for(model: LoadedModel, outputs: dict[str, Any], frame: Any) -> fl
     return float(every.scores[OBJECTS - 1])
 
 
+def apart(folder: Path) -> list[list[float]]:
+    """Least milliseconds of CPU time of reading, preparing and decoding, of each image that `against` left."""
+    name, spec, stride, classes, given = pickle.loads((folder / "given.pickle").read_bytes())
+    decode, spec = load(name).decode, ModelInput(**spec)
+    rows = []
+    for path, outputs, conf in given:
+        outputs, image = {k: torch.from_numpy(v) for k, v in outputs.items()}, read_image(path)
+        frame = prepare(image, spec, stride)[1]
+        steps = (
+            lambda path=path: read_image(path),
+            lambda image=image: prepare(image, spec, stride),
+            lambda outputs=outputs, frame=frame, conf=conf: decode(outputs, [frame], classes, DecodeOptions(conf=conf)),
+        )
+        rows.append([least(step, 8) for step in steps])
+    return rows
+
+
+def least(work: Callable[[], Any], times: int) -> float:
+    """Least CPU time in milliseconds."""
+    found = []
+    for _ in range(times):
+        begin = time.process_time()
+        work()
+        found.append(1e3 * (time.process_time() - begin))
+    return min(found)
+
+
+def against(model: LoadedModel, networks: dict[str, Any], paths: list[Path], other: Path, folder: Path) -> None:
+    """Print CPU time of this build and another, from file to run-lengths."""
+    given, times = [], dict.fromkeys(networks, 0.0)
+    for path in paths:
+        array, frame = prepare(read_image(path), model.input, model.architecture.stride)
+        outputs = {k: v.numpy().copy() for k, v in next(iter(networks.values()))(array).items()}
+        tensors = {k: torch.from_numpy(v) for k, v in outputs.items()}
+        given.append((str(path), outputs, threshold_for(model, tensors, frame)))
+    for _ in range(8):  # in turn, so that other work on the machine slows all
+        for way, network in networks.items():
+            spent = least(lambda network=network: network(array), 1)
+            times[way] = min(times[way] or spent, spent)
+    spec = {name: getattr(model.input, name) for name in ("channels", "normalise", "mean", "std", "imgsz")}
+    kept = (model.name, spec, model.architecture.stride, model.classes, given)
+    (folder / "given.pickle").write_bytes(pickle.dumps(kept))
+    one, rounds = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, {}
+    for _ in range(3):
+        for side in (other, Path(__file__).parents[1]):
+            command = [sys.executable, __file__, "--measure", str(folder)]
+            env = {**os.environ, **one, "PYTHONPATH": str(side.resolve() / "src")}
+            done = subprocess.run(command, env=env, check=True, capture_output=True)
+            rounds.setdefault(side, []).append(json.loads(done.stdout))
+    before, now = (np.min(each, 0).mean(0) for each in rounds.values())
+    print("CPU milliseconds of one thread   read  prepare  decode")
+    for side, row in (("other build", before), ("this build", now)):
+        print(f"{side:<30} {row[0]:6.1f} {row[1]:8.1f} {row[2]:7.1f}")
+    whole = before.sum() + min(spent for way, spent in times.items() if way.endswith("float32"))
+    print(f"all, other build, with the faster network in float32: {whole:.1f}")
+    for way, spent in times.items():
+        all_ = now.sum() + spent
+        print(f"all, this build, {way:<24} network {spent:6.1f}  all {all_:6.1f}  {whole / all_:.2f} times as fast")
+
+
 def peer(paths: list[Path]) -> float:
     """Seconds that torchvision's Mask R-CNN takes for one image with 100 detections, masks at the image's size."""
     from torchvision.models.detection import maskrcnn_resnet50_fpn
@@ -182,7 +255,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--images", type=int, default=4)
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--against", type=Path, help="checkout of another build")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.measure is not None:
+        cv2.setNumThreads(1)
+        print(json.dumps(apart(options.measure)))
+        return
     print("300 masks of 40 x 40 logits at 12 megapixels: {:.0f} ms, {:.1f} MB".format(*large()))
     if options.decode_only:
         return
@@ -198,6 +277,21 @@ def main() -> None:
         paths = photos(folder, options.images)
         shape = prepare(Image(np.zeros((*SIZE, 3), np.uint8)), model.input, model.architecture.stride)[0].shape
         onnx = exported(model, folder, shape)
+        if options.against is not None:
+            from apiece.export._engine.quantise import quantise  # the other build may have none
+
+            arrays = [prepare(read_image(path), model.input, model.architecture.stride)[0] for path in paths]
+            int8 = folder / "int8.onnx"
+            int8.write_bytes(quantise(onnx.read_bytes(), arrays))
+            networks = {
+                "ONNX Runtime float32": in_onnxruntime(onnx, 1),
+                "OpenVINO float32": in_openvino(onnx, 1, "f32"),
+                "OpenVINO bf16": in_openvino(onnx, 1, "bf16"),
+                "ONNX Runtime int8": in_onnxruntime(int8, 1),
+                "OpenVINO int8": in_openvino(int8, 1, "f32"),
+            }
+            against(model, networks, paths, options.against, folder)
+            return
         ways = {
             "PyTorch float32": in_torch(model, torch.float32),
             "PyTorch bf16": in_torch(model, torch.bfloat16),

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -18,6 +19,7 @@ from apiece.cli import main
 from apiece.datasets import AnythingConfig, any_scene
 from apiece.errors import ConfigError
 from apiece.export import Limits, Parity, compare_answers, load
+from apiece.export._engine.quantise import quantise
 from apiece.export._engine.trace import trace
 from apiece.models import Graph, LoadedModel, ModelInput, save_exported
 from apiece.predict import Model
@@ -127,3 +129,16 @@ def test_the_graph_gives_what_the_network_gives(name: str) -> None:
     found = trace(random_model(name, 128, **GRAPHS[name]))
     assert found.size in (None, (128, 128))
     assert set(found.graphs) == {"model"}
+
+
+def test_int8_leaves_the_first_and_the_last_layer_in_float() -> None:
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(a, b, 3, padding=1) for a, b in ((3, 8), (8, 8), (8, 2))]
+    example = (torch.rand(1, 3, 16, 16),)
+    made = torch.onnx.export(torch.nn.Sequential(*layers), example, dynamo=True, input_names=["images"], verbose=False)
+    assert made is not None
+    images = np.random.default_rng(0).random((4, 3, 16, 16), np.float32)
+    nodes = onnx.load_from_string(quantise(made.model_proto.SerializeToString(), images)).graph.node
+    scaled = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
+    convolutions = [node for node in nodes if node.op_type == "Conv"]
+    assert [node.input[0] in scaled and node.input[1] in scaled for node in convolutions] == [False, True, False]

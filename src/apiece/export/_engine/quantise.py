@@ -1,7 +1,8 @@
 """A graph in 8-bit integers: static, each tensor's range taken from real images.
 
-Values are quantised around convolutions and products only, and not around the last of them: their results are outputs,
-and a score, a box and a kernel that shared one scale would collapse.
+Values are quantised around convolutions and products only, and not around the first and the last of them. What the
+first read are pixels: scaled by percentiles, a few lie far beyond the rest, and would take most of 256 steps. The
+results of the last are outputs, and a score, a box and a kernel that shared one scale would collapse.
 """
 
 from __future__ import annotations
@@ -44,12 +45,18 @@ def quantise(graph: bytes, images: Iterable[Float32]) -> bytes:
         before, ready, after = (Path(name) / f"{part}.onnx" for part in ("before", "ready", "after"))
         before.write_bytes(graph)
         quant_pre_process(before, ready, skip_symbolic_shape=True)
+        nodes = onnx.load(ready).graph
         quantize_static(
             ready, after, _Images(images), quant_format=QuantFormat.QDQ, per_channel=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=list(_QUANTISED),
-            nodes_to_exclude=_last(onnx.load(ready).graph),
+            nodes_to_exclude=[*_first(nodes), *_last(nodes)],
         )  # fmt: skip
         return after.read_bytes()
+
+
+def _first(graph: Any) -> list[str]:
+    """Return the convolutions and products that read the image itself."""
+    return [n.name for n in graph.node if n.op_type in _QUANTISED and "images" in n.input]
 
 
 def _last(graph: Any) -> list[str]:

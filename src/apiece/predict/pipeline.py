@@ -102,17 +102,8 @@ class Pipeline:
                     yield one.source, one.image, instances
 
     def _computed(self, images: Iterable[_Ready], batch: int) -> Generator[tuple[list[_Ready], Any]]:
-        """Yield images, as many of one size together as come one after another, with raw outputs or None: no memory."""
-        group: list[_Ready] = []
-        for ready in images:
-            if group and ready.array.shape != group[0].array.shape:
-                yield group, unless_memory_runs_out(partial(self._network, group))
-                group = []
-            group.append(ready)
-            if len(group) == batch:
-                yield group, unless_memory_runs_out(partial(self._network, group))
-                group = []
-        if group:
+        """Yield groups of images with their raw outputs, or with None where memory ran out."""
+        for group in _grouped(images, batch):
             yield group, unless_memory_runs_out(partial(self._network, group))
 
     def _prefetched(
@@ -178,6 +169,21 @@ class Pipeline:
     def _decode(self, outputs: Any, group: Sequence[_Ready], options: DecodeOptions) -> list[Instances]:
         found = self.runtime.decode(outputs, [ready.frame for ready in group], self.model.classes, options)
         return [options.finished(_shown(one, ready)) for one, ready in zip(found, group, strict=True)]
+
+
+def _grouped(images: Iterable[_Ready], batch: int) -> Iterator[list[_Ready]]:
+    """Yield images that the network takes together: as many of one size as come one after another."""
+    group: list[_Ready] = []
+    for ready in images:
+        if group and ready.array.shape != group[0].array.shape:
+            yield group
+            group = []
+        group.append(ready)
+        if len(group) == batch:
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 def _until_broken(sources: Iterable[Source], broken: list[ImageError | DataError]) -> Iterator[Source]:

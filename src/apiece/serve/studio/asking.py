@@ -23,13 +23,13 @@ UNSURE = Kind(
     "unsure",
     "note",
     "scores of the model lie near its threshold; the images with the most decisions that may be wrong come first",
-    "label these objects: a model learns most from what it is unsure of",
+    "Label these objects: a model learns most from what it is unsure of.",
 )
 UNLIKE = Kind(
     "unlike",
     "note",
     "the image, or the answer on it, is unlike those of the baseline of `apiece monitor`",
-    "look whether the model still does here what it should",
+    "Look whether the model still does here what it should.",
 )
 KINDS = {kind.name: kind for kind in (UNSURE, UNLIKE)}
 _LEAST = 0.5  # decisions that may be wrong, from which on an image is asked about

@@ -46,6 +46,15 @@ def test_from_scratch_nothing_changes() -> None:
     assert not found.origin
 
 
+def test_own_weights_are_named_where_they_fit(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        start("mask_rcnn", None)
+        start("swift", None, size="s")
+        assert not caplog.records
+        start("swift", None)
+    assert "weights='default'" in caplog.text
+
+
 def test_a_pretrained_encoder_sets_the_input(backbone: Path) -> None:
     found = start("mask_rcnn", str(backbone))
     assert found.config.weights == str(backbone)

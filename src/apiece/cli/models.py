@@ -19,13 +19,6 @@ _IMAGENET = {
 }
 
 
-_DEFAULT = {
-    "name": "default",
-    "licence": "Apache-2.0",
-    "summary": "objects of any kind, all of one class; they ship with apiece (size m), and predict uses them by itself",
-}
-
-
 def models(name: str | None = None, /, *, json: Json = False) -> None:
     """List the architectures: what each is good and bad at, and the pretrained weights it can begin with.
 
@@ -46,8 +39,6 @@ def models(name: str | None = None, /, *, json: Json = False) -> None:
 
     wanted = ROOM.load_all() if name is None else {name: ROOM.load(name)}
     found = {n: _described(architecture) for n, architecture in wanted.items()}
-    if "swift" in found:
-        found["swift"]["weights"].append(_DEFAULT)
     if json:
         print_json(found if name is None else {"name": name, **found[name]})
     elif name is None:

@@ -44,7 +44,7 @@ from apiece.models._kit.ragged import Pixels, rows_at, segment_sum, window_pixel
 from apiece.models._kit.residual_encoder import ResidualEncoder
 from apiece.models._kit.settings import BackboneSettings
 from apiece.models._kit.stuff import SemanticBranch, SemanticSettings, encode_stuff, things_among, things_of
-from apiece.models.contract import Architecture, ModelInput, Targets
+from apiece.models.contract import Architecture, ModelInput, Targets, Weights
 
 __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
 
@@ -344,4 +344,11 @@ ARCHITECTURE = Architecture(
     loss=loss,
     decode=decode,
     defaults={"lr": 2e-3, "batch": 8, "weight_decay": 2e-2},
+    weights=(
+        Weights(
+            "default",
+            "Apache-2.0",
+            "objects of any kind, all of one class; they ship with apiece (size m), and predict uses them by itself",
+        ),
+    ),
 )

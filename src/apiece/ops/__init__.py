@@ -1,7 +1,8 @@
 """Pure functions on masks and instances: overlap, gaps, suppression, parts, occlusion, colours, joining over tiles."""
 
+from apiece.ops._grid import Grid
 from apiece.ops._nms import nms
-from apiece.ops._stitch import Grid, stitch
+from apiece.ops._stitch import stitch
 from apiece.ops.colour import COLOURS, colour_names, colour_of, lab
 from apiece.ops.flatten import flattened
 from apiece.ops.near import box_gaps, gaps, nearest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -68,6 +69,19 @@ def test_thumbnails_are_shown_where_nothing_can_be_kept(tmp_path: Path) -> None:
     held = made.open(tmp_path / "no such folder" / "thumbs.sqlite")
     assert held.get(0) == held.get(0) == b"0"
     assert made.made == [0]
+
+
+def test_a_file_that_is_damaged_meanwhile_costs_nothing_but_time(tmp_path: Path) -> None:
+    made = Made(tmp_path, 1)
+    made.refs[0].path.write_bytes(b"x")
+    (tmp_path / "no.sqlite").write_bytes(b"this is no database" * 100)
+    assert made.open(tmp_path / "no.sqlite").get(0) == b"0"
+    held = made.open(tmp_path / "thumbs.sqlite")
+    assert held.get(0) == b"0"
+    with sqlite3.connect(tmp_path / "thumbs.sqlite") as other:
+        other.execute("DROP TABLE thumbs")
+    assert held.get(0) == b"0"
+    assert made.made == [0, 0, 0]
 
 
 def test_a_large_jpeg_is_decoded_at_a_part_of_its_size_and_turned(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ _log = logging.getLogger("apiece")
 
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _LABEL_FOLDERS = ("annotations", "labels", "annotation", "ann", "anns")
-_WITHIN = ("annotations", "Annotations")  # of a split's folder; "labels" there are YOLO's, which name their splits
+_WITHIN = "annotations"  # in a split's folder, in any case; "labels" there are YOLO's, which name their splits
 _KINDS = ("instances", "panoptic", "stuff", "keypoints")
 """Kinds of COCO files, as their names have it, from the one that holds most of what is wanted."""
 _LOOKED_AT = 20  # folders in a folder without labels
@@ -92,7 +92,8 @@ def _find_split(folder: Path, split: str, format: str | None) -> Path | None:
         here = next((best for some in named if (best := _best(some, format))), [])
     if not here:
         places = [folder / name / word for name in ("", *_LABEL_FOLDERS) for word in words]
-        places += [folder / word / name for name in _WITHIN for word in words]
+        within = (folder / word for word in words if (folder / word).is_dir())
+        places += [place for part in within for place in sorted(part.iterdir()) if place.name.lower() == _WITHIN]
         here = [found for place in places if (found := _labels_in(place, format)) is not None]
     if len(here) > 1:
         raise DataError(

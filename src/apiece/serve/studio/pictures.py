@@ -203,8 +203,9 @@ def _reduced(ref: ImageRef) -> UInt8 | None:
         (2, cv2.IMREAD_REDUCED_COLOR_2),
     ):
         if most >= factor:
-            pixels = cv2.imdecode(np.fromfile(ref.path, np.uint8), flag)
-            return None if pixels is None else np.ascontiguousarray(pixels[:, :, ::-1], np.uint8)
+            with suppress(cv2.error):  # of more pixels than OpenCV takes
+                pixels = cv2.imdecode(np.fromfile(ref.path, np.uint8), flag)
+                return None if pixels is None else np.ascontiguousarray(pixels[:, :, ::-1], np.uint8)
     return None
 
 

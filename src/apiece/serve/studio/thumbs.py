@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -52,26 +53,28 @@ class Thumbs:
         """Return the small picture of an image; its neighbours are made next, in the background."""
         self._near = number
         self._asked.set()
-        if self._maker is None:
-            self._maker = threading.Thread(target=self._make_ahead, daemon=True)
-            self._maker.start()
+        with self._lock:
+            if self._maker is None:
+                self._maker = threading.Thread(target=self._make_ahead, daemon=True)
+                self._maker.start()
         return self._made(number)
 
     def _made(self, number: int) -> bytes:
         ref = self._find(number)
         name, stamp = f"{ref.path}|{ref.page}", _stamp(ref)
-        with self._lock:
+        with self._lock, suppress(sqlite3.Error):  # of a damaged file nothing is read; the picture is made again
             row = self._kept.execute("SELECT jpeg FROM thumbs WHERE name = ? AND stamp = ?", (name, stamp)).fetchone()
-        if row is not None:
-            return bytes(row[0])
+            if row is not None:
+                return bytes(row[0])
         data = self._make(number)
         with self._lock, suppress(sqlite3.Error):  # of a full disk another request will tell
             self._kept.execute("INSERT OR REPLACE INTO thumbs VALUES (?, ?, ?)", (name, stamp, data))
         return data
 
     def _make_ahead(self) -> None:
-        with suppress(OSError, AttributeError):  # where threads have no priority of their own
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        if sys.platform == "linux":  # elsewhere a thread has no priority of its own, and its number may be a process's
+            with suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
         while self._asked.wait():
             self._asked.clear()
             near = self._near

@@ -1,12 +1,8 @@
 // Measures the studio in Chromium: node browser/measure.mjs ADDRESS image|clicks|grid. Prints JSON.
 
-import { chromium } from "playwright-core";
+import { browser } from "./chromium.mjs";
 
 const [address, what] = process.argv.slice(2);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
 const mark = async (name) =>
   (await (await page.waitForFunction((n) => performance.getEntriesByName(n)[0]?.startTime, name, { timeout: 60000 })).jsonValue()) / 1000;

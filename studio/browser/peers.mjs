@@ -1,13 +1,9 @@
 // Opens and edits one image in a labelling tool: node browser/peers.mjs studio|label_studio ADDRESS COUNT. Prints JSON.
 
-import { chromium } from "playwright-core";
+import { browser } from "./chromium.mjs";
 
 const [what, address, count] = [process.argv[2], process.argv[3], Number(process.argv[4])];
 const MOST = 240000; // milliseconds that opening may take
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
 const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
 page.setDefaultTimeout(MOST);
 const nextFrame = () => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => setTimeout(done))));

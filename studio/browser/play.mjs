@@ -1,15 +1,8 @@
 // Plays frames with tracks in Chromium: node browser/play.mjs ADDRESS [FOLDER for pictures]. Any error of the console fails.
 
-import { createRequire } from "node:module";
-import { readFileSync } from "node:fs";
-import { chromium } from "playwright-core";
+import { axe, browser } from "./chromium.mjs";
 
 const [address, folder] = process.argv.slice(2);
-const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-});
 const wrong = [];
 const done = {};
 

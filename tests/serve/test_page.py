@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +78,17 @@ def twice(labels: Path) -> None:
     labels.write_text(json.dumps(told))
 
 
+def driven(script: str, address: str) -> dict[str, Any]:
+    """What a script saw in Chromium, which told of no error."""
+    done = subprocess.run(
+        ["node", f"browser/{script}.mjs", address, *PICTURES], cwd=STUDIO, capture_output=True, text=True, timeout=600,
+        env={**os.environ, "CHROMIUM": str(CHROMIUM)},
+    )  # fmt: skip
+    told: dict[str, Any] = json.loads(done.stdout)
+    assert told["wrong"] == []
+    return dict(told["done"])
+
+
 @built
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> None:
@@ -84,13 +96,7 @@ def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> N
     write_dataset(tmp_path / "data", train=2, val=1, config=config)
     twice(tmp_path / "data" / "train.json")
     with running(tmp_path / "data", tmp_path / "work") as address:
-        done = subprocess.run(
-            ["node", "browser/drive.mjs", address, *PICTURES], cwd=STUDIO, capture_output=True, text=True, timeout=600,
-            env={**os.environ, "CHROMIUM": str(CHROMIUM)},
-        )  # fmt: skip
-    told = json.loads(done.stdout)
-    assert told["wrong"] == []
-    seen = told["done"]
+        seen = driven("drive", address)
     assert seen["polygon"] == seen["before"] + 1
     assert seen["split"] == seen["redone"] == seen["undone"] + 1
     assert "changed elsewhere" in seen["stale"]
@@ -128,13 +134,7 @@ def film(folder: Path, count: int = 30) -> None:
 def test_frames_are_played_and_tracks_keep_colour_and_id(tmp_path: Path) -> None:
     film(tmp_path)
     with running(tmp_path / "tracks.json", tmp_path / "work", "--images", str(tmp_path / "images")) as address:
-        done = subprocess.run(
-            ["node", "browser/play.mjs", address, *PICTURES], cwd=STUDIO, capture_output=True, text=True, timeout=600,
-            env={**os.environ, "CHROMIUM": str(CHROMIUM)},
-        )  # fmt: skip
-    told = json.loads(done.stdout)
-    assert told["wrong"] == []
-    seen = told["done"]
+        seen = driven("play", address)
     assert seen["tracks"] == "4 tracks"
     assert len(seen["played"]) == 12  # one frame after another, none left out
     assert [int(text.split()[0]) for text in seen["played"]] == list(range(2, 14))

@@ -101,7 +101,7 @@ class Readings:
         return cls(what, unit, number, lower, upper, bottom, top, rows, words, spots)
 
     def exact(self) -> Readings:
-        """Return the same readings, none of which is off; a number that nobody knows stays open."""
+        """Return the same readings as exact numbers; an unknown number stays open."""
         low, high = (np.where(np.isinf(side), side, self.values) for side in (self.low, self.high))
         return replace(self, low=low, high=high)
 

@@ -96,7 +96,7 @@ def begin(config: TrainConfig, architecture: Architecture, settings: Any, most: 
     normalise = "range" if dtype == np.uint8 else "percentile"
     spec, has_backbone = config.weights, {"backbone", "weights"} <= {f.name for f in fields(settings)}
     if spec is None:
-        if not config.model_settings and DEFAULT in (each.name for each in architecture.weights):
+        if not (config.resume or config.model_settings) and DEFAULT in (each.name for each in architecture.weights):
             log.info("weights: random; those that ship with apiece learn faster, with " + Option("weights", DEFAULT))
         plain = not has_backbone or settings.weights == "none"
         return Start(settings) if plain else _encoder(settings, normalise)

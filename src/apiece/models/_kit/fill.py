@@ -1,5 +1,5 @@
 """Put weights into a module without a gap: each tensor into the one of its name, nothing left over, and nothing missing
-but what nobody could have learned before."""
+except a branch that the weights lack."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def judge(
         raise DataError(Message(f"{where}: ", error.message)) from None
     asked = [rule for rule in rules.rules if rule.kind.read is not None]
     try:
-        verdicts = _settled(asked, scene, _judged(asked, scene, exact))
+        verdicts = _settled(asked, scene, _judged(asked, scene, exact), exact)
     except DataError as error:
         raise DataError(Message(f"{where}, ", error.message)) from None
     return Verdicts(name, _worst(v.outcome for v in verdicts), verdicts, scene)
@@ -251,7 +251,7 @@ def _judged(rules: Sequence[Rule], scene: Scene, exact: bool = False) -> tuple[V
     return _verdicts(read, scene, exact)
 
 
-def _settled(rules: Sequence[Rule], scene: Scene, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+def _settled(rules: Sequence[Rule], scene: Scene, verdicts: tuple[Verdict, ...], exact: bool) -> tuple[Verdict, ...]:
     """Return the verdicts, in which those rules fail that fail whichever of the doubtful objects are there.
 
     A part that is broken and has a low score fails: either it is too small, or it is missing.
@@ -269,7 +269,7 @@ def _settled(rules: Sequence[Rule], scene: Scene, verdicts: tuple[Verdict, ...])
         part = replace(
             scene, instances=scene.instances[index], counted=sure, doubtful=~sure, edge=scene.edge[index], _kept={}
         )
-        tried = dict(zip(unsure, _judged([rules[k] for k in unsure], part), strict=True))
+        tried = dict(zip(unsure, _judged([rules[k] for k in unsure], part, exact), strict=True))
         unsure = [k for k in unsure if tried[k].outcome == "fail"]
         if not unsure:
             return verdicts

@@ -44,7 +44,7 @@ class Asked:
     Attributes
     ----------
     queue : why it is asked about.
-    finding : what is said of it.
+    finding : what the person reads of it.
     number : its number.
     predicted : predictions to look at.
     """

@@ -75,7 +75,7 @@ class Sheet:
 
     @property
     def orders(self) -> Int | None:
-        """int64 (N,): where objects overlap, the highest is on top; None if nothing is said of it."""
+        """int64 (N,): where objects overlap, the highest is on top; None if no file or person gave an order."""
         values = self.instances.attributes.get(ORDER)
         return None if values is None else np.nan_to_num(values.astype(np.float64)).astype(np.int64)
 

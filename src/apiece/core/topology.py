@@ -52,8 +52,15 @@ def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
 
 def count_parts_and_holes(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
     """Return (parts, holes) per mask, by Euler's formula: parts - holes = runs - contacts between runs."""
-    if plain(runs).all():
-        return np.ones(runs.number, np.int64), np.zeros(runs.number, np.int64)
+    forked = np.flatnonzero(~plain(runs))
+    parts, holes = np.ones(runs.number, np.int64), np.zeros(runs.number, np.int64)
+    if len(forked):
+        parts[forked], holes[forked] = _counted(runs.take(forked), size)
+    return parts, holes
+
+
+def _counted(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
+    """`count_parts_and_holes` of masks of any shape."""
     left, right = _neighbours(runs, size)
     owner = runs.owners
     parts = euler = np.diff(runs.offsets) - np.bincount(owner[left], minlength=runs.number)
@@ -155,10 +162,25 @@ def _linked_ends(runs: Runs, size: tuple[int, int]) -> tuple[Int, Bool]:
 
     The upper end of run r is r, and is walked to the right; its lower end is 2 R - 1 - r, and is walked to the left.
     """
+    number = len(runs.x)
+    # most masks have one run in each column: along their upper ends, and back along their lower ones
+    run = np.arange(number)
+    after_upper, after_lower, has_left = run + 1, 2 * number - run, np.ones(number, bool)
+    sizes = np.diff(runs.offsets)
+    first, last = runs.offsets[:-1][sizes > 0], runs.offsets[1:][sizes > 0] - 1
+    after_upper[last], after_lower[first], has_left[first] = 2 * number - 1 - last, first, False
+    forked = np.flatnonzero(np.repeat(~plain(runs), sizes))
+    if len(forked):
+        after_upper[forked], after_lower[forked], has_left[forked] = _linked_forks(runs, size, forked)
+    return np.concatenate([after_upper, after_lower[::-1]]), has_left
+
+
+def _linked_forks(runs: Runs, size: tuple[int, int], some: Int) -> tuple[Int, Int, Bool]:
+    """Return what follows the upper and the lower end of ``some`` runs, all those of masks of any shape."""
     keys = Keys(*size)
-    start, end = runs.ends(keys)
-    run = np.arange(len(start))
-    lower = 2 * len(start) - 1 - run
+    start, end = (ends[some] for ends in runs.ends(keys))
+    upper, lower = some, 2 * len(runs.x) - 1 - some
+    run = np.arange(len(some))
     beside = 1 << keys.y_bits
     (left, last_left), (right, last_right) = (
         (np.searchsorted(end, start + step, "right"), np.searchsorted(start, end + step, "left") - 1)
@@ -167,10 +189,10 @@ def _linked_ends(runs: Runs, size: tuple[int, int]) -> tuple[Int, Bool]:
     has_left, has_right = left <= last_left, right <= last_right
     # past a neighbour that also touches the run above or below this one, the outline turns back to that run
     first = left[np.minimum(right, len(run) - 1)] == run
-    after_upper = np.where(has_right, np.where(first, right, lower + 1), lower)
+    after_upper = np.where(has_right, np.where(first, upper[np.minimum(right, len(run) - 1)], lower + 1), lower)
     last = last_right[last_left] == run
-    after_lower = np.where(has_left, np.where(last, lower[last_left], run + 1), run)
-    return np.concatenate([after_upper, after_lower[::-1]]), has_left
+    after_lower = np.where(has_left, np.where(last, lower[last_left], upper + 1), upper)
+    return after_upper, after_lower, has_left
 
 
 def _ranked(following: Int) -> tuple[Int, Int]:

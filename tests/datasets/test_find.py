@@ -200,6 +200,18 @@ def test_labels_a_folder_further_down_are_named(tmp_path: Path) -> None:
     labels(tmp_path / "stage1" / "train.json", "a.png")
     with pytest.raises(DataError, match=r"no labels here, but in .*stage1; name that folder"):
         open_data(tmp_path)
+    labels(tmp_path / "stage2" / "annotations" / "instances.json", "a.png")
+    with pytest.raises(DataError, match=r"but in .*stage1, .*stage2; name one of them, or join them"):
+        open_data(tmp_path)
+
+
+def test_labels_two_folders_down_are_named_before_files_that_are_no_labels(tmp_path: Path) -> None:
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    labels(root / "train.json", "a.png")
+    (root / "Annotations").mkdir()
+    (root / "Annotations" / "a.xml").write_text("<annotation><folder>x</folder><filename>a.png</filename></annotation>")
+    with pytest.raises(DataError, match=r"no labels here, but in .*VOC2012; name that folder"):
+        open_data(tmp_path)
 
 
 def test_endings_in_capitals(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from apiece.errors import FormatError
 DARWIN = {"version": "2.0", "schema_ref": "https://...", "item": {"name": "a.png"}, "annotations": [{"name": "nut"}]}
 JSON_MIN = [{"image": "a.png", "id": 1, "label": [], "annotator": 1, "annotation_id": 1, "lead_time": 1.5}]
 LABELME_3 = "<annotation><filename>a.png</filename><folder>x</folder><source></source><object></object></annotation>"
+LABELBOX = {"data_row": {"id": "x", "external_id": "a.png"}, "media_attributes": {}, "projects": {}}
 BOXES = "<annotation><folder>x</folder><filename>a.png</filename><size></size></annotation>"
 
 
@@ -23,6 +24,7 @@ BOXES = "<annotation><folder>x</folder><filename>a.png</filename><size></size></
     [
         ("a.json", DARWIN, r"is V7's own JSON \(Darwin\), which is not read; export COCO"),
         ("a.json", JSON_MIN, "is Label Studio's JSON-MIN, which is not read; export JSON"),
+        ("a.ndjson", LABELBOX, "is Labelbox's JSON, which is not read; export COCO"),
         ("a.xml", LABELME_3, "is XML of LabelMe 3.0, which is not read"),
         ("a.xml", BOXES, "is XML of bounding boxes"),
     ],

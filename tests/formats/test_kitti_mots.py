@@ -98,6 +98,9 @@ def test_layout_of_mots20(tmp_path: Path) -> None:
     (tmp_path / "MOTS20-02" / "img1").mkdir()
     Pillow.new("RGB", (4, 3)).save(tmp_path / "MOTS20-02" / "img1" / "000001.jpg")
     (image,) = formats.read(text).refs
+    for folder in (text.parent, text.parent.parent, tmp_path):
+        assert formats.detect(folder) == "kitti_mots"
+        assert [r.name for r in formats.read(folder).refs] == ["MOTS20-02/000001.jpg"]
     assert image.name == "MOTS20-02/000001.jpg"
     assert image.path.resolve() == (tmp_path / "MOTS20-02" / "img1" / "000001.jpg").resolve()
 

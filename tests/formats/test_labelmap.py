@@ -442,3 +442,19 @@ def test_roboflow_names_the_classes_of_its_masks(tmp_path: Path) -> None:
         (tmp_path / "_classes.csv").write_text(wrong)
         with pytest.raises(FormatError, match=reason):
             formats.read(tmp_path, "class_map")
+
+
+@pytest.mark.parametrize("folder", ["", "annotations"])
+def test_masks_of_open_images_are_no_label_maps(tmp_path: Path, folder: str) -> None:
+    """One object a file: read as label maps, each mask would become an image of its own."""
+    (tmp_path / "masks" / "train").mkdir(parents=True)
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1:3, 2:5] = 255
+    Pillow.fromarray(mask).save(tmp_path / "masks" / "train" / "a_m0cat_1f.png")
+    (tmp_path / folder).mkdir(exist_ok=True)
+    listed = tmp_path / folder / "train-annotations-object-segmentation.csv"
+    listed.write_text("MaskPath,ImageID,LabelName,BoxID\na_m0cat_1f.png,a,/m/0cat,1f\n")
+    for path in (tmp_path, tmp_path / "masks"):
+        with pytest.raises(FormatError, match=r"holds one object a file.*object-segmentation\.csv says of which image"):
+            formats.read(path)
+    assert len(formats.read(tmp_path, "labelmap")[0][1]) == 1

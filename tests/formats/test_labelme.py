@@ -136,6 +136,17 @@ def test_labels_of_version_4(tmp_path: Path) -> None:
     assert len(formats.read(tmp_path)[0][1]) == 1
 
 
+def test_labels_of_version_2(tmp_path: Path) -> None:
+    """Neither a version, nor flags, nor the image's size; the image is in the file."""
+    Pillow.new("L", (10, 8)).save(tmp_path / "a.jpg")
+    data = base64.b64encode((tmp_path / "a.jpg").read_bytes()).decode()
+    old = {"label": "nut", "line_color": None, "fill_color": None, "points": [[1, 1], [4, 1], [4, 3], [1, 3]]}
+    own = {"shapes": [old], "lineColor": [0, 255, 0, 128], "fillColor": [255, 0, 0, 128], "imagePath": "a.jpg"}
+    path = save(tmp_path / "a.json", own | {"imageData": data})
+    assert formats.detect(path) == formats.detect(tmp_path) == "labelme"
+    assert formats.read(path)[0][1].masks.area.tolist() == [6]
+
+
 def test_a_list_of_labels_gives_the_order(tmp_path: Path) -> None:
     square = [[0, 0], [2, 0], [2, 2], [0, 2]]
     save(tmp_path / "a.json", document(shape("nut", square), shape("gasket", square)))

@@ -89,6 +89,31 @@ def test_classes_of_severstal_and_clouds(tmp_path: Path, lines: list[str], class
     assert [i.labels.tolist() for _, i in labels] == [order, [order[1]]]
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("id,annotation,width,height,cell_type,sample_id", "a,2 2 7 1,5,4,cort,x"),
+        ("id,class,segmentation", "a,cort,2 2 7 1"),
+    ],
+)
+def test_runs_along_rows(tmp_path: Path, header: str, row: str) -> None:
+    """Of Sartorius' cells and of UW-Madison's organs: pixels 2 and 3 of the first row, pixel 2 of the second."""
+    photo(tmp_path / "train" / "a.png")
+    labels = formats.read(save(tmp_path / "train.csv", header, row))
+    assert labels.classes == ("cort",)
+    mask = np.zeros((4, 5), bool)
+    mask[0, 1:3] = mask[1, 1] = True
+    np.testing.assert_array_equal(labels[0][1].masks.to_dense()[0], mask)
+
+
+def test_columns_of_hubmap(tmp_path: Path) -> None:
+    header = "id,organ,img_height,img_width,rle"
+    labels = formats.read(save(tmp_path / "train.csv", header, "a,lung,4,5,2 2"))
+    image, found = labels[0]
+    assert (image.size, found.names) == ((4, 5), ["object"])
+    np.testing.assert_array_equal(np.argwhere(found.masks.to_dense()[0]), [[1, 0], [2, 0]])
+
+
 def test_imaterialist(tmp_path: Path) -> None:
     (tmp_path / "label_descriptions.json").write_text(
         json.dumps({"categories": [{"id": 0, "name": "shirt, blouse", "level": 2}, {"id": 31, "name": "sleeve"}]})
@@ -210,7 +235,7 @@ def test_broken_class_names(tmp_path: Path, text: str) -> None:
 
 
 def test_other_tables_and_a_field_longer_than_csv_allows(tmp_path: Path) -> None:
-    assert formats.load("rle_csv").detect(save(tmp_path / "b.csv", "id,annotation,width,height", "a,1 1,2,2")) is False
+    assert formats.load("rle_csv").detect(save(tmp_path / "b.csv", "id,annotation,width,height", "a,b c,2,2")) is False
     runs = " ".join(f"{i} 1" for i in range(1, 60_000, 2))
     path = tmp_path / "c.csv"
     path.write_bytes(f"\ufeffImageId,EncodedPixels,Height,Width\r\na,{runs},300,200\r\n".encode())

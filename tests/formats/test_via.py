@@ -145,6 +145,79 @@ def test_values_beside_the_class(tmp_path: Path) -> None:
     assert set(attributes["file"]) == {"image_height", "image_width", "weather"}
 
 
+def version_3(*metadata: Any) -> dict[str, Any]:
+    """A project of VIA 3.1 with a local image, one on a disk elsewhere, and a video."""
+    kinds = {"type": 4, "options": {"0": "nut", "1": "bolt"}}
+    files = [("a.png", 2, 1, ""), ("b.png", 2, 3, "/home/eve/b.png"), ("c.mp4", 4, 1, "")]
+    keys = ("fname", "type", "loc", "src")
+    return {
+        "project": {"pid": "__VIA_PROJECT_ID__", "data_format_version": "3.1.1", "vid_list": ["1", "2", "3"]},
+        "config": {"file": {"loc_prefix": {"1": "", "2": "", "3": "", "4": ""}}, "ui": {}},
+        "attribute": {
+            "1": {"aname": "kind", "anchor_id": "FILE1_Z0_XY1", "desc": "", "default_option_id": "", **kinds},
+            "2": {"aname": "by", "anchor_id": "FILE1_Z0_XY0", "type": 1, "desc": "", "options": {}},
+        },
+        "file": {str(k): {"fid": k, **dict(zip(keys, f, strict=True))} for k, f in enumerate(files, 1)},
+        "view": {str(k): {"fid_list": [str(k)]} for k in (1, 2, 3)},
+        "metadata": {f"{m['vid']}_{k}": {"flg": 0, "z": [], "xy": [], "av": {}} | m for k, m in enumerate(metadata)},
+    }
+
+
+def test_projects_of_version_3(tmp_path: Path) -> None:
+    image(tmp_path / "a.png")
+    image(tmp_path / "photos" / "b.png")
+    shapes: list[tuple[list[float], str]] = [
+        ([7, 1, 1, 4, 1, 4, 3, 1, 3], "0"),
+        ([2, 5, 4, 3, 2], "1"),
+        ([3, 3, 5, 2], "0"),
+        ([1, 2, 2], "0"),
+        ([6, 1, 1, 4, 4, 5, 5], "1"),
+    ]
+    drawn = [{"vid": "1", "xy": xy, "av": {"1": kind}} for xy, kind in shapes]
+    ellipse = {"vid": "2", "xy": [4, 7, 3, 3, 1.5], "av": {"1": "1"}}
+    path = save(tmp_path / "p.json", version_3(*drawn, {"vid": "1", "av": {"2": "eve"}}, ellipse))
+    assert formats.detect(path) == "via"
+    with pytest.raises(FormatError, match=r"view\['3'\]: shows 'c\.mp4', which is no image"):
+        formats.read(path)
+    bad: list[FormatError] = []
+    labels = formats.read(path, on_bad=bad.append)
+    assert (len(bad), labels.classes) == (1, ("nut", "bolt"))
+    (a, first), (b, second) = labels
+    np.testing.assert_array_equal(first.masks.to_dense(), wanted()[:3])
+    assert (first.names, second.names) == (["nut", "bolt", "nut"], ["bolt"])
+    assert second.masks.area.tolist() == [12]  # two rows of six pixel centres lie in it
+    assert (a.attributes, b.path) == ({"by": "eve"}, tmp_path / "photos" / "b.png")
+    assert [shape.kind for shape in a.shapes] == ["point", "polyline"]
+    formats.write(labels, tmp_path / "out.json", "via")
+    out = json.loads((tmp_path / "out.json").read_text())["_via_img_metadata"]
+    points = next(iter(out.values()))["regions"][3:]
+    assert [p["shape_attributes"]["name"] for p in points] == ["point", "polyline"]
+    assert points[0]["shape_attributes"] == {"name": "point", "cx": 2, "cy": 2}
+
+
+BAD_3 = {
+    "no view": ({"vid": "9", "xy": [2, 5, 4, 3, 2]}, "there is no view '9'"),
+    "a moment": ({"vid": "1", "z": [0.5], "xy": [2, 5, 4, 3, 2]}, "is of a moment in a video"),
+    "no numbers": ({"vid": "1", "xy": ["rect", 5]}, "xy: must be a list"),
+    "extreme": ({"vid": "1", "xy": [9, 5, 4, 3, 2, 1, 1], "av": {"1": "0"}}, "extreme circle has no inside"),
+    "cut": ({"vid": "1", "xy": [2, 5, 4, 3], "av": {"1": "0"}}, "height"),
+    "half a point": ({"vid": "1", "xy": [7, 1, 1, 4, 1, 4], "av": {"1": "0"}}, "lists of one length"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_3)
+def test_bad_regions_of_version_3(tmp_path: Path, name: str) -> None:
+    image(tmp_path / "a.png")
+    entry, reason = BAD_3[name]
+    document = version_3(entry, {"vid": "1", "xy": [2, 5, 4, 3, 2], "av": {"1": "0"}})
+    path = save(tmp_path / "p.json", document | {"view": {"1": {"fid_list": [1]}}})
+    with pytest.raises(FormatError, match=reason):
+        list(formats.read(path))
+    bad: list[FormatError] = []
+    ((_, found),) = list(formats.read(path, on_bad=bad.append))
+    assert (len(bad), found.masks.area.tolist()) == (1, [6])
+
+
 def test_where_images_are(tmp_path: Path) -> None:
     path = save(tmp_path / "p.json", project(entry(region(POLYGON)), folder="photos/today"))
     image(tmp_path / "photos" / "today" / "a.png")

@@ -102,6 +102,14 @@ def test_round_trip_gives_the_same_pixels(devkit: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.array(image), OBJECTS)
 
 
+def test_a_set_that_names_no_image(tmp_path: Path) -> None:
+    """As datumaro writes polygons: the folders and the photos, but no mask."""
+    (tmp_path / "SegmentationObject").mkdir()
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nnut:128,0,0::\n")
+    with pytest.raises(FormatError, match=r"names no image: SegmentationObject/ is empty.*export the objects as masks"):
+        formats.read(tmp_path)
+
+
 def test_one_list(devkit: Path) -> None:
     train = devkit / "ImageSets" / "Segmentation" / "train.txt"
     assert formats.detect(train) == "voc"

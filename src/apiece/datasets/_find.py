@@ -20,7 +20,8 @@ _LABEL_FOLDERS = ("annotations", "labels", "annotation", "ann", "anns")
 _WITHIN = "annotations"  # in a split's folder, in any case; "labels" there are YOLO's, which name their splits
 _KINDS = ("instances", "panoptic", "stuff", "keypoints")
 """Kinds of COCO files, as their names have it, from the one that holds most of what is wanted."""
-_LOOKED_AT = 20  # folders in a folder without labels
+_NAMED = 5
+_LOOKED_AT, _LEVELS = 20, 3  # folders of a level, and levels, below a folder without labels
 _NO_OBJECTS = re.compile("captions|image_info")
 
 
@@ -33,16 +34,16 @@ def find_labels(path: Path, format: str | None) -> dict[str, Path]:
     found = {split: at for split in SPLITS if (at := _find_split(path, split, format)) is not None}
     if found:
         return found
-    places = (path, *(path / name for name in _LABEL_FOLDERS))
-    whole = next((at for place in places if (at := _labels_in(place, format)) is not None), None)
+    whole = _find_whole(path, format)
     if whole is None and format is not None:
         whole = path
     packed = next((file for file in sorted(path.iterdir()) if file.suffix.lower() in _ARCHIVES), None)
     if whole is None and packed is not None:
         formats.detect(packed)  # raises, and says how to unpack it
     if whole is None:
-        if len(below := _deeper(path, format)) == 1:
-            raise DataError(f"{path}: no labels here, but in {below[0]}; name that folder")
+        if below := _deeper(path, format):
+            one = "name that folder" if len(below) == 1 else "name one of them, or join them with apiece merge"
+            raise DataError(f"{path}: no labels here, but in {', '.join(map(str, below[:_NAMED]))}; {one}")
         _refuse_foreign(path)
         raise DataError(
             f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
@@ -53,7 +54,7 @@ def find_labels(path: Path, format: str | None) -> dict[str, Path]:
 
 def _refuse_foreign(path: Path) -> None:
     """Raise what speaks against the first JSON or XML file in a folder, if its kind is known: broken, or never read."""
-    for ending in ("json", "xml"):
+    for ending in ("json", "ndjson", "xml"):
         for file in itertools.islice(path.rglob(f"*.{ending}"), 1):
             try:
                 formats.detect(file)
@@ -62,17 +63,29 @@ def _refuse_foreign(path: Path) -> None:
                     raise
 
 
+def _find_whole(path: Path, format: str | None) -> Path | None:
+    """Return the labels without splits in a folder, or in a folder of labels in it."""
+    places = (path, *(path / name for name in _LABEL_FOLDERS))
+    return next((at for place in places if (at := _labels_in(place, format)) is not None), None)
+
+
 def _deeper(path: Path, format: str | None) -> list[Path]:
-    """Return the folders in ``path`` that hold labels, whole or by splits."""
-    found = []
-    for folder in sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))[:_LOOKED_AT]:
-        try:
-            places = [_find_split(folder, split, format) for split in SPLITS]
-            if any(places) or _labels_in(folder, format) is not None:
-                found.append(folder)
-        except DataError:
-            continue
-    return found
+    """Return the folders below ``path`` that hold labels, whole or by splits, of the first level that has any."""
+    level = [path]
+    for _ in range(_LEVELS):
+        inner = (sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".")) for folder in level)
+        level = list(itertools.islice(itertools.chain.from_iterable(inner), _LOOKED_AT))
+        if found := [folder for folder in level if _holds_labels(folder, format)]:
+            return found
+    return []
+
+
+def _holds_labels(folder: Path, format: str | None) -> bool:
+    try:
+        places = [_find_split(folder, split, format) for split in SPLITS]
+        return any(places) or _find_whole(folder, format) is not None
+    except DataError:
+        return False
 
 
 @cache

@@ -52,6 +52,7 @@ __all__ = ["FORMAT"]
 _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
+_ONE_A_FILE, _LISTS = "*-object-segmentation.csv", "annotations"  # as Open Images names the list
 _READ_AS = (
     Option("format='class_map'", flag="--instances components")
     + ", which makes each separate region an object, or "
@@ -87,6 +88,10 @@ def doubt(path: Path) -> str:
     root, files = (path.parent, [path]) if path.is_file() else _label_files(path)
     if not files or note_of(files[0]) is not None:
         return ""
+    near = (folder for above in (root.resolve(), *root.resolve().parents[:2]) for folder in (above, above / _LISTS))
+    listed = next((file for folder in near for file in sorted(folder.glob(_ONE_A_FILE))), None)
+    if listed is not None:
+        return f"holds one object a file, and {listed} says of which image (Open Images), which is not read; write COCO"
     beside = root.resolve().parent / _FOLDERS[0]
     if root.resolve() != beside and files_below(beside, RASTER_SUFFIXES):
         return f"holds classes, where {beside} holds objects; name that folder, or say " + _READ_AS

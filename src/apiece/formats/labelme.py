@@ -62,6 +62,7 @@ __all__ = ["FORMAT"]
 _log = logging.getLogger("apiece")
 _SHAPE = frozenset(["label", "points", "group_id", "shape_type", "flags", "mask"])
 _TOP = frozenset(["version", "shapes", "imagePath", "imageData", "imageHeight", "imageWidth"])
+_MARKS = frozenset(["version", "flags", "imageData"])  # version 2 had neither of the first two
 _NO_OBJECTS = ("line", "linestrip", "point", "points")
 _CORNERS = ("oriented_rectangle", "rotation", "rectangle")  # may have four; the last two of X-AnyLabeling
 _LABELS = "labels.txt"
@@ -80,7 +81,7 @@ def detect(path: Path) -> bool:
 
 def _is_labelme(path: Path) -> bool:
     seen = peek_json(path)
-    return seen is not None and seen.opening == "{" and "shapes" in seen.keys and bool({"version", "flags"} & seen.keys)
+    return seen is not None and seen.opening == "{" and "shapes" in seen.keys and bool(_MARKS & seen.keys)
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:

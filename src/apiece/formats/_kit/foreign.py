@@ -20,7 +20,7 @@ _XML = (
 
 def foreign(path: Path) -> str:
     """Return what a file is, and what to export instead; empty if it is of no known kind."""
-    seen = peek_json(path) if path.is_file() and path.suffix.lower() == ".json" else None
+    seen = peek_json(path) if path.is_file() and path.suffix.lower() in (".json", ".ndjson") else None
     for keys, what, instead in _JSON:
         if seen is not None and keys <= seen.keys:
             return f"is {what}, which is not read; export {instead}"

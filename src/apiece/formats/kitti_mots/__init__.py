@@ -1,8 +1,8 @@
 """KITTI MOTS and MOTS20: objects followed through video (https://www.vision.rwth-aachen.de/page/mots).
 
 * A folder, ``instances/SEQUENCE/000052.png``: 16 bit, class * 1000 + n; 10000 is a region to ignore.
-* Text, ``instances_txt/SEQUENCE.txt`` or ``gt/gt.txt``: a line ``frame id class height width run-lengths`` per object,
-  the run-lengths as COCO compresses them; class 10 is a region to ignore. A file or a folder of such files.
+* Text, ``instances_txt/SEQUENCE.txt`` or ``SEQUENCE/gt/gt.txt``: a line of ``frame id class height width run-lengths``
+  per object, the run-lengths as COCO compresses them; class 10 is a region to ignore. A file or a folder of such files.
 
 Class 1 is car, 2 pedestrian. Ids (1005) are the file's, and stay the same over all frames. Ignored regions are no
 objects: the reader keeps them on each record's image, ``ImageRef.attributes["regions"] = {"ignore": COCO RLE}``, and
@@ -53,7 +53,7 @@ def detect(path: Path) -> bool:
     said = sidecar_format(root)
     if said is not None:
         return said == _NAME
-    texts = sorted(root.glob("*.txt"))
+    texts = _texts(root)
     if texts:
         return is_mots_text(texts[0])
     first = next((p for p in sorted(root.glob("*/*.png")) if p.stem.isdecimal()), None)
@@ -69,12 +69,18 @@ def _root(path: Path) -> Path:
     return next((path / name for name in ("instances", "instances_txt") if (path / name).is_dir()), path)
 
 
+def _texts(root: Path) -> list[Path]:
+    """Return the texts in a folder, one for each sequence."""
+    layouts = ("*.txt", "gt/gt.txt", "*/gt/gt.txt")
+    return next((found for layout in layouts if (found := sorted(root.glob(layout)))), [])
+
+
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
     """Open a folder of sequences, one sequence, or a text."""
     if path.is_file():
         return _read_text([path], images, on_bad)
     root = path if (path / SIDECAR).exists() else _root(path)
-    texts = [] if (root / SIDECAR).exists() else sorted(root.glob("*.txt"))
+    texts = [] if (root / SIDECAR).exists() else _texts(root)
     if texts:
         return _read_text(texts, images, on_bad)
     said = load_sidecar(root, _NAME)

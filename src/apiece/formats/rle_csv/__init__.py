@@ -4,7 +4,9 @@
 row without runs says that an image has no object (of that class). Further columns, in any order and case: ``ClassId``
 (or ``Class``, ``Label``, ``CategoryId``), ``Height`` and ``Width``; ``ImageId_ClassId`` and ``Image_Label`` hold both,
 ``a.jpg_4``. What other columns say is kept as text in ``Instances.attributes``. An ``ImageId`` may lack its ending, and
-images may lie as ``<ImageId>/images/<ImageId>.png`` (Data Science Bowl 2018). The last line needs an end, as every
+images may lie as ``<ImageId>/images/<ImageId>.png`` (Data Science Bowl 2018). ``id`` and ``rle`` are such columns too
+(HuBMAP). Beside an ``id`` and a class, ``annotation`` (Sartorius) and ``segmentation`` (UW-Madison) hold runs that go
+along the rows of the image, the first from the left. The last line needs an end, as every
 other: without it the reader cannot tell whether runs are missing.
 
 Class names come from ``<name>_label_descriptions.json`` or ``label_descriptions.json`` beside the file (iMaterialist
@@ -80,7 +82,7 @@ def _decode(labels: EntrySet, index: int, size: tuple[int, int]) -> list[Entry]:
             with skip_bad(labels.on_bad, path, where):
                 try:
                     fields = fields_of(file.read(end - begin))
-                    counts = pixel_runs(fields[runs.columns.pixels].strip(), size)
+                    counts = pixel_runs(fields[runs.columns.pixels].strip(), size, runs.columns.along_rows)
                 except (ValueError, IndexError, StopIteration, csv.Error) as error:
                     raise BadEntryError(str(error)) from None
                 extras = {runs.columns.names[k]: fields[k] for k in others}

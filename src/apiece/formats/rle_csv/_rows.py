@@ -19,10 +19,11 @@ from apiece.formats._kit.image_names import spelled
 from apiece.formats._kit.long_csv import long_fields
 from apiece.formats.contract import OnBad, refuse
 
-_IMAGE = ("imageid", "image_id", "image")
+_IMAGE = ("imageid", "image_id", "image", "id")
 _BOTH = ("imageid_classid", "image_label")
-_PIXELS = ("encodedpixels", "encoded_pixels")
-_CLASS = ("classid", "class_id", "class", "label", "categoryid", "category_id", "category")
+_PIXELS = ("encodedpixels", "encoded_pixels", "rle")
+_ALONG_ROWS = ("annotation", "segmentation")  # Sartorius 2021, UW-Madison 2022; columns of texts are called so too
+_CLASS = ("classid", "class_id", "class", "label", "categoryid", "category_id", "category", "cell_type")
 _MAX_SIDE = 1 << 18
 _DIGITS = frozenset("0123456789 ")
 
@@ -39,6 +40,8 @@ class Columns:
     width: int | None
     joined: bool
     """The image's column holds image and class: ``a.jpg_4``."""
+    along_rows: bool = False
+    """Runs go along the rows of the image, not down its columns."""
 
     @property
     def others(self) -> list[int]:
@@ -55,12 +58,15 @@ def find_columns(header: list[str]) -> Columns | None:
         return next((lower.index(name) for name in names if name in lower), None)
 
     image, both, pixels = place(*_IMAGE), place(*_BOTH), place(*_PIXELS)
+    along_rows = pixels is None and place("id") is not None and place(*_CLASS) is not None
+    pixels = place(*_ALONG_ROWS) if along_rows else pixels
     joined = image is None and both is not None
     image = both if image is None else image
     if image is None or pixels is None:
         return None
     label = None if joined else place(*_CLASS)
-    return Columns(tuple(header), image, pixels, label, place("height"), place("width"), joined)
+    sides = place("height", "img_height"), place("width", "img_width")
+    return Columns(tuple(header), image, pixels, label, *sides, joined, along_rows)
 
 
 @dataclass
@@ -192,8 +198,8 @@ def fields_of(data: bytes) -> list[str]:
         return next(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
-def pixel_runs(text: str, size: tuple[int, int]) -> Int:
-    """Return COCO counts of ``start length start length ...``: pixels counted from 1 down the columns.
+def pixel_runs(text: str, size: tuple[int, int], along_rows: bool = False) -> Int:
+    """Return COCO counts of ``start length start length ...``: pixels counted from 1 down the columns, or along rows.
 
     A `ValueError` says what is wrong: no numbers, an odd number of them, runs outside the image or not in order.
     """
@@ -216,5 +222,8 @@ def pixel_runs(text: str, size: tuple[int, int]) -> Int:
     end = start + length
     if (start[1:] < end[:-1]).any():
         raise ValueError("EncodedPixels have runs that overlap or do not rise; are they counted from elsewhere?")
-    bounds = np.concatenate([[0], np.stack([start, end], 1).ravel(), [total]])
-    return np.diff(bounds)
+    bounds = np.stack([start, end], 1).ravel()
+    if along_rows:
+        pixels = np.repeat(np.arange(len(bounds) + 1) % 2 == 1, np.diff(bounds, prepend=0, append=total))
+        bounds = np.flatnonzero(np.diff(pixels.reshape(size).ravel(order="F"), prepend=False))
+    return np.diff(bounds, prepend=0, append=total)

@@ -1,4 +1,4 @@
-"""VGG Image Annotator 2: a project, or annotations exported from it, in one JSON or CSV file
+"""VGG Image Annotator 2: a project, or annotations exported from it, in one JSON or CSV file; projects of VIA 3
 (https://www.robots.ox.ac.uk/~vgg/software/via/).
 
 Read: polygons and rectangles by COCO's rasterisation, circles and ellipses by pixel centres. Lines and points are no
@@ -35,6 +35,7 @@ from apiece.formats._kit.shapes import ellipse_shape, rectangle, ring
 from apiece.formats._kit.written import Names, text_file
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
 from apiece.formats.via._table import COLUMNS, MARK, Picture, class_attribute, class_name, read_table
+from apiece.formats.via._version_3 import is_version_3, read_version_3
 
 __all__ = ["FORMAT"]
 
@@ -56,7 +57,7 @@ _SETTINGS: dict[str, Any] = {
 def detect(path: Path) -> bool:
     """Return whether ``path`` is a VIA project, or a JSON or CSV that VIA exports."""
     seen = peek_json(path)
-    if seen is not None and any(key.startswith("_via_") for key in seen.keys):
+    if seen is not None and (is_version_3(seen) or any(key.startswith("_via_") for key in seen.keys)):
         return True
     if seen is not None:
         return {"filename", "regions"} <= (seen.inner(next(iter(seen.places), "")) or set())
@@ -69,7 +70,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     """Open one file; image names are relative to ``images``, or to where the project says, or to the file's folder."""
     if path.is_dir():
         raise FormatError(path, "is a folder; VIA's projects and exports are single files")
-    table = read_table(path, on_bad)
+    seen = peek_json(path)
+    table = (read_version_3 if seen is not None and is_version_3(seen) else read_table)(path, on_bad)
     key = class_attribute(path, table)
     good: dict[str, Picture] = {}
     refs: list[ImageRef] = []
@@ -294,7 +296,7 @@ def _picture(path: Path, ref: ImageRef, instances: Instances, key: str) -> tuple
 
 
 FORMAT = LabelFormat(
-    summary="VGG Image Annotator 2: projects and exported JSON or CSV, one outline per object",
+    summary="VGG Image Annotator: projects of 2 and 3, exported JSON or CSV; one outline per object",
     detect=detect,
     read=read,
     write=write,

@@ -86,6 +86,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         )
     said = load_sidecar(root, "voc")
     keys = _keys(root, [path] if path.is_file() else None, on_bad)
+    if not keys and not said:
+        reason = f"names no image: {_OBJECTS}/ is empty, and so is every list in ImageSets/Segmentation/"
+        raise FormatError(path, reason + "; export the objects as masks")
     lacking = [key for key in said.get("images", {}) if key not in keys]
     if lacking and not path.is_file():
         raise FormatError(path, f"no list in ImageSets/Segmentation/ names the image {lacking[0]!r}; is one cut short?")

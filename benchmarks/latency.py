@@ -277,27 +277,26 @@ def main() -> None:
         paths = photos(folder, options.images)
         shape = prepare(Image(np.zeros((*SIZE, 3), np.uint8)), model.input, model.architecture.stride)[0].shape
         onnx = exported(model, folder, shape)
-        if options.against is not None:
-            from apiece.export._engine.quantise import quantise  # the other build may have none
+        from apiece.export._engine.quantise import quantise  # the other build of `--against` may have none
 
-            arrays = [prepare(read_image(path), model.input, model.architecture.stride)[0] for path in paths]
-            int8 = folder / "int8.onnx"
-            int8.write_bytes(quantise(onnx.read_bytes(), arrays))
-            networks = {
-                "ONNX Runtime float32": in_onnxruntime(onnx, 1),
-                "OpenVINO float32": in_openvino(onnx, 1, "f32"),
-                "OpenVINO bf16": in_openvino(onnx, 1, "bf16"),
-                "ONNX Runtime int8": in_onnxruntime(int8, 1),
-                "OpenVINO int8": in_openvino(int8, 1, "f32"),
-            }
-            against(model, networks, paths, options.against, folder)
+        arrays = [prepare(read_image(path), model.input, model.architecture.stride)[0] for path in paths]
+        int8 = folder / "int8.onnx"
+        int8.write_bytes(quantise(onnx.read_bytes(), arrays))
+        threads = options.threads if options.against is None else 1
+        ways = {
+            "ONNX Runtime float32": in_onnxruntime(onnx, threads),
+            "OpenVINO float32": in_openvino(onnx, threads, "f32"),
+            "OpenVINO bf16": in_openvino(onnx, threads, "bf16"),
+            "ONNX Runtime int8": in_onnxruntime(int8, threads),
+            "OpenVINO int8": in_openvino(int8, threads, "f32"),
+        }
+        if options.against is not None:
+            against(model, ways, paths, options.against, folder)
             return
         ways = {
             "PyTorch float32": in_torch(model, torch.float32),
             "PyTorch bf16": in_torch(model, torch.bfloat16),
-            "ONNX Runtime float32": in_onnxruntime(onnx, options.threads),
-            "OpenVINO float32": in_openvino(onnx, options.threads, "f32"),
-            "OpenVINO bf16": in_openvino(onnx, options.threads, "bf16"),
+            **ways,
         }
         print("milliseconds, medians      read  prepare  network  decode     all     p90")
         for way, network in ways.items():

@@ -77,6 +77,8 @@ def test_prototypes_near_boxes_of_any_size(shape: tuple[int, ...], side: int) ->
     masks = Masks.from_prototypes(prototypes, weights, boxes, (height, width), threshold=0.25)
     wanted = Masks.from_logits(np.tensordot(weights, prototypes, 1), boxes, (height, width), threshold=0.25, whole=True)
     assert masks == wanted
+    apart = [prototypes[:2], prototypes[2:]]  # the same maps, not joined
+    assert Masks.from_prototypes(apart, weights, boxes, (height, width), threshold=0.25) == wanted
 
 
 def test_a_part_of_a_cell_may_lie_on_padding() -> None:

@@ -10,7 +10,7 @@ box; time grows with boxes' columns times grid rows, memory is bounded whatever 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def _near_inside(values: Float32, grid: Grid, window: Int, threshold: float) -> 
 
 
 def prototype_runs(
-    prototypes: Array,
+    prototypes: Sequence[Array],
     coefficients: Array,
     boxes: Float,
     size: tuple[int, int],
@@ -109,13 +109,14 @@ def prototype_runs(
     A weighted sum is computed near its box only: in a square whose side is a power of two, and whose corner is a
     multiple of a quarter of it. So squares are few of kind, and boxes at one place share one.
     """
-    basis, weights = np.asarray(prototypes, np.float32), np.asarray(coefficients, np.float32)
-    if basis.ndim != 3 or not basis.size or weights.shape != (len(boxes), len(basis)):
+    bases, weights = [np.asarray(maps, np.float32) for maps in prototypes], np.asarray(coefficients, np.float32)
+    known = sum(len(maps) if maps.ndim == 3 and maps.size else 0 for maps in bases)
+    if not known or len({maps.shape[1:] for maps in bases}) != 1 or weights.shape != (len(boxes), known):
         raise InvalidInstancesError(
             "prototypes must be (K, h, w), all at least 1, and coefficients (N, K) for N boxes; "
-            f"got {basis.shape}, {weights.shape} for {len(boxes)} boxes"
+            f"got {', '.join(str(maps.shape) for maps in bases)}; {weights.shape} for {len(boxes)} boxes"
         )
-    shape = np.array([basis.shape[2], basis.shape[1]])
+    shape = np.array(bases[0].shape[:0:-1])
     grid = Grid.of_image(len(boxes), span, size)
     window = pixel_window(boxes, size)
     lie = np.stack([np.floor(_to_grid(grid, window[:, a] - (a > 1), a % 2)) for a in range(4)], 1).astype(np.int64)
@@ -133,18 +134,26 @@ def prototype_runs(
         for i in range(0, len(some), at_once):
             part = some[i : i + at_once]
             near = Grid(grid.scale[part], grid.shift[part] - corner[part])
-            sums = _tile_sums(basis, weights[part], corner[part], (int(extent[1]), int(extent[0])))
+            sums = _tile_sums(bases, weights[part], corner[part], (int(extent[1]), int(extent[0])))
             yield part, decode_runs(sums, near, window[part], threshold)
 
 
-def _tile_sums(basis: Float32, weights: Float32, corner: Int, extent: tuple[int, int]) -> Float32:
-    """Weighted sums of ``basis`` in a rectangle each, (n, *extent); masks of one rectangle lie one after the other."""
+def _tile_sums(bases: list[Float32], weights: Float32, corner: Int, extent: tuple[int, int]) -> Float32:
+    """Weighted sums of maps in a rectangle each, (n, *extent); masks of one rectangle lie one after the other."""
     sums = np.empty((len(weights), *extent), np.float32)
-    rows, row_sums = basis.transpose(1, 0, 2), sums.transpose(1, 0, 2)  # row by row, so that nothing is copied
+    row_sums = sums.transpose(1, 0, 2)  # row by row, so that nothing is copied
     change = np.flatnonzero((np.diff(corner, axis=0) != 0).any(axis=1)) + 1
     for a, b in itertools.pairwise([0, *change.tolist(), len(weights)]):
         x, y = corner[a].tolist()
-        np.matmul(weights[a:b], rows[y : y + extent[0], :, x : x + extent[1]], out=row_sums[:, a:b])
+        k = 0
+        for maps in bases:
+            near = maps.transpose(1, 0, 2)[y : y + extent[0], :, x : x + extent[1]]
+            part = weights[a:b, k : k + len(maps)]
+            if k:
+                row_sums[:, a:b] += part @ near
+            else:
+                np.matmul(part, near, out=row_sums[:, a:b])
+            k += len(maps)
     return sums
 
 

@@ -254,7 +254,7 @@ class Masks:
     @classmethod
     def from_prototypes(
         cls,
-        prototypes: Array,
+        prototypes: Array | Sequence[Array],
         coefficients: Array,
         boxes: npt.ArrayLike,
         size: tuple[int, int],
@@ -269,14 +269,15 @@ class Masks:
 
         Parameters
         ----------
-        prototypes : float (K, h, w).
+        prototypes : float (K, h, w), or several such, whose K are added up: maps that lie apart need not be joined.
         coefficients : float (N, K).
         boxes, size, threshold, span : as in `from_logits`.
         """
         size = checked_size(size)
-        covered = span or np.shape(prototypes)[1:]
+        bases: Sequence[Array] = [prototypes] if isinstance(prototypes, np.ndarray) else prototypes
+        covered = span or np.shape(bases[0])[1:]
         limits = checked_boxes(boxes)
-        parts = _decode.prototype_runs(prototypes, coefficients, limits, size, threshold, covered)
+        parts = _decode.prototype_runs(bases, coefficients, limits, size, threshold, covered)
         found, place, done = [cls.empty(size, 1)], np.zeros(len(limits), np.int64), 1
         for which, runs in parts:
             found.append(cls._pack(size, len(which), *runs))

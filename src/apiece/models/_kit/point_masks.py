@@ -17,7 +17,7 @@ from apiece.models.contract import Frame
 class PointMasks:
     """The masks of chosen points as weighted sums of maps."""
 
-    basis: Float32  # (K, h, w)
+    basis: list[Float32]  # (k, h, w) each, K maps in all
     sums: Float32  # (N, K)
     windows: Float  # (N, 4) xyxy in pixels of the input, where each mask lies
     frame: Frame
@@ -31,11 +31,11 @@ class PointMasks:
         stride = round(4 * (len(out["logits"]) * 64 / 85 / maps[0].size) ** 0.5)  # 64 of 85 points lie at stride 4
         planes, sums, windows = _weighted(out, keep, "", maps.shape[1:], stride)
         span = (frame.input_size[0] / stride, frame.input_size[1] / stride)
-        return cls(np.concatenate([maps, planes]), sums, windows, frame, span, stride)
+        return cls([maps, planes], sums, windows, frame, span, stride)
 
     def whole(self, out: Arrays, keep: Int) -> PointMasks:
         """Return the full masks of the points ``keep``, sums of the same maps."""
-        _, sums, windows = _weighted(out, keep, "full_", self.basis.shape[1:], self.stride)
+        _, sums, windows = _weighted(out, keep, "full_", self.basis[0].shape[1:], self.stride)
         return replace(self, sums=sums, windows=windows)
 
     def draw(self, which: Int, size: tuple[int, int]) -> Masks:
@@ -47,7 +47,8 @@ class PointMasks:
         """Return the logits of masks ``which`` (P, 1) at places (P, S) of the image: (P, S)."""
         height, width = self.frame.size
         column, row = (x * (self.span[1] / width)).astype(np.int64), (y * (self.span[0] / height)).astype(np.int64)
-        return np.einsum("kps,pk->ps", self.basis[:, row, column], self.sums[which[:, 0]])
+        cells = np.concatenate([maps[:, row, column] for maps in self.basis])
+        return np.einsum("kps,pk->ps", cells, self.sums[which[:, 0]])
 
 
 def _weighted(out: Arrays, keep: Int, kind: str, shape: tuple[int, ...], stride: int) -> tuple[Float32, Float32, Float]:

@@ -10,7 +10,9 @@ import pytest
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.datasets import merge
 from apiece.datasets._merge import together
+from apiece.datasets._place import Placer
 from apiece.datasets.classes import Dropped, map_classes
+from apiece.datasets.summary import summarise
 from apiece.errors import ConfigError, DataError, UnknownNameError
 from apiece.formats import LabelSet
 
@@ -99,3 +101,17 @@ def test_dropped(tmp_path: Path) -> None:
     assert records(Dropped(a, ("classes",)))[0][1].names == ["object", "object"]
     with pytest.raises(UnknownNameError, match="'id'"):
         Dropped(a, ("id",))
+
+
+def test_images_that_are_folders(tmp_path: Path) -> None:
+    """OME-Zarr: the same folder is the same image, another folder of equal size is another image."""
+    for name in ("a.zarr", "b.zarr"):
+        (tmp_path / name).mkdir()
+    a = labels(tmp_path / "a.json", ["a.zarr"], ("nut",), [4])
+    b = labels(tmp_path / "b.json", ["b.zarr"], ("nut",), [5])
+    assert summarise(a).missing_images == 0
+    assert [name for name, _ in records(merge({"a": a, "b": b})[0])] == ["a.zarr", "b.zarr"]
+    assert len(merge({"a": a, "again": formats.read(tmp_path / "a.json")})[0]) == 1
+    with Placer("link", tmp_path / "out", lambda: None) as placer:
+        told = placer.put([(ref, tmp_path / "out" / ref.name) for ref in a.refs])
+    assert told == {"folders, left where they are": 1}

@@ -79,6 +79,17 @@ def put(tmp_path: Path) -> Callable[[Any], Path]:
 Put = Callable[[Any], Path]
 
 
+def test_pictures_that_are_packed_still(panoptic: dict[str, Any], put: Put, tmp_path: Path) -> None:
+    """As COCO delivers them: a zip beside the JSON."""
+    path = put(panoptic)
+    (tmp_path / "panoptic_val2017").rename(tmp_path / "kept")
+    with pytest.raises(FormatError, match=r"139\.png: is missing$"):
+        list(formats.read(path))
+    (tmp_path / "panoptic_val2017.zip").touch()
+    with pytest.raises(FormatError, match=r"139\.png: is missing; unpack .*panoptic_val2017\.zip so that it is there"):
+        list(formats.read(path))
+
+
 def test_reads_ids_classes_and_crowds(panoptic: dict[str, Any], put: Put, tmp_path: Path) -> None:
     path = put(panoptic)
     assert formats.detect(path) == formats.detect(tmp_path) == "coco_panoptic"

@@ -261,7 +261,7 @@ def _duplicates(sets: Sequence[LabelSet]) -> Iterator[tuple[_Place, _Place]]:
         for place, ref, found in group:
             inode = (found.st_dev, found.st_ino)
             if inode not in hashes:
-                hashes[inode] = _digest(ref.path)
+                hashes[inode] = repr(inode).encode() if ref.path.is_dir() else _digest(ref.path)
             other = first.setdefault((hashes[inode], ref.page), place)
             if other[0] != place[0]:
                 yield place, other

@@ -61,6 +61,8 @@ class Placer:
         return dict(found)
 
     def _put(self, ref: ImageRef, place: Path, final: Path | None) -> str:
+        if ref.path.is_dir():
+            return "folders, left where they are"  # OME-Zarr
         if not ref.path.is_file():
             return "missing"
         if not place.is_relative_to(self.stage):

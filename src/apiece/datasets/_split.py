@@ -73,8 +73,9 @@ def split(
     groups = np.arange(len(labels)) if group is None else _values(labels, group)
     count = int(groups.max()) + 1 if len(groups) else 0
     if count < len(shares):
-        what = "images" if group is None else f"groups ({group})"
-        raise DataError(f"{count} {what} cannot be divided into {len(shares)} parts")
+        what = ("image" if group is None else "group") + "s" * (count != 1)
+        of = "" if group is None else f" ({group})"
+        raise DataError(f"{count} {what}{of} cannot be divided into {len(shares)} parts")
     content = _content(labels, stratify)
     member = scipy.sparse.csr_array(
         (np.ones(len(groups)), (groups, np.arange(len(groups)))), shape=(count, len(groups))

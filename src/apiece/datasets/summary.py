@@ -152,7 +152,7 @@ def summarise(data: Dataset | LabelSet, step: Callable[[], None] = lambda: None)
             totals.update(overlaps.counts())
         sizes[size] += 1
         images_with += with_class
-        totals["missing_images"] += not ref.path.is_file()
+        totals["missing_images"] += not ref.path.exists()
         of_images.update(ref.attributes)
         if own:
             ids[ref.name.replace("\\", "/").rpartition("/")[0]].append(np.unique(np.concatenate(own)))

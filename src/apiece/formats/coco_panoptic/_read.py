@@ -230,7 +230,8 @@ def read_ids(path: Path, size: tuple[int, int]) -> Int32:
     A file that is missing, damaged, not in colour or of another size is refused.
     """
     if not is_file(path):
-        raise FormatError(path, "is missing")
+        packed = path.parent.with_name(f"{path.parent.name}.zip")
+        raise FormatError(path, f"is missing; unpack {packed} so that it is there" if is_file(packed) else "is missing")
     colours = read_colours(path)
     if colours is None:
         raise FormatError(path, "has one channel; ids are held by the colours of an 8-bit PNG")

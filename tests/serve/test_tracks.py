@@ -9,9 +9,11 @@ import pytest
 
 import apiece
 from apiece import ImageRef, Instances, Masks
-from apiece.images import write_image
+from apiece.images import VideoWriter, write_image
 from apiece.serve.studio.edits import copied
+from apiece.serve.studio.frames import frames_of
 from apiece.serve.studio.sets import Source
+from apiece.serve.studio.sheet import Delta, Put
 from apiece.serve.studio.tracks import has_tracks, tracks_of
 from apiece.serve.studio.workspace import Workspace
 
@@ -60,3 +62,46 @@ def test_a_copy_into_the_next_frame_goes_on_the_track_where_it_can(tmp_path: Pat
     ids = space.sheet(1)[0].instances.ids
     assert ids is not None
     assert ids[1] != 7
+
+
+def filmed(path: Path, frames: int) -> Path:
+    pytest.importorskip("av")
+    with VideoWriter(path) as video:
+        for k in range(frames):
+            video.write(np.full((32, 48, 3), 40 * k, np.uint8), k / 25)
+    return path
+
+
+def test_a_video_opens_as_frames_in_order_with_a_timeline_and_keeps_what_is_drawn_in_a_frame(tmp_path: Path) -> None:
+    film = filmed(tmp_path / "line.mp4", 5)
+    source = Source(frames_of(film, tmp_path / "work" / "frames"), film=True)
+    space = Workspace(source, tmp_path / "work")
+    assert [item.ref.name for item in space.items] == [f"line.mp4/{k:06d}.png" for k in range(5)]
+    assert has_tracks(space)
+    shades = [float(space.image(k).pixels.mean()) for k in range(5)]
+    np.testing.assert_allclose(shades, [0, 40, 80, 120, 160], atol=6)
+    put = Put(0, "object", Masks.from_boxes([[2, 3, 9, 9]], (32, 48)))
+    space.change(3, 0, "", lambda sheet: Delta(put=(put,)))
+    space.journal.close()
+    again = Workspace(Source(frames_of(film, tmp_path / "work" / "frames"), film=True), tmp_path / "work")
+    assert [len(again.sheet(k)[0].instances) for k in range(5)] == [0, 0, 0, 1, 0]
+
+
+def test_labels_that_name_frames_find_them_in_the_video(tmp_path: Path) -> None:
+    film = filmed(tmp_path / "line.mp4", 3)
+    names = [f"line.mp4/{k:06d}.png" for k in range(3)]
+    found = Instances(Masks.from_boxes([[2, 3, 9, 9]], (32, 48)), ids=[7])
+    apiece.write([(ImageRef(film, name, (32, 48)), found) for name in names], tmp_path / "tracks.json", format="coco")
+    space = Workspace(Source(tmp_path / "tracks.json", frames_of(film, tmp_path / "frames")), tmp_path / "work")
+    assert [track.spans for track in tracks_of(space)] == [[[0, 2]]]
+    assert space.image(2).pixels.mean() > 60
+
+
+def test_frames_are_written_again_only_for_another_video(tmp_path: Path) -> None:
+    wrote: list[int] = []
+    frames_of(filmed(tmp_path / "line.mp4", 3), tmp_path / "frames", wrote.append)
+    frames_of(tmp_path / "line.mp4", tmp_path / "frames", wrote.append)
+    assert wrote == [1, 2, 3]
+    root = frames_of(filmed(tmp_path / "line.mp4", 2), tmp_path / "frames", wrote.append)
+    assert len(list(root.rglob("*.png"))) == 2
+    assert frames_of(tmp_path, tmp_path / "frames") == tmp_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +38,7 @@ def studio(
     ```
     apiece studio data/
     apiece studio photos/ --model default
+    apiece studio line.mp4
     apiece studio labels.json --images photos/ --prompt grabcut --port 8080
     apiece studio photos/ --model runs/board --rules rules.yaml
     ```
@@ -44,7 +46,8 @@ def studio(
     Parameters
     ----------
     data
-        Label file, folder with labels or with train, val and test, or folder of images without labels.
+        Label file, folder with labels or with train, val and test, folder of images without labels, or a video. The
+        frames of a video, of DATA or `--images`, are written once into the folder of `--out`.
     prompt
         What answers clicks and boxes: `click`, `watershed`, `grabcut`, `wand`, `sam`, `sam2` ... By default the weights
         tell; without weights `click`, the default model.
@@ -64,8 +67,10 @@ def studio(
         What others must show: they open the page once with `?key=KEY`.
     """
     from apiece.datasets import image_folders
+    from apiece.images import is_video
     from apiece.monitor import Profile
     from apiece.serve import Guard, run, studio_app
+    from apiece.serve.studio.frames import frames_of
     from apiece.serve.studio.routes import static_folder
     from apiece.serve.studio.sets import Source
     from apiece.serve.studio.workspace import Workspace
@@ -80,8 +85,12 @@ def studio(
         from apiece.predict import load
 
         loaded = load(model, device=device)
-    source = Source(data, image_folders(where.images), where.format, () if loaded is None else loaded.classes)
     place = out or data.absolute().with_name(f"{data.absolute().name}.studio")
+    frames = partial(frames_of, out=place / "frames", wrote=_wrote)
+    images = image_folders(where.images)
+    by_split = {split: frames(path) for split, path in images.items()} if isinstance(images, Mapping) else None
+    folder = frames(images) if isinstance(images, Path) else by_split
+    source = Source(frames(data), folder, where.format, () if loaded is None else loaded.classes, is_video(data))
     workspace = Workspace(source, place, loaded, partial(_prompter, prompt, weights, device), rules)
 
     def ready(address: str) -> None:
@@ -90,6 +99,11 @@ def studio(
         note(f"studio: {len(workspace.items):,} images at {address} (Ctrl+C ends it; changes are kept in {place})")
 
     run(studio_app(workspace, guard, data.name, good), guard, ready)
+
+
+def _wrote(count: int) -> None:
+    if count % 500 == 0:
+        note(f"studio: {count:,} frames are written")
 
 
 def _prompter(prompt: str, weights: str, device: str) -> Prompter:

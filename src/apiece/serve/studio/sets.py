@@ -32,12 +32,14 @@ class Source:
     Attributes
     ----------
     data, images, format, classes : as `open_sets` takes them.
+    film : whether the images are frames of a video, so that ids are tracks before any object has one.
     """
 
     data: Path
     images: Any = None
     format: str | None = None
     classes: tuple[str, ...] = ()
+    film: bool = False
 
     def open(self) -> dict[str, LabelSet]:
         """Open the labels."""

@@ -18,7 +18,12 @@ _LOOKED = 20  # images that tell whether ids return
 
 
 def has_tracks(space: Workspace) -> bool:
-    """Return whether ids return in the next image; ids that only number annotations never do."""
+    """Return whether images are frames: of a video, or ids return in the next image.
+
+    Ids that only number annotations never return.
+    """
+    if space.film:
+        return True
     before: Int | None = None
     for number in islice(range(len(space.items)), _LOOKED):
         with suppress(ApieceError):  # an image whose labels cannot be read

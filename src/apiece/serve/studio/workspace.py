@@ -66,6 +66,7 @@ class Workspace:
     ----------
     items : the images; an image keeps its number while the studio runs.
     notice : what the person has to know of the label files; empty for nothing.
+    film : whether the images are frames of a video.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Workspace:
         rules: Path | None = None,
     ) -> None:
         self._source, self.out, self.model, self._open_prompter = source, out, model, prompter
+        self.film = source.film
         self._state, self._looked = source.state(), time.monotonic()
         self.sets: dict[str, LabelSet] = {}
         self.items: list[Item] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image as Pillow
 
 from apiece import Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
+from apiece.formats import contract
 from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.label_images import read_raster, write_raster
 from apiece.testing._labels import plain_instances, ref
@@ -427,6 +429,27 @@ def test_objects_and_classes_of_real_sets_are_told_apart(shared_data: Path, tmp_
         several |= int(np.bincount(found.labels).max(initial=0)) > 1
     assert class_sign(objects) == ""
     assert (class_sign(classes) != "") == (several and name != "many/microcontroller-boards")
+
+
+def test_the_sign_of_a_large_label_image_is_found_in_bands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.zeros((4096, 1024), np.uint32)
+    values[100:4000:300, 100:300] = 1  # thin lines apart from each other
+    values[200:4000:300, 600:900] = 2
+    tifffile.imwrite(tmp_path / "a.tif", values, tile=(512, 512), compression="zlib")
+
+    def peak() -> tuple[str, int]:
+        tracemalloc.start()
+        sign = class_sign([tmp_path / "a.tif"])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return sign, most
+
+    sign, whole = peak()
+    assert "separate regions" in sign
+    monkeypatch.setattr(contract, "LARGE", 1000)
+    again, bands = peak()
+    assert again == sign
+    assert bands < whole / 2
 
 
 def test_roboflow_names_the_classes_of_its_masks(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from apiece import ImageRef, Instances, formats, images
 from apiece.formats import contract
 from apiece.formats._kit import label_bands
 from apiece.images import open_pyramid, read_image
-from apiece.measurements import Table, measure_many
+from apiece.measurements import Table, measure, measure_many
 from apiece.measurements._engine import large
+from apiece.measurements._engine import measure as engine
 
 SIZE = (300, 400)
 
@@ -75,3 +77,32 @@ def test_a_large_label_image_with_its_image(
     assert len(rows) == len(whole["rows"])
     for row, wanted in zip(rows, whole["rows"], strict=True):
         assert row == pytest.approx(wanted)
+
+
+def test_few_masks_are_measured_at_a_time(scene: tuple[Path, Instances], monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = scene
+    whole = measure(found)
+    monkeypatch.setattr(engine, "_RUNS", 100)
+    parts = measure(found)
+    assert list(parts.columns) == list(whole.columns)
+    for name, values in whole.columns.items():
+        if values.dtype.kind == "f":
+            np.testing.assert_allclose(parts[name], values, rtol=1e-7, err_msg=name)
+        else:
+            np.testing.assert_array_equal(parts[name], values, err_msg=name)
+
+
+def test_memory_of_outlines_does_not_grow_with_the_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    y, x = np.indices((600, 600))
+    found = Instances.from_label_map(((y // 20) * 30 + x // 20 + 1) * ((y % 20 > 2) & (x % 20 > 2)))
+
+    def peak(runs: int) -> int:
+        monkeypatch.setattr(engine, "_RUNS", runs)
+        tracemalloc.start()
+        measure(found, properties=["convexity", "roughness"])
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    peak(1 << 40)  # what is loaded once
+    assert peak(1000) < peak(1 << 40) / 4

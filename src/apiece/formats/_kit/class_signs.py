@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from apiece._arrays import Array, Bool, Float32, Int
-from apiece.core.masks import label_map_masks
+from apiece._arrays import Bool, Float32, Int
+from apiece.core.masks import Masks, label_map_masks
 from apiece.errors import FormatError
+from apiece.formats._kit.label_bands import is_banded, read_in_bands
 from apiece.formats._kit.label_images import read_raster
 from apiece.ops.parts import parts_of
 
@@ -52,17 +53,26 @@ def _values(files: Sequence[Path]) -> Iterator[tuple[Path, Int, Int, Bool]]:
     pixels = 0
     for place in dict.fromkeys(np.linspace(0, len(files) - 1, min(_IMAGES, len(files))).astype(int).tolist()):
         try:
-            array = read_raster(files[place])
+            values, masks = _masks(files[place])
         except FormatError:
             continue  # said when it is read
-        yield files[place], *_regions(array)
-        pixels += array.size
+        yield files[place], *_regions(values, masks)
+        pixels += masks.size[0] * masks.size[1]
         if pixels > _PIXELS:
             return
 
 
-def _regions(array: Array) -> tuple[Int, Int, Bool]:
-    values, masks = label_map_masks(array)
+def _masks(file: Path) -> tuple[Int, Masks]:
+    """Return the values of a label image and what each covers; the pixels of a large one are in memory band by band."""
+    if not is_banded(file, None):
+        return label_map_masks(read_raster(file))
+    found = read_in_bands(file, None)
+    assert found.ids is not None
+    return found.ids, found.masks
+
+
+def _regions(values: Int, masks: Masks) -> tuple[Int, Int, Bool]:
+    """Return of each value itself, how many regions it covers, and whether these lie apart."""
     parts, owner = parts_of(masks)
     area, count = parts.area, np.zeros(len(values), np.int64)
     largest = np.zeros(len(values), np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,6 +14,7 @@ from apiece.calibration import Calibration
 from apiece.core.image import Image, ImageRef, PixelSize, check_drawn_on
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import chunks
 from apiece.errors import ConfigError, ImageError, InvalidInstancesError, Option, UnknownNameError
 from apiece.images import Pyramid
 from apiece.measurements._engine.on_plane import on_plane, pixel_sides
@@ -27,6 +29,7 @@ Extra: TypeAlias = Callable[[Masks, Array | None], npt.ArrayLike]
 Columns = dict[str, Array]
 
 _U95 = "_u95"
+_RUNS = 1 << 17  # of masks that are measured at once
 
 
 def families() -> tuple[Measure, ...]:
@@ -113,7 +116,7 @@ def measure(
             masks = instances.masks
             if family.needs_image and data is not None:
                 masks = masks_on(masks, data)  # what is stored under transparent ground means nothing
-            measured.update(family.compute(Request(masks, pixels, request_scale, names, instances.full)))
+            measured.update(_computed(family, Request(masks, pixels, request_scale, names, instances.full)))
     if calibration is not None:
         measured = on_plane(measured, wanted, instances.masks, calibration)
         size = PixelSize(1.0, 1.0, calibration.unit)  # for the names of units
@@ -126,6 +129,19 @@ def measure(
     for name, function in _named(extra).items():
         columns |= _extra(name, function, instances.masks, pixels, columns)
     return Table(columns, units, {"class": instances.classes})
+
+
+def _computed(family: Measure, request: Request) -> Mapping[str, Array]:
+    """Return what a family measures; a few masks at a time where each is measured alone, so that memory stays small."""
+    parts = list(chunks(np.diff(request.masks.offsets), _RUNS))
+    if family.together or family.needs_image or len(parts) < 2:
+        return family.compute(request)
+    full = request.full
+    found = [
+        family.compute(replace(request, masks=request.masks[a:b], full=None if full is None else full[a:b]))
+        for a, b in parts
+    ]
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 
 def _widths(

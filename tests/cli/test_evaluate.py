@@ -149,3 +149,35 @@ def test_bad_entries_are_left_out_and_listed(data: Path, capsys: pytest.CaptureF
     assert any("annotations[2].category_id" in bad["reason"] for bad in shown["bad"])
     assert any("which the data has not" in bad["reason"] for bad in shown["bad"])
     assert shown["mask_ap50"] > 0.9
+
+
+def _scores(instances: Instances) -> list[float]:
+    assert instances.scores is not None
+    return instances.scores.tolist()
+
+
+def test_yolo_predictions_with_scores_equal_coco_results(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = list(formats.read(data / "a.json"))
+    results = [
+        {"image_id": ref.id, "category_id": int(k) + 1, "segmentation": rle, "score": score}
+        for ref, instances in found
+        for rle, k, score in zip(instances.masks.to_coco(), instances.labels, _scores(instances), strict=True)
+    ]
+    (data / "results.json").write_text(json.dumps(results))
+    # as a tool saves them: the outlines and their scores by image, without the images, and the names of the classes
+    yolo = data / "yolo"
+    formats.write(found, yolo, "yolo", allow_lossy=True)
+    (yolo / "apiece.jsonl").unlink()
+    (yolo / "train.txt").unlink()
+    (yolo / "data.yaml").write_text("train: images\nnames: [bolt, nut]\n")
+    for ref, instances in found:
+        file = yolo / "labels" / f"{Path(ref.name).stem}.txt"
+        rows = zip(file.read_text().splitlines(), _scores(instances), strict=True)
+        file.write_text("".join(f"{row} {score!r}\n" for row, score in rows))
+    shown = []
+    for predictions in ("results.json", "yolo"):
+        asked = ("--predictions", data / predictions, "--data", data / "truth.json", "--json")
+        assert run("evaluate", *asked, "--bootstrap", 0) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+    assert 0 < shown[0]["mask_ap"] < 1
+    assert shown[0] == shown[1]

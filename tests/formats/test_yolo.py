@@ -176,7 +176,8 @@ def test_outlines_joined_by_a_line_are_several_parts(tmp_path: Path) -> None:
 ROWS = {
     "box": ("0 0.5 0.5 0.2 0.2", "is a box"),
     "two points": ("0 0.1", "has 2 numbers"),
-    "two and a half": ("0 0.1 0.2 0.3 0.4 0.5", "has 6 numbers; it must be a class and x, y pairs"),
+    "two and a half": ("0 0.1 0.2 0.3 0.4 0.5", r"is a box with a score \(6 numbers\)"),
+    "three and a half": ("0 0.1 0.2 0.3 0.4 0.5 0.6 0.7", "has 8 numbers; it must be a class and x, y pairs"),
     "one point": ("0 0.1 0.2", "has 1 points; at least 3"),
     "words": ("0 a b c d e f", "must be numbers"),
     "nan": ("0 nan 0 1 0 1 1", "not finite"),
@@ -201,6 +202,43 @@ def test_bad_rows_are_named_and_left_out(tmp_path: Path, name: str) -> None:
     assert found[0].masks.area.tolist() == [6, 6]
 
 
+SCORED = "0 0.1 0.125 0.4 0.125 0.4 0.375 0.1 0.375 0.9\n"
+
+
+def test_predictions_with_scores(tmp_path: Path) -> None:
+    simple(tmp_path / "set", SCORED + "1 0.5 0 1 0 1 1 0.25\n")
+    text(tmp_path / "set" / "labels" / "val" / "b.txt", "")
+    found = formats.read(tmp_path / "set")
+    instances = found[0][1]
+    assert instances.scores is not None
+    assert (instances.scores.tolist(), instances.names) == ([0.9, 0.25], ["nut", "bolt"])
+    assert instances.masks[0] == Masks.from_boxes([[1, 1, 4, 3]], (8, 10))
+    formats.write(found, tmp_path / "found.json")
+    back = formats.read(tmp_path / "found.json")[0][1]
+    assert back.scores is not None
+    assert back.scores.tolist() == [0.9, 0.25]
+    with pytest.raises(LossyFormatError, match="have scores"):
+        formats.write(found, tmp_path / "out", "yolo")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        (SCORED + SQUARE, r"a\.txt: line 2: has no score, but line 1 of .*a\.txt has one"),
+        (SQUARE + SCORED, r"a\.txt: line 2: has 10 numbers; .* A score may follow"),
+        (SCORED + "1 0.5 0 1 0 1 1 1.5\n", r"a\.txt: line 2: its last number, 1\.5, must be a score from 0 to 1"),
+        (SCORED + "1 0.5 0 1 0 1 1 nan\n", r"a\.txt: line 2: its last number, nan, must be a score from 0 to 1"),
+    ],
+)
+def test_all_rows_have_a_score_or_none_has(tmp_path: Path, rows: str, reason: str) -> None:
+    simple(tmp_path, rows)
+    with pytest.raises(FormatError, match=reason):
+        formats.read(tmp_path)[0]
+    told: list[FormatError] = []
+    assert len(formats.read(tmp_path, on_bad=told.append)[0][1]) == 1
+    assert len(told) == 1
+
+
 def test_rounding_at_the_border_is_no_fault(tmp_path: Path) -> None:
     simple(tmp_path, "0.0 -0.000001 0 1.000001 0 1 1 0 1\n")
     assert formats.read(tmp_path)[0][1].masks.area.tolist() == [80]
@@ -211,6 +249,9 @@ def test_a_detection_set_is_named(tmp_path: Path) -> None:
     for on_bad in (None, lambda error: None):
         with pytest.raises(FormatError, match=r"is a detection set: all 2 rows of 1 label files are boxes"):
             formats.read(tmp_path, on_bad=on_bad)
+    text(tmp_path / "labels" / "train" / "a.txt", "0 0.5 0.5 0.2 0.2 0.9\n")
+    with pytest.raises(FormatError, match="is a detection set"):
+        formats.read(tmp_path)
     text(tmp_path / "data.yaml", DATA + "kpt_shape: [17, 3]\n")
     with pytest.raises(FormatError, match="set of key points"):
         formats.read(tmp_path)

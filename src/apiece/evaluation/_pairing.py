@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, cast
 
@@ -20,7 +21,7 @@ from apiece.datasets.dataset import Dataset, Folders, open_data, sound
 from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
-from apiece.formats.contract import OnBad
+from apiece.formats.contract import OnBad, OpenedLabels
 from apiece.models.contract import is_name
 from apiece.ops.ground import judged_on
 from apiece.transforms.input import data_of
@@ -160,7 +161,30 @@ def open_predictions(
     if format is None and path.exists():
         format = formats.detect(path)
         _refuse_doubt(path, format)
-    return sound(formats.read(path, format, on_bad=on_bad, clip_outlines=True), on_bad)
+    found = formats.read(path, format, on_bad=on_bad, clip_outlines=True)
+    return sound(_on_images_of(truth, found), on_bad)
+
+
+def _on_images_of(truth: Dataset, found: LabelSet) -> LabelSet:
+    """Return predictions whose images neither lie with them nor have a size (YOLO) on the images of ``truth``.
+
+    Without its image, a prediction lacks the ending of the name: names without endings decide, or their last parts.
+    """
+    bare = [ref.size is None and not ref.path.exists() for ref in found.refs]
+    if not any(bare) or not isinstance(found, OpenedLabels):
+        return found
+    stems = {ref.name: str(PurePosixPath(ref.name).with_suffix("")) for ref in truth.refs}
+    times = Counter(stems.values())
+    images = {stems[ref.name]: ref for ref in truth.refs if times[stems[ref.name]] == 1}
+    images |= {ref.name: ref for ref in truth.refs}
+    by_last, own = unique_last_parts(list(images)), unique_last_parts([ref.name for ref in found.refs])
+    refs = []
+    for ref, is_bare in zip(found.refs, bare, strict=True):
+        last = PurePosixPath(ref.name).name
+        name = ref.name if ref.name in images or last not in own else by_last.get(last, "")
+        same = images.get(name) if is_bare else None
+        refs.append(ref if same is None else replace(ref, path=same.path, name=same.name, size=same.size))
+    return found.with_refs(refs)
 
 
 def _refuse_doubt(path: Path, format: str) -> None:

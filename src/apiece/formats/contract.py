@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self
 
 from apiece._arrays import Bool, Float, Int
 from apiece._plugins import Room
@@ -241,6 +241,10 @@ class OpenedLabels:
         """The outlines that were cut at the border, by position of their image, as far as decoded."""
         border = getattr(self, "border", None)
         return {} if border is None else border.cut
+
+    def with_refs(self, refs: Sequence[ImageRef]) -> Self:
+        """Return the set with other references to the same images; the set itself where its file names them in full."""
+        return self
 
     def outlines(self) -> Outlines | None:
         """Return the objects that are drawn as polygons; None in formats without polygons."""

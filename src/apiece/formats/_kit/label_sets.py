@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
@@ -41,6 +41,10 @@ class FileSet(OpenedLabels):
     """What `decode` needs to know of all images."""
     on_bad: OnBad = None
     border: Border = field(default_factory=Border, compare=False, repr=False)
+
+    def with_refs(self, refs: Sequence[ImageRef]) -> Self:
+        """Return the set with other references to the same images."""
+        return replace(self, refs=tuple(refs))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of classes, image names and label files' bytes."""

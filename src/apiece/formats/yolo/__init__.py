@@ -9,6 +9,9 @@ their path without the folder ``images``; ``ImageRef.attributes["split"]`` says 
 images' headers, or from the notes that `write` leaves in ``apiece.jsonl``. A row of a bounding box has no mask: each is
 reported as a bad entry, and a set of nothing else is refused as a whole.
 
+Predictions have a score from 0 to 1 behind the outline, so that the numbers of a row are even in count. All rows of a
+set have a score, or none has: the first outline decides. `write` writes no scores, so its own sets have none.
+
 Written: ``data.yaml``, a list of images for each split (``train`` for images without a split), ``labels/`` and the
 notes. The images, which are not copied, belong into ``images/`` under their names. A row holds one outline, so holes
 and several parts are refused; ten digits make the way back exact.
@@ -58,7 +61,7 @@ from apiece.formats.yolo._layout import (
 __all__ = ["FORMAT"]
 
 _IMAGES = Option("images", ...)
-_BOX = 5  # numbers of a row that is a box: class, centre, width, height
+_BOX = (5, 6)  # numbers of a row that is a box: class, centre, width, height, and perhaps a score
 
 
 @never_raises
@@ -88,7 +91,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             continue
         items[item.relative] = item
     _check_whole(root, notes, items)
-    _refuse_boxes(chosen, items.values())
+    first = _first_outline(chosen, items.values())
     places = _pictures(images, root)
     index = defaultdict[str, list[str]](list)
     for key in places:
@@ -103,7 +106,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     numbers = {number: k for k, number in enumerate(config.names)}
     metadata = {"yolo": {"names": config.names}}
     classes = tuple(config.names.values())
-    return EntrySet(tuple(refs), files, classes, _decode, rows, metadata, (numbers, chosen), on_bad)
+    scored = "" if notes else first
+    return EntrySet(tuple(refs), files, classes, _decode, rows, metadata, (numbers, chosen, scored), on_bad)
 
 
 def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item]) -> None:
@@ -113,23 +117,27 @@ def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item
         raise FormatError(root / NOTES, f"{said}; lists were cut short, or remove their lines here")
 
 
-def _refuse_boxes(path: Path, items: Iterable[Item]) -> None:
-    """Refuse a set whose rows are all boxes; one other row says that it is none."""
+def _first_outline(path: Path, items: Iterable[Item]) -> str:
+    """Return the file and line of the first outline if a score stands behind it, else nothing.
+
+    A set whose rows are all boxes is refused.
+    """
     boxes, files = 0, 0
     for item in items:
         try:
             with item.labels.open("rb") as file:
-                for line in file:
+                for number, line in enumerate(file, 1):
                     count = len(line.split())
-                    if count not in (0, _BOX):
-                        return
-                    boxes += count == _BOX
+                    if count and count not in _BOX:
+                        return "" if count % 2 or count < 8 else f"line {number} of {item.labels}"
+                    boxes += count in _BOX
             files += 1
         except OSError:
             continue
     if boxes:
-        said = f"all {boxes} rows of {files} label files are boxes (5 numbers); it has no masks to read"
-        raise FormatError(path, f"is a detection set: {said}")
+        said = f"all {boxes} rows of {files} label files are boxes (5 numbers, or 6 with a score)"
+        raise FormatError(path, f"is a detection set: {said}; it has no masks to read")
+    return ""
 
 
 def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
@@ -155,7 +163,7 @@ def _ref(
 
 
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
-    (numbers, config), file, rows = labels.context, labels.files[index], labels.rows[index]
+    (numbers, config, scored), file, rows = labels.context, labels.files[index], labels.rows[index]
     lines = [] if file == config else read_text(file, "it must hold rows of numbers").split("\n")
     entries: list[Entry] = []
     found = 0
@@ -166,7 +174,7 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
         with skip_bad(labels.on_bad, file, f"line {number}"):
             if rows and number == len(lines):
                 raise BadEntryError(f"is cut short, or remove the image's line in {NOTES} if you edited it")
-            entries.append(_entry(line, f"line {number}", size, numbers))
+            entries.append(_entry(line, f"line {number}", size, numbers, scored))
     if found < rows:
         said = f"image {labels.refs[index].name!r} has {found} rows of labels where {rows} were written"
         advice = f"they are cut short; if you removed some, remove the image's line in {NOTES}"
@@ -174,15 +182,24 @@ def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
     return entries
 
 
-def _entry(line: str, where: str, size: Size, places: Mapping[int, int]) -> Entry:
+def _entry(line: str, where: str, size: Size, places: Mapping[int, int], scored: str) -> Entry:
     try:
         values = np.array(line.split(), np.float64)
     except ValueError:
         raise BadEntryError(f"must be numbers, got {line.strip()[:60]!r}") from None
-    if len(values) == _BOX:
-        raise BadEntryError("is a box (5 numbers), and a box is no mask; draw its outline or remove it")
-    if len(values) % 2 == 0:
-        raise BadEntryError(f"has {len(values)} numbers; it must be a class and x, y pairs, without a score")
+    count = len(values)
+    if count in _BOX:
+        more = " with a score" if count == _BOX[1] else ""
+        raise BadEntryError(f"is a box{more} ({count} numbers), and a box is no mask; draw its outline or remove it")
+    if scored and count % 2:
+        raise BadEntryError(f"has no score, but {scored} has one: give all rows of the set scores, or none")
+    if not scored and count % 2 == 0:
+        said = f"has {count} numbers; it must be a class and x, y pairs"
+        raise BadEntryError(f"{said}. A score may follow them if it does in all rows of the set, from the first on")
+    score = values[-1] if scored else None
+    if score is not None and not 0 <= score <= 1:
+        raise BadEntryError(f"its last number, {score:g}, must be a score from 0 to 1, as {scored} has one")
+    values = values[: count - bool(scored)]
     if len(values) < 7:
         raise BadEntryError(f"has {len(values) // 2} points; at least 3 are needed")
     if not np.isfinite(values).all():
@@ -194,7 +211,8 @@ def _entry(line: str, where: str, size: Size, places: Mapping[int, int]) -> Entr
         raise BadEntryError(
             f"has a coordinate outside 0 to 1 ({points.min():g} to {points.max():g}); is it normalised?"
         )
-    return Entry(where, places[int(number)], [[points * np.array([size[1], size[0]])]])
+    shape = [[points * np.array([size[1], size[0]])]]
+    return Entry(where, places[int(number)], shape, score=None if score is None else float(score))
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -36,6 +36,35 @@ def test_a_division_ends_the_mother_and_names_her() -> None:
     assert not any(alone.update(frame).attributes["parent"].any() for frame in frames)
 
 
+def test_a_mother_is_not_found_again_in_the_frame_of_her_daughters() -> None:
+    tracker = start("cells")
+    frames = [discs([(40, 40, 10)])] * 3 + [discs([(32, 40, 7.2), (48, 40, 7.2), (40, 50, 4)])]
+    found = [tracker.update(frame) for frame in frames]
+    assert found[3].ids.tolist() == [2, 3, 4]
+    assert found[3].attributes["parent"].tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_stage_that_drifts(resumed: bool) -> None:
+    places = [[(20, 40, 7), (25, 60, 7)], [(33, 37, 7), (38, 57, 7)], [(46, 34, 7), (51, 54, 7)]]
+    places += [[(53, 31, 5), (65, 31, 5), (58, 51, 5), (70, 51, 5)]]  # both divide while the stage moves
+    tracker, found = start("cells"), []
+    for k, place in enumerate(places):
+        found.append(tracker.update(discs(place)))
+        if resumed and k == 2:
+            tracker = start("cells", state=tracker.state())
+    assert [one.ids.tolist() for one in found] == [[1, 2]] * 3 + [[3, 4, 5, 6]]
+    assert found[3].attributes["parent"].tolist() == [1, 1, 2, 2]
+    still = start("cells", {"camera": False})
+    assert [still.update(discs(place)).ids.tolist() for place in places[:2]] == [[1, 2], [3, 4]]
+
+
+def test_one_cell_that_is_elsewhere_is_another() -> None:
+    tracker = start("cells")
+    assert tracker.update(discs([(20, 40, 7)])).ids.tolist() == [1]
+    assert tracker.update(discs([(34, 40, 7)])).ids.tolist() == [2]
+
+
 def test_a_new_cell_beside_an_old_one_is_no_daughter() -> None:
     tracker = start("cells")
     for _ in range(3):

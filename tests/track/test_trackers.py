@@ -69,6 +69,14 @@ def test_frames_without_objects_are_ordinary(name: str) -> None:
     assert len(tracker.update(empty)) == 0
 
 
+@pytest.mark.parametrize("name", track.names())
+def test_an_object_near_no_other_begins_a_track(name: str) -> None:
+    tracker = start(name)
+    tracker.update(boxes([[10, 10]], scores=0.9))
+    tracker.update(boxes([[110, 110]], scores=0.9))
+    assert tracker.update(boxes([[110, 110]], scores=0.9)).ids.tolist() == [2]
+
+
 def ids_of(tracker: track.Tracker, frames: list[Instances], images: list[Image] | None = None) -> list[list[int]]:
     shown = images or [None] * len(frames)
     return [tracker.update(seen, image).ids.tolist() for seen, image in zip(frames, shown, strict=True)]

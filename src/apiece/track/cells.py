@@ -3,6 +3,7 @@
 In the line of Jaqaman et al. 2008 (doi 10.1038/nmeth.1237), on masks in place of points and frame by frame, so that it
 works on a stream. Each frame:
 
+0. How the stage moved is told by where most of the last frame's masks are covered again, and undone.
 1. Objects are linked to the last frame's by overlap of masks and nearness of centres, all at once at the least cost.
 2. What is left is linked to a mother: two detections where one was, of like sizes and together about as large as she.
    Her id ends, both daughters get ids of their own, and the attribute ``parent`` names her.
@@ -15,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from apiece._arrays import Bool, Float, Int
 from apiece.core.image import Image
@@ -23,8 +23,9 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
 from apiece.errors import ConfigError, DataError
-from apiece.ops import intersections
 from apiece.track._kit.assignment import assigned
+from apiece.track._kit.motion import drift, moved
+from apiece.track._kit.pairs import candidates
 from apiece.track.contract import State, TrackerKind
 
 __all__ = ["TRACKER", "CellTracker", "Settings"]
@@ -46,12 +47,14 @@ class Settings:
     reach : farthest way of a cell in a frame, in square roots of its area (default 0.75).
     patience : frames that a cell may be lost and found again (default 3).
     divide : look for divisions (default True).
+    camera : find out from the cells how the stage or the camera moved (default True).
     """
 
     sure: float = 0.5
     reach: float = 0.75
     patience: int = 3
     divide: bool = True
+    camera: bool = True
 
     def __post_init__(self) -> None:
         if not (0 <= self.sure <= 1 and self.reach > 0 and self.patience >= 0):
@@ -68,8 +71,10 @@ class CellTracker:
         self.settings, self.next_id = settings, 1
         self.masks: Masks | None = None
         self.ids, self.parent, self.missed, self.age = (np.zeros(0, np.int64) for _ in range(4))
+        self.drift = np.zeros(2, np.int64)
         if state is not None and len(state["size"]):
             height, width, self.next_id = (int(value) for value in state["size"])
+            self.drift = state["drift"].copy()
             self.masks = Masks((height, width), *(state[name] for name in Runs._fields))
             for name in _COLUMNS:
                 setattr(self, name, state[name].copy())
@@ -82,14 +87,32 @@ class CellTracker:
             self.masks = Masks.empty(here.size)
         if here.size != self.masks.size:
             raise DataError(f"a frame of {here.size} follows frames of {self.masks.size}; begin a new tracker")
+        if self.settings.camera:
+            self._shift(here.masks)
         track, found, cost, shared = self._pairs(here.masks)
         of = np.full(len(here), -1)
-        self._link(of, track, found, cost, self.missed[track] == 0)
+        lost = self.missed[track] > 0
+        self._link(of, track, found, cost, ~lost)
         parent = np.zeros(len(here), np.int64)
         if self.settings.divide:
             self._divide(of, parent, here.masks, track, found, shared)
-        self._link(of, track, found, cost, (self.missed[track] > 0) & (parent[found] == 0))
+        self._link(of, track, found, cost, lost & (parent[found] == 0))
         return self._go_on(here, of, parent)
+
+    def _shift(self, masks: Masks) -> None:
+        """Move the last frame's masks as the stage has moved; what leaves the image by that is no track any more."""
+        assert self.masks is not None
+        recent = np.flatnonzero(self.missed == 0)
+        if not len(recent) or not len(masks):
+            return
+        reach, grain = max(masks.size) / 8, 2 + 0.3 * float(np.sqrt(np.median(self.masks.area[recent])))
+        self.drift = drift(self.masks[recent], masks, self.drift, reach, grain)
+        if self.drift.any():
+            there = moved(self.masks, np.tile(self.drift, (len(self.masks), 1)))
+            inside = there.area > 0
+            self.masks = there[inside]
+            for name in _COLUMNS:
+                setattr(self, name, getattr(self, name)[inside])
 
     def _pairs(self, masks: Masks) -> tuple[Int, Int, Float, Float]:
         """Return tracks and detections that may be one, the cost of each pair, and the pixels that both cover."""
@@ -99,17 +122,8 @@ class CellTracker:
         assert self.masks is not None
         area, size = masks.area.astype(float), np.sqrt(self.masks.area)
         reach = self.settings.reach * size * np.sqrt(self.missed + 1)
-        shared = intersections(self.masks, masks)
         centre, before = masks.centroids, self.masks.centroids
-        near = cKDTree(centre).query_ball_point(before, reach)
-        i = np.repeat(np.arange(len(near)), [len(each) for each in near])
-        j = np.concatenate([np.asarray(each, np.int64) for each in near])
-        touching = shared.tocoo()
-        pair = np.unique(
-            np.concatenate([i * len(masks) + j, touching.row.astype(np.int64) * len(masks) + touching.col])
-        )
-        i, j = np.divmod(pair, len(masks))
-        both = np.asarray(shared[i, j]).reshape(-1).astype(float)
+        i, j, both = candidates(self.masks, masks, before, centre, reach)
         overlap = both / (self.masks.area[i] + area[j] - both)
         away = np.linalg.norm(before[i] - centre[j], axis=1) / reach[i]
         alike = np.minimum(self.masks.area[i], area[j]) / np.maximum(self.masks.area[i], area[j])
@@ -174,7 +188,7 @@ class CellTracker:
             return {"size": np.zeros(0, np.int64)}
         own = {name: getattr(self, name) for name in _COLUMNS}
         runs = dict(zip(Runs._fields, self.masks.runs, strict=True))
-        return own | runs | {"size": np.array([*self.masks.size, self.next_id])}
+        return own | runs | {"size": np.array([*self.masks.size, self.next_id]), "drift": self.drift}
 
 
 _COLUMNS = ("ids", "parent", "missed", "age")

@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from apiece._arrays import Bool, Float, Int
 from apiece.core.image import Image
@@ -24,10 +23,10 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
 from apiece.errors import ConfigError, DataError
-from apiece.ops import intersections
 from apiece.track._kit.assignment import assigned
 from apiece.track._kit.colours import colours, likeness
 from apiece.track._kit.motion import Motion, camera_shift, moved
+from apiece.track._kit.pairs import candidates
 from apiece.track.contract import State, TrackerKind
 
 __all__ = ["TRACKER", "MaskTracker", "Settings"]
@@ -151,18 +150,11 @@ class MaskTracker:
         assert self.masks is not None
         foreseen = self.motion.mean[..., 0]
         there = moved(self.masks, np.rint(foreseen - self.seen_at).astype(np.int64))
-        shared = intersections(there, here.masks)
         reach = _NEAR * self.motion.spread() + 0.5 * np.sqrt(self.area)
-        near = cKDTree(centre).query_ball_point(foreseen, reach)
-        i = np.repeat(np.arange(len(near)), [len(each) for each in near])
-        j = np.concatenate([np.asarray(each, np.int64) for each in near])
-        touching = shared.tocoo()
-        pair = np.unique(np.concatenate([i * len(here) + j, touching.row.astype(np.int64) * len(here) + touching.col]))
-        i, j = np.divmod(pair, len(here))
+        i, j, pixels = candidates(there, here.masks, foreseen, centre, reach)
         if self.settings.same_class:
             same = self.labels[i] == here.labels[j]
-            i, j = i[same], j[same]
-        pixels = np.asarray(shared[i, j]).reshape(-1) if len(i) else np.zeros(0)
+            i, j, pixels = i[same], j[same], pixels[same]
         overlap = pixels / np.maximum(there.area[i] + area[j] - pixels, 1)
         away = np.linalg.norm(foreseen[i] - centre[j], axis=1) / np.maximum(reach[i], 1e-9)
         alike = np.minimum(self.area[i], area[j]) / np.maximum(np.maximum(self.area[i], area[j]), 1)

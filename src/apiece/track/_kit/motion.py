@@ -8,10 +8,12 @@ from scipy.spatial import cKDTree
 from apiece._arrays import Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import Runs
+from apiece.ops import intersections
 
 _START = 0.25  # of an object's size: the doubt about the velocity of a new track, in a frame
 _VOTERS = 500  # objects that vote, at most
 _ALIKE = 0.7  # of the most votes: a displacement with so many is as good
+_FEW = 8  # masks of which every way is tried
 _SHARE = 0.4  # of the tracks that must agree on how the camera moved
 
 
@@ -121,3 +123,26 @@ def moved(masks: Masks, by: Int) -> Masks:
     x, y0, y1 = x + by[owner, 0], np.clip(y0 + by[owner, 1], 0, height), np.clip(y1 + by[owner, 1], 0, height)
     inside = (x >= 0) & (x < width) & (y1 > y0)
     return Masks.of_runs(masks.size, Runs.ordered(owner[inside], x[inside], y0[inside], y1[inside], len(masks)))
+
+
+def drift(before: Masks, now: Masks, last: Int, reach: float, grain: float) -> Int:
+    """Return the move, x and y in whole pixels, under which the masks ``before`` are covered most by those of ``now``.
+
+    Tried are no move, the ``last`` one, the way of the middle of all, and what `camera_shift` says or, of few masks,
+    the way from each to each. A move counts if it covers a tenth more than none does, and at least half of two masks:
+    one that runs is no drift.
+    """
+    old, new = before.centroids, now.centroids
+    ways = camera_shift(old, new, reach, grain)[None]
+    if max(len(before), len(now)) <= _FEW:
+        ways = (new - old[:, None]).reshape(-1, 2)
+    middle = np.average(new, axis=0, weights=now.area) - np.average(old, axis=0, weights=before.area)
+    ways = np.concatenate([np.zeros((1, 2)), last[None], middle[None], ways])
+    moves = np.rint(ways[np.hypot(*ways.T) <= reach]).astype(np.int64)
+    best, most = moves[0], 0.0
+    for move in np.unique(moves, axis=0):
+        covered = intersections(moved(before, np.tile(move, (len(before), 1))), now).sum(axis=1)
+        weight = covered.sum() * (1.1 if not move.any() else (2 * covered >= before.area).sum() > 1)
+        if weight > most:
+            best, most = move, weight
+    return best

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi.testclient import TestClient
 
 import apiece
 from apiece import ImageRef, Instances, Masks
 from apiece.images import VideoWriter, write_image
+from apiece.serve import Guard, studio_app
+from apiece.serve.studio import routes, workspace
 from apiece.serve.studio.edits import copied
 from apiece.serve.studio.frames import frames_of
 from apiece.serve.studio.sets import Source
@@ -62,6 +70,150 @@ def test_a_copy_into_the_next_frame_goes_on_the_track_where_it_can(tmp_path: Pat
     ids = space.sheet(1)[0].instances.ids
     assert ids is not None
     assert ids[1] != 7
+
+
+def frames(folder: Path, count: int = 3) -> Workspace:
+    """Return frames of a video without labels."""
+    for k in range(count):
+        write_image(folder / "film" / f"{k}.png", np.zeros(SIZE, np.uint8))
+    return Workspace(Source(folder / "film", film=True), folder / "work")
+
+
+def drawn(space: Workspace, image: int) -> int:
+    """Draw an object, and return its id."""
+    box = Masks.from_boxes([[2, 12, 9, 15]], SIZE)
+    _, sheet = space.change(
+        image, space.revision(image), "", lambda now: Delta(put=(Put(now.next_key, space.classes[0], box),))
+    )
+    assert sheet.instances.ids is not None
+    return int(sheet.instances.ids[-1])
+
+
+def ids_of(space: Workspace) -> list[list[int]]:
+    found = [space.sheet(k)[0].instances.ids for k in range(len(space.items))]
+    return [[] if ids is None else ids.tolist() for ids in found]
+
+
+def test_a_new_object_gets_an_id_that_no_track_of_the_set_has(tmp_path: Path) -> None:
+    space = opened(tmp_path, [[1, 2], [1, 2], [2, 5]])
+    assert [drawn(space, image) for image in (0, 1, 0)] == [6, 7, 8]
+    space.step(0, 2, "", back=True)
+    assert drawn(space, 2) == 9  # the one that was undone can come back
+    space.step(0, 3, "", back=False)
+    assert ids_of(space) == [[1, 2, 6, 8], [1, 2, 7], [2, 5, 9]]
+    space.journal.close()
+    again = Workspace(Source(tmp_path / "labels.json"), tmp_path / "work")
+    assert ids_of(again) == [[1, 2, 6, 8], [1, 2, 7], [2, 5, 9]]
+    assert drawn(again, 1) == 10
+
+
+def test_all_frames_are_read_for_their_ids_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space = opened(tmp_path, [[1], [1], [1, 5]])
+    drawn(space, 0)
+    base, read = Workspace.base, set()
+
+    def noted(self: Workspace, number: int) -> Instances:
+        read.add(number)
+        return base(self, number)
+
+    monkeypatch.setattr(Workspace, "base", noted)
+    assert drawn(space, 1) == 7
+    assert read == {1}
+
+
+def test_tracks_that_a_label_file_gets_meanwhile_are_told_apart_from_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workspace, "_LOOKS", -1.0)
+    space = opened(tmp_path, [[1], [1], [1]])
+    assert drawn(space, 0) == 2
+    records = list(apiece.read(tmp_path / "labels.json"))
+    records[2] = (records[2][0], records[2][1].replace(ids=np.array([30])))
+    apiece.write(records, tmp_path / "labels.json", format="coco")
+    space.refresh()
+    assert drawn(space, 1) == 31
+
+
+def test_objects_of_two_tabs_get_different_ids(tmp_path: Path) -> None:
+    space = frames(tmp_path, 12)
+    with ThreadPoolExecutor(4) as tabs:
+        given = list(tabs.map(lambda image: drawn(space, image), range(12)))
+    assert sorted(given) == list(range(1, 13))
+
+
+def test_objects_drawn_on_a_video_without_labels_begin_tracks(tmp_path: Path) -> None:
+    space = frames(tmp_path)
+    assert (drawn(space, 0), drawn(space, 2)) == (1, 2)
+    source = space.sheet(0)[0]
+    space.change(1, 0, "", lambda sheet: copied(sheet, source, [0], space.tracked))
+    space.step(0, 1, "", back=True)
+    assert ids_of(space) == [[], [1], [2]]
+    space.step(0, 2, "", back=False)
+    assert ids_of(space) == [[1], [1], [2]]
+    assert [track.spans for track in tracks_of(space)] == [[[0, 1]], [[2, 2]]]
+    written = next(iter(space.export("out", "coco", allow_lossy=False).values()))
+    back = [found.ids for _, found in apiece.read(written.path)]
+    assert [ids.tolist() for ids in back if ids is not None] == [[1], [1], [2]]
+
+
+def test_a_frame_drawn_on_before_objects_of_videos_had_ids_keeps_its_ids_apart(tmp_path: Path) -> None:
+    space = frames(tmp_path)
+    space.__dict__["tracked"] = False
+    put = Put(0, "object", Masks.from_boxes([[2, 3, 9, 9]], SIZE))
+    space.change(0, 0, "", lambda sheet: Delta(put=(put,)))
+    space.journal.close()
+    again = frames(tmp_path)
+    assert drawn(again, 0) not in ids_of(again)[0][:-1]
+    assert len(set(ids_of(again)[0])) == 2
+
+
+def test_the_page_copies_an_object_into_the_next_frame_of_a_video(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "index.html").write_text("<!doctype html>")
+    monkeypatch.setattr(routes, "static_folder", lambda: tmp_path)
+    space = frames(tmp_path)
+    asked = TestClient(studio_app(space, Guard(), "a film"), base_url="http://127.0.0.1:8000")
+    assert asked.get("/api/set").json()["tracks"] is True
+    edit = {"op": "draw", "how": "new", "points": [[2, 2], [9, 2], [9, 9]]}
+    answers = [
+        asked.post("/api/images/0/edits", json={"edit": edit}, headers={"if-match": "0"}),
+        asked.post("/api/images/1/copied", json={"source": 0, "keys": [0]}, headers={"if-match": "0"}),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert asked.get("/api/tracks").json()["tracks"] == [{"id": 1, "label": "object", "spans": [[0, 1]]}]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from apiece import Masks
+from apiece.serve.studio.sets import Source
+from apiece.serve.studio.sheet import Delta, Put
+from apiece.serve.studio.workspace import Workspace
+space = Workspace(Source(Path(sys.argv[1]) / "film", film=True), Path(sys.argv[1]) / "work")
+box = Masks.from_boxes([[2, 3, 9, 9]], (20, 30))
+for n in range(10**6):
+    k = n % 3
+    _, now = space.change(k, n // 3, "", lambda sheet: Delta(put=(Put(sheet.next_key, "object", box),)))
+    os.write(1, b"%d %d\\n" % (k, now.instances.ids[-1]))
+"""
+
+
+def test_ids_outlive_kill_9(tmp_path: Path) -> None:
+    frames(tmp_path).journal.close()
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        told = [child.stdout.readline() for _ in range(7)]
+        os.kill(child.pid, signal.SIGKILL)
+        told += [line for line in child.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
+    again = frames(tmp_path)
+    stand = ids_of(again)
+    assert len(told) >= 7
+    assert all(own in stand[image] for image, own in (map(int, line.split()) for line in told))
+    every = [own for ids in stand for own in ids]
+    assert len(set(every)) == len(every)
+    assert drawn(again, 0) == max(every) + 1
 
 
 def filmed(path: Path, frames: int) -> Path:

@@ -42,7 +42,7 @@ from apiece.serve.studio.schema import (
 )
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 from apiece.serve.studio.thumbs import Thumbs
-from apiece.serve.studio.tracks import has_tracks, tracks_of
+from apiece.serve.studio.tracks import tracks_of
 from apiece.serve.studio.wire import encode
 from apiece.serve.studio.workspace import StaleError, Workspace
 
@@ -70,7 +70,7 @@ def studio_app(workspace: Workspace, guard: Guard, title: str, baseline: Profile
         If the page was not built, as in a copy of the repository.
     """
     app = new_app("apiece studio", guard, [ROUTER, REVIEW, DECIDE])
-    app.state.workspace, app.state.title, app.state.tracked = workspace, title, None
+    app.state.workspace, app.state.title = workspace, title
     app.state.review = Review(workspace, baseline)
     pictures = app.state.pictures = Pictures(lambda number: workspace.item(number).ref)
     app.state.thumbs = Thumbs(
@@ -105,10 +105,11 @@ def _pictures(request: Request) -> Pictures:
 
 
 @ROUTER.get("/set")
-def opened(request: Request) -> SetAnswer:
+def opened(request: Request, later: BackgroundTasks) -> SetAnswer:
     """Return the set: classes, images, what can be asked."""
     space, model = space_of(request), space_of(request).model
     space.refresh()
+    later.add_task(space.read_ids)  # so that the first object drawn need not wait for it
     rgb = palette.colours(np.arange(len(space.classes)))
     return SetAnswer(
         title=request.app.state.title,
@@ -122,7 +123,7 @@ def opened(request: Request) -> SetAnswer:
         thresholds=None if model is None or model.thresholds is None else list(model.thresholds),
         comparable=model is not None and comparable(model.classes, space.classes),
         rules=space.rules is not None,
-        tracks=_tracked(request),
+        tracks=space.tracked,
         notice=space.notice,
         formats=[name for name in formats.names() if formats.load(name).write is not None],
         tile=TILE,
@@ -133,13 +134,6 @@ def opened(request: Request) -> SetAnswer:
 def tracks(request: Request) -> Tracks:
     """Return in which images each object is."""
     return Tracks(tracks=tracks_of(space_of(request)))
-
-
-def _tracked(request: Request) -> bool:
-    state = request.app.state
-    if state.tracked is None:
-        state.tracked = has_tracks(space_of(request))
-    return bool(state.tracked)
 
 
 @ROUTER.get("/images/{number}")
@@ -248,10 +242,10 @@ def accepted(request: Request, number: int, asked: Accept, seen: Seen) -> Respon
 def copy(request: Request, number: int, asked: Copy, seen: Seen) -> Response:
     """Copy objects of another image into this one."""
     space = space_of(request)
-    source, tracked = space.sheet(asked.source)[0], _tracked(request)
+    source = space.sheet(asked.source)[0]
 
     def taken(sheet: Sheet) -> Delta:
-        return copied(sheet, source, asked.keys, tracked)
+        return copied(sheet, source, asked.keys, space.tracked)
 
     return _changed(*space.change(number, seen, by_of(request), taken))
 

@@ -36,7 +36,7 @@ class Put:
     order: int | None = None
     """Its place where objects overlap, the highest on top; None: as it was."""
     id: int | None = None
-    """The id that a new one gets: of the track that it goes on; None: an id that no object has."""
+    """The id that a new one gets, of a track that it goes on or begins; None: one that no object of the image has."""
 
 
 @dataclass(frozen=True)
@@ -166,11 +166,14 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
     masks = joined[np.array([at[key] for key in order], np.int64)]
     labels = [base.classes.index(puts[k]["label"]) if k in puts else int(base.labels[place[k]]) for k in order]
     own = np.array(order, np.int64)
-    found = _taken(base, rows, masks, np.array(labels, np.int64), np.where(np.isin(own, keys), -1, own))
+    above = 0 if base.ids is None else int(base.ids.max(initial=0))
+    if ids and base.ids is None and not len(base):  # a frame without labels: its first objects begin tracks
+        base, above = base.replace(ids=np.zeros(0, np.int64)), max(ids.values())
+    fresh = np.where(np.isin(own, keys), -1, above + 1 + own)
+    found = _taken(base, rows, masks, np.array(labels, np.int64), fresh)
     if found.ids is not None and ids:
-        found = found.replace(
-            ids=np.array([ids.get(key, own) for key, own in zip(order, found.ids.tolist(), strict=True)])
-        )
+        given = zip(order, found.ids.tolist(), strict=True)
+        found = found.replace(ids=np.array([ids.get(key, one) for key, one in given], np.int64))
     redrawn = np.flatnonzero(np.isin(own, list(puts)))
     sheet = Sheet(restated(found, redrawn) if len(redrawn) else found, own, len(entries), next_key)
     return (_ordered(sheet, orders) if orders else sheet), gone
@@ -203,7 +206,7 @@ def keys_of(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known 
 
 
 def _taken(base: Instances, rows: Int, masks: Masks, labels: Int, fresh: Int) -> Instances:
-    """Return objects with the columns of ``base`` at ``rows``, blank at -1; ``fresh``: the key of a new one, or -1."""
+    """Return objects with the columns of ``base`` at ``rows``, blank at -1; ``fresh``: the id of a new one, or -1."""
     blank = rows < 0
     safe = np.maximum(rows, 0)
 
@@ -217,7 +220,7 @@ def _taken(base: Instances, rows: Int, masks: Masks, labels: Int, fresh: Int) ->
     ids = None
     if base.ids is not None:
         ids = column(base.ids, 0)
-        ids[fresh >= 0] = max(int(base.ids.max(initial=0)), 0) + 1 + fresh[fresh >= 0]
+        ids[fresh >= 0] = fresh[fresh >= 0]
     empties = {"O": None, "f": np.nan, "U": "", "S": b""}
     full = None
     if base.full is not None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from apiece._arrays import Int
 from apiece.errors import ApieceError
 from apiece.serve.studio.schema import Track
-from apiece.serve.studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from apiece.serve.studio.workspace import Workspace
 
 __all__ = ["has_tracks", "tracks_of"]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +24,7 @@ from apiece.rules import read_rules
 from apiece.serve.studio.journal import Journal
 from apiece.serve.studio.sets import Edited, Source
 from apiece.serve.studio.sheet import Delta, Known, Sheet, keys_of, marks_of, replay, standing
+from apiece.serve.studio.tracks import has_tracks
 
 if TYPE_CHECKING:
     from apiece.predict import Model, Prompter, Session
@@ -88,6 +91,7 @@ class Workspace:
         self._of_image: dict[str, list[dict[str, Any]]] = {}
         self._known: dict[str, Known] = {}
         self._recorded: set[str] = set()
+        self._highest_id = self._ids_read = 0
         self._sheets: OrderedDict[int, tuple[Sheet, int]] = OrderedDict()
         self._found: OrderedDict[int, Instances] = OrderedDict()
         self._sessions: OrderedDict[tuple[int, bool], Session] = OrderedDict()
@@ -115,6 +119,7 @@ class Workspace:
         self._classes += [name for name in next(iter(sets.values())).classes if name not in self._classes]
         self._sheets.clear()
         self._recorded.clear()
+        self._ids_read = 0
 
     def refresh(self) -> None:
         """Read the labels again if they have changed on disk; what a person has changed stays on top."""
@@ -139,6 +144,7 @@ class Workspace:
             self._known[image] = Known.after(self._known.get(image), entry)
         if "image" in entry:
             self._of_image.setdefault(entry["image"], []).append(entry)
+            self._highest_id = max([self._highest_id, *(put.get("id", 0) for put in entry.get("put", ()))])
         elif entry.get("kind") == "class" and entry["name"] not in self._classes:
             self._classes.append(entry["name"])
 
@@ -184,11 +190,44 @@ class Workspace:
         """
         with self._lock:
             before = self._at(number, revision)
-            delta = compute(before)
+            delta = self._with_ids(before, compute(before))
             if not delta.remove and not delta.put:
                 return before, before
             entry = {"kind": "edit", **delta.to_json(), **self._base(number)}
             return before, self._add(number, entry, by)
+
+    @cached_property
+    def tracked(self) -> bool:
+        """Whether images are frames, so that ids follow objects from image to image."""
+        return has_tracks(self)
+
+    def read_ids(self) -> int:
+        """Return the highest id of the set, undone objects among them; frames are read once, the rest is kept.
+
+        Other requests go between two frames, so that it can run while a person works.
+        """
+        while self.tracked:
+            with self._lock:
+                number = self._ids_read
+                if number == len(self.items):
+                    break
+                with suppress(ApieceError, OSError):  # an image whose labels cannot be read
+                    found, image = self.base(number), self.items[number].key
+                    if image in self._of_image:
+                        found = replay(found, self._of_image[image], self._known.get(image))[0].instances
+                    if found.ids is not None:
+                        self._highest_id = int(found.ids.max(initial=self._highest_id))
+                self._ids_read += 1
+        return self._highest_id
+
+    def _with_ids(self, sheet: Sheet, delta: Delta) -> Delta:
+        """Return a change of a frame whose new objects have ids that no object of the set has, or ever had."""
+        there = set(sheet.keys.tolist())
+        new = [k for k, put in enumerate(delta.put) if put.id is None and put.key not in there]
+        if not new or not self.tracked:
+            return delta
+        ids = dict(zip(new, itertools.count(self.read_ids() + 1)))
+        return replace(delta, put=tuple(replace(put, id=ids.get(k, put.id)) for k, put in enumerate(delta.put)))
 
     def step(self, number: int, revision: int, by: str, back: bool) -> tuple[Sheet, Sheet]:
         """Undo the last change that stands, or do again the one that was undone last."""

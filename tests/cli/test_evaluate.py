@@ -151,6 +151,15 @@ def test_bad_entries_are_left_out_and_listed(data: Path, capsys: pytest.CaptureF
     assert shown["mask_ap50"] > 0.9
 
 
+def test_predictions_without_scores_are_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("evaluate", "--predictions", data / "truth.json", "--data", data / "truth.json", "--bootstrap", 0)
+    assert run(*asked) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "image '0.png': predictions have no scores" in said
+    assert "with --metrics ap_tau,aji,counts,panoptic, or give predictions with scores, such as COCO results" in said
+    assert run(*asked, "--metrics", "ap_tau,aji,counts,panoptic") == 0
+
+
 def _scores(instances: Instances) -> list[float]:
     assert instances.scores is not None
     return instances.scores.tolist()

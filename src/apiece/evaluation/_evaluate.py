@@ -101,7 +101,7 @@ def evaluate(
     # asked for when their batch is whole: it alone is kept
     facts = _facts(joined.truth)
     seen = _flat(joined, remain, facts["stuff"]) if view in ("panoptic", "semantic") else joined
-    images_now, images_then, images_again = itertools.tee(seen, 3)
+    images_now, images_then, images_again, images_named = itertools.tee(seen, 4)
     result = judge(
         _watched(images_now, watch),
         joined.truth.classes,
@@ -110,6 +110,7 @@ def evaluate(
         max_dets=max_dets,
         frames=(frame_of(ref) for ref, *_ in images_then),
         ids=(ref.id for ref, *_ in images_again),
+        names=(ref.name for ref, *_ in images_named),
         bootstrap=bootstrap,
         seed=seed,
         **facts,

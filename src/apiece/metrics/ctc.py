@@ -223,7 +223,7 @@ def _check(batch: Batch, side: Side, kept: Bool, kind: str) -> None:
     lacking = np.flatnonzero(kept & ~side.has_id)
     if len(lacking):
         raise DataError(
-            f"image {batch.first + side.image[lacking[0]]}: objects of the {kind} have no ids, and the Cell Tracking "
+            f"{batch.called(side.image[lacking[0]])}: objects of the {kind} have no ids, and the Cell Tracking "
             "Challenge follows objects by them; track them first, or use other metrics"
         )
 

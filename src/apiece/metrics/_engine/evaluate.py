@@ -14,7 +14,7 @@ import numpy as np
 
 from apiece._arrays import keep_freed_memory
 from apiece.core.conf import Conf
-from apiece.errors import ConfigError, DataError, Option, UnknownNameError
+from apiece.errors import ConfigError, DataError, Message, Option, UnknownNameError
 from apiece.metrics._kit.batch import Batch, Record, Searched, VideoFrame, grouped
 from apiece.metrics._kit.curves import Curves
 from apiece.metrics._kit.half_samples import ENOUGH, FEW, Halves, halved
@@ -110,6 +110,7 @@ def evaluate(
     searched: Iterable[Searched] | None = None,
     frames: Iterable[VideoFrame] | None = None,
     ids: Iterable[int | str | None] | None = None,
+    names: Iterable[str] | None = None,
     frequency: Sequence[str] = (),
     stuff: Sequence[str] = (),
     bootstrap: int = 0,
@@ -131,6 +132,7 @@ def evaluate(
         default all are frames of one.
     ids : what the label file calls each image, in the order of ``pairs``. Equal scores of several images are ranked in
         the order of these, as pycocotools ranks them; by default in the order of ``pairs``.
+    names : what messages call each image, in the order of ``pairs``; by default its number.
     bootstrap : halves of the images, at most, from which 95% intervals come, see `apiece.metrics._kit.half_samples`;
         0: no intervals.
     seed : of the halves. The same seed and number of images give the same halves.
@@ -150,15 +152,15 @@ def evaluate(
         if not head:
             raise DataError("there is no image to evaluate; give pairs of truth and prediction, or classes")
         classes = head[0][0].classes
-    names = tuple(classes)
-    running = _Running(metrics, names, settings)
+    known_classes = tuple(classes)
+    running = _Running(metrics, known_classes, settings)
     images = 0
-    given = {"searched": searched, "frames": frames, "ids": ids}
+    given = {"searched": searched, "frames": frames, "ids": ids, "names": names}
     facts = {name: iter(values) for name, values in given.items() if values is not None}
     for group in grouped(itertools.chain(head, stream), _MAX_RUNS, _MAX_IMAGES):
-        batch = Batch.of(images, [(truth, ranked) for truth, ranked, *_ in group], names)
-        known: dict[str, Any] = {name: _next(name, rest, batch.count, images) for name, rest in facts.items()}
-        batch = replace(batch, **known)
+        known: dict[str, Any] = {name: _next(name, rest, len(group), images) for name, rest in facts.items()}
+        pairs_now = [(truth, ranked) for truth, ranked, *_ in group]
+        batch = replace(Batch.of(images, pairs_now, known_classes, known.pop("names", None)), **known)
         running.update(batch, group)
         images += batch.count
     return running.collect(images, bootstrap, seed)
@@ -176,7 +178,7 @@ class _Running:
 
     def __init__(self, metrics: Sequence[str] | Literal["all"], classes: tuple[str, ...], settings: Settings) -> None:
         self._all = metrics == "all"
-        self._classes, self._refused = classes, dict[str, str]()
+        self._classes, self._refused = classes, dict[str, Message]()
         self._shown = np.zeros(len(classes), np.int64)
         self._metrics: dict[str, Metric] = {}
         for name, kind in _named(metrics).items():
@@ -192,7 +194,7 @@ class _Running:
         except (ConfigError, DataError) as error:
             if not self._all:
                 raise
-            self._refused[name] = str(error)
+            self._refused[name] = error.message
 
     def update(self, batch: Batch, group: Sequence[Record]) -> None:
         """Give each metric what it judges: ``batch`` holds what is ranked, and ``group`` the final answers, too."""
@@ -233,7 +235,7 @@ class _Running:
             notes += (note for note in result.notes if note not in notes)
         for reason in dict.fromkeys(self._refused.values()):
             names = ", ".join(name for name, why in self._refused.items() if why == reason)
-            notes.append(f"left out: {names}: {reason}")
+            notes.append(f"left out: {names}: " + reason)
         shown = dict(zip(self._classes, self._shown.tolist(), strict=True))
         halves = halved(used, about, shown, images, draws, seed)
         if draws:

@@ -93,10 +93,12 @@ def need_scores(batch: Batch) -> None:
     """Refuse predictions without scores, by a DataError that names the image."""
     missing = np.isnan(batch.predicted.score)
     if missing.any():
-        image = batch.first + int(batch.predicted.image[np.argmax(missing)])
+        without = ("ap_tau", "aji", "counts", "panoptic")
         raise DataError(
-            f"image {image}: predictions have no scores, and average precision ranks by score; "
-            "ap_tau, aji, counts and panoptic judge masks without any"
+            f"{batch.called(batch.predicted.image[np.argmax(missing)])}: predictions have no scores, and average "
+            "precision ranks by score; judge masks without scores with "
+            + Option(f"metrics={without}", flag=f"--metrics {','.join(without)}")
+            + ", or give predictions with scores, such as COCO results or YOLO rows that end with one"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -136,6 +137,7 @@ class Batch:
     searched : what each image was searched for; None: the labels do not say.
     frames : where each image stands in a video; None: all are frames of one.
     ids : what the label file calls each image; None: it does not say.
+    names : what messages call each image; None: they give its number.
     crossing : whether ``image_pairs`` will be asked for: ``mask_pairs`` are then taken out of them.
     """
 
@@ -147,10 +149,17 @@ class Batch:
     searched: tuple[Searched, ...] | None = None
     frames: tuple[VideoFrame, ...] | None = None
     ids: tuple[int | str | None, ...] | None = None
+    names: tuple[str, ...] | None = None
     crossing: bool = False
 
     @classmethod
-    def of(cls, first: int, pairs: Sequence[tuple[Instances, Instances]], classes: tuple[str, ...]) -> Batch:
+    def of(
+        cls,
+        first: int,
+        pairs: Sequence[tuple[Instances, Instances]],
+        classes: tuple[str, ...],
+        names: tuple[str, ...] | None = None,
+    ) -> Batch:
         """Return a batch of ``(truth, predicted)`` of consecutive images, the first of which is number ``first``.
 
         Raises
@@ -161,17 +170,26 @@ class Batch:
             if an instance has a class that is not among ``classes``.
         """
         truth = _side([truth for truth, _ in pairs], classes, predicted=False)
-        return cls(first, len(pairs), classes, truth, truth).judging([found for _, found in pairs])
+        return cls(first, len(pairs), classes, truth, truth, names=names).judging([found for _, found in pairs])
 
     def judging(self, found: Sequence[Instances]) -> Batch:
         """Return the same images and truth with other predictions, one `Instances` per image; raises as `of` does."""
-        for i, (size, predicted) in enumerate(zip(self.truth.sizes.tolist(), found, strict=True), self.first):
+        for i, (size, predicted) in enumerate(zip(self.truth.sizes.tolist(), found, strict=True)):
             if tuple(size) != predicted.size:
                 raise DataError(
-                    f"image {i}: truth lies on {tuple(size)} (height, width), predictions on {predicted.size}; "
+                    f"{self.called(i)}: truth lies on {tuple(size)} (height, width), predictions on {predicted.size}; "
                     "predict at the image's own size"
                 )
         return replace(self, predicted=_side(found, self.classes, predicted=True))
+
+    def called(self, image: int | np.integer[Any]) -> str:
+        """Return what messages call an image of the batch: its name, or its number among all images.
+
+        >>> nobody = Instances.empty((4, 4), ("nut",))
+        >>> Batch.of(7, [(nobody, nobody)], ("nut",)).called(0)
+        'image 7'
+        """
+        return f"image {self.first + image}" if self.names is None else f"image {self.names[image]!r}"
 
     @cached_property
     def mask_pairs(self) -> Pairs:

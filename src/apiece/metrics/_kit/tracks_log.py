@@ -192,10 +192,10 @@ def _notes(tracks: Tracks) -> tuple[str, ...]:
 def _check_ids(batch: Batch, side: Side, chosen: Bool, kind: str) -> None:
     lacking = np.flatnonzero(chosen & ~side.has_id)
     if len(lacking):
-        image = batch.first + side.image[lacking[0]]
+        ways = "track them first" if kind == "predictions" else "use labels of a video with ids, or other metrics"
+        where = batch.called(side.image[lacking[0]])
         raise DataError(
-            f"image {image}: objects of the {kind} have no ids, and tracking metrics follow objects by them; "
-            f"{'track them first' if kind == 'predictions' else 'use labels of a video with ids, or other metrics'}"
+            f"{where}: objects of the {kind} have no ids, and tracking metrics follow objects by them; {ways}"
         )
     rows = np.flatnonzero(chosen)
     rank = np.unique(side.id[rows], return_inverse=True)[1]

@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,7 @@ __all__ = [
     "dataclass_from",
     "dataclass_to",
     "dump",
+    "first_constant",
     "kind_of",
     "parse",
     "uncollected",
@@ -28,6 +30,8 @@ _T = TypeVar("_T")
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
 
 
+_WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|NaN|-?Infinity')
+"""Texts in quotes, and what is no number in JSON."""
 LATER = types.MappingProxyType({"later": True})
 """Metadata of a dataclass's field that was added after files had been written."""
 
@@ -61,7 +65,9 @@ def parse(data: bytes, constants: list[str] | None = None, thorough: bool = True
 
     def constant(word: str) -> float:
         if constants is None:
-            raise StrictError(f"holds {word}, which is no number in JSON")
+            at = first_constant(text)
+            line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+            raise StrictError(f"line {line}, column {column}: holds {word}, which is no number in JSON")
         constants.append(word)
         return float(word)
 
@@ -81,6 +87,11 @@ def parse(data: bytes, constants: list[str] | None = None, thorough: bool = True
         raise StrictError("is nested too deep") from None
     except ValueError as error:
         raise StrictError(f"holds a number that cannot be read: {error}") from None
+
+
+def first_constant(text: str, start: int = 0) -> int:
+    """Return where ``NaN`` or an infinity first stands outside of quotes, in a text that is JSON up to there."""
+    return next(found.start() for found in _WORDS.finditer(text, start) if found[0][0] != '"')
 
 
 def _finite(text: str) -> float:

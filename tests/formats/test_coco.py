@@ -20,7 +20,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from apiece import ImageRef, Instances, Masks, formats
-from apiece.errors import FormatError, LossyFormatError
+from apiece.errors import FormatError, LossyFormatError, on_command_line
 from apiece.formats.coco import is_results, read_results
 from apiece.testing._labels import hard_instances, ref
 
@@ -315,8 +315,11 @@ TEXTS = {
     "cut in a string": ('{"images": [{"file_na', "line 1"),
     "other": ("hello", "line 1, column 1"),
     "number": ("12", "must be an object"),
-    "NaN": ('{"images": [], "annotations": [], "categories": [NaN]}', "holds NaN"),
-    "Infinity": ('{"images": [-Infinity]}', "holds -Infinity"),
+    "NaN": ('{"images": [], "annotations": [], "categories": [NaN]}', "json: categories: holds NaN"),
+    "Infinity": (
+        '{"images": [{"id": -Infinity}], "annotations": [], "categories": []}',
+        r"images\[0\]: holds NaN or I",
+    ),
     "deep": ("[" * 100_000, "nested too deep"),
     "long number": ('{"images": ' + "9" * 5000 + "}", "number that cannot be read"),
 }
@@ -454,18 +457,28 @@ def test_a_bad_image_is_left_out_with_its_annotations(document: dict[str, Any], 
     assert len(told) == (2 if name in ("image without id", "duplicate image") else 1)
 
 
+def test_boxes_among_masks_can_be_left_out(document: dict[str, Any], saved: Save) -> None:
+    document[A][0]["segmentation"] = []
+    with pytest.raises(FormatError) as caught:
+        formats.read(saved(document))
+    assert on_command_line(caught.value).endswith("give them masks, or leave them out with apiece convert --skip-bad")
+    told: list[FormatError] = []
+    formats.read(saved(document), on_bad=told.append)
+    assert [e.reason.rpartition("; ")[2] for e in told] == ["remove such annotations or give them masks"]
+
+
 def test_not_a_number_is_looked_for_in_the_entries(document: dict[str, Any], saved: Save) -> None:
     document[A][0]["area"] = float("nan")
     document[A][1]["tags"] = {"deep": [1.0, float("-inf")]}
     document["images"][2]["extra"] = [float("nan")]
-    with pytest.raises(FormatError, match="holds NaN"):
+    with pytest.raises(FormatError, match=r"images\[2\]: holds NaN"):
         formats.read(saved(document))
     told: list[FormatError] = []
     labels = formats.read(saved(document), on_bad=told.append)
     assert [len(i) for _, i in labels] == [1, 0]
     assert [e.reason.split(":")[0] for e in told] == ["images[2]", "annotations[0].area", "annotations[1]"]
     document["info"] = {"x": float("nan")}
-    with pytest.raises(FormatError, match="outside images and annotations"):
+    with pytest.raises(FormatError, match="info: holds NaN"):
         formats.read(saved(document), on_bad=told.append)
 
 

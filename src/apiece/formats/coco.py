@@ -320,7 +320,7 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
         naming file, key and reason.
     """
     path = Path(path)
-    constants: list[str] | None = None if on_bad is None else []
+    constants: list[str] = []
     rows = load_json(path, constants)
     if type(rows) is not list:
         raise FormatError(path, f"a file of results is a list, got {kind_of(rows)}")

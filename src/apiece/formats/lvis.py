@@ -43,7 +43,7 @@ def detect(path: Path) -> bool:
 @uncollected()
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
     """Open an LVIS file; its images are found below ``images``, or in the places where tools have them."""
-    document = open_document(path, on_bad)
+    document = open_document(path)
     categories, classes = read_categories(path, document.header["categories"])
     for row in document.images if type(document.images) is list else ():
         if type(row) is dict and "file_name" not in row and type(row.get("coco_url")) is str:

@@ -36,13 +36,14 @@ class Checker:
     """Name file, key and reason of bad rows.
 
     ``places`` are the rows' positions in the file if some were left out, ``mask_keys`` what each row calls its mask
-    where that is not ``segmentation``.
+    where that is not ``segmentation``. ``leaves_out``: bad rows are left out, so that no message needs to offer it.
     """
 
     def __init__(self, path: Path, key: str) -> None:
         self.path, self.key = path, key
         self.places: Int | None = None
         self.mask_keys: Sequence[str] = ()
+        self.leaves_out = False
 
     def place(self, index: int) -> int:
         """Return where the row is in the file."""
@@ -145,6 +146,7 @@ def _integer(value: Any, of_text: bool) -> Any:
 
 def sifted(check: Checker, rows: Any, build: Callable[[Any], Made], on_bad: OnBad) -> Made:
     """Return ``build(rows)`` without the rows that its checks find bad: each is reported, or the first one raised."""
+    check.leaves_out = on_bad is not None
     while True:
         try:
             return build(rows)

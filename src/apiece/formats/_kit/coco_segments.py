@@ -12,8 +12,10 @@ import numpy as np
 from apiece._arrays import Array, Bool, Float, Int, UInt8
 from apiece._strict_json import kind_of
 from apiece.core.masks import Masks
+from apiece.errors import Option
 from apiece.formats._kit.checked_rows import Checker
 
+_SKIP = Option("on_bad", ..., flag="apiece convert --skip-bad")
 _KEY = "segmentation"
 POLYGON, PACKED, COUNTS = 0, 1, 2
 
@@ -169,7 +171,8 @@ def _refuse_form(given: list[Any], check: Checker) -> NoReturn:
 
     def reason(i: int) -> str:
         if given[i] is None or given[i] == []:
-            return f"there is no mask, a box at most{also}; remove such annotations or give them masks"
+            said = f"there is no mask, a box at most{also}; remove such annotations or give them masks"
+            return said if check.leaves_out else said + ", or leave them out with " + _SKIP
         return f"must be a list of polygons or an RLE object, got {kind_of(given[i])}"
 
     check.stop(bad, _KEY, reason)

@@ -125,9 +125,9 @@ class Document:
     """Whether it holds NaN or Infinity, which the entries must be searched for."""
 
 
-def open_document(path: Path, on_bad: OnBad) -> Document:
+def open_document(path: Path) -> Document:
     """Parse a file; refuse what is no JSON object with images, annotations and categories."""
-    constants: list[str] | None = None if on_bad is None else []
+    constants: list[str] = []
     document = load_json(path, constants)
     if constants and not has_constants(document):
         raise FormatError(path, f"holds {constants[0]}, which is no number in JSON, under a key that is there twice")
@@ -148,8 +148,8 @@ def open_document(path: Path, on_bad: OnBad) -> Document:
     images, annotations = document.pop("images"), document.pop("annotations")
     if type(annotations) is dict:  # LIVECell lists them by id
         annotations = list(annotations.values())
-    if constants and has_constants(document):
-        raise FormatError(path, f"holds {constants[0]} outside images and annotations, which is no number in JSON")
+    if odd := [key for key, value in document.items() if constants and has_constants(value)]:
+        raise FormatError(path, f"{odd[0]}: holds {constants[0]}, which is no number in JSON; mend or remove it")
     document["categories"] = one_name_each(path, document["categories"], annotations)
     return Document(path, images, annotations, document, bool(constants))
 
@@ -159,7 +159,7 @@ def read_table(path: Path, folder: Path | None, on_bad: OnBad = None) -> Table:
 
     With ``on_bad``, annotations and images that break a rule are reported and left out, an image with its annotations.
     """
-    document = open_document(path, on_bad)
+    document = open_document(path)
     categories, classes = read_categories(path, document.header["categories"])
     images = read_images(document, folder, on_bad)
     return make_table(document, classes, categories, images, on_bad)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from apiece._strict_json import StrictError
+from apiece._strict_json import StrictError, first_constant
 from apiece.errors import FormatError
 
 _BLOCK = 1 << 20  # bytes read together
@@ -142,8 +142,8 @@ class _Text:
                 self._refuse(error.msg, error.pos)
             except RecursionError:
                 raise StrictError("is nested too deep") from None
-            except StrictError:
-                raise
+            except StrictError as error:
+                raise self.error(str(error), first_constant(self.text, self.at)) from None
             except ValueError as error:
                 raise StrictError(f"holds a number that cannot be read: {error}") from None
             self.more()

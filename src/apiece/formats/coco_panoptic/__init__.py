@@ -60,7 +60,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
     """
     if path.is_dir():
         path = _only(path)
-    document = open_document(path, on_bad)
+    document = open_document(path)
     categories, classes = read_categories(path, document.header["categories"])
     found = read_images(document, images, on_bad, never=path.with_suffix(""))
     segments = read_segments(document, found, categories, on_bad)

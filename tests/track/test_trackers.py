@@ -148,6 +148,16 @@ def test_gaps_are_filled_but_not_behind_others() -> None:
     assert [len(one) for _, one in follow(enumerate(walled), start("masks"))] == [2, 2, 2, 1, 1, 2, 2, 2]
 
 
+def test_the_first_frame_of_a_track_counts_once_it_is_sure() -> None:
+    one = boxes([[20, 20]], scores=0.9)
+    frames = [one, one, *[boxes([[20, 20], [80 + k, 80]], scores=0.9) for k in range(3)], one, one]
+    frames[5] = boxes([[20, 20], [83, 80], [50, 20]], scores=0.9)  # the third is seen in this frame alone
+    found = [seen for _, seen in follow(enumerate(frames), start("masks"))]
+    assert [sorted(seen.ids.tolist()) for seen in found] == [[1], [1], [1, 2], [1, 2], [1, 2], [1, 2], [1]]
+    assert not any(seen.attributes["filled"].any() for seen in found)
+    assert [len(seen) for _, seen in follow(enumerate(frames), start("masks"), fill=0)] == [1, 1, 1, 2, 2, 2, 1]
+
+
 def test_frames_come_out_in_order_and_all_of_them() -> None:
     frames = list(straight(9))
     assert [k for k, _ in follow(enumerate(frames), start("masks"), fill=3)] == list(range(9))

@@ -124,7 +124,7 @@ def track(
     patience
         Frames that an object may be lost and found again. By default 30; 3 for `cells`.
     fill
-        Longest gap in frames that is filled, where an object is missed and seen again. 0 fills nothing.
+        Longest gap in frames that is filled, where an object is missed and seen again. 0 changes no earlier frame.
     state
         File in which the tracker keeps what it knows, of one video or stream. A run that finds the file goes on with
         its ids; a new run needs another `--out`.

@@ -67,6 +67,8 @@ class Settings:
 class CellTracker:
     """Link cells from frame to frame; see the module."""
 
+    young: Instances | None = None  # every track is sure at once
+
     def __init__(self, settings: Settings, state: State | None = None) -> None:
         self.settings, self.next_id = settings, 1
         self.masks: Masks | None = None

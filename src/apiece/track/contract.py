@@ -20,6 +20,9 @@ State = Mapping[str, Array]
 class Tracker(Protocol):
     """Follow objects from frame to frame."""
 
+    young: Instances | None
+    """Detections of the last frame whose track is not sure yet, with its id: they count once it is. None if all are."""
+
     def update(self, instances: Instances, image: Image | None = None) -> Instances:
         """Return what the next frame shows of the tracked objects: a part of ``instances``, with ``ids``.
 

@@ -40,6 +40,8 @@ class Settings:
 class IouTracker:
     """Match the masks of two frames that follow each other."""
 
+    young: Instances | None = None  # every track is sure at once
+
     def __init__(self, settings: Settings, state: State | None = None) -> None:
         self.settings, self.next_id = settings, 1
         self.last: Instances | None = None

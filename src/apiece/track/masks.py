@@ -76,6 +76,7 @@ class MaskTracker:
         self.ids, self.labels, self.hits, self.missed = (np.zeros(0, np.int64) for _ in range(4))
         self.area, self.colours = np.zeros(0), np.zeros((0, 0))
         self.seen_at = np.zeros((0, 2))  # centre of the mask that is kept
+        self.young: Instances | None = None
         if state is not None:
             self._restore(state)
 
@@ -103,9 +104,9 @@ class MaskTracker:
         of = np.full(len(here), -1)
         of[found], of[fresh] = track, born
         self.missed += 1
-        shown = np.flatnonzero(of >= 0)
-        shown = shown[self._counts(of[shown])]
-        result = here[shown].replace(ids=self.ids[of[shown]])
+        seen = np.flatnonzero(of >= 0)
+        sure = self._counts(of[seen])
+        result, self.young = (here[some].replace(ids=self.ids[of[some]]) for some in (seen[sure], seen[~sure]))
         self._drop_old()
         self.frame += 1
         return result

@@ -62,6 +62,8 @@ def follow(
 ) -> Iterator[tuple[Frame, Instances]]:
     """Yield every frame with its tracked objects; where an object is missed for a few frames, it is filled in.
 
+    What the last frames show of a track that only now counts is added to them.
+
     Parameters
     ----------
     frames : what each frame is (an `Image`, a reference, a number), and its detections, in order. An `Image`, or the
@@ -91,18 +93,38 @@ def follow(
     if fill < 0:
         raise ConfigError(Option("fill") + f" is 0 or more frames, got {fill}")
     waiting: deque[tuple[Frame, Instances]] = deque()
+    young: deque[Instances | None] = deque(maxlen=fill + 1)  # of the waiting frames
     for frame, detections in frames:
         shown = frame if isinstance(frame, Image) else getattr(frame, "image", None)
         found = tracker.update(detections, shown)
         if not fill:
             yield frame, found
             continue
-        found = found.replace(attributes={**found.attributes, FILLED: np.zeros(len(found), bool)})
+        found = _marked(found)
+        _count_young(waiting, young, found)
         _fill(waiting, found)
         waiting.append((frame, found))
+        young.append(tracker.young)
         if len(waiting) > fill + 1:
             yield waiting.popleft()
     yield from waiting
+
+
+def _marked(found: Instances) -> Instances:
+    return found.replace(attributes={**found.attributes, FILLED: np.zeros(len(found), bool)})
+
+
+def _count_young(waiting: deque[tuple[Any, Instances]], young: deque[Instances | None], found: Instances) -> None:
+    """Add to the waiting frames what they show of tracks that are sure by now."""
+    for k, early in enumerate(young):
+        if early is not None and len(early):
+            frame, there = waiting[k]
+            assert early.ids is not None
+            assert found.ids is not None
+            assert there.ids is not None
+            some = np.isin(early.ids, found.ids) & ~np.isin(early.ids, there.ids)
+            if some.any():
+                waiting[k] = (frame, Instances.concatenate([there, _marked(early[some])]))
 
 
 def _fill(waiting: deque[tuple[Any, Instances]], found: Instances) -> None:

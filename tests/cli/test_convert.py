@@ -186,6 +186,35 @@ def test_what_is_lost_is_refused_checked_or_told(tmp_path: Path, capsys: pytest.
     assert "nothing of the instances would be lost" in capsys.readouterr().err
 
 
+def test_stuff_that_becomes_objects_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    classes = ("car", "road", "sky")
+    masks = Masks.from_boxes([[2, 2, 9, 9], [0, 10, 20, 20]], (20, 20))
+    found = Instances(masks, [0, 1], classes, ids=[1, 2])
+    categories = [{"id": k + 1, "name": name, "isthing": int(name == "car")} for k, name in enumerate(classes)]
+    record = (ImageRef(tmp_path / "a.png", "a.png", (20, 20), 1), found)
+    whole = {"coco_panoptic": {"categories": categories}}
+    formats.write([record], tmp_path / "panoptic.json", "coco_panoptic", classes=classes, metadata=whole)
+
+    def said(source: str, out: str, *options: str) -> list[str]:
+        assert run("convert", tmp_path / source, tmp_path / out, "--json", *options) == 0
+        told = capsys.readouterr()
+        stuff: list[str] = next(iter(json.loads(told.out)["sets"].values()))["stuff_as_objects"]
+        assert (f"objects: {', '.join(stuff)}; apiece convert --classes" in told.err) == bool(stuff)
+        return stuff
+
+    assert said("panoptic.json", "objects.json", "--to", "coco") == ["road", "sky"]
+    assert said("panoptic.json", "yolo", "--to", "yolo", "--drop", "ids") == ["road", "sky"]
+    assert said("panoptic.json", "cars.json", "--to", "coco", "--classes", "car") == []
+    assert said("panoptic.json", "same.json", "--to", "coco_panoptic") == []
+    # COCO keeps what is stuff, and gives it back
+    kept = formats.read(tmp_path / "objects.json", "coco")
+    assert formats.stuff_classes(kept) == ("road", "sky")
+    assert said("objects.json", "again.json", "--to", "coco") == []
+    assert said("objects.json", "back.json", "--to", "coco_panoptic") == []
+    assert formats.stuff_classes(formats.read(tmp_path / "back.json")) == ("road", "sky")
+    assert "isthing" not in (tmp_path / "cars.json").read_text()
+
+
 def test_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "labels.json"
     save_set(path, classes=("car", "truck", "dog"))

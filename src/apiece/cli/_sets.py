@@ -139,6 +139,10 @@ def show_written(
         note(f"{'would be written' if writing.check else 'written'} as they were, though no masks: {in_words(shapes)}")
     if dropped:
         note(f"of images, the format does not keep: {', '.join(dropped)}")
+    stuff = dict.fromkeys(name for one in written.values() for name in one.stuff)
+    if stuff:
+        said = "stuff that would become" if writing.check else "stuff that became"
+        note(f"{said} objects: {', '.join(stuff)}; apiece convert --classes chooses classes")
     if not writing.check:
         _say_where_images_are(list(written.values()))
     if json:
@@ -159,6 +163,7 @@ def _plain(one: Written) -> dict[str, Any]:
         "shapes": one.shapes,
         "lost": one.lost,
         "image_values_lost": one.dropped,
+        "stuff_as_objects": one.stuff,
         "image_files": one.placed,
         "image_folder": one.image_folder,
     }

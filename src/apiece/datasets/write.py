@@ -61,6 +61,8 @@ class Written:
     """Losses: what the format could not hold, a line for each image and kind of loss."""
     dropped: tuple[str, ...] = ()
     """Image attributes (``"modality"``) that the format has no place for."""
+    stuff: tuple[str, ...] = ()
+    """Classes of stuff that became objects: the format does not say which these are, or its readers seldom look."""
     placed: Mapping[str, int] = field(default_factory=dict)
     """The number of images that were hard linked, copied, there already, missing ..."""
     image_folder: Path | None = None
@@ -204,9 +206,21 @@ def _write_one(labels: LabelSet, key: str, job: _Job) -> Written:
         {} if again is None else shape_counts(again.refs),
         tuple(lost),
         tuple(sorted(set(had) - has)),
+        () if again is None else _stuff_as_objects(labels, again, chosen, job.format),
         placed,
         left,
     )
+
+
+def _stuff_as_objects(labels: LabelSet, again: LabelSet, chosen: LabelFormat, format: str) -> tuple[str, ...]:
+    """Return the stuff among the written classes that became objects.
+
+    A format in which masks overlap is one of objects, even where it notes which classes are stuff: so, what named them
+    tells whether they are new to it.
+    """
+    new = chosen.holds.overlap and format not in labels.metadata
+    kept = () if new else formats.stuff_classes(again)
+    return tuple(name for name in formats.stuff_classes(labels) if name not in kept)
 
 
 def _plain(name: str) -> str:

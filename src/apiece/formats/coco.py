@@ -18,9 +18,9 @@ text as attributes. Where a rim of the visible mask lies outside the full mask, 
 error.
 
 Written: visible masks as ``segmentation`` and full masks as ``amodal_seg``, both as compressed RLE, which loses
-nothing. Annotation ids must be unique in a file: where several images use the same ids, the writer gives new ones and
-keeps the instance's own beside them as ``apiece_id``. An image that is a page of its file has ``apiece_page``, from 0,
-where `apiece predict` wrote it.
+nothing. Where a class is stuff, categories have ``isthing``. Annotation ids must be unique in a file: where several
+images use the same ids, the writer gives new ones and keeps the instance's own beside them as ``apiece_id``. An image
+that is a page of its file has ``apiece_page``, from 0, where `apiece predict` wrote it.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
-
+from apiece.formats._kit.said import said_stuff
 from apiece.formats.contract import LabelSet
 
 __all__ = ["stuff_classes"]
@@ -19,7 +17,4 @@ def stuff_classes(labels: LabelSet) -> tuple[str, ...]:
     >>> apiece.formats.stuff_classes(apiece.read("data/train.json"))
     ()
     """
-    tables = (said.get("categories", ()) for said in labels.metadata.values() if isinstance(said, Mapping))
-    rows = [row for row in itertools.chain.from_iterable(tables) if isinstance(row, Mapping)]
-    named = {row.get("name") for row in rows if row.get("isthing") == 0}
-    return tuple(name for name in labels.classes if name in named)
+    return said_stuff(labels.metadata, labels.classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +19,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.coco_full import VISIBLE, WHOLE, WRITTEN
 from apiece.formats._kit.coco_segments import by_size, stretches
 from apiece.formats._kit.json_files import dump_json, members
-from apiece.formats._kit.said import refuse_own, stated
+from apiece.formats._kit.said import refuse_own, said_stuff, stated
 from apiece.formats._kit.written import text_file
 from apiece.formats.contract import Record
 
@@ -44,9 +44,13 @@ class Dialect:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write one COCO file.
 
-    Two images with one id are refused, and attribute values that JSON cannot hold.
+    Two images with one id are refused, and attribute values that JSON cannot hold. Where some classes are stuff, the
+    categories have ``isthing``, as in COCO panoptic.
     """
-    write_coco(records, path, classes, metadata.get("coco", {}), Dialect())
+    said, stuff = metadata.get("coco", {}), said_stuff(metadata, classes)
+    if stuff:
+        said = {**said, "categories": with_isthing(categories_of(classes, said.get("categories", ())), stuff)}
+    write_coco(records, path, classes, said, Dialect())
 
 
 def write_coco(
@@ -79,6 +83,11 @@ def categories_of(classes: tuple[str, ...], known: Iterable[Mapping[str, Any]]) 
     used = {by_name[name]["id"] for name in classes if name in by_name}
     free = (i for i in itertools.count(1) if i not in used)
     return [by_name.get(name) or {"id": next(free), "name": name} for name in classes]
+
+
+def with_isthing(categories: Iterable[dict[str, Any]], stuff: Container[str]) -> list[dict[str, Any]]:
+    """Return the categories, each saying whether it is a thing (1) or stuff (0)."""
+    return [c if "isthing" in c else c | {"isthing": int(c["name"] not in stuff)} for c in categories]
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+import itertools
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,14 @@ def said_of(instances: Instances) -> list[Said]:
         instances.labels.tolist(), instances.names, ids, scores, instances.crowd.tolist(), attributes, strict=True
     )
     return [Said(*row) for row in rows]
+
+
+def said_stuff(metadata: Mapping[str, Any], classes: Iterable[str]) -> tuple[str, ...]:
+    """Return the classes that a set's metadata names as stuff, by ``isthing`` 0 in the categories of any format."""
+    tables = (said.get("categories", ()) for said in metadata.values() if isinstance(said, Mapping))
+    rows = [row for row in itertools.chain.from_iterable(tables) if isinstance(row, Mapping)]
+    named = {row.get("name") for row in rows if row.get("isthing") == 0}
+    return tuple(name for name in classes if name in named)
 
 
 def numbered(instances: Instances) -> Int:

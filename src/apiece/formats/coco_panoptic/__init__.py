@@ -9,7 +9,7 @@ Instances have ``attributes["area"]`` and ``["bbox"]`` (x, y, width, height) onl
 pixels give. A segment without a pixel and a colour without a segment are errors.
 
 Written: for a path that ends in ``.json`` that file and the folder, else a folder that holds ``panoptic.json`` and
-``panoptic/``. Instances without ids are numbered from 1. A class that no category is known of becomes a thing.
+``panoptic/``. Instances without ids are numbered from 1. A class that no format names as stuff becomes a thing.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.checks import skip_bad
 from apiece.formats._kit.coco_kinds import kind_of_coco
 from apiece.formats._kit.coco_table import open_document, read_categories, read_images
-from apiece.formats._kit.coco_write import ImageTable, categories_of
+from apiece.formats._kit.coco_write import ImageTable, categories_of, with_isthing
 from apiece.formats._kit.files import is_file, never_raises
 from apiece.formats._kit.json_files import dump_json, members
-from apiece.formats._kit.said import numbered, refuse_own, stated
+from apiece.formats._kit.said import numbered, refuse_own, said_stuff, stated
 from apiece.formats._kit.written import Names, atomic_file, atomic_folder
 from apiece.formats.coco_panoptic._read import HIGHEST, PanopticSet, read_segments
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
@@ -89,9 +89,8 @@ def _only(folder: Path) -> Path:
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
     """Write the JSON file and the folder of PNG."""
     said = metadata.get("coco_panoptic", {})
-    categories = [
-        c if "isthing" in c else c | {"isthing": 1} for c in categories_of(classes, said.get("categories", ()))
-    ]
+    known = categories_of(classes, said.get("categories", ()))
+    categories = with_isthing(known, said_stuff(metadata, classes))
     header = {k: v for k, v in said.items() if k != "categories"} | {"categories": categories}
     with contextlib.ExitStack() as stack:
         if path.suffix.lower() == ".json":

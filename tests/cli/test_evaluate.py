@@ -178,7 +178,8 @@ def test_yolo_predictions_with_scores_equal_coco_results(data: Path, capsys: pyt
     formats.write(found, yolo, "yolo", allow_lossy=True)
     (yolo / "apiece.jsonl").unlink()
     (yolo / "train.txt").unlink()
-    (yolo / "data.yaml").write_text("train: images\nnames: [bolt, nut]\n")
+    (yolo / "data.yaml").unlink()
+    (yolo / "classes.txt").write_text("bolt\nnut\n")
     for ref, instances in found:
         file = yolo / "labels" / f"{Path(ref.name).stem}.txt"
         rows = zip(file.read_text().splitlines(), _scores(instances), strict=True)

@@ -312,7 +312,10 @@ def test_bad_rows_of_a_csv(tmp_path: Path) -> None:
     good = ["a.png", 1, size, 2, 0, RECT, {"class": "x"}]
     for bad, reason in (
         (["a.png", 1, size, 2, 1, "{'name'", {}], "line 3: region_shape_attributes: is no JSON"),
-        (["a.png", 1, size, 2, 1, '{"name": NaN}', {}], "line 3: region_shape_attributes: is no JSON .holds NaN"),
+        (
+            ["a.png", 1, size, 2, 1, '{"name": NaN}', {}],
+            "line 3: region_shape_attributes: is no JSON .line 1, column 10: holds NaN",
+        ),
         (["a.png", 1, size, "many", 1, RECT, {}], "line 3: region_count"),
         (["a.png", 1, size, 2], "line 3: has 4 columns of 7"),
         (

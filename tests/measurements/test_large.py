@@ -87,7 +87,7 @@ def test_few_masks_are_measured_at_a_time(scene: tuple[Path, Instances], monkeyp
     assert list(parts.columns) == list(whole.columns)
     for name, values in whole.columns.items():
         if values.dtype.kind == "f":
-            np.testing.assert_allclose(parts[name], values, rtol=1e-7, err_msg=name)
+            np.testing.assert_allclose(parts[name], values, rtol=1e-7, err_msg=name)  # thickness is in float32
         else:
             np.testing.assert_array_equal(parts[name], values, err_msg=name)
 

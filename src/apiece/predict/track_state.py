@@ -51,6 +51,7 @@ class KeptTracker:
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise self._refused(f"it is damaged ({type(error).__name__})") from None
         self.highest, self.written, self.begun = 0, 0.0, False
+        self.young: Instances | None = None
 
     def begin(self) -> Tracker:
         """Return the tracker for a video; only one goes with a file.
@@ -68,6 +69,7 @@ class KeptTracker:
     def update(self, instances: Instances, image: Image | None = None) -> Instances:
         """Return what `Tracker.update` returns, once the file knows of its ids."""
         found = self.tracker.update(instances, image)
+        self.young = self.tracker.young
         assert found.ids is not None
         highest = int(found.ids.max(initial=0))
         if highest > self.highest or time.monotonic() - self.written > _PAUSE:

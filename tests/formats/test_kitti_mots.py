@@ -158,6 +158,17 @@ def test_one_id_has_one_value_over_all_frames(tmp_path: Path) -> None:
     assert [i for _, i in formats.read(tmp_path / "out")] == [found[k:] for k in range(3)]
 
 
+def test_a_value_given_to_one_track_is_no_other_ones(tmp_path: Path) -> None:
+    boxes = [Masks.from_boxes([[x, 0, x + 2, 2]], (3, 6)) for x in (0, 3)]
+    frames = [Instances(boxes[0], classes=["car"], ids=[5]), Instances(boxes[1], classes=["car"], ids=[1005])]
+    records = [(ref(f"0000/{k:06d}.png"), found) for k, found in enumerate([*frames, *frames])]
+    formats.write(records, tmp_path / "out", "kitti_mots")
+    folder = tmp_path / "out" / "0000"
+    values = [int(np.asarray(Pillow.open(file)).max()) for file in sorted(folder.glob("*.png"))]
+    assert values == [1005, 1000, 1005, 1000]
+    assert [i.ids.tolist() for _, i in formats.read(tmp_path / "out")] == [[5], [1005]] * 2  # type: ignore[union-attr]
+
+
 def test_a_text_begins_and_ends_with_frames_without_objects(tmp_path: Path) -> None:
     found = plain_instances().replace(classes=("car", "pedestrian"))
     path, none = tmp_path / "0000.txt", found[:0]

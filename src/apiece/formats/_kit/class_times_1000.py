@@ -34,7 +34,8 @@ def numbers_of(classes: tuple[str, ...], known: Mapping[str, int], taken: set[in
 class Values:
     """Give objects their pixel values while frames are written: one id has one value over all frames.
 
-    An id that is class * 1000 + n already is its own value; other ids get a free one.
+    An id that is class * 1000 + n already is its own value, unless another has got that in an earlier frame; other ids
+    get a free one.
     """
 
     def __init__(self, path: Path, numbers: list[int], crowds: bool) -> None:
@@ -54,7 +55,8 @@ class Values:
         if instances.ids is None:
             values[~crowd] = number[~crowd] * PER_CLASS + _within(number[~crowd])
         else:
-            own = ~crowd & (instances.ids // PER_CLASS == number)
+            given = np.fromiter(self._given.values(), np.int64)
+            own = ~crowd & (instances.ids // PER_CLASS == number) & ~np.isin(instances.ids, given)
             values[own] = instances.ids[own]
             self._used.update(values[own].tolist())
             for row in np.flatnonzero(~crowd & ~own).tolist():

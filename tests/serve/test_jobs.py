@@ -7,6 +7,7 @@ import csv
 import io
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -114,6 +115,27 @@ def test_jobs_wait_are_bounded_and_can_be_cancelled(client: Client, place: Path,
     assert not (tmp_path / "nothing").exists()
 
 
+def test_an_answer_that_comes_before_all_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "slide.tif").write_bytes(bytes(30_000_000))
+    said = b'{"message": "too much waits already"}'
+
+    def refuse(listening: socket.socket) -> None:
+        line, _ = listening.accept()
+        with line:
+            line.recv(1000)
+            line.sendall(b"HTTP/1.1 503 Busy\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        client = Client(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        server = threading.Thread(target=refuse, args=(listening,))
+        server.start()
+        with pytest.raises(ServerError, match="503: too much waits already"):
+            client.job(tmp_path / "slide.tif")
+        server.join()
+    with pytest.raises(ServerError, match="no server answers"):
+        client.model()
+
+
 def test_what_a_job_refuses(client: Client, running: tuple[str, int], place: Path, tmp_path: Path) -> None:
     before = sorted(place.iterdir())
     url = f"{running[0]}/v1/jobs"
@@ -140,8 +162,6 @@ def test_what_a_job_refuses(client: Client, running: tuple[str, int], place: Pat
 
 
 def test_an_upload_that_is_cut_leaves_nothing(client: Client, running: tuple[str, int], place: Path) -> None:
-    import socket
-
     before = sorted(place.iterdir())
     host, port = running[0].removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), 30) as line:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import secrets
 import tempfile
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, Literal, Self, TypeAlias, TypedDict
 
@@ -145,20 +145,25 @@ class Client:
         self, path: str, body: bytes | IO[bytes] | None = None, kind: str = "", method: str | None = None
     ) -> bytes:
         headers = self._headers | ({"Content-Type": kind} if kind else {})
-        request = urllib.request.Request(self.url + path, body, headers, method=method)
+        to = urllib.parse.urlsplit(self.url)
+        connect = http.client.HTTPSConnection if to.scheme == "https" else http.client.HTTPConnection
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                found: bytes = answer.read()
-                return found
-        except urllib.error.HTTPError as error:
-            text = error.read().decode(errors="replace")
+            with closing(connect(to.netloc, timeout=self.timeout)) as connection:
+                # a server that refuses answers before it has read all, and hangs up: the answer is there none the less
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(method or ("GET" if body is None else "POST"), to.path + path, body, headers)
+                answer = connection.getresponse()
+                found = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerError(0, f"no server answers at {self.url}: {error}") from error
+        if answer.status >= 300:
+            text = found.decode(errors="replace")
             try:
                 said = json.loads(text)["message"]
             except (ValueError, KeyError, TypeError):
                 said = text[:200]
-            raise ServerError(error.code, said) from error
-        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise ServerError(0, f"no server answers at {self.url}: {error}") from error
+            raise ServerError(answer.status, said)
+        return found
 
 
 class JobState(TypedDict):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from apiece.models._kit.dense_assignment import Assigned, Points, assign, overlaps
@@ -54,6 +54,7 @@ def test_the_level_whose_boxes_fit_wins() -> None:
 
 @settings(max_examples=40)
 @given(st.integers(0, 2**32), st.integers(0, 60))
+@example(16202, 8)  # both points of a small object go to larger ones, which have others
 def test_no_object_goes_unlearned_and_no_point_learns_two(seed: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     corner = torch.rand(count, 2, generator=generator) * 28
@@ -64,7 +65,7 @@ def test_no_object_goes_unlearned_and_no_point_learns_two(seed: int, count: int)
     assert (found.point // POINTS.count == image[found.truth]).all()
     assert ((found.target >= 0) & (found.target <= 1)).all()
     # each object has about three points near it, and there are 160: only a crowd can leave one without
-    assert len(found.truth.unique()) >= 0.9 * count - 1
+    assert len(found.truth.unique()) >= 0.9 * count
     assert (found.truth.diff() >= 0).all()
 
 

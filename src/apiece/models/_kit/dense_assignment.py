@@ -3,7 +3,8 @@
 Task-aligned assignment (Feng et al., TOOD, ICCV 2021, arXiv 2108.07755) with the number of points per object of SimOTA
 (Ge et al., YOLOX, arXiv 2107.08430). What differs: only points near an object's centre are compared (as in ATSS, Zhang
 et al., CVPR 2020), so the tables have one row per object, not one entry per object and point of the image; and an
-object that loses all its points to others gets its next best free one, so that each object is learned in a crowd too.
+object that loses all its points to others gets its next best free one, or one of an object that has more, so that each
+object is learned in a crowd too.
 """
 
 from __future__ import annotations
@@ -101,14 +102,19 @@ def assign(points: Points, boxes: Tensor, logits: Tensor, truth: Tensor, labels:
     )
     claim = (place < wanted[:, None]) & allowed
     owner = _settle(near, metric, claim, torch.full((len(boxes),), -1, device=boxes.device))
-    while True:  # ends: each round gives away a point or more, and there are no more than so many
-        has = torch.zeros(count, dtype=torch.bool, device=boxes.device)
-        has[owner[owner >= 0]] = True
-        free = allowed & ~has[:, None] & (owner[near] < 0)
-        best = torch.where(free, metric, -1.0).max(1)
-        if not (best.values >= 0).any():
+    while True:  # ends: each round an object without a point gets one, and no object loses its last
+        held, now = torch.bincount(owner[owner >= 0], minlength=count), owner[near]
+        open_ = allowed & (held == 0)[:, None] & ((now < 0) | (held[now.clamp(min=0)] > 1))
+        best = torch.where(open_, metric + 2.0 * (now < 0), -1.0).max(1)  # a free point before another's second
+        row = (best.values >= 0).nonzero()[:, 0]
+        if not len(row):
             break
-        claim = torch.zeros_like(free).scatter_(1, best.indices[:, None], (best.values >= 0)[:, None])
+        of = now[row, best.indices[row]]
+        first = of.new_full((count + 1,), count).scatter_reduce(0, of + 1, row, "amin")
+        row = row[(of < 0) | (row == first[of + 1])]  # from each owner one point at a time
+        owner[near[row, best.indices[row]]] = -1
+        claim = torch.zeros_like(open_)
+        claim[row, best.indices[row]] = True
         owner = _settle(near, metric, claim, owner)
     return _pairs(owner, near, metric, overlap)
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from PIL import Image as Pillow
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.long_csv import long_fields
+from apiece.formats.rle_csv._rows import pixel_runs
 from apiece.testing._labels import hard_instances, plain_instances, ref
 
 
@@ -104,6 +106,25 @@ def test_runs_along_rows(tmp_path: Path, header: str, row: str) -> None:
     mask = np.zeros((4, 5), bool)
     mask[0, 1:3] = mask[1, 1] = True
     np.testing.assert_array_equal(labels[0][1].masks.to_dense()[0], mask)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 999))
+def test_runs_along_rows_of_any_mask(height: int, width: int, seed: int) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < 0.5
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.ravel().astype(int), [0]]))) + 1
+    text = " ".join(f"{first} {last - first}" for first, last in zip(edges[::2], edges[1::2], strict=True))
+    counts = pixel_runs(text, (height, width), along_rows=True)
+    found = np.repeat(np.arange(len(counts)) % 2, counts).reshape(width, height).T
+    assert (found == mask).all()
+
+
+def test_memory_of_runs_along_rows_is_not_that_of_the_image() -> None:
+    tracemalloc.start()
+    counts = pixel_runs("5 3 200001 10", (100_000, 100_000), along_rows=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert counts[1::2].sum() == 13
+    assert peak < 1e6
 
 
 def test_columns_of_hubmap(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import IO
 import numpy as np
 
 from apiece._arrays import Int
+from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.image_names import spelled
@@ -222,8 +223,8 @@ def pixel_runs(text: str, size: tuple[int, int], along_rows: bool = False) -> In
     end = start + length
     if (start[1:] < end[:-1]).any():
         raise ValueError("EncodedPixels have runs that overlap or do not rise; are they counted from elsewhere?")
-    bounds = np.stack([start, end], 1).ravel()
-    if along_rows:
-        pixels = np.repeat(np.arange(len(bounds) + 1) % 2 == 1, np.diff(bounds, prepend=0, append=total))
-        bounds = np.flatnonzero(np.diff(pixels.reshape(size).ravel(order="F"), prepend=False))
-    return np.diff(bounds, prepend=0, append=total)
+    counts = np.diff(np.stack([start, end], 1).ravel(), prepend=0, append=total)
+    if along_rows:  # down the columns of the image on its side
+        turned = Masks.from_coco([{"size": size[::-1], "counts": counts}], size[::-1]).transpose()
+        counts = np.asarray(turned.to_coco(compressed=False)[0]["counts"])
+    return counts

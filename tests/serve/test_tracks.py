@@ -257,3 +257,6 @@ def test_frames_are_written_again_only_for_another_video(tmp_path: Path) -> None
     root = frames_of(filmed(tmp_path / "line.mp4", 2), tmp_path / "frames", wrote.append)
     assert len(list(root.rglob("*.png"))) == 2
     assert frames_of(tmp_path, tmp_path / "frames") == tmp_path
+    (tmp_path / "b").mkdir()
+    other = frames_of(filmed(tmp_path / "b" / "line.mp4", 3), tmp_path / "frames")
+    assert [len(list(one.rglob("*.png"))) for one in (root, other)] == [2, 3]  # of one name, from two folders

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -31,8 +32,9 @@ def frames_of(video: Path, out: Path, wrote: Callable[[int], None] = lambda coun
     """
     if not is_video(video):
         return video
-    root = out / video.name
-    folder, partial, stamp = root / video.name, out / f"{video.name}.part", root / "written-from.txt"
+    place = hashlib.sha256(str(video.absolute()).encode()).hexdigest()[:8]  # videos of two folders may share a name
+    root = out / f"{video.stem}-{place}"
+    folder, partial, stamp = root / video.name, root.with_name(f"{root.name}.part"), root / "written-from.txt"
     state = f"{video.stat().st_size} {video.stat().st_mtime_ns}\n"
     if folder.is_dir() and stamp.is_file() and stamp.read_text() == state:
         return root

@@ -3,7 +3,7 @@
 #
 # Guess: `table[i, j]` with two arrays of indices gives a dense array of as many values, none for none, as NumPy does. So
 #   trackers and metrics look up the overlap of those pairs that passed a gate.
-# Happens: for one pair or more it is a dense array. For none it is a sparse array of length 0, of another kind (by coordinates), and
+# Happens: for one pair or more it is a dense array. For none it is a sparse array of length 0, by coordinates, and
 #   `np.asarray` of it is one object, not an empty array: what follows fails, or counts one.
 # Seen: one pair: ndarray of shape (1,); no pair: coo_array of shape (0,), `np.asarray(...)` of shape () and dtype object.
 set -euo pipefail

@@ -3,7 +3,8 @@
 In the line of Jaqaman et al. 2008 (doi 10.1038/nmeth.1237), on masks in place of points and frame by frame, so that it
 works on a stream. Each frame:
 
-0. How the stage moved is told by where most of the last frame's masks are covered again, and undone.
+0. The stage may have moved: the tracker takes the move under which the new masks cover most of the last ones, and
+   undoes it.
 1. Objects are linked to the last frame's by overlap of masks and nearness of centres, all at once at the least cost.
 2. What is left is linked to a mother: two detections where one was, of like sizes and together about as large as she.
    Her id ends, both daughters get ids of their own, and the attribute ``parent`` names her.

@@ -48,6 +48,9 @@ def test_detection_says_what_it_looked_for(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"shapes": [{"images": 1}], "imagePath": "a.png"}')
     with pytest.raises(FormatError, match="no known label format"):
         formats.detect(tmp_path / "other.json")
+    with pytest.raises(FormatError, match="name the file$") as caught:
+        formats.detect(tmp_path)
+    assert "apiece." not in str(caught.value)
 
 
 def test_the_format_to_write_is_told_by_the_ending(tmp_path: Path) -> None:

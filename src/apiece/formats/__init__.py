@@ -84,10 +84,8 @@ def detect(path: str | os.PathLike[str]) -> str:
             raise FormatError(path, known)
     if not found:
         looked = ", ".join(names())
-        holds = " Label files within a folder are found by apiece.datasets.open_data." if path.is_dir() else ""
-        raise FormatError(
-            path, f"is of no known label format; looked for {looked}.{holds} If it is one, name it with " + _WHICH
-        )
+        said = f"is of no known label format; looked for {looked}. If it is one, name it with " + _WHICH
+        raise FormatError(path, said + "; if a label file lies in the folder, name the file" if path.is_dir() else said)
     if len(found) > 1:
         raise FormatError(path, f"could be {' or '.join(found)}; say which with " + _WHICH)
     return found[0]

@@ -48,7 +48,7 @@ def test_detection_says_what_it_looked_for(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text('{"shapes": [{"images": 1}], "imagePath": "a.png"}')
     with pytest.raises(FormatError, match="no known label format"):
         formats.detect(tmp_path / "other.json")
-    with pytest.raises(FormatError, match="name the file$") as caught:
+    with pytest.raises(FormatError, match=r"name the file$") as caught:
         formats.detect(tmp_path)
     assert "apiece." not in str(caught.value)
 

@@ -132,6 +132,13 @@ def test_a_score_near_the_threshold_is_for_a_person(tmp_path: Path, scores: tupl
     assert sized.outcome == "unsure"
 
 
+def test_certain_defects_beyond_the_total_fail_beside_many_doubtful_ones(tmp_path: Path) -> None:
+    text = "- defect: screw\n  total: 100 px2"
+    scores = [0.9, 0.9, 0.52, 0.52, 0.52, 0.52]
+    assert verdict(tmp_path, text, [*SCREWS, *SCREWS[:2]], "score: 0.5", scores=scores).outcome == "fail"
+    assert verdict(tmp_path, text, [*SCREWS, *SCREWS[:1]], "score: 0.5", scores=scores[1:]).outcome == "unsure"
+
+
 def test_an_object_on_the_border_of_a_zone_is_for_a_person(tmp_path: Path) -> None:
     zones = "zones:\n  left: {box: [0, 0, 30, 120]}"
     assert verdict(tmp_path, "- absence: chip\n  zone: left", [("chip", (10, 10, 50, 20))], zones).outcome == "unsure"

@@ -44,10 +44,12 @@ def board(
     return Instances(masks, [CLASSES.index(name) for name, *_ in parts] if parts else np.zeros(0, np.int64), CLASSES)
 
 
-def judged(folder: Path, found: Instances, register: str = "register: parts", rule: str = "turn: 8 deg") -> Verdicts:
+def judged(
+    folder: Path, found: Instances, register: str = "register: parts", rule: str = "turn: 8 deg", head: str = ""
+) -> Verdicts:
     angles = {"fiducial": ""}  # a square has none
     places = "\n".join(f"    - {{part: {n}, at: [{x}, {y}]{angles.get(n, f', angle: {a}')}}}" for n, x, y, a in PLACES)
-    text = f"layout:\n  size: [160, 120]\n  {register}\n  places:\n{places}\nrules:\n- layout: any\n  within: 2 px\n  {rule}\n"
+    text = f"{head}\nlayout:\n  size: [160, 120]\n  {register}\n  places:\n{places}\nrules:\n- layout: any\n  within: 2 px\n  {rule}\n"
     (folder / "rules.yaml").write_text(text)
     return judge(read_rules(folder / "rules.yaml", CLASSES), found, name="a.png")
 
@@ -186,3 +188,31 @@ def test_scores_lie_in_the_gap_that_good_pictures_show(
     assert isinstance(rules.head.score, dict)
     assert rules.head.score.get("screw") == expected
     assert [judge(rules, one, score=usual).outcome for one in good] == ["pass", "pass"]
+
+
+@pytest.mark.parametrize(
+    ("at", "score", "outcome", "said"),
+    [
+        (130, 0.9, "pass", ""),
+        # a place whose part may not be there: above the threshold of 0.5, and below
+        (130, 0.52, "unsure", "resistor at 130, 40 may be missing"),
+        (130, 0.48, "unsure", "resistor at 130, 40 may be missing"),
+        (130, 0.4, "fail", "resistor at 130, 40 is missing"),
+        # it lies wrong or is not there: both fail
+        (140, 0.52, "fail", "resistor at 130, 40 is misplaced or may be missing"),
+    ],
+)
+def test_a_place_whose_part_has_a_doubtful_score_is_for_a_person(
+    tmp_path: Path, at: int, score: float, outcome: str, said: str
+) -> None:
+    parts = board([*PLACES[:-1], ("resistor", at, 40, 0)]).replace(scores=[0.9] * 6 + [score])
+    one = judged(tmp_path, parts, head="score: 0.5").verdicts[0]
+    assert one.outcome == outcome, one.text
+    assert said in one.findings[0].words
+
+
+@pytest.mark.parametrize(("scores", "outcome"), [([0.9, 0.52], "fail"), ([0.52] * 5, "unsure"), ([0.48], "unsure"), ([0.4], "pass")])  # fmt: skip
+def test_extra_parts_of_doubtful_scores(tmp_path: Path, scores: list[float], outcome: str) -> None:
+    extra = [("screw", 20.0 * k + 20, 70.0, 0.0) for k in range(len(scores))]
+    parts = board([*PLACES, *extra]).replace(scores=[0.9] * len(PLACES) + scores)
+    assert judged(tmp_path, parts, head="score: 0.5").outcome == outcome

@@ -17,6 +17,7 @@ __all__ = ["box_gaps", "contacts", "gaps", "nearest"]
 
 _PAIRS = 1 << 20  # looked at in one go
 _FEW = 256  # boxes
+_ROUNDING = 1e-6  # of a pixel
 
 
 def box_gaps(masks: Masks, i: Int, j: Int) -> Float:
@@ -73,13 +74,14 @@ def nearest(masks: Masks, i: Int, j: Int, scale: tuple[float, float] = (1.0, 1.0
     best = np.where(b[close[:, 0]] == a, close[:, 1], close[:, 0])
     some = np.flatnonzero(b[best] != a)
     own, a, best = own[some], a[some], best[some]
-    least = gaps(masks, a, b[best], scale)
-    # a nearer one has a box that is no further than what is known
+    # the nearest has a box that is no further than a near one is at most
+    limit = _at_most(masks.runs, a, b[best], side) + _ROUNDING * side.max()
+    least = np.full(len(a), np.inf)
     boxes = masks.boxes.astype(np.float64) * np.tile(side, 2)
-    for row, column in _boxes_within(boxes[a], boxes[b], least):
+    for row, column in _boxes_within(boxes[a], boxes[b], limit):
         different = a[row] != b[column]
         row, column = row[different], column[different]
-        found = gaps(masks, a[row], b[column], scale, least[row])
+        found = gaps(masks, a[row], b[column], scale, limit[row])
         order = np.lexsort((column, found, row))
         first = order[np.flatnonzero(np.diff(row[order], prepend=-1))]
         at, new, place = row[first], found[first], column[first]

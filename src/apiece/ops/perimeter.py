@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,7 +32,7 @@ def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Float:
     float64[N], in the unit of ``scale``; 0 for an empty mask.
     """
     area = masks.area
-    level, falling, rising = (_beside(masks.runs, down) for down in (0, 1, -1))
+    level, falling, rising = _beside(masks.runs, (0, 1, -1))
     # each stretch of pixels along a line is entered once and left once
     vertical = 2 * np.diff(masks.offsets)
     horizontal = 2 * (area - level)
@@ -43,8 +44,8 @@ def crofton(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> Float:
     return np.asarray(length / 2, np.float64)
 
 
-def _beside(runs: Runs, down: int) -> Int:
-    """How many pixels of each mask have its own pixel in the next column, ``down`` rows below."""
-    every = np.arange(runs.number)
-    moved = runs._replace(x=runs.x + 1, y0=runs.y0 + down, y1=runs.y1 + down)
-    return shared(moved, every, runs, every)
+def _beside(runs: Runs, down: Sequence[int]) -> Int:
+    """How many pixels of each mask have its own pixel in the next column, ``down[k]`` rows below: (len(down), N)."""
+    moved = Runs.concatenate([runs._replace(x=runs.x + 1, y0=runs.y0 + d, y1=runs.y1 + d) for d in down])
+    every = np.arange(moved.number)
+    return shared(moved, every, runs, every % max(runs.number, 1)).reshape(len(down), -1)

@@ -21,6 +21,7 @@ __all__ = ["Hulls", "tips", "true_hulls"]
 
 _STRAIGHT = 4.0  # pixels from which an edge is one of the shape, and no stretch of a curve
 _CORNER = math.radians(50)  # turn from which a vertex, or it and the next one, are a corner of the shape
+_WAYS = np.array([[-1, 0], [1, 0], [0, -1], [0, 1]])  # left, right, up, down
 _IN, _OUT = 0.3, 0.25  # pixels: how far a vertex is moved at most, and how much pixels cut off a corner
 
 
@@ -121,11 +122,12 @@ def _lines(columns: Chains, count: int) -> _Lines:
     left, right = x[begins[mask]], x[begins[mask + 1] - 1] + 1
     least = np.minimum.reduceat(y, begins[np.concatenate((mask, mask + count))]) if len(mask) else y
     top, bottom = np.split(least, 2)
-    edges = found[0]
-    for ax, ay, reach in ((-1, 0, -left), (1, 0, right), (0, -1, -top), (0, 1, -bottom)):
-        new = ~np.isin(mask, edges.mask[(edges.nx == ax) & (edges.ny == ay)])  # a flat edge is there already
-        one = np.ones(np.count_nonzero(new), np.int64)
-        found.append(_Lines(mask[new], ax * one, ay * one, reach[new].astype(np.float64)))
+    flat = np.zeros((4, count), bool)  # a flat edge at the top or at the bottom is there already
+    level = nx == 0
+    flat[np.where(lower, 3, 2)[level], found[0].mask[level]] = True
+    way, own = np.nonzero(~flat[:, mask])
+    sides = np.stack((-left, right, -top, -bottom)).astype(np.float64)
+    found.append(_Lines(mask[own], _WAYS[way, 0], _WAYS[way, 1], sides[way, own]))
     lines = _Lines(*(np.concatenate(a) for a in zip(*found, strict=True)))
     return lines.take(np.lexsort((np.arctan2(lines.ny, lines.nx), lines.mask)))
 

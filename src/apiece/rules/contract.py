@@ -56,6 +56,8 @@ class Readings:
     objects : int64 (K, P), the objects that each number is of; -1 fills a row.
     words : what each is about beyond its objects (``R12: missing``), or nothing.
     spots : float64 (K, 2), the place in the picture that each is about, for what is not there; or nothing.
+    settled : whether the intervals cover that doubtful objects are there or not. By default a number that a doubtful
+        object breaks is unsure.
     """
 
     what: str
@@ -68,6 +70,7 @@ class Readings:
     objects: Int
     words: Sequence[str] = ()
     spots: Float | None = None
+    settled: bool = False
 
     @classmethod
     def of(
@@ -83,6 +86,7 @@ class Readings:
         low: npt.ArrayLike | None = None,
         high: npt.ArrayLike | None = None,
         spots: Float | None = None,
+        settled: bool = False,
     ) -> Readings:
         """Return readings whose intervals reach ``spread`` to both sides, unless ``low`` and ``high`` say otherwise.
 
@@ -96,20 +100,15 @@ class Readings:
         count = len(number)
         rows = np.full((count, 1), -1) if objects is None else np.asarray(objects, np.int64).reshape(count, -1)
         off = np.asarray(spread, np.float64)
-        begin, end = number - off if low is None else low, number + off if high is None else high
-        lower, upper, bottom, top = (_each(given, count) for given in (begin, end, least, most))
-        return cls(what, unit, number, lower, upper, bottom, top, rows, words, spots)
+        each = np.empty((4, count))
+        each[0], each[1] = number - off if low is None else low, number + off if high is None else high
+        each[2], each[3] = least, most
+        return cls(what, unit, number, each[0], each[1], each[2], each[3], rows, words, spots, settled)
 
     def exact(self) -> Readings:
         """Return the same readings as exact numbers; an unknown number stays open."""
         low, high = (np.where(np.isinf(side), side, self.values) for side in (self.low, self.high))
         return replace(self, low=low, high=high)
-
-
-def _each(given: npt.ArrayLike, count: int) -> Float:
-    """Return one value for all, or one each, as an array; quicker than broadcasting, and a rule makes four of them."""
-    array = np.asarray(given, np.float64)
-    return array if array.ndim else np.full(count, float(array))
 
 
 @dataclass(frozen=True)

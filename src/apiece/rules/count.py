@@ -35,7 +35,7 @@ def counted(scene: Scene, classes: tuple[str, ...], zone: str, least: float, mos
     sure, number = found.counts
     high = np.inf if scene.crowds(classes) else len(found.index)
     here = found.index[None] if len(found.index) else None
-    return Readings.of("count", "", [number], low=sure, high=high, least=least, most=most, objects=here)
+    return Readings.of("count", "", [number], 0, least, most, here, low=sure, high=high, settled=True)
 
 
 def _read(scene: Scene, rule: Count) -> Iterator[Readings]:

@@ -66,7 +66,9 @@ def _read(scene: Scene, rule: Defect) -> Iterator[Readings]:
         low, high = float((values - spread)[sure].sum()), float((values + spread).sum())
         most = scene.number(rule.total, np.inf)
         total = float(values[found.inside].sum())
-        yield Readings.of(f"total {rule.of}", unit, [total], low=low, high=high, most=most, objects=found.index[None])
+        yield Readings.of(
+            f"total {rule.of}", unit, [total], low=low, high=high, most=most, objects=found.index[None], settled=True
+        )
 
 
 RULE = RuleKind(

@@ -53,7 +53,7 @@ class _Compared:
     parts: Int  # among the picture's objects, -1 for none
     wrong: Int  # another part that lies there, -1 for none
     far: Float  # pixels from each part to its place
-    extra: Int  # parts without a place
+    extra: Int  # parts without a place, those too whose score is just below the threshold
     doubled: Int  # for each of these the place in the layout, of the same part, that it lies at, or -1
 
     def of(self, layout: Layout, found: Instances, classes: tuple[str, ...]) -> _Compared:
@@ -90,13 +90,13 @@ def _compare(scene: Scene, layout: Layout, placement: Placement) -> _Compared:
         if len(row) and len(column):
             i, j = assign(far[np.ix_(row, column)], reach)
             at[row[i]] = column[j]
-    left = np.setdiff1d(np.flatnonzero(members.inside), at)
-    wrong = np.full(len(places), -1)
+    left, wrong = np.setdiff1d(np.flatnonzero(members.inside), at), np.full(len(places), -1)
     empty = np.flatnonzero(at < 0)
     if len(empty) and len(left):
         i, j = assign(apart[np.ix_(empty, left)], layout.reach)
         wrong[empty[i]] = members.index[left[j]]
         left = np.delete(left, j)
+    left = np.union1d(left, np.setdiff1d(np.flatnonzero(~members.inside), at))
     near = np.where(np.isfinite(far[:, left]), apart[:, left], np.inf)
     close = (near.min(0) <= layout.reach) if len(left) else np.zeros(0, bool)
     doubled = np.where(close, near.argmin(0) if close.any() else 0, -1)
@@ -125,30 +125,41 @@ def _read(scene: Scene, rule: LayoutRule) -> Iterator[Readings]:
     if rule.size is not None:
         yield from _sizes(scene, rule.size, layout, placement, got)
     if rule.extra == "fail":
-        words = [
-            f"extra {scene.instances.names[part]}" + (f", doubled at {_name(layout, at)}" * (at >= 0))
-            for part, at in zip(got.extra.tolist(), got.doubled.tolist(), strict=True)
-        ]
-        objects = got.extra[None] if len(got.extra) else None
-        yield Readings.of("extra parts", "", [len(words)], most=0, objects=objects, words=["; ".join(words)])
+        yield _extras(scene, layout, got)
+
+
+def _extras(scene: Scene, layout: Layout, got: _Compared) -> Readings:
+    """Return how many parts belong to no place: certain parts alone, and with doubtful ones."""
+    words = [
+        f"extra {scene.instances.names[part]}" + (f", doubled at {_name(layout, at)}" * (at >= 0))
+        for part, at in zip(got.extra.tolist(), got.doubled.tolist(), strict=True)
+    ]
+    counted, doubtful = scene.counted[got.extra], scene.doubtful[got.extra]
+    objects = got.extra[None] if len(got.extra) else None
+    return Readings.of(
+        "extra parts", "", [counted.sum()], low=(counted & ~doubtful).sum(), high=len(words), most=0, objects=objects,
+        words=["; ".join(words)], settled=True,
+    )  # fmt: skip
 
 
 def _positions(scene: Scene, rule: LayoutRule, layout: Layout, placement: Placement, got: _Compared) -> Readings:
-    """Return how far each part lies from its place; infinitely, where it is missing."""
+    """Return how far each part lies from its place; infinitely, where it is missing, or may be."""
     words, found = [], scene.instances
     limit = scene.number(rule.within, np.inf)
     for place, part, wrong, far in zip(*(a.tolist() for a in (got.places, got.parts, got.wrong, got.far)), strict=True):
         name = _name(layout, place)
         if part >= 0:
-            words.append(name if far * scene.scale <= limit else f"{name} is misplaced")
+            faults = ["is misplaced"] * (far * scene.scale > limit) + ["may be missing"] * bool(scene.doubtful[part])
+            words.append(f"{name} {' or '.join(faults)}".strip())
         else:
             instead = f": {found.names[wrong]} in place of {layout.places[place].part}" if wrong >= 0 else " is missing"
             words.append(f"{name}{instead}")
     objects = np.where(got.parts >= 0, got.parts, got.wrong)[:, None]
-    spread = (np.append(scene.edge, 0.0)[got.parts] + placement.spread) * scene.scale
+    far, spread = got.far * scene.scale, (np.append(scene.edge, 0.0)[got.parts] + placement.spread) * scene.scale
+    high = np.where(np.append(scene.doubtful, False)[got.parts], np.inf, far + spread)
     return Readings.of(
-        "distance", scene.unit, got.far * scene.scale, spread, most=limit, objects=objects, words=words,
-        spots=placement(layout.points)[got.places],
+        "distance", scene.unit, far, low=far - spread, high=high, most=limit, objects=objects, words=words,
+        spots=placement(layout.points)[got.places], settled=True,
     )  # fmt: skip
 
 

@@ -369,7 +369,7 @@ def _compared(readings: list[Readings], scene: Scene | None) -> Iterator[tuple[I
     for one in readings:
         part = slice(begin, begin + len(one.values))
         outcome = outcomes[part]
-        if some and scene is not None and one.what != "count":
+        if some and scene is not None and not one.settled:
             doubtful = np.append(scene.doubtful, False)[one.objects]
             # what only a doubtful object breaks, or what hangs on a doubtful neighbour, is for a person to decide
             outcome = np.where(doubtful[:, 0] & (outcome == 2) | doubtful[:, 1:].any(1), 1, outcome)

@@ -191,3 +191,48 @@ def test_yolo_predictions_with_scores_equal_coco_results(data: Path, capsys: pyt
         shown.append(json.loads(capsys.readouterr().out))
     assert 0 < shown[0]["mask_ap"] < 1
     assert shown[0] == shown[1]
+
+
+def _yolo_rows(folder: Path, found: list[tuple[ImageRef, Instances]], boxes: bool) -> None:
+    """Write label files as prediction does: no list of classes, no images."""
+    formats.write(found, folder.parent / "whole", "yolo", allow_lossy=True)
+    for ref, instances in found:
+        stem, (height, width) = Path(ref.name).stem, instances.size
+        rows = (folder.parent / "whole" / "labels" / f"{stem}.txt").read_text().splitlines()
+        if boxes:
+            x0, y0, x1, y1 = (instances.boxes / [width, height, width, height]).T
+            centres = np.stack([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0], 1).tolist()
+            rows = [f"{k} {' '.join(map(repr, v))}" for k, v in zip(instances.labels, centres, strict=True)]
+        (folder / "labels").mkdir(parents=True, exist_ok=True)
+        text = "".join(f"{row} {score!r}\n" for row, score in zip(rows, _scores(instances), strict=True))
+        (folder / "labels" / f"{stem}.txt").write_text(text)
+
+
+@pytest.mark.parametrize("boxes", [False, True])
+def test_yolo_predictions_that_name_no_classes(data: Path, capsys: pytest.CaptureFixture[str], boxes: bool) -> None:
+    _yolo_rows(data / "predict", list(formats.read(data / "a.json")), boxes)
+    shown = []
+    for predictions in ("a.json", "predict", "predict/labels"):
+        asked = ("--predictions", data / predictions, "--data", data / "truth.json", "--json", "--bootstrap", 0)
+        assert run("evaluate", *asked) == 0
+        out, err = capsys.readouterr()
+        shown.append({k: v for k, v in json.loads(out).items() if k.startswith("box_" if boxes else ("box_", "mask_"))})
+    assert "they are the classes of the data: 0 is bolt, 1 is nut" in err
+    assert 0 < shown[0]["box_ap"] < 1
+    assert shown[0] == shown[1] == shown[2]
+
+
+def test_predictions_of_classes_on_label_maps(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    formats.write(formats.read(data / "truth.json"), data / "maps", "labelmap", allow_lossy=True)
+    plain = [
+        (ref, one.replace(labels=one.labels * 0, classes=("object",))) for ref, one in formats.read(data / "b.json")
+    ]
+    formats.write(plain, data / "plain.json")
+    shown = []
+    for predictions in ("plain.json", "b.json"):
+        asked = ("--predictions", data / predictions, "--data", data / "maps", "--json", "--bootstrap", 0)
+        assert run("evaluate", *asked) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+    assert shown[1].pop("notes") == ["the data tells no classes apart, so everything found is judged as one class"]
+    shown[0].pop("notes")
+    assert shown[0] == shown[1]

@@ -255,7 +255,7 @@ BROKEN = {
     "crowd 2": (_set(A, 0, "iscrowd", to=2), r"annotations\[0\]\.iscrowd: must be 0 or 1, got 2"),
     "width 0": (_set("images", 0, "width", to=0), r"images\[0\]\.width: must lie in 1 to"),
     "width huge": (_set("images", 0, "width", to=10**12), r"images\[0\]\.width: must lie in 1 to"),
-    "width text": (_set("images", 0, "width", to="10"), r"images\[0\]\.width: must be an integer, got a string"),
+    "width text": (_set("images", 0, "width", to="ten"), r"images\[0\]\.width: must be an integer, got a string"),
     "leaves": (_set("images", 0, "file_name", to="../.."), r"images\[0\]\.file_name: '../..' is no file name"),
     "leaves, Windows": (_set("images", 0, "file_name", to="x\\..\\.."), r"is no file name"),
     "absolute": (_set("images", 0, "file_name", to="/"), r"is no file name"),
@@ -266,7 +266,7 @@ BROKEN = {
         r"annotations\[0\]\.segmentation: polygon 0 has an odd"),
     "two points": (_set(A, 0, "segmentation", to=[[0, 0, 9, 0, 9, 9], [1, 2, 3, 4]]), r"polygon 1 has 2 points"),
     "flat polygon": (_set(A, 0, "segmentation", to=[1, 2, 3, [4], 5, 6]), r"must be a list of lists"),
-    "polygon text": (_set(A, 0, "segmentation", to=[[1, 2, 3, 4, 5, "6"]]),
+    "polygon text": (_set(A, 0, "segmentation", to=[[1, 2, 3, 4, 5, "six"]]),
         r"polygon 0 holds something that is no number"),
     "polygon null": (_set(A, 0, "segmentation", to=[[1, 2, 3, 4, 5, [6]]]),
         r"polygon 0 holds something that is no number"),
@@ -293,9 +293,9 @@ BROKEN = {
     "RLE text unicode": (_set(A, 2, "segmentation", "counts", to="0`0ä"),
         r"annotations\[2\]\.segmentation: .*character"),
     "box of three": (_set(A, 0, "bbox", to=[1, 2, 3]), r"annotations\[0\]\.bbox: must be 4 finite numbers"),
-    "box text": (_set(A, 0, "bbox", to=[1, 2, 3, "4"]), r"annotations\[0\]\.bbox: must be 4 finite numbers"),
-    "area text": (_set(A, 0, "area", to="12"), r"annotations\[0\]\.area: must be a finite number"),
-    "score text": (_set(A, 0, "score", to="1"), r"annotations\[\d\]\.score"),
+    "box text": (_set(A, 0, "bbox", to=[1, 2, 3, "four"]), r"annotations\[0\]\.bbox: must be 4 finite numbers"),
+    "area text": (_set(A, 0, "area", to="twelve"), r"annotations\[0\]\.area: must be a finite number"),
+    "score text": (_set(A, 0, "score", to="one"), r"annotations\[\d\]\.score"),
 }
 # fmt: on
 

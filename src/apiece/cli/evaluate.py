@@ -71,7 +71,7 @@ def evaluate(
     Parameters
     ----------
     predictions
-        Label file with scores, or bare list of COCO results.
+        Label file or folder with scores, or bare list of COCO results.
     predictions_format
         Format of the predictions, such as `class_map`. By default their content tells it.
     view

@@ -83,6 +83,11 @@ class Subset(View):
         cut: Mapping[int, Sequence[Cut]] = getattr(self.labels, "cut", {})
         return {k: cut[i] for k, i in enumerate(self.indices) if i in cut}
 
+    @property
+    def boxes_only(self) -> bool:
+        """Whether these are boxes without masks."""
+        return bool(getattr(self.labels, "boxes_only", False))
+
     def __getstate__(self) -> dict[str, Any]:
         # data-loader processes can make the references themselves
         return {k: v for k, v in self.__dict__.items() if k != "refs"}

@@ -22,6 +22,7 @@ from apiece.errors import ConfigError, DataError, FormatError, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad, OpenedLabels
+from apiece.formats.yolo import is_rows, read_rows
 from apiece.models.contract import is_name
 from apiece.ops.ground import judged_on
 from apiece.transforms.input import data_of
@@ -69,7 +70,8 @@ def join(
 ) -> Joined:
     """Join predictions, of a model or in a file, with the images of ``truth``; nothing is predicted before asked for.
 
-    Predictions of the one class ``object``, which the data has not, are judged without classes.
+    Predictions of the one class ``object``, which the data has not, are judged without classes; so are predictions
+    where the data has the one class ``object``, as label maps have, and the predictions have not.
 
     Parameters
     ----------
@@ -91,6 +93,7 @@ def join(
     blind = classes == ("object",) and "object" not in truth.classes
     if blind:
         truth = Dataset(Dropped(truth.labels, ("classes",)))
+    plain = _is_plain(truth, classes)
     whole = with_stuff(truth.labels)
     if set(source.classes) & (set(whole.classes) - set(truth.classes)):  # stuff beside the objects was predicted, too
         truth = Dataset(whole)
@@ -101,6 +104,8 @@ def join(
         joined = _Modelled(truth, source, conf)
     if blind:
         joined.notes = (*joined.notes, "everything found is an 'object', so all classes of the data are judged as one")
+    if plain:
+        joined.notes = (*joined.notes, "the data tells no classes apart, so everything found is judged as one class")
     for line in joined.notes:
         _log.warning(line)
     return joined
@@ -158,6 +163,8 @@ def open_predictions(
     path = Path(path)
     if format is None and is_results(path):
         return read_results(path, truth.labels, on_bad)
+    if format in (None, "yolo") and is_rows(path):
+        return sound(_on_images_of(truth, read_rows(path, truth.labels, on_bad)), on_bad)
     if format is None and path.exists():
         format = formats.detect(path)
         _refuse_doubt(path, format)
@@ -231,13 +238,13 @@ class _Modelled:
     def __init__(self, truth: Dataset, model: predict.Model, conf: Conf | None) -> None:
         self.truth, self._model = truth, model
         unknown = [name for name in truth.classes if name not in model.classes]
-        if len(unknown) == len(truth.classes) > 0:
+        if len(unknown) == len(truth.classes) > 0 and not _is_plain(truth, model.classes):
             raise DataError(
                 f"the model knows {', '.join(model.classes)}, the data has {', '.join(truth.classes)}: with no class "
                 "in common there is nothing to judge; apiece convert --classes renames classes"
             )
         words = f"the model knows no {', no '.join(unknown)}: it finds none of them"
-        self.notes: Sequence[str] = [words] if unknown else []
+        self.notes: Sequence[str] = [words] if unknown and not _is_plain(truth, model.classes) else []
         self.kinds: tuple[str, ...] = ("mask", "box")
         # numbers in the order of the data's classes, which may not be the model's
         self._conf = conf if conf is None or isinstance(conf, float | Mapping) else by_class(conf, truth.classes)
@@ -289,6 +296,8 @@ class _Filed:
 
 def _of_the_data(found: Instances, truth: Dataset) -> Instances:
     """What was found, refused where it has a class that the data has not."""
+    if _is_plain(truth, found.classes):
+        return found.replace(labels=np.zeros_like(found.labels), classes=truth.classes)
     if found.classes != truth.classes:
         strange = next((name for name in found.names if name not in truth.classes), None)
         if strange is not None:
@@ -297,6 +306,11 @@ def _of_the_data(found: Instances, truth: Dataset) -> Instances:
                 f"apiece convert --classes {strange}=NAME gives it another name"
             )
     return found
+
+
+def _is_plain(truth: Dataset, classes: Sequence[str]) -> bool:
+    """Return whether the data tells no classes apart, as label maps, and predictions of these classes do."""
+    return truth.classes == ("object",) and "object" not in classes
 
 
 def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:

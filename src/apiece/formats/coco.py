@@ -48,10 +48,11 @@ from apiece.formats._kit.border import Border
 from apiece.formats._kit.checked_rows import Checker
 from apiece.formats._kit.coco_full import united
 from apiece.formats._kit.coco_kinds import kind_of_coco
+from apiece.formats._kit.coco_results import by_file_name, header_of, images_of, numbered_classes
 from apiece.formats._kit.coco_segments import POLYGON, by_size, stretches
 from apiece.formats._kit.coco_table import Images, Stated, Table, read_annotations, read_table, stated_otherwise
 from apiece.formats._kit.coco_write import write
-from apiece.formats._kit.columns import table, taken
+from apiece.formats._kit.columns import taken
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats.contract import (
@@ -304,9 +305,10 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
 def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> CocoSet:
     """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
 
-    Category ids are the ones of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. As
-    pycocotools does, results have the area of their ``bbox`` as their area if the first result states one. Results of a
-    detector, with boxes and no segmentation at all, get empty masks.
+    Category ids are the ones of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. An
+    ``image_id`` may be the name of the image's file, with or without ending, as ultralytics writes it. As pycocotools
+    does, results have the area of their ``bbox`` as their area if the first result states one. Results of a detector,
+    with boxes and no segmentation at all, get empty masks.
 
     Parameters
     ----------
@@ -324,12 +326,15 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     rows = load_json(path, constants)
     if type(rows) is not list:
         raise FormatError(path, f"a file of results is a list, got {kind_of(rows)}")
-    header = dict(truth.metadata.get("coco") or truth.metadata.get("lvis") or {})
-    categories = header.get("categories") or [{"id": i + 1, "name": n} for i, n in enumerate(truth.classes)]
-    header["categories"] = categories
-    ids = {c["id"]: truth.classes.index(c["name"]) for c in categories if c["name"] in truth.classes}
-    images = truth.images if isinstance(truth, CocoSet) else _images_of(path, truth)
-    boxes_only = bool(rows) and all(type(row) is dict and "bbox" in row and "segmentation" not in row for row in rows)
+    header = header_of(truth)
+    if not header.get("categories"):
+        header["categories"] = numbered_classes(path, rows, truth)
+    ids = {c["id"]: truth.classes.index(c["name"]) for c in header["categories"] if c["name"] in truth.classes}
+    images = truth.images if isinstance(truth, CocoSet) else images_of(truth)
+    rows = by_file_name(path, rows, images, own_ids=all(ref.id is not None for ref in truth.refs))
+    boxes_only = bool(rows) and all(
+        type(row) is dict and "bbox" in row and row.get("segmentation") in (None, []) for row in rows
+    )
     if boxes_only:
         empty = {
             number: {"size": [int(height), int(width)], "counts": [int(height * width)]}
@@ -343,20 +348,6 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
         found = dataclasses.replace(found, area=boxes[:, 2] * boxes[:, 3])
     whole = Table(path, "", truth.classes, images, found, header)
     return CocoSet(whole, images, boxes_only=boxes_only, on_bad=on_bad, border=Border(True, path))
-
-
-def _images_of(path: Path, truth: LabelSet) -> Images:
-    refs = truth.refs
-    lacking = next((r.name for r in refs if r.size is None), None)
-    if lacking is not None:
-        raise FormatError(path, f"the size of image {lacking!r} is unknown, so its results cannot be read")
-    ids = tuple(i + 1 if r.id is None else r.id for i, r in enumerate(refs))
-    sizes = np.array([r.size for r in refs], np.int64).reshape(-1, 2)
-    extras = table([r.attributes for r in refs], ())
-    names, files = (
-        np.array(some, np.dtypes.StringDType()) for some in ([r.name for r in refs], [str(r.path) for r in refs])
-    )
-    return Images(ids, names, sizes, extras, Path(), files)
 
 
 FORMAT = LabelFormat(

@@ -6,6 +6,7 @@ A large file costs no Python per row while it is good, and one pass for each kin
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +23,7 @@ from apiece.formats.contract import OnBad, refuse
 Row = dict[str, Any]
 Reason = Callable[[int], str]
 Made = TypeVar("Made")
+_NAMED = 8  # ids in a message
 
 
 class _BadRows(Exception):
@@ -89,7 +91,7 @@ class Checker:
         except KeyError:
             self.stop((i for i, row in enumerate(rows) if name not in row), name, lambda i: "is missing")
         if set(map(type, values)) - types and int in types:
-            values = [_integer(v, name.endswith("id") and str not in types) for v in values]
+            values = [_integer(v, str not in types) for v in values]
         if set(map(type, values)) - types:
             bad = (i for i, v in enumerate(values) if type(v) not in types)
             said = lambda i: f"must be {expected}, got {kind_of(values[i])} ({str(values[i])[:60]!r})"  # noqa: E731
@@ -132,7 +134,10 @@ class Checker:
             spelled = {str(v): place for v, place in known.items()}
             for i in np.flatnonzero(found < 0).tolist():
                 found[i] = spelled.get(str(values[i]), -1)
-        self.refuse(found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r}")
+        some = ", ".join(repr(v) for v in itertools.islice(known, _NAMED)) + (", ..." if len(known) > _NAMED else "")
+        self.refuse(
+            found < 0, name, lambda i: f"there is no {kind} with id {values[i]!r}; the ids are {some or 'none'}"
+        )
         return found
 
 
@@ -142,6 +147,15 @@ def _integer(value: Any, of_text: bool) -> Any:
         return int(value)
     plain = of_text and type(value) is str and len(value) < 20 and value.isascii() and value.isdecimal()
     return int(value) if plain else value
+
+
+def number_of(value: Any) -> Any:
+    """Return the finite number that a text spells, as exporters from XML write numbers; any other value as it is."""
+    try:
+        number = float(value) if type(value) is str else value
+    except ValueError:
+        return value
+    return value if number is not value and not math.isfinite(number) else number
 
 
 def sifted(check: Checker, rows: Any, build: Callable[[Any], Made], on_bad: OnBad) -> Made:

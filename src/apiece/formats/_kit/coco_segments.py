@@ -13,7 +13,7 @@ from apiece._arrays import Array, Bool, Float, Int, UInt8
 from apiece._strict_json import kind_of
 from apiece.core.masks import Masks
 from apiece.errors import Option
-from apiece.formats._kit.checked_rows import Checker
+from apiece.formats._kit.checked_rows import Checker, number_of
 
 _SKIP = Option("on_bad", ..., flag="apiece convert --skip-bad")
 _KEY = "segmentation"
@@ -247,6 +247,9 @@ def _polygons(given: list[Any], rows: Int, check: Checker) -> tuple[Float, Int, 
 
     refuse((lengths % 2 == 1) | (lengths < 6), length)
     points = _numbers(parts, np.float64, int(rings[-1]))
+    if points is None:
+        parts = [list(map(number_of, part)) for part in parts]
+        points = _numbers(parts, np.float64, int(rings[-1]))
     if points is None:
         refuse(
             np.array([_numbers([p], np.float64, len(p)) is None for p in parts]),

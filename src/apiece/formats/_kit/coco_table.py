@@ -18,7 +18,7 @@ from apiece.core.boxes import to_xywh
 from apiece.core.image import ImageRef, Shape
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, Option
-from apiece.formats._kit.checked_rows import Checker, Row, sifted
+from apiece.formats._kit.checked_rows import Checker, Row, number_of, sifted
 from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.coco_full import VISIBLE, WHOLE, Keys, regions, seen_and_whole
 from apiece.formats._kit.coco_rows import number_anew, one_name_each, without_key_points
@@ -319,6 +319,8 @@ def read_annotations(
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:
     """Return a value of 0 or 1 of each row; 0 where there is none."""
     values = [row.get(name, 0) for row in rows]
+    if str in set(map(type, values)):
+        values = list(map(number_of, values))
     if set(map(type, values)) - {int, bool, float} or set(values) - {0, 1}:
         bad = [i for i, v in enumerate(values) if type(v) not in (int, bool, float) or v not in (0, 1)]
         check.stop(bad, name, lambda i: f"must be 0 or 1, got {values[i]!r}")
@@ -343,6 +345,8 @@ def numbers(check: Checker, rows: list[Row], name: str, width: int) -> Float | N
         return None
     blank: Any = np.nan if width == 1 else [np.nan] * width
     values: list[Any] = [blank if e else v for v, e in zip(given, empty, strict=True)]
+    if any(type(n) is str for v in values for n in (v if type(v) is list else (v,))):
+        values = [list(map(number_of, v)) if type(v) is list else number_of(v) for v in values]
     rule = "a finite number" if width == 1 else f"{width} finite numbers"
     flat = values if width == 1 else list(itertools.chain.from_iterable(v if type(v) is list else [v] for v in values))
     if set(map(type, flat)) - {int, float} or len(flat) != width * len(rows):
@@ -385,6 +389,8 @@ def scores_of(check: Checker, rows: list[Row], needed: bool = False) -> Float | 
     """Return the scores, of every row or of none."""
     if not needed and not any("score" in row for row in rows):
         return None
+    if any(type(row.get("score")) is str for row in rows):
+        rows = [row | {"score": number_of(row.get("score"))} for row in rows]
     values = check.values(rows, "score", {int, float}, "a number")
     bad = (i for i, v in enumerate(values) if not abs(v) <= _LARGEST)
     check.refuse(bad, "score", lambda i: f"must be a finite number, got {values[i]}")

@@ -36,9 +36,8 @@ from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.topology import trace
 from apiece.errors import FormatError, LossyFormatError, Option
-from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
-from apiece.formats._kit.entries import Entry
-from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, never_raises, read_text, stem_key
+from apiece.formats._kit.checks import BadEntryError, skip_bad
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, never_raises, stem_key
 from apiece.formats._kit.image_names import folded
 from apiece.formats._kit.image_places import longest
 from apiece.formats._kit.label_sets import EntrySet
@@ -57,11 +56,12 @@ from apiece.formats.yolo._layout import (
     read_config,
     read_notes,
 )
+from apiece.formats.yolo._predictions import is_rows, read_rows
+from apiece.formats.yolo._rows import decode, first_outline
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "is_rows", "read_rows"]
 
 _IMAGES = Option("images", ...)
-_BOX = (5, 6)  # numbers of a row that is a box: class, centre, width, height, and perhaps a score
 
 
 @never_raises
@@ -91,7 +91,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             continue
         items[item.relative] = item
     _check_whole(root, notes, items)
-    first = _first_outline(chosen, items.values())
+    first, boxes = first_outline(item.labels for item in items.values())
+    if boxes:
+        raise FormatError(chosen, f"is a detection set: {boxes}; it has no masks to read")
     places = _pictures(images, root)
     index = defaultdict[str, list[str]](list)
     for key in places:
@@ -107,7 +109,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
     metadata = {"yolo": {"names": config.names}}
     classes = tuple(config.names.values())
     scored = "" if notes else first
-    return EntrySet(tuple(refs), files, classes, _decode, rows, metadata, (numbers, chosen, scored), on_bad)
+    return EntrySet(tuple(refs), files, classes, decode, rows, metadata, (numbers, chosen, scored), on_bad)
 
 
 def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item]) -> None:
@@ -115,29 +117,6 @@ def _check_whole(root: Path, notes: Mapping[str, Note], items: Mapping[str, Item
     if missing:
         said = f"{len(missing)} of {len(notes)} images, such as {min(missing)!r}, are in no list of images"
         raise FormatError(root / NOTES, f"{said}; lists were cut short, or remove their lines here")
-
-
-def _first_outline(path: Path, items: Iterable[Item]) -> str:
-    """Return the file and line of the first outline if a score stands behind it, else nothing.
-
-    A set whose rows are all boxes is refused.
-    """
-    boxes, files = 0, 0
-    for item in items:
-        try:
-            with item.labels.open("rb") as file:
-                for number, line in enumerate(file, 1):
-                    count = len(line.split())
-                    if count and count not in _BOX:
-                        return "" if count % 2 or count < 8 else f"line {number} of {item.labels}"
-                    boxes += count in _BOX
-            files += 1
-        except OSError:
-            continue
-    if boxes:
-        said = f"all {boxes} rows of {files} label files are boxes (5 numbers, or 6 with a score)"
-        raise FormatError(path, f"is a detection set: {said}; it has no masks to read")
-    return ""
 
 
 def _pictures(images: Path | None, root: Path) -> dict[str, Path]:
@@ -160,59 +139,6 @@ def _ref(
         if not bare and is_file(path):
             name += path.suffix
     return ImageRef(path, name, None if note is None else note.size, None, {"split": item.split})
-
-
-def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
-    (numbers, config, scored), file, rows = labels.context, labels.files[index], labels.rows[index]
-    lines = [] if file == config else read_text(file, "it must hold rows of numbers").split("\n")
-    entries: list[Entry] = []
-    found = 0
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        found += 1
-        with skip_bad(labels.on_bad, file, f"line {number}"):
-            if rows and number == len(lines):
-                raise BadEntryError(f"is cut short, or remove the image's line in {NOTES} if you edited it")
-            entries.append(_entry(line, f"line {number}", size, numbers, scored))
-    if found < rows:
-        said = f"image {labels.refs[index].name!r} has {found} rows of labels where {rows} were written"
-        advice = f"they are cut short; if you removed some, remove the image's line in {NOTES}"
-        labels.report(FormatError(file, f"{said}; {advice}"))
-    return entries
-
-
-def _entry(line: str, where: str, size: Size, places: Mapping[int, int], scored: str) -> Entry:
-    try:
-        values = np.array(line.split(), np.float64)
-    except ValueError:
-        raise BadEntryError(f"must be numbers, got {line.strip()[:60]!r}") from None
-    count = len(values)
-    if count in _BOX:
-        more = " with a score" if count == _BOX[1] else ""
-        raise BadEntryError(f"is a box{more} ({count} numbers), and a box is no mask; draw its outline or remove it")
-    if scored and count % 2:
-        raise BadEntryError(f"has no score, but {scored} has one: give all rows of the set scores, or none")
-    if not scored and count % 2 == 0:
-        said = f"has {count} numbers; it must be a class and x, y pairs"
-        raise BadEntryError(f"{said}. A score may follow them if it does in all rows of the set, from the first on")
-    score = values[-1] if scored else None
-    if score is not None and not 0 <= score <= 1:
-        raise BadEntryError(f"its last number, {score:g}, must be a score from 0 to 1, as {scored} has one")
-    values = values[: count - bool(scored)]
-    if len(values) < 7:
-        raise BadEntryError(f"has {len(values) // 2} points; at least 3 are needed")
-    if not np.isfinite(values).all():
-        raise BadEntryError("holds a number that is not finite")
-    number, points = values[0], values[1:].reshape(-1, 2)
-    if number not in places:
-        raise BadEntryError(f"there is no class {number:g} among the names of data.yaml")
-    if points.min() < -1 or points.max() > 2:
-        raise BadEntryError(
-            f"has a coordinate outside 0 to 1 ({points.min():g} to {points.max():g}); is it normalised?"
-        )
-    shape = [[points * np.array([size[1], size[0]])]]
-    return Entry(where, places[int(number)], shape, score=None if score is None else float(score))
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -236,3 +236,34 @@ def test_predictions_of_classes_on_label_maps(data: Path, capsys: pytest.Capture
     assert shown[1].pop("notes") == ["the data tells no classes apart, so everything found is judged as one class"]
     shown[0].pop("notes")
     assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize("name", ["{}.png", "{}.tif", "{}_cp_masks.tif", "masks/{}_label.png", "{}.npy"])
+def test_label_maps_that_lie_elsewhere(data: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """As Cellpose and StarDist write them: under the names of the images, with another ending, without the images."""
+    shown = []
+    found = [
+        (ref, one.replace(labels=one.labels * 0, classes=("object",))) for ref, one in formats.read(data / "b.json")
+    ]
+    formats.write(found, data / "plain.json")
+    for ref, instances in found:
+        file = data / "maps" / name.format(Path(ref.name).stem)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        array = instances.masks.to_label_map(np.arange(1, len(instances) + 1)).astype(np.uint16)
+        if file.suffix == ".npy":
+            np.save(file, array)
+        else:
+            write_image(file, array)
+    for predictions in ("plain.json", "maps"):
+        asked = ("--predictions", data / predictions, "--data", data / "truth.json", "--metrics", "ap_tau,counts")
+        assert run("evaluate", *asked, "--json", "--bootstrap", 0) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+    assert (shown[0]["ap_tau80"], shown[0]["ap_tau90"]) == (1, 0)
+    assert shown[0] == shown[1]
+
+
+def test_the_option_for_the_format_of_predictions_is_named(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (data / "strange").mkdir()
+    write_image(data / "strange" / "other.png", np.zeros((64, 64), np.uint8))
+    assert run("evaluate", "--predictions", data / "strange", "--data", data / "truth.json") == 1
+    assert "name it with --predictions-format" in " ".join(capsys.readouterr().err.split())

@@ -42,7 +42,7 @@ def test_values_become_ids(tmp_path: Path) -> None:
     assert found.ids.tolist() == [1, 3, 200]
     assert found.classes == labels.classes == ("object",)
     assert found.masks.area.tolist() == [2, 2, 1]
-    assert found_ref.name == "a_mask.png"
+    assert found_ref.name == "a.png"  # what its image is called
 
 
 @pytest.mark.parametrize("folder", ["masks", "labels"])

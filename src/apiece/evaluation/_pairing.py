@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeAlias, cast
@@ -18,13 +18,14 @@ from apiece.core.instances import Instances
 from apiece.datasets import with_stuff
 from apiece.datasets.classes import Dropped
 from apiece.datasets.dataset import Dataset, Folders, open_data, sound
-from apiece.errors import ConfigError, DataError, FormatError, Option
+from apiece.errors import ConfigError, DataError, FormatError, Message, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad, OpenedLabels
 from apiece.formats.yolo import is_rows, read_rows
 from apiece.models.contract import is_name
 from apiece.ops.ground import judged_on
+from apiece.predict.sources import IMAGE_SUFFIXES
 from apiece.transforms.input import data_of
 
 _log = logging.getLogger("apiece")
@@ -166,31 +167,64 @@ def open_predictions(
     if format in (None, "yolo") and is_rows(path):
         return sound(_on_images_of(truth, read_rows(path, truth.labels, on_bad)), on_bad)
     if format is None and path.exists():
-        format = formats.detect(path)
+        format = _detected(path, truth)
         _refuse_doubt(path, format)
     found = formats.read(path, format, on_bad=on_bad, clip_outlines=True)
     return sound(_on_images_of(truth, found), on_bad)
 
 
-def _on_images_of(truth: Dataset, found: LabelSet) -> LabelSet:
-    """Return predictions whose images neither lie with them nor have a size (YOLO) on the images of ``truth``.
+def _detected(path: Path, truth: Dataset) -> str:
+    """Return the format of predictions; a folder of label images that are called as the images is one of label maps."""
+    try:
+        return formats.detect(path)
+    except FormatError as error:
+        if path.is_dir() and _are_maps(path, {_bare(ref.name) for ref in truth.refs}):
+            return "labelmap"
+        parts = Message(error.reason).parts
+        own = [
+            replace(p, flag="--predictions-format") if isinstance(p, Option) and p.name == "format" else p
+            for p in parts
+        ]
+        raise FormatError(path, Message(*own)) from None
 
-    Without its image, a prediction lacks the ending of the name: names without endings decide, or their last parts.
+
+def _are_maps(path: Path, images: Container[str]) -> bool:
+    """Return whether a folder has nothing but label images of the images, by their names without folder and ending."""
+    try:
+        refs = formats.read(path, "labelmap").refs
+    except FormatError:
+        return False
+    return all(_bare(ref.name) in images for ref in refs)
+
+
+def _stem(name: str) -> str:
+    """Return the name of an image without ending; the names of predictions may have none."""
+    path = PurePosixPath(name)
+    return str(path.with_suffix("")) if path.suffix.lower() in (*IMAGE_SUFFIXES, ".zarr") else name
+
+
+def _bare(name: str) -> str:
+    """Return the name of an image without folder and ending."""
+    return PurePosixPath(_stem(name)).name
+
+
+def _on_images_of(truth: Dataset, found: LabelSet) -> LabelSet:
+    """Return predictions whose images neither lie with them nor have a size (YOLO, label maps) on images of ``truth``.
+
+    Without its image, a prediction lacks the ending of the name, or has another: names without endings decide, or their
+    last parts, where they are unambiguous on both sides.
     """
     bare = [ref.size is None and not ref.path.exists() for ref in found.refs]
     if not any(bare) or not isinstance(found, OpenedLabels):
         return found
-    stems = {ref.name: str(PurePosixPath(ref.name).with_suffix("")) for ref in truth.refs}
-    times = Counter(stems.values())
-    images = {stems[ref.name]: ref for ref in truth.refs if times[stems[ref.name]] == 1}
-    images |= {ref.name: ref for ref in truth.refs}
-    by_last, own = unique_last_parts(list(images)), unique_last_parts([ref.name for ref in found.refs])
+    images: list[tuple[Callable[[str], str], dict[str, ImageRef]]] = []
+    for key in (str, _stem, _bare):
+        times, own = (Counter(key(ref.name) for ref in refs) for refs in (truth.refs, found.refs))
+        images.append((key, {name: ref for ref in truth.refs if times[name := key(ref.name)] == 1 >= own[name]}))
     refs = []
     for ref, is_bare in zip(found.refs, bare, strict=True):
-        last = PurePosixPath(ref.name).name
-        name = ref.name if ref.name in images or last not in own else by_last.get(last, "")
-        same = images.get(name) if is_bare else None
-        refs.append(ref if same is None else replace(ref, path=same.path, name=same.name, size=same.size))
+        same = next((known[key(ref.name)] for key, known in images if key(ref.name) in known), None)
+        refs.append(replace(ref, path=same.path, name=same.name, size=same.size) if is_bare and same else ref)
     return found.with_refs(refs)
 
 

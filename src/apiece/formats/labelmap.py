@@ -1,5 +1,8 @@
 """Label maps: one integer image per image, whose value is the object's number; PNG (8, 16 bit) or TIFF (8, 16, 32 bit).
 
+Also read: NumPy's ``.npy``, and ``.npz`` with one array of a height and a width, or one called ``masks``, ``labels``,
+``y`` ... A file of Python objects, which NumPy unpickles, is refused.
+
 Read: one file, or a folder laid out as ``images/`` beside ``instances/``, ``masks/`` or ``labels/``, or with the label
 maps named as tools do (``a_masks``, ``a_cp_masks``, ``a_label``, ``a-labels``, ``a_seg`` ...), or a folder of label
 maps alone. Label map and image share their path without ending; an image may also end in ``_img``. A TIFF (OME, ImageJ)
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, LossyFormatError, Option
 from apiece.formats._kit.class_signs import class_sign
 from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, inside, never_raises, stem_key
+from apiece.formats._kit.label_arrays import ARRAY_SUFFIXES
 from apiece.formats._kit.label_bands import WIDE, BandedSet, is_banded, painted, read_in_bands, write_large_raster
 from apiece.formats._kit.label_images import (
     RASTER_SUFFIXES,
@@ -52,6 +56,7 @@ __all__ = ["FORMAT"]
 _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
+_READ = (*RASTER_SUFFIXES, *ARRAY_SUFFIXES)
 _ONE_A_FILE, _LISTS = "*-object-segmentation.csv", "annotations"  # as Open Images names the list
 _READ_AS = (
     Option("format='class_map'", flag="--instances components")
@@ -69,7 +74,8 @@ _READ_AS = (
 def detect(path: Path) -> bool:
     """Return whether ``path`` is a label map by its place, name or note, or a folder laid out as such."""
     if path.is_file():
-        return is_label_raster(path) and (path.resolve().parent.name in _FOLDERS or _marked(path))
+        named = path.resolve().parent.name in _FOLDERS or _marked(path) or _is_array(path)
+        return named and is_label_raster(path)
     if not path.is_dir():
         return False
     if sidecar_format(path) is not None or is_mask_folder(path) or vistas_of(path) is not None:
@@ -80,7 +86,7 @@ def detect(path: Path) -> bool:
     frame = files[0].stem.isdecimal() and files[0].parent.name.isdecimal()
     if root.name == _FOLDERS[0] and (frame or sidecar_format(root) is not None):
         return False  # MOTS: instances/0000/000000.png
-    return root != path or root.name in _FOLDERS or _marked(files[0])
+    return root != path or root.name in _FOLDERS or _marked(files[0]) or _all_arrays(path, files)
 
 
 def doubt(path: Path) -> str:
@@ -93,7 +99,7 @@ def doubt(path: Path) -> str:
     if listed is not None:
         return f"holds one object a file, and {listed} says of which image (Open Images), which is not read; write COCO"
     beside = root.resolve().parent / _FOLDERS[0]
-    if root.resolve() != beside and files_below(beside, RASTER_SUFFIXES):
+    if root.resolve() != beside and _files(beside):
         return f"holds classes, where {beside} holds objects; name that folder, or say " + _READ_AS
     sign = class_sign(files)
     return f"the values look like classes, not like objects: {sign}; say " + _READ_AS if sign else ""
@@ -107,11 +113,28 @@ def _marked(path: Path) -> bool:
 def _label_files(folder: Path) -> tuple[Path, list[Path]]:
     """Return the folder that label maps' paths are relative to, and the label maps."""
     for name in _FOLDERS:
-        if (folder / name).is_dir() and (name != _FOLDERS[0] or files_below(folder / name, RASTER_SUFFIXES)):
-            return folder / name, files_below(folder / name, RASTER_SUFFIXES)
-    found = files_below(folder, RASTER_SUFFIXES)
+        if (folder / name).is_dir() and (name != _FOLDERS[0] or _files(folder / name)):
+            return folder / name, _files(folder / name)
+    found = _files(folder)
     marked = [p for p in found if bare_stem(p.stem) != p.stem]
-    return folder, found if not marked or note_of(marked[0]) is not None else marked
+    if not marked:
+        return folder, [p for p in found if _is_array(p) and p.parent == folder and is_label_raster(p)] or found
+    return folder, found if note_of(marked[0]) is not None else marked
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return every file below a folder that may be a label map; Cellpose's own files hold more than an array."""
+    return [p for p in files_below(folder, _READ) if not p.name.endswith("_seg.npy") or is_label_raster(p)]
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in ARRAY_SUFFIXES
+
+
+def _all_arrays(folder: Path, files: Sequence[Path]) -> bool:
+    """Return whether a folder holds label maps as arrays, perhaps images, and nothing that other labels could be in."""
+    known = (*ARRAY_SUFFIXES, *IMAGE_SUFFIXES)
+    return _is_array(files[0]) and all(p.name.lower().endswith(known) for p in folder.iterdir() if p.is_file())
 
 
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
@@ -131,7 +154,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     else:
         root, files = _label_files(path)
         if not files:
-            raise FormatError(path, f"holds no label maps ({', '.join(RASTER_SUFFIXES)})")
+            raise FormatError(path, f"holds no label maps ({', '.join(_READ)})")
     alone = path.is_file()
     others = [name for name in _FOLDERS[1:] if root != path and (path / name).is_dir()]
     if others and root.name == _FOLDERS[0]:
@@ -214,7 +237,10 @@ def _name(file: Path, root: Path, image: Path | None, folder: Path) -> str:
     said = (note_of(file) or {}).get("image")
     if isinstance(said, str) and inside(said) is None:
         return said
-    return file.relative_to(root).as_posix()
+    key = _key(file, root)
+    if _is_array(file):
+        return key + ".png"
+    return file.relative_to(root).as_posix() if key == stem_key(file, root) else key + file.suffix
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:
@@ -253,7 +279,7 @@ def _dtype(instances: Instances) -> type[np.unsignedinteger[Any]]:
 
 
 FORMAT = LabelFormat(
-    summary="label maps: one PNG or TIFF per image, its values are ids; no overlap, no classes, no scores",
+    summary="label maps: one PNG, TIFF or NumPy array per image, its values are ids; no overlap, no classes, no scores",
     detect=detect,
     read=read,
     write=write,

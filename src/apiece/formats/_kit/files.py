@@ -36,8 +36,8 @@ def inside(name: str) -> str | None:
 
 
 def unpacking(path: Path) -> str:
-    """Return how to unpack an archive, as tools export labels; empty for any other file."""
-    if not path.is_file():
+    """Return how to unpack an archive, as tools export labels; empty for any other file, NumPy's own kind included."""
+    if not path.is_file() or path.suffix.lower() == ".npz":
         return ""
     with path.open("rb") as file:
         head = file.read(262)

@@ -22,6 +22,7 @@ from apiece._arrays import Array, Int32, UInt8
 from apiece.core.image import ImageRef
 from apiece.core.masks import Masks
 from apiece.errors import FormatError, ImageError, InvalidInstancesError, LossyFormatError
+from apiece.formats._kit.label_arrays import ARRAY_SUFFIXES, is_label_array, read_label_array
 from apiece.images import Tag, check_directories
 
 RASTER_SUFFIXES = (".png", ".tif", ".tiff")
@@ -67,7 +68,10 @@ def read_raster(path: Path, page: int | None = None) -> Array:
     """
     try:
         with decoding(path):
-            array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
+            if path.suffix.lower() in ARRAY_SUFFIXES:
+                array = read_label_array(path)
+            else:
+                array = _read_tiff(path, page) if _is_tiff(path) else _read_pillow(path)
     except FormatError as error:
         if page is None:
             raise
@@ -257,9 +261,11 @@ def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflatio
 
 
 def is_label_raster(path: Path) -> bool:
-    """Return whether a file is a PNG or TIFF with one channel of numbers, by its header; never raises."""
+    """Return whether a file has one channel of numbers, by its header; never raises."""
     try:
         with decoding(path):
+            if path.suffix.lower() in ARRAY_SUFFIXES:
+                return is_label_array(path)
             if _is_tiff(path):
                 with tifffile.TiffFile(path) as file:
                     page = file.pages.first

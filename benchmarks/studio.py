@@ -1,7 +1,12 @@
-"""The studio in Chromium, and its journal: ``python benchmarks/studio.py [image] [clicks] [journal] [killed] [grid]``.
+"""The studio in Chromium, and its journal: ``python benchmarks/studio.py [image] [slide] [clicks] [journal] [killed]
+[grid]``.
 
 - ``image``: 4096 x 4096 pixels with 5,000 objects: bytes of masks, seconds to the first picture and to all masks,
   frames a second while zooming and panning, milliseconds from a move of the brush to the next frame.
+- ``slide``: 131,072 x 131,072 pixels with 1,015,702 objects, an OME-Zarr with OME-Zarr labels: seconds until the labels
+  have been read for the first time; then, opened again, seconds to the first picture and to all masks, frames a second
+  while panning from the whole slide down to 512 pixels, with the tiles and the memory of the tab so far; memory of the
+  server that is no cached file, before and after.
 - ``clicks``: milliseconds from a click to its answer on the screen, the first on a new image and further ones; and
   of CPU that the network takes for each.
 - ``journal``: seconds to open a set whose journal has 100,000 changes.
@@ -13,6 +18,7 @@ Needs node, Chromium and the page built, but for ``journal`` and ``killed``.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -26,12 +32,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
+from tiles import Lattice
 
 import apiece
 from apiece.datasets.synthetic import SceneConfig, write_dataset
 from apiece.images import write_image
-from apiece.serve.studio.edits import At, Click, Draw, compute, prompts_of
+from apiece.serve.studio.edits import At, Click, Draw, compute
 from apiece.serve.studio.journal import Journal
 from apiece.serve.studio.sets import Source
 from apiece.serve.studio.workspace import Workspace
@@ -60,9 +68,9 @@ def cells(folder: Path) -> Path:
 
 
 @contextmanager
-def running(data: Path, out: Path) -> Iterator[str]:
-    """Run the studio, and give its address once it has answered."""
-    words = ["studio", str(data), "--out", str(out), "--port", "0", "--json"]
+def running(data: Path, out: Path, *more: str) -> Iterator[tuple[str, int]]:
+    """Run the studio, and give its address and process once it has answered."""
+    words = ["studio", str(data), "--out", str(out), "--port", "0", "--json", *more]
     code = "from apiece.cli import main; main()"
     with subprocess.Popen([sys.executable, "-u", "-c", code, *words], stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -73,7 +81,7 @@ def running(data: Path, out: Path) -> Iterator[str]:
         time.sleep(1)
         urllib.request.urlopen(f"{address}api/set", timeout=60).read()
         try:
-            yield address
+            yield address, child.pid
         finally:
             child.terminate()
 
@@ -86,25 +94,97 @@ def in_chromium(what: str, address: str) -> dict[str, Any]:
 
 def image(folder: Path) -> dict[str, Any]:
     """Open a large image with many objects."""
-    with running(cells(folder), folder / "work") as address:
+    with running(cells(folder), folder / "work") as (address, _):
         told = in_chromium("image", address)
         with urllib.request.urlopen(f"{address}api/images/0/objects", timeout=60) as answer:
             return {"mask_bytes": len(answer.read()), **told}
 
 
+def virtual_slide(folder: Path, side: int = 131_072) -> Path:
+    """Write a slide of eight textures that return again and again, and the labels of a million discs."""
+    import zarr
+
+    ref, span = apiece.ImageRef(folder / "slide.zarr", "slide.zarr", (side, side)), 0
+    group, rng = zarr.open_group(str(ref.path), mode="w"), np.random.default_rng(0)
+    scales = []
+    while side >> span >= 512:
+        size = side >> span
+        chunk = min(size, 1024)
+        encoding = {"name": "v2", "separator": "/"}
+        level = group.create_array(
+            str(span), shape=(size, size), dtype="uint8", chunks=(chunk, chunk), chunk_key_encoding=encoding
+        )
+        files: list[Path] = []
+        for y, x in np.ndindex(size // chunk, size // chunk):
+            file = ref.path / str(span) / str(y) / str(x)
+            if len(files) < 8:
+                coarse = rng.integers(60, 240, (chunk // 8, chunk // 8), np.uint8)
+                part = cv2.resize(coarse, (chunk, chunk), interpolation=cv2.INTER_CUBIC)
+                level[y * chunk : (y + 1) * chunk, x * chunk : (x + 1) * chunk] = part
+                files.append(file)
+            else:
+                file.parent.mkdir(exist_ok=True)
+                os.link(files[(7 * x + 13 * y) % 8], file)
+        transform = {"type": "scale", "scale": [2**span] * 2}
+        scales.append({"path": str(span), "coordinateTransformations": [transform]})
+        span += 1
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": scales}]}
+
+    discs = Lattice(side, pitch=126)
+    rows = discs.block * discs.pitch
+
+    def records() -> Iterator[apiece.formats.Record]:
+        count = 0
+        for y in range(0, side, rows):
+            found = discs.seen(0, y, side, min(y + rows, side))
+            masks, ids = found.masks.shift(0, y, (side, side)), np.arange(len(found)) + count + 1
+            yield ref, apiece.Instances(masks, ids=ids)
+            count += len(found)
+
+    apiece.formats.write(records(), folder / "labels.zarr", "ome_zarr")
+    return folder / "labels.zarr"
+
+
+def asked(address: str) -> bytes:
+    """Return what the studio answers, unpacked."""
+    with urllib.request.urlopen(address, timeout=60) as answer:
+        return gzip.decompress(answer.read())
+
+
+def server_mb(process: int) -> float:
+    """Return the memory of a process in MB that is no file."""
+    told = Path(f"/proc/{process}/status").read_text()
+    return int(told.split("RssAnon:")[1].split()[0]) / 1024
+
+
+def slide(folder: Path) -> dict[str, Any]:
+    """Open a slide with a million objects."""
+    labels = virtual_slide(folder)
+    with running(labels, folder / "work", "--images", str(folder)) as (address, _):
+        began = time.perf_counter()
+        while b'"reading"' in asked(f"{address}api/images/0/objects")[:500]:
+            time.sleep(1)
+        read = time.perf_counter() - began
+    with running(labels, folder / "work", "--images", str(folder)) as (address, process):
+        before = server_mb(process)
+        told = in_chromium("slide", address)
+        return {"read_s": read, **told, "server_mb": [before, server_mb(process)]}
+
+
 def clicks(folder: Path) -> dict[str, Any]:
     """Click on images of 1024 x 1024 pixels; the first image also loads the model and is not counted."""
     write_dataset(folder / "data", train=3, val=1, config=SceneConfig(size=(1024, 1024), objects=(12, 16), seed=3))
-    with running(folder / "data", folder / "work") as address:
+    with running(folder / "data", folder / "work") as (address, _):
         told = in_chromium("clicks", address)
     space = Workspace(Source(folder / "data"), folder / "work")
     clicked = Click(points=[At(x=500, y=500)])
-    space.session(0).ask(prompts_of(clicked))
+    space.clicks.answer(0, clicked)
     began = time.process_time()
-    space.session(1).ask(prompts_of(clicked))
+    space.clicks.answer(1, clicked)
     first = time.process_time()
     for k in range(5):
-        space.session(1).ask(prompts_of(Click(points=[At(x=300 + 90 * k, y=400)])))
+        space.clicks.answer(1, Click(points=[At(x=300 + 90 * k, y=400)]))
     further = (time.process_time() - first) / 5
     return {**told, "first_cpu_ms": 1000 * (first - began), "further_cpu_ms": 1000 * further}
 
@@ -184,12 +264,12 @@ def grid(folder: Path, count: int = 10_000) -> dict[str, Any]:
     for n in range(count):
         file = files[n % len(files)]
         os.link(file, folder / "many" / f"{n:05d}{file.suffix}")
-    with running(folder / "many", folder / "work") as address:
+    with running(folder / "many", folder / "work") as (address, _):
         return in_chromium("grid", address)
 
 
 def main() -> None:
-    parts = {"image": image, "clicks": clicks, "journal": journal, "killed": killed, "grid": grid}
+    parts = {"image": image, "slide": slide, "clicks": clicks, "journal": journal, "killed": killed, "grid": grid}
     for name in sys.argv[1:] or parts:
         with tempfile.TemporaryDirectory() as folder:
             began = os.getloadavg()[0]

@@ -182,10 +182,10 @@ def join(args: argparse.Namespace) -> None:
 class Lattice:
     """A virtual image with a disc near each point of a lattice; every 16th block of 8 x 8 points has one large disc."""
 
-    pitch, block = 92, 8
+    block = 8
 
-    def __init__(self, side: int) -> None:
-        self.side, self.cells = side, side // self.pitch // self.block * self.block
+    def __init__(self, side: int, pitch: int = 92) -> None:
+        self.side, self.pitch, self.cells = side, pitch, side // pitch // self.block * self.block
 
     def discs(self, x0: int, y0: int, x1: int, y1: int) -> tuple[np.ndarray, np.ndarray]:
         """Return centres and radii of the discs of which a box may show something."""

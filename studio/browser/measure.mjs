@@ -1,5 +1,6 @@
-// Measures the studio in Chromium: node browser/measure.mjs ADDRESS image|clicks|grid. Prints JSON.
+// Measures the studio in Chromium: node browser/measure.mjs ADDRESS image|slide|clicks|grid. Prints JSON.
 
+import { readFileSync } from "node:fs";
 import { browser } from "./chromium.mjs";
 
 const [address, what] = process.argv.slice(2);
@@ -12,20 +13,21 @@ const middle = async () => {
   return [view.x + view.width / 2, view.y + view.height / 2];
 };
 
-/** Times between frames while `move` is called once a frame. */
-async function frames(move) {
+/** Times between frames while `move` is called again and again: until there are 120 frames, or as often as `moves` says. */
+async function frames(move, moves = 0) {
   await page.evaluate(() => {
     window.frames_ = [];
     let last = performance.now();
     const tick = (now) => {
-      window.frames_.push(now - last);
+      window.frames_?.push(now - last);
       last = now;
-      if (window.frames_.length < 120) requestAnimationFrame(tick);
+      if (window.frames_) requestAnimationFrame(tick);
     };
     requestAnimationFrame(tick);
   });
-  for (let i = 0; (await page.evaluate(() => window.frames_.length)) < 120; i++) await move(i);
-  const sorted = (await page.evaluate(() => window.frames_)).slice(5).sort((a, b) => a - b);
+  for (let i = 0; moves ? i < moves : (await page.evaluate(() => window.frames_.length)) < 120; i++) await move(i);
+  const told = await page.evaluate(() => [window.frames_, (window.frames_ = null)][0]);
+  const sorted = told.slice(5).sort((a, b) => a - b);
   return { median_fps: 1000 / sorted[sorted.length >> 1], worst_5_percent_fps: 1000 / sorted[Math.floor(sorted.length * 0.95)] };
 }
 
@@ -58,6 +60,50 @@ async function image() {
   }, at);
   await saved(1);
   return told;
+}
+
+/** A slide: first as a whole, then closer and closer, with a pan at each step; memory of the tab in MB. */
+async function slide() {
+  const told = {};
+  let tiles = 0;
+  page.on("request", (one) => (tiles += one.url().includes("/tiles/")));
+  await page.goto(`${address}#/0`);
+  told.picture_s = await mark("picture shown");
+  await page.locator(".list li").first().waitFor({ timeout: 600000 });
+  told.all_masks_s = await mark("all masks shown");
+  told.objects = await page.locator(".list ul").getAttribute("aria-label");
+  const at = await middle();
+  told.pan = {};
+  for (const across of [131072, 32768, 8192, 2048, 512]) {
+    await page.mouse.move(...at);
+    for (let k = 0; across < 131072 && k < 4; k++) await page.mouse.wheel(0, (-400 * Math.log(4)) / 4);
+    await page.waitForTimeout(700);
+    // on to what was not seen yet, and back a row lower: the picture is taken hold of again at the end of each stroke
+    let from = at;
+    told.pan[across] = await frames(async (i) => {
+      const way = i < 150 ? 1 : -1;
+      if (i % 15 === 0) {
+        await page.mouse.up();
+        from = [at[0] + 300 * way, at[1] + (i === 150 ? 250 : 0)];
+        await page.mouse.move(...from);
+        await page.mouse.down();
+      }
+      await page.mouse.move(from[0] - 40 * way * (1 + (i % 15)), at[1]);
+    }, 300);
+    await page.mouse.up();
+    told.pan[across] = { ...told.pan[across], tiles, memory_mb: await memory() };
+  }
+  return told;
+}
+
+/** Megabytes of memory that the tab's process has, without the code that it shares with others. */
+async function memory() {
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const read = (id, word) => Number(readFileSync(`/proc/${id}/status`, "utf8").match(new RegExp(`${word}:\\s+(\\d+)`))[1]) / 1024;
+  const tabs = processInfo.filter((one) => one.type === "renderer").map(({ id }) => ["RssAnon", "RssShmem", "VmSwap"].reduce((sum, word) => sum + read(id, word), 0));
+  if (process.env.MEM) for (const { id } of processInfo.filter((one) => one.type === "renderer")) console.error(["VmRSS", "VmHWM", "RssAnon", "RssShmem", "RssFile"].map((w) => [w, read(id, w)]), JSON.stringify(await page.evaluate(() => [performance.memory.usedJSHeapSize, performance.memory.totalJSHeapSize])));
+  return Math.max(...tabs);
 }
 
 /** Milliseconds from a click to the frame that shows its answer. */
@@ -120,5 +166,5 @@ async function grid() {
   return { steady, jumps };
 }
 
-console.log(JSON.stringify(await { image, clicks, grid }[what]()));
+console.log(JSON.stringify(await { image, slide, clicks, grid }[what]()));
 await browser.close();

@@ -54,11 +54,8 @@ export function ObjectList(p: Props) {
 function Classes(p: Props) {
   const names = p.active?.classes ?? p.set.classes;
   const counts = useMemo(() => {
-    const found = new Map<string, number>();
-    p.layer?.style.order.forEach((i) => {
-      const name = names[p.layer!.objects.labels[i]];
-      found.set(name, (found.get(name) ?? 0) + 1);
-    });
+    const found = new Uint32Array(names.length);
+    p.layer?.style.order.forEach((i) => found[p.layer!.objects.labels[i]]++);
     return found;
   }, [p.layer]);
   const toggle = (name: string) => {
@@ -73,7 +70,7 @@ function Classes(p: Props) {
         <div class="class" key={name}>
           <label>
             <input type="checkbox" checked={!p.filter.hidden.has(name)} onChange={() => toggle(name)} /> {name}
-            <span class="count">{(counts.get(name) ?? 0).toLocaleString()}</span>
+            <span class="count">{counts[i].toLocaleString()}</span>
           </label>
           {!p.predicted && (
             <button aria-pressed={p.label === name} title={`Draw ${name}`} onClick={() => p.relabel(name)}>
@@ -91,14 +88,14 @@ function Classes(p: Props) {
 function List(p: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const [top, setTop] = useState(0);
-  const rows = useMemo(() => (p.layer ? [...p.layer.style.order].reverse() : []), [p.layer]);
+  const rows = useMemo(() => (p.layer ? p.layer.style.order.slice().reverse() : new Int32Array(0)), [p.layer]);
   if (!p.active) return null;
   const { objects: o, classes } = p.active;
   const first = Math.max(Math.floor(top / ROW) - 5, 0);
   return (
     <div class="list" ref={frame} onScroll={(e) => setTop(e.currentTarget.scrollTop)}>
       <ul style={{ height: rows.length * ROW }} aria-label={`${rows.length} objects`}>
-        {rows.slice(first, first + 40).map((i, k) => (
+        {[...rows.subarray(first, first + 40)].map((i, k) => (
           <li key={o.keys[i]} style={{ transform: `translateY(${(first + k) * ROW}px)` }}>
             <button
               aria-pressed={p.selected.has(o.keys[i])}

@@ -40,8 +40,9 @@ export interface PanelProps {
 export function Panel(p: PanelProps) {
   const tabs: [Tab, string][] = [["objects", "Objects"]];
   if (p.set.model) tabs.push(["compare", "Errors"]);
-  tabs.push(["measure", "Measure"]);
-  if (p.set.rules) tabs.push(["rules", "Rules"]);
+  const large = p.work.labels?.large; // measured and judged where there is time: apiece measure, apiece inspect
+  if (!large) tabs.push(["measure", "Measure"]);
+  if (p.set.rules && !large) tabs.push(["rules", "Rules"]);
   tabs.push(["picture", "Picture"]);
   return (
     <aside aria-label="Objects">

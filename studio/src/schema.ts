@@ -133,9 +133,49 @@ export interface paths {
         };
         /**
          * Objects
-         * @description Return the objects of an image as they stand.
+         * @description Return the objects of an image as they stand; of a large image without their masks, once they have been read.
          */
         get: operations["objects_api_images__number__objects_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/objects/{level}/{column}/{row}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Objects Of Tile
+         * @description Return the masks of a large image that are more than dots in a tile, as they are seen there.
+         */
+        get: operations["objects_of_tile_api_images__number__objects__level___column___row__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/images/{number}/masks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Masks
+         * @description Return some objects, with whole masks.
+         */
+        get: operations["masks_api_images__number__masks_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1278,6 +1318,73 @@ export interface operations {
     objects_api_images__number__objects_get: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    objects_of_tile_api_images__number__objects__level___column___row__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+                level: number;
+                column: number;
+                row: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    masks_api_images__number__masks_get: {
+        parameters: {
+            query: {
+                key: number[];
+            };
             header?: never;
             path: {
                 number: number;

@@ -1,12 +1,15 @@
 // One image with its objects: picture and masks in tiles on one canvas; strokes, boxes and names on another above it.
 
 import { css } from "./colours";
+import { Large, touches } from "./large";
+import { outline, strokeOutline } from "./outline";
 import { type Style, paint } from "./paint";
 import { type Objects, covers } from "./wire";
 
 const TILE = 512;
 const BUDGET = 9; // milliseconds of a frame that go into painting tiles
-const KEPT = 220; // tiles of each kind
+const KEPT = 96; // tiles of each kind, a megabyte each; twice as many as are seen, if these are more
+const NAMED = 3000; // objects of a large image that are seen at once, of more no boxes and names are drawn
 
 export interface Layer {
   readonly objects: Objects;
@@ -42,6 +45,7 @@ export class Viewer {
   private look = "";
   private readonly masks = new Map<string, OffscreenCanvas>();
   private layer: Layer | null = null;
+  private large: Large | null = null; // of an image whose masks are not all here
   private above: Above | null = null;
   private readonly pixels = new Uint32Array(TILE * TILE); // of the tile that is painted
   private readonly image = new ImageData(new Uint8ClampedArray(this.pixels.buffer), TILE, TILE);
@@ -103,7 +107,7 @@ export class Viewer {
     const frame = this.base.getBoundingClientRect();
     const px = at ? (at.clientX - frame.left) * ratio : this.base.width / 2;
     const py = at ? (at.clientY - frame.top) * ratio : this.base.height / 2;
-    const scale = Math.min(Math.max(this.scale * factor, 0.01), 64);
+    const scale = Math.min(Math.max(this.scale * factor, Math.min(0.01, 0.5 ** this.levels)), 64);
     this.x = px - ((px - this.x) * scale) / this.scale;
     this.y = py - ((py - this.y) * scale) / this.scale;
     this.scale = scale;
@@ -132,6 +136,7 @@ export class Viewer {
     if (!this.layer) return -1;
     const { objects, style } = this.layer;
     const [column, row] = [Math.floor(x), Math.floor(y)];
+    if (this.large) return this.large.pick(style, this.level(), column, row);
     for (let k = style.order.length - 1; k >= 0; k--) if (covers(objects, style.order[k], column, row)) return style.order[k];
     return -1;
   }
@@ -139,17 +144,11 @@ export class Viewer {
   /** Show these objects; `boxes` of objects that changed, if all others are as they were. */
   setLayer(layer: Layer, boxes?: readonly (readonly number[])[]): void {
     this.layer = layer;
+    if (!layer.objects.large || (this.large && !boxes && !this.large.has(layer.objects))) this.large = null;
+    if (layer.objects.large && !this.large) this.large = new Large(this.number, layer.objects, (tile) => this.redraw(tile ? 3 : 1), this.missing);
+    this.large?.take(layer.objects, boxes ?? []);
     if (!boxes) this.masks.clear();
-    for (const key of boxes ? [...this.masks.keys()] : []) {
-      const [level, column, row] = key.split("/").map(Number);
-      const side = TILE << level;
-      const touched = boxes!.some(
-        ([x0, y0, x1, y1]) =>
-          x0 - side / TILE <= (column + 1) * side && x1 + side / TILE >= column * side &&
-          y0 - side / TILE <= (row + 1) * side && y1 + side / TILE >= row * side,
-      );
-      if (touched) this.masks.delete(key);
-    }
+    else for (const key of [...this.masks.keys()]) if (touches(key, boxes)) this.masks.delete(key);
     this.redraw();
   }
 
@@ -186,7 +185,7 @@ export class Viewer {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, this.base.width, this.base.height);
     context.setTransform(this.scale, 0, 0, this.scale, this.x, this.y);
-    const level = Math.min(Math.max(Math.floor(Math.log2(1 / this.scale) + 0.25), 0), this.levels - 1);
+    const level = this.level();
     context.imageSmoothingEnabled = this.scale < 2;
     const seen = this.seen(level);
     const pictures = seen.map(([column, row]) => this.picture(level, column, row));
@@ -196,25 +195,29 @@ export class Viewer {
     seen.forEach(([column, row], k) => this.put(context, pictures[k], level, column, row));
     if (!this.layer) return;
     const until = performance.now() + BUDGET;
-    let [late, cost] = [false, 0];
+    let [late, cost, awaited] = [false, 0, false];
     for (const [column, row] of seen) {
       const key = `${level}/${column}/${row}`;
-      let tile = this.masks.get(key);
+      let tile = this.masks.get(key) ?? null;
       const began = performance.now();
       if (!tile && began + cost < until) {
-        this.masks.set(key, (tile = this.painted(level, column, row)));
+        tile = this.painted(level, column, row);
+        if (tile) this.masks.set(key, tile);
+        else awaited = true;
         cost = performance.now() - began;
-      }
+      } else if (!tile) late = true;
       if (tile) this.put(context, tile, level, column, row);
-      else {
-        late = true;
-        this.putCoarser(context, level, column, row);
-      }
+      else this.putCoarser(context, level, column, row);
     }
-    for (const key of [...this.masks.keys()].slice(0, Math.max(this.masks.size - KEPT, 0))) this.masks.delete(key);
-    this.trim();
+    const most = Math.max(KEPT, 2 * seen.length);
+    for (const key of [...this.masks.keys()].slice(0, Math.max(this.masks.size - most, 0))) if (!key.startsWith(`${coarsest}/`)) this.masks.delete(key);
+    this.trim(most);
     if (late) this.redraw();
-    else once("all masks shown");
+    else if (!awaited) once("all masks shown");
+  }
+
+  private level(): number {
+    return Math.min(Math.max(Math.floor(Math.log2(1 / this.scale) + 0.25), 0), this.levels - 1);
   }
 
   private seen(level: number): [number, number][] {
@@ -270,19 +273,22 @@ export class Viewer {
   }
 
   /** Let go of the tiles that were asked for first, but never of the coarsest, which lie below all others. */
-  private trim(): void {
+  private trim(most: number): void {
     const coarsest = `${this.levels - 1}/`;
     for (const [key, bitmap] of this.pictures) {
-      if (this.pictures.size <= KEPT) return;
+      if (this.pictures.size <= most) return;
       if (!bitmap || key.startsWith(coarsest)) continue;
       bitmap.close();
       this.pictures.delete(key);
     }
   }
 
-  private painted(level: number, column: number, row: number): OffscreenCanvas {
+  /** The masks of a tile; null while they are being read. */
+  private painted(level: number, column: number, row: number): OffscreenCanvas | null {
+    const { objects, style } = this.layer!;
+    if (!this.large) paint(objects, style, level, column * TILE, row * TILE, TILE, this.pixels);
+    else if (!this.large.paint(style, level, column, row, this.pixels)) return null;
     const canvas = new OffscreenCanvas(TILE, TILE);
-    paint(this.layer!.objects, this.layer!.style, level, column * TILE, row * TILE, TILE, this.pixels);
     canvas.getContext("2d")!.putImageData(this.image, 0, 0);
     return canvas;
   }
@@ -302,14 +308,19 @@ export class Viewer {
   private drawMarks(context: CanvasRenderingContext2D, above: Above): void {
     const { objects, style } = above.layer;
     const thin = window.devicePixelRatio / this.scale;
-    for (const i of above.selected) this.drawSelected(context, objects, i, thin);
+    for (const i of above.selected) {
+      const mask = this.large ? above.selected.size <= NAMED / 10 && this.large.mask(i) : { objects, at: i };
+      if (mask) strokeOutline(context, outline(mask.objects, mask.at), thin);
+    }
     const taken: number[][] = [];
     context.font = `${12 * thin}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
-    for (let k = style.order.length - 1; k >= 0 && (above.boxes || above.text); k--) {
-      const i = style.order[k];
+    if (!above.boxes && !above.text) return;
+    const [left, top, right, bottom] = [-this.x, -this.y, this.over.width - this.x, this.over.height - this.y].map((v) => v / this.scale);
+    const order = this.large ? this.large.within(style, left, top, right, bottom, NAMED) : style.order.slice().reverse();
+    for (const i of order) {
       const [x0, y0, x1, y1] = objects.boxes.subarray(4 * i, 4 * i + 4);
-      if (!this.visible(x0, y0, x1, y1)) continue;
+      if (x1 <= left || y1 <= top || x0 >= right || y0 >= bottom) continue;
       if (above.boxes) {
         context.strokeStyle = css(style.colours[i]);
         context.lineWidth = 1.5 * thin;
@@ -326,32 +337,6 @@ export class Viewer {
       context.fillRect(place[0], place[1], wide, 16 * thin);
       context.fillStyle = "#fff";
       context.fillText(text, place[0] + 3 * thin, place[3] - thin);
-    }
-  }
-
-  private visible(x0: number, y0: number, x1: number, y1: number): boolean {
-    const s = this.scale;
-    return x1 * s + this.x > 0 && y1 * s + this.y > 0 && x0 * s + this.x < this.base.width && y0 * s + this.y < this.base.height;
-  }
-
-  /** Draw a white and a dark line around every part and hole of an object, along pixel edges. */
-  private drawSelected(context: CanvasRenderingContext2D, o: Objects, i: number, thin: number): void {
-    const path = new Path2D();
-    const [from, to] = [o.offsets[i], o.offsets[i + 1]];
-    for (let r = from; r < to; r++) {
-      for (const y of [o.y0[r], o.y1[r]]) {
-        path.moveTo(o.x[r], y);
-        path.lineTo(o.x[r] + 1, y);
-      }
-    }
-    for (const [x, y0, y1] of sides(o, from, to)) {
-      path.moveTo(x, y0);
-      path.lineTo(x, y1);
-    }
-    for (const [style, width] of [["#000", 4], ["#fff", 2]] as const) {
-      context.strokeStyle = style;
-      context.lineWidth = width * thin;
-      context.stroke(path);
     }
   }
 
@@ -382,25 +367,4 @@ export class Viewer {
 /** Note when something was on the screen for the first time. */
 function once(name: string): void {
   if (!performance.getEntriesByName(name).length) performance.mark(name);
-}
-
-/** Vertical edges of an object: where a column is inside and its neighbour is not. */
-function sides(o: Objects, from: number, to: number): [x: number, y0: number, y1: number][] {
-  const columns = new Map<number, [number, number][]>();
-  for (let r = from; r < to; r++) columns.set(o.x[r], [...(columns.get(o.x[r]) ?? []), [o.y0[r], o.y1[r]]]);
-  const found: [number, number, number][] = [];
-  for (const [x, runs] of columns) {
-    for (const [edge, other] of [[x, x - 1], [x + 1, x + 1]]) {
-      for (const [y0, y1] of runs) {
-        let at = y0;
-        for (const [a, b] of columns.get(other) ?? []) {
-          if (b <= at || a >= y1) continue;
-          if (a > at) found.push([edge, at, a]);
-          at = Math.max(at, b);
-        }
-        if (at < y1) found.push([edge, at, y1]);
-      }
-    }
-  }
-  return found;
 }

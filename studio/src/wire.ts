@@ -17,6 +17,8 @@ export interface Objects {
   readonly offsets: Int32Array;
   /** x0, y0, x1, y1 of each object, half-open. */
   readonly boxes: Int32Array;
+  /** Of a large image: no runs are here, see large.ts. */
+  readonly large?: boolean;
 }
 
 export interface Header {
@@ -32,6 +34,11 @@ export interface Header {
   gone?: number;
   notice?: string;
   classes?: string[];
+  /** Objects of a large image that were read so far: they are not there yet. */
+  reading?: number;
+  /** Of a large image: the number of objects, and whether they have scores. */
+  count?: number;
+  scored?: boolean;
 }
 
 export function decode(data: ArrayBuffer): { header: Header; objects: Objects } {
@@ -51,8 +58,9 @@ export function decode(data: ArrayBuffer): { header: Header; objects: Objects } 
   };
   const signed = (): number => {
     const value = next();
-    return value & 1 ? -((value + 1) / 2) : value / 2;
+    return value % 2 ? -((value + 1) / 2) : value / 2;
   };
+  if (header.count !== undefined) return { header, objects: columnsOf(header, next, signed) };
   const count = header.keys.length;
   const offsets = new Int32Array(count + 1);
   for (let i = 0; i < count; i++) offsets[i + 1] = offsets[i] + next();
@@ -84,6 +92,23 @@ export function decode(data: ArrayBuffer): { header: Header; objects: Objects } 
   return { header, objects };
 }
 
+/** All objects of a large image, without their runs. */
+function columnsOf(header: Header, next: () => number, signed: () => number): Objects {
+  const count = header.count!;
+  const column = (read: () => number, summed: boolean): Int32Array => {
+    const out = new Int32Array(count);
+    for (let i = 0, value = 0; i < count; i++) out[i] = value = read() + (summed ? value : 0);
+    return out;
+  };
+  const [keys, labels, areas] = [column(next, true), column(next, false), column(next, false)];
+  const boxes = new Int32Array(4 * count);
+  for (let k = 0; k < 4; k++) column(k < 2 ? signed : next, k < 2).forEach((v, i) => (boxes[4 * i + k] = k < 2 ? v : v + boxes[4 * i + k - 2]));
+  const scores = header.scored ? Float32Array.from(column(next, false), (v) => v / 10_000) : null;
+  const none = new Int32Array(0);
+  const { size, revision } = header;
+  return { size, revision, keys, labels, areas, scores, ids: null, orders: null, x: none, y0: none, y1: none, offsets: new Int32Array(count + 1), boxes, large: true };
+}
+
 function boxesOf(x: Int32Array, y0: Int32Array, y1: Int32Array, offsets: Int32Array): Int32Array {
   const boxes = new Int32Array(4 * (offsets.length - 1));
   for (let i = 0; i + 1 < offsets.length; i++) {
@@ -102,36 +127,61 @@ function boxesOf(x: Int32Array, y0: Int32Array, y1: Int32Array, offsets: Int32Ar
 
 /** The objects after a change: those that went are left out, changed and new ones come in; keys ascend. */
 export function changed(old: Objects, part: Objects, removed: readonly number[]): Objects {
-  const from = new Map<number, [Objects, number]>();
-  old.keys.forEach((key, i) => from.set(key, [old, i]));
-  part.keys.forEach((key, i) => from.set(key, [part, i]));
-  removed.forEach((key) => from.delete(key));
-  const order = [...from.keys()].sort((a, b) => a - b).map((key) => from.get(key)!);
-  const offsets = new Int32Array(order.length + 1);
-  order.forEach(([set, i], k) => (offsets[k + 1] = offsets[k] + set.offsets[i + 1] - set.offsets[i]));
-  const runs = (name: "x" | "y0" | "y1"): Int32Array => {
-    const out = new Int32Array(offsets[order.length]);
-    order.forEach(([set, i], k) => out.set(set[name].subarray(set.offsets[i], set.offsets[i + 1]), offsets[k]));
+  const gone = new Set([...removed, ...part.keys]);
+  const fresh = [...part.keys.keys()].sort((a, b) => part.keys[a] - part.keys[b]);
+  // row i of the old objects as i, row i of the new ones as -1 - i
+  const order = new Int32Array(old.keys.length + fresh.length);
+  let count = 0;
+  let k = 0;
+  old.keys.forEach((key, i) => {
+    if (gone.has(key)) return;
+    while (k < fresh.length && part.keys[fresh[k]] < key) order[count++] = -1 - fresh[k++];
+    order[count++] = i;
+  });
+  while (k < fresh.length) order[count++] = -1 - fresh[k++];
+  const rows = order.subarray(0, count);
+  const taken = <T extends Int32Array | Float32Array>(make: (n: number) => T, a: ArrayLike<number> | null, b: ArrayLike<number> | null, empty = 0): T => {
+    const out = make(count);
+    rows.forEach((row, i) => (out[i] = (row < 0 ? b?.[-1 - row] : a?.[row]) ?? empty));
     return out;
   };
-  const boxes = new Int32Array(4 * order.length);
-  order.forEach(([set, i], k) => boxes.set(set.boxes.subarray(4 * i, 4 * i + 4), 4 * k));
-  const { ids, scores, orders } = part.keys.length || !old.keys.length ? part : old;
+  const ints = (n: number): Int32Array => new Int32Array(n);
+  const boxes = new Int32Array(4 * count);
+  rows.forEach((row, i) => {
+    const [from, at] = row < 0 ? [part.boxes, 4 * (-1 - row)] : [old.boxes, 4 * row];
+    for (let side = 0; side < 4; side++) boxes[4 * i + side] = from[at + side];
+  });
+  const { ids, scores, orders } = (part.keys.length || !old.keys.length) && !old.large ? part : old;
   return {
     size: old.size,
     revision: part.revision,
-    keys: Int32Array.from(order, ([set, i]) => set.keys[i]),
-    labels: Int32Array.from(order, ([set, i]) => set.labels[i]),
-    areas: Int32Array.from(order, ([set, i]) => set.areas[i]),
-    scores: scores && Float32Array.from(order, ([set, i]) => set.scores?.[i] ?? 1),
-    ids: ids && order.map(([set, i]) => set.ids?.[i] ?? 0),
-    orders: orders && Int32Array.from(order, ([set, i]) => set.orders?.[i] ?? 0),
-    x: runs("x"),
-    y0: runs("y0"),
-    y1: runs("y1"),
-    offsets,
+    keys: taken(ints, old.keys, part.keys),
+    labels: taken(ints, old.labels, part.labels),
+    areas: taken(ints, old.areas, part.areas),
+    scores: scores && taken((n) => new Float32Array(n), old.scores, part.scores, 1),
+    ids: ids && Array.from(rows, (row) => (row < 0 ? part.ids?.[-1 - row] : old.ids?.[row]) ?? 0),
+    orders: orders && taken(ints, old.orders, part.orders),
+    ...(old.large ? { x: old.x, y0: old.y0, y1: old.y1, offsets: new Int32Array(count + 1), large: true } : runsOf(old, part, rows)),
     boxes,
   };
+}
+
+function runsOf(old: Objects, part: Objects, rows: Int32Array): Pick<Objects, "x" | "y0" | "y1" | "offsets"> {
+  const offsets = new Int32Array(rows.length + 1);
+  const of = (row: number): [Objects, number] => (row < 0 ? [part, -1 - row] : [old, row]);
+  rows.forEach((row, k) => {
+    const [set, i] = of(row);
+    offsets[k + 1] = offsets[k] + set.offsets[i + 1] - set.offsets[i];
+  });
+  const runs = (name: "x" | "y0" | "y1"): Int32Array => {
+    const out = new Int32Array(offsets[rows.length]);
+    rows.forEach((row, k) => {
+      const [set, i] = of(row);
+      out.set(set[name].subarray(set.offsets[i], set.offsets[i + 1]), offsets[k]);
+    });
+    return out;
+  };
+  return { x: runs("x"), y0: runs("y0"), y1: runs("y1"), offsets };
 }
 
 /** Whether object i covers the pixel in column x, row y. */

@@ -29,8 +29,17 @@ export function useWork(number: number, predicts: boolean): Work {
   const waiting = useRef<Promise<unknown>>(Promise.resolve());
   const touched = useRef<readonly number[][] | undefined>(undefined);
 
-  const load = async () => {
+  const gone = useRef(false);
+
+  const load = async (): Promise<void> => {
     const { header, objects } = await readObjects(`images/${number}/objects`);
+    if (gone.current) return;
+    if (header.reading !== undefined) {
+      tell(`Reading the objects of this image for the first time: ${header.reading.toLocaleString()} so far …`);
+      await new Promise((done) => setTimeout(done, 1000));
+      return gone.current ? undefined : load();
+    }
+    if (objects.large) tell("");
     now.current = objects;
     setLabels(objects);
     if (header.notice) tell(header.notice);
@@ -46,12 +55,16 @@ export function useWork(number: number, predicts: boolean): Work {
     load()
       .then(() => (predicts ? predict() : undefined))
       .catch((error: Error) => tell(error.message));
+    return () => {
+      gone.current = true;
+    };
   }, []);
 
   const save: Save = (path, body, done) => {
     const next = waiting.current.then(async () => {
       try {
-        const before = now.current!;
+        const before = now.current;
+        if (!before) return false;
         const answer = await change(`images/${number}/${path}`, body, before.revision);
         const after = changed(before, answer.objects, answer.header.removed ?? []);
         const keys = [...answer.objects.keys, ...(answer.header.removed ?? [])];

@@ -106,6 +106,40 @@ def test_a_person_looks_corrects_and_is_told_of_another_tab(tmp_path: Path) -> N
     assert "it is so" in seen["report"]
 
 
+def slide(folder: Path, side: int = 36_000) -> None:
+    """A grey picture of which no pixel is stored, with discs, of which the largest is the last."""
+    import zarr
+
+    group = zarr.open_group(str(folder / "slide.zarr"), mode="w")
+    for k in range(4):
+        group.create_array(str(k), shape=(side >> k,) * 2, chunks=(1024, 1024), dtype="uint8", fill_value=120)
+    axes = [{"name": name, "type": "space"} for name in "yx"]
+    scales = [{"path": str(k), "coordinateTransformations": [{"type": "scale", "scale": [2**k] * 2}]} for k in range(4)]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": scales}]}
+    rng = np.random.default_rng(0)
+    middle, radius = rng.uniform(2000, side - 2000, (400, 2)), np.append(rng.uniform(5, 40, 399), 900)
+    angles = np.arange(32) / 32 * 2 * np.pi
+    rings = middle[:, None] + radius[:, None, None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+    found = apiece.Instances(apiece.Masks.from_polygons([[ring] for ring in rings], (side, side)))
+    ref = apiece.ImageRef(folder / "slide.zarr", "slide.zarr", (side, side))
+    apiece.write([(ref, found)], folder / "labels.geojson")
+
+
+@built
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_slide_is_looked_at_and_corrected(tmp_path: Path) -> None:
+    slide(tmp_path)
+    with running(tmp_path / "labels.geojson", tmp_path / "work", "--images", str(tmp_path)) as address:
+        seen = driven("slide", address)
+    assert seen["objects"] == "400 objects"
+    assert seen["far"] > 0  # dots on the whole slide
+    assert seen["near"] > 0.5  # the largest object fills the middle
+    assert seen["clicked"] == seen["listed"]
+    assert seen["drawn"] == "401 objects"
+    assert seen["undone"] == "400 objects"
+    assert seen["tabs"] == ["Objects", "Picture"]
+
+
 def film(folder: Path, count: int = 30) -> None:
     """Two objects that cross, a third one that leaves for some frames, and one that is in the first frame only."""
     rng = np.random.default_rng(0)

@@ -15,7 +15,8 @@ from apiece.core.instances import Instances
 from apiece.errors import DataError
 from apiece.models import DecodeOptions
 from apiece.monitor import Profile, detect, profile, why
-from apiece.serve.studio.workspace import Item, Workspace
+from apiece.serve.studio.sets import Item
+from apiece.serve.studio.workspace import Workspace
 
 __all__ = ["KINDS", "UNLIKE", "UNSURE", "Asked", "Asking"]
 

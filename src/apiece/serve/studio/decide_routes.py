@@ -66,6 +66,11 @@ def judged(request: Request, number: int, of: Of = "labels", score: Score = 0.0)
 
 def _objects(space: Workspace, number: int, of: Of, score: float) -> tuple[Instances, Int]:
     """Return the labels as they stand, or the predictions with at least a score, and the keys of each."""
+    if space.is_large(number):
+        name = space.item(number).ref.name
+        raise ConfigError(
+            f"{name} is too large to be measured or judged while you wait: run `apiece measure` on the labels"
+        )
     if of == "labels":
         sheet = space.sheet(number)[0]
         return sheet.instances, sheet.keys

@@ -17,7 +17,7 @@ from apiece.ops.overlap import intersections
 from apiece.serve.schema import Request
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 
-__all__ = ["Accept", "Click", "Copy", "Draw", "Edit", "compute", "copied", "from_click", "prompts_of"]
+__all__ = ["Accept", "Click", "Copy", "Draw", "Edit", "compute", "copied", "from_click", "keys_in", "prompts_of"]
 
 Point = Annotated[list[float], Field(min_length=2, max_length=2)]
 Points = Annotated[list[Point], Field(min_length=1, max_length=100_000)]
@@ -143,13 +143,24 @@ def compute(sheet: Sheet, edit: Draw | Fill | Cut | Merge | Delete | Relabel | O
             rows = [sheet.row(key) for key in edit.keys]
             return Delta(put=tuple(Put(k, edit.label, found.masks[r]) for k, r in zip(edit.keys, rows, strict=True)))
         case Order():
-            order = 0 if sheet.orders is None else int(sheet.orders.max() if edit.to == "front" else sheet.orders.min())
-            order += 1 if edit.to == "front" else -1
+            lowest, highest = sheet.reach
+            order = highest + 1 if edit.to == "front" else lowest - 1
             rows = [sheet.row(key) for key in edit.keys]
             moved = zip(edit.keys, rows, strict=True)
             return Delta(put=tuple(Put(k, found.names[r], found.masks[r], order=order) for k, r in moved))
         case _:
             assert_never(edit)
+
+
+def keys_in(edit: Draw | Fill | Cut | Merge | Delete | Relabel | Order) -> list[int]:
+    """Return the objects that an edit names."""
+    match edit:
+        case Draw():
+            return [] if edit.key is None else [edit.key]
+        case Fill() | Cut():
+            return [edit.key]
+        case _:
+            return edit.keys
 
 
 def from_click(sheet: Sheet, click: Click, answer: Instances) -> Delta:

@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from apiece import formats
+from apiece.core.instances import Instances
 from apiece.draw import palette
-from apiece.errors import ApieceError, ConfigError
+from apiece.errors import ApieceError, ConfigError, UnknownNameError
 from apiece.images import image_size
 from apiece.monitor import Profile
 from apiece.serve.app import new_app
@@ -24,7 +25,8 @@ from apiece.serve.schema import problem_of
 from apiece.serve.studio.asked import by_of, space_of
 from apiece.serve.studio.compared import comparable
 from apiece.serve.studio.decide_routes import DECIDE
-from apiece.serve.studio.edits import Accept, Click, Copy, compute, copied, from_click, prompts_of
+from apiece.serve.studio.edits import Accept, Click, Copy, compute, copied, from_click, keys_in
+from apiece.serve.studio.large import LargeSheet
 from apiece.serve.studio.pictures import TILE, Look, Pictures, levels_of
 from apiece.serve.studio.review import Review
 from apiece.serve.studio.review_routes import REVIEW
@@ -43,7 +45,7 @@ from apiece.serve.studio.schema import (
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 from apiece.serve.studio.thumbs import Thumbs
 from apiece.serve.studio.tracks import tracks_of
-from apiece.serve.studio.wire import encode
+from apiece.serve.studio.wire import encode, encode_columns
 from apiece.serve.studio.workspace import StaleError, Workspace
 
 __all__ = ["ROUTER", "static_folder", "studio_app"]
@@ -181,11 +183,35 @@ _SHORT = {"Cache-Control": "private, max-age=300"}
 
 @ROUTER.get("/images/{number}/objects")
 def objects(request: Request, number: int) -> Response:
-    """Return the objects of an image as they stand."""
+    """Return the objects of an image as they stand; of a large image without their masks, once they have been read."""
     space = space_of(request)
     space.refresh()
-    sheet, gone = space.sheet(number)
-    return _objects(sheet, {"gone": gone, "notice": space.notice})
+    large = space.large(number)
+    if large is None:
+        sheet, gone = space.sheet(number)
+        return _objects(sheet, {"gone": gone, "notice": space.notice})
+    if isinstance(large, int):
+        nothing = Instances.empty((1, 1), space.classes)
+        return _packed(encode(nothing, np.zeros(0, np.int64), {"revision": 0, "reading": large}), 0)
+    told = {"revision": large.revision, "gone": large.gone, "notice": space.notice}
+    return _packed(encode_columns(large.columns(), large.size, told), large.revision)
+
+
+@ROUTER.get("/images/{number}/objects/{level}/{column}/{row}")
+def objects_of_tile(request: Request, number: int, level: int, column: int, row: int) -> Response:
+    """Return the masks of a large image that are more than dots in a tile, as they are seen there."""
+    large = space_of(request).large(number)
+    if not isinstance(large, LargeSheet) or not 0 <= level < levels_of(large.size):
+        raise UnknownNameError("tile", f"{level}/{column}/{row}", ())
+    side = TILE << level
+    box = (column * side, row * side, (column + 1) * side, (row + 1) * side)
+    return _objects(large.tile(level, box), {})
+
+
+@ROUTER.get("/images/{number}/masks")
+def masks(request: Request, number: int, key: Annotated[list[int], Query(max_length=500)]) -> Response:
+    """Return some objects, with whole masks."""
+    return _objects(space_of(request).part(number, key), {})
 
 
 @ROUTER.get("/images/{number}/predictions")
@@ -199,15 +225,17 @@ def predictions(request: Request, number: int) -> Response:
 def make(request: Request, number: int, asked: Make, seen: Seen) -> Response:
     """Make a change, save it, and return the objects that it changed."""
     edit = asked.edit
-    return _changed(*space_of(request).change(number, seen, by_of(request), lambda sheet: compute(sheet, edit)))
+    change = space_of(request).change
+    return _changed(*change(number, seen, by_of(request), lambda sheet: compute(sheet, edit), keys_in(edit)))
 
 
 @ROUTER.post("/images/{number}/clicks")
 def click(request: Request, number: int, asked: Click, seen: Seen) -> Response:
     """Ask for the object at a click or in a box, and save the answer as an object."""
     space = space_of(request)
-    answer = space.session(number, asked.wand).ask(prompts_of(asked))
-    return _changed(*space.change(number, seen, by_of(request), lambda sheet: from_click(sheet, asked, answer)))
+    answer = space.clicks.answer(number, asked)
+    keys = [] if asked.key is None else [asked.key]
+    return _changed(*space.change(number, seen, by_of(request), lambda sheet: from_click(sheet, asked, answer), keys))
 
 
 @ROUTER.post("/images/{number}/clicks/ready")
@@ -218,7 +246,7 @@ def ready(request: Request, number: int, later: BackgroundTasks) -> None:
 
 def _prepare(space: Workspace, number: int) -> None:
     with suppress(ApieceError, OSError):  # the click will tell
-        space.session(number)
+        space.clicks.prepare(number)
 
 
 @ROUTER.post("/images/{number}/accepted")
@@ -242,7 +270,7 @@ def accepted(request: Request, number: int, asked: Accept, seen: Seen) -> Respon
 def copy(request: Request, number: int, asked: Copy, seen: Seen) -> Response:
     """Copy objects of another image into this one."""
     space = space_of(request)
-    source = space.sheet(asked.source)[0]
+    source = space.part(asked.source, asked.keys)
 
     def taken(sheet: Sheet) -> Delta:
         return copied(sheet, source, asked.keys, space.tracked)

@@ -20,7 +20,7 @@ from apiece.predict.sources import find_sources
 if TYPE_CHECKING:
     from apiece.serve.studio.workspace import Workspace
 
-__all__ = ["Edited", "Source", "open_sets"]
+__all__ = ["Edited", "Item", "Source", "open_sets"]
 
 _PICTURES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
@@ -49,6 +49,21 @@ class Source:
         """Return how many label files there are, and when the newest of them was written, in nanoseconds."""
         times = [0, *(os.stat(path).st_mtime_ns for path in _label_files(self.data))]
         return len(times), max(times)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of the set."""
+
+    split: str
+    index: int
+    """Its position in its split."""
+    ref: ImageRef
+
+    @property
+    def key(self) -> str:
+        """The name by which the journal knows it."""
+        return f"{self.split}/{self.ref.name}"
 
 
 def _label_files(data: Path) -> Iterator[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import UnknownNameError
 
-__all__ = ["ORDER", "Delta", "Known", "Put", "Sheet", "keys_of", "marks_of", "replay", "standing"]
+__all__ = [
+    "ORDER", "Changes", "Delta", "Known", "Put", "Sheet", "changed", "keys_of", "marks_of", "orders_of", "replay",
+    "standing",
+]  # fmt: skip
 
 ORDER = "z_order"
 """Attribute of objects that CVAT and Datumaro keep, too: where objects overlap, the highest is on top."""
@@ -72,12 +76,20 @@ class Sheet:
     """How many changes have been made to the image, undone ones and undoing ones among them."""
     next_key: int
     """A key that no object has ever had."""
+    span: tuple[int, int] | None = None
+    """The lowest and the highest order of the objects of the image, where these are some of them."""
 
     @property
     def orders(self) -> Int | None:
         """int64 (N,): where objects overlap, the highest is on top; None if no file or person gave an order."""
-        values = self.instances.attributes.get(ORDER)
-        return None if values is None else np.nan_to_num(values.astype(np.float64)).astype(np.int64)
+        return orders_of(self.instances)
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The lowest and the highest order of all objects of the image."""
+        own = self.orders
+        span = (0, 0) if own is None or not len(own) else (int(own.min()), int(own.max()))
+        return span if self.span is None else (min(span[0], self.span[0]), max(span[1], self.span[1]))
 
     def row(self, key: int) -> int:
         """Return the position of an object."""
@@ -93,20 +105,24 @@ class Known:
 
     Attributes
     ----------
-    marks : a mark of each, as `marks_of` gives it.
+    marks : a mark of each, as `marks_of` gives it, or as `slides` keeps it.
     keys : int64, the key of each.
     next_key : a key that none has ever had.
     """
 
-    marks: list[str]
+    marks: Sequence[Any] | Array
     keys: Int
     next_key: int
 
     @classmethod
     def after(cls, before: Known | None, entry: Mapping[str, Any]) -> Known:
         """Return what is known after an entry of the journal that has a ``base``."""
-        keys = np.array(entry.get("keys", range(len(entry["base"]))), np.int64)
-        return cls(entry["base"], keys, max(int(keys.max(initial=-1)) + 1, 0 if before is None else before.next_key))
+        return cls.of(entry["base"], np.array(entry.get("keys", range(len(entry["base"]))), np.int64), before)
+
+    @classmethod
+    def of(cls, marks: Sequence[Any] | Array, keys: Int, before: Known | None) -> Known:
+        """Return what is known of objects, and of those that there were before."""
+        return cls(marks, keys, max(int(keys.max(initial=-1)) + 1, 0 if before is None else before.next_key))
 
 
 def marks_of(instances: Instances) -> list[str]:
@@ -117,6 +133,12 @@ def marks_of(instances: Instances) -> list[str]:
         f"{zlib.crc32(runs[a:b].tobytes(), zlib.crc32(name.encode())):08x}"
         for name, a, b in zip(names, masks.offsets[:-1].tolist(), masks.offsets[1:].tolist(), strict=True)
     ]
+
+
+def orders_of(instances: Instances) -> Int | None:
+    """Return int64 (N,): where objects overlap, the highest is on top; None if no file or person gave an order."""
+    values = instances.attributes.get(ORDER)
+    return None if values is None else np.nan_to_num(values.astype(np.float64)).astype(np.int64)
 
 
 def standing(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
@@ -134,39 +156,79 @@ def standing(entries: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     return done, undone
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What the changes that stand say of each object that they are about, by its key.
+
+    Attributes
+    ----------
+    last : the object as it was put last; None where it was removed.
+    like : the object of the label file that it takes its attributes from.
+    orders, ids : what a person gave it.
+    """
+
+    last: Mapping[int, Mapping[str, Any] | None]
+    like: Mapping[int, int]
+    orders: Mapping[int, int]
+    ids: Mapping[int, int]
+
+    @classmethod
+    def of(cls, entries: Iterable[Mapping[str, Any]]) -> Changes:
+        """Return what entries of the journal leave."""
+        last: dict[int, Mapping[str, Any] | None] = {}
+        like: dict[int, int] = {}
+        orders: dict[int, int] = {}
+        ids: dict[int, int] = {}
+        for entry in standing(entries)[0]:
+            last.update(dict.fromkeys(entry["remove"]))
+            for put in entry["put"]:
+                last[put["key"]] = put
+                if "like" in put:
+                    like[put["key"]] = like.get(put["like"], put["like"])
+                if "order" in put:
+                    orders[put["key"]] = put["order"]
+                if "id" in put:
+                    ids[put["key"]] = put["id"]
+        return cls(last, like, orders, ids)
+
+    def only(self, keys: Iterable[int]) -> Changes:
+        """Return what is said of some objects."""
+        return Changes({key: self.last[key] for key in keys if key in self.last}, self.like, self.orders, self.ids)
+
+
 def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known | None) -> tuple[Sheet, int]:
     """Return the labels of a file with the changes of a journal on top, and how many objects the file has no more.
 
     Where the file has changed since the last change, objects are known again by their marks. What was changed stays
     as the person left it; what else the file has now is there.
     """
-    keys, next_key, gone = keys_of(base, entries, known)
-    last: dict[int, Mapping[str, Any] | None] = {}
-    like: dict[int, int] = {}
-    orders: dict[int, int] = {}
-    ids: dict[int, int] = {}
-    for entry in standing(entries)[0]:
-        last.update(dict.fromkeys(entry["remove"]))
-        for put in entry["put"]:
-            last[put["key"]] = put
-            if "like" in put:
-                like[put["key"]] = like.get(put["like"], put["like"])
-            if "order" in put:
-                orders[put["key"]] = put["order"]
-            if "id" in put:
-                ids[put["key"]] = put["id"]
+    keys, next_key, gone = keys_of(len(base), partial(marks_of, base), entries, known)
+    above = 0 if base.ids is None else int(base.ids.max(initial=0))
+    return changed(base, keys, Changes.of(entries), above, len(entries), next_key), gone
+
+
+def changed(base: Instances, keys: Int, changes: Changes, above: int, revision: int, next_key: int) -> Sheet:
+    """Return objects with changes on top.
+
+    Parameters
+    ----------
+    base : objects of a label file, all or some.
+    keys : the key of each.
+    changes : changes of these objects, and objects that are new.
+    above : the highest id of the label file.
+    """
+    last, like, ids = changes.last, changes.like, changes.ids
     place = {key: i for i, key in enumerate(keys.tolist())}
     puts = {key: put for key, put in last.items() if put is not None}
     kept = np.flatnonzero(~np.isin(keys, list(last)))
     order = sorted([*keys[kept].tolist(), *puts])
-    changed = Masks.from_coco([puts[k]["mask"] for k in puts], base.size)
-    joined = Masks.concatenate([base.masks[kept], changed])
+    redone = Masks.from_coco([puts[k]["mask"] for k in puts], base.size)
+    joined = Masks.concatenate([base.masks[kept], redone])
     rows = np.array([place.get(key, place.get(like.get(key, -1), -1)) for key in order], np.int64)
     at = {key: i for i, key in enumerate([*keys[kept].tolist(), *puts])}
     masks = joined[np.array([at[key] for key in order], np.int64)]
     labels = [base.classes.index(puts[k]["label"]) if k in puts else int(base.labels[place[k]]) for k in order]
     own = np.array(order, np.int64)
-    above = 0 if base.ids is None else int(base.ids.max(initial=0))
     if ids and base.ids is None and not len(base):  # a frame without labels: its first objects begin tracks
         base, above = base.replace(ids=np.zeros(0, np.int64)), max(ids.values())
     fresh = np.where(np.isin(own, keys), -1, above + 1 + own)
@@ -175,8 +237,8 @@ def replay(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known |
         given = zip(order, found.ids.tolist(), strict=True)
         found = found.replace(ids=np.array([ids.get(key, one) for key, one in given], np.int64))
     redrawn = np.flatnonzero(np.isin(own, list(puts)))
-    sheet = Sheet(restated(found, redrawn) if len(redrawn) else found, own, len(entries), next_key)
-    return (_ordered(sheet, orders) if orders else sheet), gone
+    sheet = Sheet(restated(found, redrawn) if len(redrawn) else found, own, revision, next_key)
+    return _ordered(sheet, changes.orders) if changes.orders else sheet
 
 
 def _ordered(sheet: Sheet, orders: Mapping[int, int]) -> Sheet:
@@ -188,15 +250,23 @@ def _ordered(sheet: Sheet, orders: Mapping[int, int]) -> Sheet:
     return replace(sheet, instances=found.replace(attributes={**found.attributes, ORDER: values}))
 
 
-def keys_of(base: Instances, entries: Sequence[Mapping[str, Any]], known: Known | None) -> tuple[Int, int, int]:
-    """Return the key of each object of the file, the next free one, and how many known objects it has no more."""
+def keys_of(
+    count: int, marks: Callable[[], Sequence[Any] | Array], entries: Sequence[Mapping[str, Any]], known: Known | None
+) -> tuple[Int, int, int]:
+    """Return the key of each object of the file, the next free one, and how many known objects it has no more.
+
+    Parameters
+    ----------
+    count : objects of the file.
+    marks : gives the mark of each.
+    """
     free = max([0, *(put["key"] + 1 for entry in entries for put in entry.get("put", []))])
     if known is None:
-        return np.arange(len(base)), max(free, len(base)), 0
-    free, now = max(free, known.next_key), marks_of(base)
-    if known.marks == now:
+        return np.arange(count), max(free, count), 0
+    free, now = max(free, known.next_key), marks()
+    if np.array_equal(known.marks, now):
         return known.keys, free, 0
-    places: dict[str, list[int]] = {}
+    places: dict[Any, list[int]] = {}
     for key, mark in reversed(list(zip(known.keys.tolist(), known.marks, strict=True))):
         places.setdefault(mark, []).append(key)
     keys = np.array([places[mark].pop() if places.get(mark) else -1 for mark in now], np.int64)

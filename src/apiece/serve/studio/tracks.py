@@ -30,7 +30,7 @@ def has_tracks(space: Workspace) -> bool:
     before: Int | None = None
     for number in islice(range(len(space.items)), _LOOKED):
         with suppress(ApieceError):  # an image whose labels cannot be read
-            ids = space.base(number).ids
+            ids = None if space.is_large(number) else space.base(number).ids
             if ids is not None and len(ids):
                 if before is not None:
                     return bool(np.isin(ids, before).mean() >= 0.5)
@@ -43,6 +43,8 @@ def tracks_of(space: Workspace) -> list[Track]:
     ids, numbers, names = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, object)]
     for number in range(len(space.items)):
         with suppress(ApieceError):
+            if space.is_large(number):
+                continue
             found = space.sheet(number)[0].instances
             if found.ids is not None:
                 ids.append(found.ids)

@@ -4,6 +4,10 @@ Layout: a little-endian uint32, the length of the header; the header; four strea
 runs of each mask, then of each run the column, the first row and the length. A column is told as its distance from the
 run before. A first row and a length are told as their differences (zigzag) from the run before. The first run of
 a mask follows on column 0, row 0 and length 0.
+
+Of a large image all objects are told without their runs: the header has their ``count``, and the streams are keys,
+classes, areas, left and upper sides (zigzag), widths, heights, and 10,000 times the scores if there are any. Keys and
+sides are told as differences from the object before.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +23,10 @@ import numpy as np
 from apiece._arrays import Array, Int, UInt8
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.runs import CHUNK
+from apiece.serve.studio.large import Columns
 
-__all__ = ["decode_masks", "encode"]
+__all__ = ["decode_masks", "encode", "encode_columns"]
 
 
 def encode(instances: Instances, keys: Int, more: Mapping[str, Any]) -> bytes:
@@ -42,8 +48,35 @@ def encode(instances: Instances, keys: Int, more: Mapping[str, Any]) -> bytes:
         "ids": None if instances.ids is None else instances.ids.tolist(),
         "crowd": np.flatnonzero(instances.crowd).tolist(),
     }
+    return _told(header, _streams(instances.masks))
+
+
+def encode_columns(columns: Columns, size: tuple[int, int], more: Mapping[str, Any]) -> bytes:
+    """Return all objects of a large image for the page, without their masks, gzipped."""
+    scores = columns.scores
+    x0, y0, x1, y1 = columns.boxes.T
+    steps: list[Callable[[], Array]] = [
+        lambda: np.diff(columns.keys, prepend=0),
+        lambda: columns.labels,
+        lambda: columns.areas,
+        lambda: _zigzag(np.diff(x0, prepend=0).astype(np.int64)),
+        lambda: _zigzag(np.diff(y0, prepend=0).astype(np.int64)),
+        lambda: x1 - x0,
+        lambda: y1 - y0,
+    ]
+    if scores is not None:
+        steps.append(lambda: (10_000 * scores).round())
+    header = {**more, "size": size, "count": len(columns.keys), "scored": scores is not None}
+    some = range(0, len(columns.keys), CHUNK // 16)  # a part at a time: memory for one, not for all
+    parts = (
+        _varints(values[k : k + CHUNK // 16].astype(np.int64)) for step in steps for values in [step()] for k in some
+    )
+    return _told(header, np.concatenate([np.zeros(0, np.uint8), *parts]))
+
+
+def _told(header: Mapping[str, Any], streams: UInt8) -> bytes:
     text = json.dumps(header, separators=(",", ":")).encode()
-    return gzip.compress(struct.pack("<I", len(text)) + text + _streams(instances.masks).tobytes(), 1)
+    return gzip.compress(struct.pack("<I", len(text)) + text + streams.tobytes(), 1)
 
 
 def _streams(masks: Masks) -> UInt8:

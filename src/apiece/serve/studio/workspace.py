@@ -6,30 +6,35 @@ import itertools
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apiece.core.image import Image, ImageRef
+import numpy as np
+
+from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.datasets import WriteOptions, Written, convert
-from apiece.errors import ApieceError, ConfigError, DataError, UnknownNameError
+from apiece.errors import ApieceError, ConfigError, DataError, ImageError, UnknownNameError
 from apiece.formats import LabelSet
-from apiece.images import read_image
+from apiece.images import MAX_PIXELS, image_size, read_image
 from apiece.rules import read_rules
+from apiece.serve.studio.clicks import Clicks
 from apiece.serve.studio.journal import Journal
-from apiece.serve.studio.sets import Edited, Source
-from apiece.serve.studio.sheet import Delta, Known, Sheet, keys_of, marks_of, replay, standing
+from apiece.serve.studio.large import LargeSheet
+from apiece.serve.studio.sets import Edited, Item, Source
+from apiece.serve.studio.sheet import Changes, Delta, Known, Sheet, keys_of, marks_of, replay, standing
+from apiece.serve.studio.slides import Slides
 from apiece.serve.studio.tracks import has_tracks
 
 if TYPE_CHECKING:
-    from apiece.predict import Model, Prompter, Session
+    from apiece.predict import Model, Prompter
 
-__all__ = ["Item", "StaleError", "Workspace"]
+__all__ = ["StaleError", "Workspace"]
 
 _KEPT = 16  # images whose objects stay decoded
 _LOOKS = 2.0  # seconds between looks at the label files
@@ -37,21 +42,6 @@ _LOOKS = 2.0  # seconds between looks at the label files
 
 class StaleError(DataError):
     """The image has been changed since the page has read it: in another tab, or by another request."""
-
-
-@dataclass(frozen=True)
-class Item:
-    """One image of the set."""
-
-    split: str
-    index: int
-    """Its position in its split."""
-    ref: ImageRef
-
-    @property
-    def key(self) -> str:
-        """The name by which the journal knows it."""
-        return f"{self.split}/{self.ref.name}"
 
 
 class Workspace:
@@ -70,6 +60,7 @@ class Workspace:
     items : the images; an image keeps its number while the studio runs.
     notice : what the person has to know of the label files; empty for nothing.
     film : whether the images are frames of a video.
+    clicks : answers clicks and boxes.
     """
 
     def __init__(
@@ -80,7 +71,8 @@ class Workspace:
         prompter: Callable[[], Prompter] | None = None,
         rules: Path | None = None,
     ) -> None:
-        self._source, self.out, self.model, self._open_prompter = source, out, model, prompter
+        self._source, self.out, self.model = source, out, model
+        self.clicks = Clicks(lambda number: self.item(number).ref, self.is_large, prompter)
         self.film = source.film
         self._state, self._looked = source.state(), time.monotonic()
         self.sets: dict[str, LabelSet] = {}
@@ -94,7 +86,8 @@ class Workspace:
         self._highest_id = self._ids_read = 0
         self._sheets: OrderedDict[int, tuple[Sheet, int]] = OrderedDict()
         self._found: OrderedDict[int, Instances] = OrderedDict()
-        self._sessions: OrderedDict[tuple[int, bool], Session] = OrderedDict()
+        self._slides, self._large = Slides(source, out / "slides"), dict[int, bool]()
+        self._large_sheets: OrderedDict[int, LargeSheet] = OrderedDict()
         self._take(source.open())
         if not self.items:
             raise DataError("there is no image to look at")
@@ -118,6 +111,7 @@ class Workspace:
         self.sets, self.items = dict(sets), kept
         self._classes += [name for name in next(iter(sets.values())).classes if name not in self._classes]
         self._sheets.clear()
+        self._large_sheets.clear()
         self._recorded.clear()
         self._ids_read = 0
 
@@ -141,7 +135,9 @@ class Workspace:
     def _note(self, entry: dict[str, Any]) -> None:
         image = entry.get("image", entry.get("about"))
         if "base" in entry and image is not None:
-            self._known[image] = Known.after(self._known.get(image), entry)
+            before, base = self._known.get(image), entry["base"]
+            large = isinstance(base, str)  # the name of a file
+            self._known[image] = Known.of(*self._slides.kept(base), before) if large else Known.after(before, entry)
         if "image" in entry:
             self._of_image.setdefault(entry["image"], []).append(entry)
             self._highest_id = max([self._highest_id, *(put.get("id", 0) for put in entry.get("put", ()))])
@@ -175,13 +171,60 @@ class Workspace:
         """Return the objects of an image as they stand, and how many changed objects its file has no more."""
         with self._lock:
             if number not in self._sheets:
-                key = self.item(number).key
-                drawn = replay(self.base(number), self._of_image.get(key, []), self._known.get(key))
+                key, base = self.item(number).key, self.base(number)
+                large = self.large(number)
+                if isinstance(large, LargeSheet):
+                    return large.whole(base), large.gone  # what is so large is not kept
+                drawn = replay(base, self._of_image.get(key, []), self._known.get(key))
                 _keep(self._sheets, number, drawn)
             return self._sheets[number]
 
-    def change(self, number: int, revision: int, by: str, compute: Callable[[Sheet], Delta]) -> tuple[Sheet, Sheet]:
-        """Make a change, save it, and return the objects before and after.
+    def is_large(self, number: int) -> bool:
+        """Return whether an image is too large to be read whole: its objects are not all sent, and not all kept."""
+        if number not in self._large:
+            ref, size = self.item(number).ref, (0, 0)
+            with suppress(ImageError, OSError):  # whoever reads the image says that it is gone
+                size = ref.size or image_size(ref.path, page=ref.page)
+            self._large[number] = size[0] * size[1] > MAX_PIXELS
+        return self._large[number]
+
+    def large(self, number: int) -> LargeSheet | int | None:
+        """Return the objects of a large image as they stand, or how many have been read; None for any other image."""
+        if not self.is_large(number):
+            return None
+        with self._lock:
+            item, revision = self.item(number), self.revision(number)
+            known = self._large_sheets.get(number)
+            if known is not None and known.revision == revision:
+                return known
+            if item.index < 0:
+                self.base(number)  # says that it is gone
+            slide = self._slides.get(item.split, item.index, item.ref.name, self._state)
+            if isinstance(slide, int):
+                return slide
+            entries = self._of_image.get(item.key, [])
+            keys, next_key, gone = keys_of(
+                slide.count, lambda: slide.column("marks"), entries, self._known.get(item.key)
+            )
+            made = LargeSheet(slide, keys, Changes.of(entries), revision, next_key, gone, self.classes)
+            _keep(self._large_sheets, number, made)
+            return made
+
+    def part(self, number: int, keys: Iterable[int]) -> Sheet:
+        """Return some objects of a large image as they stand; of any other image all of them."""
+        large = self.large(number)
+        if isinstance(large, int):
+            raise DataError(f"the labels of {self.item(number).ref.name} are being read; wait for them")
+        return self.sheet(number)[0] if large is None else large.part(keys)
+
+    def change(
+        self, number: int, revision: int, by: str, compute: Callable[[Sheet], Delta], keys: Iterable[int] = ()
+    ) -> tuple[Sheet, Sheet]:
+        """Make a change, save it, and return the objects before and after; of a large image those that it changes.
+
+        Parameters
+        ----------
+        keys : objects that ``compute`` looks at; it gets no others of a large image.
 
         Raises
         ------
@@ -189,12 +232,15 @@ class Workspace:
             If the image is no more at ``revision``.
         """
         with self._lock:
-            before = self._at(number, revision)
+            self._check(number, revision)
+            before = self.part(number, keys)
             delta = self._with_ids(before, compute(before))
             if not delta.remove and not delta.put:
                 return before, before
+            touched = [*delta.remove, *(put.key for put in delta.put)]
+            before = self.part(number, touched)
             entry = {"kind": "edit", **delta.to_json(), **self._base(number)}
-            return before, self._add(number, entry, by)
+            return before, self._add(number, entry, by, touched)
 
     @cached_property
     def tracked(self) -> bool:
@@ -232,11 +278,15 @@ class Workspace:
     def step(self, number: int, revision: int, by: str, back: bool) -> tuple[Sheet, Sheet]:
         """Undo the last change that stands, or do again the one that was undone last."""
         with self._lock:
-            before = self._at(number, revision)
+            self._check(number, revision)
             done, undone = standing(self._of_image.get(self.item(number).key, []))
+            nothing: Mapping[str, Any] = {"remove": [], "put": []}
+            entry = next(reversed(done if back else undone), nothing)
+            touched = [*entry["remove"], *(put["key"] for put in entry["put"])]
+            before = self.part(number, touched)
             if not (done if back else undone):
                 return before, before
-            return before, self._add(number, {"kind": "undo" if back else "redo"}, by)
+            return before, self._add(number, {"kind": "undo" if back else "redo"}, by, touched)
 
     def add_class(self, name: str, by: str) -> None:
         """Add a class."""
@@ -246,6 +296,7 @@ class Workspace:
             entry = {"kind": "class", "name": name, **_who(by)}
             self._save(entry)
             self._sheets.clear()
+            self._large_sheets.clear()
 
     def decide(self, number: int | None, entry: dict[str, Any], by: str) -> dict[str, Any]:
         """Save what a person says of a finding, about an image or the whole set, and return it as it is kept."""
@@ -261,27 +312,36 @@ class Workspace:
         image = self.item(number).key
         if image in self._recorded:
             return {}
-        base, known = self.base(number), self._known.get(image)
+        known, large = self._known.get(image), self.large(number)
+        if isinstance(large, LargeSheet):
+            now = large.slide.column("marks")
+            return (
+                {}
+                if known is not None and np.array_equal(known.marks, now)
+                else {"base": self._slides.keep(now, large.keys)}
+            )
+        base = self.base(number)
         marks = marks_of(base)
         if known is not None and known.marks == marks:
             return {}
-        return {"base": marks, "keys": keys_of(base, self._of_image.get(image, []), known)[0].tolist()}
+        return {
+            "base": marks,
+            "keys": keys_of(len(base), lambda: marks, self._of_image.get(image, []), known)[0].tolist(),
+        }
 
-    def _at(self, number: int, revision: int) -> Sheet:
-        sheet, _ = self.sheet(number)
-        if sheet.revision != revision:
+    def _check(self, number: int, revision: int) -> None:
+        if self.revision(number) != revision:
             raise StaleError(
                 f"{self.item(number).ref.name} was changed elsewhere, in another tab or window: you see change "
-                f"{revision}, the set is at {sheet.revision}. What you did is not saved; the page shows the newest "
-                "state now: do it again, or press Enter if you were drawing"
+                f"{revision}, the set is at {self.revision(number)}. What you did is not saved; the page shows the "
+                "newest state now: do it again, or press Enter if you were drawing"
             )
-        return sheet
 
-    def _add(self, number: int, entry: dict[str, Any], by: str) -> Sheet:
+    def _add(self, number: int, entry: dict[str, Any], by: str, touched: Iterable[int]) -> Sheet:
         full = {"image": self.item(number).key, **entry, **_who(by)}
         self._save(full)
         self._sheets.pop(number, None)
-        return self.sheet(number)[0]
+        return self.part(number, touched)
 
     def _save(self, entry: dict[str, Any]) -> None:
         self.journal.add(entry)
@@ -297,34 +357,15 @@ class Workspace:
         """Return what the model finds on an image, down to a low score, with the model's classes."""
         if self.model is None:
             raise ConfigError("no model is open; name one when the studio is started")
+        if self.is_large(number):
+            raise ConfigError(
+                "an image of this size is predicted in tiles: run `apiece predict`, and open what it writes"
+            )
         with self._model_lock:  # a model takes seconds; edits do not wait for it
             if number not in self._found:
                 lowest = min(self.model.thresholds or (0.5,))
                 _keep(self._found, number, self.model.predict(self.image(number), conf=0.2 * lowest))
             return self._found[number]
-
-    @cached_property
-    def prompter(self) -> Prompter:
-        """What answers clicks and boxes."""
-        from apiece.predict import Prompter
-
-        return Prompter() if self._open_prompter is None else self._open_prompter()
-
-    @cached_property
-    def wand(self) -> Prompter:
-        """The magic wand."""
-        from apiece.predict import Prompter
-
-        return Prompter("wand")
-
-    def session(self, number: int, wand: bool = False) -> Session:
-        """Return the image opened for clicks, by the magic wand if that is wanted; its embedding is kept."""
-        with self._model_lock:
-            key = (number, wand)
-            if key not in self._sessions:
-                prompter = self.wand if wand else self.prompter
-                _keep(self._sessions, key, prompter.session(self.image(number)), 4)
-            return self._sessions[key]
 
     def export(self, name: str, format: str, allow_lossy: bool) -> dict[str, Written]:
         """Write all labels as they stand to ``out/exports/name``.

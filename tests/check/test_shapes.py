@@ -12,7 +12,8 @@ from skimage.morphology import convex_hull_image
 from tests.check.drawn_labels import disc
 
 from apiece import Masks
-from apiece.check._kit.shapes import bare_on_lines, bridged, dilated, filled, hulls, nearest_pixels
+from apiece.check._kit.shapes import bare_on_lines, bridged, dilated, hulls, nearest_pixels
+from apiece.ops.parts import filled
 
 DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(1, 12)))
 EIGHT = np.ones((3, 3), int)

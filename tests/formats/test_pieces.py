@@ -16,6 +16,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats import contract
 from apiece.formats._kit import label_bands
 from apiece.formats.ome_zarr import _levels
+from apiece.predict.tiles import Tiling
 
 SIZE = (1300, 1500)
 REF = ImageRef(Path("a.tif"), "a.tif", SIZE)
@@ -23,8 +24,15 @@ REF = ImageRef(Path("a.tif"), "a.tif", SIZE)
 
 @pytest.fixture
 def banded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Images of more than 1000 pixels are written in bands."""
+    """Images of 1000 pixels or more are written in bands."""
     monkeypatch.setattr(contract, "LARGE", 1000)
+
+
+def test_an_image_of_8192_pixels_a_side_is_large() -> None:
+    assert contract.comes_in_bands((8192, 8192))
+    assert Tiling().cuts((8192, 8192))
+    assert not contract.comes_in_bands((8192, 8191))
+    assert not Tiling().cuts((8192, 8191))
 
 
 def objects(count: int = 60) -> Instances:

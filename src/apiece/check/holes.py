@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from apiece._arrays import Bool, Int
-from apiece.check._kit.shapes import dilated, filled, hole_sizes, hulls
+from apiece.check._kit.shapes import AT_ONCE, hulls
 from apiece.check.contract import Check, Finding, JoinedRows, Kind, Labelled, Place, Rows, SetFacts, Settings
-from apiece.ops.overlap import intersections
+from apiece.core.run_overlap import shared
+from apiece.core.runs import chunks
+from apiece.ops.near import touching
+from apiece.ops.parts import filled, holes_of
 
 __all__ = ["CHECK"]
 
@@ -28,18 +31,15 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
     if not len(chosen):
         return None
     masks, area = instances.masks[chosen], instances.masks.area[chosen]
-    pierced = np.zeros(len(chosen), bool)
+    holes, owner = holes_of(masks)
+    pierced = np.bincount(owner, holes.area >= TRUE * area[owner], len(chosen)) > 0
+    tiny = np.flatnonzero(holes.area <= np.maximum(settings.dust, PINHOLE * area[owner]))
     pinholes = []
-    some = np.flatnonzero(masks.holes)
-    for k, crop in zip(some.tolist(), masks[some].to_crops()[0], strict=True):
-        sizes = hole_sizes(crop)[1]
-        sizes = sizes[sizes > 0]
-        pierced[k] = bool((sizes >= TRUE * area[k]).any())
-        tiny = sizes[sizes <= max(settings.dust, PINHOLE * area[k])]
-        if len(tiny):
-            i = int(chosen[k])
-            found = _pinhole(labelled.name(i), tiny, int(area[k]), labelled.place(i))
-            pinholes.append((int(instances.labels[i]), found))
+    for rows in np.split(tiny, np.flatnonzero(np.diff(owner[tiny])) + 1) if len(tiny) else []:
+        k = int(owner[rows[0]])
+        i = int(chosen[k])
+        found = _pinhole(labelled.name(i), holes.area[rows], int(area[k]), labelled.place(i))
+        pinholes.append((int(instances.labels[i]), found))
     whole = _seen_whole(labelled, chosen)
     return labelled.rows(chosen, area=area, pierced=pierced, whole=whole), pinholes
 
@@ -55,10 +55,12 @@ def _seen_whole(labelled: Labelled, chosen: Int) -> Bool:
     box, (height, width) = masks.boxes[chosen], masks.size
     inside = (box[:, :2] > 0).all(1) & (box[:, 2] < width) & (box[:, 3] < height)
     own = masks[chosen]
-    neighbours = np.asarray((intersections(dilated(own), masks) > 0).sum(1)).ravel() - 1
+    neighbours = np.diff(touching(masks).indptr)[chosen]
     # a neighbour on top of a mask bites into it, so a mask that fills its hull was not bitten
-    hull = hulls(own)
-    hollow = hull.area - intersections(hull, filled(own)).diagonal()
+    hollow = np.zeros(len(own), np.int64)
+    for lo, hi in chunks(np.diff(own.offsets), AT_ONCE):
+        hull, whole, each = hulls(own[lo:hi]), filled(own[lo:hi]), np.arange(hi - lo)
+        hollow[lo:hi] = hull.area - shared(hull.runs, each, whole.runs, each)
     return inside & ((neighbours == 0) | (hollow <= WHOLE * own.area))
 
 

@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 
 from apiece._arrays import Bool, Int, Int32
-from apiece.check._kit.shapes import bare_pixels, bridged, filled, hulls
+from apiece.check._kit.shapes import bare_pixels, bridged
 from apiece.check.contract import Check, Finding, JoinedRows, Kind, Labelled, Place, Rows, SetFacts, Settings
 from apiece.core.masks import Masks
+from apiece.core.runs import CHUNK, chunks
+from apiece.ops.parts import filled
 
 __all__ = ["CHECK"]
 
@@ -48,16 +50,18 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         return None
     masks = filled(bridged(instances.masks[chosen]))
     # ground that objects enclose is no hollow of one of them: a ring whose hole another object opens stays a ring
-    cover = filled(Masks.concatenate([masks, instances.masks]).union())
-    hollow = bare_pixels(hulls(masks), cover) / masks.area
+    cover = filled(Masks.concatenate([masks.union(), instances.masks.union()]).union())
+    hollow = bare_pixels(masks, cover) / masks.area
     some = np.flatnonzero((hollow >= HOLLOW) & (masks.area >= LEAST))
     lobes = []
-    crops, corners = masks[some].to_crops()
-    for k, crop, corner in zip(some.tolist(), crops, corners.tolist(), strict=True):
-        neck, i = _neck(crop, cover, corner), int(chosen[k])
-        if neck is not None:
-            label, area = int(instances.labels[i]), int(masks.area[k])
-            lobes.append(_Lobes(label, area, float(hollow[k]), neck, labelled.place(i)))
+    sides = masks.runs.boxes[some, 2:] - masks.runs.boxes[some, :2]
+    for lo, hi in chunks(sides.prod(1), CHUNK):
+        crops, corners = masks[some[lo:hi]].to_crops()
+        for k, crop, corner in zip(some[lo:hi].tolist(), crops, corners.tolist(), strict=True):
+            neck, i = _neck(crop, cover, corner), int(chosen[k])
+            if neck is not None:
+                label, area = int(instances.labels[i]), int(masks.area[k])
+                lobes.append(_Lobes(label, area, float(hollow[k]), neck, labelled.place(i)))
     return labelled.rows(chosen, area=masks.area, hollow=hollow), lobes
 
 

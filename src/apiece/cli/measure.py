@@ -264,7 +264,7 @@ class _Images:
 
         self._opened.close()
         height, width = image_size(ref.path, page=ref.page)
-        if height * width > LARGE:
+        if height * width >= LARGE:
             return self._opened.enter_context(open_pyramid(ref.path, page=ref.page))
         return read_image(ref.path, page=ref.page)
 

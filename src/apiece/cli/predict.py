@@ -62,7 +62,7 @@ def predict(
         Images of one size that go through the network at once.
     tile
         Cut images into tiles of so many pixels a side, and join what is found: nothing is doubled, cut or merged. By
-        default images of more than 67 million pixels are cut, into tiles of 1024.
+        default images of 67 million pixels or more are cut, into tiles of 1024.
     halo
         Least distance from what a tile answers for to its border. `auto` takes it from the sizes of the objects that
         the model learned, or else an eighth of the tile.

@@ -383,7 +383,8 @@ class Masks:
     def crop(self, x0: int, y0: int, x1: int, y1: int) -> Masks:
         """Return what lies in the half-open window, as masks of its size; the window may reach beyond the image."""
         x0, y0, x1, y1 = whole(x0, y0, x1, y1)
-        owner, x, top, bottom = _convert.clip_runs(self.runs.loose, (x0, y0, x1, y1))
+        runs = self.runs.between(x0, x1) if len(self) == 1 else self.runs  # of one mask these are found by a search
+        owner, x, top, bottom = _convert.clip_runs(runs.loose, (x0, y0, x1, y1))
         return Masks.of_runs((y1 - y0, x1 - x0), Runs.ordered(owner, x - x0, top - y0, bottom - y0, len(self)))
 
     def shift(self, dx: int, dy: int, size: tuple[int, int] | None = None) -> Masks:
@@ -430,7 +431,7 @@ class Masks:
         group = integers("groups", groups)
         if group.shape != (len(self),) or (len(group) and not (group.min() >= 0 and group.max() < count)):
             raise InvalidInstancesError(f"groups must be {len(self)} integers from 0 to {count - 1}")
-        return Masks._pack(self.size, count, group[self.runs.owners], *self.runs[:3])
+        return Masks.of_runs(self.size, self.runs.merge(group, count, self.size))
 
     # --- out ----------------------------------------------------------------------------------------------------------
 

@@ -10,16 +10,20 @@ beside a run are.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
 from apiece._arrays import Int
-from apiece.core.runs import Keys, Runs, chunks, expand, segment_sum, sums
+from apiece.core.runs import Keys, Runs, chunks, expand, segment_sum, stripes, sums
 
 __all__ = ["Columns", "cut", "intersections", "shared"]
 
 _DENSE = 1 << 23  # pairs of masks up to which a table of all of them is held (64 MB)
+_STRIPE = 1 << 19
+"""Runs of two sets that `intersections` sorts in one go (some 40 MB)."""
 _RUNS = 1 << 18
 """Runs that `shared` looks at in one go: small enough for a processor's cache."""
 _FEW = 8
@@ -27,33 +31,54 @@ _FEW = 8
 
 
 class Columns:
-    """The runs of one set ordered by (column, row), whoever they belong to."""
+    """The runs of one set, which come ordered by (column, row), whoever they belong to: all, or those of a stripe."""
 
     def __init__(self, runs: Runs, size: tuple[int, int]) -> None:
-        start = Keys(*size).pack(0, runs.x, runs.y0)
+        self.runs, self._keys = runs, Keys(*size)
+
+    def stripe(self, left: int, right: int) -> _Stripe:
+        """Return the runs of the columns from ``left`` to ``right - 1``."""
+        return self._ordered(self.runs.between(left, right))
+
+    @cached_property
+    def whole(self) -> _Stripe:
+        """All runs."""
+        return self._ordered(self.runs)
+
+    def _ordered(self, runs: Runs) -> _Stripe:
+        start = self._keys.pack(0, runs.x, runs.y0)
         order = np.argsort(start, kind="stable")  # stretches in order: one of each mask
-        self.start = start[order]
-        self.length = (runs.y1 - runs.y0).astype(np.int64)[order]
-        self.end = self.start + self.length
-        self.owner = runs.owners[order]
+        start = start[order]
+        length = (runs.y1 - runs.y0).astype(np.int64)[order]
+        return _Stripe(start, length, start + length, runs.owners[order])
+
+
+class _Stripe(NamedTuple):
+    """Runs ordered by (column, row): keys of their begins and ends, their lengths, and the mask of each."""
+
+    start: Int
+    length: Int
+    end: Int
+    owner: Int
 
 
 def intersections(a: Columns, b: Columns, shape: tuple[int, int]) -> sp.csr_array:
     """Shared pixels of every overlapping pair: int64 of shape (len(a), len(b)), sparse.
 
-    Memory grows with the overlapping pairs: partial sums are folded every `CHUNK` pairs of runs.
+    Memory grows with the overlapping pairs: large sets are compared stripe by stripe, and partial sums are folded every
+    `CHUNK` pairs of runs.
     """
     if shape[0] * shape[1] <= _DENSE:  # no sorting: thousands of masks that all lie on each other, as in suppression
         table = np.zeros(shape[0] * shape[1])
-        for i, j, pixels in _pairs(a, b):
-            table += np.bincount(a.owner[i] * shape[1] + b.owner[j], pixels, len(table))
+        for mine, other, i, j, pixels in _pairs(a, b):
+            table += np.bincount(mine.owner[i] * shape[1] + other.owner[j], pixels, len(table))
         cells = np.flatnonzero(table)
         begins = np.searchsorted(cells, np.arange(shape[0] + 1) * shape[1])
         return sp.csr_array((table[cells].astype(np.int64), cells % shape[1], begins), shape=shape)
     total = sp.csr_array(shape, dtype=np.int64)
-    for i, j, pixels in _pairs(a, b):
+    for mine, other, i, j, pixels in _pairs(a, b):
         # csr from coordinates adds up what falls on one cell
-        total = total + sp.coo_array((pixels, (a.owner[i], b.owner[j])), shape=shape).tocsr()
+        total = total + sp.coo_array((pixels, (mine.owner[i], other.owner[j])), shape=shape).tocsr()
     return total
 
 
@@ -65,25 +90,36 @@ def cut(runs: Runs, region: Runs, size: tuple[int, int]) -> Runs:
     >>> cut(a, b, (5, 5)).x.tolist()
     [2, 3]
     """
-    keys, mine, other = Keys(*size), Columns(runs, size), Columns(region, size)
     none = np.zeros(0, np.int64)
     pieces = [(none, none, none)]
-    pieces += [(mine.owner[i], np.maximum(mine.start[i], other.start[j]), n) for i, j, n in _pairs(mine, other)]
+    for mine, other, i, j, pixels in _pairs(Columns(runs, size), Columns(region, size)):
+        pieces.append((mine.owner[i], np.maximum(mine.start[i], other.start[j]), pixels))
     owner, start, length = map(np.concatenate, zip(*pieces, strict=True))
-    _, x, y0 = keys.unpack(start)
+    _, x, y0 = Keys(*size).unpack(start)
     return Runs.pack((owner, x, y0, y0 + length), len(runs.offsets) - 1, size)
 
 
-def _pairs(a: Columns, b: Columns) -> Iterator[tuple[Int, Int, Int]]:
-    """Overlapping pairs of runs (index into a, index into b, shared pixels), in chunks; each pair once."""
-    for i, j in _begins_inside(a, b, "left"):
-        yield i, j, np.minimum(a.end[i] - b.start[j], b.length[j])
-    # equal beginnings were met above
-    for j, i in _begins_inside(b, a, "right"):
-        yield i, j, np.minimum(b.end[j] - a.start[i], a.length[i])
+def _pairs(a: Columns, b: Columns) -> Iterator[tuple[_Stripe, _Stripe, Int, Int, Int]]:
+    """Yield overlapping pairs of runs, in chunks, each pair once: two stripes, index into each, shared pixels."""
+    for mine, other in _stripes(a, b):
+        for i, j in _begins_inside(mine, other, "left"):
+            yield mine, other, i, j, np.minimum(mine.end[i] - other.start[j], other.length[j])
+        # equal beginnings were met above
+        for j, i in _begins_inside(other, mine, "right"):
+            yield mine, other, i, j, np.minimum(other.end[j] - mine.start[i], mine.length[i])
 
 
-def _begins_inside(outer: Columns, inner: Columns, side: str) -> Iterator[tuple[Int, Int]]:
+def _stripes(a: Columns, b: Columns) -> Iterator[tuple[_Stripe, _Stripe]]:
+    """Yield the runs of both sets in stripes of columns that hold at most `_STRIPE` of them."""
+    if len(a.runs.x) + len(b.runs.x) <= _STRIPE:
+        yield a.whole, b.whole
+        return
+    for left, right in stripes((a.runs, b.runs), _STRIPE):
+        mine = a.stripe(left, right)
+        yield mine, mine if b is a else b.stripe(left, right)
+
+
+def _begins_inside(outer: _Stripe, inner: _Stripe, side: str) -> Iterator[tuple[Int, Int]]:
     """(index into outer, index into inner) where inner begins inside outer; ``"right"`` leaves equal beginnings out."""
     low = np.searchsorted(inner.start, outer.start, side)  # type: ignore[call-overload]
     count = np.searchsorted(inner.start, outer.end, "left") - low

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from apiece._arrays import Array, Int, Int32
+from apiece._arrays import Array, Bool, Int, Int32
 from apiece.errors import InvalidInstancesError
 
 __all__ = [
     "CHUNK", "Keys", "LooseRuns", "Runs", "chunks", "expand", "frozen", "merged", "offsets_of", "owners", "paint",
-    "segment_sum", "sums", "union",
+    "segment_sum", "stripes", "sums", "union",
 ]  # fmt: skip
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -30,6 +30,9 @@ LooseRuns: TypeAlias = tuple[Array, Array, Array, Array]
 
 CHUNK = 1 << 21
 """Elements handled at once where a step needs memory beyond the runs themselves (16 MB of int64)."""
+
+_RUNS = 1 << 18
+"""Runs that are sorted in one go (some 20 MB)."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,54 @@ class Runs(NamedTuple):
         """The same runs with their owners."""
         return self.owners, self.x, self.y0, self.y1
 
+    def merge(self, group: Int, count: int, size: tuple[int, int]) -> Runs:
+        """Return ``count`` masks on an image of ``size``: mask k is the union of those whose ``group`` is k."""
+        if len(self.x) <= _RUNS or not count:
+            return Runs.pack((group[self.owners], *self[:3]), count, size)
+        if count == 1:
+            cut = (self.between(*stripe)[:3] for stripe in stripes((self,), _RUNS))
+            parts = [Runs.pack((np.zeros_like(part[0]), *part), 1, size) for part in cut]
+            x, y0, y1, offsets = Runs.concatenate(parts)
+            return Runs(x, y0, y1, offsets[[0, -1]])
+        order = np.argsort(group, kind="stable")
+        cuts = np.searchsorted(group[order], np.arange(count + 1))
+        each = np.bincount(group, np.diff(self.offsets), count)
+        parts = []
+        for lo, hi in chunks(each, _RUNS):
+            some = order[cuts[lo] : cuts[hi]]
+            own = self.take(some)
+            parts.append(own.merge(group[some] - lo, hi - lo, size))
+        return Runs.concatenate(parts)
+
     def take(self, index: Int) -> Runs:
         """Return the masks at ``index``, in the order asked for."""
-        counts = np.diff(self.offsets)[index]
-        runs = expand(self.offsets[:-1][index], counts)
-        return Runs(self.x[runs], self.y0[runs], self.y1[runs], sums(counts))
+        first, counts = self.offsets[:-1][index], np.diff(self.offsets)[index]
+        offsets = sums(counts)
+        if offsets[-1] <= _RUNS:
+            runs = expand(first, counts)
+            return Runs(self.x[runs], self.y0[runs], self.y1[runs], offsets)
+        x, y0, y1 = (np.empty(offsets[-1], np.int32) for _ in range(3))
+        for lo, hi in chunks(counts, _RUNS):
+            runs, place = expand(first[lo:hi], counts[lo:hi]), slice(offsets[lo], offsets[hi])
+            for given, taken in zip(self[:3], (x, y0, y1), strict=True):
+                taken[place] = given[runs]
+        return Runs(x, y0, y1, offsets)
+
+    def stretch(self, first: int, stop: int) -> Runs:
+        """Return the runs from ``first`` to ``stop - 1``, of as many masks as all are."""
+        x, y0, y1 = (a[first:stop] for a in self[:3])
+        return Runs(x, y0, y1, np.clip(self.offsets, first, stop) - first)
+
+    def between(self, left: int, right: int) -> Runs:
+        """Return what of each mask lies in the columns from ``left`` to ``right - 1``."""
+        if self.number == 1:
+            return self.stretch(*np.searchsorted(self.x, (left, right)).tolist())
+        return self.kept((self.x >= left) & (self.x < right))
+
+    def kept(self, which: Bool) -> Runs:
+        """Return of each mask the runs for which ``which``, bool (R,), is true."""
+        some = np.flatnonzero(which)
+        return Runs(self.x[some], self.y0[some], self.y1[some], np.searchsorted(some, self.offsets))
 
     def without(self, part: Runs, size: tuple[int, int]) -> Runs:
         """Return each mask without ``part``'s of the same number, which lies inside it; ``size`` holds them all."""
@@ -260,6 +306,30 @@ def chunks(counts: Array, limit: int | None = None) -> Iterator[tuple[int, int]]
         hi = max(int(np.searchsorted(ends, done + limit, "right")), lo + 1)
         yield lo, hi
         lo = hi
+
+
+def stripes(sets: Sequence[Runs], limit: int) -> Iterator[tuple[int, int]]:
+    """Yield ranges of columns that hold at most ``limit`` runs of some sets, or one column that holds more.
+
+    Columns beyond the first or the last run of any of the sets are left out: there the sets have nothing in common.
+
+    >>> from apiece import Masks
+    >>> list(stripes([Masks.from_boxes([[1, 0, 5, 2], [2, 0, 4, 1]], (3, 9)).runs], 3))
+    [(1, 3), (3, 5)]
+    """
+    some = [runs.x for runs in sets if len(runs.x)]
+    if len(some) < len(sets):
+        return
+    first, last = max(int(x.min()) for x in some), min(int(x.max()) for x in some)
+    if last < first:
+        return
+    held = np.zeros(last - first + 1, np.int64)
+    for x in some:
+        for lo in range(0, len(x), CHUNK):
+            here = x[lo : lo + CHUNK]
+            held += np.bincount(here[(here >= first) & (here <= last)] - first, minlength=len(held))
+    for lo, hi in chunks(held, limit):
+        yield first + lo, first + hi
 
 
 def paint(out: Array, base: Int, stride: int | Int, length: Array, values: Any) -> None:

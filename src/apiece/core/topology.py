@@ -12,9 +12,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from apiece._arrays import Bool, Int
-from apiece.core.runs import Keys, Runs, expand, merged, offsets_of, owners
+from apiece.core.runs import Keys, Runs, chunks, expand, merged, offsets_of
 
 __all__ = ["Rings", "count_parts_and_holes", "run_parts", "side_edges", "trace", "transposed"]
+
+_RUNS = 1 << 18
+"""Runs that are linked to their neighbours in one go (some 30 MB)."""
 
 
 def _neighbours(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple[Int, Int]:
@@ -34,28 +37,56 @@ def run_parts(runs: Runs, size: tuple[int, int], corners: bool = False) -> tuple
 
     ``corners``: pixels that touch at a corner hang together, too (8-connected).
     """
-    return _joined(*_neighbours(runs, size, corners), runs.offsets)
+    part, owner = np.zeros(len(runs.x), np.int64), [np.zeros(0, np.int64)]
+    seams, total = [np.zeros((2, 0), np.int64)], 0
+    for lo in range(0, len(part), _RUNS):
+        hi = min(lo + _RUNS, len(part))
+        some = runs.stretch(lo, _column_end(runs, hi))
+        left, right = _neighbours(some, size, corners)
+        across = (left < hi - lo) & (right >= hi - lo)
+        seams.append(np.stack([left[across], right[across]]) + lo)
+        inside = right < hi - lo
+        number, here = _components(left[inside], right[inside], hi - lo)
+        part[lo:hi] = here + total
+        of_part = np.zeros(number, np.int64)
+        of_part[here] = some.owners[: hi - lo]
+        owner.append(of_part)
+        total += number
+    of_part, (left, right) = np.concatenate(owner), part[np.concatenate(seams, 1)]
+    if len(left):
+        order = np.argsort(left, kind="stable")
+        number, whole = _components(left[order], right[order], total)
+        part, joined = whole[part], np.zeros(number, np.int64)
+        joined[whole] = of_part
+        of_part = joined
+    return np.bincount(of_part, minlength=runs.number), part
 
 
-def _joined(left: Int, right: Int, offsets: Int) -> tuple[Int, Int]:
-    """`run_parts`, from which runs touch; ``left`` ascends."""
+def _column_end(runs: Runs, run: int) -> int:
+    """Return the run behind those in the column to the right of the run before ``run``, in the same mask."""
+    if run >= len(runs.x):
+        return run
+    end = int(runs.offsets[np.searchsorted(runs.offsets, run - 1, "right")])
+    return run + int(np.searchsorted(runs.x[run:end], runs.x[run - 1] + 1, "right"))
+
+
+def _components(left: Int, right: Int, count: int) -> tuple[int, Int]:
+    """Return how many components a graph of ``count`` nodes has, and that of each, from its edges; ``left`` ascends."""
     from scipy.sparse.csgraph import connected_components  # takes as long to import as half of what predicts
 
-    runs = int(offsets[-1])
     # the form and dtype that SciPy computes with: converting costs more than the search
-    graph = sp.csr_array((np.ones(len(left)), right, offsets_of(left, runs)), shape=(runs, runs))
-    total, part = connected_components(graph, directed=False)
-    owner_of_part = np.zeros(total, np.int64)
-    owner_of_part[part] = owners(offsets)
-    return np.bincount(owner_of_part, minlength=len(offsets) - 1), part.astype(np.int64)
+    graph = sp.csr_array((np.ones(len(left)), right, offsets_of(left, count)), shape=(count, count))
+    number, which = connected_components(graph, directed=False)
+    return number, which.astype(np.int64)
 
 
 def count_parts_and_holes(runs: Runs, size: tuple[int, int]) -> tuple[Int, Int]:
     """Return (parts, holes) per mask, by Euler's formula: parts - holes = runs - contacts between runs."""
     forked = np.flatnonzero(~plain(runs))
     parts, holes = np.ones(runs.number, np.int64), np.zeros(runs.number, np.int64)
-    if len(forked):
-        parts[forked], holes[forked] = _counted(runs.take(forked), size)
+    for lo, hi in chunks(np.diff(runs.offsets)[forked], _RUNS):
+        some = forked[lo:hi]
+        parts[some], holes[some] = _counted(runs.take(some), size)
     return parts, holes
 
 

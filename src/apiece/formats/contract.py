@@ -325,7 +325,7 @@ BAND = 512
 
 def comes_in_bands(size: tuple[int, int]) -> bool:
     """Return whether an image of (height, width) is written band by band, see `LabelFormat.pieces`."""
-    return size[0] * size[1] > LARGE
+    return size[0] * size[1] >= LARGE
 
 
 EVERYTHING = Holds(True, True, True, True, True, True, scores=True, crowd=True, attributes=True)
@@ -363,9 +363,9 @@ class LabelFormat:
         text that says what to name, empty for no doubt. May decode some of the labels; never raises.
     guessed : whether labels that `detect` knows are taken for this format when nobody names it.
     pieces : how `write` takes an image that comes as several records in a row with one and the same `ImageRef`.
-        ``"objects"``: each record holds other objects of it. ``"bands"``: an image of more than `apiece.images.LARGE`
-        pixels always comes as one record for each `BAND` rows, from the top down: what lies of the objects in these
-        rows, with their ids; where two overlap the later one lies on top. Empty: an image is one record.
+        ``"objects"``: each record holds other objects of it. ``"bands"``: an image of `apiece.images.LARGE` pixels or
+        more always comes as one record for each `BAND` rows, from the top down: what lies of the objects in these rows,
+        with their ids; where two overlap the later one lies on top. Empty: an image is one record.
     splits : whether one set says of each image, in ``ImageRef.attributes["split"]``, which of train, val, test it is
         of.
     """

@@ -13,7 +13,7 @@ read by their index. Label maps whose values look like classes (several regions 
 are refused until the format is named: ``class_map`` makes each region an object, ``labelmap`` each value.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. Images of
-more than 67 million pixels become tiled 32-bit TIFFs (BigTIFF from 268 million on). A note inside each file says which
+67 million pixels or more become tiled 32-bit TIFFs (BigTIFF from 268 million on). A note inside each file says which
 image it belongs to. A TIFF of a GeoTIFF lies in the world where its image lies.
 """
 

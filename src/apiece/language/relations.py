@@ -19,6 +19,7 @@ from apiece.core.runs import expand, segment_sum, sums
 from apiece.errors import PromptError
 from apiece.measurements import mean_colours, measure
 from apiece.ops import box_gaps, colour_names, gaps, intersections, nearest
+from apiece.ops.parts import filled
 
 __all__ = ["RELATED", "Relations"]
 
@@ -46,10 +47,7 @@ class Relations:
     @cached_property
     def filled(self) -> Masks:
         """The masks without holes."""
-        masks = self.found.masks
-        if not masks.holes.any():
-            return masks
-        return Masks.from_polygons([[part[0] for part in parts] for parts in masks.to_polygons()], masks.size)
+        return filled(self.found.masks)
 
     def values(self, key: str) -> Float:
         """Return what orders objects, one number each; see `apiece.language.grammar.Pick`."""

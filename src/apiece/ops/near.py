@@ -13,7 +13,7 @@ from apiece.core.masks import Masks
 from apiece.core.run_overlap import Columns, intersections
 from apiece.core.runs import Runs, chunks, expand, sums
 
-__all__ = ["box_gaps", "contacts", "gaps", "nearest"]
+__all__ = ["box_gaps", "contacts", "gaps", "nearest", "touching"]
 
 _PAIRS = 1 << 20  # looked at in one go
 _FEW = 256  # boxes
@@ -200,26 +200,36 @@ def contacts(masks: Masks, scale: tuple[float, float] = (1.0, 1.0)) -> tuple[sp.
     -------
     Two symmetric sparse matrices of shape (N, N): bool, and float64.
     """
-    runs, (height, width) = masks.runs, masks.size
-    size, shape = (height + 2, width + 1), (len(masks), len(masks))
-    runs = runs._replace(y0=runs.y0 + 1, y1=runs.y1 + 1)
-    here = Columns(runs, size)
-
-    def beside(dx: int, dy: int) -> sp.csr_array:
-        moved = Columns(runs._replace(x=runs.x + dx, y0=runs.y0 + dy, y1=runs.y1 + dy), size)
-        one_way = intersections(moved, here, shape)
-        return one_way + one_way.T
-
-    overlap = intersections(here, here, shape)
-    across, down = beside(1, 0), beside(0, 1)
+    overlap, across, down = _overlap(masks, 0, 0), _beside(masks, 1, 0), _beside(masks, 0, 1)
     sx, sy = scale
     tilt, spacing = math.atan2(sy, sx), sx * sy / math.hypot(sx, sy)
     length = tilt * sy * across + (math.pi / 2 - tilt) * sx * down
-    length = (length + math.pi / 4 * spacing * (beside(1, 1) + beside(1, -1))) / 2
-    touching = _apart((across + down + overlap) > 0)
-    length = length.multiply(touching) - length.multiply(touching).multiply(overlap > 0)
+    length = (length + math.pi / 4 * spacing * (_beside(masks, 1, 1) + _beside(masks, 1, -1))) / 2
+    together = _apart((across + down + overlap) > 0)
+    length = length.multiply(together) - length.multiply(together).multiply(overlap > 0)
     length.eliminate_zeros()
-    return touching, sp.csr_array(length)
+    return together, sp.csr_array(length)
+
+
+def touching(masks: Masks) -> sp.csr_array:
+    """Return which masks touch each other, or overlap: symmetric bool of shape (N, N), sparse; see `contacts`."""
+    return _apart((_overlap(masks, 0, 0) + _beside(masks, 1, 0) + _beside(masks, 0, 1)) > 0)
+
+
+def _beside(masks: Masks, dx: int, dy: int) -> sp.csr_array:
+    """Return how many pixels of one mask lie so far from one of another, in this direction or the opposite one."""
+    one_way = _overlap(masks, dx, dy)
+    return one_way + one_way.T
+
+
+def _overlap(masks: Masks, dx: int, dy: int) -> sp.csr_array:
+    """Return the pixels that each mask shares with each if it is moved."""
+    runs, (height, width) = masks.runs, masks.size
+    size = (height + 2, width + 1)
+    here = Columns(runs._replace(y0=runs.y0 + 1, y1=runs.y1 + 1), size)
+    there = runs._replace(x=runs.x + dx, y0=runs.y0 + 1 + dy, y1=runs.y1 + 1 + dy)
+    moved = Columns(there, size) if dx or dy else here
+    return intersections(moved, here, (len(masks), len(masks)))
 
 
 def _apart(pairs: sp.csr_array) -> sp.csr_array:

@@ -1,4 +1,4 @@
-"""Masks of several parts: each part as a mask of its own, or the largest alone."""
+"""Parts and holes of masks: each as a mask of its own, the largest part alone, masks without their holes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import numpy.typing as npt
 
 from apiece._arrays import Int
 from apiece.core.masks import Masks
+from apiece.core.runs import Runs, chunks
 from apiece.core.topology import run_parts
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["largest_part", "parts_of"]
+__all__ = ["filled", "holes_of", "largest_part", "parts_of", "replaced"]
+
+_RUNS = 1 << 18  # of masks that are taken apart at once
 
 
 def parts_of(masks: Masks, corners: bool = True) -> tuple[Masks, Int]:
@@ -21,12 +24,83 @@ def parts_of(masks: Masks, corners: bool = True) -> tuple[Masks, Int]:
     corners : whether pixels that touch at a corner hang together (8-connected): then a line one pixel wide that runs
         diagonally is no heap of crumbs. False: 4-connected, as `Masks.parts` counts.
     """
-    owner = masks.runs.owners
-    _, part = run_parts(masks.runs, masks.size, corners)
-    order = np.lexsort((part, owner))  # a part's runs stay in their order
-    first = np.flatnonzero(np.diff(part[order], prepend=-1))
-    offsets = np.append(first, len(owner)).astype(np.int64)
-    return Masks(masks.size, masks.x[order], masks.y0[order], masks.y1[order], offsets), owner[order][first]
+    pieces, owners = [masks[:0].runs], [np.zeros(0, np.int64)]
+    for lo, hi in chunks(np.diff(masks.offsets), _RUNS):
+        runs = masks[lo:hi].runs
+        owner, part = runs.owners, run_parts(runs, masks.size, corners)[1]
+        order = np.lexsort((part, owner))  # a part's runs stay in their order
+        first = np.flatnonzero(np.diff(part[order], prepend=-1))
+        offsets = np.append(first, len(owner)).astype(np.int64)
+        pieces.append(Runs(runs.x[order], runs.y0[order], runs.y1[order], offsets))
+        owners.append(lo + owner[order][first])
+    return Masks.of_runs(masks.size, Runs.concatenate(pieces)), np.concatenate(owners)
+
+
+def holes_of(masks: Masks) -> tuple[Masks, Int]:
+    """Return every hole as a mask of its own, and the mask it belongs to, ascending.
+
+    A hole is background that does not reach the outside, not even over a corner (8-connected), as `Masks.holes` counts.
+
+    Examples
+    --------
+    >>> from apiece.ops.parts import holes_of
+    >>> ring = np.ones((3, 4), int)
+    >>> ring[1, 1:3] = 0
+    >>> holes, owner = holes_of(apiece.Masks.from_label_map(ring))
+    >>> holes.boxes.tolist(), owner
+    ([[1.0, 1.0, 3.0, 2.0]], array([0]))
+    """
+    found = [(masks[:0], np.zeros(0, np.int64))]
+    for lo, hi in chunks(np.diff(masks.offsets), _RUNS):
+        pieces, owner = parts_of(_enclosed(masks if hi - lo == len(masks) else masks[lo:hi]))
+        found.append((pieces, lo + owner))
+    return Masks.concatenate([one for one, _ in found]), np.concatenate([owner for _, owner in found])
+
+
+def _enclosed(masks: Masks) -> Masks:
+    """Return the holes of each mask, together: what lies between two runs of a column and does not reach the outside.
+
+    A stretch between two runs reaches the outside where it goes beyond the first or the last run of a column beside
+    it, and where what hangs together with it does.
+    """
+    x, y0, y1, offsets = masks.runs
+    first = np.ones(len(x), bool)  # of its column
+    np.not_equal(x[1:], x[:-1], out=first[1:])
+    first[offsets[:-1][np.diff(offsets) > 0]] = True
+    heads, gap = np.flatnonzero(first), np.flatnonzero(~first)
+    top, bottom = y0[heads], y1[np.append(heads[1:], len(x))[: len(heads)] - 1]
+    owner = np.searchsorted(offsets, heads, "right") - 1
+    gaps = Runs(x[gap], y1[gap - 1], y0[gap], np.searchsorted(gap, offsets))
+    is_open = np.zeros(len(gap), bool)
+    for lo in range(0, len(gap), _RUNS):
+        some = slice(lo, lo + _RUNS)
+        column = np.searchsorted(heads, gap[some], "right") - 1
+        for step in (-1, 1):
+            beside = np.clip(column + step, 0, len(heads) - 1)
+            is_open[some] |= (owner[beside] != owner[column]) | (x[heads[beside]] != gaps.x[some] + step)
+            is_open[some] |= (gaps.y0[some] - 1 < top[beside]) | (gaps.y1[some] + 1 > bottom[beside])
+    _, part = run_parts(gaps, masks.size, corners=True)
+    closed = (np.bincount(part, is_open) == 0)[part]
+    return Masks.of_runs(masks.size, gaps.kept(closed))
+
+
+def filled(masks: Masks) -> Masks:
+    """Return the masks with their holes filled.
+
+    Examples
+    --------
+    >>> from apiece.ops.parts import filled
+    >>> ring = np.ones((3, 3), int)
+    >>> ring[1, 1] = 0
+    >>> filled(apiece.Masks.from_label_map(ring)).area
+    array([9])
+    """
+    holes, owner = holes_of(masks)
+    if not len(holes):
+        return masks
+    some, place = np.unique(owner, return_inverse=True)
+    whole = Masks.concatenate([masks[some], holes]).merge(np.append(np.arange(len(some)), place), len(some))
+    return replaced(masks, some, whole)
 
 
 def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
@@ -50,6 +124,11 @@ def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
     parts, owner = parts_of(masks[chosen])
     order = np.lexsort((-parts.area, owner))
     largest = order[np.diff(owner[order], prepend=-1) > 0]
+    return replaced(masks, np.flatnonzero(chosen), parts[largest])
+
+
+def replaced(masks: Masks, some: Int, others: Masks) -> Masks:
+    """Return the masks with ``others[k]`` in place of mask ``some[k]``."""
     place = np.arange(len(masks))
-    place[chosen] = len(masks) + np.arange(len(largest))
-    return Masks.concatenate([masks, parts[largest]])[place]
+    place[some] = len(masks) + np.arange(len(some))
+    return Masks.concatenate([masks, others])[place]

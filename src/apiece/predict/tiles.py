@@ -53,7 +53,8 @@ class Tiling:
 
     Attributes
     ----------
-    tile : side of a tile in pixels of the image, halo included; None: 1024, and only images above `LARGE` are cut.
+    tile : side of a tile in pixels of the image, halo included; None: 1024, and only images of `LARGE` pixels or more
+        are cut.
     halo : least distance from a tile's core to its border; None: as `halo_for` finds it. Objects up to its size are
         seen whole by the tile that answers for them.
     resume : go on with tiles that an earlier run left.
@@ -70,7 +71,7 @@ class Tiling:
         if self.pixel_size is not None:
             return True
         if self.tile is None:
-            return size[0] * size[1] > LARGE
+            return size[0] * size[1] >= LARGE
         return max(size) > self.tile
 
     def grid(self, size: tuple[int, int], spec: ModelInput, stride: int) -> Grid:

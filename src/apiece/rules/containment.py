@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece.core.masks import Masks
 from apiece.ops import intersections
+from apiece.ops.parts import filled
 from apiece.rules._kit.limits import nothing
 from apiece.rules.contract import CLASSES, FLAG, SHARE, Readings, RuleKind, Scene, choice, key
 
@@ -26,13 +26,6 @@ class Containment:
     optional: bool = key(FLAG, "`yes`: a picture without such an object passes. By default it is unsure", False)
 
 
-def _filled(masks: Masks) -> Masks:
-    """Return masks without their holes: what lies on an object is cut out of its visible mask."""
-    if not masks.holes.any():
-        return masks
-    return Masks.from_polygons([[part[0] for part in parts] for parts in masks.to_polygons()], masks.size)
-
-
 def _read(scene: Scene, rule: Containment) -> Iterator[Readings]:
     found, around = scene.members(rule.containment), scene.members(rule.inside)
     outside = rule.expected == "outside"
@@ -42,7 +35,8 @@ def _read(scene: Scene, rule: Containment) -> Iterator[Readings]:
     masks = scene.instances.masks
     own = masks[found.index]
     area = np.maximum(own.area, 1)
-    table = intersections(own, _filled(masks[around.index])).toarray() / area[:, None]
+    # what lies on an object is cut out of its visible mask
+    table = intersections(own, filled(masks[around.index])).toarray() / area[:, None]
     table[found.index[:, None] == around.index[None, :]] = 0.0
     most = table.max(1, initial=0.0)
     which = around.index[table.argmax(1)] if len(around.index) else np.full(len(own), -1)

@@ -1,41 +1,20 @@
-"""Shapes of all masks of an image at once, from their runs: hulls, filled holes, rims, ground that nothing covers."""
+"""Shapes of all masks of an image at once, from their runs: hulls, rims, ground that nothing covers."""
 
 from __future__ import annotations
 
 import itertools
 
-import cv2
 import numpy as np
 
-from apiece._arrays import Bool, Int, Int32
+from apiece._arrays import Bool, Int
 from apiece.core.masks import Masks
-from apiece.core.runs import Keys, expand, offsets_of, owners, segment_sum
+from apiece.core.runs import Keys, chunks, expand, offsets_of, owners, segment_sum
 from apiece.ops.hull import hull_columns
 from apiece.ops.overlap import intersections
+from apiece.ops.parts import replaced
 
-
-def hole_sizes(crop: Bool) -> tuple[Int32, Int]:
-    """Return (the piece of mask or background that each pixel belongs to, each piece's pixels or 0 if it is no hole).
-
-    ``crop`` is one mask, drawn in its own bounding box.
-    """
-    ground = cv2.copyMakeBorder((~crop).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    _, part, stats, _ = cv2.connectedComponentsWithStats(ground, connectivity=8)
-    pixels = stats[:, cv2.CC_STAT_AREA].astype(np.int64)
-    pixels[[0, int(part[0, 0])]] = 0
-    return part[1:-1, 1:-1], pixels
-
-
-def filled(masks: Masks) -> Masks:
-    """Return the masks with their holes filled."""
-    some = np.flatnonzero(masks.holes)
-    if not len(some):
-        return masks
-    crops, corners = masks[some].to_crops()
-    whole = [crop | (pixels > 0)[part] for crop in crops for part, pixels in [hole_sizes(crop)]]
-    chosen = np.arange(len(masks))
-    chosen[some] = len(masks) + np.arange(len(some))
-    return Masks.concatenate([masks, Masks.from_crops(whole, corners, masks.size)])[chosen]
+AT_ONCE = 1 << 17
+"""Runs of masks whose shapes are taken at once."""
 
 
 def bridged(masks: Masks) -> Masks:
@@ -44,7 +23,7 @@ def bridged(masks: Masks) -> Masks:
     An object that the border cuts continues beyond it, so the line closes a ring that is cut open there.
     """
     (height, width), owner = masks.size, owners(masks.offsets)
-    boxes, groups = [], [np.arange(len(masks))]
+    boxes, groups = [], []
     for axis, edge, meets, low, high in (
         (0, 0, masks.x == 0, masks.y0, masks.y1),
         (0, width - 1, masks.x == width - 1, masks.y0, masks.y1),
@@ -62,8 +41,9 @@ def bridged(masks: Masks) -> Masks:
             groups.append(who)
     if not boxes:
         return masks
-    lines = Masks.from_boxes(np.concatenate(boxes), masks.size)
-    return Masks.concatenate([masks, lines]).merge(np.concatenate(groups), len(masks))
+    some, place = np.unique(np.concatenate(groups), return_inverse=True)
+    drawn = Masks.concatenate([masks[some], Masks.from_boxes(np.concatenate(boxes), masks.size)])
+    return replaced(masks, some, drawn.merge(np.append(np.arange(len(some)), place), len(some)))
 
 
 def hulls(masks: Masks) -> Masks:
@@ -80,15 +60,24 @@ def hulls(masks: Masks) -> Masks:
     return Masks.from_polygons(rings, masks.size)
 
 
-def bare_pixels(hull: Masks, cover: Masks) -> Int:
-    """Return how many pixels of each hull no instance covers; ``cover`` is one mask."""
-    return hull.area - intersections(hull, cover).toarray()[:, 0]
+def bare_pixels(masks: Masks, cover: Masks) -> Int:
+    """Return how many pixels of each mask's hull no instance covers; ``cover`` is one mask."""
+    bare, order = np.zeros(len(masks), np.int64), np.argsort(masks.boxes[:, 0], kind="stable")
+    # from left to right, so that those of one go need few columns of the cover
+    for lo, hi in chunks(np.diff(masks.offsets)[order], AT_ONCE):
+        hull = hulls(masks[order[lo:hi]])
+        bare[order[lo:hi]] = hull.area - intersections(hull, cover).toarray()[:, 0]
+    return bare
 
 
 def dilated(masks: Masks) -> Masks:
     """Return each mask with the pixels that share a side with it."""
-    moved = [masks, *(masks.shift(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))]
-    return Masks.concatenate(moved).merge(np.tile(np.arange(len(masks)), 5), len(masks))
+    wide = [masks[:0]]
+    for lo, hi in chunks(np.diff(masks.offsets), AT_ONCE):
+        own = masks[lo:hi]
+        moved = [own, *(own.shift(dx, dy) for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)))]
+        wide.append(Masks.concatenate(moved).merge(np.tile(np.arange(hi - lo), 5), hi - lo))
+    return Masks.concatenate(wide)
 
 
 def nearest_pixels(masks: Masks, first: Int, second: Int) -> tuple[Int, Int, Int]:

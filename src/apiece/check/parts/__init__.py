@@ -233,9 +233,8 @@ def _fit(masks: Masks, piece: Int, body: Int) -> tuple[Float, Float]:
     count = len(piece)
     pairs = Masks.concatenate([masks[piece], masks[body]]).merge(np.tile(np.arange(count), 2), count)
     cover, area = masks.union(), masks.area[piece]
-    alone = hulls(masks[body])
-    added = bare_pixels(hulls(pairs), cover) - bare_pixels(alone, cover)
-    sunk = intersections(masks[piece], alone).diagonal()
+    added = bare_pixels(pairs, cover) - bare_pixels(masks[body], cover)
+    sunk = intersections(masks[piece], hulls(masks[body])).diagonal()
     return added / area, sunk / area
 
 

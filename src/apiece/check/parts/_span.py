@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from apiece._arrays import Float, Int
-from apiece.check._kit.shapes import bare_pixels, bridged, dilated, filled, hulls
+from apiece.check._kit.shapes import bare_pixels, bridged, dilated
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.ops.parts import filled
 
 SAMPLE = 8  # most masks of an image that show how far objects of their classes reach
 FIRST, EVERY = 32, 8  # images whose masks are sampled: the first ones of a split, and one in so many of the rest
@@ -60,7 +61,7 @@ def together(instances: Instances, owner: Int, masks: Masks) -> Spans:
 
 
 def _spans(label: Int, masks: Masks, others: Masks) -> Spans:
-    bare = bare_pixels(hulls(masks), Masks.concatenate([masks, others]).union())
+    bare = bare_pixels(masks, Masks.concatenate([masks, others]).union())
     return Spans(label, _lengths(masks), bare / masks.area)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from apiece._arrays import Bool, Float32, Int
 from apiece.core.masks import Masks, label_map_masks
 from apiece.errors import FormatError
-from apiece.formats._kit.label_bands import is_banded, read_in_bands
+from apiece.formats._kit.label_bands import blocks, is_banded, read_in_bands
 from apiece.formats._kit.label_images import read_raster
 from apiece.ops.parts import parts_of
 
@@ -32,10 +32,11 @@ def class_sign(files: Sequence[Path]) -> str:
     """Return what makes the values of label images look like classes; empty if they look like objects."""
     values, split, apart, example = 0, 0, 0, ""
     known: set[int] = set()
-    for file, found, regions, far in _values(files):
+    for file, found, masks in _values(files):
         known.update(found.tolist())
         if max(known, default=0) > _CLASSES:
             return ""
+        regions, far = _regions(masks)
         values += len(found)
         split += int((regions > 1).sum())
         apart += int((far | (regions > 2)).sum())
@@ -48,42 +49,48 @@ def class_sign(files: Sequence[Path]) -> str:
     return ""
 
 
-def _values(files: Sequence[Path]) -> Iterator[tuple[Path, Int, Int, Bool]]:
-    """Yield of some files the values, how many regions each covers, and whether these lie apart."""
+def _values(files: Sequence[Path]) -> Iterator[tuple[Path, Int, Masks]]:
+    """Yield of some files the values, and what each covers."""
     pixels = 0
     for place in dict.fromkeys(np.linspace(0, len(files) - 1, min(_IMAGES, len(files))).astype(int).tolist()):
         try:
             values, masks = _masks(files[place])
         except FormatError:
             continue  # said when it is read
-        yield files[place], *_regions(values, masks)
+        yield files[place], values, masks
         pixels += masks.size[0] * masks.size[1]
         if pixels > _PIXELS:
             return
 
 
 def _masks(file: Path) -> tuple[Int, Masks]:
-    """Return the values of a label image and what each covers; the pixels of a large one are in memory band by band."""
+    """Return the values of a label image and what each covers; the pixels of a large one are in memory band by band.
+
+    A large one with a value that is no class is read no further than to the first of them.
+    """
     if not is_banded(file, None):
         return label_map_masks(read_raster(file))
+    for _, values, masks in blocks(file, None):
+        if values.max(initial=0) > _CLASSES:
+            return values, masks
     found = read_in_bands(file, None)
     assert found.ids is not None
     return found.ids, found.masks
 
 
-def _regions(values: Int, masks: Masks) -> tuple[Int, Int, Bool]:
-    """Return of each value itself, how many regions it covers, and whether these lie apart."""
+def _regions(masks: Masks) -> tuple[Int, Bool]:
+    """Return how many regions each mask covers, and whether these lie apart."""
     parts, owner = parts_of(masks)
-    area, count = parts.area, np.zeros(len(values), np.int64)
-    largest = np.zeros(len(values), np.int64)
+    area, count = parts.area, np.zeros(len(masks), np.int64)
+    largest = np.zeros(len(masks), np.int64)
     np.maximum.at(largest, owner, area)
     real = area >= np.maximum(_LEAST, _DUST * largest[owner])
     np.add.at(count, owner[real], 1)
-    far = np.zeros(len(values), bool)
+    far = np.zeros(len(masks), bool)
     for value in np.flatnonzero((count > 1) & (count < 3)).tolist():
         rows = np.flatnonzero(real & (owner == value))
         far[value] = _gap(parts.boxes[rows]) > np.sqrt(area[rows].min()) / 2
-    return values, count, far
+    return count, far
 
 
 def _gap(boxes: Float32) -> float:

@@ -99,7 +99,7 @@ def is_banded(path: Path, page: int | None) -> bool:
 def read_in_bands(path: Path, page: int | None) -> Instances:
     """Return what a label image of any size holds; ids are its values. Its pixels are in memory band by band."""
     values, parts = [np.zeros(0, np.int64)], list[Masks]()
-    for _, own, masks in _blocks(path, page):
+    for _, own, masks in blocks(path, page):
         values.append(own)
         parts.append(masks)
     ids, group = np.unique(np.concatenate(values), return_inverse=True)
@@ -115,7 +115,7 @@ def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:
     with tempfile.TemporaryFile() as file:
         kept: RowBands | None = None
         seen = list[tuple[int, Int]]()
-        for y, own, masks in _blocks(path, page):
+        for y, own, masks in blocks(path, page):
             kept = kept or RowBands(file, masks.size, BAND)
             kept.add(masks, own)
             seen.append((y // BAND, own))
@@ -137,7 +137,7 @@ def pieces_in_bands(path: Path, page: int | None) -> Iterator[Instances]:
             yield waiting
 
 
-def _blocks(path: Path, page: int | None) -> Iterator[tuple[int, Int, Masks]]:
+def blocks(path: Path, page: int | None) -> Iterator[tuple[int, Int, Masks]]:
     """Yield the first row of each block of an image, the values that occur there, and where they lie on the image.
 
     A block is a band of rows, in which each tile is decoded once; in images of more than 32,768 columns a part of it.

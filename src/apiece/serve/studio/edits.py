@@ -14,6 +14,7 @@ from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts
 from apiece.errors import ConfigError, PromptError, UnknownNameError
 from apiece.ops.overlap import intersections
+from apiece.ops.parts import filled
 from apiece.serve.schema import Request
 from apiece.serve.studio.sheet import Delta, Put, Sheet
 
@@ -129,7 +130,7 @@ def compute(sheet: Sheet, edit: Draw | Fill | Cut | Merge | Delete | Relabel | O
             return _drawn(sheet, edit)
         case Fill():
             row = sheet.row(edit.key)
-            return Delta(put=(Put(edit.key, found.names[row], _filled(found.masks[row])),))
+            return Delta(put=(Put(edit.key, found.names[row], filled(found.masks[row])),))
         case Cut():
             return _divided(sheet, edit)
         case Merge():
@@ -251,12 +252,6 @@ def _without(mask: Masks, part: Masks) -> Masks:
     h, w = crop.shape
     hole = part.crop(x, y, x + w, y + h).to_dense()[0]
     return Masks.from_crops([crop & ~hole], corners, mask.size)
-
-
-def _filled(mask: Masks) -> Masks:
-    """Return a mask with its holes filled: its outlines without the holes in them."""
-    rings = [part[0] for part in mask.to_polygons()[0]]
-    return Masks.from_polygons([rings], mask.size) if rings else mask
 
 
 def _divided(sheet: Sheet, edit: Cut) -> Delta:

@@ -211,7 +211,7 @@ def _reduced(ref: ImageRef) -> UInt8 | None:
 
 def _is_large(ref: ImageRef) -> bool:
     height, width = ref.size or image_size(ref.path, page=ref.page)
-    return height * width > LARGE
+    return height * width >= LARGE
 
 
 def _seen(image: Image) -> Array:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from apiece import cli
+from apiece import Instances, Masks, cli, formats
+from apiece.images import write_image
 from apiece.training import TrainConfig, trainer
 
 
@@ -55,3 +57,19 @@ def test_without_data_it_says_what_to_name(
     assert "say what to learn from: apiece train DATA, a label file" in capsys.readouterr().err
     (tmp_path / "data").mkdir()
     assert settings(monkeypatch, "--model", "embedding").data == Path("data")
+
+
+def test_an_image_that_cannot_be_read_says_how_to_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    records = []
+    for k in range(3):
+        path = tmp_path / "data" / f"{k}.png"
+        write_image(path, np.full((32, 40, 3), 40 * k, np.uint8))
+        records.append((path, Instances(Masks.from_boxes([[2, 2, 12, 12]], (32, 40)))))
+    formats.write(records, tmp_path / "data" / "labels.json")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(SystemExit) as end:
+        cli.main(["train", str(tmp_path / "data"), "--out", str(tmp_path / "run"), "--epochs", "1", "--workers", "0"])
+    assert end.value.code == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"{path.name}: is truncated" in said
+    assert said.endswith("mend or remove it, or leave such images out with --skip-bad")

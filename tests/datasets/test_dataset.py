@@ -163,6 +163,11 @@ def test_classes_must_agree(tmp_path: Path) -> None:
     save(tmp_path / "val.json", ["b.png"], ("pin", "bolt", "nut"))
     with pytest.raises(DataError, match="the same names in another order"):
         open_data(tmp_path)
+    for split, names in (("train", ("nut",)), ("val", ("nut", "bolt"))):
+        (tmp_path / "folders" / split).mkdir(parents=True)
+        save(tmp_path / "folders" / split / "labels.json", ["a.png"], names)
+    with pytest.raises(DataError, match=r"only in val: bolt; .* apiece convert --classes orders and renames them"):
+        open_data(tmp_path / "folders")
 
 
 def test_subsets(tmp_path: Path) -> None:

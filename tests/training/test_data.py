@@ -129,6 +129,27 @@ def test_survey_of_nothing(tmp_path: Path) -> None:
     data = dataset(tmp_path, [noise((40, 40, 1))])
     with pytest.raises(DataError, match="no training images"):
         survey(data.subset([]), TrainConfig())
+    crowd = [(ref, found.replace(crowd=np.ones(len(found), bool))) for ref, found in data.labels]
+    formats.write(crowd, tmp_path / "crowd.json")
+    with pytest.raises(DataError, match=r"all 1 instances of the 1 training images .* are crowd regions"):
+        survey(Dataset(formats.read(tmp_path / "crowd.json", images=tmp_path)), TrainConfig())
+
+
+def test_images_that_are_nowhere_are_counted_before_the_start(tiny_data: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    images = sorted(data.rglob("*.png"))
+    for path in images[:2]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"2 of 13 images are not there, such as .*; name their folder with images="):
+        open_splits(TrainConfig(data=data))
+    assert len(open_splits(TrainConfig(data=data, skip_bad=True))[0]) < 11
+
+
+def test_a_val_without_objects_is_told(tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    formats.write([(ref, found[:0]) for ref, found in formats.read(data / "val.json")], data / "val.json")
+    open_splits(TrainConfig(data=data))
+    assert "no object is in val, so that mask AP is undefined" in caplog.text
 
 
 def test_images_are_held_back_only_where_there_is_no_val(tiny_data: Path) -> None:

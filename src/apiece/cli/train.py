@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from apiece.cli._options import GROUP, IMAGES, LIST, Json
 from apiece.cli._output import note, print_json, print_table
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, ImageError, Option
 from apiece.training.config import TrainConfig, parse_settings
 
 
@@ -84,6 +84,11 @@ def train(
         raise ConfigError(f"{what} (there is no {chosen.data} here)")
     try:
         result = fit(chosen)
+    except ImageError as error:
+        if chosen.skip_bad:
+            raise
+        advice = "; mend or remove it, or leave such images out with " + Option("skip_bad", True)
+        raise ImageError(error.path, error.reason + advice) from None
     except KeyboardInterrupt:
         if (chosen.folder / STATE).is_file():
             note(f"interrupted; apiece train --out {chosen.folder} --resume goes on")

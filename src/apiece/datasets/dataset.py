@@ -312,14 +312,17 @@ def _same_classes(sets: Mapping[str, Dataset], sources: Mapping[str, Path]) -> N
         theirs = sets[other].classes
         if theirs == classes:
             continue
+        named = [sources[split].name for split in (first, other)]
+        one, two = named if named[0] != named[1] else (first, other)
         parts = [
             f"only in {name}: {', '.join(sorted(set(a) - set(b)))}"
-            for name, a, b in ((sources[first].name, classes, theirs), (sources[other].name, theirs, classes))
+            for name, a, b in ((one, classes, theirs), (two, theirs, classes))
             if set(a) - set(b)
         ] or [f"the same names in another order: {', '.join(classes)} and {', '.join(theirs)}"]
         raise DataError(
             f"{sources[first]} and {sources[other]} have different classes; {'; '.join(parts)}; list the same classes, "
-            "in the same order, in all (a class may be without objects)"
+            "in the same order, in all (a class may be without objects); apiece convert --classes orders and renames "
+            "them"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -65,6 +65,8 @@ def splits_of(config: TrainConfig) -> Splits:
         splits = {name: readable(found, bad) for name, found in splits.items()}
         for error in bad.errors:
             log.warning("left out: %s", error)
+    else:
+        _check_there(splits)
     if "train" not in splits:
         raise DataError(
             f"{config.data}: there is no 'train' here, only {', '.join(sorted(splits))}; to learn from these, name the "
@@ -86,11 +88,27 @@ def splits_of(config: TrainConfig) -> Splits:
     return Splits(Dataset(parts["train"]), Dataset(parts["val"]), held_back=True)
 
 
+def _check_there(splits: Mapping[str, Dataset]) -> None:
+    """Refuse images that are nowhere, before the first of them is asked for."""
+    refs = [ref for data in splits.values() for ref in data.refs]
+    lost = [ref.path for ref in refs if not ref.path.exists()]
+    if lost:
+        raise DataError(
+            f"{len(lost):,} of {len(refs):,} images are not there, such as {lost[0]}; name their folder with "
+            + Option("images", ...)
+            + ", or leave such images out with "
+            + Option("skip_bad", True)
+        )
+
+
 def _compare(training: Dataset, validation: Dataset, config: TrainConfig) -> None:
     """Refuse a validation set without images; warn of classes that one of the two sets has no object of."""
     if not len(validation):
         raise DataError(f"{config.data}: 'val' has no image; remove it, and a fifth of 'train' is held back instead")
     learned, judged = (class_counts(data.labels).sum(axis=0) for data in (training, validation))
+    if not judged.any():
+        log.warning("no object is in val, so that mask AP is undefined and the last model is kept, not the best")
+        return
     for why, which in (
         ("in val, but not in train, so a model cannot learn to find them; move images with them to train", judged),
         ("in train, but not in val, so how well they are learned stays unknown", learned),

@@ -100,8 +100,8 @@ class Report:
         self.tensorboard.log_metrics(values, step)
         self.plot()
         log.info(
-            "step %d, epoch %.1f, %.0f s: validation mask AP %.4f, AP50 %.4f (took %.1f s)",
-            step, epoch, seconds, numbers["mask_ap"], numbers["mask_ap50"], cost,
+            "step %d, epoch %.1f, %.0f s: validation mask AP %s, AP50 %s (took %.1f s)",
+            step, epoch, seconds, _ap(numbers["mask_ap"]), _ap(numbers["mask_ap50"]), cost,
         )  # fmt: skip
 
     def plot(self) -> None:
@@ -114,6 +114,10 @@ class Report:
         self.rows.append(row)
         with self.table.open("a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, COLUMNS).writerow(row)
+
+
+def _ap(value: float) -> str:
+    return "undefined" if value == -1 else f"{value:.4f}"  # COCO's -1: there is no object
 
 
 def _short(value: float) -> str:

@@ -55,7 +55,8 @@ def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: 
     if not len(data):
         raise DataError(f"{config.data}: there are no training images")
     counts, ground = set[int](), _Ground()
-    sides, objects, boxes_of, labels_of, parts_of, instances, clashes = [], [], [], [], [], 0, list[str]()
+    sides, objects, boxes_of, labels_of, parts_of, clashes = [], [], [], [], [], list[str]()
+    instances = crowds = 0
     pixel_sizes: list[PixelSize | None] = []
     for i in range(0, len(data), max(1, -(-len(data) // most))):
         image, found = data[i]
@@ -64,6 +65,7 @@ def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: 
         sides.append(max(image.size))
         pixel_sizes.append(image.pixel_size)
         instances += len(found)
+        crowds += int(found.crowd.sum())
         is_stuff = np.isin(found.labels, stuff)
         clashes += [f"{told} on {data.refs[i].name}" for told in _clashes(found[is_stuff & ~found.crowd])]
         found = found[~found.crowd & ~is_stuff]
@@ -74,6 +76,12 @@ def survey(data: Dataset, config: TrainConfig, stuff: Sequence[int] = (), most: 
         parts_of.append(found.masks.parts)
     if not instances:
         raise DataError(f"{config.data}: none of the {len(sides)} training images looked at has an instance")
+    if instances == crowds:
+        raise DataError(
+            f"{config.data}: all {instances:,} instances of the {len(sides)} training images looked at are crowd "
+            "regions, which are no objects to learn; where a tool marked every object so, apiece check --fix mends "
+            "a copy"
+        )
     if clashes:
         log.warning(
             "%s: classes of stuff overlap in %d places, such as %s; a pixel has one class, and that of the smaller "

@@ -267,3 +267,30 @@ def test_the_option_for_the_format_of_predictions_is_named(data: Path, capsys: p
     write_image(data / "strange" / "other.png", np.zeros((64, 64), np.uint8))
     assert run("evaluate", "--predictions", data / "strange", "--data", data / "truth.json") == 1
     assert "name it with --predictions-format" in " ".join(capsys.readouterr().err.split())
+
+
+def test_predictions_of_label_studio_on_its_uploads(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It puts eight characters before the name of an upload; tasks may have annotations beside the predictions."""
+    formats.write(formats.read(data / "a.json"), data / "tasks.json", "label_studio")
+    tasks = json.loads((data / "tasks.json").read_text())
+    assert all(task["predictions"] for task in tasks)
+    for k, task in enumerate(tasks):
+        name = task["data"]["image"].rpartition("=")[2]
+        task["data"]["image"] = f"/data/upload/1/1234567{k % 10}-{name}"
+        task["meta"] = {}
+        task["annotations"] = [{"completed_by": 1, "result": task["predictions"][0]["result"][:1]}]
+    (data / "tasks.json").write_text(json.dumps(tasks))
+    shown = []
+    for predictions in ("a.json", "tasks.json"):
+        asked = ("--predictions", data / predictions, "--data", data / "truth.json", "--json", "--bootstrap", 0)
+        assert run("evaluate", *asked) == 0
+        shown.append(json.loads(capsys.readouterr().out))
+    assert shown[1].pop("passed_over")[0]["shapes"] == {"annotation": 12}
+    assert shown[0] == shown[1]
+
+
+def test_a_class_spelled_otherwise_is_offered(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (data / "a.json").read_text().replace('"bolt"', '"Bolt"')
+    (data / "loud.json").write_text(text)
+    assert run("evaluate", "--predictions", data / "loud.json", "--data", data / "truth.json") == 1
+    assert "convert --classes Bolt=bolt gives it another name" in " ".join(capsys.readouterr().err.split())

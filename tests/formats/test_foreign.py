@@ -42,3 +42,9 @@ def test_other_files_are_of_no_known_format(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         with pytest.raises(FormatError, match="no known label format"):
             formats.detect(tmp_path / name)
+
+
+def test_a_pickle_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results.pkl").write_bytes(b"cos\nsystem\n")
+    with pytest.raises(FormatError, match=r"is a pickle, .* never read; write COCO JSON"):
+        formats.detect(tmp_path / "results.pkl")

@@ -18,6 +18,7 @@ from apiece.datasets import open_sources, summarise
 from apiece.errors import ConfigError, FormatError, LossyFormatError, UnknownNameError
 from apiece.formats._kit.checks import BadEntryError
 from apiece.formats.contract import OpenedLabels
+from apiece.formats.label_studio import read_predictions
 from apiece.formats.label_studio._brush import decode_brush, encode_brush
 
 Save = Callable[..., Path]
@@ -201,6 +202,16 @@ def test_predictions_have_scores(saved: Save) -> None:
     assert found.scores is not None
     assert found.scores.tolist() == [0.5, 0.75]
     assert found.attributes["model_version"].tolist() == ["m1", "m1"]
+
+
+def test_predictions_beside_annotations(saved: Save, caplog: pytest.LogCaptureFixture) -> None:
+    predicted = [{"model_version": "m", "score": 0.5, "result": [region(label="bolt", score=0.75)]}]
+    path = saved([task(region(), predictions=predicted)])
+    assert formats.read(path).classes == ("nut",)
+    found = read_predictions(path, None)
+    assert (found.classes, found[0][1].scores.tolist()) == (("bolt",), [0.75])  # type: ignore[union-attr]
+    assert found.shape_counts() == {"annotation": 1}
+    assert read_predictions(saved([task(region())]), None).classes == ("nut",)
 
 
 @pytest.mark.parametrize(

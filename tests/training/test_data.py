@@ -145,6 +145,17 @@ def test_images_that_are_nowhere_are_counted_before_the_start(tiny_data: Path, t
     assert len(open_splits(TrainConfig(data=data, skip_bad=True))[0]) < 11
 
 
+def test_images_of_val_that_are_in_train_are_told(
+    tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = shutil.copytree(tiny_data, tmp_path / "data")
+    open_splits(TrainConfig(data=data))
+    assert "are in train, too" not in caplog.text
+    shutil.copy(data / "train.json", data / "val.json")
+    open_splits(TrainConfig(data=data))
+    assert "10 of 10 images of val are in train, too, such as" in caplog.text
+
+
 def test_a_val_without_objects_is_told(tiny_data: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = shutil.copytree(tiny_data, tmp_path / "data")
     formats.write([(ref, found[:0]) for ref, found in formats.read(data / "val.json")], data / "val.json")

@@ -22,6 +22,7 @@ from apiece.errors import ConfigError, DataError, FormatError, Message, Option
 from apiece.formats import LabelSet
 from apiece.formats.coco import is_results, read_results
 from apiece.formats.contract import OnBad, OpenedLabels
+from apiece.formats.label_studio import read_predictions
 from apiece.formats.yolo import is_rows, read_rows
 from apiece.models.contract import is_name
 from apiece.ops.ground import judged_on
@@ -169,7 +170,10 @@ def open_predictions(
     if format is None and path.exists():
         format = _detected(path, truth)
         _refuse_doubt(path, format)
-    found = formats.read(path, format, on_bad=on_bad, clip_outlines=True)
+    chosen = format if format is None else formats.load(format)
+    if format == "label_studio":
+        chosen = replace(formats.load(format), read=read_predictions)
+    found = formats.read(path, chosen, on_bad=on_bad, clip_outlines=True)
     return sound(_on_images_of(truth, found), on_bad)
 
 
@@ -335,9 +339,12 @@ def _of_the_data(found: Instances, truth: Dataset) -> Instances:
     if found.classes != truth.classes:
         strange = next((name for name in found.names if name not in truth.classes), None)
         if strange is not None:
+            same = next(
+                (name for name in truth.classes if name.strip().casefold() == strange.strip().casefold()), "NAME"
+            )
             raise DataError(
                 f"class {strange!r} was predicted, which the data has not; it has {', '.join(truth.classes)}. "
-                f"apiece convert --classes {strange}=NAME gives it another name"
+                f"apiece convert --classes {strange}={same} gives it another name"
             )
     return found
 
@@ -351,9 +358,11 @@ def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
     """Position in ``found`` of each image of ``truth`` that it has, by name.
 
     Predictions may be named from another folder than the labels (``a.png`` and ``images/a.png``): where a name is not
-    found, the last part of it decides, if it is unambiguous on both sides.
+    found, the last part of it decides, if it is unambiguous on both sides, and else the file that was found for it
+    (``1a2b3c4d-a.png`` of Label Studio).
     """
     names = [ref.name for ref in truth.refs]
+    files = {ref.path.absolute(): ref.name for ref in truth.refs}
     known, by_last = set(names), unique_last_parts(names)
     last_of_found = unique_last_parts([ref.name for ref in found.refs])
     index, stray = {}, []
@@ -363,6 +372,8 @@ def _join(found: LabelSet, truth: Dataset, on_bad: OnBad) -> dict[str, int]:
             index[ref.name] = i
         elif last in by_last and last in last_of_found:
             index[by_last[last]] = i
+        elif (same := files.get(ref.path.absolute())) is not None and ref.path.exists():
+            index[same] = i
         else:
             stray.append(ref.name)
     if on_bad is not None:

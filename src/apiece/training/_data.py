@@ -105,6 +105,12 @@ def _compare(training: Dataset, validation: Dataset, config: TrainConfig) -> Non
     """Refuse a validation set without images; warn of classes that one of the two sets has no object of."""
     if not len(validation):
         raise DataError(f"{config.data}: 'val' has no image; remove it, and a fifth of 'train' is held back instead")
+    seen = {(ref.path, ref.page) for ref in training.refs}
+    if both := [ref.name for ref in validation.refs if (ref.path, ref.page) in seen]:
+        log.warning(
+            "%d of %d images of val are in train, too, such as %s: the scores say nothing of new images",
+            len(both), len(validation), both[0],
+        )  # fmt: skip
     learned, judged = (class_counts(data.labels).sum(axis=0) for data in (training, validation))
     if not judged.any():
         log.warning("no object is in val, so that mask AP is undefined and the last model is kept, not the best")

@@ -78,9 +78,10 @@ def by_file_name(path: Path, rows: list[Any], images: Images, own_ids: bool) -> 
             _log.warning("%s: the data has no image ids, so that they are taken in its order: 1 is %s", path, names[0])
         return rows
     owners: dict[str, int | str] = {}
-    times = Counter(key for name in names for key in set(_keys(name)))
-    for name, number in zip(names, images.ids, strict=True):
-        owners |= {key: number for key in _keys(name) if times[key] == 1}
+    known = [{*_keys(name), *_keys(file)} for name, file in zip(names, images.files.tolist(), strict=True)]
+    times = Counter(key for keys in known for key in keys)
+    for keys, number in zip(known, images.ids, strict=True):
+        owners |= {key: number for key in keys if times[key] == 1}
     found = {g: next((owners[key] for key in _keys(str(g)) if key in owners), None) for g in given}
     if None in found.values():
         return rows

@@ -17,6 +17,8 @@ _XML = (
     (["annotation", "folder", "filename"], "XML of bounding boxes (VOC detection)", "masks"),
 )
 
+_PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".joblib")
+
 
 def foreign(path: Path) -> str:
     """Return what a file is, and what to export instead; empty if it is of no known kind."""
@@ -24,6 +26,8 @@ def foreign(path: Path) -> str:
     for keys, what, instead in _JSON:
         if seen is not None and keys <= seen.keys:
             return f"is {what}, which is not read; export {instead}"
+    if path.is_file() and path.suffix.lower() in _PICKLES:
+        return "is a pickle, which could run anything when it is opened, and is never read; write COCO JSON"
     names = peek_xml(path, 4) if path.suffix.lower() == ".xml" else []
     for begin, what, instead in _XML:
         if names[: len(begin)] == begin:

@@ -10,7 +10,7 @@ Key points, relations, what belongs to no region, and skipped annotations (``was
 Several annotators: all of their regions come, each with the attribute ``annotator`` (``completed_by``), so that nothing
 is lost; ``--annotator`` chooses one (`OpenedLabels.by_annotator`). Predictions come with their scores, and the
 attribute ``model_version``, from files without any drawn region. In files with drawn regions they are among
-``ImageRef.shapes``, so that ground truth and predictions never mix.
+``ImageRef.shapes``, so that ground truth and predictions never mix; `read_predictions` reads them there, too.
 
 A region's id is kept as instance id where it is a number, and else as the attribute ``region``. Answers per region
 (choices, text, rating) are attributes under their ``from_name``; more than one label of a region is kept as ``labels``.
@@ -46,7 +46,7 @@ from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad
 from apiece.formats.label_studio._brush import decode_brush
 from apiece.formats.label_studio._write import write
 
-__all__ = ["FORMAT"]
+__all__ = ["FORMAT", "read_predictions"]
 
 _SHAPES = ("polygon", "brush", "rectangle", "ellipse")
 _ANSWERS = ("choices", "text", "rating", "number", "taxonomy", "datetime")
@@ -62,7 +62,12 @@ def detect(path: Path) -> bool:
     return bool({"annotations", "completions"} & seen.keys) or {"data", "predictions"} <= seen.keys
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+def read_predictions(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
+    """Open the predictions of an export though its tasks have annotations; the annotations where it has no others."""
+    return read(path, images, on_bad, predicted=True)
+
+
+def read(path: Path, images: Path | None, on_bad: OnBad = None, *, predicted: bool = False) -> EntrySet:
     """Open an export; images are looked for below ``images``, or beside the file."""
     tasks = load_json(path)
     if type(tasks) is not list:
@@ -73,6 +78,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
             ref = _ref(task, found)
             found[ref.name] = (ref, i)
     drawn = any(_drawn(tasks[i]) for _, i in found.values())
+    if predicted and any(s["result"] for _, i in found.values() for _, s in _sessions(tasks[i], False)):
+        drawn = False
     classes: dict[str, None] = {}
     for name, (ref, i) in found.items():
         listed = _note(tasks[i].get("meta")).get("classes")
@@ -189,7 +196,8 @@ def _survey(task: dict[str, Any], drawn: bool, classes: dict[str, None]) -> Iter
     name, kind = of_predictions if drawn else of_labels
     for _, session in _sessions(task, not drawn):
         if session["result"]:
-            yield Shape(kind, "label_studio", {"key": name, "session": session})
+            counts = not drawn and not session.get("was_cancelled")  # where predictions alone are asked for
+            yield Shape("annotation" if counts else kind, "label_studio", {"key": name, "session": session})
     name = (of_labels if drawn else of_predictions)[0]
     for _, session in _sessions(task, drawn):
         if session.get("was_cancelled"):

@@ -3,6 +3,7 @@
 python benchmarks/measure.py [runs] [scikit-image's runs]      # needs: pip install 'apiece[benchmark]'
 python benchmarks/measure.py accuracy                            # errors of both on rendered shapes
 python benchmarks/measure.py intervals [seed]                    # how many 95% intervals hold the true value
+python benchmarks/measure.py edges [model] [scenes]              # the same of what a model finds, from its soft edges
 
 Both measure area, perimeter (Crofton), equivalent diameter, box, centroid, greatest Feret diameter, axes, orientation,
 eccentricity, solidity, topology and the mean, min, max and standard deviation of each channel. apiece also measures the
@@ -16,6 +17,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -24,9 +26,10 @@ import numpy as np
 from skimage.measure import regionprops, regionprops_table
 from skimage.morphology import medial_axis, skeletonize
 
-from apiece import Image, Instances, Masks
+from apiece import Image, Instances, Masks, load
 from apiece.calibration import Calibration
-from apiece.measurements import Table, measure
+from apiece.datasets import synthetic as scenes
+from apiece.measurements import EdgeFit, Table, matched, measure
 
 SIDE, COUNT = 4096, 5000
 SHAPE = {
@@ -164,6 +167,56 @@ def held(table: Table, true: np.ndarray, names: Sequence[str]) -> np.ndarray:
     return np.stack([abs(table[name] - true[:, k]) <= table[f"{name}_u95"] for k, name in enumerate(names)], 1)
 
 
+def edges() -> None:
+    """Print how many 95% intervals hold the true size of what a model finds, on scenes that told its factors nothing.
+
+    Beside them: softness alone, and one distance for all masks in place of softness.
+    """
+    model = load(sys.argv[2] if len(sys.argv) > 2 else "default", device="cpu")
+    count = int(sys.argv[3]) if len(sys.argv) > 3 else 60
+    names = ("area", "feret_max", "feret_min", "rect_length", "rect_width", "major_axis", "minor_axis")
+    classes = [name for name in scenes.SceneConfig().classes if name in model.classes] or ["washer", "pill", "nut"]
+    options = replace(model.options(), edges=(1.0, 1.0))
+    fits, kept = [EdgeFit() for _ in range(2)], []
+    for k in range(2 * count):
+        drawn = scenes.scene(scenes.SceneConfig(classes=tuple(classes), seed=17), k)
+        (found,) = model.predict_batch([drawn.image], options)
+        truth = drawn.visible
+        if set(model.classes) == {"object"}:
+            truth = truth.replace(labels=np.zeros(len(truth), np.int64), classes=model.classes)
+        alike = found.replace(attributes={"edge": np.ones(len(found))})
+        if k < count:
+            for fit, one in zip(fits, (found, alike), strict=True):
+                fit.add(truth, one)
+            continue
+        own, label = matched(truth, found)
+        kept.append((truth[label], found[own], alike[own]))
+    factors = [fit.factors for fit in fits]
+    print(f"{len(fits[0])} objects told the factors {factors[0]} and, without softness, the distances {factors[1]}")
+    print(f"{'held by 95% intervals, %':26}" + " ".join(f"{name:>12}" for name in (*names, "lengths")))
+    for words, which, factor in (
+        ("softness alone", 1, (1.0, 1.0)),
+        ("one distance for all", 2, factors[1]),
+        ("softness, factors", 1, factors[0]),
+    ):
+        rows, soft = [], []
+        for one in kept:
+            edge = one[which].attributes["edge"]
+            sure = one[which].replace(attributes={"edge": factor[0] * edge, "edge_mean": factor[1] * edge})
+            asked = [*names, "cut_by_border"]
+            true, table = (measure(each, uncertainty=True, properties=asked) for each in (one[0], sure))
+            whole = ~(true["cut_by_border"] | table["cut_by_border"])
+            rows.append(held(table, np.stack([true[name] for name in names], 1), names)[whole])
+            soft.append(one[1].attributes["edge"][whole])
+        hits, order = np.concatenate(rows), np.argsort(np.concatenate(soft))
+        print(f"{words:26}" + " ".join(f"{100 * v:12.1f}" for v in (*hits.mean(0), hits[:, 1:].mean())))
+        parts = [100 * hits[some, 0].mean() for some in np.array_split(order, 4)]
+        print(
+            f"{'':26}area, from the sharpest to the softest quarter: " + " ".join(f"{v:.0f}" for v in parts), flush=True
+        )
+    print(f"{len(hits)} objects of {count} other scenes")
+
+
 def accuracy(count: int = 60) -> None:
     """Print the mean error in pixels of both, on shapes of known size."""
     shapes = [("disc", 2 * r, 2 * r) for r in (5, 10, 20, 50, 100)]
@@ -193,8 +246,8 @@ def accuracy(count: int = 60) -> None:
 
 
 def main() -> None:
-    if sys.argv[1:2] in (["accuracy"], ["intervals"]):
-        (accuracy if sys.argv[1] == "accuracy" else intervals)()
+    if sys.argv[1:2] in (["accuracy"], ["intervals"], ["edges"]):
+        {"accuracy": accuracy, "intervals": intervals, "edges": edges}[sys.argv[1]]()
         return
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     peer_runs = int(sys.argv[2]) if len(sys.argv) > 2 else 1

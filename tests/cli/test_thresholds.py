@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -57,7 +58,11 @@ def decode(
         order = np.argsort(-(value % 100), kind="stable")
         masks, labels, scores = Masks.from_label_map(label_map)[order], value[order] // 100, value[order] % 100 / 100
         keep = scores >= options.threshold(labels)
-        found.append(Instances(masks[keep], labels[keep], classes, scores[keep]))
+        one = Instances(masks[keep], labels[keep], classes, scores[keep])
+        if options.edges is not None:
+            point, mean = options.edges
+            one = one.replace(attributes={"edge": np.full(len(one), point), "edge_mean": np.full(len(one), mean)})
+        found.append(one)
     return found
 
 
@@ -137,6 +142,48 @@ def test_a_class_that_the_model_does_not_know(model: Path, data: Path, capsys: p
     assert run("thresholds", "--model", model, "--data", data) == 1
     err = capsys.readouterr().err
     assert "val.json has labels of class 'washer', which the model does not know; it knows bolt, nut. " in err
+
+
+def test_how_far_outlines_are_off_is_learned_and_used(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, records = np.random.default_rng(0), []
+    for i in range(50):  # squares of 20 pixels, found up to two pixels too small or too large
+        pixels, grown = np.zeros((48, 48), np.uint8), int(rng.integers(-1, 2))
+        pixels[10 - grown : 30 + grown, 10 - grown : 30 + grown] = 60
+        path = tmp_path / "images" / f"{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, pixels)
+        masks = Masks.from_boxes([[10.0, 10.0, 30.0, 30.0]], (48, 48))
+        records.append((ImageRef(path, path.name, (48, 48), i + 1), Instances(masks, [0], CLASSES)))
+    formats.write(records, tmp_path / "val.json", classes=CLASSES)
+    table, rules = tmp_path / "t.csv", tmp_path / "rules.yaml"
+    measuring = ("measure", path.parent, "--model", model, "--uncertainty", "--out", table, "--conf", 0.1)
+
+    def measured() -> list[dict[str, str]]:
+        assert run(*measuring) == 0
+        return list(csv.DictReader(table.open()))
+
+    before = measured()
+    assert "apiece thresholds LABELS" in capsys.readouterr().err
+    assert run("thresholds", "--model", model, "--data", tmp_path / "val.json") == 0
+    # what pixels do not explain: of diagonals hypot(0.7, 2 * edge) = 2.83 pixels, and of areas 76 square pixels
+    point, mean = load_model(model).edges or (0.0, 0.0)
+    assert point == pytest.approx(1.37, abs=0.01)
+    assert mean == pytest.approx(1.13, abs=0.01)
+    after = measured()
+    assert "apiece thresholds LABELS" not in capsys.readouterr().err
+    for name, unit, true in (("rect_length", "px", 20.0), ("area", "px2", 400.0)):
+        hits = [
+            [abs(float(row[f"{name}_{unit}"]) - true) <= float(row[f"{name}_u95_{unit}"]) for row in rows]
+            for rows in (before, after)
+        ]
+        assert np.mean(hits[0]) < 0.5
+        assert np.mean(hits[1]) >= 0.95
+    rules.write_text("rules:\n- dimension: bolt\n  of: rect_length\n  min: 18.5 px\n  max: 21.5 px\n")
+    run("inspect", path.parent, "--model", model, "--rules", rules, "--json")
+    told = json.loads(capsys.readouterr().out)["pictures"]
+    assert {one["verdict"] for one in told} == {"unsure"}  # as far as outlines are off, any of them may be wrong
 
 
 def test_by_price(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ def test_every_architecture_answers_as_before(name: str, photos: Path, tmp_path:
     wake(model.module)
     images = [(path.name, path) for path in sorted(photos.iterdir())[:2]]
     scores = np.sort(Model(model, "cpu").predict(images[0][1], conf=0.0).scores)[::-1]
-    model = replace(model, thresholds=(float(scores[min(20, len(scores) - 1)]),) * 2)
+    model = replace(model, thresholds=(float(scores[min(20, len(scores) - 1)]),) * 2, edges=(9.0, 4.0))
     traced = trace(model)
     for target in ("onnx", "openvino"):
         files = {k: v for part, data in traced.graphs.items() for k, v in load(target).convert(part, data).items()}
@@ -111,6 +111,13 @@ def test_every_architecture_answers_as_before(name: str, photos: Path, tmp_path:
         parity = Parity(found, (1.0, 1.0), {})
         assert sum(one.matched for one in found) > 0
         assert parity.excess(Limits.of("float32")) == ""
+        both = Model(model, "cpu"), apiece.load(tmp_path / target)
+        one, other = (m.predict(images[0][1], edges=True) for m in both)
+        soft = {"edge", "edge_mean"} if name != "semantic" else set()
+        assert one.attributes.keys() == other.attributes.keys() == soft
+        if len(one) == len(other):
+            for key, values in one.attributes.items():
+                assert other.attributes[key] == pytest.approx(values, rel=0.02, nan_ok=True)
 
 
 GRAPHS: dict[str, dict[str, Any]] = {

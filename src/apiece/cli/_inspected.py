@@ -115,7 +115,7 @@ def _of_model(data: Path, name: str, device: str, skip_bad: bool) -> Pictures:
         for source in sources:
             try:
                 image = source.read()
-                found = model.predict(image, conf=lowest)
+                found = model.predict(image, conf=lowest, edges=True)
             except ImageError as error:
                 if not skip_bad:
                     raise

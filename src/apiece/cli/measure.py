@@ -110,7 +110,7 @@ def measure(
 
     def one(source: Path) -> Table:
         if model is not None:
-            pictures = _found(source, model, intensities, conf, bad)
+            pictures = _found(source, model, intensities, conf, bad, uncertainty)
         else:
             labels = labels_of(reading, source, split, bad)
             pictures = _labelled(labels, intensities, size is not None or camera is not None, conf)
@@ -269,7 +269,7 @@ class _Images:
         return read_image(ref.path, page=ref.page)
 
 
-def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntries | None) -> _Pictures:
+def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntries | None, edges: bool) -> _Pictures:
     """Return photos, each with what the model finds on it."""
     from apiece.core.image import ImageRef
     from apiece.predict import find_sources, load
@@ -280,7 +280,13 @@ def _found(data: Path, model: str, intensities: bool, conf: float, bad: BadEntri
         bad(error)
 
     paths = [source.path for source in find_sources(str(data)) if source.path is not None]
-    found = load(model).stream(paths, skip_bad=bad is not None, on_bad=leave, conf=conf or None)
+    opened = load(model)
+    if edges and opened.loaded.edges is None:
+        note(
+            "the model does not know how far its outlines are off, so intervals tell only what pixels and the "
+            f"calibration leave open; labelled images tell it: apiece thresholds LABELS --model {model}"
+        )
+    found = opened.stream(paths, skip_bad=bad is not None, on_bad=leave, conf=conf or None, edges=edges)
     if intensities:
         return _Pictures(len(paths), found, None)
     masks_only = ((ImageRef(path, path.name, image.size), one) for image, one in found if (path := image.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from apiece.errors import ConfigError
 if TYPE_CHECKING:
     from apiece.core.instances import Instances
     from apiece.datasets import Dataset
+    from apiece.measurements import EdgeFit
     from apiece.metrics import Matches, Price, Thresholds
     from apiece.predict import Model
 
@@ -35,6 +37,8 @@ def thresholds(
     json: Json = False,
 ) -> None:
     """Fit the score threshold of each class on labelled images, and store it in the model folder.
+
+    It also measures there how far the model's outlines are off, for the intervals of `apiece measure` and `inspect`.
 
     `apiece predict` uses the stored thresholds. Training stores the thresholds that are best by F1 on its validation
     images. Take images that the model has not learned from.
@@ -59,6 +63,7 @@ def thresholds(
     from apiece.core.conf import thresholds as by_class
     from apiece.datasets import fingerprint
     from apiece.evaluation import LOWEST
+    from apiece.measurements import EdgeFit
     from apiece.metrics import evaluate, fit_thresholds
     from apiece.models import save_thresholds
     from apiece.models.contract import is_name
@@ -70,8 +75,9 @@ def thresholds(
     loaded = load(model, device=device)
     bad = reading.bad()
     truth = reading.judged(data, split, bad, images=True)
+    outlines = EdgeFit()
     with progress("predicting", len(truth)) as step:
-        pairs = _pairs(loaded, truth, data, step)
+        pairs = _pairs(loaded, truth, data, outlines, step)
         matches = evaluate(pairs, loaded.classes, kinds=["mask"], max_dets=[_EVERYTHING]).matches
     fitted = fit_thresholds(matches, price)
     lowest = [
@@ -82,7 +88,7 @@ def thresholds(
     if not dry_run:
         goal = {"by": "f1"} if price is None else {"by": "cost", "miss": price.miss, "false_alarm": price.false_alarm}
         origin = goal | {"data": data.name, "data_fingerprint": fingerprint(truth), "images": len(truth)}
-        save_thresholds(model, fitted.values.tolist(), origin)
+        save_thresholds(model, fitted.values.tolist(), origin, outlines.factors)
     rows = _rows(matches, by_class(loaded.options().conf, loaded.classes), fitted, price)
     notes = (*fitted.notes, *lowest)
     left_out = report_bad(bad, json)
@@ -110,13 +116,18 @@ def _price(by: str | None, miss: float | None, false_alarm: float | None) -> Pri
     return Price(1.0 if miss is None else miss, 1.0 if false_alarm is None else false_alarm)
 
 
-def _pairs(model: Model, truth: Dataset, data: Path, step: Callable[[], None]) -> Iterator[tuple[Instances, Instances]]:
-    """Yield the ground truth, and everything that the model can rank."""
+def _pairs(
+    model: Model, truth: Dataset, data: Path, outlines: EdgeFit, step: Callable[[], None]
+) -> Iterator[tuple[Instances, Instances]]:
+    """Yield the ground truth, and everything that the model can rank; add both to ``outlines``."""
     from apiece.evaluation import LOWEST, check_known
 
+    options = replace(model.options(LOWEST), edges=(1.0, 1.0))
     for image, wanted in truth:
         check_known(wanted, model, data)
-        (ranked,) = model.predict_at(image, (LOWEST,))
+        (ranked,) = model.predict_batch([image], options)
+        if "edge" in ranked.attributes:
+            outlines.add(wanted, ranked)
         yield wanted, ranked
         step()
 

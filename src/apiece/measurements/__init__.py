@@ -13,6 +13,7 @@ function as ``extra`` to `measure`.
 from __future__ import annotations
 
 from apiece.measurements._engine.distribution import cumulative, distribution
+from apiece.measurements._engine.edge_fit import EdgeFit, matched
 from apiece.measurements._engine.frame import counting_frame
 from apiece.measurements._engine.groups import compare_groups
 from apiece.measurements._engine.measure import Extra, families, mean_colours, measure, measure_many
@@ -21,6 +22,7 @@ from apiece.measurements._engine.table import Table
 from apiece.measurements.contract import ROOM, Measure, Property, Request
 
 __all__ = [
+    "EdgeFit",
     "Extra",
     "Measure",
     "Property",
@@ -33,6 +35,7 @@ __all__ = [
     "distribution",
     "families",
     "load",
+    "matched",
     "mean_colours",
     "measure",
     "measure_depth",

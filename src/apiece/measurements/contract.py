@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from apiece._arrays import Array, Float
+from apiece._arrays import Array, Float, Int
 from apiece._plugins import Room
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError
 
-__all__ = ["ROOM", "Dimension", "Measure", "Property", "Request", "edges"]
+__all__ = ["ROOM", "Dimension", "Edges", "Measure", "Property", "Request", "edges"]
 
 Dimension = Literal["length", "area", "pixel", "degree", "none"]
 """Dimension of a property: ``length`` and ``area`` follow the pixel size, ``pixel`` is a place in the image."""
@@ -26,23 +26,46 @@ Dimension = Literal["length", "area", "pixel", "degree", "none"]
 _95 = 1.96  # standard deviations of a normal distribution
 
 
-def edges(instances: Instances, otherwise: float = 0.0) -> Float:
-    """Return how far each outline may be off (95%), in pixels: float64 (N,), what the attribute ``edge`` says.
+class Edges(NamedTuple):
+    """How far outlines may be off (95%), in pixels.
+
+    Attributes
+    ----------
+    point : float64 (N,), at one place: for lengths, gaps and places.
+    mean : float64 (N,), as a whole: for areas. An outline that is too far out here and too far in there has the right
+        area.
+    """
+
+    point: Float
+    mean: Float
+
+    def take(self, index: Int) -> Edges:
+        """Return those of some instances."""
+        return Edges(self.point[index], self.mean[index])
+
+
+def edges(instances: Instances, otherwise: float = 0.0) -> Edges:
+    """Return how far outlines may be off: what the attributes ``edge`` and ``edge_mean`` say.
 
     Parameters
     ----------
-    otherwise : of instances without that attribute.
+    otherwise : of instances for which ``edge`` says nothing. Without ``edge_mean``, ``edge`` counts for both.
 
     Raises
     ------
     ConfigError
-        if the attribute is no distance.
+        if an attribute is no distance.
     """
-    count = len(instances)
-    edge = np.asarray(instances.attributes.get("edge", np.full(count, otherwise)))
-    if edge.shape != (count,) or edge.dtype.kind not in "iuf" or not (np.nan_to_num(edge) >= 0).all():
-        raise ConfigError("the attribute 'edge' is a distance in pixels, one number of at least 0 per instance")
-    return edge.astype(np.float64)
+    point = _distance(instances, "edge", np.full(len(instances), otherwise))
+    return Edges(point, _distance(instances, "edge_mean", point))
+
+
+def _distance(instances: Instances, name: str, otherwise: Float) -> Float:
+    """Return an attribute of instances; where there is none, or NaN, what stands in its place."""
+    values = np.asarray(instances.attributes.get(name, otherwise))
+    if values.shape != otherwise.shape or values.dtype.kind not in "iuf" or not (np.nan_to_num(values) >= 0).all():
+        raise ConfigError(f"the attribute {name!r} is a distance in pixels, one number of at least 0 per instance")
+    return np.where(np.isnan(values), otherwise, values).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -63,7 +86,7 @@ class Property:
     area it is in square pixels, and times the root of the perimeter in pixels."""
 
     def half_width(
-        self, values: Array, around: Float, edge: Float, side: Float | float, scale_error: float = 0.0
+        self, values: Array, around: Float, edge: Edges, side: Float | float, scale_error: float = 0.0
     ) -> Float:
         """Return how far values may be off, half the width of 95% intervals: float64 (N,); of no length or area 0.
 
@@ -75,17 +98,17 @@ class Property:
         ----------
         values : float (N,), in the unit of the results.
         around : float64 (N,), perimeters in pixels.
-        edge : float64 (N,), how far each outline may be off (95%), in pixels.
+        edge : how far outlines may be off.
         side : the side of a pixel, or of a pixel at each mask, in the unit of the results.
         scale_error : relative standard uncertainty of lengths.
         """
         relative = _95 * scale_error
         if self.dimension == "length" and self.name != "equivalent_diameter":
-            return np.asarray(np.hypot(np.hypot(self.spread, 2 * edge) * side, relative * values))
+            return np.asarray(np.hypot(np.hypot(self.spread, 2 * edge.point) * side, relative * values))
         if self.dimension not in ("length", "area"):
             return np.zeros(len(values))
         area = values if self.dimension == "area" else np.pi / 4 * values**2
-        width = np.hypot(np.hypot(self.spread * np.sqrt(around), edge * around) * side**2, 2 * relative * area)
+        width = np.hypot(np.hypot(self.spread * np.sqrt(around), edge.mean * around) * side**2, 2 * relative * area)
         return np.asarray(width if self.dimension == "area" else width / np.where(values > 0, np.pi / 2 * values, 1))
 
 

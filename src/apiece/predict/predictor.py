@@ -110,11 +110,23 @@ class Model:
 
     @overload  # a str is a sequence of str to a type checker; here it is a path
     def predict(  # type: ignore[overload-overlap]
-        self, image: One, *, conf: Conf | None = ..., iou: float | None = ..., max_instances: int | None = ...
+        self,
+        image: One,
+        *,
+        conf: Conf | None = ...,
+        iou: float | None = ...,
+        max_instances: int | None = ...,
+        edges: bool = ...,
     ) -> Instances: ...
     @overload
     def predict(
-        self, image: Sequence[One], *, conf: Conf | None = ..., iou: float | None = ..., max_instances: int | None = ...
+        self,
+        image: Sequence[One],
+        *,
+        conf: Conf | None = ...,
+        iou: float | None = ...,
+        max_instances: int | None = ...,
+        edges: bool = ...,
     ) -> list[Instances]: ...
     def predict(
         self,
@@ -123,6 +135,7 @@ class Model:
         conf: Conf | None = None,
         iou: float | None = None,
         max_instances: int | None = None,
+        edges: bool = False,
     ) -> Instances | list[Instances]:
         """Return the instances of one image, or a list of them for a list of images; best scores first.
 
@@ -134,6 +147,9 @@ class Model:
             the model folder's).
         iou : overlap above which the lower-scoring of two instances of a class is a duplicate (default 0.5).
         max_instances : most instances per image (default: no limit).
+        edges : give instances the attributes ``edge`` and ``edge_mean``, how far outlines may be off (95%, in pixels),
+            for `apiece.measure` and rules (default False). It needs a model that was trained, or got its thresholds,
+            on 40 objects or more, of an architecture with soft masks; others give none.
 
         Returns
         -------
@@ -149,7 +165,7 @@ class Model:
         >>> found = model.predict("photo.jpg", conf={"bolt": 0.7})  # doctest: +SKIP
         >>> found.masks.area, found.names, found.scores  # doctest: +SKIP
         """
-        options = self.options(conf, iou, max_instances)
+        options = self.options(conf, iou, max_instances, edges)
         if isinstance(image, str | os.PathLike | Image | np.ndarray):
             return self._pipeline.at(_source(image), [options])[0]
         return [self._pipeline.at(_source(item), [options])[0] for item in image]
@@ -173,6 +189,7 @@ class Model:
         conf: Conf | None = None,
         iou: float | None = None,
         max_instances: int | None = None,
+        edges: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> Iterator[tuple[Image, Instances]]:
         """Yield the instances of many images, in order, in constant memory; the next images are read meanwhile.
@@ -184,7 +201,7 @@ class Model:
         skip_bad : leave out images that cannot be read, with a warning that names each; otherwise the first of them
             raises.
         on_bad : called with the error of each image left out, in place of the warning.
-        conf, iou, max_instances : as for `predict`.
+        conf, iou, max_instances, edges : as for `predict`.
         max_pixels : as for `apiece.images.read_image`.
 
         Yields
@@ -201,7 +218,7 @@ class Model:
         >>> for image, found in model.stream("line/*.png", batch=4, skip_bad=True):  # doctest: +SKIP
         ...     print(image.path.name, len(found))
         """
-        options = self.options(conf, iou, max_instances)
+        options = self.options(conf, iou, max_instances, edges)
         bad = on_bad if on_bad is not None else _warn
         found = self.results(iter_sources(sources), batch, options, max_pixels, bad if skip_bad else None)
         return ((image, instances) for _, image, instances in found)
@@ -317,7 +334,11 @@ class Model:
         return self._pipeline.results(sources, batch, options, max_pixels, on_bad, beside)
 
     def options(
-        self, conf: Conf | None = None, iou: float | None = None, max_instances: int | None = None
+        self,
+        conf: Conf | None = None,
+        iou: float | None = None,
+        max_instances: int | None = None,
+        edges: bool = False,
     ) -> DecodeOptions:
         """Return what decides which instances are kept; an argument that is None comes from the model folder.
 
@@ -335,7 +356,8 @@ class Model:
         if max_instances is not None and max_instances < 1:
             raise ConfigError(Option("max_instances") + f" must be at least 1, got {max_instances}")
         overlap = default.iou if iou is None else float(iou)
-        return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece)
+        known = self.loaded.edges if edges else None
+        return DecodeOptions(own, overlap, max_instances, self.loaded.one_piece, known)
 
 
 def _warn(error: ImageError | DataError) -> None:

@@ -47,9 +47,13 @@ def neighbours(scene: Scene, index: Int, others: Int, between: str = "edges") ->
     return np.where(np.isfinite(far), others[apart.argmin(1)], -1), far
 
 
-def both_edges(scene: Scene, index: Int, others: Int) -> Float:
-    """Return how far the gap between two objects may be off: as far as both outlines, in the picture's unit."""
-    return (scene.edge[index] + np.append(scene.edge, 0.0)[others]) * scene.scale
+def both_edges(scene: Scene, index: Int, others: Int, between: str = "edges") -> Float:
+    """Return how far the gap between two objects may be off: as far as both outlines, in the picture's unit.
+
+    A centre moves by half as much as the outline as a whole.
+    """
+    edge = scene.edges.point if between == "edges" else scene.edges.mean / 2
+    return (edge[index] + np.append(edge, 0.0)[others]) * scene.scale
 
 
 def _nearest(scene: Scene, index: Int, others: Int) -> tuple[Int, Float]:
@@ -63,7 +67,7 @@ def _read(scene: Scene, rule: Distance) -> Iterator[Readings]:
     if not some.any():
         yield from nothing(rule.distance if not len(found.index) else to, rule.optional, "to be measured")
         return
-    step = both_edges(scene, found.index[some], which[some]) / (1 if rule.between == "edges" else 2)
+    step = both_edges(scene, found.index[some], which[some], rule.between)
     objects = np.stack([found.index, which], 1)[some]
     limits = scene.number(rule.min, -np.inf), scene.number(rule.max, np.inf)
     what = "gap" if rule.between == "edges" else "distance"

@@ -155,7 +155,7 @@ def _positions(scene: Scene, rule: LayoutRule, layout: Layout, placement: Placem
             instead = f": {found.names[wrong]} in place of {layout.places[place].part}" if wrong >= 0 else " is missing"
             words.append(f"{name}{instead}")
     objects = np.where(got.parts >= 0, got.parts, got.wrong)[:, None]
-    far, spread = got.far * scene.scale, (np.append(scene.edge, 0.0)[got.parts] + placement.spread) * scene.scale
+    far, spread = got.far * scene.scale, (np.append(scene.edges.mean, 0.0)[got.parts] + placement.spread) * scene.scale
     high = np.where(np.append(scene.doubtful, False)[got.parts], np.inf, far + spread)
     return Readings.of(
         "distance", scene.unit, far, low=far - spread, high=high, most=limit, objects=objects, words=words,
@@ -238,7 +238,7 @@ def learned(scenes: Sequence[Scene]) -> Learned | None:
         angles.append(np.where(there & (turn_off < 20), angle - placement.angle, np.nan))
         area, area_off = (column[part] for column in scene.measured("area"))
         areas.append(np.where(there, scene.instances.masks.area[part] / abs(placement.factor) ** 2, np.nan))
-        spreads.append(np.where(there, [placement.spread + scene.edge[part], turn_off, area_off / area], np.nan))
+        spreads.append(np.where(there, [placement.spread + scene.edges.mean[part], turn_off, area_off / area], np.nan))
     return _typical(layout, np.array(seen), np.array(angles), np.array(areas), np.array(spreads))
 
 

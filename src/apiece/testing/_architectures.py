@@ -260,6 +260,13 @@ def decoding(architecture: Architecture, folder: Path) -> None:
             expect((np.diff(scores) <= 0).all(), "the best does not come first")
             expect((scores >= options.threshold(f.labels)).all(), f"scores below conf={conf}")
             expect((f.masks.area > 0).all(), "masks without a pixel")
+        asked = architecture.decode(raw, frames, CLASSES, dataclasses.replace(options, edges=(1.0, 2.0)))
+        for f, edged in zip(found, asked, strict=True):
+            expect(edged.replace(attributes={}) == f, "asking how far outlines may be off changes the answer")
+            if edged.attributes:
+                point, mean = edged.attributes["edge"], edged.attributes["edge_mean"]
+                expect(np.array_equal(mean, 2 * point, equal_nan=True), "edges are not multiples of one softness")
+                expect((np.nan_to_num(point, nan=1.0) > 0).all(), "an edge that is not soft at all")
 
 
 def batches(architecture: Architecture, folder: Path) -> None:

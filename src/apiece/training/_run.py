@@ -176,6 +176,7 @@ class Run:
             one_piece=self.found.one_piece,
             provenance=self._provenance(),
             metrics=result.numbers,
+            edges=self.validate.edges(self.average.module, result.thresholds),
         )
 
     def save_state(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,14 @@ from apiece.datasets import class_counts
 from apiece.datasets.dataset import Dataset
 from apiece.errors import TrainingError
 from apiece.evaluation import LOWEST
+from apiece.measurements import EdgeFit
 from apiece.metrics import Evaluation, evaluate, f1_thresholds
 from apiece.models.contract import Architecture, DecodeOptions, ModelInput
 from apiece.ops.ground import judged_on, on_data
 from apiece.predict.pipeline import unless_memory_runs_out
 from apiece.transforms.input import data_of, prepare
+
+_IMAGES = 50  # on which outlines are compared
 
 
 @dataclass(frozen=True)
@@ -92,14 +95,26 @@ class Validator:
                 )
             yield truth, predicted
 
-    def _predicted(self, module: nn.Module, image: Image) -> Instances:
+    def edges(self, module: nn.Module, thresholds: tuple[float, ...]) -> tuple[float, float] | None:
+        """Return how many times the softness of its masks' edges outlines are off; None if too little is found."""
+        options = replace(self.options, conf=thresholds, edges=(1.0, 1.0))
+        fit = EdgeFit()
+        for i in np.unique(np.linspace(0, len(self.data) - 1, _IMAGES).astype(np.int64)).tolist():
+            image, truth = self._record(i)
+            found = unless_memory_runs_out(partial(self._predicted, module, image, options))
+            if found is not None and "edge" in found.attributes:
+                fit.add(truth, found)
+        return fit.factors
+
+    def _predicted(self, module: nn.Module, image: Image, options: DecodeOptions | None = None) -> Instances:
+        options = options or self.options
         array, frame = prepare(image, self.spec, self.architecture.stride)
         batch = torch.from_numpy(array)[None].to(self.device).contiguous(memory_format=torch.channels_last)
         # at full precision, as in prediction, whatever the training around it does
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             outputs: Any = module(batch)
-            (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, self.options)
-        return self.options.finished(predicted if frame.data is None else on_data(predicted, frame.data))
+            (predicted,) = self.architecture.decode(outputs, [frame], self.data.classes, options)
+        return options.finished(predicted if frame.data is None else on_data(predicted, frame.data))
 
     def _record(self, index: int) -> tuple[Image, Instances]:
         if index in self._kept:

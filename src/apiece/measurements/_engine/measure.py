@@ -67,7 +67,8 @@ def measure(
         whose names become those of the columns.
     uncertainty : add a column ``NAME_u95`` behind each length and area of which it is known: half the width of the
         interval that holds the true value with 95%. It covers what pixels lose, how well the calibration is known, and
-        how far outlines may be off, where instances have an attribute ``edge`` (in pixels, 95%).
+        how far outlines may be off, where instances have an attribute ``edge`` (in pixels, 95%), and ``edge_mean`` for
+        areas, as ``model.predict(..., edges=True)`` gives.
 
     Returns
     -------

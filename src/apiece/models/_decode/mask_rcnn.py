@@ -10,6 +10,7 @@ from apiece.core.masks import Masks
 from apiece.models._kit.arrays import Arrays, image_by_image
 from apiece.models._kit.box_nms import greedy_nms
 from apiece.models._kit.in_front import with_full
+from apiece.models._kit.soft_edges import with_edges
 from apiece.models._kit.stuff_segments import with_stuff
 from apiece.models._kit.two_stage_boxes import two_stages as stages
 from apiece.models.contract import DecodeOptions, Frame
@@ -41,8 +42,11 @@ def decode_boxes(out: Arrays, frame: Frame, classes: tuple[str, ...], options: D
     logits = out["masks"][keep]
     chances = np.pad(1 / (1 + np.exp(-logits.clip(-60, 60))), ((0, 0), (1, 1), (1, 1)))
     ring = np.tile((boxes[:, 2:] - boxes[:, :2]) / SAMPLES, 2) * np.array([-1, -1, 1, 1])  # a cell on every side
-    masks = Masks.from_logits(chances - np.float32(0.5), boxes + ring, frame.size)
-    found = Instances(masks, labels[keep], classes, scores[keep])
+
+    def draw(chance: float) -> Masks:
+        return Masks.from_logits(chances - np.float32(0.5), boxes + ring, frame.size, threshold=chance - 0.5)
+
+    found = with_edges(Instances(draw(0.5), labels[keep], classes, scores[keep]), draw, options)
     if "full" in out:
         half = (found_boxes[:, 2:] - found_boxes[:, :2]) / 2  # the whole objects lie in boxes twice as wide and high
         wide = (found_boxes + np.concatenate([-half, half], 1)) * scale

@@ -10,6 +10,7 @@ from apiece.core.masks import Masks
 from apiece.models._kit.arrays import Arrays, chance, image_by_image
 from apiece.models._kit.grid_cells import tell_left_out
 from apiece.models._kit.matrix_nms import Words, matrix_nms
+from apiece.models._kit.soft_edges import with_edges
 from apiece.models.contract import DecodeOptions, Frame
 
 STRIDE = 8
@@ -39,8 +40,13 @@ def decode(out: Arrays, frame: Frame, classes: tuple[str, ...], options: DecodeO
     stays, final = matrix_nms(Words.of_masks(small), score[order], label[order], options)
     chosen = order[stays]
     scale = np.array([o / n for o, n in zip(frame.size, frame.input_size, strict=True)])[::-1]
-    masks = Masks.from_logits(maps[chosen], boxes[chosen] * np.tile(scale, 2), frame.size, threshold=0.5)
-    return Instances(masks, label[chosen], classes, final)[masks.area > 0]
+    maps, boxes = maps[chosen], boxes[chosen] * np.tile(scale, 2)
+
+    def draw(chance: float) -> Masks:
+        return Masks.from_logits(maps, boxes, frame.size, threshold=chance)
+
+    found = with_edges(Instances(draw(0.5), label[chosen], classes, final), draw, options)
+    return found[found.masks.area > 0]
 
 
 def windows(out: Arrays, which: Int) -> Float32:

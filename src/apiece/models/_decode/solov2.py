@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from apiece.core.instances import Instances
+from apiece.core.masks import Masks
 from apiece.models._kit.arrays import Arrays, image_by_image
 from apiece.models._kit.grid_cells import tell_left_out
 from apiece.models._kit.kernel_masks import Kernels, kernel_masks, low_resolution
 from apiece.models._kit.matrix_nms import matrix_nms
+from apiece.models._kit.soft_edges import logit, with_edges
 from apiece.models.contract import DecodeOptions, Frame
 
 MASK_STRIDE = 4
@@ -32,5 +34,9 @@ def decode(found: Arrays, frame: Frame, classes: tuple[str, ...], options: Decod
     order = order[(score[order] >= options.threshold(label[order])) & (maskness[order] > 0)]
     stays, final = matrix_nms(words.ranked(order, len(keep)), score[order], label[order], options)
     chosen = order[stays]
-    masks = kernel_masks(kernels, chosen, boxes[chosen], frame)
-    return Instances(masks, label[chosen], classes, final)[masks.area > 0]
+
+    def draw(chance: float) -> Masks:
+        return kernel_masks(kernels, chosen, boxes[chosen], frame, logit(chance))
+
+    shown = with_edges(Instances(draw(0.5), label[chosen], classes, final), draw, options)
+    return shown[shown.masks.area > 0]

@@ -10,6 +10,7 @@ from apiece.models._kit.box_nms import greedy_nms
 from apiece.models._kit.groups import groups
 from apiece.models._kit.in_front import with_full
 from apiece.models._kit.point_masks import PointMasks
+from apiece.models._kit.soft_edges import logit, with_edges
 from apiece.models._kit.stuff_segments import with_stuff
 from apiece.models.contract import DecodeOptions, Frame
 from apiece.ops import nms
@@ -38,6 +39,7 @@ def decode(out: Arrays, frame: Frame, classes: tuple[str, ...], options: DecodeO
     stay = stay[~groups(masks[stay], scores[keep[stay]], labels[keep[stay]])]
     masks = masks[stay] if size == frame.size else shapes.draw(stay, frame.size)
     found = Instances(masks, labels[keep[stay]], classes, scores[keep[stay]])
+    found = with_edges(found, lambda chance: shapes.draw(stay, frame.size, logit(chance)), options)
     if "full_kernels" in out:
         whole = shapes.whole(out, keep[stay]).draw(np.arange(len(stay)), frame.size)
         found = with_full(found, whole, lambda which, x, y: shapes.logits(stay[which], x, y))

@@ -8,6 +8,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.models._kit.arrays import Arrays, chance, image_by_image
 from apiece.models._kit.box_nms import fast_nms
+from apiece.models._kit.soft_edges import logit, with_edges
 from apiece.models.contract import DecodeOptions, Frame
 
 STRIDE = 4
@@ -25,7 +26,10 @@ def decode(out: Arrays, frame: Frame, classes: tuple[str, ...], options: DecodeO
     scale = np.array([frame.size[1] / width, frame.size[0] / height] * 2)
     # a cell around each box, as in training: a box that is a little small cuts nothing off
     boxes = out["boxes"][keep].astype(np.float64) + np.array([-STRIDE, -STRIDE, STRIDE, STRIDE])
-    masks = Masks.from_prototypes(
-        out["prototypes"], out["coefficients"][keep], boxes * scale, frame.size, span=(height / STRIDE, width / STRIDE)
-    )
-    return Instances(masks, labels[keep], classes, scores[keep])[masks.area > 0]
+    maps, sums, span = out["prototypes"], out["coefficients"][keep], (height / STRIDE, width / STRIDE)
+
+    def draw(chance: float) -> Masks:
+        return Masks.from_prototypes(maps, sums, boxes * scale, frame.size, threshold=logit(chance), span=span)
+
+    found = with_edges(Instances(draw(0.5), labels[keep], classes, scores[keep]), draw, options)
+    return found[found.masks.area > 0]

@@ -6,6 +6,7 @@ A model folder holds the tensors beside it, see `folder`; an exported model a gr
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ _KEYS = {
     "version", "architecture", "config", "input", "classes", "thresholds", "one_piece", "provenance", "metrics",
     "tensors",
 }  # fmt: skip
+_EDGES = "edges"
+"""A key that model files of before do not have."""
 _JSON_LIMIT = 16 * 2**20
 
 
@@ -81,6 +84,8 @@ class Card:
     one_piece : whether objects are in one piece, for each class; see `DecodeOptions`.
     provenance : where it comes from (data fingerprint, seed, versions, licences ...).
     metrics : what was measured when it was saved.
+    edges : how many times the softness of a mask's edge an outline is off, see `DecodeOptions.edges`; None if nobody
+        has measured it.
     """
 
     name: str
@@ -91,6 +96,7 @@ class Card:
     one_piece: tuple[bool, ...]
     provenance: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    edges: tuple[float, float] | None = None
 
     @property
     def stuff(self) -> tuple[int, ...]:
@@ -194,6 +200,8 @@ def described(folder: Path) -> Iterator[None]:
 
 def card_of(content: Any) -> Card:
     """Return what a ``model.json`` says, checked; the settings are left as they stand."""
+    content = dict(content) if isinstance(content, dict) else content
+    edges = content.pop(_EDGES, None) if isinstance(content, dict) else None
     typed_json.check_keys(content, _KEYS, "the model")
     if content["version"] != VERSION:
         other = str(content["version"])[:40]
@@ -222,7 +230,16 @@ def card_of(content: Any) -> Card:
         one_piece=tuple(name in single for name in classes),
         provenance=content["provenance"],
         metrics=content["metrics"],
+        edges=None if edges is None else _checked_edges(edges),
     )
+
+
+def _checked_edges(edges: Any) -> tuple[float, float]:
+    given = typed_json.check_keys(edges, {"point", "mean"}, _EDGES)
+    values = given["point"], given["mean"]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v < math.inf for v in values):
+        raise StrictError(f"{_EDGES} should be two numbers of 0 or more")
+    return float(values[0]), float(values[1])
 
 
 def content_of(card: Card, config: Mapping[str, Any], tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,7 +251,12 @@ def content_of(card: Card, config: Mapping[str, Any], tensors: Mapping[str, Any]
         "thresholds": None if chosen is None else dict(zip(card.classes, chosen, strict=True)),
         "one_piece": [name for name, one in zip(card.classes, card.one_piece, strict=True) if one],
         "provenance": dict(card.provenance), "metrics": dict(card.metrics), "tensors": dict(tensors),
-    }  # fmt: skip
+    } | _stated(card.edges)  # fmt: skip
+
+
+def _stated(edges: tuple[float, float] | None) -> dict[str, Any]:
+    """Return the part of ``model.json`` about edges."""
+    return {} if edges is None else {_EDGES: dict(zip(("point", "mean"), edges, strict=True))}
 
 
 def save_exported(folder: Path, model: Card, graph: Graph, files: Mapping[str, bytes]) -> None:
@@ -270,13 +292,19 @@ def written(path: Path) -> Iterator[None]:
         raise ModelFileError(path, f"cannot be written: {error}") from error
 
 
-def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Mapping[str, Any] | None = None) -> None:
+def save_thresholds(
+    folder: Path | str,
+    thresholds: Sequence[float],
+    origin: Mapping[str, Any] | None = None,
+    edges: tuple[float, float] | None = None,
+) -> None:
     """Put other thresholds into a model folder; ``model.json`` is replaced in one step, the tensors stay.
 
     Parameters
     ----------
     thresholds : lowest score kept, one per class, 0 to 1.
     origin : JSON-able, what they were chosen by; kept in the provenance, under ``thresholds``.
+    edges : see `Card`; None leaves what is there.
 
     Raises
     ------
@@ -294,6 +322,7 @@ def save_thresholds(folder: Path | str, thresholds: Sequence[float], origin: Map
         classes = card_of({key: value for key, value in content.items() if key != "graph"}).classes
     chosen = checked([float(t) for t in thresholds], classes)
     content["thresholds"] = dict(zip(classes, chosen, strict=True))
+    content |= _stated(edges)
     if origin is not None:
         content["provenance"] = {**content["provenance"], "thresholds": dict(origin)}
     json_path = folder / JSON_NAME

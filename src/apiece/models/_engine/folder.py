@@ -92,6 +92,7 @@ def save_model(
     one_piece: Sequence[bool] | None = None,
     provenance: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    edges: tuple[float, float] | None = None,
     half: bool = False,
 ) -> None:
     """Write ``model.safetensors`` and ``model.json`` into ``folder`` (made if needed; other files in it stay).
@@ -104,6 +105,7 @@ def save_model(
     thresholds : lowest score kept, one per class, 0 to 1.
     one_piece : whether objects are in one piece, for each class; None: of no class.
     provenance, metrics : JSON-able; NaN is written as null.
+    edges : how many times the softness of a mask's edge an outline is off, see `DecodeOptions`; None: nobody knows.
     half : store the weights of layers as float16, in half the space; `load_model` computes in float32 all the same.
 
     Raises
@@ -124,7 +126,7 @@ def save_model(
     tensors = safetensors.torch.save(stored)
     card = Card(
         name=architecture, config=config, input=input, classes=classes, thresholds=chosen, one_piece=tuple(one_piece),
-        provenance=provenance or {}, metrics=metrics or {},
+        provenance=provenance or {}, metrics=metrics or {}, edges=edges,
     )  # fmt: skip
     digest = {"sha256": hashlib.sha256(tensors).hexdigest(), "bytes": len(tensors)}
     text = dumped(content_of(card, typed_json.dataclass_to(config), digest))

@@ -136,8 +136,8 @@ def low_resolution(kernels: Kernels) -> tuple[Float, Int, Words]:
     return probability / np.maximum(area, 1), boxes, Words.concatenate(parts)
 
 
-def kernel_masks(kernels: Kernels, chosen: Int, boxes: Int, frame: Frame) -> Masks:
-    """Return the masks of some kernels at the image's size, from logits in the tiles about their boxes.
+def kernel_masks(kernels: Kernels, chosen: Int, boxes: Int, frame: Frame, threshold: float = 0.0) -> Masks:
+    """Return the masks of some kernels at the image's size, where logits in the tiles about their boxes lie above.
 
     ``boxes`` (len(chosen), 4) are those of `low_resolution`.
 
@@ -163,6 +163,7 @@ def kernel_masks(kernels: Kernels, chosen: Int, boxes: Int, frame: Frame) -> Mas
             logits = kernels.logits(np.repeat(chosen[some], tile.shape[1]), tile.ravel())
             whole = logits.reshape(len(some), tall, wide, TILE, TILE).transpose(0, 1, 3, 2, 4)
             window = np.concatenate([corner, corner + sides], 1) * unit
-            parts.append(Masks.from_logits(whole.reshape(len(some), tall * TILE, -1), window, frame.size))
+            maps = whole.reshape(len(some), tall * TILE, -1)
+            parts.append(Masks.from_logits(maps, window, frame.size, threshold=threshold))
             order.append(some)
     return Masks.concatenate(parts)[np.argsort(np.concatenate(order))]

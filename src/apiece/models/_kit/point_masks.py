@@ -38,10 +38,11 @@ class PointMasks:
         _, sums, windows = _weighted(out, keep, "full_", self.basis[0].shape[1:], self.stride)
         return replace(self, sums=sums, windows=windows)
 
-    def draw(self, which: Int, size: tuple[int, int]) -> Masks:
-        """Return some of the masks at a size of the image."""
+    def draw(self, which: Int, size: tuple[int, int], threshold: float = 0.0) -> Masks:
+        """Return some of the masks at a size of the image, where their logits lie above a threshold."""
         scale = np.array([size[1] / self.frame.input_size[1], size[0] / self.frame.input_size[0]] * 2)
-        return Masks.from_prototypes(self.basis, self.sums[which], self.windows[which] * scale, size, span=self.span)
+        windows = self.windows[which] * scale
+        return Masks.from_prototypes(self.basis, self.sums[which], windows, size, threshold=threshold, span=self.span)
 
     def logits(self, which: Int, x: Float, y: Float) -> Float:
         """Return the logits of masks ``which`` (P, 1) at places (P, S) of the image: (P, S)."""

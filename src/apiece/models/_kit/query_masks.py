@@ -13,6 +13,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.models._kit.arrays import Arrays, chance, image_by_image
 from apiece.models._kit.clustering import suppress
+from apiece.models._kit.soft_edges import logit, with_edges
 from apiece.models._kit.stuff_segments import as_segments
 from apiece.models.contract import DecodeOptions, Frame
 
@@ -67,8 +68,12 @@ def decode_queries(
     kept = np.flatnonzero((count > 0) & (score >= options.threshold(label)))
     kept = kept[np.argsort(-score[kept], kind="stable")]
     kept = kept[_distinct(inside[kept].reshape(len(kept), inside.shape[1] * inside.shape[2]), label[kept], options.iou)]
-    masks = grid_masks(grids[kept], frame, (high, wide))
-    return Instances(masks, label[kept], classes, score[kept])[masks.area > 0]
+
+    def draw(chance: float) -> Masks:
+        return grid_masks(grids[kept], frame, (high, wide), logit(chance))
+
+    found = with_edges(Instances(draw(0.5), label[kept], classes, score[kept]), draw, options)
+    return found[found.masks.area > 0]
 
 
 @image_by_image
@@ -91,8 +96,8 @@ def _distinct(inside: Bool, label: Int, iou: float) -> Bool:
     return suppress(loser, winner, len(inside))
 
 
-def grid_masks(maps: Float32, frame: Frame, cell: tuple[float, float]) -> Masks:
-    """Return masks at the image's size where the upsampled maps exceed 0.
+def grid_masks(maps: Float32, frame: Frame, cell: tuple[float, float], threshold: float = 0.0) -> Masks:
+    """Return masks at the image's size where the upsampled maps exceed a threshold.
 
     ``maps`` is (N, h, w) over the network input from its upper left corner, ``cell`` (vertical, horizontal) the network
     pixels along a cell; the grid may reach beyond the image.
@@ -100,9 +105,9 @@ def grid_masks(maps: Float32, frame: Frame, cell: tuple[float, float]) -> Masks:
     span = (frame.input_size[0] / cell[0], frame.input_size[1] / cell[1])
     boxes = np.zeros((len(maps), 4))
     for axis in (0, 1):  # over rows: which columns; over columns: which rows
-        some: Bool = np.any(maps > 0, axis=axis + 1)
+        some: Bool = np.any(maps > threshold, axis=axis + 1)
         scale = frame.size[1 - axis] / span[1 - axis]
         # a cell reaches half a cell beyond itself in what is interpolated
         boxes[:, axis] = (some.argmax(1) - 0.5) * scale
         boxes[:, axis + 2] = (some.shape[1] - some[:, ::-1].argmax(1) + 0.5) * scale
-    return Masks.from_logits(maps, boxes, frame.size, whole=True, span=span)
+    return Masks.from_logits(maps, boxes, frame.size, threshold=threshold, whole=True, span=span)

@@ -60,7 +60,8 @@ def with_stuff(
     labels, scores = stuff[values.astype(np.int64) - 1], likely[values]
     keep = (masks.area >= int(out["smallest"])) & (scores >= options.threshold(labels))
     full = None if found.full is None else masks
-    segments = Instances(masks, labels, found.classes, scores, full=full)[keep]
+    unknown = {name: np.full(len(masks), np.nan) for name in found.attributes}
+    segments = Instances(masks, labels, found.classes, scores, attributes=unknown, full=full)[keep]
     both = Instances.concatenate([found, segments])
     assert both.scores is not None
     return both[np.argsort(-both.scores, kind="stable")]

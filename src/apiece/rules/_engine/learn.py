@@ -90,8 +90,8 @@ def _counted(found: Instances, scores: Mapping[str, float], usual: Conf | None) 
 
 def _scene(found: Instances, size: PixelSize | None) -> Scene:
     all_of, none = np.ones(len(found), bool), np.zeros(len(found), bool)
-    edge = edges(found, EDGE)
-    return Scene(found, None, size, all_of, none, edge, wanted=_WANTED, properties=measures())
+    off = edges(found, EDGE)
+    return Scene(found, None, size, all_of, none, off, wanted=_WANTED, properties=measures())
 
 
 def _layout_rules(placed: Learned, scenes: Sequence[Scene]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from apiece.core.image import Image, PixelSize
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, Message, UnknownNameError
 from apiece.images import read_image
-from apiece.measurements.contract import edges
+from apiece.measurements.contract import Edges, edges
 from apiece.rules._engine.file import Rule, RuleSet, measures
 from apiece.rules._kit.scene import EDGE
 from apiece.rules.contract import Outcome, Quantity, Readings, Scene
@@ -180,12 +180,13 @@ def scene_of(
     )  # fmt: skip
 
 
-def _edges(stated: Quantity | None, instances: Instances, size: PixelSize | None) -> Float:
-    """Return how far outlines may be off, in pixels: what the file states, else what the objects know."""
+def _edges(stated: Quantity | None, instances: Instances, size: PixelSize | None) -> Edges:
+    """Return how far outlines may be off: what the file states, else what the objects know."""
     if stated is None:
         return edges(instances, EDGE)
     side = 1.0 if size is None else float(np.sqrt(size.x * size.y))
-    return np.full(len(instances), stated.within(size) / side)
+    edge = np.full(len(instances), stated.within(size) / side)
+    return Edges(edge, edge)
 
 
 def judge(
@@ -267,7 +268,12 @@ def _settled(rules: Sequence[Rule], scene: Scene, verdicts: tuple[Verdict, ...],
         index = np.flatnonzero(kept)
         sure = np.ones(len(index), bool)
         part = replace(
-            scene, instances=scene.instances[index], counted=sure, doubtful=~sure, edge=scene.edge[index], _kept={}
+            scene,
+            instances=scene.instances[index],
+            counted=sure,
+            doubtful=~sure,
+            edges=scene.edges.take(index),
+            _kept={},
         )
         tried = dict(zip(unsure, _judged([rules[k] for k in unsure], part, exact), strict=True))
         unsure = [k for k in unsure if tried[k].outcome == "fail"]

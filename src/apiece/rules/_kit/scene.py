@@ -15,7 +15,7 @@ from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import ConfigError, DataError
 from apiece.measurements import mean_colours, measure
-from apiece.measurements.contract import Property
+from apiece.measurements.contract import Edges, Property
 from apiece.ops import intersections
 from apiece.rules._kit.layout import Layout, Placement, register, register_pixels
 from apiece.rules._kit.quantities import Quantity
@@ -63,7 +63,7 @@ class Scene:
     size : pixel size, or None: then lengths are in pixels.
     counted : bool (N,), whether an object's score reaches the threshold.
     doubtful : bool (N,), whether its score is close to the threshold.
-    edge : float64 (N,), how far each outline may be off, in pixels (95%).
+    edges : how far outlines may be off.
     zones : by name.
     layout, reference : where parts belong, and its picture if it has one.
     wanted : names of the measures that rules ask for.
@@ -75,7 +75,7 @@ class Scene:
     size: PixelSize | None = None
     counted: Bool = field(default_factory=lambda: np.zeros(0, bool))
     doubtful: Bool = field(default_factory=lambda: np.zeros(0, bool))
-    edge: Float = field(default_factory=lambda: np.zeros(0))
+    edges: Edges = field(default_factory=lambda: Edges(np.zeros(0), np.zeros(0)))
     zones: Mapping[str, Zone] = field(default_factory=dict)
     layout: Layout | None = None
     reference: Image | None = None
@@ -92,6 +92,11 @@ class Scene:
     def unit(self) -> str:
         """The unit of lengths."""
         return "px" if self.size is None else self.size.unit
+
+    @property
+    def edge(self) -> Float:
+        """How far each outline may be off at one place, in pixels (95%): float64 (N,)."""
+        return self.edges.point
 
     def number(self, quantity: Quantity | None, otherwise: float) -> float:
         """Return a limit in the units of this picture; ``otherwise`` where there is none."""
@@ -200,7 +205,7 @@ class Scene:
         prop = self.properties[name]
         if prop.dimension == "degree":
             return values, self._angle_spread
-        return values, prop.half_width(values, self._around, self.edge, self.scale)
+        return values, prop.half_width(values, self._around, self.edges, self.scale)
 
     @cached_property
     def _around(self) -> Float:

@@ -81,3 +81,12 @@ def test_holes_are_taken_apart_and_filled(dense: np.ndarray) -> None:
     solid = np.stack([ndimage.binary_fill_holes(one, CORNERS) for one in dense])
     assert np.array_equal(holes.merge(owner, len(dense)).to_dense(), solid & ~dense)
     assert np.array_equal(filled(masks).to_dense(), solid)
+
+
+@several
+@given(stacks, st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=9))
+def test_what_known_pairs_share(dense: np.ndarray, pairs: list[tuple[int, int]]) -> None:
+    masks, flat = Masks.from_dense(dense), dense.reshape(len(dense), -1).astype(int)
+    i, j = (np.array(pairs, np.int64).reshape(-1, 2) % len(dense)).T
+    wanted = (flat @ flat.T)[i, j]
+    assert np.array_equal(run_overlap.shared(masks.runs, i, masks.runs, j), wanted)

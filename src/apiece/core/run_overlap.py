@@ -23,7 +23,7 @@ __all__ = ["Columns", "cut", "intersections", "shared"]
 
 _DENSE = 1 << 23  # pairs of masks up to which a table of all of them is held (64 MB)
 _STRIPE = 1 << 19
-"""Runs of two sets that `intersections` sorts in one go (some 40 MB)."""
+"""Runs of two sets that `intersections` sorts, and `shared` has tables of, in one go (some 40 MB)."""
 _RUNS = 1 << 18
 """Runs that `shared` looks at in one go: small enough for a processor's cache."""
 _FEW = 8
@@ -136,6 +136,20 @@ def shared(a: Runs, i: Int, b: Runs, j: Int) -> Int:
     >>> shared(a, np.array([0]), b, np.array([0])).tolist()
     [2]
     """
+    if len(a.x) + len(b.x) <= _STRIPE:
+        return _shared(a, i, b, j)
+    each = np.minimum(np.diff(a.offsets)[i], np.diff(b.offsets)[j])
+    out, order = np.zeros(len(i), np.int64), np.argsort(a.boxes[i, 0], kind="stable")
+    # from left to right, so that the pairs of one go are of few masks
+    for lo, hi in chunks(each[order], _RUNS):
+        some = order[lo:hi]
+        (mine, place), (other, where) = (np.unique(index[some], return_inverse=True) for index in (i, j))
+        out[some] = _shared(a.take(mine), place, b.take(other), where)
+    return out
+
+
+def _shared(a: Runs, i: Int, b: Runs, j: Int) -> Int:
+    """Return what `shared` does, with tables of all masks in memory."""
     mine, other = _Table(a), _Table(b)
     first, last = mine.between(i, np.maximum(mine.left[i], other.left[j]), np.minimum(mine.right[i], other.right[j]))
     count, begins = last - first, other.begins()

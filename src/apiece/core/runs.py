@@ -109,7 +109,9 @@ class Runs(NamedTuple):
 
     @classmethod
     def concatenate(cls, sets: Sequence[Runs]) -> Runs:
-        """Return the masks of several sets, in order."""
+        """Return the masks of several sets, in order; one set is itself."""
+        if len(sets) == 1:
+            return sets[0]
         none = np.zeros(0, np.int32)
         x, y0, y1 = (np.concatenate([none, *(runs[k] for runs in sets)]) for k in range(3))
         before = sums([len(runs.x) for runs in sets])
@@ -308,19 +310,21 @@ def chunks(counts: Array, limit: int | None = None) -> Iterator[tuple[int, int]]
         lo = hi
 
 
-def stripes(sets: Sequence[Runs], limit: int) -> Iterator[tuple[int, int]]:
+def stripes(sets: Sequence[Runs], limit: int, common: bool = True) -> Iterator[tuple[int, int]]:
     """Yield ranges of columns that hold at most ``limit`` runs of some sets, or one column that holds more.
 
-    Columns beyond the first or the last run of any of the sets are left out: there the sets have nothing in common.
+    Columns beyond the first or the last run of any of the sets are left out, for there the sets have nothing in common;
+    without ``common`` none is.
 
     >>> from apiece import Masks
     >>> list(stripes([Masks.from_boxes([[1, 0, 5, 2], [2, 0, 4, 1]], (3, 9)).runs], 3))
     [(1, 3), (3, 5)]
     """
     some = [runs.x for runs in sets if len(runs.x)]
-    if len(some) < len(sets):
+    if len(some) < (len(sets) if common else 1):
         return
-    first, last = max(int(x.min()) for x in some), min(int(x.max()) for x in some)
+    begin, end = [int(x.min()) for x in some], [int(x.max()) for x in some]
+    first, last = (max(begin), min(end)) if common else (min(begin), max(end))
     if last < first:
         return
     held = np.zeros(last - first + 1, np.int64)

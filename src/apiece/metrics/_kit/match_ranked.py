@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from apiece._arrays import Bool, Float, Float32, Int, Int32
 from apiece.core.conf import Conf, thresholds
-from apiece.core.runs import owners
+from apiece.core.runs import chunks, owners
 from apiece.errors import ConfigError
 from apiece.metrics._kit.overlaps import Pairs
 
@@ -29,6 +29,9 @@ IOU_THRESHOLDS: Float = np.linspace(0.5, 0.95, 10)
 """0.5, 0.55, ... 0.95, bit for bit those of pycocotools."""
 AREA_RANGES = {"": (0.0, 1e10), "small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, 1e10)}
 """COCO's ranges of object area in pixels squared, both ends included; ``""`` is all."""
+
+_WISHES = 1 << 19
+"""Pairs of all matchings that are looked at in one go (some 50 MB)."""
 
 
 class Found(NamedTuple):
@@ -62,6 +65,17 @@ def greedy(pairs: Pairs, ignored: Bool, crowd: Bool, thresholds: Float, predicti
         raise ConfigError(f"IoU thresholds must lie above 0, got {floor.min()}")
     near = np.flatnonzero(pairs.iou >= floor.min(initial=1.0))
     near = near[np.lexsort((-pairs.truth[near], -pairs.iou[near], pairs.predicted[near]))]
+    found = [Found(*np.zeros((3, 0), np.int64))]
+    # a matching knows nothing of the others: of many pairs a few are made at a time
+    for begin, end in chunks(np.full(len(ignored), len(near) * len(floor)), _WISHES):
+        for low, high in chunks(np.full(len(floor), len(near) * (end - begin)), _WISHES):
+            some = _matchings(pairs, near, ignored[begin:end], crowd, floor[low:high], predictions)
+            found.append(Found(some.view + begin, some.level + low, some.pair))
+    return Found(*map(np.concatenate, zip(*found, strict=True)))
+
+
+def _matchings(pairs: Pairs, near: Int, ignored: Bool, crowd: Bool, floor: Float, predictions: int) -> Found:
+    """Match by `greedy`, from the pairs ``near`` in the order of predictions, best first."""
     # ordered but for what is ignored, which comes last for each prediction
     place = 2 * pairs.predicted[near] + ignored[:, pairs.truth[near]]
     liking = near[np.argsort(place, axis=1, kind="stable")]

@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from apiece.core.run_overlap import shared
+from apiece.core.runs import chunks
 from apiece.metrics._kit.ap_metric import ApMetric
 from apiece.metrics._kit.batch import Batch
 from apiece.metrics._kit.match_ranked import IOU_THRESHOLDS
@@ -26,6 +27,9 @@ from apiece.metrics._kit.overlaps import Pairs
 from apiece.metrics.boundary._runs import band_widths, bands
 
 __all__ = ["METRIC", "Boundary", "boundary_pairs"]
+
+_RUNS = 1 << 19
+"""Runs of masks whose bands are compared at once (some 150 MB)."""
 
 
 def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_THRESHOLDS[0])) -> Pairs:
@@ -48,19 +52,20 @@ def boundary_pairs(batch: Batch, ratio: float = 0.02, lowest: float = float(IOU_
     single = np.flatnonzero(~truth.crowd[pairs.truth])
     if not len(single):
         return pairs
-    # the masks that are in a pair, each once
-    (row_p, place_p), (row_t, place_t) = (
-        np.unique(rows[single], return_inverse=True) for rows in (pairs.predicted, pairs.truth)
-    )
-    size = (*truth.sizes.max(0).tolist(),)
-    bands_p, bands_t = (
-        bands(side.runs.take(side.mask[rows]), band_widths(side.sizes, ratio)[side.image[rows]], size)
-        for side, rows in ((predicted, row_p), (truth, row_t))
-    )
-    both = shared(bands_p, place_p, bands_t, place_t)
-    apart = bands_p.area[place_p] + bands_t.area[place_t] - both
-    iou = pairs.iou.copy()
-    iou[single] = np.minimum(iou[single], both / apart)
+    sides = (predicted, pairs.predicted), (truth, pairs.truth)
+    each = np.sum([np.diff(side.runs.offsets)[side.mask[rows[single]]] for side, rows in sides], axis=0)
+    size, widths, iou = (*truth.sizes.max(0).tolist(),), band_widths(truth.sizes, ratio), pairs.iou.copy()
+    for lo, hi in chunks(each, _RUNS):
+        some = single[lo:hi]
+        # the masks that are in a pair, each once
+        (row_p, place_p), (row_t, place_t) = (np.unique(rows[some], return_inverse=True) for _, rows in sides)
+        bands_p, bands_t = (
+            bands(side.runs.take(side.mask[rows]), widths[side.image[rows]], size)
+            for side, rows in ((predicted, row_p), (truth, row_t))
+        )
+        both = shared(bands_p, place_p, bands_t, place_t)
+        apart = bands_p.area[place_p] + bands_t.area[place_t] - both
+        iou[some] = np.minimum(iou[some], both / apart)
     return Pairs(pairs.predicted, pairs.truth, iou)
 
 

@@ -8,11 +8,17 @@ and not with how deep they lie on each other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from apiece._arrays import Float, Int, Int32
-from apiece.core.runs import Keys
+from apiece.core.runs import Keys, stripes
 from apiece.metrics._kit.batch import Batch, Side
+
+_RUNS = 1 << 19
+"""Runs of truth and predictions that are painted at once (some 100 MB)."""
 
 
 def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
@@ -37,35 +43,49 @@ def class_pixels(batch: Batch, conf: Float, void: bool = False) -> Int:
     worst_first = np.lexsort((predicted.index, -predicted.pixels, score))
     worst_first = worst_first[predicted.counted(conf)[worst_first]]
     rows = len(batch.classes) + 1
-    ends = [_ends(keys, truth, bottom_up), _ends(keys, predicted, worst_first)]
-    cuts, place = np.unique(np.concatenate(ends, 1).ravel(), return_inverse=True)
-    places = np.split(place.reshape(2, -1), [ends[0].shape[1]], axis=1)
-    length = np.diff(cuts)
-    seen = _shown(truth, bottom_up, places[0], len(length), rows - 1)
-    told = _shown(predicted, worst_first, places[1], len(length), rows - 1)
+    out = np.zeros((batch.count * rows, 3), np.int64)
+    for stripe in stripes((truth.runs, predicted.runs), _RUNS, common=False):
+        painted = [
+            _Painted.of(keys, side, order, stripe) for side, order in ((truth, bottom_up), (predicted, worst_first))
+        ]
+        out += _counted(keys, painted, rows, len(out), void)
+    found: Int = out.reshape(batch.count, rows, 3)
+    if not void:
+        found[:, -1] += (truth.sizes.prod(1) - found[..., 1].sum(1))[:, None]
+    return found
+
+
+class _Painted(NamedTuple):
+    """Runs in the order in which they are painted, on one long column: int64 (R,) each."""
+
+    begin: Int
+    end: Int
+    label: Int
+
+    @classmethod
+    def of(cls, keys: Keys, side: Side, rows: Int, stripe: tuple[int, int]) -> _Painted:
+        """Return what some rows of a side have in a stripe of columns."""
+        runs = side.runs.between(*stripe).take(side.mask[rows])
+        owner = rows[runs.owners]
+        begin = keys.pack(side.image[owner], runs.x, runs.y0)
+        return cls(begin, begin + (runs.y1 - runs.y0), side.label[owner])
+
+
+def _counted(keys: Keys, painted: Sequence[_Painted], rows: int, cells: int, void: bool) -> Int:
+    """Return pixels right, of truth, and of predictions, where any is painted: int64 (images * rows, 3)."""
+    cuts, place = np.unique(np.concatenate([end for one in painted for end in one[:2]]), return_inverse=True)
+    length, begin, shown = np.diff(cuts), 0, []
+    for one in painted:
+        first, stop = place[begin : begin + 2 * len(one.label)].reshape(2, -1)
+        shown.append(np.append(rows - 1, one.label)[last_over(first, stop, len(length))])
+        begin += 2 * len(one.label)
+    seen, told = shown
     covered = seen < rows - 1 if void else (seen < rows - 1) | (told < rows - 1)
     # as float, which bincount would make of it each time
     length = (length * covered).astype(np.float64)
-    image = cuts[:-1] >> keys.column_bits
-    cells = ((seen, length * (seen == told)), (seen, length), (told, length))
-    columns = [np.bincount(image * rows + label, weight, batch.count * rows) for label, weight in cells]
-    out = np.stack(columns, -1).astype(np.int64).reshape(batch.count, rows, 3)
-    if not void:
-        out[:, -1] += (truth.sizes.prod(1) - np.bincount(image, length, batch.count).astype(np.int64))[:, None]
-    return out
-
-
-def _ends(keys: Keys, side: Side, rows: Int) -> Int:
-    """Where the runs of some rows begin and end on one long column: int64 (2, R)."""
-    runs = side.runs.take(side.mask[rows])
-    begin = keys.pack(side.image[rows][runs.owners], runs.x, runs.y0)
-    return np.stack([begin, begin + (runs.y1 - runs.y0)])
-
-
-def _shown(side: Side, rows: Int, places: Int, size: int, background: int) -> Int:
-    """Class of each stretch, where rows are painted one after the other: int64 (size,)."""
-    run_label = np.repeat(side.label[rows], np.diff(side.runs.offsets)[side.mask[rows]])
-    return np.append(background, run_label)[last_over(places[0], places[1], size)]
+    image = (cuts[:-1] >> keys.column_bits) * rows
+    columns = ((seen, length * (seen == told)), (seen, length), (told, length))
+    return np.stack([np.bincount(image + label, weight, cells) for label, weight in columns], -1).astype(np.int64)
 
 
 def last_over(first: Int, stop: Int, size: int) -> Int32:

@@ -259,7 +259,6 @@ def test_a_detection_set_is_named(tmp_path: Path) -> None:
 
 CONFIGS = {
     "no names": ("train: images/train\n", "names: must be a list"),
-    "no splits": ("names: [a]\n", "says neither train, val nor test"),
     "count": (DATA + "nc: 3\n", "nc: is 3, but there are 2 names"),
     "twice": ("train: images/train\nnames: [a, a]", "'a' is there twice"),
     "yes": ("train: images/train\nnames: [yes, a]", "names: True is no text; put it in quotes"),
@@ -435,16 +434,16 @@ def test_a_split_that_names_the_images_of_another_is_told(tmp_path: Path, caplog
 ROW = "0 0.1 0.1 0.4 0.1 0.4 0.4 0.1 0.4\n"
 
 
-@pytest.mark.parametrize("place", ["classes.txt", "labels/classes.txt", "obj.names"])
-def test_a_list_of_classes_in_place_of_yaml(tmp_path: Path, place: str) -> None:
-    """As Label Studio exports it: images/, labels/, classes.txt, notes.json."""
+@pytest.mark.parametrize("place", ["classes.txt", "labels/classes.txt", "obj.names", "data.yaml"])
+def test_a_list_of_classes_without_splits(tmp_path: Path, place: str) -> None:
+    """As Label Studio exports it: images/, labels/, classes.txt, notes.json; and supervision, a data.yaml of names."""
     for folder in ("images", "labels"):
         (tmp_path / folder).mkdir()
     image(tmp_path / "images" / "a.png")
     (tmp_path / "labels" / "a.txt").write_text(ROW)
     assert not formats.load("yolo").detect(tmp_path)
-    (tmp_path / place).write_text("nut\nbolt\n")
-    assert formats.detect(tmp_path) == "yolo"
+    (tmp_path / place).write_text("nc: 2\nnames: [nut, bolt]\n" if place == "data.yaml" else "nut\nbolt\n")
+    assert formats.detect(tmp_path) == formats.detect(tmp_path / place if place == "data.yaml" else tmp_path) == "yolo"
     ((ref, found),) = formats.read(tmp_path)
     assert (ref.name, found.names, found.classes) == ("a.png", ["nut"], ("nut", "bolt"))
 
@@ -470,3 +469,10 @@ def test_lists_of_images_that_name_a_folder_above(tmp_path: Path) -> None:
     ((ref, found),) = formats.read(tmp_path)
     assert ref.path == tmp_path / "images" / "train" / "a.png"
     assert len(found) == 1
+
+
+def test_names_without_splits_or_labels(tmp_path: Path) -> None:
+    text(tmp_path / "data.yaml", "names: [a]\n")
+    assert not formats.load("yolo").detect(tmp_path)
+    with pytest.raises(FormatError, match="says neither train, val nor test"):
+        formats.read(tmp_path / "data.yaml", "yolo")

@@ -66,7 +66,7 @@ class Item:
 def config_file(path: Path) -> Path | None:
     """Return the YAML file at ``path`` or in the folder ``path``, or the folder's list of classes; None without it."""
     if path.is_file():
-        return path if _is_config(path) else None
+        return path if _is_config(path) or path == _list_of_classes(path.parent) else None
     if not path.is_dir():
         return None
     found = [p for p in sorted((*path.glob("*.yaml"), *path.glob("*.yml"))) if _is_config(p)]
@@ -77,23 +77,28 @@ def config_file(path: Path) -> Path | None:
 
 
 def _list_of_classes(folder: Path) -> Path | None:
-    """Return ``classes.txt`` of a folder without YAML whose ``labels`` hold rows of numbers (Label Studio)."""
+    """Return ``classes.txt`` (Label Studio), or a YAML file of names without splits (supervision), beside ``labels``.
+
+    There is none where ``labels`` hold no rows of numbers.
+    """
     lists = [folder / place / name for name in _CLASSES for place in ("", "labels")]
-    found = next((file for file in lists if file.is_file()), None)
+    plain = [p for p in sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))) if _is_config(p, splits=False)]
+    found = next((file for file in (*lists, *plain) if file.is_file()), None)
     if found is None or not (folder / "labels").is_dir():
         return None
     rows = (p for p in files_below(folder / "labels", (".txt",)) if p not in lists)
     return found if any(_ROW.match(head_of(file)) for file in itertools.islice(rows, _LOOKED_AT)) else None
 
 
-def _is_config(path: Path) -> bool:
+def _is_config(path: Path, splits: bool = True) -> bool:
+    """Return whether a file is YAML with ``names``, and with ``splits``, where these are asked for."""
     try:
         if path.suffix.lower() not in (".yaml", ".yml") or path.stat().st_size > _MOST_BYTES:
             return False
         text = path.read_bytes().decode("utf-8-sig", errors="replace")
     except OSError:
         return False
-    return all(key.search(text) for key in _KEYS)
+    return all(key.search(text) for key in _KEYS[: 1 + splits])
 
 
 def home_of(path: Path) -> Path:
@@ -104,7 +109,8 @@ def home_of(path: Path) -> Path:
 def read_config(path: Path) -> Config:
     """Read ``data.yaml``, or a list of classes beside ``labels`` and ``images``."""
     if path.name in _CLASSES:
-        return _of_classes(path)
+        names = _names(path, [line.strip() for line in read_text(path).splitlines() if line.strip()])
+        return Config(path, names, _splits_of(path), "", "")
     document = _parsed(path)
     if type(document) is not dict:
         raise FormatError(path, "is no data.yaml: it must say names and where train, val or test images are")
@@ -120,6 +126,8 @@ def read_config(path: Path) -> Config:
         if not all(type(p) is str and p for p in places):
             raise FormatError(path, f"{split}: must be a folder, a list of images in a .txt file, or several of them")
         splits[split] = places
+    if not any(splits.values()) and (path.parent / "labels").is_dir():
+        splits = _splits_of(path)
     if not any(splits.values()):
         raise FormatError(path, "says neither train, val nor test")
     root = document.get("path")
@@ -128,13 +136,12 @@ def read_config(path: Path) -> Config:
     return Config(path, names, splits, "" if far else root, far)
 
 
-def _of_classes(path: Path) -> Config:
-    """Return what a list of classes says, and which splits the folder ``labels`` has."""
-    names = _names(path, [line.strip() for line in read_text(path).splitlines() if line.strip()])
-    root = home_of(path)
-    below = {split_of(p.name): [f"images/{p.name}"] for p in sorted((root / "labels").iterdir()) if p.is_dir()}
+def _splits_of(path: Path) -> dict[str, list[str]]:
+    """Return the folders of images of each split, by the folders in ``labels``; without any, all are of ``train``."""
+    folders = sorted((home_of(path) / "labels").iterdir())
+    below = {split_of(p.name): [f"images/{p.name}"] for p in folders if p.is_dir()}
     found = {split: below.get(split, []) for split in SPLITS}
-    return Config(path, names, found if any(found.values()) else found | {"train": ["images"]}, "", "")
+    return found if any(found.values()) else found | {"train": ["images"]}
 
 
 def _parsed(path: Path) -> Any:

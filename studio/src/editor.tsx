@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Desk, actionsOf, keysOf } from "./actions";
 import { type Comparison, type Finding, type Judged, type SetAnswer, imageInfo, send } from "./api";
 import { KeyCard, ToolBar, TopBar } from "./bars";
@@ -92,7 +92,7 @@ function useViewer(number: number, tell: (text: string) => void) {
   const over = useRef<HTMLCanvasElement>(null);
   const viewer = useRef<Viewer | null>(null);
   const [ready, setReady] = useState(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     let gone = false;
     imageInfo(number).then(
       (info) => {
@@ -141,12 +141,13 @@ function useLayers(set: SetAnswer, work: Work, viewer: Viewer | null | false, sh
     const order = above.style.order.filter((i) => marked.predictions[i] && marked.predictions[i] !== "found");
     return together(below, { ...above, style: { ...above.style, order } });
   }, [active, labels, found, predicted, shown, filter, painting.tab, painting.comparison, painting.judged]);
-  useEffect(() => {
+  // before the next frame, not after it: the answer to a click is on the screen a frame or two sooner
+  useLayoutEffect(() => {
     if (!layer || !viewer) return;
     viewer.setLayer(painted ?? layer, painted ? undefined : touched.current);
     touched.current = undefined;
   }, [viewer, layer, painted]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!layer || !active || !viewer) return;
     const text = shown.names ? (i: number) => nameOf(active.objects, i, active.classes) : null;
     const rows = new Set([...selected].map((key) => active.objects.keys.indexOf(key)).filter((i) => i >= 0));

@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { type Edit, Refused, change, readObjects } from "./api";
 import { type Found, boxesOf } from "./layers";
 import { type Header, type Objects, changed } from "./wire";
@@ -51,7 +51,7 @@ export function useWork(number: number, predicts: boolean): Work {
     setFound({ objects, classes: header.classes ?? [] });
     tell(`The model finds ${objects.keys.length.toLocaleString()} objects of any score.`);
   };
-  useEffect(() => {
+  useLayoutEffect(() => {
     load()
       .then(() => (predicts ? predict() : undefined))
       .catch((error: Error) => tell(error.message));

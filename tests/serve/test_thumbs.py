@@ -39,21 +39,12 @@ def read_image_of(data: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float6
     return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.float64)
 
 
-def until_made(made: Made, count: int) -> None:
-    for _ in range(500):
-        if len(set(made.made)) == count:
-            return
-        time.sleep(0.01)
-    raise AssertionError(made.made)
-
-
-def test_neighbours_are_made_ahead_and_kept_until_their_image_changes(tmp_path: Path) -> None:
+def test_pictures_are_kept_until_their_image_changes(tmp_path: Path) -> None:
     made = Made(tmp_path, 5)
     for ref in made.refs[:4]:
         ref.path.write_bytes(b"x")  # the fifth image is gone
     first = made.open(tmp_path / "thumbs.sqlite")
-    assert first.get(1) == b"1"
-    until_made(made, 4)
+    assert [first.get(n) for n in range(4)] == [b"0", b"1", b"2", b"3"]
     with pytest.raises(ImageError, match="is gone"):
         first.get(4)
     made.made.clear()
@@ -61,6 +52,34 @@ def test_neighbours_are_made_ahead_and_kept_until_their_image_changes(tmp_path: 
     again = made.open(tmp_path / "thumbs.sqlite")
     assert [again.get(n) for n in range(4)] == [b"0", b"1", b"2", b"3"]
     assert set(made.made) == {2}
+
+
+def test_pictures_of_many_images_are_made_ahead_from_where_the_person_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    write_image(tmp_path / "0.png", pixels)
+    made = Made(tmp_path, 300)
+    for ref in made.refs[1:299]:  # the last image is gone
+        os.link(made.refs[0].path, ref.path)
+    held = made.open(tmp_path / "thumbs.sqlite")
+    held.get(200)
+    held.get(201)
+    seen: list[list[str]] = []
+    with sqlite3.connect(tmp_path / "thumbs.sqlite") as other:
+        for _ in range(1500):
+            rows = other.execute("SELECT name FROM thumbs ORDER BY rowid").fetchall()
+            seen.append([Path(name.split("|")[0]).stem for (name,) in rows])
+            if len(rows) == 299:
+                break
+            time.sleep(0.02)
+    order = [int(name) for name in seen[-1]]
+    assert sorted(order) == list(range(299))
+    assert max(abs(number - 201) for number in order[:50]) < 60
+    assert made.made == [200, 201]
+    monkeypatch.setattr(held, "_make", None)
+    assert read_image_of(held.get(250)).shape == (20, 30, 3)
+    assert [held.get(n)[:2] for n in (0, 298)] == [b"\xff\xd8"] * 2
 
 
 def test_thumbnails_are_shown_where_nothing_can_be_kept(tmp_path: Path) -> None:

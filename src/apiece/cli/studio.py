@@ -93,12 +93,15 @@ def studio(
     source = Source(frames(data), folder, where.format, () if loaded is None else loaded.classes, is_video(data))
     workspace = Workspace(source, place, loaded, partial(_prompter, prompt, weights, device), rules)
 
+    app = studio_app(workspace, guard, data.name, good)
+
     def ready(address: str) -> None:
+        app.state.thumbs.ahead()
         if json:
             print_json({"address": address, "images": len(workspace.items), "out": place})
         note(f"studio: {len(workspace.items):,} images at {address} (Ctrl+C ends it; changes are kept in {place})")
 
-    run(studio_app(workspace, guard, data.name, good), guard, ready)
+    run(app, guard, ready)
 
 
 def _wrote(count: int) -> None:

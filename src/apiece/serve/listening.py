@@ -24,7 +24,8 @@ def listen(guard: Guard) -> Iterator[tuple[socket.socket, str]]:
         If the address cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in guard.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listening:
+    # asyncio sends at once only on sockets that say they are TCP; on others an answer waits 40 ms for its second part
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((guard.host, guard.port))

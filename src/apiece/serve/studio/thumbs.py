@@ -1,21 +1,32 @@
-"""`Thumbs`: small pictures of images, made ahead of the person who scrolls, and kept on the disk."""
+"""`Thumbs`: small pictures of images, made ahead of the person who scrolls, and kept on the disk.
+
+They are made ahead in a process of its own, which waits where anything else wants the processor: in a thread it would
+make the page wait.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from apiece.core.image import ImageRef
 from apiece.errors import ApieceError
+from apiece.serve.studio.pictures import Pictures
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 __all__ = ["Thumbs"]
 
 _AHEAD = 2000  # images on either side of the image that was asked for last
+_JUMP = 100  # images that are skipped by a person who goes elsewhere
+_FEW = 40  # images that are made when they are asked for
 
 
 class Thumbs:
@@ -34,32 +45,44 @@ class Thumbs:
     ) -> None:
         self._find, self._count, self._make = find, count, make
         self._lock = threading.Lock()  # of the database
-        self._asked, self._near = threading.Event(), 0
-        self._maker: threading.Thread | None = None
+        self._near = multiprocessing.get_context("spawn").RawValue("q", 0)
+        self._begun = 0
+        self._maker: BaseProcess | None = None
+        self._file: Path | None = file
         try:
             self._kept = self._open(str(file))
         except sqlite3.Error:
-            self._kept = self._open(":memory:")
+            self._kept, self._file = self._open(":memory:"), None
 
     @staticmethod
     def _open(place: str) -> sqlite3.Connection:
         kept = sqlite3.connect(place, check_same_thread=False, isolation_level=None)
+        kept.execute("PRAGMA journal_mode=WAL")  # who reads does not wait for who writes
         kept.execute("PRAGMA synchronous=OFF")  # what a power cut destroys is made again
-        kept.execute("PRAGMA journal_mode=MEMORY")
         kept.execute("CREATE TABLE IF NOT EXISTS thumbs (name TEXT PRIMARY KEY, stamp TEXT, jpeg BLOB)")
         return kept
 
     def get(self, number: int) -> bytes:
         """Return the small picture of an image; its neighbours are made next, in the background."""
-        self._near = number
-        self._asked.set()
-        with self._lock:
-            if self._maker is None:
-                self._maker = threading.Thread(target=self._make_ahead, daemon=True)
-                self._maker.start()
-        return self._made(number)
+        self._near.value = number
+        self.ahead()
+        return self.made(number)
 
-    def _made(self, number: int) -> bytes:
+    def ahead(self) -> None:
+        """Begin to make pictures ahead, if there are many and nobody does it yet."""
+        with self._lock:
+            near, count = self._near.value, self._count()
+            busy = self._maker is not None and (self._maker.is_alive() or abs(near - self._begun) < _AHEAD // 2)
+            if busy or self._file is None or count <= _FEW:
+                return
+            refs = [self._find(number) for number in range(count)]
+            spawn = multiprocessing.get_context("spawn")
+            self._begun = near
+            self._maker = spawn.Process(target=_make_ahead, args=(self._file, refs, self._near), daemon=True)
+            self._maker.start()
+
+    def made(self, number: int) -> bytes:
+        """Return the small picture of an image, as it is kept or as it is made now."""
         ref = self._find(number)
         name, stamp = f"{ref.path}|{ref.page}", _stamp(ref)
         with self._lock, suppress(sqlite3.Error):  # of a damaged file nothing is read; the picture is made again
@@ -71,19 +94,23 @@ class Thumbs:
             self._kept.execute("INSERT OR REPLACE INTO thumbs VALUES (?, ?, ?)", (name, stamp, data))
         return data
 
-    def _make_ahead(self) -> None:
-        if sys.platform == "linux":  # elsewhere a thread has no priority of its own, and its number may be a process's
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        while self._asked.wait():
-            self._asked.clear()
-            near = self._near
-            for number in _around(near, self._count()):
-                with suppress(ApieceError, OSError):  # the page tells it where it is shown
-                    self._made(number)
-                if abs(self._near - near) > 100:  # the person has jumped
-                    self._asked.set()
-                    break
+
+def _make_ahead(file: Path, refs: list[ImageRef], near: Any) -> None:
+    """Make the pictures around the image that is looked at, wherever that is meanwhile."""
+    if hasattr(os, "nice"):
+        os.nice(10)
+    parent = multiprocessing.parent_process()
+    thumbs = Thumbs(file, refs.__getitem__, lambda: len(refs), Pictures(refs.__getitem__).thumb)
+    at = -1
+    while at != near.value:
+        at = near.value
+        for number in _around(at, len(refs)):
+            if parent is not None and not parent.is_alive():
+                return
+            with suppress(ApieceError, OSError):  # the page tells it where it is shown
+                thumbs.made(number)
+            if abs(near.value - at) > _JUMP:
+                break
 
 
 def _around(near: int, count: int) -> Iterator[int]:

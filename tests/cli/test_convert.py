@@ -403,18 +403,24 @@ def test_one_file_joins_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("name", "image"),
-    [("datumaro", "images/train/a.png"), ("coco", "annotations/a.png"), ("label_studio", "annotations/a.png")],
+    ("name", "file", "image"),
+    [
+        ("datumaro", "train.json", "images/train/a.png"),
+        ("coco", "instances_train2017.json", "images/train2017/a.png"),
+        ("label_studio", "train.json", "images/train/a.png"),
+    ],
 )
-def test_a_file_in_annotations(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, image: str) -> None:
-    """The images go where the format's own tool looks for them: datumaro, beside ``annotations``."""
+def test_a_file_in_annotations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, file: str, image: str
+) -> None:
+    """The images go where the field's tools look for them, datumaro among them: beside ``annotations``."""
     save_set(tmp_path / "in" / "labels.json", ("a.png",))
-    target = tmp_path / "out" / "annotations" / "train.json"
+    target = tmp_path / "out" / "annotations" / file
     for again in (False, True):
         options = ("--overwrite",) if again else ()
         assert run("convert", tmp_path / "in", target, "--to", name, *options) == 0
         assert ("1 there already" if again else "1 hard links") in capsys.readouterr().err
-        assert files(tmp_path / "out") == sorted(("annotations/train.json", image))
+        assert files(tmp_path / "out") == sorted((f"annotations/{file}", image))
         for data in (target, tmp_path / "out"):
             assert run("info", data, "--json") == 0
             assert json.loads(capsys.readouterr().out)["train"]["missing_images"] == 0

@@ -92,7 +92,7 @@ def located(
         if not plain:
             break
     used = Counter(folder for folder in found if folder is not None)
-    usual = max(used, key=used.__getitem__) if used else images or next(iter(home), label.parent)
+    usual = max(used, key=used.__getitem__) if used else images or next(iter(home), None) or _expected(label, whole)
     # an image that is called as others are, and is not where they are, is missing
     rest = {i: name for i, name in enumerate(names) if found[i] is None and (not used or name.startswith("/"))}
     final = called(names)
@@ -134,6 +134,14 @@ def _surroundings(label: Path) -> tuple[list[str], list[Path], Path]:
         at, whole = at.parent, around[-1] if of_labels else whole
     split = next(filter(None, map(split_of, words)), None)
     return list(dict.fromkeys((*words, *SPLITS.get(split or "", ())))), around, whole
+
+
+def _expected(label: Path, whole: Path) -> Path:
+    """Return where images that are nowhere belong: ``images`` beside ``annotations``, else beside the file."""
+    if whole == label.parent:
+        return whole
+    split = SPLIT_WORD.search(label.name)
+    return whole / "images" / split[0] if split else whole / "images"
 
 
 def _parent(folder: Path) -> Path:

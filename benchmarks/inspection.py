@@ -162,7 +162,7 @@ def main() -> None:
 
         def source(seed: int, fault: str, conf: float = LOW) -> tuple[Instances, Image]:
             _, image = found(seed, fault, exact=True)
-            return model.predict(image, conf=conf), image
+            return model.predict(image, conf=conf, edges=True), image
 
         taught = source
     with tempfile.TemporaryDirectory() as folder:

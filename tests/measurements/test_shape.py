@@ -15,7 +15,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skimage.measure import euler_number, label, regionprops
 
 from apiece import Instances, Masks
+from apiece.core.image import PixelSize
 from apiece.measurements import Table, load, measure
+from apiece.ops.hull import calipers, hull_columns
+from apiece.ops.true_hull import tips, true_hulls
 
 DENSE = hnp.arrays(bool, st.tuples(st.integers(1, 3), st.integers(1, 12), st.integers(1, 12)))
 SHAPE = [prop.name for prop in load("shape").properties]
@@ -218,10 +221,19 @@ def moved_hull(mask: np.ndarray) -> shapely.Polygon:
 
 
 def check_against_shapely(dense: np.ndarray, scale: tuple[float, float]) -> None:
-    table = table_of(dense, pixel_size=f"{scale[0]} x {scale[1]} um")
+    masks = Masks.from_dense(dense)
+    hulls = true_hulls(hull_columns(masks), len(masks))
+    found = calipers(*hulls, tips(hulls), scale)  # what is measured of masks that are no ellipse and no rectangle
+    table = {
+        "feret_max": found.feret_max, "feret_min": found.feret_min, "rect_length": found.length,
+        "rect_width": found.width, "rect_angle": found.angle,
+    }  # fmt: skip
+    measured = table_of(dense, pixel_size=f"{scale[0]} x {scale[1]} um")
     for k, mask in enumerate(dense):
         if not mask.any():
             continue
+        for name, most in (("feret_max", 0.5), ("feret_min", 0.65), ("rect_length", 1.2), ("rect_width", 1.2)):
+            assert abs(measured[name][k] - table[name][k]) <= most * math.sqrt(scale[0] * scale[1]), name
         hull = shapely.transform(moved_hull(mask), lambda corners: corners * scale)
         corners = shapely.get_coordinates(hull)
         ring = shapely.get_coordinates(hull.exterior)[:-1]
@@ -371,3 +383,70 @@ def test_circularity_only_where_it_means_something() -> None:
     assert np.isnan(table["circularity"][small]).all()
     assert np.nanmax(table["circularity"]) <= 1.08
     assert np.isfinite(table["circularity"][~small]).all()
+
+
+def rendered(kind: str, long: float, wide: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw an ellipse, a rectangle, a fibre or a polygon ``wide`` between its sides, at a random place and angle."""
+    y, x = np.mgrid[:70, :70] + 0.5
+    (cx, cy), turn = 35 + rng.uniform(-0.5, 0.5, 2), rng.uniform(0, np.pi)
+    u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+    if kind == "ellipse":
+        return np.hypot(u / long, v / wide) <= 0.5
+    if kind == "rectangle":
+        return (abs(u) <= long / 2) & (abs(v) <= wide / 2)
+    if kind == "fibre":
+        return np.hypot(np.maximum(abs(u) - (long - wide) / 2, 0), v) <= wide / 2
+    sides = turn + 2 * np.pi * np.arange(int(kind)) / int(kind)
+    return np.all([(x - cx) * np.cos(a) + (y - cy) * np.sin(a) <= wide / 2 for a in sides], 0)
+
+
+@pytest.mark.parametrize("scale", [(1.0, 1.0), (0.5, 0.5)])
+@pytest.mark.parametrize(("long", "wide", "most"), [(20, 20, 0.1), (40, 40, 0.08), (60, 30, 0.15), (40, 36, 0.1)])
+def test_diameters_and_rectangles_of_ellipses_are_those_of_their_moments(
+    long: float, wide: float, most: float, scale: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(3)
+    masks = Masks.from_dense(np.stack([rendered("ellipse", long, wide, rng) for _ in range(40)]))
+    table = measure(Instances(masks), pixel_size=PixelSize(*scale, "mm"))
+    for name, true in (("feret_max", long), ("feret_min", wide), ("rect_length", long), ("rect_width", wide)):
+        assert np.abs(table[name] / scale[0] - true).mean() <= most, name
+    if long > wide:
+        turned = (table["rect_angle"] - table["orientation"] + 90) % 180 - 90
+        assert np.median(np.abs(turned)) < 1e-6
+
+
+@pytest.mark.parametrize(("long", "wide"), [(40, 10), (25, 20), (30, 30)])
+def test_diameters_and_rectangles_of_rectangles_are_those_of_their_moments(long: float, wide: float) -> None:
+    rng = np.random.default_rng(3)
+    masks = Masks.from_dense(np.stack([rendered("rectangle", long, wide, rng) for _ in range(60)]))
+    table = measure(Instances(masks))
+    assert np.abs(table["feret_max"] - math.hypot(long, wide)).mean() <= 0.19
+    assert np.abs(table["rect_length"] - long).mean() <= 0.19
+    assert np.abs(table["rect_width"] - wide).mean() <= 0.08
+
+
+@pytest.mark.parametrize(("sides", "wide"), [("6", 16), ("6", 40), ("8", 30), ("8", 60)])
+def test_polygons_are_no_ellipses(sides: str, wide: float) -> None:
+    rng = np.random.default_rng(4)
+    masks = Masks.from_dense(np.stack([rendered(sides, 0, wide, rng) for _ in range(40)]))
+    table = measure(Instances(masks))
+    assert np.abs(table["feret_max"] - table["major_axis"]).min() > 0.2
+    assert np.abs(table["feret_max"] - wide / np.cos(np.pi / int(sides))).mean() <= 0.7
+    assert np.abs(table["feret_min"] - wide).mean() <= 0.15
+
+
+@pytest.mark.parametrize(("thick", "most"), [(3, 0.45), (6, 0.35), (10, 0.35)])
+def test_fibres_with_round_ends_are_no_rectangles(thick: float, most: float) -> None:
+    rng = np.random.default_rng(5)
+    masks = Masks.from_dense(np.stack([rendered("fibre", 60, thick, rng) for _ in range(40)]))
+    table = measure(Instances(masks))
+    assert np.abs(table["feret_max"] - 60).mean() <= most
+    assert np.abs(table["rect_length"] - 60).mean() <= most
+
+
+def test_a_dent_is_no_rectangle() -> None:
+    dense = np.zeros((40, 60), bool)
+    dense[5:25, 5:45] = True
+    dense[5:11, 20:28] = False
+    table = measure(Instances(Masks.from_dense(dense[None])))
+    assert (table["rect_length"][0], table["rect_width"][0]) == (40, 20)

@@ -162,6 +162,14 @@ def test_a_rule_about_some_parts_sees_them_at_places_of_others(tmp_path: Path) -
     assert chips.findings[0].words == "extra chip"
 
 
+def test_what_a_model_knows_of_its_outlines_does_not_count_twice_in_learned_limits(tmp_path: Path) -> None:
+    good = board(PLACES)
+    soft = good.replace(attributes={"edge": np.full(len(good), 3.0)})
+    assert learn([soft] * 6) == learn([good] * 6)
+    (tmp_path / "rules.yaml").write_text(learn([soft] * 6))
+    assert judge(read_rules(tmp_path / "rules.yaml", CLASSES), soft).outcome == "pass"
+
+
 @pytest.mark.parametrize(
     ("scores", "usual", "expected"),
     [

@@ -7,6 +7,7 @@ has the property, unless the property's line says otherwise. Sizes and counts of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from apiece._arrays import Array, Float
 from apiece.core.masks import Masks
 from apiece.core.runs import owners
+from apiece.measurements._kit.forms import AREA, MAJOR, MINOR, beside_ellipse, with_forms
 from apiece.measurements.contract import Measure, Property, Request
 from apiece.ops.hull import calipers, convex_pixels, hull_columns
 from apiece.ops.perimeter import crofton
@@ -23,8 +25,6 @@ __all__ = ["MEASURE"]
 
 ROUND = 5  # fewest pixels with a circularity: of 1, 2 and 4 pixels it would be 1.75, 1.20 and 1.20; of more, up to 1.08
 
-_AREA = 0.51
-
 Columns = dict[str, Array]
 
 
@@ -33,10 +33,11 @@ def _compute(request: Request) -> Mapping[str, Array]:
     out = _sizes(masks, request.scale)
     if wanted & {"perimeter", "circularity"}:
         out |= _outline(masks, out["area"], request.scale)
-    if wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "solidity"}:
-        out |= _hulls(masks, request.scale, "solidity" in wanted)
-    if wanted & {"major_axis", "minor_axis", "orientation", "eccentricity"}:
+    hull = wanted & {"feret_max", "feret_min", "rect_length", "rect_width", "rect_angle", "solidity"}
+    if hull or wanted & {"major_axis", "minor_axis", "orientation", "eccentricity"}:
         out |= _ellipses(masks, request.scale)
+    if hull:
+        out |= _hulls(masks, request.scale, out, "solidity" in wanted)
     if "holes" in wanted:
         out["holes"] = masks.holes
     if "parts" in wanted:
@@ -66,7 +67,7 @@ def _outline(masks: Masks, area: Array, scale: tuple[float, float]) -> Columns:
     return {"perimeter": perimeter, "circularity": circularity}
 
 
-def _hulls(masks: Masks, scale: tuple[float, float], solidity: bool) -> Columns:
+def _hulls(masks: Masks, scale: tuple[float, float], axes: Columns, solidity: bool) -> Columns:
     count = len(masks)
     columns = hull_columns(masks)
     hulls = true_hulls(columns, count)
@@ -78,6 +79,13 @@ def _hulls(masks: Masks, scale: tuple[float, float], solidity: bool) -> Columns:
         "rect_width": found.width,
         "rect_angle": found.angle,
     }
+    side = math.sqrt(scale[0] * scale[1])
+    if scale[0] == scale[1]:
+        pixels = axes | {name: axes[name] / side for name in ("major_axis", "minor_axis")}
+    else:
+        pixels = _ellipses(masks, (1.0, 1.0))
+    beside, edges = beside_ellipse(hulls, masks.centroids, pixels), np.diff(hulls.offsets)
+    out = with_forms(out, masks.area, axes, beside, edges, side)
     return out | ({"solidity": _ratio(masks.area, convex_pixels(columns, count))} if solidity else {})
 
 
@@ -125,9 +133,9 @@ MEASURE = Measure(
     summary="size and shape of each mask",
     properties=(
         Property("pixels", "none", "number of pixels"),
-        Property("area", "area", "number of pixels times the area of a pixel; holes are not counted", spread=_AREA),
+        Property("area", "area", "number of pixels times the area of a pixel; holes are not counted", spread=AREA),
         Property("perimeter", "length", "outline and holes, Crofton in 4 directions (skimage perimeter_crofton)"),
-        Property("equivalent_diameter", "length", "diameter of the disc of the same area", spread=_AREA),
+        Property("equivalent_diameter", "length", "diameter of the disc of the same area", spread=AREA),
         Property("box", "pixel", "half-open box, pixel edges; zeros for an empty mask", parts=("x0", "y0", "x1", "y1")),
         Property("centroid", "pixel", "mean of the pixel centres, which lie at +0.5", parts=("x", "y")),
         Property(
@@ -144,9 +152,9 @@ MEASURE = Measure(
             "major_axis",
             "length",
             "long axis of the ellipse with the same second moments as the pixel centres",
-            spread=0.36,
+            spread=MAJOR,
         ),
-        Property("minor_axis", "length", "short axis of that ellipse", spread=0.26),
+        Property("minor_axis", "length", "short axis of that ellipse", spread=MINOR),
         Property("orientation", "degree", "direction of its long axis, as rect_angle (skimage: from y towards x)"),
         Property("eccentricity", "none", "of that ellipse: 0 for a disc, towards 1 for a line"),
         Property("circularity", "none", "4 pi area / perimeter^2: about 1 for a disc, up to 1.08; none below 5 pixels"),

@@ -11,7 +11,7 @@ from apiece.core.conf import Conf, thresholds
 from apiece.core.image import PixelSize
 from apiece.core.instances import Instances
 from apiece.errors import DataError
-from apiece.measurements.contract import edges
+from apiece.measurements.contract import Edges
 from apiece.rules._engine.file import measures
 from apiece.rules._engine.gap_scores import gap_scores
 from apiece.rules._kit.layout import Layout
@@ -64,6 +64,7 @@ def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = No
     ]
     if size is not None:
         lines += ["", f"pixel_size: {size}"]
+    lines += ["", f"edge: {EDGE:g} px  # how far outlines are off beyond what the limits below hold already"]
     if scores:
         lines += ["", "score:  # lowest score that counts: in the gap between what all pictures show and the next best"]
         lines += [f"  {_word(name)}: {lowest:g}" for name, lowest in scores.items()]
@@ -90,8 +91,9 @@ def _counted(found: Instances, scores: Mapping[str, float], usual: Conf | None) 
 
 def _scene(found: Instances, size: PixelSize | None) -> Scene:
     all_of, none = np.ones(len(found), bool), np.zeros(len(found), bool)
-    off = edges(found, EDGE)
-    return Scene(found, None, size, all_of, none, off, wanted=_WANTED, properties=measures())
+    # how far a model's outlines are off shows in how good objects scatter: it must not count twice
+    edge = np.full(len(found), EDGE)
+    return Scene(found, None, size, all_of, none, Edges(edge, edge), wanted=_WANTED, properties=measures())
 
 
 def _layout_rules(placed: Learned, scenes: Sequence[Scene]) -> Iterator[str]:

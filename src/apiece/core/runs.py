@@ -192,7 +192,10 @@ class Runs(NamedTuple):
     def between(self, left: int, right: int) -> Runs:
         """Return what of each mask lies in the columns from ``left`` to ``right - 1``."""
         if self.number == 1:
-            return self.stretch(*np.searchsorted(self.x, (left, right)).tolist())
+            ends = (
+                np.array([left, right]).clip(-1, 2**31 - 1).astype(np.int32)
+            )  # of another dtype NumPy copies all of x
+            return self.stretch(*np.searchsorted(self.x, ends).tolist())
         return self.kept((self.x >= left) & (self.x < right))
 
     def kept(self, which: Bool) -> Runs:

@@ -9,6 +9,7 @@ import numpy as np
 from apiece._arrays import Bool, Int
 from apiece.check._kit.shapes import AT_ONCE, hulls
 from apiece.check.contract import Check, Finding, JoinedRows, Kind, Labelled, Place, Rows, SetFacts, Settings
+from apiece.core.masks import Masks
 from apiece.core.run_overlap import shared
 from apiece.core.runs import chunks
 from apiece.ops.near import touching
@@ -40,7 +41,7 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         i = int(chosen[k])
         found = _pinhole(labelled.name(i), holes.area[rows], int(area[k]), labelled.place(i))
         pinholes.append((int(instances.labels[i]), found))
-    whole = _seen_whole(labelled, chosen)
+    whole = _seen_whole(labelled, chosen, masks)
     return labelled.rows(chosen, area=area, pierced=pierced, whole=whole), pinholes
 
 
@@ -49,12 +50,11 @@ def _pinhole(name: str, tiny: Int, area: int, place: Place) -> Finding:
     return Finding("pinhole", f"{name}: {several} in a mask of {area:,}", 0.6, place)
 
 
-def _seen_whole(labelled: Labelled, chosen: Int) -> Bool:
-    """Return which masks cannot have lost a hole to the border or to a neighbour."""
+def _seen_whole(labelled: Labelled, chosen: Int, own: Masks) -> Bool:
+    """Return which masks, the ``chosen`` ones, cannot have lost a hole to the border or to a neighbour."""
     masks = labelled.instances.masks
     box, (height, width) = masks.boxes[chosen], masks.size
     inside = (box[:, :2] > 0).all(1) & (box[:, 2] < width) & (box[:, 3] < height)
-    own = masks[chosen]
     neighbours = np.diff(touching(masks).indptr)[chosen]
     # a neighbour on top of a mask bites into it, so a mask that fills its hull was not bitten
     hollow = np.zeros(len(own), np.int64)

@@ -50,7 +50,10 @@ def _remember(labelled: Labelled, settings: Settings) -> _Kept | None:
         return None
     masks = filled(bridged(instances.masks[chosen]))
     # ground that objects enclose is no hollow of one of them: a ring whose hole another object opens stays a ring
-    cover = filled(Masks.concatenate([masks.union(), instances.masks.union()]).union())
+    cover, rest = masks.union(), np.delete(np.arange(len(instances)), chosen)
+    if len(rest):
+        cover = Masks.concatenate([cover, instances.masks[rest].union()]).union()
+    cover = filled(cover)
     hollow = bare_pixels(masks, cover) / masks.area
     some = np.flatnonzero((hollow >= HOLLOW) & (masks.area >= LEAST))
     lobes = []

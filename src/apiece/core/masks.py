@@ -300,7 +300,10 @@ class Masks:
             return Masks.of_runs(
                 self.size, Runs(self.x[a:b].copy(), self.y0[a:b].copy(), self.y1[a:b].copy(), offsets - a)
             )
-        return Masks.of_runs(self.size, self.runs.take(resolve_index(index, len(self))))
+        chosen = resolve_index(index, len(self))
+        if len(chosen) == len(self) and (chosen[1:] > chosen[:-1]).all():
+            return self  # all of them in order
+        return Masks.of_runs(self.size, self.runs.take(chosen))
 
     def __iter__(self) -> Iterator[Masks]:
         return (self[i] for i in range(len(self)))

@@ -9,6 +9,7 @@ beside a run are.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from apiece.core.runs import Keys, Runs, chunks, expand, segment_sum, stripes, s
 __all__ = ["Columns", "cut", "intersections", "shared"]
 
 _DENSE = 1 << 23  # pairs of masks up to which a table of all of them is held (64 MB)
+_CELLS = 16
+"""Cells of that table, for each of the first pairs of runs, up to which it is quicker than sorting the pairs."""
 _STRIPE = 1 << 19
 """Runs of two sets that `intersections` sorts, and `shared` has tables of, in one go (some 40 MB)."""
 _RUNS = 1 << 18
@@ -68,15 +71,19 @@ def intersections(a: Columns, b: Columns, shape: tuple[int, int]) -> sp.csr_arra
     Memory grows with the overlapping pairs: large sets are compared stripe by stripe, and partial sums are folded every
     `CHUNK` pairs of runs.
     """
-    if shape[0] * shape[1] <= _DENSE:  # no sorting: thousands of masks that all lie on each other, as in suppression
-        table = np.zeros(shape[0] * shape[1])
-        for mine, other, i, j, pixels in _pairs(a, b):
+    cells, pairs = shape[0] * shape[1], _pairs(a, b)
+    first = list(itertools.islice(pairs, 1))
+    pairs = itertools.chain(first, pairs)
+    # no sorting: thousands of masks that all lie on each other, as in suppression
+    if cells <= _DENSE and first and cells <= _CELLS * len(first[0][2]):
+        table = np.zeros(cells)
+        for mine, other, i, j, pixels in pairs:
             table += np.bincount(mine.owner[i] * shape[1] + other.owner[j], pixels, len(table))
-        cells = np.flatnonzero(table)
-        begins = np.searchsorted(cells, np.arange(shape[0] + 1) * shape[1])
-        return sp.csr_array((table[cells].astype(np.int64), cells % shape[1], begins), shape=shape)
+        met = np.flatnonzero(table)
+        begins = np.searchsorted(met, np.arange(shape[0] + 1) * shape[1])
+        return sp.csr_array((table[met].astype(np.int64), met % shape[1], begins), shape=shape)
     total = sp.csr_array(shape, dtype=np.int64)
-    for mine, other, i, j, pixels in _pairs(a, b):
+    for mine, other, i, j, pixels in pairs:
         # csr from coordinates adds up what falls on one cell
         total = total + sp.coo_array((pixels, (mine.owner[i], other.owner[j])), shape=shape).tocsr()
     return total

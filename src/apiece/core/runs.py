@@ -131,7 +131,13 @@ class Runs(NamedTuple):
     @property
     def area(self) -> Int:
         """Pixels of each mask: int64 (N,)."""
-        return segment_sum(self.y1 - self.y0, self.offsets)
+        if len(self.x) <= CHUNK:
+            return segment_sum(self.y1 - self.y0, self.offsets)
+        area = np.zeros(self.number, np.int64)
+        for lo, hi in chunks(np.diff(self.offsets)):
+            some = slice(self.offsets[lo], self.offsets[hi])
+            area[lo:hi] = segment_sum(self.y1[some] - self.y0[some], self.offsets[lo : hi + 1] - self.offsets[lo])
+        return area
 
     @property
     def boxes(self) -> Int:

@@ -224,12 +224,19 @@ def _beside(masks: Masks, dx: int, dy: int) -> sp.csr_array:
 
 def _overlap(masks: Masks, dx: int, dy: int) -> sp.csr_array:
     """Return the pixels that each mask shares with each if it is moved."""
-    runs, (height, width) = masks.runs, masks.size
-    size = (height + 2, width + 1)
-    here = Columns(runs._replace(y0=runs.y0 + 1, y1=runs.y1 + 1), size)
-    there = runs._replace(x=runs.x + dx, y0=runs.y0 + 1 + dy, y1=runs.y1 + 1 + dy)
-    moved = Columns(there, size) if dx or dy else here
-    return intersections(moved, here, (len(masks), len(masks)))
+    size = (masks.size[0] + abs(dy), masks.size[1] + abs(dx))
+    # so that nothing is moved to below zero, the others are moved the other way
+    here, there = (
+        Columns(_moved(masks.runs, x, y), size) for x, y in ((max(-dx, 0), max(-dy, 0)), (max(dx, 0), max(dy, 0)))
+    )
+    return intersections(there, here if dx or dy else there, (len(masks), len(masks)))
+
+
+def _moved(runs: Runs, dx: int, dy: int) -> Runs:
+    """Return the runs elsewhere; what does not change is not copied."""
+    x = runs.x + dx if dx else runs.x
+    y0, y1 = (runs.y0 + dy, runs.y1 + dy) if dy else (runs.y0, runs.y1)
+    return Runs(x, y0, y1, runs.offsets)
 
 
 def _apart(pairs: sp.csr_array) -> sp.csr_array:

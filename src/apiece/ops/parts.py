@@ -72,6 +72,7 @@ def _enclosed(masks: Masks) -> Masks:
     owner = np.searchsorted(offsets, heads, "right") - 1
     gaps = Runs(x[gap], y1[gap - 1], y0[gap], np.searchsorted(gap, offsets))
     is_open = np.zeros(len(gap), bool)
+    del first
     for lo in range(0, len(gap), _RUNS):
         some = slice(lo, lo + _RUNS)
         column = np.searchsorted(heads, gap[some], "right") - 1
@@ -79,6 +80,7 @@ def _enclosed(masks: Masks) -> Masks:
             beside = np.clip(column + step, 0, len(heads) - 1)
             is_open[some] |= (owner[beside] != owner[column]) | (x[heads[beside]] != gaps.x[some] + step)
             is_open[some] |= (gaps.y0[some] - 1 < top[beside]) | (gaps.y1[some] + 1 > bottom[beside])
+    del gap
     _, part = run_parts(gaps, masks.size, corners=True)
     closed = (np.bincount(part, is_open) == 0)[part]
     return Masks.of_runs(masks.size, gaps.kept(closed))

@@ -47,7 +47,10 @@ def sample(instances: Instances, index: int, dust: int) -> Spans | None:
         return None
     order = whole[np.argsort(instances.labels[whole], kind="stable")]
     chosen = order[np.linspace(0, len(order) - 1, min(len(order), SAMPLE)).astype(np.int64)]
-    return _spans(instances.labels[chosen], filled(instances.masks[chosen]), instances.masks)
+    box = instances.masks.boxes
+    near = [(box[:, :2] < box[k, 2:]).all(1) & (box[:, 2:] > box[k, :2]).all(1) for k in chosen]
+    others = instances.masks[np.any(near, axis=0)]  # no hull goes beyond its box
+    return _spans(instances.labels[chosen], filled(instances.masks[chosen]), others)
 
 
 def together(instances: Instances, owner: Int, masks: Masks) -> Spans:

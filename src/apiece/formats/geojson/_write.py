@@ -66,7 +66,8 @@ def features_of(
             properties["score"] = said.score
         if said.crowd:
             properties["iscrowd"] = True
-        key = "" if own is None else f', "id": {dump_json(path, own, where)}'
+        text = str(own) if type(own) is int else dump_json(path, own, where)
+        key = "" if own is None else f', "id": {text}'
         yield f'{{"type": "Feature"{key}, "geometry": {geometry}, "properties": {dump_json(path, properties, where)}}}'
 
 

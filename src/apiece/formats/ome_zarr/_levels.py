@@ -73,6 +73,8 @@ class _Level:
             for n, s in zip((height, width), size, strict=True)
         ]
         """Rows and columns of the full level that this one takes."""
+        self.columns: dict[int, list[tuple[int, int, slice | Int]]] = {}
+        """Of each part of a row of tiles, by its first column: which columns tiles become, and which of theirs."""
         self.waiting = np.zeros((0 if number == 0 else _COARSE, -(-width // BAND) * BAND), np.uint32)
         self.first = 0
 
@@ -87,11 +89,14 @@ class _Level:
         )
         if bottom > self.first + len(self.waiting):
             self.flush()
-        tile, column = np.divmod(self.taken[1][left:right] - x, BAND)
+        if x not in self.columns:
+            tile, column = np.divmod(self.taken[1][left:right] - x, BAND)
+            ends = itertools.pairwise(np.searchsorted(tile, np.arange(len(tiles) + 1)).tolist())
+            self.columns[x] = [(a, b, _slice(column[a:b])) for a, b in ends]
         rows = _slice(self.taken[0][top:bottom] - y)
         goal = self.waiting[top - self.first : bottom - self.first, left:right]
-        for k, (a, b) in enumerate(itertools.pairwise(np.searchsorted(tile, np.arange(len(tiles) + 1)).tolist())):
-            goal[:, a:b] = tiles[k][rows][:, _slice(column[a:b])]
+        for tile, (a, b, column) in zip(tiles, self.columns[x], strict=True):
+            goal[:, a:b] = tile[rows][:, column]
 
     def flush(self) -> None:
         """Store the rows that wait."""

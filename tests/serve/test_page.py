@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,32 @@ def test_a_slide_is_looked_at_and_corrected(tmp_path: Path) -> None:
     assert seen["drawn"] == "401 objects"
     assert seen["undone"] == "400 objects"
     assert seen["tabs"] == ["Objects", "Picture"]
+
+
+@built
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_images_unlike_the_baseline_are_accepted_and_dismissed(tmp_path: Path) -> None:
+    config = SceneConfig(size=(160, 160), objects=(4, 6), seed=3)
+    write_dataset(tmp_path / "good", train=1, val=40, config=config)
+    write_dataset(tmp_path / "data", train=10, val=1, config=replace(config, seed=4))
+    found = [(ref, apiece.Instances(one.masks)) for ref, one in apiece.read(tmp_path / "good" / "val.json")]
+    apiece.write(found, tmp_path / "good" / "val.json")
+    rng = np.random.default_rng(0)
+    for file in sorted((tmp_path / "data").rglob("train_*.png"))[:3]:
+        write_image(file, rng.integers(0, 255, (160, 160, 3), np.uint8))
+    words = ["monitor", "--model", "default", "--baseline", str(tmp_path / "good" / "val.json")]
+    code = "from apiece.cli import main; main()"
+    good = tmp_path / "good.json"
+    subprocess.run([sys.executable, "-c", code, *words, "--save-baseline", str(good)], check=True)
+    given = ("--model", "default", "--baseline", str(good))
+    with running(tmp_path / "data", tmp_path / "work", *given) as address:
+        seen = driven("unlike", address)
+    assert len(seen["listed"]) >= 3
+    assert "as unlike the others" in seen["message"]
+    assert seen["open"] == f"{len(seen['listed']) - 2} findings"
+    assert sum("accepted" in text for text in seen["all"]) == 1
+    assert sum("dismissed" in text and "a new camera" in text for text in seen["all"]) == 1
+    assert len(seen["report"]) == 2
 
 
 def film(folder: Path, count: int = 30) -> None:

@@ -1,8 +1,10 @@
 import { describe, expect, it } from "vitest";
+import { type Actions, type Desk, keysOf } from "../src/actions";
 import { colour } from "../src/colours";
 import { inOrder } from "../src/layers";
 import { place, touches } from "../src/large";
 import { paint } from "../src/paint";
+import { KEYS } from "../src/tools";
 import { changed, covers, decode } from "../src/wire";
 
 /** Two objects on 4 x 6 pixels: a ring of 3 x 3 at (1, 0), and the column 300 rows long would not fit, so one pixel. */
@@ -96,6 +98,17 @@ describe("objects of a large image", () => {
     const areas = Int32Array.of(5, 9, 5, 2_000_000_000);
     expect([...inOrder(Int32Array.of(0, 1, 2, 3), areas, null)]).toEqual([3, 1, 0, 2]);
     expect([...inOrder(Int32Array.of(0, 1, 2, 3), areas, Int32Array.of(0, 0, -1, 2))]).toEqual([2, 1, 0, 3]);
+  });
+});
+
+describe("the keyboard card", () => {
+  it("names every key of the page of an image", () => {
+    const desk = { classes: ["a", "b"] } as unknown as Desk;
+    const signs: Record<string, string> = { ArrowLeft: "←", ArrowRight: "→", "-": "−", "=": "+", Escape: "Esc", "1": "1 … 9", "2": "1 … 9" };
+    const card = KEYS.flatMap(([keys]) => keys.split(/, | (?!…)(?<!…\s)/));
+    const keys = Object.keys(keysOf(desk, {} as Actions, () => undefined, () => undefined));
+    const written = keys.map((key) => signs[key] ?? key.replace(/^shift\+/, "Shift+").replace(/(^|\+)[a-z]$/, (v) => v.toUpperCase()));
+    expect(written.filter((key) => !card.includes(key))).toEqual([]);
   });
 });
 

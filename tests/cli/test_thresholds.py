@@ -164,6 +164,8 @@ def test_how_far_outlines_are_off_is_learned_and_used(
         assert run(*measuring) == 0
         return list(csv.DictReader(table.open()))
 
+    assert run("predict", path.parent, "--model", model, "--edges", "--out", tmp_path / "none") == 1
+    assert "does not know how far its outlines are off" in capsys.readouterr().err
     before = measured()
     assert "apiece thresholds LABELS" in capsys.readouterr().err
     assert run("thresholds", "--model", model, "--data", tmp_path / "val.json") == 0
@@ -180,7 +182,14 @@ def test_how_far_outlines_are_off_is_learned_and_used(
         ]
         assert np.mean(hits[0]) < 0.5
         assert np.mean(hits[1]) >= 0.95
+    # through a file of predictions, the same
+    made = tmp_path / "made"
+    assert run("predict", path.parent, "--model", model, "--edges", "--out", made, "--save", "coco,geojson,csv") == 0
+    assert run("measure", made / "predictions.json", "--no-intensities", "--uncertainty", "--out", table) == 0
+    again = list(csv.DictReader(table.open()))
+    assert [row["area_u95_px2"] for row in again] == [row["area_u95_px2"] for row in after]
     rules.write_text("rules:\n- dimension: bolt\n  of: rect_length\n  min: 18.5 px\n  max: 21.5 px\n")
+    capsys.readouterr()
     run("inspect", path.parent, "--model", model, "--rules", rules, "--json")
     told = json.loads(capsys.readouterr().out)["pictures"]
     assert {one["verdict"] for one in told} == {"unsure"}  # as far as outlines are off, any of them may be wrong

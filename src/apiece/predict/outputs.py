@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from apiece.core.conf import Conf
-from apiece.errors import ImageError
+from apiece.errors import ConfigError, ImageError, Option
 from apiece.images import MAX_PIXELS
 from apiece.models.contract import DecodeOptions
 from apiece.predict.pieces import Pieces
@@ -44,6 +44,7 @@ def predict_to(
     conf: Conf | None = None,
     iou: float | None = None,
     max_instances: int | None = None,
+    edges: bool = False,
     max_pixels: int = MAX_PIXELS,
     tile: int | None = None,
     halo: int | None = None,
@@ -73,6 +74,7 @@ def predict_to(
     allow_lossy : where masks overlap, write label maps with the smallest on top instead of refusing.
     page : the page of files with several, from 0.
     batch, conf, iou, max_instances, max_pixels : as for `Model.stream`.
+    edges : as for `Model.predict`, for COCO and GeoJSON; of images that are cut into tiles nothing is known.
     tile, halo : as for `Model.predict_tiled`; an image larger than a tile is cut. None: images of more than 2**26
         pixels are cut, into tiles of 1024 pixels. What each tile found is kept in a hidden folder until all is written.
     resume : go on with the tiles of a run that was cut short.
@@ -87,10 +89,15 @@ def predict_to(
 
     Raises
     ------
-    ImageError, DataError, LossyFormatError, UnknownNameError
+    ImageError, DataError, LossyFormatError, UnknownNameError, ConfigError
         If images are bad or absent, results exist already, instances overlap in a label map, or an output is unknown.
     """
-    options = model.options(conf, iou, max_instances)
+    if edges and model.loaded.edges is None:
+        raise ConfigError(
+            "the model does not know how far its outlines are off; labelled images tell it: apiece thresholds LABELS "
+            "--model ...; or leave out " + Option("edges", True)
+        )
+    options = model.options(conf, iou, max_instances, edges)
     stuff = tuple(model.classes[k] for k in model.loaded.stuff)
     tiles = _Tiles(Path(out) / _KEPT, Tiling(tile, halo, resume, pixel_size), overwrite)
     with predicting(model, workers, ray) as by:
@@ -145,7 +152,7 @@ def _results(job: _Job, run: Run, tiles: _Tiles) -> Generator[Result]:
 
 def _from_tiles(job: _Job, run: Run, tiles: _Tiles, source: Source) -> Pieces:
     """Return the objects of an image that is cut into tiles."""
-    model, options = job.model, job.options
+    model, options = job.model, replace(job.options, edges=None)
     with open_large(source, model, tiles.tiling) as large:
         grid = large.grid
         _log.info("%s: %d x %d tiles of %d pixels, halo %d", source.name, grid.rows, grid.columns, grid.tile, grid.halo)

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 import apiece
 from apiece import ImageRef, Instances, Masks
+from apiece.cli import main
 from apiece.images import VideoWriter, write_image
 from apiece.serve import Guard, studio_app
 from apiece.serve.studio import routes, workspace
@@ -260,3 +262,24 @@ def test_frames_are_written_again_only_for_another_video(tmp_path: Path) -> None
     (tmp_path / "b").mkdir()
     other = frames_of(filmed(tmp_path / "b" / "line.mp4", 3), tmp_path / "frames")
     assert [len(list(one.rglob("*.png"))) for one in (root, other)] == [2, 3]  # of one name, from two folders
+
+
+@pytest.mark.parametrize("followed", [True, False])
+def test_labels_beside_a_video_whose_ids_follow_nothing_are_told_how_to_get_tracks(
+    followed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = filmed(tmp_path / "line.mp4", 3)
+    found = Instances(Masks.from_boxes([[2, 3, 9, 9]], (32, 48)))
+    records = [
+        (ImageRef(film, f"line.mp4/{k:06d}.png", (32, 48)), found.replace(ids=[7 if followed else k + 1]))
+        for k in range(3)
+    ]
+    apiece.write(records, tmp_path / "labels.json", format="coco")
+    opened: list[FastAPI] = []
+    monkeypatch.setattr("apiece.serve.run", lambda app, *_: opened.append(app))
+    monkeypatch.setattr("apiece.serve.studio.routes.static_folder", lambda: tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["studio", str(tmp_path / "labels.json"), "--images", str(film)])
+    assert not ended.value.code
+    notice = opened[0].state.workspace.notice
+    assert ("apiece track --detections labels.json" in notice) != followed

@@ -93,6 +93,12 @@ def studio(
     source = Source(frames(data), folder, where.format, () if loaded is None else loaded.classes, is_video(data))
     workspace = Workspace(source, place, loaded, partial(_prompter, prompt, weights, device), rules)
 
+    filmed = isinstance(images, Path) and is_video(images)
+    if filmed and not workspace.tracked:
+        workspace.notice = (
+            "No id of these labels goes from frame to frame, so no tracks are shown. This gives each object one: "
+            f"apiece track --detections {data.name}"
+        )
     app = studio_app(workspace, guard, data.name, good)
 
     def ready(address: str) -> None:

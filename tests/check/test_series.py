@@ -63,6 +63,7 @@ COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "resized": lambda p: cv2.resize(p, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA),
     "brighter": lambda p: cv2.add(p, np.full_like(p, 12)),
     "cropped": lambda p: p[2:-1, 3:],
+    "cropped, JPEG 80": lambda p: jpeg(p[3:-2, 5:-1], 80),
     "mirrored": lambda p: p[:, ::-1],
     "turned by 90 degrees": lambda p: np.rot90(p),
 }

@@ -5,7 +5,9 @@ image's likeness to its nearest neighbours is ranked, and its copies are the few
 series does not have. Likeness is compared in the middle of the photo at full, half and quarter resolution without its
 coarse shapes, where noise, texture and small defects tell two photos apart. A copy that is a little cropped or resized
 is found by the best of small shifts. A copy that lost its noise to compression is found by its thumbnail, which lies
-far nearer to the original's than thumbnails of the series lie to each other.
+far nearer to the original's than thumbnails of the series lie to each other. A copy that lost some of both, cropped and
+compressed, is found by a smaller gap at full resolution: its thumbnail is no nearer than is usual, and so little stands
+out by chance.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _BLOCK = 1024
 # the distance of their thumbnails as a share of what is usual; one strong sign suffices, or two weak ones
 _STRONG, _WEAK = (0.3, 0.8, 0.95), (0.12, 0.3, 0.3)
 _CLOSE, _CLOSER = 0.12, 0.06
+_CROPPED = 0.17  # the gap at full resolution that suffices where thumbnails lie no nearer than is usual, as a crop does
 _AGREE = 0.6  # least overlap (IoU) of the sets of copies that two images have by themselves
 
 _HANN = np.outer(np.hanning(_SIDE), np.hanning(_SIDE)).astype(np.float32)
@@ -124,10 +127,12 @@ def _copies(prints: Sequence[Print], members: Int, pairs: Pairs, read: Read) -> 
     usual = 1 - np.median(np.partition(likeness, -MEMBERS, axis=1)[:, -MEMBERS])
     distance = (1 - likeness[first, second]) / max(float(usual), 1e-9)
     certain, signs = distance <= _CLOSER, (distance <= _CLOSE).astype(np.int64)
-    for spectrum, strong, weak in zip(spectra, _STRONG, _WEAK, strict=True):
+    for k, (spectrum, strong, weak) in enumerate(zip(spectra, _STRONG, _WEAK, strict=True)):
         value = _peaks(spectrum, first, second)
         certain |= _stands_out(first, second, value, strong)
         signs += _stands_out(first, second, value, weak)
+        if not k:
+            certain |= (distance >= 1) & _stands_out(first, second, value, _CROPPED)
     near = _near(pairs, members, image[first], image[second])
     # where both are turned, both upright say the same
     kept = (certain | (signs >= 2) if near is None else certain & near) & ((turn[first] == 0) | (turn[second] == 0))

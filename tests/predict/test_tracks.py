@@ -19,12 +19,12 @@ from apiece import Image, Instances, Masks, formats
 from apiece.cli import main
 from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, ImageError, UnknownNameError
-from apiece.images import VideoWriter, open_video, write_image
+from apiece.images import VideoWriter, open_video, read_image, write_image
 from apiece.predict import Model
 from apiece.predict.footage import footage
 from apiece.predict.track_state import KeptTracker
 from apiece.predict.tracks import track_to
-from apiece.track import start
+from apiece.track import linker, start
 
 SIZE = (60, 90)
 
@@ -236,7 +236,7 @@ from apiece import Image, Instances, Masks
 from apiece.core.image import ImageRef
 from apiece.predict import tracks
 from apiece.predict.tracks import track_to
-from apiece.track import start
+from apiece.track import linker, start
 def frames():
     for k in range(200):
         found = Instances(Masks.from_boxes([[5, 5, 20, 20]], (48, 64)), scores=[0.9])
@@ -327,3 +327,34 @@ def test_counts_by_the_command_line(
         with pytest.raises(SystemExit, match="1"):
             main([*said, "--out", "again", *more])
         assert reason in capsys.readouterr().err
+
+
+def test_all_frames_at_once_with_pixels_read_again(tmp_path: Path) -> None:
+    def again() -> Iterator[tuple[str, Image]]:
+        yield "a/left-out.png", Image(np.zeros((*SIZE, 3), np.uint8))
+        for video in "ab":
+            for k in range(6):
+                yield f"{video}/{k:03d}.png", Image(np.full((*SIZE, 3), 40 * k, np.uint8))
+
+    steps: list[int] = []
+    summary = track_to(
+        frames(tmp_path / "f"), tmp_path / "out", start, ("coco", "overlay", "video"), classes=("car", "pedestrian"),
+        link=linker(), again=again, step=lambda: steps.append(1),
+    )  # fmt: skip
+    assert (summary.videos, summary.frames, summary.filled, len(steps)) == (2, 12, 2, 12)
+    for _, found in formats.read(tmp_path / "out" / "tracks.json", images=tmp_path / "f"):
+        assert found.ids.tolist() == [1, 2]
+    for k in range(6):  # the pixels are those read again, not those of the files, which are black
+        assert (read_image(tmp_path / f"out/overlays/b/{k:03d}.png").pixels[-1, -1] == 40 * k).all()
+
+
+def test_all_frames_at_once_until_the_person_stops(tmp_path: Path) -> None:
+    def stopped() -> Iterator[tuple[ImageRef, Image | None, Instances]]:
+        for k, frame in enumerate(frames(tmp_path / "f", ("a",))):
+            if k == 3:
+                raise KeyboardInterrupt
+            yield frame
+
+    summary = track_to(stopped(), tmp_path / "out", start, ("csv",), classes=("car", "pedestrian"), link=linker())
+    assert (summary.stopped, summary.frames) == (True, 3)
+    assert len((tmp_path / "out" / "tracks.csv").read_text().splitlines()) == 7

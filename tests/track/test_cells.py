@@ -11,9 +11,9 @@ import pytest
 from apiece import Instances, Masks, formats
 from apiece.cli import main
 from apiece.core.image import ImageRef
-from apiece.errors import ConfigError
+from apiece.errors import ConfigError, DataError
 from apiece.metrics import evaluate
-from apiece.track import start
+from apiece.track import linker, start
 
 SIZE = (80, 120)
 
@@ -155,3 +155,128 @@ def test_by_the_command_line_with_parents(
 def test_settings_out_of_range() -> None:
     with pytest.raises(ConfigError, match="reach above 0"):
         start("cells", {"reach": 0})
+
+
+# --- a whole file at once
+
+
+def whole(
+    places: list[list[tuple[float, float, float]]], **settings: object
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Return the ids and the parents of each frame."""
+    found = linker("cells", settings)([discs(place) for place in places])
+    return [one.ids.tolist() for one in found], [one.attributes["parent"].tolist() for one in found]
+
+
+CELL, DAUGHTERS = (40, 40, 10), [(33, 40, 7.2), (48, 40, 7.2)]
+
+
+def test_offline_a_division_is_as_it_is_frame_by_frame() -> None:
+    ids, parents = whole([[CELL, (90, 40, 9)]] * 3 + [[*DAUGHTERS, (90, 41, 9)]] * 3)
+    assert ids == [[1, 2]] * 3 + [[3, 4, 2]] * 3
+    assert parents == [[0, 0]] * 3 + [[1, 1, 0]] * 3
+    assert whole([[CELL]] * 3 + [DAUGHTERS] * 3, divide=False)[1] == [[0]] * 3 + [[0, 0]] * 3
+
+
+def test_offline_a_cell_cut_in_two_for_a_frame_has_not_divided() -> None:
+    ids, parents = whole([[CELL]] * 3 + [DAUGHTERS] + [[CELL]] * 3)
+    assert ids == [[1]] * 3 + [[1, 2]] + [[1]] * 3
+    assert not np.concatenate(parents).any()
+    tracker = start("cells")  # knows nothing of what comes
+    alone = [tracker.update(discs(place)) for place in [[CELL]] * 3 + [DAUGHTERS]]
+    assert alone[-1].attributes["parent"].tolist() == [1, 1]
+
+
+def test_offline_a_division_at_the_end_of_the_file_counts() -> None:
+    assert whole([[CELL]] * 3 + [DAUGHTERS])[1] == [[0]] * 3 + [[1, 1]]
+
+
+def test_offline_a_daughter_that_is_seen_late_has_her_mother() -> None:
+    ids, parents = whole([[CELL]] * 3 + [DAUGHTERS[:1]] + [DAUGHTERS] * 3)
+    assert ids == [[1]] * 3 + [[2]] + [[2, 3]] * 3
+    assert parents[3:] == [[1]] + [[1, 1]] * 3
+
+
+def test_offline_a_mother_that_is_not_seen_while_she_divides() -> None:
+    ids, parents = whole([[CELL]] * 3 + [[]] + [DAUGHTERS] * 3)
+    assert ids == [[1]] * 3 + [[]] + [[2, 3]] * 3
+    assert parents[4:] == [[1, 1]] * 3
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_offline_cells_that_were_one_mask_get_their_ids_back(turned: bool) -> None:
+    large, small = (40, 40, 10), (57, 40, 7)
+    both = discs([large, small])
+    one = Instances(Masks.from_dense(both.masks.to_dense().any(0)[None]))
+    parted = [(40, 40, 7), (57, 40, 10)] if turned else [large, small]
+    found = linker()([both, both, one, one, one, discs(parted), discs(parted)])
+    assert [each.ids.tolist() for each in found] == [[1, 2]] * 2 + [[1]] * 3 + [[2, 1] if turned else [1, 2]] * 2
+    assert not any(each.attributes["parent"].any() for each in found)
+
+
+def test_offline_a_stage_that_drifts() -> None:
+    places = [
+        [(20 + 13 * k, 50 - 3 * k, 7), (25 + 13 * k, 70 - 3 * k, 7), (5 + 13 * k, 60 - 3 * k, 5)] for k in range(5)
+    ]
+    places[2] = places[2][::2]
+    ids, parents = whole(places)
+    assert ids == [[1, 2, 3]] * 2 + [[1, 3]] + [[1, 2, 3]] * 2
+    assert not np.concatenate(parents).any()
+
+
+@pytest.mark.parametrize("places", [[], [[]], [[], [CELL], []], [[CELL]]])
+def test_offline_hardly_anything(places: list[list[tuple[float, float, float]]]) -> None:
+    assert whole(places)[0] == [[1] * len(place) for place in places]
+
+
+def spoilt(truth: list[Instances], seed: int) -> list[Instances]:
+    """Return detections: 5% missed, 4% together with the nearest cell, 3% cut in two."""
+    rng, out = np.random.default_rng(seed), []
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    for one in truth:
+        cells, centre, seen = list(one.masks.to_dense()), one.masks.centroids, []
+        away = np.linalg.norm(centre[:, None] - centre, axis=2) + 1e9 * np.eye(len(cells))
+        left = set(range(len(cells)))
+        for k in range(len(cells)):
+            near, chance = int(away[k].argmin()), rng.random()
+            if k not in left or chance < 0.05:
+                continue
+            if chance < 0.09 and near in left and away[k, near] < 22:
+                left.discard(near)
+                seen.append(cells[k] | cells[near])
+            elif chance > 0.97:
+                way = rng.normal(0, 1, 2)
+                side = (x - centre[k, 0]) * way[0] + (y - centre[k, 1]) * way[1] > 0
+                seen += [cells[k] & side, cells[k] & ~side]
+            else:
+                seen.append(cells[k])
+        out.append(Instances(Masks.from_dense(np.array(seen).reshape(-1, *SIZE))))
+    return out
+
+
+def test_offline_ids_last_longer() -> None:
+    scores: list[tuple[float, float]] = []
+    for seed in range(4):
+        truth = colony(seed, 40)
+        seen, tracker = spoilt(truth, seed), start("cells")
+        ways = [tracker.update(one) for one in seen], linker()(seen)
+        scores.append(
+            tuple(float(evaluate(zip(truth, way, strict=True), metrics=["identity"])["idf1"]) for way in ways)
+        )
+    online, offline = np.mean(scores, axis=0)
+    assert offline > online + 0.05
+
+
+def test_offline_only_where_frames_end(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(ConfigError, match="'masks' works frame by frame; offline goes with cells"):
+        linker("masks")
+    with pytest.raises(DataError, match="link them apart"):
+        linker()([discs([CELL]), Instances.empty((8, 9))])
+    for more, said in (
+        (["camera:0"], "--offline waits for the last frame, and camera:0 has none; say how long with --for"),
+        (["camera:0", "--for", "1s", "--state", "s.npz"], "does not go with --offline"),
+        (["camera:0", "--for", "1s", "--tracker", "iou"], "works frame by frame; --offline goes with cells"),
+    ):
+        with pytest.raises(SystemExit, match="1"):
+            main(["track", *more, "--offline", "--out", str(tmp_path / "out")])
+        assert said in " ".join(capsys.readouterr().err.split())

@@ -18,6 +18,7 @@ from apiece.cli._output import note, print_json, print_table, progress
 from apiece.errors import ConfigError, DataError, ImageError, Option
 
 if TYPE_CHECKING:
+    from apiece.core.image import Image
     from apiece.images import VideoOptions
     from apiece.predict import Model
     from apiece.predict.counts import Counts
@@ -70,7 +71,8 @@ def track(
     line: tuple[str, ...] = (),
     zone: Path | None = None,
     recall: str | None = None,
-    tracker: str = "masks",
+    tracker: str | None = None,
+    offline: bool = False,
     sure: float | None = None,
     patience: int | None = None,
     fill: int = 5,
@@ -91,6 +93,7 @@ def track(
     apiece track frames/ --model runs/pills --save coco,csv,overlay
     apiece track rtsp://10.0.0.7/live --model runs/cars --save csv --for 8h
     apiece track cells/ --model runs/cells --tracker cells --save ctc
+    apiece track stack.tif --model runs/cells --offline --save ctc,csv --out lineages
     apiece track rtsp://10.0.0.7/live --save csv --state live.npz --out monday
     apiece track --detections predictions.json --save mots
     apiece evaluate --predictions tracks/tracks.json --data truth.json --metrics hota
@@ -117,7 +120,10 @@ def track(
         from how many to how many there were, with 95%.
     tracker
         `masks`: motion, camera and overlap of masks; `cells`: cells that divide; `iou`: overlap with the last frame
-        alone.
+        alone. By default `masks`; `cells` with `--offline`.
+    offline
+        Link all frames at once, after the last one was seen: what comes later says whether a cell was lost, divided, or
+        hidden in another. For files; goes with `cells`.
     sure
         Lowest score of a detection that begins a track. By default the lowest threshold of the model; of
         `--detections` the tracker decides (0.5).
@@ -138,7 +144,7 @@ def track(
     """
     from apiece.predict.track_state import KeptTracker
     from apiece.predict.tracks import track_to
-    from apiece.track import Tracker, start
+    from apiece.track import Tracker, linker, start
 
     if detections is None and not sources:
         raise ConfigError("give the frames, or " + Option("detections", ...))
@@ -151,9 +157,12 @@ def track(
         )
     if detections is None and model is None:
         note("model: default, which comes with apiece and finds objects of any kind, all of the class object")
+    if offline:
+        _has_an_end(sources, filming, state)
+    tracker = tracker or ("cells" if offline else "masks")
     counts = _counts(line, zone, filming.fps, recall)
     settings = {"sure": sure, "patience": patience}
-    left_out = _LeftOut()
+    left_out, again = _LeftOut(), None
     with progress("tracking", None) as step:
         if detections is None:
             from apiece.predict import load
@@ -163,6 +172,7 @@ def track(
             if sure is None and loaded.thresholds is not None:
                 settings["sure"] = sure = min(loaded.thresholds)
             frames = _predicted(loaded, sources, 0.2 * (0.5 if sure is None else sure), filming, out, left_out)
+            again = partial(_read_again, sources, filming, out)
         else:
             from apiece import formats
 
@@ -172,13 +182,31 @@ def track(
         own = {name: value for name, value in settings.items() if value is not None}
         with ExitStack() as stack:
             begin: Callable[[], Tracker] = partial(start, tracker, own)
+            link = linker(tracker, own) if offline else None
             if state is not None:
                 begin = stack.enter_context(KeptTracker(state, tracker, own, classes=classes)).begin
             summary = track_to(
-                frames, out, begin, save,
-                classes=classes, fill=fill, counts=counts, overwrite=overwrite, step=step,
+                frames, out, begin, save, classes=classes, fill=fill, counts=counts, overwrite=overwrite,
+                link=link, again=again if offline else None, step=step,
             )  # fmt: skip
     _tell(summary, left_out, counts, json)
+
+
+def _has_an_end(sources: tuple[str, ...], filming: Filming, state: Path | None) -> None:
+    """Refuse to link all frames of what goes on."""
+    from apiece.images import is_stream
+
+    if state is not None:
+        raise ConfigError(
+            Option("state", state) + " is for what goes on; it does not go with " + Option("offline", True)
+        )
+    endless = [source for source in sources if is_stream(source)]
+    if endless and filming.duration is None:
+        raise ConfigError(
+            Option("offline", True)
+            + f" waits for the last frame, and {endless[0]} has none; say how long with "
+            + Option("for", ...)
+        )
 
 
 @dataclass
@@ -265,6 +293,17 @@ def _predicted(
     read = footage(list(sources), filming.options(), fps=filming.fps, exclude=[out], on_bad=bad, dropped=left_out.drop)
     for source, image, found in ahead(model.results(read, 1, model.options(conf), MAX_PIXELS, bad, beside=True), 2):
         yield ref_of(source, image.size), image, found
+
+
+def _read_again(sources: tuple[str, ...], filming: Filming, out: Path) -> Iterator[tuple[str, Image]]:
+    """Yield the names and pixels of the frames once more; damaged ones are passed over."""
+    from apiece.predict.footage import footage
+
+    for source in footage(list(sources), filming.options(), fps=filming.fps, exclude=[out], on_bad=lambda error: None):
+        try:
+            yield source.name, source.read()
+        except (ImageError, DataError):
+            continue
 
 
 def _seconds(option: str, text: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from apiece.errors import ConfigError, DataError, ImageError, Message, Option, U
 from apiece.ops import flattened
 from apiece.predict.counts import COUNTS, Counts, Tracked
 from apiece.predict.track_files import TRACKS, Output, in_place, save_picture
-from apiece.track import Tracker, follow
+from apiece.track import Linker, Tracker, follow
 
 __all__ = ["TRACKS", "Frame", "TrackSummary", "track_to"]
 
@@ -63,6 +63,8 @@ def track_to(
     fill: int = 5,
     counts: Counts | None = None,
     overwrite: bool = False,
+    link: Linker | None = None,
+    again: Callable[[], Iterable[tuple[str, Image]]] | None = None,
     step: Callable[[], None] = lambda: None,
 ) -> TrackSummary:
     """Follow objects through videos, and save their tracks under ``out``.
@@ -84,6 +86,10 @@ def track_to(
     fill : as for `apiece.track.follow`.
     counts : lines and zones to count at; the counts are written beside the tracks, and drawn into pictures and videos.
     overwrite : replace results of an earlier run; otherwise they are an error.
+    link : links all frames of a video in place of a tracker, see `apiece.track.linker`. The first frame is written
+        after the last one is read; pixels are not held meanwhile.
+    again : gives names and pixels of all frames once more, in order, for ``link`` with ``overlay`` or ``video``.
+        Without it pixels are read from the files that the references name.
     step : called after each frame.
 
     Raises
@@ -107,7 +113,9 @@ def track_to(
         raise DataError(
             f"{out} holds results already ({', '.join(there)}); name another folder, or " + Option("overwrite", True)
         )
-    run = _Run(tuple(classes), start, fill, step)
+    if {"overlay", "video"}.isdisjoint(save):
+        again = None
+    run = _Run(tuple(classes), start, link, again, fill, step)
     with staged(out, "apiece") as stage:
         _write(run, frames, stage, out, save, counts)
         if run.broken is not None and not run.frames:
@@ -129,9 +137,16 @@ class _Run:
     """Runs a tracker over each video, and counts."""
 
     def __init__(
-        self, classes: tuple[str, ...], start: Callable[[], Tracker], fill: int, step: Callable[[], None]
+        self,
+        classes: tuple[str, ...],
+        start: Callable[[], Tracker],
+        link: Linker | None,
+        again: Callable[[], Iterable[tuple[str, Image]]] | None,
+        fill: int,
+        step: Callable[[], None],
     ) -> None:
-        self.classes, self.start, self.fill, self.step = classes, start, fill, step
+        self.classes, self.start, self.link, self.fill, self.step = classes, start, link, fill, step
+        self.pixels = None if again is None else _lazily(again)
         self.videos = self.frames = self.filled = 0
         self.ids: list[set[tuple[int, int]]] = [set() for _ in classes]
         self.parents: dict[str, dict[int, int]] = {}
@@ -140,7 +155,8 @@ class _Run:
 
     def results(self, frames: Iterable[Frame]) -> Iterator[Tracked]:
         """Yield the tracked frames, which a thread makes ahead; a damaged video and Ctrl-C end them."""
-        with closing(ahead(self._tracked(frames), _AHEAD)) as tracked:
+        made = self._tracked(frames)
+        with closing(ahead(made, _AHEAD) if self.link is None else made) as tracked:
             try:
                 for one in tracked:
                     found = one.found
@@ -151,7 +167,8 @@ class _Run:
                     self.filled += int(np.sum(found.attributes.get("filled", 0)))
                     self._note_parents(one)
                     yield one
-                    self.step()
+                    if self.link is None:
+                        self.step()
             except KeyboardInterrupt:
                 self.stopped = True
 
@@ -166,7 +183,7 @@ class _Run:
         parents = self.parents.setdefault(sequence, {})
         parents.update(zip(found.ids[born].tolist(), own[born].tolist(), strict=True))
 
-    def _tracked(self, frames: Iterable[Frame]) -> Iterator[Tracked]:
+    def _tracked(self, frames: Iterable[Frame]) -> Generator[Tracked]:
         seen: set[str] = set()
         videos = itertools.groupby(self._until_broken(frames), lambda frame: _video(frame[0]))
         for number, (video, group) in enumerate(videos, 1):
@@ -174,10 +191,32 @@ class _Run:
                 raise DataError(f"frames of the video {video or '.'} are not together; sort the frames")
             seen.add(video)
             pairs = ((_Shown(ref, image), found) for ref, image, found in group)
-            for k, (shown, found) in enumerate(follow(pairs, self.start(), fill=self.fill)):
+            tracked = (
+                follow(pairs, self.start(), fill=self.fill)
+                if self.link is None
+                else follow(self._held(pairs), self.link, fill=self.fill)
+            )
+            for k, (shown, found) in enumerate(tracked):
                 ref = shown.ref
                 seconds = ref.attributes.get("seconds")
-                yield Tracked(ref, number, k if ref.page is None else ref.page, seconds, shown.image, found)
+                image = shown.image if self.pixels is None else self._pixels_of(ref.name)
+                yield Tracked(ref, number, k if ref.page is None else ref.page, seconds, image, found)
+
+    def _held(self, pairs: Iterable[tuple[_Shown, Instances]]) -> list[tuple[_Shown, Instances]]:
+        """Return all frames of a video without their pixels; Ctrl-C ends it."""
+        held = []
+        try:
+            for shown, found in pairs:
+                held.append((_Shown(shown.ref, None), found))
+                self.step()
+        except KeyboardInterrupt:
+            self.stopped = True
+        return held
+
+    def _pixels_of(self, name: str) -> Image | None:
+        """Return the pixels of a frame, read once more; frames that were left out are passed over."""
+        assert self.pixels is not None
+        return next((image for own, image in self.pixels if own == name), None)
 
     def _until_broken(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         """Yield frames; where one cannot be read, keep the error and end."""
@@ -193,6 +232,11 @@ class _Shown:
 
     ref: ImageRef
     image: Image | None
+
+
+def _lazily(make: Callable[[], Iterable[tuple[str, Image]]]) -> Iterator[tuple[str, Image]]:
+    """Yield what ``make`` gives, and call it only when the first is asked for."""
+    yield from make()
 
 
 def _video(ref: ImageRef) -> str:

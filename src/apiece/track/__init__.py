@@ -16,13 +16,13 @@ A tracker is one file in this package (see ``contract.py``).
 from __future__ import annotations
 
 from apiece.track._engine.counting import Counter, Event, Line, Zone
-from apiece.track._engine.follow import follow, start
+from apiece.track._engine.follow import Linker, follow, linker, start
 from apiece.track._engine.uncertain import Recall
 from apiece.track.contract import ROOM, State, Tracker, TrackerKind
 
 __all__ = [
-    "Counter", "Event", "Line", "Recall", "State", "Tracker", "TrackerKind", "Zone", "describe", "follow", "load",
-    "names", "start",
+    "Counter", "Event", "Line", "Linker", "Recall", "State", "Tracker", "TrackerKind", "Zone", "describe", "follow",
+    "linker", "load", "names", "start",
 ]  # fmt: skip
 
 names, load, describe = ROOM.names, ROOM.load, ROOM.describe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +49,8 @@ class TrackerKind:
     """Its settings, a frozen dataclass."""
     start: Callable[[Any, State | None], Tracker]
     """Return from ``(settings, state)`` a tracker that has seen nothing, or goes on from a state."""
+    link: Callable[[Any, Sequence[Instances]], list[Instances]] | None = None
+    """Return from ``(settings, frames)`` what `Tracker.update` would of each frame, with all frames known."""
 
 
 ROOM: Room[TrackerKind] = Room("apiece.track", "TRACKER", TrackerKind)

@@ -1,10 +1,11 @@
-"""Run a tracker over frames; gaps of a few frames are filled from both sides."""
+"""Run a tracker over frames, or link all frames at once; gaps of a few frames are filled from both sides."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,11 +16,14 @@ from apiece.core.instances import Instances
 from apiece.errors import ConfigError, Option
 from apiece.ops import intersections
 from apiece.track._kit.motion import moved
-from apiece.track.contract import ROOM, State, Tracker
+from apiece.track.contract import ROOM, State, Tracker, TrackerKind
 
-__all__ = ["follow", "start"]
+__all__ = ["Linker", "follow", "linker", "start"]
 
 Frame = TypeVar("Frame")
+
+Linker = Callable[[Sequence[Instances]], list[Instances]]
+"""Returns of the detections of all frames what a tracker would return frame by frame."""
 
 FILLED = "filled"
 """Attribute of an instance that no detection shows: its mask is moved from the frames around."""
@@ -48,17 +52,53 @@ def start(tracker: str = "masks", settings: Mapping[str, object] | None = None, 
     >>> from apiece.track import start
     >>> tracker = start("masks", {"patience": 60})
     """
+    kind, own = _settled(tracker, settings)
+    return kind.start(own, state)
+
+
+def linker(tracker: str = "cells", settings: Mapping[str, object] | None = None) -> Linker:
+    """Return what links all frames of a file at once: it knows what comes later, and needs the end.
+
+    Parameters
+    ----------
+    tracker, settings : as for `start`; the tracker is one that can, as ``cells``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such tracker.
+    ConfigError
+        If the tracker works frame by frame only, or a setting is unknown or out of its range.
+
+    Examples
+    --------
+    >>> from apiece.track import linker
+    >>> seen = apiece.Instances(apiece.Masks.from_boxes([[2, 2, 8, 8], [20, 5, 28, 12]], (20, 30)))
+    >>> [found.ids.tolist() for found in linker()([seen, seen[:1], seen])]
+    [[1, 2], [1], [1, 2]]
+    """
+    kind, own = _settled(tracker, settings)
+    if kind.link is None:
+        able = [name for name in ROOM.names() if ROOM.load(name).link is not None]
+        raise ConfigError(
+            f"the tracker {tracker!r} works frame by frame; " + Option("offline") + f" goes with {', '.join(able)}"
+        )
+    return partial(kind.link, own)
+
+
+def _settled(tracker: str, settings: Mapping[str, object] | None) -> tuple[TrackerKind, Any]:
+    """Return a tracker's kind and settings."""
     kind = ROOM.load(tracker)
     known = [field.name for field in dataclasses.fields(kind.settings)]
     given: dict[str, Any] = dict(settings or {})
     for name in given:
         if name not in known:
             raise ConfigError(f"the tracker {tracker!r} has no setting {name!r}; it has {', '.join(known)}")
-    return kind.start(kind.settings(**given), state)
+    return kind, kind.settings(**given)
 
 
 def follow(
-    frames: Iterable[tuple[Frame, Instances]], tracker: Tracker, *, fill: int = 5
+    frames: Iterable[tuple[Frame, Instances]], tracker: Tracker | Linker, *, fill: int = 5
 ) -> Iterator[tuple[Frame, Instances]]:
     """Yield every frame with its tracked objects; where an object is missed for a few frames, it is filled in.
 
@@ -68,7 +108,7 @@ def follow(
     ----------
     frames : what each frame is (an `Image`, a reference, a number), and its detections, in order. An `Image`, or the
         ``image`` of what has one, is shown to the tracker.
-    tracker : as `start` returns it.
+    tracker : as `start` returns it; or as `linker` does, and all frames are taken before the first comes out.
     fill : longest gap in frames that is filled (default 5); frames come out so many frames late. An object that lies
         mostly under others in the gap is taken for hidden, and is not filled in. 0 fills nothing.
 
@@ -92,6 +132,9 @@ def follow(
     """
     if fill < 0:
         raise ConfigError(Option("fill") + f" is 0 or more frames, got {fill}")
+    if callable(tracker):
+        frames = list(frames)
+        tracker = _Linked(tracker([found for _, found in frames]))
     waiting: deque[tuple[Frame, Instances]] = deque()
     young: deque[Instances | None] = deque(maxlen=fill + 1)  # of the waiting frames
     for frame, detections in frames:
@@ -108,6 +151,21 @@ def follow(
         if len(waiting) > fill + 1:
             yield waiting.popleft()
     yield from waiting
+
+
+class _Linked:
+    """Gives what a linker found, frame by frame."""
+
+    young: Instances | None = None
+
+    def __init__(self, found: Sequence[Instances]) -> None:
+        self.found = iter(found)
+
+    def update(self, instances: Instances, image: Image | None = None) -> Instances:
+        return next(self.found)
+
+    def state(self) -> State:
+        return {}
 
 
 def _marked(found: Instances) -> Instances:

@@ -131,6 +131,8 @@ def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
 
 def replaced(masks: Masks, some: Int, others: Masks) -> Masks:
     """Return the masks with ``others[k]`` in place of mask ``some[k]``."""
+    if len(some) == len(masks):
+        return others[np.argsort(some)]
     place = np.arange(len(masks))
     place[some] = len(masks) + np.arange(len(some))
     return Masks.concatenate([masks, others])[place]

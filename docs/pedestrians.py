@@ -1,4 +1,4 @@
-"""What moves before a fixed camera, in a file and in a stream; and the picture of docs/how-to/count-on-a-line.md.
+"""What moves before a fixed camera, in a file and in a stream; and the pictures of two pages of docs/how-to.
 
 python docs/pedestrians.py find vtest.avi moving.json
 python docs/pedestrians.py draw vtest.avi counted/tracks.json
@@ -72,33 +72,38 @@ def send(video: str, address: str) -> None:
 
 
 def watch(address: str, state: str) -> None:
-    """Follow what moves in a stream, and print who crosses the line; goes on with the ids of the last run."""
+    """Follow what moves in a stream, and tell who crosses the line; goes on with the ids of the last run."""
     finder, counter = Moving("vtest.avi"), Counter([Line.parse(LINE, "path")])
     with KeptTracker(Path(state), "masks", classes=("moving",)) as kept:
         tracker = kept.begin()
         for moment in open_video(address, VideoOptions(latest=True)):
-            for event in counter.update(tracker.update(finder.find(moment), moment.image), moment.seconds):
+            found = tracker.update(finder.find(moment), moment.image)
+            for event in counter.update(found, moment.seconds):
                 used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
                 sys.stdout.write(f"{event.seconds:.1f} s: {event.what} {event.id} ({used} MB)\n")
                 sys.stdout.flush()
+                save(Path(state).with_suffix(".png"), finder, found, counter)
 
 
 def draw(video: str, tracks: str) -> None:
     """Draw one frame's masks over the empty scene, with the line and its counts so far."""
-    ground = np.median([moment.image.pixels for moment in open_video(video) if moment.number % 8 == 0], axis=0)
     counter = Counter([Line.parse(LINE, "path")])
     for k, (_, found) in enumerate(apiece.read(tracks)):
         counter.update(found, k / 10)
         if k == FRAME:
             break
-    picture = overlay(ground.astype(np.uint8), found, names=False, ids=True, alpha=0.9)
-    (x0, y0), (x1, y1) = ((340, 180), (340, 340))
-    cv2.line(picture, (x0, y0), (x1, y1), (255, 255, 255), 2)
+    save(PICTURE, Moving(video), found, counter)
+
+
+def save(path: Path, finder: Moving, found: Instances, counter: Counter) -> None:
+    ground = np.ascontiguousarray(finder.usual.getBackgroundImage())
+    picture = overlay(ground, found, names=False, ids=True, alpha=0.9)
+    cv2.line(picture, (340, 180), (340, 340), (255, 255, 255), 2)
     counts = counter.summary()["lines"]["path"]
     for text, x in ((f"<- {counts['right']}", 290), (f"{counts['left']} ->", 348)):
-        cv2.putText(picture, text, (x, 172), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 2, cv2.LINE_AA)
+        cv2.putText(picture, text, (x, 362), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (255, 255, 255), 2, cv2.LINE_AA)
     top, bottom, left, right = CUT
-    write_image(PICTURE, picture[top:bottom, left:right])
+    write_image(path, picture[top:bottom, left:right])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ shared by several plugins, ``_engine``: runs them). Another package adds a plugi
 the room's name::
 
     [project.entry-points."apiece.formats"]
-    npz = "my_package.npz:FORMAT"
+    arrays = "my_package.arrays:FORMAT"
 """
 
 from __future__ import annotations

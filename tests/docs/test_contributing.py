@@ -45,7 +45,7 @@ A = np.array([[1, 1, 0], [0, 5, 5]])
 @pytest.mark.parametrize(
     ("suite", "name"),
     [
-        (testing.check_format, "npz"),
+        (testing.check_format, "arrays"),
         (testing.check_metric, "count_error"),
         (testing.check_check, "rectangles"),
         (testing.check_architecture, "blobs"),
@@ -59,12 +59,12 @@ def test_it_keeps_its_promises(suite: Callable[[str], None], name: str) -> None:
 @pytest.mark.usefixtures("placed")
 def test_the_format_reads_what_it_wrote(tmp_path: Path) -> None:
     found = Instances.from_label_map(A)
-    formats.write([("a.png", found)], tmp_path / "a.npz")
-    ((_, back),) = formats.read(tmp_path / "a.npz")
+    formats.write([("a.png", found)], tmp_path / "a.arrays")
+    ((_, back),) = formats.read(tmp_path / "a.arrays")
     assert back == found
     with pytest.raises(LossyFormatError, match="scores"):
-        formats.write([("a.png", found.replace(scores=[0.5, 0.5]))], tmp_path / "b.npz")
-    assert not (tmp_path / "b.npz").exists()
+        formats.write([("a.png", found.replace(scores=[0.5, 0.5]))], tmp_path / "b.arrays")
+    assert not (tmp_path / "b.arrays").exists()
 
 
 @pytest.mark.usefixtures("placed")

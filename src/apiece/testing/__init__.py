@@ -6,7 +6,7 @@
 In a test of the package that brings the plugin::
 
     def test_my_format() -> None:
-        apiece.testing.check_format(my_package.npz.FORMAT)
+        apiece.testing.check_format(my_package.arrays.FORMAT)
 
 A function takes the plugin, or the name of one that is installed. It checks every promise of the contract and raises
 one `AssertionError`, which says which promises are broken, and how. No test framework is needed.

@@ -138,7 +138,7 @@ def test_what_cannot_be(panoptic: Path, tmp_path: Path, caplog: pytest.LogCaptur
         records = [(ref, found) for ref, found in formats.read(panoptic / split / "panoptic.json")]
         formats.write(records, bare / f"{split}.json", format="coco", classes=CLASSES)
     with pytest.raises(DataError, match="names no class as stuff"):
-        train(data=bare, stuff=True, out=tmp_path / "a", **TINY)
+        train(data=bare, images={s: panoptic / s for s in ("train", "val")}, stuff=True, out=tmp_path / "a", **TINY)
     with pytest.raises(ConfigError, match=r"embedding learns no stuff; leave out stuff=True"):
         train(data=panoptic, stuff=True, out=tmp_path / "b", **(TINY | {"model": "embedding", "model_settings": {}}))
     with pytest.raises(ConfigError, match="stuff is given twice"):

@@ -280,3 +280,23 @@ def test_offline_only_where_frames_end(tmp_path: Path, capsys: pytest.CaptureFix
         with pytest.raises(SystemExit, match="1"):
             main(["track", *more, "--offline", "--out", str(tmp_path / "out")])
         assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("patience", [0, 1, 3, 6])
+def test_offline_ids_and_mothers_make_sense_whatever_is_seen(patience: int) -> None:
+    for seed in range(3):
+        # half of the frames' detections are those of another colony, so that tracks end and begin everywhere
+        seen = [spoilt(colony(seed + k % 2, 24), seed)[k] for k in range(24)]
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        mother: dict[int, int] = {}
+        for t, found in enumerate(linker("cells", {"patience": patience})(seen)):
+            ids = found.ids.tolist()
+            assert len(set(ids)) == len(ids)
+            for i, parent in zip(ids, found.attributes["parent"].tolist(), strict=True):
+                first.setdefault(i, t)
+                last[i] = t
+                assert mother.setdefault(i, parent) == parent
+        born = {i: parent for i, parent in mother.items() if parent}
+        assert all(last[parent] < first[i] for i, parent in born.items())
+        assert set(np.unique(list(born.values()), return_counts=True)[1].tolist()) <= {2}

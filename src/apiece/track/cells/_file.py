@@ -105,7 +105,8 @@ class _Known:
                 move = stage_move(before, here, move)
                 self.stage[t] += move
             i, j, cost, shared = pairs = self._pairs(self._of(t - 1), self._of(t))
-            self._link(pairs, assigned(i, j, cost, (self.count, self.count)))
+            old, new = assigned(i - self.start[t - 1], j - self.start[t], cost, (len(before), len(here)))
+            self._link(pairs, (old + self.start[t - 1], new + self.start[t]))
             self.splits.append(self._forks(i, j, shared, self.after, self.before))
             self.merges.append(self._forks(j, i, shared, self.before, self.after, births=False))
 
@@ -194,7 +195,7 @@ class _Known:
         for now, joins, (one, first, second, divides) in sorted(events):
             run, other = int(head[one]), int(head[second])
             if joins:
-                if (run, other) in chips:  # what broke off goes on as the cell
+                if (run, other) in chips and self.before[one] >= 0:  # what broke off goes on as the cell
                     self.after[self.before[one]], self.after[second], self.before[one] = -1, one, second
                     begun[run] = begun[other]
                     hidden[run] = hidden.pop(other, [])

@@ -285,8 +285,8 @@ def test_offline_only_where_frames_end(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize("patience", [0, 1, 3, 6])
 def test_offline_ids_and_mothers_make_sense_whatever_is_seen(patience: int) -> None:
     for seed in range(3):
-        # half of the frames' detections are those of another colony, so that tracks end and begin everywhere
-        seen = [spoilt(colony(seed + k % 2, 24), seed)[k] for k in range(24)]
+        both = [spoilt(colony(seed + k, 24), seed) for k in (0, 1)]
+        seen = [both[k % 2][k] for k in range(24)]  # in turns, so that tracks end and begin everywhere
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         mother: dict[int, int] = {}

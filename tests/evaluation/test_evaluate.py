@@ -18,7 +18,7 @@ from apiece import formats, metrics
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.errors import ConfigError, DataError, UnknownNameError
+from apiece.errors import ConfigError, DataError, FormatError, UnknownNameError
 from apiece.evaluation._compare import Difference, _sentence, compare
 from apiece.evaluation._evaluate import Judged, evaluate, join, open_truth
 from apiece.evaluation.tables import difference_row
@@ -298,3 +298,16 @@ def test_an_empty_list_of_results_is_nothing_found(tmp_path: Path) -> None:
     formats.write([("a.png", SQUARE)], tmp_path / "truth.json", format="coco")
     (tmp_path / "found.json").write_text("[]")
     assert evaluate(tmp_path / "found.json", tmp_path / "truth.json")["mask_ap"] == 0
+
+
+@pytest.mark.parametrize("saved", ["predictions.json", "tracks.json", "geojson"])
+def test_a_folder_of_results_is_read_by_what_says_most_in_it(data: Path, saved: str) -> None:
+    truth = open_truth(data / "truth.json")
+    found = [(ref, one.replace(scores=np.full(len(one), 0.9))) for ref, one in formats.read(data / "truth.json")]
+    out = data / "results"
+    formats.write(found, out / saved, format="geojson" if saved == "geojson" else "coco")
+    (out / "predictions.csv").write_text("image,id\n")
+    (out / "overlays").mkdir()
+    assert evaluate(out, truth, metrics=["coco"])["mask_ap"] == 1
+    with pytest.raises(FormatError, match="is of no known label format"):
+        join(out / "overlays", truth)

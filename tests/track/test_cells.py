@@ -143,7 +143,7 @@ def test_by_the_command_line_with_parents(
     capsys.readouterr()
     labels = formats.read("tracks/ctc")
     assert labels.metadata["ctc"]["01"]
-    for predictions in ("tracks/ctc", "tracks/tracks.json"):
+    for predictions in ("tracks/ctc", "tracks/tracks.json", "tracks"):
         with pytest.raises(SystemExit, match="0"):
             main(["evaluate", "--predictions", predictions, "--data", "truth.json", "--metrics", "ctc", "--json"])
         made = json.loads(capsys.readouterr().out)

@@ -34,6 +34,9 @@ _log = logging.getLogger("apiece")
 LOWEST = 0.05
 """Lowest score of a prediction that enters average precision."""
 
+_SAVED = ("predictions.json", "tracks.json", "geojson", "labels", "labelmaps", "ctc", "mots", "boxes.json")
+"""What prediction and tracking save, by how much it says: scores, ids, overlaps."""
+
 Judged: TypeAlias = tuple[ImageRef, Instances, Instances, Instances]
 """Reference, truth, ranked predictions and final answer of an image. The reference is that of the decoded labels: it
 has what ``truth.refs`` cannot know yet (regions to ignore)."""
@@ -156,7 +159,8 @@ def open_predictions(
 
     COCO results are on the images of ``truth``.
 
-    What reaches beyond an image is cut, however far.
+    What reaches beyond an image is cut, however far. Of a folder that `apiece predict` or `apiece track` wrote, what
+    says most is read.
     """
     if is_name(path) or (Path(path) / "model.json").is_file():
         from apiece.predict import load
@@ -168,7 +172,13 @@ def open_predictions(
     if format in (None, "yolo") and is_rows(path):
         return sound(_on_images_of(truth, read_rows(path, truth.labels, on_bad)), on_bad)
     if format is None and path.exists():
-        format = _detected(path, truth)
+        try:
+            format = _detected(path, truth)
+        except FormatError:
+            saved = next((path / name for name in _SAVED if (path / name).exists()), None)
+            if saved is None:
+                raise
+            return open_predictions(saved, truth, device, on_bad)
         _refuse_doubt(path, format)
     chosen = format if format is None else formats.load(format)
     if format == "label_studio":

@@ -22,6 +22,7 @@ from apiece.errors import ConfigError, DataError, FormatError, UnknownNameError
 from apiece.evaluation._compare import Difference, _sentence, compare
 from apiece.evaluation._evaluate import Judged, evaluate, join, open_truth
 from apiece.evaluation.tables import difference_row
+from apiece.images import write_image
 from apiece.predict import Model
 from apiece.testing import _pairs
 
@@ -307,7 +308,9 @@ def test_a_folder_of_results_is_read_by_what_says_most_in_it(data: Path, saved: 
     out = data / "results"
     formats.write(found, out / saved, format="geojson" if saved == "geojson" else "coco")
     (out / "predictions.csv").write_text("image,id\n")
-    (out / "overlays").mkdir()
+    for ref, _ in found:  # called as the images are, and no label maps
+        write_image(out / "overlays" / f"{Path(ref.name).stem}.png", np.zeros((*SIZE, 3), np.uint8))
     assert evaluate(out, truth, metrics=["coco"])["mask_ap"] == 1
+    (data / "empty").mkdir()
     with pytest.raises(FormatError, match="is of no known label format"):
-        join(out / "overlays", truth)
+        join(data / "empty", truth)

@@ -173,33 +173,26 @@ def open_predictions(
         return sound(_on_images_of(truth, read_rows(path, truth.labels, on_bad)), on_bad)
     if format is None and path.exists():
         try:
-            format = _detected(path, truth)
-        except FormatError:
-            saved = next((path / name for name in _SAVED if (path / name).exists()), None)
-            if saved is None:
-                raise
-            return open_predictions(saved, truth, device, on_bad)
+            format = formats.detect(path)
+        except FormatError as error:
+            if (saved := next((path / name for name in _SAVED if (path / name).exists()), None)) is not None:
+                return open_predictions(saved, truth, device, on_bad)
+            format = _by_names(path, truth, error)
         _refuse_doubt(path, format)
-    chosen = format if format is None else formats.load(format)
-    if format == "label_studio":
-        chosen = replace(formats.load(format), read=read_predictions)
-    found = formats.read(path, chosen, on_bad=on_bad, clip_outlines=True)
+    own = replace(formats.load(format), read=read_predictions) if format == "label_studio" else format
+    found = formats.read(path, own, on_bad=on_bad, clip_outlines=True)
     return sound(_on_images_of(truth, found), on_bad)
 
 
-def _detected(path: Path, truth: Dataset) -> str:
-    """Return the format of predictions; a folder of label images that are called as the images is one of label maps."""
-    try:
-        return formats.detect(path)
-    except FormatError as error:
-        if path.is_dir() and _are_maps(path, {_bare(ref.name) for ref in truth.refs}):
-            return "labelmap"
-        parts = Message(error.reason).parts
-        own = [
-            replace(p, flag="--predictions-format") if isinstance(p, Option) and p.name == "format" else p
-            for p in parts
-        ]
-        raise FormatError(path, Message(*own)) from None
+def _by_names(path: Path, truth: Dataset, error: FormatError) -> str:
+    """Return ``"labelmap"`` for a folder of label images that are called as the images; otherwise raise the error."""
+    if path.is_dir() and _are_maps(path, {_bare(ref.name) for ref in truth.refs}):
+        return "labelmap"
+    parts = Message(error.reason).parts
+    own = [
+        replace(p, flag="--predictions-format") if isinstance(p, Option) and p.name == "format" else p for p in parts
+    ]
+    raise FormatError(path, Message(*own)) from None
 
 
 def _are_maps(path: Path, images: Container[str]) -> bool:

@@ -233,7 +233,8 @@ def test_the_page_of_a_large_image_is_told_what_it_needs(folder: Path, monkeypat
     assert masks == want.masks
     whole = client.get("/api/images/0/masks", params={"key": [7, 5]})
     assert decode_masks(gzip.compress(whole.content))[1] == want.masks[[5, 7]]
-    assert client.get("/api/images/0/objects/9/0/0").status_code == 404
+    for beyond in ("9/0/0", "0/-1/0", f"0/0/{10**30}"):
+        assert client.get(f"/api/images/0/objects/{beyond}").status_code == 404
     seen = {"if-match": "0"}
     edit = {"op": "draw", "how": "cut", "points": line_over(want, 5), "radius": 3, "key": 5}
     changed = client.post("/api/images/0/edits", json={"edit": edit}, headers=seen)

@@ -203,7 +203,9 @@ def objects_of_tile(request: Request, number: int, level: int, column: int, row:
     large = space_of(request).large(number)
     if not isinstance(large, LargeSheet) or not 0 <= level < levels_of(large.size):
         raise UnknownNameError("tile", f"{level}/{column}/{row}", ())
-    side = TILE << level
+    side, (height, width) = TILE << level, large.size
+    if not (0 <= column * side < width and 0 <= row * side < height):
+        raise UnknownNameError("tile", f"{level}/{column}/{row}", ())
     box = (column * side, row * side, (column + 1) * side, (row + 1) * side)
     return _objects(large.tile(level, box), {})
 

@@ -44,6 +44,7 @@ from apiece.formats._kit.label_images import (
 )
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import bare_stem, image_keys, is_mask_folder
+from apiece.formats._kit.result_lists import has_result_lists
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.vistas import vistas_of
@@ -86,7 +87,8 @@ def detect(path: Path) -> bool:
     frame = files[0].stem.isdecimal() and files[0].parent.name.isdecimal()
     if root.name == _FOLDERS[0] and (frame or sidecar_format(root) is not None):
         return False  # MOTS: instances/0000/000000.png
-    return root != path or root.name in _FOLDERS or _marked(files[0]) or _all_arrays(path, files)
+    laid_out = root != path or root.name in _FOLDERS or _marked(files[0]) or _all_arrays(path, files)
+    return laid_out and not has_result_lists(path)
 
 
 def doubt(path: Path) -> str:

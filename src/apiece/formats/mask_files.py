@@ -24,7 +24,6 @@ import numpy as np
 from apiece._arrays import Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
-from apiece.core.masks import Masks
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import LONGEST, skip_bad
 from apiece.formats._kit.files import files_in, never_raises
@@ -32,6 +31,7 @@ from apiece.formats._kit.image_places import find_image, image_size
 from apiece.formats._kit.label_images import RASTER_SUFFIXES, read_raster, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import flat_masks, is_mask_folder
+from apiece.formats._kit.mask_stack import MaskStack
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
@@ -40,7 +40,6 @@ __all__ = ["FORMAT"]
 
 _NAME = "mask_files"
 _FIRST = 64  # folders looked at by `detect`
-_BATCH = 256  # masks put together at a time
 
 _Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
 
@@ -123,29 +122,14 @@ def _written(path: Path, said: dict[str, Any], images: Path | None) -> list[tupl
 
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     (files, ids), extra = labels.rows[i]
-    size: tuple[int, int] | None = extra.get("size")
-    parts: list[Masks] = []
-    crops: list[Bool] = []
-    corners: list[tuple[int, int]] = []
-    kept: list[int] = []
+    stack, kept = MaskStack(extra.get("size")), []
     for k, file in enumerate(files):
         with skip_bad(labels.on_bad, file, "mask"):
-            mask = _mask(file)
-            size = mask.shape if size is None else size
-            if mask.shape != size:
-                raise FormatError(file, f"is of {mask.shape} pixels, and other masks of the image are of {size}")
-            crop, corner = _cut(mask)
-            crops.append(crop)
-            corners.append(corner)
+            stack.add(_mask(file))
             kept.append(k)
-            if len(crops) == _BATCH:
-                parts.append(Masks.from_crops(crops, corners, size))
-                crops, corners = [], []
-    if size is None:
-        size = image_size(labels.files[i], labels.refs[i])
-    parts.append(Masks.from_crops(crops, corners, size) if crops else Masks.empty(size))
+    masks = stack.masks(stack.size or image_size(labels.files[i], labels.refs[i]))
     own = None if ids is None else np.array([ids[k] for k in kept], np.int64)
-    return Instances(Masks.concatenate(parts), ids=own), {}
+    return Instances(masks, ids=own), {}
 
 
 def _mask(file: Path) -> Bool:
@@ -157,15 +141,6 @@ def _mask(file: Path) -> Bool:
             file, f"has several values ({values.min()} to {values.max()}); a file of one mask has 0 and another"
         )
     return mask
-
-
-def _cut(mask: Bool) -> tuple[Bool, tuple[int, int]]:
-    """Return the mask inside its own box, and the x, y of the box's corner."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        return np.zeros((1, 1), bool), (0, 0)
-    y, x = int(rows[0]), int(columns[0])
-    return mask[y : rows[-1] + 1, x : columns[-1] + 1].copy(), (x, y)
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -115,6 +115,16 @@ def _read_pillow(path: Path) -> Array:
         return np.array(image).astype(dtype, copy=False)
 
 
+def is_16_bit_png(path: Path) -> bool:
+    """Return whether a file is a PNG of one channel with 16 bits, by its header; never raises."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError:
+        return False
+    return head[1:4] == b"PNG" and head[24:] == b"\x10\0"
+
+
 def has_palette(path: Path) -> bool:
     """Return whether a file is a PNG whose values stand for colours; never raises."""
     try:

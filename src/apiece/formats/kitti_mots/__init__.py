@@ -28,7 +28,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
 from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import image_ref, images_in
-from apiece.formats._kit.label_images import add_region, is_label_raster, read_raster, regions_of, save_label_png
+from apiece.formats._kit.label_images import add_region, is_16_bit_png, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats._kit.written import atomic_file
@@ -57,12 +57,7 @@ def detect(path: Path) -> bool:
     if texts:
         return is_mots_text(texts[0])
     first = next((p for p in sorted(root.glob("*/*.png")) if p.stem.isdecimal()), None)
-    return first is not None and first.parent.name.isdecimal() and is_label_raster(first) and _deep(first)
-
-
-def _deep(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(25)[24:] == b"\x10"  # bits per channel in a PNG's header
+    return first is not None and first.parent.name.isdecimal() and is_16_bit_png(first)
 
 
 def _root(path: Path) -> Path:

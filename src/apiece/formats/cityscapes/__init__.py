@@ -11,12 +11,17 @@ the writer writes it back from there. Unlabelled pixels (0) are background. Wher
 ``label_colors.txt``, lies above ``gtFine/``, the numbers are places in that list: each of its classes has objects, and
 none is stuff. datumaro itself writes no numbers of objects, so that all of a class is one crowd region.
 
+Also read: KITTI's semantic instances, ``training/instance/*.png`` with class * 256 + n, whose images lie in
+``image_2/``; and results as the benchmarks of both take them, a text an image with a line ``relative/mask.png 26 0.97``
+for each object. Masks of results may overlap, and scores lie from 0 to 1.
+
 Written: ``gtFine/`` with a file ``apiece.json`` that keeps image names, other classes and other ids. An image holds
 1000 objects of a class, and one crowd region of a class.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -32,50 +37,40 @@ from apiece.core.instances import Instances
 from apiece.errors import FormatError, Message
 from apiece.formats._kit.checks import BadEntryError, an_object, skip_bad
 from apiece.formats._kit.class_times_1000 import Values, instances_of, numbers_of
-from apiece.formats._kit.files import is_file, never_raises, read_text
+from apiece.formats._kit.files import never_raises
 from apiece.formats._kit.image_places import find_image, image_ref
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.result_lists import has_result_lists, is_result_list
 from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
+from apiece.formats.cityscapes._classes import JUDGED, LIST, STUFF, THINGS, UNDRAWN, listed_classes, own_classes
+from apiece.formats.cityscapes._kitti import kitti_labels, read_kitti
+from apiece.formats.cityscapes._results import read_results
 from apiece.formats.contract import ANY_INT64, Cut, Holds, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
-_THINGS = {
-    "person": 24, "rider": 25, "car": 26, "truck": 27, "bus": 28, "caravan": 29, "trailer": 30, "train": 31,
-    "motorcycle": 32, "bicycle": 33,
-}  # fmt: skip
-_STUFF = {
-    "ego vehicle": 1, "rectification border": 2, "out of roi": 3, "static": 4, "dynamic": 5, "ground": 6, "road": 7,
-    "sidewalk": 8, "parking": 9, "rail track": 10, "building": 11, "wall": 12, "fence": 13, "guard rail": 14,
-    "bridge": 15, "tunnel": 16, "pole": 17, "polegroup": 18, "traffic light": 19, "traffic sign": 20, "vegetation": 21,
-    "terrain": 22, "sky": 23,
-}  # fmt: skip
-_JUDGED = [
-    "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation", "terrain",
-    "sky",
-]  # fmt: skip
-_UNDRAWN = {"unlabeled": 0, "license plate": -1}
 _IDS, _POLYGONS = "instanceIds.png", "polygons.json"
 _ENDING = re.compile(r"^(.+?)(_gt(?:Fine|Coarse))?_(?:instanceIds\.png|polygons\.json)$")
+_LABELS = ("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS)
 _IMAGE = "_leftImg8bit"
-_LIST = "label_colors.txt"
-_ABOVE = 3  # folders above the one that was named in which the list may lie
 _FIRST = 2000  # files looked at by `detect`
 _LONGEST = 1 << 15
 
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether ``path`` is a folder with ``*_instanceIds.png`` or ``*_gtFine_polygons.json``, or such a file."""
+    """Return whether ``path`` has ``*_instanceIds.png``, ``*_gtFine_polygons.json``, 16-bit ``instance/``, results."""
     if path.is_file():
-        return path.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
+        return path.name.endswith(_LABELS) or is_result_list(path) or kitti_labels(path) is not None
     if not path.is_dir():
         return False
-    return sidecar_format(_root(path)) == "cityscapes" or any(
-        p.name.endswith(("_" + _IDS, "Fine_" + _POLYGONS, "Coarse_" + _POLYGONS))
-        for _, p in zip(range(_FIRST), path.rglob("*"), strict=False)
+    return (
+        sidecar_format(_root(path)) == "cityscapes"
+        or any(p.name.endswith(_LABELS) for p in itertools.islice(path.rglob("*"), _FIRST))
+        or kitti_labels(path) is not None
+        or has_result_lists(path)
     )
 
 
@@ -84,7 +79,11 @@ def _root(path: Path) -> Path:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of Cityscapes labels, the one above ``gtFine``, or one file."""
+    """Open a folder of labels of Cityscapes or KITTI, the one above ``gtFine``, results, or one file."""
+    if (labels := kitti_labels(path)) is not None:
+        return read_kitti(path, labels, images, on_bad)
+    if is_result_list(path):
+        return read_results(path, images, on_bad)
     root = path.parent if path.is_file() else _root(path)
     said = {} if path.is_file() else load_sidecar(root, "cityscapes")
     files = [path] if path.is_file() else sorted(root.rglob("*_" + _IDS)) + sorted(root.rglob("*_" + _POLYGONS))
@@ -97,6 +96,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
         # pixels win over polygons: they are what the polygons were drawn as
         if found.get(key, root) == root or not found[key].name.endswith(_IDS):
             found[key] = file
+    if not found and not said and has_result_lists(path):
+        return read_results(path, images, on_bad)
     if not found and not (root / SIDECAR).exists():
         raise FormatError(path, f"holds no label files of Cityscapes (*_{_IDS} or *_{_POLYGONS})")
     found = {key: root / f"{key}_gtFine_{_IDS}" if file == root else file for key, file in found.items()}
@@ -104,37 +105,22 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     notes = tuple(said.get("images", {}).get(key, {}) for key in found)
     refs = tuple(_ref(folder, key, note) for key, note in zip(found, notes, strict=True))
     own = {} if said else _own_classes(root)
-    classes = tuple(said["classes"] if said else own or _THINGS)
-    given = list(own.values()) or numbers_of(classes, _THINGS, set(_STUFF.values()), path)
-    stuff = {} if own else {number: name for name, number in _STUFF.items()}
+    classes = tuple(said["classes"] if said else own or THINGS)
+    given = list(own.values()) or numbers_of(classes, THINGS, set(STUFF.values()), path)
+    stuff = {} if own else {number: name for name, number in STUFF.items()}
     context = {n: k for k, n in enumerate(given)}, stuff
-    metadata = {"cityscapes": {"stuff": _JUDGED}} if stuff else {}
+    metadata = {"cityscapes": {"stuff": JUDGED}} if stuff else {}
     return LabelImageSet(refs, tuple(found.values()), classes, _decode, notes, metadata, context, on_bad).sound()
 
 
 def _own_classes(root: Path) -> dict[str, int]:
-    """Return the classes of datumaro's list and their numbers; none without a list, and if it lists Cityscapes' own."""
-    near = [root, *root.resolve().parents[:_ABOVE]]
-    file = next((folder / _LIST for folder in near if is_file(folder / _LIST)), None)
-    if file is None:
+    """Return the classes of datumaro's list, which has the background in front; none where they are Cityscapes' own."""
+    listed = listed_classes(root)
+    if listed is None:
         return {}
-    names: list[str] = []
-    ground = None
-    for k, line in enumerate(read_text(file).splitlines(), 1):
-        *colour, name = line.split() or ("#",)
-        if name.startswith("#") or line.startswith("#"):
-            continue
-        if len(colour) not in (0, 3) or not all(c.isascii() and c.isdecimal() for c in colour) or name in names:
-            raise FormatError(file, f"line {k}: must be a new class, or a colour r g b and a class; got {line[:60]!r}")
-        ground = name if colour == ["0"] * 3 and ground is None else ground
-        names.append(name)
-    ground = "background" if ground is None else ground
-    numbers = {name: k for k, name in enumerate([ground, *(name for name in names if name != ground)])}
-    known = {name.replace(" ", ""): number for name, number in (_UNDRAWN | _STUFF | _THINGS).items()}
-    if all(known.get(name) in (number, -1) for name, number in numbers.items()):
-        return {}
-    del numbers[ground]
-    return numbers
+    own = own_classes([listed.ground, *(name for name in listed.names if name != listed.ground)])
+    own.pop(listed.ground, None)
+    return own
 
 
 def _image_folder(root: Path) -> Path:
@@ -155,7 +141,7 @@ def _ref(folder: Path, key: str, note: Mapping[str, Any]) -> ImageRef:
 def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     file = noted_file(labels.files[i])
     if not file.name.endswith(_IDS) and not labels.context[1]:
-        raise FormatError(file, f"is of Cityscapes' own classes, and {_LIST} above it lists others; remove one")
+        raise FormatError(file, f"is of Cityscapes' own classes, and {LIST} above it lists others; remove one")
     array = read_raster(file) if file.name.endswith(_IDS) else _drawn(labels, i, file)
     numbers, stuff = labels.context
     regions = regions_of(array, stuff)
@@ -174,7 +160,7 @@ def _drawn(labels: LabelImageSet, i: int, file: Path) -> Int:
         raise FormatError(file, f"imgHeight, imgWidth: must be integers from 1 to {_LONGEST}, got {height}, {width}")
     # its own size, as the largest values do not fit 16 bits while drawing
     canvas = Pillow.new("I", (width, height), 0)
-    pen, count = ImageDraw.Draw(canvas), dict.fromkeys(_THINGS, 0)
+    pen, count = ImageDraw.Draw(canvas), dict.fromkeys(THINGS, 0)
     beyond: list[Cut] = []
     for k, shape in enumerate(said["objects"]):
         with skip_bad(labels.on_bad, file, f"objects[{k}]"):
@@ -195,9 +181,9 @@ def _value(label: object, count: dict[str, int]) -> int:
     """Return the pixel value of the next polygon with this label."""
     if type(label) is not str:
         raise BadEntryError("label must be a string")
-    plain = {**_STUFF, **_UNDRAWN, **_THINGS}
-    if label in _THINGS:
-        value = _THINGS[label] * 1000 + count[label]
+    plain = {**STUFF, **UNDRAWN, **THINGS}
+    if label in THINGS:
+        value = THINGS[label] * 1000 + count[label]
         count[label] += 1
         return value
     name = label if label in plain else label.removesuffix("group")
@@ -222,7 +208,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
     Refused as a loss: more objects of a class than fit, two crowd regions of a class, stuff under an instance.
     """
-    numbers = numbers_of(classes, _THINGS, set(_STUFF.values()), path)
+    numbers = numbers_of(classes, THINGS, set(STUFF.values()), path)
     values = Values(path, numbers, crowds=True)
     with written_set(path, "cityscapes", classes) as out:
         for ref, instances in records:
@@ -230,13 +216,13 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             own, note = values.of(ref, instances)
             out.note(key, ref, **note)
             painted = instances.masks.to_label_map(own, np.uint16)
-            for name, number in _STUFF.items():
+            for name, number in STUFF.items():
                 add_region(painted, ref, "stuff", name, number, path)
             save_label_png(painted, out.folder / f"{key}_gtFine_{_IDS}")
 
 
 FORMAT = LabelFormat(
-    summary="Cityscapes gtFine folder: instanceIds.png or polygons.json; groups as crowd; no overlap",
+    summary="Cityscapes gtFine, or results; KITTI instances: PNG, or polygons.json; groups as crowd; no overlap",
     detect=detect,
     read=read,
     write=write,

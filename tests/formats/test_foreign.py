@@ -25,7 +25,7 @@ BOXES = "<annotation><folder>x</folder><filename>a.png</filename><size></size></
         ("a.json", DARWIN, r"is V7's own JSON \(Darwin\), which is not read; export COCO"),
         ("a.json", JSON_MIN, "is Label Studio's JSON-MIN, which is not read; export JSON"),
         ("a.ndjson", LABELBOX, "is Labelbox's JSON, which is not read; export COCO"),
-        ("a.xml", LABELME_3, "is XML of LabelMe 3.0, which is not read"),
+        ("a.xml", LABELME_3, "is XML of LabelMe 3.0 without an outline, which is not read"),
         ("a.xml", BOXES, "is XML of bounding boxes"),
     ],
 )

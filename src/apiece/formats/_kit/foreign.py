@@ -13,7 +13,7 @@ _JSON = (
     ({"data_row", "projects"}, "Labelbox's JSON", "COCO, with its converter"),
 )
 _XML = (
-    (["annotation", "filename", "folder", "source"], "XML of LabelMe 3.0", "CVAT 1.1 or COCO 1.0 from CVAT"),
+    (["annotation", "filename", "folder", "source"], "XML of LabelMe 3.0 without an outline", "polygons"),
     (["annotation", "folder", "filename"], "XML of bounding boxes (VOC detection)", "masks"),
 )
 

@@ -12,6 +12,9 @@ attributes. Annotations may be absent; of CVAT and datumaro, whose XML lists box
 objects. An image of theirs that is listed and has no label images has no objects. The reader leaves alone what
 SegmentationClass says outside of all objects.
 
+Also read: XML with outlines and no label images, one file an image, as supervision and Roboflow write them
+(``<polygon><x1>``, whose pixels count from 1) or LabelMe 3.0, CVAT and datumaro (``<polygon><pt>``, from 0).
+
 The border of 255, void, is no object: the reader keeps it on each record's image, ``ImageRef.attributes["regions"] =
 {"void": COCO RLE}``, and the writer paints it again, so that a round trip gives the same pixels.
 
@@ -36,7 +39,7 @@ from apiece.formats._kit.columns import table, taken
 from apiece.formats._kit.files import inside, is_file, never_raises, read_text
 from apiece.formats._kit.image_places import image_ref, image_size
 from apiece.formats._kit.label_images import add_region, regions_of, save_label_png
-from apiece.formats._kit.label_sets import LabelImageSet
+from apiece.formats._kit.label_sets import EntrySet, LabelImageSet
 from apiece.formats._kit.sidecar import load_sidecar, sidecar_format, written_set
 from apiece.formats.contract import ANY_INT64, EVERYTHING, LabelFormat, OnBad, Record, refuse
 from apiece.formats.voc._colours import (
@@ -49,6 +52,7 @@ from apiece.formats.voc._colours import (
     object_numbers,
     read_labelmap,
 )
+from apiece.formats.voc._outlines import annotation_files, is_outlined, read_outlines
 from apiece.formats.voc._xml import VocObject, annotation_text, read_objects
 
 __all__ = ["FORMAT"]
@@ -65,11 +69,18 @@ _NAMES, _BACKGROUND = "class_names.txt", "_background_"
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether ``path`` is a folder with ``SegmentationObject``, or a list in its ``ImageSets/Segmentation``."""
+    """Return whether ``path`` is a folder with ``SegmentationObject`` or XML of outlines, a list in it, or such XML."""
+    if path.is_file() and path.suffix.lower() == ".xml":
+        return is_outlined(path)
     if path.is_file():
         root = _root_of_list(path)
         return path.suffix == ".txt" and root is not None and (root / _OBJECTS).is_dir()
-    return path.is_dir() and ((path / _OBJECTS).is_dir() or sidecar_format(path) == "voc")
+    return path.is_dir() and (_has_images(path) or any(map(is_outlined, annotation_files(path))))
+
+
+def _has_images(path: Path) -> bool:
+    """Return whether a folder has label images, or had none to write."""
+    return (path / _OBJECTS).is_dir() or sidecar_format(path) == "voc"
 
 
 def _root_of_list(path: Path) -> Path | None:
@@ -77,10 +88,12 @@ def _root_of_list(path: Path) -> Path | None:
     return path.resolve().parents[2] if parts[-3:-1] == _LISTS else None
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of VOC, or one of its lists."""
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet | EntrySet:
+    """Open a folder of VOC, one of its lists, or XML with outlines."""
+    if path.suffix.lower() == ".xml" or (path.is_dir() and not _has_images(path) and annotation_files(path)):
+        return read_outlines(path, images, on_bad)
     root = _root_of_list(path) if path.is_file() else path
-    if root is None or not ((root / _OBJECTS).is_dir() or sidecar_format(root) == "voc"):
+    if root is None or not _has_images(root):
         raise FormatError(
             path, f"is no folder of Pascal VOC, which has {_OBJECTS}/, nor a list in ImageSets/Segmentation/"
         )
@@ -281,7 +294,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 FORMAT = LabelFormat(
-    summary="Pascal VOC folder: SegmentationObject, SegmentationClass, XML; 254 objects an image, no overlap",
+    summary="Pascal VOC folder: SegmentationObject, SegmentationClass, XML; reads XML of outlines, too; no overlap",
     detect=detect,
     read=read,
     write=write,

@@ -16,7 +16,12 @@ from apiece.formats._kit.safe_xml import parse_xml, xml_text
 
 _FLAGS = ("truncated", "difficult", "occluded")
 _OBJECT = ("annotation", "object")
+_SAID = {"0": False, "1": True, "no": False, "yes": True}  # the words are LabelMe's
 _LARGEST = 1 << 26
+
+
+Texts = dict[tuple[str, ...], list[str]]
+"""What elements say, by the names that lead to them."""
 
 
 @dataclass
@@ -28,13 +33,31 @@ class VocObject:
     id: int | None = None
     extras: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
+    polygons: list[Texts] = field(default_factory=list)
+    texts: Texts = field(default_factory=dict)
+    """What has no meaning in VOC: of LabelMe, ``deleted``, ``parts`` and ``segm``."""
+
+
+@dataclass
+class Annotation:
+    """The file of one image."""
+
+    head: dict[str, str] = field(default_factory=dict)
+    """What it says beside its objects, such as ``filename``, ``size/width`` and ``imagesize/nrows``."""
+    objects: list[VocObject] = field(default_factory=list)
 
 
 def read_objects(path: Path) -> list[VocObject]:
     """Return every object in file order; what is wrong with one is in its ``fault``."""
+    return read_annotation(path).objects
+
+
+def read_annotation(path: Path) -> Annotation:
+    """Return what the file of an image says; what is wrong with an object is in its ``fault``."""
     if path.stat().st_size > _LARGEST:
         raise FormatError(path, f"is larger than the annotation of any image ({_LARGEST} bytes)")
-    found: list[VocObject] = []
+    said = Annotation()
+    found = said.objects
     where: list[str] = []
     pending: list[str] = []
 
@@ -52,10 +75,12 @@ def read_objects(path: Path) -> list[VocObject]:
                 _take(found[-1], inner, text, pending)
             except BadEntryError as error:
                 found[-1].fault = found[-1].fault or str(error)
+        elif tuple(where[:2]) != _OBJECT:
+            said.head["/".join(where[1:])] = text.strip()
         where.pop()
 
     parse_xml(path, start, end)
-    return found
+    return said
 
 
 def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str]) -> None:
@@ -67,9 +92,9 @@ def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str
     elif inner == ("pose",):
         found.extras["pose"] = text
     elif len(inner) == 1 and inner[0] in _FLAGS and text.strip():
-        if text.strip() not in ("0", "1"):
+        if text.strip() not in _SAID:
             raise BadEntryError(f"{inner[0]} must be 0 or 1, got {text.strip()[:40]!r}")
-        found.extras[inner[0]] = text.strip() == "1"
+        found.extras[inner[0]] = _SAID[text.strip()]
     elif inner == ("attributes", "attribute", "name"):
         pending[:] = [text]
     elif inner == ("attributes", "attribute", "value"):
@@ -85,6 +110,11 @@ def _take(found: VocObject, inner: tuple[str, ...], text: str, pending: list[str
             within[inner[-1]] = text if inner[1] == "name" else _value(text)
     elif inner[0] in ("point", "actions") and len(inner) == 2:
         found.extras.setdefault(inner[0], {})[inner[1]] = _value(text)
+    elif inner == ("polygon",):
+        of_it = [key for key in found.texts if key[0] == "polygon"]
+        found.polygons.append({key[1:]: found.texts.pop(key) for key in of_it})
+    elif text.strip():
+        found.texts.setdefault(inner, []).append(text.strip())
 
 
 def _value(text: str) -> Any:

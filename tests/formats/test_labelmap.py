@@ -477,7 +477,7 @@ def test_masks_of_open_images_are_no_label_maps(tmp_path: Path, folder: str) -> 
     (tmp_path / folder).mkdir(exist_ok=True)
     listed = tmp_path / folder / "train-annotations-object-segmentation.csv"
     listed.write_text("MaskPath,ImageID,LabelName,BoxID\na_m0cat_1f.png,a,/m/0cat,1f\n")
-    for path in (tmp_path, tmp_path / "masks"):
-        with pytest.raises(FormatError, match=r"holds one object a file.*object-segmentation\.csv says of which image"):
-            formats.read(path)
+    assert formats.detect(tmp_path) == "mask_files"
+    with pytest.raises(FormatError, match=r"one object a file.*object-segmentation\.csv says of .*; name that file"):
+        formats.read(tmp_path / "masks")
     assert len(formats.read(tmp_path, "labelmap")[0][1]) == 1

@@ -100,7 +100,7 @@ def _find_split(folder: Path, split: str, format: str | None) -> Path | None:
     files += [folder / "annotations" / f"{word}.json" for word in words]
     here = [f for f in files if f.is_file() and (f.suffix == ".json" or _format_of(f, format))]
     if not here:
-        beside = (sorted((folder / name).glob("*.json")) for name in ("", *_LABEL_FOLDERS))
+        beside = (sorted(_lists(folder / name)) for name in ("", *_LABEL_FOLDERS))
         named = ([f for f in some if split_of(f.stem) == split] for some in beside)
         here = next((best for some in named if (best := _best(some, format))), [])
     if not here:
@@ -113,6 +113,11 @@ def _find_split(folder: Path, split: str, format: str | None) -> Path | None:
             f"{folder}: {' and '.join(str(f.relative_to(folder)) for f in here)} could both be {split!r}; keep one"
         )
     return here[0] if here else None
+
+
+def _lists(folder: Path) -> list[Path]:
+    """Return the files in a folder that may hold the labels of a split: JSON, and tables."""
+    return [*folder.glob("*.json"), *folder.glob("*.csv")]
 
 
 def _best(files: Iterable[Path], format: str | None) -> list[Path]:
@@ -132,7 +137,7 @@ def _best(files: Iterable[Path], format: str | None) -> list[Path]:
 def _holds_many(file: Path, format: str | None) -> bool:
     """Return whether a file holds the labels of many images, as a COCO file does and a file of labelme does not."""
     kind = _format_of(file, format)
-    return kind is not None and (kind == "coco_panoptic" or bool(formats.load(kind).ending))
+    return kind is not None and (kind == "coco_panoptic" or file.suffix == ".csv" or bool(formats.load(kind).ending))
 
 
 def _labels_in(folder: Path, format: str | None) -> Path | None:

@@ -44,7 +44,7 @@ from apiece.formats._kit.label_images import (
 )
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import bare_stem, image_keys, is_mask_folder
-from apiece.formats._kit.result_lists import has_result_lists
+from apiece.formats._kit.mask_lists import LISTS, has_result_lists, object_lists
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import sidecar_format
 from apiece.formats._kit.vistas import vistas_of
@@ -58,7 +58,6 @@ _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _HIGHEST = 2**32 - 1
 _READ = (*RASTER_SUFFIXES, *ARRAY_SUFFIXES)
-_ONE_A_FILE, _LISTS = "*-object-segmentation.csv", "annotations"  # as Open Images names the list
 _READ_AS = (
     Option("format='class_map'", flag="--instances components")
     + ", which makes each separate region an object, or "
@@ -88,7 +87,7 @@ def detect(path: Path) -> bool:
     if root.name == _FOLDERS[0] and (frame or sidecar_format(root) is not None):
         return False  # MOTS: instances/0000/000000.png
     laid_out = root != path or root.name in _FOLDERS or _marked(files[0]) or _all_arrays(path, files)
-    return laid_out and not has_result_lists(path)
+    return laid_out and not has_result_lists(path) and not object_lists(path)
 
 
 def doubt(path: Path) -> str:
@@ -96,10 +95,10 @@ def doubt(path: Path) -> str:
     root, files = (path.parent, [path]) if path.is_file() else _label_files(path)
     if not files or note_of(files[0]) is not None:
         return ""
-    near = (folder for above in (root.resolve(), *root.resolve().parents[:2]) for folder in (above, above / _LISTS))
-    listed = next((file for folder in near for file in sorted(folder.glob(_ONE_A_FILE))), None)
-    if listed is not None:
-        return f"holds one object a file, and {listed} says of which image (Open Images), which is not read; write COCO"
+    near = (folder for above in (root.resolve(), *root.resolve().parents[:2]) for folder in (above, above / LISTS[0]))
+    listed = next(filter(None, map(object_lists, near)), None)
+    if listed:
+        return f"holds one object a file, and {listed[0]} says of which image (Open Images); name that file"
     beside = root.resolve().parent / _FOLDERS[0]
     if root.resolve() != beside and _files(beside):
         return f"holds classes, where {beside} holds objects; name that folder, or say " + _READ_AS

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from apiece._arrays import Bool
 from apiece.core.masks import Masks
+from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, Size
+from apiece.formats._kit.files import is_file
+from apiece.formats._kit.label_images import read_raster
 
 _BATCH = 256  # masks put together at a time
 
@@ -44,6 +49,16 @@ class MaskStack:
         if self._crops:
             self._parts.append(Masks.from_crops(self._crops, self._corners, size))
             self._crops, self._corners = [], []
+
+
+def read_mask(file: Path) -> Bool:
+    """Return where a mask's file is not 0; what is wrong with it is a `BadEntryError`, as a list names it."""
+    if not is_file(file):
+        raise BadEntryError(f"there is no such file in {file.parent}")
+    try:
+        return read_raster(file) != 0
+    except FormatError as error:
+        raise BadEntryError(error.reason) from None
 
 
 def _cut(mask: Bool) -> tuple[Bool, tuple[int, int]]:

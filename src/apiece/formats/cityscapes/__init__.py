@@ -42,7 +42,7 @@ from apiece.formats._kit.image_places import find_image, image_ref
 from apiece.formats._kit.json_files import load_json
 from apiece.formats._kit.label_images import add_region, read_raster, regions_of, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
-from apiece.formats._kit.result_lists import has_result_lists, is_result_list
+from apiece.formats._kit.mask_lists import has_result_lists, is_result_list
 from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats.cityscapes._classes import JUDGED, LIST, STUFF, THINGS, UNDRAWN, listed_classes, own_classes
 from apiece.formats.cityscapes._kitti import kitti_labels, read_kitti

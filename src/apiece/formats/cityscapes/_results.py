@@ -13,16 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from apiece._arrays import Bool
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
 from apiece.formats._kit.checks import BadEntryError, number, skip_bad
-from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, is_file, read_text
+from apiece.formats._kit.files import IMAGE_SUFFIXES, files_below, read_text
 from apiece.formats._kit.image_places import find_image, image_ref, image_size
-from apiece.formats._kit.label_images import read_raster
 from apiece.formats._kit.label_sets import LabelImageSet
-from apiece.formats._kit.mask_stack import MaskStack
+from apiece.formats._kit.mask_stack import MaskStack, read_mask
 from apiece.formats.cityscapes._classes import STUFF, THINGS
 from apiece.formats.contract import OnBad, refuse
 
@@ -110,17 +108,8 @@ def _decode(labels: LabelImageSet, i: int) -> tuple[Instances, dict[str, Any]]:
     others = "the image is" if ref.size else "other masks of the image are"
     for row in rows:
         with skip_bad(labels.on_bad, file, f"line {row.line}: {row.mask.name}"):
-            stack.add(_mask(row.mask), others)
+            stack.add(read_mask(row.mask), others)
             kept.append(row)
     masks = stack.masks(stack.size or image_size(file, ref))
     classes = np.array([row.label for row in kept], np.int64)
     return Instances(masks, classes, labels.classes, np.array([row.score for row in kept], np.float64)), {}
-
-
-def _mask(file: Path) -> Bool:
-    if not is_file(file):
-        raise BadEntryError(f"there is no such file in {file.parent}")
-    try:
-        return read_raster(file) != 0
-    except FormatError as error:
-        raise BadEntryError(error.reason) from None

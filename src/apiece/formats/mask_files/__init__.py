@@ -8,6 +8,8 @@ Read: the folder of all images (``stage1_train``), one image's folder, or a flat
 0; besides 0 the file has one value. Ids are the masks' file names if all of one image's are numbers, or the numbers
 behind ``NAME_``; otherwise there are no ids, and masks come by file name. There is one class, ``object``.
 
+Also read: Open Images' masks (``MaskPath, ImageID, LabelName, ...`` in a CSV), with their classes.
+
 Written: ``NAME/masks/1.png, 2.png ...`` by id, without the images, and a file ``apiece.json`` that keeps names and
 sizes.
 """
@@ -31,10 +33,12 @@ from apiece.formats._kit.image_places import find_image, image_size
 from apiece.formats._kit.label_images import RASTER_SUFFIXES, read_raster, save_label_png
 from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.mask_layout import flat_masks, is_mask_folder
+from apiece.formats._kit.mask_lists import is_object_list, object_lists
 from apiece.formats._kit.mask_stack import MaskStack
 from apiece.formats._kit.said import numbered
 from apiece.formats._kit.sidecar import SIDECAR, load_sidecar, noted_file, sidecar_format, written_set
 from apiece.formats.contract import Holds, LabelFormat, OnBad, Record
+from apiece.formats.mask_files._open_images import read_lists
 
 __all__ = ["FORMAT"]
 
@@ -46,9 +50,11 @@ _Note = tuple[tuple[Path, ...], tuple[int, ...] | None]
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether ``path`` is a folder of folders with ``images`` and ``masks``, one of those, or a flat one."""
+    """Return whether ``path`` is a folder with ``images`` and ``masks``, of such folders, or a list of Open Images."""
     if not path.is_dir():
-        return False
+        return is_object_list(path)
+    if object_lists(path):
+        return True
     if sidecar_format(path) is not None:
         return sidecar_format(path) == _NAME
     if (path / "masks").is_dir():
@@ -60,7 +66,9 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet:
-    """Open a folder of masks, one file each."""
+    """Open a folder of masks, one file each, or lists of them."""
+    if lists := object_lists(path) if path.is_dir() else [path] if is_object_list(path) else []:
+        return read_lists(lists, images, on_bad)
     if not path.is_dir():
         raise FormatError(path, "is a file; masks of one file each lie in folders, ID/masks/*.png")
     said = load_sidecar(path, _NAME)
@@ -155,7 +163,7 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
 
 
 FORMAT = LabelFormat(
-    summary="one mask file per instance: ID/masks/*.png, as in the Data Science Bowl; overlap, no classes",
+    summary="one mask file per instance: ID/masks/*.png (Data Science Bowl); reads Open Images; overlap, no classes",
     detect=detect,
     read=read,
     write=write,

@@ -426,6 +426,38 @@ def test_a_file_in_annotations(
             assert json.loads(capsys.readouterr().out)["train"]["missing_images"] == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "ending", "wanted"),
+    [
+        (
+            "coco_panoptic",
+            "",
+            ["annotations/panoptic_train.json", "annotations/panoptic_train/a.png", "images/train/a.png"],
+        ),
+        ("cvat", ".xml", ["images/a.png", "labels.xml"]),
+    ],
+)
+def test_layouts_that_datumaro_reads(tmp_path: Path, name: str, ending: str, wanted: list[str]) -> None:
+    """COCO's and CVAT's own, which datumaro 1.13 takes for no others."""
+    save_set(tmp_path / "in" / "train.json", ("a.png",))
+    save_set(tmp_path / "in" / "val.json", ("b.png",))
+    assert run("convert", tmp_path / "in", tmp_path / "out", "--to", name, "--allow-lossy") == 0
+    assert files(tmp_path / "out" / "train") == wanted
+    sets = open_data(tmp_path / "out")
+    assert {split: [ref.path.is_file() for ref in data.refs] for split, data in sets.items()} == {
+        "train": [True],
+        "val": [True],
+    }
+
+
+def test_images_beside_a_file_stay_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Readers look in ``images`` and beside the file, so that no image comes twice."""
+    save_set(tmp_path / "labels.json", ("a.png", "sub/b.png"))
+    assert run("convert", tmp_path / "labels.json", tmp_path / "labels.xml", "--to", "cvat") == 0
+    assert "2 there already" in capsys.readouterr().err
+    assert files(tmp_path) == ["a.png", "labels.json", "labels.xml", "sub/b.png"]
+
+
 @every_format
 def test_damaged_files(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     """Every label file cut short: refused, or with --skip-bad read as far as it goes, and then said."""

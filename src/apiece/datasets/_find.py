@@ -107,7 +107,8 @@ def _find_split(folder: Path, split: str, format: str | None) -> Path | None:
         places = [folder / name / word for name in ("", *_LABEL_FOLDERS) for word in words]
         within = (folder / word for word in words if (folder / word).is_dir())
         places += [place for part in within for place in sorted(part.iterdir()) if place.name.lower() == _WITHIN]
-        here = [found for place in places if (found := _labels_in(place, format)) is not None]
+        found = [at for place in places if (at := _labels_in(place, format)) is not None]
+        here = [at for at in found if not set(at.parents) & set(found)]  # a folder comes with what lies in it
     if len(here) > 1:
         raise DataError(
             f"{folder}: {' and '.join(str(f.relative_to(folder)) for f in here)} could both be {split!r}; keep one"

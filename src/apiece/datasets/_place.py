@@ -17,6 +17,7 @@ from apiece.core.image import ImageRef
 from apiece.errors import ConfigError, DataError, Option
 from apiece.images import read_image, write_image
 
+_IMAGES = "images"
 ImageMode = Literal["link", "copy", "leave"]
 
 
@@ -72,8 +73,10 @@ class Placer:
         if final is not None:
             relative = place.relative_to(self.stage)
             place = final / relative
-            # readers look in images/ too, so an image there need not come twice
-            if any(p.exists() and p.samefile(ref.path) for p in (place, final / "images" / relative)):
+            # readers look in images/ and beside it, so an image there need not come twice
+            within = relative.parts[0] == _IMAGES and len(relative.parts) > 1
+            other = Path(*relative.parts[1:]) if within else Path(_IMAGES, relative)
+            if any(p.exists() and p.samefile(ref.path) for p in (place, final / other)):
                 return "there already"
         if place.exists():
             if ref.page is None and filecmp.cmp(ref.path, place, shallow=False):

@@ -8,8 +8,9 @@ lies beside the JSON and has its name without ending: ``panoptic_val2017.json``,
 Instances have ``attributes["area"]`` and ``["bbox"]`` (x, y, width, height) only where the file states others than the
 pixels give. A segment without a pixel and a colour without a segment are errors.
 
-Written: for a path that ends in ``.json`` that file and the folder, else a folder that holds ``panoptic.json`` and
-``panoptic/``. Instances without ids are numbered from 1. A class that no format names as stuff becomes a thing.
+Written: for a path that ends in ``.json`` that file and the folder; else, in COCO's layout, a folder ``NAME`` with
+``annotations/panoptic_NAME.json`` and ``annotations/panoptic_NAME/``. Instances without ids are numbered from 1. A
+class that no format names as stuff becomes a thing.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
 
+_NAME, _ANNOTATIONS = "panoptic", "annotations"
 _FIRST = 32  # PNG files looked for to tell their folder
 _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 
@@ -49,7 +51,7 @@ _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 def detect(path: Path) -> bool:
     """Return whether ``path`` is JSON with ``segments_info`` in it, or a folder with ``*panoptic*.json``."""
     if path.is_dir():
-        return any(kind_of_coco(p) == "coco_panoptic" for p in path.glob("*panoptic*.json"))
+        return bool(_files(path))
     return kind_of_coco(path) == "coco_panoptic"
 
 
@@ -78,8 +80,17 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
     return replace(opened, chosen=tuple(whole))
 
 
+def _files(folder: Path) -> list[Path]:
+    """Return the panoptic files in a folder, or in its ``annotations`` if nothing else is there."""
+    here, there = (sorted(at.glob("*.json")) for at in (folder, folder / _ANNOTATIONS))
+    found = [p for p in here if _NAME in p.name and kind_of_coco(p) == "coco_panoptic"]
+    if found or here or not all(_NAME in p.name and kind_of_coco(p) == "coco_panoptic" for p in there):
+        return found
+    return there
+
+
 def _only(folder: Path) -> Path:
-    files = [p for p in sorted(folder.glob("*panoptic*.json")) if kind_of_coco(p) == "coco_panoptic"]
+    files = _files(folder)
     if len(files) != 1:
         names = ", ".join(p.name for p in files[:5]) or "none"
         raise FormatError(folder, f"must hold one *panoptic*.json to be read as a folder ({names}); name the file")
@@ -98,8 +109,9 @@ def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metad
             pngs = stack.enter_context(atomic_folder(path.with_suffix("")))
         else:
             folder = stack.enter_context(atomic_folder(path))
-            target, pngs = folder / "panoptic.json", folder / "panoptic"
-            pngs.mkdir()
+            target = folder / _ANNOTATIONS / f"{_NAME}_{path.name}.json"
+            pngs = target.with_suffix("")
+            pngs.mkdir(parents=True)
         writer = _Writer(path, pngs, [c["id"] for c in categories])
         with target.open("w", encoding="utf-8", newline="\n") as out:
             out.write("{" + members(path, header) + '"annotations": [')

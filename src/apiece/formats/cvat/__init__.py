@@ -36,7 +36,7 @@ from apiece.formats._kit.checks import BadEntryError, Size, is_int64, number, sk
 from apiece.formats._kit.entries import Entry
 from apiece.formats._kit.files import inside
 from apiece.formats._kit.image_names import spelled
-from apiece.formats._kit.image_places import placed
+from apiece.formats._kit.image_places import LABEL_FOLDERS, placed
 from apiece.formats._kit.label_sets import EntrySet
 from apiece.formats._kit.safe_xml import peek_xml
 from apiece.formats._kit.shapes import Drawn, box_shape, check_window, ellipse_shape, ring
@@ -90,7 +90,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> EntrySet:
                 refs.append(ImageRef(Path(name), name, picture.size, key, shapes=shapes))
                 rows.append([shape for shape in picture.shapes if shape.kind not in NO_AREA])
                 seen |= {name, picture.id}
-    places = placed(file, refs, images, on_bad=on_bad)
+    home = [] if file.absolute().parent.name.lower() in LABEL_FOLDERS else [file.parent / "images"]
+    places = placed(file, refs, images, home, on_bad)
     decode = _decode_frame if document.is_video else _decode_picture
     return EntrySet(places, (file,) * len(refs), classes, decode, rows, metadata, document, on_bad)
 

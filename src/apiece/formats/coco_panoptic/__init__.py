@@ -8,6 +8,8 @@ lies beside the JSON and has its name without ending: ``panoptic_val2017.json``,
 Instances have ``attributes["area"]`` and ``["bbox"]`` (x, y, width, height) only where the file states others than the
 pixels give. A segment without a pixel and a colour without a segment are errors.
 
+Also read: a release of Segments.ai, a JSON whose bitmaps of ids lie below its folder.
+
 Written: for a path that ends in ``.json`` that file and the folder; else, in COCO's layout, a folder ``NAME`` with
 ``annotations/panoptic_NAME.json`` and ``annotations/panoptic_NAME/``. Instances without ids are numbered from 1. A
 class that no format names as stuff becomes a thing.
@@ -35,9 +37,11 @@ from apiece.formats._kit.coco_table import open_document, read_categories, read_
 from apiece.formats._kit.coco_write import ImageTable, categories_of, with_isthing
 from apiece.formats._kit.files import is_file, never_raises
 from apiece.formats._kit.json_files import dump_json, members
+from apiece.formats._kit.label_sets import LabelImageSet
 from apiece.formats._kit.said import numbered, refuse_own, said_stuff, stated
 from apiece.formats._kit.written import Names, atomic_file, atomic_folder
 from apiece.formats.coco_panoptic._read import HIGHEST, PanopticSet, read_segments
+from apiece.formats.coco_panoptic._segments import is_release, read_release
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record
 
 __all__ = ["FORMAT"]
@@ -49,19 +53,21 @@ _OWN = frozenset(["id", "category_id", "iscrowd", "score"])
 
 @never_raises
 def detect(path: Path) -> bool:
-    """Return whether ``path`` is JSON with ``segments_info`` in it, or a folder with ``*panoptic*.json``."""
+    """Return whether ``path`` is JSON with ``segments_info``, of Segments.ai, or a folder with ``*panoptic*.json``."""
     if path.is_dir():
         return bool(_files(path))
-    return kind_of_coco(path) == "coco_panoptic"
+    return kind_of_coco(path) == "coco_panoptic" or is_release(path)
 
 
-def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet:
-    """Open a panoptic file, or a folder with one.
+def read(path: Path, images: Path | None, on_bad: OnBad = None) -> PanopticSet | LabelImageSet:
+    """Open a panoptic file, a folder with one, or a release of Segments.ai.
 
     With ``on_bad`` every PNG is decoded once now, so that ``refs`` names no image whose file is broken.
     """
     if path.is_dir():
         path = _only(path)
+    elif is_release(path):
+        return read_release(path, images, on_bad)
     document = open_document(path)
     categories, classes = read_categories(path, document.header["categories"])
     found = read_images(document, images, on_bad, never=path.with_suffix(""))

@@ -11,7 +11,7 @@ import pytest
 
 from apiece import ImageRef, Instances, Masks, formats
 from apiece.errors import FormatError
-from apiece.formats.coco import read_results
+from apiece.formats.coco import is_results, read_results
 
 SIZE = (8, 10)
 BOXES = Masks.from_boxes([[1, 1, 4, 3], [5, 2, 9, 7]], SIZE)
@@ -131,3 +131,19 @@ def test_numbers_spelled_as_texts(tmp_path: Path) -> None:
         told: list[FormatError] = []
         assert [len(i) for _, i in formats.read(tmp_path / "bad.json", on_bad=told.append)] == [1]
         plain["annotations"][1].pop(key) if key != "segmentation" else None
+
+
+def test_one_result_a_line(tmp_path: Path) -> None:
+    """JSON lines, as a loop over images writes them."""
+    truth = truth_of(tmp_path, ["a.png", "b.png"])
+    path = results(tmp_path, [1, 2, 2])
+    rows = [json.dumps(row) for row in json.loads(path.read_text())]
+    lines = tmp_path / "results.jsonl"
+    for text in ("\n".join(rows) + "\n", "\r\n\r\n".join(rows), rows[0]):
+        lines.write_text(text, newline="")
+        assert is_results(lines)
+        assert [len(i) for _, i in read_results(lines, truth)] == [1, 2 if len(text) > len(rows[0]) else 0]
+    lines.write_text("\n".join((rows[0], rows[1][:-9], rows[2])))
+    with pytest.raises(FormatError, match=r"results\.jsonl: line [23], column"):
+        read_results(lines, truth)
+    assert not is_results(tmp_path / "truth.json")

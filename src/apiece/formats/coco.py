@@ -73,6 +73,7 @@ __all__ = ["FORMAT", "CocoSet", "is_results", "read_results"]
 _COLUMNS = (
     1 << 19
 )  # mask columns decoded together while iterating, at most: about 800 instances on images of 640 pixels
+_RESULT = frozenset(["image_id", "category_id", "score"])
 _WINDOW = 256  # images looked at together while iterating
 
 Both: TypeAlias = tuple[Masks, Masks | None]
@@ -85,9 +86,11 @@ def detect(path: Path) -> bool:
 
 
 def is_results(path: Path | str) -> bool:
-    """Return whether a file is a bare list of COCO results, which `read_results` reads; an empty list is one."""
+    """Return whether a file is what `read_results` reads: a bare list of COCO results, perhaps empty, or one a line."""
     seen = peek_json(Path(path))
-    return seen is not None and seen.opening == "[" and ("image_id" in seen.keys or not seen.keys)
+    if seen is None:
+        return False
+    return seen.keys >= _RESULT if seen.opening == "{" else "image_id" in seen.keys or not seen.keys
 
 
 @dataclass(frozen=True)
@@ -303,7 +306,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> CocoSet:
 
 @uncollected()
 def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> CocoSet:
-    """Read a bare list of COCO results (``image_id, category_id, segmentation, score``) on the images of ``truth``.
+    """Read COCO results (``image_id, category_id, segmentation, score``), a list or one a line, on images of ``truth``.
 
     Category ids are the ones of ``truth`` if it is a COCO file, and 1, 2, ... in the order of its classes otherwise. An
     ``image_id`` may be the name of the image's file, with or without ending, as ultralytics writes it. As pycocotools
@@ -323,7 +326,7 @@ def read_results(path: Path | str, truth: LabelSet, on_bad: OnBad = None) -> Coc
     """
     path = Path(path)
     constants: list[str] = []
-    rows = load_json(path, constants)
+    rows = load_json(path, constants, lines=True)
     if type(rows) is not list:
         raise FormatError(path, f"a file of results is a list, got {kind_of(rows)}")
     header = header_of(truth)

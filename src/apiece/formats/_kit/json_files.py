@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,11 +13,19 @@ from typing import Any
 from apiece._strict_json import StrictError, kind_of, parse
 from apiece.errors import FormatError, LossyFormatError
 
+_BETWEEN = re.compile(rb"\}(\s*\n\s*)\{")
 
-def load_json(path: Path, constants: list[str] | None = None) -> Any:
-    """Return what a JSON file holds; ``constants`` as in `apiece._strict_json.parse`."""
+
+def load_json(path: Path, constants: list[str] | None = None, lines: bool = False) -> Any:
+    """Return what a JSON file holds; ``constants`` as in `apiece._strict_json.parse`.
+
+    With ``lines``, a file of objects (JSON lines) is the list of them.
+    """
     try:
-        return parse(path.read_bytes(), constants, thorough=False)
+        text = path.read_bytes()
+        if lines and text.lstrip()[:1] == b"{":
+            text = b"[" + _BETWEEN.sub(rb"},\1{", text) + b"]"  # no string has a line end in it
+        return parse(text, constants, thorough=False)
     except OSError as error:
         raise FormatError(path, f"cannot be read: {error.strerror}") from None
     except StrictError as error:

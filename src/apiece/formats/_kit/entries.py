@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -70,9 +71,13 @@ def assemble(
     bad: dict[int, str] = {int(boxed[k]): reason for k, reason in reasons.items()}
     masks, place = [Masks.empty(size)], np.full(len(pieces), -1, np.int64)
     done = 0
-    for kind, draw in _DRAW.items():
-        of_kind = [i for i, piece in enumerate(pieces) if type(piece.shape) is kind and i not in bad]
-        for some in _batches(of_kind, pieces, size):
+    of_kind = defaultdict[type, list[int]](list)
+    for i, piece in enumerate(pieces):
+        if i not in bad:
+            of_kind[type(piece.shape)].append(i)
+    for kind, members in of_kind.items():
+        draw = _DRAW[kind]
+        for some in _batches(members, pieces, size):
             try:
                 drawn = [(some, draw([pieces[i].shape for i in some], size))]
             except (InvalidInstancesError, BadEntryError):
@@ -82,10 +87,10 @@ def assemble(
                         drawn.append(([i], draw([pieces[i].shape], size)))
                     except (InvalidInstancesError, BadEntryError) as error:
                         bad[i] = error.reason
-            for members, found in drawn:
-                place[members] = np.arange(done, done + len(members))
+            for own, found in drawn:
+                place[own] = np.arange(done, done + len(own))
                 masks.append(found)
-                done += len(members)
+                done += len(own)
     for i in sorted(bad):
         refuse(FormatError(path, Message(f"{pieces[i].where}: ", bad[i])), on_bad)
     lost = {int(owner[i]) for i in bad}
@@ -184,8 +189,7 @@ def _passages(points: Float, size: Size) -> int:
 
 def _draw_parts(shapes: list[list[Part]], size: Size) -> Masks:
     parts = [part for shape in shapes for part in shape]
-    owner = np.repeat(np.arange(len(shapes)), [len(shape) for shape in shapes])
-    if sum(_passages(r, size) for part in parts for r in part) > 16 * _PASSAGES and len(shapes) == 1:
+    if len(shapes) == 1 and sum(_passages(r, size) for part in parts for r in part) > 16 * _PASSAGES:
         raise BadEntryError("outline crosses more columns than any drawn by hand; simplify it")
     drawn = Masks.from_polygons([part[:1] for part in parts], size)
     holed = np.array([k for k, part in enumerate(parts) if len(part) > 1], np.int64)
@@ -194,7 +198,10 @@ def _draw_parts(shapes: list[list[Part]], size: Size) -> Masks:
         where = np.arange(len(parts))
         where[holed] = len(parts) + np.arange(len(holed))
         drawn = Masks.concatenate([drawn, _without(drawn[holed], holes)])[where]
-    return drawn if len(parts) == len(shapes) and (np.diff(owner) > 0).all() else drawn.merge(owner, len(shapes))
+    number = [len(shape) for shape in shapes]
+    if min(number) == max(number) == 1:
+        return drawn
+    return drawn.merge(np.repeat(np.arange(len(shapes)), number), len(shapes))
 
 
 def _without(masks: Masks, holes: Masks) -> Masks:

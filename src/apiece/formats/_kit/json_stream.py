@@ -13,12 +13,23 @@ from apiece._strict_json import StrictError, first_constant
 from apiece.errors import FormatError
 
 _BLOCK = 1 << 20  # bytes read together
-_MOST = 2048  # items of a batch
 _NEAR = 16  # characters from the end of what is read, within which an error may only be its end
 _SPACE = re.compile(r"[ \t\n\r]*")
-_ITEM = re.compile(r"[ \t\n\r]*([,\]]?)[ \t\n\r]*")
 
-Hide = Callable[[str], str] | None
+Parse = Callable[[str], list[Any]]
+"""Returns the items of a JSON list; a `ValueError` leaves it to the parser that says what is wrong, and where."""
+
+
+def _constant(word: str) -> float:
+    raise StrictError(f"holds {word}, which is no number in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_constant)
+
+
+def _loads(text: str) -> list[Any]:
+    found: list[Any] = _DECODER.decode(text)
+    return found
 
 
 class JsonList:
@@ -28,7 +39,7 @@ class JsonList:
     ----------
     path : a JSON file in UTF-8.
     name : the key of the list.
-    hide : shortens the text before it is parsed; what is left is JSON with the same items.
+    parse : reads many items at once; it must accept no text that is not a JSON list.
 
     Attributes
     ----------
@@ -42,8 +53,8 @@ class JsonList:
         As `load_json`, with line and column.
     """
 
-    def __init__(self, path: Path, name: str, hide: Hide = None) -> None:
-        self.path, self.name, self.hide = path, name, hide
+    def __init__(self, path: Path, name: str, parse: Parse = _loads) -> None:
+        self.path, self.name, self.parse = path, name, parse
         self.members: dict[str, Any] | None = None
         self.whole: Any = None
         self.found = False
@@ -52,7 +63,7 @@ class JsonList:
         """Yield the items of the list in order; who has used a batch clears it, or reads on in `uncollected`."""
         try:
             with self.path.open("rb") as file:
-                text = _Text(file, self.hide)
+                text = _Text(file, self.parse)
                 first = text.peek()
                 if first == "[":
                     self.found = True
@@ -91,12 +102,11 @@ class JsonList:
 class _Text:
     """The text of a file as far as it has been read and not yet parsed."""
 
-    def __init__(self, file: Any, hide: Hide) -> None:
-        self.file, self.hide = file, hide
+    def __init__(self, file: Any, parse: Parse) -> None:
+        self.file, self.parse = file, parse
         self.text, self.at, self.ended = "", 0, False
         self._decode = codecs.getincrementaldecoder("utf-8-sig")()
         self._bytes, self._line, self._column = 0, 1, 1  # of the beginning of the text
-        self._scan = json.JSONDecoder(parse_constant=_constant).raw_decode
 
     def more(self) -> None:
         """Read on, by as much again as is left to be parsed."""
@@ -112,8 +122,6 @@ class _Text:
             raise StrictError(f"is not UTF-8 (byte {begin + error.start}); save it as UTF-8") from None
         self._bytes += len(data)
         self.text, self.at, self.ended = left + new, 0, not data
-        if self.hide is not None:
-            self.text = self.hide(self.text)
 
     def peek(self) -> str:
         """Return the next character that is no space; empty at the end."""
@@ -134,7 +142,7 @@ class _Text:
         while True:
             self.peek()
             try:
-                found, end = self._scan(self.text, self.at)
+                found, end = _DECODER.raw_decode(self.text, self.at)
                 if self.text[end - 1] in '}]"' or end < len(self.text) - _NEAR or self.ended:  # a number may go on
                     self.at = end
                     return found
@@ -151,27 +159,43 @@ class _Text:
     def items(self) -> Iterator[list[Any]]:
         """Yield the items of the list that begins here, as many together as one block holds."""
         self.at += 1
-        batch: list[Any] = []
         if self.peek() == "]":
             self.at += 1
             return
+        batch, tried = list[Any](), ""
         while True:
-            text = self.text
             batch.append(self.value())
-            sign = _ITEM.match(self.text, self.at)
-            assert sign is not None
-            if not sign[1] or sign.end() == len(self.text):
-                if self.peek() not in ("]", ","):
-                    raise self.error("Expecting ',' delimiter", self.at)
-                sign = _ITEM.match(self.text, self.at)
-                assert sign is not None
-            self.at = sign.end()
-            if sign[1] == "]":
+            end, text = self.at, self.text
+            sign = self.peek()
+            if sign not in ("]", ","):
+                raise self.error("Expecting ',' delimiter", self.at)
+            self.at += 1
+            if sign == "]":
                 break
-            if len(batch) >= _MOST or self.text is not text:
+            if self.text is not tried and self.peek() and self.text is text:
                 yield batch
                 batch = []
+                yield from self._many(end)
+                tried = self.text
         yield batch
+
+    def _many(self, end: int) -> Iterator[list[Any]]:
+        """Yield the items up to the last place of each block that looks as it does from ``end`` on, between two items.
+
+        It may only look so. What is a JSON list with brackets around it does end where an item ends.
+        """
+        colon = self.text.find(":", self.at, self.at + _NEAR * 4)  # behind the first key, if items are objects
+        between = self.text[end - 1 : max(colon, self.at) + 1]
+        while (cut := self.text.rfind(between, self.at)) >= 0:
+            cut = self.text.index(",", cut)
+            try:
+                found = self.parse(f"[{self.text[self.at : cut]}]")
+            except (ValueError, RecursionError):
+                return
+            self.at = cut + 1
+            yield found
+            del found
+            self.more()
 
     def _refuse(self, message: str, at: int) -> None:
         """Raise an error that more text would not mend."""
@@ -193,7 +217,3 @@ class _Text:
         lines = self.text.count("\n", 0, at)
         column = at - self.text.rfind("\n", 0, at) if lines else self._column + at
         return StrictError(f"line {self._line + lines}, column {column}: {message}{cut}")
-
-
-def _constant(word: str) -> float:
-    raise StrictError(f"holds {word}, which is no number in JSON")

@@ -30,6 +30,7 @@ import colorsys
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,14 @@ from apiece.formats._kit.image_places import image_note, image_size, noted_image
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
-from apiece.formats._kit.shapes import Part
 from apiece.formats._kit.written import write_each_in_pieces
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, by_image
-from apiece.formats.geojson._classes import named_class
+from apiece.formats.geojson._classes import class_named
+from apiece.formats.geojson._coordinates import read_outlines
+from apiece.formats.geojson._features import Features
 from apiece.formats.geojson._geometry import Placed, checked_transform, placed, world_file
-from apiece.formats.geojson._outlines import outline, outlines
-from apiece.formats.geojson._scan import NO_AREA, Features, Scan, kind_named, scan
+from apiece.formats.geojson._outlines import outline
+from apiece.formats.geojson._scan import Scan, scan
 from apiece.formats.geojson._write import OWN, features_of, renamed
 
 __all__ = ["FORMAT"]
@@ -153,35 +155,33 @@ def _batches(labels: EntrySet, index: int) -> Iterator[list[Entry]]:
     place = placed(labels.refs[index].attributes)
     order = {name: k for k, name in enumerate(labels.classes)}
     nameless = order["Unclassified" if "Unclassified" in order else "object"] if labels.rows[index].unnamed else -1
-    for batch in Features(file):
+    for batch in Features(file, partial(read_outlines, place=place)):
         found: list[Entry] = []
-        for number, feature, shape in _shapes(batch, place):
-            where = f"features[{done + number}]"
-            with skip_bad(labels.on_bad, file, where):
-                if type(feature) is not dict or type(feature.get("geometry")) is not dict:
-                    raise BadEntryError("must be an object with a geometry")
-                shape = outline(feature["geometry"], place) if shape is None else shape
-                name = named_class(feature)[0]
-                found.append(_entry(feature, where, nameless if name is None else order[name], shape))
+        for number, feature in enumerate(batch, done):
+            where = f"features[{number}]"
+            try:
+                entry = _entry(feature, where, order, nameless, place)
+            except BadEntryError as error:
+                with skip_bad(labels.on_bad, file, where):
+                    raise error from None
+            else:
+                found += [] if entry is None else [entry]
         done += len(batch)
         batch.clear()
         yield found
 
 
-def _shapes(batch: list[Any], place: Placed | None) -> Iterator[tuple[int, Any, list[Part] | None]]:
-    """Yield the features that are masks, with their numbers, and their outlines unless these are to be looked at."""
-    drawn = outlines([f.get("geometry") if type(f) is dict else None for f in batch], place)
-    if drawn is not None:
-        yield from zip(itertools.count(), batch, drawn, strict=False)
-        return
-    some = [(k, feature) for k, feature in enumerate(batch) if kind_named(feature) not in NO_AREA]
-    drawn = outlines([f.get("geometry") if type(f) is dict else None for _, f in some], place)
-    for (k, feature), shape in zip(some, itertools.repeat(None) if drawn is None else drawn, strict=False):
-        yield k, feature, shape
-
-
-def _entry(feature: dict[str, Any], where: str, label: int, shape: list[Part]) -> Entry:
-    geometry = feature["geometry"]
+def _entry(feature: Any, where: str, order: Mapping[str, int], nameless: int, place: Placed | None) -> Entry | None:
+    """Return what a feature says; None if it is no mask."""
+    geometry = feature.get("geometry", "") if type(feature) is dict else ""
+    if type(geometry) is not dict:
+        if geometry is None:
+            return None
+        raise BadEntryError("must be an object with a geometry")
+    shape = outline(geometry, place)
+    if shape is None:
+        return None
+    name = class_named(feature)
     properties = an_object(feature.get("properties") or {}, "properties")
     extras = {k: v for k, v in properties.items() if k not in OWN and v is not None}
     score = properties.get("score")
@@ -197,6 +197,7 @@ def _entry(feature: dict[str, Any], where: str, label: int, shape: list[Part]) -
     own = feature.get("id")
     if own is not None and not is_int64(own):
         extras["feature_id"], own = own, None
+    label = nameless if name is None else order[name]
     return Entry(where, label, shape, own, score, properties.get("iscrowd") is True, extras)
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from apiece._strict_json import kind_of, uncollected
+from apiece._strict_json import uncollected
 from apiece.core.image import Shape
-from apiece.errors import FormatError
 from apiece.formats._kit.checks import is_int64
-from apiece.formats._kit.json_stream import Hide, JsonList
-from apiece.formats.geojson._classes import named_class
-
-NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
-_OUTLINES = re.compile(r'"coordinates"\s*:\s*\[\s*\[\s*\[[][\d\s.,eE+-]*\](?=\s*(?:\}|,\s*"))')
-"""Coordinates of polygons, which are most of a file. A quotation mark within a string has a backslash before it."""
+from apiece.formats.geojson._classes import class_named, color_of
+from apiece.formats.geojson._features import NO_AREA, Features, kind_named
 
 
 @dataclass
@@ -56,11 +48,11 @@ class Scan:
         """Take note of a feature."""
         if type(feature) is not dict:
             return
-        given = feature.get("properties")
-        properties: dict[str, Any] = given if type(given) is dict else {}
+        properties = feature.get("properties")
+        if type(properties) is not dict:
+            properties = {}
         self.objects = self.objects or "objectType" in properties
-        name, color = named_class(feature)
-        kind = kind_named(feature)
+        name, kind = class_named(feature), kind_named(feature)
         if kind in NO_AREA:
             self.shapes.append(Shape.of(kind, "geojson", feature, (name,)))
             return
@@ -73,24 +65,15 @@ class Scan:
             self.unnamed = True
         else:
             self.classes[name] = None
+            color = color_of(feature)
             if color is not None:
                 self.colors[name] = color
 
 
+@uncollected()
 def scan(file: Path) -> Scan:
     """Return what a file says as a whole."""
-    try:
-        found = _scanned(file, partial(_OUTLINES.sub, '"coordinates":0'))
-        if not found.shapes:
-            return found
-    except FormatError:
-        pass  # the whole text says where
-    return _scanned(file, None)
-
-
-@uncollected()
-def _scanned(file: Path, hide: Hide) -> Scan:
-    found, features = Scan(), Features(file, hide)
+    found, features = Scan(), Features(file)
     for batch in features:
         for feature in batch:
             found.add(feature)
@@ -99,33 +82,3 @@ def _scanned(file: Path, hide: Hide) -> Scan:
     if type(stated) is list:
         found.classes = dict.fromkeys([*(n for n in stated if type(n) is str), *found.classes])
     return found
-
-
-class Features:
-    """The features of a file, batch by batch; ``document``: the other members, once all are read."""
-
-    def __init__(self, file: Path, hide: Hide = None) -> None:
-        self.file, self._list = file, JsonList(file, "features", hide)
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        yield from self._list.batches()
-        members = self._list.members
-        if members is not None and members.get("type") == "Feature":
-            yield [members]
-        elif not self._list.found:
-            kind = kind_of(self._list.whole if members is None else members)
-            raise FormatError(self.file, f"is no GeoJSON of features: it is {kind} without a list of features")
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The members of the collection; none of a list, or of one feature."""
-        members = self._list.members or {}
-        return {} if members.get("type") == "Feature" else members
-
-
-def kind_named(feature: Any) -> str:
-    """Return the type of a feature's geometry, or ``null``; empty if it has none."""
-    geometry = feature.get("geometry", "") if type(feature) is dict else ""
-    if geometry is None:
-        return "null"
-    return str(geometry.get("type", "")) if type(geometry) is dict else ""

@@ -17,7 +17,7 @@ from apiece.core.topology import Rings, trace
 from apiece.errors import LossyFormatError
 from apiece.formats._kit.json_files import dump_json
 from apiece.formats._kit.said import refuse_own, said_of
-from apiece.formats.geojson._classes import classification, color_of, named_class
+from apiece.formats.geojson._classes import class_named, classification, color_of
 from apiece.formats.geojson._geometry import Placed
 
 OWN = ("classification", "score", "iscrowd")
@@ -28,14 +28,12 @@ Feature = dict[str, Any]
 def renamed(shape: Shape) -> Feature:
     """Return a feature that is no mask, under the name that its class has now."""
     feature: Feature = shape.content
-    name = named_class(feature)[0]
+    name = class_named(feature)
     if name is None or shape.now(name) == name:
         return feature
     given, now = feature["properties"], shape.now(name)
     if type(given.get("classification")) is dict:
-        return feature | {
-            "properties": given | {"classification": classification(now, color_of(given["classification"]))}
-        }
+        return feature | {"properties": given | {"classification": classification(now, color_of(feature))}}
     key = next(key for key in ("classification", "class", "label") if type(given.get(key)) is str)
     return feature | {"properties": given | {key: now}}
 

@@ -71,7 +71,7 @@ def evaluate(
     Parameters
     ----------
     predictions
-        Label file or folder with scores, or bare list of COCO results.
+        Label file or folder with scores, such as Cityscapes' lists of results, or COCO results: a list, or one a line.
     predictions_format
         Format of the predictions, such as `class_map`. By default their content tells it.
     view

@@ -6,6 +6,7 @@ A text for each image, called ``CITY_000000_000019*.txt`` after it (of KITTI as 
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from pathlib import Path
@@ -27,6 +28,7 @@ from apiece.formats.contract import OnBad, refuse
 _CITY = re.compile(r"(([^_]+)_\d{6}_\d{6}).*")
 _IMAGE, _RESULT = "_leftImg8bit", "_pred"
 _CLASSES = tuple(THINGS)
+_NAMES = {value: name for name, value in (STUFF | THINGS).items()}
 
 
 class _Result(NamedTuple):
@@ -60,7 +62,7 @@ def _image(file: Path, folder: Path) -> ImageRef:
     match = _CITY.fullmatch(file.stem)
     if match is None:
         return image_ref(folder, file.stem.removesuffix(_RESULT), None)
-    for near in (folder, folder / match[2], *folder.glob(f"*/{match[2]}")):
+    for near in (folder, folder / match[2], *folder.glob(f"*/{glob.escape(match[2])}")):
         found = find_image(near, match[1] + _IMAGE) or find_image(near, match[1])
         if found is not None:
             return ImageRef(found, found.relative_to(folder).as_posix())
@@ -92,8 +94,7 @@ def _result(k: int, line: str, file: Path, within: Path) -> _Result:
     if not mask.is_relative_to(os.path.abspath(within)):
         raise BadEntryError(f"the mask {fields[0][:80]!r} lies outside of {within}")
     number_of, score = number(fields[1], "the class"), number(fields[2], "the score")
-    names = {value: name for name, value in (STUFF | THINGS).items()}
-    name = names.get(int(number_of)) if number_of.is_integer() else None
+    name = _NAMES.get(int(number_of)) if number_of.is_integer() else None
     if name not in THINGS:
         said = f"{fields[1][:40]} is {name}, which has no objects" if name else f"there is no class {fields[1][:40]}"
         raise BadEntryError(f"{said}; those with objects are {min(THINGS.values())} to {max(THINGS.values())}")

@@ -81,6 +81,7 @@ def test_maps_and_boxes_of_the_same_instances(model: Model, photos: Path, tmp_pa
     for k, value in enumerate(values):
         expected[picture == value] = 1 + k % 2
     assert (read_image(out / "semantic" / "2.png").pixels[:, :, 0] == expected).all()
+    assert sorted(p.name for p in (out / "panoptic").iterdir()) == ["panoptic", "panoptic.json"]
     panoptic = {ref.name: found for ref, found in formats.read(out / "panoptic")}
     assert panoptic["2.png"].names == ["bolt", "nut", "bolt"]
     assert panoptic["2.png"].masks == Masks.from_label_map(picture)

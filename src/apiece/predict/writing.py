@@ -328,8 +328,10 @@ def _write_views(stage: Path, views: Sequence[str], names: Mapping[str, PurePosi
     if "panoptic" in views:
         records = ((ref, maps.flat(instances).replace(attributes={}, full=None)) for ref, instances in labels)
         said = {"coco_panoptic": {"categories": maps.categories(labels.classes)}}
-        target = stage / OUTPUTS["panoptic"]
-        formats.write(records, target, format="coco_panoptic", classes=labels.classes, metadata=said)
+        folder = stage / OUTPUTS["panoptic"]
+        folder.mkdir()
+        out = folder / "panoptic.json"
+        formats.write(records, out, format="coco_panoptic", classes=labels.classes, metadata=said)
     if "boxes" in views:
         with (stage / OUTPUTS["boxes"]).open("w", encoding="utf-8") as file:
             file.write("[")

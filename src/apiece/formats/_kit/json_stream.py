@@ -27,7 +27,8 @@ def _constant(word: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_constant)
 
 
-def _loads(text: str) -> list[Any]:
+def items_of(text: str) -> list[Any]:
+    """Return the items of a JSON list, or raise a `ValueError`."""
     found: list[Any] = _DECODER.decode(text)
     return found
 
@@ -53,7 +54,7 @@ class JsonList:
         As `load_json`, with line and column.
     """
 
-    def __init__(self, path: Path, name: str, parse: Parse = _loads) -> None:
+    def __init__(self, path: Path, name: str, parse: Parse = items_of) -> None:
         self.path, self.name, self.parse = path, name, parse
         self.members: dict[str, Any] | None = None
         self.whole: Any = None

@@ -49,8 +49,8 @@ def read_outlines(texts: Sequence[str], place: Placed | None) -> list[Outline]:
     codes = _without_spaces(codes)
     signs = np.flatnonzero(codes >= _COMMA)
     numbered = np.diff(signs) > 1
-    points = _numbers(codes, signs, numbered).reshape(-1, 2)
     rings, parts, outlines, deepest = _lists(codes[signs] - _COMMA, numbered, len(texts))
+    points = _numbers(codes, signs, numbered).reshape(-1, 2)
     begin = np.concatenate([[0], rings[:-1]])
     end = rings - ((points[begin] == points[rings - 1]).all(1) & (rings - begin > 1))
     if place is not None:

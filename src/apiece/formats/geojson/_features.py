@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from apiece._strict_json import kind_of
 from apiece.errors import FormatError
-from apiece.formats._kit.json_stream import JsonList
+from apiece.formats._kit.json_stream import JsonList, items_of
 from apiece.formats._kit.shapes import Part
 
 _KEY = '"coordinates"'
@@ -64,7 +64,10 @@ class Features:
         if "NaN" in text:
             raise ValueError("NaN")
         short, texts = _without_outlines(text)
-        each = map(Outline, texts) if self._outlines is None else iter(self._outlines(texts))
+        try:
+            each = map(Outline, texts) if self._outlines is None else iter(self._outlines(texts))
+        except ValueError:
+            return items_of(text)
 
         def constant(word: str) -> Outline:
             if word != "NaN":

@@ -41,12 +41,14 @@ SIDE = 128
 
 
 def photos(folder: Path, count: int, scenes: list[tuple[Image, Instances]] | None) -> list[Path]:
-    """The scenes as files, or drawn ones of two shapes."""
+    """The scenes, or drawn ones, as files: whole, every second one as a part of another shape too."""
     made = []
     for seed in range(count):
         pixels = scenes[seed][0].pixels if scenes else any_scene(AnythingConfig((256, 256)), seed)[0].pixels
-        made.append(folder / f"{seed}.png")
-        cv2.imwrite(str(made[-1]), pixels[: 160 if seed % 2 and not scenes else None, :, ::-1])
+        parts = [pixels, pixels[: 5 * len(pixels) // 8]] if seed % 2 else [pixels]
+        for k, part in enumerate(parts):
+            made.append(folder / f"{seed}-{k}.png")
+            cv2.imwrite(str(made[-1]), np.ascontiguousarray(part[:, :, ::-1]))
     return made
 
 

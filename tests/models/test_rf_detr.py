@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn import functional
 from transformers import RfDetrConfig, RfDetrForInstanceSegmentation
 
 from apiece.core.instances import Instances
@@ -45,6 +46,17 @@ def library(**changes: object) -> RfDetrForInstanceSegmentation:
 
 def checkpoint(model: RfDetrForInstanceSegmentation, **changes: object) -> Checkpoint:
     return Checkpoint(model.state_dict(), {**model.config.to_dict(), **changes}, "test")
+
+
+@pytest.mark.parametrize("grid", [(16, 16), (4, 4), (5, 9), (40, 1)])
+def test_positions_are_resized_as_torch_does(grid: tuple[int, int]) -> None:
+    learned = torch.randn(1, 1 + 16 * 16, 8, generator=torch.Generator().manual_seed(0))
+    found = window_attention.positions_over(learned, grid)
+    square = learned[:, 1:].reshape(1, 16, 16, 8).permute(0, 3, 1, 2)
+    wanted = functional.interpolate(square, size=grid, mode="bicubic", align_corners=False, antialias=True)
+    assert torch.equal(found[:, 0], learned[:, 0])
+    assert torch.allclose(found[:, 1:], wanted.flatten(2).transpose(1, 2), atol=1e-5)
+    assert grid != (16, 16) or torch.equal(found, learned)
 
 
 @pytest.mark.parametrize("layout", ["names of today", "names on the hub"])

@@ -117,24 +117,28 @@ class Eomt(QueryModel):
         for k, layer in enumerate(net.layers):
             seen = None
             if k == first:
-                tokens = torch.cat([net.query.weight.expand(len(tokens), -1, -1), tokens], 1)
+                tokens = torch.cat([net.query.weight.expand(tokens.shape[0], -1, -1), tokens], 1)
             # a graph cannot ask for a number; where the chance is 0, the layer sees everything anyway
             if k >= first and (self.training or is_exporting() or net.attn_mask_probs[k - first] > 0):
                 found.append(self._answer(net.layernorm(tokens), grid))
                 seen = self._seen(found[-1][1], grid, net.attn_mask_probs[k - first])
             tokens = layer(tokens, seen)
         found.append(self._answer(net.layernorm(tokens), grid))
-        return [(logits, maps[..., : -(-height // CELL), : -(-width // CELL)]) for logits, maps in found]
+        return [
+            (logits, maps[..., : (height + CELL - 1) // CELL, : (width + CELL - 1) // CELL]) for logits, maps in found
+        ]
 
     def _tokens(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         """Return what the first layer gets, and the grid of patches (rows, columns), padded to the learned size."""
         embed, side, patch = self.net.embeddings, self.config.size, self.config.patch
-        bottom, right = (max(side, -(-n // patch) * patch) - n for n in input_size(images))
-        if bottom or right:
+        # a graph of any size cannot ask whether there is something to pad or to interpolate, so it always does
+        least: Any = torch.sym_max
+        bottom, right = (least(side, (n + patch - 1) // patch * patch) - n for n in input_size(images))
+        if is_exporting() or bottom or right:
             images = functional.pad(images - self.black, (0, right, 0, bottom)) + self.black
         grid = images.shape[2] // patch, images.shape[3] // patch
         position = embed.position_embeddings.weight
-        if grid != (side // patch, side // patch):
+        if is_exporting() or grid != (side // patch, side // patch):
             square = position.T.reshape(1, -1, side // patch, side // patch).float()
             position = functional.interpolate(square, size=grid, mode="bicubic")[0].flatten(1).T
         patches = embed.patch_embeddings(images) + position
@@ -145,7 +149,7 @@ class Eomt(QueryModel):
         """Return class logits and mask logits, a cell for 4 x 4 pixels, of the queries among normed tokens."""
         net, queries = self.net, tokens[:, : self.config.queries]
         patches = tokens[:, self.config.queries + net.embeddings.num_prefix_tokens :]
-        pixels = net.upscale_block(patches.transpose(1, 2).reshape(len(tokens), -1, *grid))
+        pixels = net.upscale_block(patches.transpose(1, 2).reshape(tokens.shape[0], -1, *grid))
         maps = torch.einsum("bqc,bchw->bqhw", net.mask_head(queries), pixels)
         return net.class_predictor(queries), maps
 
@@ -156,7 +160,7 @@ class Eomt(QueryModel):
         inside = functional.interpolate(maps.detach(), size=grid, mode="bilinear").flatten(2) > 0
         free = torch.rand(inside.shape[:2], device=maps.device) >= chance
         total = before + inside.shape[2]
-        seen = torch.ones(len(maps), 1, total, total, dtype=torch.bool, device=maps.device)
+        seen = torch.ones(maps.shape[0], 1, total, total, dtype=torch.bool, device=maps.device)
         seen[:, 0, :queries, before:] = inside | free[..., None]
         return seen
 

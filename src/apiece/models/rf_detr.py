@@ -186,7 +186,7 @@ class RfDetr(Network):
             best = ranking.topk(min(queries, ranking.shape[1]), 1).indices
             chosen = [torch.gather(t, 1, best[..., None].expand(-1, -1, t.shape[-1])) for t in (logits, boxes, vectors)]
             found.append((chosen[0], chosen[1], chosen[2]))
-            again = torch.arange(queries, device=best.device) % best.shape[1]
+            again = torch.arange(queries, device=best.device) % best.new_full((), best.shape[1])
             references.append(chosen[1].detach()[:, again])
         embedded = model.reference_point_embed.weight[: queries * len(found)].float()
         return found, detr_matching.refine(torch.cat(references, 1), embedded)

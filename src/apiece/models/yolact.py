@@ -169,7 +169,7 @@ class Yolact(Network):
 
 def _rows(cells: Tensor, values: int) -> Tensor:
     """Turn (B, H, W, n * values) into (B, H * W * n, values)."""
-    return cells.reshape(len(cells), -1, values)
+    return cells.reshape(cells.shape[0], -1, values)  # `len` would bind a graph to one size of batch
 
 
 # --- training ---------------------------------------------------------------------------------------------------------

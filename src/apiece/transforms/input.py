@@ -101,6 +101,10 @@ class ModelInput:
             return pixels
         return resize(pixels, wanted) if self.fit is None else self.fit.resize(pixels, wanted)
 
+    def step(self, stride: int) -> int:
+        """Return what sides are padded to multiples of, for an architecture of this stride."""
+        return stride if self.fit is None or not self.fit.pad else self.fit.pad
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -377,8 +381,7 @@ def prepare(
         if image.path is None:
             raise
         raise ImageError(image.path, str(error)) from error
-    if spec.fit is not None and spec.fit.pad:
-        stride = spec.fit.pad
+    stride = spec.step(stride)
     # the image keeps its dtype here, as in training: 8 bits are resized many times faster than floats
     values = normalise(spec.fitted(pixels), spec, limits)
     height, width = size = values.shape[0], values.shape[1]

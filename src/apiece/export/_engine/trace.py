@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from apiece._arrays import Float32
 from apiece.errors import ConfigError, Message, Option
@@ -91,17 +92,18 @@ class _NoGraphError(Exception):
 
 def _traced(model: LoadedModel, module: nn.Module, free: Collection[str], why: str) -> Traced:
     """Return the graph that leaves some of batch and size free; checked on other images than it was traced with."""
-    step, channels = model.stride, model.input.channels
+    step, channels = model.input.step(model.stride), model.input.channels
     dims = {name: torch.export.Dim(name, min=1, max=_MOST if name == "batch" else _MOST // step) for name in _ANY}
     shapes: dict[int, Any] = {0: dims["batch"]} if "batch" in free else {}
-    size = None if "height" in free else _fixed_size(model)
+    count, size = 2 if "batch" in free else 1, None if "height" in free else _fixed_size(model)
     if size is None:
         # the units differ from each other, so that none is taken for another
-        example = torch.rand(2, channels, step * max(6, 96 // step), step * max(10, 160 // step))
+        example = torch.rand(count, channels, step * max(6, 96 // step), step * max(10, 160 // step))
         shapes |= {2: step * dims["height"], 3: step * dims["width"]}
-        checks = [(1, channels, step * 2, step * 3), (3, channels, step * 3, step * 2)]
+        few, more = step * max(2, 67 // step), step * max(3, 101 // step)
+        checks = [(1, channels, few, more), (3, channels, more, few)]
     else:
-        example = torch.rand(2 if "batch" in free else 1, channels, *size)
+        example = torch.rand(count, channels, *size)
         checks = [(1, channels, *size)]
     data, outputs = _graph(module, {"images": example}, {"images": shapes})
     draw = torch.Generator().manual_seed(0)
@@ -127,7 +129,7 @@ def _graph(
     with torch.inference_mode():
         outputs = tuple(module.eval()(*example.values()))
     try:
-        with _quiet():
+        with _quiet(), _Linspace():
             program = torch.onnx.export(
                 module, tuple(example.values()), dynamo=True, dynamic_shapes=tuple(shapes[name] for name in example),
                 input_names=list(example), output_names=list(outputs), verbose=False, external_data=False,
@@ -138,9 +140,19 @@ def _graph(
         raise _NoGraphError(f"torch makes no graph of it ({_first_line(error)})") from error
 
 
+class _Linspace(TorchFunctionMode):
+    """Let graphs count the values of `torch.linspace`: torch writes down how many there are while it traces."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is not torch.linspace:
+            return func(*args, **(kwargs or {}))
+        start, end, steps = args
+        return torch.arange(steps, **kwargs) * ((end - start) / torch.sym_max(steps - 1, 1)) + start
+
+
 def _fixed_size(model: LoadedModel) -> tuple[int, int]:
     """Return the one size that holds every image which the model's input makes."""
-    spec, step = model.input, model.stride
+    spec, step = model.input, model.input.step(model.stride)
     if spec.fit is not None and spec.fit.exact is not None:
         size = spec.fit.size(spec.fit.exact)
     elif spec.imgsz is not None:

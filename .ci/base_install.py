@@ -66,7 +66,7 @@ def main() -> None:
         venv.create(Path(folder) / "venv", with_pip=True)
         binaries = Path(folder) / "venv" / ("Scripts" if os.name == "nt" else "bin")
         call(binaries, "python", "-m", "pip", "install", "-q", "--no-compile", str(ROOT), cwd=ROOT)
-        weigh(binaries)
+        weigh(binaries, "base install", MOST, HEAVY)
         work = Path(folder) / "work"
         work.mkdir()
         call(binaries, "python", "-c", MAKE, cwd=work)
@@ -84,18 +84,18 @@ def main() -> None:
     print(f"{len(WORKS)} commands work, {len(REFUSED)} name the line that installs what they need")
 
 
-def weigh(binaries: Path) -> None:
-    """Print the size of what was installed, and refuse torch and its kin."""
+def weigh(binaries: Path, what: str, most: float, without: set[str]) -> None:
+    """Print the size of what was installed, and refuse more, and packages that should not be there."""
     code = "import json, sysconfig; print(json.dumps(sysconfig.get_paths()['purelib']))"
     packages = Path(json.loads(call(binaries, "python", "-c", code, cwd=ROOT)))
     sizes = {
         p.name: size(p) for p in packages.iterdir() if not p.name.startswith(("pip", "setuptools", "pkg_resources"))
     }
-    assert not HEAVY & set(sizes), HEAVY & set(sizes)
+    assert not without & set(sizes), without & set(sizes)
     total = sum(sizes.values())
     largest = sorted(sizes, key=lambda name: -sizes[name])[:8]
-    print(f"base install: {total:.0f} MB: " + ", ".join(f"{name} {sizes[name]:.0f}" for name in largest) + " ...")
-    assert total <= MOST, f"the base install has {total:.0f} MB, more than {MOST}"
+    print(f"{what}: {total:.0f} MB: " + ", ".join(f"{name} {sizes[name]:.0f}" for name in largest) + " ...")
+    assert total <= most, f"the {what} has {total:.0f} MB, more than {most}"
 
 
 def size(path: Path) -> float:

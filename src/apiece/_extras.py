@@ -26,6 +26,7 @@ _BROUGHT_BY = {
     **dict.fromkeys(("fastapi", "multipart", "pydantic", "python_multipart", "starlette", "uvicorn"), "serve"),
     "openvino": "openvino",
     **dict.fromkeys(("onnx", "onnxscript"), "export"),
+    "scipy": "",  # of the base install, left out on a line PC
 }
 _LEARNERS = ("apiece.benchmark", "apiece.cli.demo", "apiece.training")  # need ``train``, whatever is missed first
 

@@ -249,10 +249,17 @@ class PluginError(ApieceError):
 
 
 class MissingExtraError(ApieceError, ImportError):
-    """An optional dependency is absent."""
+    """An optional dependency is absent.
+
+    Attributes
+    ----------
+    module : what could not be imported.
+    extra : the extra of apiece that brings it; empty: the package of this name, which a small install leaves out.
+    """
 
     _arguments = ("module", "extra")
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"{module} is not installed. Install it with: pip install 'apiece[{extra}]'", name=module)
+        wanted = f"'apiece[{extra}]'" if extra else module
+        super().__init__(f"{module} is not installed. Install it with: pip install {wanted}", name=module)
         self.module, self.extra = module, extra

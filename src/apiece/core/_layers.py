@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 
 import numpy as np
-import scipy.sparse as sp
 
 from apiece._arrays import Int
+from apiece._scipy import sp
 
 
 def colour(overlaps: sp.csr_array) -> Int:

@@ -26,6 +26,8 @@ class Target:
     """Turn ``(name, graph of ONNX, of any precision)`` into files of the runtime's own form: ``name`` and an ending."""
     precisions: tuple[str, ...]
     """What the runtime can compute in, of `PRECISIONS`."""
+    package: str = ""
+    """The package that a machine which predicts needs beside apiece's own, as pip calls it; empty: none."""
 
 
 ROOM: Room[Target] = Room("apiece.export", "TARGET", Target, noun="target")

@@ -8,4 +8,5 @@ TARGET = Target(
     summary="ONNX Runtime, on any CPU, and on CUDA with onnxruntime-gpu: pip install 'apiece[onnx]'",
     convert=lambda name, graph: {f"{name}.onnx": graph},
     precisions=("float32", "int8"),
+    package="onnxruntime",
 )

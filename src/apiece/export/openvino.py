@@ -23,4 +23,5 @@ TARGET = Target(
     summary="OpenVINO, on Intel's CPUs: pip install 'apiece[openvino]'",
     convert=convert,
     precisions=("float32", "bfloat16", "int8"),
+    package="openvino",
 )

@@ -36,9 +36,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-import scipy.sparse
 
 from apiece._arrays import Int
+from apiece._scipy import sp
 from apiece._strict_json import kind_of, uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
@@ -160,14 +160,12 @@ class CocoSet(OpenedLabels):
         """Return how many annotations of each kind are no masks."""
         return shape_counts(self.refs) if self.table.shapes else Counter()
 
-    def class_counts(self) -> scipy.sparse.csr_array:
+    def class_counts(self) -> sp.csr_array:
         """Return how many instances of each class are on each image: int64 (images, classes)."""
         notes = self.table.annotations
         image = np.repeat(np.arange(len(self)), np.diff(notes.offsets))
         labels = notes.labels[notes.order]
-        return scipy.sparse.csr_array(
-            (np.ones(len(labels), np.int64), (image, labels)), shape=(len(self), len(self.classes))
-        )
+        return sp.csr_array((np.ones(len(labels), np.int64), (image, labels)), shape=(len(self), len(self.classes)))
 
     @cached_property
     def _judged(self) -> tuple[dict[int, Cut], dict[int, Message]]:

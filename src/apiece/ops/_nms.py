@@ -8,7 +8,7 @@ import numpy.typing as npt
 from apiece._arrays import Int
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError
-from apiece.ops.overlap import iou as mask_iou
+from apiece.ops.overlap import overlapping
 
 __all__ = ["nms"]
 
@@ -39,14 +39,14 @@ def nms(masks: Masks, scores: npt.ArrayLike, labels: npt.ArrayLike | None = None
         if column is not None and np.shape(column) != (len(masks),):
             raise InvalidInstancesError(f"{name} must have shape ({len(masks)},), one per mask; got {np.shape(column)}")
     rank = np.argsort(-np.asarray(scores, np.float64), kind="stable")
-    pairs = mask_iou(masks, masks).tocoo()
+    one, other, shared = overlapping(masks, masks)
     place = np.empty(len(rank), np.int64)
     place[rank] = np.arange(len(rank))
-    better, worse = place[pairs.row], place[pairs.col]
-    clash = (pairs.data > iou) & (better < worse)
+    better, worse = place[one], place[other]
+    clash = (shared / (masks.area[one] + masks.area[other] - shared) > iou) & (better < worse)
     if labels is not None:
         label = np.asarray(labels)
-        clash &= label[pairs.row] == label[pairs.col]
+        clash &= label[one] == label[other]
     better, worse = better[clash], worse[clash]
     order = np.lexsort((worse, better))
     kept = np.ones(len(rank), bool)

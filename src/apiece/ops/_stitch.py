@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
 
 from apiece._arrays import Bool, Float, Int
+from apiece._scipy import sp
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import intersections
@@ -154,7 +154,7 @@ def _united(pool: _Fragments, whole: Bool, a: Int, b: Int) -> Int:
     """
     from scipy.sparse.csgraph import connected_components  # slow to import, and few need it
 
-    edges = coo_array((np.ones(len(a)), (pool.group[a], pool.group[b])), shape=(len(whole), len(whole)))
+    edges = sp.coo_array((np.ones(len(a)), (pool.group[a], pool.group[b])), shape=(len(whole), len(whole)))
     every = connected_components(edges, directed=False)[1][pool.group].astype(np.int64)
     several = np.flatnonzero(_several(every, pool.tile))
     upon = several[_upon(pool.found.masks[several], pool.tile[several])]

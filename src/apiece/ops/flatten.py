@@ -10,7 +10,7 @@ from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks, label_map_values
 from apiece.errors import ConfigError, Option
-from apiece.ops.overlap import intersections
+from apiece.ops.overlap import overlapping
 
 __all__ = ["flattened", "without_overlap"]
 
@@ -72,9 +72,9 @@ def without_overlap(masks: Masks, remain: float | Float) -> tuple[Masks, Int]:
         undecided &= left < enough
         taken, by = _first_on_top(masks, np.flatnonzero(stay & ~undecided))
         index = np.flatnonzero(undecided)
-        shared = intersections(masks[index], taken).tocoo()
-        before = by[shared.col] < index[shared.row]
-        covered = np.bincount(shared.row[before], shared.data[before], minlength=len(index))
+        one, other, shared = overlapping(masks[index], taken)
+        before = by[other] < index[one]
+        covered = np.bincount(one[before], shared[before], minlength=len(index))
         dropped = index[area[index] - covered < enough[index]]
         stay[dropped] = undecided[dropped] = False
     return _first_on_top(masks, np.flatnonzero(stay))

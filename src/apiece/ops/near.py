@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-import scipy.sparse as sp
 
 from apiece._arrays import Float, Int
+from apiece._scipy import sp
 from apiece.core.masks import Masks
 from apiece.core.run_overlap import Columns, intersections
 from apiece.core.runs import Runs, chunks, expand, sums

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import scipy.sparse as sp
-
+from apiece._scipy import sp
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import InvalidInstancesError

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
-from apiece._arrays import Float
+from apiece._arrays import Float, Int
+from apiece._scipy import sp
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
+from apiece.core.run_overlap import Columns
 from apiece.core.run_overlap import intersections as _intersections
+from apiece.core.run_overlap import overlapping as _overlapping
 from apiece.errors import InvalidInstancesError
 
-__all__ = ["box_iou", "intersections", "iou"]
+__all__ = ["box_iou", "intersections", "iou", "overlapping"]
 
 
 def intersections(a: Masks | Instances, b: Masks | Instances) -> sp.csr_array:
@@ -23,13 +25,21 @@ def intersections(a: Masks | Instances, b: Masks | Instances) -> sp.csr_array:
     int64 ``scipy.sparse.csr_array`` of shape (len(a), len(b)) that holds the overlapping pairs only; memory grows with
     these pairs, not with len(a) x len(b).
     """
-    first, second = _masks(a), _masks(b)
-    if first.size != second.size:
-        raise InvalidInstancesError(
-            f"masks on images of different sizes do not compare: {first.size} and {second.size}"
-        )
-    columns = first.columns
-    return _intersections(columns, columns if second is first else second.columns, (len(first), len(second)))
+    return _intersections(*_compared(_masks(a), _masks(b)))
+
+
+def overlapping(a: Masks, b: Masks) -> tuple[Int, Int, Int]:
+    """Return the same as arrays: of each overlapping pair the mask of ``a``, in order, that of ``b``, and the pixels.
+
+    It needs no SciPy, and prediction uses it.
+    """
+    return _overlapping(*_compared(a, b))
+
+
+def _compared(a: Masks, b: Masks) -> tuple[Columns, Columns, tuple[int, int]]:
+    if a.size != b.size:
+        raise InvalidInstancesError(f"masks on images of different sizes do not compare: {a.size} and {b.size}")
+    return a.columns, a.columns if b is a else b.columns, (len(a), len(b))
 
 
 def iou(a: Masks | Instances, b: Masks | Instances, crowd: npt.ArrayLike | None = None) -> sp.csr_array:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import coo_array
 
 from apiece._arrays import Array
+from apiece._scipy import sp
 from apiece.core.image import PixelSize
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
@@ -87,7 +87,7 @@ def _resampled(pyramid: Pyramid, level: int, size: tuple[int, int], box: Box) ->
     return (np.rint(values) if seen.dtype.kind in "iu" else values).astype(seen.dtype)
 
 
-def _weights(source: int, target: int, begin: int, end: int) -> tuple[coo_array, int]:
+def _weights(source: int, target: int, begin: int, end: int) -> tuple[sp.coo_array, int]:
     """Return how target pixels ``begin`` to ``end`` are made of source pixels, and the first of these.
 
     A triangle as wide as two pixels of the coarser grid weighs them: bilinear, and without aliases where it shrinks.
@@ -103,7 +103,7 @@ def _weights(source: int, target: int, begin: int, end: int) -> tuple[coo_array,
     index = np.clip(index, 0, source - 1)  # the edge goes on beyond itself
     low, high = int(index.min()), int(index.max()) + 1
     row = np.repeat(np.arange(end - begin), count)
-    return coo_array((weight.ravel(), (row, index.ravel() - low)), shape=(end - begin, high - low)).tocsr(), low
+    return sp.coo_array((weight.ravel(), (row, index.ravel() - low)), shape=(end - begin, high - low)).tocsr(), low
 
 
 def rescaled(found: Instances, size: tuple[int, int]) -> Instances:

@@ -15,6 +15,7 @@ from apiece.core.image import Image
 from apiece.datasets import Dataset
 from apiece.errors import ConfigError, ModelFileError, Option
 from apiece.evaluation import compare
+from apiece.export._engine.needs import requirements
 from apiece.export._engine.page import write_parity
 from apiece.export._engine.parity import Limits, Parity, compare_answers, outputs_apart
 from apiece.export._engine.trace import Traced, trace
@@ -136,7 +137,7 @@ def export_to(
                 for part, graph_ in graphs[precision].items()
                 for file, data in target.convert(part, graph_).items()
             }
-            job = _Job(folder, graph, files, Limits.of(precision, max_drop))
+            job = _Job(folder, graph, files, Limits.of(precision, max_drop), target.package)
             made.append(job.finish(original, given, data, allow_unequal, overwrite))
     return made
 
@@ -152,6 +153,7 @@ class _Job:
     graph: Graph
     files: Mapping[str, bytes]
     limits: Limits
+    package: str
 
     def finish(
         self, original: Model, given: _Images, data: Dataset | None, allow_unequal: bool, overwrite: bool
@@ -171,6 +173,8 @@ class _Job:
                 if written:
                     text = {**asdict(parity), "iou": parity.iou, "alone": parity.alone, "excess": excess}
                     (made / "parity.json").write_text(json.dumps(text, indent=1), encoding="utf-8")
+                    for name, lines in requirements(self.package).items():
+                        (made / name).write_text(lines, encoding="utf-8")
                     write_parity(made / "parity.html", parity, original, self.graph, self.limits)
                     take_place(made, self.folder, stage)
         except OSError as error:

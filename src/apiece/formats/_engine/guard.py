@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from apiece._arrays import Bool, Int
+from apiece._scipy import ndimage
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.errors import LossyFormatError
 from apiece.formats.contract import Holds, Record
-from apiece.ops.overlap import intersections
+from apiece.ops.overlap import overlapping as overlapping_pairs
 
 _NAMED = 8  # instances named in a message
 
@@ -102,8 +102,8 @@ def overlapping(instances: Instances) -> Int:
     masks = instances.masks
     if len(masks) < 2 or int(masks.area.sum()) == int(masks.union().area[0]):
         return _NONE
-    pairs = intersections(masks, masks).tocoo()
-    return np.unique(pairs.row[(pairs.row != pairs.col) & (pairs.data > 0)]).astype(np.int64)
+    one, other, pixels = overlapping_pairs(masks, masks)
+    return np.unique(one[(one != other) & (pixels > 0)])
 
 
 def _flatten(instances: Instances, rows: Int) -> Instances:

@@ -7,7 +7,7 @@ import numpy as np
 from apiece._arrays import Bool, Float, Int
 from apiece.core.masks import Masks
 from apiece.core.runs import Keys, union
-from apiece.ops import intersections
+from apiece.ops.overlap import overlapping
 
 _INSIDE = 0.8  # of a part's pixels that lie in the group
 _PART = 0.75  # of the group's area that one part has at most: more is the same object, drawn otherwise
@@ -17,8 +17,7 @@ _SCORE = 0.8  # of the group's score that each part has at least
 
 def groups(masks: Masks, scores: Float, labels: Int) -> Bool:
     """Return which masks are made of smaller masks of the same label that score about as well or better: bool (N,)."""
-    pairs = intersections(masks, masks).tocoo()
-    whole, part, shared = pairs.row, pairs.col, pairs.data
+    whole, part, shared = overlapping(masks, masks)
     area = masks.area
     within = (shared >= _INSIDE * area[part]) & (area[part] <= _PART * area[whole])
     within &= (labels[part] == labels[whole]) & (scores[part] >= _SCORE * scores[whole])

@@ -9,7 +9,7 @@ import numpy as np
 from apiece._arrays import Float, Int
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
-from apiece.ops.overlap import intersections
+from apiece.ops.overlap import overlapping
 
 _SAME = 0.5  # IoU from which on two masks are one object found twice
 _BELIEVED = 0.25  # least score of what hides, as a share of the other one's
@@ -37,10 +37,9 @@ def visible_parts(masks: Masks, scores: Float, logits_at: LogitsAt) -> Masks:
     The other one loses all pixels that they share, unless its score is more than four times as high: what is hardly
     believed in hides nothing.
     """
-    shared = intersections(masks, masks).tocoo()
-    i, j = shared.coords
-    apart = (i < j) & (shared.data < _SAME * (masks.area[i] + masks.area[j] - shared.data))
-    i, j = i[apart].astype(np.int64), j[apart].astype(np.int64)
+    i, j, shared = overlapping(masks, masks)
+    apart = (i < j) & (shared < _SAME * (masks.area[i] + masks.area[j] - shared))
+    i, j = i[apart], j[apart]
     step = _PART // _SAMPLES**2
     parts = [_lead(masks, i[k : k + step], j[k : k + step], logits_at) for k in range(0, len(i), step)]
     lead = np.concatenate([np.zeros(0), *parts])

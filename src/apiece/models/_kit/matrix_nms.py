@@ -7,16 +7,16 @@ at a time, and the table is the list of pairs that do overlap; other pairs leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import scipy.sparse as sp
 
 from apiece._arrays import Bool, Float, Int
 from apiece.core.masks import Masks
+from apiece.core.run_overlap import added_up
 from apiece.core.runs import chunks, expand
 from apiece.models._kit.clustering import suppress
 from apiece.models.contract import DecodeOptions
@@ -91,20 +91,21 @@ def mask_pairs(words: Words, labels: Int) -> Pairs:
     count = len(labels)
     area = np.bincount(words.owner, np.bitwise_count(words.bits), count)
     order = np.lexsort((words.owner, words.tile, labels[words.owner]))
-    owner, tile, bits = (column[order] for column in words)
+    owner, tile, bits = words.owner[order], words.tile[order], words.bits[order]
     # each word meets those behind it in its class and tile
     label = labels[owner]
     ends = np.append(np.flatnonzero((np.diff(tile) != 0) | (np.diff(label) != 0)) + 1, len(tile))
     behind = np.repeat(ends, np.diff(ends, prepend=0)) - np.arange(1, len(tile) + 1) if len(tile) else tile
-    both = sp.csr_array((count, count), dtype=np.int64)
-    for lo, hi in chunks(behind, _PAIRS):
-        i = np.repeat(np.arange(lo, hi), behind[lo:hi])
-        j = expand(np.arange(lo, hi) + 1, behind[lo:hi])
-        shared = np.bitwise_count(bits[i] & bits[j]).astype(np.int64)
-        both = both + sp.coo_array((shared, (owner[i], owner[j])), shape=(count, count)).tocsr()
-    found = both.tocoo()
-    some = found.data > 0
-    winner, loser, pixels = found.row[some], found.col[some], found.data[some]
+
+    def parts() -> Iterator[tuple[Int, Int]]:
+        for lo, hi in chunks(behind, _PAIRS):
+            i = np.repeat(np.arange(lo, hi), behind[lo:hi])
+            j = expand(np.arange(lo, hi) + 1, behind[lo:hi])
+            yield owner[i] * count + owner[j], np.bitwise_count(bits[i] & bits[j]).astype(np.int64)
+
+    pair, pixels = added_up(parts())
+    pair, pixels = pair[pixels > 0], pixels[pixels > 0]
+    winner, loser = np.divmod(pair, max(count, 1))
     return Pairs(winner, loser, pixels / (area[winner] + area[loser] - pixels))
 
 

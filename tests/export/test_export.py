@@ -19,6 +19,7 @@ from apiece.cli import main
 from apiece.datasets import AnythingConfig, any_scene
 from apiece.errors import ConfigError
 from apiece.export import Limits, Parity, compare_answers, load
+from apiece.export._engine.needs import requirements
 from apiece.export._engine.parity import outputs_apart
 from apiece.export._engine.quantise import quantise
 from apiece.export._engine.trace import trace
@@ -74,6 +75,18 @@ def test_the_default_model_answers_as_before(photos: Path, tmp_path: Path, capsy
 def test_what_torch_decodes_is_refused_with_the_reason() -> None:
     with pytest.raises(ConfigError, match="upsnet cannot be exported: its answers are decoded by torch"):
         trace(random_model("upsnet", 64, width=16, hidden=16, proposals=10))
+
+
+def test_the_list_for_a_line_pc_has_the_runtime_and_neither_torch_nor_scipy() -> None:
+    files = requirements("onnxruntime")
+    for_predict, for_serve = (
+        {line.partition("==")[0] for line in files[name].splitlines() if "==" in line}
+        for name in ("requirements.txt", "requirements-serve.txt")
+    )
+    assert {"apiece", "numpy", "onnxruntime", "protobuf", "imagecodecs", "attrs"} <= for_predict
+    assert not {"scipy", "torch", "onnx"} & for_predict
+    assert {"scipy", "starlette"} <= for_serve
+    assert not for_serve & for_predict
 
 
 def wake(module: torch.nn.Module) -> None:

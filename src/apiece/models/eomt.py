@@ -132,8 +132,8 @@ class Eomt(QueryModel):
         """Return what the first layer gets, and the grid of patches (rows, columns), padded to the learned size."""
         embed, side, patch = self.net.embeddings, self.config.size, self.config.patch
         # a graph of any size cannot ask whether there is something to pad or to interpolate, so it always does
-        least: Any = torch.sym_max
-        bottom, right = (least(side, (n + patch - 1) // patch * patch) - n for n in input_size(images))
+        larger: Any = torch.sym_max
+        bottom, right = (larger(side, (n + patch - 1) // patch * patch) - n for n in input_size(images))
         if is_exporting() or bottom or right:
             images = functional.pad(images - self.black, (0, right, 0, bottom)) + self.black
         grid = images.shape[2] // patch, images.shape[3] // patch

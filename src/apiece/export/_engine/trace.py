@@ -147,7 +147,7 @@ class _Linspace(TorchFunctionMode):
         if func is not torch.linspace:
             return func(*args, **(kwargs or {}))
         start, end, steps = args
-        return torch.arange(steps, **kwargs) * ((end - start) / torch.sym_max(steps - 1, 1)) + start
+        return torch.arange(steps, **(kwargs or {})) * ((end - start) / torch.sym_max(steps - 1, 1)) + start
 
 
 def _fixed_size(model: LoadedModel) -> tuple[int, int]:

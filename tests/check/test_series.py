@@ -60,6 +60,7 @@ COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "the same pixels": lambda p: p,
     "JPEG 90": lambda p: jpeg(p, 90),
     "JPEG 75": lambda p: jpeg(p, 75),
+    "JPEG 50": lambda p: jpeg(p, 50),
     "resized": lambda p: cv2.resize(p, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA),
     "brighter": lambda p: cv2.add(p, np.full_like(p, 12)),
     "cropped": lambda p: p[2:-1, 3:],

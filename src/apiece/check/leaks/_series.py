@@ -7,7 +7,8 @@ coarse shapes, where noise, texture and small defects tell two photos apart. A c
 is found by the best of small shifts. A copy that lost its noise to compression is found by its thumbnail, which lies
 far nearer to the original's than thumbnails of the series lie to each other. A copy that lost some of both, cropped and
 compressed, is found by a smaller gap at full resolution: its thumbnail is no nearer than is usual, and so little stands
-out by chance.
+out by chance. Strong compression leaves nothing but means of areas. These are compared by what varies most within the
+series (light, place and turn of the part): a copy is nearer than the nearest of so many photos lies by chance.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 from scipy import fft
+from scipy.linalg import eigh
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import cdist
 
 from apiece._arrays import Array, Bool, Float, Float32, Int
 from apiece.core.image import Image
@@ -43,6 +46,8 @@ _BLOCK = 1024
 _STRONG, _WEAK = (0.3, 0.8, 0.95), (0.12, 0.3, 0.3)
 _CLOSE, _CLOSER = 0.12, 0.06
 _CROPPED = 0.17  # the gap at full resolution that suffices where thumbnails lie no nearer than is usual, as a crop does
+_AREAS, _VARIED = 40, 12  # areas along the longer side whose means are compared, and ways in which they vary most
+_CHANCE = 5e-3  # of a photo that is no copy to lie so near by means of areas, if photos do not follow each other
 _AGREE = 0.6  # least overlap (IoU) of the sets of copies that two images have by themselves
 
 _HANN = np.outer(np.hanning(_SIDE), np.hanning(_SIDE)).astype(np.float32)
@@ -116,13 +121,17 @@ def _copies(prints: Sequence[Print], members: Int, pairs: Pairs, read: Read) -> 
     size = np.median([prints[i].size for i in members.tolist()], axis=0)
     thumbs = _thumbnails(prints, image, turn)
     windows = np.zeros((_SCALES, len(image), _SIDE, _SIDE), np.int8)
+    areas = np.zeros((len(image), *np.maximum(np.rint(_AREAS * size / size.max()), 1).astype(int)), np.float32)
     for k, (i, t) in enumerate(zip(image.tolist(), turn.tolist(), strict=True)):
         if (pixels := read(i)) is not None:
-            windows[:, k] = _windows(_turned(_grey(pixels), t), size)
+            grey = _turned(_grey(pixels), t)
+            areas[k] = cv2.resize(np.ascontiguousarray(grey), areas.shape[:0:-1], interpolation=cv2.INTER_AREA)
+            windows[:, k] = _windows(_stretched(grey), size)
     likeness = thumbs @ thumbs.T
     likeness[image[:, None] == image] = -1  # an image and itself, turned
     spectra = [fft.rfft2(_unit(scale)) for scale in windows]
-    first, second = _neighbours(likeness, windows, spectra, image)
+    by_areas, chance = _by_areas(areas, image)
+    first, second = _neighbours(likeness, windows, spectra, image, by_areas)
     # the nearest neighbours may be copies, the next one is what is usual
     usual = 1 - np.median(np.partition(likeness, -MEMBERS, axis=1)[:, -MEMBERS])
     distance = (1 - likeness[first, second]) / max(float(usual), 1e-9)
@@ -134,6 +143,8 @@ def _copies(prints: Sequence[Print], members: Int, pairs: Pairs, read: Read) -> 
         if not k:
             certain |= (distance >= 1) & _stands_out(first, second, value, _CROPPED)
     near = _near(pairs, members, image[first], image[second])
+    if near is None:
+        certain |= chance(first, second) <= _CHANCE
     # where both are turned, both upright say the same
     kept = (certain | (signs >= 2) if near is None else certain & near) & ((turn[first] == 0) | (turn[second] == 0))
     first, second = first[kept], second[kept]
@@ -193,8 +204,12 @@ def _unit(rows: Array) -> Float32:
 
 
 def _grey(image: Image) -> Float32:
-    """Return the mean of the channels, from 0 at the darkest to 255 at the brightest."""
-    grey = np.nan_to_num(image.pixels.mean(2, dtype=np.float32), posinf=0.0, neginf=0.0)
+    """Return the mean of the channels."""
+    return np.asarray(np.nan_to_num(image.pixels.mean(2, dtype=np.float32), posinf=0.0, neginf=0.0))
+
+
+def _stretched(grey: Float32) -> Float32:
+    """Return grey from 0 at the darkest to 255 at the brightest."""
     low, high = float(grey.min()), float(grey.max())
     return np.asarray((grey - low) * np.float32(255 / max(high - low, 1e-9)), np.float32)
 
@@ -226,15 +241,41 @@ def _middle(grey: Float32, side: int) -> Float32:
     return np.ascontiguousarray(grey[y : y + side, x : x + side])
 
 
+def _by_areas(areas: Float32, image: Int) -> tuple[Int, Callable[[Int, Int], Float]]:
+    """Return the nearest of each image by the means of areas, and the chance that a pair lies so near.
+
+    Where photos vary in d ways, the nearest of 9 is nearer than r times the farthest of them with a chance of 9 r^d.
+    How the number of neighbours grows with distance tells d; the nearest ones are left out, as they may be copies.
+    """
+    varied = areas.reshape(len(areas), -1) - np.median(areas, axis=0).ravel()
+    # what occurs on single photos, such as a defect, must not count as what varies in the series
+    limit = 4 * np.maximum(1.4826 * np.median(np.abs(varied), axis=0), 1e-6)
+    varied = np.clip(varied, -limit, limit)
+    varied -= varied.mean(0)
+    _, ways = eigh(varied.T @ varied, subset_by_index=(max(varied.shape[1] - _VARIED, 0), varied.shape[1] - 1))
+    distance = cdist(varied @ ways, varied @ ways)
+    distance[image[:, None] == image] = np.inf
+    ranked = np.sort(distance, axis=1)
+    few, many = ranked[:, MEMBERS - 1], ranked[:, min(2 * MEMBERS, len(ranked) - 1) - 1]
+    grown = float(np.median(many / np.maximum(few, 1e-9)))
+    dimensions = min(np.log(2) / np.log(grown), _VARIED) if 1 < grown < np.inf else 0.0
+
+    def chance(first: Int, second: Int) -> Float:
+        usual = np.minimum(few[first], few[second])
+        return np.asarray(MEMBERS * (distance[first, second] / np.maximum(usual, 1e-9)) ** dimensions)
+
+    return np.argsort(distance, axis=1)[:, :_CONTROLS], chance
+
+
 def _neighbours(
-    likeness: Float32, windows: npt.NDArray[np.int8], spectra: Sequence[Array], image: Int
+    likeness: Float32, windows: npt.NDArray[np.int8], spectra: Sequence[Array], image: Int, by_areas: Int
 ) -> tuple[Int, Int]:
-    """Return the pairs that are compared, each once: nearest by thumbnail, and by the windows in two ways.
+    """Return the pairs that are compared, each once: by thumbnail, by areas, and by the windows in two ways.
 
     The two ways hardly depend on where a window lies: its power spectrum; and the window, moved to where it fits the
     mean of the series best, without that mean.
     """
-    near = [np.argsort(-likeness, axis=1)[:, :_CONTROLS]]
+    near = [np.argsort(-likeness, axis=1)[:, :_CONTROLS], by_areas]
     for scale, spectrum in zip(windows, spectra, strict=True):
         power = np.log(np.abs(spectrum) + 1e-4)
         power -= np.median(power, axis=0)

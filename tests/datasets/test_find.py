@@ -79,12 +79,13 @@ def test_files_of_other_kinds_are_passed_over_and_named(tmp_path: Path, caplog: 
     labels(folder / "instances_val2017.json", "a.png")
     labels(folder / "person_keypoints_val2017.json", "a.png", keypoints=[1, 2, 2])
     labels(folder / "stuff_val2017.json", "a.png")
+    labels(folder / "labels_val2017.json", "a.png")  # datumaro's tags of whole images
     (folder / "captions_val2017.json").write_text('{"images": [], "annotations": [{"caption": "a nut"}]}')
     panoptic(folder, "val2017")
     with caplog.at_level(logging.INFO, "apiece"):
         found = open_sources(tmp_path)
     assert {split: one.path.name for split, one in found.items()} == {"val": "instances_val2017.json"}
-    assert "captions_val2017.json, panoptic_val2017.json" in caplog.text
+    assert "captions_val2017.json, labels_val2017.json, panoptic_val2017.json" in caplog.text
     found = open_sources(tmp_path, format="coco_panoptic")
     assert {split: one.path.name for split, one in found.items()} == {"val": "panoptic_val2017.json"}
 

@@ -181,8 +181,9 @@ def test_what_is_no_name(tmp_path: Path, name: str) -> None:
         formats.read(coco(tmp_path / "labels.json", name))
 
 
-def test_sizes_come_from_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = coco(tmp_path / "labels.json", "a.png", "b.png", width=None, height=None)
+@pytest.mark.parametrize("stated", [{}, {"width": 12}, {"height": 0}])
+def test_sizes_come_from_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixture, stated: dict[str, object]) -> None:
+    path = coco(tmp_path / "labels.json", "a.png", "b.png", **{"width": None, "height": None} | stated)
     with pytest.raises(FormatError, match=r"images\[0\]\.height: .*its size is not stated.*does not exist"):
         formats.read(path)
     picture(tmp_path / "images" / "a.png")

@@ -79,6 +79,58 @@ def test_images_in_a_folder_of_their_own(tmp_path: Path) -> None:
     assert labels.refs[0].path == tmp_path / "photos" / "a.tif"
 
 
+@pytest.mark.parametrize("labels", ["mask", "gt", "ground_truth", "instance_masks", "annotations"])
+@pytest.mark.parametrize("images", ["images", "raw", "test"])
+def test_other_names_of_folders(tmp_path: Path, labels: str, images: str) -> None:
+    for name in ("train/good/a.png", f"{images}/broken/a.png", f"{images}/broken/b.png"):
+        grey(tmp_path / name)
+    for name in ("a_mask.png", "b_mask.png"):
+        save(tmp_path / labels / "broken" / name)
+    for path in (tmp_path, tmp_path / labels):
+        assert formats.detect(path) == "labelmap"
+        found = formats.read(path)
+        assert [ref.path for ref in found.refs] == [tmp_path / images / "broken" / name for name in ("a.png", "b.png")]
+
+
+def test_images_beside_a_folder_of_label_maps_come_before_another_folder(tmp_path: Path) -> None:
+    for name in ("a.png", "overlays/a.png"):
+        grey(tmp_path / name)
+    save(tmp_path / "masks" / "a.png")
+    assert [ref.path for ref in formats.read(tmp_path).refs] == [tmp_path / "a.png"]
+
+
+def test_a_folder_that_holds_more_than_label_maps_is_none_of_them(tmp_path: Path) -> None:
+    grey(tmp_path / "images" / "a.png")
+    save(tmp_path / "annotations" / "a.png")
+    (tmp_path / "annotations" / "list.txt").write_text("a")
+    with pytest.raises(FormatError):
+        formats.detect(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["gif", "bmp", "png"])
+def test_masks_as_viewers_show_them(tmp_path: Path, ending: str) -> None:
+    """Kinds of files without loss, and greys in three channels, with alpha or without."""
+    grey(tmp_path / "images" / "a.png")
+    (tmp_path / "masks").mkdir()
+    image = Pillow.fromarray(A)
+    (image if ending == "gif" else image.convert("RGB")).save(tmp_path / "masks" / f"a.{ending}")
+    assert formats.detect(tmp_path) == "labelmap"
+    assert formats.read(tmp_path)[0][1].masks.area.tolist() == [2, 2, 1]
+
+
+@pytest.mark.parametrize("faded", [False, True])
+def test_greys_with_alpha(tmp_path: Path, faded: bool) -> None:
+    alpha = np.full_like(A, 255)
+    alpha[0, 0] = 0 if faded else 255
+    for k, channels in enumerate(([A, alpha], [A, A, A, alpha])):
+        path = save(tmp_path / f"{k}_mask.png", np.stack(channels, -1))
+        if faded:
+            with pytest.raises(FormatError, match="colour image"):
+                read_raster(path)
+        else:
+            assert read_raster(path).tolist() == A.tolist()
+
+
 def test_photos_are_not_taken_for_label_maps(tmp_path: Path) -> None:
     grey(tmp_path / "a.png")
     with pytest.raises(FormatError, match="no known label format"):
@@ -207,6 +259,7 @@ def test_names_that_tools_give(tmp_path: Path, label: str, image: str) -> None:
 
 def test_not_label_maps(tmp_path: Path) -> None:
     colour = np.zeros((3, 4, 3), np.uint8)
+    colour[0, 0, 0] = 9
     cases = {
         "colour.png": (colour, "is a colour image"),
         "colour.tif": (colour, "is a colour image"),
@@ -227,10 +280,10 @@ def test_not_label_maps(tmp_path: Path) -> None:
         with pytest.raises(FormatError, match=message) as caught:
             list(formats.read(tmp_path / name, "labelmap"))
         assert caught.value.path == tmp_path / name
-    Pillow.fromarray(A).save(tmp_path / "a.bmp")
-    (tmp_path / "a.bmp").rename(tmp_path / "bmp.png")
-    with pytest.raises(FormatError, match="is a BMP file"):
-        list(formats.read(tmp_path / "bmp.png", "labelmap"))
+    Pillow.fromarray(A).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").rename(tmp_path / "jpg.png")
+    with pytest.raises(FormatError, match="is a JPEG file"):
+        list(formats.read(tmp_path / "jpg.png", "labelmap"))
 
 
 def claim(width: int, height: int) -> bytes:

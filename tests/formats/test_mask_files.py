@@ -98,7 +98,8 @@ def test_bad_masks(bowl: Path) -> None:
     bad = bowl / ID / "masks" / "0e548d.png"
     several = MASKS[1].copy()
     several[3, 3] = 7
-    cases = {"has several values": several, "is a colour image": np.zeros((6, 8, 3), np.uint8), "is of": MASKS[1][:4]}
+    colour = np.stack([MASKS[1], 0 * MASKS[1], MASKS[1]], -1)
+    cases = {"has several values": several, "is a colour image": colour, "is of": MASKS[1][:4]}
     for message, array in cases.items():
         save(bad, array)
         with pytest.raises(FormatError, match=message) as caught:

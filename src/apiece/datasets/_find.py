@@ -18,8 +18,8 @@ _log = logging.getLogger("apiece")
 _ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".7z", ".rar")
 _LABEL_FOLDERS = ("annotations", "labels", "annotation", "ann", "anns")
 _WITHIN = "annotations"  # in a split's folder, in any case; "labels" there are YOLO's, which name their splits
-_KINDS = ("instances", "panoptic", "stuff", "keypoints")
-"""Kinds of COCO files, as their names have it, from the one that holds most of what is wanted."""
+_KINDS = ("instances", "panoptic", "stuff", "keypoints", "labels_")
+"""Kinds of COCO files, as their names have it, from the one that holds most of what is wanted; `labels_` holds tags."""
 _NAMED = 5
 _LOOKED_AT, _LEVELS = 20, 3  # folders of a level, and levels, below a folder without labels
 _NO_OBJECTS = re.compile("captions|image_info")

@@ -3,14 +3,16 @@
 Also read: NumPy's ``.npy``, and ``.npz`` with one array of a height and a width, or one called ``masks``, ``labels``,
 ``y`` ... A file of Python objects, which NumPy unpickles, is refused.
 
-Read: one file, or a folder laid out as ``images/`` beside ``instances/``, ``masks/`` or ``labels/``, or with the label
-maps named as tools do (``a_masks``, ``a_cp_masks``, ``a_label``, ``a-labels``, ``a_seg`` ...), or a folder of label
-maps alone. Label map and image share their path without ending; an image may also end in ``_img``. A TIFF (OME, ImageJ)
-that says its pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``, with
+Read: one file, or a folder laid out as ``images/`` (or any folder of the same names) beside ``instances/``, ``masks/``
+or ``labels/``, or beside ``mask/``, ``gt/``, ``ground_truth/`` ... with nothing else in it; or with the label maps
+named as tools do (``a_masks``, ``a_cp_masks``, ``a_label``, ``a-labels``, ``a_seg`` ...), or a folder of label maps
+alone. Label map and image share their path without ending; an image may also end in ``_img``. A TIFF (OME, ImageJ) that
+says its pages are slices or frames of one stack is an image for each page, called ``NAME#0.tif``, with
 ``ImageRef.page``; ids are the same over all pages. Other files of several pages are refused. Values become ids, floats
 that are whole numbers too, as ImageJ writes them; 0 is background; there is one class, ``object``. Palette images are
-read by their index. Label maps whose values look like classes (several regions apart from each other have one value)
-are refused until the format is named: ``class_map`` makes each region an object, ``labelmap`` each value.
+read by their index; BMP, GIF and colour images that are all grey are read too. Label maps whose values look like
+classes (several regions apart from each other have one value) are refused until the format is named: ``class_map``
+makes each region an object, ``labelmap`` each value.
 
 Written: a folder of PNG (TIFF where an id is beyond 65535), or one file; always the smallest depth that fits. Images of
 67 million pixels or more become tiled 32-bit TIFFs (BigTIFF from 268 million on). A note inside each file says which
@@ -56,8 +58,10 @@ __all__ = ["FORMAT"]
 
 _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
+_ALSO = ("instance_masks", "mask", "label", "ground_truth", "groundtruth", "gt", "annotations")
+"""Folders of label maps where nothing else is in them."""
 _HIGHEST = 2**32 - 1
-_READ = (*RASTER_SUFFIXES, *ARRAY_SUFFIXES)
+_READ = (*RASTER_SUFFIXES, ".bmp", ".gif", *ARRAY_SUFFIXES)
 _READ_AS = (
     Option("format='class_map'", flag="--instances components")
     + ", which makes each separate region an object, or "
@@ -86,7 +90,7 @@ def detect(path: Path) -> bool:
     frame = files[0].stem.isdecimal() and files[0].parent.name.isdecimal()
     if root.name == _FOLDERS[0] and (frame or sidecar_format(root) is not None):
         return False  # MOTS: instances/0000/000000.png
-    laid_out = root != path or root.name in _FOLDERS or _marked(files[0]) or _all_arrays(path, files)
+    laid_out = root != path or root.name in (*_FOLDERS, *_ALSO) or _marked(files[0]) or _all_arrays(path, files)
     return laid_out and not has_result_lists(path) and not object_lists(path)
 
 
@@ -116,6 +120,9 @@ def _label_files(folder: Path) -> tuple[Path, list[Path]]:
     for name in _FOLDERS:
         if (folder / name).is_dir() and (name != _FOLDERS[0] or _files(folder / name)):
             return folder / name, _files(folder / name)
+    for name in _ALSO:
+        if files := _only_label_files(folder / name):
+            return folder / name, files
     found = _files(folder)
     marked = [p for p in found if bare_stem(p.stem) != p.stem]
     if not marked:
@@ -126,6 +133,12 @@ def _label_files(folder: Path) -> tuple[Path, list[Path]]:
 def _files(folder: Path) -> list[Path]:
     """Return every file below a folder that may be a label map; Cellpose's own files hold more than an array."""
     return [p for p in files_below(folder, _READ) if not p.name.endswith("_seg.npy") or is_label_raster(p)]
+
+
+def _only_label_files(folder: Path) -> list[Path]:
+    """Return every file below a folder if all of them may be label maps."""
+    found = _files(folder) if folder.is_dir() else []
+    return found if len(found) == len(files_below(folder, ("",))) else []
 
 
 def _is_array(path: Path) -> bool:
@@ -161,11 +174,16 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     if others and root.name == _FOLDERS[0]:
         _log.warning("%s: %s/ is read; %s/ beside it, of classes, is left alone", path, root.name, others[0])
     beside = [root / "images", root][alone:]
-    if root.resolve().name in _FOLDERS:
+    if root.resolve().name in (*_FOLDERS, *_ALSO):
         beside = [root.parent / "images", path]
     folder = images or next((f for f in beside if f.is_dir()), root)
     absent = images or (beside[0] if beside[0] != root else root / "images")  # never the label map itself
-    pictures, unclear = _pictures(folder, set(files), _key(files[0], root) if alone else None, on_bad)
+    wanted = [image_keys(_key(file, root)) for file in files]
+    only = _key(files[0], root) if alone else None
+    pictures, unclear = _pictures(folder, set(files), only, on_bad)
+    if images is None and pictures.keys().isdisjoint(itertools.chain.from_iterable(wanted)):
+        folder = _sibling(root, wanted) or folder
+        pictures, unclear = _pictures(folder, set(files), only, on_bad)
     keys: dict[str, Path] = {}
     refs: list[ImageRef] = []
     kept: list[Path] = []
@@ -179,7 +197,7 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
             for name, page in _paged(file, _name(file, root, image, folder)):
                 refs.append(ImageRef(image or absent / name, name, page=page))
                 kept.append(file)
-    used = {k for key in keys for k in image_keys(key)}
+    used = set(itertools.chain.from_iterable(map(image_keys, keys)))
     unlabelled = [] if alone or not pictures.keys() & used else sorted(pictures.keys() - used)
     if unlabelled:
         example = pictures[unlabelled[0]].name
@@ -188,6 +206,18 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     if on_bad is not None and alone and len(labels) == 1:
         labels.look(0)  # raises for a broken file: with its one image, nothing is left
     return labels.sound()
+
+
+def _sibling(root: Path, wanted: Sequence[list[str]]) -> Path | None:
+    """Return the folder beside a folder of label maps that holds the images of most of them, if any holds one."""
+    held: dict[Path, int] = {}
+    for folder in sorted(
+        p for p in root.resolve().parent.iterdir() if p.is_dir() and p.name not in (*_FOLDERS, *_ALSO)
+    ):
+        own = {stem_key(file, folder) for file in files_below(folder, IMAGE_SUFFIXES)}
+        held[root.parent / folder.name] = sum(not own.isdisjoint(keys) for keys in wanted)
+    best = max(held, key=held.__getitem__, default=None)
+    return best if best is not None and held[best] else None
 
 
 def _paged(file: Path, name: str) -> list[tuple[str, int | None]]:

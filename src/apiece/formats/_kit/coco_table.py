@@ -247,8 +247,8 @@ def spelled_names(check: Checker, rows: list[Row]) -> list[str]:
 
 
 def _measure(check: Checker, rows: list[Row], place: Placed) -> None:
-    """Give images that state no size the size of their file."""
-    without = [i for i, row in enumerate(rows) if not row.get("height") and not row.get("width")]
+    """Give images that do not state both sides the size of their file."""
+    without = [i for i, row in enumerate(rows) if not row.get("height") or not row.get("width")]
     reasons = {}
     for i in without:
         ref = ImageRef(place.folder / place.files[i], place.names[i])

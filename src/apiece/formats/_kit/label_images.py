@@ -30,6 +30,9 @@ _MAX_PIXELS = 1 << 30  # more than 32768 x 32768 is a slide, not a label map in 
 _INFLATION = 1100  # deflate cannot pack tighter than about 1030 : 1; a file that claims more is damaged
 _INFLATION_TIFF = 30_000  # zstd and lzma can
 _MODES = {"1": np.uint8, "L": np.uint8, "P": np.uint8, "I;16": np.uint16, "I;16B": np.uint16, "I": np.int32}
+_COLOURS = ("RGB", "RGBA", "LA")
+_INFLATIONS = {"PNG": _INFLATION, "BMP": 128, "GIF": _INFLATION_TIFF}
+"""Kinds of files that keep every value, and the pixels that a byte of them can stand for."""
 _NOTE = "apiece"
 _COLOUR = (
     "is a colour image; a label map has one channel, whose value is the object's number. "
@@ -102,17 +105,28 @@ def _whole(path: Path, array: Array) -> Array:
 
 def _read_pillow(path: Path) -> Array:
     with Pillow.open(path) as image:
-        if image.format != "PNG":
+        if image.format not in _INFLATIONS:
             raise FormatError(path, f"is a {image.format} file; label maps are PNG or TIFF, which keep every value")
-        if image.mode not in _MODES:
-            raise FormatError(path, _COLOUR if image.mode != "F" else "holds floats; save it as 16 or 32 bit integers")
-        dtype = np.dtype(_MODES[image.mode])
-        with path.open("rb") as file:
-            bits = file.read(25)[24]  # per pixel, as stored: 1, 2, 4, 8 or 16
-        _check_claim(path, image.size[0] * image.size[1], path.stat().st_size, bits / 8, _INFLATION)
-        check_chunks(path)
+        if image.mode not in _MODES and image.mode not in _COLOURS:
+            raise FormatError(path, "holds floats; save it as 16 or 32 bit integers" if image.mode == "F" else _COLOUR)
+        bits = 8
+        if image.format == "PNG":
+            with path.open("rb") as file:
+                bits = file.read(25)[24]  # per pixel, as stored: 1, 2, 4, 8 or 16
+            check_chunks(path)
+        claimed = image.size[0] * image.size[1]
+        _check_claim(path, claimed, path.stat().st_size, bits / 8, _INFLATIONS[image.format])
         image.load()
-        return np.array(image).astype(dtype, copy=False)
+        array = np.array(image)
+        return array.astype(_MODES[image.mode], copy=False) if image.mode in _MODES else _grey(path, array, bits)
+
+
+def _grey(path: Path, array: Array, bits: int) -> Array:
+    """Return the one channel of an image whose colours are all greys, as tools save masks that show in any viewer."""
+    colours = array[..., : 3 if array.shape[2] > 2 else 1]
+    if bits > 8 or (colours != colours[..., :1]).any() or (array.shape[2] % 2 == 0 and (array[..., -1] < 255).any()):
+        raise FormatError(path, _COLOUR)
+    return np.ascontiguousarray(colours[..., 0])
 
 
 def is_16_bit_png(path: Path) -> bool:
@@ -271,7 +285,7 @@ def _check_claim(path: Path, pixels: int, stored: int, itemsize: float, inflatio
 
 
 def is_label_raster(path: Path) -> bool:
-    """Return whether a file has one channel of numbers, by its header; never raises."""
+    """Return whether a file has one channel of numbers, by its header, or only greys; never raises."""
     try:
         with decoding(path):
             if path.suffix.lower() in ARRAY_SUFFIXES:
@@ -281,7 +295,8 @@ def is_label_raster(path: Path) -> bool:
                     page = file.pages.first
                     return page.samplesperpixel == 1 and page.dtype is not None and page.dtype.kind in "buif"
             with Pillow.open(path) as image:
-                return image.format == "PNG" and image.mode in _MODES
+                plain = image.format in _INFLATIONS and image.mode in _MODES
+            return plain or _read_pillow(path).ndim == 2  # colours that are all greys
     except FormatError:
         return False
 

@@ -50,7 +50,7 @@ __all__ = ["ARCHITECTURE", "Swift", "SwiftConfig"]
 
 _ELLIPSE = (2.0, 0.0, 0.0, -2.0, 0.0, -2.0)  # of 1, u, v, uu, uv, vv: the ellipse inscribed in the box
 _PRIOR = 1.5  # half a side of the first boxes, in strides
-_FULL = 0.1  # weight of the losses of whole objects: what is visible must not suffer
+_FULL = 0.05  # weight of the losses of whole objects: what is visible must not suffer
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def filled(masks: Masks) -> Masks:
 
 
 def largest_part(masks: Masks, which: npt.ArrayLike | None = None) -> Masks:
-    """Return the masks; a mask of several parts (over 8 neighbours) keeps its largest, of equal parts the leftmost.
+    """Return the masks; a mask of several parts (8-connected) keeps its largest part, of equal ones the leftmost.
 
     Parameters
     ----------

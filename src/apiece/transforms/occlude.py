@@ -45,7 +45,7 @@ class Occlude:
     share: tuple[float, float] = (0.1, 0.5)
     reach: tuple[float, float] = (0.4, 1.4)
     keep_empty: bool = False
-    p: float = 0.3
+    p: float = 0.2
 
     def __post_init__(self) -> None:
         check_range("share", self.share, above=-1e-12)

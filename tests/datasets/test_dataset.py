@@ -143,7 +143,7 @@ def test_a_folder_without_splits(tmp_path: Path) -> None:
 def test_nothing_or_too_much(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         open_data(tmp_path / "none")
-    with pytest.raises(DataError, match=r"no labels here. Looked for train\.json"):
+    with pytest.raises(DataError, match=r"no labels here. Looked for train\.json.* format='class_map'"):
         open_data(tmp_path)
     save(tmp_path / "val.json", ["a.png"])
     assert list(open_data(tmp_path)) == ["val"]

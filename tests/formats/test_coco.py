@@ -543,6 +543,19 @@ def test_numbers_and_outlines_are_read_as_other_tools_spell_them(document: dict[
     assert [len(found) for _, found in formats.read(saved(document))] == [2, 1, 0]
 
 
+def test_digits_are_names_of_classes_and_no_word_on_crowd_is_no_crowd(document: dict[str, Any], saved: Save) -> None:
+    plain = formats.read(saved(document))
+    names = document["categories"]
+    names[0]["name"], names[1]["name"] = 7, 0
+    document[A][0]["iscrowd"] = None
+    labels = formats.read(saved(document))
+    assert labels.classes == ("7", "0") != plain.classes
+    assert [found.crowd.tolist() for _, found in labels] == [found.crowd.tolist() for _, found in plain]
+    names[1]["name"] = "7"
+    with pytest.raises(FormatError, match=r"categories\[1\]\.name: '7' is used twice"):
+        formats.read(saved(document))
+
+
 def test_boxes_are_written_as_whole_numbers(tmp_path: Path) -> None:
     formats.write([(ref(), Instances(Masks.from_boxes([[1, 2, 4, 4]], (8, 8))))], tmp_path / "out.json")
     assert '"bbox": [1, 2, 3, 2]' in (tmp_path / "out.json").read_text()

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from apiece import formats
-from apiece.errors import DataError, FormatError
+from apiece.errors import DataError, FormatError, Option
 from apiece.formats.contract import ROOM, SPLITS, split_of
 
 _log = logging.getLogger("apiece")
@@ -47,7 +47,9 @@ def find_labels(path: Path, format: str | None) -> dict[str, Path]:
         _refuse_foreign(path)
         raise DataError(
             f"{path}: no labels here. Looked for train.json, annotations/*train*.json, a folder train/ with "
-            f"labels, one label file, and these formats: {', '.join(formats.names())}"
+            f"labels, one label file, and these formats: {', '.join(formats.names())}. Images whose values are classes "
+            "have no objects of their own: each separate region is one with "
+            + Option("format='class_map'", flag="--instances components")
         )
     return {"": whole}
 

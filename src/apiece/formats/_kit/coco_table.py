@@ -183,6 +183,8 @@ def read_categories(path: Path, rows: Any) -> tuple[dict[Any, int], tuple[str, .
     def build(rows: Any) -> tuple[dict[Any, int], tuple[str, ...]]:
         rows = check.objects(rows)
         ids = check.values(rows, "id", {int}, "an integer")
+        for row in (row for row in rows if type(row.get("name")) is int):  # digits as classes
+            row["name"] = str(row["name"])
         names = check.values(rows, "name", {str}, "a string")
         check.distinct(ids, "id")
         check.distinct(names, "name")
@@ -248,7 +250,8 @@ def spelled_names(check: Checker, rows: list[Row]) -> list[str]:
 
 def _measure(check: Checker, rows: list[Row], place: Placed) -> None:
     """Give images that do not state both sides the size of their file."""
-    without = [i for i, row in enumerate(rows) if not row.get("height") or not row.get("width")]
+    sides = [(row.get("height"), row.get("width")) for row in rows]
+    without = [i for i, stated in enumerate(sides) if None in stated or stated == (0, 0)]
     reasons = {}
     for i in without:
         ref = ImageRef(place.folder / place.files[i], place.names[i])
@@ -317,8 +320,8 @@ def read_annotations(
 
 
 def flags(check: Checker, rows: list[Row], name: str) -> Bool:
-    """Return a value of 0 or 1 of each row; 0 where there is none."""
-    values = [row.get(name, 0) for row in rows]
+    """Return a value of 0 or 1 of each row; 0 where there is none, or null."""
+    values = [0 if (value := row.get(name)) is None else value for row in rows]
     if str in set(map(type, values)):
         values = list(map(number_of, values))
     if set(map(type, values)) - {int, bool, float} or set(values) - {0, 1}:

@@ -51,22 +51,26 @@ def random_model(name: str, imgsz: int | None, **settings: object) -> LoadedMode
 
 @pytest.mark.slow
 def test_the_default_model_answers_as_before(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    line = ["export", "default", "--to", "onnx,openvino", "--photos", str(photos), "--out", str(tmp_path), "--json"]
+    line = ["export", "default", "--to", "onnx,openvino", "--fp16", "--photos", str(photos), "--out", str(tmp_path)]
+    line.append("--json")
     with pytest.raises(SystemExit) as left:
         main(line)
     assert left.value.code == 0
     made = json.loads(capsys.readouterr().out)["exported"]
-    assert [(one["target"], one["written"], one["alone"]) for one in made] == [
-        ("onnx", True, 0.0), ("openvino", True, 0.0),
+    assert [(one["target"], one["precision"], one["written"]) for one in made] == [
+        ("onnx", "float32", True), ("openvino", "float32", True), ("openvino", "float16", True),
     ]  # fmt: skip
-    assert all(one["iou"] > 0.9999 for one in made)
+    assert all(one["iou"] > 0.9999 and one["alone"] == 0 for one in made[:2])
+    assert made[2]["iou"] > 0.99
+    whole, halved = ((Path(one["folder"]) / "model.bin").stat().st_size for one in made[1:])
+    assert whole / 2.1 < halved < whole / 1.9
     original = apiece.load()
     for one in made:
         folder = Path(one["folder"])
         assert {"parity.json", "parity.html", "model.json"} <= {p.name for p in folder.iterdir()}
         found, wanted = (m.predict(photos / "1.png") for m in (apiece.load(folder), original))
         assert len(found) == len(wanted) > 0
-        assert found.scores == pytest.approx(wanted.scores, abs=1e-4)
+        assert found.scores == pytest.approx(wanted.scores, abs=1e-3 if one["precision"] == "float16" else 1e-4)
     with pytest.raises(SystemExit) as left:  # nothing is replaced unasked
         main(line)
     assert left.value.code == 1
@@ -112,7 +116,8 @@ def exported(model: LoadedModel, folder: Path) -> list[Path]:
     traced, made = trace(model), []
     assert traced.size == ((128, 128) if model.name == "detr_mask" else None), traced.why
     for target in ("onnx", "openvino"):
-        files = {k: v for part, data in traced.graphs.items() for k, v in load(target).convert(part, data).items()}
+        each = (load(target).convert(part, data, "float32") for part, data in traced.graphs.items())
+        files = {name: data for made_of in each for name, data in made_of.items()}
         parts = {part: outputs for part, outputs in traced.outputs.items() if part != "model"}
         graph = Graph(target, traced.outputs["model"], model.stride, size=traced.size, alone=traced.alone, parts=parts)
         made.append(folder / target)

@@ -25,6 +25,7 @@ def export(
     where: Annotated[Where, GROUP] = Where(),
     int8: Annotated[bool, Parameter(negative="")] = False,
     bf16: Annotated[bool, Parameter(negative="")] = False,
+    fp16: Annotated[bool, Parameter(negative="")] = False,
     imgsz: int | None = None,
     max_drop: float = 0.005,
     out: Path = Path("exported"),
@@ -57,6 +58,8 @@ def export(
         Also export in 8-bit integers; their ranges come from the images of train, else from the others.
     bf16
         Also export in bfloat16, for OpenVINO.
+    fp16
+        Also export with weights of 16 bits, for OpenVINO: half the size.
     imgsz
         Longer side that images are resized to. By default as in training.
     max_drop
@@ -75,8 +78,8 @@ def export(
         truth = open_truth(data, split, where.images, where.format, None, where.clip_outlines, where.annotator)
         calibrate = open_data(data, where.images, where.format, None, where.clip_outlines).get("train")
     made = export_to(
-        model, out, to, data=truth, photos=photos, calibrate=calibrate, int8=int8, bf16=bf16, imgsz=imgsz,
-        max_drop=max_drop, allow_unequal=allow_unequal, overwrite=overwrite, step=note,
+        model, out, to, data=truth, photos=photos, calibrate=calibrate, int8=int8, bf16=bf16, fp16=fp16,
+        imgsz=imgsz, max_drop=max_drop, allow_unequal=allow_unequal, overwrite=overwrite, step=note,
     )  # fmt: skip
     if json:
         print_json({"exported": [_plain(one) for one in made]})

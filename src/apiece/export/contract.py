@@ -12,8 +12,8 @@ from apiece._plugins import Room
 
 __all__ = ["PRECISIONS", "ROOM", "Target"]
 
-PRECISIONS = ("float32", "bfloat16", "int8")
-"""What a graph may be computed in."""
+PRECISIONS = ("float32", "float16", "bfloat16", "int8")
+"""What a graph may be computed in; ``float16`` is the form of its weights, and the rest is float32."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Target:
 
     summary: str
     """One line: what it runs on, and which extra brings it."""
-    convert: Callable[[str, bytes], Mapping[str, bytes]]
-    """Turn ``(name, graph of ONNX, of any precision)`` into files of the runtime's own form: ``name`` and an ending."""
+    convert: Callable[[str, bytes, str], Mapping[str, bytes]]
+    """Turn ``(name, graph of ONNX, precision)`` into files of the runtime's own form: ``name`` and an ending."""
     precisions: tuple[str, ...]
     """What the runtime can compute in, of `PRECISIONS`."""
     package: str = ""

@@ -6,7 +6,7 @@ from apiece.export.contract import Target
 
 TARGET = Target(
     summary="ONNX Runtime, on any CPU, and on CUDA with onnxruntime-gpu: pip install 'apiece[onnx]'",
-    convert=lambda name, graph: {f"{name}.onnx": graph},
+    convert=lambda name, graph, _: {f"{name}.onnx": graph},
     precisions=("float32", "int8"),
     package="onnxruntime",
 )

@@ -6,6 +6,6 @@ from apiece.export.contract import Target
 
 TARGET = Target(
     summary="OpenCV 5, on any CPU: nothing but a base install",
-    convert=lambda name, graph: {f"{name}.onnx": graph},
+    convert=lambda name, graph, _: {f"{name}.onnx": graph},
     precisions=("float32",),
 )

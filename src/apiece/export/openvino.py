@@ -11,17 +11,17 @@ import openvino
 from apiece.export.contract import Target
 
 
-def convert(name: str, graph: bytes) -> Mapping[str, bytes]:
-    """Return OpenVINO's own form; weights keep their 32 bits, which it would halve by itself."""
+def convert(name: str, graph: bytes, precision: str) -> Mapping[str, bytes]:
+    """Return OpenVINO's own form; weights keep their 32 bits unless asked, as it would halve them by itself."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.xml"
-        openvino.save_model(openvino.Core().read_model(graph), path, compress_to_fp16=False)
+        openvino.save_model(openvino.Core().read_model(graph), path, compress_to_fp16=precision == "float16")
         return {file.name: file.read_bytes() for file in (path, path.with_suffix(".bin"))}
 
 
 TARGET = Target(
     summary="OpenVINO, on Intel's CPUs: pip install 'apiece[openvino]'",
     convert=convert,
-    precisions=("float32", "bfloat16", "int8"),
+    precisions=("float32", "float16", "bfloat16", "int8"),
     package="openvino",
 )

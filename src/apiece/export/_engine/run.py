@@ -19,7 +19,7 @@ from apiece.export._engine.needs import requirements
 from apiece.export._engine.page import write_parity
 from apiece.export._engine.parity import Limits, Parity, compare_answers, outputs_apart
 from apiece.export._engine.trace import Traced, trace
-from apiece.export.contract import ROOM
+from apiece.export.contract import PRECISIONS, ROOM
 from apiece.images import read_image
 from apiece.models import Graph, LoadedModel, open_model, save_exported
 from apiece.predict import Model, find_sources, load
@@ -65,6 +65,7 @@ def export_to(
     calibrate: Dataset | None = None,
     int8: bool = False,
     bf16: bool = False,
+    fp16: bool = False,
     imgsz: int | None = None,
     max_drop: float = 0.005,
     allow_unequal: bool = False,
@@ -82,7 +83,7 @@ def export_to(
     to : targets, see `names`.
     data : labelled images to judge by; ``photos``: files or folders of images without labels, where there are none.
     calibrate : images that the ranges of 8-bit integers are taken from; by default those of ``data`` or ``photos``.
-    int8, bf16 : also export in 8-bit integers, and in bfloat16, where a target can.
+    int8, bf16, fp16 : also export in 8-bit integers, in bfloat16, and with weights of 16 bits, where a target can.
     imgsz : longer side that images are resized to from now on.
     max_drop : largest loss of mask AP.
     allow_unequal : write a graph whose answers differ too much; each `apiece.load` of it says so.
@@ -110,13 +111,14 @@ def export_to(
         raise ConfigError("name a target with " + Option("to", ...) + f", of {', '.join(ROOM.names())}")
     source = _opened(model, imgsz)
     given = _given(data, photos)
-    wanted = ["float32", *(["bfloat16"] if bf16 else []), *(["int8"] if int8 else [])]
+    asked = {"float32": True, "float16": fp16, "bfloat16": bf16, "int8": int8}
+    wanted = [precision for precision in PRECISIONS if asked[precision]]
     step("tracing the network")
     traced = trace(source)
     if traced.size is not None:
         height, width = traced.size
         _log.warning("the graph takes images of %d x %d pixels only, others are padded: %s", height, width, traced.why)
-    graphs = {"float32": traced.graphs, "bfloat16": traced.graphs}
+    graphs = dict.fromkeys(("float32", "float16", "bfloat16"), traced.graphs)
     if int8:
         from apiece.export._engine.quantise import quantise
 
@@ -135,14 +137,14 @@ def export_to(
             files = {
                 file: data
                 for part, graph_ in graphs[precision].items()
-                for file, data in target.convert(part, graph_).items()
+                for file, data in target.convert(part, graph_, precision).items()
             }
             job = _Job(folder, graph, files, Limits.of(precision, max_drop), target.package)
             made.append(job.finish(original, given, data, allow_unequal, overwrite))
     return made
 
 
-_SHORT = {"bfloat16": "bf16", "int8": "int8"}
+_SHORT = {"float16": "fp16", "bfloat16": "bf16", "int8": "int8"}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Graph:
     stride : sides of its input are multiples of this.
     size : (height, width) that every image is padded to; None: it takes any.
     alone : it takes one image at a time.
-    precision : what it computes in: ``"float32"``, ``"bfloat16"`` or ``"int8"``.
+    precision : what it computes in: ``"float32"``, ``"float16"`` (its weights), ``"bfloat16"`` or ``"int8"``.
     unequal : in what its answers differ from the original's by more than was allowed; empty: in nothing.
     parts : names of further graphs, and of what each gives, where the network is made of several.
     """

@@ -12,7 +12,7 @@ from apiece.models import ExportedModel, threads
 from apiece.predict._runtimes._graphs import GraphRuntime, unopened
 from apiece.predict.runtime import tried
 
-_HINTS = {"float32": "f32", "int8": "f32", "bfloat16": "bf16"}
+_HINTS = {"float32": "f32", "float16": "f32", "int8": "f32", "bfloat16": "bf16"}
 
 
 class _OpenVino(GraphRuntime):

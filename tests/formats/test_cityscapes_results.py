@@ -109,7 +109,7 @@ def test_bad_lines_are_named(tmp_path: Path, case: str) -> None:
     for name in ("a", "b"):
         save(mask(26000), root / "masks" / f"{name}.png")
     save(np.ones((4, 5), np.uint8), root / "masks" / "small.png")
-    save(np.ones((20, 30, 3), np.uint8), root / "masks" / "rgb.png")
+    save(np.tile(np.uint8([9, 0, 0]), (20, 30, 1)), root / "masks" / "rgb.png")
     save(mask(26000), tmp_path / "secret.png")
     (root / "x_pred.txt").write_text(f"masks/a.png 26 0.5\n{line}\n")
     with pytest.raises(FormatError, match=r"x_pred\.txt: " + message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import tracemalloc
 import zlib
@@ -90,6 +91,19 @@ def test_other_names_of_folders(tmp_path: Path, labels: str, images: str) -> Non
         assert formats.detect(path) == "labelmap"
         found = formats.read(path)
         assert [ref.path for ref in found.refs] == [tmp_path / images / "broken" / name for name in ("a.png", "b.png")]
+
+
+def test_pictures_of_labels_and_label_files_of_other_kinds_are_no_images(tmp_path: Path) -> None:
+    for name in ("overlays/a.png", "raw/a.png"):
+        grey(tmp_path / name)
+    save(tmp_path / "gt" / "a.png")
+    assert formats.read(tmp_path).refs[0].path == tmp_path / "raw" / "a.png"
+    save(tmp_path / "labels" / "b.png")
+    assert formats.detect(tmp_path / "labels") == "labelmap"
+    square = [[1, 1], [4, 1], [4, 4], [1, 1]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [square]}}
+    (tmp_path / "labels" / "b.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    assert formats.detect(tmp_path / "labels") == "geojson"  # so the picture is the image
 
 
 def test_images_beside_a_folder_of_label_maps_come_before_another_folder(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ _log = logging.getLogger("apiece")
 _FOLDERS = ("instances", "masks", "labels", "labelmaps", "label_maps")
 _ALSO = ("instance_masks", "mask", "label", "ground_truth", "groundtruth", "gt", "annotations")
 """Folders of label maps where nothing else is in them."""
+_DRAWN = re.compile("overlay|preview|visual|colou?r", re.IGNORECASE)  # folders of pictures that show labels
 _HIGHEST = 2**32 - 1
 _READ = (*RASTER_SUFFIXES, ".bmp", ".gif", *ARRAY_SUFFIXES)
 _READ_AS = (
@@ -90,8 +92,14 @@ def detect(path: Path) -> bool:
     frame = files[0].stem.isdecimal() and files[0].parent.name.isdecimal()
     if root.name == _FOLDERS[0] and (frame or sidecar_format(root) is not None):
         return False  # MOTS: instances/0000/000000.png
-    laid_out = root != path or root.name in (*_FOLDERS, *_ALSO) or _marked(files[0]) or _all_arrays(path, files)
+    named = root.name in (*_FOLDERS, *_ALSO) and not _labelled(files[0])
+    laid_out = root != path or named or _marked(files[0]) or _all_arrays(path, files)
     return laid_out and not has_result_lists(path) and not object_lists(path)
+
+
+def _labelled(file: Path) -> bool:
+    """Return whether a file of labels of another kind lies beside an image, so that the image is no label map."""
+    return any(file.with_suffix(ending).is_file() for ending in (".geojson", ".json", ".txt", ".xml"))
 
 
 def doubt(path: Path) -> str:
@@ -181,7 +189,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     wanted = [image_keys(_key(file, root)) for file in files]
     only = _key(files[0], root) if alone else None
     pictures, unclear = _pictures(folder, set(files), only, on_bad)
-    if images is None and pictures.keys().isdisjoint(itertools.chain.from_iterable(wanted)):
+    foreign = note_of(files[0]) is None  # apiece's own name their images, and lie beside overlays
+    if foreign and images is None and pictures.keys().isdisjoint(itertools.chain.from_iterable(wanted)):
         folder = _sibling(root, wanted) or folder
         pictures, unclear = _pictures(folder, set(files), only, on_bad)
     keys: dict[str, Path] = {}
@@ -211,9 +220,8 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
 def _sibling(root: Path, wanted: Sequence[list[str]]) -> Path | None:
     """Return the folder beside a folder of label maps that holds the images of most of them, if any holds one."""
     held: dict[Path, int] = {}
-    for folder in sorted(
-        p for p in root.resolve().parent.iterdir() if p.is_dir() and p.name not in (*_FOLDERS, *_ALSO)
-    ):
+    near = (p for p in sorted(root.resolve().parent.iterdir()) if p.is_dir() and p.name not in (*_FOLDERS, *_ALSO))
+    for folder in (p for p in near if not _DRAWN.search(p.name)):
         own = {stem_key(file, folder) for file in files_below(folder, IMAGE_SUFFIXES)}
         held[root.parent / folder.name] = sum(not own.isdisjoint(keys) for keys in wanted)
     best = max(held, key=held.__getitem__, default=None)

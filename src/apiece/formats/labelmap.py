@@ -189,8 +189,9 @@ def read(path: Path, images: Path | None, on_bad: OnBad = None) -> LabelImageSet
     wanted = [image_keys(_key(file, root)) for file in files]
     only = _key(files[0], root) if alone else None
     pictures, unclear = _pictures(folder, set(files), only, on_bad)
-    foreign = note_of(files[0]) is None  # apiece's own name their images, and lie beside overlays
-    if foreign and images is None and pictures.keys().isdisjoint(itertools.chain.from_iterable(wanted)):
+    # a folder of labels by its name; apiece's own files name their images, and lie beside overlays
+    apart = images is None and root.resolve().name in (*_FOLDERS, *_ALSO) and note_of(files[0]) is None
+    if apart and pictures.keys().isdisjoint(itertools.chain.from_iterable(wanted)):
         folder = _sibling(root, wanted) or folder
         pictures, unclear = _pictures(folder, set(files), only, on_bad)
     keys: dict[str, Path] = {}

@@ -49,7 +49,7 @@ def write(folder: Path, data: bytes | None = None, card: Card = CARD, **graph: A
     if graph.get("runtime") == "openvino":
         from apiece.export.openvino import convert
 
-        files = dict(convert("model", data))
+        files = dict(convert("model", data, "float32"))
     save_exported(folder, card, replace(GRAPH, **graph), files)
     return folder
 

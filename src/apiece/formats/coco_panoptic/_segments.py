@@ -50,7 +50,7 @@ def is_release(path: Path) -> bool:
 
 
 def read_release(path: Path, images: Path | None, on_bad: OnBad) -> LabelImageSet:
-    """Open a release; samples that nobody labelled are left out, and a line of the log counts them."""
+    """Open a release; leave out samples without a label, and count them in the log."""
     dataset = load_object(path)[0]["dataset"]
     if (
         type(dataset) is not dict

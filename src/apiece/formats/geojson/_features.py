@@ -27,7 +27,7 @@ class Outline(NamedTuple):
     text: str
     kind: str = ""
     parts: list[Part] | None = None
-    """In pixels; None, and no ``kind``, if nobody asked for them."""
+    """In pixels; None, and no ``kind``, where the caller does not read outlines."""
 
 
 ReadOutlines = Callable[[list[str]], list[Outline]]

@@ -4,8 +4,8 @@ lay them out.
 A CSV ``annotations/SPLIT-annotations-object-segmentation.csv``, or ``labels/segmentations.csv``, has a row for each
 mask: file, image, class. Masks lie in folders with ``mask`` in their names, images in ``images/SPLIT``, ``SPLIT`` or
 ``data``. ``class-descriptions*.csv`` or ``metadata/classes.csv`` name the classes. A mask may be of another size than
-its image, and is then scaled to it. Boxes and clicks are left alone. Whether an object is a group is said of boxes, and
-not of masks.
+its image; the reader scales it then. It reads no boxes and no clicks. So groups, which only the lists of boxes mark,
+are objects like others.
 """
 
 from __future__ import annotations

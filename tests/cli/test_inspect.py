@@ -98,6 +98,8 @@ def test_predictions_against_true_labels(tmp_path: Path, rules: Path, capsys: py
     assert (
         "line 2: a verdict is pass or fail, not 'perhaps'" in run(capsys, found, "--rules", rules, "--truth", table)[2]
     )
+    table.write_text("image,verdict\n0.png,good\n0.png,ok\n0.png,bad\n")
+    assert "line 4: '0.png' is said to pass and to fail" in run(capsys, found, "--rules", rules, "--truth", table)[2]
     table.write_text("image,verdict\n0.png,good\n")
     code, _, said = run(capsys, found, "--rules", rules, "--truth", table)
     assert "does not say what is true of the picture '1.png'" in said
@@ -112,6 +114,33 @@ def test_rules_learned_from_good_examples_pass_them(tmp_path: Path, capsys: pyte
     told = json.loads(run(capsys, bad, "--rules", learned, "--json")[1])
     assert [one["verdict"] for one in told["pictures"]] == ["fail", "fail"]
     assert run(capsys, "--learn", good, "--out", learned)[0] == 2
+
+
+def test_a_good_picture_without_objects_is_learned_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = saved(tmp_path, "good.json", {"a.png": [], "b.png": [10], "c.png": [10, 11], "d.png": [10]})
+    learned = tmp_path / "learned.yaml"
+    assert run(capsys, "--learn", good, "--out", learned)[0] == 0
+    assert "from 4 good pictures" in learned.read_text()
+    code, said, _ = run(capsys, good, "--rules", learned, "--json")
+    assert (code, [one["verdict"] for one in json.loads(said)["pictures"]]) == (0, ["pass"] * 4)
+
+
+def test_learning_judges_nothing(tmp_path: Path, rules: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = saved(tmp_path, "good.json", {"a.png": [10]})
+    for option in ("--rules", "--truth", "--junit"):
+        code, _, said = run(capsys, "--learn", good, option, tmp_path / "other.yaml", "--out", tmp_path / "new.yaml")
+        assert (code, f"leave out {option}" in said, (tmp_path / "new.yaml").exists()) == (2, True, False)
+
+
+def test_a_batch_with_pictures_that_cannot_be_judged_is_unsure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = saved(tmp_path, "all.json", {"a.png": [10], "b.png": [10]})
+    (tmp_path / "a.png").unlink()
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n- colour: bolt\n  expected: black\n- batch: fail\n  accept: 0\n")
+    told = json.loads(run(capsys, labels, "--rules", rules, "--json")[1])
+    assert [one["verdict"] for one in told["batch"]] == ["unsure"]
 
 
 def test_a_picture_that_cannot_be_judged_fails_and_the_rest_goes_on(

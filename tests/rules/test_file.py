@@ -57,6 +57,12 @@ MISTAKES = {
     "an unknown rule": (GOOD + "  - batch: fail\n    accept: 1\n    rules: [count screws]\n", "line 6: no rule named 'count screws'. Did you mean 'count screw'?"),
     "no pixel size": ("pixel_size: 5 kg\n" + GOOD, "line 1: pixel_size: unknown unit of length 'kg'"),
     "no YAML": ("rules: [\n", "line 2: "),
+    "limits the wrong way round": (
+        GOOD + "  - dimension: screw\n    of: feret_max\n    min: 5 mm\n    max: 2 mm\n", "line 6: a rule `dimension`: min 5 mm is above max 2 mm",
+    ),
+    "the wrong way round in two units": (
+        GOOD + "  - distance: screw\n    min: 0.5 in\n    max: 10 mm\n", "line 6: a rule `distance`: min 0.5 in is above max 10 mm",
+    ),
     "nothing": ("", "is empty"),
     "too deep": ("rules: " + "[" * 300 + "]" * 300, "is nested too deep"),
     "far too deep": ("rules: " + "[" * 20000, "line 1: "),

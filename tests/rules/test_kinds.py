@@ -185,6 +185,22 @@ def test_batches(tmp_path: Path) -> None:
     assert judge_batch(clean, pictures)[0].outcome == "pass"
 
 
+def test_a_picture_that_could_not_be_judged_may_have_failed(tmp_path: Path) -> None:
+    few = rules(
+        tmp_path, "- presence: chip\n- batch: fail\n  accept: 1\n- batch: fail or unsure\n  accept: 1\n  name: both"
+    )
+    pictures = [judge(few, found([CHIP]), name=str(k)) for k in range(3)]
+    assert [one.outcome for one in judge_batch(few, pictures, 1)] == ["pass", "pass"]
+    assert [one.outcome for one in judge_batch(few, pictures, 2)] == ["unsure", "fail"]
+
+
+def test_limits_in_pixels_and_millimetres_are_compared_once_the_pixel_size_is_known(tmp_path: Path) -> None:
+    text = "- dimension: chip\n  of: rect_length\n  min: 30 px\n  max: 5 mm"
+    assert verdict(tmp_path, text, [CHIP], "pixel_size: 0.1 mm").outcome == "pass"
+    with pytest.raises(DataError, match=r"min 30 px is above max 5 mm at a pixel size of 0.2 mm"):
+        verdict(tmp_path, text, [CHIP], "pixel_size: 0.2 mm")
+
+
 def test_what_fails_whether_or_not_a_doubtful_object_is_there_fails(tmp_path: Path) -> None:
     small = [SCREWS[0], ("screw", (50, 50, 53, 53))]  # too small for a screw, and without it one is missing
     text = "- count: screw\n  equals: 2\n- dimension: screw\n  of: area\n  min: 50 px2"

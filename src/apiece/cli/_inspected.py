@@ -156,7 +156,9 @@ def _outcomes(path: Path) -> Mapping[str, Outcome]:
                 said = row["verdict"].strip().lower()
                 if said not in (*_GOOD, *_BAD):
                     raise FormatError(path, f"line {rows.line_num}: a verdict is pass or fail, not {said!r}")
-                found[row["image"]] = "pass" if said in _GOOD else "fail"
+                outcome: Outcome = "pass" if said in _GOOD else "fail"
+                if found.setdefault(row["image"], outcome) != outcome:
+                    raise FormatError(path, f"line {rows.line_num}: {row['image']!r} is said to pass and to fail")
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(path, f"is no CSV in UTF-8: {error}") from None
     return found

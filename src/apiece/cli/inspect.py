@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,6 +14,7 @@ from apiece.cli._output import check_writable, note, print_json, print_table, pr
 from apiece.errors import ApieceError, ConfigError, DataError, Option, on_command_line
 
 if TYPE_CHECKING:
+    from apiece.core.instances import Instances
     from apiece.rules import Inspection, Share
 
 FAILED = 2  # the exit code of an error: 1 is a picture that fails
@@ -81,6 +83,11 @@ def inspect(
             return 0
     if data is None:
         raise ConfigError("say what to inspect: photos, labels or predictions")
+    if learn:
+        beside = {"rules": rules, "truth": truth, "junit": junit}
+        if any(given is not None for given in beside.values()):
+            name = next(name for name, given in beside.items() if given is not None)
+            raise ConfigError(Option("learn", True) + " writes rules and judges nothing; leave out " + Option(name))
     pictures = open_pictures(data, model, predictions, split, reading, device)
     if learn:
         return _learn(pictures, out, pixel_size, overwrite)
@@ -98,7 +105,7 @@ def inspect(
             folder.mkdir()
         found = Inspection(read, folder)
         _judge(found, pictures, pixel_size, None if truth is None else open_truth(truth, read, reading))
-        found.batch = judge_batch(read, found.pictures)
+        found.batch = judge_batch(read, found.pictures, len(found.refused))
         if folder is not None and out is not None:
             found.write(f"Inspection of {data.name}", f"{len(found.pictures):,} pictures, rules of {rules}")
             take_place(folder, out, stage)
@@ -155,8 +162,7 @@ def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwri
     check_writable(out)
     if out is not None and out.exists() and not overwrite:
         raise ConfigError(f"{out} is there already; name another file, or " + Option("overwrite", True))
-    found = (one.found for one in pictures.each(None) if one.found is not None)
-    text = learn(found, pixel_size, pictures.score)
+    text = learn(_good(pictures), pixel_size, pictures.score)
     if out is None:
         say(text.rstrip())
         return 0
@@ -164,6 +170,17 @@ def _learn(pictures: Pictures, out: Path | None, pixel_size: str | None, overwri
         temporary.write_text(text, encoding="utf-8")
     note(f"wrote {out}: read it, and edit the limits; then apiece inspect --rules {out}")
     return 0
+
+
+def _good(pictures: Pictures) -> Iterator[Instances]:
+    """Yield the objects of each picture; tell of those that cannot be read."""
+    for one in pictures.each(None):
+        if one.found is not None:
+            yield one.found
+        else:
+            note(
+                f"left out: {one.name}: {on_command_line(one.error) if one.error is not None else 'nothing was found'}"
+            )
 
 
 def _write_schema(path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from apiece.rules._kit.limits import nothing, of_members, room, stated
+from apiece.rules._kit.limits import bounds, nothing, of_members, ordered, room, stated
 from apiece.rules.contract import (
     CLASSES,
     FLAG,
@@ -50,6 +50,7 @@ class Dimension:
         both = (self.nominal is None) == (self.tolerance is None)
         if not both or (self.nominal is None) == (self.min is None and self.max is None):
             raise ValueError("give min and max, or one of these, or nominal with tolerance")
+        ordered(self.min, self.max)
 
     @property
     def limits(self) -> tuple[Quantity | None, ...]:
@@ -69,7 +70,7 @@ def _read(scene: Scene, rule: Dimension) -> Iterator[Readings]:
     values, spread = (column[found.index] for column in scene.measured(rule.of))
     if rule.uncertainty is not None:
         spread = np.full(len(values), scene.number(rule.uncertainty, 0.0))
-    least, most = scene.number(rule.min, -np.inf), scene.number(rule.max, np.inf)
+    least, most = bounds(scene, rule.min, rule.max)
     if rule.nominal is not None:
         middle, room = scene.number(rule.nominal, 0.0), scene.number(rule.tolerance, 0.0)
         least, most = middle - room, middle + room

@@ -9,7 +9,7 @@ import numpy as np
 
 from apiece._arrays import Float, Int
 from apiece.ops import nearest
-from apiece.rules._kit.limits import nothing
+from apiece.rules._kit.limits import bounds, nothing, ordered
 from apiece.rules.contract import CLASSES, FLAG, ZONE, Quantity, Readings, RuleKind, Scene, choice, key, quantity
 
 __all__ = ["RULE", "both_edges", "neighbours"]
@@ -30,6 +30,7 @@ class Distance:
     def __post_init__(self) -> None:
         if self.min is None and self.max is None:
             raise ValueError("give min, max, or both")
+        ordered(self.min, self.max)
 
 
 def neighbours(scene: Scene, index: Int, others: Int, between: str = "edges") -> tuple[Int, Float]:
@@ -69,7 +70,7 @@ def _read(scene: Scene, rule: Distance) -> Iterator[Readings]:
         return
     step = both_edges(scene, found.index[some], which[some], rule.between)
     objects = np.stack([found.index, which], 1)[some]
-    limits = scene.number(rule.min, -np.inf), scene.number(rule.max, np.inf)
+    limits = bounds(scene, rule.min, rule.max)
     what = "gap" if rule.between == "edges" else "distance"
     yield Readings.of(what, scene.unit, far[some], step, *limits, objects)
 

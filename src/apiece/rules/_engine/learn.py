@@ -57,9 +57,11 @@ def learn(pictures: Iterable[Instances], pixel_size: PixelSize | str | None = No
     scenes = [_scene(_counted(found, scores, score), size) for found in seen]
     if not any(len(scene.instances) for scene in scenes):
         raise DataError("there is no good example to learn rules from: no picture shows an object")
-    scenes = [scene for scene in scenes if len(scene.instances)]
+    number = (
+        f"{len(scenes)} good pictures" if len(scenes) > 1 else "1 good picture, which shows nothing of how parts vary"
+    )
     lines = [
-        f"# Proposed from {len(scenes)} good pictures. Edit the limits: examples show what was, not what may be.",
+        f"# Proposed from {number}. Edit the limits: examples show what was, not what may be.",
         "# The kinds of rules and their keys, for editors: apiece inspect --schema rules.schema.json",
     ]
     if size is not None:

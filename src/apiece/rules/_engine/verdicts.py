@@ -285,8 +285,14 @@ def _settled(rules: Sequence[Rule], scene: Scene, verdicts: tuple[Verdict, ...],
     return tuple(said[k] if k in unsure else one for k, one in enumerate(verdicts))
 
 
-def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts]) -> tuple[Verdict, ...]:
+def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts], refused: int = 0) -> tuple[Verdict, ...]:
     """Judge a batch: what rules about batches say of the verdicts on its pictures.
+
+    Parameters
+    ----------
+    rules : of these, the rules about batches judge.
+    pictures : the verdicts on the pictures.
+    refused : number of pictures that could not be judged; each counts as unsure.
 
     Examples
     --------
@@ -300,9 +306,10 @@ def judge_batch(rules: RuleSet, pictures: Sequence[Verdicts]) -> tuple[Verdict, 
     for rule in rules.rules:
         if rule.kind.over is not None:
             named = rule.settings.rules
-            outcomes = [
+            outcomes: list[Outcome] = [
                 _worst(v.outcome for v in one.verdicts if v.rule in named) if named else one.outcome for one in pictures
             ]
+            outcomes += ["unsure"] * refused
             read.append((rule, list(rule.kind.over(outcomes, rule.settings))))
     return _verdicts(read, None)
 

@@ -7,12 +7,43 @@ from collections.abc import Iterator
 import numpy as np
 
 from apiece._arrays import Float, Int
-from apiece.rules.contract import Readings
+from apiece.core.image import PixelSize
+from apiece.errors import ConfigError
+from apiece.rules.contract import Quantity, Readings, Scene
 
-__all__ = ["nothing", "of_members", "room", "stated"]
+__all__ = ["bounds", "nothing", "of_members", "ordered", "room", "stated"]
 
 _SIGMAS = 4.0  # standard deviations
 _WIDER = 1.3  # times what good examples show
+
+
+def ordered(least: Quantity | None, most: Quantity | None) -> None:
+    """Raise ValueError if the least value is above the greatest one; pixels and millimetres can not be told apart yet.
+
+    >>> from apiece.rules._kit.quantities import parse_quantity
+    >>> ordered(parse_quantity("5 mm"), parse_quantity("100 um"))
+    Traceback (most recent call last):
+    ValueError: min 5 mm is above max 100 um
+    """
+    if least is None or most is None or least.unit.startswith("px") != most.unit.startswith("px"):
+        return
+    metre = PixelSize(1.0, 1.0, "m")
+    if least.within(metre) > most.within(metre):
+        raise ValueError(f"min {least} is above max {most}")
+
+
+def bounds(scene: Scene, least: Quantity | None, most: Quantity | None) -> tuple[float, float]:
+    """Return limits in the unit of a picture.
+
+    Raises
+    ------
+    ConfigError
+        if the least value is above the greatest one at this pixel size, or a unit needs a pixel size that is not known.
+    """
+    low, high = scene.number(least, -np.inf), scene.number(most, np.inf)
+    if low > high:
+        raise ConfigError(f"min {least} is above max {most} at a pixel size of {scene.size}")
+    return low, high
 
 
 def nothing(classes: tuple[str, ...], optional: bool, what: str = "to be judged") -> Iterator[Readings]:

@@ -45,9 +45,13 @@ _ANY = {
     "everything": True,
 }
 _ALL, _THE, _SOME = ("all", "every", "each", "everything"), ("the", "that", "this"), ("a", "an", "any", "some")
+_ARTICLES, _JOINING = (*_ALL, *_THE, *_SOME), ("and", "or", "but", "except", "not", "of", "from", "than", "to")
 _SHADES = {"gray": "grey", "violet": "purple", "magenta": "pink", "turquoise": "cyan"} | {
     name: name for name in COLOURS
 }
+_SIGNS = re.compile(r"(?<!\w)[-+\u2212]\d\w*|[<>=\u2264\u2265]+")  # -1st door, width > 5: no words
+_NEAR = 0.77  # likeness from which an unknown word may be a known one misspelled; "der" is no "under"
+_LISTED = 20
 _SPOKEN = sorted(((name.split(), meant) for name, meant in RELATIONS.items()), key=lambda one: -len(one[0]))
 
 
@@ -124,6 +128,9 @@ def parse(sentence: str, nouns: Nouns) -> Phrase:
     PromptError
         naming the word that is not understood, and the nearest that is.
     """
+    signs = _SIGNS.search(sentence)
+    if signs is not None:
+        raise PromptError(f"{signs[0]!r} is not understood; {_english(nouns)}")
     words = [_SHADES.get(word, word) for word in tokens(sentence)]
     while words and words[0] in SKIPPED:
         del words[0]
@@ -154,12 +161,16 @@ class _Reader:
         word = self.peek()
         if not word:
             return PromptError(f"{' '.join(self.words)!r} ends where the name of an object should follow")
-        known = {*self.nouns.known(), *SUPERLATIVES, *ORDINALS, *SIZES, *SIDES, *RELATIONS, *_SHADES, *_ANY}
-        near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-        classes = ", ".join(sorted(set(self.nouns.known()))[:20])
-        hint = f" Did you mean {near[0]!r}?" if near else f" Known objects: {classes}."
         where = f" after {' '.join(self.words[: self.at])!r}" if self.at else ""
-        return PromptError(f"{word!r} is not understood{where}.{hint}")
+        if self.at and (self.nouns.at(self.words, self.at) is not None or word in _ANY):
+            return PromptError(f"{word!r} may not stand{where}; join objects with 'and', or say how they lie")
+        known = {*self.nouns.known(), *SUPERLATIVES, *ORDINALS, *SIZES, *SIDES, *RELATIONS, *_SHADES, *_ANY}
+        if word in known or word in _ARTICLES or word in _JOINING:
+            return PromptError(f"{word!r} may not stand {where.strip() or 'there'}; {_english(self.nouns)}")
+        near = difflib.get_close_matches(word, known, n=1, cutoff=_NEAR)
+        if near:
+            return PromptError(f"{word!r} is not understood{where}. Did you mean {near[0]!r}?")
+        return PromptError(f"{word!r} is not understood{where}; {_english(self.nouns)}")
 
     def question(self) -> Phrase:
         first = self.phrase()
@@ -174,8 +185,9 @@ class _Reader:
         for word in ("all", "everything"):
             if self.take(word, "but") or self.take(word, "except"):
                 left = self.phrase()
-                # all but the largest door: the other doors; everything but the doors: all other objects
-                labels = left.labels if word == "all" else None
+                # all but the largest door: the other doors; all but the doors, everything but the largest door: the rest
+                some = left.tests or left.picks or left.number
+                labels = left.labels if word == "all" and some else None
                 return Phrase(self._said(begin), labels, "all", True, without=left)
         article = self._article()
         tests, picks, rank, count, side = self._before_noun()
@@ -248,7 +260,8 @@ class _Reader:
                 self.at += 1
                 tests.append(Test("size", SIZES[word], negated=negated))
             elif negated:
-                break
+                self.at -= 1
+                raise self.unknown()
             elif word in SUPERLATIVES:
                 self.at += 1
                 key, sign = SUPERLATIVES[word]
@@ -258,7 +271,7 @@ class _Reader:
                 self.at += 1
                 picks.append(Pick("near", 1 if word in ("nearest", "closest") else -1, rank or 1, count or 1))
                 rank = None
-            elif word in ORDINALS or re.fullmatch(r"\d+(st|nd|rd|th)", word):
+            elif word in ORDINALS or re.fullmatch(r"0*[1-9]\d{0,8}(st|nd|rd|th)", word):
                 self.at += 1
                 number = ORDINALS.get(word) or int(word[:-2])
                 # the second last door
@@ -266,7 +279,7 @@ class _Reader:
             elif word in ("middle", "central"):
                 self.at += 1
                 rank = 0
-            elif word in NUMBERS or word.isdigit():
+            elif word in NUMBERS or re.fullmatch(r"0*[1-9]\d{0,8}", word):
                 self.at += 1
                 count = NUMBERS.get(word) or int(word)
             elif word in SIDES and self.peek(1) != "of":
@@ -375,6 +388,13 @@ class _Reader:
             self.at += 1
             tests = [*tests, *self._relations(picks)]
         return tests, key, sign
+
+
+def _english(nouns: Nouns) -> str:
+    """Return what may be said instead."""
+    named = list(dict.fromkeys(nouns.classes)) or ["object"]
+    more = f" and {len(named) - _LISTED:,} more" if len(named) > _LISTED else ""
+    return f"a question is English, such as 'the largest {named[0]}', about {', '.join(named[:_LISTED])}{more}"
 
 
 _ORDER: dict[str, tuple[str, int]] = {"left": ("x", 1), "right": ("x", -1), "top": ("y", 1), "bottom": ("y", -1)}

@@ -123,9 +123,14 @@ class Nouns:
     ----------
     classes : class names; two classes that differ in spelling only are both meant by their name.
     synonyms : further words, each with the class that it means.
+
+    Attributes
+    ----------
+    classes : class names.
     """
 
     def __init__(self, classes: Sequence[str], synonyms: Mapping[str, str]) -> None:
+        self.classes = tuple(classes)
         self.words: dict[tuple[str, ...], tuple[set[int], bool | None]] = {}
         for label, name in enumerate(classes):
             self._add(tokens(name), label)

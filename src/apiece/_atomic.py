@@ -13,9 +13,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
-__all__ = ["atomic", "is_temporary", "relocated", "staged", "take_place", "temporary_folder"]
+__all__ = ["atomic", "fleeting", "is_temporary", "relocated", "staged", "take_place", "temporary_folder"]
+
+_lasting = ContextVar("_lasting", default=True)
 
 
 @contextlib.contextmanager
@@ -33,8 +36,9 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())  # else a crash after the rename can leave an empty file under the final name
+        if _lasting.get():
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())  # else a crash after the rename can leave an empty file under the final name
         temporary.replace(path)
     except OSError as error:
         if str(error.filename) == str(temporary):
@@ -42,6 +46,16 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def fleeting() -> Iterator[None]:
+    """Do not wait for the disk in the block: what is written there is read at once and removed."""
+    token = _lasting.set(False)
+    try:
+        yield
+    finally:
+        _lasting.reset(token)
 
 
 @functools.cache

@@ -175,3 +175,22 @@ def test_opencv_says_what_it_cannot_open(tmp_path: Path) -> None:
         apiece.load(write(tmp_path / "m", b"no graph", runtime="opencv"))
     with pytest.raises(ConfigError, match="here it computes on cpu"):
         apiece.load(write(tmp_path / "n", runtime="opencv"), device="cuda")
+
+
+@pytest.mark.parametrize("model", ["default", "exported"])
+def test_a_process_can_have_all_modules_of_a_model_ready(model: str, tmp_path: Path) -> None:
+    if model == "exported":
+        model = str(write(tmp_path / "m"))
+    code = """
+import importlib, sys
+import apiece
+from apiece.predict.runtime import modules_of
+for name in modules_of(sys.argv[1]):
+    importlib.import_module(name)
+before = set(sys.modules)
+apiece.load(sys.argv[1], "cpu")
+new = set(sys.modules) - before
+print(sorted(name for name in new if name.startswith(("apiece.models", "timm", "torch"))))
+"""
+    done = subprocess.run([sys.executable, "-c", code, model], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

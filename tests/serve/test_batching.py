@@ -92,6 +92,54 @@ def test_a_full_queue_and_late_answers(model: Model) -> None:
     assert "apiece_images_total 1\n" in queue.counters.text(0)  # the others were given up before their turn
 
 
+def test_the_network_goes_on_while_masks_are_made(model: Model) -> None:
+    ran, decoded = threading.Event(), threading.Event()
+    run, decode = model.runtime.run, model.runtime.decode
+    calls: list[str] = []
+
+    def running(*args: object) -> object:
+        calls.append("run")
+        if calls.count("run") == 2:
+            ran.set()
+        return run(*args)  # type: ignore[arg-type]
+
+    def decoding(*args: object) -> object:
+        assert decoded.is_set() or ran.wait(30)  # the first masks wait for the second run
+        decoded.set()
+        return decode(*args)  # type: ignore[arg-type]
+
+    model.runtime.run, model.runtime.decode = running, decoding  # type: ignore[method-assign, assignment]
+    queue = Batcher(1, 8, 60, Counters())
+
+    async def ask() -> list[int]:
+        asked = [queue.predict(model, [GOOD], model.options()) for _ in range(2)]
+        return [len(found[0]) for found in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask()) == [2, 2]
+    queue.close()
+
+
+def test_masks_that_cannot_be_made_harm_no_other(model: Model) -> None:
+    decode = model.runtime.decode
+
+    def failing(outputs: object, frames: object, *rest: object) -> object:
+        if len(frames) > 1:  # type: ignore[arg-type]
+            raise RuntimeError("no")
+        return decode(outputs, frames, *rest)  # type: ignore[arg-type]
+
+    model.runtime.decode = failing  # type: ignore[method-assign, assignment]
+    queue = Held(model)
+
+    async def ask() -> list[int]:
+        asked = [asyncio.create_task(queue.predict(model, [GOOD], model.options())) for _ in range(3)]
+        await asyncio.sleep(0.2)
+        queue.free.set()
+        return [len(found[0]) for found in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask()) == [2] * 3
+    queue.close()
+
+
 @pytest.mark.parametrize(
     ("settings", "said"), [({"queue": 0}, "queue"), ({"batch": 0}, "batch"), ({"timeout": 0}, "timeout")]
 )

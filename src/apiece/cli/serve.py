@@ -119,6 +119,7 @@ def serve(
         found = exported_model(model)
         say(dockerfile(model, "pytorch" if found is None else found.graph.runtime, guard))
         return
+    from apiece.predict.runtime import modules_of
     from apiece.serve import ServiceRecipe, run_kept, start_log
 
     start_log(log)
@@ -130,13 +131,4 @@ def serve(
         if json:
             print_json({"url": url, "model": told["model"], "runtime": told["runtime"]})
 
-    run_kept(recipe, guard, ready, _imports(model))
-
-
-def _imports(model: str) -> list[str]:
-    """Return modules that a worker needs, by the runtime of the model."""
-    from apiece.models import exported_model
-
-    found = exported_model(model)
-    runtime = "pytorch" if found is None else found.graph.runtime
-    return ["apiece.serve.service", f"apiece.predict._runtimes.{runtime}"]
+    run_kept(recipe, guard, ready, ["apiece.serve.service", *modules_of(model)])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Graph,
         exported_model,
         model_folder,
+        named_architecture,
         save_exported,
         save_thresholds,
         shipped_graph,
@@ -69,6 +70,7 @@ __all__ = [
     "load",
     "load_model",
     "model_folder",
+    "named_architecture",
     "names",
     "open_checkpoint",
     "open_graph",
@@ -90,8 +92,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.models._decode": "decoder_names",
-            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph exported_model model_folder save_exported "
-            "save_thresholds shipped_graph",
+            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph exported_model model_folder "
+            "named_architecture save_exported save_thresholds shipped_graph",
             "apiece.models._engine.filled": "filled",
             "apiece.models._engine.folder": "LoadedModel load_model save_model",
             "apiece.models._engine.graphs": "OnnxGraph OpenCvGraph OpenGraph open_graph threads",

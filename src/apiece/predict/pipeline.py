@@ -29,7 +29,7 @@ from apiece.transforms.input import prepare
 if TYPE_CHECKING:
     from apiece.models import ExportedModel, LoadedModel
 
-__all__ = ["Pipeline", "unless_memory_runs_out"]
+__all__ = ["Computed", "Pipeline", "unless_memory_runs_out"]
 
 _log = logging.getLogger("apiece")
 T = TypeVar("T")
@@ -58,6 +58,14 @@ class _Ready:
     image: Image
     array: Float32
     frame: Frame
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """Images that went through the network together, and its raw outputs; None where memory ran out."""
+
+    group: list[_Ready]
+    outputs: Any
 
 
 class Pipeline:
@@ -91,20 +99,31 @@ class Pipeline:
         """
         computed = self._computed(self._prefetched(sources, batch, max_pixels, on_bad), batch)
         with closing(ahead(computed, 1) if beside else computed) as ready:
-            for group, outputs in ready:
-                found = None
-                if outputs is not None:
-                    found = unless_memory_runs_out(partial(self._decode, outputs, group, options))
-                del outputs
-                if found is None:
-                    (found,) = self._one_by_one(group, [options])
-                for one, instances in zip(group, found, strict=True):
-                    yield one.source, one.image, instances
+            for one in ready:
+                group, found = one.group, self._found(one, options)
+                del one  # its outputs are large
+                for each, instances in zip(group, found, strict=True):
+                    yield each.source, each.image, instances
 
-    def _computed(self, images: Iterable[_Ready], batch: int) -> Generator[tuple[list[_Ready], Any]]:
-        """Yield groups of images with their raw outputs, or with None where memory ran out."""
+    def computed(self, sources: Iterable[Source]) -> list[Computed]:
+        """Return the raw outputs of images; those of one size that follow each other go through together."""
+        ready = [self._ready(source) for source in sources]
+        return list(self._computed(ready, len(ready)))
+
+    def decoded(self, computed: Iterable[Computed], options: DecodeOptions) -> list[Instances]:
+        """Return the instances of each image of some outputs."""
+        return [instances for one in computed for instances in self._found(one, options)]
+
+    def _found(self, computed: Computed, options: DecodeOptions) -> list[Instances]:
+        found = None
+        if computed.outputs is not None:
+            found = unless_memory_runs_out(partial(self._decode, computed.outputs, computed.group, options))
+        return self._one_by_one(computed.group, [options])[0] if found is None else found
+
+    def _computed(self, images: Iterable[_Ready], batch: int) -> Generator[Computed]:
+        """Yield groups of images with their raw outputs."""
         for group in _grouped(images, batch):
-            yield group, unless_memory_runs_out(partial(self._network, group))
+            yield Computed(group, unless_memory_runs_out(partial(self._network, group)))
 
     def _prefetched(
         self,

@@ -19,7 +19,7 @@ from apiece.images import MAX_PIXELS, Moment, VideoOptions
 from apiece.models import ExportedModel, exported_model
 from apiece.models.contract import DecodeOptions
 from apiece.predict.footage import footage
-from apiece.predict.pipeline import Pipeline
+from apiece.predict.pipeline import Computed, Pipeline
 from apiece.predict.runtime import runtime_of
 from apiece.predict.sources import Source, Sources, iter_sources
 
@@ -172,8 +172,15 @@ class Model:
 
     def predict_batch(self, images: Sequence[Image], options: DecodeOptions) -> list[Instances]:
         """Return the instances of images in memory; those of one size that follow each other go through together."""
-        found = self.results((_source(image) for image in images), max(len(images), 1), options, MAX_PIXELS, None)
-        return [instances for _, _, instances in found]
+        return self.decode(self.compute(images), options)
+
+    def compute(self, images: Sequence[Image]) -> list[Computed]:
+        """Return what the network says of images in memory: the first half of `predict_batch`."""
+        return self._pipeline.computed(_source(image) for image in images)
+
+    def decode(self, computed: Sequence[Computed], options: DecodeOptions) -> list[Instances]:
+        """Return the instances of what `compute` gave, in the order of its images; may run in another thread."""
+        return self._pipeline.decoded(computed, options)
 
     def predict_at(self, image: One, confs: Sequence[Conf | None]) -> list[Instances]:
         """Return what `predict` gives at each of several ``conf``, for one pass through the network."""

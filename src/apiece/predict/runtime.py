@@ -17,11 +17,12 @@ from apiece._arrays import Float32
 from apiece._extras import extras
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, ModelFileError, Option
-from apiece.models import Card, ExportedModel, Frame
-from apiece.models.contract import DecodeOptions
+from apiece.models import Card, ExportedModel, Frame, exported_model, named_architecture
+from apiece.models.contract import ROOM, DecodeOptions
 
-__all__ = ["MAIN", "Runtime", "one_thread", "pad_to", "runtime_of", "tried"]
+__all__ = ["MAIN", "Runtime", "modules_of", "one_thread", "pad_to", "runtime_of", "tried"]
 
+_RUNTIMES = "apiece.predict._runtimes"
 MAIN = "model"
 """Name of the graph that takes images, of those that an exported network is made of."""
 
@@ -62,12 +63,22 @@ def runtime_of(model: Card, device: Any = "auto") -> Runtime:
         if the runtime is not installed.
     """
     name = model.graph.runtime if isinstance(model, ExportedModel) else "pytorch"
-    known = _plugins.names("apiece.predict._runtimes")
+    known = _plugins.names(_RUNTIMES)
     if name not in known:
         raise ModelFileError(model.name, f"its graph is for {name[:40]!r}; runtimes are {', '.join(known)}")
     with extras():
-        opened: Runtime = importlib.import_module(f"apiece.predict._runtimes.{name}").open_runtime(model, device)
+        opened: Runtime = importlib.import_module(f"{_RUNTIMES}.{name}").open_runtime(model, device)
     return opened
+
+
+def modules_of(model: str) -> list[str]:
+    """Return the modules that are imported when a model is opened, so that a process can have them ready."""
+    found = exported_model(model)
+    if found is not None:
+        return [f"{_RUNTIMES}.{found.graph.runtime}"]
+    name = named_architecture(model)  # None of published weights, which tell it when they are read
+    architecture = [f"{ROOM.package}.{name}"] if name in _plugins.names(ROOM.package) else []
+    return [f"{_RUNTIMES}.pytorch", f"{ROOM.package}._engine.published", *architecture]
 
 
 @contextmanager

@@ -267,7 +267,8 @@ def _write_all(
         if "coco" in save or views:
             metadata = {"coco": {"info": {"description": made_by}, "categories": maps.categories(classes)}}
             formats.write(records(), stage / OUTPUTS["coco"], format="coco", classes=classes, metadata=metadata)
-            _write_views(stage, views, names, maps)
+            if views:
+                _write_views(stage, views, names, maps)
             if "coco" not in save:
                 (stage / OUTPUTS["coco"]).unlink()
         else:

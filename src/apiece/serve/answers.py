@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from apiece._atomic import fleeting
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ImageError, LossyFormatError
@@ -66,7 +67,7 @@ def answer_files(
     def results(run: Run) -> Generator[tuple[Source, Image, Instances]]:
         yield from zip(run.sources, images, found, strict=True)
 
-    with tempfile.TemporaryDirectory(prefix="apiece-") as folder:
+    with tempfile.TemporaryDirectory(prefix="apiece-") as folder, fleeting():
         try:
             write_results(results, classes, "predicted by apiece", list(images), folder, (format,))
         except LossyFormatError as error:

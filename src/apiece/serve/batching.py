@@ -6,14 +6,16 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from apiece._ahead import ahead
 from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.models.contract import DecodeOptions
 from apiece.predict import Model
+from apiece.predict.pipeline import Computed
 from apiece.serve.counters import Counters
 
 __all__ = ["Batcher", "FullError", "LateError"]
@@ -37,7 +39,7 @@ class _Waiting:
 
 
 class Batcher:
-    """Predict images of many requests, one batch after another, in a thread of its own.
+    """Predict images of many requests, one batch after another: the network in one thread, masks in another.
 
     Each image goes through the model that its request names, so that a model may be replaced while others wait.
     """
@@ -91,22 +93,29 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
-        while group := self._next():
-            begin = time.monotonic()
+        """Make masks of what the network says; it goes on with the next images meanwhile."""
+        for group, computed in ahead(self._computed(), 1):
             try:
-                found = _predicted(group)
-            except Exception:  # of one image; the others are not to suffer from it
-                for item in group:
-                    try:
-                        item.future.set_result(_predicted([item])[0])
-                    except Exception as error:
-                        item.future.set_exception(error)
+                found = group[0].model.decode(computed, group[0].options)
+            except Exception:
+                _each_alone(group)
                 continue
-            seconds = (time.monotonic() - begin) / len(group)
-            self._pace = seconds if not self._pace else 0.8 * self._pace + 0.2 * seconds
             self._counters.add(images=len(group), batches=1, instances=sum(map(len, found)))
             for item, instances in zip(group, found, strict=True):
                 item.future.set_result(instances)
+
+    def _computed(self) -> Generator[tuple[list[_Waiting], list[Computed]]]:
+        """Yield images that went through the network together, with what it says."""
+        while group := self._next():
+            begin = time.monotonic()
+            try:
+                computed = group[0].model.compute([item.image for item in group])
+            except Exception:
+                _each_alone(group)
+                continue
+            seconds = (time.monotonic() - begin) / len(group)
+            self._pace = seconds if not self._pace else 0.8 * self._pace + 0.2 * seconds
+            yield group, computed
 
     def _next(self) -> list[_Waiting]:
         """Return images that wait, with the same model and options; none when the queue is closed."""
@@ -127,6 +136,10 @@ class Batcher:
                 self._ready.wait()
 
 
-def _predicted(group: Sequence[_Waiting]) -> list[Instances]:
-    """Return the instances of images that go through the network together as far as they are of one size."""
-    return group[0].model.predict_batch([item.image for item in group], group[0].options)
+def _each_alone(group: Sequence[_Waiting]) -> None:
+    """Answer images one by one, so that none suffers from an error of another."""
+    for item in group:
+        try:
+            item.future.set_result(item.model.predict_batch([item.image], item.options)[0])
+        except Exception as error:
+            item.future.set_exception(error)

@@ -28,7 +28,6 @@ from apiece.serve.sessions import Sessions
 
 __all__ = ["PROBLEMS", "Found", "Served", "Service"]
 
-_POLL = 0.2  # seconds between looks at whether a client is still there
 _T = TypeVar("_T")
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"description": why, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
@@ -140,11 +139,18 @@ class Service:
 
     async def while_asked(self, request: Request, answer: Coroutine[Any, Any, _T]) -> _T:
         """Return an answer; given up when the client has left."""
-        task = asyncio.create_task(answer)
+        task, gone = asyncio.create_task(answer), asyncio.create_task(_gone(request))
         try:
-            while not (await asyncio.wait({task}, timeout=_POLL))[0]:
-                if await request.is_disconnected():
-                    raise HTTPException(499, "the client has left")
+            await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise HTTPException(499, "the client has left")
             return await task
         finally:
             task.cancel()
+            gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    """Return when the client of a request that has been read has left."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -338,6 +338,13 @@ def model_folder(model: Path | str) -> Path:
     return _SHIPPED if str(model) == DEFAULT else Path(model)
 
 
+def named_architecture(model: Path | str) -> str | None:
+    """Return the architecture that a model folder names, not checked; None where there is no folder."""
+    folder = model_folder(model)
+    content = read_json(folder) if (folder / JSON_NAME).is_file() else None
+    return content.get("architecture") if isinstance(content, dict) else None
+
+
 def inside(folder: Path, name: str) -> Path:
     """Return the path of a file in a model folder; a link that leads out of it is refused."""
     path = folder / name

@@ -185,7 +185,7 @@ class _Reader:
         for word in ("all", "everything"):
             if self.take(word, "but") or self.take(word, "except"):
                 left = self.phrase()
-                # all but the largest door: the other doors; all but the doors, everything but the largest door: the rest
+                # all but the largest door: the other doors; all but the doors, everything but the largest: the rest
                 some = left.tests or left.picks or left.number
                 labels = left.labels if word == "all" and some else None
                 return Phrase(self._said(begin), labels, "all", True, without=left)

@@ -144,6 +144,19 @@ def test_polygon_of_another_form_is_refused(part: object) -> None:
     assert Masks.from_polygons([[good]], (9, 9)) == Masks.from_polygons([[rows[:, None]]], (9, 9))  # OpenCV's contours
 
 
+def test_rings_in_flat_arrays_are_the_same_polygons() -> None:
+    shapes = [[[1, 1, 6, 1, 6, 5]], [], [[0, 0, 2, 0, 2, 2, 0, 2], [5, 5, 8, 5, 8, 8]]]
+    flat = [np.reshape(ring, (-1, 2)).astype(float) for rings in shapes for ring in rings]
+    given = np.concatenate(flat), np.array([0, 3, 7, 10]), np.array([0, 2, 2]), 3, (9, 9)
+    assert Masks.from_rings(*given) == Masks.from_polygons(shapes, (9, 9))
+    given[0][4, 1] = np.nan
+    with pytest.raises(InvalidInstancesError, match=r"instance 2, part 0: .* got 8 numbers, not all finite"):
+        Masks.from_rings(*given)
+    given[0][4, 1] = 0
+    with pytest.raises(InvalidInstancesError, match=r"instance 2, part 1: .* got 4 numbers$"):
+        Masks.from_rings(given[0], np.array([0, 3, 8, 10]), *given[2:])
+
+
 def test_layers_hold_every_mask_whole() -> None:
     masks = Masks.from_dense([RING, ~RING, np.ones((4, 4), bool), TWO_PARTS])
     layers = masks.to_layers()

@@ -20,6 +20,7 @@ from apiece.errors import FormatError, LossyFormatError
 from apiece.formats import geojson
 from apiece.formats._kit import json_stream
 from apiece.formats.contract import in_pieces
+from apiece.formats.geojson._objects import Reader
 
 Save = Callable[..., Path]
 OUTER = [[1, 1], [6, 1], [6, 5], [1, 5], [1, 1]]
@@ -345,3 +346,50 @@ def test_a_large_file_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.Monkey
     formats.write(in_pieces(dropped), tmp_path / "b.geojson", classes=dropped.classes)
     formats.write(dropped, tmp_path / "c.geojson", classes=dropped.classes)
     assert formats.read(tmp_path / "b.geojson")[0][1].masks == formats.read(tmp_path / "c.geojson")[0][1].masks
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_objects_drawn_at_once_are_those_drawn_one_by_one(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    reach, named, scored = rng.choice([-9, -2, 3]), rng.random() < 0.5, rng.random() < 0.5
+    features, path = [], tmp_path / "a.geojson"
+    for k in range(60):
+        x, y = rng.uniform(reach, 90 - reach, 2).round(2).tolist()
+        ring = [[x, y], [x + 8, y], [x + 8, y + 6.5], [x, y + 6.5], [x, y]]
+        hole = [[x + 2, y + 2], [x + 2, y + 4], [x + 5, y + 4], [x + 2, y + 2]]
+        parts = [[ring], [ring, hole], [[ring, hole], [[[1, 1], [4, 1], [4, 5]]]]][k % 3 if seed % 2 else 0]
+        more: dict[str, Any] = {"score": 0.5} if scored else {}
+        more |= {"grade": k % 2, "iscrowd": k % 5 == 0} if seed % 3 else {"feature_id": "own"}
+        kind = "MultiPolygon" if len(np.shape(parts[0][0])) == 2 else "Polygon"
+        features.append(feature(parts, kind, of="AB"[k % 2], **more))
+        if k % 7:
+            features[-1]["id"] = f"u{k}" if named else k
+    features.insert(9, feature([3, 4], "Point"))
+    path.write_text(json.dumps(collection(*features, apiece={"image": "a.png", "size": [100, 90]})))
+    monkeypatch.setattr(json_stream, "_BLOCK", 4000)
+    monkeypatch.setattr(geojson, "_LARGE", 0)
+
+    def outcome() -> Any:
+        bad: list[FormatError] = []
+        labels: Any = formats.read(path, on_bad=bad.append)
+        found = [one for _, one in in_pieces(labels)]
+        said = [
+            (one.scores, one.ids, one.labels.tolist(), one.crowd.tolist(), list(one.attributes.items()))
+            for one in found
+        ]
+        return [one.masks for one in found], repr(said), labels.cut, list(map(str, bad))
+
+    blocks, drawn = Reader.instances, [False]
+
+    def noted(*given: Any) -> Instances | None:
+        found = blocks(*given)
+        drawn.append(found is not None)
+        return found
+
+    monkeypatch.setattr(Reader, "instances", noted)
+    once = outcome()
+    assert any(drawn)
+    monkeypatch.setattr(Reader, "instances", lambda *given: None)
+    assert once == outcome()

@@ -15,7 +15,8 @@ from apiece.errors import FormatError
 from apiece.formats._kit import json_stream
 from apiece.formats._kit.json_files import load_json
 from apiece.formats.geojson._coordinates import read_outlines
-from apiece.formats.geojson._features import Features, Outline, plain
+from apiece.formats.geojson._features import Features
+from apiece.formats.geojson._outlines import Outline, plain
 
 NUMBERS = (
     "0", "-0", "7", "-12", "3.5", "0.1", "-0.25", "1234567.89", "12345678", "123456789.125", "0.30000000000000004",
@@ -60,11 +61,11 @@ def test_numbers_and_lists_are_those_of_json(seed: int) -> None:
 
     for _ in range(40):
         texts = [polygon(rng, number) for _ in range(rng.randrange(1, 6))]
-        for text, found in zip(texts, read_outlines(texts, None), strict=True):
+        drawing, kinds = read_outlines(texts, None)
+        for k, text in enumerate(texts):
             kind, parts = expected(text)
-            assert (found.text, found.kind) == (text, kind)
-            assert found.parts is not None
-            for own, part in zip(found.parts, parts, strict=True):
+            assert kinds[k] == kind
+            for own, part in zip(drawing.shape(k), parts, strict=True):
                 for ring, wanted in zip(own, part, strict=True):
                     assert np.array_equal(ring, wanted), text
 
@@ -146,3 +147,65 @@ def test_features_are_those_of_the_whole_file(seed: int, tmp_path: Path, monkeyp
         if whole:
             assert outcome(found) == wanted, path.read_text()
     assert apart > 50
+
+
+def alike(rng: random.Random) -> list[str]:
+    """Features of a few texts, each with an id and an outline of its own."""
+    space = rng.choice(["", " ", "\n "])
+    ids = rng.choice(["text", "number", "either", "none", "inside", "behind"])
+    kinds = ["Polygon", "MultiPolygon"][: rng.randrange(1, 3)]
+    said = [f'{{"class":"{c}","color":[1,2,{k}]}}' for k, c in enumerate("AéB")][: rng.randrange(1, 4)]
+    tails = [f'"properties":{space}{text}' for text in said]
+    found = []
+    for k in range(rng.randrange(2, 60)):
+        kind = rng.choice(kinds)
+        given = polygon(rng, lambda: rng.choice(NUMBERS[:8]))
+        own = {
+            "text": f'"{k}"',
+            "number": f"{k}",
+            "either": rng.choice(['"x"', '"a"', "7", "-0", "1.5", "null", '"\\\\"']),
+        }
+        lead = f'"id":{space}{own[ids]}, ' if ids in own else f'"own":{{"id":"{k}"}}, ' if ids == "inside" else ""
+        tail = rng.choice(tails) + (f', "id": {k}' if ids == "behind" else "")
+        geometry = f'{{"type": "{kind}", "coordinates":{space}{given}}}'
+        found.append(f'{{"type": "Feature", {lead}"geometry": {geometry}, {tail}}}')
+    return found
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_features_that_are_alike_are_those_of_the_whole_file(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng, path, shared = random.Random(seed), tmp_path / "a.json", 0
+    for _ in range(60):
+        monkeypatch.setattr(json_stream, "_BLOCK", rng.choice([300, 3000, 30_000]))
+        text = f"[{rng.choice([',', ', ', chr(10).join([',', ''])]).join(alike(rng))}]"
+        whole = rng.random() < 0.5
+        path.write_text(text if whole else damaged(rng, text), encoding="utf-8")
+
+        def found(**how: Any) -> Any:
+            nonlocal shared
+            blocks = list(Features(path, **how))
+            shared += sum(len(set(block.which)) < len(block) for block in blocks)
+            items = [(plain(one), own) for block in blocks for one, own in zip(block, block.ids, strict=True)]
+            assert all(own == (one.get("id") if isinstance(one, dict) else None) for one, own in items)
+            return [one for one, _ in items]
+
+        wanted = outcome(lambda: load_json(path))
+        assert outcome(lambda: found(outlines=partial(read_outlines, place=None))) == wanted, path.read_text()
+        if whole:
+            assert outcome(found) == wanted, path.read_text()
+    assert shared > 30
+
+
+def test_texts_without_end_are_not_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "_BLOCK", 20_000)
+    path = tmp_path / "a.json"
+    geometry = {"type": "Polygon", "coordinates": [[[1, 2], [3, 4], [5, 7], [1, 2]]]}
+    for lead, behind in ((40, 1), (1, 3000)):
+        given = [{"at": k % lead, "geometry": geometry, "of": k % behind} for k in range(6000)]
+        path.write_text(json.dumps(given))
+        features = Features(path)
+        assert [plain(one) for block in features for one in block] == given
+        assert len(features._alike.features) <= 1000
+        assert len(features._alike._leads) <= 16

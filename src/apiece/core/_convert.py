@@ -95,17 +95,24 @@ def flatten_polygons(polygons: Sequence[Sequence[npt.ArrayLike]]) -> tuple[Float
     owner = np.repeat(np.arange(len(polygons)), [len(parts) for parts in polygons])
     sizes = np.array([len(r) for r in rings], np.int64)
     flat = np.concatenate([np.zeros(0), *rings])
+    check_rings(flat, sizes, owner)
+    return flat.reshape(-1, 2), sums(sizes // 2), owner
+
+
+def check_rings(flat: Float, sizes: Int, owner: Int) -> None:
+    """Refuse rings of fewer than 3 finite points; ``sizes`` are how many of the numbers each has."""
     bad = (sizes % 2 != 0) | (sizes < 6)
-    if not np.isfinite(flat).all():
-        bad[np.searchsorted(np.cumsum(sizes), np.flatnonzero(~np.isfinite(flat)), "right")] = True
+    finite = np.isfinite(flat)
+    if not finite.all():
+        bad[np.searchsorted(np.cumsum(sizes), np.flatnonzero(~finite), "right")] = True
     if bad.any():
         k = int(np.argmax(bad))
         part = k - int(np.searchsorted(owner, owner[k]))
+        own = finite[int(sizes[:k].sum()) :][: int(sizes[k])]
         raise InvalidInstancesError(
             f"instance {int(owner[k])}, part {part}: a polygon needs at least 3 points, as finite x, y pairs; "
-            f"got {int(sizes[k])} numbers" + ("" if np.isfinite(rings[k]).all() else ", not all finite")
+            f"got {int(sizes[k])} numbers" + ("" if own.all() else ", not all finite")
         )
-    return flat.reshape(-1, 2), sums(sizes // 2), owner
 
 
 def _ring(part: npt.ArrayLike, instance: int, place: int) -> Float:

@@ -212,6 +212,32 @@ class Masks:
         return cls._pack(size, len(polygons), *_polygons.polygon_runs(points, rings, owner, checked_size(size)))
 
     @classmethod
+    def from_rings(cls, points: Float, rings: Int, owner: Int, count: int, size: tuple[int, int]) -> Masks:
+        """Return the masks that `from_polygons` does, of polygons that lie in flat arrays.
+
+        Parameters
+        ----------
+        points : float64 (P, 2): x, y in pixels of all polygons' vertices.
+        rings : int64 (K + 1,): polygon k has the vertices ``rings[k]`` to ``rings[k + 1] - 1``.
+        owner : int64 (K,), ascending: the mask of which each polygon is a part.
+        count : number of masks.
+        size : (height, width); what lies outside is cut.
+
+        Raises
+        ------
+        InvalidInstancesError
+            Naming instance and part, for fewer than 3 points or NaN.
+
+        Examples
+        --------
+        >>> corners = np.array([[0, 0], [2, 0], [2, 2], [1, 1], [3, 1], [3, 3]], float)
+        >>> apiece.Masks.from_rings(corners, np.array([0, 3, 6]), np.array([0, 1]), 2, (4, 4)).area
+        array([1, 1])
+        """
+        _convert.check_rings(points.reshape(-1), 2 * np.diff(rings), owner)
+        return cls._pack(size, count, *_polygons.polygon_runs(points, rings, owner, checked_size(size)))
+
+    @classmethod
     def from_boxes(cls, boxes: npt.ArrayLike, size: tuple[int, int]) -> Masks:
         """Return filled boxes: the pixels of the image whose centres lie in each half-open box x0, y0, x1, y1."""
         window = _decode.pixel_window(checked_boxes(boxes), checked_size(size))

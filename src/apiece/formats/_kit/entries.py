@@ -19,10 +19,11 @@ from apiece.errors import FormatError, InvalidInstancesError, Message
 from apiece.formats._kit.border import Border
 from apiece.formats._kit.checks import BadEntryError, Size
 from apiece.formats._kit.columns import table, taken
+from apiece.formats._kit.flat_parts import FlatParts
 from apiece.formats._kit.shapes import Crop, Drawn, Part
 from apiece.formats.contract import OnBad, refuse
 
-_PASSAGES = 1 << 24  # edges times columns rasterised together
+PASSAGES = 1 << 24  # edges times columns rasterised together
 
 
 class RowRle(dict[str, Any]):
@@ -163,7 +164,7 @@ def _batches(rows: list[int], entries: list[Entry], size: Size) -> Iterator[list
     cost = 0
     for i in rows:
         own = _cost(entries[i].shape, size)
-        if batch and cost + own > _PASSAGES:
+        if batch and cost + own > PASSAGES:
             yield batch
             batch, cost = [], 0
         batch.append(i)
@@ -188,35 +189,9 @@ def _passages(points: Float, size: Size) -> int:
 
 
 def _draw_parts(shapes: list[list[Part]], size: Size) -> Masks:
-    parts = [part for shape in shapes for part in shape]
-    if len(shapes) == 1 and sum(_passages(r, size) for part in parts for r in part) > 16 * _PASSAGES:
+    if len(shapes) == 1 and sum(_passages(r, size) for part in shapes[0] for r in part) > 16 * PASSAGES:
         raise BadEntryError("outline crosses more columns than any drawn by hand; simplify it")
-    drawn = Masks.from_polygons([part[:1] for part in parts], size)
-    holed = np.array([k for k, part in enumerate(parts) if len(part) > 1], np.int64)
-    if len(holed):
-        holes = Masks.from_polygons([parts[k][1:] for k in holed], size)
-        where = np.arange(len(parts))
-        where[holed] = len(parts) + np.arange(len(holed))
-        drawn = Masks.concatenate([drawn, _without(drawn[holed], holes)])[where]
-    number = [len(shape) for shape in shapes]
-    if min(number) == max(number) == 1:
-        return drawn
-    return drawn.merge(np.repeat(np.arange(len(shapes)), number), len(shapes))
-
-
-def _without(masks: Masks, holes: Masks) -> Masks:
-    """Return the pixels of each mask that its holes do not cover."""
-    count = len(masks)
-    both = Masks.concatenate([masks, holes]).merge(np.tile(np.arange(count), 2), count)
-    # holes lie wholly in the union, so that the union's ends and theirs, sorted, alternate between in and out
-    owner = np.concatenate([np.repeat(np.arange(count), np.diff(m.offsets)) for m in (both, both, holes, holes)])
-    x = np.concatenate([both.x, both.x, holes.x, holes.x])
-    y = np.concatenate([both.y0, both.y1, holes.y0, holes.y1])
-    order = np.lexsort((y, x, owner))
-    owner, x, y = owner[order][::2], x[order][::2], y[order]
-    full = y[1::2] > y[::2]
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(owner[full], minlength=count))])
-    return Masks(masks.size, x[full], y[::2][full], y[1::2][full], offsets)
+    return FlatParts.of(shapes).draw(size)
 
 
 def _draw_crops(shapes: list[Crop], size: Size) -> Masks:

@@ -16,8 +16,9 @@ _BLOCK = 1 << 20  # bytes read together
 _NEAR = 16  # characters from the end of what is read, within which an error may only be its end
 _SPACE = re.compile(r"[ \t\n\r]*")
 
-Parse = Callable[[str], list[Any]]
-"""Returns the items of a JSON list; a `ValueError` leaves it to the parser that says what is wrong, and where."""
+Parse = Callable[[str, str], Any]
+"""Returns the items of a JSON list, and is told what seems to stand between two of them, from the last character of one
+to the first colon of the next. A `ValueError` leaves the list to the parser that says what is wrong, and where."""
 
 
 def _constant(word: str) -> float:
@@ -27,7 +28,7 @@ def _constant(word: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_constant)
 
 
-def items_of(text: str) -> list[Any]:
+def items_of(text: str, between: str = "") -> list[Any]:
     """Return the items of a JSON list, or raise a `ValueError`."""
     found: list[Any] = _DECODER.decode(text)
     return found
@@ -40,7 +41,8 @@ class JsonList:
     ----------
     path : a JSON file in UTF-8.
     name : the key of the list.
-    parse : reads many items at once; it must accept no text that is not a JSON list.
+    parse : reads many items at once, and may return anything that holds them; it must accept no text that is not a
+        JSON list.
 
     Attributes
     ----------
@@ -60,8 +62,8 @@ class JsonList:
         self.whole: Any = None
         self.found = False
 
-    def batches(self) -> Iterator[list[Any]]:
-        """Yield the items of the list in order; who has used a batch clears it, or reads on in `uncollected`."""
+    def batches(self) -> Iterator[Any]:
+        """Yield the items of the list in order: lists of a few, and what ``parse`` returns."""
         try:
             with self.path.open("rb") as file:
                 text = _Text(file, self.parse)
@@ -81,7 +83,7 @@ class JsonList:
         except StrictError as error:
             raise FormatError(self.path, str(error)) from None
 
-    def _members(self, text: _Text) -> Iterator[list[Any]]:
+    def _members(self, text: _Text) -> Iterator[Any]:
         assert self.members is not None
         text.at += 1
         while text.peek() != "}" or self.members or self.found:
@@ -157,7 +159,7 @@ class _Text:
                 raise StrictError(f"holds a number that cannot be read: {error}") from None
             self.more()
 
-    def items(self) -> Iterator[list[Any]]:
+    def items(self) -> Iterator[Any]:
         """Yield the items of the list that begins here, as many together as one block holds."""
         self.at += 1
         if self.peek() == "]":
@@ -180,7 +182,7 @@ class _Text:
                 tried = self.text
         yield batch
 
-    def _many(self, end: int) -> Iterator[list[Any]]:
+    def _many(self, end: int) -> Iterator[Any]:
         """Yield the items up to the last place of each block that looks as it does from ``end`` on, between two items.
 
         It may only look so. What is a JSON list with brackets around it does end where an item ends.
@@ -190,7 +192,7 @@ class _Text:
         while (cut := self.text.rfind(between, self.at)) >= 0:
             cut = self.text.index(",", cut)
             try:
-                found = self.parse(f"[{self.text[self.at : cut]}]")
+                found = self.parse(f"[{self.text[self.at : cut]}]", between)
             except (ValueError, RecursionError):
                 return
             self.at = cut + 1

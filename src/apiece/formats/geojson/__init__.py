@@ -38,7 +38,7 @@ from apiece._strict_json import uncollected
 from apiece.core.image import ImageRef
 from apiece.core.instances import Instances
 from apiece.errors import FormatError
-from apiece.formats._kit.checks import BadEntryError, Size, an_object, finite, is_int64, skip_bad
+from apiece.formats._kit.checks import BadEntryError, Size, skip_bad
 from apiece.formats._kit.entries import Entry, assemble, nobody
 from apiece.formats._kit.files import files_below, never_raises
 from apiece.formats._kit.image_places import image_note, image_size, noted_image
@@ -47,13 +47,12 @@ from apiece.formats._kit.json_keys import peek_json
 from apiece.formats._kit.label_sets import EntrySet, label_files, opened
 from apiece.formats._kit.written import write_each_in_pieces
 from apiece.formats.contract import EVERYTHING, LabelFormat, OnBad, Record, by_image
-from apiece.formats.geojson._classes import class_named
 from apiece.formats.geojson._coordinates import read_outlines
-from apiece.formats.geojson._features import Features
-from apiece.formats.geojson._geometry import Placed, checked_transform, placed, world_file
-from apiece.formats.geojson._outlines import outline
+from apiece.formats.geojson._features import Block, Features
+from apiece.formats.geojson._geometry import checked_transform, placed, world_file
+from apiece.formats.geojson._objects import Reader
 from apiece.formats.geojson._scan import Scan, scan
-from apiece.formats.geojson._write import OWN, features_of, renamed
+from apiece.formats.geojson._write import features_of, renamed
 
 __all__ = ["FORMAT"]
 
@@ -126,19 +125,24 @@ class _FeatureSet(EntrySet):
             yield self.record(index)
             return
         size, first = image_size(file, ref) if ref.size is None else ref.size, 0
-        free, batches = itertools.count(beyond), _batches(self, index)
+        reader, free = _reader(self, index), itertools.count(beyond) if found.highest is not None else None
+        blocks, done = iter(Features(file, partial(read_outlines, place=reader.place))), 0
         while True:
             with uncollected():
-                entries = next(batches, None)
-                if entries is None:
+                block = next(blocks, None)
+                if block is None:
                     break
-                for entry in entries:
-                    entry.score = entry.score if found.scored else None
-                    if entry.id is None and found.highest is not None:
-                        entry.id = next(free)
-                piece = assemble(entries, size, self.classes, file, self.on_bad, self.border, index, first)
-                first += len(entries)
-                entries.clear()
+                piece = reader.instances(block, size, self.border, index, first, found.scored, free)
+                number = 0 if piece is None else len(piece)
+                if piece is None:
+                    entries = _entries(self, index, reader, block, done)
+                    for entry in entries:
+                        entry.score = entry.score if found.scored else None
+                        if entry.id is None and free is not None:
+                            entry.id = next(free)
+                    piece = assemble(entries, size, self.classes, file, self.on_bad, self.border, index, first)
+                    number = len(entries)
+                first, done = first + number, done + len(block)
             yield ref, piece
         if not first:
             yield ref, nobody(size, self.classes)
@@ -146,59 +150,30 @@ class _FeatureSet(EntrySet):
 
 @uncollected()
 def _decode(labels: EntrySet, index: int, size: Size) -> list[Entry]:
-    return [entry for entries in _batches(labels, index) for entry in entries]
+    reader, found, done = _reader(labels, index), list[Entry](), 0
+    for block in Features(labels.files[index], partial(read_outlines, place=reader.place)):
+        found += _entries(labels, index, reader, block, done)
+        done += len(block)
+    return found
 
 
-def _batches(labels: EntrySet, index: int) -> Iterator[list[Entry]]:
-    """Yield the entries of a file, some at a time."""
-    file, done = labels.files[index], 0
-    place = placed(labels.refs[index].attributes)
-    order = {name: k for k, name in enumerate(labels.classes)}
-    nameless = order["Unclassified" if "Unclassified" in order else "object"] if labels.rows[index].unnamed else -1
-    for batch in Features(file, partial(read_outlines, place=place)):
-        found: list[Entry] = []
-        for number, feature in enumerate(batch, done):
-            where = f"features[{number}]"
-            try:
-                entry = _entry(feature, where, order, nameless, place)
-            except BadEntryError as error:
-                with skip_bad(labels.on_bad, file, where):
-                    raise error from None
-            else:
-                found += [] if entry is None else [entry]
-        done += len(batch)
-        batch.clear()
-        yield found
+def _reader(labels: EntrySet, index: int) -> Reader:
+    return Reader(labels.classes, labels.rows[index].unnamed, placed(labels.refs[index].attributes))
 
 
-def _entry(feature: Any, where: str, order: Mapping[str, int], nameless: int, place: Placed | None) -> Entry | None:
-    """Return what a feature says; None if it is no mask."""
-    geometry = feature.get("geometry", "") if type(feature) is dict else ""
-    if type(geometry) is not dict:
-        if geometry is None:
-            return None
-        raise BadEntryError("must be an object with a geometry")
-    shape = outline(geometry, place)
-    if shape is None:
-        return None
-    name = class_named(feature)
-    properties = an_object(feature.get("properties") or {}, "properties")
-    extras = {k: v for k, v in properties.items() if k not in OWN and v is not None}
-    score = properties.get("score")
-    score = None if score is None else finite(score, "properties.score")
-    if extras.get("objectType") == ("annotation" if score is None else "detection"):
-        del extras["objectType"]
-    if extras.get("isLocked") is False:
-        del extras["isLocked"]
-    if "plane" in geometry:
-        extras["plane"] = geometry["plane"]
-    if "nucleusGeometry" in feature:
-        extras["nucleusGeometry"] = feature["nucleusGeometry"]
-    own = feature.get("id")
-    if own is not None and not is_int64(own):
-        extras["feature_id"], own = own, None
-    label = nameless if name is None else order[name]
-    return Entry(where, label, shape, own, score, properties.get("iscrowd") is True, extras)
+def _entries(labels: EntrySet, index: int, reader: Reader, block: Block, done: int) -> list[Entry]:
+    """Return the entries of a block that comes after ``done`` features; the bad ones are reported."""
+    found: list[Entry] = []
+    for number, feature in enumerate(block, done):
+        where = f"features[{number}]"
+        try:
+            entry = reader.entry(feature, where)
+        except BadEntryError as error:
+            with skip_bad(labels.on_bad, labels.files[index], where):
+                raise error from None
+        else:
+            found += [] if entry is None else [entry]
+    return found
 
 
 def write(records: Iterable[Record], path: Path, classes: tuple[str, ...], metadata: Mapping[str, Any]) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from apiece._arrays import Bool, Float, Int
-from apiece.formats.geojson._features import Outline
+from apiece.core.runs import sums
+from apiece.formats._kit.flat_parts import FlatParts
+from apiece.formats.geojson._features import Drawing
 from apiece.formats.geojson._geometry import Placed
 
 _SIGNS = b"0123456789-. ,[]"
@@ -33,16 +34,14 @@ _EXACT = 2**53  # whole numbers up to here, and these powers of ten, are doubles
 _TENS = np.array([float(10**k) for k in range(23)])
 
 
-def read_outlines(texts: Sequence[str], place: Placed | None) -> list[Outline]:
-    """Return outlines in pixels; each text is one value of ``coordinates``.
+def read_outlines(texts: Sequence[str], place: Placed | None) -> Drawing:
+    """Return outlines in pixels; each text is one value of ``coordinates``, and there is one at least.
 
     Raises
     ------
     ValueError
         If one is not plain.
     """
-    if not texts:
-        return []
     codes = np.frombuffer(",".join(texts).encode("ascii").translate(_CODES), np.uint8)
     if codes[0] != _OPEN or codes[-1] != _CLOSE or codes.max() > _CLOSE:
         raise ValueError("exponents, words, or no list")
@@ -52,14 +51,17 @@ def read_outlines(texts: Sequence[str], place: Placed | None) -> list[Outline]:
     rings, parts, outlines, deepest = _lists(codes[signs] - _COMMA, numbered, len(texts))
     points = _numbers(codes, signs, numbered).reshape(-1, 2)
     begin = np.concatenate([[0], rings[:-1]])
-    end = rings - ((points[begin] == points[rings - 1]).all(1) & (rings - begin > 1))
+    closed = (points[begin] == points[rings - 1]).all(1) & (rings - begin > 1)
+    lengths = rings - begin - closed
     if place is not None:
         points = place.to_pixels(points)
-    if (end - begin < 3).any() or not np.isfinite(points).all():
+    if (lengths < 3).any() or not np.isfinite(points).all():
         raise ValueError("fewer than three points")
-    each = [points[a:b] for a, b in zip(begin.tolist(), end.tolist(), strict=True)]
-    kind = ["Polygon" if depth == 3 else "MultiPolygon" for depth in deepest.tolist()]
-    return list(map(Outline, texts, kind, _split(_split(each, parts), outlines)))
+    if closed.any():
+        points = np.delete(points, rings[closed] - 1, axis=0)
+    kinds = ["Polygon" if depth == 3 else "MultiPolygon" for depth in deepest.tolist()]
+    begins = (np.concatenate([[0], ends]) for ends in (parts, outlines))
+    return FlatParts(points, sums(lengths), *begins), kinds
 
 
 def _without_spaces(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -140,10 +142,3 @@ def _lists(kinds: npt.NDArray[np.uint8], numbered: Bool, count: int) -> tuple[In
     last = [np.flatnonzero(closed == -level) for level in (1, 2, 3)]  # signs that end points, rings, parts
     rings, parts = (np.searchsorted(inner, outer) for inner, outer in itertools.pairwise(last))
     return rings, parts, np.searchsorted(np.flatnonzero(kinds == 2)[last[2]], top, "right"), deepest
-
-
-def _split(values: list[Any], ends: Int) -> list[list[Any]]:
-    if len(values) == len(ends):
-        return [[value] for value in values]
-    begin = [0, *ends[:-1].tolist()]
-    return [values[a:b] for a, b in zip(begin, ends.tolist(), strict=True)]

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, NamedTuple
 
 from apiece._arrays import Float
 from apiece.formats._kit.checks import BadEntryError
 from apiece.formats._kit.shapes import Part, ring
-from apiece.formats.geojson._features import NO_AREA, Outline, plain
 from apiece.formats.geojson._geometry import Placed
+
+NO_AREA = ("Point", "MultiPoint", "LineString", "MultiLineString", "null")
+SPACES = " \t\n\r"
+"""What JSON takes for spaces."""
+
+
+class Outline(NamedTuple):
+    """The coordinates of a polygon or multipolygon that `json` has not read."""
+
+    text: str
+    kind: str = ""
+    parts: list[Part] | None = None
+    """In pixels; None, and no ``kind``, where the caller does not read outlines."""
+
+
+def outline_of(feature: Any) -> Outline | None:
+    """Return the outline of a feature, if it is a polygon whose coordinates are one."""
+    geometry = feature.get("geometry") if type(feature) is dict else None
+    if type(geometry) is not dict or geometry.get("type") not in ("Polygon", "MultiPolygon"):
+        return None
+    given = geometry.get("coordinates")
+    return given if type(given) is Outline else None
+
+
+def plain(value: Any) -> Any:
+    """Return what `json` reads, also where there are outlines."""
+    if type(value) is Outline:
+        return json.loads(value.text)
+    if type(value) is dict:
+        return {key: plain(item) for key, item in value.items()}
+    return [plain(item) for item in value] if type(value) is list else value
 
 
 def outline(geometry: dict[str, Any], place: Placed | None) -> list[Part] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from apiece._strict_json import uncollected
 from apiece.core.image import Shape
 from apiece.formats._kit.checks import is_int64
 from apiece.formats.geojson._classes import class_named, color_of
-from apiece.formats.geojson._features import NO_AREA, Features, kind_named
+from apiece.formats.geojson._features import Block, Features, kind_named
+from apiece.formats.geojson._outlines import NO_AREA
 
 
 @dataclass
@@ -44,10 +46,19 @@ class Scan:
         note = self.document.get("apiece")
         return note if type(note) is dict else {}
 
-    def add(self, feature: Any) -> None:
-        """Take note of a feature."""
+    def add(self, block: Block) -> None:
+        """Take note of features."""
+        masks = {k for k, count in Counter(block.which).items() if self._note(block.features[k], count)}
+        for k in reversed(dict.fromkeys(reversed(block.which))):
+            if k in masks:
+                self._color(block.features[k])  # of a class's colors the last one counts
+        ids = [own for own, k in zip(block.ids, block.which, strict=True) if is_int64(own) and k in masks]
+        self.highest = max([*ids, *([] if self.highest is None else [self.highest])], default=None)
+
+    def _note(self, feature: Any, count: int) -> bool:
+        """Take note of what ``count`` features say; return whether they are masks."""
         if type(feature) is not dict:
-            return
+            return False
         properties = feature.get("properties")
         if type(properties) is not dict:
             properties = {}
@@ -55,28 +66,28 @@ class Scan:
         name, kind = class_named(feature), kind_named(feature)
         if kind in NO_AREA:
             self.shapes.append(Shape.of(kind, "geojson", feature, (name,)))
-            return
-        self.count += 1
-        own: Any = feature.get("id")
-        if is_int64(own):
-            self.highest = own if self.highest is None else max(own, self.highest)
+            return False
+        self.count += count
         self.scored = self.scored and properties.get("score") is not None
         if name is None:
             self.unnamed = True
         else:
             self.classes[name] = None
-            color = color_of(feature)
-            if color is not None:
-                self.colors[name] = color
+            self._color(feature)
+        return True
+
+    def _color(self, feature: Any) -> None:
+        name, color = class_named(feature), color_of(feature)
+        if name is not None and color is not None:
+            self.colors[name] = color
 
 
 @uncollected()
 def scan(file: Path) -> Scan:
     """Return what a file says as a whole."""
     found, features = Scan(), Features(file)
-    for batch in features:
-        for feature in batch:
-            found.add(feature)
+    for block in features:
+        found.add(block)
     found.document = features.document
     stated = found.note.get("classes")
     if type(stated) is list:

@@ -76,6 +76,12 @@ def test_torch_is_loaded_only_where_it_is_needed(code: str) -> None:
     assert not {"torch", "torchvision", "lightning", "timm", "matplotlib"} & loaded_by(code)
 
 
+def test_the_default_model_imports_nothing_of_torch_but_torch() -> None:
+    loaded = loaded_by("import apiece; assert apiece.load('default').predict")
+    assert "apiece.models.swift" in loaded
+    assert not {"torchvision", "timm", "transformers", "lightning", "torch._dynamo", "sympy"} & loaded
+
+
 def test_a_plugin_is_a_file_and_only_the_one_asked_for_is_imported() -> None:
     assert "coco" in apiece.formats.names()
     assert not [n for n in apiece.formats.names() if n.startswith("_")]

@@ -25,8 +25,9 @@ from apiece.errors import ConfigError, ModelFileError
 from apiece.models import embedding, mask_rcnn
 from apiece.models._engine.folder import save_model
 from apiece.models._kit import weight_files
-from apiece.models._kit.backbone import build_backbone, is_backbone
+from apiece.models._kit.backbone import build_backbone
 from apiece.models._kit.fill import Dependent, dependent, fill
+from apiece.models._kit.timm_backbone import is_backbone
 from apiece.models._kit.torchvision_weights import described
 from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, licence_of, open_checkpoint
 from apiece.models.contract import Checkpoint, ModelInput

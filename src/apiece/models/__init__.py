@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from apiece.models._engine.graphs import OnnxGraph, OpenCvGraph, OpenGraph, open_graph, threads
     from apiece.models._engine.published import open_model, published_model, save_published
     from apiece.models._kit.arrays import as_array, images_of
-    from apiece.models._kit.backbone import backbone_checkpoint, is_backbone
     from apiece.models._kit.click_head import ClickHead, click_features
     from apiece.models._kit.fill import dependent, fill
+    from apiece.models._kit.shapes import shapes_only
+    from apiece.models._kit.timm_backbone import backbone_checkpoint, is_backbone
     from apiece.models._kit.transformers_parts import checkpoint_model
     from apiece.models._kit.weights import OWN, UNKNOWN_LICENCE, licence_of, open_checkpoint, timm_name
 
@@ -80,6 +81,7 @@ __all__ = [
     "save_model",
     "save_published",
     "save_thresholds",
+    "shapes_only",
     "shipped_graph",
     "threads",
     "timm_name",
@@ -99,7 +101,8 @@ if not TYPE_CHECKING:
             "apiece.models._engine.graphs": "OnnxGraph OpenCvGraph OpenGraph open_graph threads",
             "apiece.models._engine.published": "open_model published_model save_published",
             "apiece.models._kit.arrays": "as_array images_of",
-            "apiece.models._kit.backbone": "backbone_checkpoint is_backbone",
+            "apiece.models._kit.shapes": "shapes_only",
+            "apiece.models._kit.timm_backbone": "backbone_checkpoint is_backbone",
             "apiece.models._kit.transformers_parts": "checkpoint_model",
             "apiece.models._kit.click_head": "ClickHead click_features",
             "apiece.models._kit.fill": "dependent fill",

@@ -25,7 +25,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import generalized_box_iou_loss
 
 from apiece._strict_json import LATER
 from apiece.core.instances import Instances
@@ -226,7 +225,7 @@ def loss(module: nn.Module, images: Tensor, targets: Sequence[Targets]) -> dict[
     heavy[_ignored(points, truth, len(images), pairs)] = 0.0
     classes = (losses.focal(logits, wanted) * heavy[:, None]).sum() / total
 
-    apart = generalized_box_iou_loss(boxes[pairs.point], truth.boxes[pairs.truth], reduction="none")
+    apart = losses.boxes_apart(boxes[pairs.point], truth.boxes[pairs.truth])
     box = (apart * weight).sum() / total
     mask, quality = _mask_loss(module, out, truth, pairs)
     regions = module.to_regions(out["features"]).float()
@@ -288,7 +287,7 @@ def _full_losses(
         return {"box_full": boxes.sum() * 0.0, "mask_full": kernels.sum() * 0.0}
     weight = module.class_weights[truth.cells.labels[index]] / len(index)
     drawn = boxes.flatten(0, 1)[point]
-    apart = generalized_box_iou_loss(drawn, truth.nearest_box(drawn, index), reduction="none")
+    apart = losses.boxes_apart(drawn, truth.nearest_box(drawn, index))
     logits, target, near = _drawn(module, out["features"], kernels, boxes, truth.cells, point, index)
     covered = truth.unknown[truth.cells.image[index][near.window], near.y, near.x]
     heard = ~(covered & ~truth.known[index][near.window] & (target == 0))

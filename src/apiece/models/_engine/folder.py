@@ -40,6 +40,7 @@ from apiece.models._engine.card import (
     written,
 )
 from apiece.models._kit.arrays import DecodeBatch
+from apiece.models._kit.shapes import shapes_only
 from apiece.models.contract import Architecture, ModelInput
 
 _HEADER_LIMIT = 64 * 2**20
@@ -170,7 +171,7 @@ def _filled(
     if any(f.name == "weights" for f in dataclasses.fields(config)):
         # where training started from; the folder has all weights, and loading must not go and fetch others
         config = dataclasses.replace(config, weights="none")
-    with torch.device("meta"):  # shapes without memory
+    with shapes_only():
         expected = _build(architecture, config, spec, classes, path).state_dict()
     _check_header(path, expected)
     data = path.read_bytes()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from apiece._strict_json import LATER
 from apiece.errors import ModelFileError
+from apiece.models._kit.shapes import shapes_only
 from apiece.models.contract import Architecture, ModelInput
 
 log = logging.getLogger("apiece")
@@ -36,7 +37,7 @@ def dependent(architecture: Architecture, config: Any, input: ModelInput, classe
 
     def shapes(channels: int, count: int, config: Any = config) -> dict[str, torch.Size]:
         spec = ModelInput(channels, mean=(0.0,) * channels, std=(1.0,) * channels)
-        with torch.device("meta"):
+        with shapes_only():
             return {k: v.shape for k, v in architecture.build(config, spec, count).state_dict().items()}
 
     here = shapes(input.channels, classes)

@@ -9,10 +9,8 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-import timm
-import torch
-
 from apiece.errors import MissingExtraError, ModelFileError
+from apiece.models._kit.shapes import shapes_only
 from apiece.models._kit.weight_files import read_tensors
 from apiece.models.contract import Checkpoint
 
@@ -31,6 +29,8 @@ def read() -> Checkpoint:
     ModelFileError
         if its file is absent, damaged or of another network.
     """
+    import timm  # takes longer than torch
+
     found = find_spec(_PACKAGE)
     if found is None or not found.submodule_search_locations:
         raise MissingExtraError(_PACKAGE, "imagenet")
@@ -39,7 +39,7 @@ def read() -> Checkpoint:
     if not files:
         raise ModelFileError(folder, "has no efficientnet-lite0-*.pth; install the extra 'imagenet' afresh")
     given = read_tensors(files[0])
-    with torch.device("meta"):
+    with shapes_only():
         own = timm.create_model(ENCODER, pretrained=False).state_dict()
     if [t.shape for t in given.values()] != [t.shape for t in own.values()]:
         raise ModelFileError(files[0], f"is not {ENCODER}; install the extra 'imagenet' afresh")

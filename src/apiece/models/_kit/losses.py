@@ -23,6 +23,14 @@ def bce(logits: Tensor, target: Tensor, segment: Tensor, count: int) -> Tensor:
     return segment_sum(loss, segment, count) / size.clamp(min=1)
 
 
+def boxes_apart(boxes: Tensor, others: Tensor) -> Tensor:
+    """Return 1 - generalised IoU (Rezatofighi et al., CVPR 2019) of each box and the other of its row, (N,)."""
+    from torchvision.ops import generalized_box_iou_loss  # predicting needs no torchvision, which imports slowly
+
+    apart: Tensor = generalized_box_iou_loss(boxes, others, reduction="none")
+    return apart
+
+
 def dice(logits: Tensor, target: Tensor, segment: Tensor, count: int, smooth: float = 1.0) -> Tensor:
     """Return the soft Dice loss of each segment (Milletari et al., 3DV 2016), (count,).
 

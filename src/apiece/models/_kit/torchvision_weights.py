@@ -10,7 +10,6 @@ from typing import Any
 from urllib.error import URLError
 
 import torch
-from torchvision import models
 
 from apiece.errors import ModelFileError, UnknownNameError
 from apiece.models._kit.weight_files import read_tensors
@@ -39,6 +38,8 @@ def read(name: str) -> Checkpoint:
     """
     if name not in _MODELS:
         raise UnknownNameError("weights of torchvision", name, _MODELS)
+    from torchvision import models  # takes longer than torch
+
     url = str(models.get_model_weights(name).DEFAULT.url)
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / Path(url).name
@@ -73,6 +74,8 @@ def described(checkpoint: Checkpoint) -> Checkpoint:
     bias = checkpoint.tensors.get("roi_heads.box_predictor.cls_score.bias")
     if bias is None or "roi_heads.mask_predictor.mask_fcn_logits.bias" not in checkpoint.tensors:
         return checkpoint
+    from torchvision import models
+
     coco = models.get_model_weights(_MODELS[0]).DEFAULT.meta["categories"]
     names = coco if len(bias) == len(coco) else ["__background__", *(f"class {k}" for k in range(1, len(bias)))]
     labels = {str(k): name for k, name in enumerate(names[1:])}  # the row of the background is no label

@@ -50,6 +50,20 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("metrics", ["all", "coco", "ap_tau"])
+def test_the_page_of_nothing_found(data: Path, there: bool, metrics: str) -> None:
+    truth = [(ref, found if there else found[:0]) for ref, found in formats.read(data / "truth.json")]
+    nothing = [(ref, found[:0].replace(scores=np.zeros(0))) for ref, found in truth]
+    formats.write(truth, data / "some.json", classes=CLASSES)
+    formats.write(nothing, data / "none.json", classes=CLASSES)
+    asked = ("evaluate", "--predictions", data / "none.json", "--data", data / "some.json", "--metrics", metrics)
+    assert run(*asked, "--html", data / "none.html") == 0
+    page = (data / "none.html").read_text(encoding="utf-8")
+    assert f"12 images, {60 * there} objects, 0 found" in page
+    assert ('<section id="confusion"' in page) == (there or metrics != "all")
+
+
 def test_metrics_and_intervals(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = [
         "evaluate",

@@ -30,8 +30,10 @@ _MEANING = {
 }
 
 
-def precision_recall(curves: Curves, objects: Int) -> list[Chart]:
+def precision_recall(curves: Curves | None, objects: Int) -> list[Chart]:
     """Return curves at three IoU, mean over classes; and at IoU 0.5 of each class, those with the most objects."""
+    if curves is None:
+        return []
     lines = []
     for wanted in (0.5, 0.75, 0.9):
         precision = curves.precision[:, int(np.argmin(np.abs(curves.iou - wanted)))]
@@ -52,8 +54,10 @@ def _unit(title: str, x: str, y: str, lines: Sequence[Line]) -> Chart:
     return Chart(title, x, y, lines, (0.0, 1.0), (0.0, 1.03))
 
 
-def error_charts(extras: Mapping[str, Any]) -> list[Bars | PageTable]:
+def error_charts(extras: Mapping[str, Any] | None) -> list[Bars | PageTable]:
     """Return what each kind of error costs at IoU 0.5 and 0.75, and how often it occurs."""
+    if extras is None:
+        return []
     loose: Decomposition = extras["decomposition"]
     strict: Decomposition = extras["decomposition75"]
     if not np.isfinite(loose.cost).all():
@@ -77,8 +81,10 @@ def error_charts(extras: Mapping[str, Any]) -> list[Bars | PageTable]:
     ]
 
 
-def confusion_matrix(found: ConfusionMatrix) -> Matrix:
+def confusion_matrix(found: ConfusionMatrix | None) -> list[Matrix]:
     """Return truth by prediction, background last; of many classes those that are confused most."""
+    if found is None:
+        return []
     counts, classes = found.counts, len(found.classes)
     chosen = np.arange(classes + 1)
     note = "At mask IoU 0.50. The last row holds what was found where nothing is, the last column what was missed."
@@ -90,7 +96,7 @@ def confusion_matrix(found: ConfusionMatrix) -> Matrix:
         note += f" {_CONFUSED} of {classes} classes, those with the most errors; shares are of what is shown."
     names = [(*found.classes, "background")[k] for k in chosen.tolist()]
     shown, right = counts[np.ix_(chosen, chosen)], np.eye(len(names), dtype=bool)
-    return Matrix("Which class was taken for which", "truth", "found", names, names, shown, right, note)
+    return [Matrix("Which class was taken for which", "truth", "found", names, names, shown, right, note)]
 
 
 def reliability(found: Reliability | None) -> list[Chart | Bars]:

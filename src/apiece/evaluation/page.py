@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,7 +120,7 @@ def write_evaluation(
     Parameters
     ----------
     joined : what was evaluated; the images shown are predicted or read again.
-    result : with the metrics of `PAGE_METRICS`, and any others.
+    result : with the metrics of `PAGE_METRICS`, but for those that do not apply, and any others.
     seen : of the same run.
     model : folder of the model, for its training curves.
     facts : further (name, value) of what was run.
@@ -146,11 +147,11 @@ def write_evaluation(
         sections=[
             Section("run", "What was run", [Facts([*facts, *_machine()])]),
             Section("accuracy", "Accuracy", _scores(result), columns=True),
-            Section("curves", "Curves", [*precision_recall(result.curves["mask"], seen.counts[0]), *training]),
-            Section("errors", "Errors", error_charts(result.extras["errors"])),
+            Section("curves", "Curves", [*precision_recall(result.curves.get("mask"), seen.counts[0]), *training]),
+            Section("errors", "Errors", error_charts(result.extras.get("errors"))),
             Section("tracks", "Tracks", track_entries(joined, result)),
-            Section("confusion", "Confusion", [confusion_matrix(result.extras["confusion"]["confusion"])]),
-            Section("reliability", "Reliability", reliability(result.extras["calibration"].get("reliability"))),
+            Section("confusion", "Confusion", confusion_matrix(_extra(result, "confusion", "confusion"))),
+            Section("reliability", "Reliability", reliability(_extra(result, "calibration", "reliability"))),
             Section("counts", "Counts and sizes", seen.charts()),
             Section("images", "Images", [Examples(examples)]),
             Section("measurements", "Measurements", [] if measured is None else [_measurements(measured)]),
@@ -196,7 +197,13 @@ def write_comparison(
     write_report(path, data)
 
 
+def _extra(result: Evaluation, metric: str, name: str) -> Any:
+    return result.extras.get(metric, {}).get(name)
+
+
 def _headline(result: Evaluation, key: str, name: str) -> tuple[str, str]:
+    if key not in result:
+        return "–", name
     found = result.number(key)
     span = "" if found.interval is None else f", {' to '.join(map(_digits, found.interval))} (95%)"
     return _cell(found), name + span
@@ -205,7 +212,7 @@ def _headline(result: Evaluation, key: str, name: str) -> tuple[str, str]:
 def _scores(result: Evaluation) -> list[PageTable]:
     """COCO's numbers, all others that have no section of their own, and the main numbers of each class."""
     levels = [*(f"ap_tau{level}" for level in ("", 50, 75, 90)), *(f"f1_tau{level}" for level in ("", 50, 75))]
-    tau = [(key, [number]) for key in levels if np.isfinite((number := result.number(key)).value)]
+    tau = [(key, [number]) for key in levels if key in result and np.isfinite((number := result.number(key)).value)]
     kinds, coco = coco_rows(result)
     drawn = any(number.interval for _, row in coco for number in row)
     classes, by_class = class_rows(result, _OF_CLASS)
@@ -238,7 +245,9 @@ def _machine() -> list[tuple[str, str]]:
 
 def _extremes(result: Evaluation) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
     """(image, TP / (TP + FP + FN), mean over IoU 0.5 to 0.95) of the worst and of the best images; none is both."""
-    counts = result.extras["ap_tau"]["counts"]
+    counts = _extra(result, "ap_tau", "counts")
+    if counts is None:
+        return [], []
     quality, objects = accuracy(counts).mean(0), counts[0].sum(1)
     judged = np.flatnonzero(objects > 0)
     # of equally good images those with more objects

@@ -28,7 +28,7 @@ class _Unfilled(TorchFunctionMode):
 
 @contextmanager
 def shapes_only() -> Iterator[None]:
-    """Build networks in the block without memory and without values.
+    """Make the networks of the block without memory and without values.
 
     >>> from torch import nn
     >>> with shapes_only():

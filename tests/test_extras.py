@@ -155,6 +155,19 @@ print(json.dumps(told))
     assert sorted(data.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("none", "none: does not exist; a model is a folder with model.json and model.safetensors"),
+        ("a.png", "a.png: is a file without weights; a model is a folder with model.json and model.safetensors"),
+        (".", ".: holds no model.json; did you mean model?"),
+    ],
+)
+def test_what_is_no_model_is_told_before_what_is_not_installed(data: Path, model: str, said: str) -> None:
+    found = without(f"from apiece.cli import main; main('predict a.png --model {model}'.split())", data)
+    assert (found.returncode, found.stdout, found.stderr) == (1, "", f"apiece: {said}\n")
+
+
 def test_prompts_without_weights_need_no_extra(data: Path) -> None:
     found = without("from apiece.cli import main; main('segment a.png --point 5,5 --out made --json'.split())", data)
     assert found.returncode == 0, found.stderr

@@ -119,6 +119,7 @@ def serve(
         found = exported_model(model)
         say(dockerfile(model, "pytorch" if found is None else found.graph.runtime, guard))
         return
+    from apiece.models import check_model
     from apiece.predict.runtime import modules_of
     from apiece.serve import ServiceRecipe, run_kept, start_log
 
@@ -131,4 +132,5 @@ def serve(
         if json:
             print_json({"url": url, "model": told["model"], "runtime": told["runtime"]})
 
+    check_model(model)
     run_kept(recipe, guard, ready, ["apiece.serve.service", *modules_of(model)])

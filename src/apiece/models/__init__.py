@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Card,
         ExportedModel,
         Graph,
+        check_model,
         exported_model,
         model_folder,
         named_architecture,
@@ -57,6 +58,7 @@ __all__ = [
     "Targets",
     "as_array",
     "backbone_checkpoint",
+    "check_model",
     "checkpoint_model",
     "click_features",
     "decoder_names",
@@ -94,8 +96,8 @@ if not TYPE_CHECKING:
         __name__,
         {
             "apiece.models._decode": "decoder_names",
-            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph exported_model model_folder "
-            "named_architecture save_exported save_thresholds shipped_graph",
+            "apiece.models._engine.card": "DEFAULT Card ExportedModel Graph check_model exported_model "
+            "model_folder named_architecture save_exported save_thresholds shipped_graph",
             "apiece.models._engine.filled": "filled",
             "apiece.models._engine.folder": "LoadedModel load_model save_model",
             "apiece.models._engine.graphs": "OnnxGraph OpenCvGraph OpenGraph open_graph threads",

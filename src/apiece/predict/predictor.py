@@ -16,7 +16,7 @@ from apiece.core.image import Image
 from apiece.core.instances import Instances
 from apiece.errors import ConfigError, DataError, ImageError, Option
 from apiece.images import MAX_PIXELS, Moment, VideoOptions
-from apiece.models import ExportedModel, exported_model
+from apiece.models import ExportedModel, check_model, exported_model
 from apiece.models.contract import DecodeOptions
 from apiece.predict.footage import footage
 from apiece.predict.pipeline import Computed, Pipeline
@@ -68,6 +68,7 @@ def load(model: str | os.PathLike[str] = "default", device: str = "auto") -> Mod
     >>> model.predict("photo.jpg", conf=0.5)  # doctest: +SKIP
     Instances(12 on 480 x 640: 9 bolt, 3 nut)
     """
+    check_model(os.fspath(model))
     if (exported := exported_model(os.fspath(model))) is not None:
         return Model(exported, device)
     from apiece.models import open_model  # needs torch

@@ -21,7 +21,7 @@ from apiece.export._engine.parity import Limits, Parity, compare_answers, output
 from apiece.export._engine.trace import Traced, trace
 from apiece.export.contract import PRECISIONS, ROOM
 from apiece.images import read_image
-from apiece.models import Graph, LoadedModel, open_model, save_exported
+from apiece.models import Graph, LoadedModel, check_model, open_model, save_exported
 from apiece.predict import Model, find_sources, load
 from apiece.predict.runtime import MAIN, pad_to
 from apiece.transforms.input import prepare
@@ -188,6 +188,7 @@ _Images = Sequence[tuple[str, Image | Path]]
 
 
 def _opened(model: Path | str, imgsz: int | None) -> LoadedModel:
+    check_model(model)
     found = open_model(model)
     if imgsz is None:
         return found

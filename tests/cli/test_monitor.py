@@ -180,6 +180,17 @@ def test_labels_of_some_new_photos_tell_of_calibration(model, tmp_path, capsys):
     assert "none of the photos" in capsys.readouterr().err
 
 
+def test_a_model_without_classes_is_watched_by_labels_with_any(model, tmp_path, capsys):
+    plain = model / "model.json"
+    plain.write_text(plain.read_text().replace('"blob"', '"object"'))
+    rng = np.random.default_rng(2)
+    labels = write_labels(tmp_path / "val", rng, 12)
+    new = write_labels(tmp_path / "new", rng, 12)
+    assert run("monitor", tmp_path / "new", "--model", model, "--baseline", labels, "--labels", new, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "right less score" in {t["name"] for t in told["tests"]}
+
+
 def test_what_cannot_be_told_is_code_2(model, tmp_path, capsys):
     rng = np.random.default_rng(3)
     labels = write_labels(tmp_path / "val", rng, 12)

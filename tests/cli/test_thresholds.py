@@ -56,7 +56,8 @@ def decode(
         label_map = np.rint(values[0, :height, :width] * 255).astype(np.int64)
         value = np.unique(label_map[label_map > 0])
         order = np.argsort(-(value % 100), kind="stable")
-        masks, labels, scores = Masks.from_label_map(label_map)[order], value[order] // 100, value[order] % 100 / 100
+        labels = np.minimum(value[order] // 100, len(classes) - 1)
+        masks, scores = Masks.from_label_map(label_map)[order], value[order] % 100 / 100
         keep = scores >= options.threshold(labels)
         one = Instances(masks[keep], labels[keep], classes, scores[keep])
         if options.edges is not None:
@@ -111,6 +112,21 @@ def run(*arguments: object) -> int:
     with pytest.raises(SystemExit) as end:
         main([str(a) for a in arguments])
     return int(end.value.code or 0)
+
+
+def test_a_model_without_classes_is_fitted_by_labels_with_any(model: Path, data: Path, capsys: Any) -> None:
+    records = [(ref, found.replace(labels=np.zeros(len(found), np.int64), classes=("object",)))
+               for ref, found in formats.read(data)]  # fmt: skip
+    formats.write(records, data.with_name("objects.json"), classes=("object",))
+    named = model / "model.json"
+    content = json.loads(named.read_text())
+    named.write_text(json.dumps(content | {"classes": ["object"], "thresholds": {"object": 0.5}}))
+    shown = []
+    for labels in (data, data.with_name("objects.json")):
+        assert run("thresholds", "--model", model, "--data", labels, "--json", "--dry-run") == 0
+        shown.append(json.loads(capsys.readouterr().out)["classes"])
+    assert shown[0] == shown[1]
+    assert shown[0]["object"]["objects"] == 13
 
 
 def test_by_f1(model: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,7 +62,7 @@ def thresholds(
     """
     from apiece.core.conf import thresholds as by_class
     from apiece.datasets import fingerprint
-    from apiece.evaluation import LOWEST
+    from apiece.evaluation import LOWEST, told_apart
     from apiece.measurements import EdgeFit
     from apiece.metrics import evaluate, fit_thresholds
     from apiece.models import save_thresholds
@@ -77,7 +77,7 @@ def thresholds(
     truth = reading.judged(data, split, bad, images=True)
     outlines = EdgeFit()
     with progress("predicting", len(truth)) as step:
-        pairs = _pairs(loaded, truth, data, outlines, step)
+        pairs = _pairs(loaded, told_apart(truth, loaded.classes), data, outlines, step)
         matches = evaluate(pairs, loaded.classes, kinds=["mask"], max_dets=[_EVERYTHING]).matches
     fitted = fit_thresholds(matches, price)
     lowest = [

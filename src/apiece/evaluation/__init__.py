@@ -12,7 +12,16 @@ from apiece._lazy import lazy
 if TYPE_CHECKING:
     from apiece.evaluation._compare import Comparison, Difference, ImageChange, compare, difference
     from apiece.evaluation._evaluate import HEADLINE, VIEWS, evaluate
-    from apiece.evaluation._pairing import LOWEST, Joined, Judged, check_known, join, open_predictions, open_truth
+    from apiece.evaluation._pairing import (
+        LOWEST,
+        Joined,
+        Judged,
+        check_known,
+        join,
+        open_predictions,
+        open_truth,
+        told_apart,
+    )
 
 __all__ = [
     "HEADLINE",
@@ -30,6 +39,7 @@ __all__ = [
     "join",
     "open_predictions",
     "open_truth",
+    "told_apart",
 ]
 
 if not TYPE_CHECKING:
@@ -38,6 +48,7 @@ if not TYPE_CHECKING:
         {
             "apiece.evaluation._compare": "Comparison Difference ImageChange compare difference",
             "apiece.evaluation._evaluate": "HEADLINE VIEWS evaluate",
-            "apiece.evaluation._pairing": "Joined Judged LOWEST check_known join open_predictions open_truth",
+            "apiece.evaluation._pairing": "Joined Judged LOWEST check_known join open_predictions open_truth "
+            "told_apart",
         },
     )

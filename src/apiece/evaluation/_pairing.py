@@ -95,9 +95,8 @@ def join(
     if isinstance(source, str | Path):
         source = open_predictions(source, truth, device, on_bad, format)
     classes = source.classes
-    blind = classes == ("object",) and "object" not in truth.classes
-    if blind:
-        truth = Dataset(Dropped(truth.labels, ("classes",)))
+    blind = (judged := told_apart(truth, classes)) is not truth
+    truth = judged
     plain = _is_plain(truth, classes)
     whole = with_stuff(truth.labels)
     if set(source.classes) & (set(whole.classes) - set(truth.classes)):  # stuff beside the objects was predicted, too
@@ -248,6 +247,16 @@ def _refuse_doubt(path: Path, format: str) -> None:
             + ways[1]
             + ", which makes each value one",
         )
+
+
+def told_apart(truth: Dataset, classes: Sequence[str]) -> Dataset:
+    """Return ground truth as predictions of these classes are judged by it.
+
+    It has no classes where the predictions have the one class ``object``, which the ground truth has not; otherwise it
+    stays as it is.
+    """
+    blind = tuple(classes) == ("object",) and "object" not in truth.classes
+    return Dataset(Dropped(truth.labels, ("classes",))) if blind else truth
 
 
 def check_known(wanted: Instances, model: predict.Model, data: Path | str) -> None:

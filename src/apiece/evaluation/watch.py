@@ -13,7 +13,7 @@ from apiece.core.instances import Instances
 from apiece.core.runs import owners
 from apiece.datasets.dataset import Folders, fingerprint
 from apiece.errors import DataError, FormatError, ImageError
-from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth, unique_last_parts
+from apiece.evaluation._pairing import above, by_class, check_known, join, open_truth, told_apart, unique_last_parts
 from apiece.images import read_image
 from apiece.monitor import Profile, Reliability, profile
 from apiece.predict.sources import Source
@@ -67,6 +67,7 @@ def baseline_profile(
             f"{baseline}: the model learned from these very labels, on whose images it is better than it will be; give "
             "others, such as those that it was validated on"
         )
+    truth = told_apart(truth, model.classes)
     found = None if predictions is None else join(predictions, truth)
 
     def images_seen() -> Iterator[_Seen]:
@@ -106,7 +107,7 @@ def photo_profile(
     FormatError, ImageError
         for files that cannot be read.
     """
-    truth = None if labels is None else open_truth(labels)
+    truth = None if labels is None else told_apart(open_truth(labels), model.classes)
     place = {} if truth is None else {ref.name: i for i, ref in enumerate(truth.refs)}
     by_last = unique_last_parts(list(place))
 

@@ -64,6 +64,20 @@ def test_pages_of_other_sites_are_refused(origin: str) -> None:
     assert client(Guard()).post("/double", json={"size": 1}, headers=cross).status_code == 403
 
 
+@pytest.mark.parametrize("name", ["http://line.example", "line.example:8000", "line.example/", "", "a b"])
+def test_a_name_that_no_request_can_say_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="without scheme, port and path"):
+        Guard(hosts=(name,))
+    assert Guard(hosts=("line.example", "::2", "10.0.0.7")).hosts
+
+
+@pytest.mark.parametrize("page", ["line.example", "https://line.example/", "https://", ""])
+def test_an_origin_that_no_browser_sends_is_refused(page: str) -> None:
+    with pytest.raises(ConfigError, match="without a path"):
+        Guard(origins=(page,))
+    assert Guard(origins=("https://line.example:8443",)).origins
+
+
 def test_other_machines_need_a_key() -> None:
     with pytest.raises(ConfigError, match="give a key"):
         Guard(host="0.0.0.0")

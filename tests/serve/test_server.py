@@ -30,6 +30,7 @@ from tests.predict.known_graph import CARD, picture, write
 
 import apiece
 from apiece.core.prompts import Prompts
+from apiece.errors import ConfigError
 from apiece.serve import Client, ServerError
 
 LIMITS = (
@@ -310,6 +311,21 @@ def test_what_is_asked_wrongly(path: str, headers: dict[str, str], status: int, 
     assert post(url, path, png(picture()), headers=headers).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("formt=csv", "formt: is not known here. Did you mean 'format'? There are: format, conf."),
+        ("format=csv&format=coco", "format: stands 2 times in the query; give it once"),
+        ("pixel_size=1mm", "pixel_size: is not known here. There are: format, conf."),
+    ],
+)
+def test_what_the_query_may_not_say_is_told(query: str, said: str, url: str) -> None:
+    answer = post(url, f"/v1/predict?{query}", png(picture()))
+    assert (answer.status_code, answer.json()["message"]) == (422, said)
+    assert answer.json()["options"] == [query.partition("=")[0]]
+    assert httpx.get(f"{url}/v1/model?deep=1").json()["message"] == "deep: is not known here. There are: none."
+
+
 def test_too_many_images_and_none(url: str) -> None:
     assert post(url, "/v1/predict", *[png(picture())] * 4).status_code == 413
     assert httpx.post(f"{url}/v1/predict", timeout=60).status_code == 422
@@ -348,6 +364,24 @@ def test_a_port_in_use(folder: Path, url: str) -> None:
 def test_no_server_is_told() -> None:
     with pytest.raises(ServerError, match="no server answers at http"):
         Client("http://127.0.0.1:9").model()
+
+
+@pytest.mark.parametrize("address", ["localhost:8000", "ftp://localhost", "", "http://"])
+def test_what_is_no_address_is_told(address: str) -> None:
+    with pytest.raises(ConfigError, match="is no address of a server; write it as 'http://localhost:8000'"):
+        Client(address)
+
+
+def test_the_server_says_what_a_client_asks_wrongly(url: str) -> None:
+    with pytest.raises(ServerError, match="422: conf: Input should be a valid number"):
+        Client(url).predict(png(picture()), conf="high")  # type: ignore[arg-type]
+
+
+def test_a_backend_that_is_none_is_told_at_the_start(folder: Path) -> None:
+    code = "from apiece.cli import main; main()"
+    line = [sys.executable, "-c", code, "serve", str(folder), "--port", "0", "--backend", "watershd"]
+    found = subprocess.run(line, capture_output=True, text=True, timeout=120)
+    assert (found.returncode, "Did you mean 'watershed'" in found.stderr) == (1, True), found.stderr
 
 
 def test_texts_for_elsewhere(folder: Path) -> None:

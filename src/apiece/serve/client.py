@@ -21,7 +21,7 @@ from apiece._atomic import atomic
 from apiece.core.instances import Instances
 from apiece.core.masks import Masks
 from apiece.core.prompts import Prompts
-from apiece.errors import ApieceError
+from apiece.errors import ApieceError, ConfigError
 
 __all__ = ["Client", "ClientJob", "ClientSession", "ImageVerdict", "JobState", "MeasuredRows", "ServerError"]
 
@@ -66,6 +66,11 @@ class Client:
     key : the server's key, if it has one.
     timeout : seconds to wait for an answer.
 
+    Raises
+    ------
+    ConfigError
+        If ``url`` is no address that begins with ``http://`` or ``https://``.
+
     Examples
     --------
     >>> client = Client("http://localhost:8000")
@@ -74,6 +79,9 @@ class Client:
     """
 
     def __init__(self, url: str, key: str | None = None, timeout: float = 120.0) -> None:
+        to = urllib.parse.urlsplit(url)
+        if to.scheme not in ("http", "https") or not to.netloc:
+            raise ConfigError(f"{url!r} is no address of a server; write it as 'http://localhost:8000'")
         self.url, self.timeout = url.rstrip("/"), timeout
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
 
@@ -256,7 +264,7 @@ def _bytes(image: One) -> bytes:
 
 
 def _text(number: float | None) -> str | None:
-    return None if number is None else f"{number:g}"
+    return None if number is None else str(number)  # the server checks it
 
 
 def _query(asked: Mapping[str, str | None]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs
@@ -45,7 +46,7 @@ class Guard:
     Raises
     ------
     ConfigError
-        If others could reach the service without a key, or a request cannot show the key.
+        If others could reach the service without a key, a request cannot show the key, or a name is none of a host.
 
     Examples
     --------
@@ -64,6 +65,14 @@ class Guard:
     def __post_init__(self) -> None:
         if not is_loopback(self.host) and not self.key:
             raise ConfigError(f"{self.host} is an address that other machines can reach; give a key, or use 127.0.0.1")
+        for name in self.hosts:
+            if not re.fullmatch(r"[^\s/@:\[\]]+|[0-9a-f]*:[0-9a-f:.]*", name, re.IGNORECASE):
+                raise ConfigError(
+                    f"hosts are names such as 'line.example', without scheme, port and path; got {name!r}"
+                )
+        for page in self.origins:
+            if not re.fullmatch(r"https?://[^/\s]+", page):
+                raise ConfigError(f"origins are such as 'https://line.example', without a path; got {page!r}")
         if not self.key.isascii():
             raise ConfigError("the key must be ASCII, as the headers of a request are")
         if not 0 <= self.port < 1 << 16:

@@ -42,10 +42,15 @@ class ServiceRecipe:
 
     def app(self) -> tuple[FastAPI, dict[str, str]]:
         """Return the service, and what is told of its model."""
+        from apiece import prompts
+        from apiece.errors import UnknownNameError
         from apiece.predict import Prompter, load
         from apiece.serve.service import new_service
 
         start_log(self.log)
+        known = ("auto", *prompts.names())
+        if self.backend not in known:  # it is opened when a session first asks
+            raise UnknownNameError("backend", self.backend, known)
         model = load(self.model, self.device)
         prompter = Prompter(self.backend, self.weights, device=self.device)
         app = new_service(

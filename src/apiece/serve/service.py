@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.responses import Response
 from starlette.middleware import Middleware
 
@@ -21,6 +21,7 @@ from apiece.serve.guards import Guard
 from apiece.serve.jobs import routes as job_routes
 from apiece.serve.jobs.runner import Jobs
 from apiece.serve.jobs.store import Store
+from apiece.serve.known_query import known_query
 from apiece.serve.limits import Limits
 from apiece.serve.noted import Noted
 from apiece.serve.pace import Paced
@@ -78,9 +79,11 @@ def new_service(
             await asyncio.to_thread(runner.close)
         await asyncio.to_thread(service.close)
 
-    parts = [module.routes(service) for module in (predict_routes, session_routes, model_routes, inference)]
-    routers = [APIRouter(lifespan=lifespan), *parts, job_routes.routes(runner)]
-    app = new_app("apiece", guard, routers, {job_routes.JOBS: limits.job_bytes})
+    own = APIRouter(lifespan=lifespan, dependencies=[Depends(known_query)])
+    for module in (predict_routes, session_routes, model_routes):
+        own.include_router(module.routes(service))
+    own.include_router(job_routes.routes(runner))
+    app = new_app("apiece", guard, [own, inference.routes(service)], {job_routes.JOBS: limits.job_bytes})
     app.add_exception_handler(FullError, _full)
     app.add_exception_handler(LateError, _late)
     app.user_middleware.insert(0, Middleware(Noted, counters=counters))  # before the guard

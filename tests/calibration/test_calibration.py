@@ -149,6 +149,9 @@ def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run("calibrate", board, "--scale-bar", "10,10 110,10", "--length", "5 mm", "--out", out) == 0
     for words in (
         ["--checkerboard", "9x6"], ["--checkerboard", "9", "--square", "5 mm"], [], ["--scale-bar", "1,2"],
+        ["--checkerboard", "9x6", "--square", "5 mm", "--marker", "3 mm"], ["--pixel-size", "1 mm", "--square", "5 mm"],
+        ["--scale-bar", "10,10 110,10", "--length", "5 mm", "--model", "default"], ["--length", "5 mm"],
+        ["--checkerboard", "9x6", "--square", "0 mm"],
         ["--checkerboard", "9x6", "--square", "5 kg"], ["--aruco", "5 mm", "--pixel-size", "1 mm"],
     ):  # fmt: skip
         capsys.readouterr()

@@ -29,6 +29,19 @@ def test_numbers_are_as_people_write_them(capsys: pytest.CaptureFixture[str]) ->
     assert lines == ["    n        x", "1,234  1,234.6", "    5    0.123", "    0        -"]
 
 
+def test_a_number_stands_in_one_line_however_narrow_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    row = ("a class of a long name", *(123_456.7 + k for k in range(5)))
+    print_table("area", ("class", "count", "mean", "std", "p5", "p25"), [row])
+    lines = capsys.readouterr().out.splitlines()
+    assert [word for word in lines[2].split() if "," in word] == [f"123,{456.7 + k:.1f}" for k in range(5)]
+    assert "".join(line[:8].strip() for line in lines[2:]).replace(" ", "") == "aclassofalongname"
+    print_table("", ("picture", "why"), [("a.png", "what does not fit into the line goes on in the next one")])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 40
+
+
 def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     check_writable(None, tmp_path / "new" / "folder" / "page.html", tmp_path / "file")

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -30,8 +31,12 @@ from tests.predict.known_graph import CARD, picture, write
 
 import apiece
 from apiece.core.prompts import Prompts
+from apiece.datasets import AnythingConfig, any_scene
 from apiece.errors import ConfigError
+from apiece.models import model_folder
+from apiece.rules import judge, read_rules
 from apiece.serve import Client, ServerError
+from apiece.serve.state import Served
 
 LIMITS = (
     "--backend",
@@ -150,6 +155,25 @@ def test_images_are_judged_by_the_rules_of_the_server(folder: Path, tmp_path: Pa
         refused = httpx.post(f"{url}/v1/model/reload", timeout=60)
         assert (refused.status_code, "no class named 'nut'" in refused.json()["message"]) == (409, True), refused.text
         assert client.inspect(png(picture()))["verdict"] == "pass"
+
+
+def test_verdicts_are_those_of_the_command_for_a_model_that_knows_its_outlines(tmp_path: Path) -> None:
+    shutil.copytree(model_folder("default"), tmp_path / "m")
+    card = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps(card | {"edges": {"point": 16.0, "mean": 25.0}}))
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - dimension: object\n    of: feret_max\n    max: 1 px\n")
+    photo = any_scene(AnythingConfig((160, 120)), 3)[0].pixels
+    model, read = apiece.load(tmp_path / "m"), read_rules(rules)
+    own = Served(model).conf
+    hard, soft = (
+        judge(read, model.predict(photo, conf=read.lowest_scores(own), edges=edges), score=own).verdicts[0].findings
+        for edges in (False, True)
+    )
+    assert hard[0].high < soft[0].high
+    with server(tmp_path / "m", "--rules", str(rules), "--timeout", "60") as (url, _):
+        told = Client(url).inspect(png(photo[:, :, ::-1]))["rules"][0]
+    assert [one["high"] for one in told["findings"]] == pytest.approx([one.high for one in soft], rel=1e-3)
 
 
 def test_a_server_without_rules_says_so(url: str) -> None:

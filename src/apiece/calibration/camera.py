@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,8 @@ def length(text: str) -> tuple[float, str]:
     try:
         if match is None:
             raise ValueError
+        if not 0 < float(match[1]) < math.inf:
+            raise ConfigError("it must be above 0")
         size = PixelSize(float(match[1]), float(match[1]), match[2])
     except ValueError:
         raise ConfigError(f"{text!r} is no length; write a number and a unit, such as '5 mm'") from None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -88,12 +88,22 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]
     if title:
         console.print(Text(title, style="bold"), soft_wrap=True)  # as wide as it needs, not as its table is
     table = Table(box=None, pad_edge=False, show_header=any(columns))
+    needed = 2 * (len(columns) - 1)
     for k, column in enumerate(columns):
         numeric = all(isinstance(row[k], int | float | np.number) or row[k] in ("", "-") for row in rows)
-        table.add_column(Text(column), justify="right" if numeric and rows else "left", overflow="fold")
+        widest = max((len(shown(row[k])) for row in rows), default=0)
+        head = column.replace(" ", "\n") if numeric and len(column) > widest else column
+        justify: Literal["left", "right"] = "right" if numeric and rows else "left"
+        # text goes on in the next line, and a number stands in one
+        table.add_column(Text(head), justify=justify, overflow="fold", no_wrap=numeric)
+        needed += max(widest, *map(len, head.split("\n"))) if numeric else min(widest, _TEXT)
     for row in rows:
         table.add_row(*(Text(shown(value)) for value in row))
+    console.width = max(console.width, needed)
     console.print(table)
+
+
+_TEXT = 8  # characters that a column of text has at least
 
 
 def shown(value: Any) -> str:

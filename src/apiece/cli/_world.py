@@ -44,8 +44,9 @@ class World:
         """Return the camera, if one is named."""
         from apiece.calibration import Intrinsics
 
-        if self.intrinsics is not None and self.depth is None:
-            raise ConfigError(Option("intrinsics") + " need a depth image; name it with " + Option("depth", ...))
+        for name, given in {"intrinsics": self.intrinsics, "depth_unit": self.depth_unit}.items():
+            if given is not None and self.depth is None:
+                raise ConfigError(Option(name) + " needs a depth image; name it with " + Option("depth", ...))
         return None if self.intrinsics is None else Intrinsics.load(self.intrinsics)
 
     def depths(self, count: int) -> Callable[[str, tuple[int, int]], Float | None]:

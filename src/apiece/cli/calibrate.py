@@ -83,6 +83,10 @@ def calibrate(
     chosen = [name for name, value in zip(ways, values, strict=True) if value is not None]
     if len(chosen) > 1:
         raise ConfigError(Option(chosen[0]) + " and " + Option(chosen[1]) + " are two ways to calibrate; choose one")
+    for name, value in {"square": square, "marker": marker, "length": length, "model": model}.items():
+        if value is not None and not set(_BELONGS[name]) & set(chosen):
+            goes = " or ".join(str(Option(way).on_command_line) for way in _BELONGS[name])
+            raise ConfigError(Option(name, value) + f" goes with {goes}")
     check_writable(out)
     photo = read_image(image)
     found: Calibration
@@ -114,6 +118,12 @@ def calibrate(
         )  # fmt: skip
     found.save(out)
     _say(found, out, json)
+
+
+_BELONGS = {
+    "square": ("checkerboard", "charuco"), "marker": ("charuco",), "length": ("scale_bar",), "model": ("reference",),
+}  # fmt: skip
+"""The ways to calibrate that an option belongs to."""
 
 
 def _say(found: Calibration, out: Path, json: bool) -> None:

@@ -144,4 +144,6 @@ def _length(name: str, value: str | float) -> tuple[float, str]:
         raise ConfigError(Option(name, value) + f": {error}") from None
     if not np.isfinite(number) or number < 0:
         raise ConfigError(Option(name, value) + ": a length is 0 or more")
+    if number == 0 and name in ("opening", "finger", "cup"):
+        raise ConfigError(Option(name, value) + ": must be above 0")
     return number, unit

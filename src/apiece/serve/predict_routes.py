@@ -60,7 +60,7 @@ def routes(service: Service) -> APIRouter:
         if by.rules is None:
             raise HTTPException(404, "this server has no rules; start it with --rules FILE")
         image = await service.image(file)
-        (found,) = await service.predict(request, by, [image], by.rules.lowest_scores(by.conf))
+        (found,) = await service.predict(request, by, [image], by.rules.lowest_scores(by.conf), edges=True)
         judged = await asyncio.to_thread(judge, by.rules, found, image, pixel_size=size, score=by.conf)
         row = {key: value for key, value in verdicts_as_dict(judged).items() if key != "image"}
         return Response(plain(row), media_type="application/json")

@@ -131,10 +131,11 @@ class Service:
         return await asyncio.to_thread(read_upload, await file.read(), index, self.limits)
 
     async def predict(
-        self, request: Request, by: Served, images: Sequence[Image], conf: float | Mapping[str, float] | None
-    ) -> list[Instances]:
-        """Return what is on images; given up when the client has left."""
-        options = by.model.options(conf, max_instances=self.limits.instances)
+        self, request: Request, by: Served, images: Sequence[Image], conf: float | Mapping[str, float] | None,
+        edges: bool = False,
+    ) -> list[Instances]:  # fmt: skip
+        """Return what is on images, with ``edges`` how far outlines may be off; given up when the client has left."""
+        options = by.model.options(conf, max_instances=self.limits.instances, edges=edges)
         return await self.while_asked(request, self.batcher.predict(by.model, images, options))
 
     async def while_asked(self, request: Request, answer: Coroutine[Any, Any, _T]) -> _T:
